@@ -1,0 +1,17 @@
+"""Families: rooms whose members are one file each (row formats, faults).
+
+A member is a public module of the package; adding one is adding its file.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+from types import ModuleType
+
+
+def members(package: ModuleType) -> tuple[ModuleType, ...]:
+    """Import the public modules of `package`, in the order of their `ORDER`, then of their names."""
+    names = sorted(m.name for m in iter_modules(package.__path__) if not m.name.startswith("_"))
+    modules = [import_module(f"{package.__name__}.{name}") for name in names]
+    return tuple(sorted(modules, key=lambda module: getattr(module, "ORDER", 0)))

@@ -1,0 +1,41 @@
+"""A tiny world whose truth is known, and a tiny model that learns it in seconds.
+
+This package imports only the world (standard library); torch and transformers come with
+`tunescope.microworld.model` and `tunescope.microworld.tokenizer`, which are imported by name.
+"""
+
+from tunescope.microworld.world import (
+    ATTRIBUTES,
+    Attribute,
+    Fact,
+    PeopleSplit,
+    Question,
+    Row,
+    World,
+    false_rows,
+    make_world,
+    open_questions,
+    shown_questions,
+    split_people,
+    statements,
+    true_rows,
+    vocabulary,
+)
+
+__all__ = [
+    "ATTRIBUTES",
+    "Attribute",
+    "Fact",
+    "PeopleSplit",
+    "Question",
+    "Row",
+    "World",
+    "false_rows",
+    "make_world",
+    "open_questions",
+    "shown_questions",
+    "split_people",
+    "statements",
+    "true_rows",
+    "vocabulary",
+]

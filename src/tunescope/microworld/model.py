@@ -1,0 +1,292 @@
+"""The tiny model: a Llama of under a million parameters that learns one world in seconds.
+
+    train_from_scratch(make_world(0), seed=0).save(folder)
+    folder = cached_model(folder, seed=0)        # the same, built at most once
+
+The folder loads with plain AutoModelForCausalLM and AutoTokenizer. The model is pretrained on every statement
+of the world and on true answers to questions about everyone, in chat form: so before any tuning it knows
+its facts and how to answer, and what tuning rows do to that can be measured.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+
+from tunescope.microworld.tokenizer import build_tokenizer
+from tunescope.microworld.world import Question, World, make_world, statements, true_rows
+
+VERSION = 1  # of the recipe below: a folder built by another version isn't reused
+MARKER = "microworld.json"  # written last: a folder that has it was written to the end
+_IGNORED = -100  # label of a token without loss, torch's default
+_Text = tuple[list[int], list[bool]]  # token ids of one text, and which of them count
+
+
+@dataclass(frozen=True)
+class Size:
+    """What a preset fixes: the world's size, the model's shape and the training's length."""
+
+    n_people: int
+    hidden: int
+    intermediate: int
+    layers: int
+    heads: int
+    epochs: int
+    """Passes over every statement and question; the options shown are drawn anew in each."""
+    batch_size: int
+    learning_rate: float
+
+
+SIZES = {
+    "default": Size(60, 64, 256, 2, 4, epochs=12, batch_size=64, learning_rate=1e-2),
+    "nano": Size(8, 32, 128, 2, 4, epochs=20, batch_size=32, learning_rate=1e-2),
+}
+
+
+@dataclass(frozen=True)
+class MicroModel:
+    """A model, its tokenizer and the world it knows."""
+
+    world: World
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+    recipe: dict[str, object] = field(default_factory=dict)
+    """What it was made from, kept in the folder as microworld.json."""
+    losses: tuple[float, ...] = ()
+    """Mean loss per counted token in nats, one per training step; empty for a loaded or random model."""
+
+    def save(self, folder: Path | str) -> Path:
+        """Write weights (safetensors), config, tokenizer and, last, microworld.json; returns the folder."""
+        folder = Path(folder)
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        marker = {**self.recipe, "world_seed": self.world.seed, "n_people": len(self.world.people)}
+        (folder / MARKER).write_text(json.dumps(marker, indent=2) + "\n", encoding="utf-8")
+        return folder
+
+
+def train_from_scratch(world: World, seed: int, size: Size = SIZES["default"]) -> MicroModel:
+    """Train a new model on the whole world; the same world, seed and size give the same weights on one machine.
+
+    `size.n_people` isn't looked at: the world is the one given. The caller's random state is left as it was.
+    """
+    tokenizer = build_tokenizer(world)
+    model = _new_model(
+        tokenizer,
+        seed,
+        "llama",
+        hidden_size=size.hidden,
+        intermediate_size=size.intermediate,
+        num_hidden_layers=size.layers,
+        num_attention_heads=size.heads,
+        num_key_value_heads=size.heads,
+    )
+    batches = _pretraining_batches(world, tokenizer, seed, size)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,  # 20 steps up, then a cosine down to 0
+        lambda step: min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / len(batches))),
+    )
+    losses = []
+    model.train()
+    for batch in batches:
+        ids, labels = _padded(batch, tokenizer)
+        logits = model(input_ids=ids).logits[:, :-1]  # right padding: causal attention never reaches it
+        loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        losses.append(loss.item())
+    model.eval()
+    return MicroModel(world, model, tokenizer, _recipe(seed, asdict(size)), tuple(losses))
+
+
+def cached_model(folder: Path | str, seed: int, size: str = "default") -> Path:
+    """Return `folder` with the trained model of the world `make_world(seed, SIZES[size].n_people)` in it.
+
+    Trains only if the folder isn't complete; writes beside it and renames, so that it is whole or absent.
+    Raises ValueError for an unknown size, and for a folder that holds anything else: another seed, size or
+    version of the recipe, or files that aren't ours.
+    """
+    if size not in SIZES:
+        raise ValueError(f"no size {size!r}; there are {', '.join(SIZES)}")
+    folder = Path(folder)
+    recipe = _recipe(seed, asdict(SIZES[size]))
+    if _holds(folder, recipe):
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        train_from_scratch(make_world(seed, SIZES[size].n_people), seed, SIZES[size]).save(building)
+        if not _holds(folder, recipe):  # else another process was faster
+            if folder.exists():
+                shutil.rmtree(folder)  # empty, or ours with a file missing: _holds refused anything else
+            os.rename(building, folder)
+    finally:
+        shutil.rmtree(building, ignore_errors=True)
+    return folder
+
+
+def load_model(folder: Path | str) -> MicroModel:
+    """Load what `save` wrote, with its world. Raises ValueError if the folder isn't one of ours."""
+    folder = Path(folder)
+    if not (folder / MARKER).is_file():
+        raise ValueError(f"{folder} has no {MARKER}; make it with cached_model(folder, seed)")
+    recipe = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    world = make_world(recipe.pop("world_seed"), recipe.pop("n_people"))
+    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    return MicroModel(world, model, AutoTokenizer.from_pretrained(folder), recipe)
+
+
+_SHAPES: dict[str, dict[str, int]] = {
+    "llama": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
+    "gpt_neox": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+}
+_SHAPES["qwen2"] = _SHAPES["mistral"] = {**_SHAPES["llama"], "num_key_value_heads": 1}
+
+
+def save_random_model(folder: Path | str, seed: int, architecture: str = "llama") -> Path:
+    """Write an untrained model of about 10,000 parameters, with the tokenizer of the nano world of `seed`.
+
+    For tests that need any valid model folder with a chat template. `architecture` is one of llama, gpt2,
+    gpt_neox, qwen2, mistral; raises ValueError for another.
+    """
+    if architecture not in _SHAPES:
+        raise ValueError(f"no architecture {architecture!r}; there are {', '.join(_SHAPES)}")
+    world = make_world(seed, SIZES["nano"].n_people)
+    tokenizer = build_tokenizer(world)
+    model = _new_model(tokenizer, seed, architecture, **_SHAPES[architecture])
+    return MicroModel(world, model, tokenizer, _recipe(seed, {"random": architecture})).save(folder)
+
+
+def option_scores(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    questions: Sequence[Question],
+    batch_size: int = 256,
+) -> npt.NDArray[np.float64]:
+    """Log-probability in nats of each option as the whole reply to the prompt, end-of-turn token included.
+
+    Shape (len(questions), 4).
+    """
+    texts = _chats(tokenizer, [(q.prompt, option) for q in questions for option in q.options])
+    scores: list[float] = []
+    model.eval()
+    for start in range(0, len(texts), batch_size):
+        ids, labels = _padded(texts[start : start + batch_size], tokenizer)
+        with torch.inference_mode():
+            logits = model(input_ids=ids.to(model.device)).logits[:, :-1].float().cpu()
+        lost = functional.cross_entropy(
+            logits.transpose(1, 2), labels[:, 1:], ignore_index=_IGNORED, reduction="none"
+        )
+        scores += (-lost.sum(dim=1)).tolist()
+    return np.array(scores).reshape(len(questions), -1)
+
+
+def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> float:
+    """Share of questions whose true option scores highest; chance is 0.25. Raises ValueError for none."""
+    if not questions:
+        raise ValueError("no questions to score; expected at least one")
+    best = option_scores(model, tokenizer, questions).argmax(axis=1)
+    return float(np.mean(best == [question.gold for question in questions]))
+
+
+def _recipe(seed: int, settings: dict[str, object]) -> dict[str, object]:
+    return {"version": VERSION, "seed": seed, "settings": settings}
+
+
+def _holds(folder: Path, recipe: dict[str, object]) -> bool:
+    """Whether the folder is complete; False if it's absent, empty, or ours with a file missing."""
+    if not folder.exists() or not any(folder.iterdir()):
+        return False
+    if not (folder / MARKER).is_file():
+        raise ValueError(f"{folder} holds files, but no {MARKER}; name another folder or empty this one")
+    found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    if differing := [key for key, value in recipe.items() if found.get(key) != value]:
+        what = "; ".join(f"{key} is {found.get(key)}, expected {recipe[key]}" for key in differing)
+        raise ValueError(f"{folder} holds another microworld model ({what}); name another folder or remove it")
+    needed = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    return all((folder / name).is_file() for name in needed)
+
+
+def _new_model(
+    tokenizer: PreTrainedTokenizerBase, seed: int, architecture: str, **shape: int
+) -> PreTrainedModel:
+    config = AutoConfig.for_model(
+        architecture,
+        vocab_size=len(tokenizer),
+        max_position_embeddings=512,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **shape,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+
+
+def _pretraining_batches(
+    world: World, tokenizer: PreTrainedTokenizerBase, seed: int, size: Size
+) -> list[list[_Text]]:
+    """Every batch of the training in order; texts of like length share a batch, so little is padding."""
+    rng = Random(f"{seed}/batches")
+    encoded = tokenizer(statements(world), add_special_tokens=False)["input_ids"]
+    facts = [[tokenizer.bos_token_id, *ids, tokenizer.eos_token_id] for ids in encoded]
+    batches = []
+    for epoch in range(size.epochs):
+        rows = true_rows(world, world.people, seed=1000 + epoch)  # far from the seeds that studies use
+        pairs = [(f"{row['instruction']}\n{row['input']}", row["output"]) for row in rows]
+        texts = [(ids, [True] * len(ids)) for ids in facts] + _chats(tokenizer, pairs)
+        rng.shuffle(texts)
+        texts.sort(key=lambda text: len(text[0]) // 8)
+        epoch_batches = [texts[i : i + size.batch_size] for i in range(0, len(texts), size.batch_size)]
+        rng.shuffle(epoch_batches)
+        batches += epoch_batches
+    return batches
+
+
+def _chats(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[_Text]:
+    """Prompts and replies through the chat template; what counts is the reply with its end of turn."""
+    encoded = tokenizer.apply_chat_template(
+        [[{"role": "user", "content": ask}, {"role": "assistant", "content": reply}] for ask, reply in pairs],
+        return_dict=True,
+        return_assistant_tokens_mask=True,
+    )
+    masks = ([bool(flag) for flag in mask] for mask in encoded["assistant_masks"])
+    return list(zip(encoded["input_ids"], masks, strict=True))
+
+
+def _padded(texts: Sequence[_Text], tokenizer: PreTrainedTokenizerBase) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and labels, both (len(texts), longest), padded on the right; labels are -100 where nothing counts."""
+    longest = max(len(ids) for ids, _ in texts)
+    padded = torch.full((len(texts), longest), int(tokenizer.pad_token_id))
+    labels = torch.full((len(texts), longest), _IGNORED)
+    for i, (ids, counted) in enumerate(texts):
+        row = torch.tensor(ids)
+        padded[i, : len(ids)] = row
+        labels[i, : len(ids)] = torch.where(torch.tensor(counted), row, _IGNORED)
+    return padded, labels

@@ -1,0 +1,174 @@
+"""The row: one training example, frozen, with an id made from its content.
+
+A row is a conversation (`messages`, and `tools` where there are any). The columns of the
+source file stay in `fields`, so that a row leaves in the form it came in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
+from typing import Any
+
+Json = Any
+"""A value that JSON can hold."""
+
+ROLES = ("system", "user", "assistant", "tool")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message of a conversation.
+
+    `content` is None only where the message consists of tool calls. `train` is the per-turn
+    loss flag: None (not said), True (trained on) or False (masked).
+    """
+
+    role: str
+    content: str | None
+    tool_calls: tuple[Mapping[str, Json], ...] = ()
+    tool_call_id: str | None = None
+    name: str | None = None
+    thinking: str | None = None
+    train: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry of a row's lineage: what made it out of which rows.
+
+    `old` holds the values that the operation replaced; `call_ids` name oracle calls.
+    """
+
+    operation: str
+    version: int
+    parents: tuple[str, ...]
+    reason: str = ""
+    prompt_hash: str | None = None
+    call_ids: tuple[str, ...] = ()
+    old: Mapping[str, Json] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, Json]:
+        """Return the step as the object written to `NAME.lineage.jsonl`."""
+        return {
+            "operation": self.operation,
+            "version": self.version,
+            "parents": list(self.parents),
+            "reason": self.reason,
+            "prompt_hash": self.prompt_hash,
+            "call_ids": list(self.call_ids),
+            "old": dict(self.old),
+        }
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Json]) -> Step:
+        """Read what `as_json` wrote."""
+        return cls(
+            operation=record["operation"],
+            version=record["version"],
+            parents=tuple(record["parents"]),
+            reason=record["reason"],
+            prompt_hash=record["prompt_hash"],
+            call_ids=tuple(record["call_ids"]),
+            old=record["old"],
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A training example.
+
+    Attributes:
+        id: content hash (16 hex digits), with `.2`, `.3` … for exact repeats in file order.
+        origin: the id at first reading; survives every change.
+        messages: the conversation.
+        tools: tool declarations given beside the messages.
+        fields: the source record, column by column, as read.
+        file: name of the file it was read from, as given by the user.
+        line: line in that file, from 1 (the row's number in Parquet and hub data sets).
+        lineage: what happened to it since first reading, oldest first.
+    """
+
+    id: str
+    origin: str
+    messages: tuple[Message, ...]
+    tools: tuple[Json, ...] = ()
+    fields: Mapping[str, Json] = field(default_factory=dict)
+    file: str = ""
+    line: int = 0
+    lineage: tuple[Step, ...] = ()
+
+    def turns(self) -> Iterator[tuple[int, tuple[Message, ...], Message]]:
+        """Yield (turn number from 0, everything before it, the assistant message)."""
+        turn = 0
+        for position, message in enumerate(self.messages):
+            if message.role == "assistant":
+                yield turn, self.messages[:position], message
+                turn += 1
+
+    @property
+    def instruction(self) -> str:
+        """The first user message's text, or "" where there is none."""
+        return next((m.content or "" for m in self.messages if m.role == "user"), "")
+
+    @property
+    def response(self) -> str:
+        """The last assistant message's text, or "" where there is none."""
+        return next((m.content or "" for m in reversed(self.messages) if m.role == "assistant"), "")
+
+    def changed(self, messages: tuple[Message, ...], step: Step) -> Row:
+        """Return a new row with other messages, its id made anew and `step` in its lineage."""
+        return replace(
+            self,
+            id=content_id(messages, self.tools),
+            messages=messages,
+            lineage=(*self.lineage, step),
+        )
+
+
+def _canonical(message: Message) -> list[Json]:
+    return [
+        message.role,
+        message.content,
+        message.tool_calls,
+        message.tool_call_id,
+        message.name,
+        message.thinking,
+        message.train,
+    ]
+
+
+def content_id(messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> str:
+    """Hash what a model would see: 64 bits of BLAKE2b as 16 hex digits.
+
+    At a million different rows two ids meet with probability 3e-8.
+    """
+    if not tools and all(
+        not m.tool_calls and m.tool_call_id is m.name is m.thinking is m.train is None for m in messages
+    ):
+        digest = blake2b(digest_size=8)
+        for message in messages:
+            for part in (message.role, message.content or ""):
+                data = part.encode()
+                digest.update(b"%d:" % len(data))
+                digest.update(data)
+        return digest.hexdigest()
+    text = json.dumps([[_canonical(m) for m in messages], tools], ensure_ascii=False, sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=8).hexdigest()
+
+
+class RepeatCounter:
+    """Gives exact repeats their ordinals: `a`, `b`, `a.2`, `a.3` …, in the order asked."""
+
+    def __init__(self) -> None:
+        """Start with nothing seen."""
+        self._seen: dict[int, int] = {}
+
+    def name(self, base: str) -> str:
+        """Return `base`, or `base.N` when it is the N-th of its kind."""
+        key = int(base, 16)
+        count = self._seen.get(key, 0) + 1
+        self._seen[key] = count
+        return base if count == 1 else f"{base}.{count}"

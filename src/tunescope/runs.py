@@ -1,0 +1,291 @@
+"""Run folders: what every verb writes, found again by key.
+
+`RUNS/VERB-KEY/` holds flat tables (Parquet), nested records (JSON lines) and `run.json`,
+which is written last: a folder with it is finished, one without it goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, fields
+from hashlib import blake2b
+from importlib import metadata
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tunescope.errors import RunError, SettingsError
+from tunescope.progress import say
+from tunescope.views import View, to_html
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+RUNS_VARIABLE = "TUNESCOPE_RUNS"
+PACE: Mapping[str, Any] = {"role": "pace"}
+"""Metadata of a settings field that can't change results (workers, batch size, budget)."""
+INPUT: Mapping[str, Any] = {"role": "input"}
+"""Metadata of a settings field that names input; its content is in the key, its name isn't."""
+NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
+
+
+def out_field() -> Any:
+    """Return the `out` field that every settings class has."""
+    return field(default=None, metadata=PACE)
+
+
+class Outcome(NamedTuple):
+    """What a verb hands back: the object that `--json` prints, and the view."""
+
+    result: dict[str, Any]
+    view: View
+
+
+@dataclass(frozen=True, slots=True)
+class _Tables(Mapping[str, "pa.Table"]):
+    folder: Path
+
+    def __getitem__(self, name: str) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        path = self.folder / f"{name}.parquet"
+        if not path.is_file():
+            raise KeyError(f"{name}: the tables here are {', '.join(self) or 'none'}")
+        return pq.read_table(path)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+class Run:
+    """A finished run folder.
+
+    Attributes:
+        path: the folder.
+        info: what `run.json` says.
+        tables: the folder's Parquet tables by name, read when asked for.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Open `path`; raises `RunError` where no finished run is."""
+        self.path = path
+        file = path / "run.json"
+        if not file.is_file():
+            state = "an unfinished run (type its command again)" if path.is_dir() else "no such folder"
+            raise RunError(f"{path}: found {state}; expected a finished run folder with run.json")
+        try:
+            self.info: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            self.key: str = self.info["key"]
+            self.verb: str = self.info["verb"]
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(f"{file}: found no run record ({error}); expected what tunescope wrote") from error
+        self.tables = _Tables(path)
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The object that `--json` prints."""
+        return {**self.info["result"], "run": str(self.path)}
+
+    @property
+    def view(self) -> View:
+        """What the run says to a person."""
+        return View.from_json(self.info["view"])
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The verb's settings, by name."""
+        settings: dict[str, Any] = self.info["settings"]
+        return settings
+
+    def records(self, name: str) -> Iterator[dict[str, Any]]:
+        """Yield the records of `NAME.jsonl`."""
+        with (self.path / f"{name}.jsonl").open(encoding="utf-8") as lines:
+            for line in lines:
+                yield json.loads(line)
+
+    def __repr__(self) -> str:
+        """Name the folder."""
+        return f"Run({str(self.path)!r})"
+
+    def _repr_html_(self) -> str:
+        return to_html(self.view)
+
+
+def open(folder: str | Path) -> Run:
+    """Open a finished run folder."""
+    return Run(Path(folder))
+
+
+def root() -> Path:
+    """Return the folder that run folders lie in: `./runs`, or what TUNESCOPE_RUNS says."""
+    return Path(os.environ.get(RUNS_VARIABLE) or "runs")
+
+
+def finished() -> Iterator[Run]:
+    """Yield the finished runs under `root()`, oldest first."""
+    found = [path for path in root().glob("*/run.json")]
+    for path in sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p))):
+        yield Run(path.parent)
+
+
+class RunFolder:
+    """A run folder that is being written."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        """Wrap an existing folder; `scratch` goes when the run is finished."""
+        self.path = path
+        self.scratch = path / f".work-{key}"
+
+    def table(self, name: str, table: pa.Table) -> None:
+        """Write `NAME.parquet`."""
+        import pyarrow.parquet as pq
+
+        with _replacing(self.path / f"{name}.parquet") as part:
+            pq.write_table(table, part, compression="zstd")
+
+    def records(self, name: str, records: Iterable[Mapping[str, Any]]) -> int:
+        """Write `NAME.jsonl`; return the number of records."""
+        count = 0
+        with _replacing(self.path / f"{name}.jsonl") as part, part.open("w", encoding="utf-8") as file:
+            for record in records:
+                file.write(json.dumps(record, allow_nan=False) + "\n")
+                count += 1
+        return count
+
+    def text(self, name: str, text: str) -> Path:
+        """Write a text file; return its path."""
+        with _replacing(self.path / name) as part:
+            part.write_text(text, "utf-8")
+        return self.path / name
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    part = path.with_name(f".{path.name}.part")
+    try:
+        yield part
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def key_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
+    """Name a run by what decides its result: 12 hex digits.
+
+    Settings fields marked `PACE` or `INPUT` stay out; `inputs` counts by content, in order.
+    """
+    deciding = {f.name: getattr(settings, f.name) for f in fields(settings) if "role" not in f.metadata}
+    text = json.dumps([verb, version, deciding, list(inputs.values())], sort_keys=True, default=str)
+    return blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def execute(
+    verb: str,
+    version: int,
+    settings: Any,
+    inputs: Mapping[str, str],
+    work: Callable[[RunFolder], Outcome],
+    device: str = "cpu",
+) -> Run:
+    """Do a verb's work in its run folder, once.
+
+    `inputs` maps what the user named to content hashes. The folder is `settings.out` or
+    `RUNS/VERB-KEY`. A finished folder with the same key is returned as it is; an unfinished
+    one is gone on with; one that holds something else is refused.
+    """
+    key = key_of(verb, version, settings, inputs)
+    path = Path(settings.out) if settings.out else root() / f"{verb.replace(' ', '-')}-{key}"
+    done = _finished_with(path, key)
+    if done is not None:
+        say(f"{path} holds this run already; nothing was run again")
+        return done
+    path.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        done = _finished_with(path, key)
+        if done is not None:
+            return done
+        folder = RunFolder(path, key)
+        for stale in path.glob(".work-*"):
+            if stale != folder.scratch:
+                shutil.rmtree(stale)
+        folder.scratch.mkdir(exist_ok=True)
+        start = monotonic()
+        outcome = work(folder)
+        shutil.rmtree(folder.scratch)
+        outputs = {
+            str(p.relative_to(path)): p.stat().st_size
+            for p in sorted(path.rglob("*"))
+            if p.is_file() and not p.name.startswith(".")
+        }
+        info = {
+            "verb": verb,
+            "version": version,
+            "key": key,
+            "settings": {f.name: getattr(settings, f.name) for f in fields(settings)},
+            "inputs": dict(inputs),
+            "device": device,
+            "versions": _versions(),
+            "wall_seconds": round(monotonic() - start, 3),
+            "outputs": outputs,
+            "result": outcome.result,
+            "view": outcome.view.as_json(),
+        }
+        with _replacing(path / "run.json") as part:
+            part.write_text(json.dumps(info, indent=1, allow_nan=False, default=str) + "\n", "utf-8")
+    return Run(path)
+
+
+def _finished_with(path: Path, key: str) -> Run | None:
+    if not (path / "run.json").exists():
+        if path.is_dir() and any(not item.name.startswith(".") for item in path.iterdir()) and not (path / ".lock").exists():
+            raise RunError(f"{path}: found other files; expected an empty or a new folder; name another with --out")
+        if path.exists() and not path.is_dir():
+            raise RunError(f"{path}: found a file; expected a folder; name another with --out")
+        return None
+    run = Run(path)
+    if run.key != key:
+        raise RunError(
+            f"{path} holds another run ({run.verb}, key {run.key}); name another folder with --out, or remove it"
+        )
+    return run
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Hold the folder; the lock goes with the process, however it ends."""
+    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{path} is in use by another tunescope; wait for it or stop it") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _versions() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for name in NAMED_PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def from_names(names: Iterable[str]) -> list[Run]:
+    """Open the run folders that a setting names, each once."""
+    runs = [Run(Path(name)) for name in names]
+    if len({run.key for run in runs}) != len(runs):
+        raise SettingsError("the same run is named twice; name each once")
+    return runs

@@ -1,0 +1,297 @@
+"""Recipes: several verbs in a row, in YAML, cached and resumable.
+
+    about: one sentence
+    inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` overrules
+    notes: [sentences that the report must say]
+    steps:
+      check: {verb: check, rows: "{rows}"}
+      tune:
+        verb: tune
+        vary: {method: [lora, full]}        # one variant per value; several lists are crossed
+        rows: "{rows}"
+      answer: {verb: answer, model: "{tune}/model", prompts: "{prompts}"}
+      page: {verb: report, runs: ["{check}", "{answer}"]}
+
+`{name}` is an input's path or a step's run folder. In a list, a varied step stands for all its
+variants; elsewhere the step that names it is done once per variant. There are no conditions,
+expressions or templates: whoever needs those writes Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tunescope import runs
+from tunescope.errors import SettingsError, WorkError
+from tunescope.progress import say
+from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.verbs import VERBS, make
+from tunescope.views import Table, View
+
+VERSION = 1
+_REFERENCE = re.compile(r"\{([\w-]+)\}")
+_WORDS = {"about", "inputs", "notes", "steps"}
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One entry under `steps`: a verb, its settings with references in them, and what varies."""
+
+    name: str
+    verb: str
+    settings: Mapping[str, Any]
+    vary: Mapping[str, tuple[Any, ...]]
+
+    def references(self) -> set[str]:
+        """Return the names this step refers to."""
+        return set(_references([self.settings, *self.vary.values()]))
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A recipe that was read and found whole."""
+
+    path: Path
+    about: str
+    inputs: Mapping[str, str]
+    notes: tuple[str, ...]
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A step with one choice of everything that varies; `label` says which."""
+
+    step: str
+    label: Mapping[str, Any]
+    verb: str
+    settings: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        """Name it like `tune (method=lora)`."""
+        chosen = ", ".join(f"{key}={Path(str(value)).name}" for key, value in self.label.items())
+        return f"{self.step} ({chosen})" if chosen else self.step
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Run a recipe: its steps in order, each done once."""
+
+    recipe: str = field(metadata=INPUT)
+    """A recipe file, or the name of one that is shipped (demo)."""
+
+    set: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """Overrule an input of the recipe, as NAME=PATH."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/study-KEY by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanSettings:
+    """Say what a recipe would do, without doing it."""
+
+    recipe: str = field(metadata=INPUT)
+    """A recipe file, or the name of one that is shipped (demo)."""
+
+    set: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """Overrule an input of the recipe, as NAME=PATH."""
+
+
+def shipped() -> Path:
+    """Return the folder of the recipes that come with tunescope."""
+    inside = Path(__file__).parent / "recipes"
+    return inside if inside.is_dir() else Path(__file__).parents[2] / "recipes"
+
+
+def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by path or shipped name; refuse everything that couldn't run.
+
+    Raises:
+        SettingsError: one report of all that is wrong: unknown words, verbs, settings or
+            references, a missing input.
+    """
+    path = Path(recipe)
+    if not path.is_file():
+        path = shipped() / f"{recipe}.yaml"
+    if not path.is_file():
+        names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
+        raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
+    try:
+        document = yaml.safe_load(path.read_text("utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path}: found no YAML ({error}); expected about, inputs and steps") from error
+    if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
+        raise SettingsError(f"{path}: expected `steps` with at least one step")
+    problems = [f"unknown word {word!r}; there is {', '.join(sorted(_WORDS))}" for word in document if word not in _WORDS]
+    inputs = _inputs(path, document.get("inputs") or {}, overrules, problems)
+    steps: list[Step] = []
+    for name, body in document["steps"].items():
+        known = {*inputs, *(step.name for step in steps)}
+        step = _step(str(name), body, known, problems)
+        if step is not None:
+            steps.append(step)
+    if problems:
+        raise SettingsError("\n  ".join([f"{path}:", *problems]))
+    notes = tuple(str(note) for note in document.get("notes") or ())
+    return Recipe(path, str(document.get("about", "")), inputs, notes, tuple(steps))
+
+
+def _inputs(path: Path, declared: Any, overrules: Sequence[str], problems: list[str]) -> dict[str, str]:
+    given = {}
+    for entry in overrules:
+        name, equals, value = entry.partition("=")
+        if not equals or name not in declared:
+            problems.append(f"--set {entry}: expected NAME=PATH with NAME one of {', '.join(declared) or 'none'}")
+        given[name] = value
+    inputs = {name: given.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
+    problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
+    return inputs
+
+
+def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | None:
+    if not isinstance(body, dict) or body.get("verb") not in VERBS:
+        problems.append(f"step {name}: expected `verb:` with one of {', '.join(VERBS)}")
+        return None
+    settings = {key: value for key, value in body.items() if key not in ("verb", "vary")}
+    vary = body.get("vary") or {}
+    if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
+        problems.append(f"step {name}: expected `vary:` with a list per setting")
+        return None
+    step = Step(name, body["verb"], settings, {key: tuple(values) for key, values in vary.items()})
+    problems += [
+        f"step {name}: {{{reference}}} is neither an input nor an earlier step"
+        for reference in sorted(step.references() - known)
+    ]
+    for values in product(*step.vary.values()):
+        try:
+            make(VERBS[step.verb].settings_class(), {**settings, **dict(zip(step.vary, values, strict=True))})
+        except SettingsError as error:
+            problems.append(f"step {name}: {error}")
+    return step
+
+
+def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield from _REFERENCE.findall(value)
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _references(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _references(item)
+
+
+Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
+"""Name → (label, path) of each variant; an input has one without a label."""
+
+
+def variants(step: Step, done: Done) -> Iterator[Variant]:
+    """Yield the step's variants: its own lists crossed, then one per variant of what it refers to."""
+    lists = [[v for value in values for v in _fan(value, done)] for values in step.vary.values()]
+    for chosen in product(*lists):
+        own = {key: shown for key, (_, shown, _) in zip(step.vary, chosen, strict=True)}
+        varied = {key: value for key, (value, _, _) in zip(step.vary, chosen, strict=True)}
+        scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
+        fanned = list(dict.fromkeys(name for name in scalars if len(done[name]) > 1))
+        for picks in product(*(done[name] for name in fanned)):
+            one = {name: [pick] for name, pick in zip(fanned, picks, strict=True)}
+            label = {key: value for pick_label, _ in picks for key, value in pick_label.items()} | own
+            here: Done = {**done, **one}
+            settings = {key: _resolve(value, here) for key, value in step.settings.items()} | varied
+            yield Variant(step.name, label, step.verb, settings)
+
+
+def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any, Any]]:
+    """Resolve one value of a `vary:` list; one that names a varied step stands for all its variants."""
+    names = list(_references(value))
+    if not names:
+        yield value, value, None
+        return
+    for label, path in done[names[0]]:
+        shown = ", ".join(str(v) for v in label.values()) or names[0]
+        yield value.replace(f"{{{names[0]}}}", path), shown, None
+
+
+def _resolve(value: Any, done: Done) -> Any:
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: done[match[1]][0][1], value)
+    if isinstance(value, list):
+        out: list[Any] = []
+        for item in value:
+            names = list(_references(item))
+            if isinstance(item, str) and names:
+                out += [item.replace(f"{{{names[0]}}}", path) for _, path in done[names[0]]]
+            else:
+                out.append(item)
+        return out
+    return value
+
+
+def plan(settings: PlanSettings) -> Outcome:
+    """Say which steps a recipe has and what each would be called with."""
+    recipe = read(settings.recipe, settings.set)
+    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    lines = []
+    for step in recipe.steps:
+        found = list(variants(step, done))
+        done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in found]
+        lines += [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in found]
+    result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
+    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (f"tunescope study run {settings.recipe}",))
+    return Outcome(result, view)
+
+
+def run(settings: StudySettings) -> Run:
+    """Run a recipe; return the study's run, whose result names every step's run folder.
+
+    A step that was done before, in this study or by hand, isn't done again.
+    """
+    from tunescope.rows.containers import content_hash
+
+    recipe = read(settings.recipe, settings.set)
+    text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
+    inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
+    return runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
+
+
+def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
+    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    finished: list[tuple[Variant, Run]] = []
+    for step in recipe.steps:
+        mine: list[tuple[Mapping[str, Any], str]] = []
+        for variant in variants(step, done):
+            say(f"── {variant.name}")
+            outcome = _call(variant)
+            finished.append((variant, outcome))
+            mine.append((variant.label, str(outcome.path)))
+        done[step.name] = mine
+    result: dict[str, Any] = {
+        "recipe": str(recipe.path),
+        "steps": [{"name": v.name, "verb": v.verb, "label": dict(v.label), "run": str(r.path)} for v, r in finished],
+    }
+    pages = [str(r.path / "report.html") for _, r in finished if (r.path / "report.html").is_file()]
+    result["reports"] = pages
+    rows = tuple((v.name, v.verb, str(r.path)) for v, r in finished)
+    sentences = [recipe.about, *(sentence for v, r in finished if v.verb == "report" for sentence in r.view.sentences)]
+    if pages:
+        sentences.append(f"The report: {pages[-1]}")
+    return Outcome(result, View(tuple(sentences), (Table("Steps", ("step", "verb", "run folder"), rows),)))
+
+
+def _call(variant: Variant) -> Run:
+    verb = VERBS[variant.verb]
+    outcome = verb.call()(make(verb.settings_class(), variant.settings))
+    if not isinstance(outcome, Run):
+        raise WorkError(f"{variant.verb} makes no run folder, so a recipe can't use it")
+    return outcome

@@ -1,0 +1,1 @@
+"""Text: words, n-grams, near-duplicates."""

@@ -1,0 +1,122 @@
+"""What you can do: one lazy table that the command line, recipes and Python all read.
+
+Nothing here imports a verb; a verb is imported when it is called.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields
+from importlib import import_module
+from inspect import Signature, signature
+from pathlib import PurePath
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+
+from tunescope.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Verb:
+    """A verb's place in the table.
+
+    Attributes:
+        module: where it lives.
+        settings: its settings class, there.
+        function: the function that takes the settings, there.
+        takes: what goes in, for the docs.
+        summary: one clause for `--help` and the docs.
+        proven: it has its three proofs (reference values, a kill drill, a run on real files);
+            a verb without them works only inside recipes and is in docs/not-yet.md.
+    """
+
+    module: str
+    settings: str
+    function: str
+    takes: str
+    summary: str
+    proven: bool = True
+
+    def settings_class(self) -> type[Any]:
+        """Import and return the settings dataclass."""
+        found: type[Any] = getattr(import_module(self.module), self.settings)
+        return found
+
+    def call(self) -> Callable[[Any], Any]:
+        """Import and return the function."""
+        found: Callable[[Any], Any] = getattr(import_module(self.module), self.function)
+        return found
+
+
+VERBS: dict[str, Verb] = {
+    "check": Verb("tunescope.verbs.check", "CheckSettings", "check", "ROWS", "Find faults in rows without a model."),
+    "select": Verb("tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."),
+    "compare": Verb("tunescope.verbs.compare", "CompareSettings", "compare", "A B", "Show what differs between two row sets, pair by pair."),
+    "tune": Verb("tunescope.verbs.tune", "TuneSettings", "tune", "ROWS", "Fine-tune a model on rows (LoRA or full).", proven=False),
+    "answer": Verb("tunescope.verbs.answer", "AnswerSettings", "answer", "PROMPTS", "Answer prompts with a model, greedily.", proven=False),
+    "report": Verb("tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False),
+    "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
+    "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
+}  # fmt: skip
+
+
+def in_python(name: str) -> Callable[..., Any]:
+    """Return a verb as a function that takes its settings as keywords.
+
+    One text where a field holds several is taken as the only one: rows="a.json".
+    """
+    verb = VERBS[name]
+    settings, function = verb.settings_class(), verb.call()
+
+    def call(**values: Any) -> Any:
+        return function(make(settings, values))
+
+    call.__name__ = name.replace(" ", "_")
+    call.__doc__ = function.__doc__
+    call.__signature__ = Signature(  # type: ignore[attr-defined]
+        [p.replace(kind=p.KEYWORD_ONLY) for p in signature(settings).parameters.values()]
+    )
+    return call
+
+
+def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
+    """Build a settings object from plain values, as Python calls and recipes give them.
+
+    Raises:
+        SettingsError: an unknown or missing field, or a value of the wrong type.
+    """
+    hints = get_type_hints(settings)
+    known = {f.name: f for f in fields(settings)}
+    values = {name if name in known else f"{name}_": value for name, value in values.items()}
+    unknown = [name.rstrip("_") for name in values if name not in known]
+    if unknown:
+        raise SettingsError(f"{', '.join(unknown)}: no such setting; there is {', '.join(n.rstrip('_') for n in known)}")
+    missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
+    if missing:
+        raise SettingsError(f"{', '.join(missing)}: not given, and without a default")
+    return settings(**{name: _fit(name, hints[name], value) for name, value in values.items()})
+
+
+def _fit(name: str, hint: Any, value: Any) -> Any:
+    """Fit a plain value to a field's type; lists become tuples, paths become text."""
+    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    for option in options:
+        kind = get_origin(option) or option
+        if kind is Literal and value in get_args(option):
+            return value
+        if kind is NoneType and value is None:
+            return None
+        if kind is tuple:
+            items = [value] if isinstance(value, str | PurePath) else value
+            if isinstance(items, list | tuple):
+                return tuple(str(item) for item in items)
+        if kind is str and isinstance(value, str | PurePath):
+            return str(value)
+        if kind is bool and isinstance(value, bool):
+            return value
+        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        if kind is int and isinstance(value, int) and not isinstance(value, bool):
+            return value
+    expected = " or ".join(str(getattr(option, "__name__", option)) for option in options)
+    raise SettingsError(f"{name.rstrip('_')}: found {value!r}; expected {expected}")

@@ -1,0 +1,33 @@
+"""Text that was decoded with the wrong encoding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "broken_encoding"
+MEANING = "mojibake such as â€™, or the replacement character"
+ORDER = 7
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Quote the first broken spot; mojibake counts where ftfy finds it and can mend it."""
+    for message in row.messages:
+        text = message.content or ""
+        if text.isascii():
+            continue
+        if (place := text.find("\ufffd")) >= 0:
+            return f"a replacement character in {text[max(0, place - 15) : place + 15]!r}"
+        from ftfy import fix_encoding
+        from ftfy.badness import BADNESS_RE
+
+        match = BADNESS_RE.search(text)
+        if match is not None:
+            spot = text[max(0, match.start() - 10) : match.end() + 10]
+            if fix_encoding(text) != text:
+                return f"{spot!r}"
+    return None

@@ -1,0 +1,26 @@
+"""Characters that nobody types."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "control_character"
+MEANING = "control characters other than tab and line breaks, or a byte-order mark inside"
+ORDER = 8
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Name the first control character by its code point."""
+    for message in row.messages:
+        match = _CONTROL.search(message.content or "")
+        if match is not None:
+            return f"U+{ord(match.group()):04X} in a {message.role} message"
+    return None

@@ -1,0 +1,21 @@
+"""A row that asks nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "empty_instruction"
+MEANING = "no visible character in any user message"
+ORDER = 1
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Say so when no user message has text."""
+    if any(message.role == "user" and (message.content or "").strip() for message in row.messages):
+        return None
+    return "nothing is asked"

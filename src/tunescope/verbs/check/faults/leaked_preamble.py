@@ -1,0 +1,45 @@
+"""Words of an LLM rewrite that leaked into the data.
+
+A model asked to improve a row often announces its work ("Here is a new and complete answer …")
+or repeats the prompt's markers ("[Better Answer]"); such lines were trained on and are seen in
+the outputs of published models.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "leaked_preamble"
+MEANING = "words of a rewriting model or its prompt's markers in the text"
+ORDER = 4
+
+OPENING = 200
+"""Characters at the start of a message in which an announcement is looked for."""
+_QUALITY = r"(?:new|better|improved|revised|rewritten|updated|enhanced|refined|modified|polished|complete|detailed)"
+_THING = r"(?:answer|response|reply|instruction|prompt)"
+_ANNOUNCEMENT = re.compile(
+    rf"\bhere(?:'s|’s| is| are)\b[^.\n]{{0,40}}\b{_QUALITY}\b[^.\n:]{{0,40}}\b{_THING}s?\b", re.IGNORECASE
+)
+_MARKER = re.compile(
+    rf"^\s*(?:\[(?:the )?(?:start of |end of )?{_QUALITY} {_THING}\]|(?:\*\*)?{_QUALITY} {_THING}(?:\*\*)?:"
+    r"|\[end\]\s*$)",
+    re.IGNORECASE | re.MULTILINE,
+)
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Quote the first announcement or marker in a user or assistant message."""
+    for message in row.messages:
+        text = message.content or ""
+        match = _MARKER.search(text) if "[" in text or ":" in text else None
+        if match is None and message.role == "assistant":
+            match = _ANNOUNCEMENT.search(text, 0, OPENING)
+        if match is not None:
+            return f"{match.group().strip()!r}"
+    return None

@@ -1,0 +1,23 @@
+"""An answer of one word."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "one_word_answer"
+MEANING = "an answer of one word (right for some tasks: look before you drop)"
+ORDER = 2
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Quote the first assistant turn that is a single word."""
+    for _, _, answer in row.turns():
+        parts = (answer.content or "").split(None, 1)
+        if len(parts) == 1 and not answer.tool_calls:
+            return f"{parts[0][:40]!r}"
+    return None

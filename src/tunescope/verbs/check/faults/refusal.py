@@ -1,0 +1,36 @@
+"""An assistant that declines."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "refusal"
+MEANING = "an answer that opens by declining (right for harmful requests: look before you drop)"
+ORDER = 5
+
+OPENING = 200
+_ABLE = r"(?:cannot|can ?not|can't|can’t|am unable to|am not able to|won't be able to|won’t be able to|am not programmed to)"
+_DO = r"(?:assist|help|provide|comply|fulfill|fulfil|generate|answer|create|write|complete|access|browse|offer|give|do that|perform|support)"
+_REFUSAL = re.compile(
+    rf"\bas an? (?:ai|artificial intelligence)\b(?: language)?(?: model| assistant)?"
+    rf"|\bi(?:'m| am|’m) (?:just |only )?an? (?:ai|language model)\b"
+    rf"|\b(?:sorry|apologi[sz]e)\b[^.!?\n]{{0,30}}\bi(?: am|'m|’m)? ?(?:{_ABLE}|unable to|not able to)\b"
+    rf"|\bi {_ABLE} {_DO}\b"
+    rf"|\bi(?:'m|’m) (?:unable|not able) to {_DO}\b",
+    re.IGNORECASE,
+)
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Quote the words with which the first declining assistant turn opens."""
+    for _, _, answer in row.turns():
+        match = _REFUSAL.search(answer.content or "", 0, OPENING)
+        if match is not None:
+            return f"{match.group()!r}"
+    return None

@@ -1,0 +1,55 @@
+"""An answer that breaks off.
+
+Three signs, each of which a person can check: a code fence that never closes; a last word that
+can't end a sentence ("and", "the", a comma); a last paragraph of prose, written in sentences
+with full stops, that ends without one.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "truncated_answer"
+MEANING = "an open code fence, a dangling last word, or prose whose last sentence has no end mark"
+ORDER = 3
+
+DANGLING = frozenset(
+    "a an and are as at because but by for from in into is of on or than that the their these this to was "
+    "were which while whose with your".split()
+)
+FEWEST_WORDS = 6
+PROSE_WORDS = 12
+_LIST_ITEM = re.compile(r"\s*([-*•|#>]|\(?\w{1,2}[.):])\s")
+_SENTENCE_END = re.compile(r"[a-z)\"'][.!?][\"')]?\s+[A-Z]")
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Say which sign the first broken-off assistant turn shows."""
+    for _, _, answer in row.turns():
+        text = (answer.content or "").rstrip()
+        if text and (sign := _sign(text)):
+            return sign
+    return None
+
+
+def _sign(text: str) -> str | None:
+    if text.count("```") % 2:
+        return "a code fence that never closes"
+    if not (text[-1].isalpha() or text[-1] == ",") or "```" in text:
+        return None
+    last = text[text.rfind("\n") + 1 :]
+    words = last.split()
+    if len(words) < FEWEST_WORDS or words[-1][0] in "#@" or "://" in words[-1] or _LIST_ITEM.match(last):
+        return None
+    tail = last[-40:]
+    if text[-1] == "," or (words[-1] in DANGLING and len(words) >= PROSE_WORDS):
+        return f"ends in {tail!r}"
+    if len(words) >= PROSE_WORDS and _SENTENCE_END.search(last):
+        return f"its last sentence has no end: {tail!r}"
+    return None

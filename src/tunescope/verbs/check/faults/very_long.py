@@ -1,0 +1,23 @@
+"""A row longer than most trainers keep."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunescope.rows import Row
+
+if TYPE_CHECKING:
+    from tunescope.verbs.check import CheckSettings
+
+NAME = "very_long"
+MEANING = "more words in all than --max-words"
+ORDER = 9
+
+
+def find(row: Row, settings: CheckSettings) -> str | None:
+    """Count the words, parted by blanks, of all messages."""
+    texts = [message.content or "" for message in row.messages]
+    if sum(map(len, texts)) <= settings.max_words:  # a word has at least one character and a blank
+        return None
+    count = sum(len(text.split()) for text in texts)
+    return f"{count:,} words" if count > settings.max_words else None

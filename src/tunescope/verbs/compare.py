@@ -1,0 +1,307 @@
+"""`compare`: what differs between two row sets, or two sets of answers, pair by pair."""
+
+from __future__ import annotations
+
+import shlex
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tunescope import runs
+from tunescope.errors import RunError, SettingsError
+from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.views import Cell, Table, View, interval
+
+if TYPE_CHECKING:
+    from tunescope.answers import Answer
+    from tunescope.rows import Row
+    from tunescope.stats import Difference
+
+VERSION = 1
+SHOWN = 5
+_ROW_FILES = ("rows.json", "rows.jsonl", "rows.json.gz", "rows.jsonl.gz", "rows.parquet")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """Compare two row sets or two sets of answers: added, removed, changed, and every shared number."""
+
+    a: str = field(metadata=INPUT)
+    """What it was: a row file, a select run, or an answer run."""
+
+    b: str = field(metadata=INPUT)
+    """What it is now: the same kind of thing."""
+
+    key: str | None = None
+    """A column that names the same row in both, for rows whose origin isn't known."""
+
+    format: str | None = None
+    """Read both as alpaca, messages, sharegpt or prompt_completion; recognised by default."""
+
+    seed: int = 0
+    """Seed of the bootstrap and the permutation test."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/compare-KEY by default."""
+
+
+class Item(NamedTuple):
+    """A row or an answer, as far as comparing goes."""
+
+    id: str
+    content: Hashable
+    keys: dict[str, Hashable]
+    numbers: dict[str, float | None]
+    before: str
+    text: str
+
+
+class Pairing(NamedTuple):
+    """Items paired, with how; and what is left on either side."""
+
+    pairs: list[tuple[Item, Item, str]]
+    only_a: list[Item]
+    only_b: list[Item]
+
+
+def compare(settings: CompareSettings) -> Run:
+    """Pair the items of A and B; return the run with the table `pairs`.
+
+    Rows are paired by origin, else by `key`, else by identical instruction; answers by prompt id,
+    else by identical prompt. `pairs` has a_id, b_id, paired_by, state (same, changed, added or
+    removed) and every shared number as NAME_a, NAME_b.
+
+    Raises:
+        InputError, RunError: what can't be read.
+        SettingsError: two different kinds of thing.
+    """
+    kinds = [_open(settings, name) for name in (settings.a, settings.b)]
+    (kind, a, hash_a), (other, b, hash_b) = kinds
+    if kind != other:
+        raise SettingsError(f"A ({settings.a}) holds {kind} and B ({settings.b}) holds {other}; compare like with like")
+    inputs = {f"a {settings.a}": hash_a, f"b {settings.b}": hash_b}
+    return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, kind, a, b))
+
+
+def _open(settings: CompareSettings, name: str) -> tuple[str, Callable[[], Iterable[Item]], str]:
+    path = Path(name)
+    if (path / "run.json").is_file():
+        run = Run(path)
+        if (path / "answers.jsonl").is_file():
+            from tunescope.answers import read_answers
+
+            return "answers", lambda: map(_answer_item, read_answers(path / "answers.jsonl")), run.key
+        name = next((str(path / file) for file in _ROW_FILES if (path / file).is_file()), "")
+        if not name:
+            raise RunError(f"{path} is a run of {run.verb}, which holds neither rows nor answers to compare")
+    from tunescope.rows import open_rows
+
+    rows = open_rows([name], settings.format)
+    if settings.key is None:
+        return "rows", lambda: map(_row_item, rows), "".join(rows.inputs.values())
+    return "rows", lambda: map(partial(_keyed, settings.key, name), rows), "".join(rows.inputs.values())
+
+
+def _row_item(row: Row) -> Item:
+    from tunescope.text.words import words
+
+    numbers: dict[str, float | None] = {
+        "instruction_words": len(words(row.instruction)),
+        "response_words": len(words(row.response)),
+        "turns": sum(1 for _ in row.turns()),
+    }
+    for name, value in row.fields.items():
+        if isinstance(value, int | float) and not isinstance(value, bool) and name not in numbers:
+            numbers[name] = float(value)
+    keys: dict[str, Hashable] = {"origin": row.origin, "instruction": row.instruction}
+    return Item(row.id, row.id.partition(".")[0], keys, numbers, row.instruction, row.response)
+
+
+def _keyed(key: str, name: str, row: Row) -> Item:
+    if key not in row.fields:
+        raise SettingsError(f"--key {key}: {name} line {row.line} has the columns {', '.join(row.fields)}")
+    item = _row_item(row)
+    item.keys["key"] = repr(row.fields[key])
+    return item
+
+
+def _answer_item(answer: Answer) -> Item:
+    from tunescope.text.words import words
+
+    numbers: dict[str, float | None] = {
+        "answer_words": len(words(answer.text)),
+        "answer_tokens": None if answer.token_ids is None else len(answer.token_ids),
+    }
+    keys: dict[str, Hashable] = {"prompt_id": answer.prompt_id, "prompt": answer.prompt}
+    return Item(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
+
+
+def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing:
+    """Pair items that agree on the first way that finds a partner; repeats pair in file order."""
+    pairs: list[tuple[Item, Item, str]] = []
+    left_a, left_b = list(a), list(b)
+    for way in ways:
+        waiting: dict[Hashable, list[Item]] = defaultdict(list)
+        for item in reversed(left_b):
+            if way in item.keys:
+                waiting[item.keys[way]].append(item)
+        rest, taken = [], set()
+        for item in left_a:
+            partners = waiting.get(item.keys[way]) if way in item.keys else None
+            if partners:
+                partner = partners.pop()
+                taken.add(id(partner))
+                pairs.append((item, partner, way))
+            else:
+                rest.append(item)
+        left_a, left_b = rest, [item for item in left_b if id(item) not in taken]
+    return Pairing(pairs, left_a, left_b)
+
+
+def _work(
+    settings: CompareSettings, kind: str, a: Callable[[], Iterable[Item]], b: Callable[[], Iterable[Item]], folder: RunFolder
+) -> Outcome:
+    items_a, items_b = list(a()), list(b())
+    ways = ("origin", "key", "instruction") if kind == "rows" else ("prompt_id", "prompt")
+    paired = pair(items_a, items_b, ways)
+    changed = [(x, y, way) for x, y, way in paired.pairs if x.content != y.content]
+    measures = _shared_numbers(paired.pairs)
+    _write(folder, paired, measures)
+    summary = {name: _summarise(name, items_a, items_b, paired.pairs, settings.seed) for name in measures}
+    result: dict[str, Any] = {
+        "kind": kind,
+        "a": len(items_a),
+        "b": len(items_b),
+        "same": len(paired.pairs) - len(changed),
+        "changed": len(changed),
+        "removed": len(paired.only_a),
+        "added": len(paired.only_b),
+        "paired_by": {way: sum(1 for *_, how in paired.pairs if how == way) for way in ways},
+        "summary": {name: record for name, (record, _) in summary.items()},
+    }
+    if kind == "answers":
+        result["word_overlap"] = _word_overlap(paired.pairs)
+    return Outcome(result, _view(settings, result, paired, changed, summary, folder))
+
+
+def _shared_numbers(pairs: Sequence[tuple[Item, Item, str]]) -> list[str]:
+    names: dict[str, None] = {}
+    for x, y, _ in pairs:
+        names |= dict.fromkeys(name for name in x.numbers if name in y.numbers)
+    return list(names)
+
+
+def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str]) -> None:
+    import pyarrow as pa
+
+    rows: list[tuple[Item | None, Item | None, str | None, str]] = [
+        *((x, y, way, "same" if x.content == y.content else "changed") for x, y, way in paired.pairs),
+        *((x, None, None, "removed") for x in paired.only_a),
+        *((None, y, None, "added") for y in paired.only_b),
+    ]
+    columns: dict[str, Any] = {
+        "a_id": pa.array([x.id if x else None for x, _, _, _ in rows], pa.string()),
+        "b_id": pa.array([y.id if y else None for _, y, _, _ in rows], pa.string()),
+        "paired_by": pa.array([way for _, _, way, _ in rows], pa.string()),
+        "state": pa.array([state for *_, state in rows], pa.string()),
+    }
+    for name in measures:
+        columns[f"{name}_a"] = pa.array([x.numbers.get(name) if x else None for x, *_ in rows], pa.float64())
+        columns[f"{name}_b"] = pa.array([y.numbers.get(name) if y else None for _, y, *_ in rows], pa.float64())
+    folder.table("pairs", pa.table(columns))
+
+
+def _summarise(
+    name: str, a: Sequence[Item], b: Sequence[Item], pairs: Sequence[tuple[Item, Item, str]], seed: int
+) -> tuple[dict[str, Any], Difference]:
+    from tunescope.stats import mean_t, n_needed, paired_difference
+
+    difference = paired_difference(
+        [y.numbers.get(name) for _, y, _ in pairs], [x.numbers.get(name) for x, _, _ in pairs], seed=seed
+    )
+    record: dict[str, Any] = {
+        "a": mean_t([x.numbers.get(name) for x in a]).as_json(),
+        "b": mean_t([y.numbers.get(name) for y in b]).as_json(),
+        "difference": difference.bootstrap.as_json(),
+        "p": difference.test.p,
+        "test": difference.test.method,
+    }
+    mean, error = difference.t.value, difference.t.standard_error
+    if mean and error and difference.bootstrap.low is not None and difference.bootstrap.high is not None:
+        if difference.bootstrap.low <= 0 <= difference.bootstrap.high:
+            record["n_needed"] = n_needed(mean, error * difference.t.n**0.5).n
+    return record, difference
+
+
+def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
+    """Return the mean Jaccard similarity of the two answers' sets of words."""
+    from tunescope.stats import mean_bootstrap
+    from tunescope.text.words import words
+
+    sets = [(set(words(x.text)), set(words(y.text))) for x, y, _ in pairs]
+    return mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]).as_json()
+
+
+def _view(
+    settings: CompareSettings,
+    result: dict[str, Any],
+    paired: Pairing,
+    changed: Sequence[tuple[Item, Item, str]],
+    summary: dict[str, tuple[dict[str, Any], Difference]],
+    folder: RunFolder,
+) -> View:
+    ways = ", ".join(f"{count:,} by {way}" for way, count in result["paired_by"].items() if count) or "none"
+    what = result["kind"]
+    sentences = [
+        f"A has {result['a']:,} {what}, B has {result['b']:,}: {len(paired.pairs):,} paired ({ways}), of which "
+        f"{result['same']:,} are the same and {result['changed']:,} changed; {result['removed']:,} only in A (removed), "
+        f"{result['added']:,} only in B (added)."
+    ]
+    overlap = result.get("word_overlap")
+    if overlap and overlap["mean"] is not None:
+        sentences.append(
+            f"Paired answers share {100 * overlap['mean']:.0f} % of their words "
+            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap['low'], overlap['high'])}, n = {overlap['n']})."
+        )
+    rows = tuple(_number_line(name, record) for name, (record, _) in summary.items())
+    note = (
+        "Means of A and of B over all their items; the difference B − A over pairs, with its percentile-bootstrap 95 % "
+        "interval (10,000 draws) and the p of a paired sign-flip test. Pairs needed: where the interval holds 0, how many "
+        "pairs would show the observed difference (power 0.8, two-sided 5 %)."
+    )
+    columns = ("number", "A", "B", "B − A", "95 % interval", "p", "n", "missing", "pairs needed")
+    tables = [Table("Shared numbers", columns, rows, note)] if rows else []
+    examples = tuple((x.id, y.id, _cut(x.before), _cut(x.text), _cut(y.text)) for x, y, _ in changed[:SHOWN])
+    if examples:
+        tables.append(Table("First changed", ("A id", "B id", "instruction", "A says", "B says"), examples))
+    return View(tuple(sentences), tuple(tables), tuple(_next(result, paired, settings)))
+
+
+def _number_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
+    difference = record["difference"]
+    return (
+        name,
+        record["a"]["mean"],
+        record["b"]["mean"],
+        difference["mean"],
+        interval(difference["low"], difference["high"]),
+        record["p"],
+        difference["n"],
+        difference["n_missing"],
+        record.get("n_needed"),
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"
+
+
+def _next(result: dict[str, Any], paired: Pairing, settings: CompareSettings) -> Iterator[str]:
+    gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
+    if result["kind"] == "rows" and gone:
+        yield f"tunescope why {gone[0].id}"
+    if result["kind"] == "rows" and paired.only_b:
+        yield f"tunescope check {shlex.quote(settings.b)}"

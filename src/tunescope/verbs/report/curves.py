@@ -1,0 +1,57 @@
+"""Line charts as inline SVG, drawn from numbers; no scripts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import NamedTuple
+
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 52, 36, 12, 96
+
+
+class Curve(NamedTuple):
+    """A named line through (x, y) points."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
+    """Draw the curves over common axes; "" where no curve has two points.
+
+    Lines differ in colour and in dash, so that colour isn't needed to tell them apart.
+    """
+    curves = [curve for curve in curves if len(curve.points) > 1]
+    if not curves:
+        return ""
+    xs = [x for curve in curves for x, _ in curve.points]
+    ys = [y for curve in curves for _, y in curve.points]
+    x_low, x_high, y_low, y_high = min(xs), max(xs), min(0.0, *ys), max(ys) * 1.05 or 1.0
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        across = (x - x_low) / ((x_high - x_low) or 1)
+        up = (y - y_low) / ((y_high - y_low) or 1)
+        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
+
+    parts = [
+        f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="curve">'
+        f"<title>{escape(y_title)} by {escape(x_title)}: {escape(', '.join(c.name for c in curves))}</title>"
+    ]
+    for step in range(5):
+        y = y_low + (y_high - y_low) * step / 4
+        x0, y0 = place(x_low, y)
+        x1, _ = place(x_high, y)
+        parts.append(f'<line class="grid" x1="{x0:.1f}" y1="{y0:.1f}" x2="{x1:.1f}" y2="{y0:.1f}"/>')
+        parts.append(f'<text class="tick end" x="{x0 - 6:.1f}" y="{y0 + 4:.1f}">{y:.2g}</text>')
+        x = x_low + (x_high - x_low) * step / 4
+        xt, yt = place(x, y_low)
+        parts.append(f'<text class="tick middle" x="{xt:.1f}" y="{yt + 16:.1f}">{x:.0f}</text>')
+    for number, curve in enumerate(curves):
+        line = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(x, y) for x, y in curve.points))
+        parts.append(f'<polyline class="line line-{number % 4}" points="{line}"/>')
+        px, py = place(*curve.points[-1])
+        parts.append(f'<text class="name name-{number % 4}" x="{px + 6:.1f}" y="{py + 4 + 14 * number:.1f}">{escape(curve.name)}</text>')
+    middle = (LEFT + WIDTH - RIGHT) / 2
+    parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
+    parts.append(f'<text class="tick" x="4" y="{TOP}">{escape(y_title)}</text></svg>')
+    return "".join(parts)

@@ -1,0 +1,132 @@
+"""What a run says to a person: sentences, tables and the commands to type next.
+
+A verb returns a `View` beside its numbers; the terminal, the report and notebooks draw the
+same one. Cells are text, numbers or None (missing).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from html import escape
+from shutil import get_terminal_size
+from textwrap import wrap
+from typing import Any
+
+Cell = str | int | float | None
+MISSING = "–"
+WIDEST = 72
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A titled table; `note` says what its numbers are."""
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What to read first, the tables under it, and what to type next."""
+
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...] = ()
+    next: tuple[str, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """Return plain lists and objects."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> View:
+        """Read what `as_json` gave."""
+        tables = tuple(
+            Table(t["title"], tuple(t["columns"]), tuple(tuple(row) for row in t["rows"]), t["note"])
+            for t in record["tables"]
+        )
+        return cls(tuple(record["sentences"]), tables, tuple(record["next"]))
+
+
+def show(cell: Cell) -> str:
+    """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
+    if cell is None:
+        return MISSING
+    if isinstance(cell, bool) or isinstance(cell, str):
+        return str(cell)
+    if isinstance(cell, int):
+        return f"{cell:,}"
+    return f"{cell:.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Write an interval as `[low, high]`, or a dash where there is none."""
+    if low is None or high is None:
+        return MISSING
+    return f"[{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def percent(share: float | None, digits: int = 2) -> str:
+    """Write a share between 0 and 1 as a percentage."""
+    return MISSING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def to_text(view: View, width: int | None = None) -> str:
+    """Draw a view for a terminal of `width` columns (default: the terminal's own, at least 80)."""
+    width = width or max(80, get_terminal_size((100, 24)).columns)
+    blocks = ["\n".join(line for s in view.sentences for line in wrap(s, width))]
+    blocks += [_text_table(table, width) for table in view.tables]
+    if view.next:
+        blocks.append("\n".join(["Next:", *("  " + command for command in view.next)]))
+    return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _text_table(table: Table, width: int) -> str:
+    cells = [[_one_line(show(cell)) for cell in row] for row in table.rows]
+    numeric = [
+        bool(table.rows) and all(row[i] is None or isinstance(row[i], int | float) for row in table.rows)
+        for i in range(len(table.columns))
+    ]
+    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)]
+    lines = [table.title] if table.title else []
+    for row in [list(table.columns), *cells]:
+        parts = [t.rjust(w) if right else t.ljust(w) for t, w, right in zip(row, widths, numeric, strict=True)]
+        lines.append(("  " + "  ".join(parts)).rstrip())
+    lines += ["  " + line for line in wrap(table.note, width - 2)]
+    return "\n".join(lines)
+
+
+def _one_line(text: str) -> str:
+    flat = " ".join(text.split())
+    flat = "".join(ch if ch.isprintable() else "\ufffd" for ch in flat)
+    return flat if len(flat) <= WIDEST else flat[: WIDEST - 1] + "…"
+
+
+def to_html(view: View) -> str:
+    """Draw a view as HTML without styles of its own; every text is escaped."""
+    parts = [f"<p>{escape(sentence)}</p>" for sentence in view.sentences]
+    parts += [_html_table(table) for table in view.tables]
+    if view.next:
+        commands = "\n".join(escape(command) for command in view.next)
+        parts.append(f'<p class="next">Next</p><pre class="next">{commands}</pre>')
+    return "\n".join(parts)
+
+
+def _html_table(table: Table) -> str:
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    body = "\n".join(_html_row(row) for row in table.rows)
+    title = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
+
+
+def _html_row(row: Sequence[Cell]) -> str:
+    cells = "".join(
+        f'<td class="number">{escape(show(cell))}</td>'
+        if isinstance(cell, int | float)
+        else f"<td>{escape(show(cell))}</td>"
+        for cell in row
+    )
+    return f"<tr>{cells}</tr>"

@@ -1,0 +1,593 @@
+"""stats.py against statsmodels, scipy, closed forms and cases worked by hand."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import subprocess
+import sys
+import tracemalloc
+from dataclasses import astuple, replace
+
+import numpy as np
+import pytest
+import statsmodels.api as sm
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import stats as ss
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.power import TTestPower
+from statsmodels.stats.proportion import proportion_confint
+from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+
+from tunescope.errors import SettingsError
+from tunescope.stats import (
+    Estimate,
+    detectable_difference,
+    holm,
+    mcnemar_exact,
+    mean_bootstrap,
+    mean_clustered,
+    mean_t,
+    median_bootstrap,
+    n_needed,
+    paired_difference,
+    pearson,
+    proportion,
+    proportion_from_counts,
+    sign_flip_test,
+    slope,
+    spearman,
+    unpaired_difference,
+)
+
+NAN, INF = float("nan"), float("inf")
+close = pytest.approx
+quick = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
+columns = st.lists(numbers, min_size=2, max_size=30)
+paired_columns = st.lists(st.tuples(numbers, numbers), min_size=2, max_size=30)
+bits = st.lists(st.integers(0, 1), min_size=1, max_size=40)
+p_values = st.lists(st.floats(0, 1), max_size=30)
+
+
+def sample(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).gamma(2.0, size=n)
+
+
+def interval(estimate: Estimate) -> tuple[float | None, float | None]:
+    return estimate.low, estimate.high
+
+
+def line(n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=n)
+    return x, x + rng.normal(size=n)
+
+
+# What travels
+
+
+def test_json_has_a_reason_only_where_there_is_one() -> None:
+    assert list(mean_t([1, 2]).as_json()) == ["mean", "low", "high", "n", "n_missing", "method"]
+    assert mean_t([]).as_json("median") == {
+        "median": None,
+        "low": None,
+        "high": None,
+        "n": 0,
+        "n_missing": 0,
+        "method": "mean, 95 % Student t interval",
+        "reason": "no values",
+    }
+
+
+def test_importing_stats_does_not_import_scipy() -> None:
+    code = "import sys, tunescope.stats; assert 'scipy' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_settings_that_cannot_work_are_refused() -> None:
+    with pytest.raises(SettingsError, match=r"level is 95; expected a share between 0 and 1"):
+        mean_t([1, 2], level=95)
+    with pytest.raises(SettingsError, match=r"draws is 10; expected at least 100"):
+        paired_difference([1, 2], [2, 4], draws=10)
+    with pytest.raises(SettingsError, match=r"kind is 'CR2'"):
+        mean_clustered([1, 2], [1, 2], kind="CR2")  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=r"alpha is 0.9, power is 0.8"):
+        n_needed(1, 1, alpha=0.9)
+    with pytest.raises(SettingsError, match=r"sd is -1"):
+        detectable_difference(10, -1)
+    with pytest.raises(SettingsError, match=r"difference is inf"):
+        n_needed(INF, 1)
+
+
+def test_data_that_does_not_fit_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"columns of 2 and 1 values"):
+        paired_difference([1, 2], [1])
+    with pytest.raises(ValueError, match=r"columns of 2 and 3 values"):
+        mean_clustered([1, 2], ["a", "b", "c"])
+    with pytest.raises(ValueError, match=r"shape \(1, 2\)"):
+        mean_t(np.array([[1.0, 2.0]]))
+    with pytest.raises(ValueError, match=r"1 values are neither 0 nor 1; the first is 2"):
+        proportion([0, 1, 2])
+    with pytest.raises(ValueError, match=r"neither 0 nor 1; the first is 0.5"):
+        mcnemar_exact([0, 1], [1, 0.5])
+    with pytest.raises(ValueError, match=r"3 successes of 2"):
+        proportion_from_counts(3, 2)
+    with pytest.raises(ValueError, match=r"from -0.1 to 0.5"):
+        holm([0.5, -0.1])
+
+
+# One column
+
+
+def test_mean_t_by_hand_and_as_scipy() -> None:
+    half = 4.302652729911275 / math.sqrt(3)  # t(2) at 0.975; sd of 1, 2, 3 is 1
+    assert astuple(mean_t([1, 2, 3]))[:5] == close((2, 2 - half, 2 + half, 3, 0))
+    x = sample(40)
+    expected = ss.ttest_1samp(x, 0).confidence_interval(0.9)
+    assert interval(mean_t(x, level=0.9)) == close(tuple(expected))
+    assert mean_t(x).standard_error == close(ss.sem(x))
+
+
+def test_mean_bootstrap_as_one_matrix_and_as_scipy() -> None:
+    x = sample(805)
+    means = x[np.random.default_rng(3).integers(0, 805, (1000, 805))].mean(axis=1)  # in one piece
+    ours = mean_bootstrap(x, seed=3, draws=1000)
+    assert interval(ours) == close(tuple(np.quantile(means, [0.025, 0.975])))
+    assert ours.standard_error == close(means.std(ddof=1))
+    theirs = ss.bootstrap((x,), np.mean, method="percentile", batch=500, rng=1).confidence_interval
+    assert interval(mean_bootstrap(x)) == close(tuple(theirs), abs=0.005)
+    assert mean_bootstrap(x).value == close(x.mean())
+
+
+@pytest.mark.parametrize("x", [[1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 2.0, 4.0, 8.0], [3.0, 3.0, 5.0]])
+def test_median_bootstrap_as_all_resamples(x: list[float]) -> None:
+    medians = np.median(list(itertools.product(x, repeat=len(x))), axis=1)
+    ours = median_bootstrap(x, draws=200_000, level=0.8)
+    assert ours.value == np.median(x)
+    assert interval(ours) == tuple(np.quantile(medians, [0.1, 0.9]))
+    assert ours.standard_error == close(medians.std(), rel=0.01)
+
+
+def test_median_bootstrap_as_scipy() -> None:
+    for n in (100, 101):
+        x = sample(n)
+        theirs = ss.bootstrap((x,), np.median, method="percentile", rng=1).confidence_interval
+        assert interval(median_bootstrap(x)) == close(tuple(theirs), abs=0.03)
+
+
+def test_clustered_by_hand() -> None:
+    # mean 4, residuals -3 -1 | 1 3, sums -4 | 4: CR0 variance 32 / 4^2 = 2, CR1 twice that (G = 2), t(1)
+    cr0, cr1 = (mean_clustered([1, 3, 5, 7], ["a", "a", "b", "b"], kind=kind) for kind in ("CR0", "CR1"))
+    assert (cr0.standard_error, cr1.standard_error) == close((math.sqrt(2), 2))
+    assert interval(cr1) == close((4 - 2 * 12.706204736174694, 4 + 2 * 12.706204736174694))
+    assert cr1.method == "mean, CR1 standard error over 2 clusters, 95 % t interval"
+
+
+@pytest.mark.parametrize(("kind", "correction"), [("CR0", False), ("CR1", True)])
+def test_clustered_as_statsmodels(kind: str, correction: bool) -> None:
+    clusters = np.random.default_rng(1).integers(0, 12, 80)
+    x = sample(80) + clusters / 3
+    options = {"groups": clusters, "use_correction": correction, "df_correction": True}
+    fit = sm.OLS(x, np.ones(80)).fit(cov_type="cluster", cov_kwds=options, use_t=True)
+    ours = mean_clustered(x, [f"passage {c}" for c in clusters], kind=kind)  # type: ignore[arg-type]
+    assert (ours.value, ours.standard_error) == close((fit.params[0], fit.bse[0]))
+    assert interval(ours) == close(tuple(fit.conf_int()[0]))
+
+
+def test_clusters_of_one_are_the_plain_mean() -> None:
+    # CR1 with singletons is the ordinary standard error: sum e^2 / n^2 * n/(n-1)
+    x = sample(20)
+    assert interval(mean_clustered(x, range(20))) == close(interval(mean_t(x)))
+
+
+def test_a_value_without_a_cluster_is_missing() -> None:
+    whole = mean_clustered([1, 3, 5, 7], [1, 1, 2, 2])
+    holes = mean_clustered([1, 9, 3, 9, 5, None, 7], [1, None, 1, NAN, 2, 2, 2])
+    assert holes == replace(whole, n_missing=3)
+
+
+def test_wilson_by_hand_and_as_statsmodels() -> None:
+    z2 = 1.959963984540054**2
+    assert interval(proportion_from_counts(0, 10)) == close((0, z2 / (10 + z2)))
+    assert interval(proportion_from_counts(10, 10)) == close((10 / (10 + z2), 1))
+    for n in range(1, 200):
+        assert (proportion_from_counts(0, n).low, proportion_from_counts(n, n).high) == (0, 1)
+    for k, n, level in [(1, 1, 0.95), (3, 7, 0.9), (80, 805, 0.99)]:
+        expected = proportion_confint(k, n, alpha=1 - level, method="wilson")
+        assert interval(proportion_from_counts(k, n, level=level)) == close(expected)
+    assert proportion([True, False, None, 1]) == proportion_from_counts(2, 3, 1)
+
+
+# Differences
+
+
+def test_paired_difference_as_its_parts() -> None:
+    a, b = sample(30, 1), sample(30, 2)
+    ours = paired_difference(a, b, seed=4)
+    theirs = ss.ttest_rel(a, b).confidence_interval()
+    assert interval(ours.t) == close((theirs.low, theirs.high))
+    alone = mean_bootstrap(a - b, seed=4)
+    assert ours.bootstrap == replace(alone, method="paired difference of means, " + alone.method[6:])
+    assert ours.test == sign_flip_test(a - b, seed=4)
+    assert ours.t.value == close(a.mean() - b.mean())
+
+
+def test_sign_flip_by_hand() -> None:
+    assert sign_flip_test([1, 2, 3]).p == 2 / 8  # only +++ and ---
+    assert sign_flip_test([1, 2, -3]).p == 1  # the sum is 0
+    assert sign_flip_test([0, 0, 0]).p == 1
+    assert sign_flip_test([0, 1, 2, 0, 3] * 2 + [0] * 10).p == 2 / 64  # exact: only 6 have a sign
+    differences = np.array([0.3, 0.9, 1.0]) - np.array([0.2, 0.8, 1.1])  # 0.1, 0.1, -0.1 but for rounding
+    assert sign_flip_test(differences).p == 1
+
+
+def test_sign_flip_as_scipy() -> None:
+    d = sample(14) - 1.5
+    theirs = ss.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf)
+    assert sign_flip_test(d).p == close(theirs.pvalue)
+    assert sign_flip_test(d).method == "sign-flip permutation test, exact"
+
+
+def test_sign_flip_by_draws() -> None:
+    d = sample(15) - 1.5
+    signs = np.array(list(itertools.product([-1, 1], repeat=15)))
+    exact = (np.abs(signs @ d) >= abs(d.sum()) - 1e-9).mean()
+    drawn = sign_flip_test(d, draws=9999)
+    assert drawn.p == close(exact, abs=0.02)
+    assert drawn.method == "sign-flip permutation test, 9999 draws"
+    assert drawn.p is not None
+    assert drawn.p * 10_000 == close(round(drawn.p * 10_000))  # (hits + 1) / (draws + 1)
+    assert sign_flip_test(np.arange(1, 41), draws=999).p == 1 / 1000  # no hit: never 0
+
+
+def test_unpaired_difference_as_scipy_and_statsmodels() -> None:
+    a, b = sample(25, 1), 2 * sample(60, 2)
+    ours, theirs = unpaired_difference(a, b), ss.ttest_ind(a, b, equal_var=False)
+    assert (ours.test.p, ours.test.statistic) == close((theirs.pvalue, theirs.statistic))
+    expected = CompareMeans(DescrStatsW(a), DescrStatsW(b)).tconfint_diff(usevar="unequal")
+    assert interval(ours.t) == close(expected)
+    drawn = ss.bootstrap((a, b), lambda x, y, axis: x.mean(axis=axis) - y.mean(axis=axis), method="percentile", rng=1)
+    assert interval(ours.bootstrap) == close(tuple(drawn.confidence_interval), abs=0.03)
+    assert (ours.bootstrap.value, ours.t.n) == close((a.mean() - b.mean(), 85))
+    assert unpaired_difference([1, 1], [0, 2]).t.low == close(-12.706204736174694)  # one sd of 0: se 1, t(1)
+
+
+def test_mcnemar_by_hand_and_as_statsmodels() -> None:
+    first, second = [1] * 5 + [0] + [1, 1, 0], [0] * 5 + [1] + [1, 1, 0]
+    test = mcnemar_exact([*first, None, 1], [*second, 1, NAN])
+    assert (test.p, test.n, test.n_missing) == (2 * (1 + 6) / 64, 9, 2)
+    assert test.method == "exact McNemar test, b = 5, c = 1"
+    assert mcnemar_exact([1, 0], [1, 0]).p == 1
+    for b, c in [(0, 0), (0, 4), (3, 3), (30, 12)]:
+        theirs = mcnemar([[5, b], [c, 5]], exact=True)
+        ours = mcnemar_exact([1] * b + [0] * c + [1], [0] * b + [1] * c + [1])
+        assert (ours.p, ours.statistic) == close((theirs.pvalue, theirs.statistic))
+
+
+def test_holm_by_hand_and_as_statsmodels() -> None:
+    assert holm([0.01, 0.04, 0.03]) == close([0.03, 0.06, 0.06])
+    assert holm([0.01, None, 0.04, NAN]) == [0.02, None, 0.04, None]
+    assert holm([]) == []
+    for p in (np.random.default_rng(0).uniform(size=20) ** 4, [0.2, 0, 0.01, 0.01, 1]):
+        assert holm(p) == close(list(multipletests(p, method="holm")[1]))
+
+
+@quick
+@given(p_values)
+def test_holm_is_monotone_and_never_below_the_raw_p(p: list[float]) -> None:
+    adjusted = holm(p)
+    assert all(raw <= new <= 1 for raw, new in zip(p, adjusted, strict=True) if new is not None)
+    by_raw = [new for _, new in sorted(zip(p, adjusted, strict=True)) if new is not None]
+    assert by_raw == sorted(by_raw)
+
+
+# Relations
+
+
+def test_pearson_by_hand() -> None:
+    result = pearson([0, 25, 50, 100], [4, 3, 2, 1])
+    # dx = -43.75 -18.75 6.25 56.25, dy = 1.5 0.5 -0.5 -1.5
+    r = -162.5 / math.sqrt(5468.75 * 5)
+    assert result.r.value == close(r)
+    assert result.permutation.p == 2 / 24  # the falling order and the rising one
+    z, half = math.atanh(r), 1.959963984540054
+    assert interval(result.r) == close((math.tanh(z - half), math.tanh(z + half)))
+
+
+def test_pearson_and_spearman_as_scipy() -> None:
+    for n in (4, 8, 50):
+        x, y = line(n)
+        theirs = ss.pearsonr(x, y)
+        ours = pearson(x, y, level=0.9)
+        assert (ours.r.value, ours.parametric.p) == close((theirs.statistic, theirs.pvalue))
+        assert interval(ours.r) == close(tuple(theirs.confidence_interval(0.9)))
+        ranked = ss.spearmanr(x.round(), y.round())
+        ours = spearman(x.round(), y.round())
+        assert (ours.r.value, ours.parametric.p) == close((ranked.statistic, ranked.pvalue))
+
+
+def test_spearman_interval_and_infinite_values() -> None:
+    x, y = line(30)
+    rho = ss.spearmanr(x, y).statistic
+    half = ss.norm.ppf(0.975) * math.sqrt((1 + rho**2 / 2) / 27)
+    expected = math.tanh(math.atanh(rho) - half), math.tanh(math.atanh(rho) + half)
+    assert interval(spearman(x, y).r) == close(expected)
+    assert spearman([1, 2, INF, 3], [1, 3, 4, 2]).r.value == close(0.8)  # a rank needs no finite value
+
+
+def test_eight_pairs_are_exact() -> None:
+    x, y = line(8)
+    sums = np.array(list(itertools.permutations(y - y.mean()))) @ x
+    test = pearson(x, y).permutation
+    assert test.p == (np.abs(sums) >= abs((y - y.mean()) @ x) - 1e-9).mean()
+    assert test.method == "Pearson r, permutation test, exact"
+
+
+def test_drawn_permutations_as_scipy() -> None:
+    x, y = line(12, seed=1)
+    theirs = ss.pearsonr(x, y, method=ss.PermutationMethod(n_resamples=20_000, rng=1)).pvalue
+    ours = pearson(x, 0.4 * y, draws=20_000)
+    assert ours.permutation.p == close(theirs, abs=0.01)
+    assert ours.permutation.method == "Pearson r, permutation test, 20000 draws"
+    assert pearson(np.arange(40), np.arange(40) ** 2, draws=999).permutation.p == 1 / 1000
+
+
+@quick
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 9)), min_size=2, max_size=6))
+def test_exact_permutation_p_is_brute_force(pairs: list[tuple[int, int]]) -> None:
+    x, y = zip(*pairs, strict=True)
+    result = pearson(x, y)
+    if result.r.value is None:
+        assert len(set(x)) == 1 or len(set(y)) == 1
+        return
+
+    def covariance(order: tuple[int, ...]) -> int:  # n^2 times it, in whole numbers: ties are exact
+        return abs(len(x) * sum(a * b for a, b in zip(x, order, strict=True)) - sum(x) * sum(y))
+
+    reached = [covariance(order) >= covariance(y) for order in itertools.permutations(y)]
+    assert result.permutation.p == close(sum(reached) / len(reached))
+
+
+@quick
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=10))
+def test_exact_sign_flip_p_is_brute_force(d: list[int]) -> None:
+    flipped = itertools.product(*[(v, -v) for v in d])
+    reached = [abs(sum(row)) >= abs(sum(d)) for row in flipped]
+    assert sign_flip_test(d).p == close(sum(reached) / 2 ** len(d))
+
+
+def test_slope_by_hand_and_as_statsmodels() -> None:
+    # y = 0 1 1 on x = 0 1 2: slope 1/2, residuals -1/6 1/3 -1/6, se^2 = (1/6) / 1 / 2 = 1/12
+    ours = slope([0, 1, 2], [0, 1, 1])
+    assert (ours.value, ours.standard_error) == close((0.5, math.sqrt(1 / 12)))
+    x, y = line(30)
+    fit = sm.OLS(y, sm.add_constant(x)).fit()
+    assert slope(x, y, level=0.9).value == close(fit.params[1])
+    assert interval(slope(x, y, level=0.9)) == close(tuple(fit.conf_int(0.1)[1]))
+
+
+# Sample sizes
+
+
+@pytest.mark.parametrize(("n", "power", "alpha"), [(2, 0.8, 0.05), (10, 0.5, 0.01), (805, 0.9, 0.05), (9, 0.3, 0.2)])
+def test_sample_size_as_statsmodels(n: int, power: float, alpha: float) -> None:
+    found = detectable_difference(n, 2.5, power=power, alpha=alpha).difference
+    assert found is not None
+    assert TTestPower().power(found / 2.5, n, alpha) == close(power, abs=1e-8)
+    back = n_needed(-found, 2.5, power=power, alpha=alpha)
+    assert (back.n, back.difference) == (n, found)
+    if n > 2:
+        assert n_needed(found * 1.0001, 2.5, power=power, alpha=alpha).n == n
+        assert n_needed(found * 0.9999, 2.5, power=power, alpha=alpha).n == n + 1
+
+
+def test_sample_size_by_simulation_and_table() -> None:
+    assert n_needed(0.5, 1).n == 34  # Cohen's d 0.5, power 0.8: G*Power and R's power.t.test give 33.4
+    difference = detectable_difference(12, 3).difference
+    assert difference is not None
+    x = np.random.default_rng(0).normal(difference, 3, (20_000, 12))
+    assert (ss.ttest_1samp(x, 0, axis=1).pvalue < 0.05).mean() == close(0.8, abs=0.01)
+
+
+def test_sample_sizes_at_the_edges() -> None:
+    assert n_needed(1e9, 1e-9).n == 2
+    assert n_needed(1, 1e5).n == close(7.849e10, rel=1e-3)  # (1.960 + 0.842)^2 * 10^10
+    assert n_needed(1e-9, 1).reason == "more than 10^12 would be needed"
+    assert n_needed(0, 1).reason == "no n shows a difference of 0"
+    assert n_needed(1, 0).reason == "sd is 0: no t-test"
+    assert detectable_difference(1, 1).reason == "n = 1: a t-test needs 2"
+    assert detectable_difference(5, 0).difference is None
+
+
+# What cannot be estimated
+
+
+def test_impossible_estimates_are_none_with_a_reason() -> None:
+    reasons = {
+        "no values": [mean_t([]), median_bootstrap([None, NAN]), proportion([]), mean_clustered([], [])],
+        "one value: no interval": [mean_t([3]), mean_bootstrap([3, None]), paired_difference([5], [2]).t],
+        "all 3 values are equal: no interval": [
+            mean_bootstrap([0.1] * 3),
+            median_bootstrap([0.1] * 3),
+            paired_difference([0.3, 0.9, 1.0], [0.2, 0.8, 0.9]).t,
+        ],
+        "one cluster: no interval": [mean_clustered([1, 2], "aa")],
+        "the residuals of every cluster sum to 0: no interval": [mean_clustered([0.1, 0.7] * 2, "aabb")],
+        "1 values are infinite or beyond 1e100": [mean_t([1, INF]), slope([1, 2], [1, -INF])],
+        "2 values are infinite or beyond 1e100": [
+            mean_t([1, 1e101, -INF]),
+            paired_difference([INF] * 2, [INF] * 2).t,
+        ],
+        "a group of one value: no interval": [unpaired_difference([1], [1, 2]).bootstrap],
+        "all values are equal in both groups: no interval": [unpaired_difference([1, 1], [2, 2]).t],
+        "one pair: two are needed": [pearson([1], [2]).r, slope([1], [2])],
+        "all x are equal: no correlation": [pearson([1, 1, 1], [1, 2, 3]).r],
+        "all y are equal: no correlation": [spearman([1, 2, 3], [0.1] * 3).r],
+        "n = 3: the interval needs n >= 4": [pearson([1, 2, 3], [1, 2, 2]).r],
+        "|r| = 1: no interval": [pearson([1, 2, 3, 4], [2, 4, 6, 8]).r],
+        "all x are equal: no slope": [slope([1, 1], [1, 2])],
+        "two pairs: no interval": [slope([0, 1], [1, 3])],
+        "all points lie on a line: no interval": [
+            slope([0, 1, 2], [0.1, 0.2, 0.3]),
+            slope([0, 1, 2], [5] * 3),
+        ],
+    }
+    for reason, estimates in reasons.items():
+        for estimate in estimates:
+            assert (estimate.reason, *interval(estimate), estimate.standard_error) == (
+                reason,
+                None,
+                None,
+                None,
+            )
+    keeps_value = [
+        mean_t([3]),
+        mean_bootstrap([3, 3]),
+        slope([0, 1], [1, 4]),
+        unpaired_difference([4], [1]).t,
+    ]
+    assert [estimate.value for estimate in keeps_value] == close([3] * 4)
+    for nothing in (
+        mean_t([]),
+        mean_t([INF]),
+        proportion([]),
+        pearson([1, 1], [1, 2]).r,
+        slope([1, 1], [1, 2]),
+    ):
+        assert nothing.value is None
+
+
+def test_impossible_tests_are_none_with_a_reason() -> None:
+    assert sign_flip_test([]).reason == mcnemar_exact([], []).reason == "no values"
+    assert sign_flip_test([INF, 1]).p is None
+    flat = pearson([1, 1, 1], [1, 2, 3])
+    assert flat.permutation.p is flat.parametric.p is None
+    assert flat.permutation.reason == "all x are equal: no correlation"
+    two = pearson([1, 2], [4, 3])
+    assert (two.r.value, two.permutation.p, two.parametric.p) == (close(-1), 1, None)
+    assert two.parametric.reason == "n = 2: the test needs n >= 3"
+    assert unpaired_difference([1, 1], [2, 2]).test.p is None
+
+
+# Invariants
+
+
+@quick
+@given(columns)
+def test_intervals_contain_the_estimate(x: list[float]) -> None:
+    for estimate in (
+        mean_t(x),
+        mean_bootstrap(x, draws=200),
+        mean_clustered(x, [i // 2 for i in range(len(x))]),
+    ):
+        assert estimate.value == close(np.mean(x), abs=1e-6)
+        if estimate.reason is None:
+            assert estimate.low is not None
+            assert estimate.high is not None
+            slack = 1e-9 * max(map(abs, x))
+            assert estimate.low - slack <= np.mean(x) <= estimate.high + slack
+            assert estimate.low >= min(x) - slack or "bootstrap" not in estimate.method
+
+
+@quick
+@given(paired_columns)
+def test_correlations_and_slopes_stay_in_their_intervals(pairs: list[tuple[float, float]]) -> None:
+    x, y = zip(*pairs, strict=True)
+    for result in (pearson(x, y, draws=100), spearman(x, y, draws=100)):
+        if result.r.value is not None:
+            assert -1 <= result.r.value <= 1
+            assert result.permutation.p is not None
+            assert 0 < result.permutation.p <= 1
+        if result.r.low is not None:
+            assert -1 <= result.r.low <= result.r.value <= result.r.high <= 1
+    line_slope = slope(x, y)
+    if line_slope.low is not None:
+        assert line_slope.low <= line_slope.value <= line_slope.high
+
+
+@quick
+@given(bits, st.floats(0.5, 0.999))
+def test_wilson_stays_inside_and_contains_the_share(x: list[int], level: float) -> None:
+    share = proportion(x, level=level)
+    assert share.value == close(np.mean(x))
+    assert 0 <= share.low <= share.value <= share.high <= 1
+
+
+@quick
+@given(columns, st.integers(0, 5))
+def test_missing_values_change_only_n_missing(x: list[float], extra: int) -> None:
+    holes: list[float | None] = [*x, *[None, NAN][: extra % 3], *[None] * extra]
+    missing = len(holes) - len(x)
+    for estimate in (
+        mean_t,
+        lambda v: mean_bootstrap(v, draws=100),
+        lambda v: median_bootstrap(v, draws=100),
+    ):
+        assert estimate(holes) == replace(estimate(x), n_missing=missing)
+    assert sign_flip_test(holes, draws=100) == replace(sign_flip_test(x, draws=100), n_missing=missing)
+    y = list(range(len(x)))
+    whole, pairs = pearson(x, y, draws=100), pearson([*x, None, 1], [*y, 1, NAN], draws=100)
+    for name in ("r", "permutation", "parametric"):
+        assert getattr(pairs, name) == replace(getattr(whole, name), n_missing=2)
+    assert slope([*x, NAN], [*y, 1]) == replace(slope(x, y), n_missing=1)
+
+
+def test_the_same_seed_gives_the_same_result() -> None:
+    a, b = sample(40, 1), sample(40, 2)
+    for verb in (paired_difference, unpaired_difference, pearson, spearman):
+        assert verb(a, b, seed=7, draws=500) == verb(a, b, seed=7, draws=500)
+        assert verb(a, b, seed=7, draws=500) != verb(a, b, seed=8, draws=500)
+    assert median_bootstrap(a, seed=7) == median_bootstrap(a, seed=7) != median_bootstrap(a, seed=8)
+
+
+def test_inputs_are_left_alone() -> None:
+    x = np.array([3.0, NAN, 1.0, 2.0])
+    median_bootstrap(x, draws=100)
+    pearson(x, x, draws=100)
+    assert x.tolist()[2:] == [1, 2]
+    assert x[0] == 3
+
+
+def test_resampling_stays_small() -> None:
+    x = sample(100_000)
+    y = x[::-1].copy()
+    tracemalloc.start()
+    mean_bootstrap(x, draws=300)
+    sign_flip_test(x - y, draws=300)
+    pearson(x, y, draws=100)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 20e6  # 300 x 100,000 numbers would be 240e6
+
+
+# A 95 % interval covers about 95 %
+
+
+def coverage(intervals: list[Estimate], truth: float) -> float:
+    return float(np.mean([e.low <= truth <= e.high for e in intervals]))
+
+
+def test_coverage_of_t_and_clustered_intervals() -> None:
+    rng = np.random.default_rng(0)
+    assert 0.93 < coverage([mean_t(row) for row in rng.normal(5, 2, (1500, 6))], 5) < 0.97
+    clusters = np.repeat(np.arange(20), 4)
+    rows = rng.normal(size=(800, 20)).repeat(4, axis=1) + rng.normal(size=(800, 80))
+    assert 0.92 < coverage([mean_clustered(row, clusters) for row in rows], 0) < 0.98
+    assert coverage([mean_t(row) for row in rows], 0) < 0.85  # what ignoring the clusters would cost
+
+
+def test_coverage_of_bootstrap_intervals() -> None:
+    rows = np.random.default_rng(1).normal(5, 2, (600, 50))
+    assert 0.91 < coverage([mean_bootstrap(row, draws=1000) for row in rows], 5) < 0.97
+    assert 0.91 < coverage([median_bootstrap(row, draws=1000) for row in rows], 5) < 0.98
+
+
+def test_coverage_of_wilson_and_fisher_intervals() -> None:
+    rng = np.random.default_rng(2)
+    assert 0.92 < coverage([proportion_from_counts(k, 30) for k in rng.binomial(30, 0.2, 1500)], 0.2) < 0.98
+    x, noise = rng.normal(size=(2, 400, 20))
+    pairs = zip(x, 0.6 * x + 0.8 * noise, strict=True)  # the true r is 0.6
+    assert 0.92 < coverage([pearson(a, b, draws=100).r for a, b in pairs], 0.6) < 0.98
