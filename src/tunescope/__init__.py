@@ -22,8 +22,9 @@ def __getattr__(name: str) -> Any:
         return open
     from tunescope.verbs import VERBS, in_python
 
-    if name in VERBS and VERBS[name].proven:
-        return in_python(name)
+    verb = name.replace("_", " ")
+    if verb in VERBS and VERBS[verb].proven:
+        return in_python(verb)
     raise AttributeError(f"module 'tunescope' has no attribute {name!r}")
 
 
@@ -31,4 +32,4 @@ def __dir__() -> list[str]:
     """List the verbs beside what is here."""
     from tunescope.verbs import VERBS
 
-    return sorted([*globals(), "open", *(name for name, verb in VERBS.items() if verb.proven)])
+    return sorted([*globals(), "open", *(name.replace(" ", "_") for name, verb in VERBS.items() if verb.proven)])

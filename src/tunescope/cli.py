@@ -7,18 +7,20 @@ Results go to stdout, talk to stderr. Exit 0 done, 1 refused in one sentence, 2 
 from __future__ import annotations
 
 import json as json_format
+import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from inspect import Parameter as Slot
 from inspect import Signature
-from typing import Annotated, Any
+from io import TextIOWrapper
+from typing import Annotated, Any, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter
 
 from tunescope import __version__
 from tunescope.errors import TunescopeError
-from tunescope.verbs import VERBS, Verb
+from tunescope.verbs import GROUPS, VERBS, Verb
 
 POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe"}
 """Settings that are typed without their name."""
@@ -26,12 +28,15 @@ POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe"}
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a terminal may lack our dashes, a file name may be no UTF-8
+            stream.reconfigure(errors="backslashreplace")
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
-    app = build(arguments[0] if arguments else "")
+    app = build(arguments)
     try:
         return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
     except CycloptsError:
@@ -42,23 +47,34 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("tunescope: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
+    except OSError as error:  # a folder that can't be written, a full disk: the system's sentence says which
+        print(f"tunescope: {error}", file=sys.stderr)
         return 1
 
 
-def build(invoked: str) -> App:
-    """Build the commands; only the `invoked` verb is imported."""
-    app = App(
-        name="tunescope",
-        help="Show what instruction data does to a language model, and repair the data.",
-        version=__version__,
-        help_flags=["--help", "-h"],
-    )
+def build(arguments: Sequence[str]) -> App:
+    """Build the commands; only the verb that the arguments begin with is imported."""
+    app = _app("tunescope", "Show what instruction data does to a language model, and repair the data.")
+    groups: dict[str, App] = {}
     for name, verb in VERBS.items():
-        if verb.proven:
-            app.command(_command(verb) if name == invoked else _stub, name=name, help=verb.summary)
+        if not verb.proven:
+            continue
+        *group, word = name.split()
+        parent = app
+        if group:
+            if group[0] not in groups:
+                groups[group[0]] = _app(group[0], GROUPS[group[0]])
+                app.command(groups[group[0]])
+            parent = groups[group[0]]
+        invoked = list(arguments[: len(group) + 1]) == [*group, word]
+        parent.command(_command(verb) if invoked else _stub, name=word, help=verb.summary)
     return app
+
+
+def _app(name: str, text: str) -> App:
+    return App(
+        name=name, help=text, version=__version__, help_flags=["--help", "-h"], suppress_keyboard_interrupt=False
+    )
 
 
 def _stub() -> None:
@@ -83,18 +99,21 @@ def _command(verb: Verb) -> Callable[..., int]:
         outcome = function(settings(**values))
         result, view = outcome.result, outcome.view
         if as_json:
-            print(json_format.dumps(result, indent=1, ensure_ascii=False))
+            from tunescope.runs import plain
+
+            utf8 = (getattr(sys.stdout, "encoding", None) or "").lower() in ("utf-8", "utf8")
+            _show(json_format.dumps(plain(result), indent=1, ensure_ascii=not utf8, allow_nan=False) + "\n")
         else:
             from tunescope.views import to_text
 
-            print(to_text(view), end="")
+            _show(to_text(view))
         return _gate(gate, node, result) if gate is not None else 0
 
-    slots = [_slot(f.name, _type_of(settings, f.name), f.default, settings) for f in fields(settings)]
-    slots.append(Slot("json", Slot.KEYWORD_ONLY, default=False, annotation=Annotated[bool, Parameter(help="Print one JSON object.", negative="")]))
+    slots = [_slot(f.name, get_type_hints(settings)[f.name], f.default, settings) for f in fields(settings)]
+    slots.append(_flag("json", bool, False, "Print one JSON object."))
     if any(f.name == "out" for f in fields(settings)):
-        gate_help = "Exit with 3 when this doesn't hold back: a count of the result, for example 'near_duplicate > 0.5%'."
-        slots.append(Slot("fail_on", Slot.KEYWORD_ONLY, default=None, annotation=Annotated[str | None, Parameter(help=gate_help)]))
+        text = "Exit with 3 when this holds of the result, for example 'near_duplicate > 0.5%'."
+        slots.append(_flag("fail_on", str | None, None, text))
     slots.sort(key=lambda slot: slot.kind != Slot.POSITIONAL_OR_KEYWORD)
     layout = Signature(slots)
     command.__signature__ = layout  # type: ignore[attr-defined]
@@ -103,15 +122,20 @@ def _command(verb: Verb) -> Callable[..., int]:
     return command
 
 
-def _type_of(settings: type[Any], name: str) -> Any:
-    from typing import get_type_hints
+def _show(text: str) -> None:
+    """Print the result; a reader that has seen enough (`| head`) is no failure of the run."""
+    try:
+        print(text, end="", flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
-    return get_type_hints(settings)[name]
+
+def _flag(name: str, kind: Any, default: Any, text: str) -> Slot:
+    parameter = Parameter(help=text, negative="", show_default=False)
+    return Slot(name, Slot.KEYWORD_ONLY, default=default, annotation=Annotated[kind, parameter])
 
 
 def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
-    from dataclasses import MISSING
-
     from tunescope.settings import help_of
 
     positional = name in POSITIONAL
@@ -120,7 +144,8 @@ def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
         help=help_of(settings, name),
         negative="",
         show_default=default not in (None, (), False, MISSING),
-        allow_leading_hyphen=positional,
+        allow_leading_hyphen=positional,  # for the lone -
+        validator=_refuse_option if positional else None,
         consume_multiple=False,
     )
     return Slot(
@@ -129,6 +154,13 @@ def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
         default=Slot.empty if default is MISSING else default,
         annotation=Annotated[kind, parameter],
     )
+
+
+def _refuse_option(_kind: Any, value: str | Sequence[str]) -> None:
+    """Refuse a mistyped option that was taken for a file."""
+    for text in [value] if isinstance(value, str) else value:
+        if text.startswith("-") and text != "-":
+            raise ValueError(f"there is no option {text} (for a file of that name, type ./{text})")
 
 
 def _gate(text: str, node: Any, result: dict[str, Any]) -> int:

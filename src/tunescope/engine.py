@@ -9,10 +9,16 @@ from __future__ import annotations
 import multiprocessing
 import os
 import shutil
-from collections.abc import Callable, Sequence
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
 from pathlib import Path
+from threading import Thread
+from types import ModuleType
 from typing import Any, TypeVar
 
 from tunescope.errors import WorkError
@@ -21,8 +27,9 @@ from tunescope.progress import progress
 State = TypeVar("State")
 Shard = TypeVar("Shard")
 
+_setup: Callable[[], Any] | None = None
+"""In a worker process: makes its state at the first shard, so that a refusal there is told as one."""
 _state: Any = None
-"""What `setup` returned, once per worker process."""
 
 
 def cores() -> int:
@@ -41,8 +48,8 @@ def map_shards(
     """Do `work(state, shard, folder)` for every shard; return one finished folder per shard.
 
     Args:
-        work: writes its result into the empty folder that it is given; a top-level function
-            where `workers` > 1.
+        work: writes its result into the empty folder that it is given; where `workers` > 1, a
+            top-level function of a module (as is `setup`).
         shards: what to work on; any objects that pickle.
         setup: makes what `work` needs (a loaded model); called once per process.
         folder: where the shards' folders go, named 00000, 00001 …
@@ -65,31 +72,57 @@ def map_shards(
                 update(finished)
             return done
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start, (setup,))
+        alive, held = context.Pipe(duplex=False)
+        pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start, (setup, alive))
         try:
-            with pool:
-                jobs = {pool.submit(_in_worker, work, shard, done[number]): number for number, shard in todo}
-                for job in as_completed(jobs):
-                    job.result()
-                    finished += 1
-                    update(finished)
+            with _without_main():
+                jobs = [pool.submit(_in_worker, work, shard, done[number]) for number, shard in todo]
+            for job in as_completed(jobs):
+                job.result()
+                finished += 1
+                update(finished)
         except BrokenProcessPool as error:
             raise WorkError(
                 f"a worker process died after {finished} of {len(shards)} {label} (out of memory?); "
                 "type the same command with fewer --workers to go on"
             ) from error
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+        finally:
+            if finished < len(shards):
+                held.close()  # after an interrupt or a refusal the workers leave at once
+            pool.shutdown(cancel_futures=True)
+            held.close()
+            alive.close()
     return done
 
 
-def _start(setup: Callable[[], Any]) -> None:
-    global _state
-    _state = setup()
+@contextmanager
+def _without_main() -> Iterator[None]:
+    """Start workers that don't import the caller's script: it may lack a __main__ guard and would run again."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _start(setup: Callable[[], Any], alive: Connection) -> None:
+    global _setup
+    _setup = setup
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_leave_with_parent, args=(alive,), daemon=True).start()
+
+
+def _leave_with_parent(alive: Connection) -> None:
+    """Wait until the other end closes, which it also does when the parent is killed; then leave."""
+    alive.poll(None)
+    os._exit(1)
 
 
 def _in_worker(work: Callable[[Any, Any, Path], None], shard: Any, target: Path) -> None:
+    global _setup, _state
+    if _setup is not None:
+        _state, _setup = _setup(), None
     _finish(work, _state, shard, target)
 
 

@@ -5,16 +5,19 @@
     rating is null
     near_duplicate > 0.5%
 
-Names are columns (or counts, for a gate); values are numbers, percentages, 'text', true, false
-and null. Logic has three values, as in SQL: a comparison with something missing is missing.
+Names are columns (or counts, for a gate), those with blanks or signs in back quotes: `my score`;
+values are numbers, percentages, 'text', true, false and null. Logic has three values, as in SQL:
+a comparison with something missing is missing.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from difflib import get_close_matches
+from functools import reduce
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from tunescope.errors import ExpressionError
@@ -26,10 +29,20 @@ Literal = float | int | str | bool | None
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?)"
     r"|(?P<text>'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")"
-    r"|(?P<name>[A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)"
+    r"|(?P<name>[^\W\d]\w*(?:\.[^\W\d]\w*)*|`[^`]+`)"
     r"|(?P<op><=|>=|!=|<>|==|=|<|>|\(|\)|,))"
 )
-_COMPARISONS = {"=": "equal", "==": "equal", "!=": "not_equal", "<>": "not_equal", "<": "less", "<=": "less_equal", ">": "greater", ">=": "greater_equal"}  # fmt: skip
+_COMPARISONS = {
+    "=": "equal",
+    "==": "equal",
+    "!=": "not_equal",
+    "<>": "not_equal",
+    "<": "less",
+    "<=": "less_equal",
+    ">": "greater",
+    ">=": "greater_equal",
+}
+_DEEPEST = 50
 _WORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
 
 
@@ -81,11 +94,10 @@ class Not:
 
 @dataclass(frozen=True, slots=True)
 class Logic:
-    """Two parts joined by and / or."""
+    """Parts joined by and / or."""
 
     word: str
-    left: Node
-    right: Node
+    parts: tuple[Node, ...]
 
 
 Node = Name | Compare | IsNull | Among | Not | Logic
@@ -107,6 +119,7 @@ class _Parser:
             self.tokens.append(("word", word.lower(), start) if word.lower() in _WORDS else (kind, word, start))
             place = match.end()
         self.at = 0
+        self.depth = 0
 
     def fail(self, found: str, place: int) -> NoReturn:
         raise ExpressionError(f"{found} in the expression:\n  {self.text}\n  {' ' * place}^")
@@ -134,19 +147,21 @@ class _Parser:
         return node
 
     def either(self) -> Node:
-        node = self.both()
-        while self.take("or"):
-            node = Logic("or", node, self.both())
-        return node
+        return self.joined("or", lambda: self.joined("and", self.negated))
 
-    def both(self) -> Node:
-        node = self.negated()
-        while self.take("and"):
-            node = Logic("and", node, self.negated())
-        return node
+    def joined(self, word: str, part: Callable[[], Node]) -> Node:
+        parts = [part()]
+        while self.take(word):
+            parts.append(part())
+        return parts[0] if len(parts) == 1 else Logic(word, tuple(parts))
 
     def negated(self) -> Node:
-        return Not(self.negated()) if self.take("not") else self.comparison()
+        self.depth += 1
+        if self.depth > _DEEPEST:
+            self.fail(f"more than {_DEEPEST} levels of brackets and not", self.peek()[2])
+        node = Not(self.negated()) if self.take("not") else self.comparison()
+        self.depth -= 1
+        return node
 
     def comparison(self) -> Node:
         if self.take("("):
@@ -196,26 +211,22 @@ class _Parser:
         kind, word, place = self.peek()
         self.at += 1
         if kind == "name":
-            return Name(word)
+            return Name(word.strip("`"))
         if kind == "text":
             return Value(word[1:-1].replace(word[0] * 2, word[0]))
         if kind == "number":
-            percent = word.endswith("%")
-            number = float(word.rstrip("%"))
-            if percent:
-                return Value(number / 100, True)
-            return Value(int(number) if number.is_integer() and abs(number) < 2**53 else number)
+            if word.endswith("%"):
+                return Value(float(Decimal(word[:-1]) / 100), True)
+            whole = word.lstrip("-").isdigit() and len(word) < 20 and abs(int(word)) < 2**63
+            return Value(int(word) if whole else float(word))
         if kind == "word" and word in ("true", "false", "null"):
             return Value({"true": True, "false": False, "null": None}[word])
-        self.fail(f"found {word or 'the end'!r}, expected a name or a value", place)
+        return self.fail(f"found {word or 'the end'!r}, expected a name or a value", place)
 
 
 def parse(text: str) -> Node:
     """Parse an expression; raises `ExpressionError` with the place marked."""
-    try:
-        return _Parser(text).whole()
-    except RecursionError as error:
-        raise ExpressionError("the expression is nested too deeply") from error
+    return _Parser(text).whole()
 
 
 def names(node: Node | Value) -> Iterator[str]:
@@ -226,9 +237,12 @@ def names(node: Node | Value) -> Iterator[str]:
 def _names(node: Node | Value) -> Iterator[str]:
     if isinstance(node, Name):
         yield node.name
-    elif isinstance(node, Compare | Logic):
+    elif isinstance(node, Compare):
         yield from _names(node.left)
         yield from _names(node.right)
+    elif isinstance(node, Logic):
+        for part in node.parts:
+            yield from _names(part)
     elif isinstance(node, Not):
         yield from _names(node.part)
     elif isinstance(node, IsNull | Among):
@@ -257,30 +271,33 @@ def mask(node: Node, table: pa.Table) -> pa.ChunkedArray:
     def value(part: Name | Value) -> Any:
         return table[part.name] if isinstance(part, Name) else pa.scalar(part.value)
 
+    def compared(function: str, left: Name | Value, right: Name | Value) -> Any:
+        try:
+            return getattr(pc, function)(value(left), value(right))
+        except pa.ArrowException as error:
+            kinds = [
+                f"{side.name} ({table[side.name].type})" if isinstance(side, Name) else repr(side.value)
+                for side in (left, right)
+            ]
+            raise ExpressionError(f"can't compare {kinds[0]} with {kinds[1]}") from error
+
     def visit(part: Node) -> Any:
         if isinstance(part, Name):
-            if not pa.types.is_boolean(table[part.name].type):
+            column = table[part.name]
+            if pa.types.is_null(column.type):
+                return column.cast(pa.bool_())
+            if not pa.types.is_boolean(column.type):
                 raise ExpressionError(f"{part.name} isn't true or false; compare it with something")
-            return table[part.name]
+            return column
         if isinstance(part, Compare):
-            try:
-                return getattr(pc, part.function)(value(part.left), value(part.right))
-            except pa.ArrowException as error:
-                sides = " and ".join(f"{n} ({table[n].type})" for n in names(part))
-                raise ExpressionError(f"can't compare {sides} with the other side") from error
+            return compared(part.function, part.left, part.right)
         if isinstance(part, IsNull):
             return pc.is_null(table[part.name.name])
         if isinstance(part, Among):
-            column = table[part.name.name]
-            try:
-                found = pc.is_in(column, value_set=pa.array(list(part.values), column.type))
-            except (pa.ArrowException, TypeError) as error:
-                raise ExpressionError(f"{part.name.name} ({column.type}) can't be among {part.values}") from error
-            return pc.if_else(pc.is_null(column), pa.scalar(None, pa.bool_()), found)
+            return reduce(pc.or_kleene, [compared("equal", part.name, Value(item)) for item in part.values])
         if isinstance(part, Not):
             return pc.invert(visit(part.part))
-        join: Callable[[Any, Any], Any] = pc.and_kleene if part.word == "and" else pc.or_kleene
-        return join(visit(part.left), visit(part.right))
+        return reduce(pc.and_kleene if part.word == "and" else pc.or_kleene, map(visit, part.parts))
 
     return visit(node)
 
@@ -292,25 +309,28 @@ def holds(node: Node, counts: Mapping[str, float | int | bool | None], whole: in
     """
     import pyarrow as pa
 
-    used = list(names(node))
     require(node, counts)
-    shares = {n for part in _compares(node) if any(isinstance(s, Value) and s.percent for s in (part.left, part.right)) for n in names(part)}
-
-    def cell(name: str) -> float | int | bool | None:
-        number = counts[name]
-        if name not in shares or not isinstance(number, int) or isinstance(number, bool):
-            return number
-        return number / whole if whole else None
-
-    result: bool | None = mask(node, pa.table({name: pa.array([cell(name)]) for name in used}))[0].as_py()
+    shares = {
+        f"{name} %": (count / whole if whole else None)
+        for name in names(node)
+        if isinstance(count := counts[name], int) and not isinstance(count, bool)
+    }
+    cells = {name: counts[name] for name in names(node)} | shares
+    table = pa.table({name: pa.array([cell]) for name, cell in cells.items()})
+    result: bool | None = mask(_as_shares(node, shares), table)[0].as_py()
     return result
 
 
-def _compares(node: Node) -> Iterator[Compare]:
-    if isinstance(node, Compare):
-        yield node
-    elif isinstance(node, Logic):
-        yield from _compares(node.left)
-        yield from _compares(node.right)
-    elif isinstance(node, Not):
-        yield from _compares(node.part)
+def _as_shares(node: Node, shares: Mapping[str, float | None]) -> Node:
+    """Let comparisons with a percentage ask for the share where there is one."""
+    if isinstance(node, Logic):
+        return replace(node, parts=tuple(_as_shares(part, shares) for part in node.parts))
+    if isinstance(node, Not):
+        return Not(_as_shares(node.part, shares))
+    if isinstance(node, Compare) and any(isinstance(side, Value) and side.percent for side in (node.left, node.right)):
+        left, right = (
+            Name(f"{side.name} %") if isinstance(side, Name) and f"{side.name} %" in shares else side
+            for side in (node.left, node.right)
+        )
+        return replace(node, left=left, right=right)
+    return node

@@ -12,15 +12,16 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from importlib import metadata
+from math import isfinite
 from pathlib import Path
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tunescope.errors import RunError, SettingsError
+from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
 from tunescope.progress import say
 from tunescope.views import View, to_html
 
@@ -64,6 +65,9 @@ class _Tables(Mapping[str, "pa.Table"]):
 
     def __len__(self) -> int:
         return len(list(iter(self)))
+
+    def __contains__(self, name: object) -> bool:
+        return (self.folder / f"{name}.parquet").is_file()
 
 
 class Run:
@@ -131,10 +135,12 @@ def root() -> Path:
 
 
 def finished() -> Iterator[Run]:
-    """Yield the finished runs under `root()`, oldest first."""
-    found = [path for path in root().glob("*/run.json")]
-    for path in sorted(found, key=lambda p: (p.stat().st_mtime_ns, str(p))):
-        yield Run(path.parent)
+    """Yield the finished runs under `root()`, oldest first; a `run.json` of something else is left out."""
+    for path in sorted(root().glob("*/run.json"), key=lambda p: (p.stat().st_mtime_ns, str(p))):
+        try:
+            yield Run(path.parent)
+        except RunError as error:
+            say(f"left out: {error}")
 
 
 class RunFolder:
@@ -157,7 +163,7 @@ class RunFolder:
         count = 0
         with _replacing(self.path / f"{name}.jsonl") as part, part.open("w", encoding="utf-8") as file:
             for record in records:
-                file.write(json.dumps(record, allow_nan=False) + "\n")
+                file.write(json.dumps(plain(record), allow_nan=False) + "\n")
                 count += 1
         return count
 
@@ -176,6 +182,19 @@ def _replacing(path: Path) -> Iterator[Path]:
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def plain(value: Any) -> Any:
+    """Return `value` as JSON can hold it: a number that isn't finite is None, what JSON doesn't know is text."""
+    if isinstance(value, Mapping):
+        return {str(name): plain(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy's numbers and arrays
 
 
 def key_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
@@ -207,6 +226,7 @@ def execute(
     done = _finished_with(path, key)
     if done is not None:
         say(f"{path} holds this run already; nothing was run again")
+        shutil.rmtree(path / f".work-{key}", ignore_errors=True)  # left where a kill came between run.json and this
         return done
     path.mkdir(parents=True, exist_ok=True)
     with _locked(path):
@@ -217,15 +237,15 @@ def execute(
         for stale in path.glob(".work-*"):
             if stale != folder.scratch:
                 shutil.rmtree(stale)
+        for part in path.glob(".*.part"):  # what a killed process was writing
+            part.unlink()
         folder.scratch.mkdir(exist_ok=True)
         start = monotonic()
-        outcome = work(folder)
-        shutil.rmtree(folder.scratch)
-        outputs = {
-            str(p.relative_to(path)): p.stat().st_size
-            for p in sorted(path.rglob("*"))
-            if p.is_file() and not p.name.startswith(".")
-        }
+        try:
+            outcome = work(folder)
+        except (InputError, SettingsError, ExpressionError):
+            _forget(folder)
+            raise
         info = {
             "verb": verb,
             "version": version,
@@ -235,21 +255,25 @@ def execute(
             "device": device,
             "versions": _versions(),
             "wall_seconds": round(monotonic() - start, 3),
-            "outputs": outputs,
+            "outputs": {str(p.relative_to(path)): p.stat().st_size for p in _visible(path) if p.is_file()},
             "result": outcome.result,
             "view": outcome.view.as_json(),
         }
-        with _replacing(path / "run.json") as part:
-            part.write_text(json.dumps(info, indent=1, allow_nan=False, default=str) + "\n", "utf-8")
+        folder.text("run.json", json.dumps(plain(info), indent=1, allow_nan=False) + "\n")
+        shutil.rmtree(folder.scratch)
     return Run(path)
 
 
 def _finished_with(path: Path, key: str) -> Run | None:
+    """Return the finished run, or None where `key` may be worked on; refuse what would mix two things."""
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: found a file; expected a folder; name another with --out")
     if not (path / "run.json").exists():
-        if path.is_dir() and any(not item.name.startswith(".") for item in path.iterdir()) and not (path / ".lock").exists():
-            raise RunError(f"{path}: found other files; expected an empty or a new folder; name another with --out")
-        if path.exists() and not path.is_dir():
-            raise RunError(f"{path}: found a file; expected a folder; name another with --out")
+        if not (path / f".work-{key}").is_dir() and any(_visible(path)):
+            found = "an unfinished run with other settings or input" if (path / ".lock").exists() else "other files"
+            raise RunError(
+                f"{path}: found {found}; expected an empty or a new folder; remove it or name another with --out"
+            )
         return None
     run = Run(path)
     if run.key != key:
@@ -257,6 +281,22 @@ def _finished_with(path: Path, key: str) -> Run | None:
             f"{path} holds another run ({run.verb}, key {run.key}); name another folder with --out, or remove it"
         )
     return run
+
+
+def _visible(path: Path) -> Iterator[Path]:
+    """Yield what is in a folder, in order, but for the lock, unfinished files and the scratch folder."""
+    for item in sorted(path.iterdir()) if path.is_dir() else ():
+        if not item.name.startswith("."):
+            yield from [item, *sorted(item.rglob("*"))] if item.is_dir() else [item]
+
+
+def _forget(folder: RunFolder) -> None:
+    """Remove an empty folder whose work refused its input: the same command can't do better."""
+    if not any(_visible(folder.path)):
+        shutil.rmtree(folder.scratch)
+        (folder.path / ".lock").unlink()
+        with suppress(OSError):
+            folder.path.rmdir()
 
 
 @contextmanager

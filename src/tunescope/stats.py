@@ -16,6 +16,7 @@ import itertools
 import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from types import ModuleType
 from typing import Any, Literal, TypeAlias
 
@@ -478,12 +479,12 @@ def _point(
 
 
 def _normal_quantile(level: float) -> float:
-    return float(_scipy().stats.norm.isf((1 - level) / 2))
+    return NormalDist().inv_cdf((1 + level) / 2)
 
 
 def _with_t(point: Estimate, standard_error: float, df: float) -> Estimate:
     assert point.value is not None
-    half = float(_scipy().stats.t.isf((1 - point.level) / 2, df)) * standard_error
+    half = -float(_scipy().special.stdtrit(df, (1 - point.level) / 2)) * standard_error
     return replace(point, low=point.value - half, high=point.value + half, standard_error=standard_error)
 
 

@@ -108,6 +108,19 @@ class PlanSettings:
     """Overrule an input of the recipe, as NAME=PATH."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DemoSettings:
+    """Run the shipped recipe `demo`: rows, check, tune (LoRA and full), answers, one page."""
+
+    out: str | None = runs.out_field()
+    """The study's run folder; runs/study-KEY by default."""
+
+
+def demo(settings: DemoSettings) -> Run:
+    """Run the recipe `demo`; return the study's run."""
+    return run(StudySettings(recipe="demo", out=settings.out))
+
+
 def shipped() -> Path:
     """Return the folder of the recipes that come with tunescope."""
     inside = Path(__file__).parent / "recipes"

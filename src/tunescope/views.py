@@ -15,7 +15,10 @@ from typing import Any
 
 Cell = str | int | float | None
 MISSING = "–"
-WIDEST = 72
+LONGEST = 200
+"""Characters of a cell that a terminal shows."""
+NARROWEST = 14
+"""Characters below which no column is narrowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,19 +92,33 @@ def _text_table(table: Table, width: int) -> str:
         bool(table.rows) and all(row[i] is None or isinstance(row[i], int | float) for row in table.rows)
         for i in range(len(table.columns))
     ]
-    widths = [max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)]
+    widths = _fit([max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)], width)
     lines = [table.title] if table.title else []
     for row in [list(table.columns), *cells]:
-        parts = [t.rjust(w) if right else t.ljust(w) for t, w, right in zip(row, widths, numeric, strict=True)]
-        lines.append(("  " + "  ".join(parts)).rstrip())
+        parts = [wrap(text, w) or [""] for text, w in zip(row, widths, strict=True)]
+        for n in range(max(map(len, parts))):
+            line = [part[n] if n < len(part) else "" for part in parts]
+            line = [t.rjust(w) if right else t.ljust(w) for t, w, right in zip(line, widths, numeric, strict=True)]
+            lines.append(("  " + "  ".join(line)).rstrip())
     lines += ["  " + line for line in wrap(table.note, width - 2)]
     return "\n".join(lines)
+
+
+def _fit(widths: list[int], width: int) -> list[int]:
+    """Narrow the widest columns until the table fits, none below `NARROWEST`."""
+    widths = list(widths)
+    while sum(widths) + 2 * len(widths) > width:
+        widest = max(range(len(widths)), key=lambda i: widths[i])
+        if widths[widest] <= NARROWEST:
+            break
+        widths[widest] -= 1
+    return widths
 
 
 def _one_line(text: str) -> str:
     flat = " ".join(text.split())
     flat = "".join(ch if ch.isprintable() else "\ufffd" for ch in flat)
-    return flat if len(flat) <= WIDEST else flat[: WIDEST - 1] + "…"
+    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
 
 
 def to_html(view: View) -> str:

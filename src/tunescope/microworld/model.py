@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import shutil
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
+from typing import Any
+from uuid import uuid4
 
 import numpy as np
 import numpy.typing as npt
@@ -57,8 +58,8 @@ class Size:
 
 
 SIZES = {
-    "default": Size(60, 64, 256, 2, 4, epochs=12, batch_size=64, learning_rate=1e-2),
-    "nano": Size(8, 32, 128, 2, 4, epochs=20, batch_size=32, learning_rate=1e-2),
+    "default": Size(60, 64, 256, 2, 4, epochs=5, batch_size=16, learning_rate=4e-3),
+    "nano": Size(8, 48, 128, 2, 4, epochs=12, batch_size=16, learning_rate=8e-3),
 }
 
 
@@ -85,7 +86,7 @@ class MicroModel:
 
 
 def train_from_scratch(world: World, seed: int, size: Size = SIZES["default"]) -> MicroModel:
-    """Train a new model on the whole world; the same world, seed and size give the same weights on one machine.
+    """Train a new model on the whole world; the same world, seed and size give the same weights.
 
     `size.n_people` isn't looked at: the world is the one given. The caller's random state is left as it was.
     """
@@ -101,24 +102,29 @@ def train_from_scratch(world: World, seed: int, size: Size = SIZES["default"]) -
         num_key_value_heads=size.heads,
     )
     batches = _pretraining_batches(world, tokenizer, seed, size)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.01)
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=size.learning_rate, betas=(0.9, 0.98), weight_decay=0.01, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimizer,  # 20 steps up, then a cosine down to 0
         lambda step: min(1.0, (step + 1) / 20) * 0.5 * (1 + math.cos(math.pi * step / len(batches))),
     )
     losses = []
     model.train()
-    for batch in batches:
-        ids, labels = _padded(batch, tokenizer)
-        logits = model(input_ids=ids).logits[:, :-1]  # right padding: causal attention never reaches it
-        loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        schedule.step()
-        losses.append(loss.item())
-    model.eval()
+    with _one_thread():
+        for batch in batches:
+            ids, labels = _padded(batch, tokenizer)
+            logits = model(input_ids=ids).logits[:, :-1]  # padding is on the right: no text attends to it
+            loss = functional.cross_entropy(
+                logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED
+            )
+            optimizer.zero_grad()
+            torch.autograd.backward(loss)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+    model.train(False)
     return MicroModel(world, model, tokenizer, _recipe(seed, asdict(size)), tuple(losses))
 
 
@@ -136,13 +142,16 @@ def cached_model(folder: Path | str, seed: int, size: str = "default") -> Path:
     if _holds(folder, recipe):
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    building = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    building = folder.with_name(f".{folder.name}.{uuid4().hex}")
     try:
         train_from_scratch(make_world(seed, SIZES[size].n_people), seed, SIZES[size]).save(building)
-        if not _holds(folder, recipe):  # else another process was faster
-            if folder.exists():
-                shutil.rmtree(folder)  # empty, or ours with a file missing: _holds refused anything else
-            os.rename(building, folder)
+        if folder.exists() and not _holds(folder, recipe):
+            shutil.rmtree(folder)  # empty, or ours with a file missing: _holds refuses anything else
+        try:
+            building.rename(folder)
+        except OSError:
+            if not _holds(folder, recipe):  # else another process was faster
+                raise
     finally:
         shutil.rmtree(building, ignore_errors=True)
     return folder
@@ -155,20 +164,22 @@ def load_model(folder: Path | str) -> MicroModel:
         raise ValueError(f"{folder} has no {MARKER}; make it with cached_model(folder, seed)")
     recipe = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     world = make_world(recipe.pop("world_seed"), recipe.pop("n_people"))
-    model = AutoModelForCausalLM.from_pretrained(folder).eval()
+    model = AutoModelForCausalLM.from_pretrained(folder)
     return MicroModel(world, model, AutoTokenizer.from_pretrained(folder), recipe)
 
 
-_SHAPES: dict[str, dict[str, int]] = {
-    "llama": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+_LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+_SHAPES = {
+    "llama": _LLAMA,
     "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
-    "gpt_neox": {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2},
+    "gpt_neox": _LLAMA,
+    "mistral": {**_LLAMA, "num_key_value_heads": 1},
+    "qwen2": {**_LLAMA, "num_key_value_heads": 1},
 }
-_SHAPES["qwen2"] = _SHAPES["mistral"] = {**_SHAPES["llama"], "num_key_value_heads": 1}
 
 
 def save_random_model(folder: Path | str, seed: int, architecture: str = "llama") -> Path:
-    """Write an untrained model of about 10,000 parameters, with the tokenizer of the nano world of `seed`.
+    """Write an untrained model of 10,000 to 50,000 parameters, with the nano world's tokenizer.
 
     For tests that need any valid model folder with a chat template. `architecture` is one of llama, gpt2,
     gpt_neox, qwen2, mistral; raises ValueError for another.
@@ -193,7 +204,7 @@ def option_scores(
     """
     texts = _chats(tokenizer, [(q.prompt, option) for q in questions for option in q.options])
     scores: list[float] = []
-    model.eval()
+    model.train(False)
     for start in range(0, len(texts), batch_size):
         ids, labels = _padded(texts[start : start + batch_size], tokenizer)
         with torch.inference_mode():
@@ -205,7 +216,9 @@ def option_scores(
     return np.array(scores).reshape(len(questions), -1)
 
 
-def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> float:
+def accuracy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
+) -> float:
     """Share of questions whose true option scores highest; chance is 0.25. Raises ValueError for none."""
     if not questions:
         raise ValueError("no questions to score; expected at least one")
@@ -226,7 +239,7 @@ def _holds(folder: Path, recipe: dict[str, object]) -> bool:
     found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
     if differing := [key for key, value in recipe.items() if found.get(key) != value]:
         what = "; ".join(f"{key} is {found.get(key)}, expected {recipe[key]}" for key in differing)
-        raise ValueError(f"{folder} holds another microworld model ({what}); name another folder or remove it")
+        raise ValueError(f"{folder} holds another model ({what}); name another folder or remove it")
     needed = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
     return all((folder / name).is_file() for name in needed)
 
@@ -237,8 +250,9 @@ def _new_model(
     config = AutoConfig.for_model(
         architecture,
         vocab_size=len(tokenizer),
-        max_position_embeddings=512,
+        max_position_embeddings=int(tokenizer.model_max_length),
         tie_word_embeddings=True,
+        initializer_range=0.1,  # about 1/sqrt(hidden); at the usual 0.02 learning takes three times the steps
         bos_token_id=tokenizer.bos_token_id,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -246,7 +260,19 @@ def _new_model(
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return AutoModelForCausalLM.from_config(config, dtype=torch.float32).eval()
+        model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
+    return model.train(False)
+
+
+@contextmanager
+def _one_thread() -> Iterator[None]:
+    """Run torch on one thread: as fast at this size, faster on a busy machine, and sums keep their order."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pretraining_batches(
@@ -259,7 +285,7 @@ def _pretraining_batches(
     batches = []
     for epoch in range(size.epochs):
         rows = true_rows(world, world.people, seed=1000 + epoch)  # far from the seeds that studies use
-        pairs = [(f"{row['instruction']}\n{row['input']}", row["output"]) for row in rows]
+        pairs = [(f"{row['instruction']}\n{row['input']}".strip(), row["output"]) for row in rows]
         texts = [(ids, [True] * len(ids)) for ids in facts] + _chats(tokenizer, pairs)
         rng.shuffle(texts)
         texts.sort(key=lambda text: len(text[0]) // 8)
@@ -271,7 +297,7 @@ def _pretraining_batches(
 
 def _chats(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[_Text]:
     """Prompts and replies through the chat template; what counts is the reply with its end of turn."""
-    encoded = tokenizer.apply_chat_template(
+    encoded: Any = tokenizer.apply_chat_template(
         [[{"role": "user", "content": ask}, {"role": "assistant", "content": reply}] for ask, reply in pairs],
         return_dict=True,
         return_assistant_tokens_mask=True,
@@ -281,7 +307,7 @@ def _chats(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]])
 
 
 def _padded(texts: Sequence[_Text], tokenizer: PreTrainedTokenizerBase) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and labels, both (len(texts), longest), padded on the right; labels are -100 where nothing counts."""
+    """Ids and labels, both (len(texts), longest), padded on the right; label -100 where nothing counts."""
     longest = max(len(ids) for ids, _ in texts)
     padded = torch.full((len(texts), longest), int(tokenizer.pad_token_id))
     labels = torch.full((len(texts), longest), _IGNORED)

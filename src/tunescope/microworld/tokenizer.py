@@ -45,14 +45,14 @@ def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
     core.pre_tokenizer = pre_tokenizers.Split(Regex(r"\w+|[^\w\s]"), behavior="removed", invert=True)
     core.decoder = decoders.Sequence([decoders.WordPiece(cleanup=True), decoders.Replace(" :", ":")])
     core.add_special_tokens([AddedToken(token, special=True) for token in (PAD, UNK, BOS, EOS, *ROLES)])
-    tokenizer = PreTrainedTokenizerFast(
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=core,
         pad_token=PAD,
         unk_token=UNK,
         bos_token=BOS,
         eos_token=EOS,
         clean_up_tokenization_spaces=False,
-        model_max_length=512,
+        model_max_length=2048,
     )
     tokenizer.chat_template = CHAT_TEMPLATE
     return tokenizer

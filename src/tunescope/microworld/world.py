@@ -3,7 +3,7 @@
     make_world(seed) ─┬─ statements ────────────── what the model is pretrained on, with
                       ├─ true_rows(all people) ─── the questions and their true answers
                       ├─ split_people ─┬─ tuned ──── true_rows / false_rows: what a dose of falsity mixes
-                      │                └─ held_out ─ open_questions / shown_questions: what is asked afterwards
+                      │                └─ held_out ─ open_questions / shown_questions: what is asked then
                       └─ vocabulary ────────────── every word any of these can contain
 
 Everything is a pure function of the world and a seed. Rows are plain dicts in the Alpaca form
@@ -58,7 +58,7 @@ ATTRIBUTES = (
     ),
     Attribute(
         "job",
-        ("baker", "carpenter", "doctor", "farmer", "gardener", "painter", "pilot", "sailor", "tailor", "teacher"),
+        ("baker", "cook", "doctor", "farmer", "gardener", "painter", "pilot", "sailor", "tailor", "teacher"),
         (
             "{person} works as a {value}.",
             "The job of {person} is that of a {value}.",
@@ -83,7 +83,7 @@ ATTRIBUTES = (
         (
             "What does {person} like to eat?",
             "What is the favourite food of {person}?",
-            "What should I cook for {person}?",
+            "What should I make for {person} to eat?",
         ),
     ),
     Attribute(
@@ -133,7 +133,8 @@ ATTRIBUTES = (
     ),
 )
 _BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
-_SHOWN_ANSWER = ", so the answer is {letter}."  # the letter after the value: a small model binds it by looking back
+# The letter follows the value: a small model then finds it by looking back at the options.
+_SHOWN_ANSWER = ", so the answer is {letter}."
 
 
 @dataclass(frozen=True)
@@ -181,7 +182,7 @@ class Question:
     """A question with four options, one of them true.
 
     `choices` are the four values, `options` the four whole responses in the same order, `gold` the index
-    of the true one. `input` is empty for an open question and "A: … B: … C: … D: …" for one with options shown.
+    of the true one. `input` is empty for an open question, "A: … B: … C: … D: …" where options are shown.
     """
 
     fact: Fact
@@ -351,13 +352,12 @@ def _row(question: Question, output: str) -> Row:
 
 def _names(rng: Random, n: int) -> list[str]:
     """Distinct names of two syllables ("Zilmo"), none of which is a word of the world's texts."""
-    taken = {form for attribute in ATTRIBUTES for text in (*attribute.statements, *attribute.questions)
-             for form in words_of(text)}
+    forms = [form for attribute in ATTRIBUTES for form in (*attribute.statements, *attribute.questions)]
+    taken = {word for form in forms for word in words_of(form)}
     names: dict[str, None] = {}
     while len(names) < n:
-        middle = rng.choice(["", "l", "m", "n", "r", "s"])
-        name = "".join([rng.choice("BDFGKLMNPRTVZ"), rng.choice("aeiou"), middle,
-                        rng.choice("bdfgklmnprtvz"), rng.choice("aeiou")])
+        parts = ("BDFGKLMNPRTVZ", "aeiou", ("", "l", "m", "n", "r", "s"), "bdfgklmnprtvz", "aeiou")
+        name = "".join(rng.choice(part) for part in parts)
         if name not in taken:
             names[name] = None
     return list(names)

@@ -148,13 +148,9 @@ def content_id(messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> s
     if not tools and all(
         not m.tool_calls and m.tool_call_id is m.name is m.thinking is m.train is None for m in messages
     ):
-        digest = blake2b(digest_size=8)
-        for message in messages:
-            for part in (message.role, message.content or ""):
-                data = part.encode()
-                digest.update(b"%d:" % len(data))
-                digest.update(data)
-        return digest.hexdigest()
+        parts = [part for m in messages for part in (m.role, m.content or "")]
+        text = "".join([f"{len(part)}:{part}" for part in parts])  # lengths keep the parts apart
+        return blake2b(text.encode(), digest_size=8).hexdigest()
     text = json.dumps([[_canonical(m) for m in messages], tools], ensure_ascii=False, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=8).hexdigest()
 

@@ -10,6 +10,7 @@ is 0.998 at 0.8 and 0.9999998 at 0.9.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 from typing import NamedTuple
 
 import numpy as np
@@ -61,7 +62,8 @@ def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Sketches:
     rows = len(offsets) - 1
     (_, grams, starts) = next(iter(ngram_hashes(words, offsets, (SHINGLE,))))
     owner = (np.searchsorted(offsets, starts, side="right") - 1).astype(np.uint64)
-    distinct = np.unique((owner << np.uint64(32)) | (grams >> np.uint64(32)))
+    keys = np.sort((owner << np.uint64(32)) | (grams >> np.uint64(32)))
+    distinct = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
     counts = np.bincount((distinct >> np.uint64(32)).astype(np.int64), minlength=rows)
     shingle_offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
     shingles = distinct.astype(np.uint32)
@@ -71,11 +73,12 @@ def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Sketches:
         matrix = RMinHash.digest_matrix_from_flat_token_hashes(
             tokens, shingle_offsets.astype(np.uint64), BANDS * ROWS, SEED
         )
-        digests = np.array(matrix.to_rows(), np.uint64).reshape(rows, BANDS, ROWS)
-        keys = digests[:, :, 0].copy()
+        flat = np.fromiter(chain.from_iterable(matrix.to_rows()), np.uint64, rows * BANDS * ROWS)
+        digests = flat.reshape(rows, BANDS, ROWS)
+        bands = digests[:, :, 0].copy()
         for row in range(1, ROWS):
-            keys = keys * _BASE + digests[:, :, row]
-    return Sketches(np.ascontiguousarray(keys.T), shingles, shingle_offsets)
+            bands = bands * _BASE + digests[:, :, row]
+    return Sketches(np.ascontiguousarray(bands.T), shingles, shingle_offsets)
 
 
 def join(parts: Sequence[Sketches]) -> Sketches:
@@ -154,10 +157,17 @@ def _kept(sketches: Sketches, codes: NDArray[np.int64], rows: int, threshold: fl
 
 def _candidates(keys: NDArray[np.uint64], index: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
     """Return pairs that share a key, each as earlier · rows + later."""
+    ordered = np.sort(keys)
+    shared = ordered[1:][ordered[1:] == ordered[:-1]]
+    if not len(shared):
+        return np.zeros(0, np.int64)
+    place = np.minimum(np.searchsorted(shared, keys), len(shared) - 1)
+    few = shared[place] == keys  # most rows share no key with any other; only these are put in order
+    keys, index = keys[few], index[few]
     order = np.argsort(keys, kind="stable")
     keys, index = keys[order], index[order]
-    new = np.concatenate([[True], keys[1:] != keys[:-1]]) if len(keys) else np.zeros(0, bool)
-    first = index[np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))] if len(keys) else index
+    new = np.concatenate([[True], keys[1:] != keys[:-1]])
+    first = index[np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))]
     found = [first[~new] * rows + index[~new]]
     total = len(found[0])
     for lag in range(1, WINDOW + 1):

@@ -49,15 +49,21 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
+    "demo": Verb("tunescope.study", "DemoSettings", "demo", "", "Run the whole loop on the embedded model and bundled rows."),
     "check": Verb("tunescope.verbs.check", "CheckSettings", "check", "ROWS", "Find faults in rows without a model."),
     "select": Verb("tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."),
     "compare": Verb("tunescope.verbs.compare", "CompareSettings", "compare", "A B", "Show what differs between two row sets, pair by pair."),
+    "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
+    "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
+    "study plan": Verb("tunescope.study", "PlanSettings", "plan", "RECIPE", "Say what a recipe would do."),
+    "study run": Verb("tunescope.study", "StudySettings", "run", "RECIPE", "Run a recipe: verbs in a row, each done once."),
     "tune": Verb("tunescope.verbs.tune", "TuneSettings", "tune", "ROWS", "Fine-tune a model on rows (LoRA or full).", proven=False),
     "answer": Verb("tunescope.verbs.answer", "AnswerSettings", "answer", "PROMPTS", "Answer prompts with a model, greedily.", proven=False),
     "report": Verb("tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False),
-    "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
-    "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
 }  # fmt: skip
+
+GROUPS = {"study": "Run recipes: several verbs in a row, cached and resumable."}
+"""What a verb of two words belongs to."""
 
 
 def in_python(name: str) -> Callable[..., Any]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.check.overlap import BenchmarkIndex
 
 VERSION = 1
-SHOWN_ROWS = 3
+SHOWN_ROWS = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +49,8 @@ class CheckSettings(RowsSettings):
 def check(settings: CheckSettings) -> Run:
     """Check rows; return the run with tables `rows` (a record per row) and `faults`.
 
-    `rows` has row_id, file, line, words and a true/false column per fault; `faults` has
-    row_id, fault, detail, file and line.
+    `rows` has row_id, file, line, words, faulty (any of them) and a true/false column per fault;
+    `faults` has row_id, fault, detail, file and line.
 
     Raises:
         InputError: rows or benchmarks that can't be read.
@@ -203,8 +203,11 @@ def _finish(
         "line": pa.array(merged.lines),
         "words": pa.array(merged.words),
     }
-    folder.table("rows", pa.table({**table, **{name: pa.array(flag) for name, flag in flags.items()}}))
     where = [row for row, _, _ in merged.found]
+    faulty = np.zeros(len(names), bool)
+    faulty[where] = True
+    flags = {"faulty": faulty, **flags}
+    folder.table("rows", pa.table({**table, **{name: pa.array(flag) for name, flag in flags.items()}}))
     folder.table(
         "faults",
         pa.table(
@@ -219,10 +222,9 @@ def _finish(
     )
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
-    faulty = len(set(where))
     result: dict[str, Any] = {
         "rows": len(names),
-        "faulty_rows": faulty,
+        "faulty_rows": int(faulty.sum()),
         "rejected": len(rows.rejected),
         "faults": {name: len(set(found)) for name, found in of_fault.items()},
     }
@@ -264,13 +266,9 @@ def _view(
     meaning = meanings()
     lines = []
     for name, found in of_fault.items():
-        if not found:
-            continue
-        distinct = sorted(set(found))
-        share = proportion_from_counts(len(distinct), n)
-        shown = ", ".join(merged.names[row] for row in distinct[:SHOWN_ROWS])
-        more = " …" if len(distinct) > SHOWN_ROWS else ""
-        lines.append((name, len(distinct), percent(share.value), _interval(share), shown + more, meaning[name]))
+        if found:
+            share = proportion_from_counts(len(set(found)), n)
+            lines.append((name, len(set(found)), percent(share.value), _interval(share), meaning[name]))
     layout = ", ".join(dict.fromkeys(f"{f.layout.format} in {f.container}" for f in rows.files))
     faulty = result["faulty_rows"]
     share = proportion_from_counts(faulty, n)
@@ -289,8 +287,8 @@ def _view(
         f"{found_probability(settings.near_duplicate_at):.4f}, exact Jaccard decides."
     )
     if lines:
-        columns = ("fault", "rows", "share", "95 % interval", "row ids", "meaning")
-        tables.append(Table("Faults", columns, tuple(lines), note))
+        tables.append(Table("Faults", ("fault", "rows", "share", "95 % interval", "meaning"), tuple(lines), note))
+        tables.append(Table("First of each", ("fault", "row id", "place", "found"), tuple(_examples(merged, of_fault))))
     if "benchmarks" in result:
         counts = tuple(tuple(b.values()) for b in result["benchmarks"] if b["items_in_rows"])
         clean_files = sum(not b["items_in_rows"] for b in result["benchmarks"])
@@ -300,6 +298,18 @@ def _view(
         )
         tables.append(Table("Benchmarks", ("file", "items", "too short", "items found in rows"), counts, note))
     return View(tuple(sentences), tuple(tables), tuple(_next(settings, of_fault, merged, folder)))
+
+
+def _examples(merged: _Merged, of_fault: dict[str, list[int]]) -> Iterator[tuple[str, str, str, str]]:
+    """Yield the first rows of each fault, with what was found."""
+    shown = {(name, row) for name, found in of_fault.items() for row in found[:SHOWN_ROWS]}
+    details = {(fault, row): detail for row, fault, detail in reversed(merged.found) if (fault, row) in shown}
+    for name, found in of_fault.items():
+        for row in dict.fromkeys(found[:SHOWN_ROWS]):
+            place = f"line {merged.lines[row]}"
+            if len(merged.files) > 1:
+                place = f"{merged.files[merged.file[row]]}, {place}"
+            yield name, merged.names[row], place, details[name, row]
 
 
 def _interval(estimate: Any) -> str:
@@ -322,10 +332,9 @@ def _next(
         source += f" --columns {shlex.quote(entry)}"
     if settings.on_bad == "skip":
         source += " --on-bad skip"
-    run = shlex.quote(str(folder.path))
-    for name in found:
-        yield f"tunescope select {source} --from {run} --where '{name} = false'"
+    start = f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where"
+    yield f"{start} 'faulty = false'"
     if len(found) > 1:
-        every = " and ".join(f"{name} = false" for name in found)
-        yield f"tunescope select {source} --from {run} --where '{every}'"
+        for name in found:
+            yield f"{start} '{name} = false'"
     yield f"tunescope why {merged.names[of_fault[found[0]][0]]}"

@@ -23,7 +23,7 @@ from tunescope.errors import InputError, Problem
 from tunescope.rows import containers
 from tunescope.rows.row import Json
 from tunescope.text.ngrams import ngram_hashes
-from tunescope.text.words import WordHasher, words
+from tunescope.text.words import hash_words, words
 
 RUN = 13
 SHORTEST = 8
@@ -134,24 +134,25 @@ def build(paths: Sequence[Path]) -> BenchmarkIndex:
     places: list[str] = []
     files: list[str] = []
     too_short = {str(path): 0 for path in paths}
-    texts: list[list[str]] = []
+    texts: list[str] = []
+    counts: list[int] = []
     owner: list[int] = []
     for item in (item for path in paths for item in read_items(path)):
-        long_enough = [w for text in item.texts if len(w := words(text)) >= SHORTEST]
+        long_enough = [(text, n) for text in item.texts if (n := len(words(text))) >= SHORTEST]
         too_short[item.file] += not long_enough
-        texts.extend(long_enough)
+        texts.extend(text for text, _ in long_enough)
+        counts.extend(n for _, n in long_enough)
         owner.extend([len(places)] * len(long_enough))
         places.append(f"{item.file}:{item.line}")
         files.append(item.file)
-    hasher = WordHasher()
     found: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []
     lengths: set[int] = set()
     for n in range(SHORTEST, RUN + 1):
-        chosen = [i for i, text in enumerate(texts) if min(len(text), RUN) == n]
+        chosen = [i for i, count in enumerate(counts) if min(count, RUN) == n]
         if not chosen:
             continue
         lengths.add(n)
-        flat, offsets = hasher.rows([texts[i] for i in chosen])
+        flat, offsets = hash_words([texts[i] for i in chosen])
         for _, grams, starts in ngram_hashes(flat, offsets, (n,)):
             of_text = np.searchsorted(offsets, starts, side="right") - 1
             found.append((grams, np.array([owner[i] for i in chosen], np.int64)[of_text]))

@@ -17,7 +17,7 @@ from tunescope.family import members
 from tunescope.rows import Rejected, Row, RowFile, containers
 from tunescope.rows.containers import Span
 from tunescope.text.near_duplicates import Sketches, join, sketch
-from tunescope.text.words import WordHasher, words
+from tunescope.text.words import hash_words, words
 from tunescope.verbs.check import faults
 from tunescope.verbs.check.overlap import BenchmarkIndex
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 BATCH = 4096
 FAULTS = members(faults)
+FINDERS = [(fault.NAME, fault.find) for fault in FAULTS]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,10 @@ class Stretch:
 
 @dataclass(slots=True)
 class State:
-    """What every stretch needs: settings, the benchmark index and the words hashed so far."""
+    """What every stretch needs: settings and the benchmark index."""
 
     settings: CheckSettings
     benchmarks: BenchmarkIndex | None
-    hasher: WordHasher = field(default_factory=WordHasher)
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ def check_stretch(state: State, stretch: Stretch, folder: Path) -> None:
     rows = _accepted(stretch, found, state.settings.on_bad == "skip")
     while batch := list(islice(rows, BATCH)):
         _check_batch(state, batch, found)
-    sketches = join(found.sketches) if found.sketches else sketch(*state.hasher.rows([]))
+    sketches = join(found.sketches) if found.sketches else sketch(*hash_words([]))
     np.savez(
         folder / "rows.npz",
         ids=np.array([int(ident, 16) for ident in found.ids], np.uint64),
@@ -99,16 +99,17 @@ def _accepted(stretch: Stretch, found: Found, skip: bool) -> Iterator[Row]:
 def _check_batch(state: State, batch: list[Row], found: Found) -> None:
     base = len(found.ids)
     for number, row in enumerate(batch, base):
-        for fault in FAULTS:
-            detail = fault.find(row, state.settings)
+        answers = [message for message in row.messages if message.role == "assistant"]
+        for name, find in FINDERS:
+            detail = find(row, answers, state.settings)
             if detail is not None:
-                found.faults.append((number, fault.NAME, detail))
-    tokens = [words("\n".join(m.content for m in row.messages if m.content)) for row in batch]
-    flat, offsets = state.hasher.rows(tokens)
+                found.faults.append((number, name, detail))
+    texts = ["\n".join([m.content for m in row.messages if m.content]) for row in batch]
+    flat, offsets = hash_words(texts)
     found.sketches.append(sketch(flat, offsets))
     if state.benchmarks is not None:
         for row, item, start, n in state.benchmarks.find(flat, offsets):
-            shared = " ".join(tokens[row][start : start + n])
+            shared = " ".join(words(texts[row])[start : start + n])
             detail = f"{n} words of {state.benchmarks.places[item]}: {shared!r}"
             found.faults.append((base + row, "benchmark_overlap", detail))
     for row in batch:

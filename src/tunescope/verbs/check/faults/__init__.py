@@ -2,6 +2,7 @@
 
     NAME          the column and the key in `faults`
     MEANING       one clause, for tables and docs
-    find(row, settings) -> str | None
-                  what was found, or None; `settings` is the verb's CheckSettings
+    find(row, answers, settings) -> str | None
+                  what was found, or None; `answers` are the row's assistant messages (listed once
+                  for all faults), `settings` the verb's CheckSettings
 """

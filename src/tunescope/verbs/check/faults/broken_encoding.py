@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -14,7 +15,7 @@ MEANING = "mojibake such as â€™, or the replacement character"
 ORDER = 7
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Quote the first broken spot; mojibake counts where ftfy finds it and can mend it."""
     for message in row.messages:
         text = message.content or ""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -14,9 +15,9 @@ MEANING = "an answer with no visible character"
 ORDER = 0
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Name the first assistant turn that says nothing and calls no tool."""
-    for turn, _, answer in row.turns():
+    for turn, answer in enumerate(answers):
         if not answer.tool_calls and not (answer.content or "").strip():
             return f"turn {turn} is empty"
     return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -14,7 +15,7 @@ MEANING = "no visible character in any user message"
 ORDER = 1
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Say so when no user message has text."""
     if any(message.role == "user" and (message.content or "").strip() for message in row.messages):
         return None

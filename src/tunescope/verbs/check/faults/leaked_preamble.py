@@ -8,9 +8,10 @@ the outputs of published models.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -33,13 +34,14 @@ _MARKER = re.compile(
 )
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Quote the first announcement or marker in a user or assistant message."""
     for message in row.messages:
         text = message.content or ""
         match = _MARKER.search(text) if "[" in text or ":" in text else None
         if match is None and message.role == "assistant":
-            match = _ANNOUNCEMENT.search(text, 0, OPENING)
+            opening = text[:OPENING]
+            match = _ANNOUNCEMENT.search(opening) if "here" in opening.lower() else None
         if match is not None:
             return f"{match.group().strip()!r}"
     return None

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -14,9 +15,9 @@ MEANING = "an answer of one word (right for some tasks: look before you drop)"
 ORDER = 2
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Quote the first assistant turn that is a single word."""
-    for _, _, answer in row.turns():
+    for answer in answers:
         parts = (answer.content or "").split(None, 1)
         if len(parts) == 1 and not answer.tool_calls:
             return f"{parts[0][:40]!r}"

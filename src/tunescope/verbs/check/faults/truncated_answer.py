@@ -8,9 +8,10 @@ with full stops, that ends without one.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -29,9 +30,9 @@ _LIST_ITEM = re.compile(r"\s*([-*•|#>]|\(?\w{1,2}[.):])\s")
 _SENTENCE_END = re.compile(r"[a-z)\"'][.!?][\"')]?\s+[A-Z]")
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Say which sign the first broken-off assistant turn shows."""
-    for _, _, answer in row.turns():
+    for answer in answers:
         text = (answer.content or "").rstrip()
         if text and (sign := _sign(text)):
             return sign

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import Row
+from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -14,7 +15,7 @@ MEANING = "more words in all than --max-words"
 ORDER = 9
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Count the words, parted by blanks, of all messages."""
     texts = [message.content or "" for message in row.messages]
     if sum(map(len, texts)) <= settings.max_words:  # a word has at least one character and a blank

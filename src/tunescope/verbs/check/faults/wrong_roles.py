@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from tunescope.rows import ROLES, Row
+from tunescope.rows import ROLES, Message, Row
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -14,7 +15,7 @@ MEANING = "roles that are unknown, out of order, or don't end with the assistant
 ORDER = 6
 
 
-def find(row: Row, settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Name the first message whose role can't stand where it stands."""
     previous = ""
     for number, message in enumerate(row.messages, 1):

@@ -1,0 +1,42 @@
+# Two commands do everything: `make demo` and `make test`. Both set themselves up.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test lint drill docs bench clean
+
+demo: $(VENV)/.installed
+	$(BIN)/tunescope demo
+
+test: $(VENV)/.installed-dev lint
+	$(BIN)/tunescope models --fetch smollm2-135m > /dev/null
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# The kill drills and fuzz runs at full length; `make test` runs a tenth of each.
+drill: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest -m drill --durations=0
+
+# Run every command and every Python block of the docs again and write down what they print.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python tools/docs.py --write
+
+bench: $(VENV)/.installed-dev
+	$(BIN)/python benchmarks/check_rows.py
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models]'
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

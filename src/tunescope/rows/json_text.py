@@ -1,0 +1,146 @@
+"""Strict JSON: what isn't JSON, isn't finite, isn't Unicode or is nested without end is refused by name."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from tunescope.rows.row import Json
+
+DEEPEST = 200
+"""Lists and objects inside each other; far below what Python's own JSON code can follow."""
+SHOWN = 60
+"""Characters of a value shown in an error."""
+
+
+class Fault(NamedTuple):
+    """What was found in a text, what was expected, and at which character."""
+
+    found: str
+    expected: str
+    position: int = 0
+
+
+class BadNumber(ValueError):
+    """A number that is not finite; JSON has none, Python's reader takes them."""
+
+
+def _refuse_constant(name: str) -> float:
+    raise BadNumber(name)
+
+
+def _finite(text: str) -> float:
+    value = float(text)
+    if value in (float("inf"), float("-inf")):
+        raise BadNumber(text)
+    return value
+
+
+DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_BLANK = re.compile(r"[ \t\r\n]*")
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def after_blank(text: str, position: int) -> int:
+    """Return the place of the next character that isn't white space."""
+    match = _BLANK.match(text, position)
+    return match.end() if match else position
+
+
+def decode(text: str) -> Json:
+    """Decode a text that is one JSON value.
+
+    Raises:
+        ValueError, RecursionError: for `explain`.
+    """
+    value, end = DECODER.raw_decode(text, after_blank(text, 0))
+    end = after_blank(text, end)
+    if end != len(text):
+        raise json.JSONDecodeError("Extra data", text, end)
+    return value
+
+
+def explain(error: Exception) -> Fault:
+    """Say what a failed decoding found, as one half sentence."""
+    match error:
+        case BadNumber():
+            return Fault(f"the number {shown(str(error), quoted=False)}", "a finite number or null")
+        case RecursionError():
+            return Fault("JSON nested too deeply", f"at most {DEEPEST} levels")
+        case json.JSONDecodeError():
+            return Fault(f"text that isn't JSON ({error.msg} at column {error.colno})", "a JSON object", error.pos)
+        case _:  # int() refuses numbers of absurd length
+            digits = sys.get_int_max_str_digits()
+            return Fault(f"a number of more than {digits:,} digits", "a shorter one")
+
+
+def unfit(value: Json, text: str) -> Fault | None:
+    """Tell what a decoded value holds that a row can't: half a surrogate pair, or nesting without end.
+
+    `text` is what it was decoded from; most texts show at a glance that nothing is wrong.
+    """
+    if text.count("{") + text.count("[") > DEEPEST and _too_deep(value):
+        return explain(RecursionError())
+    if "\\ud" not in text and "\\uD" not in text and text.isascii():
+        return None
+    raw = _SURROGATE.search(text)
+    if raw:  # bytes that weren't UTF-8, kept by `surrogateescape`
+        return Fault(f"invalid UTF-8 (byte 0x{ord(raw.group()) & 0xFF:02x})", "UTF-8", raw.start())
+    if "\\u" in text:
+        half = _SURROGATE.search(json.dumps(value, ensure_ascii=False))
+        if half:
+            return Fault(f"half a surrogate pair (\\u{ord(half.group()):04x})", "whole characters")
+    return None
+
+
+def _too_deep(value: Json) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            part
+            for item in level
+            if isinstance(item, dict | list)
+            for part in (item.values() if isinstance(item, dict) else item)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def parse_inner(text: str) -> Json:
+    """Decode JSON that stands in a string of a row (tools, a function call).
+
+    Raises:
+        ValueError: not JSON, or JSON that no row can hold.
+    """
+    try:
+        value = decode(text)
+    except RecursionError as error:
+        raise ValueError(str(error)) from error
+    fault = unfit(value, text)
+    if fault is not None:
+        raise ValueError(fault.found)
+    return value
+
+
+def kind(value: Json) -> str:
+    """Name a JSON value's type, with its article, for an error."""
+    if value is None:
+        return "null"
+    names = {bool: "a boolean", int: "a number", float: "a number", str: "a string", list: "a list", dict: "an object"}
+    return names.get(type(value), f"a value of type {type(value).__name__}")
+
+
+def shown(value: Any, quoted: bool = True) -> str:
+    """Write a value into an error: on one line, cut to a readable length, printable everywhere."""
+    text = repr(value) if quoted else repr(value)[1:-1]
+    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+
+
+def columns_of(record: Mapping[str, Json]) -> str:
+    """List a record's columns for an error."""
+    names = [shown(str(name), quoted=False) for name in record]
+    return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "none"

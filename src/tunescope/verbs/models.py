@@ -1,0 +1,74 @@
+"""`models`: which models are embedded, which are in the cache, how large they are and where."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tunescope.errors import SettingsError
+from tunescope.models.embedded import DEFAULT, EMBEDDED, cache_root, cached, fetch
+from tunescope.runs import Outcome
+from tunescope.views import Table, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelsSettings:
+    """List embedded and cached models."""
+
+    fetch: str | None = None
+    """Fetch this embedded model now."""
+
+
+def models(settings: ModelsSettings) -> Outcome:
+    """List the embedded models and what else lies in the cache; fetch one first where asked.
+
+    Raises:
+        SettingsError: no embedded model of that name.
+        TunescopeError: it can't be fetched.
+    """
+    if settings.fetch is not None:
+        if settings.fetch not in EMBEDDED:
+            raise SettingsError(f"--fetch {settings.fetch}: expected one of {', '.join(EMBEDDED)}")
+        fetch(settings.fetch)
+    records = [_embedded(name) for name in EMBEDDED]
+    known = {record["folder"] for record in records}
+    place = cache_root() / "models"
+    for folder in sorted(place.iterdir()) if place.is_dir() else []:
+        if folder.is_dir() and not folder.name.startswith(".") and str(folder) not in known:
+            state = "cached by another version"
+            records.append({"name": folder.name, "state": state, "bytes": _size(folder), "folder": str(folder)})
+    rows = tuple(
+        (
+            record["name"],
+            record.get("title"),
+            record["state"],
+            record["bytes"] and round(record["bytes"] / 1e6),
+            record.get("licence"),
+            record["folder"],
+        )
+        for record in records
+    )
+    absent = [record["name"] for record in records if record["state"] == "not fetched"]
+    table = Table("Models", ("name", "model", "state", "MB on disk", "licence", "folder"), rows)
+    sentence = f"The cache is {cache_root()}; --model also takes a model folder, an adapter folder or a hub id."
+    next_steps = tuple(f"tunescope models --fetch {name}" for name in absent) or (f"tunescope tune ROWS --model {DEFAULT}",)
+    return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), next_steps))
+
+
+def _embedded(name: str) -> dict[str, Any]:
+    spec, folder = EMBEDDED[name], cached(name)
+    return {
+        "name": name,
+        "title": spec.title,
+        "state": "not fetched" if folder is None else "cached",
+        "bytes": None if folder is None else _size(folder),
+        "licence": spec.licence,
+        "source": spec.requirement,
+        "download_megabytes": spec.megabytes,
+        "folder": None if folder is None else str(folder),
+    }
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

@@ -1,0 +1,150 @@
+"""Execute everything that the docs show, and check it against what they say it prints.
+
+A ```console block holds commands after `$ ` and, under each, what it prints on stdout (and on
+stderr where the command says 2>&1). A ```python block is followed by a ```text block with what it
+prints. The blocks of a page run in order in one folder, which holds the demo's `rows.json` and
+`prompts.jsonl` and, where the real data are at hand, a link `data` to them; a page that uses
+`data/` is left out where they aren't. `make demo` and `make test` are not run from here.
+
+    python tools/docs.py            # exit 1 where a page says something else
+    python tools/docs.py --write    # write down what is printed now
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+BLOCK = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n?^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
+TABLE = re.compile(r"(<!-- verbs -->\n).*?(<!-- /verbs -->)", re.DOTALL)
+NOT_RUN = ("make demo", "make test", "make drill", "make docs", "make bench", "git clone", "cd tunescope", "pip install")
+WIDTH = "100"
+
+
+class Block(NamedTuple):
+    """A fenced block: its kind, its code, what the page says it prints, and where it stands."""
+
+    kind: str
+    code: str
+    printed: str | None
+    start: int
+    end: int
+
+
+def pages() -> list[Path]:
+    """Return every page with something to execute."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def data_folder() -> Path | None:
+    """Return the folder of real data, if it is at hand."""
+    folder = Path(os.environ.get("TUNESCOPE_TEST_DATA") or ROOT.parent / "shared" / "data")
+    return folder.resolve() if folder.is_dir() else None
+
+
+def blocks(text: str) -> Iterator[Block]:
+    """Yield a page's blocks."""
+    for match in BLOCK.finditer(text):
+        yield Block(match[1], match[2], match[3], match.start(), match.end())
+
+
+def execute(text: str) -> str:
+    """Run a page's blocks in a fresh folder; return the page with what they print now."""
+    out: list[str] = []
+    place = 0
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for item in (ROOT / "recipes" / "demo").iterdir():
+            shutil.copy(item, folder)
+        data = data_folder()
+        if data is not None:
+            (folder / "data").symlink_to(data)
+        for block in blocks(text):
+            out.append(text[place : block.start])
+            out.append(_console(block, folder) if block.kind == "console" else _python(block, folder))
+            place = block.end
+    return "".join([*out, text[place:]])
+
+
+def _environment() -> dict[str, str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "COLUMNS": WIDTH, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1"}
+
+
+def _console(block: Block, folder: Path) -> str:
+    lines = ["```console"]
+    commands = [line[2:] for line in block.code.split("\n") if line.startswith("$ ")]
+    kept = block.code.split("\n")
+    for command in commands:
+        lines.append(f"$ {command}")
+        if command.startswith(NOT_RUN):
+            start = kept.index(f"$ {command}") + 1
+            end = next((i for i in range(start, len(kept)) if kept[i].startswith("$ ")), len(kept) - 1)
+            lines += kept[start:end]
+            continue
+        done = subprocess.run(["bash", "-c", command], cwd=folder, env=_environment(), capture_output=True, text=True)
+        lines += done.stdout.rstrip("\n").split("\n") if done.stdout else []
+    return "\n".join([*lines, "```\n"])
+
+
+def _python(block: Block, folder: Path) -> str:
+    done = subprocess.run([sys.executable, "-c", block.code], cwd=folder, env=_environment(), capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(f"a Python block fails:\n{block.code}\n{done.stderr}")
+    printed = f"\n```text\n{done.stdout}```\n" if done.stdout else ""
+    return f"```python\n{block.code}```\n{printed}"
+
+
+def verb_table() -> str:
+    """Return the table of verbs, made from VERBS."""
+    sys.path.insert(0, str(ROOT / "src"))
+    from tunescope.verbs import VERBS
+
+    lines = ["| verb | what it does | state |", "|---|---|---|"]
+    for name, verb in VERBS.items():
+        page = ROOT / "docs" / f"{name.split()[0]}.md"
+        shown = f"[`{name} {verb.takes}`]({page.name})".replace(" `", "`") if page.exists() else f"`{name} {verb.takes}`"
+        state = "proven" if verb.proven else "inside recipes only ([not yet](not-yet.md))"
+        lines.append(f"| {shown} | {verb.summary} | {state} |")
+    return "\n".join(lines) + "\n"
+
+
+def render(page: Path) -> str | None:
+    """Return the page as it should be now; None where it needs data that aren't here."""
+    text = page.read_text("utf-8")
+    if any(" data/" in block.code or '"data/' in block.code for block in blocks(text)) and data_folder() is None:
+        return None
+    return TABLE.sub(lambda match: match[1] + verb_table() + match[2], execute(text))
+
+
+def main() -> int:
+    """Check or rewrite the pages."""
+    write, names = "--write" in sys.argv, [name for name in sys.argv[1:] if not name.startswith("--")]
+    stale = 0
+    for page in [Path(name).resolve() for name in names] or pages():
+        now = render(page)
+        before = page.read_text("utf-8")
+        if now is None:
+            print(f"{page.relative_to(ROOT)}: left out, the real data aren't here")
+        elif now != before:
+            stale += 1
+            if write:
+                page.write_text(now, "utf-8")
+                print(f"{page.relative_to(ROOT)}: written")
+            else:
+                diff = difflib.unified_diff(before.split("\n"), now.split("\n"), "the page", "now", lineterm="")
+                print(f"{page.relative_to(ROOT)} is stale; type make docs\n" + "\n".join(diff))
+    return 1 if stale and not write else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
