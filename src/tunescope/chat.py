@@ -58,9 +58,8 @@ class Chat:
         self.tokenizer = tokenizer
         self.template: str = template
         self.stop_ids = frozenset(i for i in (*stop_ids, tokenizer.eos_token_id) if i is not None)
-        self._special = sorted(
-            {t.content for t in tokenizer.added_tokens_decoder.values() if t.special} | set(tokenizer.all_special_tokens)
-        )
+        added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
+        self._special = sorted(added | set(tokenizer.all_special_tokens))
         self._marked = _training_template(tokenizer, template)
 
     def prompt(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> tuple[int, ...]:
@@ -124,22 +123,25 @@ class Chat:
         turns = list(row.turns())
         if any(message.train is False for _, _, message in turns):
             return None
+        from jinja2 import TemplateError
+
         try:
-            out = self.tokenizer.apply_chat_template(
+            out: Any = self.tokenizer.apply_chat_template(
                 [_plain(message) for message in row.messages],
                 tools=list(row.tools) or None,
                 chat_template=self._marked,
                 return_dict=True,
                 return_assistant_tokens_mask=True,
             )
-        except Exception:  # a template of TRL's that wants what this row lacks; prefixes tell the reason
+        except (TemplateError, KeyError, TypeError, ValueError):  # prefixes will tell the reason
             return None
         ids, mask = tuple(out["input_ids"]), tuple(bool(bit) for bit in out["assistant_masks"])
         spans = list(_spans(mask))
         if len(spans) != len(turns):
             return None
         for (start, end), (_, before, _) in zip(spans, turns, strict=True):
-            if ids[end - 1] not in self.stop_ids or self._ids(self._render(before, row.tools, header=True)) != ids[:start]:
+            prompt = self._ids(self._render(before, row.tools, header=True))
+            if ids[end - 1] not in self.stop_ids or ids[:start] != prompt:
                 return None
         return Tokens(ids, mask)
 

@@ -151,6 +151,11 @@ class RunFolder:
         self.path = path
         self.scratch = path / f".work-{key}"
 
+    @property
+    def is_at_home(self) -> bool:
+        """Tell whether it lies under `root()`, where `why` looks for it."""
+        return self.path.parent.resolve() == root().resolve()
+
     def table(self, name: str, table: pa.Table) -> None:
         """Write `NAME.parquet`."""
         import pyarrow.parquet as pq

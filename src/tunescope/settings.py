@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import ast
 import inspect
+import shlex
 import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Literal
@@ -32,6 +34,13 @@ class RowsSettings:
 
     on_bad: Literal["refuse", "skip"] = "refuse"
     """Refuse the input when a row can't be read, or skip such rows into rejected.jsonl."""
+
+
+def typed(rows: Sequence[str], format: str | None, columns: Sequence[str], on_bad: str = "refuse") -> str:
+    """Return row files with how to read them as they are typed, for a command to type next."""
+    words = [*rows, *(("--format", format) if format else ())]
+    words += [word for entry in columns for word in ("--columns", entry)]
+    return shlex.join([*words, *(("--on-bad", on_bad) if on_bad != "refuse" else ())])
 
 
 def help_of(settings: type[Any], name: str) -> str:

@@ -2,7 +2,6 @@
 
     about: one sentence
     inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` overrules
-    notes: [sentences that the report must say]
     steps:
       check: {verb: check, rows: "{rows}"}
       tune:
@@ -13,17 +12,20 @@
       page: {verb: report, runs: ["{check}", "{answer}"]}
 
 `{name}` is an input's path or a step's run folder. In a list, a varied step stands for all its
-variants; elsewhere the step that names it is done once per variant. There are no conditions,
+variants; elsewhere the step that names it is done once per variant. A step that names several varied
+steps takes together the variants that agree on what they share (the same method). There are no conditions,
 expressions or templates: whoever needs those writes Python.
 """
 
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import partial
 from hashlib import blake2b
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -31,7 +33,7 @@ from typing import Any
 import yaml
 
 from tunescope import runs
-from tunescope.errors import SettingsError, WorkError
+from tunescope.errors import SettingsError
 from tunescope.progress import say
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.verbs import VERBS, make
@@ -39,7 +41,7 @@ from tunescope.views import Table, View
 
 VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
-_WORDS = {"about", "inputs", "notes", "steps"}
+_WORDS = {"about", "inputs", "steps"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +65,6 @@ class Recipe:
     path: Path
     about: str
     inputs: Mapping[str, str]
-    notes: tuple[str, ...]
     steps: tuple[Step, ...]
 
 
@@ -141,26 +142,40 @@ def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:
         names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
         raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
     try:
-        document = yaml.safe_load(path.read_text("utf-8"))
+        document = yaml.load(path.read_text("utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SettingsError(f"{path}: found no YAML ({error}); expected about, inputs and steps") from error
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
-    problems = [f"unknown word {word!r}; there is {', '.join(sorted(_WORDS))}" for word in document if word not in _WORDS]
+    known = ", ".join(sorted(_WORDS))
+    problems = [f"unknown word {word!r}; there is {known}" for word in document if word not in _WORDS]
     inputs = _inputs(path, document.get("inputs") or {}, overrules, problems)
     steps: list[Step] = []
     for name, body in document["steps"].items():
-        known = {*inputs, *(step.name for step in steps)}
-        step = _step(str(name), body, known, problems)
+        step = _step(str(name), body, {*inputs, *(step.name for step in steps)}, problems)
         if step is not None:
             steps.append(step)
     if problems:
-        raise SettingsError("\n  ".join([f"{path}:", *problems]))
-    notes = tuple(str(note) for note in document.get("notes") or ())
-    return Recipe(path, str(document.get("about", "")), inputs, notes, tuple(steps))
+        raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
+    return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe YAML that refuses a key given twice, of which else the first would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        """Build a mapping whose keys differ."""
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if twice:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _inputs(path: Path, declared: Any, overrules: Sequence[str], problems: list[str]) -> dict[str, str]:
+    if not isinstance(declared, dict):
+        problems.append("expected `inputs:` with a file per name")
+        return {}
     given = {}
     for entry in overrules:
         name, equals, value = entry.partition("=")
@@ -173,22 +188,29 @@ def _inputs(path: Path, declared: Any, overrules: Sequence[str], problems: list[
 
 
 def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | None:
-    if not isinstance(body, dict) or body.get("verb") not in VERBS:
+    if not isinstance(body, dict) or body.get("verb") not in [*VERBS]:
         problems.append(f"step {name}: expected `verb:` with one of {', '.join(VERBS)}")
         return None
+    settings_class = VERBS[body["verb"]].settings_class()
+    if all(f.name != "out" for f in fields(settings_class)):
+        problems.append(f"step {name}: {body['verb']} makes no run folder, so it can't be a step")
+        return None
+    if name in known:
+        problems.append(f"step {name}: an input has that name; call one of them otherwise")
     settings = {key: value for key, value in body.items() if key not in ("verb", "vary")}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
         problems.append(f"step {name}: expected `vary:` with a list per setting")
         return None
     step = Step(name, body["verb"], settings, {key: tuple(values) for key, values in vary.items()})
+    problems += [f"step {name}: {key} is set, and varied" for key in vary if key in settings]
     problems += [
         f"step {name}: {{{reference}}} is neither an input nor an earlier step"
         for reference in sorted(step.references() - known)
     ]
     for values in product(*step.vary.values()):
         try:
-            make(VERBS[step.verb].settings_class(), {**settings, **dict(zip(step.vary, values, strict=True))})
+            make(settings_class, {**settings, **dict(zip(step.vary, values, strict=True))})
         except SettingsError as error:
             problems.append(f"step {name}: {error}")
     return step
@@ -211,43 +233,38 @@ Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
 
 def variants(step: Step, done: Done) -> Iterator[Variant]:
     """Yield the step's variants: its own lists crossed, then one per variant of what it refers to."""
-    lists = [[v for value in values for v in _fan(value, done)] for values in step.vary.values()]
+    lists = [[found for value in values for found in _fan(value, done)] for values in step.vary.values()]
+    scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
     for chosen in product(*lists):
-        own = {key: shown for key, (_, shown, _) in zip(step.vary, chosen, strict=True)}
-        varied = {key: value for key, (value, _, _) in zip(step.vary, chosen, strict=True)}
-        scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
-        fanned = list(dict.fromkeys(name for name in scalars if len(done[name]) > 1))
-        for picks in product(*(done[name] for name in fanned)):
-            one = {name: [pick] for name, pick in zip(fanned, picks, strict=True)}
-            label = {key: value for pick_label, _ in picks for key, value in pick_label.items()} | own
-            here: Done = {**done, **one}
-            settings = {key: _resolve(value, here) for key, value in step.settings.items()} | varied
-            yield Variant(step.name, label, step.verb, settings)
+        own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
+        varied = {key: value for key, (_, value) in zip(step.vary, chosen, strict=True)}
+        for label, picked in _picks(scalars, done):
+            settings = {key: _resolve(value, {**done, **picked}) for key, value in step.settings.items()} | varied
+            yield Variant(step.name, {**label, **own}, step.verb, settings)
 
 
-def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any, Any]]:
-    """Resolve one value of a `vary:` list; one that names a varied step stands for all its variants."""
+def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], Done]]:
+    """Choose a variant of each name, all of which agree on what they share; yield their label and themselves."""
+    names = list(dict.fromkeys(names))
+    for picks in product(*(done[name] for name in names)):
+        label: dict[str, Any] = {}
+        if all(label.setdefault(key, value) == value for own, _ in picks for key, value in own.items()):
+            yield label, {name: [pick] for name, pick in zip(names, picks, strict=True)}
+
+
+def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:
+    """Yield what a value is called and what it is, once per variant of what it refers to."""
     names = list(_references(value))
-    if not names:
-        yield value, value, None
-        return
-    for label, path in done[names[0]]:
-        shown = ", ".join(str(v) for v in label.values()) or names[0]
-        yield value.replace(f"{{{names[0]}}}", path), shown, None
+    for label, picked in _picks(names, done):
+        shown = ", ".join(map(str, label.values())) or ", ".join(names) or value
+        yield shown, _resolve(value, {**done, **picked})
 
 
 def _resolve(value: Any, done: Done) -> Any:
     if isinstance(value, str):
         return _REFERENCE.sub(lambda match: done[match[1]][0][1], value)
     if isinstance(value, list):
-        out: list[Any] = []
-        for item in value:
-            names = list(_references(item))
-            if isinstance(item, str) and names:
-                out += [item.replace(f"{{{names[0]}}}", path) for _, path in done[names[0]]]
-            else:
-                out.append(item)
-        return out
+        return [found for item in value for _, found in _fan(item, done)]
     return value
 
 
@@ -261,7 +278,10 @@ def plan(settings: PlanSettings) -> Outcome:
         done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in found]
         lines += [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in found]
     result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
-    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (f"tunescope study run {settings.recipe}",))
+    again = shlex.join(
+        ["tunescope", "study", "run", settings.recipe, *(w for entry in settings.set for w in ("--set", entry))]
+    )
+    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (again,))
     return Outcome(result, view)
 
 
@@ -275,6 +295,13 @@ def run(settings: StudySettings) -> Run:
     recipe = read(settings.recipe, settings.set)
     text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
+    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.steps}
+    inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}
+    done = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
+    if all((Path(step["run"]) / "run.json").is_file() for step in done.result["steps"]):
+        return done
+    say("a step's run folder is gone; going through the steps again")
+    (done.path / "run.json").unlink()
     return runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
 
 
@@ -297,14 +324,10 @@ def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
     result["reports"] = pages
     rows = tuple((v.name, v.verb, str(r.path)) for v, r in finished)
     sentences = [recipe.about, *(sentence for v, r in finished if v.verb == "report" for sentence in r.view.sentences)]
-    if pages:
-        sentences.append(f"The report: {pages[-1]}")
     return Outcome(result, View(tuple(sentences), (Table("Steps", ("step", "verb", "run folder"), rows),)))
 
 
 def _call(variant: Variant) -> Run:
     verb = VERBS[variant.verb]
-    outcome = verb.call()(make(verb.settings_class(), variant.settings))
-    if not isinstance(outcome, Run):
-        raise WorkError(f"{variant.verb} makes no run folder, so a recipe can't use it")
-    return outcome
+    made: Run = verb.call()(make(verb.settings_class(), variant.settings))
+    return made

@@ -57,7 +57,7 @@ def show(cell: Cell) -> str:
     """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
     if cell is None:
         return MISSING
-    if isinstance(cell, bool) or isinstance(cell, str):
+    if isinstance(cell, bool | str):
         return str(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
@@ -79,11 +79,16 @@ def percent(share: float | None, digits: int = 2) -> str:
 def to_text(view: View, width: int | None = None) -> str:
     """Draw a view for a terminal of `width` columns (default: the terminal's own, at least 80)."""
     width = width or max(80, get_terminal_size((100, 24)).columns)
-    blocks = ["\n".join(line for s in view.sentences for line in wrap(s, width))]
+    blocks = ["\n".join(line for sentence in view.sentences for line in _wrapped(sentence, width))]
     blocks += [_text_table(table, width) for table in view.tables]
     if view.next:
         blocks.append("\n".join(["Next:", *("  " + command for command in view.next)]))
     return "\n\n".join(block for block in blocks if block) + "\n"
+
+
+def _wrapped(text: str, width: int) -> list[str]:
+    """Wrap between words only, so that a path can be copied whole."""
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _text_table(table: Table, width: int) -> str:
@@ -100,7 +105,7 @@ def _text_table(table: Table, width: int) -> str:
             line = [part[n] if n < len(part) else "" for part in parts]
             line = [t.rjust(w) if right else t.ljust(w) for t, w, right in zip(line, widths, numeric, strict=True)]
             lines.append(("  " + "  ".join(line)).rstrip())
-    lines += ["  " + line for line in wrap(table.note, width - 2)]
+    lines += ["  " + line for line in _wrapped(table.note, width - 2)]
     return "\n".join(lines)
 
 

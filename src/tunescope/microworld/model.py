@@ -207,7 +207,7 @@ def option_scores(
     model.train(False)
     for start in range(0, len(texts), batch_size):
         ids, labels = _padded(texts[start : start + batch_size], tokenizer)
-        with torch.inference_mode():
+        with torch.inference_mode(), _one_thread():
             logits = model(input_ids=ids.to(model.device)).logits[:, :-1].float().cpu()
         lost = functional.cross_entropy(
             logits.transpose(1, 2), labels[:, 1:], ignore_index=_IGNORED, reduction="none"
@@ -261,7 +261,8 @@ def _new_model(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model: PreTrainedModel = AutoModelForCausalLM.from_config(config)  # type: ignore[no-untyped-call]
-    return model.train(False)
+    model.train(False)
+    return model
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunescope.errors import SettingsError
 
@@ -42,16 +42,16 @@ def generate(
     and masked; `update` takes the number of prompts done. No sampling, no penalties, whatever the
     model's own generation configuration says.
     """
-    import torch
-    from transformers import GenerationConfig
+    from tunescope.models.load import imported
 
+    torch, transformers = imported("torch"), imported("transformers")
     if max_new_tokens < 1 or batch_size < 1:
         raise SettingsError(f"max_new_tokens {max_new_tokens}, batch_size {batch_size}: expected at least 1 each")
     if not all(prompts):
         raise SettingsError("a prompt without a token; expected at least one")
     stops = stop_ids(model, tokenizer)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stops, default=0)
-    greedy = GenerationConfig(
+    greedy = transformers.GenerationConfig(
         max_new_tokens=max_new_tokens,
         do_sample=False,
         num_beams=1,
@@ -61,9 +61,10 @@ def generate(
         pad_token_id=pad,
     )
     # without this, transformers fills what is unset from the model's own configuration
-    own, model.generation_config = model.generation_config, GenerationConfig()
+    own, model.generation_config = model.generation_config, transformers.GenerationConfig()
     order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
     results: dict[int, Generated] = {}
+    generator: Any = model
     try:
         for start in range(0, len(order), batch_size):
             batch = order[start : start + batch_size]
@@ -74,13 +75,15 @@ def generate(
                 ids[line, longest - len(prompts[number]) :] = torch.tensor(prompts[number])
                 mask[line, longest - len(prompts[number]) :] = 1
             with torch.inference_mode():
-                out = model.generate(
+                out = generator.generate(
                     input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=greedy
                 )
             for number, line in zip(batch, out[:, longest:].tolist(), strict=True):
                 end = next((i for i, token in enumerate(line) if token in stops), None)
                 tokens = tuple(line if end is None else line[:end])
-                text = tokenizer.decode(tokens, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                text = str(
+                    tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+                )
                 results[number] = Generated(text, tokens, "length" if end is None else "stop")
             update(len(results))
     finally:

@@ -67,8 +67,7 @@ def imported(package: str) -> Any:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the progress bars, warnings and logs of transformers, TRL, PEFT and their like."""
-    from transformers.utils import logging as chatter
-
+    chatter = imported("transformers.utils.logging")
     loggers = [logging.getLogger(name) for name in ("accelerate", "datasets", "peft", "trl", "torch")]
     levels, verbosity, bars = [log.level for log in loggers], chatter.get_verbosity(), chatter.is_progress_bar_enabled()
     chatter.set_verbosity_error()
@@ -178,9 +177,10 @@ def _without_path(config: Path) -> bytes:
 
 def _commit(name: str) -> str:
     hub = imported("huggingface_hub")
+    refusals = (imported("httpx").HTTPError, hub.errors.HfHubHTTPError, OSError, ValueError)
     try:
         return str(hub.HfApi().model_info(name, timeout=20).sha)
-    except Exception as error:  # offline, refused and unknown all leave the copy in the hub's cache
+    except refusals as error:  # offline, refused or unknown: there may be a copy in the hub's cache
         config = hub.try_to_load_from_cache(name, "config.json")
         if isinstance(config, str):
             return Path(config).parent.name
@@ -226,6 +226,9 @@ def load(name: str) -> Loaded:
 def _adapter(name: str, folder: Path, base: str) -> Loaded:
     peft, transformers = imported("peft"), imported("transformers")
     below = load(base)
+    said = json.loads((folder / MARKER).read_text("utf-8")) if (folder / MARKER).is_file() else {}
+    if said.get("base_hash", below.hash) != below.hash:
+        raise TunescopeError(f"{name}: its base {base} is another model now than the one it was tuned on")
     try:
         model = peft.PeftModel.from_pretrained(below.model, folder, use_safetensors=True).merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
@@ -234,6 +237,7 @@ def _adapter(name: str, folder: Path, base: str) -> Loaded:
     tokenizer = below.tokenizer
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    model.requires_grad_(True)  # as a model that never had an adapter; PEFT froze its weights
     return Loaded(model.eval(), tokenizer, name, fingerprint(name), True)
 
 

@@ -63,15 +63,16 @@ def decode(text: str) -> Json:
     return value
 
 
-def explain(error: Exception) -> Fault:
-    """Say what a failed decoding found, as one half sentence."""
+def explain(error: Exception, place: str = "") -> Fault:
+    """Say what a failed decoding found, and where: at its column or, better, at `place`."""
     match error:
         case BadNumber():
             return Fault(f"the number {shown(str(error), quoted=False)}", "a finite number or null")
         case RecursionError():
             return Fault("JSON nested too deeply", f"at most {DEEPEST} levels")
         case json.JSONDecodeError():
-            return Fault(f"text that isn't JSON ({error.msg} at column {error.colno})", "a JSON object", error.pos)
+            place = place or f"at column {error.colno}"
+            return Fault(f"text that isn't JSON ({error.msg} {place})", "a JSON object", error.pos)
         case _:  # int() refuses numbers of absurd length
             digits = sys.get_int_max_str_digits()
             return Fault(f"a number of more than {digits:,} digits", "a shorter one")
@@ -84,12 +85,12 @@ def unfit(value: Json, text: str) -> Fault | None:
     """
     if text.count("{") + text.count("[") > DEEPEST and _too_deep(value):
         return explain(RecursionError())
-    if "\\ud" not in text and "\\uD" not in text and text.isascii():
-        return None
-    raw = _SURROGATE.search(text)
-    if raw:  # bytes that weren't UTF-8, kept by `surrogateescape`
-        return Fault(f"invalid UTF-8 (byte 0x{ord(raw.group()) & 0xFF:02x})", "UTF-8", raw.start())
-    if "\\u" in text:
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:  # a byte that isn't UTF-8, kept by `surrogateescape`
+            return Fault(f"invalid UTF-8 (byte 0x{ord(text[error.start]) & 0xFF:02x})", "UTF-8", error.start)
+    if "\\ud" in text or "\\uD" in text:
         half = _SURROGATE.search(json.dumps(value, ensure_ascii=False))
         if half:
             return Fault(f"half a surrogate pair (\\u{ord(half.group()):04x})", "whole characters")
@@ -134,10 +135,10 @@ def kind(value: Json) -> str:
     return names.get(type(value), f"a value of type {type(value).__name__}")
 
 
-def shown(value: Any, quoted: bool = True) -> str:
+def shown(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
     """Write a value into an error: on one line, cut to a readable length, printable everywhere."""
     text = repr(value) if quoted else repr(value)[1:-1]
-    return text if len(text) <= SHOWN else text[: SHOWN - 1] + "…"
+    return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
 def columns_of(record: Mapping[str, Json]) -> str:

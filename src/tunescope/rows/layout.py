@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 
-from tunescope.errors import SettingsError
+from tunescope.errors import SettingsError, WorkError
 from tunescope.family import members
 from tunescope.rows import formats
-from tunescope.rows.conversation import Conversation, Refused
+from tunescope.rows.conversation import TAG_WORDS, Conversation, Refused
+from tunescope.rows.json_text import columns_of, shown
 from tunescope.rows.row import Json, Row
 
 OUR_NAMES = {
@@ -21,12 +22,17 @@ OUR_NAMES = {
     "messages": ("messages", "conversations", "field_messages"),
     "role": ("role", "role_tag", "message_field_role"),
     "content": ("content", "content_tag", "message_field_content"),
+    "thinking": ("thinking", "field_thinking", "template_thinking_key"),
+    "train": ("train", "message_field_training"),
     "tools": ("tools", "field_tools"),
     "history": ("history",),
     "prompt": ("prompt",),
-    "completion": ("completion",),
+    "completion": ("completion", "response"),
+    **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
+IN_MESSAGES = ("role", "content", "thinking", "train", *TAG_WORDS)
+"""Words for what is inside a message, not for a column."""
 
 
 @cache
@@ -35,7 +41,16 @@ def format_modules() -> dict[str, ModuleType]:
     return {module.NAME: module for module in members(formats)}
 
 
-def parse_hints(columns: tuple[str, ...]) -> dict[str, str]:
+def format_named(word: str | None) -> str | None:
+    """Return our name for a format, from ours or from another tool's; None stays None."""
+    modules = format_modules()
+    found = next((name for name, module in modules.items() if word == name or word in module.ALSO), None)
+    if found is None and word is not None:
+        raise SettingsError(f"--format {word!r}: expected one of {', '.join(modules)}")
+    return found
+
+
+def parse_hints(columns: Sequence[str]) -> dict[str, str]:
     """Read `--columns` entries such as `response=answer` or `prompt=q,response=a`."""
     hints: dict[str, str] = {}
     for entry in (part for text in columns for part in text.split(",")):
@@ -56,26 +71,65 @@ class Layout:
     format: str
     columns: Mapping[str, str]
 
-    def parse(self, record: Mapping[str, Json]) -> Conversation:
-        """Read a record, or raise `Refused`."""
-        conversation: Conversation = format_modules()[self.format].parse(record, self.columns)
-        return conversation
+    def parser(self) -> Callable[[Mapping[str, Json]], Conversation]:
+        """Return the function that reads a record, or raises `Refused`."""
+        return partial(format_modules()[self.format].parse, columns=self.columns)
 
     def render(self, row: Row) -> dict[str, Json]:
-        """Write a row as a record of this layout, its other columns unchanged."""
-        record: dict[str, Json] = format_modules()[self.format].render(row, self.columns)
-        return record
+        """Write a row as a record of this layout; a row that says what its fields say gives them back.
+
+        Raises:
+            WorkError: the row holds something that this format has no place for.
+        """
+        if self.says(row.fields, row):
+            return dict(row.fields)
+        fault = "a conversation that would come back changed"
+        try:
+            record: dict[str, Json] = format_modules()[self.format].render(row, self.columns)
+            if self.says(record, row):
+                return record
+        except Refused as refused:
+            fault = refused.found
+        parts = ("tool_calls", "tool_call_id", "name", "thinking", "train")
+        has = [name for name in parts if any(getattr(message, name) not in (None, ()) for message in row.messages)]
+        also = f" (it has {', '.join(has)})" if has else ""
+        raise WorkError(f"row {row.id} ({row.file}:{row.line}) can't be written as {self.format}: {fault}{also}")
+
+    def says(self, record: Mapping[str, Json], row: Row) -> bool:
+        """Tell whether a record reads as what the row says."""
+        try:
+            return self.parser()(record) == (row.messages, row.tools)
+        except Refused:
+            return False
 
 
 def detect(record: Mapping[str, Json], format: str | None, hints: Mapping[str, str]) -> Layout:
     """Recognise a record's layout; `format` leaves only that one to try."""
     modules = format_modules()
-    if format is not None and format not in modules:
-        raise SettingsError(f"--format {format!r}: expected one of {', '.join(modules)}")
     tried = [modules[format]] if format else list(modules.values())
     for module in tried:
         columns = module.detect(record, hints)
         if columns is not None:
             return Layout(module.NAME, columns)
-    found = ", ".join(map(str, record)) or "none"
-    raise Refused(f"the columns {found}", " or ".join(module.SHAPE for module in tried))
+    raise Refused(f"the columns {columns_of(record)}", " or ".join(module.SHAPE for module in tried))
+
+
+def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints: Mapping[str, str]) -> Layout:
+    """Recognise the layout of records of one file by the first; columns that it lacks by the others.
+
+    Raises:
+        Refused: a column that the user named is in none of them.
+    """
+    first = detect(records[0], format, hints)
+    seen: dict[str, Json] = {}
+    for record in records:
+        for name, value in record.items():
+            if seen.get(name) is None:
+                seen[name] = value
+    further = detect(seen, first.format, hints)
+    there = {word: column for word, column in first.columns.items() if records[0].get(column) is not None}
+    for word, column in further.columns.items():
+        if word in hints and word not in IN_MESSAGES and column not in seen:
+            expected = f"the {word} in it, as --columns says"
+            raise Refused(f"no column {shown(column)} (columns: {columns_of(seen)})", expected)
+    return Layout(first.format, {**further.columns, **there})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import glob
 import json
 import re
@@ -12,13 +13,14 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import IO, Literal, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
-from tunescope.rows import containers, layout
-from tunescope.rows.containers import Record, Span
+from tunescope.rows import containers, layout, tables
 from tunescope.rows.conversation import Refused
+from tunescope.rows.json_text import decode, shown
 from tunescope.rows.layout import Layout
+from tunescope.rows.records import Record, Span
 from tunescope.rows.row import Json, RepeatCounter, Row, Step, content_id
 
 OnBad = Literal["refuse", "skip"]
@@ -30,8 +32,18 @@ SUFFIXES = {
     "parquet": ".parquet",
     "hub": ".parquet",
 }
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:\w+)?")
+LINEAGE = ".lineage.jsonl"
+SAMPLE = 200
+"""Records from which a file's columns are learned; what only later ones have goes by its usual name."""
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[^/]+){0,2}")
+FILE_SUFFIX = re.compile(r"\.(jsonl?|ndjson|gz|zip|zst|bz2|xz|parquet|arrow|csv|tsv|txt|ya?ml)$", re.IGNORECASE)
 SKIP_HINT = "Mend the file, or type the same command with --on-bad skip to leave these rows out."
+LAYOUT_HINT = (
+    "Name the format with --format or the columns with --columns, "
+    "for example --columns instruction=question,output=reply."
+)
+History = Mapping[str, tuple[str, tuple[Step, ...]]]
+"""Row id in a file → origin and lineage."""
 
 
 class Rejected(NamedTuple):
@@ -63,37 +75,36 @@ class RowFile:
     container: str
     layout: Layout
     hash: str
-    history: Mapping[str, tuple[str, tuple[Step, ...]]]
 
     def spans(self) -> list[Span | None]:
         """Return the stretches that can be read side by side."""
-        if self.container == "hub":
-            return [None]
-        return list(containers.spans(self.path, self.container))
+        return [None] if self.container == "hub" else [*containers.spans(self.path, self.container)]
 
     def records(self, span: Span | None = None) -> Iterator[Record]:
         """Yield the file's records, or those of one span."""
-        for record in containers.read(self.path, self.container, span):
-            if record.problem is not None and record.problem.file != self.name:
-                record = record._replace(problem=replace(record.problem, file=self.name))
-            yield record
+        return containers.read(self.path, self.container, span, self.name)
 
     def rows(self, span: Span | None = None) -> Iterator[Row | Rejected]:
         """Yield a row, or what was refused, per record. Ids have no ordinals yet."""
-        parse = self.layout.parse
+        parse, name = self.layout.parser(), self.name
         for line, value, problem, raw in self.records(span):
             if value is None:
                 if problem is not None:
                     yield Rejected(problem, raw)
                 continue
             try:
-                conversation = parse(value)
+                messages, tools = parse(value)
             except Refused as refused:
                 text = raw or json.dumps(value, ensure_ascii=False, default=str)
-                yield Rejected(Problem(self.name, line, refused.found, refused.expected), text.strip())
+                yield Rejected(Problem(name, line, refused.found, refused.expected), text.strip())
                 continue
-            ident = content_id(conversation.messages, conversation.tools)
-            yield Row(ident, ident, conversation.messages, conversation.tools, value, self.name, line)
+            ident = content_id(messages, tools)
+            yield Row(ident, ident, messages, tools, value, name, line)
+
+    def history(self) -> History:
+        """Read the origins and lineages that were written beside the file."""
+        beside = lineage_path(self.path)
+        return dict(_read_history(beside)) if beside.is_file() else {}
 
 
 class RowSet:
@@ -116,13 +127,19 @@ class RowSet:
     def __iter__(self) -> Iterator[Row]:
         """Yield rows in file order; refuse with one report, or skip, as `on_bad` says."""
         self.rejected = []
-        counter = RepeatCounter()
+        over_all = RepeatCounter()
         for file in self.files:
+            history, in_file = file.history(), RepeatCounter()
             for item in file.rows():
                 if isinstance(item, Rejected):
                     self.reject(item)
                 elif not self.rejected or self.on_bad == "skip":
-                    yield with_history(replace_id(item, counter.name(item.id)), file)
+                    ident = over_all.name(item.id)
+                    known = history.get(in_file.name(item.id)) if history else None
+                    if known is not None:
+                        yield replace(item, id=ident, origin=known[0], lineage=known[1])
+                    else:
+                        yield item if ident == item.id else replace(item, id=ident, origin=ident)
         self.raise_if_refused()
 
     def reject(self, item: Rejected) -> None:
@@ -139,109 +156,140 @@ class RowSet:
             raise InputError([item.problem for item in self.rejected], SKIP_HINT)
 
 
-def replace_id(row: Row, ident: str) -> Row:
-    """Give a freshly read row its final id; it is its own origin."""
-    return row if row.id == ident else replace(row, id=ident, origin=ident)
-
-
-def with_history(row: Row, file: RowFile) -> Row:
-    """Add the origin and lineage that were written beside the file."""
-    known = file.history.get(row.id)
-    return row if known is None else replace(row, origin=known[0], lineage=known[1])
-
-
 def open_rows(
     names: Iterable[str], format: str | None = None, columns: tuple[str, ...] = (), on_bad: OnBad = "refuse"
 ) -> RowSet:
     """Open row files by path, glob, `-` (a pipe) or data set id, and recognise what they are.
 
     Raises:
-        InputError: a file that is missing, empty, a directory or of no known layout.
+        InputError: files that are missing, empty, a directory or of no known layout.
         SettingsError: an unknown format or column word.
     """
     hints = layout.parse_hints(columns)
-    paths = [path for name in names for path in _expand(name)]
-    if not paths:
+    known = layout.format_named(format)
+    files: list[RowFile] = []
+    problems: list[Problem] = []
+    steps: dict[str, None] = {}
+    for name in names:
+        try:
+            files += [_open(each, path, known, hints, on_bad) for each, path in _expand(name)]
+        except InputError as error:
+            problems += error.problems
+            steps[error.next_step] = None
+    if problems:
+        raise InputError(problems, " ".join(step for step in steps if step))
+    if not files:
         raise SettingsError("no row files given; type a path, a glob, - for a pipe, or a data set id")
-    return RowSet([_open(name, path, format, hints, on_bad) for name, path in paths], on_bad)
+    return RowSet(files, on_bad)
 
 
 def _expand(name: str) -> list[tuple[str, Path]]:
-    if name == "-":
-        spool = Path(tempfile.mkdtemp(prefix="tunescope-")) / "stdin"
-        with spool.open("wb") as file:
-            shutil.copyfileobj(sys.stdin.buffer, file)
-        return [("-", spool)]
+    """Return what a name stands for, as (name, path) pairs; a pipe is first copied to a file."""
     path = Path(name)
-    if path.exists() or not glob.has_magic(name):
-        return [(name, path)]
-    found = sorted(glob.glob(name, recursive=True))
+    try:
+        if name == "-":
+            return [(name, _spool(sys.stdin.buffer))]
+        if path.is_fifo():
+            with path.open("rb") as pipe:
+                return [(name, _spool(pipe))]
+        if path.exists() or not glob.has_magic(name):
+            return [(name, path)]
+    except OSError as error:
+        raise InputError([Problem(shown(name, quoted=False), None, _unreadable(error), "a file")]) from error
+    found = [item for item in sorted(glob.glob(name, recursive=True)) if not item.endswith(LINEAGE)]
     if not found:
         raise InputError([Problem(name, None, "no file that matches", "at least one")])
     return [(item, Path(item)) for item in found]
 
 
-def _open(
-    name: str, path: Path, format: str | None, hints: Mapping[str, str], on_bad: OnBad
-) -> RowFile:
-    container = _container(name, path)
-    first: Problem | None = None
-    for line, value, problem, _ in islice(containers.read(path, container), 1000):
-        if value is None:
-            first = first or problem
-            continue
-        try:
-            found = layout.detect(value, format, hints)
-        except Refused as refused:
-            first = first or Problem(name, line, refused.found, refused.expected)
-            continue
-        digest = containers.content_hash(path) if path.exists() else name
-        return RowFile(name, path, container, found, digest, _history(path))
-    if first is None:
-        first = Problem(name, None, "no rows", "at least one row")
-    elif first.file != name:
-        first = replace(first, file=name)
-    hint = "Name the format with --format or the columns with --columns, for example --columns instruction=question,output=reply."
-    raise InputError([first], hint if "columns" in first.found else "")
+def _spool(pipe: IO[bytes]) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="tunescope-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    with (folder / "stdin").open("wb") as file:
+        shutil.copyfileobj(pipe, file)
+    return folder / "stdin"
+
+
+def _unreadable(error: OSError) -> str:
+    return f"something that can't be opened ({error.strerror})"
+
+
+def _open(name: str, path: Path, format: str | None, hints: Mapping[str, str], on_bad: OnBad) -> RowFile:
+    try:
+        container = _container(name, path)
+        found = _layout(name, path, container, format, hints, on_bad)
+        return RowFile(name, path, container, found, _hash(name, path, container))
+    except OSError as error:
+        raise InputError([Problem(name, None, _unreadable(error), "a file")]) from error
 
 
 def _container(name: str, path: Path) -> str:
+    saved = Path(name.partition(":")[0])
+    if saved.is_dir() and tables.is_saved(saved):
+        return "hub"
     if path.is_dir():
-        if any((path / mark).exists() for mark in ("dataset_info.json", "dataset_dict.json", "state.json")):
-            return "hub"
         raise InputError(
             [Problem(name, None, "a directory", "a file, a glob or a data set id")],
             f"Type the files instead, for example '{name.rstrip('/')}/*.jsonl'.",
         )
     if not path.exists():
-        if HUB_ID.fullmatch(name) and not Path(name).parent.exists():
+        if HUB_ID.fullmatch(name) and not FILE_SUFFIX.search(name) and not path.parent.exists():
             return "hub"
         raise InputError([Problem(name, None, "no such file", "a file, a glob, - or a data set id")])
-    return containers.recognise(path)
+    if not path.is_file():
+        raise InputError([Problem(name, None, "a device", "a file, a glob, - or a data set id")])
+    try:
+        return containers.recognise(path)
+    except InputError as error:
+        raise InputError([replace(problem, file=name) for problem in error.problems], error.next_step) from error
+
+
+def _layout(
+    name: str, path: Path, container: str, format: str | None, hints: Mapping[str, str], on_bad: OnBad
+) -> Layout:
+    problems: dict[tuple[str, str], Problem] = {}
+    records = containers.read(path, container, name=name)
+    for line, value, problem, _ in records:
+        if value is not None:
+            try:
+                layout.detect(value, format, hints)
+                further = [record.value for record in islice(records, SAMPLE) if record.value is not None]
+                return layout.detect_all([value, *further], format, hints)
+            except Refused as refused:
+                problem = Problem(name, line, refused.found, refused.expected)
+        if problem is not None and len(problems) <= SHOWN_PROBLEMS:
+            # columns that nobody knows are said once, other problems one by one
+            place = (problem.found, problem.expected) if value is not None else (str(line), problem.found)
+            problems.setdefault(place, problem)
+        if on_bad == "refuse" and line > SHOWN_PROBLEMS:
+            break
+    found = list(problems.values()) or [Problem(name, None, "no rows", "at least one row")]
+    hint = LAYOUT_HINT if any("columns" in problem.found for problem in found) else ""
+    raise InputError(found, hint)
+
+
+def _hash(name: str, path: Path, container: str) -> str:
+    if container == "hub" and not path.is_dir():
+        return containers.content_hash(*(Path(file["filename"]) for file in tables.load_hub(name).cache_files))
+    beside = lineage_path(path)
+    return containers.content_hash(path, *([beside] if beside.is_file() else []))
 
 
 def lineage_path(path: Path) -> Path:
-    """Return `NAME.lineage.jsonl` for a row file `NAME.json`, `NAME.jsonl.gz` …"""
-    stem = path.name
+    """Return the path of `NAME.lineage.jsonl` for a row file `NAME.json`, `NAME.jsonl.gz` and so on."""
     for suffix in sorted(SUFFIXES.values(), key=len, reverse=True):
-        if stem.endswith(suffix):
-            stem = stem.removesuffix(suffix)
-            break
-    return path.with_name(stem + ".lineage.jsonl")
+        if path.name.endswith(suffix):
+            return path.with_name(path.name.removesuffix(suffix) + LINEAGE)
+    return path.with_name(path.name + LINEAGE)
 
 
-def _history(path: Path) -> dict[str, tuple[str, tuple[Step, ...]]]:
-    beside = lineage_path(path)
-    if not beside.is_file():
-        return {}
-    history = {}
-    with beside.open(encoding="utf-8") as lines:
+def _read_history(path: Path) -> Iterator[tuple[str, tuple[str, tuple[Step, ...]]]]:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
-                record = json.loads(line)
+                record = decode(line.decode())
                 steps = tuple(Step.from_json(step) for step in record["lineage"])
-                history[record["row_id"]] = (record["origin"], steps)
-            except (ValueError, KeyError, TypeError) as error:
-                problem = Problem(str(beside), number, f"no lineage record ({error!r})", "row_id, origin, lineage")
+                yield f"{record['row_id']}", (f"{record['origin']}", steps)
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
+                problem = Problem(str(path), number, f"no lineage record ({error!r})", "row_id, origin, lineage")
                 raise InputError([problem], "Delete the file to read the rows without their history.") from error
-    return history

@@ -140,16 +140,24 @@ def _canonical(message: Message) -> list[Json]:
     ]
 
 
+def _is_more_than_text(message: Message) -> bool:
+    return bool(
+        message.tool_calls
+        or message.tool_call_id is not None
+        or message.name is not None
+        or message.thinking is not None
+        or message.train is not None
+    )
+
+
 def content_id(messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> str:
     """Hash what a model would see: 64 bits of BLAKE2b as 16 hex digits.
 
     At a million different rows two ids meet with probability 3e-8.
     """
-    if not tools and all(
-        not m.tool_calls and m.tool_call_id is m.name is m.thinking is m.train is None for m in messages
-    ):
-        parts = [part for m in messages for part in (m.role, m.content or "")]
-        text = "".join([f"{len(part)}:{part}" for part in parts])  # lengths keep the parts apart
+    if not tools and not any(map(_is_more_than_text, messages)):
+        # lengths keep the parts apart
+        text = "".join([f"{len(m.role)}:{m.role}{len(m.content or '')}:{m.content or ''}" for m in messages])
         return blake2b(text.encode(), digest_size=8).hexdigest()
     text = json.dumps([[_canonical(m) for m in messages], tools], ensure_ascii=False, sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=8).hexdigest()

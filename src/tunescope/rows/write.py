@@ -5,38 +5,32 @@ from __future__ import annotations
 import gzip
 import json
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
-from tunescope.errors import SettingsError
-from tunescope.rows.containers import load_hub
+from tunescope.errors import SettingsError, WorkError
+from tunescope.rows import tables
 from tunescope.rows.read import SUFFIXES, RowFile, lineage_path
-from tunescope.rows.row import Row
+from tunescope.rows.row import Json, RepeatCounter, Row
 
 BATCH = 10_000
 
 
-@contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; put it in place when the block ends without an error."""
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        with part.open("rb") as file:
-            os.fsync(file.fileno())
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+class _Sink(Protocol):
+    def write(self, record: dict[str, Json], row: Row) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class RowWriter:
     """Writes rows to `FOLDER/NAME` with the suffix of the file they are `like`.
 
-    Use as a context manager; the file, and `NAME.lineage.jsonl` where a row has a history,
-    appear only when the block ends without an error.
+    Use as a context manager; the file, and `NAME.lineage.jsonl` where a row has a history or
+    another origin than the id it will be read with, appear only when the block ends without an error.
     """
 
     def __init__(self, folder: Path, name: str, like: RowFile) -> None:
@@ -44,23 +38,30 @@ class RowWriter:
         self.path = folder / (name + SUFFIXES[like.container])
         self.count = 0
         self._like = like
+        self._ids = RepeatCounter()
+        self._lineage_path = lineage_path(self.path)
         self._part = self.path.with_name(f".{self.path.name}.part")
-        self._lineage_part = lineage_path(self.path).with_name(f".{lineage_path(self.path).name}.part")
+        self._lineage_part = self._lineage_path.with_name(f".{self._lineage_path.name}.part")
         self._lineage: IO[str] | None = None
 
     def __enter__(self) -> RowWriter:
         """Open the temporary file."""
-        self._sink = _SINKS[self._like.container.removesuffix(".gz")](self._part, self._like)
+        self._sink = _sink(self._part, self._like)
         return self
 
     def write(self, row: Row) -> None:
-        """Write one row, and its history where it has one."""
-        self._sink.write(self._like.layout.render(row))
-        if row.lineage or row.origin != row.id:
+        """Write one row, and its history where it has one.
+
+        Raises:
+            WorkError: the format, or the Parquet schema, has no place for what the row holds.
+        """
+        self._sink.write(self._like.layout.render(row), row)
+        ident = self._ids.name(row.id.partition(".")[0])
+        if row.lineage or row.origin != ident:
             if self._lineage is None:
                 self._lineage = self._lineage_part.open("w", encoding="utf-8")
             steps = [step.as_json() for step in row.lineage]
-            record = {"row_id": row.id, "origin": row.origin, "lineage": steps}
+            record = {"row_id": ident, "origin": row.origin, "lineage": steps}
             self._lineage.write(json.dumps(record, ensure_ascii=False) + "\n")
         self.count += 1
 
@@ -68,15 +69,24 @@ class RowWriter:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Put both files in place, or remove what was begun."""
-        self._sink.close()
-        if self._lineage is not None:
-            self._lineage.close()
-        if kind is None:
-            os.replace(self._part, self.path)
+        try:
+            if kind is None:
+                self._sink.finish()
+            self._sink.close()
             if self._lineage is not None:
-                os.replace(self._lineage_part, lineage_path(self.path))
-        self._part.unlink(missing_ok=True)
-        self._lineage_part.unlink(missing_ok=True)
+                self._lineage.close()
+            if kind is None:
+                self._place()
+        finally:
+            self._part.unlink(missing_ok=True)
+            self._lineage_part.unlink(missing_ok=True)
+
+    def _place(self) -> None:
+        if self._lineage is None:
+            self._lineage_path.unlink(missing_ok=True)  # of other rows that were here before
+        else:
+            os.replace(self._lineage_part, self._lineage_path)
+        os.replace(self._part, self.path)
 
 
 def same_shape(files: Iterable[RowFile], verb: str) -> RowFile:
@@ -85,21 +95,43 @@ def same_shape(files: Iterable[RowFile], verb: str) -> RowFile:
     for other in others:
         if (other.layout, other.container) != (first.layout, first.container):
             raise SettingsError(
-                f"{verb} writes one file, but {first.name} is {first.layout.format} in {first.container} and "
-                f"{other.name} is {other.layout.format} in {other.container}; run it once per file"
+                f"{verb} writes one file, but {_shape(first)} and {_shape(other)}; run it once per file"
+            )
+        if SUFFIXES[first.container] == ".parquet" and not _schema(other).equals(_schema(first)):
+            raise SettingsError(
+                f"{verb} writes one file, but the columns of {other.name} are not those of {first.name} "
+                "(names, types and order); run it once per file"
             )
     return first
+
+
+def _shape(file: RowFile) -> str:
+    columns = ", ".join(f"{ours}={theirs}" for ours, theirs in file.layout.columns.items())
+    return f"{file.name} is {file.layout.format} ({columns}) in {file.container}"
+
+
+def _schema(file: RowFile) -> Any:
+    return tables.schema(file.container, file.name, file.path)
+
+
+def _sink(path: Path, like: RowFile) -> _Sink:
+    if SUFFIXES[like.container] == ".parquet":
+        return _Table(path, like)
+    return (_Array if like.container.startswith("json.") or like.container == "json" else _Lines)(path, like)
 
 
 class _Lines:
     def __init__(self, path: Path, like: RowFile) -> None:
         packed = like.container.endswith(".gz")
-        # mtime=0: the same rows give the same bytes
         self._raw = path.open("wb")
+        # mtime=0: the same rows give the same bytes
         self._file: Any = gzip.GzipFile("", "wb", 6, self._raw, 0) if packed else self._raw
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: dict[str, Json], row: Row) -> None:
         self._file.write(_dump(record) + b"\n")
+
+    def finish(self) -> None:
+        self._file.flush()
 
     def close(self) -> None:
         self._file.close()
@@ -111,45 +143,54 @@ class _Array(_Lines):
         super().__init__(path, like)
         self._between = b"[\n"
 
-    def write(self, record: dict[str, Any]) -> None:
+    def write(self, record: dict[str, Json], row: Row) -> None:
         self._file.write(self._between + _dump(record))
         self._between = b",\n"
 
-    def close(self) -> None:
+    def finish(self) -> None:
         self._file.write(b"[]\n" if self._between == b"[\n" else b"\n]\n")
-        super().close()
+        super().finish()
 
 
-def _dump(record: dict[str, Any]) -> bytes:
+def _dump(record: dict[str, Json]) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode()
 
 
-class _Parquet:
+class _Table:
     def __init__(self, path: Path, like: RowFile) -> None:
         import pyarrow.parquet as pq
 
-        if like.container == "hub":
-            self._schema = load_hub(like.name).features.arrow_schema
-        else:
-            self._schema = pq.read_schema(like.path)
+        self._layout = like.layout
+        self._schema = _schema(like)
         self._writer = pq.ParquetWriter(path, self._schema)
-        self._batch: list[dict[str, Any]] = []
+        self._batch: list[tuple[dict[str, Json], Row]] = []
 
-    def write(self, record: dict[str, Any]) -> None:
-        self._batch.append(record)
+    def write(self, record: dict[str, Json], row: Row) -> None:
+        self._batch.append((record, row))
         if len(self._batch) >= BATCH:
             self._flush()
 
     def _flush(self) -> None:
+        """Write the batch, unless a value has no place in the schema and would get lost silently."""
         import pyarrow as pa
 
-        self._writer.write_table(pa.Table.from_pylist(self._batch, schema=self._schema))
+        try:
+            table = pa.Table.from_pylist([record for record, _ in self._batch], schema=self._schema)
+        except (pa.ArrowException, TypeError, ValueError, OverflowError) as error:
+            first, last = self._batch[0][1], self._batch[-1][1]
+            raise WorkError(f"rows {first.id} to {last.id} can't be written as Parquet: {error}") from error
+        for written, (record, row) in zip(table.to_pylist(), self._batch, strict=True):
+            if written != record and not self._layout.says(written, row):
+                raise WorkError(
+                    f"row {row.id} ({row.file}:{row.line}) has something new that the columns of {row.file} "
+                    "have no place for; write the rows as JSON lines first"
+                )
+        self._writer.write_table(table)
         self._batch = []
 
-    def close(self) -> None:
+    def finish(self) -> None:
         if self._batch:
             self._flush()
+
+    def close(self) -> None:
         self._writer.close()
-
-
-_SINKS = {"jsonl": _Lines, "json": _Array, "parquet": _Parquet, "hub": _Parquet}

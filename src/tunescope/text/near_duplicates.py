@@ -186,7 +186,9 @@ def repeats(sketches: Sketches, threshold: float, among: NDArray[np.bool_] | Non
     similar enough. So every repeat names a kept row, and no two kept rows are similar.
     """
     repeat: dict[int, Pair] = {}
-    for earlier, later, similarity in zip(*(a.tolist() for a in similar_pairs(sketches, threshold, among)), strict=True):
+    for earlier, later, similarity in zip(
+        *(a.tolist() for a in similar_pairs(sketches, threshold, among)), strict=True
+    ):
         best = repeat.get(later)
         if earlier not in repeat and (best is None or similarity > best.similarity):
             repeat[later] = Pair(later, earlier, similarity)

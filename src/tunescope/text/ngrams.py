@@ -13,7 +13,9 @@ _MIX = np.uint64(0xBF58476D1CE4E5B9)
 Hashes = NDArray[np.uint64]
 
 
-def ngram_hashes(words: Hashes, offsets: NDArray[np.int64], lengths: Sequence[int]) -> Iterator[tuple[int, Hashes, NDArray[np.int64]]]:
+def ngram_hashes(
+    words: Hashes, offsets: NDArray[np.int64], lengths: Sequence[int]
+) -> Iterator[tuple[int, Hashes, NDArray[np.int64]]]:
     """Hash every n-gram of each length, none of which crosses from one row to the next.
 
     Args:

@@ -28,6 +28,12 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def visible(text: str | None) -> bool:
+    """Tell whether a text has a character that shows: not a blank, and not a zero-width or control one."""
+    bare = (text or "").strip()
+    return "!" <= bare[:1] <= "~" or any(ch.isprintable() and not ch.isspace() for ch in bare)
+
+
 def hash_words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Hash the words of many texts, the same in every process.
 

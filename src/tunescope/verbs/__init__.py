@@ -49,18 +49,46 @@ class Verb:
 
 
 VERBS: dict[str, Verb] = {
-    "demo": Verb("tunescope.study", "DemoSettings", "demo", "", "Run the whole loop on the embedded model and bundled rows."),
+    "demo": Verb(
+        "tunescope.study", "DemoSettings", "demo", "", "Run the whole loop on the embedded model and bundled rows."
+    ),
     "check": Verb("tunescope.verbs.check", "CheckSettings", "check", "ROWS", "Find faults in rows without a model."),
-    "select": Verb("tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."),
-    "compare": Verb("tunescope.verbs.compare", "CompareSettings", "compare", "A B", "Show what differs between two row sets, pair by pair."),
+    "select": Verb(
+        "tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."
+    ),
+    "compare": Verb(
+        "tunescope.verbs.compare",
+        "CompareSettings",
+        "compare",
+        "A B",
+        "Show what differs between two row sets, pair by pair.",
+    ),
     "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
     "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
     "study plan": Verb("tunescope.study", "PlanSettings", "plan", "RECIPE", "Say what a recipe would do."),
-    "study run": Verb("tunescope.study", "StudySettings", "run", "RECIPE", "Run a recipe: verbs in a row, each done once."),
-    "tune": Verb("tunescope.verbs.tune", "TuneSettings", "tune", "ROWS", "Fine-tune a model on rows (LoRA or full).", proven=False),
-    "answer": Verb("tunescope.verbs.answer", "AnswerSettings", "answer", "PROMPTS", "Answer prompts with a model, greedily.", proven=False),
-    "report": Verb("tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False),
-}  # fmt: skip
+    "study run": Verb(
+        "tunescope.study", "StudySettings", "run", "RECIPE", "Run a recipe: verbs in a row, each done once."
+    ),
+    "tune": Verb(
+        "tunescope.verbs.tune",
+        "TuneSettings",
+        "tune",
+        "ROWS",
+        "Fine-tune a model on rows (LoRA or full).",
+        proven=False,
+    ),
+    "answer": Verb(
+        "tunescope.verbs.answer",
+        "AnswerSettings",
+        "answer",
+        "PROMPTS",
+        "Answer prompts with a model, greedily.",
+        proven=False,
+    ),
+    "report": Verb(
+        "tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False
+    ),
+}
 
 GROUPS = {"study": "Run recipes: several verbs in a row, cached and resumable."}
 """What a verb of two words belongs to."""
@@ -96,7 +124,9 @@ def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
     values = {name if name in known else f"{name}_": value for name, value in values.items()}
     unknown = [name.rstrip("_") for name in values if name not in known]
     if unknown:
-        raise SettingsError(f"{', '.join(unknown)}: no such setting; there is {', '.join(n.rstrip('_') for n in known)}")
+        raise SettingsError(
+            f"{', '.join(unknown)}: no such setting; there is {', '.join(n.rstrip('_') for n in known)}"
+        )
     missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
     if missing:
         raise SettingsError(f"{', '.join(missing)}: not given, and without a default")
@@ -114,7 +144,7 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
             return None
         if kind is tuple:
             items = [value] if isinstance(value, str | PurePath) else value
-            if isinstance(items, list | tuple):
+            if isinstance(items, list | tuple) and all(isinstance(item, str | PurePath) for item in items):
                 return tuple(str(item) for item in items)
         if kind is str and isinstance(value, str | PurePath):
             return str(value)
@@ -124,5 +154,12 @@ def _fit(name: str, hint: Any, value: Any) -> Any:
             return float(value)
         if kind is int and isinstance(value, int) and not isinstance(value, bool):
             return value
-    expected = " or ".join(str(getattr(option, "__name__", option)) for option in options)
+    expected = " or ".join(_said(option) for option in options)
     raise SettingsError(f"{name.rstrip('_')}: found {value!r}; expected {expected}")
+
+
+def _said(option: Any) -> str:
+    if get_origin(option) is Literal:
+        return " or ".join(map(str, get_args(option)))
+    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
+    return words.get(option, "a list of texts")

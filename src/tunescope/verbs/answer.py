@@ -148,7 +148,8 @@ def _outcome(
         "finish_reasons": {"stop": reasons["stop"], "length": reasons["length"]},
         "model": settings.model,
     }
-    cells = (len(answers), len(missing), length.value, interval(length.low, length.high, 1), reasons["stop"], reasons["length"])
+    about = (length.value, interval(length.low, length.high, 1))
+    cells = (len(answers), len(missing), *about, reasons["stop"], reasons["length"])
     tables = [
         Table(
             "Answers",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope import runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import typed
 from tunescope.views import Cell, Table, View, interval
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SHOWN = 5
+_LARGEST = 1e100
+"""A source column's numbers from here on count as missing: no mean of them can be told."""
 _ROW_FILES = ("rows.json", "rows.jsonl", "rows.json.gz", "rows.jsonl.gz", "rows.parquet")
 
 
@@ -41,6 +43,9 @@ class CompareSettings:
     format: str | None = None
     """Read both as alpaca, messages, sharegpt or prompt_completion; recognised by default."""
 
+    columns: tuple[str, ...] = ()
+    """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
+
     seed: int = 0
     """Seed of the bootstrap and the permutation test."""
 
@@ -57,6 +62,17 @@ class Item(NamedTuple):
     numbers: dict[str, float | None]
     before: str
     text: str
+    file: str = ""
+    line: int = 0
+
+
+class Side(NamedTuple):
+    """A or B: what kind of thing it is, where it lies, its content hash, and how to read it."""
+
+    kind: str
+    path: str
+    hash: str
+    items: Callable[[], Iterable[Item]]
 
 
 class Pairing(NamedTuple):
@@ -72,37 +88,38 @@ def compare(settings: CompareSettings) -> Run:
 
     Rows are paired by origin, else by `key`, else by identical instruction; answers by prompt id,
     else by identical prompt. `pairs` has a_id, b_id, paired_by, state (same, changed, added or
-    removed) and every shared number as NAME_a, NAME_b.
+    removed), of rows the file and line on both sides, and every shared number as NAME_a, NAME_b.
 
     Raises:
         InputError, RunError: what can't be read.
         SettingsError: two different kinds of thing.
     """
-    kinds = [_open(settings, name) for name in (settings.a, settings.b)]
-    (kind, a, hash_a), (other, b, hash_b) = kinds
-    if kind != other:
-        raise SettingsError(f"A ({settings.a}) holds {kind} and B ({settings.b}) holds {other}; compare like with like")
-    inputs = {f"a {settings.a}": hash_a, f"b {settings.b}": hash_b}
-    return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, kind, a, b))
+    a, b = (_open(settings, name) for name in (settings.a, settings.b))
+    if a.kind != b.kind:
+        raise SettingsError(
+            f"A ({settings.a}) holds {a.kind} and B ({settings.b}) holds {b.kind}; compare like with like"
+        )
+    inputs = {f"a {settings.a}": a.hash, f"b {settings.b}": b.hash}
+    return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, a, b))
 
 
-def _open(settings: CompareSettings, name: str) -> tuple[str, Callable[[], Iterable[Item]], str]:
+def _open(settings: CompareSettings, name: str) -> Side:
     path = Path(name)
     if (path / "run.json").is_file():
         run = Run(path)
-        if (path / "answers.jsonl").is_file():
+        answers = path / "answers.jsonl"
+        if answers.is_file():
             from tunescope.answers import read_answers
 
-            return "answers", lambda: map(_answer_item, read_answers(path / "answers.jsonl")), run.key
+            return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
         name = next((str(path / file) for file in _ROW_FILES if (path / file).is_file()), "")
         if not name:
             raise RunError(f"{path} is a run of {run.verb}, which holds neither rows nor answers to compare")
     from tunescope.rows import open_rows
 
-    rows = open_rows([name], settings.format)
-    if settings.key is None:
-        return "rows", lambda: map(_row_item, rows), "".join(rows.inputs.values())
-    return "rows", lambda: map(partial(_keyed, settings.key, name), rows), "".join(rows.inputs.values())
+    rows = open_rows([name], settings.format, settings.columns)
+    item = _row_item if settings.key is None else partial(_keyed, settings.key)
+    return Side("rows", name, "".join(rows.inputs.values()), lambda: map(item, rows))
 
 
 def _row_item(row: Row) -> Item:
@@ -115,14 +132,15 @@ def _row_item(row: Row) -> Item:
     }
     for name, value in row.fields.items():
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in numbers:
-            numbers[name] = float(value)
+            numbers[name] = float(value) if abs(value) < _LARGEST else None
     keys: dict[str, Hashable] = {"origin": row.origin, "instruction": row.instruction}
-    return Item(row.id, row.id.partition(".")[0], keys, numbers, row.instruction, row.response)
+    content = row.id.partition(".")[0]
+    return Item(row.id, content, keys, numbers, row.instruction, row.response, row.file, row.line)
 
 
-def _keyed(key: str, name: str, row: Row) -> Item:
+def _keyed(key: str, row: Row) -> Item:
     if key not in row.fields:
-        raise SettingsError(f"--key {key}: {name} line {row.line} has the columns {', '.join(row.fields)}")
+        raise SettingsError(f"--key {key}: {row.file} line {row.line} has the columns {', '.join(row.fields)}")
     item = _row_item(row)
     item.keys["key"] = repr(row.fields[key])
     return item
@@ -161,18 +179,16 @@ def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing:
     return Pairing(pairs, left_a, left_b)
 
 
-def _work(
-    settings: CompareSettings, kind: str, a: Callable[[], Iterable[Item]], b: Callable[[], Iterable[Item]], folder: RunFolder
-) -> Outcome:
-    items_a, items_b = list(a()), list(b())
-    ways = ("origin", "key", "instruction") if kind == "rows" else ("prompt_id", "prompt")
+def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Outcome:
+    items_a, items_b = list(a.items()), list(b.items())
+    ways = ("origin", "key", "instruction") if a.kind == "rows" else ("prompt_id", "prompt")
     paired = pair(items_a, items_b, ways)
     changed = [(x, y, way) for x, y, way in paired.pairs if x.content != y.content]
     measures = _shared_numbers(paired.pairs)
-    _write(folder, paired, measures)
+    _write(folder, paired, measures, with_places=a.kind == "rows")
     summary = {name: _summarise(name, items_a, items_b, paired.pairs, settings.seed) for name in measures}
     result: dict[str, Any] = {
-        "kind": kind,
+        "kind": a.kind,
         "a": len(items_a),
         "b": len(items_b),
         "same": len(paired.pairs) - len(changed),
@@ -182,9 +198,10 @@ def _work(
         "paired_by": {way: sum(1 for *_, how in paired.pairs if how == way) for way in ways},
         "summary": {name: record for name, (record, _) in summary.items()},
     }
-    if kind == "answers":
+    if a.kind == "answers":
         result["word_overlap"] = _word_overlap(paired.pairs)
-    return Outcome(result, _view(settings, result, paired, changed, summary, folder))
+    next_steps = tuple(_next(settings, b, paired, folder))
+    return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
 
 def _shared_numbers(pairs: Sequence[tuple[Item, Item, str]]) -> list[str]:
@@ -194,7 +211,7 @@ def _shared_numbers(pairs: Sequence[tuple[Item, Item, str]]) -> list[str]:
     return list(names)
 
 
-def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str]) -> None:
+def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[Item | None, Item | None, str | None, str]] = [
@@ -208,6 +225,9 @@ def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str]) -> None:
         "paired_by": pa.array([way for _, _, way, _ in rows], pa.string()),
         "state": pa.array([state for *_, state in rows], pa.string()),
     }
+    for side, items in (("a", [x for x, *_ in rows]), ("b", [y for _, y, *_ in rows])) if with_places else ():
+        columns[f"{side}_file"] = pa.array([item.file if item else None for item in items], pa.string())
+        columns[f"{side}_line"] = pa.array([item.line if item else None for item in items], pa.int64())
     for name in measures:
         columns[f"{name}_a"] = pa.array([x.numbers.get(name) if x else None for x, *_ in rows], pa.float64())
         columns[f"{name}_b"] = pa.array([y.numbers.get(name) if y else None for _, y, *_ in rows], pa.float64())
@@ -217,22 +237,24 @@ def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str]) -> None:
 def _summarise(
     name: str, a: Sequence[Item], b: Sequence[Item], pairs: Sequence[tuple[Item, Item, str]], seed: int
 ) -> tuple[dict[str, Any], Difference]:
-    from tunescope.stats import mean_t, n_needed, paired_difference
+    from tunescope.stats import mean_t, n_needed, paired_difference, unpaired_difference
 
     difference = paired_difference(
         [y.numbers.get(name) for _, y, _ in pairs], [x.numbers.get(name) for x, _, _ in pairs], seed=seed
     )
+    all_a, all_b = [x.numbers.get(name) for x in a], [y.numbers.get(name) for y in b]
     record: dict[str, Any] = {
-        "a": mean_t([x.numbers.get(name) for x in a]).as_json(),
-        "b": mean_t([y.numbers.get(name) for y in b]).as_json(),
+        "a": mean_t(all_a).as_json(),
+        "b": mean_t(all_b).as_json(),
+        "unpaired_difference": unpaired_difference(all_b, all_a, seed=seed).t.as_json(),
         "difference": difference.bootstrap.as_json(),
         "p": difference.test.p,
         "test": difference.test.method,
     }
     mean, error = difference.t.value, difference.t.standard_error
-    if mean and error and difference.bootstrap.low is not None and difference.bootstrap.high is not None:
-        if difference.bootstrap.low <= 0 <= difference.bootstrap.high:
-            record["n_needed"] = n_needed(mean, error * difference.t.n**0.5).n
+    low, high = difference.bootstrap.low, difference.bootstrap.high
+    if mean and error and low is not None and high is not None and low <= 0 <= high:
+        record["n_needed"] = n_needed(mean, error * difference.t.n**0.5).n
     return record, difference
 
 
@@ -246,19 +268,18 @@ def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
 
 
 def _view(
-    settings: CompareSettings,
     result: dict[str, Any],
     paired: Pairing,
     changed: Sequence[tuple[Item, Item, str]],
     summary: dict[str, tuple[dict[str, Any], Difference]],
-    folder: RunFolder,
+    next_steps: tuple[str, ...],
 ) -> View:
     ways = ", ".join(f"{count:,} by {way}" for way, count in result["paired_by"].items() if count) or "none"
     what = result["kind"]
     sentences = [
         f"A has {result['a']:,} {what}, B has {result['b']:,}: {len(paired.pairs):,} paired ({ways}), of which "
-        f"{result['same']:,} are the same and {result['changed']:,} changed; {result['removed']:,} only in A (removed), "
-        f"{result['added']:,} only in B (added)."
+        f"{result['same']:,} are the same and {result['changed']:,} changed; {result['removed']:,} only in A "
+        f"(removed), {result['added']:,} only in B (added)."
     ]
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
@@ -266,26 +287,35 @@ def _view(
             f"Paired answers share {100 * overlap['mean']:.0f} % of their words "
             f"(mean Jaccard, bootstrap 95 % interval {interval(overlap['low'], overlap['high'])}, n = {overlap['n']})."
         )
+    sides = tuple(_side_line(name, record) for name, (record, _) in summary.items())
     rows = tuple(_number_line(name, record) for name, (record, _) in summary.items())
-    note = (
-        "Means of A and of B over all their items; the difference B − A over pairs, with its percentile-bootstrap 95 % "
-        "interval (10,000 draws) and the p of a paired sign-flip test. Pairs needed: where the interval holds 0, how many "
-        "pairs would show the observed difference (power 0.8, two-sided 5 %)."
-    )
-    columns = ("number", "A", "B", "B − A", "95 % interval", "p", "n", "missing", "pairs needed")
-    tables = [Table("Shared numbers", columns, rows, note)] if rows else []
+    tables = []
+    if rows:
+        note = "Means over all items of each side, and the difference of these means with its Welch 95 % interval."
+        tables.append(Table("All items", ("number", "A", "B", "B − A", "95 % interval"), sides, note))
+        note = (
+            "The mean difference over pairs, with its percentile-bootstrap 95 % interval (10,000 draws) and the p of a "
+            "paired sign-flip test. Pairs needed: where the interval holds 0, how many pairs would show the observed "
+            "difference (power 0.8, two-sided 5 %)."
+        )
+        columns = ("number", "B − A", "95 % interval", "p", "n", "missing", "pairs needed")
+        tables.append(Table("Pairs", columns, rows, note))
     examples = tuple((x.id, y.id, _cut(x.before), _cut(x.text), _cut(y.text)) for x, y, _ in changed[:SHOWN])
     if examples:
         tables.append(Table("First changed", ("A id", "B id", "instruction", "A says", "B says"), examples))
-    return View(tuple(sentences), tuple(tables), tuple(_next(result, paired, settings)))
+    return View(tuple(sentences), tuple(tables), next_steps)
+
+
+def _side_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
+    difference = record["unpaired_difference"]
+    shown = interval(difference["low"], difference["high"])
+    return name, record["a"]["mean"], record["b"]["mean"], difference["mean"], shown
 
 
 def _number_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
     difference = record["difference"]
     return (
         name,
-        record["a"]["mean"],
-        record["b"]["mean"],
         difference["mean"],
         interval(difference["low"], difference["high"]),
         record["p"],
@@ -299,9 +329,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _next(result: dict[str, Any], paired: Pairing, settings: CompareSettings) -> Iterator[str]:
+def _next(settings: CompareSettings, b: Side, paired: Pairing, folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
-    if result["kind"] == "rows" and gone:
+    if b.kind == "rows" and gone and folder.is_at_home:
         yield f"tunescope why {gone[0].id}"
-    if result["kind"] == "rows" and paired.only_b:
-        yield f"tunescope check {shlex.quote(settings.b)}"
+    if b.kind == "rows" and paired.only_b:
+        yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"

@@ -52,8 +52,8 @@ def models(settings: ModelsSettings) -> Outcome:
     absent = [record["name"] for record in records if record["state"] == "not fetched"]
     table = Table("Models", ("name", "model", "state", "MB on disk", "licence", "folder"), rows)
     sentence = f"The cache is {cache_root()}; --model also takes a model folder, an adapter folder or a hub id."
-    next_steps = tuple(f"tunescope models --fetch {name}" for name in absent) or (f"tunescope tune ROWS --model {DEFAULT}",)
-    return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), next_steps))
+    next_steps = [f"tunescope models --fetch {name}" for name in absent] or [f"tunescope tune ROWS --model {DEFAULT}"]
+    return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 
 
 def _embedded(name: str) -> dict[str, Any]:

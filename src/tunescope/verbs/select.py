@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope import expressions, runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings
+from tunescope.settings import RowsSettings, typed
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from tunescope.rows import RowSet
 
 VERSION = 1
+PLACE = ("row_id", "file", "line")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +108,7 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
             (keeping if keep else dropping).write(row)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
-    decisions = {name: table[name] for name in ("row_id", "file", "line")}
+    decisions = {name: table[name] for name in PLACE}
     folder.table("decisions", pa.table({**decisions, "kept": pa.array(kept), "reason": pa.array(reasons, pa.string())}))
     because = Counter(reason.partition(":")[0] for reason in reasons if reason is not None)
     result = {
@@ -120,10 +120,12 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
         "rejected": len(rows.rejected),
         "files": {"kept": keeping.path.name, "dropped": dropping.path.name},
     }
-    return Outcome(result, _view(result, reasons, table, folder))
+    return Outcome(result, _view(settings, result, reasons, table, folder))
 
 
-def _view(result: dict[str, Any], reasons: list[str | None], table: pa.Table, folder: RunFolder) -> View:
+def _view(
+    settings: SelectSettings, result: dict[str, Any], reasons: list[str | None], table: pa.Table, folder: RunFolder
+) -> View:
     kept, dropped = (folder.path / result["files"][name] for name in ("kept", "dropped"))
     examples = [(i, reason) for i, reason in enumerate(reasons) if reason is not None][:5]
     lines = tuple((table["row_id"][i].as_py(), f"{table['file'][i]}:{table['line'][i]}", r) for i, r in examples)
@@ -136,24 +138,26 @@ def _view(result: dict[str, Any], reasons: list[str | None], table: pa.Table, fo
     if result["rejected"]:
         sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
     tables = (Table("First dropped", ("row id", "place", "reason"), lines),) if lines else ()
-    return View(tuple(sentences), tables, (f"tunescope check {shlex.quote(str(kept))}",))
+    return View(tuple(sentences), tables, (f"tunescope check {typed([str(kept)], settings.format, settings.columns)}",))
 
 
 def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.Table:
-    """Return row_id, file, line and every column that the settings name, in file order."""
+    """Return row_id, file, line and every column that the settings name, in file order.
+
+    A name is looked for in the runs, then in the rows' own columns; `source.NAME` only in those.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     wanted = list(expressions.names(expressions.parse(settings.where))) if settings.where is not None else []
     wanted += [settings.by] if settings.by is not None else []
     known = _run_columns(sources)
-    from_source = {name for name in wanted if name not in known}
-    columns: dict[str, list[Any]] = {"row_id": [], "file": [], "line": []} | {name: [] for name in from_source}
+    from_source = dict.fromkeys(name for name in wanted if name not in known and name not in PLACE)
+    columns: dict[str, list[Any]] = {name: [] for name in (*PLACE, *from_source)}
     source_names: dict[str, None] = {}
     for row in rows:
-        columns["row_id"].append(row.id)
-        columns["file"].append(row.file)
-        columns["line"].append(row.line)
+        for name, value in zip(PLACE, (row.id, row.file, row.line), strict=True):
+            columns[name].append(value)
         source_names |= dict.fromkeys(row.fields)
         for name in from_source:
             columns[name].append(row.fields.get(name.removeprefix("source.")))
@@ -163,11 +167,14 @@ def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.
     arrays = {name: _column(name, values) for name, values in columns.items()}
     for name in wanted:
         if name in known:
-            run, ids, values = known[name]
-            place = pc.index_in(arrays["row_id"], value_set=ids)
+            run, *others = known[name]
+            if others:
+                raise SettingsError(f"{name} is in {run.path} and in {next(iter(others)).path}; give one of them")
+            table = known[name][run]
+            place = pc.index_in(arrays["row_id"], value_set=table["row_id"].combine_chunks())
             if len(place) and place.null_count == len(place):
                 raise RunError(f"{run.path} was made on other rows: none of the {len(place):,} row ids is in it")
-            arrays[name] = values.take(place)
+            arrays[name] = table[name].combine_chunks().take(place)
     return pa.table(arrays)
 
 
@@ -177,30 +184,23 @@ def _column(name: str, values: list[Any]) -> pa.Array:
     try:
         return pa.array(values, pa.int64() if name == "line" else None)
     except (pa.ArrowException, OverflowError) as error:
-        raise SettingsError(f"the column {name!r} holds values of several types, so nothing can be asked of it") from error
+        found = "values of several types, or numbers beyond 64 bits"
+        raise SettingsError(f"the column {name!r} holds {found}, so nothing can be asked of it") from error
 
 
-def _run_columns(sources: Sequence[Run]) -> dict[str, tuple[Run, pa.Array, pa.Array]]:
-    """Return the runs' columns that have one value per row: name → (run, row ids, values).
+def _run_columns(sources: Sequence[Run]) -> dict[str, dict[Run, pa.Table]]:
+    """Return the runs' columns that have one value per row: name → run → its table.
 
     A table with a record per turn gives the mean of numbers over a row's turns, and true where
     any turn is true.
     """
-    found: dict[str, tuple[Run, pa.Array, pa.Array]] = {}
+    found: dict[str, dict[Run, pa.Table]] = {}
     for run in sources:
         for table in run.tables.values():
-            if "row_id" not in table.column_names:
-                continue
-            per_row = _per_row(table)
-            if per_row is None:
-                continue
-            for name in per_row.column_names:
-                if name in ("row_id", "file", "line", "turn"):
-                    continue
-                if name in found and found[name][0] is not run:
-                    raise SettingsError(f"{name} is in {found[name][0].path} and in {run.path}; give one of them")
-                ids, values = (per_row[column].combine_chunks() for column in ("row_id", name))
-                found[name] = (run, ids, values)
+            per_row = _per_row(table) if "row_id" in table.column_names else None
+            for name in per_row.column_names if per_row is not None else ():
+                if name not in (*PLACE, "turn"):
+                    found.setdefault(name, {})[run] = per_row
     return found
 
 
@@ -212,21 +212,19 @@ def _per_row(table: pa.Table) -> pa.Table | None:
         return table
     if "turn" not in table.column_names:
         return None
-    how = [
-        (name, "any" if pa.types.is_boolean(column.type) else "mean")
-        for name, column in zip(table.column_names, table.columns, strict=True)
-        if name != "turn" and (pa.types.is_boolean(column.type) or pa.types.is_floating(column.type) or pa.types.is_integer(column.type))
-    ]
+    kinds = {name: table.schema.field(name).type for name in table.column_names if name != "turn"}
+    how = [(name, "any") for name, kind in kinds.items() if pa.types.is_boolean(kind)]
+    how += [(name, "mean") for name, kind in kinds.items() if pa.types.is_floating(kind) or pa.types.is_integer(kind)]
     grouped = table.group_by("row_id", use_threads=False).aggregate(how)
     return grouped.rename_columns({f"{name}_{function}": name for name, function in how})
 
 
 def _apply_where(where: str, table: pa.Table, reasons: list[str | None]) -> None:
     node = expressions.parse(where)
-    used = [name for name in expressions.names(node)]
+    used = {name: table[name].to_pylist() for name in expressions.names(node)}
     for i, keep in enumerate(expressions.mask(node, table).to_pylist()):
         if not keep:
-            values = ", ".join(f"{name} = {_shown(table[name][i].as_py())}" for name in used)
+            values = ", ".join(f"{name} = {_shown(cells[i])}" for name, cells in used.items())
             reasons[i] = f"where: {values}" if keep is False else f"missing: {values}"
 
 
@@ -243,7 +241,7 @@ def _apply_top(settings: SelectSettings, table: pa.Table, reasons: list[str | No
     values = table[by].to_pylist()
     left = [i for i, reason in enumerate(reasons) if reason is None]
     for i in left:
-        if values[i] is None:
+        if values[i] is None or values[i] != values[i]:
             reasons[i] = f"missing: {by} = null"
         elif isinstance(values[i], str | list | dict):
             raise SettingsError(f"--by {by}: row {table['row_id'][i]} has text or a list there; expected a number")

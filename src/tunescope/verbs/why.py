@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,8 @@ from tunescope.views import Table, View
 if TYPE_CHECKING:
     from tunescope.rows import Row
 
-_PLACE = ("row_id", "file", "line", "turn")
+_KEYS = {"row_id": "", "a_id": "a_", "b_id": "b_"}
+"""Columns that name a row, and what stands before `file` and `line` beside them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,13 +42,16 @@ def why(settings: WhySettings) -> Outcome:
     exact = settings.row_id if settings.row_id in ids else next(iter(ids), None)
     if exact is None:
         raise RunError(
-            f"no run in {runs.root()} knows a row {settings.row_id!r}; run `tunescope check ROWS` first, or say where the "
-            f"runs are with {runs.RUNS_VARIABLE}"
+            f"no run in {runs.root()} knows a row {settings.row_id!r}; run `tunescope check ROWS` first, or say where "
+            f"the runs are with {runs.RUNS_VARIABLE}"
         )
     if settings.row_id not in ids and len(ids) > 1:
-        raise RunError(f"{settings.row_id!r} begins the ids of {len(ids)} rows: {', '.join(list(ids)[:5])}; type more of it")
+        raise RunError(
+            f"{settings.row_id!r} begins the ids of {len(ids)} rows: {', '.join(list(ids)[:5])}; type more of it"
+        )
     found = [record for record in found if record["row_id"] == exact]
-    place = next(((r["file"], r["line"]) for r in found if r.get("file")), None)
+    places = [(r["file"], r["line"], r["read_with"]) for r in found if r["file"] is not None]
+    place = next((place for place in places if Path(place[0]).is_file()), next(iter(places), None))
     row = _read(exact, *place) if place else None
     lineage = [step.as_json() for step in row.lineage] if row else []
     result = {
@@ -58,46 +61,55 @@ def why(settings: WhySettings) -> Outcome:
         "line": place[1] if place else None,
         "messages": [{"role": m.role, "content": m.content} for m in row.messages] if row else None,
         "lineage": lineage,
-        "events": [{k: v for k, v in r.items() if k not in ("file", "line")} for r in found],
+        "events": [{k: r[k] for k in ("row_id", "run", "table", "says")} for r in found],
     }
     return Outcome(result, _view(result))
 
 
 def _mentions(run: Run, row_id: str) -> Iterator[dict[str, Any]]:
-    """Yield what a run's tables say about the row: faults, decisions and numbers."""
+    """Yield what a run's tables say about the row: faults, decisions, pairs and numbers."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
+    read_with = (run.settings.get("format"), tuple(run.settings.get("columns") or ()))
     for name in run.tables:
         path = run.path / f"{name}.parquet"
-        if "row_id" not in pq.read_schema(path).names:
-            continue
-        ids = pq.read_table(path, columns=["row_id"])["row_id"]
-        mask = pc.equal(ids, row_id) if len(row_id) < 6 else pc.starts_with(ids, row_id)
-        if not pc.any(mask).as_py():
-            continue
-        for record in pq.read_table(path).filter(mask).to_pylist():
-            yield {
-                "row_id": record["row_id"],
-                "run": str(run.path),
-                "table": name,
-                "file": record.get("file"),
-                "line": record.get("line"),
-                "says": {k: v for k, v in record.items() if k not in _PLACE and v not in (None, False)},
-            }
+        for key, side in _KEYS.items():
+            if key not in pq.read_schema(path).names:
+                continue
+            ids = pq.read_table(path, columns=[key])[key]
+            mask = pc.equal(ids, row_id) if len(row_id) < 6 else pc.starts_with(ids, row_id)
+            if not pc.any(mask).as_py():
+                continue
+            own = (key, f"{side}file", f"{side}line")
+            for record in pq.read_table(path).filter(mask).to_pylist():
+                yield {
+                    "row_id": record[key],
+                    "run": str(run.path),
+                    "table": name,
+                    "file": record.get(f"{side}file"),
+                    "line": record.get(f"{side}line"),
+                    "read_with": read_with,
+                    "says": {k: v for k, v in record.items() if k not in own},
+                }
 
 
-def _read(row_id: str, file: str, line: int) -> Row | None:
-    """Read the row again from its file; None where the file is gone or has changed."""
+def _read(row_id: str, file: str, line: int, read_with: tuple[str | None, tuple[str, ...]]) -> Row | None:
+    """Read the row again from its file; None where the file is gone or has changed.
+
+    Which repeat of a row it is depends on the files read with it, so the line counts, not the ordinal.
+    """
     from tunescope.rows import open_rows
 
     if not Path(file).is_file():
         return None
     try:
-        rows = open_rows([file], on_bad="skip")
-        return next((row for row in islice(iter(rows), None) if row.id == row_id), None)
+        for row in open_rows([file], *read_with, on_bad="skip"):
+            if row.line == line:
+                return row if row.id.partition(".")[0] == row_id.partition(".")[0] else None
     except TunescopeError:
         return None
+    return None
 
 
 def _view(result: dict[str, Any]) -> View:
@@ -113,6 +125,11 @@ def _view(result: dict[str, Any]) -> View:
     if result["lineage"]:
         rows = tuple((s["operation"], s["version"], s["reason"], str(s["old"])) for s in result["lineage"])
         tables.append(Table("Changes", ("operation", "version", "reason", "old value"), rows))
-    said = tuple((e["run"], e["table"], ", ".join(f"{k} = {v}" for k, v in e["says"].items()) or "nothing found") for e in result["events"])
+    said = tuple((e["run"], e["table"], _said(e["says"]) or "nothing found") for e in result["events"])
     tables.append(Table("Runs that know it, oldest first", ("run", "table", "what it says"), said))
     return View(tuple(sentences), tuple(tables))
+
+
+def _said(record: dict[str, Any]) -> str:
+    """Write what a table says, but for what is missing and flags that aren't set."""
+    return ", ".join(f"{name} = {value}" for name, value in record.items() if value is not None and value is not False)

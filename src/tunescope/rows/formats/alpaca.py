@@ -5,13 +5,15 @@ The user message is the instruction and, where there is one, the input after an 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from tunescope.rows.conversation import Conversation, Refused, kind, parse_tools, text_of
+from tunescope.rows.conversation import Conversation, Refused, parse_tools, render_tools, text_of
+from tunescope.rows.json_text import columns_of, kind, shown
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 3
 NAME = "alpaca"
+ALSO = ("instruction",)
 SHAPE = "columns 'instruction', 'input' (may be missing) and 'output'"
 NAMES = {
     "instruction": ("instruction", "prompt", "question", "query"),
@@ -28,29 +30,36 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     found: dict[str, str] = {}
     for ours, names in NAMES.items():
         candidates = (hints[ours],) if ours in hints else names
-        name = next((n for n in candidates if n in record and n not in found.values()), None)
-        if name is not None:
-            found[ours] = name
-    return found if "instruction" in found and "output" in found else None
+        free = [name for name in candidates if name not in found.values()]
+        name = next((n for n in free if n in record), None)
+        if name is None and ours in ("instruction", "output"):
+            return None
+        if ours in hints or name is None or _fits(ours, record[name]):
+            found[ours] = name or free[0]
+    return found
+
+
+def _fits(ours: str, value: Json) -> bool:
+    """Tell a column that only happens to have such a name, such as `history: medieval`."""
+    wanted = {"system": str, "history": list, "tools": list | str}.get(ours)
+    return wanted is None or value is None or isinstance(value, wanted)
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
     """Read one exchange, after a system message and earlier exchanges where there are any."""
-    for ours in ("instruction", "output"):
-        if columns[ours] not in record:
-            raise Refused(f"no column {columns[ours]!r} (columns: {', '.join(map(str, record)) or 'none'})", SHAPE)
-    instruction, output = record[columns["instruction"]], record[columns["output"]]
+    try:
+        instruction, output = record[columns["instruction"]], record[columns["output"]]
+    except KeyError as error:
+        raise Refused(f"no column {shown(error.args[0])} (columns: {columns_of(record)})", SHAPE) from error
     if output is None:
-        raise Refused(f"no answer (column {columns['output']!r} is null)", "text")
-    user = _join(
-        text_of(instruction, f"column {columns['instruction']!r}"),
-        _optional(record, columns.get("input")),
-    )
-    exchange = (
-        Message("user", user),
-        Message("assistant", text_of(output, f"column {columns['output']!r}")),
-    )
-    if len(columns) == 3 and "input" in columns:
+        raise Refused(f"no answer (column {shown(columns['output'])} is null)", "text")
+    if not isinstance(instruction, str):
+        instruction = text_of(instruction, f"column {shown(columns['instruction'])}")
+    if not isinstance(output, str):
+        output = text_of(output, f"column {shown(columns['output'])}")
+    user = _join(instruction, _optional(record, columns.get("input")))
+    exchange = (Message("user", user), Message("assistant", output))
+    if len(record) == 3 and columns.get("input") in record:  # nothing else to look for
         return Conversation(exchange)
     system = _optional(record, columns.get("system"))
     before = (Message("system", system),) if system else ()
@@ -59,40 +68,66 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
 
 
 def _join(instruction: str, extra: str) -> str:
-    return f"{instruction}\n\n{extra}" if extra else instruction
+    return f"{instruction}\n\n{extra}" if instruction and extra else instruction or extra
 
 
 def _optional(record: Mapping[str, Json], column: str | None) -> str:
     value = record.get(column) if column else None
-    return "" if value is None else text_of(value, f"column {column!r}")
+    if isinstance(value, str):
+        return value
+    return "" if value is None else text_of(value, f"column {shown(column)}")
 
 
 def _history(record: Mapping[str, Json], column: str | None) -> tuple[Message, ...]:
     value = record.get(column) if column else None
     if value is None:
         return ()
+    where = f"column {shown(column)}"
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
-        raise Refused(f"column {column!r}: {kind(value)}", "a list of [instruction, response] pairs")
-    messages: list[Message] = []
-    for question, answer in value:
-        messages.append(Message("user", text_of(question, f"column {column!r}")))
-        messages.append(Message("assistant", text_of(answer, f"column {column!r}")))
-    return tuple(messages)
+        raise Refused(f"{where}: {kind(value)}", "a list of [instruction, response] pairs")
+    return tuple(
+        Message(role, text_of(text, where))
+        for pair in value
+        for role, text in zip(("user", "assistant"), pair, strict=True)
+    )
 
 
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
-    """Write the columns back; a changed user message keeps the input apart while it still ends with it."""
+    """Write the columns; a changed user message keeps the input apart while it still ends with it."""
     record = dict(row.fields)
-    instruction = str(record.get(columns["instruction"]) or "")
-    extra = _optional(record, columns.get("input"))
-    user = next(m.content or "" for m in reversed(row.messages) if m.role == "user")
-    if user != _join(instruction, extra):
-        if extra and user.endswith("\n\n" + extra):
-            record[columns["instruction"]] = user[: -len(extra) - 2]
-        else:
-            record[columns["instruction"]] = user
-            if extra:
-                record[columns["input"]] = ""
-    if row.response != record.get(columns["output"]):
-        record[columns["output"]] = row.response
+    messages = list(row.messages)
+    system = messages.pop(0).content or "" if messages[:1] and messages[0].role == "system" else ""
+    if len(messages) < 2:
+        raise Refused(f"{len(messages)} messages", "a question and an answer")
+    *before, question, answer = messages
+    _put_question(record, columns, question.content or "")
+    if record.get(columns["output"]) is None or text_of(record[columns["output"]], "output") != answer.content:
+        record[columns["output"]] = answer.content
+    if _optional(record, columns.get("system")) != system:
+        record[_column(columns, "system")] = system
+    if list(_history(record, columns.get("history"))) != before:
+        record[_column(columns, "history")] = _pairs(before)
+    if "tools" in columns or row.tools:
+        render_tools(record, _column(columns, "tools"), row.tools)
     return record
+
+
+def _put_question(record: dict[str, Json], columns: Mapping[str, str], question: str) -> None:
+    extra = _optional(record, columns.get("input"))
+    if question == _join(_optional(record, columns["instruction"]), extra) and columns["instruction"] in record:
+        return
+    if extra and question.endswith("\n\n" + extra):
+        question = question.removesuffix("\n\n" + extra)
+    elif extra:
+        record[columns["input"]] = ""
+    record[columns["instruction"]] = question
+
+
+def _column(columns: Mapping[str, str], ours: str) -> str:
+    if ours not in columns:
+        raise Refused(f"{ours}, for which the file has no column", "a question and an answer only")
+    return columns[ours]
+
+
+def _pairs(messages: Sequence[Message]) -> list[list[str | None]]:
+    return [[q.content, a.content] for q, a in zip(messages[::2], messages[1::2], strict=False)]

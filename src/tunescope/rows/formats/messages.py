@@ -5,22 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tunescope.rows.conversation import (
+    TAG_WORDS,
     Conversation,
     MessageKeys,
-    kind,
+    message_keys,
     parse_messages,
     parse_tools,
     render_messages,
+    render_tools,
     require_answer,
+    text_of,
 )
+from tunescope.rows.json_text import shown
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 1
 NAME = "messages"
+ALSO = ("openai", "conversational", "chat_template")
 SHAPE = "a column 'messages' with a list of objects that have 'role' and 'content'"
 COLUMN_NAMES = ("messages", "conversations", "conversation", "chat", "dialog", "turns")
-KEYS = (MessageKeys("role", "content"),)
+KEYS = ("role", "content")
+KEY_WORDS = ("role", "content", "thinking", "train", *TAG_WORDS)
 TAGS: Mapping[str, str] = {}
+_USUAL = {"messages", "role", "content", "system", "tools"}
 
 
 def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, str] | None:
@@ -28,51 +35,56 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     return detect_list(record, hints, KEYS)
 
 
-def detect_list(
-    record: Mapping[str, Json], hints: Mapping[str, str], known: tuple[MessageKeys, ...]
-) -> dict[str, str] | None:
-    """Find a column with a list of objects that have one of the `known` pairs of keys."""
-    if "role" in hints or "content" in hints:
-        known = tuple(k._replace(role=hints.get("role", k.role), content=hints.get("content", k.content)) for k in known)
-    names = [hints["messages"]] if "messages" in hints else [name for name in COLUMN_NAMES if name in record]
-    for name in names:
+def detect_list(record: Mapping[str, Json], hints: Mapping[str, str], keys: tuple[str, str]) -> dict[str, str] | None:
+    """Find a column with a list of objects that have such a key for the role."""
+    words = dict(zip(KEY_WORDS, keys, strict=False)) | {word: hints[word] for word in KEY_WORDS if word in hints}
+    for name in [hints["messages"]] if "messages" in hints else COLUMN_NAMES:
         value = record.get(name)
         first = value[0] if isinstance(value, list) and value else None
-        if isinstance(first, Mapping):
-            for keys in known:
-                if keys.role in first:
-                    found = {"messages": name, "role": keys.role, "content": keys.content}
-                    for extra in ("system", "tools"):
-                        if hints.get(extra, extra) in record:
-                            found[extra] = hints.get(extra, extra)
-                    return found
+        if isinstance(first, Mapping) and words["role"] in first:
+            found = {"messages": name, **words}
+            for ours, wanted in (("system", str), ("tools", list | str)):
+                column = hints.get(ours, ours)
+                # a column of that name may hold something else altogether
+                if ours in hints or isinstance(record.get(column), wanted | None):
+                    found[ours] = column
+            return found
     return None
+
+
+def keys_of(columns: Mapping[str, str]) -> MessageKeys:
+    """Return what the file calls the parts of a message."""
+    if columns.keys() <= _USUAL:
+        return message_keys(columns["role"], columns["content"])
+    return message_keys(**{word: columns[word] for word in KEY_WORDS if word in columns})
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
     """Read the conversation, with a system column in front where there is one."""
-    keys = MessageKeys(columns["role"], columns["content"])
-    messages = parse_messages(record.get(columns["messages"]), keys, columns["messages"])
+    messages = parse_messages(record.get(columns["messages"]), keys_of(columns), columns["messages"])
     system = record.get(columns["system"]) if "system" in columns else None
-    if isinstance(system, str) and system:
-        messages = (Message("system", system), *messages)
+    if system:
+        messages = (Message("system", text_of(system, f"column {shown(columns['system'])}")), *messages)
     require_answer(messages)
     return Conversation(messages, parse_tools(record.get(columns["tools"])) if "tools" in columns else ())
 
 
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
-    """Write the conversation back into its column."""
+    """Write the conversation into its column."""
     return render_list(row, columns, TAGS)
 
 
 def render_list(row: Row, columns: Mapping[str, str], tags: Mapping[str, str]) -> dict[str, Json]:
-    """Write messages (and a system column) back, using `tags` for roles the record never named."""
+    """Write messages (and a system column), using `tags` for roles the record never named."""
     messages = row.messages
     record = dict(row.fields)
     system = columns.get("system")
-    if system and kind(record.get(system)) == "a string" and record[system] and messages[0].role == "system":
-        record[system] = messages[0].content
-        messages = messages[1:]
-    keys = MessageKeys(columns["role"], columns["content"])
-    record[columns["messages"]] = render_messages(messages, record.get(columns["messages"]), keys, tags)
+    if system and record.get(system):
+        leads = bool(messages) and messages[0].role == "system"
+        if not leads or messages[0].content != text_of(record[system], system):
+            record[system] = messages[0].content if leads else ""
+        messages = messages[1:] if leads else messages
+    record[columns["messages"]] = render_messages(messages, record.get(columns["messages"]), keys_of(columns), tags)
+    if "tools" in columns:
+        render_tools(record, columns["tools"], row.tools)
     return record

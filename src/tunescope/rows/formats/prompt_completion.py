@@ -8,17 +8,19 @@ from tunescope.rows.conversation import (
     Conversation,
     MessageKeys,
     Refused,
-    kind,
     parse_messages,
     parse_tools,
     render_messages,
+    render_tools,
     require_answer,
     text_of,
 )
+from tunescope.rows.json_text import columns_of, kind, shown
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 2
 NAME = "prompt_completion"
+ALSO = ("prompt-completion",)
 SHAPE = "columns 'prompt' and 'completion', both text or both lists of messages"
 KEYS = MessageKeys("role", "content")
 
@@ -31,40 +33,48 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
         return None
     found = {"prompt": prompt, "completion": completion}
     tools = hints.get("tools", "tools")
-    if tools in record:
+    if "tools" in hints or isinstance(record.get(tools), list | str | None):
         found["tools"] = tools
     return found
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
     """Read both halves as one conversation."""
-    prompt, completion = (record.get(columns[name]) for name in ("prompt", "completion"))
+    try:
+        prompt, completion = record[columns["prompt"]], record[columns["completion"]]
+    except KeyError as error:
+        raise Refused(f"no column {shown(error.args[0])} (columns: {columns_of(record)})", SHAPE) from error
+    if completion is None:
+        raise Refused(f"no answer (column {shown(columns['completion'])} is null)", "text or a list of messages")
     if isinstance(prompt, list) and isinstance(completion, list):
-        messages = parse_messages(prompt, KEYS, columns["prompt"]) + parse_messages(
-            completion, KEYS, columns["completion"]
-        )
+        messages = parse_messages(prompt, KEYS, columns["prompt"])
+        messages += parse_messages(completion, KEYS, columns["completion"])
     elif isinstance(prompt, list) or isinstance(completion, list):
         raise Refused(f"prompt: {kind(prompt)}, completion: {kind(completion)}", "two texts or two lists of messages")
     else:
         messages = (
-            Message("user", text_of(prompt, f"column {columns['prompt']!r}")),
-            Message("assistant", text_of(completion, f"column {columns['completion']!r}")),
+            Message("user", text_of(prompt, f"column {shown(columns['prompt'])}")),
+            Message("assistant", text_of(completion, f"column {shown(columns['completion'])}")),
         )
     require_answer(messages)
     return Conversation(messages, parse_tools(record.get(columns["tools"])) if "tools" in columns else ())
 
 
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
-    """Write both halves back; the completion is what follows the last user or tool message."""
+    """Write both halves; the completion is what follows the last message that isn't the assistant's."""
     record = dict(row.fields)
     prompt, completion = (record.get(columns[name]) for name in ("prompt", "completion"))
     if isinstance(prompt, list) and isinstance(completion, list):
         cut = len(prompt)
-        if len(row.messages) != len(prompt) + len(completion):
-            cut = max(i for i, m in enumerate(row.messages) if m.role != "assistant") + 1
+        if len(row.messages) != cut + len(completion):
+            cut = 1 + max((i for i, m in enumerate(row.messages) if m.role != "assistant"), default=-1)
         record[columns["prompt"]] = render_messages(row.messages[:cut], prompt, KEYS, {})
         record[columns["completion"]] = render_messages(row.messages[cut:], completion, KEYS, {})
     else:
+        if [message.role for message in row.messages] != ["user", "assistant"]:
+            raise Refused("the roles " + ", ".join(m.role for m in row.messages), "a question and an answer")
         record[columns["prompt"]] = row.instruction
         record[columns["completion"]] = row.response
+    if "tools" in columns:
+        render_tools(record, columns["tools"], row.tools)
     return record

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tunescope.rows.conversation import Conversation, MessageKeys
+from tunescope.rows.conversation import Conversation
 from tunescope.rows.formats import messages
 from tunescope.rows.row import Json, Row
 
 ORDER = 0
 NAME = "sharegpt"
+ALSO = ()
 SHAPE = "a column 'conversations' with a list of objects that have 'from' and 'value'"
-KEYS = (MessageKeys("from", "value"),)
+KEYS = ("from", "value")
 TAGS = {"system": "system", "user": "human", "assistant": "gpt", "tool": "observation"}
 
 
@@ -26,5 +27,5 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
 
 
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
-    """Write the conversation back with ShareGPT's role names."""
+    """Write the conversation with ShareGPT's role names."""
     return messages.render_list(row, columns, TAGS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings
+from tunescope.settings import RowsSettings, typed
 from tunescope.views import Table, View, interval, percent
 
 if TYPE_CHECKING:
@@ -54,15 +55,16 @@ def check(settings: CheckSettings) -> Run:
 
     Raises:
         InputError: rows or benchmarks that can't be read.
-        SettingsError: a similarity outside (0, 1], or less than one word.
+        SettingsError: a similarity outside (0, 1], or less than one word or worker.
     """
     from tunescope.errors import SettingsError
     from tunescope.rows import open_rows
 
     if not 0 < settings.near_duplicate_at <= 1:
         raise SettingsError(f"--near-duplicate-at {settings.near_duplicate_at}: expected a number above 0, up to 1")
-    if settings.max_words < 1:
-        raise SettingsError(f"--max-words {settings.max_words}: expected at least 1")
+    for name, number in (("max-words", settings.max_words), ("workers", settings.workers)):
+        if number is not None and number < 1:
+            raise SettingsError(f"--{name} {number}: expected at least 1")
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     inputs = dict(rows.inputs)
     paths: list[Path] = []
@@ -118,6 +120,7 @@ class _Merged:
     answer: NDArray[np.uint64]
     sketches: Any
     found: list[tuple[int, str, str]]
+    items: set[int]
 
     @classmethod
     def read(cls, shards: list[Path], files: list[str], rows: RowSet) -> _Merged:
@@ -136,11 +139,11 @@ class _Merged:
                 rows.reject(Rejected(Problem(**record), raw))
         rows.raise_if_refused()
         arrays = [np.load(shard / "rows.npz") for shard in shards]
-        columns = {name: np.concatenate([a[name] for a in arrays]) for name in ("ids", "lines", "words", "question", "answer")}
+        whole = ("ids", "lines", "words", "question", "answer", "items")
+        columns = {name: np.concatenate([a[name] for a in arrays]) for name in whole}
         counts = [len(a["ids"]) for a in arrays]
-        sketches = join(
-            [Sketches(np.load(s / "bands.npy"), a["shingles"], a["offsets"]) for s, a in zip(shards, arrays, strict=True)]
-        )
+        bands = [np.load(shard / "bands.npy") for shard in shards]
+        sketches = join([Sketches(b, a["shingles"], a["offsets"]) for b, a in zip(bands, arrays, strict=True)])
         repeat = ordinals(columns["ids"])
         names = [
             f"{ident:016x}" if count == 1 else f"{ident:016x}.{count}"
@@ -156,7 +159,7 @@ class _Merged:
         owner = np.repeat([distinct.index(name) for name in files], counts).astype(np.int32)
         return cls(
             owner, distinct, columns["lines"], columns["words"], names, repeat,
-            columns["question"], columns["answer"], sketches, found,
+            columns["question"], columns["answer"], sketches, found, set(columns["items"].tolist()),
         )  # fmt: skip
 
 
@@ -187,7 +190,8 @@ def _finish(
 
     names = merged.names
     note("exact_duplicate", across.exact_duplicates(merged.repeat, names))
-    note("near_duplicate", across.near_duplicates(merged.sketches, settings.near_duplicate_at, merged.repeat == 1, names))
+    first = merged.repeat == 1
+    note("near_duplicate", across.near_duplicates(merged.sketches, settings.near_duplicate_at, first, names))
     note("conflicting_answers", across.conflicting_answers(merged.question, merged.answer, names))
     known = [name for name in meanings() if benchmarks is not None or name != "benchmark_overlap"]
     order = {name: number for number, name in enumerate(known)}
@@ -229,24 +233,16 @@ def _finish(
         "faults": {name: len(set(found)) for name, found in of_fault.items()},
     }
     if benchmarks is not None:
-        result["benchmarks"] = _benchmark_counts(benchmarks, merged.found)
+        result["benchmarks"] = _benchmark_counts(benchmarks, merged.items)
     return Outcome(result, _view(settings, merged, result, of_fault, folder, rows))
 
 
-def _benchmark_counts(benchmarks: BenchmarkIndex, found: list[tuple[int, str, str]]) -> list[dict[str, Any]]:
+def _benchmark_counts(benchmarks: BenchmarkIndex, seen: set[int]) -> list[dict[str, Any]]:
     """Count, per benchmark file, its items, those too short to tell, and those seen in rows."""
-    seen: dict[str, set[str]] = {}
-    for _, fault, detail in found:
-        if fault == "benchmark_overlap":
-            place = detail.split(" words of ", 1)[1].rsplit(": '", 1)[0]
-            seen.setdefault(place.rsplit(":", 1)[0], set()).add(place)
+    items = Counter(benchmarks.files)
+    in_rows = Counter(benchmarks.files[item] for item in seen)
     return [
-        {
-            "file": name,
-            "items": benchmarks.files.count(name),
-            "too_short": short,
-            "items_in_rows": len(seen.get(name, ())),
-        }
+        {"file": name, "items": items[name], "too_short": short, "items_in_rows": in_rows[name]}
         for name, short in benchmarks.too_short.items()
     ]
 
@@ -318,23 +314,16 @@ def _interval(estimate: Any) -> str:
     return f"{100 * estimate.low:.2f} to {100 * estimate.high:.2f} %"
 
 
-def _next(
-    settings: CheckSettings, of_fault: dict[str, list[int]], merged: _Merged, folder: RunFolder
-) -> Iterator[str]:
+def _next(settings: CheckSettings, of_fault: dict[str, list[int]], merged: _Merged, folder: RunFolder) -> Iterator[str]:
     """Yield the commands that act on what was found."""
     found = [name for name, rows in of_fault.items() if rows]
     if not found:
         return
-    source = shlex.join(settings.rows)
-    if settings.format:
-        source += f" --format {settings.format}"
-    for entry in settings.columns:
-        source += f" --columns {shlex.quote(entry)}"
-    if settings.on_bad == "skip":
-        source += " --on-bad skip"
+    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
     start = f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where"
     yield f"{start} 'faulty = false'"
     if len(found) > 1:
         for name in found:
             yield f"{start} '{name} = false'"
-    yield f"tunescope why {merged.names[of_fault[found[0]][0]]}"
+    if folder.is_at_home:
+        yield f"tunescope why {merged.names[of_fault[found[0]][0]]}"

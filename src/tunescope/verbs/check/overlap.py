@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import csv
 import glob
+import gzip
 import json
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,7 @@ from tunescope.text.words import hash_words, words
 RUN = 13
 SHORTEST = 8
 MOST_ITEMS = 10
+SUFFIXES = (".json", ".jsonl", ".csv", ".txt", ".parquet")
 
 
 class Item(NamedTuple):
@@ -38,13 +41,26 @@ class Item(NamedTuple):
     texts: tuple[str, ...]
 
 
+class Overlaps(NamedTuple):
+    """What rows share with items.
+
+    Attributes:
+        rows: (row, item, first word in the row, run length) of each row's longest first overlap.
+        items: all items of which some run was seen.
+    """
+
+    rows: list[tuple[int, int, int, int]]
+    items: set[int]
+
+
 @dataclass(frozen=True, slots=True)
 class BenchmarkIndex:
     """Runs of words of all items.
 
     Attributes:
         hashes: distinct run hashes, ascending [runs].
-        item: number of the first item that has the run [runs].
+        items: numbers of the items that have each run, ascending, run by run [places].
+        bounds: where each run's items start [runs + 1].
         lengths: the run lengths in use.
         places: `file:line` of every item.
         files: file of every item.
@@ -52,56 +68,56 @@ class BenchmarkIndex:
     """
 
     hashes: NDArray[np.uint64]
-    item: NDArray[np.int64]
+    items: NDArray[np.int64]
+    bounds: NDArray[np.int64]
     lengths: tuple[int, ...]
     places: tuple[str, ...]
     files: tuple[str, ...]
     too_short: dict[str, int]
 
-    def find(self, flat: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Iterator[tuple[int, int, int, int]]:
-        """Yield (row, item, first word in the row, run length) of each row's longest first overlap."""
+    def find(self, flat: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Overlaps:
+        """Look for the runs in rows: word hashes of all rows [words], and where each starts [rows + 1]."""
         best: dict[int, tuple[int, int, int]] = {}
-        for n, grams, starts in ngram_hashes(flat, offsets, self.lengths):
-            place = np.searchsorted(self.hashes, grams)
-            place[place == len(self.hashes)] = 0
+        seen: set[int] = set()
+        for n, grams, starts in ngram_hashes(flat, offsets, self.lengths if len(self.hashes) else ()):
+            place = np.minimum(np.searchsorted(self.hashes, grams), len(self.hashes) - 1)
             hit = np.flatnonzero(self.hashes[place] == grams)
             rows = np.searchsorted(offsets, starts[hit], side="right") - 1
             for row, at, start in zip(rows.tolist(), place[hit].tolist(), starts[hit].tolist(), strict=True):
+                owners = self.items[self.bounds[at] : self.bounds[at + 1]].tolist()
+                seen.update(owners)
                 if row not in best or best[row][2] < n:
-                    best[row] = (int(self.item[at]), start - int(offsets[row]), n)
-        for row in sorted(best):
-            yield (row, *best[row])
+                    best[row] = (owners[0], start - int(offsets[row]), n)
+        return Overlaps([(row, *best[row]) for row in sorted(best)], seen)
 
 
 def expand(names: Sequence[str]) -> list[Path]:
     """Return the files that paths, folders and globs name; refuse one that names none."""
     paths: list[Path] = []
     for name in names:
-        found = [Path(p) for p in sorted(glob.glob(name, recursive=True))]
+        found = [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
         files = [q for p in found for q in (sorted(p.rglob("*")) if p.is_dir() else [p]) if q.is_file()]
-        files = [p for p in files if p.name.removesuffix(".gz").endswith((".json", ".jsonl", ".csv", ".txt", ".parquet"))]
+        files = [p for p in files if p.name.removesuffix(".gz").endswith(SUFFIXES)]
         if not files:
             expected = "a .json, .jsonl, .csv, .txt or .parquet file, or a folder with some"
             raise InputError([Problem(name, None, "no benchmark file", expected)])
         paths.extend(files)
-    return paths
+    return list(dict.fromkeys(paths))
 
 
 def read_items(path: Path) -> Iterator[Item]:
     """Yield a benchmark file's items; a record that can't be read is an InputError."""
-    name = str(path)
-    if path.name.endswith(".csv"):
-        with path.open(encoding="utf-8", newline="") as file:
-            for line, cells in enumerate(csv.reader(file), 1):
-                yield Item(name, line, tuple(cells))
-        return
-    if path.name.endswith(".txt"):
-        for line, text in enumerate(path.read_text("utf-8").split("\n"), 1):
-            yield Item(name, line, (text,))
-        return
-    if _is_object(path):
-        whole = json.loads(path.read_text("utf-8"))
-        for number, value in enumerate(whole.get("examples", [whole]), 1):
+    name, plain_name = str(path), path.name.removesuffix(".gz")
+    try:
+        if plain_name.endswith((".csv", ".txt")):
+            with _text(path) as file:
+                yield from _cells(name, file) if plain_name.endswith(".csv") else _lines(name, file)
+            return
+        values = _whole(path) if plain_name.endswith(".json") else None
+    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputError([Problem(name, None, f"text that can't be read ({error})", "text in UTF-8")]) from error
+    if values is not None:
+        for number, value in enumerate(values, 1):
             yield Item(name, number, tuple(_strings(value)))
         return
     for record in containers.read(path, containers.recognise(path)):
@@ -110,12 +126,38 @@ def read_items(path: Path) -> Iterator[Item]:
         yield Item(name, record.line, tuple(_strings(record.value)))
 
 
-def _is_object(path: Path) -> bool:
-    """Tell a file that is one JSON object over many lines (BIG-bench's task.json)."""
-    if not path.name.endswith(".json"):
-        return False
-    with path.open("rb") as file:
-        return file.readline(64).strip() == b"{"
+def _text(path: Path) -> IO[str]:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
+    return path.open(encoding="utf-8-sig", newline="")
+
+
+def _cells(name: str, file: IO[str]) -> Iterator[Item]:
+    reader, line = csv.reader(file), 1
+    for cells in reader:
+        if cells:
+            yield Item(name, line, tuple(cells))
+        line = reader.line_num + 1
+
+
+def _lines(name: str, file: IO[str]) -> Iterator[Item]:
+    for line, text in enumerate(file, 1):
+        if not text.isspace():
+            yield Item(name, line, (text,))
+
+
+def _whole(path: Path) -> list[Json] | None:
+    """Return the items of a file that is one JSON object (BIG-bench's task.json), None for one that isn't."""
+    with _text(path) as file:
+        text = file.read(4096).lstrip()
+        if not text.startswith("{"):
+            return None
+        try:
+            whole = json.loads(text + file.read())
+        except (ValueError, RecursionError):
+            return None  # JSON lines, or broken: their reader says which
+    examples = whole.get("examples")
+    return examples if isinstance(examples, list) else [whole]
 
 
 def _strings(value: Json) -> Iterable[str]:
@@ -159,15 +201,16 @@ def build(paths: Sequence[Path]) -> BenchmarkIndex:
     return BenchmarkIndex(*_distinct(found), tuple(sorted(lengths)), tuple(places), tuple(files), too_short)
 
 
-def _distinct(found: list[tuple[Any, Any]]) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Keep each run once, with its first item, unless more than MOST_ITEMS items have it."""
+def _distinct(found: list[tuple[Any, Any]]) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return each run once with its items, but for runs that more than MOST_ITEMS items have."""
     if not found:
-        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(1, np.int64)
     hashes, items = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((items, hashes))
     hashes, items = hashes[order], items[order]
     new = np.concatenate([[True], (hashes[1:] != hashes[:-1]) | (items[1:] != items[:-1])])
     hashes, items = hashes[new], items[new]
-    distinct, first, counts = np.unique(hashes, return_index=True, return_counts=True)
-    keep = counts <= MOST_ITEMS
-    return distinct[keep], items[first[keep]]
+    distinct, counts = np.unique(hashes, return_counts=True)
+    few = counts <= MOST_ITEMS
+    bounds = np.concatenate([[0], np.cumsum(counts[few])])
+    return distinct[few], items[np.repeat(few, counts)], bounds

@@ -15,7 +15,7 @@ import numpy as np
 from tunescope.errors import SHOWN_PROBLEMS
 from tunescope.family import members
 from tunescope.rows import Rejected, Row, RowFile, containers
-from tunescope.rows.containers import Span
+from tunescope.rows.records import Span
 from tunescope.text.near_duplicates import Sketches, join, sketch
 from tunescope.text.words import hash_words, words
 from tunescope.verbs.check import faults
@@ -47,7 +47,7 @@ class State:
 
 @dataclass(slots=True)
 class Found:
-    """Columns of the rows read so far, and the faults with their details."""
+    """Columns of the rows read so far, the faults with their details, and the benchmark items seen."""
 
     ids: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
@@ -57,6 +57,7 @@ class Found:
     faults: list[tuple[int, str, str]] = field(default_factory=list)
     sketches: list[Sketches] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
+    items: set[int] = field(default_factory=set)
 
 
 def check_stretch(state: State, stretch: Stretch, folder: Path) -> None:
@@ -73,6 +74,7 @@ def check_stretch(state: State, stretch: Stretch, folder: Path) -> None:
         words=np.array(found.words, np.int64),
         question=np.array(found.question, np.uint64),
         answer=np.array(found.answer, np.uint64),
+        items=np.array(sorted(found.items), np.int64),
         shingles=sketches.shingles,
         offsets=sketches.offsets,
     )
@@ -108,10 +110,12 @@ def _check_batch(state: State, batch: list[Row], found: Found) -> None:
     flat, offsets = hash_words(texts)
     found.sketches.append(sketch(flat, offsets))
     if state.benchmarks is not None:
-        for row, item, start, n in state.benchmarks.find(flat, offsets):
-            shared = " ".join(words(texts[row])[start : start + n])
+        overlaps = state.benchmarks.find(flat, offsets)
+        found.items |= overlaps.items
+        for at, item, start, n in overlaps.rows:
+            shared = " ".join(words(texts[at])[start : start + n])
             detail = f"{n} words of {state.benchmarks.places[item]}: {shared!r}"
-            found.faults.append((base + row, "benchmark_overlap", detail))
+            found.faults.append((base + at, "benchmark_overlap", detail))
     for row in batch:
         question, answer = _exchange_keys(row)
         found.ids.append(row.id)

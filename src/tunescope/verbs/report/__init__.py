@@ -11,14 +11,14 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from tunescope import runs
 from tunescope.errors import RunError
-from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
 from tunescope.verbs.report.curves import Curve, draw
 from tunescope.views import View, percent, to_html
 
 VERSION = 1
 SHOWN_FAULTS = 3
+METHODS = {"lora": "LoRA", "full": "full tuning"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class ReportSettings:
     notes: tuple[str, ...] = ()
     """Sentences that must stand at the top: what this page can't show."""
 
-    out: str | None = runs.out_field()
+    out: str | None = out_field()
     """The run folder; runs/report-KEY by default."""
 
 
@@ -54,9 +54,9 @@ def report(settings: ReportSettings) -> Run:
     Raises:
         RunError: a folder without a finished run.
     """
-    opened = runs.from_names(settings.runs)
+    opened = from_names(settings.runs)
     inputs = {str(run.path): run.key for run in opened}
-    return runs.execute("report", VERSION, settings, inputs, partial(_work, settings, opened))
+    return execute("report", VERSION, settings, inputs, partial(_work, settings, opened))
 
 
 def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
@@ -101,7 +101,7 @@ def name_of_model(run: Run) -> str:
     if (parent / "run.json").is_file():
         tuned = Run(parent)
         if tuned.verb == "tune":
-            return {"lora": "LoRA", "full": "full tuning"}[tuned.settings["method"]]
+            return METHODS[tuned.settings["method"]]
     return Path(model).name
 
 
@@ -139,10 +139,19 @@ def _change(run: Run, opened: Sequence[Run]) -> str | None:
     pairs = result["same"] + result["changed"]
     overlap = result["word_overlap"]
     text = f"{names[1]} answers {result['changed']} of {pairs} prompts otherwise than {names[0]}"
-    if overlap["mean"] is None:
-        return text
-    low, high = (f"{100 * overlap[end]:.0f}" if overlap[end] is not None else "–" for end in ("low", "high"))
-    return f"{text} (the two share {100 * overlap['mean']:.0f} % of their words, 95 % interval {low} to {high})"
+    details = []
+    if overlap["mean"] is not None:
+        low, high = (f"{100 * overlap[end]:.0f}" if overlap[end] is not None else "–" for end in ("low", "high"))
+        details.append(f"the two share {100 * overlap['mean']:.0f} % of their words, 95 % interval {low} to {high}")
+    length = result["summary"].get("answer_words", {}).get("difference", {})
+    if length.get("low") is not None:
+        way = "longer" if length["mean"] > 0 else "shorter"
+        low, high = sorted((abs(length["low"]), abs(length["high"])))
+        if length["low"] <= 0 <= length["high"]:
+            details.append("no difference in length that so few answers could show")
+        else:
+            details.append(f"answers are {abs(length['mean']):.0f} words {way}, {low:.0f} to {high:.0f}")
+    return f"{text} ({'; '.join(details)})" if details else text
 
 
 def _name_in(opened: Sequence[Run], path: str) -> str:
@@ -155,7 +164,7 @@ def _sections(opened: Sequence[Run]) -> Iterator[Section]:
         yield _section("rows", "The rows", to_html(run.view), [run])
     tuned = _of(opened, "tune")
     if tuned:
-        curves = [Curve(run.settings["method"], _losses(run)) for run in tuned]
+        curves = [Curve(METHODS[run.settings["method"]], _losses(run)) for run in tuned]
         html = draw(curves, "optimizer step", "loss on answers") + "".join(to_html(run.view) for run in tuned)
         yield _section("tuning", "Tuning", html, tuned)
     answered = _of(opened, "answer")

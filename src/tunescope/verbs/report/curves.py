@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import NamedTuple
 
-WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 240, 52, 36, 12, 96
+WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 256, 52, 36, 28, 96
 
 
 class Curve(NamedTuple):
@@ -53,5 +53,5 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
         parts.append(f'<text class="name name-{number % 4}" x="{px + 6:.1f}" y="{py + 4 + 14 * number:.1f}">{escape(curve.name)}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
-    parts.append(f'<text class="tick" x="4" y="{TOP}">{escape(y_title)}</text></svg>')
+    parts.append(f'<text class="tick" x="4" y="{TOP - 14}">{escape(y_title)}</text></svg>')
     return "".join(parts)

@@ -20,8 +20,8 @@ _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x84\x86-\x9f\ufeff]")
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Name the first control character by its code point."""
-    for message in row.messages:
+    for number, message in enumerate(row.messages, 1):
         match = _CONTROL.search(message.content or "")
         if match is not None:
-            return f"U+{ord(match.group()):04X} in a {message.role} message"
+            return f"U+{ord(match.group()):04X} in message {number} ({message.role[:40]!r})"
     return None

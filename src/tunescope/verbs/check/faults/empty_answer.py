@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
+from tunescope.text.words import visible
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -18,6 +19,6 @@ ORDER = 0
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Name the first assistant turn that says nothing and calls no tool."""
     for turn, answer in enumerate(answers):
-        if not answer.tool_calls and not (answer.content or "").strip():
+        if not answer.tool_calls and not visible(answer.content):
             return f"turn {turn} is empty"
     return None

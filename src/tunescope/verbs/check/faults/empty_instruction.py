@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
+from tunescope.text.words import visible
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -17,6 +18,6 @@ ORDER = 1
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Say so when no user message has text."""
-    if any(message.role == "user" and (message.content or "").strip() for message in row.messages):
+    if any(message.role == "user" and visible(message.content) for message in row.messages):
         return None
     return "nothing is asked"

@@ -28,8 +28,8 @@ _ANNOUNCEMENT = re.compile(
     rf"\bhere(?:'s|’s| is| are)\b[^.\n]{{0,40}}\b{_QUALITY}\b[^.\n:]{{0,40}}\b{_THING}s?\b", re.IGNORECASE
 )
 _MARKER = re.compile(
-    rf"^\s*(?:\[(?:the )?(?:start of |end of )?{_QUALITY} {_THING}\]|(?:\*\*)?{_QUALITY} {_THING}(?:\*\*)?:"
-    r"|\[end\]\s*$)",
+    rf"^[ \t]*(?:\[(?:the )?(?:start of |end of )?{_QUALITY} {_THING}\]|(?:\*\*)?{_QUALITY} {_THING}(?:\*\*)?:"
+    r"|\[end\][ \t]*$)",
     re.IGNORECASE | re.MULTILINE,
 )
 
@@ -37,6 +37,8 @@ _MARKER = re.compile(
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Quote the first announcement or marker in a user or assistant message."""
     for message in row.messages:
+        if message.role not in ("user", "assistant"):
+            continue
         text = message.content or ""
         match = _MARKER.search(text) if "[" in text or ":" in text else None
         if match is None and message.role == "assistant":

@@ -16,17 +16,27 @@ MEANING = "an answer that opens by declining (right for harmful requests: look b
 ORDER = 5
 
 OPENING = 200
-_ABLE = r"(?:cannot|can ?not|can't|can’t|am unable to|am not able to|won't be able to|won’t be able to|am not programmed to)"
-_DO = r"(?:assist|help|provide|comply|fulfill|fulfil|generate|answer|create|write|complete|access|browse|offer|give|do that|perform|support)"
+_AI = (
+    r"(?:an? (?:ai|artificial intelligence)"
+    r"(?:(?: language)? (?:model|assistant|system|program)\b|(?=[,.;!]| i\b| and\b))|a (?:large )?language model\b)"
+)
+_ABLE = (
+    r"(?:cannot|can ?not|can't|can’t|am unable to|am not able to"
+    r"|won't be able to|won’t be able to|am not programmed to)"
+)
+_DO = (
+    r"(?:assist|help|provide|comply|fulfill|fulfil|generate|answer|create|write|complete|access|browse|offer|give"
+    r"|do that|perform|support)"
+)
 _REFUSAL = re.compile(
-    rf"\bas an? (?:ai|artificial intelligence)\b(?: language)?(?: model| assistant)?"
-    rf"|\bi(?:'m| am|’m) (?:just |only )?an? (?:ai|language model)\b"
+    rf"\bas {_AI}"
+    rf"|\bi(?:'m| am|’m) (?:just |only )?{_AI}"
     rf"|\b(?:sorry|apologi[sz]e)\b[^.!?\n]{{0,30}}\bi(?: am|'m|’m)? ?(?:{_ABLE}|unable to|not able to)\b"
     rf"|\bi {_ABLE} {_DO}\b"
     rf"|\bi(?:'m|’m) (?:unable|not able) to {_DO}\b",
     re.IGNORECASE,
 )
-_HINTS = ("as an", "sorry", "apolog", "i can", "i am", "i'm", "i’m", "i won")
+_HINTS = ("as a", "sorry", "apolog", "i can", "i am", "i'm", "i’m", "i won")
 """Every refusal has one of these; looking for them first is ten times faster."""
 
 

@@ -21,7 +21,7 @@ MEANING = "an open code fence, a dangling last word, or prose whose last sentenc
 ORDER = 3
 
 DANGLING = frozenset(
-    "a an and are as at because but by for from in into is of on or than that the their these this to was "
+    "a an and are as at because but by for from in into is of on or than that the their these this to was "  # noqa: SIM905
     "were which while whose with your".split()
 )
 FEWEST_WORDS = 6

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
+from tunescope.text.words import words
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -16,9 +17,9 @@ ORDER = 9
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
-    """Count the words, parted by blanks, of all messages."""
+    """Count the words of all messages, as the column `words` does."""
     texts = [message.content or "" for message in row.messages]
-    if sum(map(len, texts)) <= settings.max_words:  # a word has at least one character and a blank
+    if sum(map(len, texts)) <= settings.max_words:  # a word has at least one character
         return None
-    count = sum(len(text.split()) for text in texts)
+    count = sum(len(words(text)) for text in texts)
     return f"{count:,} words" if count > settings.max_words else None

@@ -1,0 +1,69 @@
+"""JSON lines: one record per line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from tunescope.rows.json_text import decode, explain
+from tunescope.rows.records import CHUNK, LONGEST, Record, Span, decoded, refused
+
+
+def cut(path: Path, size: int, step: int) -> list[Span]:
+    """Cut a file of `size` bytes after the first line end from every `step` bytes on."""
+    out, start, line = [], 0, 1
+    with path.open("rb") as file:
+        while start < size:
+            newlines, end = 0, start
+            while end - start < step and (chunk := file.read(min(CHUNK, step - (end - start)))):
+                newlines += chunk.count(b"\n")
+                end += len(chunk)
+            while (rest := file.readline(CHUNK)) and not rest.endswith(b"\n"):
+                end += len(rest)
+            end += len(rest)
+            newlines += rest.endswith(b"\n")
+            out.append(Span(start, end, line))
+            start, line = end, line + newlines
+    return out
+
+
+def read(name: str, stream: IO[bytes], line: int, length: int | None) -> Iterator[Record]:
+    """Yield a record per line that isn't blank, from line `line` on, up to `length` bytes."""
+    number, left = line - 1, length
+    while left is None or left > 0:
+        data = stream.readline(LONGEST + 1)
+        if not data:
+            return
+        number += 1
+        size = len(data)
+        if size > LONGEST and not data.endswith(b"\n"):
+            rest = data
+            while rest and not rest.endswith(b"\n"):
+                rest = stream.readline(CHUNK)
+                size += len(rest)
+            shown = size - rest.endswith(b"\n")
+            raw = f"(the {shown} bytes of line {number})"
+            yield refused(name, number, f"a line of {shown:,} bytes", f"at most {LONGEST:,}", raw)
+        elif not data.isspace():
+            yield _decode(name, number, data)
+        if left is not None:
+            left -= size
+
+
+def _decode(name: str, number: int, data: bytes) -> Record:
+    try:
+        text = data.decode()
+    except UnicodeDecodeError as error:
+        found = f"invalid UTF-8 (byte 0x{data[error.start]:02x} at column {error.start + 1})"
+        return refused(name, number, found, "UTF-8", data.decode(errors="surrogateescape").rstrip("\r\n"))
+    try:
+        value = decode(text)
+    except (ValueError, RecursionError) as error:
+        raw = text.rstrip("\r\n")
+        if raw.strip() == "{":
+            found = "an object that goes on over several lines"
+            return refused(name, number, found, "one object per line, or an array", raw)
+        fault = explain(error)
+        return refused(name, number, fault.found, fault.expected, raw)
+    return decoded(name, number, value, text)

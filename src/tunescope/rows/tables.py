@@ -1,0 +1,148 @@
+"""Parquet files and Hugging Face data sets: one record per row of an Arrow table."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
+
+from tunescope.errors import InputError, MissingPackageError, Problem
+from tunescope.rows.json_text import shown
+from tunescope.rows.records import Record, Span, refused
+from tunescope.rows.row import Json
+
+BATCH = 1024
+SAVED_MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
+"""Files by which a folder that `save_to_disk` wrote is known."""
+
+
+def cut(path: Path, step: int) -> list[Span]:
+    """Cut behind the first row group from every `step` bytes (unpacked) on."""
+    import pyarrow.parquet as pq
+
+    out: list[Span] = []
+    start, line, rows, size = 0, 1, 0, 0
+    with pq.ParquetFile(path) as file:
+        for number in range(file.num_row_groups):
+            group = file.metadata.row_group(number)
+            rows, size = rows + group.num_rows, size + group.total_byte_size
+            if size >= step or number + 1 == file.num_row_groups:
+                out.append(Span(start, number + 1, line))
+                start, line, rows, size = number + 1, line + rows, 0, 0
+    return out
+
+
+def read_parquet(name: str, path: Path, span: Span | None) -> Iterator[Record]:
+    """Yield the rows of a Parquet file, or of some of its row groups."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            groups = list(range(span.start, span.end)) if span else None
+            batches = file.iter_batches(batch_size=BATCH, row_groups=groups)
+            yield from _records(name, file.schema_arrow, batches, span.line if span else 1)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        why = shown(str(error).partition("\n")[0], quoted=False)
+        yield refused(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
+
+
+def read_hub(name: str) -> Iterator[Record]:
+    """Yield the rows of a data set that `load_hub` opens."""
+    data = load_hub(name)
+    yield from _records(name, data.features.arrow_schema, data.with_format("arrow").iter(batch_size=BATCH), 1)
+
+
+def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Iterator[Record]:
+    twice = sorted({column for column in schema.names if schema.names.count(column) > 1})
+    if twice:
+        yield refused(name, 0, f"two columns called {shown(twice[0])}", "a name per column")
+        return
+    floats = [field.name for field in schema if _holds_floats(field.type)]
+    for batch in batches:
+        for value in batch.to_pylist():
+            bad = next((column for column in floats if not _finite(value[column])), None)
+            if bad is None:
+                yield Record(line, value)
+            else:
+                found = f"NaN or infinity in column {shown(bad)}"
+                yield refused(name, line, found, "finite numbers or null", json.dumps(value, default=str))
+            line += 1
+
+
+def _holds_floats(kind: Any) -> bool:
+    import pyarrow as pa
+
+    if pa.types.is_floating(kind):
+        return True
+    if pa.types.is_dictionary(kind):
+        return _holds_floats(kind.value_type)
+    return any(_holds_floats(kind.field(i).type) for i in range(kind.num_fields))
+
+
+def _finite(value: Json) -> bool:
+    if isinstance(value, float):
+        return value - value == 0
+    if isinstance(value, dict):
+        return all(map(_finite, value.values()))
+    return not isinstance(value, list | tuple) or all(map(_finite, value))
+
+
+def is_saved(folder: Path) -> bool:
+    """Tell whether a folder was written by `save_to_disk`."""
+    return any((folder / mark).exists() for mark in SAVED_MARKS)
+
+
+def load_hub(name: str) -> Any:
+    """Open the data set `ID`, `ID:SPLIT` or `ID:CONFIG:SPLIT`, or a folder that `save_to_disk` wrote.
+
+    The split is `train` unless it is named or there is only one.
+    """
+    _give_up_early()
+    try:
+        import datasets
+    except ImportError as error:
+        raise MissingPackageError("datasets", "models", f"reading the data set {name}") from error
+    ident, *rest = [name] if Path(name).is_dir() else name.split(":")
+    split = rest[-1] if rest else None
+    try:
+        if Path(ident).is_dir():
+            data = datasets.load_from_disk(ident)
+        else:
+            config = rest[0] if len(rest) > 1 else None
+            data = datasets.load_dataset(ident, config, split=split or "train")
+    except Exception as error:
+        why = f"{type(error).__name__}: {shown(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
+        expected = "a file, a folder, ID, ID:SPLIT or ID:CONFIG:SPLIT"
+        raise InputError([Problem(name, None, f"no data set that opens ({why})", expected)]) from error
+    if not isinstance(data, datasets.DatasetDict):
+        return data
+    chosen = split or ("train" if "train" in data or len(data) != 1 else next(iter(data)))
+    if chosen not in data:
+        problem = Problem(name, None, f"the splits {', '.join(data)}", f"one called {chosen!r}")
+        raise InputError([problem], f"Name the split, for example {ident}:{next(iter(data))}.")
+    return data[chosen]
+
+
+def _give_up_early() -> None:
+    """Without a network, keep the hub's client from half a minute of retries; its cache still serves."""
+    host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or "huggingface.co"
+    if "huggingface_hub" in sys.modules or getproxies():
+        return
+    try:
+        socket.getaddrinfo(host, 443)
+    except OSError:
+        os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+
+def schema(container: str, name: str, path: Path) -> Any:
+    """Return the Arrow schema of a Parquet file or a data set."""
+    import pyarrow.parquet as pq
+
+    return load_hub(name).features.arrow_schema if container == "hub" else pq.read_schema(path)

@@ -1,0 +1,99 @@
+"""Names of models: what they mean, what they hash to, and what is said where there is none."""
+
+import json
+import shutil
+
+import pytest
+
+torch = pytest.importorskip("torch")
+pytest.importorskip("transformers")
+
+from tunescope.errors import TunescopeError  # noqa: E402
+from tunescope.microworld.model import save_random_model  # noqa: E402
+from tunescope.models import fingerprint, load  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_random_model(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+
+
+@pytest.fixture(scope="module")
+def adapter(model):
+    peft = pytest.importorskip("peft")
+    from transformers import AutoModelForCausalLM
+
+    folder = model.parent / "adapter"
+    torch.manual_seed(0)
+    config = peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM", init_lora_weights=False)
+    peft.get_peft_model(AutoModelForCausalLM.from_pretrained(model), config).save_pretrained(folder)
+    return folder
+
+
+def test_a_folder(model):
+    loaded = load(str(model))
+    assert (loaded.name, loaded.is_adapter, loaded.model.training) == (str(model), False, False)
+    assert loaded.model.dtype == torch.float32
+    assert loaded.hash == fingerprint(str(model))
+
+
+def test_an_adapter_is_merged_into_its_base(model, adapter):
+    from peft import AutoPeftModelForCausalLM
+
+    loaded, ids = load(str(adapter)), torch.tensor([[2, 9, 10, 11]])
+    assert loaded.is_adapter
+    with torch.inference_mode():
+        ours, base = loaded.model(ids).logits, load(str(model)).model(ids).logits
+        theirs = AutoPeftModelForCausalLM.from_pretrained(adapter)(ids).logits
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-5)
+    assert (ours - base).abs().max() > 1e-3
+
+
+def test_the_hash_is_the_content(model, adapter, tmp_path):
+    copy = shutil.copytree(model, tmp_path / "copy")
+    moved = shutil.copytree(adapter, tmp_path / "moved")
+    config = json.loads((moved / "adapter_config.json").read_text())
+    (moved / "adapter_config.json").write_text(json.dumps(config | {"base_model_name_or_path": str(copy)}))
+    assert fingerprint(str(copy)) == fingerprint(str(model))
+    assert fingerprint(str(moved)) == fingerprint(str(adapter)) != fingerprint(str(model))
+    (copy / "config.json").write_text((copy / "config.json").read_text() + "\n")
+    assert fingerprint(str(copy)) != fingerprint(str(model))
+    assert fingerprint(str(moved)) != fingerprint(str(adapter))
+
+
+def test_a_base_that_changed_is_refused(model, adapter, tmp_path):
+    moved = shutil.copytree(adapter, tmp_path / "moved")
+    (moved / "tunescope.json").write_text(json.dumps({"base": str(model), "base_hash": "0" * 32}))
+    with pytest.raises(TunescopeError, match="another model"):
+        load(str(moved))
+
+
+def test_a_tune_run_means_its_model(model, tmp_path):
+    shutil.copytree(model, tmp_path / "run" / "model")
+    assert fingerprint(str(tmp_path / "run")) == fingerprint(str(model))
+
+
+@pytest.mark.parametrize("name", ["tinny", "nowhere/at/all"])
+def test_a_missing_model_lists_what_there_is(model, monkeypatch, name):
+    monkeypatch.chdir(model.parent)
+    with pytest.raises(TunescopeError, match=rf"^no model {name}; there are: smollm2-135m, .*tiny"):
+        load(name)
+
+
+def test_a_missing_folder_isnt_looked_up_on_the_hub(model):
+    with pytest.raises(TunescopeError, match="^no model .*; there are: "):
+        load(str(model.parent / "tinny"))
+
+
+def test_a_folder_without_a_model(tmp_path):
+    (tmp_path / "rows.json").write_text("[]")
+    with pytest.raises(TunescopeError, match=r"found rows\.json; expected config\.json"):
+        load(str(tmp_path))
+
+
+def test_pickled_weights_are_refused(model, tmp_path):
+    copy = shutil.copytree(model, tmp_path / "copy")
+    torch.save(load(str(model)).model.state_dict(), copy / "pytorch_model.bin")
+    (copy / "model.safetensors").unlink()
+    with pytest.raises(TunescopeError, match="can't be loaded"):
+        load(str(copy))

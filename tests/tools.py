@@ -1,0 +1,57 @@
+"""Row files, real files and the command line, for the tests of several rooms."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+def alpaca(instruction: str, output: str, **columns: Any) -> dict[str, Any]:
+    """Return a row of Alpaca's kind."""
+    return {"instruction": instruction, "input": "", "output": output, **columns}
+
+
+def write_rows(path: Path, records: list[dict[str, Any]]) -> Path:
+    """Write JSON lines, gzipped where the name says so."""
+    text = "".join(json.dumps(record) + "\n" for record in records)
+    path.write_bytes(gzip.compress(text.encode(), mtime=0) if path.suffix == ".gz" else text.encode())
+    return path
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """Read JSON lines."""
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+def real(*names: str) -> Path:
+    """Return a file or folder of the real data, or skip the test."""
+    path = Path(os.environ.get("TUNESCOPE_TEST_DATA") or ROOT.parent / "shared/data").joinpath(*names)
+    if not path.exists():
+        pytest.skip(f"needs the real data {'/'.join(names)} in TUNESCOPE_TEST_DATA or ../shared/data")
+    return path
+
+
+def tunescope(*arguments: str, folder: Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run the command line in another process, in `folder`."""
+    source = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
+    done = subprocess.run(
+        [sys.executable, "-m", "tunescope", *arguments],
+        cwd=folder,
+        input=stdin,
+        capture_output=True,
+        env={**os.environ, **source, "TUNESCOPE_RUNS": "runs", "COLUMNS": "200", **environment},
+        timeout=120,
+        check=False,
+    )
+    return subprocess.CompletedProcess(
+        done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")
+    )

@@ -1,0 +1,41 @@
+"""`models`: the list of what is embedded and cached."""
+
+import pytest
+
+from tunescope.errors import SettingsError
+from tunescope.models import embedded
+from tunescope.verbs.models import ModelsSettings, models
+from tunescope.views import to_text
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNESCOPE_CACHE", str(tmp_path))
+    return tmp_path
+
+
+def test_nothing_cached(cache):
+    outcome = models(ModelsSettings())
+    (record,) = outcome.result["models"]
+    assert (record["name"], record["state"], record["bytes"], record["licence"]) == (
+        "smollm2-135m",
+        "not fetched",
+        None,
+        "Apache-2.0",
+    )
+    assert "tunescope models --fetch smollm2-135m" in to_text(outcome.view)
+    assert not list(cache.iterdir())
+
+
+def test_cached_and_of_another_version(cache):
+    for version in (embedded.CONVERSION, 0):
+        folder = cache / "models" / f"smollm2-135m.{version}"
+        folder.mkdir(parents=True)
+        (folder / embedded.MARKER).write_text("12345")
+    records = models(ModelsSettings()).result["models"]
+    assert [(r["state"], r["bytes"]) for r in records] == [("cached", 5), ("cached by another version", 5)]
+
+
+def test_fetch_takes_embedded_names_only():
+    with pytest.raises(SettingsError, match="--fetch nano: expected one of smollm2-135m"):
+        models(ModelsSettings(fetch="nano"))
