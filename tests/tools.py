@@ -40,7 +40,9 @@ def real(*names: str) -> Path:
     return path
 
 
-def tunescope(*arguments: str, folder: Path, stdin: bytes = b"", **environment: str) -> subprocess.CompletedProcess[str]:
+def tunescope(
+    *arguments: str, folder: Path, stdin: bytes = b"", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run the command line in another process, in `folder`."""
     source = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
     done = subprocess.run(

@@ -188,9 +188,7 @@ CASES: dict[str, tuple[str, list[dict[str, Any]], list[tuple[Message, ...]], lis
                 U("Weather?"),
                 A(
                     None,
-                    tool_calls=(
-                        {"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}},
-                    ),
+                    tool_calls=({"type": "function", "function": {"name": "weather", "arguments": {"city": "Oslo"}}},),
                 ),
                 Message("tool", "Rain"),
                 A("Rain."),
@@ -292,7 +290,9 @@ def test_a_column_by_another_name_that_the_first_row_lacks(tmp_path: Path) -> No
 
 
 def test_a_usual_name_far_down_the_file(tmp_path: Path) -> None:
-    many = [{"messages": [{"role": "user", "content": str(i)}, {"role": "assistant", "content": ""}]} for i in range(300)]
+    many = [
+        {"messages": [{"role": "user", "content": str(i)}, {"role": "assistant", "content": ""}]} for i in range(300)
+    ]
     path = put(tmp_path / "in.jsonl", [*many, {**many[0], "system": "Late."}])
     assert read(path)[-1].messages[0] == S("Late.")
 
@@ -302,7 +302,11 @@ def test_a_usual_name_far_down_the_file(tmp_path: Path) -> None:
     [
         {"instruction": "a", "output": "b", "history": "medieval", "system": 5, "tools": True},
         {"prompt": "a", "completion": "b", "tools": 3},
-        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "system": 1, "tools": 2},
+        {
+            "messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}],
+            "system": 1,
+            "tools": 2,
+        },
     ],
 )
 def test_a_column_that_only_shares_a_name_is_left_alone(record: dict[str, Any], tmp_path: Path) -> None:

@@ -266,7 +266,7 @@ def test_row_groups_are_the_spans_of_parquet(tmp_path: Path) -> None:
 
 def test_a_large_array_is_cut_in_linear_time(tmp_path: Path) -> None:
     # one long text that crosses the pieces in which a file is read
-    path = put(tmp_path / "in.json", [{"instruction": "a" * 5_000_000, "output": "\\\"" * 500_000}] * 4)
+    path = put(tmp_path / "in.json", [{"instruction": "a" * 5_000_000, "output": '\\"' * 500_000}] * 4)
     assert len(spans(path, "json", 2**20)) == 3
     assert [len(row.response) for row in open_rows([str(path)])] == [1_000_000] * 4
 
@@ -331,7 +331,9 @@ def packed(table: pa.Table, **options: Any) -> bytes:
 
 def good_files() -> dict[str, bytes]:
     alpaca = [{"instruction": f"é {i}", "input": "😀", "output": '"[{', "n": i} for i in range(6)]
-    chat = [{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": "[{}]"}] * 3
+    chat = [
+        {"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}], "tools": "[{}]"}
+    ] * 3
     lines = "\n".join(json.dumps(record, ensure_ascii=False) for record in alpaca).encode()
     return {
         "lines": lines,

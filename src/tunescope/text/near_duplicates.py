@@ -4,7 +4,7 @@ A text's shingles are its distinct word 3-grams; two texts are near-duplicates w
 similarity of their shingle sets is at least the threshold. Candidates are pairs that agree in
 all 6 rows of at least one of 20 bands (Broder 1997; Leskovec, Rajaraman & Ullman, Mining of
 Massive Datasets, 3.4): at similarity s a pair is found with probability 1 − (1 − s⁶)²⁰, which
-is 0.998 at 0.8 and 0.9999998 at 0.9.
+is 0.998 at 0.8 and 0.9999997 at 0.9.
 """
 
 from __future__ import annotations
