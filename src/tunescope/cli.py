@@ -47,6 +47,9 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("tunescope: interrupted; the same command goes on from here", file=sys.stderr)
         return 130
+    except UnicodeEncodeError as error:  # a file name of other bytes
+        print(f"tunescope: found {error.object[:200]!r}; expected UTF-8; rename the file", file=sys.stderr)
+        return 1
     except OSError as error:  # a folder that can't be written, a full disk: the system's sentence says which
         print(f"tunescope: {error}", file=sys.stderr)
         return 1

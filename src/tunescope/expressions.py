@@ -272,8 +272,11 @@ def mask(node: Node, table: pa.Table) -> pa.ChunkedArray:
         return table[part.name] if isinstance(part, Name) else pa.scalar(part.value)
 
     def compared(function: str, left: Name | Value, right: Name | Value) -> Any:
+        sides = [value(left), value(right)]
+        if any(pa.types.is_floating(side.type) for side in sides):  # whole numbers beyond 2^53 are rounded then
+            sides = [side.cast(pa.float64(), safe=False) if pa.types.is_integer(side.type) else side for side in sides]
         try:
-            return getattr(pc, function)(value(left), value(right))
+            return getattr(pc, function)(*sides)
         except pa.ArrowException as error:
             kinds = [
                 f"{side.name} ({table[side.name].type})" if isinstance(side, Name) else repr(side.value)

@@ -125,7 +125,12 @@ def demo(settings: DemoSettings) -> Run:
 def shipped() -> Path:
     """Return the folder of the recipes that come with tunescope."""
     inside = Path(__file__).parent / "recipes"
-    return inside if inside.is_dir() else Path(__file__).parents[2] / "recipes"
+    return _as_typed(inside if inside.is_dir() else Path(__file__).parents[2] / "recipes")
+
+
+def _as_typed(path: Path) -> Path:
+    """Return a path as a person in this folder would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
 def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:

@@ -82,13 +82,13 @@ def to_text(view: View, width: int | None = None) -> str:
     blocks = ["\n".join(line for sentence in view.sentences for line in _wrapped(sentence, width))]
     blocks += [_text_table(table, width) for table in view.tables]
     if view.next:
-        blocks.append("\n".join(["Next:", *("  " + command for command in view.next)]))
+        blocks.append("\n".join(["Next:", *("  " + _printable(command) for command in view.next)]))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Wrap between words only, so that a path can be copied whole."""
-    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
+    return wrap(_printable(" ".join(text.split())), width, break_long_words=False, break_on_hyphens=False)
 
 
 def _text_table(table: Table, width: int) -> str:
@@ -98,7 +98,7 @@ def _text_table(table: Table, width: int) -> str:
         for i in range(len(table.columns))
     ]
     widths = _fit([max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)], width)
-    lines = [table.title] if table.title else []
+    lines = [_printable(table.title)] if table.title else []
     for row in [list(table.columns), *cells]:
         parts = [wrap(text, w) or [""] for text, w in zip(row, widths, strict=True)]
         for n in range(max(map(len, parts))):
@@ -121,9 +121,13 @@ def _fit(widths: list[int], width: int) -> list[int]:
 
 
 def _one_line(text: str) -> str:
-    flat = " ".join(text.split())
-    flat = "".join(ch if ch.isprintable() else "\ufffd" for ch in flat)
+    flat = _printable(" ".join(text.split()))
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+
+
+def _printable(text: str) -> str:
+    """Leave a terminal nothing to obey: a file may be called anything."""
+    return text if text.isprintable() else "".join(ch if ch.isprintable() or ch == " " else "\ufffd" for ch in text)
 
 
 def to_html(view: View) -> str:

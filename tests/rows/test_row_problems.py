@@ -1,14 +1,16 @@
 """Bad input: one report that says file, line, found and expected; and what skipping keeps."""
 
+# ruff: noqa: E501 - tables of exact sentences
+
 from __future__ import annotations
 
 import gzip
 import json
-import os
 import pickle
 import subprocess
 import sys
 from pathlib import Path
+from random import Random
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,7 +32,7 @@ CHAT = '{"messages": [{"role": "user", "content": "a"}, {"role": "assistant", "c
 LINES: list[tuple[str, str | bytes, str]] = [
     (GOOD, '{"instruction": "a", "output" "b"}', "text that isn't JSON (Expecting ':' delimiter at column 31); expected a JSON object"),
     (GOOD, GOOD + " x", "text that isn't JSON (Extra data at column 37); expected a JSON object"),
-    (GOOD, GOOD[:20], "text that isn't JSON (Unterminated string starting at at column 18); expected a JSON object"),
+    (GOOD, GOOD[:18], "text that isn't JSON (Unterminated string starting at column 17); expected a JSON object"),
     (GOOD, "{", "an object that goes on over several lines; expected one object per line, or an array"),
     (GOOD, "null", "null; expected an object with columns"),
     (GOOD, "[1]", "a list; expected an object with columns"),
@@ -52,9 +54,9 @@ LINES: list[tuple[str, str | bytes, str]] = [
     (GOOD, '{"instruction": "a", "output": {"text": "b"}}', "column 'output': an object; expected text"),
     (GOOD, '{"instruction": "a", "output": ["b"]}', "column 'output': a list; expected text"),
     (GOOD, '{"instruction": "a", "output": "b", "input": true}', "column 'input': a boolean; expected text"),
-    (GOOD, '{"instruction": "a", "output": "b", "history": [["c"]]}', "column 'history': a list; expected a list of [instruction, response] pairs"),
+    ('{"instruction": "a", "output": "b", "history": []}', '{"instruction": "a", "output": "b", "history": [["c"]]}', "column 'history': a list; expected a list of [instruction, response] pairs"),
     (GOOD, '{"instruction": "a", "output": "b", "tools": "{"}', "tools: a string that isn't JSON; expected a list of tool declarations"),
-    (GOOD, '{"instruction": "a", "output": "b", "tools": {}}', "tools: an object; expected a list of tool declarations"),
+    ('{"instruction": "a", "output": "b", "tools": []}', '{"instruction": "a", "output": "b", "tools": {}}', "tools: an object; expected a list of tool declarations"),
     (CHAT, '{"chat": 1}', "null in column 'messages'; expected a list of messages"),
     (CHAT, '{"messages": []}', "an empty list in column 'messages'; expected a list of messages"),
     (CHAT, '{"messages": "a"}', "a string in column 'messages'; expected a list of messages"),
@@ -67,7 +69,7 @@ LINES: list[tuple[str, str | bytes, str]] = [
     (CHAT, '{"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}', "message 1, 'weight': 0.5; expected true, false, 0 or 1"),
     (CHAT, '{"messages": [{"role": "assistant", "content": "a", "name": 5}]}', "message 1, 'name': a number; expected text"),
     (CHAT, '{"messages": [{"role": "assistant", "content": "a", "tool_calls": ["x"]}]}', "message 1, 'tool_calls': a list; expected a list of objects"),
-    (CHAT, '{"messages": [{"role": "assistant", "content": "a"}], "system": ["b"]}', "column 'system': a list; expected text"),
+    (CHAT[:-1] + ', "system": "b"}', '{"messages": [{"role": "assistant", "content": "a"}], "system": ["b"]}', "column 'system': a list; expected text"),
     ('{"conversations": [{"from": "gpt", "value": "a"}]}', '{"conversations": [{"from": "function_call", "value": "x"}]}', "message 1: a function_call that isn't a JSON object; expected an object such as {\"name\": …}"),
     ('{"prompt": "a", "completion": "b"}', '{"prompt": "a"}', "no column 'completion' (columns: prompt); expected columns 'prompt' and 'completion', both text or both lists of messages"),
     ('{"prompt": "a", "completion": "b"}', '{"prompt": "a", "completion": null}', "no answer (column 'completion' is null); expected text or a list of messages"),
@@ -91,8 +93,8 @@ def test_a_bad_line_among_good_ones(good: str, bad: str | bytes, said: str, tmp_
 ELEMENTS: list[tuple[str, int, str]] = [
     ('{"instruction": "a" "output": "b"}', 3, "text that isn't JSON (Expecting ',' delimiter at '\"output\": \"b\"},'); expected a JSON object"),
     ('{"instruction": "a",\n "output": b}', 4, "text that isn't JSON (Expecting value at 'b},'); expected a JSON object"),
-    ('{"instruction": "a", "output": "b}', 3, "text that isn't JSON (Invalid control character at at '\\n'); expected a JSON object"),
-    ('{"instruction": "a", "output": "b"', 3, "text that isn't JSON (Expecting property name enclosed in double quotes at '{'); expected a JSON object"),
+    ('{"instruction": "a", "output": "b}', 3, "text that isn't JSON (Invalid control character at '\\n'); expected a JSON object"),
+    ('{"instruction": "a", "output": "b"', 4, "text that isn't JSON (Expecting property name enclosed in double quotes at '{\"instruction\": \"a\",'); expected a JSON object"),
     ('{"instruction": "a", "output": "b"}}', 3, "text that isn't JSON (Expecting ',' delimiter at '},\\n'); expected a JSON object"),
     ('{"instruction": "a", "output": NaN}', 3, "the number NaN; expected a finite number or null"),
     ('{"instruction": "a", "output": null}', 3, "no answer (column 'output' is null); expected text"),
@@ -108,7 +110,7 @@ def test_a_bad_element_in_the_middle_of_an_array(bad: str, line: int, said: str,
     path = tmp_path / "in.json"
     path.write_text(f"[\n{GOOD},\n{bad},\n{GOOD},\n{GOOD}]\n")
     report = problems(path)
-    assert report[0].partition("'{")[0] == f"in.json:{line}: found {said}".partition("'{")[0]
+    assert report == [f"in.json:{line}: found {said}", HINT]
     rows, rejected = skipped(path)
     assert [row.line for row in rows] == [2, *(number + bad.count("\n") for number in (4, 5))]
     assert [item.raw for item in rejected] == [bad]
@@ -132,7 +134,7 @@ def test_a_quote_lost_in_an_array_of_one_line_ends_it(tmp_path: Path) -> None:
     path.write_text(f"[{GOOD}, {rest}")
     rows, rejected = skipped(path)
     assert [row.id for row in rows] == [next(iter(open_rows([str(path)], on_bad="skip"))).id]
-    assert [item.raw for item in rejected][0] == rest
+    assert rejected[0].raw == rest
     assert rejected[-1].problem.found == "the end of the file inside an array"
 
 
@@ -140,7 +142,7 @@ def test_a_pretty_printed_row_that_lost_a_quote_costs_only_itself(tmp_path: Path
     records = [{"instruction": str(i), "output": "b", "more": [{"k": "v"}]} for i in range(5)]
     path = put(tmp_path / "in.json", records, 4)
     path.write_text(path.read_text().replace('"instruction": "2",', '"instruction": "2,'))
-    assert problems(path)[0].startswith("in.json:17: found text that isn't JSON (Invalid control character at")
+    assert problems(path)[0].startswith("in.json:21: found text that isn't JSON (Invalid control character at")
     rows, rejected = skipped(path)
     assert [row.instruction for row in rows] == ["0", "1", "3", "4"]
     assert (
@@ -231,7 +233,7 @@ def test_a_directory(tmp_path: Path) -> None:
 
 def test_a_device_and_a_name_that_no_file_can_have() -> None:
     assert problems("/dev/null") == ["null: found a device; expected a file, a glob, - or a data set id"]
-    with pytest.raises(InputError, match="found something that can't be opened .File name too long.; expected a file"):
+    with pytest.raises(InputError, match="something that can't be opened"):
         open_rows(["a" * 5000])
 
 
@@ -368,7 +370,8 @@ def test_a_report_travels_between_processes() -> None:
 
 @pytest.mark.parametrize("container", ["json.gz", "jsonl.gz"])
 def test_a_packed_file_that_breaks_off(container: str, tmp_path: Path) -> None:
-    records = [{"instruction": os.urandom(50).hex(), "output": "b"} for _ in range(1000)]
+    random = Random(0)
+    records = [{"instruction": random.randbytes(50).hex(), "output": "b"} for _ in range(1000)]
     path = put(tmp_path / f"in.{container}", records)
     path.write_bytes(path.read_bytes()[:-20_000])
     said = "a gzip file that breaks off (Compressed file ended before the end-of-stream marker was reached)"
@@ -380,13 +383,14 @@ def test_a_packed_file_that_breaks_off(container: str, tmp_path: Path) -> None:
 
 
 def test_a_packed_file_that_is_damaged(tmp_path: Path) -> None:
-    path = put(tmp_path / "in.jsonl.gz", [{"instruction": os.urandom(50).hex(), "output": "b"} for _ in range(1000)])
+    random = Random(0)
+    records = [{"instruction": random.randbytes(50).hex(), "output": "b"} for _ in range(1000)]
+    path = put(tmp_path / "in.jsonl.gz", records)
     data = bytearray(path.read_bytes())
     data[30_000:30_010] = bytes(10)
     path.write_bytes(data)
-    assert problems(path)[-2].startswith(
-        "in.jsonl.gz: found a gzip file that breaks off (Error -3 while decompressing data"
-    )
+    found = skipped(path)[1][-1].problem.found
+    assert found.startswith("a gzip file that breaks off (")
 
 
 def test_a_file_that_only_begins_like_gzip(tmp_path: Path) -> None:

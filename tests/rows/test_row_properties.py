@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from row_files import CONTAINERS, back, put, write_again
 
-from tunescope.errors import InputError, TunescopeError
+from tunescope.errors import InputError
 from tunescope.rows import Rejected, Row, content_id, open_rows
 from tunescope.rows.containers import read, recognise, spans
 
@@ -275,7 +275,7 @@ def test_a_large_array_is_cut_in_linear_time(tmp_path: Path) -> None:
 
 
 def accept_or_refuse(path: Path) -> None:
-    """Read a file in every way; only a TunescopeError may come out."""
+    """Read a file in every way; only an InputError may come out."""
     for on_bad in ("refuse", "skip"):
         try:
             rows = open_rows([str(path)], on_bad=on_bad)
@@ -288,9 +288,9 @@ def accept_or_refuse(path: Path) -> None:
                 assert sum(isinstance(item, Row) for item in in_spans) == len(found)
             if found:
                 write_again(rows, path.parent)
-        except TunescopeError as error:
-            assert isinstance(error, InputError)
+        except InputError as error:
             shown = [f"{problem.found} {problem.expected}" for problem in error.problems]
+            assert shown
             assert all(line.isprintable() and len(line) < 1000 for line in shown)
 
 
@@ -314,7 +314,7 @@ def test_any_bytes(folder: Path, data: bytes) -> None:
 
 @settings(quick, max_examples=60)
 @given(st.lists(values | st.dictionaries(st.sampled_from(
-    ["messages", "conversations", "instruction", "input", "output", "prompt", "completion", "system", "tools", "history"]
+    ["messages", "conversations", "instruction", "input", "output", "prompt", "completion", "system", "tools"]
 ), values | st.lists(st.dictionaries(st.sampled_from(
     ["role", "from", "content", "value", "tool_calls", "name", "weight", "thinking", "function_call"]
 ), values | st.sampled_from(["assistant", "gpt", "function_call", "user"])), max_size=2))))  # fmt: skip
@@ -348,7 +348,8 @@ def good_files() -> dict[str, bytes]:
 
 GOOD = good_files()
 damages: dict[str, Callable[[bytes, int, bytes], bytes]] = {
-    "flip": lambda data, at, new: data[:at] + bytes(b ^ n for b, n in zip(data[at:], new, strict=False)) + data[at + len(new) :],
+    "replace": lambda data, at, new: data[:at] + new + data[at + len(new) :],
+    "flip": lambda data, at, new: data[:at] + bytes(b ^ 1 << new[0] % 8 for b in data[at : at + 1]) + data[at + 1 :],
     "cut": lambda data, at, new: data[:at],
     "insert": lambda data, at, new: data[:at] + new + data[at:],
     "leave out": lambda data, at, new: data[:at] + data[at + len(new) :],
@@ -359,8 +360,12 @@ damages: dict[str, Callable[[bytes, int, bytes], bytes]] = {
 @settings(quick, max_examples=600)
 @given(
     st.sampled_from(sorted(GOOD)),
-    st.lists(st.tuples(st.sampled_from(sorted(damages)), st.floats(0, 1), st.binary(min_size=1, max_size=4)), min_size=1, max_size=3),
-)  # fmt: skip
+    st.lists(
+        st.tuples(st.sampled_from(sorted(damages)), st.floats(0, 1), st.binary(min_size=1, max_size=4)),
+        min_size=1,
+        max_size=3,
+    ),
+)
 def test_damaged_files(folder: Path, kind: str, changes: list[tuple[str, float, bytes]]) -> None:
     data = GOOD[kind]
     for damage, place, new in changes:

@@ -12,14 +12,15 @@ import zlib
 from collections.abc import Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from tunescope.errors import InputError, Problem
 from tunescope.rows import json_array, json_lines, tables
-from tunescope.rows.records import CHUNK, Record, Span, refused
+from tunescope.rows.records import CHUNK, Record, Span, Stream, refused
 
 SPAN = 16 * 2**20
 """Bytes per span of a large file; fixed, so that spans depend on nothing but the file."""
+HEAD = 4096
+"""Bytes by which a container is recognised, when they aren't all blank."""
 BOM = b"\xef\xbb\xbf"
 BOM_FOUND = "a byte-order mark (BOM)"
 _UTF_16 = (b"\xff\xfe", b"\xfe\xff")
@@ -43,7 +44,7 @@ def recognise(path: Path) -> str:
     suffix = ".gz" if packed else ""
     try:
         with _open(path, suffix) as stream:
-            head = stream.read(CHUNK).removeprefix(BOM).lstrip()
+            head = stream.read(HEAD).removeprefix(BOM).lstrip()
             while not head and (more := stream.read(CHUNK)):
                 head = more.lstrip()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
@@ -54,16 +55,16 @@ def recognise(path: Path) -> str:
     return ("json" if head[:1] == b"[" else "jsonl") + suffix
 
 
-def content_hash(*paths: Path) -> str:
-    """Hash files' bytes (BLAKE2b, 128 bits, hex); of a folder, the names and bytes of its files."""
+def content_hash(path: Path) -> str:
+    """Hash a file's bytes (BLAKE2b, 128 bits, hex); of a folder, the names and bytes of its files."""
     digest = blake2b(digest_size=16)
-    for path in paths:
-        for item in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-            if path.is_dir():
-                digest.update(str(item.relative_to(path)).encode())
-            with item.open("rb") as file:
-                while chunk := file.read(CHUNK):
-                    digest.update(chunk)
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    for item in files:
+        if path.is_dir():
+            digest.update(str(item.relative_to(path)).encode())
+        with item.open("rb") as file:
+            while chunk := file.read(CHUNK):
+                digest.update(chunk)
     return digest.hexdigest()
 
 
@@ -112,5 +113,5 @@ def _read_json(name: str, path: Path, container: str, span: Span | None) -> Iter
             yield from json_array.read(name, stream, span, last)
 
 
-def _open(path: Path, container: str) -> BinaryIO:
-    return cast(BinaryIO, gzip.open(path) if container.endswith(".gz") else path.open("rb"))
+def _open(path: Path, container: str) -> Stream:
+    return gzip.open(path) if container.endswith(".gz") else path.open("rb")

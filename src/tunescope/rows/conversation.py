@@ -42,7 +42,7 @@ TAG_WORDS = {
     "user_tag": "user",
     "assistant_tag": "assistant",
     "observation_tag": "tool",
-    "function_tag": CALL_TAG,
+    "function_tag": "assistant",
 }
 """LLaMA-Factory's words for what a file calls its roles."""
 

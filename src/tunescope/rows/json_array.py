@@ -12,10 +12,10 @@ import re
 from collections.abc import Iterator
 from json import JSONDecodeError
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from tunescope.rows.json_text import DECODER, Fault, after_blank, explain, shown
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, decoded, refused
+from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, decoded, refused
 from tunescope.rows.row import Json
 
 # A string in JSON holds no line end, so one that meets a line end has lost its closing quote.
@@ -116,7 +116,7 @@ class _Element(NamedTuple):
 class _Array:
     """A sliding window over the text of an array; counts lines as it goes."""
 
-    def __init__(self, stream: IO[bytes], line: int, length: int | None) -> None:
+    def __init__(self, stream: Stream, line: int, length: int | None) -> None:
         self.line = line
         self._text = ""
         self._place = 0
@@ -127,7 +127,8 @@ class _Array:
 
     def _refill(self, size: int) -> None:
         """Drop what was read, but for a little, and take up to `size` bytes more."""
-        data = self._stream.read(size if self._left is None else min(size, self._left))
+        # read1: what a broken gzip file still gives is given before it raises
+        data = self._stream.read1(size if self._left is None else min(size, self._left))
         if self._left is not None:
             self._left -= len(data)
         self._more = bool(data)
@@ -206,7 +207,8 @@ class _Array:
     def _faulty(self, error: Exception, end: int) -> _Element:
         position = error.pos if isinstance(error, JSONDecodeError) else self._place
         # a column would say little: such files are often one line long
-        fault = explain(error, f"at {shown(self._text[position : end + 1][:NEAR])}")
+        near = self._text[position : end + 1] if position <= end else self._text[position:][:NEAR]
+        fault = explain(error, f"at {shown(near[:NEAR])}")
         lines = self._text.count("\n", self._place, position)
         text = self._text[self._place : end].rstrip()
         if self._text[end : end + 1] == "\n":  # found by its line: the comma is still in the text
@@ -230,7 +232,7 @@ class _Array:
         return _Element(None, f"(the {length} characters of a row)", fault)
 
 
-def read(name: str, stream: IO[bytes], span: Span | None, last: bool) -> Iterator[Record]:
+def read(name: str, stream: Stream, span: Span | None, last: bool) -> Iterator[Record]:
     """Yield a record per element, of the whole array or of one span of it (`last`: to its end)."""
     array = _Array(stream, span.line if span else 1, span.end - stream.tell() if span else None)
     if span is None or span.start == 0:

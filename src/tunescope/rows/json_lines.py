@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
 
 from tunescope.rows.json_text import decode, explain
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, decoded, refused
+from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, decoded, refused
 
 
 def cut(path: Path, size: int, step: int) -> list[Span]:
@@ -28,7 +27,7 @@ def cut(path: Path, size: int, step: int) -> list[Span]:
     return out
 
 
-def read(name: str, stream: IO[bytes], line: int, length: int | None) -> Iterator[Record]:
+def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[Record]:
     """Yield a record per line that isn't blank, from line `line` on, up to `length` bytes."""
     number, left = line - 1, length
     while left is None or left > 0:
@@ -46,7 +45,7 @@ def read(name: str, stream: IO[bytes], line: int, length: int | None) -> Iterato
             raw = f"(the {shown} bytes of line {number})"
             yield refused(name, number, f"a line of {shown:,} bytes", f"at most {LONGEST:,}", raw)
         elif not data.isspace():
-            yield _decode(name, number, data)
+            yield _decode(name, number, data.rstrip(b"\r\n"))
         if left is not None:
             left -= size
 
@@ -54,16 +53,14 @@ def read(name: str, stream: IO[bytes], line: int, length: int | None) -> Iterato
 def _decode(name: str, number: int, data: bytes) -> Record:
     try:
         text = data.decode()
+        value = decode(text)
     except UnicodeDecodeError as error:
         found = f"invalid UTF-8 (byte 0x{data[error.start]:02x} at column {error.start + 1})"
-        return refused(name, number, found, "UTF-8", data.decode(errors="surrogateescape").rstrip("\r\n"))
-    try:
-        value = decode(text)
+        return refused(name, number, found, "UTF-8", data.decode(errors="surrogateescape"))
     except (ValueError, RecursionError) as error:
-        raw = text.rstrip("\r\n")
-        if raw.strip() == "{":
+        if text.strip() == "{":
             found = "an object that goes on over several lines"
-            return refused(name, number, found, "one object per line, or an array", raw)
+            return refused(name, number, found, "one object per line, or an array", text)
         fault = explain(error)
-        return refused(name, number, fault.found, fault.expected, raw)
+        return refused(name, number, fault.found, fault.expected, text)
     return decoded(name, number, value, text)

@@ -72,7 +72,7 @@ def explain(error: Exception, place: str = "") -> Fault:
             return Fault("JSON nested too deeply", f"at most {DEEPEST} levels")
         case json.JSONDecodeError():
             place = place or f"at column {error.colno}"
-            return Fault(f"text that isn't JSON ({error.msg} {place})", "a JSON object", error.pos)
+            return Fault(f"text that isn't JSON ({error.msg.removesuffix(' at')} {place})", "a JSON object", error.pos)
         case _:  # int() refuses numbers of absurd length
             digits = sys.get_int_max_str_digits()
             return Fault(f"a number of more than {digits:,} digits", "a shorter one")

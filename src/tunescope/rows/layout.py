@@ -27,7 +27,7 @@ OUR_NAMES = {
     "tools": ("tools", "field_tools"),
     "history": ("history",),
     "prompt": ("prompt",),
-    "completion": ("completion", "response"),
+    "completion": ("completion",),
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""

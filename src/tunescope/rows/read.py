@@ -11,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import IO, Literal, NamedTuple
@@ -35,7 +36,7 @@ SUFFIXES = {
 LINEAGE = ".lineage.jsonl"
 SAMPLE = 200
 """Records from which a file's columns are learned; what only later ones have goes by its usual name."""
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[^/]+){0,2}")
+HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(:[^/]+)?")
 FILE_SUFFIX = re.compile(r"\.(jsonl?|ndjson|gz|zip|zst|bz2|xz|parquet|arrow|csv|tsv|txt|ya?ml)$", re.IGNORECASE)
 SKIP_HINT = "Mend the file, or type the same command with --on-bad skip to leave these rows out."
 LAYOUT_HINT = (
@@ -170,14 +171,16 @@ def open_rows(
     files: list[RowFile] = []
     problems: list[Problem] = []
     steps: dict[str, None] = {}
+    more = False
     for name in names:
         try:
             files += [_open(each, path, known, hints, on_bad) for each, path in _expand(name)]
         except InputError as error:
             problems += error.problems
             steps[error.next_step] = None
+            more = more or error.more
     if problems:
-        raise InputError(problems, " ".join(step for step in steps if step))
+        raise InputError(problems, " ".join(step for step in steps if step), more)
     if not files:
         raise SettingsError("no row files given; type a path, a glob, - for a pipe, or a data set id")
     return RowSet(files, on_bad)
@@ -197,9 +200,9 @@ def _expand(name: str) -> list[tuple[str, Path]]:
     except OSError as error:
         raise InputError([Problem(shown(name, quoted=False), None, _unreadable(error), "a file")]) from error
     found = [item for item in sorted(glob.glob(name, recursive=True)) if not item.endswith(LINEAGE)]
-    if not found:
+    if not found and not _is_hub_id(name):
         raise InputError([Problem(name, None, "no file that matches", "at least one")])
-    return [(item, Path(item)) for item in found]
+    return [(name, path)] if not found else [(item, Path(item)) for item in found]
 
 
 def _spool(pipe: IO[bytes]) -> Path:
@@ -233,7 +236,7 @@ def _container(name: str, path: Path) -> str:
             f"Type the files instead, for example '{name.rstrip('/')}/*.jsonl'.",
         )
     if not path.exists():
-        if HUB_ID.fullmatch(name) and not FILE_SUFFIX.search(name) and not path.parent.exists():
+        if _is_hub_id(name):
             return "hub"
         raise InputError([Problem(name, None, "no such file", "a file, a glob, - or a data set id")])
     if not path.is_file():
@@ -242,6 +245,11 @@ def _container(name: str, path: Path) -> str:
         return containers.recognise(path)
     except InputError as error:
         raise InputError([replace(problem, file=name) for problem in error.problems], error.next_step) from error
+
+
+def _is_hub_id(name: str) -> bool:
+    """Tell a data set id from a mistyped path."""
+    return bool(HUB_ID.fullmatch(name)) and not FILE_SUFFIX.search(name) and not Path(name).parent.exists()
 
 
 def _layout(
@@ -264,15 +272,18 @@ def _layout(
         if on_bad == "refuse" and line > SHOWN_PROBLEMS:
             break
     found = list(problems.values()) or [Problem(name, None, "no rows", "at least one row")]
-    hint = LAYOUT_HINT if any("columns" in problem.found for problem in found) else ""
+    hint = LAYOUT_HINT if any(problem.found.startswith(("the columns", "no column")) for problem in found) else ""
     raise InputError(found, hint)
 
 
 def _hash(name: str, path: Path, container: str) -> str:
+    """Hash what the rows and their histories are read from."""
     if container == "hub" and not path.is_dir():
-        return containers.content_hash(*(Path(file["filename"]) for file in tables.load_hub(name).cache_files))
-    beside = lineage_path(path)
-    return containers.content_hash(path, *([beside] if beside.is_file() else []))
+        paths = [Path(file["filename"]) for file in tables.load_hub(name).cache_files]
+    else:
+        paths = [path, *filter(Path.is_file, [lineage_path(path)])]
+    hashes = [containers.content_hash(each) for each in paths]
+    return hashes[0] if len(hashes) == 1 else blake2b("".join(hashes).encode(), digest_size=16).hexdigest()
 
 
 def lineage_path(path: Path) -> Path:

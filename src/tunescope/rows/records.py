@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 from typing import Any, NamedTuple
 
 from tunescope.errors import Problem
@@ -11,6 +13,9 @@ from tunescope.rows.row import Json
 LONGEST = 32 * 2**20
 """Longest line or array element read: bytes in a line, characters in an array."""
 CHUNK = 2**20
+
+
+Stream = io.BufferedReader | gzip.GzipFile
 
 
 class Span(NamedTuple):

@@ -109,13 +109,11 @@ def load_hub(name: str) -> Any:
         import datasets
     except ImportError as error:
         raise MissingPackageError("datasets", "models", f"reading the data set {name}") from error
-    ident, *rest = [name] if Path(name).is_dir() else name.split(":")
-    split = rest[-1] if rest else None
+    ident, config, split = _parts(name)
     try:
         if Path(ident).is_dir():
             data = datasets.load_from_disk(ident)
         else:
-            config = rest[0] if len(rest) > 1 else None
             data = datasets.load_dataset(ident, config, split=split or "train")
     except Exception as error:
         why = f"{type(error).__name__}: {shown(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
@@ -128,6 +126,17 @@ def load_hub(name: str) -> Any:
         problem = Problem(name, None, f"the splits {', '.join(data)}", f"one called {chosen!r}")
         raise InputError([problem], f"Name the split, for example {ident}:{next(iter(data))}.")
     return data[chosen]
+
+
+def _parts(name: str) -> tuple[str, str | None, str | None]:
+    """Take `ID:CONFIG:SPLIT` apart; a split may be a slice, such as `train[:100]`."""
+    if Path(name).is_dir():
+        return name, None, None
+    ident, _, rest = name.partition(":")
+    config, colon, split = rest.partition(":")
+    if not colon or "[" in config:
+        return ident, None, rest or None
+    return ident, config, split
 
 
 def _give_up_early() -> None:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 _CJK = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+CJK = re.compile(f"[{_CJK}]")
+"""Characters that are a word each."""
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 _ASCII = bytes(b if chr(b).isalnum() or b == 0x5F else 0x20 for b in range(128)).lower() + bytes(128)
 """Where each ASCII byte goes: letters to lower case, everything that isn't in a word to a blank."""

@@ -98,7 +98,7 @@ def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
     messages = list(row.messages)
     system = messages.pop(0).content or "" if messages[:1] and messages[0].role == "system" else ""
     if len(messages) < 2:
-        raise Refused(f"{len(messages)} messages", "a question and an answer")
+        raise Refused("fewer than two messages", "a question and an answer")
     *before, question, answer = messages
     _put_question(record, columns, question.content or "")
     if record.get(columns["output"]) is None or text_of(record[columns["output"]], "output") != answer.content:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SHOWN_ROWS = 2
+SMALL = 2**24
+"""Bytes of row files up to which starting a second process takes longer than it saves."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,8 @@ def _work(settings: CheckSettings, rows: RowSet, against: list[Path], folder: Ru
 
         benchmarks = build(against)
     stretches = [Stretch(file, span) for file in rows.files for span in file.spans()]
-    workers = settings.workers or cores()
+    size = sum(file.path.stat().st_size for file in rows.files if file.path.is_file())
+    workers = settings.workers or (cores() if size > SMALL else 1)
     shards = map_shards(
         check_stretch,
         stretches,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
-from tunescope.text.words import words
+from tunescope.text.words import CJK
 
 if TYPE_CHECKING:
     from tunescope.verbs.check import CheckSettings
@@ -20,6 +20,6 @@ def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str |
     """Quote the first assistant turn that is a single word."""
     for answer in answers:
         parts = (answer.content or "").split(None, 1)
-        if len(parts) == 1 and not answer.tool_calls and (parts[0].isascii() or len(words(parts[0])) < 2):
-            return f"{parts[0][:40]!r}"  # Chinese and Japanese sentences have no blanks
+        if len(parts) == 1 and not answer.tool_calls and len(CJK.findall(parts[0])) < 2:
+            return f"{parts[0][:40]!r}"
     return None

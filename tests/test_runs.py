@@ -1,0 +1,317 @@
+"""Run folders: the key, once only, going on, and what is refused."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass, field, replace
+from datetime import date
+from hashlib import blake2b
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import tunescope
+from tests.tools import ROOT
+from tunescope import runs
+from tunescope.errors import InputError, Problem, RunError, SettingsError, WorkError
+from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.views import Table, View
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    rows: tuple[str, ...] = field(default=("a",), metadata=INPUT)
+    level: float = 0.5
+    words: tuple[str, ...] = ()
+    workers: int = field(default=1, metadata=PACE)
+    out: str | None = runs.out_field()
+
+
+PLAIN = Settings()
+VIEW = View(("One sentence.",), (Table("T", ("a", "b"), (("x", 1), (None, 2.5)), "note"),), ("tunescope why x",))
+
+
+class Work:
+    """Work that counts how often it was asked, and can break off in the middle."""
+
+    def __init__(self, error: BaseException | None = None) -> None:
+        self.times = 0
+        self.error = error
+
+    def __call__(self, folder: RunFolder) -> Outcome:
+        self.times += 1
+        (folder.scratch / "shard").touch()
+        if self.error is not None:
+            raise self.error
+        folder.table("rows", pa.table({"row_id": ["a", "b"]}))
+        folder.records("notes", [{"n": 1}, {"n": 2}])
+        return Outcome({"rows": 2}, VIEW)
+
+
+def execute(work: Work, settings: Settings = PLAIN, version: int = 1, inputs: dict[str, str] | None = None) -> Run:
+    return runs.execute("check", version, settings, {"a": "hash"} if inputs is None else inputs, work)
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_run_holds_what_the_work_wrote_and_run_json_last(workplace):
+    run = execute(Work())
+    assert names(run.path) == [".lock", "notes.jsonl", "rows.parquet", "run.json"]
+    assert run.path == Path("runs") / f"check-{run.key}"
+    assert run.info["outputs"] == {
+        "notes.jsonl": 18,
+        "rows.parquet": (run.path / "rows.parquet").stat().st_size,
+    }
+    assert run.info["inputs"] == {"a": "hash"}
+    assert run.info["settings"] == {"rows": ["a"], "level": 0.5, "words": [], "workers": 1, "out": None}
+    assert run.info["versions"]["numpy"] == np.__version__
+    assert (run.verb, run.info["version"], run.info["device"]) == ("check", 1, "cpu")
+    assert run.result == {"rows": 2, "run": str(run.path)}
+    assert run.view == VIEW
+    assert run.settings["level"] == 0.5
+    assert list(run.records("notes")) == [{"n": 1}, {"n": 2}]
+    assert list(run.tables) == ["rows"]
+    assert len(run.tables) == 1
+    assert "rows" in run.tables
+    assert "notes" not in run.tables
+    assert run.tables["rows"].to_pydict() == {"row_id": ["a", "b"]}
+    with pytest.raises(KeyError, match="nothing: the tables here are rows"):
+        run.tables["nothing"]
+    assert repr(run) == f"Run({str(run.path)!r})"
+    assert "<p>One sentence.</p>" in run._repr_html_()
+
+
+def test_the_same_run_is_not_done_twice(workplace, capsys):
+    work = Work()
+    first, second = execute(work), execute(work, replace(PLAIN, workers=8, rows=("elsewhere",)))
+    assert (work.times, first.path) == (1, second.path)
+    assert "holds this run already; nothing was run again" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"settings": replace(PLAIN, level=0.6)},
+        {"settings": replace(PLAIN, words=("a",))},
+        {"version": 2},
+        {"inputs": {"a": "other"}},
+        {"inputs": {"a": "hash", "b": "hash"}},
+        {"inputs": {}},
+    ],
+)
+def test_what_changes_results_changes_the_key(workplace, change):
+    assert execute(Work()).path != execute(Work(), **change).path
+
+
+def test_the_order_of_inputs_counts_and_their_names_do_not():
+    def key(inputs: dict[str, str]) -> str:
+        return runs.key_of("check", 1, PLAIN, inputs)
+
+    assert key({"a": "1", "b": "2"}) == key({"x": "1", "y": "2"}) != key({"a": "2", "b": "1"})
+    assert runs.key_of("select", 1, PLAIN, {}) != runs.key_of("check", 1, PLAIN, {})
+
+
+def test_a_key_is_the_same_in_every_process():
+    code = "from tests.test_runs import *; print(runs.key_of('check', 1, PLAIN, {'a': 'hash'}))"
+    keys = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONHASHSEED": seed, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+            capture_output=True,
+            check=True,
+            text=True,
+        ).stdout.strip()
+        for seed in ("1", "2")
+    }
+    text = '["check", 1, {"level": 0.5, "words": []}, ["hash"]]'
+    assert keys == {blake2b(text.encode(), digest_size=6).hexdigest()}
+
+
+def test_runs_lie_where_the_variable_says(workplace, monkeypatch):
+    monkeypatch.setenv("TUNESCOPE_RUNS", str(workplace / "my runs"))
+    assert execute(Work()).path.parent == workplace / "my runs"
+    monkeypatch.delenv("TUNESCOPE_RUNS")
+    assert execute(Work()).path.parent == Path("runs")
+
+
+@pytest.mark.parametrize("error", [RuntimeError("broke"), WorkError("died"), KeyboardInterrupt()])
+def test_what_breaks_off_goes_on_with_its_scratch(workplace, error):
+    with pytest.raises(type(error)):
+        execute(Work(error))
+    (folder,) = Path("runs").iterdir()
+    assert names(folder) == [".lock", folder.name.replace("check-", ".work-")]
+    seen = []
+
+    def work(folder: RunFolder) -> Outcome:
+        seen.extend(names(folder.scratch))
+        return Outcome({}, VIEW)
+
+    run = runs.execute("check", 1, PLAIN, {"a": "hash"}, work)
+    assert seen == ["shard"]
+    assert names(run.path) == [".lock", "run.json"]
+
+
+@pytest.mark.parametrize("error", [InputError([Problem("f", 1, "x", "y")]), SettingsError("no")])
+def test_a_refusal_leaves_no_folder(workplace, error):
+    with pytest.raises(type(error)):
+        execute(Work(error))
+    assert names(Path("runs")) == []
+    Path("mine").mkdir()
+    with pytest.raises(type(error)):
+        execute(Work(error), replace(PLAIN, out="mine"))
+    execute(Work(), replace(PLAIN, out="mine"))
+
+
+def test_what_a_kill_left_behind_goes(workplace):
+    run = execute(Work())
+    info = (run.path / "run.json").read_bytes()
+    for stale in (".work-0123456789ab", f".work-{run.key}"):
+        (run.path / stale).mkdir()
+    (run.path / ".rows.parquet.part").touch()
+    (run.path / "run.json").unlink()
+    again = execute(Work())
+    assert names(again.path) == [".lock", "notes.jsonl", "rows.parquet", "run.json"]
+    assert Run(again.path).info["outputs"] == json.loads(info)["outputs"]
+    (run.path / f".work-{run.key}" / "half").mkdir(parents=True)
+    assert names(execute(Work()).path) == [".lock", "notes.jsonl", "rows.parquet", "run.json"]
+
+
+def test_out_names_the_folder(workplace):
+    run = execute(Work(), replace(PLAIN, out="here/and there"))
+    assert run.path == Path("here/and there")
+    assert execute(Work(), replace(PLAIN, out="here/and there")).key == run.key
+
+
+@pytest.mark.parametrize(
+    ("place", "sentence"),
+    [
+        ("a file", "a file: found a file; expected a folder; name another with --out"),
+        ("mine", "mine: found other files; expected an empty or a new folder; remove it or name another with --out"),
+    ],
+)
+def test_out_never_mixes_with_other_files(workplace, place, sentence):
+    Path("a file").touch()
+    Path("mine").mkdir()
+    Path("mine/thesis.tex").touch()
+    with pytest.raises(RunError) as caught:
+        execute(Work(), replace(PLAIN, out=place))
+    assert str(caught.value) == sentence
+    assert names(Path("mine")) == ["thesis.tex"]
+
+
+def test_out_that_holds_another_finished_run(workplace):
+    run = execute(Work(), replace(PLAIN, out="x"))
+    with pytest.raises(RunError, match=rf"x holds another run \(check, key {run.key}\); name another folder"):
+        execute(Work(), replace(PLAIN, out="x", level=0.7))
+
+
+def test_out_that_holds_another_unfinished_run(workplace):
+    """Its tables would pass for the new run's; with nothing but scratch there, it is simply taken over."""
+    with pytest.raises(RuntimeError):
+        execute(Work(RuntimeError()), replace(PLAIN, out="x"))
+    Path("x/rows.parquet").touch()
+    with pytest.raises(RunError, match="x: found an unfinished run with other settings or input"):
+        execute(Work(), replace(PLAIN, out="x", level=0.7))
+    Path("x/rows.parquet").unlink()
+    run = execute(Work(), replace(PLAIN, out="x", level=0.7))
+    assert names(run.path) == [".lock", "notes.jsonl", "rows.parquet", "run.json"]
+
+
+def test_two_at_once(workplace):
+    def work(folder: RunFolder) -> Outcome:
+        with pytest.raises(RunError, match="is in use by another tunescope; wait for it or stop it"):
+            execute(Work())
+        with (folder.path / ".lock").open() as lock, pytest.raises(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return Outcome({}, VIEW)
+
+    execute(work)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (None, "an unfinished run (type its command again)"),
+        ("{", "found no run record"),
+        ("[1]", "found no run record"),
+        ('{"verb": "check"}', "found no run record ('key')"),
+    ],
+)
+def test_what_is_no_run(tmp_path, text, sentence):
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    with pytest.raises(RunError) as caught:
+        tunescope.open(tmp_path)
+    assert sentence in str(caught.value)
+    with pytest.raises(RunError, match="found no such folder"):
+        tunescope.open(tmp_path / "nowhere")
+
+
+def test_finished_runs_oldest_first_and_strangers_left_out(workplace, capsys):
+    found = [execute(Work(), replace(PLAIN, level=level)) for level in (0.3, 0.1, 0.2)]
+    for age, run in enumerate(found):
+        os.utime(run.path / "run.json", (age, age))
+    Path("runs/tensorboard").mkdir()
+    Path("runs/tensorboard/run.json").write_text("{}")
+    Path("runs/unfinished").mkdir()
+    assert [run.path for run in runs.finished()] == [run.path for run in found]
+    assert "left out: runs/tensorboard/run.json: found no run record" in capsys.readouterr().err
+
+
+def test_runs_named_twice(workplace):
+    run, other = execute(Work()), execute(Work(), replace(PLAIN, level=0.1))
+    assert [r.key for r in runs.from_names([str(run.path), str(other.path)])] == [run.key, other.key]
+    with pytest.raises(SettingsError, match="the same run is named twice"):
+        runs.from_names([str(run.path), f"{run.path}/."])
+
+
+def test_numbers_that_json_cannot_hold(workplace):
+    def work(folder: RunFolder) -> Outcome:
+        folder.records("notes", [{"loss": math.nan}])
+        result = {"nan": math.nan, "inf": [np.float64("inf")], "int": np.int64(3), "when": date(2020, 1, 2)}
+        return Outcome(result, View(("s",), (Table("T", ("a",), ((math.inf,),)),)))
+
+    run = runs.execute("check", 1, PLAIN, {}, work)
+    assert {k: v for k, v in run.result.items() if k != "run"} == {
+        "nan": None, "inf": [None], "int": 3, "when": "2020-01-02",
+    }  # fmt: skip
+    assert list(run.records("notes")) == [{"loss": None}]
+    assert run.view.tables[0].rows == ((None,),)
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**63), 2**63)
+    | st.floats()
+    | st.text()
+    | st.builds(np.float32, st.floats(width=32)),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(JSON)
+def test_plain_values_are_json_and_stay_as_they_are(value):
+    text = json.dumps(runs.plain(value), allow_nan=False)
+    assert runs.plain(json.loads(text)) == json.loads(text) == runs.plain(value)
+
+
+def test_home_is_where_why_looks(workplace):
+    def work(folder: RunFolder) -> Outcome:
+        return Outcome({"home": folder.is_at_home}, VIEW)
+
+    assert runs.execute("a", 1, PLAIN, {}, work).result["home"] is True
+    assert runs.execute("a", 1, replace(PLAIN, out="x/y"), {}, work).result["home"] is False
+    assert runs.execute("b", 1, replace(PLAIN, out="runs/y"), {}, work).result["home"] is True

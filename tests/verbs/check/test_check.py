@@ -1,0 +1,278 @@
+"""The verb: its tables, counts, spans and workers, what it says, and the commands it names."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.tools import ROOT, alpaca, read_rows, real, write_rows
+
+import tunescope
+from tunescope import cli
+from tunescope.errors import InputError, SettingsError
+from tunescope.rows import open_rows
+from tunescope.rows.containers import spans
+from tunescope.text.words import words
+from tunescope.verbs.check import CheckSettings, check, meanings
+from tunescope.verbs.check.shard import FAULTS, State, Stretch, check_stretch
+
+DEMO = ROOT / "recipes/demo/rows.json"
+NAMES = list(meanings())
+
+EXPECTED = {
+    4: {"empty_answer": "turn 0 is empty"},
+    8: {"leaked_preamble": "'Here is a new and complete answer'"},
+    11: {"conflicting_answers": "2 answers in 2 rows, another in {39}"},
+    13: {"conflicting_answers": "2 answers in 2 rows, another in {60}"},
+    16: {"truncated_answer": "its last sentence has no end: 'so that the average density of the whole'"},
+    20: {"refusal": "'sorry, but as an AI language model I cannot'"},
+    25: {"one_word_answer": "'Renting.'"},
+    28: {"broken_encoding": "'ide the cafÃ© and order'"},
+    32: {"conflicting_answers": "2 answers in 2 rows, another in {66}"},
+    35: {"conflicting_answers": "2 answers in 2 rows, another in {77}"},
+    39: {"near_duplicate": "0.927 like {11}", "conflicting_answers": "2 answers in 2 rows, another in {11}"},
+    41: {"truncated_answer": "a code fence that never closes"},
+    45: {"control_character": "U+0008 in message 2 ('assistant')"},
+    49: {"leaked_preamble": '"Here\'s the improved response"'},
+    52: {"conflicting_answers": "2 answers in 2 rows, another in {92}"},
+    55: {"empty_answer": "turn 0 is empty"},
+    60: {"conflicting_answers": "2 answers in 2 rows, another in {13}"},
+    63: {"refusal": "'sorry, but as an AI language model I cannot'"},
+    66: {"near_duplicate": "0.928 like {32}", "conflicting_answers": "2 answers in 2 rows, another in {32}"},
+    69: {"one_word_answer": "'Coolant.'"},
+    71: {"exact_duplicate": "repeats {22}"},
+    74: {"truncated_answer": "its last sentence has no end: 'd if your knees begin to hurt you should'"},
+    77: {"conflicting_answers": "2 answers in 2 rows, another in {35}"},
+    81: {"broken_encoding": "'In many cafÃ©s, a glass'"},
+    85: {"leaked_preamble": "'[Better Answer]'"},
+    88: {"exact_duplicate": "repeats {6}"},
+    92: {"near_duplicate": "0.867 like {52}", "conflicting_answers": "2 answers in 2 rows, another in {52}"},
+}
+"""What was planted into the demo's rows, by position; {N} is the id of row N."""
+
+
+def run(*rows: Path | str, **settings):
+    return check(CheckSettings(rows=tuple(map(str, rows)), **settings))
+
+
+def test_the_demo_rows_have_the_faults_that_were_planted(workplace):
+    made = run(DEMO)
+    table = made.tables["rows"].to_pydict()
+    ids = dict(enumerate(table["row_id"]))
+    expected = [
+        (table["row_id"][number], name, faults[name].replace("{", "{0[").replace("}", "]}").format(ids))
+        for number, faults in EXPECTED.items()
+        for name in NAMES
+        if name in faults
+    ]
+    faults = made.tables["faults"].to_pylist()
+    assert [(fault["row_id"], fault["fault"], fault["detail"]) for fault in faults] == expected
+    assert [number for number, faulty in enumerate(table["faulty"]) if faulty] == list(EXPECTED)
+    for name in NAMES[:-1]:
+        planted = [number for number, faults in EXPECTED.items() if name in faults]
+        assert [number for number, flag in enumerate(table[name]) if flag] == planted
+    assert made.result["faults"] == {
+        name: sum(name in faults for faults in EXPECTED.values()) for name in NAMES if name != "benchmark_overlap"
+    }
+    assert (made.result["rows"], made.result["faulty_rows"], made.result["rejected"]) == (100, len(EXPECTED), 0)
+
+
+def test_the_rows_table_stands_for_the_rows(workplace):
+    made = run(DEMO)
+    table = made.tables["rows"]
+    assert table.column_names == ["row_id", "file", "line", "words", "faulty", *NAMES[:-1]]
+    for row, record in zip(open_rows([str(DEMO)]), table.to_pylist(), strict=True):
+        assert (record["row_id"], record["file"], record["line"]) == (row.id, row.file, row.line)
+        assert record["words"] == sum(len(words(message.content or "")) for message in row.messages)
+        assert record["very_long"] == (record["words"] > 1500)
+        assert record["faulty"] == any(record[name] for name in NAMES[:-1])
+
+
+def test_counts_add_up_on_real_rows(workplace):
+    """The known trap of random_9k: empty answers, counted here with nothing but Python."""
+    path = real("instructions", "random_9k.json")
+    source = json.loads(path.read_text("utf-8"))
+    made = run(path)
+    table, faults = made.tables["rows"].to_pydict(), made.tables["faults"].to_pydict()
+    assert made.result["rows"] == len(source) == len(table["row_id"]) == len(set(table["row_id"]))
+    assert made.result["faults"]["empty_answer"] == sum(not record["output"].strip() for record in source) > 0
+    japanese = "夕食に行くつもりです。"
+    one_word = sum(len(record["output"].split()) == 1 and record["output"] != japanese for record in source)
+    assert made.result["faults"]["one_word_answer"] == one_word
+    contents = Counter((r["instruction"], r["input"], r["output"]) for r in source)
+    assert made.result["faults"]["exact_duplicate"] == len(source) - len(contents)
+    for name in NAMES[:-1]:
+        rows = {ident for ident, fault in zip(faults["row_id"], faults["fault"], strict=True) if fault == name}
+        assert len(rows) == sum(table[name]) == made.result["faults"][name]
+    assert len(set(faults["row_id"])) == sum(table["faulty"]) == made.result["faulty_rows"]
+
+
+@pytest.fixture(scope="module")
+def big(tmp_path_factory):
+    """5,000 rows of 4 kB: two stretches as lines, as an array and as row groups; one when gzipped or packed."""
+    demo = json.loads(DEMO.read_text("utf-8"))
+    records = [
+        demo[i % 100] | {"instruction": f"{demo[i % 100]['instruction']} ({i % 90})", "pad": "x" * 4000}
+        for i in range(5000)
+    ]
+    folder = tmp_path_factory.mktemp("big")
+    write_rows(folder / "rows.jsonl", records)
+    write_rows(folder / "one.jsonl.gz", records)
+    (folder / "rows.json").write_text("[" + ",\n".join(map(json.dumps, records)) + "\n]")
+    table = pa.Table.from_pylist(records)
+    pq.write_table(table, folder / "rows.parquet", row_group_size=100, compression="none", use_dictionary=False)
+    pq.write_table(table, folder / "one.parquet")
+    return folder
+
+
+def results(made):
+    """Return a run's tables without the file's name, and its result without the run's."""
+    tables = {name: table.drop_columns(["file"]) for name, table in made.tables.items()}
+    return tables, {key: value for key, value in made.result.items() if key != "run"}
+
+
+def test_spans_and_workers_change_nothing(workplace, big):
+    expected = results(run(big / "one.jsonl.gz", workers=1))
+    assert expected[1]["rows"] == 5000
+    assert all(count > 0 for name, count in expected[1]["faults"].items() if EXPECTED_SOME[name])
+    for name, workers in [("rows.jsonl", 1), ("rows.jsonl", 2), ("rows.json", 1), ("rows.parquet", 1)]:
+        made = run(big / name, workers=workers, out=f"{name}-{workers}")
+        assert results(made) == expected, (name, workers)
+    for name in ("rows.jsonl", "rows.json", "rows.parquet"):
+        assert len(open_rows([str(big / name)]).files[0].spans()) == 2
+
+
+def test_stretches_of_any_size_find_the_same(tmp_path):
+    path = tmp_path / "rows.jsonl"
+    write_rows(path, json.loads(DEMO.read_text("utf-8")))
+    (file,) = open_rows([str(path)]).files
+    state = State(CheckSettings(rows=(str(path),)), None)
+    found = []
+    for step in (1, 3000, 10**9):
+        rows, faults = [], []
+        for number, span in enumerate(spans(path, "jsonl", step)):
+            folder = tmp_path / f"{step}-{number}"
+            folder.mkdir()
+            check_stretch(state, Stretch(file, span), folder)
+            arrays = np.load(folder / "rows.npz")
+            faults += [[row + len(rows), *fault] for row, *fault in read_rows(folder / "faults.jsonl")]
+            rows += zip(
+                *(arrays[name].tolist() for name in ("ids", "lines", "words", "question", "answer")), strict=True
+            )
+        found.append((rows, faults))
+    assert len(found[0][0]) == 100
+    assert len(list(tmp_path.glob("1-*"))) == 100
+    assert len(list(tmp_path.glob("3000-*"))) > 10
+    assert found[0] == found[1] == found[2]
+
+
+EXPECTED_SOME = {name: any(name in faults for faults in EXPECTED.values()) for name in NAMES}
+
+
+def test_several_files_are_one_set(workplace):
+    one = write_rows(workplace / "one.jsonl", [alpaca("What is it?", "It is this thing."), alpaca("And that?", "")])
+    two = write_rows(workplace / "two.jsonl", [alpaca("What is it?", "It is this thing."), alpaca("Else?", "No, no.")])
+    made = run(one, two)
+    table = made.tables["rows"].to_pydict()
+    assert [(Path(f).name, line) for f, line in zip(table["file"], table["line"], strict=True)] == [
+        ("one.jsonl", 1), ("one.jsonl", 2), ("two.jsonl", 1), ("two.jsonl", 2),
+    ]  # fmt: skip
+    assert table["row_id"][2] == table["row_id"][0] + ".2"
+    assert table["exact_duplicate"] == [False, False, True, False]
+    assert run(two, one).path != made.path
+    assert run("*.jsonl").path == made.path
+    assert any(f"{two}, line 1" in row for row in made.view.tables[1].rows)
+
+
+def test_bad_rows_are_refused_in_one_report_or_left_out(workplace):
+    unanswered = {"instruction": "No answer", "input": "", "output": None}
+    records = [alpaca("One?", "It is one."), unanswered, alpaca("Two?", "")]
+    path = write_rows(workplace / "rows.jsonl", records)
+    with pytest.raises(InputError) as caught:
+        run(path)
+    assert "rows.jsonl:2: found no answer" in str(caught.value)
+    assert list(Path("runs").iterdir()) == []
+    made = run(path, on_bad="skip")
+    assert (made.result["rows"], made.result["rejected"], made.result["faulty_rows"]) == (2, 1, 1)
+    (rejected,) = made.records("rejected")
+    assert rejected["line"] == 2
+    assert json.loads(rejected["raw"]) == records[1]
+    assert made.tables["rows"]["line"].to_pylist() == [1, 3]
+    assert "1 records couldn't be read and are in rejected.jsonl, with the reason." in made.view.sentences
+
+
+def test_no_row_left(workplace):
+    path = write_rows(workplace / "rows.jsonl", [{"instruction": "No answer", "input": "", "output": None}])
+    made = run(path, on_bad="skip")
+    assert (made.result["rows"], made.result["rejected"]) == (0, 1)
+    assert len(made.tables["rows"]) == len(made.tables["faults"]) == 0
+    assert made.view.next == ()
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        ({"near_duplicate_at": 0.0}, "--near-duplicate-at 0.0: expected a number above 0, up to 1"),
+        ({"near_duplicate_at": 1.1}, "--near-duplicate-at 1.1: expected a number above 0, up to 1"),
+        ({"near_duplicate_at": float("nan")}, "--near-duplicate-at nan: expected a number above 0, up to 1"),
+        ({"max_words": 0}, "--max-words 0: expected at least 1"),
+        ({"workers": 0}, "--workers 0: expected at least 1"),
+    ],
+)
+def test_settings_that_cannot_work(workplace, settings, sentence):
+    with pytest.raises(SettingsError) as caught:
+        run(DEMO, **settings)
+    assert str(caught.value) == sentence
+
+
+def test_workers_are_not_in_the_key_and_settings_are(workplace):
+    made = run(DEMO)
+    assert run(DEMO, workers=1).path == made.path
+    assert run(DEMO, max_words=100).path != made.path
+    assert run(DEMO, near_duplicate_at=0.81).path != made.path
+
+
+NEXT = ["faulty", *(name for name in NAMES if EXPECTED_SOME[name])]
+
+
+def test_every_command_that_is_named_can_be_typed(workplace, capsys):
+    """File and run folders with blanks and quotes; columns that had to be named."""
+    folder = workplace / 'it\'s my "folder"'
+    folder.mkdir()
+    demo = json.loads(DEMO.read_text("utf-8"))
+    rows = [{"q": row["instruction"], "extra words": row["input"], "a": row["output"]} for row in demo]
+    path = write_rows(folder / "my rows & more.jsonl", rows)
+    columns = ("instruction=q,output=a", "input=extra words")
+    made = run(path, columns=columns, format="alpaca", on_bad="skip")
+    commands = [shlex.split(command) for command in made.view.next]
+    assert [command[-1] for command in commands[:-1]] == [f"{name} = false" for name in NEXT]
+    assert commands[-1][:2] == ["tunescope", "why"]
+    for command in [commands[0], commands[-1]]:
+        assert command[0] == "tunescope"
+        assert cli.run(command[1:]) == 0
+    selected = next(Path("runs").glob("select-*"))
+    kept = tunescope.open(selected)
+    assert kept.result["kept"] == 100 - len(EXPECTED)
+    assert cli.run(shlex.split(kept.view.next[0])[1:]) == 0
+    assert "0 (0.0 %) have at least one" in capsys.readouterr().out
+    assert read_rows(selected / "rows.jsonl") == [row for number, row in enumerate(rows) if number not in EXPECTED]
+
+
+def test_why_is_named_only_where_it_finds_the_run(workplace):
+    assert any("tunescope why" in command for command in run(DEMO).view.next)
+    assert not any("tunescope why" in command for command in run(DEMO, out="elsewhere").view.next)
+
+
+def test_members_have_one_shape():
+    assert [fault.NAME for fault in FAULTS] == NAMES[: len(FAULTS)]
+    assert len(set(NAMES)) == len(NAMES) == len(FAULTS) + 4
+    for fault in FAULTS:
+        assert fault.__name__.rpartition(".")[2] == fault.NAME
+        assert meanings()[fault.NAME] == fault.MEANING
+        assert fault.__doc__.endswith(".\n") or fault.__doc__.endswith(".")
