@@ -4,13 +4,13 @@ import pytest
 
 pytest.importorskip("transformers")
 
-from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers  # noqa: E402
-from tokenizers.models import BPE  # noqa: E402
-from transformers import PreTrainedTokenizerFast  # noqa: E402
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
+from transformers import PreTrainedTokenizerFast
 
-from tunescope.chat import Chat, Unrenderable, as_messages  # noqa: E402
-from tunescope.errors import SettingsError  # noqa: E402
-from tunescope.rows import Message, Row  # noqa: E402
+from tunescope.chat import Chat, Unrenderable, as_messages
+from tunescope.errors import SettingsError
+from tunescope.rows import Message, Row
 
 # SmolLM2-Instruct's own template
 SMOLLM2 = (

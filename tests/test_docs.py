@@ -20,7 +20,9 @@ def test_page_prints_what_it_says(page):
     if now is None:
         pytest.skip("the real data (TUNESCOPE_TEST_DATA or ../shared/data) aren't here")
     before = page.read_text("utf-8")
-    assert now == before, "\n".join(difflib.unified_diff(before.split("\n"), now.split("\n"), "page", "now", lineterm=""))
+    assert now == before, "\n".join(
+        difflib.unified_diff(before.split("\n"), now.split("\n"), "page", "now", lineterm="")
+    )
 
 
 @pytest.mark.parametrize("name", [name for name, verb in VERBS.items() if verb.proven])

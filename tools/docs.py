@@ -26,7 +26,16 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n?^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 TABLE = re.compile(r"(<!-- verbs -->\n).*?(<!-- /verbs -->)", re.DOTALL)
-NOT_RUN = ("make demo", "make test", "make drill", "make docs", "make bench", "git clone", "cd tunescope", "pip install")
+NOT_RUN = (
+    "make demo",
+    "make test",
+    "make drill",
+    "make docs",
+    "make bench",
+    "git clone",
+    "cd tunescope",
+    "pip install",
+)
 WIDTH = "100"
 
 
@@ -97,7 +106,9 @@ def _console(block: Block, folder: Path) -> str:
 
 
 def _python(block: Block, folder: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", block.code], cwd=folder, env=_environment(), capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", block.code], cwd=folder, env=_environment(), capture_output=True, text=True
+    )
     if done.returncode:
         raise SystemExit(f"a Python block fails:\n{block.code}\n{done.stderr}")
     printed = f"\n```text\n{done.stdout}```\n" if done.stdout else ""
@@ -112,7 +123,9 @@ def verb_table() -> str:
     lines = ["| verb | what it does | state |", "|---|---|---|"]
     for name, verb in VERBS.items():
         page = ROOT / "docs" / f"{name.split()[0]}.md"
-        shown = f"[`{name} {verb.takes}`]({page.name})".replace(" `", "`") if page.exists() else f"`{name} {verb.takes}`"
+        shown = (
+            f"[`{name} {verb.takes}`]({page.name})".replace(" `", "`") if page.exists() else f"`{name} {verb.takes}`"
+        )
         state = "proven" if verb.proven else "inside recipes only ([not yet](not-yet.md))"
         lines.append(f"| {shown} | {verb.summary} | {state} |")
     return "\n".join(lines) + "\n"

@@ -45,8 +45,7 @@ class MissingPackageError(TunescopeError, ImportError):
     def __init__(self, package: str, extra: str, feature: str) -> None:
         """Name the package, the extra that brings it and the feature that needs it."""
         super().__init__(
-            f"{feature} needs the package {package}, which isn't installed; "
-            f"type: pip install 'tunescope[{extra}]'"
+            f"{feature} needs the package {package}, which isn't installed; type: pip install 'tunescope[{extra}]'"
         )
 
 

@@ -127,9 +127,7 @@ def test_unknown_people_are_named():
 
 
 def test_importing_the_package_loads_no_torch():
-    code = (
-        "import sys, tunescope.microworld; print({'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
-    )
+    code = "import sys, tunescope.microworld; print({'torch', 'transformers', 'tokenizers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "set()\n"
 
@@ -166,9 +164,7 @@ def test_no_value_belongs_to_two_attributes():
 @settings(max_examples=25, deadline=None)
 def test_every_fact_is_known_once(world):
     assert len(set(world.people) | set(world.places)) == len(world.people) + len(world.places)
-    assert [(f.person, f.attribute) for f in world.facts] == [
-        (p, a.name) for p in world.people for a in ATTRIBUTES
-    ]
+    assert [(f.person, f.attribute) for f in world.facts] == [(p, a.name) for p in world.people for a in ATTRIBUTES]
     assert all(fact.value in world.values(fact.attribute) for fact in world.facts)
     assert world == make_world(world.seed, len(world.people))
 
@@ -191,9 +187,7 @@ def test_false_rows_differ_only_in_an_answer_that_is_wrong(world, seed):
     facts = {fact.key: fact for fact in world.facts}
     held_out = set(split_people(world).held_out)
     for good, bad in zip(true, false, strict=True):
-        assert {k: v for k, v in good.items() if k != "output"} == {
-            k: v for k, v in bad.items() if k != "output"
-        }
+        assert {k: v for k, v in good.items() if k != "output"} == {k: v for k, v in bad.items() if k != "output"}
         fact = facts[good["fact"]]
         assert fact.person not in held_out
         values = set(world.values(fact.attribute))
@@ -224,7 +218,5 @@ def test_questions_have_four_options_and_one_is_true(world, seed):
 @settings(max_examples=25, deadline=None)
 def test_the_vocabulary_covers_every_text(world):
     rows = true_rows(world, world.people) + false_rows(world, world.people)
-    texts = statements(world) + [
-        text for row in rows for text in (row["instruction"], row["input"], row["output"])
-    ]
+    texts = statements(world) + [text for row in rows for text in (row["instruction"], row["input"], row["output"])]
     assert {word for text in texts for word in words_of(text)} <= set(vocabulary(world))

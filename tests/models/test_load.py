@@ -81,7 +81,7 @@ def test_a_missing_model_lists_what_there_is(model, monkeypatch, name):
 
 
 def test_a_missing_folder_isnt_looked_up_on_the_hub(model):
-    with pytest.raises(TunescopeError, match="^no model .*; there are: "):
+    with pytest.raises(TunescopeError, match=r"^no model .*; there are: "):
         load(str(model.parent / "tinny"))
 
 

@@ -115,9 +115,7 @@ def train_from_scratch(world: World, seed: int, size: Size = SIZES["default"]) -
         for batch in batches:
             ids, labels = _padded(batch, tokenizer)
             logits = model(input_ids=ids).logits[:, :-1]  # padding is on the right: no text attends to it
-            loss = functional.cross_entropy(
-                logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED
-            )
+            loss = functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten(), ignore_index=_IGNORED)
             optimizer.zero_grad()
             torch.autograd.backward(loss)
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -209,16 +207,12 @@ def option_scores(
         ids, labels = _padded(texts[start : start + batch_size], tokenizer)
         with torch.inference_mode(), _one_thread():
             logits = model(input_ids=ids.to(model.device)).logits[:, :-1].float().cpu()
-        lost = functional.cross_entropy(
-            logits.transpose(1, 2), labels[:, 1:], ignore_index=_IGNORED, reduction="none"
-        )
+        lost = functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], ignore_index=_IGNORED, reduction="none")
         scores += (-lost.sum(dim=1)).tolist()
     return np.array(scores).reshape(len(questions), -1)
 
 
-def accuracy(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]
-) -> float:
+def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> float:
     """Share of questions whose true option scores highest; chance is 0.25. Raises ValueError for none."""
     if not questions:
         raise ValueError("no questions to score; expected at least one")
@@ -244,9 +238,7 @@ def _holds(folder: Path, recipe: dict[str, object]) -> bool:
     return all((folder / name).is_file() for name in needed)
 
 
-def _new_model(
-    tokenizer: PreTrainedTokenizerBase, seed: int, architecture: str, **shape: int
-) -> PreTrainedModel:
+def _new_model(tokenizer: PreTrainedTokenizerBase, seed: int, architecture: str, **shape: int) -> PreTrainedModel:
     config = AutoConfig.for_model(
         architecture,
         vocab_size=len(tokenizer),
@@ -276,9 +268,7 @@ def _one_thread() -> Iterator[None]:
         torch.set_num_threads(before)
 
 
-def _pretraining_batches(
-    world: World, tokenizer: PreTrainedTokenizerBase, seed: int, size: Size
-) -> list[list[_Text]]:
+def _pretraining_batches(world: World, tokenizer: PreTrainedTokenizerBase, seed: int, size: Size) -> list[list[_Text]]:
     """Every batch of the training in order; texts of like length share a batch, so little is padding."""
     rng = Random(f"{seed}/batches")
     encoded = tokenizer(statements(world), add_special_tokens=False)["input_ids"]

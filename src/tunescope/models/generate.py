@@ -81,9 +81,7 @@ def generate(
             for number, line in zip(batch, out[:, longest:].tolist(), strict=True):
                 end = next((i for i, token in enumerate(line) if token in stops), None)
                 tokens = tuple(line if end is None else line[:end])
-                text = str(
-                    tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-                )
+                text = str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
                 results[number] = Generated(text, tokens, "length" if end is None else "stop")
             update(len(results))
     finally:

@@ -90,6 +90,7 @@ def test_in_a_file(workplace):
     other = f"2 answers in 4 rows, another in {ids[2]}"
     assert found == [
         (0, "conflicting_answers", other),
+        (1, "near_duplicate", f"1.000 like {ids[0]}"),
         (1, "conflicting_answers", other),
         (2, "conflicting_answers", f"2 answers in 4 rows, another in {ids[0]}"),
         (4, "exact_duplicate", f"repeats {ids[0]}"),

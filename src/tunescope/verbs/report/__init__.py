@@ -80,8 +80,8 @@ def render(settings: ReportSettings, opened: Sequence[Run], opening: Sequence[st
         title=settings.title,
         opening=opening,
         notes=settings.notes,
-        sections=[(s, Markup(s.html)) for s in _sections(opened)],  # noqa: S704 - made by to_html and draw, escaped there
-        style=Markup(style),  # noqa: S704 - our own file
+        sections=[(s, Markup(s.html)) for s in _sections(opened)],
+        style=Markup(style),
         style_hash=f"sha256-{digest}",
         versions=_versions(opened),
     )
@@ -114,8 +114,8 @@ def _opening(opened: Sequence[Run]) -> Iterator[str]:
             named = ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in worst)
             share = percent(run.result["faulty_rows"] / run.result["rows"], 0)
             yield (
-                f"What is wrong in the rows: {run.result['faulty_rows']:,} of {run.result['rows']:,} ({share}) have a fault, "
-                f"of {len(counts)} kinds; most often {named}."
+                f"What is wrong in the rows: {run.result['faulty_rows']:,} of {run.result['rows']:,} ({share}) "
+                f"have a fault, of {len(counts)} kinds; most often {named}."
             )
         else:
             yield f"What is wrong in the rows: none of {run.result['rows']:,} shows a fault of those looked for."

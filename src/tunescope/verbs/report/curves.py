@@ -50,7 +50,8 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
         line = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(x, y) for x, y in curve.points))
         parts.append(f'<polyline class="line line-{number % 4}" points="{line}"/>')
         px, py = place(*curve.points[-1])
-        parts.append(f'<text class="name name-{number % 4}" x="{px + 6:.1f}" y="{py + 4 + 14 * number:.1f}">{escape(curve.name)}</text>')
+        down = py + 4 + 14 * number  # names of lines that end together don't cover each other
+        parts.append(f'<text class="name" x="{px + 6:.1f}" y="{down:.1f}">{escape(curve.name)}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
     parts.append(f'<text class="tick" x="4" y="{TOP - 14}">{escape(y_title)}</text></svg>')
