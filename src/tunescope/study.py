@@ -149,7 +149,8 @@ def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:
     try:
         document = yaml.load(path.read_text("utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path}: found no YAML ({error}); expected about, inputs and steps") from error
+        found = " ".join(str(error).split())
+        raise SettingsError(f"{path}: found no YAML ({found}); expected about, inputs and steps") from error
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
     known = ", ".join(sorted(_WORDS))

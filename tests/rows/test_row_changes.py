@@ -81,7 +81,7 @@ B = A("b", train=False)
     [
         ((U("a"), B, U("c"), A("new")), [*CHAT[:3], {**CHAT[3], "value": "new"}]),
         ((U("a"), replace(B, content="new"), U("c"), A("d")), [CHAT[0], {**CHAT[1], "value": "new"}, *CHAT[2:]]),
-        ((U("a"), replace(B, train=True), U("c"), A("d")), [CHAT[0], {**CHAT[1], "weight": True}, *CHAT[2:]]),
+        ((U("a"), replace(B, train=True), U("c"), A("d")), [CHAT[0], {**CHAT[1], "weight": 1}, *CHAT[2:]]),
         ((U("a"), A("b"), U("c"), A("d")), [CHAT[0], {"from": "gpt", "value": "b", "id": 2}, *CHAT[2:]]),
         ((U("c"), A("d")), CHAT[2:]),
         ((U("a"), A("d")), [CHAT[0], CHAT[3]]),
@@ -102,6 +102,17 @@ def test_the_roles_of_a_file_are_used_for_new_messages(tmp_path: Path) -> None:
     record = {"conversations": [{"from": "User", "value": "a"}, {"from": "chatgpt", "value": "b"}]}
     written = rewritten(record, tmp_path, U("x"), A("y"), U("a"), A("b"))
     assert [message["from"] for message in written["conversations"]] == ["User", "chatgpt"] * 2
+
+
+def test_a_changed_message_keeps_its_own_word_for_a_role(tmp_path: Path) -> None:
+    record = {"conversations": [{"from": n, "value": n} for n in ("human", "bing", "user", "gpt")]}
+    written = rewritten(record, tmp_path, U("a"), A("b"), U("c"), A("d"))
+    assert [tuple(message.values()) for message in written["conversations"]] == [
+        ("human", "a"),
+        ("bing", "b"),
+        ("user", "c"),
+        ("gpt", "d"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -218,6 +229,14 @@ def test_what_the_columns_of_a_table_cannot_hold_is_refused(
     ):
         rewritten(record, tmp_path, *messages, container="parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
+
+
+def test_a_value_of_another_type_than_the_tables_is_refused(tmp_path: Path) -> None:
+    chat = [{"role": "user", "content": "a", "weight": 0}, {"role": "assistant", "content": "b", "weight": None}]
+    with pytest.raises(WorkError, match=r"^rows ([0-9a-f]+) to \1 can't be written as Parquet: "):
+        rewritten({"messages": chat}, tmp_path, U("a", train=False), A("b", train=True), container="parquet")
+    written = rewritten({"messages": chat}, tmp_path, U("a", train=True), A("b"), container="parquet")
+    assert [message["weight"] for message in written["messages"]] == [1, None]
 
 
 def test_a_table_takes_new_messages_that_fit(tmp_path: Path) -> None:

@@ -269,6 +269,12 @@ def test_parquet_keeps_its_schema_and_its_metadata(tmp_path: Path) -> None:
     assert pq.read_schema(out).metadata[b"huggingface"] == b"{}"
 
 
+def test_a_large_table(tmp_path: Path) -> None:
+    records = [{"instruction": str(i), "output": "b"} for i in range(25_000)]
+    path = put(tmp_path / "in.parquet", records)
+    assert back(write_again(open_rows([str(path)]), tmp_path)) == records
+
+
 def test_a_column_that_the_first_row_lacks_is_still_read(tmp_path: Path) -> None:
     records = [
         {"instruction": "a", "output": "b"},

@@ -100,6 +100,8 @@ def fetch(name: str) -> Path:
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _locked(folder.with_name(f".{folder.name}.lock")):
         if cached(name) is None:
+            for left in folder.parent.glob(f".{folder.name}.*/"):  # by a fetch that was killed
+                shutil.rmtree(left)
             part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
                 gguf = _download(name, EMBEDDED[name], part)

@@ -135,7 +135,7 @@ def parse_message(record: Json, keys: MessageKeys, position: int) -> Message:
     tag, value = record.get(keys.role), record.get(keys.content)
     if not isinstance(tag, str) or not tag:
         raise Refused(f"message {position}, {keys.role!r}: {kind(tag)}", "a role name")
-    role = keys.role_of(tag)
+    role = (None if keys.tags else ROLE_NAMES.get(tag)) or keys.role_of(tag)
     if len(record) == 2 and isinstance(value, str) and tag != keys.call:
         return Message(role, value)
     return _parse_message(record, keys, f"message {position}", tag, role)
@@ -269,13 +269,15 @@ def _render_message(message: Message, before: Mapping[str, Json], keys: MessageK
         call = _call_text(message) if _is_call(before, keys) else None
         record[keys.content] = message.content if call is None else call
         if call is None:
-            record[keys.role] = tag
+            record[keys.role] = tag if _is_call(before, keys) else record[keys.role]
             _put(record, "tool_calls", [dict(call) for call in message.tool_calls] or None)
+    flag, train = _in_use(before, keys.train), message.train
+    as_number = train is not None and type(before.get(flag)) is int
     for key, value, old in (
         ("tool_call_id", message.tool_call_id, was and was.tool_call_id),
         ("name", message.name, was and was.name),
         (_in_use(before, keys.thinking), message.thinking, was and was.thinking),
-        (_in_use(before, keys.train), message.train, was and was.train),
+        (flag, int(bool(train)) if as_number else train, was and was.train),
     ):
         if value != old:
             _put(record, key, value)
@@ -291,9 +293,9 @@ def _call_text(message: Message) -> str | None:
 
 
 def _in_use(record: Mapping[str, Json], names: Sequence[str]) -> str:
-    """Return the one of several names that says something in a record."""
-    said = [name for name in names if record.get(name) not in (None, "")]
-    return next(iter(said), names[0])
+    """Return the one of several names that says something in a record, or is at least there."""
+    told = [name for name in names if record.get(name) not in (None, "")]
+    return next(iter(told or [name for name in names if name in record]), names[0])
 
 
 def _put(record: dict[str, Any], key: str, value: Any) -> None:

@@ -24,7 +24,6 @@ VERSION = 1
 SHOWN = 5
 _LARGEST = 1e100
 """A source column's numbers from here on count as missing: no mean of them can be told."""
-_ROW_FILES = ("rows.json", "rows.jsonl", "rows.json.gz", "rows.jsonl.gz", "rows.parquet")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,9 +111,9 @@ def _open(settings: CompareSettings, name: str) -> Side:
             from tunescope.answers import read_answers
 
             return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
-        name = next((str(path / file) for file in _ROW_FILES if (path / file).is_file()), "")
-        if not name:
+        if "files" not in run.result:
             raise RunError(f"{path} is a run of {run.verb}, which holds neither rows nor answers to compare")
+        name = str(path / run.result["files"]["kept"])
     from tunescope.rows import open_rows
 
     rows = open_rows([name], settings.format, settings.columns)
@@ -246,7 +245,7 @@ def _summarise(
     record: dict[str, Any] = {
         "a": mean_t(all_a).as_json(),
         "b": mean_t(all_b).as_json(),
-        "unpaired_difference": unpaired_difference(all_b, all_a, seed=seed).t.as_json(),
+        "unpaired_difference": unpaired_difference(all_b, all_a, draws=100).t.as_json(),  # Welch's draws nothing
         "difference": difference.bootstrap.as_json(),
         "p": difference.test.p,
         "test": difference.test.method,

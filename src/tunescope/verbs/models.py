@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import SettingsError
-from tunescope.models.embedded import DEFAULT, EMBEDDED, cache_root, cached, fetch
+from tunescope.models.embedded import EMBEDDED, cache_root, cached, fetch
 from tunescope.runs import Outcome
 from tunescope.views import Table, View
 
@@ -52,7 +52,7 @@ def models(settings: ModelsSettings) -> Outcome:
     absent = [record["name"] for record in records if record["state"] == "not fetched"]
     table = Table("Models", ("name", "model", "state", "MB on disk", "licence", "folder"), rows)
     sentence = f"The cache is {cache_root()}; --model also takes a model folder, an adapter folder or a hub id."
-    next_steps = [f"tunescope models --fetch {name}" for name in absent] or [f"tunescope tune ROWS --model {DEFAULT}"]
+    next_steps = [f"tunescope models --fetch {name}" for name in absent] or ["tunescope demo"]
     return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 
 

@@ -47,7 +47,7 @@ def why(settings: WhySettings) -> Outcome:
         )
     if settings.row_id not in ids and len(ids) > 1:
         raise RunError(
-            f"{settings.row_id!r} begins the ids of {len(ids)} rows: {', '.join(list(ids)[:5])}; type more of it"
+            f"{settings.row_id!r} begins the ids of {len(ids)} rows: {', '.join(sorted(ids)[:5])}; type more of it"
         )
     found = [record for record in found if record["row_id"] == exact]
     places = [(r["file"], r["line"], r["read_with"]) for r in found if r["file"] is not None]

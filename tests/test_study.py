@@ -1,0 +1,342 @@
+"""Recipes: what is read, what is refused in one report, how variants multiply, and what a study runs."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT, alpaca, write_rows
+from tunescope import study
+from tunescope.errors import SettingsError
+from tunescope.runs import Run
+from tunescope.study import PlanSettings, Step, StudySettings, variants
+
+ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i) for i in range(6)]
+
+
+@pytest.fixture
+def place(workplace):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    write_rows(workplace / "other.jsonl", ROWS[:3])
+    return workplace
+
+
+def recipe(text: str) -> str:
+    Path("recipe.yaml").write_text(text)
+    return "recipe.yaml"
+
+
+def planned(text: str, *overrules: str) -> list[tuple[str, str]]:
+    """Return the name and the settings of every variant."""
+    result = study.plan(PlanSettings(recipe=recipe(text), set=overrules)).result
+    return [(step["name"], step["settings"]) for step in result["steps"]]
+
+
+def complaints(text: str, *overrules: str) -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        study.read(recipe(text), overrules)
+    first, *rest = str(caught.value).split("\n  ")
+    assert first.startswith("recipe.yaml:")
+    return rest or [first]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
+def test_every_shipped_recipe_is_whole(workplace, path):
+    read = study.read(path.stem)
+    assert read == study.read(str(path))
+    assert read.about.endswith(".")
+    assert len(study.plan(PlanSettings(recipe=path.stem)).result["steps"]) >= len(read.steps)
+
+
+def test_inputs_lie_beside_the_recipe_and_set_overrules_them(place):
+    (place / "deep").mkdir()
+    Path("deep/one.yaml").write_text("inputs: {rows: ../rows.jsonl}\nsteps: {c: {verb: check, rows: '{rows}'}}")
+    assert study.read("deep/one.yaml").inputs == {"rows": "deep/../rows.jsonl"}
+    assert study.read("deep/one.yaml", ["rows=other.jsonl"]).inputs == {"rows": "other.jsonl"}
+
+
+def test_a_step_per_value_and_lists_crossed(place):
+    text = """
+    inputs: {rows: rows.jsonl}
+    steps:
+      check:
+        verb: check
+        vary: {max_words: [100, 200], near_duplicate_at: [0.7, 0.8]}
+        rows: "{rows}"
+    """
+    assert planned(text) == [
+        (f"check (max_words={n}, near_duplicate_at={at})", f"rows=rows.jsonl, max_words={n}, near_duplicate_at={at}")
+        for n in (100, 200)
+        for at in (0.7, 0.8)
+    ]
+
+
+FAN = """
+inputs: {rows: rows.jsonl, other: other.jsonl}
+steps:
+  check: {verb: check, vary: {rows: ["{rows}", "{other}"]}}
+  top: {verb: select, rows: "{rows}", from: ["{check}"], vary: {top: [1, 2]}, by: n}
+  kept: {verb: check, rows: "{top}/rows.jsonl"}
+  both: {verb: compare, a: "{top}", b: "{top}/rows.jsonl"}
+  pairs: {verb: compare, a: "{top}", b: "{kept}"}
+  page: {verb: report, runs: ["{check}", "{top}", "{pairs}"]}
+"""
+
+
+def test_references_fan_out_and_lists_take_all(place):
+    """A varied step in a list stands for all; elsewhere its user is varied with it, alike where alike."""
+    found = planned(FAN)
+    assert [name for name, _ in found] == [
+        "check (rows=rows)",
+        "check (rows=other)",
+        "top (top=1)",
+        "top (top=2)",
+        "kept (top=1)",
+        "kept (top=2)",
+        "both (top=1)",
+        "both (top=2)",
+        "pairs (top=1)",
+        "pairs (top=2)",
+        "page",
+    ]
+    settings = dict(found)
+    assert settings["check (rows=other)"] == "rows=other.jsonl"
+    assert settings["top (top=2)"] == (
+        "rows=rows.jsonl, from=['{check (rows=rows)}', '{check (rows=other)}'], by=n, top=2"
+    )
+    assert settings["kept (top=2)"] == "rows={top (top=2)}/rows.jsonl"
+    assert settings["both (top=2)"] == "a={top (top=2)}, b={top (top=2)}/rows.jsonl"
+    assert settings["pairs (top=1)"] == "a={top (top=1)}, b={kept (top=1)}"
+    assert settings["page"] == (
+        "runs=['{check (rows=rows)}', '{check (rows=other)}', '{top (top=1)}', '{top (top=2)}', "
+        "'{pairs (top=1)}', '{pairs (top=2)}']"
+    )
+
+
+def made(name: str, settings: dict, vary: dict, done: dict) -> list[tuple[dict, dict]]:
+    step = Step(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
+    return [(dict(v.label), dict(v.settings)) for v in variants(step, done)]
+
+
+def test_variants_by_hand():
+    done = {
+        "in": [({}, "in.json")],
+        "tune": [({"method": "lora"}, "T1"), ({"method": "full"}, "T2")],
+        "answer": [({"method": "lora", "seed": 1}, "A1"), ({"method": "full", "seed": 1}, "A2")],
+        "dose": [({"dose": 0}, "D0"), ({"dose": 1}, "D1")],
+    }
+    assert made("s", {"a": "{in}", "n": 3}, {}, done) == [({}, {"a": "in.json", "n": 3})]
+    assert made("s", {"a": "{tune}/m", "b": "{answer}"}, {}, done) == [
+        ({"method": "lora", "seed": 1}, {"a": "T1/m", "b": "A1"}),
+        ({"method": "full", "seed": 1}, {"a": "T2/m", "b": "A2"}),
+    ]
+    assert [label for label, _ in made("s", {"a": "{tune}", "b": "{dose}"}, {}, done)] == [
+        {"method": "lora", "dose": 0}, {"method": "lora", "dose": 1},
+        {"method": "full", "dose": 0}, {"method": "full", "dose": 1},
+    ]  # fmt: skip
+    assert made("s", {"a": ["x", "{tune}:{dose}", "{in}"]}, {}, done) == [
+        ({}, {"a": ["x", "T1:D0", "T1:D1", "T2:D0", "T2:D1", "in.json"]})
+    ]
+    assert made("s", {"a": "{tune}", "b": ["{tune}", "{dose}"]}, {}, done) == [
+        ({"method": "lora"}, {"a": "T1", "b": ["T1", "D0", "D1"]}),
+        ({"method": "full"}, {"a": "T2", "b": ["T2", "D0", "D1"]}),
+    ]
+    assert made("s", {}, {"model": ["{in}", "{tune}", "m"], "n": [1]}, done) == [
+        ({"model": "in", "n": 1}, {"model": "in.json", "n": 1}),
+        ({"model": "lora", "n": 1}, {"model": "T1", "n": 1}),
+        ({"model": "full", "n": 1}, {"model": "T2", "n": 1}),
+        ({"model": "m", "n": 1}, {"model": "m", "n": 1}),
+    ]
+    assert made("s", {}, {"runs": [["{tune}"], ["{in}", "y"]]}, {**done, "tune": done["tune"][:1]}) == [
+        ({"runs": "lora"}, {"runs": ["T1"]}),
+        ({"runs": "in"}, {"runs": ["in.json", "y"]}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("steps: [", "found no YAML"),
+        ("[1]", "expected `steps` with at least one step"),
+        ("about: x", "expected `steps` with at least one step"),
+        ("steps: {}", "expected `steps` with at least one step"),
+        ("steps:\n  a: {verb: check, rows: x}\n  a: {verb: check, rows: y}", "'a' is there twice"),
+        ("", "expected `steps` with at least one step"),
+        ("steps: !!python/object/apply:os.system [true]", "found no YAML"),
+    ],
+)
+def test_no_recipe(place, text, expected):
+    (report,) = complaints(text)
+    assert expected in report
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("stages: 1\nsteps: {c: {verb: check, rows: x}}", ["unknown word 'stages'; there is about, inputs, steps"]),
+        ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
+        ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
+        (
+            "steps: {c: {verb: check, rows: '{rows}', max_words: '{d}'}, d: {verb: check, rows: x}}",
+            [
+                "step c: {d} is neither an input nor an earlier step",
+                "step c: {rows} is neither an input nor an earlier step",
+                "step c: max_words: found '{d}'; expected a whole number",
+            ],
+        ),
+        (
+            "inputs: {c: rows.jsonl}\nsteps: {c: {verb: check, rows: x}}",
+            ["step c: an input has that name; call one of them otherwise"],
+        ),
+    ],
+)
+def test_mistakes(place, text, expected):
+    assert complaints(text) == expected
+
+
+WHOLE = "max_words: found {}; expected a whole number"
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ("max_words: 3", ["rows: not given, and without a default"]),
+        ("rows: x, max_words: many", [WHOLE.format("'many'")]),
+        ("rows: x, max_words: true", [WHOLE.format("True")]),
+        ("rows: x, max_words: 1.5", [WHOLE.format("1.5")]),
+        ("rows: x, near_duplicate_at: a", ["near_duplicate_at: found 'a'; expected a number"]),
+        ("rows: [1, 2]", ["rows: found [1, 2]; expected a list of texts"]),
+        ("rows: {x: y}", ["rows: found {'x': 'y'}; expected a list of texts"]),
+        ("rows: x, on_bad: maybe", ["on_bad: found 'maybe'; expected refuse or skip"]),
+        ("rows: x, format: [a]", ["format: found ['a']; expected text or null"]),
+        ("vary: {rows: x}", ["expected `vary:` with a list per setting"]),
+        ("vary: [rows]", ["expected `vary:` with a list per setting"]),
+        ("vary: {rows: []}", ["expected `vary:` with a list per setting"]),
+        ("rows: x, vary: {rows: [y]}", ["rows is set, and varied"]),
+        ("rows: x, vary: {max_words: [1, a, b]}", [WHOLE.format("'a'"), WHOLE.format("'b'")]),
+        ("max_words: a, vary: {rows: [x, y]}", [WHOLE.format("'a'")]),
+        (
+            "rows: x, words: 3",
+            [
+                "words: no such setting; there is rows, format, columns, on_bad, against, max_words, "
+                "near_duplicate_at, workers, out"
+            ],
+        ),
+    ],
+)
+def test_mistakes_in_settings(place, settings, expected):
+    assert complaints(f"steps: {{c: {{verb: check, {settings}}}}}") == [f"step c: {text}" for text in expected]
+
+
+def test_a_verb_that_makes_no_run_is_no_step(place):
+    expected = ["step c: why makes no run folder, so it can't be a step"]
+    assert complaints("steps: {c: {verb: why, row_id: x}}") == expected
+
+
+@pytest.mark.parametrize("body", ["{verb: chekc, rows: x}", "check", "{verb: [check]}", "null", "{rows: x}"])
+def test_a_step_without_a_verb(place, body):
+    (complaint,) = complaints(f"steps: {{c: {body}}}")
+    assert complaint.startswith("step c: expected `verb:` with one of demo, check, select, compare, ")
+
+
+def test_all_mistakes_come_in_one_report(place):
+    text = """
+    word: 1
+    inputs: {rows: rows.jsonl, gone: gone.jsonl}
+    steps:
+      one: {verb: check, rows: "{rowz}"}
+      two: {verb: chekc}
+      three: {verb: select, rows: "{rows}", tpo: 3}
+    """
+    starts = [
+        "unknown word",
+        "--set x=y",
+        "--set rows",
+        "input gone",
+        "step one: {rowz}",
+        "step two",
+        "step three: tpo",
+    ]
+    found = complaints(text, "x=y", "rows")
+    assert [complaint.startswith(start) for complaint, start in zip(found, starts, strict=True)] == [True] * 7
+    assert found[1] == "--set x=y: expected NAME=PATH with NAME one of rows, gone"
+
+
+def test_no_such_recipe(workplace):
+    with pytest.raises(SettingsError, match=r"nothing: no such recipe file; shipped are demo"):
+        study.read("nothing")
+
+
+def test_what_plan_says_can_be_typed(place):
+    overrule = "rows=other.jsonl"
+    outcome = study.plan(PlanSettings(recipe=recipe(FAN), set=(overrule,)))
+    assert shlex.split(outcome.view.next[0]) == [
+        "tunescope",
+        "study",
+        "run",
+        "recipe.yaml",
+        "--set",
+        "rows=other.jsonl",
+    ]
+
+
+RUNNABLE = """
+about: Check, keep the best and compare.
+inputs: {rows: rows.jsonl}
+steps:
+  check: {verb: check, rows: "{rows}"}
+  top: {verb: select, rows: "{rows}", from: ["{check}"], vary: {top: [1, 2]}, by: n}
+  change: {verb: compare, a: "{rows}", b: "{top}"}
+"""
+
+
+def test_a_study_runs_its_steps_once(place, capsys):
+    run = study.run(StudySettings(recipe=recipe(RUNNABLE)))
+    assert [(step["name"], step["verb"], step["label"]) for step in run.result["steps"]] == [
+        ("check", "check", {}),
+        ("top (top=1)", "select", {"top": 1}),
+        ("top (top=2)", "select", {"top": 2}),
+        ("change (top=1)", "compare", {"top": 1}),
+        ("change (top=2)", "compare", {"top": 2}),
+    ]
+    made = [Run(Path(step["run"])) for step in run.result["steps"]]
+    assert [made[i].result["kept"] for i in (1, 2)] == [1, 2]
+    assert [made[i].result["removed"] for i in (3, 4)] == [5, 4]
+    assert run.view.sentences == ("Check, keep the best and compare.",)
+    times = {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")}
+    capsys.readouterr()
+    assert study.run(StudySettings(recipe="recipe.yaml")).path == run.path
+    assert "holds this run already" in capsys.readouterr().err
+    assert {path: path.stat().st_mtime_ns for path in Path("runs").rglob("*")} == times
+
+
+def test_a_study_goes_on_where_a_step_failed(place):
+    text = RUNNABLE.replace("by: n}", "by: missing}")
+    with pytest.raises(Exception, match="there is no 'missing' here"):
+        study.run(StudySettings(recipe=recipe(text)))
+    assert [path.name.partition("-")[0] for path in Path("runs").iterdir()] == ["check"]
+    run = study.run(StudySettings(recipe=recipe(RUNNABLE)))
+    assert len(run.result["steps"]) == 5
+
+
+def test_a_step_whose_folder_is_gone_is_done_again(place):
+    run = study.run(StudySettings(recipe=recipe(RUNNABLE)))
+    gone = Path(run.result["steps"][2]["run"])
+    before = json.loads((gone / "run.json").read_text())["result"]
+    for path in gone.iterdir():
+        path.unlink()
+    gone.rmdir()
+    again = study.run(StudySettings(recipe="recipe.yaml"))
+    assert again.result == run.result
+    assert json.loads((gone / "run.json").read_text())["result"] == before
+
+
+def test_what_changes_a_study(place):
+    first = study.run(StudySettings(recipe=recipe(RUNNABLE)))
+    assert study.run(StudySettings(recipe="recipe.yaml", set=("rows=other.jsonl",))).path != first.path
+    assert study.run(StudySettings(recipe=recipe(RUNNABLE + "# a word more\n"))).path != first.path
+    write_rows(place / "rows.jsonl", ROWS[:4])
+    assert study.run(StudySettings(recipe=recipe(RUNNABLE))).path != first.path
