@@ -14,7 +14,7 @@ from dataclasses import MISSING, fields
 from inspect import Parameter as Slot
 from inspect import Signature
 from io import TextIOWrapper
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, get_args, get_type_hints
 
 from cyclopts import App, CycloptsError, Parameter
 
@@ -149,6 +149,7 @@ def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
         show_default=default not in (None, (), False, MISSING),
         allow_leading_hyphen=positional,  # for the lone -
         validator=_refuse_option if positional else None,
+        converter=_whole if int in (kind, *get_args(kind)) else None,
         consume_multiple=False,
     )
     return Slot(
@@ -157,6 +158,11 @@ def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
         default=Slot.empty if default is MISSING else default,
         annotation=Annotated[kind, parameter],
     )
+
+
+def _whole(_kind: Any, tokens: Sequence[Any]) -> int:
+    """Read a whole number, and nothing else: 1.5 isn't 2."""
+    return int(tokens[0].value)
 
 
 def _refuse_option(_kind: Any, value: str | Sequence[str]) -> None:

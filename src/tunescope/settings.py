@@ -24,7 +24,7 @@ class RowsSettings:
     """Where rows come from, and what to do with bad ones."""
 
     rows: tuple[str, ...] = field(metadata=INPUT)
-    """Row files: paths, globs, - for a pipe, or a Hugging Face data set id (ID:SPLIT)."""
+    """Row files: paths, globs, - for a pipe, or a Hugging Face data set (ID:SPLIT, ID:CONFIG:SPLIT)."""
 
     format: str | None = None
     """Read them as alpaca, messages, sharegpt or prompt_completion; recognised from the content by default."""

@@ -1,0 +1,121 @@
+"""SIGKILL at random moments of check, select and compare: the same command then gives the same bytes."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT
+
+COMMANDS = {
+    "check": ["check", "a.jsonl", "--against", "bench.txt"],
+    "select": ["select", "a.jsonl", "--where", "line != 7 and length > 20", "--top", "5000", "--by", "length"],
+    "compare": ["compare", "a.jsonl", "b.jsonl"],
+}
+
+
+def prepare(folder: Path, count: int) -> None:
+    """Write `count` made-up rows, the same with every tenth gone and every third changed, and a benchmark."""
+    sys.path.insert(0, str(ROOT / "benchmarks"))
+    try:
+        from synthetic_rows import write
+    finally:
+        sys.path.pop(0)
+    write(folder / "plain.jsonl", count, seed=1)
+    with (
+        (folder / "plain.jsonl").open() as rows,
+        (folder / "a.jsonl").open("w") as a,
+        (folder / "b.jsonl").open("w") as b,
+    ):
+        for number, line in enumerate(rows):
+            row = json.loads(line)
+            row["length"] = len(row["output"])
+            a.write(json.dumps(row) + "\n")
+            if number == 5:
+                (folder / "bench.txt").write_text(row["output"])
+            if number % 3 == 0:
+                row["output"] += " And more."
+            if number % 10:
+                b.write(json.dumps(row) + "\n")
+    (folder / "plain.jsonl").unlink()
+
+
+def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
+    """Start a command in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tunescope", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def finish(command: list[str], folder: Path) -> tuple[dict[str, object], float]:
+    """Run to the end; return what the run folder holds, and the seconds it took."""
+    begun = time.monotonic()
+    process = start(command, folder)
+    talk = process.communicate(timeout=300)[1]
+    assert process.returncode == 0, talk
+    return content(folder / "runs"), time.monotonic() - begun
+
+
+def content(runs: Path) -> dict[str, object]:
+    """Return every file's bytes, and of run.json all that isn't time."""
+    found: dict[str, object] = {}
+    for path in sorted(runs.rglob("*")):
+        name = str(path.relative_to(runs))
+        if path.name == "run.json":
+            info = json.loads(path.read_text("utf-8"))
+            del info["wall_seconds"]
+            found[name] = info
+        elif path.is_file():
+            found[name] = path.read_bytes()
+    return found
+
+
+def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
+    """Kill `kills` times, each in an empty place and each gone on with to the end, against an undisturbed run."""
+    rng = random.Random(seed)
+    prepare(folder, rows)
+    expected, seconds = finish(COMMANDS[verb], folder)
+    assert any(name.endswith(".parquet") for name in expected)
+    landed = 0
+    for number in range(kills):
+        shutil.rmtree(folder / "runs")
+        process = start(COMMANDS[verb], folder)
+        time.sleep(rng.uniform(0.3, 1.0) * seconds)
+        landed += process.poll() is None and not list(folder.glob("runs/*/run.json"))
+        if number % 2:  # the whole group, and the main process alone, by turns
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        found, _ = finish(COMMANDS[verb], folder)
+        process.communicate()
+        assert found.keys() == expected.keys()
+        assert not [name for name in found if name.endswith(".part") or ".work-" in name]
+        assert found == expected
+    assert landed >= kills // 4, f"only {landed} of {kills} kills met a run that was still at work"
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_killed_twice(tmp_path, verb):
+    drill(verb, tmp_path, rows=8_000, kills=2, seed=0)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_killed_twenty_times(tmp_path, verb):
+    """40,000 rows are two stretches, so `check` has two workers."""
+    drill(verb, tmp_path, rows=40_000, kills=20, seed=1)

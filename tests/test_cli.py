@@ -1,0 +1,305 @@
+"""The command line: exit codes, what goes where, options that are the settings, and odd terminals."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from tests.tools import ROOT, alpaca, read_rows, tunescope, write_rows
+from tunescope import __version__, cli
+from tunescope.settings import help_of
+from tunescope.verbs import VERBS
+
+DEMO = str(ROOT / "recipes/demo/rows.json")
+PROVEN = [name for name, verb in VERBS.items() if verb.proven]
+
+
+@pytest.fixture
+def rows(workplace):
+    records = [alpaca("How are you?", "Fine, thank you."), alpaca("Say nothing.", ""), alpaca("And you?", "Fine, too.")]
+    return write_rows(workplace / "rows.jsonl", records)
+
+
+def run(capsys, *arguments: str) -> tuple[int, str, str]:
+    """Run a command in this process; return its exit code, stdout and stderr."""
+    code = cli.run(list(arguments))
+    return code, *capsys.readouterr()
+
+
+def test_done(rows, capsys):
+    code, out, err = run(capsys, "check", "rows.jsonl")
+    assert code == 0
+    assert out.startswith("3 rows (alpaca in jsonl): 1 (33.3 %) have at least one of 13 faults looked for.\n")
+    assert err == ""
+    code, again, err = run(capsys, "check", "rows.jsonl")
+    assert (code, again) == (0, out)
+    assert re.fullmatch(r"runs/check-[0-9a-f]{12} holds this run already; nothing was run again\n", err)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["check", "no.json"], "no.json: found no such file; expected a file"),
+        (["check", "rows.jsonl", "--max-words", "0"], "--max-words 0: expected at least 1"),
+        (["check", "rows.jsonl", "--out", "rows.jsonl"], "rows.jsonl: found a file; expected a folder"),
+        (["check", "rows.jsonl", "--fail-on", "a >"], "found 'the end', expected a name or a value in the expression"),
+        (["check", "rows.jsonl", "--fail-on", "emty > 1"], "there is no 'emty' here; there is"),
+        (["select", "rows.jsonl"], "nothing to select by"),
+        (["select", "rows.jsonl", "--where", "x = 1"], "there is no 'x' here; there is"),
+        (["select", "rows.jsonl", "--where", "line > 1", "--from", "no"], "no: found no such folder"),
+        (["compare", "rows.jsonl", "no.json"], "no.json: found no such file"),
+        (["why", "0123456789"], "no run in runs knows a row '0123456789'"),
+        (["study", "run", "no"], "no: no such recipe file; shipped are demo"),
+        (["check", "rows.jsonl", "--out", "/proc/nowhere/run"], "[Errno 2] No such file or directory: '/proc/nowhere"),
+    ],
+)
+def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
+    code, out, err = run(capsys, *arguments)
+    assert code == 1
+    assert err.startswith(f"tunescope: {sentence}")
+    assert "Traceback" not in err
+    assert out == "" or "--fail-on" in arguments
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["chekc", "rows.jsonl"], 'Unknown command "chekc"'),
+        (["tune", "rows.jsonl"], 'Unknown command "tune"'),
+        (["check"], "requires an argument"),
+        (["check", "rows.jsonl", "--max-word", "3"], "there is no option --max-word"),
+        (["check", "--max-word", "3", "rows.jsonl"], "there is no option --max-word"),
+        (["check", "rows.jsonl", "-q"], "there is no option -q"),
+        (["check", "rows.jsonl", "--max-words", "many"], "Invalid value"),
+        (["check", "rows.jsonl", "--max-words", "1.5"], "Invalid value"),
+        (["check", "rows.jsonl", "--workers", "1e3"], "Invalid value"),
+        (["check", "rows.jsonl", "--near-duplicate-at", "x"], "Invalid value"),
+        (["check", "rows.jsonl", "--on-bad", "maybe"], "Invalid value"),
+        (["check", "rows.jsonl", "--max-words"], "requires an argument"),
+        (["compare", "rows.jsonl"], "requires an argument"),
+        (["compare", "a", "b", "c"], "Unused Tokens"),
+        (["study", "runs"], 'Unknown command "runs"'),
+        (["why"], "requires an argument"),
+        (["why", "a", "--fail-on", "x > 1"], "Unknown option: --fail-on"),
+    ],
+)
+def test_wrong_usage(rows, capsys, arguments, sentence):
+    code, out, err = run(capsys, *arguments)
+    said = " ".join(err.replace("│", " ").split())
+    assert (code, out) == (2, "")
+    assert sentence in said
+    assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("gate", "code", "sentence"),
+    [
+        ("empty_answer > 0", 3, "tunescope: the gate 'empty_answer > 0' holds\n"),
+        ("empty_answer > 1", 0, ""),
+        ("empty_answer > 33%", 3, "tunescope: the gate 'empty_answer > 33%' holds\n"),
+        ("empty_answer > 34%", 0, ""),
+        (
+            "faults.empty_answer = 1 and rows = 3",
+            3,
+            "tunescope: the gate 'faults.empty_answer = 1 and rows = 3' holds\n",
+        ),
+        ("refusal > 0 or not faulty_rows > 0", 0, ""),
+    ],
+)
+def test_a_gate(rows, capsys, gate, code, sentence):
+    found, out, err = run(capsys, "check", "rows.jsonl", "--fail-on", gate)
+    assert (found, err) == (code, sentence)
+    assert out.startswith("3 rows")
+
+
+def test_a_gate_that_cannot_be_told_fails(rows, capsys):
+    write_rows(Path("b.jsonl"), [alpaca("Other?", "Another one.")])
+    code, _, err = run(capsys, "compare", "rows.jsonl", "b.jsonl", "--fail-on", "changed > 1%")
+    assert (code, err.splitlines()[-1]) == (
+        3,
+        "tunescope: the gate 'changed > 1%' can't be told: a number it needs is missing",
+    )
+
+
+def test_json_is_one_object_with_the_names_of_the_design(rows, capsys):
+    code, out, _ = run(capsys, "check", "rows.jsonl", "--json")
+    result = json.loads(out)
+    assert code == 0
+    assert list(result) == ["rows", "faulty_rows", "rejected", "faults", "run"]
+    assert (result["rows"], result["faults"]["empty_answer"]) == (3, 1)
+    checked = result["run"]
+    _, out, _ = run(capsys, "select", "rows.jsonl", "--from", checked, "--where", "not faulty", "--json")
+    result = json.loads(out)
+    assert list(result) == ["rows", "kept", "changed", "dropped", "dropped_by", "rejected", "files", "run"]
+    assert (result["kept"], result["dropped"]) == (2, 1)
+    _, out, _ = run(capsys, "compare", "rows.jsonl", result["run"], "--json")
+    result = json.loads(out)
+    assert {"a", "b", "same", "changed", "removed", "added", "paired_by", "summary", "run"} <= set(result)
+    assert {"mean", "low", "high", "n", "n_missing"} <= set(result["summary"]["turns"]["difference"])
+    row = read_rows(Path(result["run"]).parent.parent / "rows.jsonl")[1]
+    assert row["output"] == ""
+    why = json.loads(run(capsys, "why", row_id(checked, 1), "--json")[1])
+    assert list(why) == ["row_id", "origin", "file", "line", "messages", "lineage", "events"]
+    plan = json.loads(run(capsys, "study", "plan", "demo", "--json")[1])
+    assert list(plan) == ["recipe", "steps"]
+
+
+def row_id(folder: str, number: int) -> str:
+    import pyarrow.parquet as pq
+
+    return pq.read_table(Path(folder) / "rows.parquet")["row_id"][number].as_py()
+
+
+def test_gates_and_json_together(rows, capsys):
+    code, out, err = run(capsys, "check", "rows.jsonl", "--json", "--fail-on", "empty_answer > 0")
+    assert (code, json.loads(out)["rows"]) == (3, 3)
+    assert err == "tunescope: the gate 'empty_answer > 0' holds\n"
+
+
+def test_options_are_the_settings_with_their_sentences(rows, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    for name in PROVEN:
+        settings = VERBS[name].settings_class()
+        code, out, _ = run(capsys, *name.split(), "--help")
+        assert code == 0
+        said = " ".join(out.replace("│", " ").split())
+        for field in fields(settings):
+            word = field.name.strip("_").replace("_", "-")
+            assert f"--{word}" in said, (name, field.name)
+            assert help_of(settings, field.name) in said, (name, field.name)
+        assert "--json" in said
+        assert ("--fail-on" in said) == any(field.name == "out" for field in fields(settings))
+        assert "[default: False]" not in said
+
+
+def test_help_lists_the_proven_verbs_and_no_other(workplace, capsys):
+    code, out, _ = run(capsys, "--help")
+    listed = re.findall(r"^│ ([a-z]+)  ", out, re.MULTILINE)
+    assert code == 0
+    assert sorted(listed) == sorted({name.split()[0] for name in PROVEN})
+    for name in PROVEN:
+        if " " not in name:
+            assert VERBS[name].summary in " ".join(out.replace("│", " ").split())
+    assert run(capsys)[:2] == (0, out)
+    _, out, _ = run(capsys, "study", "--help")
+    assert re.findall(r"^│ ([a-z]+)  ", out, re.MULTILINE) == ["plan", "run"]
+    assert run(capsys, "--version")[:2] == (0, f"{__version__}\n")
+
+
+def test_a_list_is_given_by_repeating_the_option(rows, capsys):
+    for name in ("b.txt", "c.txt"):
+        Path(name).write_text("say nothing at all to me or to anyone else here\n")
+    _, out, _ = run(capsys, "check", "rows.jsonl", "rows.jsonl", "--against", "b.txt", "--against", "c.txt", "--json")
+    result = json.loads(out)
+    assert [b["file"] for b in result["benchmarks"]] == ["b.txt", "c.txt"]
+
+
+# From here on in other processes: streams, signals and encodings are the process's own.
+
+
+def test_results_on_stdout_and_talk_on_stderr(rows, workplace):
+    done = tunescope("check", "rows.jsonl", "rows.jsonl", "--json", folder=workplace)
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["rows"] == 6
+    assert "stretches: 2 of 2" in done.stderr
+    assert "\r" not in done.stderr
+
+
+def test_rows_from_a_pipe(rows, workplace):
+    done = tunescope("check", "-", "--json", folder=workplace, stdin=rows.read_bytes())
+    assert (done.returncode, json.loads(done.stdout)["rows"]) == (0, 3)
+
+
+def test_a_reader_that_has_seen_enough(workplace):
+    """`| head -1`: no traceback, and the exit code is the run's."""
+    command = f"{sys.executable} -m tunescope check {DEMO}; echo $? > code"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"}
+    process = subprocess.Popen(
+        ["sh", "-c", command], cwd=workplace, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    process.stdout.close()
+    err = process.stderr.read()
+    process.wait(60)
+    assert err == b""
+    assert (workplace / "code").read_text() == "0\n"
+
+
+def test_stdout_that_is_closed(workplace):
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m tunescope check {DEMO} >&-"],
+        cwd=workplace,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"},
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_any_terminal_can_show_it(workplace, encoding):
+    done = tunescope("check", DEMO, folder=workplace, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "100 rows (alpaca in json)" in done.stdout
+    path = write_rows(workplace / "größe 大.jsonl", [alpaca("?", "")])
+    done = tunescope("check", path.name, folder=workplace, PYTHONIOENCODING=encoding)
+    assert done.returncode == 0
+    done = tunescope(
+        "why", done.stdout.rpartition("why ")[2].strip(), "--json", folder=workplace, PYTHONIOENCODING=encoding
+    )
+    assert json.loads(done.stdout)["file"] == "größe 大.jsonl"
+    done = tunescope("check", "größer.jsonl", folder=workplace, PYTHONIOENCODING=encoding)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert tunescope("--help", folder=workplace, PYTHONIOENCODING=encoding).returncode == 0
+
+
+def test_a_file_name_that_is_no_utf8(workplace):
+    name = os.fsdecode(b"\xff.jsonl")
+    try:
+        (workplace / name).write_text(json.dumps(alpaca("?", "")) + "\n")
+    except OSError:
+        pytest.skip("this file system takes UTF-8 names only")
+    done = tunescope("check", name, folder=workplace)
+    assert done.returncode == 1
+    assert done.stderr == "tunescope: found '\\udcff.jsonl'; expected UTF-8; rename the file\n"
+
+
+def test_control_characters_never_reach_the_terminal(workplace):
+    path = write_rows(workplace / "a\x1b[31m.jsonl", [alpaca("?\x1b[2J", "\x07"), alpaca("\x1b", "")])
+    done = tunescope("check", path.name, folder=workplace)
+    assert done.returncode == 0
+    assert "\x1b" not in done.stdout
+    assert "\x07" not in done.stdout
+
+
+def test_interrupted(workplace):
+    """Ctrl-C while it waits for rows from a pipe: 130, one sentence, no traceback."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tunescope", "check", "-"],
+        cwd=workplace,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert (out, err) == (b"", b"tunescope: interrupted; the same command goes on from here\n")
+
+
+def test_a_folder_that_cannot_be_written(workplace):
+    (workplace / "file").touch()
+    done = tunescope("check", DEMO, folder=workplace, TUNESCOPE_RUNS="file")
+    assert done.returncode == 1
+    assert done.stderr == "tunescope: [Errno 20] Not a directory: " + done.stderr.partition("directory: ")[2]
