@@ -95,7 +95,7 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
     for number in range(kills):
         shutil.rmtree(folder / "runs")
         process = start(COMMANDS[verb], folder)
-        time.sleep(rng.uniform(0.3, 1.0) * seconds)
+        time.sleep(rng.uniform(0.2, 0.8) * seconds)
         landed += process.poll() is None and not list(folder.glob("runs/*/run.json"))
         if number % 2:  # the whole group, and the main process alone, by turns
             os.killpg(process.pid, signal.SIGKILL)
@@ -106,12 +106,12 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
         assert found.keys() == expected.keys()
         assert not [name for name in found if name.endswith(".part") or ".work-" in name]
         assert found == expected
-    assert landed >= kills // 4, f"only {landed} of {kills} kills met a run that was still at work"
+    assert landed >= kills / 4, f"only {landed} of {kills} kills met a run that was still at work"
 
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_killed_twice(tmp_path, verb):
-    drill(verb, tmp_path, rows=8_000, kills=2, seed=0)
+    drill(verb, tmp_path, rows=2_000 if verb == "compare" else 8_000, kills=2, seed=0)
 
 
 @pytest.mark.drill
