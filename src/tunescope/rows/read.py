@@ -122,8 +122,14 @@ class RowSet:
 
     @property
     def inputs(self) -> dict[str, str]:
-        """Name → content hash, for the run's key."""
-        return {file.name: file.hash for file in self.files}
+        """Name → content hash, for the run's key; a file that is named twice counts twice."""
+        found: dict[str, str] = {}
+        for file in self.files:
+            name = file.name
+            while name in found:
+                name += " again"
+            found[name] = file.hash
+        return found
 
     def __iter__(self) -> Iterator[Row]:
         """Yield rows in file order; refuse with one report, or skip, as `on_bad` says."""

@@ -187,6 +187,8 @@ def test_several_files_are_one_set(workplace):
     assert table["exact_duplicate"] == [False, False, True, False]
     assert run(two, one).path != made.path
     assert run("*.jsonl").path == made.path
+    assert run(one).result["rows"] == 2
+    assert run(one, one).result["rows"] == 4
     assert any(f"{two}, line 1" in row for row in made.view.tables[1].rows)
 
 
