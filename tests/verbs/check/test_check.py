@@ -278,3 +278,12 @@ def test_members_have_one_shape():
         assert fault.__name__.rpartition(".")[2] == fault.NAME
         assert meanings()[fault.NAME] == fault.MEANING
         assert fault.__doc__.endswith(".\n") or fault.__doc__.endswith(".")
+
+
+def test_rows_and_benchmarks_of_the_same_content_are_two_things(workplace):
+    a = write_rows(workplace / "a.jsonl", [alpaca("Say hi to the people of the town.", "Hi.")])
+    b = write_rows(workplace / "b.jsonl", [alpaca("Say ho to the people of the town.", "Ho.")])
+    both = check(CheckSettings(rows=(str(a), str(b))))
+    against = check(CheckSettings(rows=(str(a),), against=(str(b),)))
+    assert both.key != against.key
+    assert (both.result["rows"], against.result["rows"]) == (2, 1)

@@ -75,7 +75,8 @@ def check(settings: CheckSettings) -> Run:
         from tunescope.verbs.check.overlap import expand
 
         paths = expand(settings.against)
-        inputs |= {f"against {path}": content_hash(path) for path in paths}
+        # told apart from rows, so that rows A against B isn't rows A and B
+        inputs |= {f"against {path}": f"against {content_hash(path)}" for path in paths}
     return runs.execute("check", VERSION, settings, inputs, partial(_work, settings, rows, paths))
 
 
