@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.test_thread import write_recipe
+from tests.test_thread import ROOT, write_recipe
 from tunescope.models import DEFAULT, cached
 
 
@@ -103,6 +103,12 @@ def test_thread_killed_twice(tmp_path):
 @pytest.mark.drill
 @pytest.mark.model
 def test_demo_killed_twenty_times(tmp_path):
+    """The demo's recipe and model, on its first 20 rows and 3 prompts, so that 20 kills take minutes."""
     if cached(DEFAULT) is None:
         pytest.skip("the embedded model isn't cached; type: tunescope models --fetch smollm2-135m")
-    drill(["demo"], tmp_path, kills=20, seed=0)
+    demo = ROOT / "recipes" / "demo"
+    rows = json.loads((demo / "rows.json").read_text("utf-8"))[:20]
+    (tmp_path / "rows.json").write_text(json.dumps(rows), "utf-8")
+    prompts = (demo / "prompts.jsonl").read_text("utf-8").splitlines()[:3]
+    (tmp_path / "prompts.jsonl").write_text("\n".join(prompts) + "\n", "utf-8")
+    drill(["study", "run", "demo", "--set", "rows=rows.json", "--set", "prompts=prompts.jsonl"], tmp_path, 20, seed=0)
