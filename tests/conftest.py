@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 
 import pytest
 
 # Threads that wait must not spin: on few cores that others use too, torch is several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Started in the background of a script, we and all we start would ignore Ctrl-C; the tests of it need it heard.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config, items):

@@ -286,12 +286,13 @@ def test_interrupted(workplace):
     process = subprocess.Popen(
         [sys.executable, "-m", "tunescope", "check", "-"],
         cwd=workplace,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"},
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", "TMPDIR": str(workplace)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    time.sleep(1.5)
+    while process.poll() is None and not list(workplace.glob("tunescope-*")):  # where it puts what the pipe gives
+        time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130

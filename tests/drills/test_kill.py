@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,8 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
         time.sleep(rng.uniform(0.2, 0.8) * seconds)
         landed += process.poll() is None and not list(folder.glob("runs/*/run.json"))
         if number % 2:  # the whole group, and the main process alone, by turns
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # it had ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
         else:
             process.kill()
         found, _ = finish(COMMANDS[verb], folder)
@@ -111,7 +113,7 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_killed_twice(tmp_path, verb):
-    drill(verb, tmp_path, rows=2_000 if verb == "compare" else 8_000, kills=2, seed=0)
+    drill(verb, tmp_path, rows=1_000 if verb == "compare" else 8_000, kills=2, seed=0)
 
 
 @pytest.mark.drill

@@ -58,7 +58,7 @@ TEXT = st.lists(st.sampled_from("ab"), max_size=20).map(" ".join)
 
 
 @given(st.lists(st.lists(TEXT, min_size=1, max_size=2), max_size=14), st.lists(TEXT, max_size=6))
-@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_against_brute_force(tmp_path_factory, items, rows):
     path = tmp_path_factory.getbasetemp() / "items.jsonl"
     write_rows(path, [{"texts": texts} for texts in items] or [{}])
