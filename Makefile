@@ -27,7 +27,7 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python tools/docs.py --write
 
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/check_rows.py
+	$(BIN)/python benchmarks/check_rows.py --peer
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
