@@ -2,7 +2,8 @@
 
 from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
-from tunescope.models.load import Loaded, fingerprint, load, quiet
+from tunescope.models.load import Loaded, fingerprint, inputs_of, load, quiet
+from tunescope.models.settings import ModelSettings
 
 __all__ = [
     "DEFAULT",
@@ -10,11 +11,13 @@ __all__ = [
     "Embedded",
     "Generated",
     "Loaded",
+    "ModelSettings",
     "cache_root",
     "cached",
     "fetch",
     "fingerprint",
     "generate",
+    "inputs_of",
     "load",
     "quiet",
     "stop_ids",

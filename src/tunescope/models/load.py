@@ -1,6 +1,7 @@
 """Find a model by the name that the user typed, hash it, load it.
 
-A name is an embedded model, a folder (of a model, a PEFT adapter, or a `tune` run) or a hub id.
+A name is an embedded model, `microworld` (or `microworld:SEED`), a folder (of a model, a PEFT adapter
+or a `tune` run), a GGUF file or a hub id.
 """
 
 from __future__ import annotations
@@ -14,18 +15,23 @@ import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import MissingPackageError, TunescopeError
-from tunescope.models.embedded import CONVERSION, EMBEDDED, MARKER, cached, fetch
+from tunescope.models.embedded import CONVERSION, EMBEDDED, MARKER, cache_root, cached, fetch
+from tunescope.models.settings import ModelSettings
+from tunescope.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+MICROWORLD = re.compile(r"microworld(?::(\d+))?")
+"""The tiny model of the microworld with this seed (0 by default), trained at first need."""
+GGUF = ".gguf"
 ADAPTER_CONFIG = "adapter_config.json"
 HASHED = (".json", ".jinja", ".model", ".safetensors", ".txt")
 """Suffixes of what decides a model's behaviour: weights, configuration, tokenizer, template."""
@@ -33,7 +39,7 @@ HASHED = (".json", ".jinja", ".model", ".safetensors", ".txt")
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A model ready for inference: float32, in eval mode.
+    """A model ready for inference, in eval mode.
 
     Attributes:
         model: the model; a LoRA adapter is merged into it.
@@ -41,6 +47,8 @@ class Loaded:
         name: what the user typed.
         hash: content hash, as `fingerprint` gives it.
         is_adapter: it was loaded as a PEFT adapter on its base.
+        dtype: number format of the weights (`float32`), with the quantisation where there is one (`4bit bfloat16`).
+        device: where it lies, `cpu` or `cuda:0`.
     """
 
     model: PreTrainedModel
@@ -48,6 +56,8 @@ class Loaded:
     name: str
     hash: str
     is_adapter: bool
+    dtype: str = "float32"
+    device: str = "cpu"
 
 
 def imported(package: str) -> Any:
@@ -87,15 +97,15 @@ def quiet() -> Iterator[None]:
 
 
 def local_folder(name: str) -> Path | None:
-    """Return the folder that `name` means, without fetching; None for embedded models and hub ids.
+    """Return the folder that `name` means, without fetching; None for what isn't a folder.
 
-    The folder of a `tune` run means the model in it.
+    The folder of a `tune` run means the model in it. Embedded models, GGUF files and hub ids have none.
 
     Raises:
         TunescopeError: nothing of that name, or a folder without a model; the sentence lists what there is.
     """
     path = Path(name)
-    if name in EMBEDDED:
+    if name in EMBEDDED or MICROWORLD.fullmatch(name):
         return None
     if path.is_dir():
         for folder in (path, path / "model"):
@@ -104,10 +114,20 @@ def local_folder(name: str) -> Path | None:
         files = ", ".join(sorted(item.name for item in path.iterdir())[:8]) or "nothing"
         raise TunescopeError(f"{name}: found {files}; expected config.json or {ADAPTER_CONFIG} with safetensors")
     if path.exists():
-        raise TunescopeError(f"{name}: found a file; expected a model folder, an embedded name or a hub id")
+        if path.suffix == GGUF:
+            return None
+        raise TunescopeError(
+            f"{name}: found a file; expected a model folder, a GGUF file, an embedded name or a hub id"
+        )
     if HUB_ID.fullmatch(name) and not path.parent.exists():
         return None
     raise TunescopeError(f"no model {name}; there are: {', '.join(_what_exists(path))}; or type a hub id (OWNER/NAME)")
+
+
+def is_adapter(name: str) -> bool:
+    """Tell whether `name` means a PEFT adapter."""
+    folder = local_folder(name)
+    return folder is not None and base_of(folder) is not None
 
 
 def _what_exists(missing: Path) -> list[str]:
@@ -142,31 +162,73 @@ def base_of(folder: Path) -> str | None:
     return str(base)
 
 
-def fingerprint(name: str) -> str:
+def fingerprint(name: str, revision: str | None = None) -> str:
     """Hash what `load(name)` would load, without loading it (BLAKE2b, 128 bits, hex).
 
     An embedded model is known by its file's SHA-256 and the conversion, a hub id by its commit,
-    a folder by its files, an adapter by its files and its base.
+    a folder and a GGUF file by content, an adapter by its files and its base.
     """
     folder = local_folder(name)
-    if folder is None:
-        known = f"{EMBEDDED[name].sha256} {CONVERSION}" if name in EMBEDDED else f"{name} {_commit(name)}"
-        return blake2b(known.encode(), digest_size=16).hexdigest()
+    if folder is None and MICROWORLD.fullmatch(name):
+        folder = _microworld(name)
     digest = blake2b(digest_size=16)
-    for path in sorted(p for p in folder.iterdir() if p.suffix in HASHED and p.name not in (MARKER, "README.md")):
-        # an adapter's configuration holds the path of its base, which isn't content
-        data = _without_path(path) if path.name == ADAPTER_CONFIG else None
-        digest.update(path.name.encode())
-        if data is not None:
-            digest.update(data)
-            continue
-        with path.open("rb") as file:
-            while chunk := file.read(2**22):
-                digest.update(chunk)
-    base = base_of(folder)
-    if base is not None:
-        digest.update(fingerprint(base).encode())
+    if folder is not None:
+        for path in sorted(p for p in folder.iterdir() if p.suffix in HASHED and p.name not in (MARKER, "README.md")):
+            digest.update(path.name.encode())
+            if path.name == ADAPTER_CONFIG:  # holds the path of its base, which isn't content
+                digest.update(_without_path(path))
+            else:
+                _add(digest, path)
+        base = base_of(folder)
+        if base is not None:
+            digest.update(fingerprint(base).encode())
+    elif Path(name).is_file():
+        _add(digest, Path(name))
+    elif name in EMBEDDED:
+        digest.update(f"{EMBEDDED[name].sha256} {CONVERSION}".encode())
+    else:
+        digest.update(f"{name} {_commit(name, revision)}".encode())
     return digest.hexdigest()
+
+
+def inputs_of(settings: ModelSettings) -> dict[str, str]:
+    """Return a model's part of a run's inputs: what was typed → its content and how it is loaded."""
+    known = fingerprint(settings.model, settings.revision)
+    how = " ".join(word for word in (settings.load, dtype_of(settings)) if word)
+    return {f"model {settings.model}": known if how == "float32" else f"{known} {how}"}
+
+
+def device_of(settings: ModelSettings) -> str:
+    """Return where a model will lie: what `--device-map` says, else `cuda` where there is a GPU, else `cpu`."""
+    return settings.device_map or ("cuda" if imported("torch").cuda.is_available() else "cpu")
+
+
+def dtype_of(settings: ModelSettings) -> str:
+    """Return the number format of a model's weights: what `--dtype` says, else by device."""
+    if settings.dtype != "auto":
+        return settings.dtype
+    on_gpu = device_of(settings) != "cpu" and imported("torch").cuda.is_available()
+    return "bfloat16" if on_gpu else "float32"
+
+
+def _add(digest: blake2b, path: Path) -> None:
+    with path.open("rb") as file:
+        while chunk := file.read(2**22):
+            digest.update(chunk)
+
+
+def _microworld(name: str) -> Path:
+    """Return the folder of a microworld's model, training it at first need."""
+    imported("torch"), imported("transformers")
+    from tunescope.microworld.model import VERSION, cached_model
+
+    seed = int(name.partition(":")[2] or 0)
+    folder = cache_root() / "models" / f"microworld-{seed}.{VERSION}"
+    if not folder.is_dir():
+        say(f"{name}: training the tiny model of this world (once, under a minute)")
+        folder.parent.mkdir(parents=True, exist_ok=True)
+    with quiet():
+        return cached_model(folder, seed)
 
 
 def _without_path(config: Path) -> bytes:
@@ -175,13 +237,15 @@ def _without_path(config: Path) -> bytes:
     return json.dumps(settings, sort_keys=True).encode()
 
 
-def _commit(name: str) -> str:
+def _commit(name: str, revision: str | None) -> str:
     hub = imported("huggingface_hub")
     refusals = (imported("httpx").HTTPError, hub.errors.HfHubHTTPError, OSError, ValueError)
     try:
-        return str(hub.HfApi().model_info(name, timeout=20).sha)
+        return str(hub.HfApi().model_info(name, revision=revision, timeout=20).sha)
+    except hub.errors.GatedRepoError as error:
+        raise _gated(name) from error
     except refusals as error:  # offline, refused or unknown: there may be a copy in the hub's cache
-        config = hub.try_to_load_from_cache(name, "config.json")
+        config = hub.try_to_load_from_cache(name, "config.json", revision=revision)
         if isinstance(config, str):
             return Path(config).parent.name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -191,41 +255,98 @@ def _commit(name: str) -> str:
         ) from error
 
 
+def _gated(name: str) -> TunescopeError:
+    page = f"{imported('huggingface_hub.constants').ENDPOINT}/{name}"
+    return TunescopeError(
+        f"{name} is gated: accept its licence on {page}, set HF_TOKEN to your access token, and type the same command"
+    )
+
+
 def source(name: str) -> str:
-    """Return what transformers and PEFT take for `name`: a folder, fetched if need be, or a hub id."""
+    """Return what transformers and PEFT take for `name`: a folder, made or fetched if need be, or a hub id."""
     folder = local_folder(name)
     if folder is not None:
         return str(folder)
+    if MICROWORLD.fullmatch(name):
+        return str(_microworld(name).resolve())
     return str(fetch(name).resolve()) if name in EMBEDDED else name
 
 
-def load(name: str) -> Loaded:
-    """Load a model and its tokenizer for CPU, in float32, from safetensors only, running none of its code.
+def load(which: str | ModelSettings) -> Loaded:
+    """Load a model and its tokenizer: from safetensors or GGUF only, running none of its code unless told to.
 
     Raises:
-        TunescopeError: no such model, no safetensors, no tokenizer, or a base that an adapter doesn't fit.
+        TunescopeError: no such model, a gated one, no safetensors, no tokenizer, or a base that an adapter doesn't fit.
         MissingPackageError: torch, transformers or (for adapters) peft isn't installed.
     """
-    torch, transformers = imported("torch"), imported("transformers")
-    place, folder = source(name), local_folder(name)
+    settings = ModelSettings(model=which) if isinstance(which, str) else which
+    name = settings.model
+    folder = local_folder(name)
     base = base_of(folder) if folder is not None else None
-    local = {"local_files_only": Path(place).is_dir(), "trust_remote_code": False}
     with quiet():
-        if base is not None:
-            return _adapter(name, Path(place), base)
-        try:
-            model = transformers.AutoModelForCausalLM.from_pretrained(
-                place, dtype=torch.float32, use_safetensors=True, **local
-            )
-            tokenizer = transformers.AutoTokenizer.from_pretrained(place, **local)
-        except (OSError, ValueError) as error:
-            raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
-    return Loaded(model.eval(), tokenizer, name, fingerprint(name), False)
+        if folder is not None and base is not None:
+            return _adapter(settings, folder, base)
+        return _whole(settings)
 
 
-def _adapter(name: str, folder: Path, base: str) -> Loaded:
+def _whole(settings: ModelSettings) -> Loaded:
+    torch, transformers = imported("torch"), imported("transformers")
+    name, place = settings.model, source(settings.model)
+    device, dtype = device_of(settings), dtype_of(settings)
+    shared: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+    if Path(place).is_dir():
+        shared["local_files_only"] = True
+    elif Path(place).is_file():
+        imported("gguf")
+        say(
+            f"{name}: dequantised; its tokenizer is rebuilt from the file, and may cut text in other pieces than the model's own"
+        )
+        shared |= {"gguf_file": Path(place).name, "local_files_only": True}
+        place = str(Path(place).parent)
+    elif settings.revision is not None:
+        shared["revision"] = settings.revision
+    options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
+    if device != "cpu":
+        options["device_map"] = device
+    if settings.load is not None:
+        imported_quantiser(settings.load)
+        options |= {"quantization_config": _quantisation(settings.load, options["dtype"]), "device_map": device}
+    try:
+        model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **shared)
+    except (OSError, ValueError) as error:
+        if isinstance(error.__cause__, imported("huggingface_hub").errors.GatedRepoError):
+            raise _gated(name) from error
+        raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
+    if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form
+        model.hf_quantizer = None
+        del model.config.quantization_config
+    how = f"{settings.load} {dtype}" if settings.load else dtype
+    known = fingerprint(name, settings.revision)
+    return Loaded(model.eval(), tokenizer, name, known, False, how, str(model.device))
+
+
+def imported_quantiser(load: str) -> Any:
+    """Import bitsandbytes, which `--load` needs."""
+    try:
+        return importlib.import_module("bitsandbytes")
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("bitsandbytes", "quantised", f"--load {load}") from error
+
+
+def _quantisation(load: str, dtype: Any) -> Any:
+    config = imported("transformers").BitsAndBytesConfig
+    if load == "8bit":
+        return config(load_in_8bit=True)
+    return config(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _adapter(settings: ModelSettings, folder: Path, base: str) -> Loaded:
     peft, transformers = imported("peft"), imported("transformers")
-    below = load(base)
+    name = settings.model
+    below = load(replace(settings, model=base, revision=None))
     said = json.loads((folder / MARKER).read_text("utf-8")) if (folder / MARKER).is_file() else {}
     if said.get("base_hash", below.hash) != below.hash:
         raise TunescopeError(f"{name}: its base {base} is another model now than the one it was tuned on")
@@ -237,10 +358,13 @@ def _adapter(name: str, folder: Path, base: str) -> Loaded:
     tokenizer = below.tokenizer
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-    model.requires_grad_(True)  # as a model that never had an adapter; PEFT froze its weights
-    return Loaded(model.eval(), tokenizer, name, fingerprint(name), True)
+    if settings.load is None:
+        model.requires_grad_(True)  # as a model that never had an adapter; PEFT froze its weights
+    return Loaded(model.eval(), tokenizer, name, fingerprint(name), True, below.dtype, below.device)
 
 
 def is_ready(name: str) -> bool:
     """Tell whether loading `name` needs no download."""
+    if MICROWORLD.fullmatch(name) or Path(name).is_file():
+        return True
     return cached(name) is not None if name in EMBEDDED else local_folder(name) is not None

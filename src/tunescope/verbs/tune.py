@@ -121,12 +121,11 @@ def tune(settings: TuneSettings) -> Run:
         MissingPackageError: torch, transformers, trl or peft isn't installed.
     """
     from tunescope.models import fingerprint
-    from tunescope.models.load import base_of, local_folder
+    from tunescope.models.load import is_adapter
     from tunescope.rows import open_rows
 
     _refuse_nonsense(settings)
-    folder = local_folder(settings.model)
-    if settings.method == "lora" and folder is not None and base_of(folder) is not None:
+    if settings.method == "lora" and is_adapter(settings.model):
         raise SettingsError(
             f"{settings.model} is an adapter, and an adapter on an adapter can't be kept; "
             "type --method full, or --model with its base"

@@ -1,0 +1,38 @@
+"""The one group of settings by which every verb names and loads a model."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tunescope.models.embedded import DEFAULT
+from tunescope.runs import INPUT, PACE
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """Which model, and how it is loaded."""
+
+    model: str = field(default=DEFAULT, metadata=INPUT)
+    """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(default="auto", metadata=INPUT)
+    """Number format of the weights; auto is float32 on CPU and bfloat16 on GPU."""
+
+    device_map: str | None = field(default=None, metadata=PACE)
+    """Where the model lies: cpu, cuda, cuda:1 or auto (spread by accelerate); a GPU where there is one by default."""
+
+    load: Literal["4bit", "8bit"] | None = field(default=None, metadata=INPUT)
+    """Quantise the weights while loading, with bitsandbytes (4bit: NF4, double quantisation)."""
+
+    revision: str | None = field(default=None, metadata=INPUT)
+    """Branch, tag or commit of a hub id."""
+
+    trust_remote_code: bool = field(default=False, metadata=INPUT)
+    """Run Python code that comes with the model."""
+
+    template: str | None = None
+    """Chat template: alpaca, vicuna, chatml or a Jinja file; the model's own by default."""
+
+    template_arg: tuple[str, ...] = ()
+    """What the chat template is told, as NAME=VALUE, for example enable_thinking=false."""
