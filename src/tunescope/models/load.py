@@ -298,9 +298,7 @@ def _whole(settings: ModelSettings) -> Loaded:
         shared["local_files_only"] = True
     elif Path(place).is_file():
         imported("gguf")
-        say(
-            f"{name}: dequantised; its tokenizer is rebuilt from the file, and may cut text in other pieces than the model's own"
-        )
+        say(f"{name}: dequantised; its tokenizer, rebuilt from the file, may cut text otherwise than the model's own")
         shared |= {"gguf_file": Path(place).name, "local_files_only": True}
         place = str(Path(place).parent)
     elif settings.revision is not None:
