@@ -1,25 +1,68 @@
-"""From a conversation to token ids: with the model's own chat template, the same in training and generation.
+"""From a conversation to token ids: with one chat template, the same in training and generation.
 
-A row's ids come with a mask of what is supervised: the assistant's tokens and the token that ends
-its turn, nothing else. Where that can't be established the row is refused with a reason.
+The template is the model's own, one of `NAMED`, or a file. A turn's sequence is the ids that the model
+is given when it answers, the ids of its answer, and the token that ends its turn; the last two are
+supervised, nothing else. Where that can't be established the row is refused with a reason.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import SettingsError
 from tunescope.rows import Message, Row
+from tunescope.rows.row import Json
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+NAMED = ("alpaca", "vicuna", "chatml")
+"""The templates that we bring: files of `chat_templates/`."""
+THINKING = ("reasoning_content", "reasoning", "thinking")
+"""The names under which templates read what the assistant thought."""
+RESERVED = frozenset(
+    [
+        "add_generation_prompt",
+        "begin",
+        "chat_template",
+        "continue_final_message",
+        "conversation",
+        "conversations",
+        "documents",
+        "end_of_turn",
+        "max_length",
+        "messages",
+        "padding",
+        "return_assistant_tokens_mask",
+        "return_dict",
+        "return_tensors",
+        "sanitize_control_tokens",
+        "tokenize",
+        "tokenizer_kwargs",
+        "tools",
+        "truncation",
+    ]
+)
+"""What a template argument can't be called: we or transformers say it."""
+MARK = "\ue000"
+"""A character that no text uses (Unicode's private area): where it is rendered, a message's own text goes."""
+BATCH = 256
+"""Rows tokenised at a time."""
+
 
 class Unrenderable(ValueError):
     """A conversation that this template can't render, or not so that we know what is supervised."""
+
+
+class Inconsistent(Unrenderable):
+    """A conversation whose turns can't stand in one sequence as each was generated; `Chat.turns` gives one for each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,49 +82,172 @@ class Tokens:
         return Tokens(self.ids[:length], self.supervised[:length])
 
 
-class Chat:
-    """One model's chat template at work."""
+@dataclass(frozen=True, slots=True)
+class TurnParts:
+    """One assistant turn in the pieces that scoring needs, as token ids.
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, stop_ids: Iterable[int] = ()) -> None:
-        """Take the tokenizer, and the ids that end a turn beside its own eos.
+    Attributes:
+        turn: its number, from 0.
+        prompt_ids: what `Chat.prompt` gives for the messages before it.
+        answer_ids: what the model writes behind the prompt, without what ends the turn. It holds all that
+            the template puts there: an empty or full thinking block, tool calls, the blank of "ASSISTANT: ".
+        header_ids: the header of the turn alone, the end of `prompt_ids`; where a token reaches from the last
+            message into the header, the header's text tokenised alone.
+        instruction_ids: the last user message's own text within `prompt_ids`, no template tokens; white space
+            at its ends is left out. Empty where there is no such text.
+        stop_id: the token that ends the turn.
+    """
+
+    turn: int
+    prompt_ids: tuple[int, ...]
+    answer_ids: tuple[int, ...]
+    header_ids: tuple[int, ...]
+    instruction_ids: tuple[int, ...]
+    stop_id: int
+
+
+class _Rendered(NamedTuple):
+    """An assistant turn's two renderings: what the model is given, and the same with its answer."""
+
+    row: Row
+    number: int
+    before: tuple[Message, ...]
+    message: Message
+    prompt: str
+    ended: str
+
+
+class _Turn(NamedTuple):
+    """A turn's ids: the prompt, the answer, what ends the turn (its last token is the stop), what is left."""
+
+    rendered: _Rendered
+    encoding: Any  # of the prompt, with its offsets
+    prompt: tuple[int, ...]
+    answer: tuple[int, ...]
+    end: tuple[int, ...]
+    rest: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        return self.prompt + self.answer + self.end + self.rest
+
+    @property
+    def trained(self) -> bool:
+        return self.rendered.message.train is not False
+
+
+class Chat:
+    """One tokenizer and one chat template at work."""
+
+    def __init__(
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        stop_ids: Iterable[int] = (),
+        template: str | None = None,
+        template_args: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Take the tokenizer, the ids that end a turn beside its own eos, the template and its arguments.
+
+        `template` is None (the tokenizer's own), a name of `NAMED`, or the path of a .jinja file. Ours begin
+        with the tokenizer's bos where it writes one itself, and end each assistant turn with a token that the
+        model stops at: `alpaca` and `vicuna` with its eos, `chatml` with <|im_end|> where that is one of the
+        model's stop tokens, else with <|im_end|> and its eos.
 
         Raises:
-            SettingsError: the tokenizer has no chat template.
+            SettingsError: no template, an unknown one, or no token that could end a turn.
         """
-        template = tokenizer.chat_template
-        if isinstance(template, dict):
-            template = template.get("default")
-        if not template:
-            raise SettingsError(
-                f"{tokenizer.name_or_path or 'this tokenizer'} has no chat template; name an instruction-tuned model"
-            )
         self.tokenizer = tokenizer
-        self.template: str = template
         self.stop_ids = frozenset(i for i in (*stop_ids, tokenizer.eos_token_id) if i is not None)
+        self.template = _template(tokenizer, template)
+        self._named = template if template in NAMED else None
+        self._args = dict(template_args or {})
+        if self._named:
+            self._args |= self._ends()
         added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
-        self._special = sorted(added | set(tokenizer.all_special_tokens))
-        self._marked = _training_template(tokenizer, template)
+        special = sorted(added | set(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
+        self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
+        self._special_ids = frozenset(tokenizer.convert_tokens_to_ids(special)) | self.stop_ids
+        self._is_blank = cache(self._decodes_to_blank)
 
-    def prompt(self, messages: Sequence[Message], tools: Sequence[Any] = ()) -> tuple[int, ...]:
+    def _ends(self) -> dict[str, str]:
+        tokenizer = self.tokenizer
+        marker = tokenizer.convert_tokens_to_ids("<|im_end|>") if self._named == "chatml" else None
+        marked = marker in self.stop_ids
+        if not marked and not tokenizer.eos_token:
+            raise SettingsError(f"{_name(tokenizer)} has no eos token, with which {self._named} ends a turn")
+        begins = list(tokenizer("a")["input_ids"])[:1] == [tokenizer.bos_token_id]
+        return {
+            "begin": str(tokenizer.bos_token) if begins else "",
+            "end_of_turn": "" if marked else str(tokenizer.eos_token),
+        }
+
+    def prompt(
+        self, messages: Sequence[Message], tools: Sequence[Any] = (), fields: Mapping[str, Json] | None = None
+    ) -> tuple[int, ...]:
         """Return the ids that the model continues: the messages and the header of its turn.
+
+        `fields` are the row's, where the messages come from one: `alpaca` writes an instruction and its
+        input apart where they say that a user message is made of both.
 
         Raises:
             Unrenderable: the template refuses them, or would leave something out.
         """
         self._refuse_what_would_be_lost(messages, tools)
-        return self._ids(self._render(messages, tools, header=True))
+        plain = self._plain_messages(messages, fields or {})
+        text = self._render(plain, tools, header=True)
+        _refuse_what_is_lost(plain, text)
+        return tuple(self._encode([text])[0].ids)
 
     def row(self, row: Row) -> Tokens:
         """Return a row's ids, with all its assistant turns supervised that aren't flagged `train` false.
 
+        The sequence ends with the last turn that is supervised; what comes behind it teaches nothing.
+
+        Raises:
+            Inconsistent: no single sequence holds all turns as each was generated; `turns` gives several.
+            Unrenderable: with the reason.
+        """
+        (out,) = self.rows([row])
+        if isinstance(out, Unrenderable):
+            raise out
+        return out
+
+    def rows(self, rows: Iterable[Row]) -> Iterator[Tokens | Unrenderable]:
+        """Yield for each row what `row` returns or raises; in batches, which is faster."""
+        for cut in self._cut_rows(rows):
+            yield cut if isinstance(cut, Unrenderable) else _one_sequence(cut)
+
+    def turns(self, row: Row) -> list[Tokens]:
+        """Return a sequence for each assistant turn that isn't flagged `train` false, exactly as when it is generated.
+
+        For templates that render a turn differently once more follows (Qwen3 drops what was thought earlier).
+
         Raises:
             Unrenderable: with the reason.
         """
-        if not any(message.role == "assistant" for message in row.messages):
-            raise Unrenderable("no assistant turn")
-        self._refuse_what_would_be_lost(row.messages, row.tools)
-        tokens = self._by_markers(row) if self._marked else None
-        return tokens or self._by_prefixes(row)
+        (cut,) = self._cut_rows([row])
+        if isinstance(cut, Unrenderable):
+            raise cut
+        return [_sequence(turn, [turn]) for turn in cut if turn.trained]
+
+    def turn_parts(self, row: Row) -> Iterator[TurnParts]:
+        """Yield each assistant turn of a row in pieces, whatever its `train` flag.
+
+        Raises:
+            Unrenderable: with the reason, before the first.
+        """
+        (parts,) = self.all_turn_parts([row])
+        if isinstance(parts, Unrenderable):
+            raise parts
+        yield from parts
+
+    def all_turn_parts(self, rows: Iterable[Row]) -> Iterator[list[TurnParts] | Unrenderable]:
+        """Yield for each row what `turn_parts` yields, as a list, or raises; in batches, which is faster."""
+        for cut in self._cut_rows(rows):
+            try:
+                yield cut if isinstance(cut, Unrenderable) else [self._parts(turn) for turn in cut]
+            except Unrenderable as refused:
+                yield refused
 
     def _refuse_what_would_be_lost(self, messages: Sequence[Message], tools: Sequence[Any]) -> None:
         if tools and "tools" not in self.template:
@@ -91,133 +257,290 @@ class Chat:
                 raise Unrenderable(f"tool calls in message {number}, which the chat template doesn't render")
             if message.role == "tool" and "tool" not in self.template:
                 raise Unrenderable(f"a tool's reply in message {number}, which the chat template doesn't render")
-            if message.thinking and "reasoning_content" not in self.template:
+            if message.thinking and not any(name in self.template for name in THINKING):
                 raise Unrenderable(f"thinking text in message {number}, which the chat template doesn't render")
-            found = next((token for token in self._special if token in (message.content or "")), None)
+            text = f"{message.content or ''} {message.thinking or ''}"
+            if message.tool_calls:
+                text += json.dumps([dict(call) for call in message.tool_calls], ensure_ascii=False, default=str)
+            found = self._special_text.search(text)
             if found is not None:
-                raise Unrenderable(f"the model's own special token {found} as text in message {number}")
+                raise Unrenderable(f"the model's own special token {found[0]} as text in message {number}")
 
-    def _render(self, messages: Sequence[Message], tools: Sequence[Any], header: bool) -> str:
+    def _plain_messages(self, messages: Sequence[Message], fields: Mapping[str, Json]) -> list[dict[str, Any]]:
+        plain = [_plain(message) for message in messages]
+        if self._named == "alpaca":
+            for message in plain:
+                message |= _instruction_and_input(message, fields)
+        return plain
+
+    def _render(self, messages: list[dict[str, Any]], tools: Sequence[Any], header: bool) -> str:
         from jinja2 import TemplateError
 
         try:
             text = self.tokenizer.apply_chat_template(
-                [_plain(message) for message in messages],
+                messages,
                 tools=list(tools) or None,
+                chat_template=self.template,
                 add_generation_prompt=header,
                 tokenize=False,
+                **self._args,
             )
-        except (TemplateError, TypeError, ValueError) as error:
+        except (TemplateError, KeyError, TypeError, ValueError) as error:
             raise Unrenderable(f"the chat template refuses it ({' '.join(str(error).split())})") from error
         return str(text)
 
-    def _ids(self, text: str) -> tuple[int, ...]:
-        return tuple(self.tokenizer(text, add_special_tokens=False)["input_ids"])
+    def _encode(self, texts: Sequence[str]) -> list[Any]:
+        """Tokenise whole renderings; return the tokenizer's encodings, which know their offsets."""
+        out = self.tokenizer(
+            list(texts),
+            add_special_tokens=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+            verbose=False,
+        )
+        if out.encodings is None:
+            raise SettingsError(f"{_name(self.tokenizer)} has no fast tokenizer, so where an answer begins is unknown")
+        return list(out.encodings)
 
-    def _by_markers(self, row: Row) -> Tokens | None:
-        """Use the template's generation markers; None where prefixes must decide instead.
+    def _cut_rows(self, rows: Iterable[Row]) -> Iterator[list[_Turn] | Unrenderable]:
+        """Yield each row's assistant turns, rendered, tokenised and cut into their pieces."""
+        stream = iter(rows)
+        while batch := list(islice(stream, BATCH)):
+            rendered = [self._render_turns(row) for row in batch]
+            texts = [text for turns in rendered if isinstance(turns, list) for turn in turns for text in turn[4:]]
+            codes = iter(self._encode(texts) if texts else ())
+            for turns in rendered:
+                if isinstance(turns, Unrenderable):
+                    yield turns
+                    continue
+                pairs = [(turn, next(codes), next(codes)) for turn in turns]
+                try:
+                    yield [self._cut(*pair) for pair in pairs]
+                except Unrenderable as refused:
+                    yield refused
 
-        They do where a turn is flagged, and where the marked tokens aren't, turn by turn, what the
-        model would generate: after the prompt that it is given, up to a token at which it stops.
-        """
-        turns = list(row.turns())
-        if any(message.train is False for _, _, message in turns):
-            return None
-        from jinja2 import TemplateError
-
+    def _render_turns(self, row: Row) -> list[_Rendered] | Unrenderable:
         try:
-            out: Any = self.tokenizer.apply_chat_template(
-                [_plain(message) for message in row.messages],
-                tools=list(row.tools) or None,
-                chat_template=self._marked,
-                return_dict=True,
-                return_assistant_tokens_mask=True,
+            turns = list(row.turns())
+            if not turns:
+                raise Unrenderable("no assistant turn")
+            self._refuse_what_would_be_lost(row.messages, row.tools)
+            out, plain = [], self._plain_messages(row.messages, row.fields)
+            for number, before, message in turns:
+                prompt = self._render(plain[: len(before)], row.tools, header=True)
+                ended = self._render(plain[: len(before) + 1], row.tools, header=False)
+                if not ended.startswith(prompt):
+                    raise Unrenderable(f"turn {number}: the chat template doesn't go on from its own header")
+                out.append(_Rendered(row, number, before, message, prompt, ended))
+            _refuse_what_is_lost(plain[: len(turns[-1][1])], out[-1].prompt)
+        except Unrenderable as refused:
+            return refused
+        return out
+
+    def _cut(self, turn: _Rendered, prompt: Any, ended: Any) -> _Turn:
+        """Cut what follows the prompt at the first token that the model stops at."""
+        start, ids, place = len(prompt.ids), ended.ids, len(turn.prompt)
+        whole = (
+            ids[:start] == prompt.ids
+            and (not start or ended.offsets[start - 1][1] <= place)
+            and (start == len(ids) or ended.offsets[start][0] >= place)
+        )
+        if not whole:  # a token reaches over the boundary: piece by piece, as the model meets it when it answers
+            ids = prompt.ids + self._encode([turn.ended[place:]])[0].ids
+            if self._decode(ids) != self._decode(ended.ids):
+                raise Unrenderable(f"turn {turn.number}: a token reaches from the prompt into the answer")
+        stop = next((i for i in range(start, len(ids)) if ids[i] in self.stop_ids), None)
+        if stop is None:
+            raise Unrenderable(f"turn {turn.number}: the chat template ends it with no token that the model stops at")
+        rest = tuple(ids[stop + 1 :])
+        if not self._is_blank(rest):
+            raise Unrenderable(
+                f"turn {turn.number}: it goes on behind {self._decode([ids[stop]])}, where the model stops"
             )
-        except (TemplateError, KeyError, TypeError, ValueError):  # prefixes will tell the reason
-            return None
-        ids, mask = tuple(out["input_ids"]), tuple(bool(bit) for bit in out["assistant_masks"])
-        spans = list(_spans(mask))
-        if len(spans) != len(turns):
-            return None
-        for (start, end), (_, before, _) in zip(spans, turns, strict=True):
-            prompt = self._ids(self._render(before, row.tools, header=True))
-            if ids[end - 1] not in self.stop_ids or ids[:start] != prompt:
-                return None
-        return Tokens(ids, mask)
+        _refuse_what_is_unsaid(turn)
+        end, i = stop, stop - 1
+        while i >= start and (ids[i] in self._special_ids or self._is_blank((ids[i],))):
+            if ids[i] in self._special_ids:
+                end = i
+            i -= 1
+        return _Turn(turn, prompt, tuple(prompt.ids), tuple(ids[start:end]), tuple(ids[end : stop + 1]), rest)
 
-    def _by_prefixes(self, row: Row) -> Tokens:
-        """Render up to and with each assistant turn; what the turn added is supervised, up to its stop token."""
-        whole = self._render(row.messages, row.tools, header=False)
-        cuts: list[tuple[int, int, bool]] = []
-        for turn, before, message in row.turns():
-            prompt = self._render(before, row.tools, header=True)
-            ended = self._render((*before, message), row.tools, header=False)
-            if not ended.startswith(prompt) or not whole.startswith(ended):
-                raise Unrenderable(f"turn {turn}: the chat template renders it differently once more follows")
-            cuts.append((len(prompt), len(ended), message.train is not False))
-        ids, places = self._pieces(whole, sorted({place for start, end, _ in cuts for place in (start, end)}))
-        supervised = [False] * len(ids)
-        for turn, (start, end, trained) in enumerate(cuts):
-            first, behind = places[start], places[end]
-            last = next((i for i in range(behind - 1, first - 1, -1) if ids[i] in self.stop_ids), None)
-            if last is None:
-                raise Unrenderable(f"turn {turn}: the chat template ends it with no token that the model stops at")
-            if trained:
-                supervised[first : last + 1] = [True] * (last + 1 - first)
-        return Tokens(tuple(ids), tuple(supervised))
+    def _decode(self, ids: Sequence[int]) -> str:
+        return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
 
-    def _pieces(self, text: str, cuts: Sequence[int]) -> tuple[list[int], dict[int, int]]:
-        """Tokenise `text` so that a token begins at each of `cuts`; return the ids and cut → token number.
+    def _decodes_to_blank(self, ids: tuple[int, ...]) -> bool:
+        text = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return not str(text).strip()
 
-        The text as a whole where that does it; else piece by piece, as the model meets it when it
-        answers, where the pieces spell the same text.
+    def _parts(self, turn: _Turn) -> TurnParts:
+        return TurnParts(
+            turn=turn.rendered.number,
+            prompt_ids=turn.prompt,
+            answer_ids=turn.answer,
+            header_ids=self._header(turn),
+            instruction_ids=self._instruction(turn),
+            stop_id=turn.end[-1],
+        )
+
+    def _header(self, turn: _Turn) -> tuple[int, ...]:
+        """Return what `add_generation_prompt` adds to the messages."""
+        rendered = turn.rendered
+        if not rendered.before:
+            return turn.prompt
+        without = self._render(
+            self._plain_messages(rendered.before, rendered.row.fields), rendered.row.tools, header=False
+        )
+        if rendered.prompt.startswith(without):
+            return self._span(turn, len(without), len(rendered.prompt))
+        # Phi-3 closes a conversation that isn't to be continued: what both renderings begin with isn't the header
+        codes = self._encode([without])[0].ids
+        same = next((i for i, (a, b) in enumerate(zip(codes, turn.prompt, strict=False)) if a != b), len(codes))
+        return turn.prompt[same:]
+
+    def _instruction(self, turn: _Turn) -> tuple[int, ...]:
+        """Return the tokens of the last user message's own text, found by rendering marks in its place."""
+        rendered = turn.rendered
+        number = max((i for i, message in enumerate(rendered.before) if message.role == "user"), default=None)
+        if number is None:
+            return ()
+        plain = self._plain_messages(rendered.before, rendered.row.fields)
+        keys = _text_keys(plain[number])
+        own = [plain[number][key] for key in keys]
+        plain[number] |= dict.fromkeys(keys, MARK)
+        between = self._render(plain, rendered.row.tools, header=True).split(MARK)
+        spans, place = [], len(between[0])
+        if len(between) != len(own) + 1 or not rendered.prompt.startswith(between[0]):
+            return ()
+        for text, behind in zip(own, between[1:], strict=True):
+            forms = (text, text.strip(), text.lstrip(), text.rstrip())
+            form = next((form for form in forms if rendered.prompt.startswith(form + behind, place)), None)
+            if form is None:
+                return ()
+            first = place + len(form) - len(form.lstrip())
+            spans.append((first, max(first, place + len(form.rstrip()))))
+            place += len(form) + len(behind)
+        if place != len(rendered.prompt):
+            return ()
+        return tuple(i for span in spans for i in self._span(turn, *span))
+
+    def _span(self, turn: _Turn, start: int, end: int) -> tuple[int, ...]:
+        """Return the prompt's tokens of a stretch of its text; of the text alone where a token reaches over its ends.
+
+        White space before it may be in its first token, as in "▁word".
         """
-        out = self.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-        starts: dict[int, int] = {}
-        for number, (start, end) in enumerate(out["offset_mapping"]):
-            if end > start:
-                starts.setdefault(start, number)
-        starts[len(text)] = len(out["input_ids"])
-        if all(cut in starts for cut in cuts):
-            return list(out["input_ids"]), starts
-        ids: list[int] = []
-        places: dict[int, int] = {}
-        for start, end in zip((0, *cuts), (*cuts, len(text)), strict=True):
-            places[start] = len(ids)
-            ids += self._ids(text[start:end])
-        places[len(text)] = len(ids)
-        if self.tokenizer.decode(ids, clean_up_tokenization_spaces=False) != text:
-            raise Unrenderable("a token reaches from the prompt into the answer")
-        return ids, places
+        text, offsets = turn.rendered.prompt, turn.encoding.offsets
+        inside = [i for i, (first, behind) in enumerate(offsets) if first < end and behind > start]
+        if not inside:
+            return ()
+        if not text[offsets[inside[0]][0] : start].strip() and offsets[inside[-1]][1] <= end:
+            return turn.prompt[inside[0] : inside[-1] + 1]
+        return tuple(self._encode([text[start:end]])[0].ids)
 
 
-def _training_template(tokenizer: PreTrainedTokenizerBase, template: str) -> str | None:
-    """Return a template with generation markers: the model's own, or the one that TRL has for it."""
-    if "{% generation" in template or "{%- generation" in template:
-        return template
-    try:
-        from trl.chat_template_utils import get_training_chat_template
+def parse_template_args(pairs: Iterable[str]) -> dict[str, Any]:
+    """Read `NAME=VALUE` as typed after `--template-arg`; the value as JSON where it is that, else as text.
 
-        patched = get_training_chat_template(tokenizer)
-    except (ImportError, ValueError):  # ValueError: TRL knows no markers for this template
-        return None
-    return patched if isinstance(patched, str) else None
+    Raises:
+        SettingsError: no name, a name that isn't an identifier or is ours, or one that comes twice.
+    """
+    found: dict[str, Any] = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not equals or not name.isidentifier():
+            raise SettingsError(f"--template-arg {pair}: expected NAME=VALUE, such as enable_thinking=false")
+        if name in RESERVED:
+            raise SettingsError(f"--template-arg {pair}: {name} isn't the template's to be told; drop it")
+        if name in found:
+            raise SettingsError(f"--template-arg {pair}: {name} was given before; give it once")
+        try:
+            found[name] = json.loads(value)
+        except ValueError:
+            found[name] = value
+    return found
 
 
-def _spans(mask: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    start = 0
-    for bit, run in groupby(mask):
-        end = start + len(list(run))
-        if bit:
-            yield start, end
-        start = end
+def as_messages(prompt: str) -> tuple[Message, ...]:
+    """Return a prompt's text as a conversation of one user message."""
+    return (Message("user", prompt),)
+
+
+def _name(tokenizer: PreTrainedTokenizerBase) -> str:
+    return tokenizer.name_or_path or "this tokenizer"
+
+
+def _template(tokenizer: PreTrainedTokenizerBase, name: str | None) -> str:
+    known = ", ".join(NAMED)
+    if name in NAMED:
+        return Path(__file__).with_name("chat_templates").joinpath(f"{name}.jinja").read_text("utf-8")
+    if name is not None:
+        if not name.endswith(".jinja") or not Path(name).is_file():
+            raise SettingsError(f"--template {name}: found no such file; expected {known} or the path of a .jinja file")
+        return Path(name).read_text("utf-8")
+    own = tokenizer.chat_template
+    if isinstance(own, dict):
+        own = own.get("default")
+    if not own:
+        raise SettingsError(
+            f"{_name(tokenizer)} has no chat template; type --template with {known} or the path of a .jinja file, "
+            "or name an instruction-tuned model"
+        )
+    return str(own)
+
+
+def _refuse_what_is_lost(plain: Sequence[Mapping[str, Any]], rendering: str) -> None:
+    """Refuse where a system or user message isn't in the rendering: templates may drop one without a word."""
+    for number, message in enumerate(plain):
+        if message["role"] in ("system", "user"):
+            texts = [message[key].strip() for key in _text_keys(message)]
+            if not all(text in rendering or _squeeze(text) in _squeeze(rendering) for text in texts):
+                raise Unrenderable(f"the chat template leaves out message {number} ({message['role']})")
+
+
+def _text_keys(plain: Mapping[str, Any]) -> tuple[str, ...]:
+    return ("instruction", "input") if "input" in plain else ("content",)
+
+
+def _refuse_what_is_unsaid(turn: _Rendered) -> None:
+    """Refuse where the turn's own text, thinking or calls aren't in what follows the prompt."""
+    said, message = turn.ended[len(turn.prompt) :], turn.message
+    texts = [("text", message.content or ""), ("thinking text", message.thinking or "")]
+    for call in message.tool_calls:
+        function = call.get("function", call)
+        texts.append(("tool call", str(function.get("name", "")) if isinstance(function, Mapping) else ""))
+    for what, text in texts:
+        if text.strip() not in said and _squeeze(text) not in _squeeze(said):
+            raise Unrenderable(f"turn {turn.number}: the chat template leaves out the {what}")
+
+
+def _squeeze(text: str) -> str:
+    return "".join(text.split())
+
+
+def _one_sequence(turns: Sequence[_Turn]) -> Tokens | Unrenderable:
+    """Join the turns in the last one's sequence, where each stands in it as it was generated."""
+    trained = [turn for turn in turns if turn.trained]
+    last = (trained or turns)[-1]
+    for turn in trained:
+        made = turn.prompt + turn.answer + turn.end
+        if last.ids[: len(made)] != made:
+            number = turn.rendered.number
+            return Inconsistent(f"turn {number}: the chat template renders it differently once more follows")
+    return _sequence(last, trained)
+
+
+def _sequence(last: _Turn, trained: Sequence[_Turn]) -> Tokens:
+    supervised = [False] * len(last.ids)
+    for turn in trained:
+        start, end = len(turn.prompt), len(turn.prompt) + len(turn.answer) + len(turn.end)
+        supervised[start:end] = [True] * (end - start)
+    return Tokens(last.ids, tuple(supervised))
 
 
 def _plain(message: Message) -> dict[str, Any]:
     """Return the message as chat templates take it; what is absent stays absent."""
     plain: dict[str, Any] = {"role": message.role, "content": message.content or ""}
     if message.tool_calls:
-        plain["tool_calls"] = [dict(call) for call in message.tool_calls]
+        plain["tool_calls"] = [_plain_call(call) for call in message.tool_calls]
     if message.tool_call_id is not None:
         plain["tool_call_id"] = message.tool_call_id
     if message.name is not None:
@@ -227,6 +550,22 @@ def _plain(message: Message) -> dict[str, Any]:
     return plain
 
 
-def as_messages(prompt: str) -> tuple[Message, ...]:
-    """Return a prompt's text as a conversation of one user message."""
-    return (Message("user", prompt),)
+def _plain_call(call: Mapping[str, Json]) -> dict[str, Json]:
+    """Return a tool call with its arguments as an object: as text, many templates would quote them once more."""
+    function = call.get("function")
+    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
+        return dict(call)
+    try:
+        arguments = json.loads(function["arguments"])
+    except ValueError:
+        return dict(call)
+    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else dict(call)
+
+
+def _instruction_and_input(message: Mapping[str, Any], fields: Mapping[str, Json]) -> dict[str, str]:
+    """Return Alpaca's two columns where the user message is made of both, as `rows.formats.alpaca` joins them."""
+    instruction, extra = fields.get("instruction"), fields.get("input")
+    both = isinstance(instruction, str) and isinstance(extra, str) and instruction and extra
+    if both and message["role"] == "user" and message["content"] == f"{instruction}\n\n{extra}":
+        return {"instruction": str(instruction), "input": str(extra)}
+    return {}
