@@ -11,7 +11,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -27,6 +27,8 @@ NAMED = ("alpaca", "vicuna", "chatml")
 """The templates that we bring: files of `chat_templates/`."""
 THINKING = ("reasoning_content", "reasoning", "thinking")
 """The names under which templates read what the assistant thought."""
+THINK, THOUGHT = "<think>", "</think>"
+"""What opens and closes a thinking block."""
 RESERVED = frozenset(
     [
         "add_generation_prompt",
@@ -53,6 +55,8 @@ RESERVED = frozenset(
 """What a template argument can't be called: we or transformers say it."""
 MARK = "\ue000"
 """A character that no text uses (Unicode's private area): where it is rendered, a message's own text goes."""
+USER = {"role": "user", "content": "a"}
+"""A message to try templates with."""
 BATCH = 256
 """Rows tokenised at a time."""
 
@@ -166,7 +170,6 @@ class Chat:
         added = {token.content for token in tokenizer.added_tokens_decoder.values() if token.special}
         special = sorted(added | set(tokenizer.all_special_tokens), key=lambda token: (-len(token), token))
         self._special_text = re.compile("|".join(map(re.escape, special)) or "(?!)")
-        self._special_ids = frozenset(tokenizer.convert_tokens_to_ids(special)) | self.stop_ids
         self._is_blank = cache(self._decodes_to_blank)
 
     def _ends(self) -> dict[str, str]:
@@ -257,7 +260,7 @@ class Chat:
                 raise Unrenderable(f"tool calls in message {number}, which the chat template doesn't render")
             if message.role == "tool" and "tool" not in self.template:
                 raise Unrenderable(f"a tool's reply in message {number}, which the chat template doesn't render")
-            if message.thinking and not any(name in self.template for name in THINKING):
+            if message.thinking and not any(name in self.template for name in (*THINKING, THINK)):
                 raise Unrenderable(f"thinking text in message {number}, which the chat template doesn't render")
             text = f"{message.content or ''} {message.thinking or ''}"
             if message.tool_calls:
@@ -330,6 +333,8 @@ class Chat:
                 prompt = self._render(plain[: len(before)], row.tools, header=True)
                 ended = self._render(plain[: len(before) + 1], row.tools, header=False)
                 if not ended.startswith(prompt):
+                    ended = _with_thinking(message, prompt, ended)
+                if not ended.startswith(prompt) or (self._lead and ended.startswith(self._lead, len(prompt))):
                     raise Unrenderable(f"turn {number}: the chat template doesn't go on from its own header")
                 out.append(_Rendered(row, number, before, message, prompt, ended))
             _refuse_what_is_lost(plain[: len(turns[-1][1])], out[-1].prompt)
@@ -349,21 +354,63 @@ class Chat:
             ids = prompt.ids + self._encode([turn.ended[place:]])[0].ids
             if self._decode(ids) != self._decode(ended.ids):
                 raise Unrenderable(f"turn {turn.number}: a token reaches from the prompt into the answer")
-        stop = next((i for i in range(start, len(ids)) if ids[i] in self.stop_ids), None)
+        stop = self._first_stop(ids, start)
         if stop is None:
-            raise Unrenderable(f"turn {turn.number}: the chat template ends it with no token that the model stops at")
+            behind = self._called if turn.message.tool_calls else self._spoken
+            if behind is None:
+                raise Unrenderable(
+                    f"turn {turn.number}: the chat template ends it with no token that the model stops at"
+                )
+            ids, stop = [*ids, behind], len(ids)
         rest = tuple(ids[stop + 1 :])
         if not self._is_blank(rest):
             raise Unrenderable(
                 f"turn {turn.number}: it goes on behind {self._decode([ids[stop]])}, where the model stops"
             )
         _refuse_what_is_unsaid(turn)
-        end, i = stop, stop - 1
-        while i >= start and (ids[i] in self._special_ids or self._is_blank((ids[i],))):
-            if ids[i] in self._special_ids:
-                end = i
-            i -= 1
+        begin = stop + 1 - max(1, len(self._ending))
+        end = begin if begin >= start and tuple(ids[begin : stop + 1]) == self._ending else stop
         return _Turn(turn, prompt, tuple(prompt.ids), tuple(ids[start:end]), tuple(ids[end : stop + 1]), rest)
+
+    def _first_stop(self, ids: Sequence[int], start: int = 0) -> int | None:
+        return next((i for i in range(start, len(ids)) if ids[i] in self.stop_ids), None)
+
+    @cached_property
+    def _lead(self) -> str:
+        """The header of an assistant turn as text; "" where that isn't what the generation prompt adds."""
+        without, prompt = (self._try([USER], header) for header in (False, True))
+        return prompt.removeprefix(without) if prompt.startswith(without) else ""
+
+    @cached_property
+    def _ending(self) -> tuple[int, ...]:
+        """What the template writes behind an answer, up to the token that the model stops at."""
+        text = self._try([USER, {"role": "assistant", "content": MARK}])
+        ids = self._encode([text.partition(MARK)[2]])[0].ids
+        stop = self._first_stop(ids)
+        return () if stop is None else tuple(ids[: stop + 1])
+
+    @cached_property
+    def _spoken(self) -> int | None:
+        """What stands behind an answer where the template ends it with nothing: GLM stops at the next role."""
+        return self._next_role([USER, {"role": "assistant", "content": "b"}], USER)
+
+    @cached_property
+    def _called(self) -> int | None:
+        """What stands behind a tool call where the template ends it with nothing."""
+        call = {"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}
+        reply = {"role": "tool", "content": "b", "name": "f", "tool_call_id": "call00000"}
+        return self._next_role([USER, {"role": "assistant", "content": "", "tool_calls": [call]}], reply)
+
+    def _next_role(self, messages: list[dict[str, Any]], reply: dict[str, Any]) -> int | None:
+        ended, more = self._try(messages), self._try([*messages, reply])
+        ids = self._encode([more.removeprefix(ended)])[0].ids if ended and more.startswith(ended) else []
+        return ids[0] if ids and ids[0] in self.stop_ids else None
+
+    def _try(self, messages: list[dict[str, Any]], header: bool = False) -> str:
+        try:
+            return self._render(messages, (), header)
+        except Unrenderable:
+            return ""
 
     def _decode(self, ids: Sequence[int]) -> str:
         return str(self.tokenizer.decode(list(ids), clean_up_tokenization_spaces=False))
@@ -496,6 +543,24 @@ def _refuse_what_is_lost(plain: Sequence[Mapping[str, Any]], rendering: str) -> 
                 raise Unrenderable(f"the chat template leaves out message {number} ({message['role']})")
 
 
+def _with_thinking(message: Message, prompt: str, ended: str) -> str:
+    """Put the thinking back where the header opens a block for it and the finished turn has none.
+
+    DeepSeek's R1 templates do so; it is closed as the model closes it: on a line of its own, before an empty one.
+    Where the finished turn has a block (Nemotron's is empty and on one line), that goes on behind the header.
+    """
+    header = prompt.rstrip()
+    opened = header.removesuffix(THINK)
+    if opened == header or not ended.startswith(opened):
+        return ended
+    rest = ended[len(opened) :].lstrip()
+    if rest.startswith(THINK):
+        return prompt + rest.removeprefix(THINK).lstrip()
+    content = message.content or ""
+    thought = message.thinking or content.rpartition(THOUGHT)[0].strip().removeprefix(THINK)
+    return f"{prompt}{thought.strip()}\n{THOUGHT}\n\n{rest}"
+
+
 def _text_keys(plain: Mapping[str, Any]) -> tuple[str, ...]:
     return ("instruction", "input") if "input" in plain else ("content",)
 
@@ -503,6 +568,8 @@ def _text_keys(plain: Mapping[str, Any]) -> tuple[str, ...]:
 def _refuse_what_is_unsaid(turn: _Rendered) -> None:
     """Refuse where the turn's own text, thinking or calls aren't in what follows the prompt."""
     said, message = turn.ended[len(turn.prompt) :], turn.message
+    if turn.prompt.rstrip().endswith(THINK):  # said by the header
+        said = THINK + said
     texts = [("text", message.content or ""), ("thinking text", message.thinking or "")]
     for call in message.tool_calls:
         function = call.get("function", call)
