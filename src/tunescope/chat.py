@@ -154,8 +154,9 @@ class Chat:
 
         `template` is None (the tokenizer's own), a name of `NAMED`, or the path of a .jinja file. Ours begin
         with the tokenizer's bos where it writes one itself, and end each assistant turn with a token that the
-        model stops at: `alpaca` and `vicuna` with its eos, `chatml` with <|im_end|> where that is one of the
-        model's stop tokens, else with <|im_end|> and its eos.
+        model stops at: `alpaca` and `vicuna` with its eos; `chatml` with <|im_end|> where the model stops at
+        that, with <|im_end|> and its eos where it only knows that token, with its eos alone where it doesn't
+        (as text the marker would be part of every answer).
 
         Raises:
             SettingsError: no template, an unknown one, or no token that could end a turn.
@@ -173,15 +174,16 @@ class Chat:
         self._is_blank = cache(self._decodes_to_blank)
 
     def _ends(self) -> dict[str, str]:
-        tokenizer = self.tokenizer
-        marker = tokenizer.convert_tokens_to_ids("<|im_end|>") if self._named == "chatml" else None
-        marked = marker in self.stop_ids
-        if not marked and not tokenizer.eos_token:
+        tokenizer, marker = self.tokenizer, "<|im_end|>" if self._named == "chatml" else ""
+        if marker not in tokenizer.get_vocab():
+            marker = ""
+        stops = tokenizer.convert_tokens_to_ids(marker) in self.stop_ids if marker else False
+        if not stops and not tokenizer.eos_token:
             raise SettingsError(f"{_name(tokenizer)} has no eos token, with which {self._named} ends a turn")
         begins = list(tokenizer("a")["input_ids"])[:1] == [tokenizer.bos_token_id]
         return {
             "begin": str(tokenizer.bos_token) if begins else "",
-            "end_of_turn": "" if marked else str(tokenizer.eos_token),
+            "end_of_turn": marker if stops else f"{marker}{tokenizer.eos_token}",
         }
 
     def prompt(
