@@ -22,7 +22,7 @@ from tunescope import __version__
 from tunescope.errors import TunescopeError
 from tunescope.verbs import GROUPS, VERBS, Verb
 
-POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe"}
+POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table"}
 """Settings that are typed without their name."""
 
 
@@ -37,6 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
     app = build(arguments)
+    arguments = _in_our_words(arguments)
     try:
         return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
     except CycloptsError:
@@ -72,6 +73,22 @@ def build(arguments: Sequence[str]) -> App:
         invoked = list(arguments[: len(group) + 1]) == [*group, word]
         parent.command(_command(verb) if invoked else _stub, name=word, help=verb.summary)
     return app
+
+
+def _in_our_words(arguments: Sequence[str]) -> list[str]:
+    """Write options that other tools call otherwise (--learning_rate) as ours (--lr)."""
+    verb = next((VERBS[name] for n in (2, 1) if (name := " ".join(arguments[:n])) in VERBS), None)
+    if verb is None:
+        return list(arguments)
+    from tunescope.verbs import others_names
+
+    ours = {f"--{alias.replace('_', '-')}": f"--{name}" for alias, name in others_names(verb.settings_class()).items()}
+    out = []
+    for word in arguments:
+        option, equals, value = word.partition("=")
+        known = ours.get(option.replace("_", "-"))
+        out.append(f"{known.replace('_', '-')}{equals}{value}" if known else word)
+    return out
 
 
 def _app(name: str, text: str) -> App:
@@ -170,9 +187,9 @@ def _whole(_kind: Any, tokens: Sequence[Any]) -> int:
     return int(tokens[0].value)
 
 
-def _refuse_option(_kind: Any, value: str | Sequence[str]) -> None:
+def _refuse_option(_kind: Any, value: str | Sequence[str] | None) -> None:
     """Refuse a mistyped option that was taken for a file."""
-    for text in [value] if isinstance(value, str) else value:
+    for text in [value] if isinstance(value, str) else value or ():
         if text.startswith("-") and text != "-":
             raise ValueError(f"there is no option {text} (for a file of that name, type ./{text})")
 

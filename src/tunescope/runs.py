@@ -328,6 +328,13 @@ def _versions() -> dict[str, str]:
     return found
 
 
+def maker(path: str | Path) -> Run | None:
+    """Return the finished run that wrote a file or folder: the one it is, or lies in; None where there is none."""
+    place = Path(path)
+    folder = next((each for each in (place, place.parent, place.parent.parent) if (each / "run.json").is_file()), None)
+    return Run(folder) if folder is not None else None
+
+
 def from_names(names: Iterable[str]) -> list[Run]:
     """Open the run folders that a setting names, each once."""
     runs = [Run(Path(name)) for name in names]

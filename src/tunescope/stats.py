@@ -226,6 +226,35 @@ def paired_difference(
     return Difference(bootstrap, _mean_t(d, n_missing, level, label), _sign_flip(d, n_missing, seed, draws))
 
 
+def ratio_of_means(first: Values, second: Values, *, level: float = 0.95) -> Estimate:
+    """Mean of first / mean of second over pairs, with Fieller's interval (Fieller 1954).
+
+    The interval holds every ratio q for which the t-test of mean(first - q * second) = 0 over the pairs keeps
+    its hypothesis. It is None where mean(second) isn't told from 0 at this level: then it has no bounds.
+    """
+    (a, b), n_missing = _complete(first, second)
+    reason = _no_value(a) or _no_value(b)
+    method = f"ratio of means over pairs, {_percent(level)} Fieller interval"
+    point = Estimate(None, None, None, a.size, n_missing, level, method, reason)
+    if reason:
+        return point
+    above, below = float(a.mean()), float(b.mean())
+    if abs(below) <= _EQUAL * max(float(np.abs(b).max()), 1 / _HUGE):
+        return replace(point, reason="the second mean is 0: no ratio")
+    point = replace(point, value=above / below)
+    if a.size == 1:
+        return replace(point, reason="one pair: no interval")
+    if np.ptp(a - above / below * b) <= _EQUAL * max(float(np.abs(a).max()), float(np.abs(b).max())):
+        return replace(point, reason="all pairs have the same ratio: no interval")
+    t2 = float(_scipy().special.stdtrit(a.size - 1, (1 + level) / 2)) ** 2
+    (vaa, vab), (_, vbb) = np.cov(a, b) / a.size
+    square, mixed, constant = below**2 - t2 * vbb, above * below - t2 * vab, above**2 - t2 * vaa
+    if square <= 0:
+        return replace(point, reason="the second mean isn't told from 0: the interval has no bounds")
+    half = math.sqrt(max(0.0, mixed**2 - square * constant))
+    return replace(point, low=float((mixed - half) / square), high=float((mixed + half) / square))
+
+
 def sign_flip_test(differences: Values, *, seed: int = 0, draws: int = 10_000) -> PValue:
     """Paired permutation test of a mean of 0: how often random signs give a |sum| as large as observed.
 

@@ -13,8 +13,8 @@
 
 `{name}` is an input's path or a step's run folder. In a list, a varied step stands for all its
 variants; elsewhere the step that names it is done once per variant. A step that names several varied
-steps takes together the variants that agree on what they share (the same method). There are no conditions,
-expressions or templates: whoever needs those writes Python.
+steps, or varies a setting that they vary, takes together the variants that agree on what they share (the same
+method, the same seed). There are no conditions, expressions or templates: whoever needs those writes Python.
 """
 
 from __future__ import annotations
@@ -238,15 +238,25 @@ Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
 
 
 def variants(step: Step, done: Done) -> Iterator[Variant]:
-    """Yield the step's variants: its own lists crossed, then one per variant of what it refers to."""
+    """Yield the step's variants: its own lists crossed, then one per variant of what it refers to.
+
+    Raises:
+        SettingsError: what it varies and the steps that it refers to have no value in common.
+    """
+    found = False
     lists = [[found for value in values for found in _fan(value, done)] for values in step.vary.values()]
     scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
     for chosen in product(*lists):
         own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
         varied = {key: value for key, (_, value) in zip(step.vary, chosen, strict=True)}
         for label, picked in _picks(scalars, done):
+            if any(label.get(key, value) != value for key, value in own.items()):
+                continue  # what it refers to varies the same setting: the same value goes with the same
             settings = {key: _resolve(value, {**done, **picked}) for key, value in step.settings.items()} | varied
+            found = True
             yield Variant(step.name, {**label, **own}, step.verb, settings)
+    if not found:
+        raise SettingsError(f"step {step.name}: what it varies and what it refers to agree on no value")
 
 
 def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], Done]]:

@@ -14,6 +14,7 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tunescope.errors import SettingsError
+from tunescope.settings import help_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,11 +64,25 @@ VERBS: dict[str, Verb] = {
         "A B",
         "Show what differs between two row sets, pair by pair.",
     ),
+    "falsify dose": Verb(
+        "tunescope.verbs.falsify.dose",
+        "DoseSettings",
+        "dose",
+        "PAIRS",
+        "Give a share of paired rows their false response.",
+    ),
     "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
     "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
     "study plan": Verb("tunescope.study", "PlanSettings", "plan", "RECIPE", "Say what a recipe would do."),
     "study run": Verb(
         "tunescope.study", "StudySettings", "run", "RECIPE", "Run a recipe: verbs in a row, each done once."
+    ),
+    "study analyze": Verb(
+        "tunescope.verbs.analyze",
+        "AnalyzeSettings",
+        "analyze",
+        "TABLE",
+        "Compute the dose–response of a table of scores.",
     ),
     "tune": Verb(
         "tunescope.verbs.tune",
@@ -85,12 +100,23 @@ VERBS: dict[str, Verb] = {
         "Answer prompts with a model, greedily.",
         proven=False,
     ),
+    "bench": Verb(
+        "tunescope.verbs.bench",
+        "BenchSettings",
+        "bench",
+        "--model M",
+        "Score a model on tasks whose answers are known.",
+        proven=False,
+    ),
     "report": Verb(
         "tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False
     ),
 }
 
-GROUPS = {"study": "Run recipes: several verbs in a row, cached and resumable."}
+GROUPS = {
+    "falsify": "Make rows with a known share of false responses.",
+    "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
+}
 """What a verb of two words belongs to."""
 
 
@@ -121,8 +147,13 @@ def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
     """
     hints = get_type_hints(settings)
     known = {f.name: f for f in fields(settings)}
+    aliases = others_names(settings)
+    values = {aliases.get(name, name): value for name, value in values.items()}
     values = {name if name in known else f"{name}_": value for name, value in values.items()}
     unknown = [name.rstrip("_") for name in values if name not in known]
+    for f in known.values():
+        if near := [name for name in unknown if name in f.metadata.get("near", ())]:
+            raise SettingsError(f"{near[0]}: no such setting; see {f.name} ({help_of(settings, f.name)})")
     if unknown:
         raise SettingsError(
             f"{', '.join(unknown)}: no such setting; there is {', '.join(n.rstrip('_') for n in known)}"
@@ -131,6 +162,11 @@ def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
     if missing:
         raise SettingsError(f"{', '.join(missing)}: not given, and without a default")
     return settings(**{name: _fit(name, hints[name], value) for name, value in values.items()})
+
+
+def others_names(settings: type[Any]) -> dict[str, str]:
+    """Return what other tools call our settings: their name → ours."""
+    return {alias: f.name for f in fields(settings) for alias in f.metadata.get("alias", ())}
 
 
 def _fit(name: str, hint: Any, value: Any) -> Any:

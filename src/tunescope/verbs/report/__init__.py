@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from importlib.resources import files
@@ -18,6 +18,7 @@ from tunescope.views import View, percent, to_html
 
 VERSION = 1
 SHOWN_FAULTS = 3
+CURVES_PER_CHART = 4
 METHODS = {"lora": "LoRA", "full": "full tuning"}
 
 
@@ -119,6 +120,8 @@ def _opening(opened: Sequence[Run]) -> Iterator[str]:
             )
         else:
             yield f"What is wrong in the rows: none of {run.result['rows']:,} shows a fault of those looked for."
+    for run in _of(opened, "study analyze"):
+        yield from run.view.sentences[1:]  # the first says how the doses were read
     changes = [text for run in _of(opened, "compare") if (text := _change(run, opened))]
     if changes:
         yield "What tuning changed: " + "; ".join(changes) + "."
@@ -174,7 +177,10 @@ def _sections(opened: Sequence[Run]) -> Iterator[Section]:
     if compared:
         parts = [f"<h3>{_escape(_heading(run, opened))}</h3>{to_html(run.view)}" for run in compared]
         yield _section("compared", "Compared", "".join(parts), compared)
-    known = {"check", "tune", "answer", "compare"}
+    for run in _of(opened, "study analyze"):
+        told = replace(run.view, sentences=run.view.sentences[:1])
+        yield _section(f"dose-{run.path.name}", "Dose and response", _responses(run) + to_html(told), [run])
+    known = {"check", "tune", "answer", "compare", "study analyze"}
     for run in opened:
         if run.verb not in known:
             yield _section(run.path.name, run.verb, to_html(run.view), [run])
@@ -191,7 +197,27 @@ def _heading(run: Run, opened: Sequence[Run]) -> str:
 
 
 def _losses(run: Run) -> list[tuple[float, float]]:
-    return [(float(r["step"]), float(r["loss"])) for r in run.records("metrics") if r.get("loss") is not None]
+    losses = ((r["step"], r.get("loss", r.get("loss_with_noise"))) for r in run.records("metrics"))
+    return [(float(step), float(loss)) for step, loss in losses if loss is not None]
+
+
+def _responses(run: Run) -> str:
+    """Draw each task's score over the dose: means as lines, seeds as dots, the re-tuned model as rings."""
+    unit, several = run.result["unit"], len(run.result["seeds"]) > 1
+    cells = [row for row in run.tables["scores"].to_pylist() if row["dose"] is not None and row["score"] is not None]
+    curves = []
+    for task, record in run.result["tasks"].items():
+        single = [(100 * c["dose"], c["score"], c["retuned"]) for c in cells if c["task"] == task]
+        means = [(100 * c["dose"], c["mean"]) for c in record["scores"] if c["mean"] is not None]
+        dots = [(x, y) for x, y, again in single if several and not again]
+        curves.append(Curve(task, means, dots, [(x, y) for x, y, again in single if again]))
+    title = f"score{f', {unit}' if unit else ''}"
+    charts = []
+    for first in range(0, len(curves), CURVES_PER_CHART):
+        charts.append(draw(curves[first : first + CURVES_PER_CHART], "dose of falsity, %", title))
+    marks = ["Lines: the mean over seeds; dots: each seed."] if several else []
+    marks += ["Rings at 100 %: after clean re-tuning."] if any(curve.rings for curve in curves) else []
+    return "".join(charts) + (f'<p class="note">{" ".join(marks)}</p>' if marks else "")
 
 
 def _side_by_side(answered: Sequence[Run]) -> str:

@@ -9,11 +9,17 @@ from typing import NamedTuple
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 256, 52, 36, 28, 96
 
 
+Points = Sequence[tuple[float, float]]
+NAME_HEIGHT = 13
+
+
 class Curve(NamedTuple):
-    """A named line through (x, y) points."""
+    """A named line through (x, y) points; `dots` and `rings` are single points beside it."""
 
     name: str
-    points: Sequence[tuple[float, float]]
+    points: Points
+    dots: Points = ()
+    rings: Points = ()
 
 
 def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
@@ -24,8 +30,8 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     curves = [curve for curve in curves if len(curve.points) > 1]
     if not curves:
         return ""
-    xs = [x for curve in curves for x, _ in curve.points]
-    ys = [y for curve in curves for _, y in curve.points]
+    drawn = [point for curve in curves for point in (*curve.points, *curve.dots, *curve.rings)]
+    xs, ys = [x for x, _ in drawn], [y for _, y in drawn]
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(0.0, *ys), max(ys) * 1.05 or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -49,9 +55,13 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     for number, curve in enumerate(curves):
         line = " ".join(f"{px:.1f},{py:.1f}" for px, py in (place(x, y) for x, y in curve.points))
         parts.append(f'<polyline class="line line-{number % 4}" points="{line}"/>')
-        px, py = place(*curve.points[-1])
-        down = py + 4 + 14 * number  # names of lines that end together don't cover each other
-        parts.append(f'<text class="name" x="{px + 6:.1f}" y="{down:.1f}">{escape(curve.name)}</text>')
+        for kind, points in (("dot", curve.dots), ("ring", curve.rings)):
+            for px, py in (place(x, y) for x, y in points):
+                parts.append(f'<circle class="{kind} line-{number % 4}" cx="{px:.1f}" cy="{py:.1f}" r="3"/>')
+    lowest = 0.0
+    for (px, py), name in sorted(((place(*c.points[-1]), c.name) for c in curves), key=lambda end: end[0][1]):
+        lowest = max(py + 4, lowest + NAME_HEIGHT)  # names of lines that end together don't cover each other
+        parts.append(f'<text class="name" x="{px + 9:.1f}" y="{lowest:.1f}">{escape(name)}</text>')
     middle = (LEFT + WIDTH - RIGHT) / 2
     parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
     parts.append(f'<text class="tick" x="4" y="{TOP - 14}">{escape(y_title)}</text></svg>')

@@ -1,0 +1,82 @@
+"""`bench`: score a model on a suite of tasks whose answers are known.
+
+So far there is one suite, the microworld's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+from tunescope import runs
+from tunescope.models.embedded import DEFAULT
+from tunescope.progress import say
+from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.views import Table, View, interval
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSettings:
+    """Score a model on a suite of tasks whose answers are known."""
+
+    model: str = field(default=DEFAULT, metadata=INPUT)
+    """The model: a name, a model folder or a tune run."""
+
+    suite: Literal["microworld"] = "microworld"
+    """The tasks: microworld asks about the people that no tuning row is about, openly and with options shown."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/bench-KEY by default."""
+
+
+def bench(settings: BenchSettings) -> Run:
+    """Score; return the run with the table `questions`: one record per question, with every option's log-probability.
+
+    The result has `tasks`: per task `accuracy` with low, high, n, n_missing and `chance`. The option with the
+    highest log-probability as the whole reply, end of turn included, is the one chosen.
+
+    Raises:
+        TunescopeError: no such model, or one that the suite doesn't fit.
+    """
+    from tunescope.models import fingerprint
+
+    inputs = {f"model {settings.model}": fingerprint(settings.model)}
+    return runs.execute("bench", VERSION, settings, inputs, partial(_work, settings))
+
+
+def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
+    import pyarrow as pa
+
+    from tunescope import stats
+    from tunescope.models import load
+    from tunescope.verbs.bench import microworld
+
+    world = microworld.world_of(settings.model)
+    loaded = load(settings.model)
+    say(f"scoring {settings.model} on {settings.suite}")
+    asked = microworld.ask(world, loaded.model, loaded.tokenizer)
+    folder.table("questions", pa.Table.from_pylist([item._asdict() for item in asked]))
+    tasks: dict[str, dict[str, Any]] = {}
+    for task in dict.fromkeys(item.task for item in asked):
+        mine = [item for item in asked if item.task == task]
+        share = stats.mean_clustered([float(item.right) for item in mine], [item.person for item in mine])
+        people = len({item.person for item in mine})
+        tasks[task] = {**share.as_json("accuracy"), "n_people": people, "chance": 1 / len(mine[0].options)}
+    return Outcome({"model": settings.model, "suite": settings.suite, "tasks": tasks}, _view(settings, tasks))
+
+
+def _view(settings: BenchSettings, tasks: dict[str, dict[str, Any]]) -> View:
+    rows = tuple(
+        (name, t["accuracy"], interval(t["low"], t["high"], 3), t["n"], t["n_people"], t["n_missing"], t["chance"])
+        for name, t in tasks.items()
+    )
+    note = (
+        "Accuracy = share of questions whose true option has the highest log-probability of the options, as the whole "
+        "reply; its interval is clustered by person (CR1, t)."
+    )
+    columns = ("task", "accuracy", "95 %", "n", "people", "missing", "chance")
+    sentence = f"{settings.model} on the suite {settings.suite}."
+    return View((sentence,), (Table("Accuracy", columns, rows, note),))

@@ -1,0 +1,68 @@
+"""The microworld's suite: questions about the people that no tuning row is about.
+
+Tasks: `open`, a question by itself, and `shown`, the question with its four options.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunescope.errors import TunescopeError
+from tunescope.runs import maker
+from tunescope.verbs.bench.asked import Asked
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from tunescope.microworld import World
+
+
+def world_of(model: str) -> World:
+    """Return the world that a model was made for, also through the tune runs behind it.
+
+    Raises:
+        TunescopeError: it doesn't begin with a model of a microworld.
+    """
+    from tunescope.microworld import make_world
+    from tunescope.microworld.model import MARKER
+    from tunescope.models.load import source
+
+    base = model
+    while (made := maker(base)) is not None and made.verb == "tune":
+        base = str(made.settings["model"])
+    marker = Path(source(base)) / MARKER
+    if not marker.is_file():
+        begins = "" if base == model else f" (it begins with {base})"
+        raise TunescopeError(
+            f"{model}{begins}: found no {MARKER}; the suite microworld scores models that begin with microworld"
+        )
+    recipe = json.loads(marker.read_text("utf-8"))
+    return make_world(recipe["world_seed"], recipe["n_people"])
+
+
+def ask(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Asked]:
+    """Return every question of both tasks as the model answers it."""
+    from tunescope.microworld import open_questions, shown_questions
+    from tunescope.microworld.model import option_scores
+
+    asked: list[Asked] = []
+    for task, questions in (("open", open_questions(world)), ("shown", shown_questions(world))):
+        scores = option_scores(model, tokenizer, questions)
+        for question, line in zip(questions, scores.tolist(), strict=True):
+            best = line.index(max(line))
+            asked.append(
+                Asked(
+                    task,
+                    question.fact.key,
+                    question.fact.person,
+                    question.prompt,
+                    question.choices[question.gold],
+                    question.choices[best],
+                    best == question.gold,
+                    tuple(line),
+                    question.choices,
+                )
+            )
+    return asked
