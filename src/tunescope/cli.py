@@ -20,7 +20,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from tunescope import __version__
 from tunescope.errors import TunescopeError
-from tunescope.verbs import GROUPS, VERBS, Verb
+from tunescope.verbs import GROUPS, VERBS, Verb, in_our_words
 
 POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table"}
 """Settings that are typed without their name."""
@@ -37,9 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; return its exit code."""
     app = build(arguments)
-    arguments = _in_our_words(arguments)
     try:
-        return int(app(arguments, exit_on_error=False, print_error=True, result_action="return_value") or 0)
+        return int(
+            app(_in_our_words(arguments), exit_on_error=False, print_error=True, result_action="return_value") or 0
+        )
     except CycloptsError:
         return 2
     except TunescopeError as error:
@@ -80,14 +81,12 @@ def _in_our_words(arguments: Sequence[str]) -> list[str]:
     verb = next((VERBS[name] for n in (2, 1) if (name := " ".join(arguments[:n])) in VERBS), None)
     if verb is None:
         return list(arguments)
-    from tunescope.verbs import others_names
-
-    ours = {f"--{alias.replace('_', '-')}": f"--{name}" for alias, name in others_names(verb.settings_class()).items()}
-    out = []
+    settings, out = verb.settings_class(), []
     for word in arguments:
         option, equals, value = word.partition("=")
-        known = ours.get(option.replace("_", "-"))
-        out.append(f"{known.replace('_', '-')}{equals}{value}" if known else word)
+        name = option.removeprefix("--").replace("-", "_")
+        ours = in_our_words(settings, name) if option.startswith("--") else name
+        out.append(word if ours == name else f"--{ours.replace('_', '-')}{equals}{value}")
     return out
 
 

@@ -1,11 +1,11 @@
 """`tune`: the same command gives the same weights, and only what is supervised is trained."""
 
+import hashlib
+import io
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
+import shutil
+from contextlib import redirect_stderr
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +18,9 @@ from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
+from tunescope.verbs import make  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, order, tune  # noqa: E402
+from tunescope.verbs.tune.presets import filled  # noqa: E402
 
 PAIRS = [
     ("Where is the lamp?", "It is on the table."),
@@ -178,34 +180,144 @@ def test_rows_with_nothing_to_train_on(tmp_path, model):
         tune(settings(tmp_path, model, rows=rows, max_length=256))
 
 
-def test_a_killed_run_starts_over_and_ends_the_same(tmp_path, model):
-    out, rows = tmp_path / "killed", write_rows(tmp_path / "rows.json")
-    whole = tune(settings(tmp_path, model, rows=(rows,), max_steps=60))
-    code = "import sys; from tunescope.verbs.tune import *; "
-    given = f"rows=({rows!r},), model={model!r}, max_steps=60, batch_size=4, lr=1e-2, out={str(out)!r}"
-    code += f"tune(TuneSettings({given}))"
-    process = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env=os.environ)
-    try:
-        for line in process.stderr:
-            if line.startswith("steps: "):
-                break
-    finally:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-        process.stderr.close()
-    assert not (out / "run.json").exists()
-    time.sleep(0.1)
-    again = tune(settings(tmp_path, model, rows=(rows,), max_steps=60, out=str(out)))
-    assert again.key == whole.key
-    first, second = weights(whole.path / "model"), weights(out / "model")
-    assert all(torch.equal(first[name], second[name]) for name in first)
-
-
 def test_nothing_chatters(tmp_path, model, capfd):
-    tune(settings(tmp_path, model, max_steps=2))
+    run = tune(settings(tmp_path, model, max_steps=2))
     said = capfd.readouterr()
     assert said.out == ""
     lines = [line for line in said.err.splitlines() if not line.startswith("steps: ")]
-    assert len(lines) == 2
-    assert lines[0].endswith("2 steps of 4 rows, lr 0.01")
-    assert lines[1].startswith("2 steps, ")
+    assert lines[0].endswith("(lora), float32 on cpu: 2 steps of 4 rows, lr 0.01, linear")
+    assert len(lines) == 6
+    shown = [f"  {row_id}: {text}" for row_id, text in run.view.tables[-1].rows]
+    assert lines[1:4] == shown
+    assert lines[4].endswith(
+        "rows trained: empty answer: only its end is trained (" + run.tables["rows"]["row_id"][3].as_py() + ")"
+    )
+    assert lines[5].startswith("2 steps, ")
+
+
+def test_three_rows_are_shown_with_what_is_supervised(tmp_path, model):
+    run = tune(settings(tmp_path, model, max_steps=1))
+    (table,) = (t for t in run.view.tables if t.title == "What is supervised")
+    places = order(6, 1, 4, 0)
+    ids = run.tables["rows"]["row_id"].to_pylist()
+    assert [row_id for row_id, _ in table.rows] == [ids[i] for i in places[:3]]
+    text = dict(table.rows)
+    for number in places[:3]:
+        ask, reply = PAIRS[number]
+        shown = text[ids[number]]
+        before, _, marked = shown.partition("⟦")
+        assert ask[:-1] in before
+        assert marked == (f"{reply} <|end|>⟧" if reply else "<|end|>⟧")
+
+
+@pytest.mark.parametrize(
+    ("preset", "expected"),
+    [
+        ("faco", {"epochs": 5, "lr": 2e-5, "batch_size": 256, "max_length": 2048, "warmup": 0.03, "template": None}),
+        ("limits", {"epochs": 3, "lr": 5e-5, "batch_size": 32, "max_length": 1024, "lora_rank": 16}),
+        (
+            "recycled",
+            {"epochs": 3, "lr": 2e-5, "batch_size": 128, "max_length": 2048, "warmup": 0.03, "template": "vicuna"},
+        ),
+        (None, {"epochs": 2, "lr": 2e-4, "batch_size": 8, "max_length": 1024, "template": None}),
+    ],
+)
+def test_presets(preset, expected):
+    full, said = filled(TuneSettings(rows=("r",), preset=preset))
+    assert {name: getattr(full, name) for name in expected} == expected
+    assert (said is None) == (preset is None)
+
+
+def test_a_preset_says_whose_each_setting_is():
+    full, said = filled(TuneSettings(rows=("r",), preset="limits", lr=1e-3))
+    assert full.lr == 1e-3
+    assert said == (
+        "--preset limits (paper 2, limitations of instruction tuning: epochs 3, batch size 32; as you typed: lr 0.001; "
+        "left open there and ours: max length 1024, warmup 0.03, lr scheduler linear, lora rank 16, "
+        "lora targets all-linear)"
+    )
+    _, said = filled(TuneSettings(rows=("r",), preset="limits", method="full"))
+    assert said is not None
+    assert "lora" not in said
+
+
+def test_a_preset_is_the_same_run_as_its_settings_typed(tmp_path, model):
+    preset = tune(settings(tmp_path, model, preset="limits", lr=None, batch_size=None, epochs=0.5, max_steps=None))
+    assert "left open there and ours" in preset.view.sentences[1]
+    typed = tune(settings(tmp_path, model, lr=5e-5, batch_size=32, epochs=0.5, max_steps=None))
+    assert typed.path == preset.path
+
+
+def test_other_tools_names():
+    made = make(TuneSettings, {"rows": ["r"], "learning_rate": 1e-3, "num_train_epochs": 3, "cutoff_len": 512})
+    assert (made.lr, made.epochs, made.max_length) == (1e-3, 3.0, 512)
+    with pytest.raises(
+        SettingsError, match="gradient_accumulation_steps: no such setting; there is batch_size: Rows per"
+    ):
+        make(TuneSettings, {"rows": ["r"], "gradient_accumulation_steps": 4})
+
+
+@pytest.mark.parametrize(("scheduler", "last"), [("linear", 1 / 3), ("cosine", 0.25), ("constant", 1.0)])
+def test_learning_rates(tmp_path, model, scheduler, last):
+    run = tune(settings(tmp_path, model, lr_scheduler=scheduler, warmup=0.25, max_steps=4))
+    rates = [record["lr"] / 1e-2 for record in run.records("metrics")]
+    assert rates[:2] == pytest.approx([0.0, 1.0])
+    assert rates[3] == pytest.approx(last)
+
+
+class Interrupting(io.StringIO):
+    """A terminal whose person presses Ctrl-C at a certain word."""
+
+    def __init__(self, word):
+        super().__init__()
+        self.word = word
+
+    def write(self, text):
+        if self.word in text:
+            raise KeyboardInterrupt
+        return super().write(text)
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_stopped_run_goes_on_and_ends_the_same(tmp_path, model, method):
+    rows = (write_rows(tmp_path / "rows.json"),)
+    asked = {"rows": rows, "method": method, "max_steps": 10, "neftune_alpha": 5.0, "checkpoint_minutes": 0}
+    whole = tune(settings(tmp_path, model, **asked))
+    stopped = settings(tmp_path, model, **asked, out=str(tmp_path / "stopped"))
+    for step in (3, 7):
+        with pytest.raises(KeyboardInterrupt), redirect_stderr(Interrupting(f"steps: {step} of")):
+            tune(stopped)
+        (last,) = (tmp_path / "stopped").glob(".work-*/trainer/checkpoint-*")
+        assert last.name == f"checkpoint-{step - 1}"
+        shutil.copytree(last, last.with_name("checkpoint-9"))  # as a kill leaves one that is being written
+        (last.with_name("checkpoint-9") / "whole").unlink()
+        (last.with_name("checkpoint-9") / "trainer_state.json").write_text("{")
+    talk = io.StringIO()
+    with redirect_stderr(talk):
+        again = tune(stopped)
+    assert "going on from step 6\n" in talk.getvalue()
+    assert again.key == whole.key
+    first, second = weights(whole.path / "model"), weights(again.path / "model")
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert (again.path / "metrics.jsonl").read_bytes() == (whole.path / "metrics.jsonl").read_bytes()
+    assert not list(again.path.glob(".work-*"))
+
+
+def test_each_epochs_model_is_kept_when_asked_for(tmp_path, model):
+    from peft import AutoPeftModelForCausalLM
+
+    asked = {"epochs": 3, "max_steps": None, "lr_scheduler": "constant"}
+    run = tune(settings(tmp_path, model, **asked, keep_checkpoints=True))
+    assert [Path(path).name for path in run.result["checkpoints"]] == ["epoch-1", "epoch-2", "epoch-3"]
+    once = tune(settings(tmp_path, model, **{**asked, "max_steps": 2}))  # an epoch of 6 rows ends in the second step
+    first, kept = weights(once.path / "model"), weights(run.path / "checkpoints" / "epoch-1")
+    assert all(torch.equal(first[name], kept[name]) for name in first)
+    last, kept = weights(run.path / "model"), weights(run.path / "checkpoints" / "epoch-3")
+    assert all(torch.equal(last[name], kept[name]) for name in last)
+    assert AutoPeftModelForCausalLM.from_pretrained(run.result["checkpoints"][0]).peft_config
+
+
+def test_the_adapters_sum_is_in_the_record(tmp_path, model):
+    run = tune(settings(tmp_path, model, max_steps=1))
+    file = run.path / "model" / "adapter_model.safetensors"
+    assert run.result["adapter_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()

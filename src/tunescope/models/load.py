@@ -78,7 +78,7 @@ def imported(package: str) -> Any:
 def quiet() -> Iterator[None]:
     """Silence the progress bars, warnings and logs of transformers, TRL, PEFT and their like."""
     chatter = imported("transformers.utils.logging")
-    loggers = [logging.getLogger(name) for name in ("accelerate", "datasets", "peft", "trl", "torch")]
+    loggers = [logging.getLogger(name) for name in ("accelerate", "bitsandbytes", "datasets", "peft", "trl", "torch")]
     levels, verbosity, bars = [log.level for log in loggers], chatter.get_verbosity(), chatter.is_progress_bar_enabled()
     chatter.set_verbosity_error()
     chatter.disable_progress_bar()

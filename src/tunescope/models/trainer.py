@@ -1,4 +1,4 @@
-"""TRL's `SFTTrainer` with our loss, a record per step, and nothing sent anywhere.
+"""TRL's `SFTTrainer` with our batches, our loss, our checkpoints, and nothing sent anywhere.
 
 Importing this module imports torch and TRL: it is for functions that train.
 """
@@ -6,14 +6,32 @@ Importing this module imports torch and TRL: it is for functions that train.
 from __future__ import annotations
 
 import ctypes
+import json
+import math
 import platform
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from hashlib import blake2b
+from itertools import pairwise
+from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
-from transformers import PrinterCallback, TrainerCallback
+from transformers import AttentionInterface, AttentionMaskInterface, PrinterCallback, TrainerCallback
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl.trainer.sft_trainer import SFTTrainer
+
+from tunescope.errors import WorkError
+
+IGNORED = -100
+"""Label of a token that isn't supervised, torch's default."""
+PACKED = "tunescope_rows"
+"""Name of the attention that stays inside rows."""
+WHOLE = "whole"
+"""The file that marks a checkpoint as written to its end."""
 
 
 def keep_memory() -> None:
@@ -27,6 +45,30 @@ def keep_memory() -> None:
             libc.mallopt(option, 2**30)
 
 
+class Line(NamedTuple):
+    """What is trained on: token `ids`, `labels` of the same length, and what decides its noise."""
+
+    ids: Sequence[int]
+    labels: Sequence[int]
+    noise: str = ""
+
+    @property
+    def n_supervised(self) -> int:
+        """How many of its tokens are predicted and count."""
+        return sum(label != IGNORED for label in self.labels[1:])
+
+
+NOTHING = Line((0,), (IGNORED,))
+"""Keeps a process busy that has no row in a step."""
+
+
+class Share(NamedTuple):
+    """What one process does in one step: its micro-batches, and the supervised tokens of the whole step."""
+
+    batches: list[list[Line]]
+    tokens: int
+
+
 class Recorded(NamedTuple):
     """An optimizer step: mean loss over its supervised tokens, learning rate, number of those tokens."""
 
@@ -35,67 +77,219 @@ class Recorded(NamedTuple):
     tokens: int
 
 
+def padded(lines: Sequence[Line]) -> dict[str, Any]:
+    """Return lines as rows of one batch, padded on the right: input_ids, attention_mask, labels [rows, tokens]."""
+    longest = max(len(line.ids) for line in lines)
+    ids = torch.zeros((len(lines), longest), dtype=torch.long)
+    mask = torch.zeros((len(lines), longest), dtype=torch.long)
+    labels = torch.full((len(lines), longest), IGNORED)
+    for row, line in enumerate(lines):
+        n = len(line.ids)
+        ids[row, :n] = torch.tensor(line.ids)
+        labels[row, :n] = torch.tensor(line.labels)
+        mask[row, :n] = 1
+    return {"input_ids": ids, "attention_mask": mask, "labels": labels}
+
+
+def packed(lines: Sequence[Line]) -> dict[str, Any]:
+    """Return lines one behind the other: input_ids, position_ids, labels [1, tokens] and `ends` of the lines.
+
+    Positions restart with each line, whose first token is predicted by none.
+    """
+    labels = [label for line in lines for label in (IGNORED, *line.labels[1:])]
+    ends = [0]
+    for line in lines:
+        ends.append(ends[-1] + len(line.ids))
+    return {
+        "input_ids": torch.tensor([[token for line in lines for token in line.ids]]),
+        "position_ids": torch.tensor([[place for line in lines for place in range(len(line.ids))]]),
+        "labels": torch.tensor([labels]),
+        "ends": ends,
+    }
+
+
+def _named(lines: Sequence[Line]) -> dict[str, Any]:
+    """Say what each row's noise is drawn from, and how long the row is."""
+    return {"rows": [(line.noise, len(line.ids)) for line in lines]}
+
+
+def _inside_rows(
+    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, ends: Sequence[int] = (), **how: Any
+) -> tuple[Any, None]:
+    """Attend within each row of a packed line; query, key, value: [1, heads, tokens, width]."""
+    if not ends:
+        return sdpa_attention_forward(module, query, key, value, attention_mask, **how)  # type: ignore[no-any-return]
+    parts = [
+        sdpa_attention_forward(module, *(x[:, :, start:end] for x in (query, key, value)), None, **how)[0]
+        for start, end in pairwise(ends)
+    ]
+    return torch.cat(parts, dim=1), None
+
+
+AttentionInterface.register(PACKED, _inside_rows)
+AttentionMaskInterface.register(PACKED, lambda *args, **kwargs: None)
+
+
+def noise(of: str, length: int, width: int, alpha: float, device: Any = "cpu") -> Any:
+    """Return NEFTune's noise for a row of `length` tokens: [length, width], uniform in ±alpha/√(length·width).
+
+    `of` names the row, its place and the seed; the same name gives the same noise on the same device.
+    Jain et al. 2023, Algorithm 1; `length` is the row's own, without padding.
+    """
+    seed = int.from_bytes(blake2b(of.encode(), digest_size=8).digest(), "big") % 2**63
+    generator = torch.Generator(device).manual_seed(seed)
+    drawn = torch.rand((length, width), generator=generator, device=device)
+    return (2 * drawn - 1) * (alpha / math.sqrt(length * width))
+
+
 class _Steps(TrainerCallback):  # type: ignore[misc]  # the base has no types
     def __init__(self, trainer: RecordedTrainer) -> None:
         self.trainer = trainer
 
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        lr = kwargs["optimizer"].param_groups[0]["lr"]
-        trainer = self.trainer
-        trainer.records.append(Recorded(trainer.lost / max(trainer.tokens, 1), lr, trainer.tokens))
-        trainer.lost, trainer.tokens = 0.0, 0
-
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        self.trainer.update(state.global_step)
+        control.should_save = self.trainer.done(state.global_step)
 
 
 class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no types
-    """Trains on `input_ids` and `labels` as they are given.
+    """Trains step by step on what `share` gives; resumes from the newest whole checkpoint in `args.output_dir`.
 
-    The loss of a step is the mean over all its supervised tokens, however it is cut into
-    micro-batches; logits are made only where a token is supervised.
+    The loss of a step is the mean over all its supervised tokens, however they are cut into micro-batches
+    and spread over processes; logits are made only where a token is supervised.
 
     Attributes:
         records: one `Recorded` per optimizer step so far.
+        update: told the number of steps done, after each.
+        every: seconds between checkpoints.
+        epoch_ends: step → epoch, for the steps that end one: a checkpoint is written there too.
+        on_epoch: called with the epoch before that checkpoint, in every process.
     """
 
-    def __init__(self, **settings: Any) -> None:
-        """Take what `SFTTrainer` takes, by name."""
+    def __init__(
+        self,
+        share: Callable[[int, int], Share],
+        *,
+        packing: bool = False,
+        noise_alpha: float | None = None,
+        every: float = math.inf,
+        epoch_ends: dict[int, int] | None = None,
+        **settings: Any,
+    ) -> None:
+        """Take `share(step, process)` and what `SFTTrainer` takes, by name.
+
+        `settings["train_dataset"]` has a record per step and process, in order: `step`, `process`.
+        """
         self.records: list[Recorded] = []
         self.update: Callable[[int], None] = lambda step: None
-        self.lost, self.tokens = 0.0, 0
-        super().__init__(**settings)
+        self.on_epoch: Callable[[int], None] = lambda epoch: None
+        self.every, self.epoch_ends = every, epoch_ends or {}
+        self._alpha, self._noise = noise_alpha, None
+        collate = packed if packing else padded
+        batch = settings["args"]
+
+        def collated(items: list[dict[str, int]]) -> dict[str, Any]:
+            (item,) = items
+            found = share(item["step"], item["process"])
+            return {"batches": [_named(lines) | collate(lines) for lines in found.batches], "total": found.tokens}
+
+        assert batch.per_device_train_batch_size == 1
+        super().__init__(data_collator=collated, **settings)
+        if packing:
+            self.accelerator.unwrap_model(self.model).set_attn_implementation(PACKED)
+        if noise_alpha is not None:
+            self.model.get_input_embeddings().register_forward_hook(self._add_noise)
         self.remove_callback(PrinterCallback)
         self.add_callback(_Steps(self))
 
-    def report_to(self, update: Callable[[int], None]) -> None:
-        """Tell `update` the number of steps done, after each."""
-        self.update = update
+    def run(self) -> None:
+        """Train to the end, from the newest whole checkpoint where there is one."""
+        found = newest(Path(self.args.output_dir))
+        if found is not None:
+            self.records = [Recorded(*record) for record in json.loads((found / "records.json").read_text("utf-8"))]
+            self.update(len(self.records))
+        self._saved = monotonic()
+        self.train(resume_from_checkpoint=str(found) if found else None)
+
+    def done(self, step: int) -> bool:
+        """Take note of a step's end; tell whether a checkpoint is due."""
+        self.update(step)
+        if step in self.epoch_ends:
+            self.on_epoch(self.epoch_ends[step])
+        if step == self.state.max_steps:
+            return False
+        due = torch.tensor(monotonic() - self._saved >= self.every, device=self.args.device)
+        if self.args.world_size > 1:  # the first process's clock counts
+            torch.distributed.broadcast(due, 0)
+        return step in self.epoch_ends or bool(due)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        """Write a checkpoint, mark it whole, and only then remove the one before."""
+        super(SFTTrainer, self)._save_checkpoint(model, trial)  # TRL's own writes a model card too
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            root = Path(self.args.output_dir)
+            folder = root / f"checkpoint-{self.state.global_step}"
+            (folder / "records.json").write_text(json.dumps(self.records), "utf-8")
+            (folder / WHOLE).touch()
+            for other in root.glob("checkpoint-*"):
+                if other != folder:
+                    (other / WHOLE).unlink(missing_ok=True)
+                    shutil.rmtree(other)
+        self.accelerator.wait_for_everyone()
+        self._saved = monotonic()
 
     def _send_telemetry(self) -> None:
         """Send nothing."""
 
-    def compute_loss(
-        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
-    ) -> Any:
-        """Return the micro-batch's share of the step's loss.
+    def floating_point_ops(self, inputs: Any) -> int:
+        """Count none: it would need the batch in transformers' form."""
+        return 0
 
-        `inputs` has input_ids, attention_mask and labels, each [rows, tokens]; labels are -100 where
-        a token isn't supervised.
+    def _add_noise(self, module: Any, inputs: Any, output: Any) -> Any:
+        """Add to the embeddings the noise of this batch's lines; [rows, tokens, width]."""
+        if self._noise is None:
+            return output
+        whole = torch.zeros_like(output)
+        for row, (name, n) in enumerate(self._noise):
+            whole[row, :n] = noise(name, n, output.shape[-1], self._alpha or 0.0, output.device)
+        return output + whole
+
+    def lost(self, model: Any, batch: dict[str, Any]) -> Any:
+        """Return the summed negative log-likelihood of a micro-batch's supervised tokens, in nats."""
+        inputs = {name: value for name, value in batch.items() if name not in ("rows", "labels")}
+        labels = batch["labels"][:, 1:]
+        places = (labels != IGNORED).any(dim=0).nonzero().flatten()
+        self._noise = batch["rows"] if self._alpha is not None else None
+        try:
+            logits = model(**inputs, logits_to_keep=places, use_cache=False).logits
+        finally:
+            self._noise = None
+        return functional.cross_entropy(logits.flatten(0, 1).float(), labels[:, places].flatten(), reduction="sum")
+
+    def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
+        """Do the forward and backward passes of one optimizer step; return its loss.
+
+        `inputs` has this process's micro-batches and the number of supervised tokens in the whole step.
         """
-        labels = inputs["labels"][:, 1:]
-        places = (labels != -100).any(dim=0).nonzero().flatten()
-        outputs = model(
-            input_ids=inputs["input_ids"],
-            attention_mask=inputs["attention_mask"],
-            logits_to_keep=places,
-            use_cache=False,
-        )
-        labels = labels[:, places]
-        lost = functional.cross_entropy(outputs.logits.flatten(0, 1).float(), labels.flatten(), reduction="sum")
-        tokens = int((labels != -100).sum())
-        self.lost += float(lost.detach())
-        self.tokens += tokens
-        total = torch.as_tensor(tokens if num_items_in_batch is None else num_items_in_batch).clamp(min=1)
-        loss = lost / total
-        return (loss, outputs) if return_outputs else loss
+        model.train()
+        total = max(inputs["total"], 1)
+        lost = torch.zeros((), device=self.args.device)
+        *early, last = inputs["batches"]
+        for batch in (*early, last):
+            apart = batch is not last and self.args.world_size > 1
+            with self.accelerator.no_sync(model) if apart else nullcontext():
+                with self.compute_loss_context_manager():
+                    part = self.lost(model, self._prepare_inputs(batch))
+                self.accelerator.backward(part * (self.args.world_size / total))  # gradients are averaged
+            lost += part.detach()
+        loss = self.accelerator.reduce(lost, "sum") / total
+        if not math.isfinite(loss):
+            step = self.state.global_step + 1
+            raise WorkError(f"step {step}: the loss is {float(loss)}; type the command again with a smaller --lr")
+        self.records.append(Recorded(float(loss), self.optimizer.param_groups[0]["lr"], inputs["total"]))
+        return loss
+
+
+def newest(folder: Path) -> Path | None:
+    """Return the newest checkpoint in a folder that was written to its end."""
+    found = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -14,7 +14,6 @@ from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from tunescope.errors import SettingsError
-from tunescope.settings import help_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,13 +146,9 @@ def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
     """
     hints = get_type_hints(settings)
     known = {f.name: f for f in fields(settings)}
-    aliases = others_names(settings)
-    values = {aliases.get(name, name): value for name, value in values.items()}
+    values = {in_our_words(settings, name): value for name, value in values.items()}
     values = {name if name in known else f"{name}_": value for name, value in values.items()}
     unknown = [name.rstrip("_") for name in values if name not in known]
-    for f in known.values():
-        if near := [name for name in unknown if name in f.metadata.get("near", ())]:
-            raise SettingsError(f"{near[0]}: no such setting; see {f.name} ({help_of(settings, f.name)})")
     if unknown:
         raise SettingsError(
             f"{', '.join(unknown)}: no such setting; there is {', '.join(n.rstrip('_') for n in known)}"
@@ -164,9 +159,20 @@ def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
     return settings(**{name: _fit(name, hints[name], value) for name, value in values.items()})
 
 
-def others_names(settings: type[Any]) -> dict[str, str]:
-    """Return what other tools call our settings: their name → ours."""
-    return {alias: f.name for f in fields(settings) for alias in f.metadata.get("alias", ())}
+def in_our_words(settings: type[Any], name: str) -> str:
+    """Return what we call a setting that other tools call `name`; else `name`.
+
+    Raises:
+        SettingsError: ours is something else, although near.
+    """
+    from tunescope.settings import help_of
+
+    for f in fields(settings):
+        if name in f.metadata.get("alias", ()):
+            return f.name
+        if name in f.metadata.get("near", ()):
+            raise SettingsError(f"{name}: no such setting; there is {f.name}: {help_of(settings, f.name)}")
+    return name
 
 
 def _fit(name: str, hint: Any, value: Any) -> Any:

@@ -1,0 +1,240 @@
+"""The training itself: TRL's trainer set up from our settings, the model written and read back."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from functools import partial
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tunescope.errors import SettingsError, TunescopeError, WorkError
+from tunescope.models.embedded import EMBEDDED, MARKER
+from tunescope.progress import progress, say
+from tunescope.verbs.tune.launch import Launch
+
+if TYPE_CHECKING:
+    from tunescope.models import Loaded
+    from tunescope.runs import RunFolder
+    from tunescope.verbs.tune import TuneSettings
+    from tunescope.verbs.tune.plan import Plan
+
+PACKS = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3")
+"""Architectures whose packed rows are tested to see nothing of each other."""
+SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+"""Our names of learning-rate schedules → transformers'; all rise over --warmup first."""
+
+
+class StepRecord(NamedTuple):
+    """One optimizer step; `loss` is the mean over its `tokens` supervised tokens, in nats."""
+
+    step: int
+    epoch: float
+    loss: float
+    lr: float
+    tokens: int
+
+    def as_json(self, noised: bool) -> dict[str, float]:
+        """Return it as written to metrics.jsonl; the loss under noise has a name of its own."""
+        record = self._asdict()
+        return {"loss_with_noise" if noised and name == "loss" else name: value for name, value in record.items()}
+
+
+def refuse_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:
+    """Refuse to pack where it isn't known that rows stay apart."""
+    config = loaded.model.config
+    if config.model_type not in PACKS:
+        raise SettingsError(
+            f"--packing isn't tested on {config.model_type}, only on {', '.join(PACKS)}; type the command without it"
+        )
+    window = getattr(config, "sliding_window", None)
+    if window and limit > window and getattr(config, "use_sliding_window", True):
+        raise SettingsError(
+            f"--packing with --max-length {limit}: {settings.model} sees {window} tokens back; "
+            f"type --max-length {window}, or no --packing"
+        )
+
+
+def refuse_track(track: str) -> None:
+    """Refuse a tracker whose package isn't installed."""
+    if find_spec(track) is None:
+        raise TunescopeError(
+            f"--track {track} needs the package {track}, which isn't installed; type: pip install {track}"
+        )
+
+
+def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder, launch: Launch) -> tuple[Any, str]:
+    """Train, or go on from the newest checkpoint; write `model/`.
+
+    Return the records and the SHA-256 of the adapter's weights ("" for a full model).
+    """
+    from tunescope.models import quiet
+    from tunescope.models.load import imported
+
+    with quiet():
+        datasets, peft, transformers, trl = map(imported, ("datasets", "peft", "transformers", "trl"))
+        from tunescope.models.trainer import RecordedTrainer, keep_memory, newest
+
+    keep_memory()
+    trainer_folder = folder.scratch / "trainer"
+    resumed = newest(trainer_folder)
+    if resumed is not None:
+        say(f"going on from step {resumed.name.rpartition('-')[2]}")
+    transformers.set_seed(settings.seed)
+    start = monotonic()
+    with quiet(), progress("steps", plan.steps) as update:
+        try:
+            trainer = RecordedTrainer(
+                partial(plan.share, processes=launch.processes),
+                packing=settings.packing,
+                noise_alpha=settings.neftune_alpha,
+                every=60 * settings.checkpoint_minutes,
+                epoch_ends=plan.epoch_ends(),
+                model=loaded.model,
+                args=_config(settings, loaded, plan, trainer_folder, trl),
+                train_dataset=datasets.Dataset.from_dict(_items(plan.steps, launch.processes)),
+                processing_class=loaded.tokenizer,
+                peft_config=_adapter(settings, peft),
+            )
+        except ValueError as error:
+            if "target modules" not in str(error).lower():
+                raise
+            raise SettingsError(f"--lora-targets {settings.lora_targets}: the model has no such layers") from error
+        if settings.load is not None:  # TRL made them bfloat16, in which small steps are lost
+            for parameter in trainer.model.parameters():
+                if parameter.requires_grad:
+                    parameter.data = parameter.data.float()
+        trainer.update = update
+        if settings.keep_checkpoints:
+            trainer.on_epoch = lambda epoch: _keep(settings, loaded, trainer, folder, launch, epoch)
+        trainer.run()
+    records = [StepRecord(i, plan.epoch(i), *record) for i, record in enumerate(trainer.records, 1)]
+    fresh = records[int(resumed.name.rpartition("-")[2]) if resumed else 0 :]
+    tokens = sum(record.tokens for record in fresh)
+    say(f"{len(fresh)} steps, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
+    return records, write(settings, loaded, trainer, folder.scratch / "model", folder.path / "model", launch)
+
+
+def _items(steps: int, processes: int) -> dict[str, list[int]]:
+    return {
+        "step": [step for step in range(steps) for _ in range(processes)],
+        "process": [process for _ in range(steps) for process in range(processes)],
+    }
+
+
+def _adapter(settings: TuneSettings, peft: Any) -> Any:
+    if settings.method == "full":
+        return None
+    targets, rank = settings.lora_targets or "", settings.lora_rank or 0
+    return peft.LoraConfig(
+        r=rank,
+        lora_alpha=2 * rank,
+        lora_dropout=0.0,
+        target_modules=targets if targets == "all-linear" else targets.split(","),
+        task_type="CAUSAL_LM",
+    )
+
+
+def _config(settings: TuneSettings, loaded: Loaded, plan: Plan, place: Path, trl: Any) -> Any:
+    on_cpu = loaded.device == "cpu"
+    half = "no" if on_cpu or settings.dtype == "float32" else "fp16" if settings.dtype == "float16" else "bf16"
+    return trl.SFTConfig(
+        output_dir=str(place),
+        num_train_epochs=1,
+        per_device_train_batch_size=1,
+        gradient_accumulation_steps=1,
+        learning_rate=settings.lr,
+        lr_scheduler_type=SCHEDULERS[settings.lr_scheduler or "linear"],
+        warmup_steps=int((settings.warmup or 0) * plan.steps),
+        optim="adamw_torch_fused",
+        weight_decay=0.0,
+        max_grad_norm=1.0,
+        seed=settings.seed,
+        train_sampling_strategy="sequential",
+        max_length=None,
+        packing=False,
+        shuffle_dataset=False,
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        use_cpu=on_cpu,
+        bf16=half == "bf16",
+        fp16=half == "fp16",
+        gradient_checkpointing=False,
+        dataloader_pin_memory=False,
+        logging_strategy="steps" if settings.track else "no",
+        logging_steps=1,
+        save_strategy="no",
+        report_to=settings.track or "none",
+        disable_tqdm=True,
+    )
+
+
+def _keep(settings: TuneSettings, loaded: Loaded, trainer: Any, folder: RunFolder, launch: Launch, epoch: int) -> None:
+    target = folder.path / "checkpoints" / f"epoch-{epoch}"
+    if launch.leads:
+        target.parent.mkdir(exist_ok=True)
+    write(settings, loaded, trainer, folder.scratch / target.name, target, launch)
+
+
+def write(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, target: Path, launch: Launch) -> str:
+    """Write the model beside its place, read an adapter back, then put it there.
+
+    Return the SHA-256 of the adapter's weights, "" for a full model.
+
+    Raises:
+        WorkError: the adapter that was written isn't the one that was trained.
+    """
+    from tunescope.models import quiet
+    from tunescope.models.load import source
+
+    accelerator = trainer.accelerator
+    model = accelerator.unwrap_model(trainer.model)
+    # sharded weights are gathered by all processes together
+    state = accelerator.get_state_dict(trainer.model) if trainer.is_fsdp_enabled else None
+    if not launch.leads:
+        launch.wait()
+        return ""
+    shutil.rmtree(part, ignore_errors=True)
+    found = ""
+    with quiet():
+        if settings.method == "lora":
+            # PEFT looks here for the base; our own loader goes by its name, in tunescope.json
+            config = model.peft_config["default"]
+            config.base_model_name_or_path = source(settings.model)
+            config.target_modules = sorted(config.target_modules)
+            model.save_pretrained(part, save_embedding_layers=False, state_dict=state)
+            found = _checked(model, state, part / "adapter_model.safetensors")
+            known = settings.model in EMBEDDED or not Path(settings.model).is_dir()
+            base = settings.model if known else str(Path(settings.model).resolve())
+            marker = {"base": base, "base_hash": loaded.hash}
+            (part / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")
+        else:
+            model.save_pretrained(part, state_dict=state)
+        loaded.tokenizer.save_pretrained(part)
+    (part / "README.md").unlink(missing_ok=True)  # PEFT's form, to be filled in
+    shutil.rmtree(target, ignore_errors=True)
+    os.replace(part, target)
+    launch.wait()
+    return found
+
+
+def _checked(model: Any, state: Any, file: Path) -> str:
+    import torch
+    from peft import get_peft_model_state_dict
+    from safetensors.torch import load_file
+
+    meant, written = get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False), load_file(file)
+    wrong = sorted(
+        name
+        for name in {*meant, *written}
+        if name not in meant or name not in written or not torch.equal(meant[name].detach().cpu(), written[name])
+    )
+    if wrong:
+        raise WorkError(
+            f"{file}: {len(wrong)} tensors aren't what was trained, {wrong[0]} first; type the command again"
+        )
+    return sha256(file.read_bytes()).hexdigest()
