@@ -150,6 +150,21 @@ def test_what_would_be_lost_or_misread_is_refused(messages, known, reason):
         Chat(tokenizer(SMOLLM2)).row(row(*messages, **known))
 
 
+def test_a_system_message_that_the_template_drops_is_refused_even_where_its_text_is_said_elsewhere():
+    drops = "{% for message in messages if message.role != 'system' %}" + SMOLLM2.partition("%}")[2].replace(
+        "{% if loop.first and messages[0]['role'] != 'system' %}", "{% if false %}"
+    )
+    assert len(Chat(tokenizer(drops)).row(row(*ASKED)).ids) > 0
+    with pytest.raises(Unrenderable, match=r"leaves out message 0 \(system\)"):
+        Chat(tokenizer(drops)).row(row(("system", "Hi"), *ASKED))
+
+
+def test_thinking_that_the_template_drops_is_refused_even_where_the_answer_says_it():
+    asked = row(("user", "Is it cold?"), Message("assistant", "Yes, it is.", thinking="Yes"))
+    with pytest.raises(Unrenderable, match="turn 0: the chat template leaves out the thinking text"):
+        shipped_chat("gemma4").row(asked)
+
+
 def test_what_the_template_refuses_is_refused_in_its_words():
     template = "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
     with pytest.raises(Unrenderable, match="System role not supported"):

@@ -257,6 +257,8 @@ class Chat:
     def _refuse_what_would_be_lost(self, messages: Sequence[Message], tools: Sequence[Any]) -> None:
         if tools and "tools" not in self.template:
             raise Unrenderable("tools, which the chat template doesn't render")
+        if messages and messages[0].role == "system" and not self._writes_system:
+            raise Unrenderable("the chat template leaves out message 0 (system)")
         for number, message in enumerate(messages):
             if message.tool_calls and "tool_calls" not in self.template:
                 raise Unrenderable(f"tool calls in message {number}, which the chat template doesn't render")
@@ -376,6 +378,11 @@ class Chat:
 
     def _first_stop(self, ids: Sequence[int], start: int = 0) -> int | None:
         return next((i for i in range(start, len(ids)) if ids[i] in self.stop_ids), None)
+
+    @cached_property
+    def _writes_system(self) -> bool:
+        text = self._try([{"role": "system", "content": MARK}, USER])
+        return not text or MARK in text  # where it refuses, it says why at the row
 
     @cached_property
     def _lead(self) -> str:
@@ -572,13 +579,18 @@ def _refuse_what_is_unsaid(turn: _Rendered) -> None:
     said, message = turn.ended[len(turn.prompt) :], turn.message
     if turn.prompt.rstrip().endswith(THINK):  # said by the header
         said = THINK + said
-    texts = [("text", message.content or ""), ("thinking text", message.thinking or "")]
+    content = _squeeze(message.content or "")
+    before, found, behind = _squeeze(said).rpartition(content) if content else (_squeeze(said), "", "")
+    if content and not found:
+        raise Unrenderable(f"turn {turn.number}: the chat template leaves out the text")
+    others = before + MARK + behind  # what the text happens to say doesn't count as its thinking or a call
+    if _squeeze(message.thinking or "") not in others:
+        raise Unrenderable(f"turn {turn.number}: the chat template leaves out the thinking text")
     for call in message.tool_calls:
         function = call.get("function", call)
-        texts.append(("tool call", str(function.get("name", "")) if isinstance(function, Mapping) else ""))
-    for what, text in texts:
-        if text.strip() not in said and _squeeze(text) not in _squeeze(said):
-            raise Unrenderable(f"turn {turn.number}: the chat template leaves out the {what}")
+        name = str(function.get("name", "")) if isinstance(function, Mapping) else ""
+        if _squeeze(name) not in others:
+            raise Unrenderable(f"turn {turn.number}: the chat template leaves out the call of {name}")
 
 
 def _squeeze(text: str) -> str:
