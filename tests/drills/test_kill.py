@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of check, select and compare: the same command then gives the same bytes."""
+"""SIGKILL at random moments of verbs without a model: the same command then gives the same bytes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -21,11 +22,13 @@ COMMANDS = {
     "check": ["check", "a.jsonl", "--against", "bench.txt"],
     "select": ["select", "a.jsonl", "--where", "line != 7 and length > 20", "--top", "5000", "--by", "length"],
     "compare": ["compare", "a.jsonl", "b.jsonl"],
+    "falsify dose": ["falsify", "dose", "a.jsonl", "--dose", "0.25", "--false-column", "wrong"],
+    "study analyze": ["study", "analyze", "scores.csv"],
 }
 
 
 def prepare(folder: Path, count: int) -> None:
-    """Write `count` made-up rows, the same with every tenth gone and every third changed, and a benchmark."""
+    """Write `count` made-up rows, the same with every tenth gone and every third changed, a benchmark and scores."""
     sys.path.insert(0, str(ROOT / "benchmarks"))
     try:
         from synthetic_rows import write
@@ -39,7 +42,7 @@ def prepare(folder: Path, count: int) -> None:
     ):
         for number, line in enumerate(rows):
             row = json.loads(line)
-            row["length"] = len(row["output"])
+            row |= {"length": len(row["output"]), "wrong": f"Not {row['output']}", "source": "xyz"[number % 3]}
             a.write(json.dumps(row) + "\n")
             if number == 5:
                 (folder / "bench.txt").write_text(row["output"])
@@ -48,6 +51,11 @@ def prepare(folder: Path, count: int) -> None:
             if number % 10:
                 b.write(json.dumps(row) + "\n")
     (folder / "plain.jsonl").unlink()
+    draws = random.Random(count)
+    with (folder / "scores.csv").open("w") as scores:
+        scores.write("task,seed,0,0.2,0.4,0.6,0.8,1\n")
+        for task, seed in product(range(count // 40), range(3)):
+            scores.write(f"{task},{seed}," + ",".join(f"{draws.random():.4f}" for _ in range(6)) + "\n")
 
 
 def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
@@ -113,7 +121,7 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_killed_twice(tmp_path, verb):
-    drill(verb, tmp_path, rows=1_000 if verb == "compare" else 8_000, kills=2, seed=0)
+    drill(verb, tmp_path, rows=1_000 if verb in ("compare", "study analyze") else 8_000, kills=2, seed=0)
 
 
 @pytest.mark.drill

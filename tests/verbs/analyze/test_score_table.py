@@ -19,6 +19,8 @@ from tunescope.verbs.analyze.table import read_table
 
 FIVE = [("a", 0.0, 0.9), ("a", 0.25, 0.8), ("a", 1.0, None), ("b", 0.0, 0.5), ("b", 0.25, 0.4), ("b", 1.0, 0.3)]
 
+WIDE = [("a", 0.9, 0.8, None), ("b", 0.5, 0.4, 0.3)]
+
 
 def table(folder, text: str, name: str = "t.csv") -> str:
     (folder / name).write_text(text)
@@ -43,7 +45,7 @@ def problem(path: str, *hints: str) -> str:
         ("t.csv", 'Benchmark;CR 0%;CR 25%;CR 100%\n"a";0.9;0.8;–\nb;.5;.4;.3\n'),
         ("t.tsv", "task\tdose_0\tdose=.25\tcorruption ratio 100 %\na\t.9\t.8\tnull\nb\t.5\t.4\t.3\n"),
         ("t.csv", "dose,task,score\n0,a,.9\n0.25,a,.8\n1,a,-\n0,b,.5\n0.25,b,.4\n1.0,b,.3\n"),
-        ("t.json", json.dumps([{"task": "a", "0%": 0.9, "25%": 0.8, "1": None}, {"task": "b", "0%": 0.5, "25%": 0.4, "1": 0.3}])),
+        ("t.json", json.dumps([{"task": t, "0%": x, "25%": y, "1": z} for t, x, y, z in WIDE])),
         ("t.jsonl", "".join(json.dumps({"task": t, "dose": d, "acc": s}) + "\n" for t, d, s in FIVE)),
     ],
 )  # fmt: skip
@@ -60,16 +62,18 @@ def test_parquet(tmp_path):
 @pytest.mark.parametrize(
     ("header", "doses"),
     [
-        ("0,.25,50 %,75%", {"0": (0.0, "share"), ".25": (0.25, "share"), "50 %": (0.5, "percent"), "75%": (0.75, "percent")}),
-        ("0,25,50,100", {"0": (0.0, "percent"), "25": (0.25, "percent"), "50": (0.5, "percent"), "100": (1.0, "percent")}),
-        ("0,1,10", {"0": (0.0, "percent"), "1": (0.01, "percent"), "10": (0.1, "percent")}),
-        ("0,1", {"0": (0.0, "share"), "1": (1.0, "share")}),
-        ("CR 0%,Dose 0.5,0.5% noise", {"CR 0%": (0.0, "percent"), "Dose 0.5": (0.5, "share"), "0.5% noise": (0.005, "percent")}),
+        ("0,.25,50 %,75%", ["0 share", "0.25 share", "0.5 percent", "0.75 percent"]),
+        ("0,25,50,100", ["0 percent", "0.25 percent", "0.5 percent", "1 percent"]),
+        ("0,1,10", ["0 percent", "0.01 percent", "0.1 percent"]),
+        ("0,1", ["0 share", "1 share"]),
+        ("CR 0%,Dose 0.5,0.5% noise", ["0 percent", "0.5 share", "0.005 percent"]),
     ],
-)  # fmt: skip
+)
 def test_how_doses_are_read(tmp_path, header, doses):
     path = table(tmp_path, f"task,{header}\na{',1' * len(doses)}\n")
-    assert read_table(path).read_as == doses
+    read_as = read_table(path).read_as
+    assert list(read_as) == header.split(",")
+    assert [f"{dose:g} {how}" for dose, how in read_as.values()] == doses
 
 
 def test_percent_signs_of_scores_are_the_unit(tmp_path):
@@ -163,10 +167,13 @@ FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scope
 
 
 def reads_or_refuses(path) -> None:
+    found, said = None, ""
     try:
         found = read_table(str(path))
     except TunescopeError as error:
-        assert str(error).startswith(str(path)) or "problems in the input" in str(error)
+        said = str(error)
+    if found is None:
+        assert said.startswith(str(path)) or "problems in the input" in said
         return
     assert found.cells
     assert all(cell.task and (cell.dose is None or 0 <= cell.dose <= 1) for cell in found.cells)

@@ -56,10 +56,10 @@ class DoseSettings(RowsSettings):
 
 
 def dose(settings: DoseSettings) -> Run:
-    """Write the dosed rows (`rows.*`), those left out (`left_out.*`), and the tables `decisions` and `rows`.
+    """Write the dosed rows (`rows.*`), those left out (`left_out.*`), and the tables `decisions` and `dosed`.
 
     `decisions` has a record per paired row: row_id, file, line, source, falsified (None: left out), rank (its
-    place in its source's permutation, from 1), reason. `rows` has one per row written: row_id, file, line,
+    place in its source's permutation, from 1), reason. `dosed` has one per row written: row_id, file, line,
     pair_id, source, falsified. Falsified rows carry the old response in their lineage.
 
     Raises:
@@ -132,7 +132,7 @@ def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Ou
     folder.table("decisions", pa.table(columns))
     used = [(pair, false) for pair, false in zip(pairs, falsified, strict=True) if false is not None]
     written = list(open_rows([str(keeping.path)], like.layout.format, settings.columns))
-    folder.table("rows", pa.table(_written(written, used)))
+    folder.table("dosed", pa.table(_written(written, used)))
     result = _result(settings, pairs, falsified, keeping.path.name, leaving.path.name, len(opened.rejected))
     first = next((row.id for row, (_, false) in zip(written, used, strict=True) if false), None)
     return Outcome(result, _view(settings, result, folder, first, like))

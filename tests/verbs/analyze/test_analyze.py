@@ -1,0 +1,129 @@
+"""`study analyze`: paper 1's Table 1, the run folder, the family of tests, the command line."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+
+import numpy as np
+import pytest
+from tests.tools import ROOT, tunescope
+
+from tunescope import runs
+from tunescope.errors import SettingsError
+from tunescope.verbs.analyze import AnalyzeSettings, analyze
+from tunescope.verbs.report import ReportSettings, report
+
+TABLES = {name: ROOT / "docs" / f"faco-table1-{name}.csv" for name in ("llama1", "llama2")}
+ROWS = [
+    pytest.param(name, row, id=f"{name}-{row['task']}")
+    for name, path in TABLES.items()
+    for row in csv.DictReader(path.read_text("utf-8").splitlines())
+]
+
+
+def share(text: str) -> float:
+    return float(text.rstrip("%"))
+
+
+@pytest.fixture(scope="module")
+def analysed(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("analysed")
+    return {
+        name: analyze(AnalyzeSettings(table=str(path), out=str(folder / name))).result for name, path in TABLES.items()
+    }
+
+
+@pytest.mark.parametrize(("name", "row"), ROWS)
+def test_table_1_of_paper_1(analysed, name, row):
+    """The printed ABS within its rounding, the printed Pearson within 0.3 points, and numpy's exactly."""
+    found = analysed[name]["tasks"][row["task"]]
+    assert found["abs"] == pytest.approx(share(row["ABS"]), abs=0.011)
+    scores = [share(row[f"CR {dose}%"]) for dose in (0, 25, 50, 75, 100)]
+    assert found["pearson"] == pytest.approx(np.corrcoef([0, 25, 50, 75, 100], scores)[0, 1], abs=1e-12)
+    if (name, row["task"]) == ("llama2", "LAMBADA"):  # the printed -25.88 doesn't follow from the printed scores
+        assert 100 * found["pearson"] == pytest.approx(-24.90, abs=0.01)
+    else:
+        assert 100 * found["pearson"] == pytest.approx(share(row["Pearson"]), abs=0.3)
+
+
+def test_the_tables_are_whole():
+    assert len(ROWS) == 18 + 17
+    for path in TABLES.values():
+        average, *tasks = csv.DictReader(path.read_text("utf-8").splitlines())
+        for column in ("CR 0%", "CR 100%"):
+            assert np.mean([share(row[column]) for row in tasks]) == pytest.approx(share(average[column]), abs=2.5)
+
+
+def test_the_family(analysed):
+    """With five doses no exact p is below 2/5!, so nothing among 17 tasks can hold after Holm."""
+    result = analysed["llama2"]
+    assert result["family"] == {
+        "method": "Holm", "tests": 17, "smallest_p": pytest.approx(2 / 120), "doses_needed": 6,
+    }  # fmt: skip
+    assert min(record["p_exact"] for record in result["tasks"].values()) == pytest.approx(2 / 120)
+    assert min(record["p_holm"] for record in result["tasks"].values()) == pytest.approx(34 / 120)
+    assert result["unused_columns"] == ["LLaMA 2", "ABS", "Pearson"]
+    assert result["unit"] == "%"
+    assert result["read_as"]["CR 25%"] == {"dose": 0.25, "as": "percent"}
+
+
+SEEDED = "task,seed,0,0.5,1,retuned\na,0,9,7,4,8\na,1,8,6,5,8\na,2,9,5,4,7\nb,0,1,2,3,\nb,1,1,,3,\nb,2,2,2,3,\n"
+
+
+@pytest.fixture
+def seeded(workplace):
+    (workplace / "t.csv").write_text(SEEDED)
+    return analyze(AnalyzeSettings(table="t.csv"))
+
+
+def test_the_run_folder(seeded):
+    assert seeded.path.name == f"study-analyze-{seeded.key}"
+    scores = seeded.tables["scores"].to_pylist()
+    assert len(scores) == 24
+    assert scores[3] == {"task": "a", "dose": 1.0, "seed": "0", "retuned": True, "score": 8.0}
+    tasks = {row["task"]: row for row in seeded.tables["tasks"].to_pylist()}
+    assert tasks["a"]["abs"] == pytest.approx(13 / 3)
+    assert tasks["b"]["n_missing"] == 1
+    assert tasks["b"]["recovered_share"] is None
+    assert [table.title for table in seeded.view.tables] == [
+        "Scores", "Dose–response", "Over seeds", "Clean re-tuning of the 100 % model",
+    ]  # fmt: skip
+    assert runs.open(seeded.path).result == seeded.result
+
+
+def test_the_key_is_the_content(seeded, workplace):
+    (workplace / "t.csv").rename(workplace / "other.csv")
+    assert analyze(AnalyzeSettings(table="other.csv")).path == seeded.path
+    (workplace / "other.csv").write_text(SEEDED.replace("9,7", "9,6"))
+    assert analyze(AnalyzeSettings(table="other.csv")).path != seeded.path
+
+
+def test_the_report_draws_it(seeded):
+    page = (report(ReportSettings(runs=(str(seeded.path),))).path / "report.html").read_text("utf-8")
+    assert page.count("<polyline") == 2
+    assert page.count('class="dot') == 17  # 18 cells, one of them missing
+    assert page.count('class="ring') == 3
+    assert "a: the score falls with the dose" in page
+
+
+@pytest.mark.parametrize("settings", [{}, {"table": "t.csv", "from_": ("runs/x",)}])
+def test_a_table_or_runs(workplace, settings):
+    with pytest.raises(SettingsError, match="expected a table of scores, or run folders of bench with --from"):
+        analyze(AnalyzeSettings(**settings))
+
+
+def test_the_command_line(tmp_path):
+    shutil.copy(TABLES["llama1"], tmp_path / "t.csv")
+    done = tunescope("study", "analyze", "t.csv", "--json", "--fail-on", "tasks.ARC.abs > 3", folder=tmp_path)
+    assert done.returncode == 3, done.stderr
+    found = json.loads(done.stdout)["tasks"]["ARC"]
+    assert (found["n"], found["p_exact"]) == (5, pytest.approx(2 / 120))
+    text = tunescope("study", "analyze", "t.csv", folder=tmp_path)
+    assert "Columns not used: LLaMA 1, ABS, Pearson." in text.stdout
+    assert "holds this run already" in text.stderr
+    bad = tunescope("study", "analyze", "no.csv", folder=tmp_path)
+    assert (bad.returncode, bad.stdout) == (1, "")
+    assert bad.stderr == "tunescope: no.csv: found no such file; expected a table of scores\n"
+    assert tunescope("study", "analyze", "--form", folder=tmp_path).returncode == 2
