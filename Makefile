@@ -31,11 +31,11 @@ bench: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,oracle]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,oracle,dev]'
 	touch $@
 
 clean:

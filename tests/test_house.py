@@ -22,14 +22,27 @@ STOREYS = (
     {"__main__"},
     {"cli", "study"},
     {"verbs"},
-    {"chat", "models", "text", "engine", "expressions", "stats", "microworld"},
+    {"chat", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
-    {"rows", "answers", "runs"},
+    {"rows", "prompts", "answers", "runs"},
     {"views", "progress", "family"},
     {"errors"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""
-HEAVY = {"torch", "transformers", "trl", "peft", "datasets", "pandas", "scipy", "rensa", "pyarrow", "numpy", "ftfy"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "trl",
+    "peft",
+    "datasets",
+    "pandas",
+    "scipy",
+    "rensa",
+    "pyarrow",
+    "numpy",
+    "ftfy",
+    "openai",
+}
 
 
 @cache

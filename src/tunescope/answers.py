@@ -1,32 +1,33 @@
-"""Answers: a model's responses to prompts, and the prompts they respond to."""
+"""Answers: a model's responses to prompts, kept one by one as they come, in our form and AlpacaEval's."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
+from tunescope.errors import InputError, Problem
+from tunescope.prompts import Prompt, form_of, numbered, records
 from tunescope.rows import Message
-from tunescope.rows.containers import read, recognise
+from tunescope.rows.conversation import Refused
+from tunescope.rows.row import RepeatCounter
 
-PROMPT_FORM = 'a line per prompt: {"prompt_id": "p1", "prompt": "…"}'
-ANSWER_FORM = "an answer as tunescope writes it: prompt_id, prompt and text at least"
+ANSWER_FORM = (
+    "an answer as tunescope writes it (prompt_id, prompt and text at least) or as AlpacaEval has it "
+    "(instruction, output, generator)"
+)
 
 
-class Prompt(NamedTuple):
-    """What a model is asked."""
+class Place(NamedTuple):
+    """Which answer: of which prompt, to its which question (from 0), its which sample (from 0)."""
 
     prompt_id: str
-    prompt: str
-
-    @property
-    def messages(self) -> tuple[Message, ...]:
-        """The conversation that the model continues."""
-        return (Message("user", self.prompt),)
+    turn: int
+    sample: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,15 +35,19 @@ class Answer:
     """A model's response to a prompt.
 
     Attributes:
-        answer_id: content hash of prompt id, conversation, text and model (16 hex digits).
+        answer_id: content hash of prompt id, conversation, text, model, turn and sample (16 hex digits).
         prompt_id: which prompt.
-        prompt: its text.
+        prompt: the text of the question that it answers.
         messages: the conversation that was answered.
         text: the response.
         token_ids: the response's tokens without the one that ended it; None where unknown.
         model: what made it.
         decoding: the settings that it was made with.
-        finish_reason: `stop` (the model ended its turn), `length` (cut at the limit), or None.
+        finish_reason: `stop` (the model ended its turn), `length` (cut at the limit), what a server said, or None.
+        turn: which of the prompt's questions, from 0.
+        sample: which of several samples, from 0.
+        usage: `prompt_tokens` and `completion_tokens`, as counted here or by the server; None where unknown.
+        meta: what the prompt's file said about the question.
     """
 
     answer_id: str
@@ -54,24 +59,47 @@ class Answer:
     model: str = ""
     decoding: Mapping[str, Any] = field(default_factory=dict)
     finish_reason: str | None = None
+    turn: int = 0
+    sample: int = 0
+    usage: Mapping[str, int] | None = None
+    meta: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def to(cls, prompt: Prompt, text: str, model: str, **known: Any) -> Answer:
-        """Make the answer of `model` to `prompt`; `known` are the other fields."""
-        return cls(_id(prompt, text, model), *prompt, prompt.messages, text, model=model, **known)
+    def to(
+        cls, prompt: Prompt, text: str, model: str, before: Sequence[str] = (), sample: int = 0, **known: Any
+    ) -> Answer:
+        """Make the answer of `model` to `prompt`, or to its next question after the answers `before`.
+
+        `known` are the other fields.
+        """
+        turn = len(before)
+        messages = prompt.asked(before)
+        question = prompt.later[turn - 1] if turn else prompt.prompt
+        ident = _id(prompt.prompt_id, messages, text, model, turn, sample)
+        known = {"meta": prompt.meta, **known}
+        return cls(ident, prompt.prompt_id, question, messages, text, model=model, turn=turn, sample=sample, **known)
+
+    @property
+    def place(self) -> Place:
+        """Which answer it is."""
+        return Place(self.prompt_id, self.turn, self.sample)
 
     def as_json(self) -> dict[str, Any]:
         """Return the object written to `answers.jsonl`."""
         return {
             "answer_id": self.answer_id,
             "prompt_id": self.prompt_id,
+            "turn": self.turn,
+            "sample": self.sample,
             "prompt": self.prompt,
-            "messages": [{"role": m.role, "content": m.content} for m in self.messages],
+            "messages": [_message_json(message) for message in self.messages],
             "text": self.text,
             "token_ids": None if self.token_ids is None else list(self.token_ids),
             "model": self.model,
             "decoding": dict(self.decoding),
             "finish_reason": self.finish_reason,
+            "usage": None if self.usage is None else dict(self.usage),
+            "meta": dict(self.meta),
         }
 
     @classmethod
@@ -84,71 +112,125 @@ class Answer:
         for name in ("prompt_id", "prompt", "text"):
             if not isinstance(record[name], str):
                 raise TypeError(f"{name} is no text")
-        prompt = Prompt(record["prompt_id"], record["prompt"])
-        messages = tuple(Message(m["role"], m["content"]) for m in record.get("messages") or ()) or prompt.messages
+        messages = tuple(map(_message, record.get("messages") or ()))
+        messages = messages or Prompt(record["prompt_id"], record["prompt"]).messages
         ids, model = record.get("token_ids"), record.get("model") or ""
+        turn, sample = record.get("turn") or 0, record.get("sample") or 0
         return cls(
-            record.get("answer_id") or _id(prompt, record["text"], model),
-            *prompt,
+            record.get("answer_id") or _id(record["prompt_id"], messages, record["text"], model, turn, sample),
+            record["prompt_id"],
+            record["prompt"],
             messages,
             record["text"],
             None if ids is None else tuple(ids),
             model,
             record.get("decoding") or {},
             record.get("finish_reason"),
+            turn,
+            sample,
+            record.get("usage"),
+            record.get("meta") or {},
         )
 
 
-def _id(prompt: Prompt, text: str, model: str) -> str:
-    return blake2b(json.dumps([*prompt, text, model]).encode(), digest_size=8).hexdigest()
+def _message_json(message: Message) -> dict[str, Any]:
+    more = {f.name: getattr(message, f.name) for f in fields(message)[2:]}
+    given = {name: value for name, value in more.items() if value is not None and value != ()}
+    return {"role": message.role, "content": message.content, **given}
+
+
+def _message(record: Mapping[str, Any]) -> Message:
+    more = {name: value for name, value in record.items() if name not in ("role", "content")}
+    if "tool_calls" in more:
+        more["tool_calls"] = tuple(more["tool_calls"])
+    return Message(record["role"], record["content"], **more)
+
+
+def _id(prompt_id: str, messages: Sequence[Message], text: str, model: str, turn: int, sample: int) -> str:
+    content = [prompt_id, [_message_json(message) for message in messages], text, model, turn, sample]
+    return blake2b(json.dumps(content, default=str).encode(), digest_size=8).hexdigest()
 
 
 def read_answers(path: str | Path) -> Iterator[Answer]:
-    """Yield the answers of a JSON-lines file.
+    """Yield the answers of a file of ours, or of AlpacaEval's or just-eval's model outputs.
 
     Raises:
-        InputError: with the first line that holds no answer.
+        InputError: with the first record that holds no answer.
     """
-    for line, record in _records(path, ANSWER_FORM):
+    repeats = RepeatCounter()
+    for line, record, problem in records(path, ANSWER_FORM):
+        if record is None:
+            raise InputError([problem])
         try:
-            yield Answer.from_json(record)
-        except (KeyError, TypeError) as error:
+            if "prompt_id" not in record and "output" in record:
+                yield _from_outputs(record, repeats)
+            else:
+                yield Answer.from_json(record)
+        except Refused as refused:
+            raise InputError([Problem(str(path), line, refused.found, ANSWER_FORM)]) from refused
+        except (AttributeError, KeyError, TypeError) as error:
             raise InputError([Problem(str(path), line, f"no answer ({error})", ANSWER_FORM)]) from error
 
 
-def read_prompts(path: str | Path) -> list[Prompt]:
-    """Read prompts from JSON lines (or a JSON array) with `prompt_id` and `prompt`.
+def _from_outputs(record: Mapping[str, Any], repeats: RepeatCounter) -> Answer:
+    form = form_of(record)
+    if form is None or not isinstance(record["output"], str):
+        raise TypeError("no question, or no text in output")
+    prompt = form.parse(record)
+    prompt = numbered(prompt, repeats) if form.ident is None else prompt
+    return Answer.to(prompt, record["output"], str(record.get("generator") or ""))
 
-    Raises:
-        InputError: one report of every line that has no prompt, or an id that was there before.
+
+def is_answers(path: str | Path) -> bool:
+    """Tell by its first record whether a file holds answers."""
+    try:
+        _, record, _ = next(records(path, ANSWER_FORM))
+    except (InputError, OSError, StopIteration):
+        return False
+    if record is None:
+        return False
+    return {"prompt_id", "prompt", "text"} <= record.keys() or {"instruction", "output", "generator"} <= record.keys()
+
+
+def model_outputs(answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    """Return answers in AlpacaEval's form: of each prompt the first sample's answer to the first question."""
+    return [
+        {
+            **({"dataset": answer.meta["dataset"]} if "dataset" in answer.meta else {}),
+            "instruction": answer.prompt,
+            "output": answer.text,
+            "generator": answer.model,
+        }
+        for answer in answers
+        if answer.turn == answer.sample == 0
+    ]
+
+
+class Kept:
+    """Records kept one by one in a file that only grows, so that a killed run loses none.
+
+    Iterating gives what was there when it was opened; a last line that a kill cut short is taken away.
     """
-    prompts: list[Prompt] = []
-    problems: list[Problem] = []
-    seen: dict[str, int] = {}
-    for line, record in _records(path, PROMPT_FORM):
-        ident, text = record.get("prompt_id"), record.get("prompt")
-        if not isinstance(ident, str) or not ident or not isinstance(text, str) or not text.strip():
-            problems.append(Problem(str(path), line, f"columns {', '.join(record) or 'none'}", PROMPT_FORM))
-        elif ident in seen:
-            found = f"prompt_id {ident} again (first in line {seen[ident]})"
-            problems.append(Problem(str(path), line, found, "an id per prompt"))
-        else:
-            seen[ident] = line
-            prompts.append(Prompt(ident, text))
-        if len(problems) > SHOWN_PROBLEMS:
-            break
-    if problems:
-        raise InputError(problems, "Mend the file and type the same command.")
-    return prompts
 
+    def __init__(self, path: Path) -> None:
+        """Open the file, or begin it."""
+        whole = path.read_bytes() if path.is_file() else b""
+        whole = whole[: whole.rfind(b"\n") + 1]
+        self._found = [json.loads(line) for line in whole.splitlines()]
+        self._file = path.open("r+b" if path.is_file() else "w+b")
+        self._file.truncate(len(whole))
+        self._file.seek(len(whole))
 
-def _records(path: str | Path, expected: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield line and object; refuse a file that is missing, empty or not JSON."""
-    path = Path(path)
-    if not path.is_file():
-        found = "a directory" if path.is_dir() else "no such file"
-        raise InputError([Problem(str(path), None, found, f"a file with {expected}")])
-    for record in read(path, recognise(path)):
-        if record.value is None:
-            raise InputError([record.problem or Problem(str(path), record.line, "no object", expected)])
-        yield record.line, record.value
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Yield the records found."""
+        return iter(self._found)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Keep one more, on disk before this returns."""
+        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()

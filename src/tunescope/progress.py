@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
+from typing import Protocol
+
+
+class Update(Protocol):
+    """Tells how far a piece of work is."""
+
+    def __call__(self, done: int, note: str = "") -> None:
+        """Take the number of units done so far, and what else to show (a rate)."""
 
 
 def say(text: str) -> None:
@@ -14,18 +22,18 @@ def say(text: str) -> None:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Callable[[int], None]]:
-    """Yield a function that takes the number of units done so far."""
+def progress(label: str, total: int) -> Iterator[Update]:
+    """Yield a function that takes the number of units done so far, and a note to show with it."""
     start, terminal = monotonic(), sys.stderr.isatty()
     shown = 0
 
-    def update(done: int) -> None:
+    def update(done: int, note: str = "") -> None:
         nonlocal shown
         tenth = 10 * done // max(total, 1)
         if not terminal and (tenth == shown or total < 2):
             return
         shown = tenth
-        line = f"{label}: {done:,} of {total:,}, {monotonic() - start:.0f} s"
+        line = f"{label}: {done:,} of {total:,}, {monotonic() - start:.0f} s{', ' * bool(note)}{note}"
         if terminal:
             filled = 24 * done // max(total, 1)
             sys.stderr.write(f"\r{line} [{'█' * filled}{'·' * (24 - filled)}]\x1b[K")

@@ -1,45 +1,165 @@
-"""Greedy generation: a batch answers like each prompt alone."""
+"""Generation: greedy is transformers' own, one at a time; sampling is the softmax, whatever else is in the batch."""
+
+from random import Random
 
 import pytest
 
 torch = pytest.importorskip("torch")
-pytest.importorskip("transformers")
+transformers = pytest.importorskip("transformers")
+
+from scipy.stats import chisquare  # noqa: E402
 
 from tunescope.errors import SettingsError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import generate, load, stop_ids  # noqa: E402
+from tunescope.models.generate import Sampling, context_of, stream  # noqa: E402
+
+SHAPE = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+GROUPED = {**SHAPE, "intermediate_size": 48, "num_key_value_heads": 2}
+ARCHITECTURES = {
+    "llama": GROUPED,
+    "gpt2": {"vocab_size": 120, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64},
+    "gpt_neox": {**SHAPE, "intermediate_size": 48},
+    "qwen2": GROUPED,
+    "qwen3": {**GROUPED, "head_dim": 8},
+    "mistral": {**GROUPED, "sliding_window": 8},
+    "gemma2": {**GROUPED, "head_dim": 8, "sliding_window": 8},
+}
 
 
-@pytest.fixture(scope="module", params=["llama", "gpt2"])
-def loaded(tmp_path_factory, request):
+class Letters:
+    """As much of a tokenizer as generation needs."""
+
+    eos_token_id = 7
+    pad_token_id = 0
+
+    def decode(self, ids, **_):
+        return " ".join(map(str, ids))
+
+
+@pytest.fixture(scope="module", params=ARCHITECTURES)
+def model(request):
+    """A random model whose logits are spread, so that no two tokens are nearly equal."""
     torch.set_num_threads(1)
-    found = load(str(save_random_model(tmp_path_factory.mktemp("models") / "tiny", 1, request.param)))
-    for parameter in found.model.parameters():  # spread the logits, so that no two tokens are nearly equal
-        parameter.data.mul_(8)
+    torch.manual_seed(1)
+    special = {"bos_token_id": 1, "eos_token_id": 7, "pad_token_id": 0}
+    config = transformers.AutoConfig.for_model(request.param, **ARCHITECTURES[request.param], **special)
+    found = transformers.AutoModelForCausalLM.from_config(config).eval()
+    for parameter in found.parameters():
+        if parameter.dim() > 1:
+            parameter.data.mul_(8)
     return found
 
 
 @pytest.fixture(scope="module")
 def prompts():
     drawn = torch.Generator().manual_seed(0)
-    return [torch.randint(8, 100, (n,), generator=drawn).tolist() for n in (3, 17, 5, 5, 9, 30, 1, 2)]
+    return [torch.randint(8, 100, (n,), generator=drawn).tolist() for n in (3, 17, 5, 5, 9, 30, 1, 2, 12, 4)]
 
 
-def test_a_batch_is_like_one_at_a_time(loaded, prompts):
-    together = generate(loaded.model, loaded.tokenizer, prompts, 12, batch_size=8)
-    in_threes = generate(loaded.model, loaded.tokenizer, prompts, 12, batch_size=3)
-    alone = [generate(loaded.model, loaded.tokenizer, [prompt], 12)[0] for prompt in prompts]
-    assert together == in_threes == alone
-    assert len({answer.token_ids for answer in alone}) > 1
-
-
-def test_it_is_greedy(loaded, prompts):
-    ids = list(prompts[0])
-    (answer,) = generate(loaded.model, loaded.tokenizer, [ids], 6)
+def reference(model, prompt, length):
+    """Continue one prompt with plain transformers."""
+    greedy = transformers.GenerationConfig(
+        max_new_tokens=length, do_sample=False, eos_token_id=7, pad_token_id=0, bos_token_id=1
+    )
     with torch.inference_mode():
-        for token in answer.token_ids:
-            assert token == int(loaded.model(torch.tensor([ids])).logits[0, -1].argmax())
-            ids.append(token)
+        out = model.generate(
+            torch.tensor([prompt]), attention_mask=torch.ones(1, len(prompt)), generation_config=greedy
+        )[0, len(prompt) :].tolist()
+    return tuple(out[: out.index(7)]) if 7 in out else tuple(out)
+
+
+def test_greedy_is_transformers_own_one_at_a_time(model, prompts):
+    expected = [reference(model, prompt, 24) for prompt in prompts]
+    assert len({len(ids) for ids in expected} | {25}) > 1
+    assert len(set(expected)) > 5
+    for batch_size in (1, 3, 8):
+        made = generate(model, Letters(), prompts, 24, batch_size)
+        assert [one.token_ids for one in made] == expected
+        assert [one.text for one in made] == [" ".join(map(str, ids)) for ids in expected]
+        assert [one.finish_reason for one in made] == ["stop" if len(ids) < 24 else "length" for ids in expected]
+
+
+def test_samples_dont_depend_on_neighbours(model, prompts):
+    def draws():
+        return [Random(f"{number}") for number in range(len(prompts))]
+
+    sampling = Sampling(3.0, 0.9)
+    expected = [
+        generate(model, Letters(), [p], 16, 1, sampling=sampling, draws=[d])[0]
+        for p, d in zip(prompts, draws(), strict=True)
+    ]
+    for batch_size in (3, 8):
+        assert generate(model, Letters(), prompts, 16, batch_size, sampling=sampling, draws=draws()) == expected
+    other = generate(model, Letters(), prompts, 16, sampling=sampling, draws=[Random(f"x{i}") for i in range(10)])
+    assert sum(a.token_ids != b.token_ids for a, b in zip(other, expected, strict=True)) > 5
+
+
+def test_a_row_that_joins_late_is_answered_alike(model, prompts):
+    """Rows that stop at different times leave, others join: the order in which they finish says so."""
+    made = list(stream(model, Letters(), prompts * 3, 24, 4))
+    assert sorted(number for number, _ in made) == list(range(30))
+    for number, one in made:
+        assert one == dict(made)[number % 10]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory):
+    return load(str(save_random_model(tmp_path_factory.mktemp("models") / "tiny", 1)))
+
+
+def drawn_first(loaded, sampling, n):
+    """Draw the first token after one prompt `n` times; return counts, and the model's probabilities."""
+    prompt = [9, 8, 30]
+    made = generate(
+        loaded.model, loaded.tokenizer, [prompt] * n, 1, 500, sampling=sampling, draws=[Random(i) for i in range(n)]
+    )
+    stop = loaded.tokenizer.eos_token_id
+    counts = torch.zeros(loaded.model.config.vocab_size)
+    for one in made:
+        counts[one.token_ids[0] if one.token_ids else stop] += 1
+    with torch.inference_mode():
+        logits = loaded.model(torch.tensor([prompt])).logits[0, -1].double()
+    return counts, torch.softmax(logits / sampling.temperature, -1)
+
+
+def test_samples_have_the_distribution_of_the_softmax(loaded):
+    n = 4000
+    counts, p = drawn_first(loaded, Sampling(0.05), n)
+    common = p * n >= 5  # the chi-square test wants five expected in each class; the rest is one class
+    observed = torch.cat([counts[common], counts[~common].sum()[None]])
+    expected = torch.cat([p[common], p[~common].sum()[None]]) * n
+    assert len(observed) > 10
+    assert chisquare(observed.numpy(), expected.numpy()).pvalue > 0.01
+    wrong = torch.softmax(p.log() * 0.8, -1)  # another temperature is seen
+    expected = torch.cat([wrong[common], wrong[~common].sum()[None]]) * n
+    assert chisquare(observed.numpy(), expected.numpy()).pvalue < 1e-6
+
+
+@pytest.mark.parametrize("top_p", [0.1, 0.5, 0.9])
+def test_the_nucleus_is_transformers_own(loaded, top_p):
+    n = 2000
+    counts, p = drawn_first(loaded, Sampling(0.3, top_p), n)
+    warp = transformers.TopPLogitsWarper(top_p)
+    kept = torch.softmax(warp(None, p.log()[None])[0], -1)
+    assert not counts[kept == 0].any()
+    common = kept * n >= 5
+    observed, expected = counts[common], kept[common] * n
+    assert len(observed) > 1
+    rest = counts[~common].sum(), kept[~common].sum() * n
+    if rest[1] > 0:
+        observed, expected = torch.cat([observed, rest[0][None]]), torch.cat([expected, rest[1][None]])
+    assert chisquare(observed.numpy(), expected.numpy()).pvalue > 0.01
+
+
+def test_a_low_temperature_is_greedy(loaded, prompts):
+    greedy = generate(loaded.model, loaded.tokenizer, prompts, 8)
+    cold = generate(loaded.model, loaded.tokenizer, prompts, 8, sampling=Sampling(1e-6), draws=[Random(0)] * 10)
+    assert (
+        cold
+        == greedy
+        == generate(loaded.model, loaded.tokenizer, prompts, 8, sampling=Sampling(1.0, 1e-9), draws=[Random(0)] * 10)
+    )
 
 
 def test_penalties_of_the_model_dont_count(loaded, prompts):
@@ -47,7 +167,6 @@ def test_penalties_of_the_model_dont_count(loaded, prompts):
     own = loaded.model.generation_config
     own.repetition_penalty, own.do_sample, own.temperature = 5.0, True, 9.0
     assert generate(loaded.model, loaded.tokenizer, prompts[:3], 12) == plain
-    assert loaded.model.generation_config is own
     own.repetition_penalty, own.do_sample, own.temperature = 1.0, False, 1.0
 
 
@@ -62,6 +181,14 @@ def test_it_stops_at_the_end_of_the_turn(loaded, prompts):
     assert short.token_ids == long.token_ids[: long.token_ids.index(long.token_ids[4])]
 
 
+def test_an_answer_ends_with_the_context(loaded):
+    context = context_of(loaded.model)
+    made = generate(loaded.model, loaded.tokenizer, [[9] * (context - 3), [9, 10]], 6)
+    assert [(len(one.token_ids), one.finish_reason) for one in made] == [(3, "length"), (6, "length")]
+    with pytest.raises(SettingsError, match=f"the model's context holds {context:,}"):
+        generate(loaded.model, loaded.tokenizer, [[9] * context], 6)
+
+
 def test_stop_ids(loaded):
     assert stop_ids(loaded.model, loaded.tokenizer) == {loaded.tokenizer.eos_token_id}
 
@@ -69,9 +196,14 @@ def test_stop_ids(loaded):
 def test_progress_and_refusals(loaded, prompts):
     seen = []
     generate(loaded.model, loaded.tokenizer, prompts, 2, batch_size=3, update=seen.append)
-    assert seen == [3, 6, 8]
+    assert seen == list(range(1, 11))
     assert generate(loaded.model, loaded.tokenizer, [], 2) == []
-    with pytest.raises(SettingsError):
-        generate(loaded.model, loaded.tokenizer, [[]], 2)
-    with pytest.raises(SettingsError):
-        generate(loaded.model, loaded.tokenizer, prompts, 0)
+    for bad, length, sampling in [
+        ([[]], 2, None),
+        (prompts, 0, None),
+        (prompts, 2, Sampling(0.0)),
+        (prompts, 2, Sampling(1.0, 0.0)),
+        (prompts, 2, Sampling(1.0)),
+    ]:
+        with pytest.raises(SettingsError):
+            generate(loaded.model, loaded.tokenizer, bad, length, sampling=sampling)

@@ -1,8 +1,13 @@
-"""Greedy generation in batches, with the same result as one prompt at a time."""
+"""Generation in batches, greedy or sampled, with the same result as one prompt at a time.
+
+Rows leave the batch when they are finished and others take their place, so that none is computed in vain.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunescope.errors import SettingsError
@@ -21,11 +26,36 @@ class Generated(NamedTuple):
     finish_reason: FinishReason
 
 
+class Sampling(NamedTuple):
+    """How a token is drawn: from softmax(logits / temperature), cut to its nucleus.
+
+    The nucleus (Holtzman et al. 2020) is the smallest set of most probable tokens whose probabilities,
+    at this temperature, reach `top_p`.
+    """
+
+    temperature: float = 1.0
+    top_p: float = 1.0
+
+
+class _Row(NamedTuple):
+    """A prompt at work: its number, the tokens chosen so far, and how many there may be."""
+
+    number: int
+    tokens: list[int]
+    limit: int
+
+
 def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> frozenset[int]:
     """Return the ids at which the model's turn ends: its generation configuration's and the tokenizer's."""
     configured = getattr(model.generation_config, "eos_token_id", None)
     ids = configured if isinstance(configured, list | tuple) else [configured]
     return frozenset(i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int))
+
+
+def context_of(model: PreTrainedModel) -> int | None:
+    """Return how many tokens the model can hold, prompt and answer together, as its configuration says."""
+    config = model.config.get_text_config()
+    return next((n for name in ("max_position_embeddings", "n_positions") if (n := getattr(config, name, None))), None)
 
 
 def generate(
@@ -35,55 +65,175 @@ def generate(
     max_new_tokens: int = 256,
     batch_size: int = 16,
     update: Callable[[int], None] = lambda done: None,
+    sampling: Sampling | None = None,
+    draws: Sequence[Random] = (),
 ) -> list[Generated]:
-    """Continue each prompt greedily until a stop token or `max_new_tokens`; results in the prompts' order.
+    """Return what `stream` yields, in the prompts' order; `update` takes the number of prompts done."""
+    results: dict[int, Generated] = {}
+    for number, made in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws):
+        results[number] = made
+        update(len(results))
+    return [results[number] for number in range(len(prompts))]
 
-    Prompts (token ids, at least one each) are batched with others of like length, padded on the left
-    and masked; `update` takes the number of prompts done. No sampling, no penalties, whatever the
-    model's own generation configuration says.
+
+def stream(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    prompts: Sequence[Sequence[int]],
+    max_new_tokens: int = 256,
+    batch_size: int = 16,
+    sampling: Sampling | None = None,
+    draws: Sequence[Random] = (),
+) -> Iterator[tuple[int, Generated]]:
+    """Continue each prompt until a stop token, `max_new_tokens` or the end of the model's context.
+
+    Yields a prompt's number and its response as soon as that is finished. Prompts (token ids, at least one
+    each) are batched with others of like length. Greedy where `sampling` is None; else `draws` holds a
+    source of random numbers for each prompt, of which every token takes one: so a response depends on
+    its prompt and its own numbers alone. No penalties, whatever the model's own generation configuration says.
+
+    Raises:
+        SettingsError: a setting that can't work, or a prompt that is empty or fills the model's context.
     """
-    from tunescope.models.load import imported
-
-    torch, transformers = imported("torch"), imported("transformers")
     if max_new_tokens < 1 or batch_size < 1:
         raise SettingsError(f"max_new_tokens {max_new_tokens}, batch_size {batch_size}: expected at least 1 each")
     if not all(prompts):
         raise SettingsError("a prompt without a token; expected at least one")
+    if sampling is not None and not (sampling.temperature > 0 and 0 < sampling.top_p <= 1):
+        raise SettingsError(f"{sampling}: expected a temperature above 0 and a top_p above 0 and up to 1")
+    if sampling is not None and len(draws) != len(prompts):
+        raise SettingsError(f"{len(draws)} sources of random numbers for {len(prompts)} prompts; expected one each")
+    context = context_of(model)
+    longest = max(map(len, prompts), default=0)
+    if context is not None and longest >= context:
+        raise SettingsError(f"a prompt of {longest:,} tokens; the model's context holds {context:,} with the answer")
     stops = stop_ids(model, tokenizer)
-    pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(stops, default=0)
-    greedy = transformers.GenerationConfig(
-        max_new_tokens=max_new_tokens,
-        do_sample=False,
-        num_beams=1,
-        repetition_penalty=1.0,
-        no_repeat_ngram_size=0,
-        eos_token_id=sorted(stops) or None,
-        pad_token_id=pad,
-    )
-    # without this, transformers fills what is unset from the model's own configuration
-    own, model.generation_config = model.generation_config, transformers.GenerationConfig()
-    order = sorted(range(len(prompts)), key=lambda i: (-len(prompts[i]), i))
-    results: dict[int, Generated] = {}
-    generator: Any = model
-    try:
-        for start in range(0, len(order), batch_size):
-            batch = order[start : start + batch_size]
-            longest = len(prompts[batch[0]])
-            ids = torch.full((len(batch), longest), pad)
-            mask = torch.zeros_like(ids)
-            for line, number in enumerate(batch):
-                ids[line, longest - len(prompts[number]) :] = torch.tensor(prompts[number])
-                mask[line, longest - len(prompts[number]) :] = 1
-            with torch.inference_mode():
-                out = generator.generate(
-                    input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=greedy
-                )
-            for number, line in zip(batch, out[:, longest:].tolist(), strict=True):
-                end = next((i for i, token in enumerate(line) if token in stops), None)
-                tokens = tuple(line if end is None else line[:end])
-                text = str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-                results[number] = Generated(text, tokens, "length" if end is None else "stop")
-            update(len(results))
-    finally:
-        model.generation_config = own
-    return [results[number] for number in range(len(prompts))]
+    waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), -i))
+    batch = _Batch(model)
+    while waiting or batch.rows:
+        if waiting and len(batch.rows) <= (3 * batch_size // 4 if batch.can_grow else 0):
+            new = [waiting.pop() for _ in range(min(len(waiting), batch_size - len(batch.rows)))]
+            room = [context - len(prompts[i]) if context is not None else max_new_tokens for i in new]
+            rows = [_Row(i, [], min(max_new_tokens, limit)) for i, limit in zip(new, room, strict=True)]
+            logits = batch.add(rows, [prompts[i] for i in new])
+        else:
+            rows, logits = batch.rows, batch.step()
+        chosen = logits.argmax(-1).tolist() if sampling is None else _draw(logits, sampling, rows, draws)
+        for row, token in zip(rows, chosen, strict=True):
+            row.tokens.append(token)
+        finished = [row for row in rows if row.tokens[-1] in stops or len(row.tokens) == row.limit]
+        batch.remove(finished)
+        for row in finished:
+            end = row.tokens[-1] in stops
+            tokens = tuple(row.tokens[:-1] if end else row.tokens)
+            text = str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+            yield row.number, Generated(text, tokens, "stop" if end else "length")
+
+
+def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence[Random]) -> list[int]:
+    """Draw a token per row by its next random number u: the first whose cumulative probability exceeds u."""
+    from tunescope.models.load import imported
+
+    torch = imported("torch")
+    p = (logits.double() / sampling.temperature).softmax(-1)
+    tokens = None
+    if sampling.top_p < 1:
+        p, tokens = p.sort(descending=True, stable=True)
+        p = p * (p.cumsum(-1) - p < sampling.top_p)  # a token stays while those before it don't reach top_p
+    cumulative = p.cumsum(-1)
+    u = torch.tensor([[draws[row.number].random()] for row in rows], dtype=p.dtype, device=p.device)
+    places = torch.searchsorted(cumulative, u * cumulative[:, -1:], right=True)
+    places = places.clamp(max=p.shape[-1] - 1)
+    chosen = places if tokens is None else tokens.gather(-1, places)
+    return [int(token) for (token,) in chosen.tolist()]
+
+
+class _Batch:
+    """Rows that are continued together: their cache of keys and values, padded on the left and masked."""
+
+    def __init__(self, model: PreTrainedModel) -> None:
+        from tunescope.models.load import imported
+
+        self.torch, cache_utils = imported("torch"), imported("transformers.cache_utils")
+        self.model: Any = model
+        self.rows: list[_Row] = []
+        self.cache: Any = None
+        self.mask: Any = None
+        self._plain = cache_utils.DynamicLayer
+        takes = inspect.signature(model.forward).parameters
+        self._positions = "position_ids" in takes
+        self._options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+
+    @property
+    def can_grow(self) -> bool:
+        """Tell whether rows may join: all layers keep all keys, so that a cache can be padded."""
+        return not self.rows or all(type(layer) is self._plain for layer in getattr(self.cache, "layers", [None]))
+
+    def add(self, rows: list[_Row], prompts: Sequence[Sequence[int]]) -> Any:
+        """Read the rows' prompts and join them; return the logits of their first tokens [rows, vocabulary]."""
+        torch, longest = self.torch, max(map(len, prompts))
+        ids = torch.zeros((len(prompts), longest), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        for line, prompt in enumerate(prompts):
+            ids[line, longest - len(prompt) :] = torch.tensor(prompt)
+            mask[line, longest - len(prompt) :] = 1
+        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)
+        logits, cache = self._forward(ids, mask, positions, None)
+        if self.rows:
+            self._join(cache, mask)
+        else:
+            self.cache, self.mask = cache, mask
+        self.rows = [*self.rows, *rows]
+        return logits
+
+    def step(self) -> Any:
+        """Read each row's last token; return the logits of its next [rows, vocabulary]."""
+        torch = self.torch
+        ids = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self.model.device)
+        self.mask = torch.cat([self.mask, torch.ones_like(ids)], dim=-1)
+        positions = self.mask.sum(-1, keepdim=True) - 1
+        logits, self.cache = self._forward(ids, self.mask, positions, self.cache)
+        return logits
+
+    def remove(self, rows: Sequence[_Row]) -> None:
+        """Take finished rows out, and the columns that were theirs alone."""
+        if not rows:
+            return
+        gone = {row.number for row in rows}
+        stay = [line for line, row in enumerate(self.rows) if row.number not in gone]
+        self.rows = [self.rows[line] for line in stay]
+        if not stay:
+            self.cache = self.mask = None
+            return
+        kept = self.torch.tensor(stay, device=self.mask.device)
+        self.cache.batch_select_indices(kept)
+        self.mask = self.mask[kept]
+        empty = int(self.mask.any(0).int().argmax())
+        if empty and self.can_grow:
+            self.mask = self.mask[:, empty:]
+            for layer in self.cache.layers:
+                layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
+
+    def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> tuple[Any, Any]:
+        where = {"position_ids": positions} if self._positions else {}
+        with self.torch.inference_mode():
+            out = self.model(
+                input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **where, **self._options
+            )
+        return out.logits[:, -1].float(), out.past_key_values
+
+    def _join(self, cache: Any, mask: Any) -> None:
+        torch = self.torch
+        width = max(self.mask.shape[-1], mask.shape[-1])
+
+        def wide(tensor: Any, dim: int) -> Any:
+            """Pad on the left, along the positions, to the common width."""
+            missing = width - tensor.shape[dim]
+            return torch.nn.functional.pad(tensor, (0,) * (2 * (-1 - dim)) + (missing, 0))
+
+        with torch.inference_mode():
+            self.mask = torch.cat([wide(self.mask, -1), wide(mask, -1)])
+            for ours, theirs in zip(self.cache.layers, cache.layers, strict=True):
+                ours.keys = torch.cat([wide(ours.keys, -2), wide(theirs.keys, -2)])
+                ours.values = torch.cat([wide(ours.values, -2), wide(theirs.values, -2)])

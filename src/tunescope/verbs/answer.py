@@ -1,167 +1,416 @@
-"""`answer`: a model's greedy answers to prompts."""
+"""`answer`: a model's answers to prompts, greedy or sampled, from a model loaded here or from a server."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
 from collections import Counter
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, fields
 from functools import partial
+from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from random import Random
+from time import monotonic
+from typing import Any
 
 from tunescope import runs
-from tunescope.answers import Answer, Prompt, read_prompts
-from tunescope.errors import SettingsError, TunescopeError
+from tunescope.answers import Answer, Kept, Place, model_outputs
+from tunescope.errors import SettingsError, TunescopeError, WorkError
 from tunescope.models.embedded import DEFAULT
+from tunescope.models.settings import ModelSettings
+from tunescope.progress import Update, progress, say
+from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
-if TYPE_CHECKING:
-    from tunescope.chat import Chat
-    from tunescope.models import Loaded
-
-VERSION = 1
-SHARD = 16
-"""Prompts per shard; fixed, so that a killed run goes on where it stopped."""
+VERSION = 2
+HOPELESS = 20
+"""Refused prompts, with none answered, after which a server isn't asked further."""
+SHOWN = 20
+"""Prompts without an answer that the view lists; `missing.jsonl` has all."""
+FILTERED = "content_filter"
+"""What servers give as finish_reason where they withhold an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerSettings:
-    """Answer prompts with a model, greedily."""
+class AnswerSettings(ModelSettings):
+    """Answer prompts with a model, greedily or sampled."""
 
     prompts: str = field(metadata=INPUT)
-    """A JSON-lines file with prompt_id and prompt in each line."""
+    """A question file (tunescope's, AlpacaEval's, just-eval's, MT-bench's, WizardLM's, MedInstruct's) or row file."""
+
+    format: str | None = None
+    """Read it as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format; else recognised."""
 
     model: str = field(default=DEFAULT, metadata=INPUT)
-    """The model that answers: an embedded name, a folder (of a model, an adapter or a tune run) or a hub id."""
+    """An embedded name, a folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server."""
+
+    model_name: str | None = field(default=None, metadata=INPUT)
+    """What the server of --model URL calls the model; its only one by default."""
 
     max_new_tokens: int = 256
     """Longest answer in tokens."""
 
+    temperature: float | None = None
+    """Sample at this temperature; without it answers are greedy."""
+
+    top_p: float | None = None
+    """Sample from the most probable tokens that make up this share of the probability; all by default."""
+
+    n: int = 1
+    """Samples per prompt."""
+
+    seed: int = 0
+    """Seed of the sampling; every prompt and sample has random numbers of its own."""
+
     limit: int | None = None
     """Answer only this many prompts, from the first."""
 
-    batch_size: int = field(default=SHARD, metadata=PACE)
-    """Prompts answered at a time."""
+    batch_size: int = field(default=16, metadata=PACE)
+    """Prompts that are answered at a time by a model loaded here."""
+
+    concurrency: int = field(default=8, metadata=PACE)
+    """Calls to a server at a time."""
+
+    timeout: float = field(default=600.0, metadata=PACE)
+    """Seconds that one call to a server may take."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/answer-KEY by default."""
 
 
-class _Answering(NamedTuple):
-    loaded: Loaded
-    chat: Chat
-
-
 def answer(settings: AnswerSettings) -> Run:
-    """Answer every prompt; return the run with `answers.jsonl` (`Answer` records, in the prompts' order).
+    """Answer every prompt; return the run with `answers.jsonl` and `model_outputs.json` (AlpacaEval's form).
+
+    Answers are in the order of prompts, samples and turns. What has none is in `missing.jsonl`, with the reason.
 
     Raises:
         InputError: prompts that can't be read.
-        SettingsError, TunescopeError: a setting or a model that can't work.
-        MissingPackageError: torch or transformers isn't installed.
+        SettingsError, TunescopeError: a setting, a model or a server that can't work.
+        WorkError: a server that went away; what it had answered is kept, and the same command goes on.
+        MissingPackageError: torch or transformers, or for a server the openai SDK, isn't installed.
     """
-    from tunescope.models import fingerprint
+    from tunescope.oracle import is_url
     from tunescope.rows.containers import content_hash
 
-    for name in ("max_new_tokens", "limit", "batch_size"):
+    at_server = is_url(settings.model)
+    _refuse_what_cant_work(settings, at_server)
+    prompts = read_prompts(settings.prompts, settings.format)[: settings.limit]
+    inputs = {settings.prompts: content_hash(Path(settings.prompts))}
+    if at_server:
+        name = _served_name(settings)
+        where = blake2b(f"{settings.model}\n{name}".encode(), digest_size=16).hexdigest()
+        inputs[f"model {name} at {settings.model}"] = where
+        work: Callable[[_Book], None] = partial(_at_server, settings, name)
+        device = "server"
+    else:
+        from tunescope.models import inputs_of
+        from tunescope.models.load import device_of
+
+        inputs |= inputs_of(settings)
+        name, work, device = settings.model, partial(_here, settings), device_of(settings)
+    return runs.execute("answer", VERSION, settings, inputs, partial(_work, settings, name, prompts, work), device)
+
+
+def _refuse_what_cant_work(settings: AnswerSettings, at_server: bool) -> None:
+    for name in ("max_new_tokens", "n", "limit", "batch_size", "concurrency"):
         value = getattr(settings, name)
         if value is not None and value < 1:
             raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-    prompts = read_prompts(settings.prompts)[: settings.limit]
-    inputs = {
-        settings.prompts: content_hash(Path(settings.prompts)),
-        f"model {settings.model}": fingerprint(settings.model),
-    }
-    return runs.execute("answer", VERSION, settings, inputs, partial(_work, settings, prompts))
+    if settings.temperature is not None and not 0 < settings.temperature < float("inf"):
+        raise SettingsError(
+            f"--temperature {settings.temperature:g}: expected above 0; leave it out for greedy answers"
+        )
+    if settings.top_p is not None and not 0 < settings.top_p <= 1:
+        raise SettingsError(f"--top-p {settings.top_p:g}: expected above 0 and up to 1")
+    if settings.temperature is None and (settings.top_p is not None or settings.n > 1):
+        given = "--top-p" if settings.top_p is not None else f"--n {settings.n}"
+        raise SettingsError(f"{given} without --temperature: greedy answers are all the same; add --temperature 1")
+    if settings.timeout <= 0:
+        raise SettingsError(f"--timeout {settings.timeout:g}: expected above 0")
+    if at_server:
+        here = [f for f in fields(ModelSettings) if f.name != "model" and getattr(settings, f.name) != f.default]
+        if here:
+            option = f"--{here[0].name.replace('_', '-')}"
+            raise SettingsError(f"{option} with --model {settings.model}: the server decides that; leave it out")
+    elif settings.model_name is not None:
+        raise SettingsError(
+            f"--model-name {settings.model_name} with --model {settings.model}: expected a server's URL"
+        )
 
 
-def _work(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) -> Outcome:
-    from tunescope.engine import map_shards
+class _Book:
+    """The run's answers and what has none, each kept as soon as it is there."""
 
-    shards = [prompts[start : start + SHARD] for start in range(0, len(prompts), SHARD)]
-    work, setup = partial(_answer_shard, settings), partial(_setup, settings.model)
-    done = map_shards(work, shards, setup, folder.scratch / "shards", label="shards of answers")
-    records = [json.loads(line) for shard in done for line in _lines(shard / "answers.jsonl")]
-    missing = [json.loads(line) for shard in done for line in _lines(shard / "missing.jsonl")]
-    if not records:
-        raise TunescopeError(f"{settings.model} can answer none of the {len(prompts)} prompts: {missing[0]['reason']}")
-    folder.records("answers", records)
-    return _outcome(settings, folder, [Answer.from_json(record) for record in records], missing)
+    def __init__(self, settings: AnswerSettings, model: str, prompts: Sequence[Prompt], folder: RunFolder) -> None:
+        self.settings, self.model, self.prompts = settings, model, prompts
+        self._kept = Kept(folder.scratch / "answers.jsonl")
+        self.answers = {a.place: a for a in map(Answer.from_json, self._kept)}
+        self.missing: dict[Place, str] = {}
+        self.update: Update | None = None
+        self._start, self._new, self._tokens = monotonic(), 0, 0
+        if self.answers:
+            say(f"{len(self.answers):,} answers are here already")
+
+    @property
+    def places(self) -> Iterator[tuple[Prompt, Place]]:
+        """All answers there should be, in the order in which they are written."""
+        for prompt in self.prompts:
+            for sample in range(self.settings.n):
+                for turn in range(prompt.turns):
+                    yield prompt, Place(prompt.prompt_id, turn, sample)
+
+    def before(self, place: Place) -> list[str] | None:
+        """Return the answers of earlier turns; None, and this one is missing, where one of them is."""
+        earlier = [Place(place.prompt_id, turn, place.sample) for turn in range(place.turn)]
+        texts = [self.answers[each].text for each in earlier if self._is_there(each)]
+        if len(texts) == place.turn:
+            return texts
+        self.miss(place, f"turn {len(texts)} before it has no answer")
+        return None
+
+    def _is_there(self, place: Place) -> bool:
+        return place in self.answers and self.answers[place].finish_reason != FILTERED
+
+    def keep(self, prompt: Prompt, place: Place, text: str, before: Sequence[str], **known: Any) -> None:
+        """Keep an answer on disk."""
+        settings = self.settings
+        decoding: dict[str, Any] = {"method": "greedy", "max_new_tokens": settings.max_new_tokens}
+        if settings.temperature is not None:
+            top_p = 1.0 if settings.top_p is None else settings.top_p
+            decoding |= {
+                "method": "sampled",
+                "temperature": settings.temperature,
+                "top_p": top_p,
+                "seed": settings.seed,
+            }
+        made = Answer.to(prompt, text, self.model, before, place.sample, decoding=decoding, **known)
+        self._kept.add(made.as_json())
+        self.answers[place] = made
+        self._new += 1
+        self._tokens += (made.usage or {}).get("completion_tokens", 0)
+        self._tell()
+
+    def miss(self, place: Place, reason: str) -> None:
+        """Note why there is no answer."""
+        self.missing[place] = reason
+        self._tell()
+
+    def _tell(self) -> None:
+        if self.update is not None:
+            self.update(len(self.answers) + len(self.missing), self._rate())
+
+    def _rate(self) -> str:
+        return f"{self._tokens / max(monotonic() - self._start, 1e-9):,.0f} tokens/s"
+
+    def start(self) -> None:
+        """Begin to count time."""
+        self._start = monotonic()
+
+    def close(self) -> None:
+        """Close the file and say how fast it went."""
+        self._kept.close()
+        if self._new:
+            seconds = monotonic() - self._start
+            say(f"{self._new:,} answers, {self._tokens:,} tokens in {seconds:.1f} s: {self._rate()}")
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text("utf-8").split("\n")[:-1]
+def _work(
+    settings: AnswerSettings, model: str, prompts: list[Prompt], work: Callable[[_Book], None], folder: RunFolder
+) -> Outcome:
+    book = _Book(settings, model, prompts, folder)
+    try:
+        with progress("answers", sum(1 for _ in book.places)) as book.update:
+            work(book)
+    finally:
+        book.close()
+    for place, made in book.answers.items():
+        if made.finish_reason == FILTERED:
+            book.missing[place] = "the server's content filter"
+    answers = [book.answers[place] for _, place in book.places if place not in book.missing]
+    missing = [{**place._asdict(), "reason": book.missing[place]} for _, place in book.places if place in book.missing]
+    if not answers:
+        raise TunescopeError(f"{model} can answer none of the {len(prompts)} prompts: {missing[0]['reason']}")
+    folder.records("answers", [made.as_json() for made in answers])
+    folder.text("model_outputs.json", json.dumps(model_outputs(answers), indent=1) + "\n")
+    if missing:
+        folder.records("missing", missing)
+    return _outcome(settings, model, folder, answers, missing)
 
 
-def _setup(model: str) -> _Answering:
-    from tunescope.chat import Chat
-    from tunescope.models import load, stop_ids
-
-    loaded = load(model)
-    return _Answering(loaded, Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer)))
+def _random(settings: AnswerSettings, place: Place) -> Random:
+    """Return the random numbers of one answer, whatever else is answered with it."""
+    return Random(f"{settings.seed} {place.sample} {place.turn} {place.prompt_id}")
 
 
-def _answer_shard(settings: AnswerSettings, state: _Answering, prompts: list[Prompt], folder: Path) -> None:
-    from tunescope.chat import Unrenderable
-    from tunescope.models import generate, quiet
+def _here(settings: AnswerSettings, book: _Book) -> None:
+    """Answer with a model loaded here, turn after turn."""
+    from tunescope.chat import Chat, Unrenderable, parse_template_args
+    from tunescope.models import load, quiet, stop_ids
+    from tunescope.models.generate import Sampling, context_of, stream
 
-    ids: dict[Prompt, tuple[int, ...]] = {}
-    missing = []
-    for prompt in prompts:
-        try:
-            ids[prompt] = state.chat.prompt(prompt.messages)
-        except Unrenderable as refused:
-            missing.append({"prompt_id": prompt.prompt_id, "reason": str(refused)})
-    model, tokenizer = state.loaded.model, state.loaded.tokenizer
-    with quiet():
-        made = generate(model, tokenizer, list(ids.values()), settings.max_new_tokens, settings.batch_size)
-    decoding = {"method": "greedy", "max_new_tokens": settings.max_new_tokens}
-    answers = [
-        Answer.to(
-            prompt,
-            text,
-            settings.model,
-            token_ids=token_ids,
-            decoding=decoding,
-            finish_reason=finish_reason,
-        ).as_json()
-        for prompt, (text, token_ids, finish_reason) in zip(ids, made, strict=True)
-    ]
-    for name, records in (("answers", answers), ("missing", missing)):
-        (folder / f"{name}.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    arguments = parse_template_args(settings.template_arg)
+    loaded = load(settings)
+    say(f"{settings.model}: {loaded.dtype} on {loaded.device}")
+    model, tokenizer = loaded.model, loaded.tokenizer
+    chat = Chat(tokenizer, stop_ids(model, tokenizer), settings.template, arguments)
+    context = context_of(model)
+    sampling = None
+    if settings.temperature is not None:
+        sampling = Sampling(settings.temperature, 1.0 if settings.top_p is None else settings.top_p)
+    book.start()
+    for turn in range(max(prompt.turns for prompt in book.prompts)):
+        asked: list[tuple[Prompt, Place, list[str]]] = []
+        ids: list[tuple[int, ...]] = []
+        for prompt, place in book.places:
+            if place.turn != turn or place in book.answers or (before := book.before(place)) is None:
+                continue
+            try:
+                found = chat.prompt(prompt.asked(before), prompt.tools, prompt.fields)
+            except Unrenderable as refused:
+                book.miss(place, str(refused))
+                continue
+            if context is not None and len(found) >= context:
+                book.miss(place, f"{len(found):,} tokens; the model's context holds {context:,} with the answer")
+                continue
+            asked.append((prompt, place, before))
+            ids.append(found)
+        draws = [_random(settings, place) for _, place, _ in asked] if sampling else ()
+        with quiet():
+            for number, (text, token_ids, finish_reason) in stream(
+                model, tokenizer, ids, settings.max_new_tokens, settings.batch_size, sampling, draws
+            ):
+                prompt, place, before = asked[number]
+                usage = {"prompt_tokens": len(ids[number]), "completion_tokens": len(token_ids)}
+                book.keep(prompt, place, text, before, token_ids=token_ids, finish_reason=finish_reason, usage=usage)
+
+
+def _served_name(settings: AnswerSettings) -> str:
+    """Return what the server calls the model: what was typed, or the only name it has."""
+    from tunescope.oracle import Client
+
+    async def names() -> list[str]:
+        async with Client(settings.model, timeout=settings.timeout) as client:
+            return await client.models()
+
+    if settings.model_name is not None:
+        return settings.model_name
+    found = asyncio.run(names())
+    if len(found) != 1:
+        listed = ", ".join(found[:20]) or "none"
+        raise SettingsError(f"{settings.model} has {len(found)} models ({listed}); choose one with --model-name")
+    return found[0]
+
+
+def _at_server(settings: AnswerSettings, name: str, book: _Book) -> None:
+    """Answer by calls to a server; an answer is on disk before the next call of its worker."""
+    stopped = asyncio.run(_ask(settings, name, book))
+    left = sum(place not in book.answers and place not in book.missing for _, place in book.places)
+    if isinstance(stopped, TunescopeError):
+        raise stopped
+    if stopped is not None:
+        raise WorkError(
+            f"{settings.model}: {stopped}; {len(book.answers):,} answers are kept and {left:,} are left; "
+            "type the same command to go on"
+        )
+
+
+async def _ask(settings: AnswerSettings, name: str, book: _Book) -> Exception | None:
+    """Ask for every answer that isn't there, several at a time; return why it stopped before the end, if it did."""
+    from tunescope.oracle import Client, Refused, Unreachable
+
+    stopped: Exception | None = None
+    chains: dict[tuple[str, int], list[tuple[Prompt, Place]]] = {}
+    for prompt, place in book.places:
+        if place not in book.answers:
+            chains.setdefault((place.prompt_id, place.sample), []).append((prompt, place))
+    todo = iter(chains.values())  # a prompt's turns are asked one after the other, by one worker
+
+    async def worker(client: Client) -> None:
+        nonlocal stopped
+        for chain in todo:
+            for prompt, place in chain:
+                if stopped is not None:
+                    return
+                before = book.before(place)
+                if before is None:
+                    continue
+                try:
+                    reply = await client.reply(prompt.asked(before), **_decoding(settings, place), **_tools(prompt))
+                except Refused as error:
+                    book.miss(place, str(error))
+                    if len(book.missing) >= HOPELESS and not book.answers:
+                        stopped = TunescopeError(
+                            f"{settings.model} refuses the first {len(book.missing)} prompts, the last with: {error}"
+                        )
+                except (Unreachable, TunescopeError) as error:
+                    stopped = stopped or error
+                else:
+                    book.keep(prompt, place, reply.text, before, finish_reason=reply.finish_reason, usage=reply.usage)
+
+    async with Client(settings.model, name, settings.timeout) as client:
+        book.start()
+        await asyncio.gather(*(worker(client) for _ in range(min(settings.concurrency, len(chains)))))
+    return stopped
+
+
+def _decoding(settings: AnswerSettings, place: Place) -> dict[str, Any]:
+    """Return what a server is told; each sample has a seed of its own."""
+    decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
+    if settings.temperature is not None:
+        decoding["seed"] = _random(settings, place).getrandbits(31)
+        decoding |= {} if settings.top_p is None else {"top_p": settings.top_p}
+    return decoding
+
+
+def _tools(prompt: Prompt) -> dict[str, Any]:
+    return {"tools": list(prompt.tools)} if prompt.tools else {}
 
 
 def _outcome(
-    settings: AnswerSettings, folder: RunFolder, answers: list[Answer], missing: list[dict[str, Any]]
+    settings: AnswerSettings, model: str, folder: RunFolder, answers: list[Answer], missing: list[dict[str, Any]]
 ) -> Outcome:
     from tunescope.stats import mean_t
     from tunescope.text.words import words
 
     length = mean_t([*(float(len(words(a.text))) for a in answers), *(None for _ in missing)])
     reasons = Counter(a.finish_reason for a in answers)
+    ended = {name: reasons.pop(name, 0) for name in ("stop", "length")}
+    ended |= {str(name): count for name, count in reasons.items() if name is not None}
     result = {
         "n": len(answers),
         "n_missing": len(missing),
         "words": length.as_json(),
-        "finish_reasons": {"stop": reasons["stop"], "length": reasons["length"]},
-        "model": settings.model,
+        "finish_reasons": ended,
+        "model": model,
     }
     about = (length.value, interval(length.low, length.high, 1))
-    cells = (len(answers), len(missing), *about, reasons["stop"], reasons["length"])
+    cells = (len(answers), len(missing), *about, *ended.values())
     tables = [
         Table(
             "Answers",
-            ("n", "n_missing", "mean words", f"{100 * length.level:.0f} % interval", "stop", "length"),
+            ("n", "n_missing", "mean words", f"{100 * length.level:.0f} % interval", *ended),
             (cells,),
             f"Words per answer ({length.method}). stop: the model ended its turn; "
             f"length: cut at {settings.max_new_tokens} tokens.",
         )
     ]
     if missing:
-        shown = tuple((record["prompt_id"], record["reason"]) for record in missing)
-        tables.append(Table("Not answered", ("prompt_id", "reason"), shown))
-    sentence = f"{settings.model} answered {len(answers)} of {len(answers) + len(missing)} prompts, greedily."
+        shown = tuple((record["prompt_id"], record["reason"]) for record in missing[:SHOWN])
+        more = f"The first {SHOWN} of {len(missing)}; all are in missing.jsonl." if len(missing) > SHOWN else ""
+        tables.append(Table("Not answered", ("prompt_id", "reason"), shown, more))
+    due = len(answers) + len(missing)
+    asked = len({a.prompt_id for a in answers} | {record["prompt_id"] for record in missing})
+    what = "prompts" if due == asked else f"questions and samples of {asked} prompts"
+    sentence = f"{model} answered {len(answers)} of {due} {what}, {_manner(settings)}."
     path = shlex.quote(str(folder.path))
     return Outcome(result, View((sentence,), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",)))
+
+
+def _manner(settings: AnswerSettings) -> str:
+    if settings.temperature is None:
+        return "greedily"
+    top_p = "" if settings.top_p is None else f", top_p {settings.top_p:g}"
+    return f"sampled at temperature {settings.temperature:g}{top_p}, seed {settings.seed}"

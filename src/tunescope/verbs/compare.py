@@ -31,7 +31,7 @@ class CompareSettings:
     """Compare two row sets or two sets of answers: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """What it was: a row file, a select run, or an answer run."""
+    """What it was: a row file, a select run, an answer run, or a file of answers (ours or AlpacaEval's)."""
 
     b: str = field(metadata=INPUT)
     """What it is now: the same kind of thing."""
@@ -114,6 +114,12 @@ def _open(settings: CompareSettings, name: str) -> Side:
         if "files" not in run.result:
             raise RunError(f"{path} is a run of {run.verb}, which holds neither rows nor answers to compare")
         name = str(path / run.result["files"]["kept"])
+    elif settings.format is None and not settings.columns:
+        from tunescope.answers import is_answers, read_answers
+        from tunescope.rows.containers import content_hash
+
+        if is_answers(path):
+            return Side("answers", name, content_hash(path), lambda: map(_answer_item, read_answers(path)))
     from tunescope.rows import open_rows
 
     rows = open_rows([name], settings.format, settings.columns)
@@ -152,7 +158,8 @@ def _answer_item(answer: Answer) -> Item:
         "answer_words": len(words(answer.text)),
         "answer_tokens": None if answer.token_ids is None else len(answer.token_ids),
     }
-    keys: dict[str, Hashable] = {"prompt_id": answer.prompt_id, "prompt": answer.prompt}
+    prompt = (answer.prompt, answer.turn, answer.sample)
+    keys: dict[str, Hashable] = {"prompt_id": answer.place, "prompt": prompt}
     return Item(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
 
 
