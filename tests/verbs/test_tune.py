@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import shutil
+import sys
 from contextlib import redirect_stderr
 from pathlib import Path
 
@@ -14,12 +15,14 @@ pytest.importorskip("trl")
 pytest.importorskip("peft")
 
 from tunescope.chat import Chat  # noqa: E402
-from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.errors import SettingsError, TunescopeError, WorkError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load  # noqa: E402
+from tunescope.models.trainer import noise  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
 from tunescope.verbs import make  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, order, tune  # noqa: E402
+from tunescope.verbs.tune.plan import Example, Plan  # noqa: E402
 from tunescope.verbs.tune.presets import filled  # noqa: E402
 
 PAIRS = [
@@ -167,6 +170,12 @@ def test_epochs_decide_the_steps(tmp_path, model):
         ({"epochs": 0}, "--epochs 0"),
         ({"warmup": 1.0}, "--warmup 1.0"),
         ({"lora_targets": "nothing"}, "--lora-targets nothing: the model has no such layers"),
+        ({"neftune_alpha": 0.0}, "--neftune-alpha 0.0"),
+        ({"neftune_alpha": 5.0, "packing": True}, "--neftune-alpha with --packing"),
+        ({"method": "full", "load": "4bit"}, "--method full with --load 4bit: quantised weights can't be trained"),
+        ({"checkpoint_minutes": -1.0}, "--checkpoint-minutes -1.0"),
+        ({"command": "axolotl {rows}"}, r"--command: expected \{out\} in it"),
+        ({"command": "axolotl {rows} {out} {lr}"}, r"--command: \{lr\} isn't known"),
     ],
 )
 def test_settings_that_cant_work(tmp_path, model, changed, said):
@@ -321,3 +330,138 @@ def test_the_adapters_sum_is_in_the_record(tmp_path, model):
     run = tune(settings(tmp_path, model, max_steps=1))
     file = run.path / "model" / "adapter_model.safetensors"
     assert run.result["adapter_sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def plain_loop(model, rows, chosen, steps, size, noised):
+    """Train as the textbooks say, a row at a time: the reference, which shares no loop with ours."""
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM, AutoTokenizer, set_seed
+
+    tokenizer, whole = AutoTokenizer.from_pretrained(model), AutoModelForCausalLM.from_pretrained(model)
+    if chosen == "lora":
+        set_seed(0)
+        config = LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
+        whole = get_peft_model(whole, config)
+    whole.train()
+    trained = [p for p in whole.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-2, weight_decay=0.0)
+    places, losses = order(len(rows), steps, size, 0), []
+    for step in range(steps):
+        texts = []
+        for place in range(step * size, (step + 1) * size):
+            ask, reply = rows[places[place]]
+            chat = [{"role": "user", "content": ask}, {"role": "assistant", "content": reply}]
+            out = tokenizer.apply_chat_template(chat, return_dict=True, return_assistant_tokens_mask=True)
+            texts.append((torch.tensor(out["input_ids"]), torch.tensor(out["assistant_masks"]).bool(), place))
+        n = sum(int(mask[1:].sum()) for _, mask, _ in texts)
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / steps)
+        optimizer.zero_grad()
+        total = 0.0
+        for ids, mask, place in texts:
+            embeds = whole.get_input_embeddings()(ids[None])
+            if noised:
+                embeds = embeds + noise(f"0/noise/{place}/0", len(ids), embeds.shape[-1], 5.0)
+            logp = whole(inputs_embeds=embeds).logits[0, :-1].log_softmax(-1)
+            loss = -logp.gather(1, ids[1:, None])[mask[1:]].sum() / n
+            loss.backward()
+            total += float(loss.detach())
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        losses.append(total)
+    return whole, losses
+
+
+@pytest.mark.parametrize("noised", [False, True], ids=["plain", "neftune"])
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_losses_and_weights_are_those_of_a_plain_loop(tmp_path, model, method, noised):
+    asked = {"max_steps": 4, "batch_size": 3, "warmup": 0.0, "neftune_alpha": 5.0 if noised else None}
+    run = tune(settings(tmp_path, model, method=method, **asked))
+    reference, losses = plain_loop(model, PAIRS, method, 4, 3, noised)
+    name = "loss_with_noise" if noised else "loss"
+    records = list(run.records("metrics"))
+    assert [record[name] for record in records] == pytest.approx(losses, rel=1e-5)
+    assert records[0].keys() == {"step", "epoch", name, "lr", "tokens"}
+    assert {f"{name}_first", f"{name}_last"} <= run.result.keys()
+    theirs = reference.state_dict()
+    for key, value in weights(run.path / "model").items():
+        torch.testing.assert_close(
+            value, theirs[key.replace(".weight", ".default.weight") if method == "lora" else key], atol=2e-4, rtol=1e-3
+        )
+
+
+def test_packing_changes_no_loss(tmp_path, model):
+    asked = {"method": "full", "max_steps": 4, "max_length": 48}
+    plain = tune(settings(tmp_path, model, **asked, out=str(tmp_path / "plain")))
+    bins = tune(settings(tmp_path, model, **asked, packing=True, out=str(tmp_path / "bins")))
+    assert plain.key == bins.key
+    one, other = ([record["loss"] for record in run.records("metrics")] for run in (plain, bins))
+    assert one == pytest.approx(other, rel=1e-4)
+    assert one[0] == pytest.approx(other[0], rel=1e-6)
+
+
+def test_bins_hold_whole_rows(tmp_path):
+    from tunescope.chat import Tokens
+
+    lengths = [30, 10, 25, 7, 40, 3]
+    found = [Example(str(n), (Tokens((1,) * n, (True,) * n),), n) for n in lengths]
+    share = Plan(found, range(6), 6, 2, bins=40).share(0, 0, 1)
+    assert [[len(line.ids) for line in lines] for lines in share.batches] == [[40], [30, 10], [25, 7, 3]]
+    assert share.tokens == sum(lengths) - 6
+
+
+@pytest.mark.parametrize("bins", [None, 40])
+@pytest.mark.parametrize("processes", [1, 2, 3, 7])
+def test_processes_share_a_step(processes, bins):
+    from tunescope.chat import Tokens
+
+    found = [Example(str(n), (Tokens((n,) * n, (True,) * n),), n) for n in range(2, 12)]
+    plan = Plan(found, range(10), 4, 2, bins=bins)
+    assert (plan.steps, plan.epoch_ends()) == (3, {3: 1})
+    for step in range(3):
+        shares = [plan.share(step, process, processes) for process in range(processes)]
+        assert len({len(share.batches) for share in shares}) == 1
+        seen = sorted(len(line.ids) for share in shares for lines in share.batches for line in lines)
+        assert [n for n in seen if n > 1] == list(range(2, 12))[4 * step : 4 * step + 4]
+        assert {share.tokens for share in shares} == {sum(n - 1 for n in seen)}
+
+
+def test_another_trainer(tmp_path, model):
+    """A command that copies the model and notes what it was given."""
+    script = tmp_path / "theirs.py"
+    script.write_text(
+        "import json, shutil, sys\n"
+        "rows, out, seed, model = sys.argv[1:]\n"
+        "shutil.copytree(model, out)\n"
+        "json.dump([json.load(open(rows)), seed], open(out + '/given.json', 'w'))\n"
+    )
+    command = f"{sys.executable} {script} {{rows}} {{out}} {{seed}} {{model}}"
+    run = tune(settings(tmp_path, model, command=command, seed=7))
+    rows = json.loads((tmp_path / "rows.json").read_text())
+    assert json.loads((run.path / "model" / "given.json").read_text()) == [rows, "7"]
+    assert run.result["rows"] == 6
+    assert load(str(run.path)).hash
+    with pytest.raises(WorkError, match=r"(?s)ended with 3; its last lines:\n  no memory"):
+        tune(settings(tmp_path, model, command="sh -c 'echo no memory; exit 3' {rows} {out}"))
+    with pytest.raises(WorkError, match=r"holds nothing; expected a model"):
+        tune(settings(tmp_path, model, command="true {rows} {out}"))
+    with pytest.raises(WorkError, match=r"nowhere can't be run"):
+        tune(settings(tmp_path, model, command="/nowhere {rows} {out}"))
+
+
+@pytest.mark.parametrize("how", ["4bit", "8bit"])
+def test_quantised_base(tmp_path, how):
+    pytest.importorskip("bitsandbytes")
+    from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+
+    from tunescope.microworld.model import save_random_model
+
+    folder = save_random_model(tmp_path / "tiny", 0)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder, hidden_size=64, intermediate_size=128, head_dim=32)
+    AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    run = tune(settings(tmp_path, str(folder), load=how, max_steps=8))
+    losses = [record["loss"] for record in run.records("metrics")]
+    assert losses[-1] < losses[0]
+    assert {value.dtype for value in weights(run.path / "model").values()} == {torch.float32}
+    assert run.key != tune(settings(tmp_path, str(folder), max_steps=8)).key
