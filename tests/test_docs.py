@@ -27,7 +27,7 @@ def test_page_prints_what_it_says(page):
 
 @pytest.mark.parametrize("name", [name for name, verb in VERBS.items() if verb.proven])
 def test_proven_verb_has_a_page_with_its_command_and_python(name):
-    text = (docs.ROOT / "docs" / f"{name.split()[0]}.md").read_text("utf-8")
+    text = docs.page_of(name).read_text("utf-8")
     found = list(docs.blocks(text))
     assert any(block.kind == "console" and f"tunescope {name}" in block.code for block in found)
     assert any(block.kind == "python" and f"tunescope.{name.replace(' ', '_')}(" in block.code for block in found)

@@ -36,6 +36,7 @@ from tunescope.stats import (
     pearson,
     proportion,
     proportion_from_counts,
+    ratio_of_means,
     sign_flip_test,
     slope,
     spearman,
@@ -265,6 +266,31 @@ def test_mcnemar_by_hand_and_as_statsmodels() -> None:
         theirs = mcnemar([[5, b], [c, 5]], exact=True)
         ours = mcnemar_exact([1] * b + [0] * c + [1], [0] * b + [1] * c + [1])
         assert (ours.p, ours.statistic) == close((theirs.pvalue, theirs.statistic))
+
+
+def test_ratio_of_means_by_the_t_test_that_defines_its_interval() -> None:
+    first, second = np.array([0.38, 0.47, 0.41, 0.5]), np.array([0.4, 0.5, 0.47, 0.52])
+    found = ratio_of_means(first, second)
+    assert found.value == pytest.approx(first.mean() / second.mean())
+    for end in (found.low, found.high):
+        assert ss.ttest_1samp(first - end * second, 0).pvalue == pytest.approx(0.05, abs=1e-9)
+    assert ratio_of_means([*first, None], [*second, 1.0]) == replace(found, n_missing=1)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "value", "reason"),
+    [
+        ([], [], None, "no values"),
+        ([1.0], [2.0], 0.5, "one pair: no interval"),
+        ([1.0, 2.0], [1.0, -1.0], None, "the second mean is 0: no ratio"),
+        ([1.0, 2.0], [2.0, 4.0], 0.5, "all pairs have the same ratio: no interval"),
+        ([1.0, 2.0, 1.0], [5.0, -1.0, -1.0], 4 / 3, "the second mean isn't told from 0: the interval has no bounds"),
+    ],
+)
+def test_a_ratio_without_an_interval_has_a_reason(first, second, value, reason) -> None:
+    found = ratio_of_means(first, second)
+    assert found.value == (None if value is None else pytest.approx(value))
+    assert (found.low, found.high, found.reason) == (None, None, reason)
 
 
 def test_holm_by_hand_and_as_statsmodels() -> None:

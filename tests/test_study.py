@@ -156,6 +156,18 @@ def test_variants_by_hand():
     ]
 
 
+def test_what_a_step_varies_agrees_with_what_it_refers_to():
+    """Both vary the seed: the same seed goes with the same seed, everything else is crossed."""
+    done = {"rows": [({"dose": d, "seed": s}, f"R{d}{s}") for d in (0, 1) for s in (7, 8)]}
+    assert made("s", {"rows": "{rows}"}, {"seed": [7, 8]}, done) == [
+        ({"dose": 0, "seed": 7}, {"rows": "R07", "seed": 7}), ({"dose": 1, "seed": 7}, {"rows": "R17", "seed": 7}),
+        ({"dose": 0, "seed": 8}, {"rows": "R08", "seed": 8}), ({"dose": 1, "seed": 8}, {"rows": "R18", "seed": 8}),
+    ]  # fmt: skip
+    assert len(made("s", {"rows": "{rows}"}, {"n": [1, 2]}, done)) == 8
+    with pytest.raises(SettingsError, match="step s: what it varies and what it refers to agree on no value"):
+        made("s", {"rows": "{rows}"}, {"seed": [9]}, done)
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -3,7 +3,7 @@
 A ```console block holds commands after `$ ` and, under each, what it prints on stdout (and on
 stderr where the command says 2>&1). A ```python block is followed by a ```text block with what it
 prints. The blocks of a page run in order in one folder, which holds the demo's `rows.json` and
-`prompts.jsonl` and, where the real data are at hand, a link `data` to them; a page that uses
+`prompts.jsonl`, the tables in docs/ and, where the real data are at hand, a link `data` to them; a page that uses
 `data/` is left out where they aren't. `make demo` and `make test` are not run from here.
 
     python tools/docs.py            # exit 1 where a page says something else
@@ -35,6 +35,7 @@ NOT_RUN = (
     "git clone",
     "cd tunescope",
     "pip install",
+    "tunescope study run faco-microworld",  # minutes: recorded once, by hand
 )
 WIDTH = "100"
 
@@ -52,6 +53,12 @@ class Block(NamedTuple):
 def pages() -> list[Path]:
     """Return every page with something to execute."""
     return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def page_of(verb: str) -> Path:
+    """Return a verb's page: its own, or its group's."""
+    own = ROOT / "docs" / f"{verb.replace(' ', '-')}.md"
+    return own if own.exists() else ROOT / "docs" / f"{verb.split()[0]}.md"
 
 
 def data_folder() -> Path | None:
@@ -72,7 +79,7 @@ def execute(text: str) -> str:
     place = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for item in (ROOT / "recipes" / "demo").iterdir():
+        for item in [*(ROOT / "recipes" / "demo").iterdir(), *(ROOT / "docs").glob("*.csv")]:
             shutil.copy(item, folder)
         data = data_folder()
         if data is not None:
@@ -122,7 +129,7 @@ def verb_table() -> str:
 
     lines = ["| verb | what it does | state |", "|---|---|---|"]
     for name, verb in VERBS.items():
-        page = ROOT / "docs" / f"{name.split()[0]}.md"
+        page = page_of(name)
         shown = (
             f"[`{name} {verb.takes}`]({page.name})".replace(" `", "`") if page.exists() else f"`{name} {verb.takes}`"
         )
