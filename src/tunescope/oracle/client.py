@@ -9,11 +9,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from random import Random
+from socket import gaierror
 from types import TracebackType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -182,7 +183,7 @@ class Client:
             raise _Again(f"no reply in {self._timeout:g} s", unreachable=True) from None
         except openai.APIConnectionError as error:
             reason = self._clean(str(error.__cause__ or error))
-            if not self._heard:
+            if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in _causes(error)):
                 raise TunescopeError(
                     f"no server answers at {self.url} ({reason}); start it, or name another with --model"
                 ) from None
@@ -213,6 +214,13 @@ class Client:
         """Return a server's words on one line, cut, and without the key that some repeat."""
         text = " ".join(text.split())
         return (text.replace(self._key, "…") if self._key else text)[:300]
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and all that led to it."""
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
 
 
 def _as_asked(message: Message) -> dict[str, Any]:

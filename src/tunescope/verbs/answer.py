@@ -341,7 +341,7 @@ async def _ask(settings: AnswerSettings, name: str, book: _Book) -> Exception | 
                     reply = await client.reply(prompt.asked(before), **_decoding(settings, place), **_tools(prompt))
                 except Refused as error:
                     book.miss(place, str(error))
-                    if len(book.missing) >= HOPELESS and not book.answers:
+                    if stopped is None and len(book.missing) >= HOPELESS and not book.answers:
                         stopped = TunescopeError(
                             f"{settings.model} refuses the first {len(book.missing)} prompts, the last with: {error}"
                         )

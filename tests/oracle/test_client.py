@@ -1,0 +1,249 @@
+"""The client: what it asks again, what it doesn't, how long it waits, and that the key stays where it is."""
+
+import asyncio
+import traceback
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from random import Random
+
+import pytest
+
+pytest.importorskip("openai")
+
+from tests.oracle.server import Said, completion, echo, serving  # noqa: E402
+from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.oracle import Client, Refused, Unreachable, is_url  # noqa: E402
+from tunescope.oracle.client import FIRST_WAIT, LONGEST_WAIT, TRIES, base_url  # noqa: E402
+from tunescope.rows import Message  # noqa: E402
+
+KEY = "sk-planted-0123456789"
+HI = (Message("user", "Hi"),)
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+def ask(url, times=1, timeout=5.0, **decoding):
+    """Ask `times` times; return the replies (or what was raised) and the waits in seconds."""
+    waits = []
+
+    async def sleep(seconds):
+        waits.append(seconds)
+
+    async def run():
+        replies = []
+        async with Client(url, "tiny", timeout, sleep, Random(0)) as client:
+            for _ in range(times):
+                try:
+                    replies.append(await client.reply(HI, **decoding))
+                except (Refused, Unreachable, TunescopeError) as error:
+                    replies.append(error)
+        return replies
+
+    return asyncio.run(run()), waits
+
+
+def first(*said):
+    """Behave badly in the first calls, well after them."""
+    return lambda body, call: said[call - 1] if call <= len(said) else echo(body, call)
+
+
+def test_a_reply():
+    with serving() as server:
+        (reply,), waits = ask(server.url, max_tokens=7, temperature=0)
+    assert (reply.text, reply.finish_reason) == ("1: Hi", "stop")
+    assert reply.usage == {"prompt_tokens": 5, "completion_tokens": 2}
+    asked = {"model": "tiny", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 7, "temperature": 0}
+    assert server.bodies == [asked]
+    assert server.keys == [f"Bearer {KEY}"]
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("said", "shortest"),
+    [
+        (Said({"error": {"message": "slow down"}}, 429, (("retry-after", "3"),)), 3.0),
+        (Said({"error": {"message": "slow down"}}, 429), FIRST_WAIT / 2),
+        (Said(b"<html>", 503), FIRST_WAIT / 2),
+        (Said({"error": {"message": "oh"}}, 500), FIRST_WAIT / 2),
+        (Said(b'{"choices": [{"mess'), FIRST_WAIT / 2),
+        (Said(b"\xff\xfe"), FIRST_WAIT / 2),
+        (Said(b""), FIRST_WAIT / 2),
+        (Said(b"[]"), FIRST_WAIT / 2),
+        (Said({"choices": []}), FIRST_WAIT / 2),
+        (Said({"error": {"message": "overloaded"}}), FIRST_WAIT / 2),
+        (Said(completion([{"type": "audio"}])), FIRST_WAIT / 2),
+        (Said(b'{"choices": [', length=1000), FIRST_WAIT / 2),
+    ],
+)
+def test_what_passes_is_asked_again(said, shortest):
+    with serving(first(said, said)) as server:
+        replies, waits = ask(server.url)
+    assert replies[0].text == "1: Hi"
+    assert len(waits) == 2
+    assert min(waits) >= shortest
+
+
+def test_a_date_to_wait_for():
+    late = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
+    with serving(first(Said({}, 429, (("retry-after", late),)))) as server:
+        (reply,), waits = ask(server.url)
+    assert reply.text == "1: Hi"
+    assert 45 < waits[0] < 52
+
+
+def test_waits_grow_and_are_bounded():
+    with serving(lambda body, call: Said({"error": {"message": "oh"}}, 500)) as server:
+        (error,), waits = ask(server.url)
+        assert sum(server.calls.values()) == TRIES
+    assert isinstance(error, Refused)
+    assert str(error) == f"500: oh, in the last of {TRIES} tries"
+    assert len(waits) == TRIES - 1
+    for number, wait in enumerate(waits):
+        assert 0.5 <= wait / min(FIRST_WAIT * 2**number, LONGEST_WAIT) < 1.5
+
+
+def test_a_server_without_room_is_unreachable():
+    with serving(lambda body, call: Said({"error": {"message": "full"}}, 429)) as server:
+        (error,), _ = ask(server.url)
+        assert (type(error), str(error)) == (Unreachable, f"429: full, after {TRIES} tries")
+        server.behave = lambda body, call: Said({}, 429, (("retry-after", "7200"),))
+        (error,), waits = ask(server.url)
+    assert isinstance(error, Unreachable)
+    assert str(error).endswith("the server asks to wait 7200 s")
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (Said({"error": {"message": "too many\ntokens"}}, 400), "400: too many tokens"),
+        (Said({"error": {"code": "content_filter", "message": "filtered"}}, 400), "400: filtered"),
+        (Said({"error": "no such model"}, 404), "404: no such model"),
+        (Said({"detail": [1]}, 422), "422: {'detail': [1]}"),
+        (Said(b"", 404), "404: no reason given"),
+        (Said(completion(None, "length")), "a reply without text (finish_reason length)"),
+    ],
+)
+def test_what_asking_again_cant_mend(said, reason):
+    with serving(lambda body, call: said) as server:
+        (error,), waits = ask(server.url)
+        assert (type(error), str(error)) == (Refused, reason)
+        assert (sum(server.calls.values()), waits) == (1, [])
+
+
+def test_a_filtered_reply_says_so():
+    with serving(lambda body, call: Said(completion(None, "content_filter"))) as server:
+        (reply,), _ = ask(server.url)
+    assert (reply.text, reply.finish_reason) == ("", "content_filter")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_stops_in_one_sentence(status, monkeypatch):
+    with serving(lambda body, call: Said({"error": {"message": f"bad key {KEY}"}}, status)) as server:
+        (error,), waits = ask(server.url)
+        assert str(error) == (
+            f"{server.url} refuses the key in OPENAI_API_KEY: status {status}; set OPENAI_API_KEY to one that it takes"
+        )
+        monkeypatch.delenv("OPENAI_API_KEY")
+        (error,), _ = ask(server.url)
+        assert "a call without a key (OPENAI_API_KEY isn't set)" in str(error)
+    assert type(error) is TunescopeError
+    assert waits == []
+
+
+def test_no_credit_stops():
+    body = {"error": {"code": "insufficient_quota", "message": "pay"}}
+    with serving(lambda _, call: Said(body, 429)) as server:
+        (error,), waits = ask(server.url)
+    assert str(error) == f"{server.url} gives no more credit (429: pay); the same command goes on later"
+    assert waits == []
+
+
+@pytest.mark.parametrize("status", [400, 401, 429, 500])
+def test_the_key_is_in_no_message(status):
+    with serving(lambda body, call: Said({"error": {"message": f"your key {KEY} …"}}, status)) as server:
+        (error,), _ = ask(server.url)
+    assert KEY not in "".join(traceback.format_exception(error))
+
+
+def test_a_slow_server_times_out():
+    with serving(lambda body, call: Said(completion("x"), after=0.5 if call == 1 else 0)) as server:
+        replies, waits = ask(server.url, timeout=0.2)
+        assert (replies[0].text, len(waits)) == ("x", 1)
+        server.behave = lambda body, call: Said(completion("x"), after=0.15)
+        (error,), _ = ask(server.url, timeout=0.05)
+    assert str(error) == f"no reply in 0.05 s, after {TRIES} tries"
+    assert isinstance(error, Unreachable)
+
+
+def test_nobody_there():
+    with serving() as server:
+        url = server.url
+    (error,), waits = ask(url)
+    assert str(error).startswith(f"no server answers at {url} (")
+    assert str(error).endswith("start it, or name another with --model")
+    assert (type(error), waits) == (TunescopeError, [])
+
+
+def test_a_server_that_goes_away_is_waited_for():
+    async def run():
+        waits, back = [], ExitStack()
+
+        async def sleep(seconds):
+            waits.append(seconds)
+            if len(waits) == 3:
+                back.enter_context(serving(lambda body, call: Said(completion("back")), port=port))
+
+        with serving() as server:
+            port = int(server.url.removesuffix("/v1").rpartition(":")[2])
+            client = Client(server.url, "tiny", 5.0, sleep)
+            replies = [(await client.reply(HI)).text]
+        async with client:
+            with back:
+                replies.append((await client.reply(HI)).text)
+                waited = len(waits)
+            with pytest.raises(Unreachable, match=f"the connection failed .*, after {TRIES} tries"):
+                await client.reply(HI)
+        return replies, waited
+
+    assert asyncio.run(run()) == (["1: Hi", "back"], 3)
+
+
+def test_models():
+    async def names(url):
+        async with Client(url) as client:
+            return await client.models()
+
+    with serving(models=("a", "b")) as server:
+        assert asyncio.run(names(server.url)) == ["a", "b"]
+        with pytest.raises(TunescopeError, match="doesn't say which models it has .404.*name one with --model-name"):
+            asyncio.run(names(server.url + "/other"))
+
+
+@pytest.mark.parametrize(
+    ("typed", "url"),
+    [
+        ("http://h:8080", "http://h:8080/v1"),
+        ("http://h:8080/", "http://h:8080/v1"),
+        ("https://h/api/v1/", "https://h/api/v1"),
+        ("http://h/v1/chat/completions", "http://h/v1"),
+    ],
+)
+def test_addresses(typed, url):
+    assert is_url(typed)
+    assert base_url(typed) == url
+
+
+@pytest.mark.parametrize("typed", ["http://", "http://me:secret@h/v1", "http://h:x/v1", "http://h/v1?key=secret"])
+def test_addresses_that_cant_be(typed):
+    with pytest.raises(SettingsError) as caught:
+        base_url(typed)
+    assert "secret" not in str(caught.value)
+
+
+def test_names_that_are_no_address():
+    assert not any(map(is_url, ["smollm2-135m", "owner/http", "runs/tune-1"]))
