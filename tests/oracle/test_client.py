@@ -11,11 +11,11 @@ import pytest
 
 pytest.importorskip("openai")
 
-from tests.oracle.server import Said, completion, echo, serving  # noqa: E402
-from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
-from tunescope.oracle import Client, Refused, Unreachable, is_url  # noqa: E402
-from tunescope.oracle.client import FIRST_WAIT, LONGEST_WAIT, TRIES, base_url  # noqa: E402
-from tunescope.rows import Message  # noqa: E402
+from tests.oracle.server import Said, completion, echo, serving
+from tunescope.errors import SettingsError, TunescopeError
+from tunescope.oracle import Client, Refused, Unreachable, is_url
+from tunescope.oracle.client import FIRST_WAIT, LONGEST_WAIT, TRIES, base_url
+from tunescope.rows import Message
 
 KEY = "sk-planted-0123456789"
 HI = (Message("user", "Hi"),)
@@ -220,7 +220,7 @@ def test_models():
 
     with serving(models=("a", "b")) as server:
         assert asyncio.run(names(server.url)) == ["a", "b"]
-        with pytest.raises(TunescopeError, match="doesn't say which models it has .404.*name one with --model-name"):
+        with pytest.raises(TunescopeError, match=r"doesn't say which models it has .404.*name one with --model-name"):
             asyncio.run(names(server.url + "/other"))
 
 

@@ -6,11 +6,12 @@ import pytest
 
 pytest.importorskip("openai")
 
-from tests.oracle.server import Said, completion, echo, serving  # noqa: E402
-from tests.tools import tunescope, write_rows  # noqa: E402
-from tunescope.answers import read_answers  # noqa: E402
-from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError  # noqa: E402
-from tunescope.verbs.answer import HOPELESS, AnswerSettings, answer  # noqa: E402
+from tests.oracle.server import Said, completion, echo, serving
+from tests.tools import tunescope, write_rows
+
+from tunescope.answers import read_answers
+from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
+from tunescope.verbs.answer import HOPELESS, AnswerSettings, answer
 
 KEY = "sk-planted-0123456789"
 QUESTIONS = [
