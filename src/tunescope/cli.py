@@ -44,7 +44,8 @@ def run(arguments: list[str]) -> int:
     except CycloptsError:
         return 2
     except TunescopeError as error:
-        print(f"tunescope: {error}", file=sys.stderr)
+        if _talks():
+            print(f"tunescope: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("tunescope: interrupted; the same command goes on from here", file=sys.stderr)
@@ -146,8 +147,15 @@ def _command(verb: Verb) -> Callable[..., int]:
     return command
 
 
+def _talks() -> bool:
+    """Tell whether this process is the first, or the only one, of those that accelerate or torchrun started."""
+    return (os.environ.get("RANK") or "0") == "0"
+
+
 def _show(text: str) -> None:
     """Print the result; a reader that has seen enough (`| head`) is no failure of the run."""
+    if not _talks():
+        return
     try:
         print(text, end="", flush=True)
     except BrokenPipeError:

@@ -3,65 +3,26 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
 import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.drills.kills import content, end, finish, start
 from tests.test_thread import ROOT, write_recipe
 from tunescope.models import DEFAULT, cached
 
 
-def start(command: list[str], runs: Path) -> subprocess.Popen:
-    """Start a study in a process group of its own."""
-    environment = {**os.environ, "TUNESCOPE_RUNS": runs.name}
-    return subprocess.Popen(
-        [sys.executable, "-m", "tunescope", *command],
-        cwd=runs.parent,
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-
-
-def finish(command: list[str], runs: Path) -> float:
-    """Run to the end; return the seconds it took."""
-    begun = time.monotonic()
-    process = start(command, runs)
-    _, talk = process.communicate()
-    assert process.returncode == 0, talk
-    return time.monotonic() - begun
-
-
-def content(runs: Path) -> dict[str, object]:
-    """Return every file of every run, and of run.json what isn't time: key, result, view, outputs."""
-    found: dict[str, object] = {}
-    for path in sorted(runs.rglob("*")):
-        name = str(path.relative_to(runs))
-        if path.name == "run.json":
-            info = json.loads(path.read_text("utf-8"))
-            found[name] = {key: info[key] for key in ("key", "inputs", "outputs", "result", "view")}
-        elif path.is_file() and path.name != ".lock":
-            found[name] = path.read_bytes().replace(bytes(runs.parent), b"HERE")  # an adapter names its base's folder
-    return found
-
-
 def prepare(folder: Path, name: str) -> Path:
-    """Copy what the study reads into a folder of its own; return where its runs will be."""
+    """Copy what the study reads into a folder of its own; return it."""
     place = folder / name
     place.mkdir()
     for item in folder.iterdir():
         if not item.name.startswith(("calm", "kill")):
             (shutil.copytree if item.is_dir() else shutil.copy)(item, place / item.name)
-    return place / "runs"
+    return place
 
 
 def drill(command: list[str], folder: Path, kills: int, seed: int) -> None:
@@ -84,12 +45,11 @@ def drill(command: list[str], folder: Path, kills: int, seed: int) -> None:
                 process.communicate(timeout=rng.uniform(0.2, seconds / 2))
                 break
             except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.communicate()
+                end(process)
                 landed += 1
         finish(command, killed)
         assert content(killed) == expected
-        shutil.rmtree(killed.parent)
+        shutil.rmtree(killed)
     print(f"{command[0]}: {landed} kills over {rounds} studies of {seconds:.0f} s; every file equal")
 
 

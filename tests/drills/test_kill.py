@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import shutil
-import signal
-import subprocess
 import sys
 import time
-from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
 import pytest
 
+from tests.drills.kills import content, end, finish, start
 from tests.tools import ROOT
 
 COMMANDS = {
@@ -58,47 +55,12 @@ def prepare(folder: Path, count: int) -> None:
             scores.write(f"{task},{seed}," + ",".join(f"{draws.random():.4f}" for _ in range(6)) + "\n")
 
 
-def start(command: list[str], folder: Path) -> subprocess.Popen[str]:
-    """Start a command in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tunescope", *command],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
-
-
-def finish(command: list[str], folder: Path) -> tuple[dict[str, object], float]:
-    """Run to the end; return what the run folder holds, and the seconds it took."""
-    begun = time.monotonic()
-    process = start(command, folder)
-    talk = process.communicate(timeout=300)[1]
-    assert process.returncode == 0, talk
-    return content(folder / "runs"), time.monotonic() - begun
-
-
-def content(runs: Path) -> dict[str, object]:
-    """Return every file's bytes, and of run.json all that isn't time."""
-    found: dict[str, object] = {}
-    for path in sorted(runs.rglob("*")):
-        name = str(path.relative_to(runs))
-        if path.name == "run.json":
-            info = json.loads(path.read_text("utf-8"))
-            del info["wall_seconds"]
-            found[name] = info
-        elif path.is_file():
-            found[name] = path.read_bytes()
-    return found
-
-
 def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
     """Kill `kills` times, each in an empty place and each gone on with to the end, against an undisturbed run."""
     rng = random.Random(seed)
     prepare(folder, rows)
-    expected, seconds = finish(COMMANDS[verb], folder)
+    seconds = finish(COMMANDS[verb], folder)
+    expected = content(folder)
     assert any(name.endswith(".parquet") for name in expected)
     landed = 0
     for number in range(kills):
@@ -106,13 +68,9 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
         process = start(COMMANDS[verb], folder)
         time.sleep(rng.uniform(0.2, 0.8) * seconds)
         landed += process.poll() is None and not list(folder.glob("runs/*/run.json"))
-        if number % 2:  # the whole group, and the main process alone, by turns
-            with suppress(ProcessLookupError):  # it had ended by itself
-                os.killpg(process.pid, signal.SIGKILL)
-        else:
-            process.kill()
-        found, _ = finish(COMMANDS[verb], folder)
-        process.communicate()
+        end(process, group=number % 2 == 1)  # the whole group, and the main process alone, by turns
+        finish(COMMANDS[verb], folder)
+        found = content(folder)
         assert found.keys() == expected.keys()
         assert not [name for name in found if name.endswith(".part") or ".work-" in name]
         assert found == expected

@@ -89,15 +89,13 @@ VERBS: dict[str, Verb] = {
         "tune",
         "ROWS",
         "Fine-tune a model on rows (LoRA or full).",
-        proven=False,
     ),
     "answer": Verb(
         "tunescope.verbs.answer",
         "AnswerSettings",
         "answer",
         "PROMPTS",
-        "Answer prompts with a model, greedily.",
-        proven=False,
+        "Answer prompts with a model or a server, greedily or sampled.",
     ),
     "bench": Verb(
         "tunescope.verbs.bench",

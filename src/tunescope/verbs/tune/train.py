@@ -165,6 +165,7 @@ def _config(settings: TuneSettings, loaded: Loaded, plan: Plan, place: Path, trl
         fp16=half == "fp16",
         gradient_checkpointing=False,
         dataloader_pin_memory=False,
+        ddp_find_unused_parameters=False,
         logging_strategy="steps" if settings.track else "no",
         logging_steps=1,
         save_strategy="no",

@@ -1,0 +1,61 @@
+"""Commands that are killed: started, ended, gone on with to the end, and what they left compared."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from tests.tools import ROOT
+
+
+def start(command: list[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
+    """Start a command in a folder, in a process group of its own; its runs go to `runs` there."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "tunescope", *command],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def end(process: subprocess.Popen[str], group: bool = True) -> None:
+    """Kill a process, or its whole group, and collect it."""
+    if group:
+        with suppress(ProcessLookupError):  # it had ended by itself
+            os.killpg(process.pid, signal.SIGKILL)
+    else:
+        process.kill()
+    process.communicate()
+
+
+def finish(command: list[str], folder: Path, **environment: str) -> float:
+    """Run to the end; return the seconds it took."""
+    begun = time.monotonic()
+    process = start(command, folder, **environment)
+    talk = process.communicate(timeout=600)[1]
+    assert process.returncode == 0, talk
+    return time.monotonic() - begun
+
+
+def content(folder: Path) -> dict[str, object]:
+    """Return every file of every run, and of run.json all that isn't time; the folder's own path is HERE."""
+    found: dict[str, object] = {}
+    for path in sorted((folder / "runs").rglob("*")):
+        if path.is_file():
+            data = path.read_bytes().replace(bytes(folder), b"HERE")  # an adapter names its base's folder
+            name = str(path.relative_to(folder))
+            found[name] = data
+            if path.name == "run.json":
+                info = json.loads(data)
+                del info["wall_seconds"]
+                found[name] = info
+    return found

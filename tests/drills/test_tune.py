@@ -1,0 +1,79 @@
+"""SIGKILL while a model is tuned: the same command goes on and ends with the same weights, bit for bit."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("trl")
+
+from tests.drills.kills import content, end, finish, start
+from tests.tools import ROOT
+from tunescope.microworld.model import save_random_model
+
+ONE = {"OMP_NUM_THREADS": "1"}  # tiny matrices; more threads only wait for each other
+
+
+def prepare(folder: Path, steps: int, method: str) -> list[str]:
+    """Write a model and rows; return the command."""
+    save_random_model(folder / "tiny", seed=0)
+    rows = json.loads((ROOT / "recipes/demo/rows.json").read_text("utf-8"))[:20]
+    (folder / "rows.json").write_text(json.dumps(rows), "utf-8")
+    command = f"tune rows.json --model tiny --method {method} --max-steps {steps} --batch-size 4 --max-length 128 "
+    return (command + "--neftune-alpha 5 --lr 1e-2 --checkpoint-minutes 0 --keep-checkpoints").split()
+
+
+def kill_at(command: list[str], folder: Path, word: str, after: float) -> bool:
+    """Kill the command `after` seconds behind the first line of talk that has `word`; tell whether it was at work."""
+    process = start(command, folder, **ONE)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if word in line:
+            break
+    time.sleep(after)
+    at_work = process.poll() is None and not list(folder.glob("runs/*/run.json"))
+    end(process)
+    return at_work
+
+
+def copy(folder: Path, name: str) -> Path:
+    """Return a new folder beside with the same input."""
+    place = folder.with_name(name)
+    shutil.copytree(folder, place, ignore=shutil.ignore_patterns("runs"))
+    return place
+
+
+def test_killed_twice(tmp_path):
+    calm = tmp_path / "calm"
+    command = prepare(calm, 40, "lora")
+    finish(command, calm, **ONE)
+    killed = copy(calm, "kill")
+    landed = [kill_at(command, killed, word, 0.05) for word in ("steps: 8 of", "steps: 24 of")]
+    finish(command, killed, **ONE)
+    assert content(killed) == content(calm)
+    assert any(landed)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_killed_twenty_times(tmp_path, method):
+    """At random moments: of the start, of training, of a checkpoint and of the end."""
+    rng, steps = random.Random(method), 100
+    calm = tmp_path / "calm"
+    command = prepare(calm, steps, method)
+    seconds = finish(command, calm, **ONE)
+    expected, landed, rounds = content(calm), 0, 0
+    while landed < 20:
+        rounds += 1
+        killed = copy(calm, f"kill{rounds}")
+        for _ in range(4):
+            landed += kill_at(command, killed, rng.choice(["tuning ", "steps:"]), rng.uniform(0, seconds / 4))
+        finish(command, killed, **ONE)
+        assert content(killed) == expected
+        shutil.rmtree(killed)
+    print(f"tune {method}: {landed} kills over {rounds} runs of {seconds:.0f} s; every file equal")
