@@ -43,7 +43,8 @@ def _read(scores: Scores) -> str:
         ways.setdefault(how, []).append(name if name == f"{dose:g}" else f"{name!r} = {dose:g}")
     read = "; ".join(f"as {how}: {', '.join(names)}" for how, names in ways.items())
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
-    return f"{len(scores.tasks)} tasks at {len(scores.doses)} doses{cells}. Doses read {read}."
+    tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
+    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}."
 
 
 def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any]) -> list[str]:
@@ -57,8 +58,8 @@ def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any])
         for name, r in told.items():
             way = "falls" if r["pearson"] < 0 else "rises"
             sentences.append(
-                f"{name}: the score {way} with the dose, r = {r['pearson']:.3f} {interval(r['low'], r['high'], 3)}, "
-                f"permutation p {r['p']:.3g} over {r['n']} doses" + _lost(r) + "."
+                f"{name}: the score {way} with the dose, r = {_with(r['pearson'], r['low'], r['high'])}, permutation p "
+                f"{r['p']:.3g} over {r['n']} doses{_lost(r)}."
             )
     else:
         sentences.append(
@@ -84,11 +85,16 @@ def _lost(record: Mapping[str, Any]) -> str:
     """Say what a task lost from 0 to 100 %, and what re-tuning brought back."""
     if record["abs"] is None:
         return ""
-    text = f"; from 0 to 100 % it loses {record['abs']:.3g} {interval(record['abs_low'], record['abs_high'], 3)}"
+    text = f"; from 0 to 100 % it loses {_with(record['abs'], record['abs_low'], record['abs_high'])}"
     if record.get("recovered_share") is not None:
-        low, high = record["recovered_share_low"], record["recovered_share_high"]
-        text += f", of which clean re-tuning brings back {record['recovered_share']:.3f} {interval(low, high, 3)}"
+        share = (record[f"recovered_share{end}"] for end in ("", "_low", "_high"))
+        text += f", of which clean re-tuning brings back {_with(*share)}"
     return text
+
+
+def _with(value: float, low: float | None, high: float | None) -> str:
+    """Write a number, and its interval where there is one."""
+    return f"{value:.3f}" + (f" {interval(low, high, 3)}" if low is not None else "")
 
 
 def _doses_of(told: Mapping[str, Mapping[str, Any]]) -> int:
@@ -205,8 +211,8 @@ def _lies(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say whether the 100 % model is below chance on what it knew."""
     says = {"below": "below chance", "above": "above chance", "not told": "not told from chance"}
     return [
-        f"{r['task']}: on what it knew before tuning, the 100 % model is right in {r['share']:.3f} "
-        f"{interval(r['low'], r['high'], 3)}: {says[r['against_chance']]} ({r['chance']:g})."
+        f"{r['task']}: on what it knew before tuning, the 100 % model is right in "
+        f"{_with(r['share'], r['low'], r['high'])}: {says[r['against_chance']]} ({r['chance']:g})."
         for r in records
         if r["dose"] == 1 and not r["retuned"]
     ]
