@@ -2,7 +2,7 @@
 
 from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
-from tunescope.models.load import Loaded, fingerprint, inputs_of, load, quiet
+from tunescope.models.load import Loaded, fingerprint, inputs_of, is_instruction_tuned, load, quiet
 from tunescope.models.settings import ModelSettings
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "fingerprint",
     "generate",
     "inputs_of",
+    "is_instruction_tuned",
     "load",
     "quiet",
     "stop_ids",

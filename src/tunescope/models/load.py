@@ -187,7 +187,7 @@ def fingerprint(name: str, revision: str | None = None) -> str:
     elif name in EMBEDDED:
         digest.update(f"{EMBEDDED[name].sha256} {CONVERSION}".encode())
     else:
-        digest.update(f"{name} {_commit(name, revision)}".encode())
+        digest.update(f"{name} {commit_of(name, revision)}".encode())
     return digest.hexdigest()
 
 
@@ -237,7 +237,8 @@ def _without_path(config: Path) -> bytes:
     return json.dumps(settings, sort_keys=True).encode()
 
 
-def _commit(name: str, revision: str | None) -> str:
+def commit_of(name: str, revision: str | None = None) -> str:
+    """Return the commit of a hub id, from the hub or, where it can't be reached, from its cache."""
     hub = imported("huggingface_hub")
     refusals = (imported("httpx").HTTPError, hub.errors.HfHubHTTPError, OSError, ValueError)
     try:
@@ -291,18 +292,10 @@ def load(which: str | ModelSettings) -> Loaded:
 
 def _whole(settings: ModelSettings) -> Loaded:
     torch, transformers = imported("torch"), imported("transformers")
-    name, place = settings.model, source(settings.model)
-    device, dtype = device_of(settings), dtype_of(settings)
-    shared: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
-    if Path(place).is_dir():
-        shared["local_files_only"] = True
-    elif Path(place).is_file():
-        imported("gguf")
+    name, (place, shared) = settings.model, _place(settings)
+    if "gguf_file" in shared:
         say(f"{name}: dequantised; its tokenizer, rebuilt from the file, may cut text otherwise than the model's own")
-        shared |= {"gguf_file": Path(place).name, "local_files_only": True}
-        place = str(Path(place).parent)
-    elif settings.revision is not None:
-        shared["revision"] = settings.revision
+    device, dtype = device_of(settings), dtype_of(settings)
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if device != "cpu":
         options["device_map"] = device
@@ -311,7 +304,7 @@ def _whole(settings: ModelSettings) -> Loaded:
         options |= {"quantization_config": _quantisation(settings.load, options["dtype"]), "device_map": device}
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
-        tokenizer = transformers.AutoTokenizer.from_pretrained(place, **shared)
+        tokenizer = _tokenizer(settings)
     except (OSError, ValueError) as error:
         if isinstance(error.__cause__, imported("huggingface_hub").errors.GatedRepoError):
             raise _gated(name) from error
@@ -322,6 +315,37 @@ def _whole(settings: ModelSettings) -> Loaded:
     how = f"{settings.load} {dtype}" if settings.load else dtype
     known = fingerprint(name, settings.revision)
     return Loaded(model.eval(), tokenizer, name, known, False, how, str(model.device))
+
+
+def is_instruction_tuned(settings: ModelSettings) -> bool:
+    """Tell whether a model brings a chat template, which base models lack; loads its tokenizer alone."""
+    folder = local_folder(settings.model)
+    base = base_of(folder) if folder is not None else None
+    if base is not None:
+        return is_instruction_tuned(replace(settings, model=base, revision=None))
+    with quiet():
+        return bool(_tokenizer(settings).chat_template)
+
+
+def _tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
+    place, shared = _place(settings)
+    tokenizer: PreTrainedTokenizerBase = imported("transformers").AutoTokenizer.from_pretrained(place, **shared)
+    return tokenizer
+
+
+def _place(settings: ModelSettings) -> tuple[str, dict[str, Any]]:
+    """Return what `from_pretrained` takes first, and the options that model and tokenizer share."""
+    place = source(settings.model)
+    shared: dict[str, Any] = {"trust_remote_code": settings.trust_remote_code}
+    if Path(place).is_dir():
+        shared["local_files_only"] = True
+    elif Path(place).is_file():
+        imported("gguf")
+        shared |= {"gguf_file": Path(place).name, "local_files_only": True}
+        place = str(Path(place).parent)
+    elif settings.revision is not None:
+        shared["revision"] = settings.revision
+    return place, shared
 
 
 def imported_quantiser(load: str) -> Any:

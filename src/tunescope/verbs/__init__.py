@@ -53,6 +53,13 @@ VERBS: dict[str, Verb] = {
         "tunescope.study", "DemoSettings", "demo", "", "Run the whole loop on the embedded model and bundled rows."
     ),
     "check": Verb("tunescope.verbs.check", "CheckSettings", "check", "ROWS", "Find faults in rows without a model."),
+    "measure": Verb(
+        "tunescope.verbs.measure",
+        "MeasureSettings",
+        "measure",
+        "ROWS",
+        "Measure rows: lengths, perplexities, IFD, coherence.",
+    ),
     "select": Verb(
         "tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."
     ),

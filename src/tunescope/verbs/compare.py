@@ -1,4 +1,4 @@
-"""`compare`: what differs between two row sets, or two sets of answers, pair by pair."""
+"""`compare`: what differs between two row sets, two sets of answers or two runs of `measure`, pair by pair."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ _LARGEST = 1e100
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
-    """Compare two row sets or two sets of answers: added, removed, changed, and every shared number."""
+    """Compare two row sets, answer sets or measure runs: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """What it was: a row file, a select run, an answer run, or a file of answers (ours or AlpacaEval's)."""
+    """What it was: a row file, a select, answer or measure run, or a file of answers (ours or AlpacaEval's)."""
 
     b: str = field(metadata=INPUT)
     """What it is now: the same kind of thing."""
@@ -111,8 +111,10 @@ def _open(settings: CompareSettings, name: str) -> Side:
             from tunescope.answers import read_answers
 
             return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
+        if "turns" in run.tables:
+            return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()))
         if "files" not in run.result:
-            raise RunError(f"{path} is a run of {run.verb}, which holds neither rows nor answers to compare")
+            raise RunError(f"{path} is a run of {run.verb}, which holds no rows, answers or measures to compare")
         name = str(path / run.result["files"]["kept"])
     elif settings.format is None and not settings.columns:
         from tunescope.answers import is_answers, read_answers
@@ -163,6 +165,18 @@ def _answer_item(answer: Answer) -> Item:
     return Item(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
 
 
+def _turn_item(record: dict[str, Any]) -> Item:
+    """Make an item of a measured turn; what isn't measured of it has no numbers."""
+    known = ("row_id", "origin", "turn", "reason")
+    numbers = {k: v for k, v in record.items() if k not in known and not isinstance(v, bool)}
+    keys: dict[str, Hashable] = {"origin": (record["origin"], record["turn"])}
+    return Item(f"{record['row_id']}#{record['turn']}", tuple(numbers.values()), keys, numbers, "", "")
+
+
+WAYS = {"rows": ("origin", "key", "instruction"), "answers": ("prompt_id", "prompt"), "turns": ("origin",)}
+"""How items of each kind are paired, the first that finds a partner."""
+
+
 def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing:
     """Pair items that agree on the first way that finds a partner; repeats pair in file order."""
     pairs: list[tuple[Item, Item, str]] = []
@@ -187,10 +201,10 @@ def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing:
 
 def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Outcome:
     items_a, items_b = list(a.items()), list(b.items())
-    ways = ("origin", "key", "instruction") if a.kind == "rows" else ("prompt_id", "prompt")
+    ways = WAYS[a.kind]
     paired = pair(items_a, items_b, ways)
     changed = [(x, y, way) for x, y, way in paired.pairs if x.content != y.content]
-    measures = _shared_numbers(paired.pairs)
+    measures = _shared_numbers(items_a, items_b)
     _write(folder, paired, measures, with_places=a.kind == "rows")
     summary = {name: _summarise(name, items_a, items_b, paired.pairs, settings.seed) for name in measures}
     result: dict[str, Any] = {
@@ -210,11 +224,10 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
 
-def _shared_numbers(pairs: Sequence[tuple[Item, Item, str]]) -> list[str]:
-    names: dict[str, None] = {}
-    for x, y, _ in pairs:
-        names |= dict.fromkeys(name for name in x.numbers if name in y.numbers)
-    return list(names)
+def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
+    """Return the names of numbers that both sides have."""
+    names_a, names_b = ({name: None for item in items for name in item.numbers} for items in (a, b))
+    return [name for name in names_a if name in names_b]
 
 
 def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str], with_places: bool) -> None:
@@ -305,8 +318,9 @@ def _view(
             "difference (power 0.8, two-sided 5 %)."
         )
         columns = ("number", "B − A", "95 % interval", "p", "n", "missing", "pairs needed")
-        tables.append(Table("Pairs", columns, rows, note))
-    examples = tuple((x.id, y.id, _cut(x.before), _cut(x.text), _cut(y.text)) for x, y, _ in changed[:SHOWN])
+        if paired.pairs:
+            tables.append(Table("Pairs", columns, rows, note))
+    examples = tuple((x.id, y.id, _cut(x.before), _cut(x.text), _cut(y.text)) for x, y, _ in changed[:SHOWN] if x.text)
     if examples:
         tables.append(Table("First changed", ("A id", "B id", "instruction", "A says", "B says"), examples))
     return View(tuple(sentences), tuple(tables), next_steps)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDED, cache_root, cached, fetch
+from tunescope.models.embedded import EMBEDDED, EMBEDDERS, Embedded, cache_root, cached, fetch
 from tunescope.runs import Outcome
 from tunescope.views import Table, View
 
@@ -28,10 +28,10 @@ def models(settings: ModelsSettings) -> Outcome:
         TunescopeError: it can't be fetched.
     """
     if settings.fetch is not None:
-        if settings.fetch not in EMBEDDED:
-            raise SettingsError(f"--fetch {settings.fetch}: expected one of {', '.join(EMBEDDED)}")
+        if settings.fetch not in EMBEDDED | EMBEDDERS:
+            raise SettingsError(f"--fetch {settings.fetch}: expected one of {', '.join(EMBEDDED | EMBEDDERS)}")
         fetch(settings.fetch)
-    records = [_embedded(name) for name in EMBEDDED]
+    records = [_embedded(name, spec) for name, spec in (EMBEDDED | EMBEDDERS).items()]
     known = {record["folder"] for record in records}
     place = cache_root() / "models"
     for folder in sorted(place.iterdir()) if place.is_dir() else []:
@@ -56,8 +56,8 @@ def models(settings: ModelsSettings) -> Outcome:
     return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 
 
-def _embedded(name: str) -> dict[str, Any]:
-    spec, folder = EMBEDDED[name], cached(name)
+def _embedded(name: str, spec: Embedded) -> dict[str, Any]:
+    folder = cached(name)
     return {
         "name": name,
         "title": spec.title,

@@ -1,0 +1,352 @@
+"""Log-probabilities of token sequences, exact and without padding.
+
+Sequences are packed one behind the other into batches of one row: the linear layers see a single
+long matrix, attention is computed for each sequence by itself, and what sequences share at their
+beginning (a system prompt) is computed once a pack. Logits are made only where a token is scored, for a
+few positions at a time, through the model's own forward pass, so that scales and caps are in them.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunescope.errors import SettingsError, TunescopeError
+from tunescope.models.load import imported
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedModel
+
+PACK = 2048
+"""Tokens per pack. On 2 cores 512 to 4,096 are equally fast; a longer sequence is a pack of its own."""
+POSITIONS = 128
+"""Positions whose logits exist at a time: 128 x 49,152 float32 are 25 MB."""
+SHORTEST_SHARED = 4
+"""A common beginning of fewer tokens isn't worth a block of its own."""
+ATTENTION = "tunescope_packed"
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
+"""How far, in nats, packed scores may be from the model's own on the probe, before padding is used instead."""
+
+
+class Passage(NamedTuple):
+    """What is scored: the tokens of `target` after those of `context`, which has at least one."""
+
+    context: tuple[int, ...]
+    target: tuple[int, ...]
+
+    @property
+    def ids(self) -> tuple[int, ...]:
+        """What the model reads: all but the last token of the target, which it only predicts."""
+        return (*self.context, *self.target[:-1])
+
+
+class _Block(NamedTuple):
+    """Tokens start..end of a pack, which see the pack's tokens `seen` and each other, causally."""
+
+    start: int
+    end: int
+    seen: tuple[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Pack:
+    """Several passages in one row.
+
+    `rows` are the pack's positions whose next token is scored, `targets` those tokens, `owners` (number
+    of the passage, how many of its tokens) in the same order.
+    """
+
+    ids: list[int]
+    positions: list[int]
+    blocks: list[_Block]
+    rows: list[int]
+    targets: list[int]
+    owners: list[tuple[int, int]]
+
+
+_BLOCKS: ContextVar[Sequence[_Block]] = ContextVar("blocks")
+
+
+class Scorer:
+    """Scores passages with one model.
+
+    Attributes:
+        method: `packed`, or `padded` where the architecture's attention can't be packed.
+    """
+
+    def __init__(self, model: PreTrainedModel, pack: int = PACK, positions: int = POSITIONS) -> None:
+        """Take a model in eval mode; both ways of scoring are compared with its own logits on a short probe.
+
+        Raises:
+            TunescopeError: neither way gives the model's own log-probabilities.
+        """
+        if pack < 1 or positions < 1:
+            raise SettingsError(f"pack {pack}, positions {positions}: expected at least 1 each")
+        self.model, self.pack, self.positions = model, pack, positions
+        for method in ("packed", "padded"):
+            self.method = method
+            if self._is_right():
+                return
+        raise TunescopeError(
+            f"{type(model).__name__} can't be scored: the log-probabilities of its parts aren't those of the whole"
+        )
+
+    def score(
+        self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
+    ) -> list[NDArray[np.float32]]:
+        """Return, for each passage, the log-probability in nats of each of its target's tokens.
+
+        A passage without a target gives an empty array. `update` takes the number of tokens read so far.
+
+        Raises:
+            SettingsError: a passage without context.
+        """
+        if not all(passage.context for passage in passages):
+            raise SettingsError("a passage without context; expected at least the start token")
+        torch = imported("torch")
+        found: dict[int, NDArray[np.float32]] = {}
+        done = 0
+        with torch.inference_mode():
+            for pack in self._packs(passages):
+                scores = self._scores(pack)
+                places = np.cumsum([0, *(count for _, count in pack.owners)])
+                for (number, _), (start, end) in zip(pack.owners, pairwise(places), strict=True):
+                    found[number] = scores[start:end]
+                done += len(pack.ids)
+                update(done)
+        empty = np.zeros(0, np.float32)
+        return [found.get(number, empty) for number in range(len(passages))]
+
+    def _packs(self, passages: Sequence[Passage]) -> Iterator[_Pack]:
+        """Cut the passages, longest first, into packs."""
+        order = sorted((i for i, p in enumerate(passages) if p.target), key=lambda i: (-len(passages[i].ids), i))
+        bins: list[tuple[int, list[int]]] = []  # tokens, passages
+        for number in order:
+            length = len(passages[number].ids)
+            place = next((i for i, (tokens, _) in enumerate(bins) if tokens + length <= self.pack), None)
+            if place is None:
+                bins.append((length, [number]))
+            else:
+                bins[place] = (bins[place][0] + length, [*bins[place][1], number])
+        for _, numbers in bins:
+            yield _packed(passages, sorted(numbers), share=self.method == "packed")
+
+    def _scores(self, pack: _Pack) -> NDArray[np.float32]:
+        """Return the log-probability of each of the pack's targets."""
+        torch = imported("torch")
+        out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
+        states = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
+        wanted = torch.tensor(pack.targets, device=states.device)
+        scores = []
+        with _head_alone(self.model, out) as head:
+            for start in range(0, len(rows), self.positions):
+                logits = head(states[None, start : start + self.positions]).float()
+                chosen = logits.gather(1, wanted[start : start + self.positions, None])[:, 0]
+                scores.append(chosen - logits.logsumexp(dim=1))
+        result: NDArray[np.float32] = torch.cat(scores).cpu().numpy()
+        return result
+
+    def _read_packed(self, pack: _Pack) -> tuple[Any, list[int]]:
+        """Return the decoder's output, and the places in it (flat) whose next token is scored."""
+        torch = imported("torch")
+        device = self.model.device
+        own = self.model.config._attn_implementation
+        token = _BLOCKS.set(pack.blocks)
+        try:
+            self.model.set_attn_implementation(_registered())
+            out = self.model.get_decoder()(
+                input_ids=torch.tensor([pack.ids], device=device),
+                position_ids=torch.tensor([pack.positions], device=device),
+                use_cache=False,
+            )
+        finally:
+            self.model.set_attn_implementation(own)
+            _BLOCKS.reset(token)
+        return out, pack.rows
+
+    def _read_padded(self, pack: _Pack) -> tuple[Any, list[int]]:
+        """Do what `_read_packed` does with a line per passage, padded on the right."""
+        torch = imported("torch")
+        device = self.model.device
+        longest = max(block.end - block.start for block in pack.blocks)
+        ids = torch.zeros((len(pack.blocks), longest), dtype=torch.long)
+        mask = torch.zeros_like(ids)
+        rows, wanted = [], set(pack.rows)
+        for line, block in enumerate(pack.blocks):
+            length = block.end - block.start
+            ids[line, :length] = torch.tensor(pack.ids[block.start : block.end])
+            mask[line, :length] = 1
+            rows += [line * longest + place for place in range(length) if block.start + place in wanted]
+        return self.model.get_decoder()(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False), rows
+
+    def _is_right(self) -> bool:
+        """Compare scores of two short sequences with those of the model's own logits."""
+        torch = imported("torch")
+        size = self.model.config.get_text_config().vocab_size
+        numbers = np.random.default_rng(0).integers(0, size, 32)
+        first, second = tuple(map(int, numbers[:12])), (*map(int, numbers[:6]), *map(int, numbers[12:30]))
+        passages = [Passage(first[:6], first[6:]), Passage(second[:7], second[7:])]
+        try:
+            ours = self.score(passages)
+        except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
+            return False  # an architecture that is built otherwise
+        bound = TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), max(TOLERANCE.values()))
+        for passage, scores in zip(passages, ours, strict=True):
+            ids = torch.tensor([[*passage.context, *passage.target]], device=self.model.device)
+            with torch.inference_mode():
+                logits = self.model(input_ids=ids, use_cache=False).logits[0, len(passage.context) - 1 : -1].float()
+            theirs = logits.log_softmax(-1).gather(1, ids[0, len(passage.context) :, None])[:, 0].cpu().numpy()
+            if not np.allclose(scores, theirs, atol=bound, rtol=0):
+                return False
+        return True
+
+
+def _packed(passages: Sequence[Passage], numbers: Sequence[int], share: bool) -> _Pack:
+    """Lay passages one behind the other; where `share`, what several begin with stands once before them."""
+    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
+    for number in numbers:
+        ids = passages[number].ids
+        alone = not share or len(ids) <= SHORTEST_SHARED
+        groups[(-1, number) if alone else ids[:SHORTEST_SHARED]].append(number)
+    pack = _Pack([], [], [], [], [], [])
+    for members in groups.values():
+        shared = _common(passages, members) if len(members) > 1 else ()
+        begin = len(pack.ids)
+        seen = (begin, begin + len(shared))
+        if shared:
+            _append(pack, shared, 0, (begin, begin))
+        for number in members:
+            context, target = passages[number]
+            place = len(pack.ids) - len(shared)  # where the passage would begin, were it whole
+            _append(pack, passages[number].ids[len(shared) :], len(shared), seen)
+            pack.rows.extend(range(place + len(context) - 1, place + len(context) + len(target) - 1))
+            pack.targets.extend(target)
+            pack.owners.append((number, len(target)))
+    return pack
+
+
+def _append(pack: _Pack, ids: Sequence[int], position: int, seen: tuple[int, int]) -> None:
+    start = len(pack.ids)
+    pack.ids.extend(ids)
+    pack.positions.extend(range(position, position + len(ids)))
+    pack.blocks.append(_Block(start, len(pack.ids), seen))
+
+
+def _common(passages: Sequence[Passage], members: Sequence[int]) -> tuple[int, ...]:
+    """Return the longest common beginning that leaves each passage its last token of context."""
+    first = passages[members[0]].context
+    length = min(len(passages[number].context) for number in members) - 1
+    for number in members[1:]:
+        context = passages[number].context
+        length = next((i for i in range(length) if context[i] != first[i]), length)
+    return first[:length] if length >= SHORTEST_SHARED else ()
+
+
+@contextmanager
+def _head_alone(model: PreTrainedModel, out: Any) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    """Give a function from states [1, positions, width] to the model's own logits [positions, vocabulary].
+
+    It is the model's forward pass with a decoder that hands back the states, in an output like `out`.
+    """
+    decoder = model.get_decoder()
+    place = next((name for name, module in model.named_modules() if module is decoder), "")
+    if not place:
+        raise AttributeError("no decoder of its own")
+
+    def head(states: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = model(inputs_embeds=states, use_cache=False).logits
+        return logits[0]
+
+    model.set_submodule(place, _giving(out))
+    try:
+        yield head
+    finally:
+        model.set_submodule(place, decoder)
+
+
+def _giving(out: Any) -> Any:
+    """Return a module that hands back its `inputs_embeds` as the last states of an output like `out`."""
+
+    def forward(*_: Any, inputs_embeds: Any, **__: Any) -> Any:
+        return replace(out, last_hidden_state=inputs_embeds)
+
+    module = imported("torch").nn.Module()
+    module.forward = forward
+    return module
+
+
+def _registered() -> str:
+    """Make our attention known to transformers; return its name."""
+    interface = imported("transformers").AttentionInterface
+    interface.register(ATTENTION, _attend)
+    return ATTENTION
+
+
+def _attend(
+    module: Any,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: Any,
+    scaling: float | None = None,
+    sliding_window: int | None = None,
+    softcap: float | None = None,
+    s_aux: Any = None,
+    **_: Any,
+) -> tuple[torch.Tensor, None]:
+    """Attend within each block of the pack.
+
+    `query` is [1, heads, tokens, width of a head], `key` and `value` the same with the model's
+    number of key heads; returns [1, tokens, heads, width of a head].
+    """
+    if s_aux is not None:
+        raise NotImplementedError("attention sinks")
+    out = query.new_empty((1, query.shape[2], query.shape[1], value.shape[3]))
+    for start, end, (first, last) in _BLOCKS.get():
+        k, v = key[:, :, start:end], value[:, :, start:end]
+        if last > first:
+            k, v = (_torch().cat([x[:, :, first:last], own], dim=2) for x, own in ((key, k), (value, v)))
+        out[:, start:end] = _block(query[:, :, start:end], k, v, scaling, sliding_window, softcap).transpose(1, 2)
+    return out, None
+
+
+def _block(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scaling: float | None,
+    window: int | None,
+    softcap: float | None,
+) -> torch.Tensor:
+    """Attend causally; the last query sees the last key, and each at most `window` keys."""
+    torch = _torch()
+    own, seen = query.shape[2], key.shape[2]
+    narrow = window is not None and seen > window
+    if softcap is None and own == seen and not narrow:
+        return torch.nn.functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
+            query, key, value, is_causal=True, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
+        )
+    ages = torch.arange(seen - own, seen, device=query.device)[:, None] - torch.arange(seen, device=query.device)
+    visible = (ages >= 0) & (ages < window) if narrow else ages >= 0
+    if softcap is None:
+        return torch.nn.functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
+            query, key, value, attn_mask=visible, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
+        )
+    groups = query.shape[1] // key.shape[1]
+    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
+    weights = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5 if scaling is None else scaling)
+    weights = (torch.tanh(weights / softcap) * softcap).masked_fill(~visible, float("-inf"))
+    return weights.float().softmax(-1).to(value.dtype) @ value  # type: ignore[no-any-return]
+
+
+def _torch() -> Any:
+    return imported("torch")
