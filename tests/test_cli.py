@@ -74,7 +74,7 @@ def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
     ("arguments", "sentence"),
     [
         (["chekc", "rows.jsonl"], 'Unknown command "chekc"'),
-        (["tune", "rows.jsonl"], 'Unknown command "tune"'),
+        (["bench", "rows.jsonl"], 'Unknown command "bench"'),
         (["check"], "requires an argument"),
         (["check", "rows.jsonl", "--max-word", "3"], "there is no option --max-word"),
         (["check", "--max-word", "3", "rows.jsonl"], "there is no option --max-word"),
@@ -191,7 +191,7 @@ def test_help_lists_the_proven_verbs_and_no_other(workplace, capsys):
             assert VERBS[name].summary in " ".join(out.replace("│", " ").split())
     assert run(capsys)[:2] == (0, out)
     _, out, _ = run(capsys, "study", "--help")
-    assert re.findall(r"^│ ([a-z]+)  ", out, re.MULTILINE) == ["plan", "run"]
+    assert re.findall(r"^│ ([a-z]+)  ", out, re.MULTILINE) == ["analyze", "plan", "run"]
     assert run(capsys, "--version")[:2] == (0, f"{__version__}\n")
 
 
