@@ -31,11 +31,11 @@ bench: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,oracle]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,oracle]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,oracle,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,oracle,dev]'
 	touch $@
 
 clean:

@@ -2,11 +2,15 @@
 
 import json
 import shutil
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
+
+from tests.tools import tunescope  # noqa: E402
 
 from tunescope.errors import TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
@@ -97,3 +101,42 @@ def test_pickled_weights_are_refused(model, tmp_path):
     (copy / "model.safetensors").unlink()
     with pytest.raises(TunescopeError, match="can't be loaded"):
         load(str(copy))
+
+
+@pytest.fixture
+def hub():
+    """A hub on a loopback port that gates every model."""
+
+    class Gate(BaseHTTPRequestHandler):
+        def do_GET(self):
+            body = b'{"error": "Access to model is restricted"}'
+            self.send_response(403)
+            for name, value in (("X-Error-Code", "GatedRepo"), ("Content-Length", str(len(body)))):
+                self.send_header(name, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Gate)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+
+
+def test_a_gated_model_names_its_licence_page(hub, tmp_path):
+    done = tunescope(
+        *("measure", "-", "--model", "owner/name", "--without", "coherence"),
+        folder=tmp_path,
+        stdin=b'[{"instruction": "Say a.", "output": "a"}]',
+        HF_ENDPOINT=hub,
+        HF_HOME=str(tmp_path / "hub"),
+    )
+    assert done.returncode == 1
+    assert done.stderr.strip() == (
+        f"tunescope: owner/name is gated: accept its licence on {hub}/owner/name, set HF_TOKEN to your access token, "
+        "and type the same command"
+    )

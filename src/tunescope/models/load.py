@@ -239,11 +239,12 @@ def _without_path(config: Path) -> bytes:
 
 def commit_of(name: str, revision: str | None = None) -> str:
     """Return the commit of a hub id, from the hub or, where it can't be reached, from its cache."""
-    hub = imported("huggingface_hub")
-    refusals = (imported("httpx").HTTPError, hub.errors.HfHubHTTPError, OSError, ValueError)
+    hub, errors = imported("huggingface_hub"), imported("huggingface_hub.errors")
+    transport = errors.HfHubHTTPError.__bases__[0]  # HTTPError of the client that the hub's library uses
+    refusals = (transport, OSError, ValueError)
     try:
         return str(hub.HfApi().model_info(name, revision=revision, timeout=20).sha)
-    except hub.errors.GatedRepoError as error:
+    except errors.GatedRepoError as error:
         raise _gated(name) from error
     except refusals as error:  # offline, refused or unknown: there may be a copy in the hub's cache
         config = hub.try_to_load_from_cache(name, "config.json", revision=revision)
@@ -306,7 +307,7 @@ def _whole(settings: ModelSettings) -> Loaded:
         model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
         tokenizer = _tokenizer(settings)
     except (OSError, ValueError) as error:
-        if isinstance(error.__cause__, imported("huggingface_hub").errors.GatedRepoError):
+        if isinstance(error.__cause__, imported("huggingface_hub.errors").GatedRepoError):
             raise _gated(name) from error
         raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
     if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form

@@ -1,0 +1,149 @@
+"""Scores equal the model's own logits on every kind of head and attention, whatever else is in the pack."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+
+from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.models import quiet  # noqa: E402
+from tunescope.models.score import Passage, Scorer  # noqa: E402
+
+VOCABULARY = 97
+SHAPE = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 256,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
+NARROW = {"sliding_window": 8}
+"""Shorter than most of the passages."""
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 3, "n_head": 4, "bos_token_id": 0, "eos_token_id": 1}
+ARCHITECTURES = {
+    "llama": SHAPE,
+    "qwen2": SHAPE,
+    "qwen3": SHAPE,
+    "mistral": SHAPE | NARROW,
+    "mixtral": SHAPE | EXPERTS | {"sliding_window": None},
+    "gemma2": SHAPE | NARROW | {"attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.0},
+    "gemma3_text": SHAPE | NARROW | {"final_logit_softcapping": 1.0},
+    "cohere": SHAPE | {"logit_scale": 0.25},
+    "granite": SHAPE | {"logits_scaling": 3.0, "attention_multiplier": 0.2, "embedding_multiplier": 2.0},
+    "gpt2": GPT2,
+    "gpt_neox": {name: value for name, value in SHAPE.items() if name != "head_dim"},
+    "olmo2": SHAPE,
+    "phi3": SHAPE,
+    "smollm3": SHAPE,
+    "bloom": {"vocab_size": VOCABULARY, "hidden_size": 32, "n_layer": 2, "n_head": 4},
+    "gpt_oss": SHAPE | EXPERTS,
+}
+PADDED = {"bloom", "gpt_oss"}
+"""Attention with position biases, and with sinks: not packed."""
+
+
+def random_model(architecture: str, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:
+    """Return a model with weights so wide that scores differ by many nats."""
+    with quiet():
+        config = transformers.AutoConfig.for_model(architecture, **ARCHITECTURES[architecture])
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = transformers.AutoModelForCausalLM.from_config(config)
+            for weights in model.parameters():
+                if weights.ndim > 1:
+                    torch.nn.init.normal_(weights, 0, 0.3)
+    return model.to(dtype).eval()
+
+
+def some_passages(count: int = 24) -> list[Passage]:
+    """Return passages of 2 to 60 tokens, every other one with the same nine in front."""
+    rng = np.random.default_rng(1)
+    shared = tuple(rng.integers(0, VOCABULARY, 9).tolist())
+    passages = []
+    for number in range(count):
+        ids = tuple(rng.integers(0, VOCABULARY, rng.integers(2, 60)).tolist())
+        cut = int(rng.integers(1, len(ids)))
+        passages.append(Passage((shared if number % 2 else ()) + ids[:cut], ids[cut:]))
+    return passages
+
+
+def plainly(model: transformers.PreTrainedModel, passage: Passage) -> np.ndarray:
+    """Score one passage by the definition, from the logits of the whole."""
+    ids = torch.tensor([[*passage.context, *passage.target]])
+    with torch.inference_mode():
+        logits = model(input_ids=ids, use_cache=False).logits[0, len(passage.context) - 1 : -1].float()
+    return logits.log_softmax(-1).gather(1, ids[0, len(passage.context) :, None])[:, 0].numpy()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_equal_to_the_models_own_logits(architecture):
+    model, passages = random_model(architecture), some_passages()
+    own = model.config._attn_implementation
+    with quiet():
+        scorer = Scorer(model, pack=120, positions=16)
+        scores = scorer.score(passages)
+    assert scorer.method == ("padded" if architecture in PADDED else "packed")
+    for passage, found in zip(passages, scores, strict=True):
+        np.testing.assert_allclose(found, plainly(model, passage), atol=1e-4)
+    assert model.config._attn_implementation == own
+    assert max(np.ptp(found) for found in scores) > 1
+
+
+@pytest.mark.parametrize("pack", [1, 60, 5000])
+def test_neighbours_and_packs_dont_matter(pack):
+    model, passages = random_model("llama"), some_passages()
+    alone = [Scorer(model).score([passage])[0] for passage in passages]
+    together = Scorer(model, pack=pack, positions=7).score(passages)
+    backwards = Scorer(model, pack=pack).score(passages[::-1])[::-1]
+    for one, other, third in zip(alone, together, backwards, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+        np.testing.assert_allclose(one, third, atol=1e-5)
+
+
+def test_a_shared_beginning_is_read_once():
+    model, read = random_model("llama"), []
+    shared = tuple(range(20))
+    passages = [Passage((*shared, number), (number + 1, number + 2)) for number in range(30, 40)]
+    scores = Scorer(model).score(passages, update=read.append)
+    assert read == [20 + 10 * 2]  # of 10 passages of 23 tokens, whose last is only predicted
+    for passage, found in zip(passages, scores, strict=True):
+        np.testing.assert_allclose(found, plainly(model, passage), atol=1e-4)
+
+
+def test_an_empty_target_gives_an_empty_array():
+    first, second = Scorer(random_model("llama")).score([Passage((1, 2), ()), Passage((1,), (2,))])
+    assert (first.shape, second.shape) == ((0,), (1,))
+
+
+def test_no_context_is_refused():
+    with pytest.raises(SettingsError, match="without context"):
+        Scorer(random_model("llama")).score([Passage((), (1,))])
+
+
+def test_half_precision_is_near():
+    passages = some_passages(4)
+    exact, rounded = (Scorer(random_model("llama", dtype)) for dtype in (torch.float32, torch.bfloat16))
+    for one, other in zip(exact.score(passages), rounded.score(passages), strict=True):
+        assert np.abs(one - other).mean() < 0.3
+
+
+def test_a_model_whose_parts_arent_the_whole_is_refused():
+    class Odd(type(random_model("llama"))):
+        def forward(self, *args, **settings):
+            out = super().forward(*args, **settings)
+            # a head that looks at the whole sequence
+            out.logits = out.logits * out.logits.shape[1]
+            return out
+
+    with quiet(), pytest.raises(TunescopeError, match=r"Odd can't be scored: the log-probabilities of its parts"):
+        Scorer(Odd(random_model("llama").config).eval())

@@ -1,0 +1,200 @@
+"""Measures equal their definitions, computed anew a passage at a time; what can't be measured says why."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers")
+library = pytest.importorskip("sentence_transformers")
+from sentence_transformers.sentence_transformer import modules  # noqa: E402
+from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
+
+from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.microworld.model import save_random_model  # noqa: E402
+from tunescope.models import quiet  # noqa: E402
+from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
+from tunescope.verbs.measure import MeasureSettings, measure  # noqa: E402
+
+ROWS = [
+    alpaca("What does Bor work as?", "Bor works as a baker."),
+    alpaca("Which pet?", "A cat and a dog and a goat and a cat and a pony."),
+    alpaca("Say yes.", "yes"),
+    alpaca("Say nothing.", ""),
+    alpaca("What is the colour of the sky in the evening when it rains?", "red"),
+]
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    return save_random_model(tmp_path_factory.mktemp("models") / "tiny", seed=0)
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory, model):
+    """A random embedder of 16 numbers that reads at most 12 tokens."""
+    folder = tmp_path_factory.mktemp("embedder")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    config = transformers.BertConfig(
+        vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
+    )
+    with torch.random.fork_rng(), quiet():
+        torch.manual_seed(0)
+        transformers.BertModel(config).save_pretrained(folder / "bert")
+        tokenizer.save_pretrained(folder / "bert")
+        words = modules.Transformer(str(folder / "bert"), max_seq_length=12)
+        whole = library.SentenceTransformer(modules=[words, modules.Pooling(16)])
+        whole.save(str(folder / "st"))
+    return folder / "st"
+
+
+def by_definition(model, ids, context):
+    """Return the mean negative log-likelihood of `ids` after `context`, from full logits, one sequence."""
+    whole = transformers.AutoModelForCausalLM.from_pretrained(model).eval()
+    with torch.inference_mode():
+        logits = whole(torch.tensor([[*context, *ids]])).logits[0]
+    chosen = logits.log_softmax(-1)[torch.arange(len(context) - 1, len(context) + len(ids) - 1), torch.tensor(ids)]
+    return -chosen.double().mean().item()
+
+
+def test_against_the_definitions(workplace, model, embedder):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    run = measure(MeasureSettings(rows=("rows.jsonl",), model=str(model), embedder=str(embedder)))
+    turns = run.tables["turns"].to_pylist()
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    vectors = library.SentenceTransformer(str(embedder))
+    assert [record["turn"] for record in turns] == [0] * 5
+    for row, record in zip(ROWS, turns, strict=True):
+        asked, said = row["instruction"], row["output"]
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": asked}], add_generation_prompt=True, tokenize=True, return_dict=False
+        )
+        x, y = (tokenizer(text, add_special_tokens=False)["input_ids"] for text in (asked, said))
+        assert record["instruction_tokens"] == len(x)
+        assert record["response_tokens"] == len(y)
+        start = [tokenizer.bos_token_id]
+        assert math.log(record["ppl_instruction"]) == pytest.approx(by_definition(model, x, start), abs=1e-4)
+        if not said:
+            assert record["ppl_response"] is record["ppl_response_given"] is record["ifd_ppl"] is None
+            assert record["coherence"] is None
+            assert record["reason"] == (
+                "ppl_response: no token to score; ppl_response_given: no token to score; "
+                "coherence: an instruction or a response without text"
+            )
+            continue
+        direct, given = by_definition(model, y, start), by_definition(model, y, prompt)
+        assert math.log(record["ppl_response"]) == pytest.approx(direct, abs=1e-4)
+        assert math.log(record["ppl_response_given"]) == pytest.approx(given, abs=1e-4)
+        assert record["ifd_ppl"] == pytest.approx(math.exp(given - direct), abs=1e-4)
+        assert record["ifd_loss"] == pytest.approx(given / direct, abs=1e-4)
+        a, b = (vectors.encode(text) for text in (asked, said))
+        cosine = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        assert record["coherence"] == pytest.approx(float(cosine), abs=1e-5)
+    assert [record["coherence_cut"] for record in turns] == [False, True, False, None, True]
+    summary = run.result["summary"]["ifd_ppl"]
+    values = [record["ifd_ppl"] for record in turns if record["ifd_ppl"] is not None]
+    assert (summary["mean"], summary["median"]) == pytest.approx((np.mean(values), np.median(values)))
+    assert (summary["n"], summary["n_missing"]) == (4, 1)
+
+
+def test_the_header_as_direct_context(workplace, model):
+    write_rows(workplace / "rows.jsonl", ROWS[:1])
+    settings = {"rows": ("rows.jsonl",), "model": str(model), "without": ("coherence",)}
+    plain, header = (
+        measure(MeasureSettings(**settings, direct_context=choice)).tables["turns"].to_pylist()[0]
+        for choice in ("start", "header")
+    )
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    messages = [{"role": "user", "content": ROWS[0]["instruction"]}]
+    without, with_header = (
+        tokenizer.apply_chat_template(messages, add_generation_prompt=choice, tokenize=False)
+        for choice in (False, True)
+    )
+    context = tokenizer(with_header[len(without) :], add_special_tokens=False)["input_ids"]
+    y = tokenizer(ROWS[0]["output"], add_special_tokens=False)["input_ids"]
+    loss = by_definition(model, y, [tokenizer.bos_token_id, *context])
+    assert math.log(header["ppl_response"]) == pytest.approx(loss, abs=1e-4)
+    assert header["ppl_response"] != plain["ppl_response"]
+    assert header["ppl_response_given"] == pytest.approx(plain["ppl_response_given"], rel=1e-5)
+
+
+def test_a_record_per_turn(workplace, model):
+    conversation = [
+        {"role": "user", "content": "Which pet?"},
+        {"role": "assistant", "content": "A cat."},
+        {"role": "user", "content": "Which colour?"},
+        {"role": "assistant", "content": "The colour red."},
+    ]
+    write_rows(workplace / "rows.jsonl", [{"messages": conversation}])
+    run = measure(MeasureSettings(rows=("rows.jsonl",), model=str(model), without=("coherence",)))
+    first, second = run.tables["turns"].to_pylist()
+    assert (first["turn"], second["turn"]) == (0, 1)
+    assert (run.result["rows"], run.result["turns"]) == (1, 2)
+    assert (second["instruction_words"], second["response_words"]) == (2, 3)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    prompt = tokenizer.apply_chat_template(
+        conversation[:3], add_generation_prompt=True, tokenize=True, return_dict=False
+    )
+    y = tokenizer("The colour red.", add_special_tokens=False)["input_ids"]
+    assert math.log(second["ppl_response_given"]) == pytest.approx(by_definition(model, y, prompt), abs=1e-4)
+
+
+def test_beyond_the_model_is_null(workplace, model):
+    limit = transformers.AutoConfig.from_pretrained(model).max_position_embeddings
+    write_rows(workplace / "rows.jsonl", [alpaca("Which pet?", "cat " * limit), ROWS[0]])
+    run = measure(MeasureSettings(rows=("rows.jsonl",), model=str(model), without=("coherence",)))
+    long, _ = run.tables["turns"].to_pylist()
+    assert long["ppl_response"] is None
+    assert long["response_tokens"] == limit
+    assert f"ppl_response: {limit + 1} tokens, the model takes {limit}" in long["reason"]
+    assert run.result["summary"]["ppl_response"]["n_missing"] == 1
+
+
+def test_lengths_need_no_model(workplace):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    left_out = ("--without", "perplexity", "--without", "coherence", "--model", "nowhere")
+    done = tunescope("measure", "rows.jsonl", *left_out, "--json", folder=workplace)
+    result = json.loads(done.stdout)
+    assert result["summary"]["response_words"]["mean"] == pytest.approx(np.mean([5, 14, 1, 0, 1]))
+    assert "ppl_response" not in result["summary"]
+
+
+@pytest.mark.parametrize(
+    ("without", "message"),
+    [
+        (("lengths", "perplexity", "coherence"), "nothing is left to measure"),
+        (("ifd",), "expected one of lengths, perplexity, coherence"),
+    ],
+)
+def test_nonsense_is_refused(workplace, without, message):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    with pytest.raises(SettingsError, match=message):
+        measure(MeasureSettings(rows=("rows.jsonl",), without=without))
+    assert not (workplace / "runs").exists()
+
+
+def test_an_embedder_that_isnt_there(workplace, model):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    with pytest.raises(TunescopeError, match=r"no folder nowhere here"):
+        measure(MeasureSettings(rows=("rows.jsonl",), model=str(model), embedder="nowhere"))
+
+
+def test_two_sets_side_by_side(workplace, model):
+    write_rows(workplace / "a.jsonl", ROWS)
+    write_rows(workplace / "b.jsonl", [*ROWS[1:3], alpaca("Which pet?", "a pony")])
+    a, b = (
+        measure(MeasureSettings(rows=(name,), model=str(model), without=("coherence",)))
+        for name in ("a.jsonl", "b.jsonl")
+    )
+    run = compare(CompareSettings(a=str(a.path), b=str(b.path)))
+    assert run.result["kind"] == "turns"
+    assert (run.result["removed"], run.result["added"]) == (3, 1)
+    means = [r.result["summary"]["ppl_response"]["mean"] for r in (a, b)]
+    found = run.result["summary"]["ppl_response"]
+    assert (found["a"]["mean"], found["b"]["mean"]) == pytest.approx(means)
+    assert found["difference"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert found["unpaired_difference"]["mean"] == pytest.approx(means[1] - means[0])
