@@ -64,7 +64,10 @@ def serving(behave: Callable[[dict[str, Any], int], Said] = echo, port: int = 0,
             self.send(Said({"object": "list", "data": [{"id": name, "object": "model"} for name in server.models]}))
 
         def do_POST(self) -> None:
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            try:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            except (OSError, ValueError):  # the client was killed
+                return
             with server.lock:
                 last = body["messages"][-1]["content"]
                 server.calls[last] += 1
