@@ -24,6 +24,7 @@ drill: $(VENV)/.installed-dev
 
 # Run every command and every Python block of the docs again and write down what they print.
 docs: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --tested tests/test_tested.py tests/test_chat.py
 	$(BIN)/python tools/docs.py --write
 
 bench: $(VENV)/.installed-dev

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+from collections import defaultdict
+from pathlib import Path
 
 import pytest
+
+from tests.tools import ROOT
 
 # Threads that wait must not spin: on few cores that others use too, torch is several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
@@ -20,6 +24,83 @@ def pytest_collection_modifyitems(config, items):
         drills = [item for item in items if item.get_closest_marker("drill")]
         items[:] = [item for item in items if not item.get_closest_marker("drill")]
         config.hook.pytest_deselected(items=drills)
+
+
+TESTED = ROOT / "docs" / "tested.md"
+ABOUT_TESTED = """# What is tested
+
+Made from test results (`make docs`); a run of the tests fails where a cell here isn't so.
+
+- *tested*: values equal to an independent reference in this cell (docs of each test: `tests/test_tested.py`,
+  `tests/test_chat.py`).
+- *refused*: one sentence says so, and a test holds it to that.
+- Everything else is *expected* at best: the same code, but nobody has looked. That goes for GPUs as a whole (bf16,
+  4-bit, `--device-map`): no GPU was at hand.
+"""
+
+
+def pytest_addoption(parser):
+    """Add the option that writes docs/tested.md."""
+    parser.addoption("--tested", action="store_true", help="write docs/tested.md from this run's results")
+
+
+def pytest_configure(config):
+    """Collect what passes."""
+    config.pluginmanager.register(Cells(config.getoption("--tested")), "tunescope-cells")
+
+
+class Cells:
+    """The cells of docs/tested.md that this run has seen: (table, row, column) → tested or refused."""
+
+    def __init__(self, write):
+        self.write, self.seen, self.wrong = write, {}, []
+
+    def pytest_runtest_logreport(self, report):
+        """Take the cells of a test that passed."""
+        if report.when == "call" and report.passed:
+            self.seen |= {tuple(cell[:3]): cell[3] for name, cell in report.user_properties if name == "tested"}
+
+    def pytest_sessionfinish(self, session):
+        """Write the page, or compare it with what this run has seen."""
+        if self.write:
+            TESTED.write_text(_page(self.seen), "utf-8")
+        elif self.seen:
+            page = _read(TESTED)
+            self.wrong = [(cell, page.get(cell), what) for cell, what in self.seen.items() if page.get(cell) != what]
+            session.exitstatus = session.exitstatus or int(bool(self.wrong))
+
+    def pytest_terminal_summary(self, terminalreporter):
+        """Say what the page has wrong."""
+        for cell, said, what in self.wrong[:10]:
+            terminalreporter.write_line(f"docs/tested.md says {said} of {', '.join(cell)}; it is {what}: make docs")
+
+
+def _page(cells):
+    """Write tables: a row and a column per name, in the order seen."""
+    tables = defaultdict(dict)
+    for (table, row, column), what in cells.items():
+        tables[table].setdefault(row, {})[column] = what
+    parts = [ABOUT_TESTED]
+    for table, rows in tables.items():
+        columns = list(dict.fromkeys(column for row in rows.values() for column in row))
+        lines = ["", f"## {table}", "", f"| | {' | '.join(columns)} |", "|---" * (len(columns) + 1) + "|"]
+        lines += [f"| {row} | {' | '.join(found.get(c, 'expected') for c in columns)} |" for row, found in rows.items()]
+        parts.append("\n".join(lines) + "\n")
+    return "".join(parts)
+
+
+def _read(path: Path):
+    """Read what `_page` wrote."""
+    found, table, columns = {}, "", []
+    for line in path.read_text("utf-8").splitlines() if path.exists() else []:
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        if line.startswith("## "):
+            table = line[3:]
+        elif line.startswith("| | "):
+            columns = cells[1:]
+        elif line.startswith("| "):
+            found |= {(table, cells[0], c): what for c, what in zip(columns, cells[1:], strict=True)}
+    return found
 
 
 @pytest.fixture

@@ -179,6 +179,9 @@ def test_without_a_template_the_error_names_ours():
 # ---- what a template writes around an answer, for each that TRL ships
 
 
+TEMPLATES = "Chat templates that TRL ships (training and generation)"
+
+
 class Form(NamedTuple):
     """What one template writes: before and behind an answer; before it with the thought Hm; the whole of a call."""
 
@@ -359,7 +362,8 @@ def test_every_template_that_trl_ships_is_here():
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_single_and_several_turns(name):
+def test_single_and_several_turns(name, record_property):
+    record_property("tested", (TEMPLATES, name, "turns", "tested"))
     chat, form = shipped_chat(name), FORMS[name]
     asked = row(("user", "Is it cold?"), ("assistant", "Yes."))
     assert checked(chat, asked) == [f"{form.lead}Yes.{form.end}"]
@@ -391,8 +395,9 @@ def test_any_answer_is_supervised_as_the_template_writes_it(name, answer):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_thinking_is_supervised_where_it_is_generated(name):
+def test_thinking_is_supervised_where_it_is_generated(name, record_property):
     chat, form = shipped_chat(name), FORMS[name]
+    record_property("tested", (TEMPLATES, name, "thinking", "tested" if form.thought else "refused"))
     asked = row(("user", "Is it cold?"), Message("assistant", "Yes.", thinking="Hm"))
     more = row(*asked.messages, ("user", "Is it?"), Message("assistant", "No.", thinking="Hm"))
     if form.thought is None:
@@ -405,8 +410,9 @@ def test_thinking_is_supervised_where_it_is_generated(name):
 
 
 @pytest.mark.parametrize("name", FORMS)
-def test_tool_calls_are_supervised_and_replies_arent(name):
+def test_tool_calls_are_supervised_and_replies_arent(name, record_property):
     chat, form = shipped_chat(name), FORMS[name]
+    record_property("tested", (TEMPLATES, name, "tool calls", "tested" if form.call else "refused"))
     asked = row(*CALLED, tools=(TOOL,))
     if form.call is None:
         with pytest.raises(Unrenderable, match=r"render|doesn't go on from its own header"):
@@ -416,7 +422,8 @@ def test_tool_calls_are_supervised_and_replies_arent(name):
 
 
 @pytest.mark.parametrize("name", sorted(PICTURES))
-def test_templates_for_pictures_are_refused(name):
+def test_templates_for_pictures_are_refused(name, record_property):
+    record_property("tested", (TEMPLATES, name, "turns", "refused"))
     with pytest.raises(Unrenderable, match=r"leaves out message 0|refuses it"):
         shipped_chat(name).row(row(*ASKED))
 

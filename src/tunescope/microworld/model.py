@@ -167,20 +167,36 @@ def load_model(folder: Path | str) -> MicroModel:
 
 
 _LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
-_SHAPES = {
+_GROUPED = {**_LLAMA, "num_key_value_heads": 1, "head_dim": 8}
+_NARROW = {"sliding_window": 8}  # shorter than most chats, so that it matters
+_EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2, "sliding_window": None}
+_SHAPES: dict[str, dict[str, Any]] = {
     "llama": _LLAMA,
-    "gpt2": {"n_embd": 16, "n_layer": 2, "n_head": 2},
+    "cohere": {**_GROUPED, "logit_scale": 0.25},
+    "gemma2": {**_GROUPED, **_NARROW, "attn_logit_softcapping": 2.0, "final_logit_softcapping": 1.0},
+    "gemma3_text": {**_GROUPED, **_NARROW, "final_logit_softcapping": 1.0},
+    "gpt2": {
+        "n_embd": 16,
+        "n_layer": 2,
+        "n_head": 2,
+        **dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0),
+    },
     "gpt_neox": _LLAMA,
-    "mistral": {**_LLAMA, "num_key_value_heads": 1},
+    "granite": {**_GROUPED, "logits_scaling": 3.0, "attention_multiplier": 0.2, "embedding_multiplier": 2.0},
+    "mistral": {**_LLAMA, "num_key_value_heads": 1, **_NARROW},
+    "mixtral": {**_GROUPED, **_EXPERTS},
     "qwen2": {**_LLAMA, "num_key_value_heads": 1},
+    "qwen3": _GROUPED,
 }
+ARCHITECTURES = tuple(_SHAPES)
+"""What `save_random_model` can write."""
 
 
 def save_random_model(folder: Path | str, seed: int, architecture: str = "llama") -> Path:
     """Write an untrained model of 10,000 to 50,000 parameters, with the nano world's tokenizer.
 
-    For tests that need any valid model folder with a chat template. `architecture` is one of llama, gpt2,
-    gpt_neox, qwen2, mistral; raises ValueError for another.
+    For tests that need any valid model folder with a chat template. `architecture` is one of `ARCHITECTURES`;
+    raises ValueError for another.
     """
     if architecture not in _SHAPES:
         raise ValueError(f"no architecture {architecture!r}; there are {', '.join(_SHAPES)}")
@@ -238,7 +254,7 @@ def _holds(folder: Path, recipe: dict[str, object]) -> bool:
     return all((folder / name).is_file() for name in needed)
 
 
-def _new_model(tokenizer: PreTrainedTokenizerBase, seed: int, architecture: str, **shape: int) -> PreTrainedModel:
+def _new_model(tokenizer: PreTrainedTokenizerBase, seed: int, architecture: str, **shape: Any) -> PreTrainedModel:
     config = AutoConfig.for_model(
         architecture,
         vocab_size=len(tokenizer),
