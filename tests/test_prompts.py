@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.tools import alpaca, real, write_rows
@@ -157,6 +157,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.dictionaries(st.sampled_from(COLUMNS), VALUES, max_size=6), max_size=4), st.booleans())
 def test_any_records_are_read_or_refused(tmp_path_factory, records, array):
     path = tmp_path_factory.getbasetemp() / "fuzz.json"
@@ -171,6 +172,7 @@ def test_any_records_are_read_or_refused(tmp_path_factory, records, array):
             assert all(prompt.messages for prompt in prompts)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=80))
 def test_any_bytes_are_read_or_refused(tmp_path_factory, content):
     path = tmp_path_factory.getbasetemp() / "fuzz.bin"
