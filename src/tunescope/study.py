@@ -203,7 +203,9 @@ def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | 
         return None
     if name in known:
         problems.append(f"step {name}: an input has that name; call one of them otherwise")
+    verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
     settings = {key: value for key, value in body.items() if key not in ("verb", "vary")}
+    settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
         problems.append(f"step {name}: expected `vary:` with a list per setting")
@@ -222,7 +224,13 @@ def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | 
     return step
 
 
+class _Verbatim(str):
+    """A setting whose {words} are the verb's, not the recipe's."""
+
+
 def _references(value: Any) -> Iterator[str]:
+    if isinstance(value, _Verbatim):
+        return
     if isinstance(value, str):
         yield from _REFERENCE.findall(value)
     elif isinstance(value, Mapping):
@@ -277,7 +285,7 @@ def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:
 
 
 def _resolve(value: Any, done: Done) -> Any:
-    if isinstance(value, str):
+    if isinstance(value, str) and not isinstance(value, _Verbatim):
         return _REFERENCE.sub(lambda match: done[match[1]][0][1], value)
     if isinstance(value, list):
         return [found for item in value for _, found in _fan(item, done)]

@@ -64,13 +64,13 @@ def test_killed_twice(tmp_path):
 def test_killed_twenty_times(tmp_path, method):
     """At random moments: of the start, of training, of a checkpoint and of the end."""
     rng, steps = random.Random(method), 100
-    calm = tmp_path / "calm"
+    calm = tmp_path / "calm00"  # names of equal length: sizes are compared
     command = prepare(calm, steps, method)
     seconds = finish(command, calm, **ONE)
     expected, landed, rounds = content(calm), 0, 0
     while landed < 20:
         rounds += 1
-        killed = copy(calm, f"kill{rounds}")
+        killed = copy(calm, f"kill{rounds:02}")
         for _ in range(4):
             landed += kill_at(command, killed, rng.choice(["tuning ", "steps:"]), rng.uniform(0, seconds / 4))
         finish(command, killed, **ONE)

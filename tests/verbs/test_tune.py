@@ -3,9 +3,12 @@
 import hashlib
 import io
 import json
+import os
 import shutil
+import subprocess
 import sys
 from contextlib import redirect_stderr
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 pytest.importorskip("peft")
 
+from tunescope import runs, study  # noqa: E402
 from tunescope.chat import Chat  # noqa: E402
 from tunescope.errors import SettingsError, TunescopeError, WorkError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
@@ -42,7 +46,7 @@ def model(tmp_path_factory):
 
 
 @pytest.fixture(autouse=True)
-def runs(tmp_path, monkeypatch):
+def workplace(tmp_path, monkeypatch):
     monkeypatch.setenv("TUNESCOPE_RUNS", str(tmp_path / "runs"))
 
 
@@ -199,7 +203,7 @@ def test_nothing_chatters(tmp_path, model, capfd):
     shown = [f"  {row_id}: {text}" for row_id, text in run.view.tables[-1].rows]
     assert lines[1:4] == shown
     assert lines[4].endswith(
-        "rows trained: empty answer: only its end is trained (" + run.tables["rows"]["row_id"][3].as_py() + ")"
+        "1 row trained: empty answer: only its end is trained (" + run.tables["rows"]["row_id"][3].as_py() + ")"
     )
     assert lines[5].startswith("2 steps, ")
 
@@ -446,6 +450,63 @@ def test_another_trainer(tmp_path, model):
         tune(settings(tmp_path, model, command="true {rows} {out}"))
     with pytest.raises(WorkError, match=r"nowhere can't be run"):
         tune(settings(tmp_path, model, command="/nowhere {rows} {out}"))
+
+
+def test_another_trainer_in_a_recipe(tmp_path, model):
+    """The command's words are the command's, although an input is called rows too."""
+    write_rows(tmp_path / "r.json")
+    command = "sh -c 'cp -r {model} {out}; echo {seed} > {out}/seed.txt; cp {rows} {out}'"
+    recipe = tmp_path / "r.yaml"
+    recipe.write_text(
+        "inputs: {rows: r.json}\n"
+        "steps:\n"
+        f'  tune: {{verb: tune, rows: "{{rows}}", model: {model}, seed: 3, command: "{command}"}}\n'
+    )
+    (step,) = study.run(study.StudySettings(recipe=str(recipe))).result["steps"]
+    made = Path(step["run"]) / "model"
+    assert (made / "seed.txt").read_text() == "3\n"
+    assert json.loads((made / "rows.json").read_text()) == json.loads((tmp_path / "r.json").read_text())
+
+
+@pytest.mark.parametrize("tracker", ["wandb", "mlflow", "trackio"])
+def test_a_tracker_must_be_installed(tmp_path, model, tracker):
+    if find_spec(tracker):
+        pytest.skip(f"{tracker} is installed")
+    with pytest.raises(TunescopeError, match=f"needs the package {tracker}, which isn't installed; type: pip install"):
+        tune(settings(tmp_path, model, track=tracker))
+
+
+def test_two_processes_are_as_one(tmp_path, model):
+    """As `accelerate launch` starts them: one writes and prints, and the losses are those of one process."""
+    asked = {"method": "full", "max_steps": 3, "batch_size": 3, "max_length": 64, "keep_checkpoints": True}
+    one = tune(settings(tmp_path, model, **asked))
+    launch = (
+        "--multi_gpu --num_processes 2 --num_machines 1 --mixed_precision no --dynamo_backend no --main_process_port 0"
+    )
+    words = "tune rows.json --method full --max-steps 3 --batch-size 3 --max-length 64 --keep-checkpoints --lr 1e-2"
+    command = ["-m", "accelerate.commands.launch", *launch.split(), "-m", "tunescope", *words.split()]
+    done = subprocess.run(
+        [sys.executable, *command, "--model", model, "--out", "two", "--json"],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert "float32 on cpu with 2 processes" in done.stderr
+    assert done.stderr.count("3 steps, ") == 1
+    two = runs.open(tmp_path / "two")
+    assert two.key == one.key
+    assert result["loss_last"] == pytest.approx(one.result["loss_last"], rel=1e-5)
+    for mine, theirs in zip(one.records("metrics"), two.records("metrics"), strict=True):
+        assert theirs == {**mine, "loss": pytest.approx(mine["loss"], rel=1e-5)}
+    first, second = weights(one.path / "model"), weights(two.path / "model")
+    assert all(torch.allclose(first[name], second[name], atol=1e-3) for name in first)
+    names = sorted(str(path.relative_to(one.path)) for path in one.path.rglob("*"))
+    assert sorted(str(path.relative_to(two.path)) for path in two.path.rglob("*")) == names
 
 
 @pytest.mark.parametrize("how", ["4bit", "8bit"])

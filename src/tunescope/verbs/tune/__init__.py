@@ -103,7 +103,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     track: Literal["wandb", "mlflow", "trackio"] | None = field(default=None, metadata=PACE)
     """Also send the losses to a tracker, whose package must be installed."""
 
-    command: str | None = None
+    command: str | None = field(default=None, metadata={"verbatim": True})
     """Let another trainer do it: a command with {rows}, {out} and, if need be, {model} and {seed} in it."""
 
     out: str | None = runs.out_field()
@@ -233,8 +233,8 @@ def _work(
     preview = [(example.row_id, shown(chat, example)) for example in first]
     for row_id, text in preview:
         say(f"  {row_id}: {text}")
-    for line in _to_look_at(found):
-        say("  {2:,} rows {1}: {0} ({3})".format(*line))
+    for reason, fate, count, ids in _to_look_at(found):
+        say(f"  {count:,} {'row' if count == 1 else 'rows'} {fate}: {reason} ({ids})")
     records, adapter = train(settings, loaded, plan, folder, launch)
     if not launch.leads:
         return Outcome({}, View(()))

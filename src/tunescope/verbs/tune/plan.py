@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MARKS = ("⟦", "⟧")
 """Put around what is supervised where a row is shown."""
-SHOWN = 160
+SHOWN = 72
 """Characters of a stretch of text in a preview; of a longer one its beginning and its end are shown."""
 
 
@@ -188,7 +188,7 @@ def shown(chat: Chat, example: Example) -> str:
             while end < len(part.ids) and part.supervised[end] == part.supervised[start]:
                 end += 1
             piece = chat.tokenizer.decode(list(part.ids[start:end]), clean_up_tokenization_spaces=False)
-            if len(piece) > SHOWN:
+            if len(piece) > SHOWN + 5:
                 piece = f"{piece[: SHOWN // 2]} […] {piece[-SHOWN // 2 :]}"
             text.append(piece.join(MARKS) if part.supervised[start] else piece)
             start = end
