@@ -4,7 +4,8 @@ A ```console block holds commands after `$ ` and, under each, what it prints on 
 stderr where the command says 2>&1). A ```python block is followed by a ```text block with what it
 prints. The blocks of a page run in order in one folder, which holds the demo's `rows.json` and
 `prompts.jsonl`, the tables in docs/ and, where the real data are at hand, a link `data` to them; a page that uses
-`data/` is left out where they aren't. `make demo` and `make test` are not run from here.
+`data/` is left out where they aren't. `make demo` and `make test` are not run from here, nor is a command that ends in
+`  # recorded DATE …`: it takes minutes, and what it printed was put there by hand.
 
     python tools/docs.py            # exit 1 where a page says something else
     python tools/docs.py --write    # write down what is printed now
@@ -35,8 +36,9 @@ NOT_RUN = (
     "git clone",
     "cd tunescope",
     "pip install",
-    "tunescope study run faco-microworld",  # minutes: recorded once, by hand
 )
+RECORDED = "  # recorded "
+"""What stands behind a command that takes minutes and was recorded once, by hand: when, and what it took."""
 WIDTH = "100"
 
 
@@ -102,7 +104,7 @@ def _console(block: Block, folder: Path) -> str:
     kept = block.code.split("\n")
     for command in commands:
         lines.append(f"$ {command}")
-        if command.startswith(NOT_RUN):
+        if command.startswith(NOT_RUN) or RECORDED in command:
             start = kept.index(f"$ {command}") + 1
             end = next((i for i in range(start, len(kept)) if kept[i].startswith("$ ")), len(kept) - 1)
             lines += kept[start:end]

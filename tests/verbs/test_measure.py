@@ -192,6 +192,9 @@ def test_two_sets_side_by_side(workplace, model):
     )
     run = compare(CompareSettings(a=str(a.path), b=str(b.path)))
     assert run.result["kind"] == "turns"
+    tuned = f"{model}, itself instruction-tuned (it brings a chat template)"
+    assert f"Perplexities and IFD by {tuned}." in run.view.sentences
+    assert f"Perplexities by {tuned}:" in a.view.tables[0].note
     assert (run.result["removed"], run.result["added"]) == (3, 1)
     means = [r.result["summary"]["ppl_response"]["mean"] for r in (a, b)]
     found = run.result["summary"]["ppl_response"]

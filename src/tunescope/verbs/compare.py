@@ -66,12 +66,13 @@ class Item(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A or B: what kind of thing it is, where it lies, its content hash, and how to read it."""
+    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and by which model it is."""
 
     kind: str
     path: str
     hash: str
     items: Callable[[], Iterable[Item]]
+    model: str = ""
 
 
 class Pairing(NamedTuple):
@@ -112,7 +113,8 @@ def _open(settings: CompareSettings, name: str) -> Side:
 
             return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
         if "turns" in run.tables:
-            return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()))
+            model = run.result.get("model", "no model")
+            return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
         if "files" not in run.result:
             raise RunError(f"{path} is a run of {run.verb}, which holds no rows, answers or measures to compare")
         name = str(path / run.result["files"]["kept"])
@@ -220,6 +222,8 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
     }
     if a.kind == "answers":
         result["word_overlap"] = _word_overlap(paired.pairs)
+    if a.kind == "turns":
+        result["models"] = {"a": a.model, "b": b.model}
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
@@ -300,6 +304,10 @@ def _view(
         f"{result['same']:,} are the same and {result['changed']:,} changed; {result['removed']:,} only in A "
         f"(removed), {result['added']:,} only in B (added)."
     ]
+    models = result.get("models")
+    if models:
+        by = models["a"] if models["a"] == models["b"] else f"{models['a']} (A) and {models['b']} (B)"
+        sentences.append(f"Perplexities and IFD by {by}.")
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
         sentences.append(

@@ -153,6 +153,7 @@ def _outcome(
         )
     ]
     if "ifd_ppl" in columns:
+        result["model"] = describe(settings)
         ranks = _ranks(turns)
         result["ifd_ranks"] = ranks
         tables.append(_ranks_table(ranks))
