@@ -186,6 +186,16 @@ class Chat:
             "end_of_turn": marker if stops else f"{marker}{tokenizer.eos_token}",
         }
 
+    def own_template(self) -> str:
+        """Return the template with its arguments said inside, for a tokenizer that is saved with a tuned model."""
+        said = {
+            name: "none" if value is None else json.dumps(value, ensure_ascii=False)
+            for name, value in self._args.items()
+        }
+        return (
+            "".join(f"{{%- set {name} = {name} | default({value}) %}}" for name, value in said.items()) + self.template
+        )
+
     def prompt(
         self, messages: Sequence[Message], tools: Sequence[Any] = (), fields: Mapping[str, Json] | None = None
     ) -> tuple[int, ...]:

@@ -261,6 +261,16 @@ def test_a_preset_is_the_same_run_as_its_settings_typed(tmp_path, model):
     assert typed.path == preset.path
 
 
+@pytest.mark.parametrize("template", ["vicuna", "alpaca", "chatml"])
+def test_the_tuned_model_keeps_the_template_it_was_tuned_in(tmp_path, model, template):
+    from tunescope.rows import Message
+
+    run = tune(settings(tmp_path, model, template=template, max_steps=1))
+    asked = (Message("user", "Say yes."), Message("assistant", "Yes."), Message("user", "And no."))
+    base, tuned = load(model).tokenizer, load(str(run.path)).tokenizer
+    assert Chat(tuned).prompt(asked) == Chat(base, template=template).prompt(asked) != Chat(base).prompt(asked)
+
+
 def test_other_tools_names():
     made = make(TuneSettings, {"rows": ["r"], "learning_rate": 1e-3, "num_train_epochs": 3, "cutoff_len": 512})
     assert (made.lr, made.epochs, made.max_length) == (1e-3, 3.0, 512)

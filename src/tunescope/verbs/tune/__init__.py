@@ -204,6 +204,8 @@ def _work(
     loaded = load(weights)
     template_args = parse_template_args(settings.template_arg)
     chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer), settings.template, template_args)
+    if settings.template or template_args:  # so that the tuned model answers in the form it was tuned in
+        loaded.tokenizer.chat_template = chat.own_template()
     longest, size = settings.max_length or 0, settings.batch_size or 0
     limit = min(longest, getattr(loaded.model.config, "max_position_embeddings", longest))
     if limit < longest:
