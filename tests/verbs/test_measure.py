@@ -11,14 +11,18 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 library = pytest.importorskip("sentence_transformers")
+from hypothesis import given, settings  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 from sentence_transformers.sentence_transformer import modules  # noqa: E402
 from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
 
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
-from tunescope.models import quiet  # noqa: E402
+from tunescope.models import load, quiet  # noqa: E402
+from tunescope.rows import Message, Row  # noqa: E402
 from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
 from tunescope.verbs.measure import MeasureSettings, measure  # noqa: E402
+from tunescope.verbs.measure.measures import lengths, perplexity  # noqa: E402
 
 ROWS = [
     alpaca("What does Bor work as?", "Bor works as a baker."),
@@ -201,3 +205,32 @@ def test_two_sets_side_by_side(workplace, model):
     assert (found["a"]["mean"], found["b"]["mean"]) == pytest.approx(means)
     assert found["difference"]["mean"] == pytest.approx(0, abs=1e-3)
     assert found["unpaired_difference"]["mean"] == pytest.approx(means[1] - means[0])
+
+
+TEXT = st.one_of(
+    st.none(), st.text(max_size=30), st.sampled_from(["cat", " ", "<|end|>", "\x00", "a cat\n\n", "🐈" * 9])
+)
+MESSAGES = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant", "tool"]), TEXT), max_size=5)
+
+
+@pytest.fixture(scope="module")
+def likelihoods(model):
+    torch.set_num_threads(1)
+    return perplexity.Likelihoods(load(str(model)), MeasureSettings(rows=()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(MESSAGES, min_size=1, max_size=4))
+def test_whatever_the_rows_every_turn_has_numbers_or_a_reason(likelihoods, conversations):
+    rows = [
+        Row(f"{number:016x}", "", tuple(Message(role, text) for role, text in conversation))
+        for number, conversation in enumerate(conversations)
+    ]
+    counts = [sum(1 for _ in row.turns()) for row in rows]
+    for measured in (likelihoods.measure(rows), lengths.prepare(MeasureSettings(rows=()))(rows)):
+        assert [len(records) for records in measured] == counts
+        for record in (record for records in measured for record in records):
+            missing = [name for name, value in record.items() if value is None and name != "reason"]
+            assert not missing or record["reason"]
+            present = [value for name, value in record.items() if value is not None and name != "reason"]
+            assert all(math.isfinite(value) and value >= 0 for value in present)

@@ -17,6 +17,7 @@ from tunescope.chat import Chat, TurnParts, Unrenderable, parse_template_args
 from tunescope.errors import TunescopeError
 from tunescope.models import inputs_of, load, quiet, stop_ids
 from tunescope.models.score import Passage, Scorer
+from tunescope.progress import say
 from tunescope.rows import Row
 
 if TYPE_CHECKING:
@@ -44,7 +45,9 @@ def inputs(settings: MeasureSettings) -> Mapping[str, str]:
 
 def prepare(settings: MeasureSettings) -> Callable[[Sequence[Row]], list[list[dict[str, Any]]]]:
     """Load the model; return the measure."""
-    return Likelihoods(load(settings), settings).measure
+    loaded = load(settings)
+    say(f"measuring with {loaded.name}, {loaded.dtype} on {loaded.device}")
+    return Likelihoods(loaded, settings).measure
 
 
 class Likelihoods:
