@@ -9,12 +9,15 @@ from functools import partial
 from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
 from tunescope.verbs.report.curves import Curve, draw
 from tunescope.views import View, percent, to_html
+
+if TYPE_CHECKING:
+    from tunescope.answers import Answer
 
 VERSION = 1
 SHOWN_FAULTS = 3
@@ -224,25 +227,32 @@ def _side_by_side(answered: Sequence[Run]) -> str:
     """Lay the answers to each prompt beside each other, a model per column."""
     from tunescope.answers import read_answers
 
-    columns: list[tuple[str, dict[str, Any]]] = []
+    columns: list[tuple[str, dict[Any, Answer]]] = []
     for run in answered:
-        columns.append((name_of_model(run), {a.prompt_id: a for a in read_answers(run.path / "answers.jsonl")}))
-    prompts = {a.prompt_id: a.prompt for _, answers in columns for a in answers.values()}
+        columns.append((name_of_model(run), {a.place: a for a in read_answers(run.path / "answers.jsonl")}))
+    asked = {place: answer for _, answers in columns for place, answer in answers.items()}
     parts = []
-    for prompt_id, prompt in prompts.items():
+    for wanted, one in asked.items():
+        prompt_id, prompt = _called(one), one.prompt
         cells = []
         for name, answers in columns:
-            answer = answers.get(prompt_id)
+            answer = answers.get(wanted)
             if answer is None:
                 raise RunError(f"{name} has no answer to {prompt_id}; answer the same prompts with every model")
             cut = "" if answer.finish_reason == "stop" else ' <span class="note">(cut at the token limit)</span>'
             cells.append(f"<div><h4>{_escape(name)}</h4><p>{_escape(answer.text) or '<em>empty</em>'}{cut}</p></div>")
-        place = f"answer-{_escape(prompt_id)}"
+        place = f"answer-{_escape(prompt_id)}".replace(" ", "-")
         parts.append(
             f'<article id="{place}"><h3><a href="#{place}">{_escape(prompt_id)}</a> {_escape(prompt)}</h3>'
             f'<div class="side">{"".join(cells)}</div></article>'
         )
     return "\n".join(parts)
+
+
+def _called(answer: Answer) -> str:
+    """Name a prompt, with the turn and the sample where they aren't the first."""
+    later = ((f" turn {answer.turn + 1}", answer.turn), (f" sample {answer.sample + 1}", answer.sample))
+    return answer.prompt_id + "".join(text for text, number in later if number)
 
 
 def _escape(text: str) -> str:
