@@ -201,6 +201,9 @@ def test_two_sets_side_by_side(workplace, model):
     assert f"Perplexities by {tuned}:" in a.view.tables[0].note
     assert (run.result["removed"], run.result["added"]) == (3, 1)
     means = [r.result["summary"]["ppl_response"]["mean"] for r in (a, b)]
+    assert (run.result["same"], run.result["changed"]) == (2, 0)
+    medians = run.result["medians"]["ppl_response"]
+    assert [medians[side]["median"] for side in "ab"] == [r.result["summary"]["ppl_response"]["median"] for r in (a, b)]
     found = run.result["summary"]["ppl_response"]
     assert (found["a"]["mean"], found["b"]["mean"]) == pytest.approx(means)
     assert found["difference"]["mean"] == pytest.approx(0, abs=1e-3)

@@ -113,7 +113,7 @@ def _open(settings: CompareSettings, name: str) -> Side:
 
             return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
         if "turns" in run.tables:
-            model = run.result.get("model", "no model")
+            model = run.result.get("model", run.settings["model"]) or "no model"
             return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
         if "files" not in run.result:
             raise RunError(f"{path} is a run of {run.verb}, which holds no rows, answers or measures to compare")
@@ -172,7 +172,8 @@ def _turn_item(record: dict[str, Any]) -> Item:
     known = ("row_id", "origin", "turn", "reason")
     numbers = {k: v for k, v in record.items() if k not in known and not isinstance(v, bool)}
     keys: dict[str, Hashable] = {"origin": (record["origin"], record["turn"])}
-    return Item(f"{record['row_id']}#{record['turn']}", tuple(numbers.values()), keys, numbers, "", "")
+    content = record["row_id"].partition(".")[0]
+    return Item(f"{record['row_id']}#{record['turn']}", content, keys, numbers, "", "")
 
 
 WAYS = {"rows": ("origin", "key", "instruction"), "answers": ("prompt_id", "prompt"), "turns": ("origin",)}
@@ -224,6 +225,7 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
         result["word_overlap"] = _word_overlap(paired.pairs)
     if a.kind == "turns":
         result["models"] = {"a": a.model, "b": b.model}
+        result["medians"] = {name: _medians(name, items_a, items_b) for name in measures}
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
@@ -281,6 +283,16 @@ def _summarise(
     return record, difference
 
 
+def _medians(name: str, a: Sequence[Item], b: Sequence[Item]) -> dict[str, Any]:
+    """Return both sides' medians: means of perplexities hang on a few short texts."""
+    from tunescope.stats import median_bootstrap
+
+    sides = {"a": a, "b": b}
+    return {
+        side: median_bootstrap([i.numbers.get(name) for i in items]).as_json("median") for side, items in sides.items()
+    }
+
+
 def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
     """Return the mean Jaccard similarity of the two answers' sets of words."""
     from tunescope.stats import mean_bootstrap
@@ -320,6 +332,8 @@ def _view(
     if rows:
         note = "Means over all items of each side, and the difference of these means with its Welch 95 % interval."
         tables.append(Table("All items", ("number", "A", "B", "B − A", "95 % interval"), sides, note))
+        if "medians" in result:
+            tables.append(_median_table(result["medians"]))
         note = (
             "The mean difference over pairs, with its percentile-bootstrap 95 % interval (10,000 draws) and the p of a "
             "paired sign-flip test. Pairs needed: where the interval holds 0, how many pairs would show the observed "
@@ -338,6 +352,15 @@ def _side_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
     difference = record["unpaired_difference"]
     shown = interval(difference["low"], difference["high"])
     return name, record["a"]["mean"], record["b"]["mean"], difference["mean"], shown
+
+
+def _median_table(medians: dict[str, dict[str, Any]]) -> Table:
+    cells = [
+        (name, *(cell for m in sides.values() for cell in (m["median"], interval(m["low"], m["high"]))))
+        for name, sides in medians.items()
+    ]
+    columns = ("number", "A", "95 % interval", "B", "95 % interval")
+    return Table("Medians", columns, tuple(cells), "Percentile-bootstrap intervals.")
 
 
 def _number_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:

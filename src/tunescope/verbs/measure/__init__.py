@@ -139,6 +139,7 @@ def _outcome(
     result: dict[str, Any] = {
         "rows": rows,
         "turns": len(turns),
+        "model": describe(settings) if "ifd_ppl" in columns else None,
         "rows_without_turns": sum(record["turn"] is None for record in records),
         "summary": summary,
     }
@@ -153,7 +154,6 @@ def _outcome(
         )
     ]
     if "ifd_ppl" in columns:
-        result["model"] = describe(settings)
         ranks = _ranks(turns)
         result["ifd_ranks"] = ranks
         tables.append(_ranks_table(ranks))
