@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from pathlib import Path
 
@@ -13,6 +14,25 @@ import docs
 
 from tunescope.verbs import VERBS
 
+NUMBER = re.compile(r"\d[\d,]*\.\d+")
+
+
+def alike(now: str, before: str) -> bool:
+    """Tell whether two pages say the same, numbers with a decimal point within 1 %.
+
+    Another processor adds in another order, and a model that was trained on it differs in the fourth digit.
+    """
+    one, other = (" ".join(NUMBER.sub("0.0", text).split()) for text in (now, before))
+    numbers = [[float(found.replace(",", "")) for found in NUMBER.findall(text)] for text in (now, before)]
+    return one == other and numbers[0] == pytest.approx(numbers[1], rel=0.01, abs=0.011)
+
+
+def test_alike():
+    assert alike("a  1.000 b", "a 1.005 b")
+    assert not alike("a 1.00 b", "a 1.05 b")
+    assert not alike("a 1.0 b 7", "a 1.0 b 8")
+    assert not alike("a 1.0", "a 1.0 2.0")
+
 
 @pytest.mark.parametrize("page", docs.pages(), ids=lambda page: page.name)
 def test_page_prints_what_it_says(page):
@@ -20,7 +40,7 @@ def test_page_prints_what_it_says(page):
     if now is None:
         pytest.skip("the real data (TUNESCOPE_TEST_DATA or ../shared/data) aren't here")
     before = page.read_text("utf-8")
-    assert now == before, "\n".join(
+    assert alike(now, before), "\n".join(
         difflib.unified_diff(before.split("\n"), now.split("\n"), "page", "now", lineterm="")
     )
 

@@ -5,7 +5,7 @@ stderr where the command says 2>&1). A ```python block is followed by a ```text 
 prints. The blocks of a page run in order in one folder, which holds the demo's `rows.json` and
 `prompts.jsonl`, the tables in docs/ and, where the real data are at hand, a link `data` to them; a page that uses
 `data/` is left out where they aren't. `make demo` and `make test` are not run from here, nor is a command that ends in
-`  # recorded DATE …`: it takes minutes, and what it printed was put there by hand.
+`  # recorded DATE …` or a Python block that begins so: it takes minutes, and what it printed was put there by hand.
 
     python tools/docs.py            # exit 1 where a page says something else
     python tools/docs.py --write    # write down what is printed now
@@ -88,7 +88,11 @@ def execute(text: str) -> str:
             (folder / "data").symlink_to(data)
         for block in blocks(text):
             out.append(text[place : block.start])
-            out.append(_console(block, folder) if block.kind == "console" else _python(block, folder))
+            if block.kind == "console":
+                out.append(_console(block, folder))
+            else:
+                recorded = block.code.startswith(RECORDED.lstrip())
+                out.append(text[block.start : block.end] if recorded else _python(block, folder))
             place = block.end
     return "".join([*out, text[place:]])
 

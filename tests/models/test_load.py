@@ -140,3 +140,71 @@ def test_a_gated_model_names_its_licence_page(hub, tmp_path):
         f"tunescope: owner/name is gated: accept its licence on {hub}/owner/name, set HF_TOKEN to your access token, "
         "and type the same command"
     )
+
+
+def write_gguf(path):
+    """Write a random Llama of two layers with a tokenizer of bytes; return its weights by transformers' names."""
+    gguf = pytest.importorskip("gguf")
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    heads, width, inner, layers = 2, 16, 32, 2
+    tokens = [*sorted(ByteLevel.alphabet()), "ab", "<|end|>"]
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_block_count(layers)
+    writer.add_context_length(64)
+    writer.add_embedding_length(width)
+    writer.add_feed_forward_length(inner)
+    writer.add_head_count(heads)
+    writer.add_head_count_kv(heads)
+    writer.add_layer_norm_rms_eps(1e-5)
+    writer.add_rope_dimension_count(width // heads)
+    writer.add_vocab_size(len(tokens))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_token_list(tokens)
+    writer.add_token_merges(["a b"])
+    writer.add_token_types([gguf.TokenType.NORMAL] * 257 + [gguf.TokenType.CONTROL])
+    writer.add_bos_token_id(257)
+    writer.add_eos_token_id(257)
+    drawn = torch.Generator().manual_seed(0)
+    weights = {}
+
+    def add(name, theirs, *shape, ropes=False):
+        weights[theirs] = tensor = torch.randn(shape, generator=drawn) * 0.3
+        if ropes:  # llama.cpp keeps the two halves of a head interleaved
+            tensor = tensor.view(heads, 2, shape[0] // heads // 2, shape[1]).transpose(1, 2).reshape(shape)
+        writer.add_tensor(name, tensor.numpy())
+
+    add("token_embd.weight", "model.embed_tokens.weight", len(tokens), width)
+    add("output_norm.weight", "model.norm.weight", width)
+    add("output.weight", "lm_head.weight", len(tokens), width)
+    for layer in range(layers):
+        block, theirs = f"blk.{layer}.", f"model.layers.{layer}."
+        for one, other in (("attn_q", "q_proj"), ("attn_k", "k_proj"), ("attn_v", "v_proj"), ("attn_output", "o_proj")):
+            named = f"{theirs}self_attn.{other}.weight"
+            add(f"{block}{one}.weight", named, width, width, ropes=other in ("q_proj", "k_proj"))
+        for one, other in (("ffn_gate", "gate_proj"), ("ffn_up", "up_proj")):
+            add(f"{block}{one}.weight", f"{theirs}mlp.{other}.weight", inner, width)
+        add(f"{block}ffn_down.weight", f"{theirs}mlp.down_proj.weight", width, inner)
+        add(f"{block}attn_norm.weight", f"{theirs}input_layernorm.weight", width)
+        add(f"{block}ffn_norm.weight", f"{theirs}post_attention_layernorm.weight", width)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return weights
+
+
+def test_a_gguf_file(tmp_path, capsys):
+    from transformers import AutoModelForCausalLM
+
+    weights = write_gguf(tmp_path / "tiny.gguf")
+    loaded = load(str(tmp_path / "tiny.gguf"))
+    found = loaded.model.state_dict()
+    assert found.keys() == weights.keys()
+    assert all(torch.equal(found[name], weight) for name, weight in weights.items())
+    assert loaded.tokenizer("abc", add_special_tokens=False).tokens() == ["ab", "c"]
+    assert loaded.hash == fingerprint(str(tmp_path / "tiny.gguf"))
+    assert "dequantised" in capsys.readouterr().err
+    loaded.model.save_pretrained(tmp_path / "saved")
+    again = AutoModelForCausalLM.from_pretrained(tmp_path / "saved").state_dict()
+    assert all(torch.equal(again[name], weight) for name, weight in weights.items())
