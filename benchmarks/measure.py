@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import platform
+import sys
 from statistics import median
 from time import perf_counter
 
@@ -113,6 +114,7 @@ def main() -> None:
                 result = side(loaded, few)
                 if number:
                     times[name].append(perf_counter() - begun)
+                    print(f"round {number}: {name} {times[name][-1]:.1f} s", file=sys.stderr)
                 if name == "plain":
                     expected = result
             difference = float(np.nanmax(np.abs(np.array(expected) - np.array(result))))
@@ -120,6 +122,7 @@ def main() -> None:
             seconds = products(loaded, few)
             if number:
                 times["products"].append(seconds)
+                print(f"round {number}: products {seconds:.1f} s", file=sys.stderr)
     middle = {name: median(values) for name, values in times.items()}
     print(
         json.dumps(

@@ -19,7 +19,7 @@ from tunescope.views import View, percent, to_html
 if TYPE_CHECKING:
     from tunescope.answers import Answer
 
-VERSION = 1
+VERSION = 2
 SHOWN_FAULTS = 3
 CURVES_PER_CHART = 4
 METHODS = {"lora": "LoRA", "full": "full tuning"}
@@ -105,8 +105,14 @@ def name_of_model(run: Run) -> str:
     if (parent / "run.json").is_file():
         tuned = Run(parent)
         if tuned.verb == "tune":
-            return METHODS[tuned.settings["method"]]
+            return _way(tuned)
     return Path(model).name
+
+
+def _way(tuned: Run) -> str:
+    """Name how a model was tuned."""
+    noise = " with NEFTune" if tuned.settings.get("neftune_alpha") else ""
+    return METHODS[tuned.settings["method"]] + noise
 
 
 def _opening(opened: Sequence[Run]) -> Iterator[str]:
@@ -170,7 +176,7 @@ def _sections(opened: Sequence[Run]) -> Iterator[Section]:
         yield _section("rows", "The rows", to_html(run.view), [run])
     tuned = _of(opened, "tune")
     if tuned:
-        curves = [Curve(METHODS[run.settings["method"]], _losses(run)) for run in tuned]
+        curves = [Curve(_way(run), _losses(run)) for run in tuned]
         html = draw(curves, "optimizer step", "loss on answers") + "".join(to_html(run.view) for run in tuned)
         yield _section("tuning", "Tuning", html, tuned)
     answered = _of(opened, "answer")
