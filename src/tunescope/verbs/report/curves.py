@@ -10,6 +10,8 @@ WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 256, 52, 36, 28, 96
 
 
 Points = Sequence[tuple[float, float]]
+LETTER = 7
+"""Width of a letter of a curve's name, about."""
 NAME_HEIGHT = 13
 
 
@@ -32,12 +34,13 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
         return ""
     drawn = [point for curve in curves for point in (*curve.points, *curve.dots, *curve.rings)]
     xs, ys = [x for x, _ in drawn], [y for _, y in drawn]
+    right = max(RIGHT, 12 + LETTER * max(len(curve.name) for curve in curves))
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(0.0, *ys), max(ys) * 1.05 or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
         across = (x - x_low) / ((x_high - x_low) or 1)
         up = (y - y_low) / ((y_high - y_low) or 1)
-        return LEFT + across * (WIDTH - LEFT - RIGHT), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
+        return LEFT + across * (WIDTH - LEFT - right), HEIGHT - BOTTOM - up * (HEIGHT - BOTTOM - TOP)
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="curve">'
@@ -62,7 +65,7 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     for (px, py), name in sorted(((place(*c.points[-1]), c.name) for c in curves), key=lambda end: end[0][1]):
         lowest = max(py + 4, lowest + NAME_HEIGHT)  # names of lines that end together don't cover each other
         parts.append(f'<text class="name" x="{px + 9:.1f}" y="{lowest:.1f}">{escape(name)}</text>')
-    middle = (LEFT + WIDTH - RIGHT) / 2
+    middle = (LEFT + WIDTH - right) / 2
     parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
     parts.append(f'<text class="tick" x="4" y="{TOP - 14}">{escape(y_title)}</text></svg>')
     return "".join(parts)
