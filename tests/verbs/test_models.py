@@ -16,7 +16,8 @@ def cache(tmp_path, monkeypatch):
 
 def test_nothing_cached(cache):
     outcome = models(ModelsSettings())
-    (record,) = outcome.result["models"]
+    record, embedder = outcome.result["models"]
+    assert (embedder["name"], embedder["state"]) == ("all-minilm-l6-v2", "not fetched")
     assert (record["name"], record["state"], record["bytes"], record["licence"]) == (
         "smollm2-135m",
         "not fetched",
@@ -28,12 +29,17 @@ def test_nothing_cached(cache):
 
 
 def test_cached_and_of_another_version(cache):
-    for version in (embedded.CONVERSION, 0):
-        folder = cache / "models" / f"smollm2-135m.{version}"
+    for name in (f"smollm2-135m.{embedded.CONVERSION}", "smollm2-135m.0", "microworld-7.1"):
+        folder = cache / "models" / name
         folder.mkdir(parents=True)
         (folder / embedded.MARKER).write_text("12345")
     records = models(ModelsSettings()).result["models"]
-    assert [(r["state"], r["bytes"]) for r in records] == [("cached", 5), ("cached by another version", 5)]
+    assert [(r["name"], r["state"], r["bytes"]) for r in records] == [
+        ("smollm2-135m", "cached", 5),
+        ("all-minilm-l6-v2", "not fetched", None),
+        ("microworld-7.1", "trained here", 5),
+        ("smollm2-135m.0", "cached by another version", 5),
+    ]
 
 
 def test_fetch_takes_embedded_names_only():

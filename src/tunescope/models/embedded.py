@@ -84,7 +84,6 @@ EMBEDDERS = {
     ),
 }
 """Models of another kind: they turn texts into vectors."""
-_ALL = EMBEDDED | EMBEDDERS
 
 
 def cache_root() -> Path:
@@ -108,8 +107,9 @@ def fetch(name: str) -> Path:
         TunescopeError: no such embedded model, no network, or a file that isn't the expected one.
         MissingPackageError: torch, transformers or gguf isn't installed.
     """
-    if name not in _ALL:
-        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(_ALL)}")
+    known = EMBEDDED | EMBEDDERS
+    if name not in known:
+        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(known)}")
     folder = _folder(name)
     if cached(name) is not None:
         return folder
@@ -120,7 +120,7 @@ def fetch(name: str) -> Path:
                 shutil.rmtree(left)
             part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
             try:
-                spec = _ALL[name]
+                spec = known[name]
                 weights = _download(name, spec, part)
                 if weights.suffix == ".gguf":
                     say(f"{name}: converting to safetensors (once)")

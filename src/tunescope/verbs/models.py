@@ -36,7 +36,7 @@ def models(settings: ModelsSettings) -> Outcome:
     place = cache_root() / "models"
     for folder in sorted(place.iterdir()) if place.is_dir() else []:
         if folder.is_dir() and not folder.name.startswith(".") and str(folder) not in known:
-            state = "cached by another version"
+            state = "trained here" if folder.name.startswith("microworld-") else "cached by another version"
             records.append({"name": folder.name, "state": state, "bytes": _size(folder), "folder": str(folder)})
     rows = tuple(
         (
