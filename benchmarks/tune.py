@@ -77,13 +77,15 @@ def ours(rows: list[dict[str, str]], model: str, method: str, packing: bool) -> 
 
 
 def theirs(rows: list[dict[str, str]], model: str, method: str) -> dict:
-    """Tune with plain TRL."""
+    """Tune with plain TRL on our tokens and labels: by itself it also trains on what a template writes after a turn."""
     import datasets
     import peft
     import trl
     from transformers import AutoModelForCausalLM, AutoTokenizer, TrainerCallback
 
+    from tunescope.chat import Chat
     from tunescope.models.load import source
+    from tunescope.rows import Message, Row
     from tunescope.verbs.tune import order
 
     marks: list[float] = []
@@ -93,17 +95,17 @@ def theirs(rows: list[dict[str, str]], model: str, method: str) -> dict:
             marks.append(time.perf_counter())
 
     places = order(len(rows), len(rows) // SIZE, SIZE, 0)
-    chats = [
-        {
-            "prompt": [{"role": "user", "content": rows[i]["instruction"]}],
-            "completion": [{"role": "assistant", "content": rows[i]["output"]}],
-        }
-        for i in places
-    ]
+    tokenizer = AutoTokenizer.from_pretrained(source(model))
+    chat, examples = Chat(tokenizer), []
+    for place in places:
+        messages = (Message("user", rows[place]["instruction"]), Message("assistant", rows[place]["output"]))
+        tokens = chat.row(Row(str(place), "", messages))
+        labels = [i if kept else -100 for i, kept in zip(tokens.ids, tokens.supervised, strict=True)]
+        examples.append({"input_ids": list(tokens.ids), "labels": labels})
     with tempfile.TemporaryDirectory() as folder:
         made = trl.SFTTrainer(
             model=AutoModelForCausalLM.from_pretrained(source(model), dtype="float32"),
-            processing_class=AutoTokenizer.from_pretrained(source(model)),
+            processing_class=tokenizer,
             args=trl.SFTConfig(
                 output_dir=folder,
                 use_cpu=True,
@@ -118,7 +120,7 @@ def theirs(rows: list[dict[str, str]], model: str, method: str) -> dict:
                 train_sampling_strategy="sequential",
                 per_device_train_batch_size=SIZE,
             ),
-            train_dataset=datasets.Dataset.from_list(chats),
+            train_dataset=datasets.Dataset.from_list(examples),
             peft_config=peft.LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
             if method == "lora"
             else None,
