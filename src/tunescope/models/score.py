@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
 PACK = 2048
-"""Tokens per pack. On 2 cores 512 to 4,096 are equally fast; a longer sequence is a pack of its own."""
+"""Tokens per pack; a longer sequence is a pack of its own."""
 POSITIONS = 128
 """Positions whose logits exist at a time: 128 x 49,152 float32 are 25 MB."""
 SHORTEST_SHARED = 4
@@ -309,12 +309,12 @@ def _attend(
     number of key heads; returns [1, tokens, heads, width of a head].
     """
     if s_aux is not None:
-        raise NotImplementedError("attention sinks")
+        raise NotImplementedError("attention sinks")  # the probe hears it, and such a model is padded
     out = query.new_empty((1, query.shape[2], query.shape[1], value.shape[3]))
     for start, end, (first, last) in _BLOCKS.get():
         k, v = key[:, :, start:end], value[:, :, start:end]
         if last > first:
-            k, v = (_torch().cat([x[:, :, first:last], own], dim=2) for x, own in ((key, k), (value, v)))
+            k, v = (imported("torch").cat([x[:, :, first:last], own], dim=2) for x, own in ((key, k), (value, v)))
         out[:, start:end] = _block(query[:, :, start:end], k, v, scaling, sliding_window, softcap).transpose(1, 2)
     return out, None
 
@@ -328,7 +328,7 @@ def _block(
     softcap: float | None,
 ) -> torch.Tensor:
     """Attend causally; the last query sees the last key, and each at most `window` keys."""
-    torch = _torch()
+    torch = imported("torch")
     own, seen = query.shape[2], key.shape[2]
     narrow = window is not None and seen > window
     if softcap is None and own == seen and not narrow:
@@ -346,7 +346,3 @@ def _block(
     weights = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5 if scaling is None else scaling)
     weights = (torch.tanh(weights / softcap) * softcap).masked_fill(~visible, float("-inf"))
     return weights.float().softmax(-1).to(value.dtype) @ value  # type: ignore[no-any-return]
-
-
-def _torch() -> Any:
-    return imported("torch")
