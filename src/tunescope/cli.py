@@ -23,7 +23,7 @@ from tunescope.errors import TunescopeError
 from tunescope.verbs import GROUPS, VERBS, Verb, in_our_words
 
 POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table"}
-"""Settings that are typed without their name."""
+"""Settings that are typed without their name, but where their field says `option`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -67,6 +67,11 @@ def build(arguments: Sequence[str]) -> App:
             continue
         *group, word = name.split()
         parent = app
+        if name in GROUPS:  # a verb that others are under
+            groups[name] = _app(name, GROUPS[name])
+            app.command(groups[name])
+            groups[name].default(_command(verb) if list(arguments[:1]) == [name] else _stub)
+            continue
         if group:
             if group[0] not in groups:
                 groups[group[0]] = _app(group[0], GROUPS[group[0]])
@@ -170,13 +175,14 @@ def _flag(name: str, kind: Any, default: Any, text: str) -> Slot:
 def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
     from tunescope.settings import help_of
 
-    positional = name in POSITIONAL
+    metadata = settings.__dataclass_fields__[name].metadata
+    positional = name in POSITIONAL and not metadata.get("option")
     parameter = Parameter(
         name=None if positional else f"--{name.strip('_').replace('_', '-')}",
         help=help_of(settings, name),
         negative="",
         show_default=default not in (None, (), False, MISSING),
-        allow_leading_hyphen=positional,  # for the lone -
+        allow_leading_hyphen=positional or bool(metadata.get("hyphen")),  # for the lone -
         validator=_refuse_option if positional else None,
         converter=_whole if int in (kind, *get_args(kind)) else None,
         consume_multiple=False,

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
+
+from tunescope.errors import MissingPackageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -15,13 +17,14 @@ F = TypeVar("F", bound=Callable[..., Any])
 @cache
 def compiled(function: F, *called: Callable[..., Any]) -> F:
     """Compile a function of arrays and numbers, and those that it calls; kept on disk for later processes."""
-    import numba
-    from numba.extending import register_jitable
-
+    try:
+        import numba
+        from numba.extending import register_jitable
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("numba", "trace", "tracing many answers") from error
     for each in called:
         _callable(register_jitable, each)
-    made: F = numba.njit(cache=True, nogil=True)(function)
-    return made
+    return cast(F, numba.njit(cache=True, nogil=True)(function))
 
 
 @cache

@@ -9,6 +9,7 @@ word up in an index; `by_stream` hashes the answers' runs and reads all texts on
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,9 +47,7 @@ def _extend(query: Query, start: int, ids: Ids, place: int, length: int) -> int:
     return length
 
 
-def _look_up(
-    query: Query, ids: Ids, order: Places, first: NDArray[np.int64], most: int, out: NDArray[np.int64]
-) -> int:
+def _look_up(query: Query, ids: Ids, order: Places, first: NDArray[np.int64], most: int, out: NDArray[np.int64]) -> int:
     """Write the seeds of a query into `out`; return how many there are."""
     count = 0
     for start in range(len(query) - 1):
@@ -118,9 +117,7 @@ def by_stream(query: Query, ids: Ids, words: int, most: int = MOST, threads: int
         rare = (counts > 0) & (counts <= most)
         lines = np.flatnonzero(rare[number])
         room = np.empty((int(counts[number[lines]].sum()), 3), np.int64)
-        found.append(
-            room[: extend(query, ids, wanted[lines], number[lines], counts, places, length, room)]
-        )
+        found.append(room[: extend(query, ids, wanted[lines], number[lines], counts, places, length, room)])
         wanted = wanted[counts[number] > most]
         length += 1
     return _sorted(np.concatenate(found)) if found else np.zeros((0, 3), np.int64)
@@ -143,7 +140,7 @@ def _count(
     edges = np.linspace(0, len(ids), threads + 1).astype(np.int64)
     tasks = []
     with ThreadPoolExecutor(threads) as pool:
-        for begin, end in zip(edges[:-1], edges[1:], strict=True):
+        for begin, end in pairwise(edges):
             counts = np.zeros(len(starts), np.int64)
             places = np.empty((len(starts), most), np.int32)
             task = pool.submit(scan, query, ids, known, starts, length, table, int(begin), int(end), counts, places)
@@ -163,7 +160,7 @@ def _count(
     return total, joined
 
 
-def _hash(values: Any, start: int, length: int) -> int:
+def _hash(values: Any, start: int, length: int) -> Any:
     """Hash a run of numbers: a polynomial over 2^64, its upper half mixed in."""
     h = np.uint64(0)
     for offset in range(length):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tunescope.errors import MissingPackageError
 from tunescope.text.compiled import compiled
 from tunescope.text.word_ids import END, Query
 
@@ -33,8 +34,10 @@ def build(ids: Ids) -> Places:
     Raises:
         ValueError: more words than 32 bits can place.
     """
-    from pydivsufsort import divsufsort
-
+    try:
+        from pydivsufsort import divsufsort
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("pydivsufsort", "trace", "indexing rows") from error
     if not len(ids):
         return np.zeros(0, np.int32)
     width = width_of(int(ids.max()))
@@ -43,7 +46,9 @@ def build(ids: Ids) -> Places:
     wide = np.ascontiguousarray(ids, dtype=">u4").view(np.uint8).reshape(-1, 4)
     order = divsufsort(np.ascontiguousarray(wide[:, 4 - width :]).reshape(-1))
     places = order if width == 1 else order[order % width == 0] // width
-    return np.asarray(places[int((ids == END).sum()) :], np.int32)  # END is the smallest number, so its places are first
+    return np.asarray(
+        places[int((ids == END).sum()) :], np.int32
+    )  # END is the smallest number, so its places are first
 
 
 def starts(ids: Ids, words: int) -> NDArray[np.int64]:

@@ -1,8 +1,9 @@
 """Words with their places, and a whole number for each: what texts are matched by.
 
-A word here is a run of letters, digits and underscores, one Chinese, Japanese or Korean character, or one other
-visible character, in Unicode's composed form (NFC) and case-folded. Models' own tokens are joined to words by
-character offsets, so that one index serves every model.
+A word here is a run of letters, digits and underscores, one Chinese, Japanese or Korean character, one other visible
+character, or a run of the same mark (`---`, `||`; all runs of more than three are the same word), in Unicode's composed
+form (NFC) and case-folded. Models' own tokens are joined to words by character offsets, so that one index serves every
+model.
 """
 
 from __future__ import annotations
@@ -24,8 +25,11 @@ END = 0
 UNKNOWN = -1
 """A word that the numbering doesn't know; no text of an index holds it."""
 _CJK = CJK.pattern[1:-1]
-_PLAIN = re.compile(r"\w+|[^\w\s]")
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|[^\w\s]")
+_MARKS = "|".join(rf"{re.escape(mark)}+" for mark in "-=*#~.!?|<>/+:;,") + r"|[^\w\s]"
+_PLAIN = re.compile(rf"\w+|{_MARKS}")
+_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|{_MARKS}")
+RUN = 3
+"""Marks in a row from which on their number doesn't count."""
 _COMPOSABLE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
 """Stretches that NFC changes on their own: nothing composes with an ASCII character before it."""
 
@@ -45,7 +49,8 @@ def places(text: str) -> list[tuple[int, int]]:
     """Return where each of `split`'s words begins and ends in the text as given."""
     if text.isascii() or unicodedata.is_normalized("NFC", text):
         return [match.span() for match in (_PLAIN if text.isascii() else _WORD).finditer(text)]
-    composed, given = [], []  # the composed text, and the place in the given one of each of its characters
+    composed: list[str] = []
+    given: list[int] = []  # of each character of the composed text: its place in the one given
     at = 0
     for match in _COMPOSABLE.finditer(text):
         given.extend(range(at, match.start()))
@@ -72,13 +77,13 @@ class Numbering(dict[str, int]):
     """
 
     def __init__(self, known: Sequence[str] = ()) -> None:
-        """Begin with the words whose numbers are 1, 2, 3 …"""
+        """Begin with words that have the numbers from 1 on."""
         super().__init__()
         self._folded = {word: number for number, word in enumerate(known, 1)}
 
     def __missing__(self, written: str) -> int:
         """Number a spelling that wasn't seen before."""
-        self[written] = number = self._folded.setdefault(written.casefold(), len(self._folded) + 1)
+        self[written] = number = self._folded.setdefault(_folded(written), len(self._folded) + 1)
         return number
 
     @property
@@ -98,4 +103,11 @@ class Numbering(dict[str, int]):
 
     def look_up(self, text: str) -> Query:
         """Return the numbers of a text's words; words that aren't known are UNKNOWN."""
-        return np.array([self._folded.get(word.casefold(), UNKNOWN) for word in split(text)], np.int64)
+        return np.array([self._folded.get(_folded(word), UNKNOWN) for word in split(text)], np.int64)
+
+
+def _folded(written: str) -> str:
+    """Return a word's spelling without case, a long run of the same mark cut."""
+    word = written.casefold()
+    long = len(word) > RUN and not word[0].isalnum() and word == word[0] * len(word)
+    return word[:RUN] if long else word

@@ -104,6 +104,20 @@ VERBS: dict[str, Verb] = {
         "PROMPTS",
         "Answer prompts with a model or a server, greedily or sampled.",
     ),
+    "trace": Verb(
+        "tunescope.verbs.trace",
+        "TraceSettings",
+        "trace",
+        "ROWS",
+        "Find the rows that a text's words come from.",
+    ),
+    "trace index": Verb(
+        "tunescope.verbs.trace",
+        "IndexSettings",
+        "index",
+        "ROWS",
+        "Index rows for tracing.",
+    ),
     "bench": Verb(
         "tunescope.verbs.bench",
         "BenchSettings",
@@ -119,6 +133,7 @@ VERBS: dict[str, Verb] = {
 
 GROUPS = {
     "falsify": "Make rows with a known share of false responses.",
+    "trace": "Find the rows that a text's words come from.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
 """What a verb of two words belongs to."""
