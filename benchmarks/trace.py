@@ -69,7 +69,9 @@ def indexing(folder: Path, rounds: int) -> Path:
     print(f"{index.about['rows']:,} rows, {text / 1e6:.1f} MB of text; {size / text:.2f} index bytes per text byte")
     command(folder, "trace", "--text", "warm up", "--rows", "rows.json")
     sentences = [f"{SENTENCE} {number}" for number in range(2 * rounds)]
-    told("trace --text, whole process", [command(folder, "trace", "--text", s, "--rows", "rows.json") for s in sentences])
+    told(
+        "trace --text, whole process", [command(folder, "trace", "--text", s, "--rows", "rows.json") for s in sentences]
+    )
     return index.path
 
 
@@ -117,7 +119,7 @@ PEER = """
 import json, sys, time, subprocess, os
 folder = sys.argv[1]
 done = subprocess.run([sys.executable, "-m", "infini_gram.indexing", "--data_dir", folder, "--save_dir", folder,
-    "--token_dtype", "u16", "--cpus", "2", "--mem", "8", "--shards", "1", "--ulimit", "1024"], capture_output=True, text=True)
+    "--token_dtype", "u16", "--cpus", "2", "--mem", "8", "--shards", "1", "--ulimit", "1024"], capture_output=True)
 from infini_gram.engine import InfiniGramEngine
 engine = InfiniGramEngine(index_dir=folder, eos_token_id=0, vocab_size=65535, token_dtype="u16")
 queries = json.load(open(os.path.join(folder, "queries.json")))
