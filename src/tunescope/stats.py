@@ -221,9 +221,12 @@ def pooled_share(parts: Values, wholes: Values, *, seed: int = 0, draws: int = 1
     reason = _no_value(y) or ("the wholes add up to 0" if not y.sum() > 0 else None)
     if reason:
         return Estimate(None, None, None, y.size, n_missing, level, label, reason)
-    point = Estimate(float(x.sum() / y.sum()), None, None, y.size, n_missing, level, label)
+    share = float(x.sum() / y.sum())
+    point = Estimate(share, None, None, y.size, n_missing, level, label)
     if y.size == 1:
         return replace(point, reason="one value: no interval")
+    if np.ptp(x - share * y) <= _EQUAL * float(np.abs(x).max()):
+        return replace(point, reason=f"all {y.size} shares are equal: no interval")
     return _with_percentiles(point, _resampled_shares(x, y, draws, _generator(seed, draws)))
 
 
@@ -245,9 +248,9 @@ def pooled_share_difference(
     if first.value is None or second.value is None:
         return point
     point = replace(point, value=first.value - second.value)
-    if point.reason:
+    if 1 in (first.n, second.n) or (first.reason and second.reason):
         return point
-    resampled = []
+    point, resampled = replace(point, reason=None), []
     for sides, stream in (((parts, wholes), seed), ((other_parts, other_wholes), seed + 1)):
         (x, y), _ = _complete(*sides)
         resampled.append(_resampled_shares(x, y, draws, _generator(stream, draws)))

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from array import array
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,7 @@ _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|{_MARKS}")
 RUN = 3
 """Marks in a row from which on their number doesn't count."""
 _COMPOSABLE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
-"""Stretches that NFC changes on their own: nothing composes with an ASCII character before it."""
+"""Stretches that NFC changes on their own: an ASCII character composes with none before it."""
 
 Ids = NDArray[np.uint32]
 Query = NDArray[np.int64]
@@ -56,12 +56,28 @@ def places(text: str) -> list[tuple[int, int]]:
         given.extend(range(at, match.start()))
         composed.append(text[at : match.start()])
         at = match.end()
-        made = unicodedata.normalize("NFC", match[0])
-        composed.append(made)
-        given.extend(match.start() + offset for offset in _origins(match[0], len(made)))
+        for begin, piece in _clusters(match[0]):
+            made = unicodedata.normalize("NFC", piece)
+            composed.append(made)
+            given.extend(match.start() + begin + offset for offset in _origins(piece, len(made)))
     composed.append(text[at:])
     given.extend(range(at, len(text) + 1))
-    return [(given[match.start()], given[match.end()]) for match in _WORD.finditer("".join(composed))]
+    words = (match.span() for match in _WORD.finditer("".join(composed)))
+    # a character that NFC takes apart (U+0958) may be several words, each of them at its place
+    return [(given[begin], max(given[end], given[end - 1] + 1)) for begin, end in words]
+
+
+def _clusters(stretch: str) -> Iterator[tuple[int, str]]:
+    """Cut a stretch where what follows composes with nothing before it; yield where each piece begins, and itself."""
+    begin = 0
+    for place in range(1, len(stretch)):
+        own = unicodedata.normalize("NFC", stretch[place])
+        before = stretch[begin:place]
+        apart = unicodedata.normalize("NFC", before) + own == unicodedata.normalize("NFC", before + stretch[place])
+        if apart and not unicodedata.combining(unicodedata.normalize("NFD", own)[0]):
+            yield begin, before
+            begin = place
+    yield begin, stretch[begin:]
 
 
 def _origins(piece: str, length: int) -> list[int]:
