@@ -6,6 +6,7 @@ gone where it has less.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -52,7 +53,7 @@ def longest_run(span: Sequence[str], words: Sequence[str]) -> int:
 
 
 def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
-    from tunescope.stats import mean_clustered
+    from tunescope.stats import pooled_share
 
     own = {answer.answer_id: answer for answer in read_answers(traced.path / "answers.jsonl")}
     others = {answer.place: answer for answer in read_answers(path)}
@@ -60,24 +61,30 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
     if lines and all(line["gone"] is None for line in lines):
         raise RunError(f"{path} answers none of the prompts whose answers hold spans; answer the same prompts")
     _write(folder, lines)
-    gone = mean_clustered([line["gone"] for line in lines], [line["prompt_id"] for line in lines])
+    prompts: dict[str, list[float]] = defaultdict(list)
+    for line in lines:
+        if line["gone"] is not None:
+            prompts[line["prompt_id"]].append(line["gone"])
+    gone = pooled_share([sum(part) for part in prompts.values()], [len(part) for part in prompts.values()])
+    missing = sum(line["gone"] is None for line in lines)
     result = {
         "kind": "spans",
         "spans": len(lines),
         "gone": gone.as_json(),
-        "n_missing": sum(line["gone"] is None for line in lines),
+        "n": len(lines) - missing,
+        "n_missing": missing,
+        "prompts": len(prompts),
     }
-    count = sum(bool(line["gone"]) for line in lines)
-    there = sum(line["gone"] is not None for line in lines)
+    count, there = int(sum(map(sum, prompts.values()))), len(lines) - missing
     sentence = f"{count} of {there} borrowed spans are gone from the other answers to the same prompts."
     if not lines:
         sentence = "The traced answers hold no borrowed span, so there is nothing to look for."
-    cells = ((gone.value, interval(gone.low, gone.high), gone.n, gone.n_missing),)
+    cells = ((gone.value, interval(gone.low, gone.high), there, missing, len(prompts)),)
     note = (
-        "Gone: less than half of a span's words in one run. The interval is clustered by prompt. Answers change for "
-        "other reasons too: compare with what leaving out as many other rows does (the column control of trace's rows)."
+        "Gone: less than half of a span's words in one run. Interval: percentile bootstrap over prompts. Answers change "
+        "for other reasons too: compare with what leaving out as many other rows does (the column control of trace's rows)."
     )
-    tables = [Table("Spans that are gone", ("share", "95 % interval", "n", "n_missing"), cells, note)]
+    tables = [Table("Spans that are gone", ("share", "95 % interval", "n", "n_missing", "prompts"), cells, note)]
     shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:SHOWN])
     if shown:
         tables.append(Table("The first", ("prompt", "words", "in one run now", "span"), shown))
