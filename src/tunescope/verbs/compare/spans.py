@@ -81,8 +81,8 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
         sentence = "The traced answers hold no borrowed span, so there is nothing to look for."
     cells = ((gone.value, interval(gone.low, gone.high), there, missing, len(prompts)),)
     note = (
-        "Gone: less than half of a span's words in one run. Interval: percentile bootstrap over prompts. Answers change "
-        "for other reasons too: compare with what leaving out as many other rows does (the column control of trace's rows)."
+        "Gone: less than half of a span's words in one run. Interval: percentile bootstrap over prompts. Answers "
+        "change for other reasons too: compare with leaving out as many other rows (control = 0 in trace's rows)."
     )
     tables = [Table("Spans that are gone", ("share", "95 % interval", "n", "n_missing", "prompts"), cells, note)]
     shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:SHOWN])
