@@ -253,12 +253,12 @@ def many(folder: Path, answers: int, tokens: int, models: Sequence[str], seed: i
                 )
             table += token_rows(answer, pieces, numbers)
             ends = [row["char_end"] for row in table[-tokens:]]
-            for first in (tokens // 10, tokens // 3, tokens // 2):
+            for first in (tokens // 10, tokens * 4 // 10, tokens * 7 // 10):
                 start, end = ends[first] + 1, ends[first + 8]
-                named = [
-                    span_row(rows[(number * 3 + k) % answers]["row_id"], "output", 5, 45, [[start, end, 5, 45]])
-                    for k in range(min(5, answers))
-                ]
+                named = []
+                for row in (rows[(number * 3 + k) % answers] for k in range(5)):
+                    place = {"file": row["file"], "line": row["line"]}
+                    named.append(span_row(row["row_id"], "output", 5, 45, [[start, end, 5, 45]], **place))
                 spans.append(span_of(answer, start, end, rng.choice(["verbatim", "near", "similar"]), named))
         runs.append(shift_run(folder / f"shift-{model}", made, table))
         runs.append(trace_run(folder / f"trace-{model}", made, rows, spans))

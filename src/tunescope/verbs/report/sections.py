@@ -21,8 +21,9 @@ CURVES_PER_CHART = 4
 
 def sections(opened: Sequence[Run]) -> Iterator[Section]:
     """Yield the sections in the order in which they are read: rows, tuning, answers, what came of them."""
-    for run in of_verb(opened, "check"):
-        yield section("rows", "The rows", to_html(run.view), [run])
+    checked = of_verb(opened, "check")
+    for number, run in enumerate(checked):
+        yield section(f"rows-{run.path.name}" if number else "rows", "The rows", to_html(run.view), [run])
     tuned = of_verb(opened, "tune")
     if tuned:
         curves = [Curve(way_of(run), _losses(run)) for run in tuned]
@@ -45,8 +46,10 @@ def sections(opened: Sequence[Run]) -> Iterator[Section]:
         told = replace(run.view, sentences=run.view.sentences[:1])
         yield section(f"dose-{run.path.name}", "Dose and response", _responses(run) + to_html(told), [run])
     for verb, heading in (("shift", "Token shift"), ("trace", "Borrowed spans")):
-        for run in of_verb(opened, verb):
-            yield section(run.path.name, heading, to_html(run.view), [run])
+        for column in columns:
+            if verb in column.runs:
+                run = column.runs[verb]
+                yield section(run.path.name, f"{heading}: {column.name}", to_html(run.view), [run])
     known = {"check", "tune", "shift", "trace", "answer", "compare", "study analyze"}
     for run in opened:
         if run.verb not in known:

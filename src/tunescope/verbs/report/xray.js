@@ -126,18 +126,22 @@
     const spans = answer.spans || [], pieces = [];
     let at = 0, next = 0;
     const add = (end, token) => {
-      let first = true;
+      const text = answer.text.slice(at, end);
+      const ink = at + (text.trim() === "" ? 0 : text.length - text.trimStart().length); // blanks before it have no colour
+      let main = token !== null; // the piece that has the focus
       do {
         while (next < spans.length && spans[next].end <= at) next += 1;
         const span = spans[next];
         const inside = Boolean(span && span.start <= at);
         const edge = span ? (inside ? span.end : span.start) : Infinity;
         const stop = Math.min(end, edge);
-        pieces.push({ start: at, end: stop, token, first, span: inside ? next : null });
-        first = false;
+        const here = main && (stop > ink || stop === end);
+        pieces.push({ start: at, ink: Math.min(Math.max(ink, at), stop), end: stop, token, main: here, span: inside ? next : null });
+        main = main && !here;
         at = stop;
       } while (at < end);
     };
+    if (answer.lead) add(answer.lead, null);
     (answer.lengths || []).forEach((length, token) => add(at + length, token));
     while (at < answer.text.length) add(answer.text.length, null);
     return pieces;
@@ -159,10 +163,12 @@
       let made = document.createTextNode(text);
       if (piece.token !== null) {
         const shown = !picks || picked(answer, piece.token, want);
+        const whole = wholeToken(answer, piece.token);
         const kind = text === "" ? " empty" : /^[\r\n]+$/.test(text) ? " newline" : "";
-        made = el("span", { class: `t ${shown ? answer.classes[piece.token] : "dim"}${kind}`, "data-token": piece.token }, text);
-        if (piece.first) {
-          const whole = wholeToken(answer, piece.token);
+        const look = piece.ink === piece.end && whole !== "" ? "" : shown ? answer.classes[piece.token] : "dim";
+        const inner = el("span", { class: `c ${look}${kind}` }, answer.text.slice(piece.ink, piece.end));
+        made = el("span", { class: "t", "data-token": piece.token }, answer.text.slice(piece.start, piece.ink), inner);
+        if (piece.main) {
           made.setAttribute("role", "option");
           made.setAttribute("aria-selected", "false");
           made.setAttribute("aria-label", `${visible(whole) || "empty piece"}, ${CLASSES[answer.classes[piece.token]]}`);
@@ -193,7 +199,7 @@
   const starts = new WeakMap();
   function wholeToken(answer, token) {
     if (!starts.has(answer)) {
-      let at = 0;
+      let at = answer.lead || 0;
       starts.set(answer, answer.lengths.map((length) => (at += length) - length));
     }
     const start = starts.get(answer)[token];
@@ -342,7 +348,7 @@
     if (described) described.removeAttribute("aria-describedby");
     described = node;
     node.setAttribute("aria-describedby", tip.id);
-    const at = node.getClientRects()[0] || node.getBoundingClientRect();
+    const at = node.querySelector(".c").getClientRects()[0];
     const width = document.documentElement.clientWidth;
     const left = Math.max(4, Math.min(at.left, width - tip.offsetWidth - 4));
     const above = at.bottom + tip.offsetHeight + 8 > window.innerHeight && at.top > tip.offsetHeight + 8;
@@ -490,7 +496,7 @@
   }
 
   function walk(box, from, key) {
-    const tokens = [...box.querySelectorAll("[role=option]:not(.dim)")];
+    const tokens = [...box.querySelectorAll("[role=option]:not(:has(> .dim))")];
     const every = [...box.querySelectorAll("[role=option]")];
     const forward = getComputedStyle(box).direction === "rtl" ? "ArrowLeft" : "ArrowRight";
     const at = Number(from.dataset.token);
@@ -526,7 +532,9 @@
       closeRows(true);
     }
   });
+  let clicked = [NaN, NaN];
   detail.addEventListener("click", (event) => {
+    clicked = [event.clientX, event.clientY];
     const group = event.target.closest("[data-span]");
     if (group) openRows(group);
   });
@@ -540,7 +548,8 @@
   detail.addEventListener("focusout", hideTip);
   detail.addEventListener("mouseover", (event) => {
     const token = event.target.closest("[data-token]");
-    if (token) showTip(token);
+    const moved = event.clientX !== clicked[0] || event.clientY !== clicked[1]; // else the page moved under the pointer
+    if (token && moved) showTip(token);
   });
   detail.addEventListener("mouseout", (event) => {
     if (event.target.closest("[data-token]")) hideTip();

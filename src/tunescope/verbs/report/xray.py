@@ -197,13 +197,13 @@ def _compact(tokens: Mapping[str, list[Any]], units: Sequence[int], here: str, b
     `_favourites`), for most tokens are both models' favourite.
     """
     starts, ends = tokens["char_start"], tokens["char_end"]
-    if starts != [0, *ends[:-1]][: len(starts)] or [*ends, len(units) - 1] != sorted([*ends, len(units) - 1]):
-        raise RunError(
-            f"{here}: found tokens with gaps or beyond the text; each begins where the last ended"
-        )
-    lengths = [end - start for start, end in pairwise(units[place] for place in (0, *ends))]
+    places = [*starts[:1], *ends]  # a chat template may strip white space before the first and behind the last
+    if starts != places[: len(starts)] or [0, *places, len(units) - 1] != sorted([0, *places, len(units) - 1]):
+        raise RunError(f"{here}: found tokens with gaps or beyond the text; each begins where the last ended")
+    lengths = [end - start for start, end in pairwise(units[place] for place in places)]
     kls = [value for value in tokens["kl"] if value is not None and isfinite(value)]
     return {
+        **({"lead": units[starts[0]]} if starts and starts[0] else {}),
         "lengths": "".join(DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(DIGITS_36) else lengths,
         "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens["class"]),
         "ranks": tokens["base_rank"],
@@ -246,7 +246,7 @@ def _spans(
             **{name: span[name] for name in ("kind", "words", "count", "n_row_groups")},
             **{name: digits(span[name]) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
             "evidence": list(map(as_text, span["evidence"])),
-            "null": book.string(as_text(span["null_source"])),
+            "null": book.string(as_text(span["null_source"] or "none given")),
             "rows": [_row(row, units, windows, here) for row in span["rows"][:SHOWN_ROWS]],
             "more": max(0, len(span["rows"]) - SHOWN_ROWS),
         }
