@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import pandas
@@ -21,7 +22,9 @@ from tests.verbs.report.xray_runs import (
 from tests.verbs.report.xray_scene import HOSTILE, PROMPTS, data_of, page_of, scene, sliced
 
 from tunescope.errors import RunError
+from tunescope.runs import Outcome, execute, out_field
 from tunescope.verbs.report import ReportSettings, report
+from tunescope.views import View
 
 
 def three(value):
@@ -162,6 +165,7 @@ def test_columns_join_the_runs_of_the_same_answers(made):
         "tops": [],
         "mean_kl": None,
         "n": 0,
+        "reason": "an answer of no token",
         "spans": [],
         "words": 0,
         "flagged": 0,
@@ -175,6 +179,34 @@ def test_two_traces_of_the_same_answers_stand_in_two_columns(tmp_path):
     traces = [trace_run(tmp_path / name, [answer], [], []) for name in ("trace-a", "trace-b")]
     data = data_of(page_of(traces, tmp_path / "page"))
     assert [column["name"] for column in data["columns"]] == ["LoRA (trace-a)", "LoRA (trace-b)"]
+
+
+def test_a_trace_of_one_text_is_a_section_of_its_own(tmp_path):
+    run = trace_run(tmp_path / "trace-text", [], [], [])
+    (run.path / "answers.jsonl").unlink()
+    text = page_of([run], tmp_path / "page").read_text("utf-8")
+    assert 'id="trace-text"' in text
+    assert "xray" not in re.sub("<style>.*?</style>", "", text, flags=re.DOTALL)
+
+
+def test_models_are_called_by_how_they_were_tuned(workplace):
+    def tuned(run):
+        return Outcome({}, View(()))
+
+    for method in ("lora", "full"):
+        execute("tune", 1, Tuning(method=method, out=f"runs/tune-{method}"), {}, tuned)
+    answers = [answer_of("p", "Why?", "Yes.", "runs/tune-lora/model"), answer_of("p", "Why?", "No.", "runs/tune-full")]
+    runs = [shift_run(workplace / f"s{n}", [a], token_rows(a, [a.text], [{}])) for n, a in enumerate(answers)]
+    data = data_of(page_of(runs, workplace / "page"))
+    assert [column["name"] for column in data["columns"]] == ["LoRA", "full tuning"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tuning:
+    """As much of tune's settings as the page reads."""
+
+    method: str
+    out: str | None = out_field()
 
 
 def test_an_answer_that_one_model_lacks_is_none(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from itertools import pairwise
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
@@ -383,7 +384,7 @@ def test_every_script_and_every_character(tab, file):
 def test_empty_answers_code_and_long_tokens(tab, file):
     visit(tab, file, "#prompt=p4")
     assert answer(tab, "LoRA").locator("em").inner_text() == "empty"
-    assert "No token of this answer was read." in answer(tab, "LoRA").inner_text()
+    assert "No token of this answer was read: an answer of no token." in answer(tab, "LoRA").inner_text()
     for width in WIDTHS.values():
         tab.set_viewport_size({"width": width, "height": 900})
         visit(tab, file, "#prompt=p5")
@@ -529,6 +530,24 @@ def test_roles_names_and_headings(tab, file):
     tree = answer(tab, "LoRA").get_by_role("listbox").aria_snapshot()
     assert 'group "borrowed, verbatim, 4 words"' in tree
     assert 'option "works, shifted"' in tree
+
+
+AXE = """() => axe.run(document, {resultTypes: ['violations']})
+  .then((found) => found.violations.map((each) => `${each.id}: ${each.nodes[0].html}`))"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_axe_finds_nothing(tab, file, scheme, width):
+    source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
+    tab.emulate_media(color_scheme=scheme)
+    tab.set_viewport_size({"width": width, "height": 900})
+    visit(tab, file)
+    tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
+    assert tab.evaluate(AXE) == []
+    token(tab, "LoRA", 2).click()
+    token(tab, "LoRA", 4).focus()
+    assert tab.evaluate(AXE) == []
 
 
 def test_colours_follow_the_forced_ones(tab, file):

@@ -117,12 +117,20 @@ def token_rows(answer: Answer, pieces: Sequence[str], numbers: Sequence[dict[str
     return rows
 
 
-def shift_run(folder: Path, answers: Sequence[Answer], tokens: list[dict[str, Any]], base: str = "base") -> Run:
-    """Write a run of `shift`."""
+def shift_run(
+    folder: Path,
+    answers: Sequence[Answer],
+    tokens: list[dict[str, Any]],
+    base: str = "base",
+    reasons: dict[str, str] | None = None,
+) -> Run:
+    """Write a run of `shift`; `reasons` says by answer id why it couldn't be read."""
 
     def work(run: Any) -> Outcome:
         run.records("answers", [answer.as_json() for answer in answers])
         run.table("tokens", pa.Table.from_pylist(tokens, TOKENS))
+        why = [{"answer_id": answer.answer_id, "reason": (reasons or {}).get(answer.answer_id)} for answer in answers]
+        run.table("answers", pa.Table.from_pylist(why, pa.schema({"answer_id": pa.string(), "reason": pa.string()})))
         count = sum(row["class"] == "shifted" for row in tokens)
         return Outcome({}, View((f"{count} of {len(tokens)} tokens are shifted.", "More about it.")))
 

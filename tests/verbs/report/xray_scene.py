@@ -57,7 +57,7 @@ def scene(folder: Path) -> list[Run]:
     return [
         answer_run(folder / "answer-base", answers["base"]),
         answer_run(folder / "answer-lora", lora),
-        shift_run(folder / "shift-lora", lora, tokens),
+        shift_run(folder / "shift-lora", lora, tokens, reasons={lora[3].answer_id: "an answer of no token"}),
         shift_run(folder / "shift-full", full, of_full),
         trace_run(folder / "trace-lora", lora, rows(), spans(lora)),
     ]

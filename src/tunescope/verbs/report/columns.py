@@ -39,7 +39,8 @@ def columns_of(opened: Sequence[Run]) -> list[Column]:
     columns: list[Column] = []
     for verb in KINDS:
         for run in of_verb(opened, verb):
-            _place(run, columns)
+            if (run.path / "answers.jsonl").is_file():  # a trace of one text has none
+                _place(run, columns)
     names = Counter(column.name for column in columns)
     for column in columns:
         if names[column.name] > 1:

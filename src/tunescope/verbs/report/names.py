@@ -21,11 +21,11 @@ def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
 
 def name_of(model: str) -> str:
     """Call a tuned model by its method, another by the last part of its name."""
-    parent = Path(model).parent
-    if (parent / "run.json").is_file():
-        tuned = Run(parent)
-        if tuned.verb == "tune":
-            return way_of(tuned)
+    for folder in (Path(model), Path(model).parent):
+        if (folder / "run.json").is_file():
+            tuned = Run(folder)
+            if tuned.verb == "tune":
+                return way_of(tuned)
     return Path(model).name
 
 

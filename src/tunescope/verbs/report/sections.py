@@ -50,9 +50,10 @@ def sections(opened: Sequence[Run]) -> Iterator[Section]:
             if verb in column.runs:
                 run = column.runs[verb]
                 yield section(run.path.name, f"{heading}: {column.name}", to_html(run.view), [run])
-    known = {"check", "tune", "shift", "trace", "answer", "compare", "study analyze"}
+    known = {"check", "tune", "answer", "compare", "study analyze"}
+    placed = [run.key for column in columns for run in column.runs.values()]
     for run in opened:
-        if run.verb not in known:
+        if run.verb not in known and run.key not in placed:
             yield section(run.path.name, run.verb, to_html(run.view), [run])
 
 

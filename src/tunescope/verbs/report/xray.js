@@ -209,7 +209,7 @@
   function facts(answer) {
     const said = [];
     if (answer.lengths) {
-      if (!answer.lengths.length) said.push("No token of this answer was read.");
+      if (!answer.lengths.length) said.push(`No token of this answer was read${answer.reason ? `: ${answer.reason}` : ""}.`);
       else {
         const count = (letter) => answer.classes.split(letter).length - 1;
         const missing = answer.lengths.length - answer.n;
@@ -305,7 +305,7 @@
   // ---- the tooltip of a token
 
   const tip = el("div", { id: "xray-tip", role: "tooltip", hidden: true });
-  document.body.append(tip);
+  byId("xray-app").append(tip);
   let described = null;
 
   const answerOf = (node) => {

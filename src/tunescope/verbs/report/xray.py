@@ -47,6 +47,7 @@ class Layers:
     """What the runs of a column say of its answers, by answer id."""
 
     tokens: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
     spans: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     flagged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
@@ -99,7 +100,11 @@ def as_json(data: Mapping[str, Any]) -> str:
 def _layers(column: Column) -> Layers:
     layers = Layers()
     if "shift" in column.runs:
-        layers.tokens = _tokens(column.runs["shift"])
+        run = column.runs["shift"]
+        layers.tokens = _tokens(run)
+        if "answers" in run.tables:
+            read = run.tables["answers"].select(["answer_id", "reason"]).to_pylist()
+            layers.reasons = {record["answer_id"]: record["reason"] for record in read if record["reason"]}
     if "trace" in column.runs:
         run = column.runs["trace"]
         layers.flagged = {record["answer_id"]: record for record in run.tables["answers"].to_pylist()}
@@ -139,7 +144,7 @@ def _about(column: Column, number: int, prompts: Sequence[Mapping[str, Any]]) ->
     counted = [answer for answer in answers if answer.get("expected") is not None]
     return {
         "name": column.name,
-        "base": name_of(str(shift.settings["base"])) if shift else None,
+        "base": name_of(str(shift.result.get("base") or shift.settings["base"])) if shift else None,
         "shift": str(shift.path) if shift else None,
         "trace": str(trace.path) if trace else None,
         "answers": len(answers),
@@ -180,6 +185,8 @@ def _answer(answer: Answer, layers: Layers, windows: Windows, column: Column, bo
     tokens = layers.tokens.get(answer.answer_id)
     if tokens is not None:
         shown |= _compact(tokens, units, f"{column.runs['shift'].path}: answer {answer.answer_id}", book)
+    if answer.answer_id in layers.reasons:
+        shown["reason"] = layers.reasons[answer.answer_id]
     if "trace" in column.runs:
         here = f"{column.runs['trace'].path}: answer {answer.answer_id}"
         shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, windows, here, book))
