@@ -186,6 +186,10 @@ def test_keyboard_walks_opens_and_closes(tab, file):
     assert tab.evaluate(here) == "1"
     tab.keyboard.press("Escape")
     assert not tab.locator("#xray-tip").is_visible()
+    token(tab, "LoRA", 3).focus()
+    tab.keyboard.press(" ")
+    tab.keyboard.press("Escape")
+    assert tab.evaluate(here) == "3"  # back to where one was, not to the span's beginning
     tab.keyboard.press("End")
     tab.keyboard.press("Enter")
     assert not tab.locator("#xray-rows").is_visible()  # the last token isn't borrowed

@@ -9,7 +9,7 @@
   const list = byId("xray-list"), detail = byId("xray-detail"), rowsPanel = byId("xray-rows");
   const controls = ["query", "model", "borrowed", "shifted", "kl", "sort"];
   const control = Object.fromEntries(controls.map((name) => [name, byId("xray-" + name)]));
-  const state = { prompt: -1, listed: [], shown: SHOWN, opener: null };
+  const state = { prompt: -1, listed: [], shown: SHOWN, opener: null, from: null };
 
   for (const answer of data.prompts.flatMap((prompt) => prompt.answers)) {
     if (answer && typeof answer.lengths === "string") answer.lengths = Array.from(answer.lengths, (digit) => parseInt(digit, 36));
@@ -411,7 +411,7 @@
     return made;
   }
 
-  function openRows(group) {
+  function openRows(group, from) {
     const answer = answerOf(group), span = answer.spans[Number(group.dataset.span)];
     closeRows(false);
     hideTip();
@@ -450,28 +450,28 @@
     group.classList.add("open");
     if (group.hasAttribute("aria-expanded")) group.setAttribute("aria-expanded", "true");
     state.opener = group;
+    state.from = from;
     heading.focus({ preventScroll: true });
     rowsPanel.scrollTop = 0;
     rowsPanel.scrollIntoView({ block: "nearest" });
   }
 
   function closeRows(back) {
-    const group = state.opener;
+    const { opener: group, from } = state;
     rowsPanel.hidden = true;
     rowsPanel.parentElement.classList.remove("with-rows");
     rowsPanel.replaceChildren();
-    state.opener = null;
+    state.opener = state.from = null;
     if (!group) return;
     group.classList.remove("open");
     if (group.hasAttribute("aria-expanded")) group.setAttribute("aria-expanded", "false");
-    if (back) (group.hasAttribute("tabindex") ? group : group.querySelector("[role=option]") || tokenOf(group)).focus();
+    if (back) from.focus();
   }
 
   // ---- walking through tokens
 
-  const tokenOf = (node) => {
-    // The focusable piece of the token that a node is, or begins with.
-    const piece = node.matches("[data-token]") ? node : node.querySelector("[data-token]");
+  const tokenOf = (piece) => {
+    // The piece of a token that takes the focus.
     return piece.closest("[role=listbox]").querySelector(`[role=option][data-token="${piece.dataset.token}"]`);
   };
 
@@ -514,7 +514,7 @@
     if ((event.key === "Enter" || event.key === " ") && (token || button)) {
       event.preventDefault();
       const group = button || spanOf(token);
-      if (group) openRows(group);
+      if (group) openRows(group, token || button);
     } else if (token && ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) {
       event.preventDefault();
       const next = walk(token.closest("[role=listbox]"), token, event.key);
@@ -535,8 +535,8 @@
   let clicked = [NaN, NaN];
   detail.addEventListener("click", (event) => {
     clicked = [event.clientX, event.clientY];
-    const group = event.target.closest("[data-span]");
-    if (group) openRows(group);
+    const group = event.target.closest("[data-span]"), piece = event.target.closest("[data-token]");
+    if (group) openRows(group, piece ? tokenOf(piece) : group);
   });
   detail.addEventListener("focusin", (event) => {
     const token = event.target.closest("[role=option]");

@@ -84,8 +84,9 @@ def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
     windows = [_windows(column, layer, book) for column, layer in zip(columns, layers, strict=True)]
     parts = list(zip(columns, layers, windows, strict=True))
     prompts = [_prompt(place, parts, book) for place in places]
+    both = zip(columns, layers, strict=True)
     return {
-        "columns": [_about(column, number, prompts) for number, column in enumerate(columns)],
+        "columns": [_about(*pair, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
         "prompts": prompts,
         "strings": list(book.strings),
         "rows": book.rows,
@@ -135,13 +136,14 @@ def _tokens(run: Run) -> dict[str, dict[str, list[Any]]]:
     return {answer.answer_id: none for answer in read_answers(run.path / "answers.jsonl")} | found
 
 
-def _about(column: Column, number: int, prompts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
     """Describe a column, with counts over the answers shown."""
     shift, trace = column.runs.get("shift"), column.runs.get("trace")
-    answers = [answer for prompt in prompts if (answer := prompt["answers"][number]) is not None]
+    answers = [answer for answer in shown if answer is not None]
     classes = "".join(answer["classes"] for answer in answers if "classes" in answer)
     spans = [span for answer in answers for span in answer.get("spans", ())]
-    counted = [answer for answer in answers if answer.get("expected") is not None]
+    flagged = [layers.flagged[answer["id"]] for answer in answers if answer["id"] in layers.flagged]
+    counted = [record for record in flagged if record["expected"] is not None]
     return {
         "name": column.name,
         "base": name_of(str(shift.result.get("base") or shift.settings["base"])) if shift else None,
@@ -153,10 +155,10 @@ def _about(column: Column, number: int, prompts: Sequence[Mapping[str, Any]]) ->
         "flagged": {
             "n": len(counted),
             "n_missing": len(answers) - len(counted),
-            "words": sum(answer["words"] for answer in counted),
-            "flagged": sum(answer["flagged"] for answer in counted),
-            "expected": digits(sum(answer["expected"] for answer in counted)),
-            "excess": digits(sum(answer["excess"] for answer in counted)),
+            "words": sum(record["tokens"] for record in counted),
+            "flagged": sum(record["flagged"] for record in counted),
+            "expected": digits(sum(record["expected"] for record in counted)),
+            "excess": digits(sum(record["flagged"] - record["expected"] for record in counted)),
         }
         if trace
         else None,
