@@ -127,7 +127,11 @@ VERBS: dict[str, Verb] = {
         proven=False,
     ),
     "report": Verb(
-        "tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False
+        "tunescope.verbs.report",
+        "ReportSettings",
+        "report",
+        "RUN…",
+        "Put runs on one HTML page; X-ray answers token by token.",
     ),
 }
 
