@@ -23,7 +23,7 @@ from tunescope.errors import TunescopeError
 from tunescope.verbs import GROUPS, VERBS, Verb, in_our_words
 
 POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table"}
-"""Settings that are typed without their name."""
+"""Settings that are typed without their name, but where their field says `option`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -170,7 +170,7 @@ def _flag(name: str, kind: Any, default: Any, text: str) -> Slot:
 def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
     from tunescope.settings import help_of
 
-    positional = name in POSITIONAL
+    positional = name in POSITIONAL and not settings.__dataclass_fields__[name].metadata.get("option")
     parameter = Parameter(
         name=None if positional else f"--{name.strip('_').replace('_', '-')}",
         help=help_of(settings, name),

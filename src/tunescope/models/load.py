@@ -49,7 +49,7 @@ class Loaded:
         is_adapter: it was loaded as a PEFT adapter on its base.
         dtype: number format of the weights (`float32`), with the quantisation where there is one (`4bit bfloat16`).
         device: where it lies, `cpu` or `cuda:0`.
-        adapter: PEFT's model around `model`, where the adapter isn't merged; its `disable_adapter()` gives the base.
+        adapter: PEFT's model around `model`, where the adapter isn't merged.
     """
 
     model: PreTrainedModel
@@ -60,6 +60,16 @@ class Loaded:
     dtype: str = "float32"
     device: str = "cpu"
     adapter: Any = None
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """Make `model` its own base, to the bit, while the context lasts; the adapter isn't merged."""
+        tuner = self.adapter.base_model  # PEFT's disable_adapter() refuses a model whose decoder is taken out
+        tuner.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            tuner.enable_adapter_layers()
 
 
 def imported(package: str) -> Any:

@@ -163,7 +163,7 @@ class Scorer:
             update(done)
 
     @contextmanager
-    def head(self) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
+    def head(self) -> Iterator[Callable[[Any], Any]]:
         """Give a function from states [positions, width] to the model's own logits [positions, vocabulary], float32.
 
         Give it few positions at a time; it is there while the context lasts, in which the model can't read.
@@ -185,12 +185,12 @@ class Scorer:
         for _, numbers in bins:
             yield _packed(passages, sorted(numbers), share=self.method == "packed")
 
-    def _states(self, pack: _Pack) -> torch.Tensor:
+    def _states(self, pack: _Pack) -> Any:
         """Return the states [targets, width] from which the pack's targets are predicted."""
         torch = imported("torch")
         with torch.inference_mode():
             out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
-            states: torch.Tensor = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
+            states: Any = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
         self._form = replace(out, last_hidden_state=None)
         return states
 

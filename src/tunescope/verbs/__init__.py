@@ -104,6 +104,14 @@ VERBS: dict[str, Verb] = {
         "PROMPTS",
         "Answer prompts with a model or a server, greedily or sampled.",
     ),
+    "shift": Verb(
+        "tunescope.verbs.shift",
+        "ShiftSettings",
+        "shift",
+        "--tuned T",
+        "Show token by token what tuning changed in a model.",
+        proven=False,
+    ),
     "bench": Verb(
         "tunescope.verbs.bench",
         "BenchSettings",
