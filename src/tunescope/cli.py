@@ -67,6 +67,11 @@ def build(arguments: Sequence[str]) -> App:
             continue
         *group, word = name.split()
         parent = app
+        if name in GROUPS:  # a verb that others are under
+            groups[name] = _app(name, GROUPS[name])
+            app.command(groups[name])
+            groups[name].default(_command(verb) if list(arguments[:1]) == [name] else _stub)
+            continue
         if group:
             if group[0] not in groups:
                 groups[group[0]] = _app(group[0], GROUPS[group[0]])

@@ -36,11 +36,16 @@ class LoadSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings(LoadSettings):
-    """Which model, and how it is loaded."""
+class _Which:
+    """Which model; a class of its own, so that it comes before how it is loaded."""
 
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(LoadSettings, _Which):
+    """Which model, and how it is loaded."""
 
 
 def naming(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:

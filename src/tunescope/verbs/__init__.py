@@ -110,7 +110,13 @@ VERBS: dict[str, Verb] = {
         "shift",
         "--tuned T",
         "Show token by token what tuning changed in a model.",
-        proven=False,
+    ),
+    "shift runs": Verb(
+        "tunescope.verbs.shift.across",
+        "ShiftRunsSettings",
+        "across",
+        "RUN…",
+        "Set shifts side by side, against training-set size and row length.",
     ),
     "bench": Verb(
         "tunescope.verbs.bench",
@@ -126,10 +132,11 @@ VERBS: dict[str, Verb] = {
 }
 
 GROUPS = {
+    "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
-"""What a verb of two words belongs to."""
+"""What a verb of two words belongs to; `shift` is itself a verb too."""
 
 
 def in_python(name: str) -> Callable[..., Any]:

@@ -39,8 +39,8 @@ SAID = 5
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShiftSettings(LoadSettings):
-    """Compare a tuned model with its base at each token of the tuned model's answers."""
+class PairSettings:
+    """Which two models."""
 
     tuned: str = field(metadata=INPUT)
     """The tuned model: a PEFT adapter, a tune run, a model folder, an embedded name, a GGUF file or a hub id."""
@@ -50,6 +50,11 @@ class ShiftSettings(LoadSettings):
 
     base_revision: str | None = field(default=None, metadata=INPUT)
     """Branch, tag or commit of --base where that is a hub id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftSettings(LoadSettings, PairSettings):
+    """Compare a tuned model with its base at each token of the tuned model's answers."""
 
     answers: str | None = field(default=None, metadata=INPUT)
     """The tuned model's greedy answers: an answer run, or a file of answers (ours or AlpacaEval's)."""

@@ -67,6 +67,17 @@ def spans(parts: Sequence[str], text: str) -> list[tuple[int, int]] | None:
     return list(pairwise(places))
 
 
+def offsets(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> list[tuple[int, int]] | None:
+    """Return where the tokens of a text stand in it, for tokenizers that can't write it back (WordPiece).
+
+    A blank belongs to the token behind it. None where `ids` aren't what the text alone is cut into.
+    """
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    if tuple(encoded["input_ids"]) != tuple(ids):
+        return None
+    return list(pairwise(accumulate((end for _, end in encoded["offset_mapping"]), max, initial=0)))
+
+
 def sentence_starts(text: str) -> list[int]:
     """Return where pysbd's sentences begin, the first at 0; blanks before one belong to the one before.
 

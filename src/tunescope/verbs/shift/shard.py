@@ -16,7 +16,7 @@ from tunescope.models import quiet
 from tunescope.models.score import Passage
 from tunescope.rows import Message, Row
 from tunescope.verbs.shift.pair import Numbers, Pair
-from tunescope.verbs.shift.places import in_first_part, pieces, sentences, spans
+from tunescope.verbs.shift.places import in_first_part, offsets, pieces, sentences, spans
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -98,9 +98,9 @@ def _prepared(state: Reader, answer: Answer) -> _Ready:
         parts = pieces(tokenizer, ids)
     if not ids:
         raise Unrenderable("an answer that tokenises to nothing")
-    places = spans(parts, answer.text)
+    places = spans(parts, answer.text) or offsets(tokenizer, ids, answer.text)
     if places is None:
-        raise Unrenderable("the chat template writes more than the answer's text")
+        raise Unrenderable("the chat template writes something else than the answer's text")
     if not prompt:
         raise Unrenderable("nothing before the answer's first token")
     tuned = Passage(prompt, ids)
