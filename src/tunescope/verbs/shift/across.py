@@ -102,7 +102,7 @@ def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             found = spearman([member[x] for member in members], [member[y] for member in members])
             yield {
                 "relation": name,
-                "method": group,
+                "tuned_by": group,
                 **found.r.as_json("spearman"),
                 "p_exact": found.permutation.p,
                 "test": found.permutation.method,
@@ -112,7 +112,7 @@ def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 def _sentences(relations: Sequence[dict[str, Any]]) -> Iterator[str]:
     for relation in relations:
         rho, p, n = relation["spearman"], relation["p_exact"], relation["n"]
-        what = f"{SAID[relation['relation']]}, {relation['method']}"
+        what = f"{SAID[relation['relation']]}, {relation['tuned_by']}"
         if rho is None:
             yield f"{what}: unknown ({relation.get('reason', 'no pairs')})."
         elif p < ALPHA:
@@ -148,7 +148,7 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
     cells = tuple(
         (
             SAID[r["relation"]],
-            r["method"],
+            r["tuned_by"],
             r["spearman"],
             interval(r["low"], r["high"]),
             r["p_exact"],
@@ -159,7 +159,7 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
     )
     yield Table(
         "Relations between runs",
-        ("relation", "method", "Spearman", "95 % interval", "p", "runs", "missing"),
+        ("relation", "tuned by", "Spearman", "95 % interval", "p", "runs", "missing"),
         cells,
         "p of a permutation test, exact up to 8 runs; intervals need 4 runs.",
     )
