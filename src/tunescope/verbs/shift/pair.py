@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models import Loaded, ModelSettings, fingerprint, load, quiet
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-POSITIONS = 16
-"""Positions whose logits exist at a time, of both models: 16 x 49,152 float32 are 3 MB a matrix."""
+POSITIONS = 32
+"""Positions whose logits exist at a time, of both models: 32 x 49,152 float32 are 6 MB a matrix, of which 5 exist."""
 PROBE = "The 3 cats, 12.50 € each:\n\tdef f(x): return x  # naïve 日本 'isn't' <b>\n\n Ok?"
 """A text that tokenizers cut differently."""
 
@@ -153,20 +156,22 @@ class Pair:
         with self._off():
             base_states = _states(self._base_scorer, base)
         tuned_states = _states(self._tuned_scorer, tuned)
-        counts = [len(passage.target) for passage in tuned]
         targets = torch.tensor([i for passage in tuned for i in passage.target], device=tuned_states.device)
-        found: list[list[Any]] = []
+        # places for all results at once: small ones kept between large ones tear the heap (300 MB at 1,024 tokens)
+        names = [f.name for f in fields(Numbers) if top_k is not None or f.name != "kl_top_k"]
+        found = {name: torch.empty(len(targets), dtype=torch.float64, device=targets.device) for name in names}
         with self._heads() as (base_head, tuned_head), torch.inference_mode():
             for start in range(0, len(targets), self.positions):
                 part = slice(start, start + self.positions)
-                logits = base_head(base_states[part]).to(tuned_states.device)
-                found.append(self._compare(logits, tuned_head(tuned_states[part]), targets[part], top_k))
-        columns = [None if c[0] is None else torch.cat(c).cpu().numpy() for c in zip(*found, strict=True)]
-        out, place = [], 0
-        for count in counts:
-            out.append(Numbers(*(None if c is None else c[place : place + count] for c in columns)))
-            place += count
-        return out
+                logits = base_head(base_states[part]).to(targets.device), tuned_head(tuned_states[part])
+                for name, column in self._compare(*logits, targets[part], top_k).items():
+                    found[name][part] = column
+                del logits
+        columns = {name: column.cpu().numpy() for name, column in found.items()}
+        for name in ("base_rank", "top", "base_top"):
+            columns[name] = columns[name].astype(np.int64)
+        ends = list(accumulate((len(passage.target) for passage in tuned), initial=0))
+        return [Numbers(**{name: c[a:b] for name, c in columns.items()}) for a, b in pairwise(ends)]
 
     @contextmanager
     def _heads(self) -> Iterator[tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]]:
@@ -182,7 +187,9 @@ class Pair:
 
             yield without_adapter, tuned_head
 
-    def _compare(self, base: torch.Tensor, tuned: torch.Tensor, targets: torch.Tensor, top_k: int | None) -> list[Any]:
+    def _compare(
+        self, base: torch.Tensor, tuned: torch.Tensor, targets: torch.Tensor, top_k: int | None
+    ) -> dict[str, Any]:
         """Return the columns of `Numbers` for logits [positions, vocabulary], which are overwritten."""
         torch = imported("torch")
         keep = self._shared(base, tuned)
@@ -190,20 +197,29 @@ class Pair:
         if keep is not None:
             outside = [1 - (part[:, keep].logsumexp(dim=1) - part.logsumexp(dim=1)).exp() for part in (base, tuned)]
             base, tuned, targets = base[:, keep], tuned[:, keep], torch.searchsorted(keep, targets)
-        top, base_top = tuned.argmax(dim=1), base.argmax(dim=1)
-        rank = 1 + (base > base.gather(1, top[:, None])).sum(dim=1)
+        top, base_top = tuned.max(dim=1).indices, base.max(dim=1).indices  # on CPU in half the time of argmax
+        rank = 1 + (base > base.gather(1, top[:, None])).view(torch.int8).sum(dim=1, dtype=torch.int32)
         base -= base.logsumexp(dim=1, keepdim=True)
         tuned -= tuned.logsumexp(dim=1, keepdim=True)
         base_prob = base.gather(1, top[:, None])[:, 0].exp()
         ratio = (tuned.gather(1, targets[:, None]) - base.gather(1, targets[:, None]))[:, 0]
-        truncated = None if top_k is None else _truncated(base, tuned, top_k)
+        found = {"kl_top_k": _truncated(base, tuned, top_k)} if top_k is not None else {}
         apart = base - tuned
         kl = base.exp_().mul_(apart).sum(dim=1)
         kl_reverse = tuned.exp_().mul_(apart).sum(dim=1).neg_()
-        floats = [column.double().clamp_(min=0) for column in (kl, kl_reverse, base_prob, *outside)]
         if keep is not None:
             top, base_top = keep[top], keep[base_top]
-        return [*floats[:3], rank, ratio.double(), top, base_top, *floats[3:], truncated]
+        return found | {
+            "kl": kl.clamp_(min=0),
+            "kl_reverse": kl_reverse.clamp_(min=0),
+            "base_prob": base_prob,
+            "base_rank": rank,
+            "log_ratio": ratio,
+            "top": top,
+            "base_top": base_top,
+            "outside_base": outside[0].clamp_(min=0),
+            "outside_tuned": outside[1].clamp_(min=0),
+        }
 
     def _shared(self, base: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor | None:
         """Return the ids that both models have, given logits of both; None where that is all of them."""
