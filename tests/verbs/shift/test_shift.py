@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import tempfile
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,17 +19,25 @@ peft = pytest.importorskip("peft")
 pytest.importorskip("pysbd")
 
 
+import hypothesis  # noqa: E402
+import pyarrow.parquet as pq  # noqa: E402
+from hypothesis import given  # noqa: E402
+from hypothesis import strategies as st  # noqa: E402
 from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
 
-from tunescope.answers import read_answers  # noqa: E402
+from tunescope.answers import Answer, read_answers  # noqa: E402
+from tunescope.chat import Chat  # noqa: E402
 from tunescope.errors import RunError, SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import ModelSettings, load, quiet  # noqa: E402
+from tunescope.models.score import Passage  # noqa: E402
+from tunescope.prompts import Prompt  # noqa: E402
 from tunescope.runs import open as tunescope_open  # noqa: E402
 from tunescope.verbs.answer import AnswerSettings, answer  # noqa: E402
 from tunescope.verbs.shift import ShiftSettings, shift  # noqa: E402
 from tunescope.verbs.shift.across import ShiftRunsSettings, across  # noqa: E402
 from tunescope.verbs.shift.pair import Pair, base_for  # noqa: E402
+from tunescope.verbs.shift.shard import Reader, compare_shard  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, tune  # noqa: E402
 
 ROWS = [
@@ -130,12 +140,10 @@ def test_against_the_definitions(answers, base, tuned, method):
 
 
 def test_an_adapter_switched_off_is_its_base_to_the_bit(base, tuned):
-    from tunescope.models import load as loading
-
-    loaded, whole = loading(tuned["lora"], merge=False), loading(base).model
+    loaded, whole = load(tuned["lora"], merge=False), load(base).model
     ids = torch.tensor([[2, 9, 10, 11, 12]])
     with torch.inference_mode():
-        on, merged = loaded.model(ids).logits, loading(tuned["lora"]).model(ids).logits
+        on, merged = loaded.model(ids).logits, load(tuned["lora"]).model(ids).logits
         with loaded.without_adapter():
             assert torch.equal(loaded.model(ids).logits, whole(ids).logits)
         assert torch.equal(loaded.model(ids).logits, on)
@@ -150,8 +158,6 @@ def test_one_set_of_weights_gives_what_two_give(answers, base, tuned):
     assert (known.name, known.is_adapter) == (base, True)
     one, two = (Pair(ModelSettings(model=base), settings, is_adapter) for is_adapter in (True, False))
     assert (one.shares_weights, two.shares_weights) == (True, False)
-    from tunescope.models.score import Passage
-
     passages = [Passage((2, 4, 9), (10, 11, 12, 40)), Passage((2, 4), (50, 60))]
     for a, b in zip(one.numbers(passages, passages), two.numbers(passages, passages), strict=True):
         for name in COLUMNS:
@@ -421,6 +427,44 @@ def test_several_runs(answers, tuned):
         across(ShiftRunsSettings(runs=(str(made[0].path),)))
     with pytest.raises(RunError, match="is a run of tune; expected runs of shift"):
         across(ShiftRunsSettings(runs=(str(made[0].path), tuned["lora"])))
+
+
+@pytest.fixture(scope="module")
+def pair(base, tuned):
+    return Pair(ModelSettings(model=base), ModelSettings(model=tuned["lora"]), True)
+
+
+@hypothesis.settings(max_examples=40, deadline=None, database=None, derandomize=True)
+@given(
+    st.lists(
+        st.tuples(
+            st.text(max_size=30) | st.text("ab .!\n<|end|>cat", max_size=30),
+            st.none() | st.lists(st.integers(-2, 400), max_size=8),
+            st.text(max_size=8),
+        ),
+        min_size=1,
+        max_size=4,
+    )
+)
+def test_any_answer_has_numbers_or_a_reason(pair, given_answers):
+    """Fuzz: odd texts, foreign token ids, odd prompts."""
+    made = [
+        Answer.to(Prompt(str(i), prompt), text, "x", token_ids=None if ids is None else tuple(ids))
+        for i, (text, ids, prompt) in enumerate(given_answers)
+    ]
+    reader = Reader(pair, Chat(pair.tuned.tokenizer), None, None)
+    with tempfile.TemporaryDirectory() as name:
+        compare_shard(reader, made, Path(name))
+        records = [json.loads(line) for line in (Path(name) / "answers.jsonl").read_text().splitlines()]
+        tokens = pq.read_table(Path(name) / "tokens.parquet").to_pylist()
+    assert [record["answer_id"] for record in records] == [one.answer_id for one in made]
+    assert sum(record.get("n_tokens", 0) for record in records) == len(tokens)
+    for record in records:
+        assert (record["reason"] is None) == (record.get("n_tokens", 0) > 0)
+    for token in tokens:
+        assert token["kl"] >= 0
+        assert token["base_rank"] >= 1
+        assert 0 <= token["base_prob"] <= 1
 
 
 def test_by_the_command_line(answers, workplace, tuned):
