@@ -116,6 +116,8 @@ def _likely(number: int, each: Likely) -> Marked:
     end = min(len(own), int(record["row_char_end"]) + AROUND)
     while begin and not own[begin - 1].isspace() and begin < record["row_char_start"]:
         begin += 1
+    while end < len(own) and not own[end].isspace() and end > record["row_char_end"]:
+        end -= 1
     lead, tail = "… " * bool(begin), " …" * (end < len(own))
     marks = tuple((a - begin + len(lead), b - begin + len(lead)) for _, _, a, b in record["shared"])
     like = f", and {record['group_size'] - 1} like it" if record["group_size"] > 1 else ""
