@@ -7,7 +7,7 @@ import unicodedata
 
 import pytest
 from tests.tools import alpaca, tunescope, write_rows
-from tests.verbs.trace.planted import Writer, rows
+from tests.verbs.trace.planted import Writer, put, rows
 
 from tunescope import runs
 from tunescope.errors import SettingsError
@@ -194,7 +194,15 @@ def test_refusals_of_the_command_line(path, workplace):
     assert "no such file" in refused("absent.jsonl", "--text", "a")
     assert "no such file" in refused("rows.jsonl", "--answers", "absent.jsonl")
     assert "found no answers.jsonl" in refused("rows.jsonl", "--answers", ".")
-    assert "no such folder" in refused("rows.jsonl", "--answers", "rows.jsonl", "--shift", "absent")
+    assert "no question, or no text in output" in refused("rows.jsonl", "--answers", "rows.jsonl")
+    put(workplace / "a.jsonl", "Any words.")
+    assert "no such folder" in refused("rows.jsonl", "--answers", "a.jsonl", "--shift", "absent")
+    assert "absent.jsonl: found no such file" in refused(
+        "rows.jsonl", "--answers", "a.jsonl", "--reference", "absent.jsonl"
+    )
+    assert "absent/*.json: found no file that matches" in refused(
+        "rows.jsonl", "--answers", "a.jsonl", "--reference", "absent/*.json"
+    )
     assert "a directory" in refused(".", "--text", "a")
 
 

@@ -68,9 +68,7 @@ class Sources:
         name = settings.reference or _own_base(path, answers)
         reference: list[tuple[str, str]] = []
         if name is not None:
-            place = folder_of(name, "answers.jsonl")
-            reference = list(_texts(str(place)))
-            inputs[f"reference {name}"] = content_hash(place)
+            reference, inputs[f"reference {name}"] = _texts(str(folder_of(name, "answers.jsonl")))
         tokens: Mapping[str, Tokens] = {}
         if settings.shift is not None:
             run = Run(Path(settings.shift))
@@ -98,13 +96,15 @@ def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
     return None
 
 
-def _texts(name: str) -> Iterator[tuple[str, str]]:
-    if is_answers(name):
-        yield from ((_prompt(answer), answer.text) for answer in read_answers(name))
-        return
+def _texts(name: str) -> tuple[list[tuple[str, str]], str]:
+    """Read a reference, answers or rows: (prompt, text) of each, and the hash of it all."""
     from tunescope.rows import open_rows
+    from tunescope.rows.containers import content_hash
 
-    yield from ((row.instruction, row.response) for row in open_rows([name]))
+    if is_answers(name):
+        return [(_prompt(answer), answer.text) for answer in read_answers(name)], content_hash(Path(name))
+    rows = open_rows([name])
+    return [(row.instruction, row.response) for row in rows], " ".join(rows.inputs.values())
 
 
 def _prompt(answer: Answer) -> str:
