@@ -211,7 +211,8 @@ def _gate(text: str, node: Any, result: dict[str, Any]) -> int:
     """Return 3 when the gate's condition holds (or can't be told), else 0."""
     from tunescope.expressions import holds
 
-    answer = holds(node, flat(result), result.get("rows"))
+    rows = result.get("rows")
+    answer = holds(node, flat(result), rows if isinstance(rows, int) else None)
     if answer is False:
         return 0
     why = "holds" if answer else "can't be told: a number it needs is missing"

@@ -128,7 +128,7 @@ VERBS: dict[str, Verb] = {
     "trace index": Verb(
         "tunescope.verbs.trace",
         "IndexSettings",
-        "index",
+        "index_rows",
         "ROWS",
         "Index rows for tracing.",
     ),

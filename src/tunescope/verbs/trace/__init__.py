@@ -66,7 +66,7 @@ class TraceSettings(RowsSettings):
     """The run folder; runs/trace-KEY by default."""
 
 
-def index(settings: IndexSettings) -> Run:
+def index_rows(settings: IndexSettings) -> Run:
     """Index rows; return the run, whose folder `trace --rows` takes.
 
     Raises:
@@ -103,16 +103,17 @@ def trace(settings: TraceSettings) -> Run:
         MissingPackageError: numba or pydivsufsort (or with --embedder, sentence-transformers) isn't installed.
     """
     _refuse_nonsense(settings)
-    found, inputs = _index(settings)
     if settings.text is not None:
         from tunescope.verbs.trace.one_text import read, trace_text
 
         text = read(settings.text, sys.stdin)
+        found, inputs = _index(settings)
         inputs = {**inputs, "text": text}
         return runs.execute("trace", VERSION, settings, inputs, partial(trace_text, settings, text, found))
     from tunescope.verbs.trace.many import Sources, trace_answers
 
     sources = Sources.of(settings)
+    found, inputs = _index(settings)
     inputs = {**inputs, **sources.inputs}
     return runs.execute("trace", VERSION, settings, inputs, partial(trace_answers, settings, sources, found))
 
@@ -120,6 +121,8 @@ def trace(settings: TraceSettings) -> Run:
 def _refuse_nonsense(settings: TraceSettings) -> None:
     if (settings.text is None) == (settings.answers is None):
         raise SettingsError('nothing to trace, or two things; type --text "a sentence" or --answers FILE')
+    if settings.text == "-" and "-" in settings.rows:
+        raise SettingsError("the rows and the text are both a pipe; write one of them to a file")
     if not 0 < settings.flagged < 1:
         raise SettingsError(f"--flagged {settings.flagged:g}: expected a share between 0 and 1, such as 0.01")
     if settings.top < 1:
@@ -144,14 +147,14 @@ def _index(settings: TraceSettings) -> tuple[Index, Mapping[str, str]]:
         if not gone:
             told = made.settings
             found.refuse_changed(open_rows(told["rows"], told["format"], tuple(told["columns"]), told["on_bad"]).inputs)
-        return found, found.about["inputs"]
+        return found, {**found.about["inputs"], "index": made.key}
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     asked = IndexSettings(rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad)
     done = runs.done_before("trace index", VERSION, asked, rows.inputs)
     if done is None:
         done = runs.execute("trace index", VERSION, asked, rows.inputs, partial(_write_index, asked, rows))
     found = Index(done.path)
-    return found, rows.inputs
+    return found, {**rows.inputs, "index": done.key}
 
 
 def folder_of(name: str, file: str) -> Path:

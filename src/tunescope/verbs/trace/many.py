@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -68,14 +69,16 @@ class Sources:
         name = settings.reference or _own_base(path, answers)
         reference: list[tuple[str, str]] = []
         if name is not None:
-            place = folder_of(name, "answers.jsonl")
-            reference = list(_texts(str(place)))
-            inputs[f"reference {name}"] = content_hash(place)
+            reference, inputs[f"reference {name}"] = _texts(str(folder_of(name, "answers.jsonl")))
         tokens: Mapping[str, Tokens] = {}
         if settings.shift is not None:
             run = Run(Path(settings.shift))
             tokens = _tokens(run, answers)
             inputs[f"shift {settings.shift}"] = run.key
+        if settings.embedder is not None:
+            from tunescope.models.embed import embedder_hash
+
+            inputs[f"embedder {settings.embedder}"] = embedder_hash(settings.embedder)
         return cls(answers, reference, name or "", tokens, inputs)
 
 
@@ -94,13 +97,15 @@ def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
     return None
 
 
-def _texts(name: str) -> Iterator[tuple[str, str]]:
-    if is_answers(name):
-        yield from ((_prompt(answer), answer.text) for answer in read_answers(name))
-        return
+def _texts(name: str) -> tuple[list[tuple[str, str]], str]:
+    """Read a reference, answers or rows: (prompt, text) of each, and the hash of it all."""
     from tunescope.rows import open_rows
+    from tunescope.rows.containers import content_hash
 
-    yield from ((row.instruction, row.response) for row in open_rows([name]))
+    if is_answers(name):
+        return [(_prompt(answer), answer.text) for answer in read_answers(name)], content_hash(Path(name))
+    rows = open_rows([name])
+    return [(row.instruction, row.response) for row in rows], " ".join(rows.inputs.values())
 
 
 def _prompt(answer: Answer) -> str:
@@ -135,10 +140,13 @@ class Tokens:
 def _tokens(run: Run, answers: Sequence[Answer]) -> dict[str, Tokens]:
     if run.verb != "shift":
         raise SettingsError(f"--shift {run.path} is a run of {run.verb}; expected one of shift")
-    table = run.tables["tokens"].select(["answer_id", "char_end", "class", "log_ratio"]).to_pandas()
+    table = run.tables["tokens"]
+    idents, *parts = (np.array(table[name].to_pylist()) for name in ("answer_id", "char_end", "class", "log_ratio"))
+    edges = [0, *(np.flatnonzero(idents[1:] != idents[:-1]) + 1), len(idents)]  # sorted by answer
     found = {
-        str(ident): Tokens(part["char_end"].to_numpy(), part["class"].to_numpy(), part["log_ratio"].to_numpy())
-        for ident, part in table.groupby("answer_id", sort=False)
+        str(idents[first]): Tokens(*(part[first:last] for part in parts))
+        for first, last in pairwise(edges)
+        if first < last
     }
     if not any(answer.answer_id in found for answer in answers):
         raise RunError(f"--shift {run.path} holds none of the answers; run shift on the same answers")
@@ -213,14 +221,28 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
 
 
 def _null(sources: Sources, index: Index) -> tuple[null.Judge, Reference | None]:
-    """Return what to judge by, and what is common."""
+    """Return what to judge by, and what is common.
+
+    Raises:
+        SettingsError: no text to judge by.
+    """
+    chance, reference = _chance(sources, index)
+    if not len(chance):
+        raise SettingsError(
+            f"nothing says what chance explains: found {chance.source}, none of {null.SHORTEST} words or more; "
+            f"type --reference ANSWERS with at least {ENOUGH} such texts that never saw the rows"
+        )
+    return chance.judge(), reference
+
+
+def _chance(sources: Sources, index: Index) -> tuple[null.Null, Reference | None]:
     if not sources.reference:
-        return null.load(index.path).judge(), None
+        return null.load(index.path), None
     prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*sources.reference, strict=True))
     reference = Reference.of(sources.reference_name, texts, index)
     if len(texts) >= ENOUGH:
-        return null.of_reference(sources.reference_name, texts, prompts, index).judge(), reference
-    return null.leave_one_out(index, reference).judge(), reference
+        return null.of_reference(sources.reference_name, texts, prompts, index), reference
+    return null.leave_one_out(index, reference), reference
 
 
 def _found(settings: TraceSettings, sources: Sources, index: Index, reference: Reference | None) -> Iterator[Found]:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.text.word_ids import Query
-from tunescope.verbs.trace.find import Finder, Found, Reference, covered
+from tunescope.verbs.trace.find import LEAST, Finder, Found, Reference, covered
 from tunescope.verbs.trace.index import Index
 
 if TYPE_CHECKING:
@@ -121,7 +121,9 @@ class Judge:
                 high = middle
             else:
                 low = middle + 1
-        return float(scores[low]) if low < len(scores) else float(scores.max(initial=0.0)) + 0.1
+        if not len(scores):
+            return LEAST
+        return float(scores[low]) if low < len(scores) else float(scores[-1]) + 0.1
 
     def flagged_words(self, least: float) -> NDArray[np.int64]:
         """Return how many words of each null text lie in findings that score at least `least` [texts]."""

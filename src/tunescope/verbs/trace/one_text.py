@@ -31,9 +31,12 @@ def read(text: str, pipe: TextIO) -> str:
     Raises:
         SettingsError: no text in it.
     """
-    found = pipe.read() if text == "-" else text
+    where = "the pipe" if text == "-" else "--text"
+    try:
+        found = pipe.read() if text == "-" else text
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{where} holds bytes that are no UTF-8 ({error.reason}); expected a sentence") from error
     if not found.strip():
-        where = "the pipe" if text == "-" else "--text"
         raise SettingsError(f"{where} holds no text; expected a sentence")
     return found.strip()
 

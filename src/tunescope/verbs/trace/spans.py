@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunescope.verbs.trace.find import Found
 
@@ -44,15 +46,20 @@ def spans(found: Found, least: float) -> list[Span]:
         begin, end = int(chains.begin[number]), int(chains.end[number])
         if 2 * int(free[begin:end].sum()) <= end - begin:
             continue
-        while not free[begin]:
-            begin += 1
-        end = next((word for word in range(begin, end) if not free[word]), end)
+        begin, end = _longest_free(free, begin, end)
         free[begin:end] = False
         made.append((begin, end, number))
     return [
         Span(begin, end, float(found.score[best]), _candidates(found, begin, end, best))
         for begin, end, best in sorted(made)
     ]
+
+
+def _longest_free(free: NDArray[np.bool_], begin: int, end: int) -> tuple[int, int]:
+    """Return the longest stretch of begin:end that nothing lies over, the first of several."""
+    taken = [begin - 1, *(begin + np.flatnonzero(~free[begin:end])).tolist(), end]
+    before, after = max(pairwise(taken), key=lambda pair: pair[1] - pair[0])
+    return before + 1, after
 
 
 def _candidates(found: Found, begin: int, end: int, best: int) -> tuple[int, ...]:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.runs import Outcome, RunFolder
+from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import typed
 from tunescope.verbs.trace.index import Index, IndexedRow
-from tunescope.verbs.trace.null import Judge, Null
+from tunescope.verbs.trace.null import SHORTEST, Judge, Null
 from tunescope.views import Marked, Table, View, interval, percent
 
 if TYPE_CHECKING:
@@ -47,15 +48,18 @@ def indexed(settings: IndexSettings, index: Index, chance: Null) -> Outcome:
         "bytes": size,
         "dataset_fingerprint": index.fingerprint,
         "null_source": chance.source,
-        "threshold_bits": judge.threshold(0.01),
+        "threshold_bits": judge.threshold(0.01) if len(chance) else None,
     }
     sentence = (
         f"{result['rows']:,} rows indexed: {result['words']:,} words, {result['vocabulary']:,} different ones, "
         f"{size / 1e6:.1f} MB."
     )
     null = (
-        f"The null: {chance.source}. One in a hundred of their words lies in a stretch of "
+        f"The null: {chance.source}. At most one in a hundred of their words lies in a stretch of "
         f"{result['threshold_bits']:.0f} bits or more that another row has."
+        if len(chance)
+        else f"No response has {SHORTEST} words or more, so nothing here says what chance explains: trace answers "
+        "with --reference."
     )
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = (
@@ -188,8 +192,8 @@ def many(
             ("", "share", "95 % interval", "n", "n_missing"),
             cells,
             f"A word is flagged in a stretch that scores at least {threshold:.0f} bits"
-            f"{' above what the reference has' if sources.reference else ''}, from which on "
-            f"{percent(settings.flagged, 1)} of the null's words are. The null: {judge.null.source}. Intervals: "
+            f"{' above what the reference has' if sources.reference else ''}, from which on at "
+            f"most {percent(settings.flagged, 1)} of the null's words are. The null: {judge.null.source}. Intervals: "
             "percentile bootstrap over texts. Words in common are no proof of learning; the excess is evidence.",
         )
     ]
@@ -205,11 +209,20 @@ def many(
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = []
     if likeliest:
-        following.append(f"tunescope select {source} --from {here} --where 'borrowed = 0'")
+        following.append(f"tunescope select {_row_files(settings, index)} --from {here} --where 'borrowed = 0'")
         following.append(f"tunescope why {_most(likeliest, bits)[0][0]}")
     if not sources.reference:
-        following.append(f"tunescope trace --answers {settings.answers} --rows {source} --reference BASE_ANSWERS")
+        answers = shlex.quote(settings.answers or "")
+        following.append(f"tunescope trace --answers {answers} --rows {source} --reference BASE_ANSWERS")
     return Outcome(result, View((sentence,), tuple(tables), tuple(following)))
+
+
+def _row_files(settings: TraceSettings, index: Index) -> str:
+    """Return the row files as they are typed, those of the index where its folder was named."""
+    if Path(settings.rows[0]) != index.path:
+        return typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    told = Run(index.path).settings
+    return typed(told["rows"], told["format"], told["columns"], told["on_bad"])
 
 
 def _nothing(sources: Sources) -> Exception:
