@@ -149,7 +149,8 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
         "Shift against training-set size",
         ("run", "method", "training rows", *numbers, *lengths),
         lines,
-        "training rows: those that the steps reached. row tokens: the mean number of supervised tokens of a training row, its response with the end of the turn.",
+        "training rows: those that the steps reached. row tokens: the mean number of supervised tokens of a row, its "
+        "response with the end of the turn.",
     )
     cells = tuple(
         (
