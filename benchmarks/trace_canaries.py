@@ -3,12 +3,12 @@
     python benchmarks/trace_canaries.py [--seeds 5]
 
 For each seed nine made-up answers are planted 1, 4 or 16 times beside true rows about other attributes
-(`tunescope.microworld.canaries`); the tiny model is tuned on them in full and by LoRA and is asked questions of the same
-form about people whom no row is about. A canary is *in* an answer where at least 6 (10, 16) of its words stand there in
-one run that the base model's own answer hasn't (plain string search, no part of `trace`); it is *named* where its row is
-the likeliest of a span. Precision: named and in (6) / named; recall: named and in / in; over answers and canaries. Beside it the
-excess of borrowed words over the null, and from `shift` the mean KL and the share of shifted tokens, full and LoRA
-paired by seed.
+(`tunescope.microworld.canaries`); the tiny model is tuned on them in full and by LoRA and is asked questions of the
+same form about people whom no row is about. A canary is *in* an answer where at least 6 (10, 16) of its words stand
+there in one run that the base model's own answer hasn't (plain string search, no part of `trace`); it is *named* where
+its row is the likeliest of a span. Precision: named and in (6) / named; recall: named and in / in; over answers and
+canaries. Beside it the excess of borrowed words over the null, and from `shift` the mean KL and the share of shifted
+tokens, full and LoRA paired by seed.
 """
 
 from __future__ import annotations

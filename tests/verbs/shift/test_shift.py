@@ -411,7 +411,8 @@ def test_words_in_rows(workplace, answers, tuned):
     assert "--rows rows.jsonl --shift" in run.view.next[0]
 
 
-def test_several_runs(answers, tuned):
+def test_several_runs(workplace, answers, base, tuned):
+    write_rows(workplace / "r.jsonl", ROWS)
     made = [shift(ShiftSettings(tuned=tuned[method], answers=answers)) for method in ("lora", "full")]
     run = across(ShiftRunsSettings(runs=tuple(str(one.path) for one in made)))
     records = run.tables["runs"].to_pylist()
@@ -423,6 +424,14 @@ def test_several_runs(answers, tuned):
     relations = {(r["relation"], r["tuned_by"]): r for r in run.result["relations"]}
     assert set(relations) == {("shift_by_size", "all"), ("length_by_rows", "all")}
     assert relations["shift_by_size", "all"]["reason"] == "all x are equal: no correlation"
+    few = tune(TuneSettings(rows=("r.jsonl",), model=base, max_steps=1, batch_size=3))
+    third = shift(ShiftSettings(tuned=str(few.path), answers=answers))
+    both = across(ShiftRunsSettings(runs=(str(third.path), str(made[0].path))))
+    assert both.tables["runs"]["training_rows"].to_pylist() == [3, 4]
+    assert [r["tuned_by"] for r in both.result["relations"]] == ["lora", "lora"]
+    rising = made[0].result["kl"]["mean"] > third.result["kl"]["mean"]
+    assert both.result["relations"][0]["spearman"] == pytest.approx(1 if rising else -1)
+    assert (both.result["relations"][0]["p_exact"], both.result["relations"][0]["n"]) == (1.0, 2)
     with pytest.raises(SettingsError, match="1 run of shift; expected two at least"):
         across(ShiftRunsSettings(runs=(str(made[0].path),)))
     with pytest.raises(RunError, match="is a run of tune; expected runs of shift"):

@@ -63,13 +63,15 @@ def test_the_list_of_style_words():
 def test_words_in_rows():
     rows = [Row("1", "1", (Message("user", "Brew it?"), Message("assistant", "No."), Message("assistant", None)))]
     known = vocabulary(rows)
-    assert known == {"brew", "it", "no"}
+    assert known == ({"brew", "it", "no"}, 3)
+    assert vocabulary(rows * 3, most=4).read == 6
+    assert vocabulary(rows * 3, most=3) == known
     found = [
         Word(0, "brew", "shifted", False),
         Word(0, "tea", "shifted", False),
         Word(1, "no", "shifted", True),
         Word(1, "no", "unshifted", True),
     ]
-    share = in_vocabulary(found, "shifted", known, 3)
+    share = in_vocabulary(found, "shifted", known.words, 3)
     assert (share["mean"], share["n"], share["words"]) == (2 / 3, 2, 3)
-    assert in_vocabulary(found, "marginal", known, 3)["mean"] is None
+    assert in_vocabulary(found, "marginal", known.words, 3)["mean"] is None

@@ -78,7 +78,7 @@ def _record(run: Run) -> dict[str, Any]:
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
         record["method"] = made.settings["method"]
-        record["training_rows"] = made.result.get("trained")
+        record["training_rows"] = _seen(made)
         if "rows" in made.tables:
             counts = [n for n in made.tables["rows"]["n_supervised"].to_pylist() if n]
             record["row_tokens"] = sum(counts) / len(counts) if counts else None
@@ -86,6 +86,12 @@ def _record(run: Run) -> dict[str, Any]:
         record[name] = result[name]["mean"]
         record |= {f"{name}_{end}": result[name][end] for end in ("low", "high")}
     return record
+
+
+def _seen(made: Run) -> int | None:
+    """Return how many rows were trained on: all, or as many as the steps reached."""
+    trained, steps, size = made.result.get("trained"), made.result.get("steps"), made.settings.get("batch_size")
+    return trained if trained is None or steps is None or size is None else min(trained, steps * size)
 
 
 def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -143,7 +149,8 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
         "Shift against training-set size",
         ("run", "method", "training rows", *numbers, *lengths),
         lines,
-        "row tokens: the mean number of supervised tokens of a training row, its response with the end of the turn.",
+        "training rows: those that the steps reached. row tokens: the mean number of supervised tokens of a row, its "
+        "response with the end of the turn.",
     )
     cells = tuple(
         (

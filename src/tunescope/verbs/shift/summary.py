@@ -120,11 +120,13 @@ def _word_summary(found: Sequence[Word], sets: Sequence[RowSet | None], answers:
         "groups": {group: sum(record["count"] for record in listed if record["group"] == group) for group in GROUPS},
         "frequent": listed,
     }
+    most: int | None = None
     for name, rows in zip(("in_rows", "in_other_rows"), sets, strict=True):
         if rows is not None:
-            known = vocabulary(rows)
-            summary[name] = {kind: in_vocabulary(found, kind, known, answers) for kind in CLASSES}
-            summary[name]["vocabulary"] = len(known)
+            known = vocabulary(rows, most)
+            most = known.read
+            summary[name] = {kind: in_vocabulary(found, kind, known.words, answers) for kind in CLASSES}
+            summary[name] |= {"words_read": known.read, "vocabulary": len(known.words)}
     return summary
 
 
@@ -204,12 +206,17 @@ def _word_tables(words: dict[str, Any]) -> Iterator[Table]:
             share = words[name][kind]
             ends = None if share["low"] is None else [percent(share[side], 1) for side in ("low", "high")]
             shares.append((label, kind, percent(share["mean"], 1), " to ".join(ends) if ends else None, share["words"]))
-    sizes = " and ".join(f"{words[name]['vocabulary']:,}" for name, _ in sides if name in words)
+    sizes = " and ".join(
+        f"{words[name]['vocabulary']:,} different words among {words[name]['words_read']:,}"
+        for name, _ in sides
+        if name in words
+    )
     yield Table(
         "Words of the answers that occur in rows",
         ("rows", "words that begin with a token", "share", "95 % interval", "words in answers"),
         tuple(shares),
-        f"The rows have {sizes} different words; percentile bootstrap over answers.",
+        f"In the rows there are {sizes} (other rows are read until they have as many words); percentile bootstrap over "
+        "answers.",
     )
 
 

@@ -74,9 +74,24 @@ def frequent(found: Iterable[Word], most: int = MOST) -> list[dict[str, Any]]:
     return sorted(records, key=lambda record: (-record["count"], record["word"]))[:most]
 
 
-def vocabulary(rows: Iterable[Row]) -> frozenset[str]:
-    """Return all words of rows, of whatever role."""
-    return frozenset(word for row in rows for message in row.messages for word in words(message.content or ""))
+class Vocabulary(NamedTuple):
+    """The different words of rows, of whatever role, and how many words they were read from."""
+
+    words: frozenset[str]
+    read: int
+
+
+def vocabulary(rows: Iterable[Row], most: int | None = None) -> Vocabulary:
+    """Return the words of rows, from the first row on until `most` words are read: what is larger has more of them."""
+    known: set[str] = set()
+    read = 0
+    for row in rows:
+        if most is not None and read >= most:
+            break
+        found = [word for message in row.messages for word in words(message.content or "")]
+        known.update(found)
+        read += len(found)
+    return Vocabulary(frozenset(known), read)
 
 
 def in_vocabulary(found: Iterable[Word], kind: str, known: frozenset[str], answers: int) -> dict[str, Any]:
