@@ -45,10 +45,11 @@ def _shift(run: Run) -> str:
     result = run.result
     tuned, base = name_of(result["tuned"]), name_of(result["base"])
     own, far, kl = (result[name] for name in ("unshifted", "shifted", "kl"))
+    over = f"95 % intervals over {kl['n']} answers"
     return (
         f"Where tuning changed {tuned}: of its {result['tokens']:,} tokens {percent(own['mean'], 1)} are the first "
         f"choice of {base} too {_within(own, 100)}, {percent(far['mean'], 1)} are none of its first three "
-        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats {_within(kl, 1)}; 95 % intervals over {own['n']} answers."
+        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats {_within(kl, 1)}; {over}."
     )
 
 
