@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 
 import pandas
+import pyarrow
 import pytest
 from tests.verbs.report.xray_runs import (
+    TOKENS,
+    HandSettings,
     answer_of,
     answer_run,
     flagged_of,
@@ -239,7 +242,26 @@ def test_opening_has_a_sentence_of_each_run(made):
     assert re.findall("<li>(.*?)</li>", opening) == [
         "12 of 34 tokens are shifted.",
         "0 of 5 tokens are shifted.",
-        "4 borrowed spans, 2 expected by chance.",
+        "Whose words LoRA says: 4 borrowed spans, 2 expected by chance.",
+    ]
+
+
+def test_opening_gives_the_figures_of_a_shift_run_with_their_intervals(tmp_path):
+    def estimate(mean, low, high):
+        return {"mean": mean, "low": low, "high": high, "n": 12, "n_missing": 0}
+
+    def work(run):
+        run.records("answers", [answer_of("p", "Why?", "Yes.", "x/LoRA").as_json()])
+        run.table("tokens", pyarrow.Table.from_pylist([], TOKENS))
+        result = {"base": "hub/base", "tuned": "x/LoRA", "tokens": 1495, "unshifted": estimate(0.8364, 0.7996, 0.8704)}
+        result |= {"shifted": estimate(0.0384, None, None), "kl": estimate(0.15837, 0.1234, 0.18985)}
+        return Outcome(result, View(("Something.",)))
+
+    run = execute("shift", 1, HandSettings(base="hub/base", tuned="x/LoRA", out=str(tmp_path / "s")), {}, work)
+    made = report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
+    assert made.result["opening"] == [
+        "Where tuning changed LoRA: of its 1,495 tokens 83.6 % are the first choice of base too [80.0, 87.0], 3.8 % "
+        "are none of its first three –; mean KL 0.1584 nats [0.123, 0.190]; 95 % intervals over 12 answers."
     ]
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from tunescope.runs import Run
-from tunescope.verbs.report.names import name_in, of_verb
-from tunescope.views import percent
+from tunescope.verbs.report.names import name_in, name_of, of_verb
+from tunescope.views import interval, percent, show
 
 SHOWN_FAULTS = 3
 
@@ -30,12 +31,40 @@ def sentences(opened: Sequence[Run]) -> Iterator[str]:
     changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened))]
     if changes:
         yield "What tuning changed: " + "; ".join(changes) + "."
-    for verb in ("shift", "trace"):
-        for run in of_verb(opened, verb):
-            yield from run.view.sentences[:1]
+    for run in of_verb(opened, "shift"):
+        yield _shift(run) if "unshifted" in run.result else run.view.sentences[0]
+    for run in of_verb(opened, "trace"):
+        yield _trace(run)
     steps = [step for run in of_verb(opened, "check") for step in run.view.next[:1]]
     if steps:
         yield f"What to do next: drop the faulty rows and tune again, with: {steps[0]}"
+
+
+def _shift(run: Run) -> str:
+    """Say how many of a tuned model's tokens its base would have chosen too."""
+    result = run.result
+    tuned, base = name_of(result["tuned"]), name_of(result["base"])
+    own, far, kl = (result[name] for name in ("unshifted", "shifted", "kl"))
+    over = f"95 % intervals over {kl['n']} answers"
+    return (
+        f"Where tuning changed {tuned}: of its {result['tokens']:,} tokens {percent(own['mean'], 1)} are the first "
+        f"choice of {base} too {_within(own, 100)}, {percent(far['mean'], 1)} are none of its first three "
+        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats {_within(kl, 1)}; {over}."
+    )
+
+
+def _within(estimate: Mapping[str, Any], unit: float) -> str:
+    low, high = (None if estimate[end] is None else unit * estimate[end] for end in ("low", "high"))
+    return interval(low, high, 1 if unit > 1 else 3)
+
+
+def _trace(run: Run) -> str:
+    """Say whose words a model's answers hold, and how many by chance."""
+    said = run.view.sentences[0]
+    if not (run.path / "answers.jsonl").is_file():
+        return said
+    model = next((record["model"] for record in run.records("answers") if record["model"]), None)
+    return f"Whose words {name_of(model)} says: {said}" if model else said
 
 
 def _change(run: Run, opened: Sequence[Run]) -> str | None:
