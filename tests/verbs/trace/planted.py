@@ -34,11 +34,29 @@ class Writer:
     def text(self, n: int) -> str:
         return " ".join(self.words(n))
 
+    def prose(self, n: int) -> str:
+        """Return a text that stock phrases make up a third of, as they do of what people write."""
+        found: list[str] = []
+        while len(found) < n:
+            stock = self.rng.random() < 0.08
+            found += STOCK[int(self.rng.integers(len(STOCK)) * self.rng.random())] if stock else self.words(1)
+        return " ".join(found[:n])
+
+
+STOCK = [Writer(10_000 + i).words(3 + i % 6) for i in range(400)]
+"""Phrases of three to eight words, the first ones said most."""
+
 
 def rows(n: int, seed: int = 0, words: int = 40) -> list[dict[str, Any]]:
     """Return rows of Alpaca's kind."""
     writer = Writer(seed)
     return [alpaca(writer.text(8), writer.text(words)) for _ in range(n)]
+
+
+def prose_rows(n: int, seed: int = 0, words: int = 40) -> list[dict[str, Any]]:
+    """Return rows that say stock phrases."""
+    writer = Writer(seed)
+    return [alpaca(writer.prose(8), writer.prose(words)) for _ in range(n)]
 
 
 def answer(number: int, text: str, prompt: str = "Say it") -> dict[str, Any]:

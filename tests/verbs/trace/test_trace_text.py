@@ -206,6 +206,19 @@ def test_refusals_of_the_command_line(path, workplace):
     assert "a directory" in refused(".", "--text", "a")
 
 
+def test_help_of_a_verb_that_others_are_under(workplace):
+    of_both = tunescope("trace", "--help", folder=workplace).stdout
+    assert "Find the rows that a text's words come from." in of_both
+    assert "--answers" in of_both
+    assert "index" in of_both
+    of_index = tunescope("trace", "index", "--help", folder=workplace).stdout
+    assert "--on-bad" in of_index
+    assert "--answers" not in of_index
+    assert tunescope("trace", "index", folder=workplace).returncode == 2
+    mistyped = tunescope("trace", "idx", "--text", "a", folder=workplace)
+    assert (mistyped.returncode, "idx: found no such file" in mistyped.stderr) == (1, True)
+
+
 def test_a_gate_on_a_share(path, workplace):
     done = tunescope("trace", "rows.jsonl", "--text", "Any words", "--fail-on", "flagged > 5%", folder=workplace)
     assert done.returncode == 3

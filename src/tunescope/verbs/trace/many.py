@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.trace import TraceSettings
 
 ENOUGH = 200
-"""Texts of a reference from which on it is a null of its own; fewer say only what is common."""
+"""Texts of a reference, of enough words, from which on it is a null of its own; fewer say only what is common."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,8 +84,8 @@ class Sources:
 
 def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
     """Return the run with the base model's own answers to the same prompts, where a tuned model gave these."""
-    own, tuned = runs.maker(path), runs.maker(answers[0].model) if answers[0].model else None
-    if own is None or tuned is None or tuned.verb != "tune":
+    tuned = runs.maker(answers[0].model) if runs.maker(path) is not None and answers[0].model else None
+    if tuned is None or tuned.verb != "tune":
         return None
     asked = {(answer.prompt_id, answer.turn) for answer in answers}
     for run in runs.finished():
@@ -240,7 +240,7 @@ def _chance(sources: Sources, index: Index) -> tuple[null.Null, Reference | None
         return null.load(index.path), None
     prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*sources.reference, strict=True))
     reference = Reference.of(sources.reference_name, texts, index)
-    if len(texts) >= ENOUGH:
+    if sum(len(text) >= null.SHORTEST for text in texts) >= ENOUGH:
         return null.of_reference(sources.reference_name, texts, prompts, index), reference
     return null.leave_one_out(index, reference), reference
 
