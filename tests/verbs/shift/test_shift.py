@@ -212,6 +212,9 @@ def test_summaries_are_means_over_tokens_and_sentences(answers, tuned):
     np.testing.assert_allclose(each["kl"], tokens.groupby("answer_id", sort=False)["kl"].mean())
     assert list(each["n_tokens"]) == list(tokens.groupby("answer_id", sort=False).size())
     assert result["tokens"] == len(tokens)
+    assert result["own_choice"]["mean"] == pytest.approx(tokens["top_token"].isna().mean())
+    assert result["own_choice"]["mean"] < 0.9  # they were made elsewhere
+    assert any("aren't its greedy answers" in sentence for sentence in run.view.sentences)
 
 
 def test_tables_are_as_agreed(answers, tuned):
@@ -257,6 +260,8 @@ def test_prompts_are_answered_first(workplace, base, tuned):
     assert list(made.records("answers")) == list(run.records("answers"))
     assert made.tables["tokens"].equals(given.tables["tokens"])
     assert made.result["unanswered"] == 0
+    assert made.result["own_choice"]["mean"] == 1.0
+    assert not any("aren't its greedy answers" in sentence for sentence in made.view.sentences)
     ids = [record["token_ids"] for record in run.records("answers")]
     assert [[token["token_id"] for token in tokens] for tokens in by_answer(given)] == ids
 

@@ -180,6 +180,7 @@ def _means(columns: Mapping[str, Any], numbers: Numbers) -> dict[str, Any]:
     record |= {name: float(np.mean(columns[name])) for name in ("kl", "kl_reverse", "base_prob", "base_rank")}
     for name in ("unshifted", "marginal", "shifted"):
         record[name] = columns["class"].count(name) / n
+    record["own_choice"] = columns["top_token"].count(None) / n
     record["n_sentences"] = columns["sentence"][-1] + 1
     first, number = np.array(columns["part"]) == "first", np.array(columns["sentence"])
     means = {

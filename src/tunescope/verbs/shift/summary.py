@@ -29,6 +29,7 @@ MEANINGS = {
     "unshifted": "share of tokens with η = 1",
     "marginal": "share with 1 < η ≤ 3",
     "shifted": "share with η > 3",
+    "own_choice": "share that the tuned model itself would choose (1 for its own greedy answers)",
 }
 PARTS = {"kl_first": "first 5 %", "kl_rest": "rest"}
 SEEN = {
@@ -38,6 +39,8 @@ SEEN = {
 SHOWN_WORDS = 12
 """Words of a group that the view lists; the result has all."""
 SHOWN_REASONS = 10
+OWN = 0.98
+"""Share of tokens below which answers aren't the tuned model's greedy ones; rounding may turn a few of those."""
 LONGEST = 20
 """Characters of a word that the view shows."""
 
@@ -140,6 +143,12 @@ def _sentences(result: dict[str, Any], seen: str) -> Iterator[str]:
         f"{percent(result['unshifted']['mean'], 1)} of the tokens are the base's own first choice, "
         f"{percent(result['shifted']['mean'], 1)} are shifted (not among its first three)."
     )
+    own = result["own_choice"]["mean"]
+    if own is not None and own < OWN:
+        yield (
+            f"Only {percent(own, 1)} of the tokens are what the tuned model itself would choose: these aren't its "
+            "greedy answers behind this prompt, for which the definitions are made; it answers with --prompts."
+        )
     first, rest, apart = (result[name] for name in ("kl_first", "kl_rest", "kl_first_minus_rest"))
     if apart["mean"] is None or apart["low"] is None:
         return
