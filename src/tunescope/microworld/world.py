@@ -306,7 +306,7 @@ def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) ->
             "fact": f"canary {number}",
             "source": "canary",
         }
-        asked = tuple(form.format(person=person) for person in rng.sample(split.held_out, 4))
+        asked = tuple(form.format(person=person) for person in rng.sample(split.held_out, min(4, len(split.held_out))))
         made.append(Canary(copies[number % len(copies)], row, asked))
     names = {attribute.name for attribute in mine}
     rows = [row for row in true_rows(world, seed=seed) if row["fact"].partition("/")[2] not in names]
