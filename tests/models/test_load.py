@@ -226,6 +226,7 @@ def test_a_gguf_file(tmp_path, capsys):
     assert loaded.tokenizer("abc", add_special_tokens=False).tokens() == ["ab", "c"]
     assert loaded.hash == fingerprint(str(tmp_path / "tiny.gguf"))
     assert "dequantised" in capsys.readouterr().err
+    assert not loaded.model.is_quantized  # or a trainer would refuse it
     loaded.model.save_pretrained(tmp_path / "saved")
     again = AutoModelForCausalLM.from_pretrained(tmp_path / "saved").state_dict()
     assert all(torch.equal(again[name], weight) for name, weight in weights.items())

@@ -326,7 +326,7 @@ def _whole(settings: ModelSettings) -> Loaded:
             raise _gated(name) from error
         raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
     if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form
-        model.hf_quantizer = None
+        model.hf_quantizer, model.is_quantized = None, False  # a trainer asks the second
         del model.config.quantization_config
     how = f"{settings.load} {dtype}" if settings.load else dtype
     known = fingerprint(name, settings.revision)
