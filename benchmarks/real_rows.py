@@ -15,6 +15,8 @@ from typing import Any
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 WORD = re.compile(r"\s*\S+")
+FORGETS = 0.15
+"""How often only the last word counts: so no long passage stands twice."""
 
 
 def rows(count: int = 52_000, seed: int = 0) -> list[dict[str, str]]:
@@ -41,18 +43,20 @@ class _Chain:
 
     def __init__(self, texts: list[str]) -> None:
         self.first: list[tuple[str, str]] = []
-        self.next: dict[tuple[str, str], list[str]] = defaultdict(list)
+        self.next: dict[tuple[str, ...], list[str]] = defaultdict(list)
         for text in texts:
             words = WORD.findall(text)
             self.first += [(words[0], words[1])] if len(words) > 1 else []
             for a, b, c in zip(words, words[1:], words[2:], strict=False):
                 self.next[a, b].append(c)
+                self.next[b,].append(c)
 
     def write(self, rng: random.Random, length: int) -> str:
         """Write `length` words."""
         made = list(rng.choice(self.first))
         while len(made) < length:
-            follow = self.next.get((made[-2], made[-1]))
+            context = (made[-1],) if rng.random() < FORGETS else (made[-2], made[-1])
+            follow = self.next.get(context)
             made += [rng.choice(follow)] if follow else rng.choice(self.first)
         return "".join(made[:length]).strip()
 

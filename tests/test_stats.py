@@ -29,6 +29,7 @@ from tunescope.stats import (
     mcnemar_exact,
     mean_bootstrap,
     mean_clustered,
+    mean_pooled,
     mean_t,
     median_bootstrap,
     n_needed,
@@ -143,6 +144,35 @@ def test_mean_bootstrap_as_one_matrix_and_as_scipy() -> None:
     theirs = ss.bootstrap((x,), np.mean, method="percentile", batch=500, rng=1).confidence_interval
     assert interval(mean_bootstrap(x)) == close(tuple(theirs), abs=0.005)
     assert mean_bootstrap(x).value == close(x.mean())
+
+
+def test_mean_pooled_with_one_value_a_group_is_the_mean() -> None:
+    x = sample(40)
+    ours, plain = mean_pooled(x, np.ones(40)), mean_bootstrap(x)
+    assert (ours.value, *interval(ours)) == close((plain.value, *interval(plain)))
+
+
+def test_mean_pooled_as_scipy() -> None:
+    rng = np.random.default_rng(5)
+    counts = rng.integers(1, 30, 200).astype(float)
+    sums = counts * rng.gamma(2.0, size=200)
+    theirs = ss.bootstrap(
+        (sums, counts), lambda s, m, axis: s.sum(axis) / m.sum(axis), paired=True, method="percentile", rng=1
+    ).confidence_interval
+    ours = mean_pooled(sums, counts)
+    assert ours.value == close(sums.sum() / counts.sum())
+    assert interval(ours) == close(tuple(theirs), abs=0.01)
+    assert ours.standard_error == close(0.12, abs=0.03)
+
+
+def test_mean_pooled_counts_groups() -> None:
+    ours = mean_pooled([4, None, 0, 2, 9], [2, 3, 0, 2, 3])
+    assert (ours.value, ours.n, ours.n_missing) == (15 / 7, 3, 1)
+    assert mean_pooled([4], [2]).reason == "one group: no interval"
+    assert mean_pooled([2, 4], [1, 2]).reason == "the means of all 2 groups are equal: no interval"
+    assert mean_pooled([0], [0]).reason == "no values"
+    with pytest.raises(ValueError, match=r"a count of -1; expected 0 or more"):
+        mean_pooled([1], [-1])
 
 
 @pytest.mark.parametrize("x", [[1.0, 2.0, 4.0, 8.0, 16.0], [1.0, 2.0, 4.0, 8.0], [3.0, 3.0, 5.0]])

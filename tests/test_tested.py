@@ -13,12 +13,14 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 pytest.importorskip("trl")
+pytest.importorskip("pysbd")
 
 from tests.tools import alpaca, write_rows  # noqa: E402
 from tests.verbs.test_tune import plain_loop  # noqa: E402
 from tunescope.microworld.model import ARCHITECTURES, save_random_model  # noqa: E402
 from tunescope.models import generate, load, stop_ids  # noqa: E402
 from tunescope.verbs.measure import MeasureSettings, measure  # noqa: E402
+from tunescope.verbs.shift import ShiftSettings, shift  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, tune  # noqa: E402
 
 TURNS = [
@@ -72,6 +74,38 @@ def test_answer(model, record_property):
         end = next((place for place, token in enumerate(out) if token in stops), None)
         assert list(found.token_ids) == out[:end]
     record_property("tested", (TABLE, model.name, "answer, float32", "tested"))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_shift(workplace, model, dtype, record_property):
+    """Its base is a copy with other weights: KL of both directions, from full logits in float64."""
+    tuned = transformers.AutoModelForCausalLM.from_pretrained(model)
+    with torch.no_grad(), torch.random.fork_rng():
+        torch.manual_seed(1)
+        for weights in tuned.parameters():
+            weights += 0.05 * torch.randn_like(weights)
+    tuned.save_pretrained("tuned")
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    tokenizer.save_pretrained("tuned")
+    records = [{"prompt_id": ask, "prompt": ask, "text": reply} for ask, reply in TURNS]
+    write_rows(workplace / "answers.jsonl", records)
+    run = shift(ShiftSettings(tuned="tuned", base=str(model), answers="answers.jsonl", dtype=dtype))
+    kind = getattr(torch, dtype)
+    pair = [transformers.AutoModelForCausalLM.from_pretrained(name, dtype=kind).eval() for name in (model, "tuned")]
+    expected = []
+    for ask, reply in TURNS:
+        chat = [{"role": "user", "content": ask}]
+        prompt = tokenizer.apply_chat_template(chat, add_generation_prompt=True, return_dict=False)
+        ids = torch.tensor([[*prompt, *tokenizer(reply, add_special_tokens=False)["input_ids"]]])
+        with torch.inference_mode():
+            b, t = (m(ids).logits[0, len(prompt) - 1 : -1].double().log_softmax(-1) for m in pair)
+        expected += zip((b.exp() * (b - t)).sum(-1).tolist(), (t.exp() * (t - b)).sum(-1).tolist(), strict=True)
+    found = run.tables["tokens"].select(["kl", "kl_reverse"]).to_pylist()
+    largest = max(kl for kl, _ in expected)
+    bound = 1e-5 if dtype == "float32" else 0.1 * largest
+    assert [tuple(row.values()) for row in found] == [pytest.approx(pair, rel=1e-4, abs=bound) for pair in expected]
+    assert largest > 5e-3
+    record_property("tested", (TABLE, model.name, f"shift, {dtype}", "tested"))
 
 
 @pytest.mark.parametrize("method", ["lora", "full"])

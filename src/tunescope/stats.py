@@ -181,6 +181,31 @@ def mean_clustered(
     return _with_t(point, math.sqrt(correction * (sums @ sums)) / x.size, groups - 1)
 
 
+def mean_pooled(sums: Values, counts: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95) -> Estimate:
+    """Mean over all values of n groups, sum(sums) / sum(counts), with a percentile bootstrap over the groups.
+
+    Whole groups are resampled, since values within one aren't independent (Davison & Hinkley 1997, section 3.8).
+    `n` and `n_missing` count groups; one without values (count 0) is neither.
+
+    :raises ValueError: a count is negative.
+    """
+    (x, m), n_missing = _complete(sums, counts)
+    if (m < 0).any():
+        raise ValueError(f"a count of {m.min():g}; expected 0 or more")
+    x, m = x[m > 0], m[m > 0]
+    method = f"mean over all values, {_percentile(level, draws)} over groups"
+    point = Estimate(None, None, None, x.size, n_missing, level, method, _no_value(x))
+    rng = _generator(seed, draws)
+    if point.reason:
+        return point
+    point = replace(point, value=float(x.sum() / m.sum()))
+    if x.size == 1 or _constant(x / m):
+        what = "one group" if x.size == 1 else f"the means of all {x.size} groups are equal"
+        return replace(point, reason=f"{what}: no interval")
+    blocks = (rng.integers(0, x.size, shape) for shape in _shapes(draws, x.size))
+    return _with_percentiles(point, np.concatenate([x[b].sum(axis=1) / m[b].sum(axis=1) for b in blocks]))
+
+
 def proportion(values: Values, *, level: float = 0.95) -> Estimate:
     """Share of ones among zeros and ones, with the Wilson interval (see `proportion_from_counts`).
 

@@ -53,6 +53,27 @@ def test_an_adapter_is_merged_into_its_base(model, adapter):
     assert (ours - base).abs().max() > 1e-3
 
 
+@pytest.mark.parametrize(("bias", "apart"), [("none", True), ("all", False)])
+def test_an_adapter_stays_beside_its_base_where_it_can_be_switched_off(model, tmp_path, bias, apart):
+    """One that changes biases can't be: it is merged, whatever was asked for."""
+    peft = pytest.importorskip("peft")
+
+    from tunescope.models import quiet
+
+    with quiet():
+        config = peft.LoraConfig(r=2, target_modules=["q_proj"], bias=bias, init_lora_weights=False)
+        peft.get_peft_model(load(str(model)).model, config).save_pretrained(tmp_path / "adapter")
+    (tmp_path / "adapter" / "tunescope.json").write_text(json.dumps({"base": str(model)}))
+    loaded, ids = load(str(tmp_path / "adapter"), merge=False), torch.tensor([[2, 9, 10, 11]])
+    assert (loaded.adapter is not None) == apart
+    with torch.inference_mode():
+        found, merged = loaded.model(ids).logits, load(str(tmp_path / "adapter")).model(ids).logits
+        torch.testing.assert_close(found, merged, atol=1e-4, rtol=1e-4)
+        if apart:
+            with loaded.without_adapter():
+                assert torch.equal(loaded.model(ids).logits, load(str(model)).model(ids).logits)
+
+
 def test_the_hash_is_the_content(model, adapter, tmp_path):
     copy = shutil.copytree(model, tmp_path / "copy")
     moved = shutil.copytree(adapter, tmp_path / "moved")

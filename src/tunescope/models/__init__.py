@@ -3,13 +3,14 @@
 from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
 from tunescope.models.load import Loaded, fingerprint, inputs_of, is_instruction_tuned, load, quiet
-from tunescope.models.settings import ModelSettings
+from tunescope.models.settings import LoadSettings, ModelSettings, naming
 
 __all__ = [
     "DEFAULT",
     "EMBEDDED",
     "Embedded",
     "Generated",
+    "LoadSettings",
     "Loaded",
     "ModelSettings",
     "cache_root",
@@ -20,6 +21,7 @@ __all__ = [
     "inputs_of",
     "is_instruction_tuned",
     "load",
+    "naming",
     "quiet",
     "stop_ids",
 ]

@@ -42,13 +42,14 @@ class Loaded:
     """A model ready for inference, in eval mode.
 
     Attributes:
-        model: the model; a LoRA adapter is merged into it.
+        model: the model; a LoRA adapter is merged into it, or lies beside its weights where `load` was told so.
         tokenizer: with the chat template where there is one.
         name: what the user typed.
         hash: content hash, as `fingerprint` gives it.
         is_adapter: it was loaded as a PEFT adapter on its base.
         dtype: number format of the weights (`float32`), with the quantisation where there is one (`4bit bfloat16`).
         device: where it lies, `cpu` or `cuda:0`.
+        adapter: PEFT's model around `model`, where the adapter isn't merged.
     """
 
     model: PreTrainedModel
@@ -58,6 +59,17 @@ class Loaded:
     is_adapter: bool
     dtype: str = "float32"
     device: str = "cpu"
+    adapter: Any = None
+
+    @contextmanager
+    def without_adapter(self) -> Iterator[None]:
+        """Make `model` its own base, to the bit, while the context lasts; the adapter isn't merged."""
+        tuner = self.adapter.base_model  # PEFT's disable_adapter() refuses a model whose decoder is taken out
+        tuner.disable_adapter_layers()
+        try:
+            yield
+        finally:
+            tuner.enable_adapter_layers()
 
 
 def imported(package: str) -> Any:
@@ -274,8 +286,11 @@ def source(name: str) -> str:
     return str(fetch(name).resolve()) if name in EMBEDDED else name
 
 
-def load(which: str | ModelSettings) -> Loaded:
+def load(which: str | ModelSettings, merge: bool = True) -> Loaded:
     """Load a model and its tokenizer: from safetensors or GGUF only, running none of its code unless told to.
+
+    With `merge` false an adapter is left beside its base's weights where it can be switched off exactly: not
+    where it changes biases, or puts tokens in front.
 
     Raises:
         TunescopeError: no such model, a gated one, no safetensors, no tokenizer, or a base that an adapter doesn't fit.
@@ -287,7 +302,7 @@ def load(which: str | ModelSettings) -> Loaded:
     base = base_of(folder) if folder is not None else None
     with quiet():
         if folder is not None and base is not None:
-            return _adapter(settings, folder, base)
+            return _adapter(settings, folder, base, merge)
         return _whole(settings)
 
 
@@ -366,7 +381,7 @@ def _quantisation(load: str, dtype: Any) -> Any:
     )
 
 
-def _adapter(settings: ModelSettings, folder: Path, base: str) -> Loaded:
+def _adapter(settings: ModelSettings, folder: Path, base: str, merge: bool) -> Loaded:
     peft, transformers = imported("peft"), imported("transformers")
     name = settings.model
     below = load(replace(settings, model=base, revision=None))
@@ -374,7 +389,9 @@ def _adapter(settings: ModelSettings, folder: Path, base: str) -> Loaded:
     if said.get("base_hash", below.hash) != below.hash:
         raise TunescopeError(f"{name}: its base {base} is another model now than the one it was tuned on")
     try:
-        model = peft.PeftModel.from_pretrained(below.model, folder, use_safetensors=True).merge_and_unload()
+        around = peft.PeftModel.from_pretrained(below.model, folder, use_safetensors=True)
+        apart = not merge and _can_be_switched_off(around)
+        model = around.get_base_model() if apart else around.merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
         raise TunescopeError(f"{name}: the adapter doesn't load on its base {base} ({reason})") from error
@@ -383,7 +400,14 @@ def _adapter(settings: ModelSettings, folder: Path, base: str) -> Loaded:
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if settings.load is None:
         model.requires_grad_(True)  # as a model that never had an adapter; PEFT froze its weights
-    return Loaded(model.eval(), tokenizer, name, fingerprint(name), True, below.dtype, below.device)
+    known = fingerprint(name)
+    return Loaded(model.eval(), tokenizer, name, known, True, below.dtype, below.device, around if apart else None)
+
+
+def _can_be_switched_off(around: Any) -> bool:
+    """Tell whether a PEFT model without its adapter is its base, to the bit."""
+    configs = around.peft_config.values()
+    return all(not config.is_prompt_learning and getattr(config, "bias", "none") == "none" for config in configs)
 
 
 def is_ready(name: str) -> bool:

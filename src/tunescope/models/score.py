@@ -73,6 +73,24 @@ class _Pack:
     owners: list[tuple[int, int]]
 
 
+class Reading(NamedTuple):
+    """A pack that was read.
+
+    `states` [targets, width], on the model's device; `targets`, the tokens that follow them; `owners`: number of
+    the passage and how many of its targets, in the same order.
+    """
+
+    states: torch.Tensor
+    targets: list[int]
+    owners: list[tuple[int, int]]
+
+    def parts(self, values: Any) -> Iterator[tuple[int, Any]]:
+        """Cut what has an entry per target into the passages' parts, with their numbers."""
+        places = np.cumsum([0, *(count for _, count in self.owners)])
+        for (number, _), (start, end) in zip(self.owners, pairwise(places), strict=True):
+            yield number, values[start:end]
+
+
 _BLOCKS: ContextVar[Sequence[_Block]] = ContextVar("blocks")
 
 
@@ -92,6 +110,7 @@ class Scorer:
         if pack < 1 or positions < 1:
             raise SettingsError(f"pack {pack}, positions {positions}: expected at least 1 each")
         self.model, self.pack, self.positions = model, pack, positions
+        self._form: Any = None  # the decoder's output without its states, for `head`
         for method in ("packed", "padded"):
             self.method = method
             if self._is_right():
@@ -110,21 +129,47 @@ class Scorer:
         Raises:
             SettingsError: a passage without context.
         """
-        if not all(passage.context for passage in passages):
-            raise SettingsError("a passage without context; expected at least the start token")
         torch = imported("torch")
         found: dict[int, NDArray[np.float32]] = {}
-        done = 0
-        with torch.inference_mode():
-            for pack in self._packs(passages):
-                scores = self._scores(pack)
-                places = np.cumsum([0, *(count for _, count in pack.owners)])
-                for (number, _), (start, end) in zip(pack.owners, pairwise(places), strict=True):
-                    found[number] = scores[start:end]
-                done += len(pack.ids)
-                update(done)
+        for reading in self.read(passages, update):
+            wanted = torch.tensor(reading.targets, device=reading.states.device)
+            scores = []
+            with self.head() as head:
+                for start in range(0, len(wanted), self.positions):
+                    logits = head(reading.states[start : start + self.positions])
+                    chosen = logits.gather(1, wanted[start : start + self.positions, None])[:, 0]
+                    scores.append(chosen - logits.logsumexp(dim=1))
+            for number, part in reading.parts(torch.cat(scores).cpu().numpy()):
+                found[number] = part
         empty = np.zeros(0, np.float32)
         return [found.get(number, empty) for number in range(len(passages))]
+
+    def read(
+        self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
+    ) -> Iterator[Reading]:
+        """Read the passages a pack at a time; yield the states from which their targets are predicted.
+
+        `head` makes logits of them. Passages without a target are left out.
+
+        Raises:
+            SettingsError: a passage without context.
+        """
+        if not all(passage.context for passage in passages):
+            raise SettingsError("a passage without context; expected at least the start token")
+        done = 0
+        for pack in self._packs(passages):
+            yield Reading(self._states(pack), pack.targets, pack.owners)
+            done += len(pack.ids)
+            update(done)
+
+    @contextmanager
+    def head(self) -> Iterator[Callable[[Any], Any]]:
+        """Give a function from states [positions, width] to the model's own logits [positions, vocabulary], float32.
+
+        Give it few positions at a time; it is there while the context lasts, in which the model can't read.
+        """
+        with _head_alone(self.model, self._form) as alone:
+            yield lambda states: alone(states[None]).float()
 
     def _packs(self, passages: Sequence[Passage]) -> Iterator[_Pack]:
         """Cut the passages, longest first, into packs."""
@@ -140,20 +185,14 @@ class Scorer:
         for _, numbers in bins:
             yield _packed(passages, sorted(numbers), share=self.method == "packed")
 
-    def _scores(self, pack: _Pack) -> NDArray[np.float32]:
-        """Return the log-probability of each of the pack's targets."""
+    def _states(self, pack: _Pack) -> Any:
+        """Return the states [targets, width] from which the pack's targets are predicted."""
         torch = imported("torch")
-        out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
-        states = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
-        wanted = torch.tensor(pack.targets, device=states.device)
-        scores = []
-        with _head_alone(self.model, out) as head:
-            for start in range(0, len(rows), self.positions):
-                logits = head(states[None, start : start + self.positions]).float()
-                chosen = logits.gather(1, wanted[start : start + self.positions, None])[:, 0]
-                scores.append(chosen - logits.logsumexp(dim=1))
-        result: NDArray[np.float32] = torch.cat(scores).cpu().numpy()
-        return result
+        with torch.inference_mode():
+            out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
+            states: Any = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
+        self._form = replace(out, last_hidden_state=None)
+        return states
 
     def _read_packed(self, pack: _Pack) -> tuple[Any, list[int]]:
         """Return the decoder's output, and the places in it (flat) whose next token is scored."""
@@ -263,7 +302,8 @@ def _head_alone(model: PreTrainedModel, out: Any) -> Iterator[Callable[[torch.Te
         raise AttributeError("no decoder of its own")
 
     def head(states: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = model(inputs_embeds=states, use_cache=False).logits
+        with imported("torch").inference_mode():
+            logits: torch.Tensor = model(inputs_embeds=states, use_cache=False).logits
         return logits[0]
 
     model.set_submodule(place, _giving(out))

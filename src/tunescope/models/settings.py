@@ -1,8 +1,8 @@
-"""The one group of settings by which every verb names and loads a model."""
+"""The one group of settings by which every verb names and loads its models."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from tunescope.models.embedded import DEFAULT
@@ -10,11 +10,8 @@ from tunescope.runs import INPUT, PACE
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings:
-    """Which model, and how it is loaded."""
-
-    model: str = field(default=DEFAULT, metadata=INPUT)
-    """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+class LoadSettings:
+    """How models are loaded, and their chat template."""
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(default="auto", metadata=INPUT)
     """Number format of the weights; auto is float32 on CPU and bfloat16 on GPU."""
@@ -36,3 +33,22 @@ class ModelSettings:
 
     template_arg: tuple[str, ...] = ()
     """What the chat template is told, as NAME=VALUE, for example enable_thinking=false."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Which:
+    """Which model; a class of its own, so that it comes before how it is loaded."""
+
+    model: str = field(default=DEFAULT, metadata=INPUT)
+    """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSettings(LoadSettings, _Which):
+    """Which model, and how it is loaded."""
+
+
+def naming(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:
+    """Return the settings that load `model` as `settings` say."""
+    how = {f.name: getattr(settings, f.name) for f in fields(LoadSettings)}
+    return ModelSettings(**{**how, "model": model, "revision": revision})

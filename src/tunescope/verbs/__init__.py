@@ -104,6 +104,20 @@ VERBS: dict[str, Verb] = {
         "PROMPTS",
         "Answer prompts with a model or a server, greedily or sampled.",
     ),
+    "shift": Verb(
+        "tunescope.verbs.shift",
+        "ShiftSettings",
+        "shift",
+        "--tuned T",
+        "Show token by token what tuning changed in a model.",
+    ),
+    "shift runs": Verb(
+        "tunescope.verbs.shift.across",
+        "ShiftRunsSettings",
+        "across",
+        "RUN…",
+        "Set shifts side by side, against training-set size and row length.",
+    ),
     "trace": Verb(
         "tunescope.verbs.trace",
         "TraceSettings",
@@ -127,16 +141,21 @@ VERBS: dict[str, Verb] = {
         proven=False,
     ),
     "report": Verb(
-        "tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False
+        "tunescope.verbs.report",
+        "ReportSettings",
+        "report",
+        "RUN…",
+        "Put runs on one HTML page; X-ray answers token by token.",
     ),
 }
 
 GROUPS = {
+    "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
-"""What a verb of two words belongs to."""
+"""What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
 
 
 def in_python(name: str) -> Callable[..., Any]:

@@ -128,7 +128,7 @@ def test_rows_nearly_alike_are_one(tmp_path):
         alpaca("ask", f"{SPAN} {PAD[1]} {PAD[2]}"),
     ]
     made, found, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
-    assert [(c.row.line, c.group_size) for c in candidates[:2]] == [(1, 3), (4, 1)]
+    assert [(c.row.line, len(c.group)) for c in candidates[:2]] == [(1, 3), (4, 1)]
     one = record(made, found.chains, candidates[0], SPAN, places(SPAN))
     assert one["group_size"] == 3
 

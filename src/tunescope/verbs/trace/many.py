@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -166,8 +167,9 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
     lines: list[dict[str, Any]] = []
     records: list[dict[str, Any]] = []
     named: dict[str, Candidate] = {}
+    likeliest: Counter[str] = Counter()
     borrowed: Counter[str] = Counter()
-    borrowed_bits: Counter[str] = Counter()
+    borrowed_bits: dict[str, float] = defaultdict(float)
     for answer, found in zip(sources.answers, _found(settings, sources, index, reference), strict=True):
         words = len(found.query)
         if not words:
@@ -187,8 +189,10 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
                 )
             )
             named |= {each.row.row_id: each for each in ranked[: settings.top]}
-            borrowed[ranked[0].row.row_id] += 1
-            borrowed_bits[ranked[0].row.row_id] += found.score[span.chains[0]]
+            likeliest[ranked[0].row.row_id] += 1
+            for ident in ranked[0].group:  # whoever drops a row must drop its copies
+                borrowed[ident] += 1
+                borrowed_bits[ident] += float(found.score[span.chains[0]])
         good = found.score >= threshold
         flagged = int(covered(found.chains.begin[good], found.chains.end[good], words).sum())
         lines.append(
@@ -212,7 +216,7 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
     folder.table("answers", _table(lines))
     folder.table("rows", _row_table(index, borrowed, borrowed_bits))
     return view.many(
-        settings, sources, index, judge, threshold, expected, lines, records, borrowed, borrowed_bits, folder
+        settings, sources, index, judge, threshold, expected, lines, records, likeliest, borrowed_bits, folder
     )
 
 
@@ -297,11 +301,14 @@ def _table(lines: Sequence[Mapping[str, Any]]) -> Any:
     return pa.table({name: pa.array([line.get(name) for line in lines], kind) for name, kind in kinds.items()})
 
 
-def _row_table(index: Index, borrowed: Counter[str], bits: Counter[str]) -> Any:
+def _row_table(index: Index, borrowed: Counter[str], bits: Mapping[str, float]) -> Any:
+    """Return all rows: in how many spans each, or one like it, is the likeliest; and as many others as control."""
     import pyarrow as pa
 
     rows = [(row.row_id, row.origin, row.file, row.line) for row in index.rows()]
     columns = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    others = [ident for ident in columns[0] if not borrowed[ident]]
+    control = set(Random(0).sample(others, min(len(others), len(borrowed))))
     return pa.table(
         {
             "row_id": pa.array(columns[0], pa.string()),
@@ -309,6 +316,7 @@ def _row_table(index: Index, borrowed: Counter[str], bits: Counter[str]) -> Any:
             "file": pa.array(columns[2], pa.string()),
             "line": pa.array(columns[3], pa.int64()),
             "borrowed": pa.array([borrowed[ident] for ident in columns[0]], pa.int32()),
-            "borrowed_bits": pa.array([float(bits[ident]) for ident in columns[0]], pa.float64()),
+            "borrowed_bits": pa.array([bits.get(ident, 0.0) for ident in columns[0]], pa.float64()),
+            "control": pa.array([int(ident in control) for ident in columns[0]], pa.int32()),
         }
     )

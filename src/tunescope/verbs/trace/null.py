@@ -32,6 +32,8 @@ SHORTEST = 8
 """Words of a null text at least."""
 ALIKE = 0.5
 """Rows whose sets of words are this alike (Jaccard) count as the same row when it is left out."""
+KEPT = 45.0
+"""Bits from which on all findings of a left-out response are kept; below, only its best."""
 GUMBEL_IQR = 1.5725
 """The interquartile range of the standard Gumbel distribution, ln(ln 4 / ln(4/3))."""
 PARTS = ("lengths", "chains", "scores")
@@ -158,13 +160,18 @@ def _responses(index: Index, seed: int) -> list[tuple[int, Query, Query]]:
 def _without_own(finder: Finder, owner: int, query: Query, prompt: Query) -> tuple[Found, NDArray[np.bool_]]:
     index = finder.index
     found = finder.find(query, prompt)
-    owners = index.owners[found.chains.text]
     own = set(index.words_of(owner).tolist())
     alike: dict[int, bool] = {owner: True}
-    for other in set(owners.tolist()) - {owner}:
-        theirs = set(index.words_of(other).tolist())
-        alike[other] = len(own & theirs) > ALIKE * len(own | theirs)
-    return found, np.array([not alike[int(other)] for other in owners], bool)
+    counts = np.zeros(len(found.score), bool)
+    for number in np.argsort(-found.score, kind="stable").tolist():
+        if found.score[number] < KEPT and counts.any():
+            break
+        other = int(index.owners[found.chains.text[number]])
+        if other not in alike:
+            theirs = set(index.words_of(other).tolist())
+            alike[other] = len(own & theirs) > ALIKE * len(own | theirs)
+        counts[number] = not alike[other]
+    return found, counts
 
 
 def of_reference(name: str, queries: Sequence[Query], prompts: Sequence[Query], index: Index) -> Null:
@@ -180,11 +187,13 @@ def of_reference(name: str, queries: Sequence[Query], prompts: Sequence[Query], 
 def save(folder: RunFolder, null: Null) -> None:
     """Write a null beside the index that it is of."""
     for name in PARTS:
-        folder.array(f"null-{name}", getattr(null, name))
+        values = getattr(null, name)
+        folder.array(f"null-{name}", values.astype(np.float32 if values.dtype.kind == "f" else np.int32))
     folder.text("null.txt", null.source)
 
 
 def load(path: Path) -> Null:
     """Read what `save` wrote."""
     arrays = (np.load(path / f"null-{name}.npy") for name in PARTS)
+    arrays = (values.astype(float if values.dtype.kind == "f" else np.int64) for values in arrays)
     return Null((path / "null.txt").read_text("utf-8"), *arrays)

@@ -33,7 +33,7 @@ class Candidate:
         bits: the chain's.
         prompt_bm25: BM25 of the prompt and the row's instruction among the candidates; None without a prompt.
         cosine: of the embeddings of prompt and answer and of instruction and response; None without an embedder.
-        group_size: rows nearly like this one among the candidates, itself included.
+        group: the ids of the rows nearly like this one among the candidates, its own first.
     """
 
     chain: int
@@ -43,7 +43,7 @@ class Candidate:
     bits: float
     prompt_bm25: float | None = None
     cosine: float | None = None
-    group_size: int = 1
+    group: tuple[str, ...] = ()
 
 
 def rank(
@@ -103,7 +103,7 @@ def _with_cosine(found: list[Candidate], passage: str, embed: Embed | None) -> l
 def _grouped(index: Index, found: list[Candidate]) -> list[Candidate]:
     """Keep the first of each group of rows nearly alike, with the group's size."""
     kept: list[tuple[Candidate, set[int]]] = []
-    sizes: list[int] = []
+    groups: list[list[str]] = []
     for candidate in found:
         words = set(index.words_of(int(index.owners[candidate.text])).tolist())
         like = next(
@@ -111,10 +111,10 @@ def _grouped(index: Index, found: list[Candidate]) -> list[Candidate]:
         )
         if like is None:
             kept.append((candidate, words))
-            sizes.append(1)
+            groups.append([candidate.row.row_id])
         else:
-            sizes[like] += 1
-    return [replace(c, group_size=size) for (c, _), size in zip(kept, sizes, strict=True)]
+            groups[like].append(candidate.row.row_id)
+    return [replace(c, group=tuple(group)) for (c, _), group in zip(kept, groups, strict=True)]
 
 
 def record(
@@ -131,7 +131,7 @@ def record(
     begin, end = shared[0][2], shared[-1][3]
     return {
         "row_id": candidate.row.row_id,
-        "group_size": candidate.group_size,
+        "group_size": len(candidate.group),
         "field": candidate.field,
         "row_char_start": begin,
         "row_char_end": end,

@@ -11,6 +11,7 @@ from tunescope.verbs.trace.index import Index
 from tunescope.verbs.trace.rank import Candidate, record
 from tunescope.verbs.trace.spans import Span
 
+CLOSING = ".,;:!?)]}"
 Spots = list[tuple[int, int]]
 """Where each word of a text begins and ends, in characters."""
 
@@ -38,7 +39,10 @@ def span_record(
 ) -> dict[str, Any]:
     """Return a span's record, its first `top` rows in it."""
     chains, best = found.chains, span.chains[0]
-    begin, end = spots[span.begin][0], spots[span.end - 1][1]
+    first = span.begin
+    while first < span.end - 1 and text[spots[first][0]] in CLOSING:  # the end of what is before
+        first += 1
+    begin, end = spots[first][0], spots[span.end - 1][1]
     kind = "near" if chains.edits[best] else "verbatim"
     evidence = [kind]
     if found.ref_bits is not None:
@@ -53,7 +57,7 @@ def span_record(
         "char_end": end,
         "text": text[begin:end],
         "kind": kind,
-        "words": span.end - span.begin,
+        "words": span.end - first,
         "bits": round(float(chains.bits[best]), 2),
         "ref_bits": None if found.ref_bits is None else round(float(found.ref_bits[best]), 2),
         "contrast_bits": None if found.ref_bits is None else round(float(found.score[best]), 2),

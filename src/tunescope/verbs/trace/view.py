@@ -120,6 +120,8 @@ def _likely(number: int, each: Likely) -> Marked:
     end = min(len(own), int(record["row_char_end"]) + AROUND)
     while begin and not own[begin - 1].isspace() and begin < record["row_char_start"]:
         begin += 1
+    while end < len(own) and not own[end].isspace() and end > record["row_char_end"]:
+        end -= 1
     lead, tail = "… " * bool(begin), " …" * (end < len(own))
     marks = tuple((a - begin + len(lead), b - begin + len(lead)) for _, _, a, b in record["shared"])
     like = f", and {record['group_size'] - 1} like it" if record["group_size"] > 1 else ""
@@ -139,8 +141,8 @@ def many(
     expected: NDArray[np.int64],
     lines: Sequence[Mapping[str, Any]],
     records: Sequence[Mapping[str, Any]],
-    borrowed: Counter[str],
-    borrowed_bits: Counter[str],
+    likeliest: Counter[str],
+    bits: Mapping[str, float],
     folder: RunFolder,
 ) -> Outcome:
     """Say how much answers share with rows, beside what the null shares, and which rows were borrowed from most."""
@@ -171,7 +173,7 @@ def many(
         "null_source": judge.null.source,
         "spans": list(records),
         "paper2": _paper2(measured),
-        "rows": [{"row_id": ident, "borrowed": count} for ident, count in _most(borrowed, borrowed_bits)],
+        "rows": [{"row_id": ident, "borrowed": count} for ident, count in _most(likeliest, bits)],
     }
     cells = tuple(
         (label, percent(part.value), interval(_hundred(part.low), _hundred(part.high)), part.n, part.n_missing)
@@ -194,8 +196,8 @@ def many(
             "percentile bootstrap over texts. Words in common are no proof of learning; the excess is evidence.",
         )
     ]
-    if borrowed:
-        tables.append(_row_table(index, borrowed, borrowed_bits))
+    if likeliest:
+        tables.append(_row_table(index, likeliest, bits))
     if result["paper2"]:
         tables.append(_paper2_table(result["paper2"]))
     sentence = (
@@ -205,9 +207,9 @@ def many(
     here = shlex.quote(str(folder.path))
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = []
-    if borrowed:
+    if likeliest:
         following.append(f"tunescope select {_row_files(settings, index)} --from {here} --where 'borrowed = 0'")
-        following.append(f"tunescope why {_most(borrowed, borrowed_bits)[0][0]}")
+        following.append(f"tunescope why {_most(likeliest, bits)[0][0]}")
     if not sources.reference:
         answers = shlex.quote(settings.answers or "")
         following.append(f"tunescope trace --answers {answers} --rows {source} --reference BASE_ANSWERS")
@@ -241,13 +243,13 @@ def _told(value: float | None, low: float | None, high: float | None) -> str:
     return f"{'an excess' if value > 0 else 'a lack'} of {abs(100 * value):.2f} points ({span})"
 
 
-def _most(borrowed: Counter[str], bits: Mapping[str, float]) -> list[tuple[str, int]]:
+def _most(likeliest: Counter[str], bits: Mapping[str, float]) -> list[tuple[str, int]]:
     """Return the rows that are likeliest in most spans."""
-    return sorted(borrowed.items(), key=lambda item: (-item[1], -bits[item[0]], item[0]))[:SHOWN]
+    return sorted(likeliest.items(), key=lambda item: (-item[1], -bits[item[0]], item[0]))[:SHOWN]
 
 
-def _row_table(index: Index, borrowed: Counter[str], bits: Mapping[str, float]) -> Table:
-    wanted = dict(_most(borrowed, bits))
+def _row_table(index: Index, likeliest: Counter[str], bits: Mapping[str, float]) -> Table:
+    wanted = dict(_most(likeliest, bits))
     rows = {row.row_id: row for row in index.rows() if row.row_id in wanted}
     cells = tuple(
         (ident, f"{rows[ident].file}:{rows[ident].line}", count, round(bits[ident], 1), rows[ident].text("instruction"))
@@ -257,7 +259,7 @@ def _row_table(index: Index, borrowed: Counter[str], bits: Mapping[str, float]) 
         "Rows borrowed from most",
         ("row id", "place", "spans", "bits", "instruction"),
         cells,
-        f"{len(borrowed):,} rows are the likeliest of at least one span.",
+        f"{len(likeliest):,} rows are the likeliest of at least one span; the table rows counts their copies too.",
     )
 
 

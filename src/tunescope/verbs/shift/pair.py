@@ -1,0 +1,276 @@
+"""Two models side by side: the tuned one and its base, read on the same tokens.
+
+For a LoRA adapter both are one set of weights, with the adapter on and off.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, fields, replace
+from itertools import accumulate, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from tunescope.errors import SettingsError, TunescopeError
+from tunescope.models import Loaded, ModelSettings, fingerprint, load, quiet
+from tunescope.models.generate import context_of
+from tunescope.models.load import base_of, imported, local_folder
+from tunescope.models.score import Passage, Scorer
+from tunescope.progress import say
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PreTrainedTokenizerBase
+
+POSITIONS = 32
+"""Positions whose logits exist at a time, of both models: 32 x 49,152 float32 are 6 MB a matrix, of which 5 exist."""
+PROBE = "The 3 cats, 12.50 € each:\n\tdef f(x): return x  # naïve 日本 'isn't' <b>\n\n Ok?"
+"""A text that tokenizers cut differently."""
+
+
+class Bases(NamedTuple):
+    """Which base: its name and content hash; whether the tuned model is an adapter on it."""
+
+    name: str
+    hash: str
+    is_adapter: bool
+
+
+def base_for(base: ModelSettings | None, tuned: ModelSettings) -> Bases:
+    """Find the base of a tuned model: as its adapter or its tune run names it, or as the user does.
+
+    Raises:
+        SettingsError: no base is known, or the user's is another model than the adapter's.
+        TunescopeError: no such model.
+    """
+    from tunescope.runs import maker
+
+    folder = local_folder(tuned.model)
+    own = base_of(folder) if folder is not None else None
+    if own is not None:
+        found = fingerprint(own)
+        if base is not None and fingerprint(base.model, base.revision) != found:
+            raise SettingsError(
+                f"--base {base.model} isn't the base of the adapter {tuned.model}, which is {own}; leave --base out"
+            )
+        return Bases(own, found, True)
+    run = maker(folder) if folder is not None else None
+    made_from = str(run.settings["model"]) if run is not None and run.verb == "tune" else None
+    if base is not None:
+        found = fingerprint(base.model, base.revision)
+        if made_from is not None and run is not None and not _is_among(found, run.info["inputs"]):
+            say(f"{tuned.model} was tuned from {made_from}, and --base {base.model} is another model or version")
+        return Bases(base.model, found, False)
+    if made_from is None or run is None:
+        raise SettingsError(f"{tuned.model} is no adapter and no tune run, so its base is unknown; name it with --base")
+    found = fingerprint(made_from)
+    if not _is_among(found, run.info["inputs"]):
+        raise SettingsError(
+            f"{tuned.model} was tuned from {made_from}, which is another model now; name its base with --base"
+        )
+    return Bases(made_from, found, False)
+
+
+def _is_among(found: str, inputs: dict[str, str]) -> bool:
+    return any(value.split()[0] == found for value in inputs.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What is known of each of N tokens; each is an array [N], float64 or int.
+
+    Attributes:
+        kl: KL(P_base ‖ P_tuned) in nats.
+        kl_reverse: KL(P_tuned ‖ P_base) in nats.
+        base_prob: P_base of the tuned model's top token.
+        base_rank: 1 + the number of tokens strictly more probable in P_base than that.
+        log_ratio: log P_tuned − log P_base of the token that stands there.
+        top: the tuned model's top token.
+        base_top: the base model's top token.
+        outside_base: probability mass of tokens that only the base has.
+        outside_tuned: the same of the tuned model.
+        kl_top_k: the public code's truncated KL, where it was asked for.
+    """
+
+    kl: Any
+    kl_reverse: Any
+    base_prob: Any
+    base_rank: Any
+    log_ratio: Any
+    top: Any
+    base_top: Any
+    outside_base: Any
+    outside_tuned: Any
+    kl_top_k: Any = None
+
+
+class Pair:
+    """A tuned model and its base."""
+
+    def __init__(self, base: ModelSettings, tuned: ModelSettings, is_adapter: bool, positions: int = POSITIONS) -> None:
+        """Load both; an adapter's base is its own weights where the adapter can be switched off.
+
+        Raises:
+            TunescopeError: two tokenizers, or a model that can't be loaded or read in parts.
+        """
+        self.tuned: Loaded = load(tuned, merge=False)
+        self.positions = positions
+        self._off: Callable[[], AbstractContextManager[Any]] = nullcontext
+        with quiet():
+            self._tuned_scorer = Scorer(self.tuned.model)
+            if is_adapter and self.tuned.adapter is not None:
+                self.base = replace(self.tuned, name=base.model)
+                self._base_scorer = self._tuned_scorer
+                self._off = self.tuned.without_adapter
+            else:
+                self.base = load(base)
+                self._base_scorer = Scorer(self.base.model)
+        self.only_base, self.only_tuned = _compared(self.base, self.tuned)
+        self._limits = [context_of(loaded.model) for loaded in (self.base, self.tuned)]
+
+    @property
+    def shares_weights(self) -> bool:
+        """Tell whether one set of weights serves both."""
+        return self._base_scorer is self._tuned_scorer
+
+    def refusal(self, base: Passage, tuned: Passage) -> str | None:
+        """Say why a passage can't be read by both models."""
+        for passage, limit in zip((base, tuned), self._limits, strict=True):
+            length = len(passage.context) + len(passage.target)
+            if limit is not None and length > limit:
+                return f"{length:,} tokens with its prompt; the model's context holds {limit:,}"
+        odd = next((i for i in tuned.target if i in self.only_tuned or i in self.only_base), None)
+        return None if odd is None else f"token {odd} is in the vocabulary of one of the models only"
+
+    def numbers(self, base: Sequence[Passage], tuned: Sequence[Passage], top_k: int | None = None) -> list[Numbers]:
+        """Compare both models' next-token distributions at each token of each passage's target.
+
+        `base` and `tuned` have the same targets behind their own contexts. Each model reads every passage once; the
+        states of both are held, logits of `positions` positions at a time.
+        """
+        if not tuned:
+            return []
+        torch = imported("torch")
+        with self._off():
+            base_states = _states(self._base_scorer, base)
+        tuned_states = _states(self._tuned_scorer, tuned)
+        targets = torch.tensor([i for passage in tuned for i in passage.target], device=tuned_states.device)
+        # places for all results at once: small ones kept between large ones tear the heap (300 MB at 1,024 tokens)
+        names = [f.name for f in fields(Numbers) if top_k is not None or f.name != "kl_top_k"]
+        found = {name: torch.empty(len(targets), dtype=torch.float64, device=targets.device) for name in names}
+        with self._heads() as (base_head, tuned_head), torch.inference_mode():
+            for start in range(0, len(targets), self.positions):
+                part = slice(start, start + self.positions)
+                logits = base_head(base_states[part]).to(targets.device), tuned_head(tuned_states[part])
+                for name, column in self._compare(*logits, targets[part], top_k).items():
+                    found[name][part] = column
+                del logits
+        columns = {name: column.cpu().numpy() for name, column in found.items()}
+        for name in ("base_rank", "top", "base_top"):
+            columns[name] = columns[name].astype(np.int64)
+        ends = list(accumulate((len(passage.target) for passage in tuned), initial=0))
+        return [Numbers(**{name: c[a:b] for name, c in columns.items()}) for a, b in pairwise(ends)]
+
+    @contextmanager
+    def _heads(self) -> Iterator[tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]]:
+        with self._tuned_scorer.head() as tuned_head:
+            if not self.shares_weights:
+                with self._base_scorer.head() as base_head:
+                    yield base_head, tuned_head
+                return
+
+            def without_adapter(states: torch.Tensor) -> torch.Tensor:
+                with self._off():
+                    return tuned_head(states)
+
+            yield without_adapter, tuned_head
+
+    def _compare(
+        self, base: torch.Tensor, tuned: torch.Tensor, targets: torch.Tensor, top_k: int | None
+    ) -> dict[str, Any]:
+        """Return the columns of `Numbers` for logits [positions, vocabulary], which are overwritten."""
+        torch = imported("torch")
+        keep = self._shared(base, tuned)
+        outside = [base.new_zeros(len(base))] * 2
+        if keep is not None:
+            outside = [1 - (part[:, keep].logsumexp(dim=1) - part.logsumexp(dim=1)).exp() for part in (base, tuned)]
+            base, tuned, targets = base[:, keep], tuned[:, keep], torch.searchsorted(keep, targets)
+        top, base_top = tuned.max(dim=1).indices, base.max(dim=1).indices  # on CPU in half the time of argmax
+        rank = 1 + (base > base.gather(1, top[:, None])).view(torch.int8).sum(dim=1, dtype=torch.int32)
+        base -= base.logsumexp(dim=1, keepdim=True)
+        tuned -= tuned.logsumexp(dim=1, keepdim=True)
+        base_prob = base.gather(1, top[:, None])[:, 0].exp()
+        ratio = (tuned.gather(1, targets[:, None]) - base.gather(1, targets[:, None]))[:, 0]
+        found = {"kl_top_k": _truncated(base, tuned, top_k)} if top_k is not None else {}
+        apart = base - tuned
+        kl = base.exp_().mul_(apart).sum(dim=1)
+        kl_reverse = tuned.exp_().mul_(apart).sum(dim=1).neg_()
+        if keep is not None:
+            top, base_top = keep[top], keep[base_top]
+        return found | {
+            "kl": kl.clamp_(min=0),
+            "kl_reverse": kl_reverse.clamp_(min=0),
+            "base_prob": base_prob,
+            "base_rank": rank,
+            "log_ratio": ratio,
+            "top": top,
+            "base_top": base_top,
+            "outside_base": outside[0].clamp_(min=0),
+            "outside_tuned": outside[1].clamp_(min=0),
+        }
+
+    def _shared(self, base: torch.Tensor, tuned: torch.Tensor) -> torch.Tensor | None:
+        """Return the ids that both models have, given logits of both; None where that is all of them."""
+        size, only = min(base.shape[1], tuned.shape[1]), self.only_base | self.only_tuned
+        if not only and base.shape == tuned.shape:
+            return None
+        return imported("torch").tensor([i for i in range(size) if i not in only], device=tuned.device)
+
+
+def _states(scorer: Scorer, passages: Sequence[Passage]) -> torch.Tensor:
+    """Return the states [tokens, width] from which the passages' targets are predicted, in their order."""
+    found: dict[int, torch.Tensor] = {}
+    for reading in scorer.read(passages):
+        found |= reading.parts(reading.states)
+    states: torch.Tensor = imported("torch").cat([found[number] for number in range(len(passages))])
+    return states
+
+
+def _truncated(base: torch.Tensor, tuned: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the "KL" of the public code (AlignTDS): over tokens that are among the top k of both models.
+
+    Each is renormalised over its own k. It leaves out what is missing from the other's list, and so may be negative.
+    """
+    (b, of_base), (t, of_tuned) = (logs.topk(min(k, logs.shape[1]), dim=1) for logs in (base, tuned))
+    b, t = (logs.double() - logs.double().logsumexp(dim=1, keepdim=True) for logs in (b, t))
+    same = of_base[:, :, None] == of_tuned[:, None, :]
+    sums: torch.Tensor = (b.exp()[:, :, None] * (b[:, :, None] - t[:, None, :]) * same).sum(dim=(1, 2))
+    return sums
+
+
+def _compared(base: Loaded, tuned: Loaded) -> tuple[frozenset[int], frozenset[int]]:
+    """Return the ids of tokens that only the base, only the tuned model has.
+
+    Raises:
+        TunescopeError: the tokenizers give an id to two different tokens, or cut a text differently.
+    """
+    if base.tokenizer is tuned.tokenizer:
+        return frozenset(), frozenset()
+    ours, theirs = (_by_id(loaded.tokenizer) for loaded in (tuned, base))
+    odd = next((i for i in sorted(ours.keys() & theirs.keys()) if ours[i] != theirs[i]), None)
+    if odd is not None:
+        reason = f"token {odd} is {ours[odd]!r} in the one and {theirs[odd]!r} in the other"
+    elif len({tuple(loaded.tokenizer(PROBE, add_special_tokens=False)["input_ids"]) for loaded in (base, tuned)}) > 1:
+        reason = "they cut a text differently"
+    else:
+        return frozenset(theirs.keys() - ours.keys()), frozenset(ours.keys() - theirs.keys())
+    raise TunescopeError(
+        f"{tuned.name} and {base.name} have different tokenizers ({reason}), so their tokens can't be compared; "
+        "name the model that it was tuned from with --base"
+    )
+
+
+def _by_id(tokenizer: PreTrainedTokenizerBase) -> dict[int, str]:
+    return {number: token for token, number in tokenizer.get_vocab().items()}

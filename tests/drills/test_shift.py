@@ -1,0 +1,85 @@
+"""SIGKILL while models are compared: the same tables in the end."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch")
+pytest.importorskip("pysbd")
+
+from tests.drills.kills import content, end, finish, start
+from tests.tools import write_rows
+from tunescope.microworld.model import save_random_model
+
+WORDS = ["baker", "cat", "red", "soup", "the", "a", "of", "which", "colour", "pet."]
+ENVIRONMENT = {"OMP_NUM_THREADS": "1"}
+GIVEN = ["shift", "--tuned", "tuned", "--base", "base", "--answers", "answers.jsonl"]
+ASKED = ["shift", "--tuned", "tuned", "--base", "base", "--prompts", "answers.jsonl", "--max-new-tokens", "8"]
+
+
+def drill(folder: Path, command: list[str], answers: int, kills: int, seed: int) -> None:
+    """Compare an undisturbed run with others that are killed at a random moment after some work is there."""
+    rng = random.Random(seed)
+    calm = folder / "calm"
+    save_random_model(calm / "base", seed=0)
+    save_random_model(calm / "tuned", seed=1)
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        shutil.copy(calm / "base" / name, calm / "tuned" / name)
+    texts = [" ".join(rng.choices(WORDS, k=rng.randint(1, 30))) for _ in range(2 * answers)]
+    records = [{"prompt_id": str(i), "prompt": texts[2 * i], "text": texts[2 * i + 1]} for i in range(answers)]
+    if command is ASKED:
+        records = [{name: value for name, value in record.items() if name != "text"} for record in records]
+    write_rows(calm / "answers.jsonl", records)
+    finish(command, calm, **ENVIRONMENT)
+    expected = content(calm)
+    landed = rounds = 0
+    while landed < kills:
+        rounds += 1
+        assert rounds <= kills
+        killed = folder / f"kill{rounds}"
+        shutil.copytree(calm, killed, ignore=shutil.ignore_patterns("runs"))
+        for _ in range(min(4, kills - landed)):
+            process, before = start(command, killed, **ENVIRONMENT), done(killed)
+            while process.poll() is None and done(killed) <= before:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.05))
+            at_work = process.poll() is None and not list(killed.glob("runs/*/run.json"))
+            end(process)
+            if not at_work:
+                break
+            landed += 1
+        finish(command, killed, **ENVIRONMENT)
+        assert content(killed) == expected
+        shutil.rmtree(killed)
+    assert json.loads(next(calm.glob("runs/*/run.json")).read_text())["result"]["answers"] == answers
+    print(f"shift: {landed} kills over {rounds} runs of {answers} answers; every file equal")
+
+
+def done(folder: Path) -> int:
+    """Count the finished shards and the kept answers of an unfinished run."""
+    shards = sum(path.is_dir() and path.suffix == "" for path in folder.glob("runs/*/.work-*/shards/*"))
+    return shards + sum(path.read_bytes().count(b"\n") for path in folder.glob("runs/*/.work-*/answers.jsonl"))
+
+
+def test_killed_twice(tmp_path):
+    drill(tmp_path, GIVEN, answers=16 * 12, kills=2, seed=0)
+
+
+def test_killed_while_answering(tmp_path):
+    drill(tmp_path, ASKED, answers=48, kills=1, seed=0)
+
+
+@pytest.mark.drill
+def test_killed_twenty_times(tmp_path):
+    drill(tmp_path, GIVEN, answers=16 * 40, kills=20, seed=1)
+
+
+@pytest.mark.drill
+def test_killed_ten_times_while_answering(tmp_path):
+    drill(tmp_path, ASKED, answers=16 * 10, kills=10, seed=2)
