@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from tests.tools import alpaca, write_rows
+from tests.tools import ROOT, alpaca, write_rows
 from tests.verbs.trace.planted import indexed, rows
 
 from tunescope import runs
@@ -280,3 +283,25 @@ def test_a_later_turn_is_named(tmp_path):
     row = run.result["rows"][0]
     assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(said))
     assert "response 2: " in run.view.texts[1].title
+
+
+@pytest.mark.parametrize(
+    ("package", "needed", "command"),
+    [
+        ("pydivsufsort", "indexing rows", ["trace", "index", "rows.jsonl"]),
+        ("numba", "tracing many answers", ["trace", "index", "rows.jsonl"]),
+        ("bm25s", "ranking rows by their prompts", ["trace", "rows.jsonl", "--answers", "a.jsonl"]),
+    ],
+)
+def test_a_package_that_isnt_installed(tmp_path, package, needed, command):
+    write_rows(tmp_path / "rows.jsonl", rows(40))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt_id": "1", "prompt": "x", "text": rows(40)[0]["output"]}))
+    code = f"import sys; sys.modules[{package!r}] = None; from tunescope import cli; sys.exit(cli.run({command!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "src")})  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert package in line
+    assert needed in line
+    assert "tunescope[trace]" in line
