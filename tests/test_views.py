@@ -8,7 +8,7 @@ import unicodedata
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunescope.views import Marked, Table, View, interval, percent, show, to_html, to_text
@@ -222,6 +222,7 @@ def test_a_marked_text_leaves_a_terminal_nothing_to_obey():
     assert drawn(Marked("\x1b[31m", "a\x1b[31mb\tc\u200b", ((0, 1),))) == ["\ufffd[31m", "  a [31mb c", "  \u203e"]
 
 
+@settings(deadline=None)
 @given(MARKED, st.integers(10, 60))
 def test_every_marked_character_is_underlined_once(marked, width):
     lines = drawn(Marked("", marked.text, marked.marks), width)
@@ -248,6 +249,7 @@ def test_html_marks_and_escapes():
     assert to_html(View((), (), (), (Marked("", "ab"),))) == '<p class="text">ab</p>'
 
 
+@settings(deadline=None)
 @given(MARKED)
 def test_html_keeps_the_whole_text(marked):
     page = Reader(to_html(View((), (), (), (marked,))).replace("\r", ""))

@@ -54,6 +54,7 @@ def by_definition(queries, texts, most):
     return [[i, j, n] for j, i, n in sorted(found)]
 
 
+@settings(deadline=None)
 @given(TEXTS, QUERIES, st.integers(1, 4))
 def test_by_suffix_array_as_defined(texts, queries, most):
     ids = ended(texts)
@@ -61,7 +62,7 @@ def test_by_suffix_array_as_defined(texts, queries, most):
     assert found.tolist() == by_definition(queries, texts, most)
 
 
-@settings(max_examples=60)
+@settings(max_examples=60, deadline=None)
 @given(TEXTS, QUERIES, st.integers(1, 4), st.integers(1, 4))
 def test_by_stream_and_compiled_the_same(texts, queries, most, threads):
     ids = ended(texts, np.uint16)
@@ -84,6 +85,7 @@ def test_a_random_text_of_few_words():
     assert (by_suffix_array(query, ids, build(ids), starts(ids, 6), compile=True) == expected).all()
 
 
+@settings(deadline=None)
 @given(TEXTS, QUERIES)
 def test_the_loops_of_the_stream_without_a_compiler(texts, queries):
     """`_enter`, `_scan` and `_extend_all` as Python runs them, one reading of runs of two words."""

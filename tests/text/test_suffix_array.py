@@ -39,6 +39,7 @@ def by_hand(query, texts):
     return found
 
 
+@settings(deadline=None)
 @given(TEXTS, SCALES)
 def test_places_in_the_order_of_what_follows(texts, scale):
     ids = joined([[word * scale for word in text] for text in texts])
@@ -48,11 +49,13 @@ def test_places_in_the_order_of_what_follows(texts, scale):
     assert order.tolist() == sorted((i for i, word in enumerate(whole) if word != END), key=lambda i: whole[i:])
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_of_any_unsigned_kind(texts):
     assert build(joined(texts, np.uint16)).tolist() == build(joined(texts)).tolist()
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_where_each_words_places_begin(texts):
     ids = joined(texts)
@@ -64,6 +67,7 @@ def test_where_each_words_places_begin(texts):
     assert first[6] == len(order)
 
 
+@settings(deadline=None)
 @given(TEXTS, QUERY)
 def test_longest_is_what_scanning_finds(texts, query):
     ids = joined(texts)
@@ -71,7 +75,7 @@ def test_longest_is_what_scanning_finds(texts, query):
     assert found.tolist() == (by_hand(query, texts) if query else [])
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(TEXTS, QUERY)
 def test_compiled_finds_the_same(texts, query):
     ids = joined(texts, np.uint16)
@@ -79,6 +83,7 @@ def test_compiled_finds_the_same(texts, query):
     assert (longest(asked(query), ids, order, first, True) == longest(asked(query), ids, order, first)).all()
 
 
+@settings(deadline=None)
 @given(TEXTS, QUERY, st.integers(1, 3))
 def test_maximal_lie_in_no_longer_one(texts, query, shortest):
     ids = joined(texts)

@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tunescope.text.word_ids import END, UNKNOWN, Numbering, places, split
@@ -48,6 +48,7 @@ def test_words_as_they_are_written(text, found):
     assert [nfc(text[begin:end]) for begin, end in places(text)] == found
 
 
+@settings(deadline=None)
 @given(TEXTS)
 @example("\u1100\u1161\u11a8x\u0301")
 @example("\u00e9\u0301e\u0301")
@@ -84,6 +85,7 @@ def test_places_of_a_long_text_without_ascii():
     assert places(text) == [(i, i + 1) for i in range(100_001)]
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_numbers_are_the_words_folded(texts):
     numbering = Numbering()

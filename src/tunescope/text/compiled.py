@@ -16,7 +16,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 @cache
 def compiled(function: F, *called: Callable[..., Any]) -> F:
-    """Compile a function of arrays and numbers, and those that it calls; kept on disk for later processes."""
+    """Compile a function of arrays and numbers, and those that it calls; kept on disk for later processes.
+
+    Raises:
+        MissingPackageError: numba isn't installed.
+    """
     try:
         import numba
         from numba.extending import register_jitable
@@ -24,7 +28,10 @@ def compiled(function: F, *called: Callable[..., Any]) -> F:
         raise MissingPackageError("numba", "trace", "tracing many answers") from error
     for each in called:
         _callable(register_jitable, each)
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:  # no folder to keep it in: a disk that is read-only, a function without a file
+        return cast(F, numba.njit(nogil=True)(function))
 
 
 @cache

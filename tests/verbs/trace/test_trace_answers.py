@@ -131,6 +131,10 @@ def test_tables_and_result(path, workplace):
     assert result["summary"]["answers_p_05"]["mean"] == pytest.approx(
         np.mean([line["p"] <= 0.05 for line in found[:4]])
     )
+    assert {k: v["n_missing"] for k, v in result["summary"].items()} == {
+        "flagged": 2, "expected": 0, "excess": 2, "answers_p_05": 2,
+    }  # fmt: skip
+    assert [row[-2:] for row in run.view.tables[0].rows] == [(4, 2), (200, 0), (4, 2), (4, 2)]
     assert {k: v["n"] for k, v in result["summary"].items()} == {
         "flagged": 4, "expected": 200, "excess": 4, "answers_p_05": 4,
     }  # fmt: skip

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
-from tests.tools import alpaca, write_rows
+from tests.tools import ROOT, alpaca, write_rows
 from tests.verbs.trace.planted import indexed, rows
 
 from tunescope import runs
@@ -224,3 +227,81 @@ def test_an_index_moves(tmp_path):
     shutil.move(made.path, tmp_path / "elsewhere")
     run = trace(TraceSettings(rows=(str(tmp_path / "elsewhere"),), text=rows(40)[2]["output"]))
     assert run.result["rows"][0]["line"] == 3
+
+
+def test_more_words_than_two_bytes_number(tmp_path):
+    names = [f"w{i}" for i in range(70_000)]
+    made = indexed(tmp_path, [alpaca("all", " ".join(names)), *rows(20)])
+    assert made.ids.dtype == np.uint32
+    assert indexed(tmp_path, rows(20), "few.jsonl").ids.dtype == np.uint16
+    run = trace(TraceSettings(rows=(str(made.path),), text=" ".join(names[69_000:69_020])))
+    assert run.result["rows"][0]["shared"][0][2] == len(" ".join(names[:69_000])) + 1
+    assert made.order.tolist() == suffix_array.build(np.array(made.ids)).tolist()
+
+
+def test_rows_too_many_for_a_suffix_array(tmp_path):
+    """Without order.npy, as of sets beyond 2 GiB, all is found by reading."""
+    made = indexed(tmp_path, rows(80))
+    text = rows(80)[5]["output"]
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt_id": "1", "prompt": "x", "text": text}) + "\n")
+    asked = [{"text": text}, {"answers": str(tmp_path / "a.jsonl")}]
+    with_it = [trace(TraceSettings(rows=(str(made.path),), **each, out=str(tmp_path / str(i)))) for i, each in
+               enumerate(asked)]  # fmt: skip
+    (made.path / "order.npy").unlink()
+    assert Index(made.path).order is None
+    for number, each in enumerate(asked):
+        without = trace(TraceSettings(rows=(str(made.path),), **each, out=str(tmp_path / f"{number} without")))
+        assert list(without.records("spans")) == list(with_it[number].records("spans")) != []
+
+
+def test_several_files(tmp_path):
+    one, two = (write_rows(tmp_path / f"{name}.jsonl", rows(30, seed=name)) for name in (1, 2))
+    run = trace(TraceSettings(rows=(str(one), str(two)), text=rows(30, seed=2)[4]["output"]))
+    assert (run.result["rows"][0]["file"], run.result["rows"][0]["line"]) == (str(two), 5)
+    assert run.view.texts[1].title.startswith(f"1. {two}:5, row ")
+    twice = trace(TraceSettings(rows=(str(one), str(one)), text=rows(30, seed=1)[4]["output"]))
+    assert [row["group_size"] for row in twice.result["rows"][:1]] == [2]
+    asked = Index(index_rows(IndexSettings(rows=(str(one), str(two)))).path)
+    assert asked.fingerprint == " ".join(open_rows([str(one), str(two)]).inputs.values())
+
+
+def test_a_later_turn_is_named(tmp_path):
+    """Fields of later turns say which; a stretch in the second answer is found there."""
+    said = rows(1, seed=77)[0]["output"]
+    chat = {
+        "messages": [
+            {"role": "user", "content": "First?"},
+            {"role": "assistant", "content": "Yes."},
+            {"role": "user", "content": "Second?"},
+            {"role": "assistant", "content": said},
+        ]
+    }
+    others = [{"messages": [{"role": "user", "content": r["instruction"]},
+                            {"role": "assistant", "content": r["output"]}]} for r in rows(40)]  # fmt: skip
+    made = indexed(tmp_path, [*others, chat])
+    run = trace(TraceSettings(rows=(str(made.path),), text=said))
+    row = run.result["rows"][0]
+    assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(said))
+    assert "response 2: " in run.view.texts[1].title
+
+
+@pytest.mark.parametrize(
+    ("package", "needed", "command"),
+    [
+        ("pydivsufsort", "indexing rows", ["trace", "index", "rows.jsonl"]),
+        ("numba", "tracing many answers", ["trace", "index", "rows.jsonl"]),
+        ("bm25s", "ranking rows by their prompts", ["trace", "rows.jsonl", "--answers", "a.jsonl"]),
+    ],
+)
+def test_a_package_that_isnt_installed(tmp_path, package, needed, command):
+    write_rows(tmp_path / "rows.jsonl", rows(40))
+    (tmp_path / "a.jsonl").write_text(json.dumps({"prompt_id": "1", "prompt": "x", "text": rows(40)[0]["output"]}))
+    code = f"import sys; sys.modules[{package!r}] = None; from tunescope import cli; sys.exit(cli.run({command!r}))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=False,
+                          env={**os.environ, "PYTHONPATH": str(ROOT / "src")})  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert package in line
+    assert needed in line
+    assert "tunescope[trace]" in line

@@ -56,6 +56,7 @@ def test_a_longer_text_has_more_chances():
     assert judge.p(np.array([41.0 + more]), 100).tolist() == judge.p(np.array([41.0]), 10).tolist() == [4 / 5]
 
 
+@settings(deadline=None)
 @given(nulls(), st.floats(0, 200), st.floats(0, 50), st.integers(1, 200), st.integers(0, 100))
 def test_p_falls_with_the_score_and_rises_with_the_length(chance, score, more, words, longer):
     judge = chance.judge()
@@ -78,6 +79,7 @@ def test_p_is_uniform_where_nothing_was_learnt():
     assert (p[short] <= 0.1).mean() == pytest.approx((p[~short] <= 0.1).mean(), abs=0.04)
 
 
+@settings(deadline=None)
 @given(nulls(), st.sampled_from([0.001, 0.01, 0.1, 0.5, 0.9]))
 def test_at_most_the_share_is_flagged(chance, share):
     judge = chance.judge()
@@ -102,6 +104,7 @@ def test_flagged_words_count_once():
     assert made([10], []).judge().threshold(0.01) == LEAST
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 19), st.integers(1, 20)), max_size=6))
 def test_covered(stretches):
     begins, ends = (np.array([s[i] for s in stretches if s[0] < s[1]], np.int64) for i in (0, 1))

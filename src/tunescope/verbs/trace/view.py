@@ -152,13 +152,12 @@ def many(
     if not measured:
         raise _nothing(sources)
     missing = len(lines) - len(measured)
-    flagged, words = ([float(line[name]) for line in measured] for name in ("flagged", "tokens"))
+    flagged, words = ([line.get(name) for line in lines] for name in ("flagged", "tokens"))  # None where missing
     null_words = judge.null.lengths.astype(float)
     share = pooled_share(flagged, words, draws=DRAWS)
     chance = pooled_share(expected.astype(float), null_words, draws=DRAWS)
     excess = pooled_share_difference(flagged, words, expected.astype(float), null_words, draws=DRAWS)
-    small = [float(line["p"] <= 0.05) for line in measured]
-    low_p = mean_bootstrap(small)
+    low_p = mean_bootstrap([float(line["p"] <= 0.05) if line["reason"] is None else None for line in lines])
     summary = {
         "flagged": share.as_json(),
         "expected": chance.as_json(),
@@ -168,7 +167,7 @@ def many(
     result: dict[str, Any] = {
         "n": len(measured),
         "n_missing": missing,
-        "words": int(sum(words)),
+        "words": sum(line["tokens"] for line in measured),
         "summary": summary,
         "threshold_bits": threshold,
         "null_source": judge.null.source,
