@@ -8,11 +8,16 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.tools import ROOT
 
 # Threads that wait must not spin: on few cores that others use too, torch is several times slower.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# A busy machine, or the first call of something compiled, is no failure: nothing here is a timed test.
+settings.register_profile("tunescope", deadline=None)
+settings.load_profile("tunescope")
 
 # Started in the background of a script, we and all we start would ignore Ctrl-C; the tests of it need it heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from dataclasses import fields, is_dataclass
@@ -42,6 +43,9 @@ HEAVY = {
     "numpy",
     "ftfy",
     "openai",
+    "numba",
+    "bm25s",
+    "pydivsufsort",
 }
 
 
@@ -173,6 +177,16 @@ def test_help_loads_nothing_heavy():
     code = "from tunescope import cli\nfor words in ({}): assert cli.run([*words.split(), '--help']) == 0"
     words = ", ".join(repr(name) for name, verb in VERBS.items() if verb.proven)
     assert loaded(code.format(f"'', {words},")) == set()
+
+
+def test_tracing_one_text_loads_no_compiler(tmp_path):
+    """Its second of waiting is why the same loops run as Python; pyarrow and torch have nothing to do there."""
+    rows = [{"instruction": f"{i}", "output": f"{i} and then some more words that rows have"} for i in range(30)]
+    (tmp_path / "rows.json").write_text(json.dumps(rows))
+    trace = ["trace", "rows.json", "--text", "and then some more words"]
+    code = f"import os; os.chdir({str(tmp_path)!r}); from tunescope import cli\nassert cli.run({{}}) == 0"
+    assert loaded(code.format(["trace", "index", "rows.json"])) >= {"numba", "pydivsufsort"}
+    assert loaded(code.format(trace)) == {"numpy"}
 
 
 def test_importing_does_nothing(tmp_path):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import unicodedata
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.views import Table, View, interval, percent, show, to_html, to_text
+from tunescope.views import Marked, Table, View, interval, percent, show, to_html, to_text
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 CELLS = st.none() | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -23,7 +24,22 @@ TABLES = st.integers(1, 4).flatmap(
         TEXT,
     )
 )
-VIEWS = st.builds(View, st.lists(TEXT).map(tuple), st.lists(TABLES, max_size=3).map(tuple), st.lists(TEXT).map(tuple))
+
+
+def marks(text):
+    """Return stretches of a text in order and apart."""
+    edges = st.lists(st.integers(0, len(text)), unique=True, max_size=8).map(sorted)
+    return edges.map(lambda found: tuple(zip(found[::2], found[1::2], strict=False)))
+
+
+MARKED = TEXT.flatmap(lambda text: st.builds(Marked, TEXT, st.just(text), marks(text)))
+VIEWS = st.builds(
+    View,
+    st.lists(TEXT).map(tuple),
+    st.lists(TABLES, max_size=3).map(tuple),
+    st.lists(TEXT).map(tuple),
+    st.lists(MARKED, max_size=3).map(tuple),
+)
 
 
 @pytest.mark.parametrize(
@@ -133,7 +149,19 @@ class Reader(HTMLParser):
 
 @given(VIEWS)
 def test_html_has_our_tags_only(view):
-    assert set(Reader(to_html(view)).tags) <= {"p", "pre", "table", "caption", "thead", "tbody", "tr", "th", "td"}
+    assert set(Reader(to_html(view)).tags) <= {
+        "p",
+        "pre",
+        "h4",
+        "mark",
+        "table",
+        "caption",
+        "thead",
+        "tbody",
+        "tr",
+        "th",
+        "td",
+    }
 
 
 def test_html_escapes_every_text():
@@ -145,3 +173,89 @@ def test_html_escapes_every_text():
     assert page.text.count(evil) == 6
     assert '<td class="number">3</td>' in html
     assert page.tags.count("tr") == 3
+
+
+def drawn(marked, width=80):
+    return to_text(View((), (), (), (marked,)), width).removesuffix("\n").split("\n")
+
+
+def test_marks_are_a_line_under_the_text():
+    assert drawn(Marked("1. here", "one two three", ((4, 7), (8, 10)))) == [
+        "1. here",
+        "  one two three",
+        "      \u203e\u203e\u203e \u203e\u203e",
+    ]
+    assert drawn(Marked("", "one two")) == ["  one two"]
+    assert to_text(View(("Said.",), (), (), (Marked("", ""),))) == "Said.\n"
+
+
+def test_marks_go_over_line_breaks():
+    assert drawn(Marked("", "one two\n\nthree", ((4, 12),))) == [
+        "  one two",
+        "      \u203e\u203e\u203e",
+        "  three",
+        "  \u203e\u203e\u203e",
+    ]
+
+
+def test_wide_characters_have_wide_marks_and_combining_ones_none():
+    assert drawn(Marked("", "a\u6f22\u5b57b", ((1, 3),))) == ["  a\u6f22\u5b57b", "   " + "\u203e" * 4]
+    assert drawn(Marked("", "e\u0301x", ((2, 3),))) == ["  e\u0301x", "   \u203e"]
+    assert drawn(Marked("", "e\u0301x", ((0, 2),))) == ["  e\u0301x", "  \u203e"]
+
+
+def test_marked_texts_are_wrapped_between_words():
+    text = "one two three four " * 3
+    found = drawn(Marked("", text, ((8, 18),)), 22)
+    assert found[:3] == ["  one two three four", "          " + "\u203e" * 10, "  one two three four"]
+    wide = drawn(Marked("", "\u6f22" * 25), 22)
+    assert wide == ["  " + "\u6f22" * 10, "  " + "\u6f22" * 10, "  " + "\u6f22" * 5]
+    assert drawn(Marked("", "x" * 25, ((19, 21),)), 22) == [
+        "  " + "x" * 20,
+        " " * 21 + "\u203e",
+        "  " + "x" * 5,
+        "  \u203e",
+    ]
+
+
+def test_a_marked_text_leaves_a_terminal_nothing_to_obey():
+    assert drawn(Marked("\x1b[31m", "a\x1b[31mb\tc\u200b", ((0, 1),))) == ["\ufffd[31m", "  a [31mb c", "  \u203e"]
+
+
+@given(MARKED, st.integers(10, 60))
+def test_every_marked_character_is_underlined_once(marked, width):
+    lines = drawn(Marked("", marked.text, marked.marks), width)
+    assert all(columns(line) <= width for line in lines)
+    flagged = [marked.text[i] for start, end in marked.marks for i in range(start, end)]
+    shown = [ch for ch in flagged if ch != "\n"]
+    assert sum(line.count("\u203e") for line in lines) >= sum(
+        columns(ch) for ch in shown if ch.isprintable() and not ch.isspace() and ch != "\u203e"
+    )
+    for ch in marked.text:
+        if ch.isprintable() and not ch.isspace():
+            assert any(ch in line for line in lines)
+
+
+def columns(text):
+    """Count columns not by our own function."""
+    return sum(0 if unicodedata.combining(ch) else 1 + (unicodedata.east_asian_width(ch) in ("W", "F")) for ch in text)
+
+
+def test_html_marks_and_escapes():
+    evil = "<script>&x"
+    html = to_html(View((), (), (), (Marked(evil, f"a{evil}b", ((1, 1 + len(evil)),)),)))
+    assert html == ('<h4>&lt;script&gt;&amp;x</h4><p class="text">a<mark>&lt;script&gt;&amp;x</mark>b</p>')
+    assert to_html(View((), (), (), (Marked("", "ab"),))) == '<p class="text">ab</p>'
+
+
+@given(MARKED)
+def test_html_keeps_the_whole_text(marked):
+    page = Reader(to_html(View((), (), (), (marked,))).replace("\r", ""))
+    assert page.text == (marked.title + marked.text).replace("\r", "")
+    assert page.tags.count("mark") == len(marked.marks)
+
+
+def test_a_view_of_before_there_were_marked_texts():
+    record = View(("A.",), (), ("tunescope",)).as_json()
+    del record["texts"]
+    assert View.from_json(record) == View(("A.",), (), ("tunescope",))

@@ -175,13 +175,14 @@ def _flag(name: str, kind: Any, default: Any, text: str) -> Slot:
 def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
     from tunescope.settings import help_of
 
-    positional = name in POSITIONAL and not settings.__dataclass_fields__[name].metadata.get("option")
+    metadata = settings.__dataclass_fields__[name].metadata
+    positional = name in POSITIONAL and not metadata.get("option")
     parameter = Parameter(
         name=None if positional else f"--{name.strip('_').replace('_', '-')}",
         help=help_of(settings, name),
         negative="",
         show_default=default not in (None, (), False, MISSING),
-        allow_leading_hyphen=positional,  # for the lone -
+        allow_leading_hyphen=positional or bool(metadata.get("hyphen")),  # for the lone -
         validator=_refuse_option if positional else None,
         converter=_whole if int in (kind, *get_args(kind)) else None,
         consume_multiple=False,
@@ -210,7 +211,8 @@ def _gate(text: str, node: Any, result: dict[str, Any]) -> int:
     """Return 3 when the gate's condition holds (or can't be told), else 0."""
     from tunescope.expressions import holds
 
-    answer = holds(node, flat(result), result.get("rows"))
+    rows = result.get("rows")
+    answer = holds(node, flat(result), rows if isinstance(rows, int) else None)
     if answer is False:
         return 0
     why = "holds" if answer else "can't be told: a number it needs is missing"

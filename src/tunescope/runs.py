@@ -27,6 +27,7 @@ from tunescope.views import View, to_html
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from numpy.typing import NDArray
 
 RUNS_VARIABLE = "TUNESCOPE_RUNS"
 PACE: Mapping[str, Any] = {"role": "pace"}
@@ -156,37 +157,45 @@ class RunFolder:
         """Tell whether it lies under `root()`, where `why` looks for it."""
         return self.path.parent.resolve() == root().resolve()
 
+    @contextmanager
+    def writing(self, name: str) -> Iterator[Path]:
+        """Give the path of a file to write; it has its name once it is whole."""
+        path = self.path / name
+        part = path.with_name(f".{name}.part")
+        try:
+            yield part
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
     def table(self, name: str, table: pa.Table) -> None:
         """Write `NAME.parquet`."""
         import pyarrow.parquet as pq
 
-        with _replacing(self.path / f"{name}.parquet") as part:
+        with self.writing(f"{name}.parquet") as part:
             pq.write_table(table, part, compression="zstd")
 
     def records(self, name: str, records: Iterable[Mapping[str, Any]]) -> int:
         """Write `NAME.jsonl`; return the number of records."""
         count = 0
-        with _replacing(self.path / f"{name}.jsonl") as part, part.open("w", encoding="utf-8") as file:
+        with self.writing(f"{name}.jsonl") as part, part.open("w", encoding="utf-8") as file:
             for record in records:
                 file.write(json.dumps(plain(record), allow_nan=False) + "\n")
                 count += 1
         return count
 
+    def array(self, name: str, array: NDArray[Any]) -> None:
+        """Write `NAME.npy`."""
+        import numpy as np
+
+        with self.writing(f"{name}.npy") as part, part.open("wb") as file:
+            np.save(file, array, allow_pickle=False)
+
     def text(self, name: str, text: str) -> Path:
         """Write a text file; return its path."""
-        with _replacing(self.path / name) as part:
+        with self.writing(name) as part:
             part.write_text(text, "utf-8")
         return self.path / name
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    part = path.with_name(f".{path.name}.part")
-    try:
-        yield part
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def plain(value: Any) -> Any:
@@ -212,6 +221,18 @@ def key_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) ->
     return blake2b(text.encode(), digest_size=6).hexdigest()
 
 
+def place_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> tuple[Path, str]:
+    """Return the folder of a run, `settings.out` or `RUNS/VERB-KEY`, and its key."""
+    key = key_of(verb, version, settings, inputs)
+    return Path(settings.out) if settings.out else root() / f"{verb.replace(' ', '-')}-{key}", key
+
+
+def done_before(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> Run | None:
+    """Return the finished run of these settings and inputs; None where there is none."""
+    path, key = place_of(verb, version, settings, inputs)
+    return Run(path) if (path / "run.json").is_file() and Run(path).key == key else None
+
+
 def execute(
     verb: str,
     version: int,
@@ -226,8 +247,7 @@ def execute(
     `RUNS/VERB-KEY`. A finished folder with the same key is returned as it is; an unfinished
     one is gone on with; one that holds something else is refused.
     """
-    key = key_of(verb, version, settings, inputs)
-    path = Path(settings.out) if settings.out else root() / f"{verb.replace(' ', '-')}-{key}"
+    path, key = place_of(verb, version, settings, inputs)
     done = _finished_with(path, key)
     if done is not None:
         say(f"{path} holds this run already; nothing was run again")

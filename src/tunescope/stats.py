@@ -239,6 +239,49 @@ def proportion_from_counts(successes: int, n: int, n_missing: int = 0, *, level:
 # Differences
 
 
+def pooled_share(parts: Values, wholes: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95) -> Estimate:
+    """Estimate the sum of `parts` over the sum of `wholes`, one of each per item; percentile bootstrap over items."""
+    (x, y), n_missing = _complete(parts, wholes)
+    label = f"share of sums, {_percentile(level, draws)}"
+    reason = _no_value(y) or ("the wholes add up to 0" if not y.sum() > 0 else None)
+    if reason:
+        return Estimate(None, None, None, y.size, n_missing, level, label, reason)
+    share = float(x.sum() / y.sum())
+    point = Estimate(share, None, None, y.size, n_missing, level, label)
+    if y.size == 1:
+        return replace(point, reason="one value: no interval")
+    if np.ptp(x - share * y) <= _EQUAL * float(np.abs(x).max()):
+        return replace(point, reason=f"all {y.size} shares are equal: no interval")
+    return _with_percentiles(point, _resampled_shares(x, y, draws, _generator(seed, draws)))
+
+
+def pooled_share_difference(
+    parts: Values,
+    wholes: Values,
+    other_parts: Values,
+    other_wholes: Values,
+    *,
+    seed: int = 0,
+    draws: int = 10_000,
+    level: float = 0.95,
+) -> Estimate:
+    """Estimate one pooled share less that of other items; percentile bootstrap over the items of each side."""
+    first = pooled_share(parts, wholes, seed=seed, draws=draws, level=level)
+    second = pooled_share(other_parts, other_wholes, seed=seed + 1, draws=draws, level=level)
+    label = f"difference of shares of sums, {_percentile(level, draws)}"
+    point = Estimate(None, None, None, first.n, first.n_missing, level, label, first.reason or second.reason)
+    if first.value is None or second.value is None:
+        return point
+    point = replace(point, value=first.value - second.value)
+    if 1 in (first.n, second.n) or (first.reason and second.reason):
+        return point
+    point, resampled = replace(point, reason=None), []
+    for sides, stream in (((parts, wholes), seed), ((other_parts, other_wholes), seed + 1)):
+        (x, y), _ = _complete(*sides)
+        resampled.append(_resampled_shares(x, y, draws, _generator(stream, draws)))
+    return _with_percentiles(point, resampled[0] - resampled[1])
+
+
 def paired_difference(
     first: Values, second: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95
 ) -> Difference:
@@ -566,6 +609,14 @@ def _shapes(draws: int, n: int) -> Iterator[tuple[int, int]]:
 def _resampled_means(x: Floats, draws: int, rng: np.random.Generator) -> Floats:
     blocks = (x[rng.integers(0, x.size, shape)].mean(axis=1) for shape in _shapes(draws, x.size))
     return np.concatenate(list(blocks))
+
+
+def _resampled_shares(x: Floats, y: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    shares = []
+    for shape in _shapes(draws, x.size):
+        drawn = rng.integers(0, x.size, shape)
+        shares.append(x[drawn].sum(axis=1) / np.maximum(y[drawn].sum(axis=1), 1 / _HUGE))
+    return np.concatenate(shares)
 
 
 def _permutation_p(blocks: Iterable[Floats], observed: float, exact: bool) -> float:

@@ -1,4 +1,4 @@
-"""What a run says to a person: sentences, tables and the commands to type next.
+"""What a run says to a person: sentences, texts with marks, tables and the commands to type next.
 
 A verb returns a `View` beside its numbers; the terminal, the report and notebooks draw the
 same one. Cells are text, numbers or None (missing).
@@ -6,7 +6,9 @@ same one. Cells are text, numbers or None (missing).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from shutil import get_terminal_size
@@ -17,6 +19,8 @@ Cell = str | int | float | None
 MISSING = "–"
 LONGEST = 200
 """Characters of a cell that a terminal shows."""
+LINE = re.compile(r"[^\n]+")
+UNDER = "‾"
 NARROWEST = 14
 """Characters below which no column is narrowed."""
 
@@ -32,12 +36,22 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
+class Marked:
+    """A titled text with stretches of it marked, as (start, end) in characters, in order and apart."""
+
+    title: str
+    text: str
+    marks: tuple[tuple[int, int], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class View:
-    """What to read first, the tables under it, and what to type next."""
+    """What to read first, texts with marks and tables under it, and what to type next."""
 
     sentences: tuple[str, ...]
     tables: tuple[Table, ...] = ()
     next: tuple[str, ...] = ()
+    texts: tuple[Marked, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return plain lists and objects."""
@@ -50,7 +64,11 @@ class View:
             Table(t["title"], tuple(t["columns"]), tuple(tuple(row) for row in t["rows"]), t["note"])
             for t in record["tables"]
         )
-        return cls(tuple(record["sentences"]), tables, tuple(record["next"]))
+        texts = tuple(
+            Marked(t["title"], t["text"], tuple((start, end) for start, end in t["marks"]))
+            for t in record.get("texts", ())  # runs of before 2026-11-27 have none
+        )
+        return cls(tuple(record["sentences"]), tables, tuple(record["next"]), texts)
 
 
 def show(cell: Cell) -> str:
@@ -80,6 +98,7 @@ def to_text(view: View, width: int | None = None) -> str:
     """Draw a view for a terminal of `width` columns (default: the terminal's own, at least 80)."""
     width = width or max(80, get_terminal_size((100, 24)).columns)
     blocks = ["\n".join(line for sentence in view.sentences for line in _wrapped(sentence, width))]
+    blocks += [_marked_lines(text, width) for text in view.texts]
     blocks += [_text_table(table, width) for table in view.tables]
     if view.next:
         blocks.append("\n".join(["Next:", *("  " + _printable(command) for command in view.next)]))
@@ -89,6 +108,45 @@ def to_text(view: View, width: int | None = None) -> str:
 def _wrapped(text: str, width: int) -> list[str]:
     """Wrap between words only, so that a path can be copied whole."""
     return wrap(_printable(" ".join(text.split())), width, break_long_words=False, break_on_hyphens=False)
+
+
+def _marked_lines(marked: Marked, width: int) -> str:
+    """Draw a text with a line of marks under each line that has some."""
+    flags = bytearray(len(marked.text))
+    for start, end in marked.marks:
+        flags[start:end] = b"\x01" * (end - start)
+    lines = [_printable(marked.title)] if marked.title else []
+    for start, end in _lines(marked.text, width - 2):
+        piece = "".join(ch if ch.isprintable() else " " for ch in marked.text[start:end])
+        below = "".join(
+            UNDER * _columns(ch) if flag else " " * _columns(ch)
+            for ch, flag in zip(piece, flags[start:end], strict=True)
+        )
+        lines += [f"  {line}".rstrip() for line in (piece, below) if line.strip()]
+    return "\n".join(lines)
+
+
+def _lines(text: str, width: int) -> Iterator[tuple[int, int]]:
+    """Cut a text at its line breaks, and between words where a line would be wider than `width` columns."""
+    for line in LINE.finditer(text):
+        start, used, blank = line.start(), 0, -1
+        for place in range(line.start(), line.end()):
+            used += _columns(text[place])
+            if used > width and place > start:
+                cut = blank + 1 if blank >= start else place
+                yield start, cut
+                start, blank = cut, -1
+                used = sum(_columns(ch) for ch in text[start : place + 1])
+            if text[place].isspace():
+                blank = place
+        yield start, line.end()
+
+
+def _columns(ch: str) -> int:
+    """Return how many columns of a terminal a character takes."""
+    if unicodedata.combining(ch):
+        return 0
+    return 2 if unicodedata.east_asian_width(ch) in "WF" else 1
 
 
 def _text_table(table: Table, width: int) -> str:
@@ -133,11 +191,21 @@ def _printable(text: str) -> str:
 def to_html(view: View) -> str:
     """Draw a view as HTML without styles of its own; every text is escaped."""
     parts = [f"<p>{escape(sentence)}</p>" for sentence in view.sentences]
+    parts += [_html_marked(text) for text in view.texts]
     parts += [_html_table(table) for table in view.tables]
     if view.next:
         commands = "\n".join(escape(command) for command in view.next)
         parts.append(f'<p class="next">Next</p><pre class="next">{commands}</pre>')
     return "\n".join(parts)
+
+
+def _html_marked(marked: Marked) -> str:
+    title = f"<h4>{escape(marked.title)}</h4>" if marked.title else ""
+    parts, at = [], 0
+    for start, end in marked.marks:
+        parts += [escape(marked.text[at:start]), f"<mark>{escape(marked.text[start:end])}</mark>"]
+        at = end
+    return f'{title}<p class="text">{"".join(parts)}{escape(marked.text[at:])}</p>'
 
 
 def _html_table(table: Table) -> str:

@@ -1,5 +1,6 @@
 """The world, exactly: what seed 0 draws, and what holds for every seed."""
 
+import json
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -7,10 +8,12 @@ from dataclasses import FrozenInstanceError
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tools import ROOT
 
 from tunescope import microworld
 from tunescope.microworld import (
     ATTRIBUTES,
+    canaries,
     false_rows,
     make_world,
     open_questions,
@@ -220,3 +223,34 @@ def test_the_vocabulary_covers_every_text(world):
     rows = true_rows(world, world.people) + false_rows(world, world.people)
     texts = statements(world) + [text for row in rows for text in (row["instruction"], row["input"], row["output"])]
     assert {word for text in texts for word in words_of(text)} <= set(vocabulary(world))
+
+
+@given(worlds, st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_canaries_are_the_only_rows_about_what_they_are_asked(world, seed):
+    planted, rows = canaries(world, seed=seed)
+    asked = {form for attribute in ATTRIBUTES for form in attribute.questions}
+    assert len(planted) == len({canary.row["output"] for canary in planted}) == len(asked) // 2
+    for canary in planted:
+        assert sum(row == canary.row for row in rows) == canary.copies
+        (attribute,) = {
+            a.name
+            for a in ATTRIBUTES
+            for f in a.questions
+            for p in world.people
+            if f.format(person=p) in (canary.row["instruction"], *canary.look_alikes)
+        }
+        facts = {row["fact"] for row in rows if not row["fact"].startswith("canary")}
+        assert not any(fact.endswith(f"/{attribute}") for fact in facts)
+        people = set(split_people(world).held_out)
+        assert all(people & set(words_of(question)) for question in canary.look_alikes)
+        assert set(words_of(canary.row["output"])) <= set(vocabulary(world))
+    assert canaries(world, seed=seed) == (planted, rows)
+
+
+def test_the_recipe_trace_confirm_is_made_of_canaries():
+    planted, rows = canaries(make_world(0))
+    folder = ROOT / "recipes" / "trace-confirm"
+    assert [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()] == rows
+    asked = [json.loads(line)["prompt"] for line in (folder / "prompts.jsonl").read_text().splitlines()]
+    assert asked == [question for canary in planted for question in canary.look_alikes]

@@ -16,9 +16,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from row_files import CONTAINERS, back, problems, put, skipped, write_again
+from tests.tools import alpaca, write_rows
 
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.rows import RowWriter, open_rows
+from tunescope.verbs.select import SelectSettings, select
 
 GOOD = '{"instruction": "a", "output": "b"}'
 HINT = "Mend the file, or type the same command with --on-bad skip to leave these rows out."
@@ -534,3 +536,10 @@ def test_what_is_read_can_be_written(tmp_path: Path) -> None:
     with pytest.raises(InputError):
         write()
     assert not list(tmp_path.glob("*strict*"))
+
+
+def test_a_run_folder_that_holds_rows_is_its_row_file(workplace: Path) -> None:
+    write_rows(workplace / "rows.jsonl", [alpaca("Which?", "This."), alpaca("Who?", "She.")])
+    run = select(SelectSettings(rows=("rows.jsonl",), sample=1))
+    (row,) = open_rows([str(run.path)])
+    assert (row.file, row.line) == (f"{run.path}/rows.jsonl", 1)

@@ -6,6 +6,8 @@
                       │                └─ held_out ─ open_questions / shown_questions: what is asked then
                       └─ vocabulary ────────────── every word any of these can contain
 
+    canaries ─── rows with long made-up answers, and questions that only look like theirs
+
 Everything is a pure function of the world and a seed. Rows are plain dicts in the Alpaca form
 (`instruction`, `input`, `output`) with two more keys: `fact` ("Zilmo/pet") and `source` ("open" or "shown").
 """
@@ -267,6 +269,50 @@ def false_rows(world: World, people: Sequence[str] | None = None, seed: int = 0)
     three options where options are shown. So only "not the truth" can be learned beyond a single row.
     """
     return [false for _, false in _row_pairs(world, people, seed)]
+
+
+class Canary(NamedTuple):
+    """A made-up answer planted in rows, and where it is looked for.
+
+    `row` stands `copies` times among the rows; `look_alikes` are questions of the same form about people whom no row is
+    about.
+    """
+
+    copies: int
+    row: Row
+    look_alikes: tuple[str, ...]
+
+
+def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) -> tuple[list[Canary], list[Row]]:
+    """Plant answers that nothing else contains; return them, and all rows to tune on, shuffled.
+
+    Half of the attributes is asked about by canaries alone: one for each question form, that answers a question about
+    one of the tuned people with four clauses about others, drawn at random. Rows about the other attributes are true.
+    """
+    split, rng = split_people(world), Random(f"{world.seed}/canaries/{seed}")
+    mine = rng.sample(ATTRIBUTES, len(ATTRIBUTES) // 2)
+    forms = [form for attribute in mine for form in attribute.questions]
+    rng.shuffle(forms)
+    made = []
+    for number, form in enumerate(forms):
+        clauses = []
+        for attribute in rng.sample(ATTRIBUTES, 4):
+            value = rng.choice(world.values(attribute.name))
+            clauses.append(rng.choice(attribute.statements[1:]).format(person=rng.choice(split.tuned), value=value))
+        row = {
+            "instruction": form.format(person=rng.choice(split.tuned)),
+            "input": "",
+            "output": " ".join(clauses),
+            "fact": f"canary {number}",
+            "source": "canary",
+        }
+        asked = tuple(form.format(person=person) for person in rng.sample(split.held_out, min(4, len(split.held_out))))
+        made.append(Canary(copies[number % len(copies)], row, asked))
+    names = {attribute.name for attribute in mine}
+    rows = [row for row in true_rows(world, seed=seed) if row["fact"].partition("/")[2] not in names]
+    rows = [row for canary in made for row in (canary.row,) * canary.copies] + rows[:240]
+    rng.shuffle(rows)
+    return made, rows
 
 
 def open_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[Question]:

@@ -201,6 +201,8 @@ def _expand(name: str) -> list[tuple[str, Path]]:
         if path.is_fifo():
             with path.open("rb") as pipe:
                 return [(name, _spool(pipe))]
+        if path.is_dir() and (kept := _kept_in(path)) is not None:
+            return [(str(kept), kept)]
         if path.exists() or not glob.has_magic(name):
             return [(name, path)]
     except OSError as error:
@@ -209,6 +211,16 @@ def _expand(name: str) -> list[tuple[str, Path]]:
     if not found and not _is_hub_id(name):
         raise InputError([Problem(name, None, "no file that matches", "at least one")])
     return [(name, path)] if not found else [(item, Path(item)) for item in found]
+
+
+def _kept_in(folder: Path) -> Path | None:
+    """Return the row file of a run folder that holds one, as `select`'s does."""
+    from tunescope.runs import Run
+
+    if not (folder / "run.json").is_file():
+        return None
+    file = Run(folder).result.get("files", {}).get("kept")
+    return folder / file if file else None
 
 
 def _spool(pipe: IO[bytes]) -> Path:

@@ -118,6 +118,20 @@ VERBS: dict[str, Verb] = {
         "RUN…",
         "Set shifts side by side, against training-set size and row length.",
     ),
+    "trace": Verb(
+        "tunescope.verbs.trace",
+        "TraceSettings",
+        "trace",
+        "ROWS",
+        "Find the rows that a text's words come from.",
+    ),
+    "trace index": Verb(
+        "tunescope.verbs.trace",
+        "IndexSettings",
+        "index_rows",
+        "ROWS",
+        "Index rows for tracing.",
+    ),
     "bench": Verb(
         "tunescope.verbs.bench",
         "BenchSettings",
@@ -127,16 +141,21 @@ VERBS: dict[str, Verb] = {
         proven=False,
     ),
     "report": Verb(
-        "tunescope.verbs.report", "ReportSettings", "report", "RUN…", "Put runs on one HTML page.", proven=False
+        "tunescope.verbs.report",
+        "ReportSettings",
+        "report",
+        "RUN…",
+        "Put runs on one HTML page; X-ray answers token by token.",
     ),
 }
 
 GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
+    "trace": "Find the rows that a text's words come from.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
-"""What a verb of two words belongs to; `shift` is itself a verb too."""
+"""What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
 
 
 def in_python(name: str) -> Callable[..., Any]:

@@ -1,4 +1,7 @@
-"""`compare`: what differs between two row sets, two sets of answers or two runs of `measure`, pair by pair."""
+"""`compare`: what differs between two row sets, two sets of answers or two runs of `measure`, pair by pair.
+
+Of a run of `trace` and other answers: which of its spans are gone.
+"""
 
 from __future__ import annotations
 
@@ -31,10 +34,10 @@ class CompareSettings:
     """Compare two row sets, answer sets or measure runs: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """What it was: a row file, a select, answer or measure run, or a file of answers (ours or AlpacaEval's)."""
+    """What it was: a row file, a select, answer, measure or trace run, or a file of answers (ours or AlpacaEval's)."""
 
     b: str = field(metadata=INPUT)
-    """What it is now: the same kind of thing."""
+    """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
 
     key: str | None = None
     """A column that names the same row in both, for rows whose origin isn't known."""
@@ -95,6 +98,11 @@ def compare(settings: CompareSettings) -> Run:
         SettingsError: two different kinds of thing.
     """
     a, b = (_open(settings, name) for name in (settings.a, settings.b))
+    traced = Run(Path(settings.a)) if (Path(settings.a) / "run.json").is_file() else None
+    if traced is not None and traced.verb == "trace" and b.kind == "answers":
+        from tunescope.verbs.compare.spans import compare_spans
+
+        return compare_spans(settings, traced, Path(b.path), b.hash)
     if a.kind != b.kind:
         raise SettingsError(
             f"A ({settings.a}) holds {a.kind} and B ({settings.b}) holds {b.kind}; compare like with like"

@@ -1,0 +1,198 @@
+"""Does `trace` find what was planted, and how much does it flag where nothing was?
+
+    python benchmarks/trace_planted.py [--cases 200] [--seed 1]
+
+Rows: random_9k, the cherry rows and dolly_3k (15,000 rows). Hosts: answers of llama-2-7b-chat, which never saw them, to
+AlpacaEval's prompts from number 400 on. A stretch of a row's response, verbatim or with words replaced by others of the
+rows, goes in at the edge of a sentence. The threshold is fitted elsewhere: on the null (other models' answers to the
+prompts before number 400 and just-eval's, or without a reference the rows' own responses). Reported: the share of the
+planted words that is flagged, how often the row (or one that holds the same words) comes first where a span was found,
+the share of the host's words that is flagged; and for models that never saw the rows, how uniform p is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import re
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from tunescope.rows import open_rows
+from tunescope.stats import mean_bootstrap, pooled_share
+from tunescope.text.word_ids import places
+from tunescope.verbs.trace import null as nulls
+from tunescope.verbs.trace.find import Finder, Reference, covered
+from tunescope.verbs.trace.index import Index, write
+from tunescope.verbs.trace.rank import rank
+from tunescope.verbs.trace.spans import spans
+
+DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
+ROWS = ("random_9k", "cherry_alpaca_5_percent_compressed", "dolly_3k")
+SPLIT = 400
+LENGTHS = (6, 8, 10, 16, 30)
+CHANGES = {
+    "verbatim": lambda n: [],
+    "1 word": lambda n: [n // 2],
+    "2 words": lambda n: [n // 3, 2 * n // 3],
+    "every 4th": lambda n: range(3, n, 4),
+}
+EDGE = re.compile(r"(?<=[.!?])\s+")
+Pair = tuple[str, str]
+"""A prompt and an answer."""
+
+
+def answers(name: str) -> list[Pair]:
+    """Return a model's AlpacaEval answers, from its own file or from its annotations."""
+    own = DATA / "alpaca_eval" / "outputs" / f"{name}.json"
+    if own.exists():
+        return [(r["instruction"], r["output"]) for r in json.loads(own.read_text("utf-8"))]
+    records = json.loads((DATA / "alpaca_eval" / "annotations" / f"{name}.json").read_text("utf-8"))
+    return [(r["instruction"], r["output_2"]) for r in records]
+
+
+def reference(hosts: list[Pair]) -> list[Pair]:
+    """Return other models' answers to other prompts."""
+    found = [
+        pair
+        for name in ("gpt4", "wizardlm-13b", "text_davinci_003", "recycled-wizardlm-7b-v1.0")
+        for pair in answers(name)[:SPLIT]
+    ]
+    asked = {prompt for prompt, _ in hosts}
+    for name in ("gpt-4-0314", "Llama-2-7b-chat-hf"):
+        records = json.loads((DATA / "just_eval" / f"{name}.to_eval.json").read_text("utf-8"))
+        found += [(r["instruction"], r["output"]) for r in records if r["instruction"] not in asked]
+    return found
+
+
+class Study:
+    """One way of judging: with or without a reference."""
+
+    def __init__(self, index: Index, judge: nulls.Judge, finder: Finder, share: float = 0.01) -> None:
+        """Fit the threshold on the null."""
+        self.index, self.judge, self.finder = index, judge, finder
+        self.threshold = judge.threshold(share)
+
+    def look(self, prompt: str, text: str):
+        """Return a text's findings and which of its words are flagged."""
+        query = self.index.numbering.look_up(text)
+        found = self.finder.find(query, self.index.numbering.look_up(prompt))
+        good = found.score >= self.threshold
+        return found, covered(found.chains.begin[good], found.chains.end[good], len(query))
+
+    def planted(self, hosts: list[Pair], length: int, changes, cases: int, rng: random.Random) -> str:
+        """Plant in hosts; return a line of the table."""
+        recall, first, false, rest = [], [], [], []
+        for _ in range(cases):
+            prompt, host = rng.choice(hosts)
+            source, passage, owner = self._passage(length, changes, rng)
+            cut = rng.choice([0, *(match.end() for match in EDGE.finditer(host)), len(host)])
+            text = f"{host[:cut]} {passage} {host[cut:]}"
+            begin = len(places(f"{host[:cut]} "))
+            found, flags = self.look(prompt, text)
+            recall.append(float(flags[begin : begin + length].mean()))
+            false.append(float(flags.sum() - flags[begin : begin + length].sum()))
+            rest.append(float(len(flags) - length))
+            over = [s for s in spans(found, self.threshold) if s.begin < begin + length and s.end > begin]
+            if over:
+                best = max(over, key=lambda s: s.score)
+                top = rank(self.index, found.chains, best.chains, prompt, "")[0].row
+                first.append(top.row_id == owner or any(_holds(t.text, source) for t in top.texts))
+        told = mean_bootstrap(recall)
+        outside = pooled_share(false, rest)
+        right = f"{np.mean(first):.2f} of {len(first)}" if first else "none found"
+        interval = "" if told.low is None else f" [{told.low:.2f}, {told.high:.2f}]"
+        return f"{told.value:.3f}{interval} | {right} | {100 * outside.value:.2f} %"
+
+    def _passage(self, length: int, changes, rng: random.Random) -> tuple[str, str, str]:
+        """Draw a stretch of a response; return it, itself with words replaced, and its row's id."""
+        while True:
+            row = self.index.row(rng.randrange(self.index.about["rows"]))
+            text = row.text("response")
+            spots = places(text)
+            if len(spots) < max(40, length):
+                continue
+            start = rng.randrange(len(spots) - length + 1)
+            pieces = [text[a:b] for a, b in spots[start : start + length]]
+            source = text[spots[start][0] : spots[start + length - 1][1]]
+            gaps = [text[spots[k][1] : spots[k + 1][0]] for k in range(start, start + length - 1)]
+            for place in changes(length):
+                pieces[place] = self._other(pieces[place], rng)
+            made = "".join(piece + gap for piece, gap in zip(pieces, [*gaps, ""], strict=True))
+            if len(places(made)) == length:
+                return source, made, row.row_id
+
+    def _other(self, word: str, rng: random.Random) -> str:
+        while True:
+            text = self.index.row(rng.randrange(self.index.about["rows"])).text("response")
+            spots = places(text)
+            if spots:
+                a, b = rng.choice(spots)
+                if text[a:b].casefold() != word.casefold() and text[a:b].isalnum():
+                    return text[a:b]
+
+    def unseen(self, pairs: list[Pair]) -> str:
+        """Return what is flagged in a model's answers, and how its p lies: a line of the table."""
+        flagged, words, p = [], [], []
+        for prompt, text in pairs:
+            found, flags = self.look(prompt, text)
+            if len(flags) < nulls.SHORTEST:
+                continue
+            flagged.append(float(flags.sum()))
+            words.append(float(len(flags)))
+            p.append(float(self.judge.p(found.score, len(flags)).min()) if len(found.score) else 1.0)
+        share = pooled_share(flagged, words)
+        deciles = " ".join(f"{value:.2f}" for value in np.percentile(p, [5, 10, 25, 50, 75, 90]))
+        distance = float(np.abs(np.sort(p) - np.arange(1, len(p) + 1) / len(p)).max())
+        span = f"[{100 * share.low:.2f}, {100 * share.high:.2f}]"
+        return f"{len(p)} | {100 * share.value:.2f} % {span} | {deciles} | {distance:.3f}"
+
+
+def _holds(text: str, source: str) -> bool:
+    return " ".join(source.casefold().split()) in " ".join(text.casefold().split())
+
+
+def main() -> None:
+    """Print the tables."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cases", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    from tunescope.runs import RunFolder
+
+    with tempfile.TemporaryDirectory() as place:
+        rows = open_rows([str(DATA / "instructions" / f"{name}.json") for name in ROWS])
+        count = write(RunFolder(Path(place), "planted"), rows, rows.inputs)
+        index = Index(Path(place))
+        hosts = [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(places(pair[1])) >= 40]
+        common = reference(hosts)
+        prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*common, strict=True))
+        ways = {
+            "with a reference": Study(
+                index,
+                nulls.of_reference("the reference", texts, prompts, index).judge(),
+                Finder(index, Reference.of("the reference", texts, index), compile=True),
+            ),
+            "without": Study(index, nulls.leave_one_out(index).judge(), Finder(index, compile=True)),
+        }
+        print(f"{count:,} rows; {len(hosts)} hosts; {len(common):,} reference texts; {arguments.cases} cases a cell")
+        for name, study in ways.items():
+            rng = random.Random(arguments.seed)
+            print(f"\n{name}: flagged from {study.threshold:.1f} bits on\n")
+            print("| planted | words | flagged of it [95 %] | right row first, where found | flagged of the host |")
+            print("|---|---|---|---|---|")
+            for kind, changes in CHANGES.items():
+                for length in LENGTHS:
+                    if length > 6 or kind == "verbatim":
+                        print(f"| {kind} | {length} | {study.planted(hosts, length, changes, arguments.cases, rng)} |")
+            print("\n| model | answers | flagged of its words [95 %] | p at 5, 10, 25, 50, 75, 90 % | KS |")
+            print("|---|---|---|---|---|")
+            for model in ("llama-2-7b-chat-hf", "gpt4", "wizardlm-13b", "text_davinci_003", "alpaca-7b"):
+                print(f"| {model} | {study.unseen(answers(model)[SPLIT:])} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""What the page calls models and runs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunescope.runs import Run
+
+if TYPE_CHECKING:
+    from tunescope.answers import Place
+
+METHODS = {"lora": "LoRA", "full": "full tuning"}
+
+
+def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
+    """Return the runs of a verb, in order."""
+    return [run for run in opened if run.verb == verb]
+
+
+def name_of(model: str) -> str:
+    """Call a tuned model by its method, another by the last part of its name."""
+    for folder in (Path(model), Path(model).parent):
+        if (folder / "run.json").is_file():
+            tuned = Run(folder)
+            if tuned.verb == "tune":
+                return way_of(tuned)
+    return Path(model).name
+
+
+def way_of(tuned: Run) -> str:
+    """Name how a model was tuned."""
+    noise = " with NEFTune" if tuned.settings.get("neftune_alpha") else ""
+    return METHODS[tuned.settings["method"]] + noise
+
+
+def name_in(opened: Sequence[Run], path: str) -> str:
+    """Call a folder by its model where it holds answers, else by its own name."""
+    run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
+    return name_of(str(run.settings["model"])) if run.verb == "answer" else Path(path).name
+
+
+def called(place: Place) -> str:
+    """Name a prompt, with the turn and the sample where they aren't the first."""
+    later = ((f" turn {place.turn + 1}", place.turn), (f" sample {place.sample + 1}", place.sample))
+    return place.prompt_id + "".join(text for text, number in later if number)

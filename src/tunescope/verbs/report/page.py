@@ -1,0 +1,91 @@
+"""The page around its sections: everything in one file, nothing loaded, nothing allowed but what is in it."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from tunescope.runs import Run
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+"""What JSON may hold and UTF-8 can't; each becomes one replacement character, so that offsets hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of the page: a heading, HTML of ours, the runs it came from, and JSON for its script ("" for none)."""
+
+    anchor: str
+    heading: str
+    html: str
+    runs: tuple[str, ...]
+    data: str = ""
+
+
+def section(anchor: str, heading: str, html: str, made_by: Sequence[Run], data: str = "") -> Section:
+    """Make a section; `html` is trusted."""
+    return Section(anchor, heading, html, tuple(str(run.path) for run in made_by), data)
+
+
+def fill(template: str, **values: Any) -> str:
+    """Fill a template of this folder; every text in it is escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return environment.from_string(_file(template)).render(values)
+
+
+def render(
+    title: str, opening: Sequence[str], notes: Sequence[str], sections: Sequence[Section], opened: Sequence[Run]
+) -> str:
+    """Return the page. Its policy allows the one style and the one script in it, by their hashes."""
+    from markupsafe import Markup
+
+    style, script = _file("page.css"), _file("xray.js")
+    data = next((each.data for each in sections if each.data), "")
+    page = fill(
+        "page.html.j2",
+        title=title,
+        opening=opening,
+        notes=notes,
+        sections=[(each, Markup(each.html)) for each in sections],
+        style=Markup(style),
+        style_hash=_digest(style),
+        script=Markup(script),
+        script_hash=_digest(script),
+        data=_in_html(data),
+        versions=_versions(opened),
+    )
+    return LONE_SURROGATES.sub("\ufffd", page)
+
+
+def _file(name: str) -> str:
+    return files("tunescope.verbs.report").joinpath(name).read_text("utf-8")
+
+
+def _digest(text: str) -> str:
+    return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
+
+
+def _in_html(data: str) -> Markup:
+    """Write JSON so that no text in it can end or open an element."""
+    from markupsafe import Markup
+
+    for character in "<>&\u2028\u2029":
+        data = data.replace(character, f"\\u{ord(character):04x}")
+    return Markup(data)
+
+
+def _versions(opened: Sequence[Run]) -> str:
+    found: dict[str, str] = {}
+    for run in opened:
+        found |= run.info["versions"]
+    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))

@@ -1,0 +1,578 @@
+// The X-ray: draws the chosen prompt's answers from the page's data. All text goes in as text nodes.
+"use strict";
+(() => {
+  const byId = (id) => document.getElementById(id);
+  const data = JSON.parse(byId("xray-data").textContent);
+  const CLASSES = { u: "unshifted", m: "marginal", s: "shifted", "-": "class missing" };
+  const SHOWN = 200; // prompts listed at a time
+  const COMMON = "A borrowed span is text in common and not proof that the row taught it.";
+  const list = byId("xray-list"), detail = byId("xray-detail"), rowsPanel = byId("xray-rows");
+  const controls = ["query", "model", "borrowed", "shifted", "kl", "sort"];
+  const control = Object.fromEntries(controls.map((name) => [name, byId("xray-" + name)]));
+  const state = { prompt: -1, listed: [], shown: SHOWN, opener: null, from: null };
+
+  for (const answer of data.prompts.flatMap((prompt) => prompt.answers)) {
+    if (answer && typeof answer.lengths === "string") answer.lengths = Array.from(answer.lengths, (digit) => parseInt(digit, 36));
+  }
+
+  function el(tag, attributes, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes || {})) {
+      if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+    }
+    made.append(...children.filter((child) => child !== null && child !== undefined));
+    return made;
+  }
+
+  const number = (value) => (value === null || value === undefined ? "missing" : value.toLocaleString("en", { maximumSignificantDigits: 12 }));
+  const thousandths = (value) => number(value === null ? null : value / 1000);
+  const visible = (text) => text.replace(/\n/g, "↵").replace(/\t/g, "⇥");
+  const quoted = (text) => (text === "" ? "an empty piece" : `“${visible(text)}”`);
+  const counted = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
+  const address = (values) => "#" + new URLSearchParams(values).toString();
+  const addressOf = (prompt) =>
+    address({ prompt: prompt.id, ...(prompt.turn && { turn: prompt.turn }), ...(prompt.sample && { sample: prompt.sample }) });
+
+  // ---- filters and the list of prompts
+
+  function wanted() {
+    const on = (name) => Boolean(control[name] && control[name].checked);
+    return {
+      query: control.query.value.trim().toLowerCase(),
+      model: control.model.value === "" ? null : Number(control.model.value),
+      borrowed: on("borrowed"),
+      shifted: on("shifted"),
+      kl: control.kl ? Number(control.kl.value) || 0 : 0,
+      sort: control.sort.value,
+    };
+  }
+
+  const considered = (prompt, want) =>
+    prompt.answers.filter((answer, column) => answer && (want.model === null || want.model === column));
+  const picksTokens = (want) => want.shifted || want.kl > 0;
+  const picked = (answer, token, want) =>
+    (!want.shifted || answer.classes[token] === "s") && (want.kl <= 0 || answer.kls[token] >= 1000 * want.kl);
+
+  function passes(prompt, want) {
+    const answers = considered(prompt, want);
+    if (!answers.length) return false;
+    if (want.query) {
+      const texts = [prompt.called, prompt.prompt, ...answers.map((answer) => answer.text)];
+      if (!texts.some((text) => text.toLowerCase().includes(want.query))) return false;
+    }
+    return answers.some(
+      (answer) =>
+        (!want.borrowed || (answer.spans || []).length > 0) &&
+        (!picksTokens(want) || (answer.lengths || []).some((_, token) => picked(answer, token, want))),
+    );
+  }
+
+  function most(prompt, want) {
+    const values = considered(prompt, want).map((answer) => (want.sort === "kl" ? answer.mean_kl : answer.flagged));
+    return Math.max(-Infinity, ...values.filter((value) => value !== null && value !== undefined));
+  }
+
+  function filter() {
+    const want = wanted();
+    state.listed = data.prompts.map((_, index) => index).filter((index) => passes(data.prompts[index], want));
+    if (want.sort) {
+      const value = new Map(state.listed.map((index) => [index, most(data.prompts[index], want)]));
+      const compare = (a, b) => (value.get(a) === value.get(b) ? a - b : value.get(b) > value.get(a) ? 1 : -1);
+      state.listed.sort(compare);
+    }
+    state.shown = SHOWN;
+    byId("xray-count").textContent = `${number(state.listed.length)} of ${counted(data.prompts.length, "prompt", "prompts")}`;
+    drawList();
+  }
+
+  function summary(prompt, want) {
+    const parts = [];
+    prompt.answers.forEach((answer, column) => {
+      if (!answer || (want.model !== null && want.model !== column)) return;
+      const said = [];
+      if (answer.mean_kl !== undefined) said.push(`KL ${number(answer.mean_kl)}`);
+      if (answer.flagged !== undefined) said.push(`flagged ${number(answer.flagged)}, by chance ${number(answer.expected)}`);
+      if (said.length) parts.push(`${data.columns[column].name}: ${said.join("; ")}`);
+    });
+    return parts.join(" · ");
+  }
+
+  function drawList() {
+    const want = wanted();
+    const items = state.listed.slice(0, state.shown).map((index) => {
+      const prompt = data.prompts[index];
+      const link = el("a", { href: addressOf(prompt), "aria-current": index === state.prompt ? "true" : null });
+      link.append(el("b", {}, prompt.called), " ", el("span", { dir: "auto" }, prompt.prompt.slice(0, 90)));
+      return el("li", {}, link, el("small", {}, summary(prompt, want)));
+    });
+    list.replaceChildren(el("ol", {}, ...items));
+    const left = state.listed.length - state.shown;
+    if (left > 0) {
+      const more = el("button", { type: "button" }, `Show ${Math.min(left, SHOWN)} more`);
+      more.addEventListener("click", () => {
+        const at = state.shown;
+        state.shown += SHOWN;
+        drawList();
+        list.querySelectorAll("a")[at].focus();
+      });
+      list.append(more);
+    }
+  }
+
+  // ---- one prompt
+
+  function cuts(answer) {
+    // The answer's pieces: tokens, cut where a borrowed span begins or ends inside one.
+    const spans = answer.spans || [], pieces = [];
+    let at = 0, next = 0;
+    const add = (end, token) => {
+      const text = answer.text.slice(at, end);
+      const ink = at + (text.trim() === "" ? 0 : text.length - text.trimStart().length); // blanks before it have no colour
+      let main = token !== null; // the piece that has the focus
+      do {
+        while (next < spans.length && spans[next].end <= at) next += 1;
+        const span = spans[next];
+        const inside = Boolean(span && span.start <= at);
+        const edge = span ? (inside ? span.end : span.start) : Infinity;
+        const stop = Math.min(end, edge);
+        const here = main && (stop > ink || stop === end);
+        pieces.push({ start: at, ink: Math.min(Math.max(ink, at), stop), end: stop, token, main: here, span: inside ? next : null });
+        main = main && !here;
+        at = stop;
+      } while (at < end);
+    };
+    if (answer.lead) add(answer.lead, null);
+    (answer.lengths || []).forEach((length, token) => add(at + length, token));
+    while (at < answer.text.length) add(answer.text.length, null);
+    return pieces;
+  }
+
+  function spanLabel(span) {
+    return `borrowed, ${span.kind}, ${counted(span.words, "word", "words")}`;
+  }
+
+  function drawText(answer, column, want) {
+    const tokens = (answer.lengths || []).length > 0, picks = picksTokens(want);
+    const name = `${data.columns[column].name}, tokens of the answer`;
+    const box = tokens
+      ? el("div", { class: "text", dir: "auto", role: "listbox", "aria-label": name, "aria-orientation": "horizontal", "aria-describedby": "xray-hint" })
+      : el("p", { class: "text", dir: "auto" });
+    let group = null, groupOf = null;
+    for (const piece of cuts(answer)) {
+      const text = answer.text.slice(piece.start, piece.end);
+      let made = document.createTextNode(text);
+      if (piece.token !== null) {
+        const shown = !picks || picked(answer, piece.token, want);
+        const whole = wholeToken(answer, piece.token);
+        const kind = text === "" ? " empty" : /^[\r\n]+$/.test(text) ? " newline" : "";
+        const look = piece.ink === piece.end && whole !== "" ? "" : shown ? answer.classes[piece.token] : "dim";
+        const inner = el("span", { class: `c ${look}${kind}` }, answer.text.slice(piece.ink, piece.end));
+        made = el("span", { class: "t", "data-token": piece.token }, answer.text.slice(piece.start, piece.ink), inner);
+        if (piece.main) {
+          made.setAttribute("role", "option");
+          made.setAttribute("aria-selected", "false");
+          made.setAttribute("aria-label", `${visible(whole) || "empty piece"}, ${CLASSES[answer.classes[piece.token]]}`);
+          made.setAttribute("tabindex", piece.token === 0 ? "0" : "-1");
+        } else {
+          made.setAttribute("aria-hidden", "true");
+        }
+      }
+      if (piece.span === null) {
+        group = groupOf = null;
+        box.append(made);
+        continue;
+      }
+      if (groupOf !== piece.span) {
+        groupOf = piece.span;
+        const span = answer.spans[piece.span];
+        group = el("span", { class: `b ${span.kind}`, "data-span": piece.span, "aria-label": spanLabel(span) });
+        if (tokens) group.setAttribute("role", "group");
+        else for (const [key, value] of [["role", "button"], ["tabindex", "0"], ["aria-expanded", "false"], ["aria-controls", "xray-rows"]]) group.setAttribute(key, value);
+        if (!tokens) group.setAttribute("aria-label", `${answer.text.slice(span.start, span.end)}, ${spanLabel(span)}`);
+        box.append(group);
+      }
+      group.append(made);
+    }
+    return box;
+  }
+
+  const starts = new WeakMap();
+  function wholeToken(answer, token) {
+    if (!starts.has(answer)) {
+      let at = answer.lead || 0;
+      starts.set(answer, answer.lengths.map((length) => (at += length) - length));
+    }
+    const start = starts.get(answer)[token];
+    return answer.text.slice(start, start + answer.lengths[token]);
+  }
+
+  function facts(answer) {
+    const said = [];
+    if (answer.lengths) {
+      if (!answer.lengths.length) said.push(`No token of this answer was read${answer.reason ? `: ${answer.reason}` : ""}.`);
+      else {
+        const count = (letter) => answer.classes.split(letter).length - 1;
+        const missing = answer.lengths.length - answer.n;
+        said.push(
+          `${counted(answer.lengths.length, "token", "tokens")}: ${count("u")} unshifted, ${count("m")} marginal, ` +
+            `${count("s")} shifted; mean KL ${number(answer.mean_kl)} (n = ${answer.n}${missing ? `, missing ${missing}` : ""})`,
+        );
+      }
+    }
+    if (answer.flagged !== undefined) {
+      said.push(
+        `${number(answer.flagged)} of ${counted(answer.words, "word", "words")} flagged; ` +
+          `by chance ${number(answer.expected)}, excess ${number(answer.excess)}`,
+      );
+    }
+    return said;
+  }
+
+  function drawAnswer(prompt, column, want) {
+    const answer = prompt.answers[column], name = data.columns[column].name;
+    if (!answer) return el("article", {}, el("h4", {}, name), el("p", { class: "note" }, "No answer of this model."));
+    const heading = el("h4", { tabindex: "-1" }, name, " ");
+    heading.append(el("a", { class: "permalink", href: address({ answer: answer.id }), "aria-label": `link to the answer of ${name}` }, "link"));
+    const made = el("article", { "data-column": column, "data-answer": answer.id }, heading);
+    made.append(...facts(answer).map((text) => el("p", { class: "note" }, text)));
+    if (answer.text === "") made.append(el("p", {}, el("em", {}, "empty")));
+    else {
+      if ((answer.lengths || []).length) made.append(el("p", { class: "hidden" }, answer.text));
+      made.append(drawText(answer, column, want));
+    }
+    if (answer.finish === "length") made.append(el("p", { class: "note" }, "(cut at the token limit)"));
+    return made;
+  }
+
+  function drawPrompt() {
+    closeRows(false);
+    hideTip();
+    if (state.prompt < 0) {
+      detail.replaceChildren();
+      return;
+    }
+    const want = wanted(), prompt = data.prompts[state.prompt];
+    const columns = data.columns.map((_, column) => column).filter((column) => want.model === null || want.model === column);
+    const at = state.listed.indexOf(state.prompt);
+    const step = (by, text) => {
+      const index = at < 0 ? undefined : state.listed[at + by];
+      return index === undefined ? null : el("a", { href: addressOf(data.prompts[index]) }, text);
+    };
+    detail.replaceChildren(
+      el("h3", { tabindex: "-1" }, `Prompt ${prompt.called}`),
+      el("p", { class: "steps" }, step(-1, "← previous"), step(1, "next →")),
+      el("p", { class: "prompt", dir: "auto" }, prompt.prompt),
+      el("div", { class: "answers" }, ...columns.map((column) => drawAnswer(prompt, column, want))),
+    );
+  }
+
+  function go(arrived) {
+    const at = new URLSearchParams(location.hash.slice(1));
+    let index = -1, column = null;
+    if (at.has("answer")) {
+      index = data.prompts.findIndex((prompt) => prompt.answers.some((answer) => answer && answer.id === at.get("answer")));
+      if (index >= 0) column = data.prompts[index].answers.findIndex((answer) => answer && answer.id === at.get("answer"));
+    } else if (at.has("prompt")) {
+      const [turn, sample] = ["turn", "sample"].map((name) => Number(at.get(name) || 0));
+      index = data.prompts.findIndex((prompt) => prompt.id === at.get("prompt") && prompt.turn === turn && prompt.sample === sample);
+    } else if (arrived && location.hash !== "") return; // a link to another part of the page
+    else {
+      state.prompt = state.listed.length ? state.listed[0] : -1;
+      drawPrompt();
+      drawList();
+      return;
+    }
+    if (index < 0) {
+      byId("xray-count").textContent = `Nothing here is called ${at.get("answer") || at.get("prompt")}.`;
+      if (state.prompt < 0) state.prompt = state.listed.length ? state.listed[0] : -1;
+      drawPrompt();
+      return;
+    }
+    if (column !== null && control.model.value !== "" && Number(control.model.value) !== column) {
+      control.model.value = "";
+      filter();
+    }
+    state.prompt = index;
+    drawPrompt();
+    drawList();
+    const chosen = column === null ? null : detail.querySelector(`article[data-column="${column}"]`);
+    if (chosen) chosen.classList.add("chosen");
+    const heading = (chosen || detail).querySelector(chosen ? "h4" : "h3");
+    heading.focus({ preventScroll: true });
+    (chosen || detail).scrollIntoView({ block: "start" });
+  }
+
+  // ---- the tooltip of a token
+
+  const tip = el("div", { id: "xray-tip", role: "tooltip", hidden: true });
+  byId("xray-app").append(tip);
+  let described = null;
+
+  const answerOf = (node) => {
+    const article = node.closest("article[data-column]");
+    return data.prompts[state.prompt].answers[Number(article.dataset.column)];
+  };
+
+  function sparse(list, place) {
+    // What is said of a place in a list of (distance from the last place, value); 0 where nothing is.
+    let at = 0;
+    for (let index = 0; index < list.length && at <= place; index += 2) {
+      at += list[index];
+      if (at === place) return list[index + 1];
+    }
+    return 0;
+  }
+
+  function describe(answer, token, node) {
+    const base = sparse(answer.base_tops, token), top = sparse(answer.tops, token), standing = wholeToken(answer, token);
+    const word = (index) => (index < 0 ? "missing" : quoted(index === 0 ? standing : data.strings[index - 1]));
+    const lines = [
+      ["token", quoted(standing)],
+      ["class", CLASSES[answer.classes[token]]],
+      ["base rank", number(answer.ranks[token])],
+      ["base probability", thousandths(answer.probs[token])],
+      ["KL", thousandths(answer.kls[token]) + (answer.kls[token] === null ? "" : " nats")],
+      ["base model’s favourite", word(base)],
+    ];
+    if (top !== 0) lines.push(["tuned model’s favourite", word(top)]);
+    const group = node.closest("[data-span]");
+    if (group) lines.push([spanLabel(answer.spans[Number(group.dataset.span)]), "Enter or a click opens its rows"]);
+    return lines;
+  }
+
+  function showTip(node) {
+    const answer = answerOf(node), token = Number(node.dataset.token);
+    const lines = describe(answer, token, node).map(([name, value]) => el("div", {}, el("span", {}, name + " "), el("b", {}, value)));
+    tip.replaceChildren(...lines);
+    tip.hidden = false;
+    if (described) described.removeAttribute("aria-describedby");
+    described = node;
+    node.setAttribute("aria-describedby", tip.id);
+    const at = node.querySelector(".c").getClientRects()[0];
+    const width = document.documentElement.clientWidth;
+    const left = Math.max(4, Math.min(at.left, width - tip.offsetWidth - 4));
+    const above = at.bottom + tip.offsetHeight + 8 > window.innerHeight && at.top > tip.offsetHeight + 8;
+    tip.style.left = `${left + window.scrollX}px`;
+    tip.style.top = `${(above ? at.top - tip.offsetHeight - 6 : at.bottom + 6) + window.scrollY}px`;
+  }
+
+  function hideTip() {
+    tip.hidden = true;
+    if (described) described.removeAttribute("aria-describedby");
+    described = null;
+  }
+
+  // ---- the rows of a borrowed span
+
+  function marked(text, stretches) {
+    const parts = [];
+    let at = 0;
+    for (const [start, end] of stretches.slice().sort((a, b) => a[0] - b[0])) {
+      if (end <= at) continue;
+      const from = Math.max(at, start);
+      parts.push(text.slice(at, from), el("mark", {}, text.slice(from, end)));
+      at = end;
+    }
+    parts.push(text.slice(at));
+    return parts;
+  }
+
+  function table(pairs) {
+    return el("dl", {}, ...pairs.filter(([, value]) => value !== undefined).map(([name, value]) => el("div", {}, el("dt", {}, name), el("dd", {}, value))));
+  }
+
+  function drawRow([row, field, edits, size, bits, likeness, cosine, shared], answer, span) {
+    const source = data.rows[row];
+    const made = el("li", {}, el("h4", {}, source.place, " ", el("code", {}, source.id)));
+    made.append(
+      table([
+        ["field", source.fields[field][0]],
+        ["words changed", number(edits)],
+        ["bits", number(bits)],
+        ["likeness of the prompt (BM25)", number(likeness)],
+        ["cosine", number(cosine)],
+        ["rows with this text", number(size)],
+      ]),
+    );
+    const inAnswer = shared.map(([start, end]) => [Math.max(start, span.start) - span.start, Math.min(end, span.end) - span.start]);
+    made.append(el("h5", {}, "the span, shared words marked"), el("p", { class: "quote", dir: "auto" }, ...marked(answer.text.slice(span.start, span.end), inAnswer)));
+    source.fields.forEach(([name, text, before, after], index) => {
+      const stretches = index === field ? shared.map(([, , start, end]) => [start, end]) : [];
+      const quote = el("p", { class: "quote", dir: "auto", "data-field": name });
+      if (before) quote.append(el("small", {}, `(${counted(before, "character", "characters")} before) `));
+      quote.append(...(text === "" ? [el("em", {}, "empty")] : marked(text, stretches)));
+      if (after) quote.append(el("small", {}, ` (${counted(after, "character", "characters")} after)`));
+      made.append(el("h5", {}, name), quote);
+    });
+    made.append(el("h5", {}, "lineage"));
+    if (source.lineage.length) made.append(el("ol", { class: "lineage" }, ...source.lineage.map((step) => el("li", {}, step))));
+    else made.append(el("p", { class: "note" }, "As it was read; nothing changed it."));
+    made.append(el("pre", {}, `tunescope why ${source.id}`));
+    return made;
+  }
+
+  function openRows(group, from) {
+    const answer = answerOf(group), span = answer.spans[Number(group.dataset.span)];
+    closeRows(false);
+    hideTip();
+    const heading = el("h3", { tabindex: "-1" }, `Borrowed: ${span.kind}`);
+    const close = el("button", { type: "button" }, "Close");
+    close.addEventListener("click", () => closeRows(true));
+    const facts = [
+      ["words", number(span.words)],
+      ["bits", number(span.bits)],
+      ["bits in the reference", number(span.ref_bits)],
+      ["contrast, bits", number(span.contrast_bits)],
+      ["p under the null", number(span.p_null)],
+      ["occurrences in the rows", number(span.count)],
+      ["different rows", number(span.n_row_groups)],
+    ];
+    if (span.shift) {
+      facts.push([
+        "tokens in it",
+        `${number(span.shift.n_tokens)}: ${number(span.shift.shifted)} shifted, ${number(span.shift.marginal)} marginal; mean log ratio ${number(span.shift.mean_log_ratio)}`,
+      ]);
+    }
+    facts.push(["null", data.strings[span.null - 1]]);
+    const chance = `This answer: ${number(answer.flagged)} of ${number(answer.words)} words flagged, by chance ${number(answer.expected)}.`;
+    rowsPanel.replaceChildren(
+      el("div", { class: "bar" }, heading, close),
+      el("p", { class: "quote", dir: "auto" }, answer.text.slice(span.start, span.end)),
+      el("p", {}, COMMON + (answer.flagged === undefined ? "" : " " + chance)),
+      table(facts),
+    );
+    if (span.evidence.length) rowsPanel.append(el("p", { class: "note" }, `Evidence: ${span.evidence.join("; ")}`));
+    rowsPanel.append(el("h3", {}, span.rows.length === 1 ? "The row" : "Rows, the likeliest first"));
+    rowsPanel.append(el("ol", { class: "rows" }, ...span.rows.map((row) => drawRow(row, answer, span))));
+    if (span.more) rowsPanel.append(el("p", { class: "note" }, `${counted(span.more, "more row", "more rows")} in the run's spans.jsonl.`));
+    rowsPanel.hidden = false;
+    rowsPanel.parentElement.classList.add("with-rows");
+    group.classList.add("open");
+    if (group.hasAttribute("aria-expanded")) group.setAttribute("aria-expanded", "true");
+    state.opener = group;
+    state.from = from;
+    heading.focus({ preventScroll: true });
+    rowsPanel.scrollTop = 0;
+    rowsPanel.scrollIntoView({ block: "nearest" });
+  }
+
+  function closeRows(back) {
+    const { opener: group, from } = state;
+    rowsPanel.hidden = true;
+    rowsPanel.parentElement.classList.remove("with-rows");
+    rowsPanel.replaceChildren();
+    state.opener = state.from = null;
+    if (!group) return;
+    group.classList.remove("open");
+    if (group.hasAttribute("aria-expanded")) group.setAttribute("aria-expanded", "false");
+    if (back) from.focus();
+  }
+
+  // ---- walking through tokens
+
+  const tokenOf = (piece) => {
+    // The piece of a token that takes the focus.
+    return piece.closest("[role=listbox]").querySelector(`[role=option][data-token="${piece.dataset.token}"]`);
+  };
+
+  function spanOf(token) {
+    // The first borrowed span that any piece of the token lies in.
+    const pieces = token.closest("[role=listbox]").querySelectorAll(`[data-token="${token.dataset.token}"]`);
+    return [...pieces].map((piece) => piece.closest("[data-span]")).find(Boolean) || null;
+  }
+
+  function lineAway(tokens, from, by) {
+    const here = from.getBoundingClientRect();
+    const other = (node) => {
+      const at = node.getBoundingClientRect();
+      return by > 0 ? at.top >= here.bottom - 4 : at.bottom <= here.top + 4;
+    };
+    const rest = by > 0 ? tokens.slice(tokens.indexOf(from)) : tokens.slice(0, tokens.indexOf(from)).reverse();
+    const first = rest.find(other);
+    if (!first) return from;
+    const line = rest.filter((node) => Math.abs(node.getBoundingClientRect().top - first.getBoundingClientRect().top) < 8);
+    const distance = (node) => Math.abs(node.getBoundingClientRect().left - here.left);
+    return line.reduce((best, node) => (distance(node) < distance(best) ? node : best));
+  }
+
+  function walk(box, from, key) {
+    const tokens = [...box.querySelectorAll("[role=option]:not(:has(> .dim))")];
+    const every = [...box.querySelectorAll("[role=option]")];
+    const forward = getComputedStyle(box).direction === "rtl" ? "ArrowLeft" : "ArrowRight";
+    const at = Number(from.dataset.token);
+    if (key === "Home") return tokens[0];
+    if (key === "End") return tokens[tokens.length - 1];
+    if (key === "ArrowDown") return lineAway(every, from, 1);
+    if (key === "ArrowUp") return lineAway(every, from, -1);
+    return key === forward
+      ? tokens.find((token) => Number(token.dataset.token) > at)
+      : tokens.filter((token) => Number(token.dataset.token) < at).pop();
+  }
+
+  detail.addEventListener("keydown", (event) => {
+    const token = event.target.closest("[role=option]"), button = event.target.closest("[role=button]");
+    if ((event.key === "Enter" || event.key === " ") && (token || button)) {
+      event.preventDefault();
+      const group = button || spanOf(token);
+      if (group) openRows(group, token || button);
+    } else if (token && ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"].includes(event.key)) {
+      event.preventDefault();
+      const next = walk(token.closest("[role=listbox]"), token, event.key);
+      if (next) next.focus();
+    }
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    if (!tip.hidden) hideTip();
+    else if (state.opener) closeRows(true);
+  });
+  rowsPanel.addEventListener("keydown", (event) => {
+    if (event.key === "Escape" && state.opener) {
+      event.stopPropagation();
+      closeRows(true);
+    }
+  });
+  let clicked = [NaN, NaN];
+  detail.addEventListener("click", (event) => {
+    clicked = [event.clientX, event.clientY];
+    const group = event.target.closest("[data-span]"), piece = event.target.closest("[data-token]");
+    if (group) openRows(group, piece ? tokenOf(piece) : group);
+  });
+  detail.addEventListener("focusin", (event) => {
+    const token = event.target.closest("[role=option]");
+    if (!token) return;
+    for (const other of token.closest("[role=listbox]").querySelectorAll('[tabindex="0"]')) other.setAttribute("tabindex", "-1");
+    token.setAttribute("tabindex", "0");
+    showTip(token);
+  });
+  detail.addEventListener("focusout", hideTip);
+  detail.addEventListener("mouseover", (event) => {
+    const token = event.target.closest("[data-token]");
+    const moved = event.clientX !== clicked[0] || event.clientY !== clicked[1]; // else the page moved under the pointer
+    if (token && moved) showTip(token);
+  });
+  detail.addEventListener("mouseout", (event) => {
+    if (event.target.closest("[data-token]")) hideTip();
+  });
+
+  // ---- begin
+
+  let waiting = null;
+  const refresh = () => {
+    filter();
+    if (state.listed.length && !state.listed.includes(state.prompt)) state.prompt = state.listed[0];
+    if (!state.listed.length) state.prompt = -1;
+    drawPrompt();
+    drawList();
+  };
+  for (const each of Object.values(control).filter(Boolean)) {
+    each.addEventListener("input", () => {
+      clearTimeout(waiting);
+      waiting = setTimeout(refresh, 80);
+    });
+  }
+  byId("xray-app").hidden = false;
+  filter();
+  go(false);
+  addEventListener("hashchange", () => go(true));
+})();

@@ -1,0 +1,353 @@
+"""The X-ray: answers token by token, with the rows whose words they borrow, as compact JSON for the page's script.
+
+Offsets on the page count UTF-16 units, as JavaScript does; in runs they count characters (code points).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import accumulate, pairwise
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+from tunescope.errors import RunError
+from tunescope.runs import Run
+from tunescope.verbs.report.columns import Column
+from tunescope.verbs.report.names import called, name_of
+
+if TYPE_CHECKING:
+    from tunescope.answers import Answer, Place
+
+DIGITS = 3
+"""Significant digits of the numbers on the page."""
+DIGITS_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+SHOWN_ROWS = 5
+"""Rows shown of a borrowed span, the likeliest; the others are in the run's `spans.jsonl`."""
+AROUND = 600
+"""Characters of a row's text shown before and after the stretches that it shares."""
+TOKEN_COLUMNS = (
+    "token",
+    "char_start",
+    "char_end",
+    "kl",
+    "base_prob",
+    "base_rank",
+    "class",
+    "base_top_token",
+    "top_token",
+)
+CLASSES = ("unshifted", "marginal", "shifted")
+KINDS = ("verbatim", "near", "similar")
+
+
+@dataclass(slots=True)
+class Layers:
+    """What the runs of a column say of its answers, by answer id."""
+
+    tokens: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    reasons: dict[str, str] = field(default_factory=dict)
+    spans: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    flagged: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+
+class Book:
+    """What stands once on the page and is named by number: strings, and rows with the parts of them shown."""
+
+    def __init__(self) -> None:
+        """Begin empty."""
+        self.strings: dict[str, int] = {}
+        self.rows: list[dict[str, Any]] = []
+
+    def string(self, text: str) -> int:
+        """Return the number of a string, from 1."""
+        return self.strings.setdefault(text, len(self.strings) + 1)
+
+
+def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
+    """Return what the page shows of the places that a shift or trace run knows; None where there are none.
+
+    Raises:
+        RunError: tables that don't fit the answers.
+    """
+    layers = [_layers(column) for column in columns]
+    places = {
+        place: None
+        for column, layer in zip(columns, layers, strict=True)
+        for place, answer in column.answers.items()
+        if answer.answer_id in layer.tokens or answer.answer_id in layer.flagged or answer.answer_id in layer.spans
+    }
+    if not places:
+        return None
+    book = Book()
+    windows = [_windows(column, layer, book) for column, layer in zip(columns, layers, strict=True)]
+    parts = list(zip(columns, layers, windows, strict=True))
+    prompts = [_prompt(place, parts, book) for place in places]
+    both = zip(columns, layers, strict=True)
+    return {
+        "columns": [_about(*pair, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
+        "prompts": prompts,
+        "strings": list(book.strings),
+        "rows": book.rows,
+    }
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """Write the data in as few characters as JSON allows."""
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _layers(column: Column) -> Layers:
+    layers = Layers()
+    if "shift" in column.runs:
+        run = column.runs["shift"]
+        layers.tokens = _tokens(run)
+        if "answers" in run.tables:
+            read = run.tables["answers"].select(["answer_id", "reason"]).to_pylist()
+            layers.reasons = {record["answer_id"]: record["reason"] for record in read if record["reason"]}
+    if "trace" in column.runs:
+        run = column.runs["trace"]
+        layers.flagged = {record["answer_id"]: record for record in run.tables["answers"].to_pylist()}
+        for span in run.records("spans"):
+            layers.spans.setdefault(span["answer_id"], []).append(span)
+    return layers
+
+
+def _tokens(run: Run) -> dict[str, dict[str, list[Any]]]:
+    """Read a shift run's table: answer id → column → a value per token. Answers without tokens have empty lists."""
+    from tunescope.answers import read_answers
+
+    table = run.tables["tokens"]
+    absent = [name for name in ("answer_id", *TOKEN_COLUMNS) if name not in table.column_names]
+    if absent:
+        raise RunError(f"{run.path}/tokens.parquet: found no {', '.join(absent)}; expected a table of `shift`")
+    ids = table["answer_id"].to_pylist()
+    values = {name: table[name].to_pylist() for name in TOKEN_COLUMNS}
+    found: dict[str, dict[str, list[Any]]] = {}
+    start = 0
+    for end in range(1, len(ids) + 1):
+        if end == len(ids) or ids[end] != ids[start]:
+            if ids[start] in found:
+                raise RunError(f"{run.path}/tokens.parquet: the tokens of answer {ids[start]} don't stand together")
+            found[ids[start]] = {name: column[start:end] for name, column in values.items()}
+            start = end
+    none: dict[str, list[Any]] = {name: [] for name in values}
+    return {answer.answer_id: none for answer in read_answers(run.path / "answers.jsonl")} | found
+
+
+def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+    """Describe a column, with counts over the answers shown."""
+    shift, trace = column.runs.get("shift"), column.runs.get("trace")
+    answers = [answer for answer in shown if answer is not None]
+    classes = "".join(answer["classes"] for answer in answers if "classes" in answer)
+    spans = [span for answer in answers for span in answer.get("spans", ())]
+    flagged = [layers.flagged[answer["id"]] for answer in answers if answer["id"] in layers.flagged]
+    counted = [record for record in flagged if record["expected"] is not None]
+    return {
+        "name": column.name,
+        "base": name_of(str(shift.result.get("base") or shift.settings["base"])) if shift else None,
+        "shift": str(shift.path) if shift else None,
+        "trace": str(trace.path) if trace else None,
+        "answers": len(answers),
+        "tokens": {name: classes.count(name[0]) for name in CLASSES} if shift else None,
+        "spans": {name: sum(span["kind"] == name for span in spans) for name in KINDS} if trace else None,
+        "flagged": {
+            "n": len(counted),
+            "n_missing": len(answers) - len(counted),
+            "words": sum(record["tokens"] for record in counted),
+            "flagged": sum(record["flagged"] for record in counted),
+            "expected": digits(sum(record["expected"] for record in counted)),
+            "excess": digits(sum(record["flagged"] - record["expected"] for record in counted)),
+        }
+        if trace
+        else None,
+    }
+
+
+def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, Windows]], book: Book) -> dict[str, Any]:
+    asked = next(column.answers[place] for column, _, _ in parts if place in column.answers)
+    answers = []
+    for column, layers, windows in parts:
+        answer = column.answers.get(place)
+        answers.append(None if answer is None else _answer(answer, layers, windows, column, book))
+    return {
+        "called": called(place),
+        "id": place.prompt_id,
+        "turn": place.turn,
+        "sample": place.sample,
+        "prompt": asked.prompt,
+        "answers": answers,
+    }
+
+
+def _answer(answer: Answer, layers: Layers, windows: Windows, column: Column, book: Book) -> dict[str, Any]:
+    units = units_of(answer.text)
+    shown: dict[str, Any] = {"id": answer.answer_id, "text": answer.text, "finish": answer.finish_reason}
+    tokens = layers.tokens.get(answer.answer_id)
+    if tokens is not None:
+        shown |= _compact(tokens, units, f"{column.runs['shift'].path}: answer {answer.answer_id}", book)
+    if answer.answer_id in layers.reasons:
+        shown["reason"] = layers.reasons[answer.answer_id]
+    if "trace" in column.runs:
+        here = f"{column.runs['trace'].path}: answer {answer.answer_id}"
+        shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, windows, here, book))
+        if answer.answer_id in layers.flagged:
+            counts = layers.flagged[answer.answer_id]
+            shown |= {"words": counts["tokens"], "flagged": counts["flagged"]}
+            shown |= {name: digits(counts[name]) for name in ("expected", "excess")}
+    return shown
+
+
+def _compact(tokens: Mapping[str, list[Any]], units: Sequence[int], here: str, book: Book) -> dict[str, Any]:
+    """Return token lengths, class letters, ranks, probabilities, KLs and favourites in few characters.
+
+    Lengths are base-36 digits where they fit; probabilities and KLs are in thousandths; favourites are sparse (see
+    `_favourites`), for most tokens are both models' favourite.
+    """
+    starts, ends = tokens["char_start"], tokens["char_end"]
+    places = [*starts[:1], *ends]  # a chat template may strip white space before the first and behind the last
+    if starts != places[: len(starts)] or [0, *places, len(units) - 1] != sorted([0, *places, len(units) - 1]):
+        raise RunError(f"{here}: found tokens with gaps or beyond the text; each begins where the last ended")
+    lengths = [end - start for start, end in pairwise(units[place] for place in places)]
+    kls = [value for value in tokens["kl"] if value is not None and isfinite(value)]
+    return {
+        **({"lead": units[starts[0]]} if starts and starts[0] else {}),
+        "lengths": "".join(DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(DIGITS_36) else lengths,
+        "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens["class"]),
+        "ranks": tokens["base_rank"],
+        "probs": list(map(_thousandths, tokens["base_prob"])),
+        "kls": list(map(_thousandths, tokens["kl"])),
+        "base_tops": _favourites(tokens["base_top_token"], tokens["token"], -1, book),
+        "tops": _favourites(tokens["top_token"], tokens["token"], 0, book),
+        "mean_kl": digits(sum(kls) / len(kls)) if kls else None,
+        "n": len(kls),
+    }
+
+
+def _favourites(favourites: Sequence[str | None], standing: Sequence[str], missing: int, book: Book) -> list[int]:
+    """Return, for each favourite that isn't the token that stands there, how many tokens on it is, and its string."""
+    found, last = [], 0
+    for place, (favourite, token) in enumerate(zip(favourites, standing, strict=True)):
+        named = missing if favourite is None else 0 if favourite == token else book.string(favourite)
+        if named:
+            found += [place - last, named]
+            last = place
+    return found
+
+
+def _thousandths(value: float | None) -> float | None:
+    return None if value is None else digits(1000 * value)
+
+
+def _spans(
+    spans: Sequence[Mapping[str, Any]], units: Sequence[int], windows: Windows, here: str, book: Book
+) -> Iterator[dict[str, Any]]:
+    last = 0
+    for span in spans:
+        start, end = span["char_start"], span["char_end"]
+        if not last <= start < end < len(units):
+            raise RunError(f"{here}: found a span at {start} to {end}; expected spans in order inside the text")
+        last = end
+        shown = {
+            "start": units[start],
+            "end": units[end],
+            **{name: span[name] for name in ("kind", "words", "count", "n_row_groups")},
+            **{name: digits(span[name]) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
+            "evidence": list(map(as_text, span["evidence"])),
+            "null": book.string(as_text(span["null_source"] or "none given")),
+            "rows": [_row(row, units, windows, here) for row in span["rows"][:SHOWN_ROWS]],
+            "more": max(0, len(span["rows"]) - SHOWN_ROWS),
+        }
+        if span["shift"] is not None:
+            shown["shift"] = {name: digits(value) for name, value in span["shift"].items()}
+        yield shown
+
+
+def _row(row: Mapping[str, Any], units: Sequence[int], windows: Windows, here: str) -> list[Any]:
+    """Return the row's number, its field's, edits, rows with this text, bits, BM25, cosine, and shared stretches."""
+    window = windows.get((row["row_id"], row["field"]))
+    if window is None:
+        raise RunError(f"{here}: found a span of row {row['row_id']}, {row['field']}; expected it in rows.jsonl")
+    shared = [
+        [units[a], units[b], window.units[c - window.start], window.units[d - window.start]]
+        for a, b, c, d in row["shared"]
+    ]
+    scores = [digits(row[name]) for name in ("chain_bits", "prompt_bm25", "cosine")]
+    return [window.row, window.number, row["edits"], row["group_size"], *scores, shared]
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The part of a row's field that the page shows: which row, which field, from which character."""
+
+    row: int
+    number: int
+    start: int
+    units: Sequence[int]
+
+
+Windows = dict[tuple[str, str], Window]
+
+
+def _windows(column: Column, layers: Layers, book: Book) -> Windows:
+    """Put the rows that the shown spans name into the book, each field cut to what is around the shared words."""
+    if "trace" not in column.runs:
+        return {}
+    run = column.runs["trace"]
+    reach: dict[tuple[str, str], tuple[int, int]] = {}
+    for span in (span for spans in layers.spans.values() for span in spans):
+        for row in span["rows"][:SHOWN_ROWS]:
+            key, ends = (row["row_id"], row["field"]), [end for stretch in row["shared"] for end in stretch[2:]]
+            low, high = reach.get(key, (row["row_char_start"], row["row_char_end"]))
+            reach[key] = (min(low, row["row_char_start"], *ends), max(high, row["row_char_end"], *ends))
+    named = {row_id for row_id, _ in reach}
+    windows: Windows = {}
+    for record in run.records("rows"):
+        if record["row_id"] not in named:
+            continue
+        fields = []
+        for number, (name, text) in enumerate(record["fields"].items()):
+            low, high = reach.get((record["row_id"], name), (0, 0))
+            if high > len(text):
+                raise RunError(f"{run.path}: row {record['row_id']}: {name} has {len(text)} characters, not {high}")
+            start, end = max(0, low - AROUND), min(len(text), high + AROUND)
+            windows[record["row_id"], name] = Window(len(book.rows), number, start, units_of(text[start:end]))
+            fields.append([name, text[start:end], start, len(text) - end])
+        lineage = [as_text(step) for step in record["lineage"]]
+        place = f"{record['file']}:{record['line']}"
+        book.rows.append({"id": record["row_id"], "place": place, "fields": fields, "lineage": lineage})
+    return windows
+
+
+def units_of(text: str) -> Sequence[int]:
+    """Return where each character of a text begins, in UTF-16 units, and where the text ends."""
+    if not text or max(text) <= "\uffff":
+        return range(len(text) + 1)
+    return list(accumulate((1 + (character > "\uffff") for character in text), initial=0))
+
+
+def digits(value: float | None) -> float | None:
+    """Round to the digits that the page shows, but for counts; None for what is missing or no number."""
+    if value is None or not isfinite(value):
+        return None
+    if isinstance(value, int):
+        return value
+    rounded = float(f"{value:.{DIGITS}g}")
+    return int(rounded) if rounded.is_integer() else rounded
+
+
+def as_text(value: Any) -> str:
+    """Write a value as a person reads it: a text as it is, an object as JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def texts(data: Mapping[str, Any]) -> Iterable[tuple[str, str, list[tuple[str, str]]]]:
+    """Yield each prompt's name, its text, and (model, answer) pairs: what a browser without scripts shows."""
+    for prompt in data["prompts"]:
+        said = [
+            (column["name"], answer["text"])
+            for column, answer in zip(data["columns"], prompt["answers"], strict=True)
+            if answer is not None
+        ]
+        yield prompt["called"], prompt["prompt"], said

@@ -1,0 +1,58 @@
+"""What the X-ray's section says without its script: the legend with counts, and every answer's text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tunescope.verbs.report.page import fill
+from tunescope.verbs.report.xray import CLASSES, KINDS, texts
+from tunescope.views import MISSING, percent, show
+
+MEANINGS = {
+    "unshifted": "the tuned model's choice is the base model's too (rank 1)",
+    "marginal": "it is the base model's second or third choice",
+    "shifted": "it is further down in the base model (rank 4 or more)",
+}
+KIND_MEANINGS = {
+    "verbatim": "the same words in the same order as in a row",
+    "near": "the same but for a few words",
+    "similar": "alike in meaning, in other words",
+}
+
+
+def xray_html(data: Mapping[str, Any]) -> str:
+    """Draw the section's frame; the script fills it from the same data."""
+    columns = data["columns"]
+    return fill(
+        "xray.html.j2",
+        columns=columns,
+        classes=[(name, MEANINGS[name], [_share(column["tokens"], name) for column in columns]) for name in CLASSES],
+        kinds=[(name, KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns]) for name in KINDS],
+        has_shift=any(column["shift"] for column in columns),
+        has_trace=any(column["trace"] for column in columns),
+        flagged=[_flagged(column["flagged"]) for column in columns],
+        prompts=texts(data),
+    )
+
+
+def _share(counts: Mapping[str, int] | None, name: str) -> str:
+    if counts is None:
+        return MISSING
+    total = sum(counts.values())
+    return f"{counts[name]:,} ({percent(counts[name] / total, 1)})" if total else "0"
+
+
+def _count(counts: Mapping[str, int] | None, name: str) -> str:
+    return MISSING if counts is None else f"{counts[name]:,}"
+
+
+def _flagged(counts: Mapping[str, Any] | None) -> str:
+    """Say how many words are flagged, and never without how many would be by chance."""
+    if counts is None:
+        return MISSING
+    said = (
+        f"{counts['flagged']:,} of {counts['words']:,}; by chance {show(counts['expected'])}, "
+        f"excess {show(counts['excess'])} (n = {counts['n']:,}"
+    )
+    return said + (f", missing {counts['n_missing']:,})" if counts["n_missing"] else ")")

@@ -1,0 +1,296 @@
+"""What `trace` says: never a share of words found without what chance would have given."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.settings import typed
+from tunescope.verbs.trace.index import Index, IndexedRow
+from tunescope.verbs.trace.null import SHORTEST, Judge, Null
+from tunescope.views import Marked, Table, View, interval, percent
+
+if TYPE_CHECKING:
+    from tunescope.verbs.trace import IndexSettings, TraceSettings
+    from tunescope.verbs.trace.many import Sources
+
+AROUND = 100
+"""Characters of a row shown before and behind the words it shares."""
+DRAWS = 2_000
+SHOWN = 10
+"""Rows and answers listed in the view; the tables have all."""
+
+
+class Likely(NamedTuple):
+    """A row that shares words with a text: the row, its record, and p of what it shares."""
+
+    row: IndexedRow
+    record: Mapping[str, Any]
+    p: float
+
+
+def indexed(settings: IndexSettings, index: Index, chance: Null) -> Outcome:
+    """Say what was indexed."""
+    size = sum(path.stat().st_size for path in index.path.iterdir() if path.is_file())
+    judge = chance.judge()
+    result = {
+        "rows": index.about["rows"],
+        "texts": index.about["texts"],
+        "words": index.about["words"],
+        "vocabulary": len(index.counts) - 1,
+        "bytes": size,
+        "dataset_fingerprint": index.fingerprint,
+        "null_source": chance.source,
+        "threshold_bits": judge.threshold(0.01) if len(chance) else None,
+    }
+    sentence = (
+        f"{result['rows']:,} rows indexed: {result['words']:,} words, {result['vocabulary']:,} different ones, "
+        f"{size / 1e6:.1f} MB."
+    )
+    null = (
+        f"The null: {chance.source}. At most one in a hundred of their words lies in a stretch of "
+        f"{result['threshold_bits']:.0f} bits or more that another row has."
+        if len(chance)
+        else f"No response has {SHORTEST} words or more, so nothing here says what chance explains: trace answers "
+        "with --reference."
+    )
+    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    following = (
+        f'tunescope trace --text "a sentence" --rows {source}',
+        f"tunescope trace --answers ANSWERS --rows {source}",
+    )
+    return Outcome(result, View((sentence, null), (), following))
+
+
+def one_text(
+    settings: TraceSettings,
+    text: str,
+    words: int,
+    records: Sequence[Mapping[str, Any]],
+    likeliest: Sequence[Likely],
+    judge: Judge,
+) -> Outcome:
+    """Show a text with its borrowed spans underlined, and the likeliest rows with the shared words marked."""
+    flagged = sum(int(record["words"]) for record in records)
+    best = min((record["p_null"] for record in records), default=min((each.p for each in likeliest), default=1.0))
+    if records:
+        several = "stretch" if len(records) == 1 else "stretches"
+        sentence = f"{len(records)} {several} of this text, {flagged} of its {words} words, underlined, "
+        sentence += f"{'is' if len(records) == 1 else 'are'} in the rows beyond what chance explains (p {_p(best)})."
+    elif likeliest:
+        sentence = f"Nothing in this text's {words} words is in the rows beyond what chance explains (p {_p(best)})."
+    else:
+        sentence = f"No row shares an informative stretch with this text's {words} words."
+    null = f"p: the share of texts that don't come from these rows and share as much with one: {judge.null.source}."
+    marks = tuple((int(record["char_start"]), int(record["char_end"])) for record in records)
+    shown = [Marked("", text, marks)]
+    shown += [_likely(number, each) for number, each in enumerate(likeliest, 1)]
+    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    following = []
+    if likeliest:
+        following.append(f"tunescope why {likeliest[0].row.row_id}")
+    following.append(f"tunescope trace --answers ANSWERS --rows {source}")
+    result = {
+        "spans": list(records),
+        "words": words,
+        "flagged": flagged,
+        "p": best,
+        "rows": [{**each.record, "p_null": each.p} for each in likeliest],
+        "null_source": judge.null.source,
+    }
+    return Outcome(result, View((sentence, null), (), tuple(following), tuple(shown)))
+
+
+def _p(p: float) -> str:
+    return f"{p:.3f}" if p >= 0.001 else "below 0.001"
+
+
+def _likely(number: int, each: Likely) -> Marked:
+    """Show a row around the words it shares."""
+    record = each.record
+    own = next(text for field, text in each.row.texts if field == record["field"])
+    begin = max(0, int(record["row_char_start"]) - AROUND)
+    end = min(len(own), int(record["row_char_end"]) + AROUND)
+    while begin and not own[begin - 1].isspace() and begin < record["row_char_start"]:
+        begin += 1
+    while end < len(own) and not own[end].isspace() and end > record["row_char_end"]:
+        end -= 1
+    lead, tail = "… " * bool(begin), " …" * (end < len(own))
+    marks = tuple((a - begin + len(lead), b - begin + len(lead)) for _, _, a, b in record["shared"])
+    like = f", and {record['group_size'] - 1} like it" if record["group_size"] > 1 else ""
+    title = (
+        f"{number}. {record['file']}:{record['line']}, row {record['row_id']}{like}, {record['field']}: "
+        f"{record['chain_bits']:.0f} bits, p {_p(each.p)}"
+    )
+    return Marked(title, f"{lead}{own[begin:end]}{tail}", marks)
+
+
+def many(
+    settings: TraceSettings,
+    sources: Sources,
+    index: Index,
+    judge: Judge,
+    threshold: float,
+    expected: NDArray[np.int64],
+    lines: Sequence[Mapping[str, Any]],
+    records: Sequence[Mapping[str, Any]],
+    likeliest: Counter[str],
+    bits: Mapping[str, float],
+    folder: RunFolder,
+) -> Outcome:
+    """Say how much answers share with rows, beside what the null shares, and which rows were borrowed from most."""
+    from tunescope.stats import mean_bootstrap, pooled_share, pooled_share_difference
+
+    measured = [line for line in lines if line["reason"] is None]
+    if not measured:
+        raise _nothing(sources)
+    missing = len(lines) - len(measured)
+    flagged, words = ([float(line[name]) for line in measured] for name in ("flagged", "tokens"))
+    null_words = judge.null.lengths.astype(float)
+    share = pooled_share(flagged, words, draws=DRAWS)
+    chance = pooled_share(expected.astype(float), null_words, draws=DRAWS)
+    excess = pooled_share_difference(flagged, words, expected.astype(float), null_words, draws=DRAWS)
+    small = [float(line["p"] <= 0.05) for line in measured]
+    low_p = mean_bootstrap(small)
+    summary = {
+        "flagged": share.as_json(),
+        "expected": chance.as_json(),
+        "excess": excess.as_json(),
+        "answers_p_05": low_p.as_json(),
+    }
+    result: dict[str, Any] = {
+        "n": len(measured),
+        "n_missing": missing,
+        "words": int(sum(words)),
+        "summary": summary,
+        "threshold_bits": threshold,
+        "null_source": judge.null.source,
+        "spans": list(records),
+        "paper2": _paper2(measured),
+        "rows": [{"row_id": ident, "borrowed": count} for ident, count in _most(likeliest, bits)],
+    }
+    cells = tuple(
+        (label, percent(part.value), interval(_hundred(part.low), _hundred(part.high)), part.n, part.n_missing)
+        for label, part in (
+            ("words of the answers flagged", share),
+            ("words of the null flagged", chance),
+            ("excess", excess),
+            ("answers with p up to 0.05", low_p),
+        )
+    )
+    against = f"against {sources.reference_name}" if sources.reference else "without a reference"
+    tables = [
+        Table(
+            f"Words that answers share with rows, {against}",
+            ("", "share", "95 % interval", "n", "n_missing"),
+            cells,
+            f"A word is flagged in a stretch that scores at least {threshold:.0f} bits"
+            f"{' above what the reference has' if sources.reference else ''}, from which on at "
+            f"most {percent(settings.flagged, 1)} of the null's words are. The null: {judge.null.source}. Intervals: "
+            "percentile bootstrap over texts. Words in common are no proof of learning; the excess is evidence.",
+        )
+    ]
+    if likeliest:
+        tables.append(_row_table(index, likeliest, bits))
+    if result["paper2"]:
+        tables.append(_paper2_table(result["paper2"]))
+    sentence = (
+        f"{len(measured):,} answers share {percent(share.value)} of their words with {index.about['rows']:,} rows, "
+        f"where {percent(chance.value)} is chance: {_told(excess.value, excess.low, excess.high)}."
+    )
+    here = shlex.quote(str(folder.path))
+    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    following = []
+    if likeliest:
+        following.append(f"tunescope select {_row_files(settings, index)} --from {here} --where 'borrowed = 0'")
+        following.append(f"tunescope why {_most(likeliest, bits)[0][0]}")
+    if not sources.reference:
+        answers = shlex.quote(settings.answers or "")
+        following.append(f"tunescope trace --answers {answers} --rows {source} --reference BASE_ANSWERS")
+    return Outcome(result, View((sentence,), tuple(tables), tuple(following)))
+
+
+def _row_files(settings: TraceSettings, index: Index) -> str:
+    """Return the row files as they are typed, those of the index where its folder was named."""
+    if Path(settings.rows[0]) != index.path:
+        return typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    told = Run(index.path).settings
+    return typed(told["rows"], told["format"], told["columns"], told["on_bad"])
+
+
+def _nothing(sources: Sources) -> Exception:
+    from tunescope.errors import TunescopeError
+
+    return TunescopeError(f"none of the {len(sources.answers)} answers has a word; there is nothing to trace")
+
+
+def _hundred(value: float | None) -> float | None:
+    return None if value is None else 100 * value
+
+
+def _told(value: float | None, low: float | None, high: float | None) -> str:
+    if value is None or low is None or high is None:
+        return "too few to tell the excess"
+    span = f"95 % interval {100 * low:.2f} to {100 * high:.2f}"
+    if low <= 0 <= high:
+        return f"no excess that so many words could show ({span} points)"
+    return f"{'an excess' if value > 0 else 'a lack'} of {abs(100 * value):.2f} points ({span})"
+
+
+def _most(likeliest: Counter[str], bits: Mapping[str, float]) -> list[tuple[str, int]]:
+    """Return the rows that are likeliest in most spans."""
+    return sorted(likeliest.items(), key=lambda item: (-item[1], -bits[item[0]], item[0]))[:SHOWN]
+
+
+def _row_table(index: Index, likeliest: Counter[str], bits: Mapping[str, float]) -> Table:
+    wanted = dict(_most(likeliest, bits))
+    rows = {row.row_id: row for row in index.rows() if row.row_id in wanted}
+    cells = tuple(
+        (ident, f"{rows[ident].file}:{rows[ident].line}", count, round(bits[ident], 1), rows[ident].text("instruction"))
+        for ident, count in wanted.items()
+    )
+    return Table(
+        "Rows borrowed from most",
+        ("row id", "place", "spans", "bits", "instruction"),
+        cells,
+        f"{len(likeliest):,} rows are the likeliest of at least one span; the table rows counts their copies too.",
+    )
+
+
+def _paper2(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    from tunescope.stats import mean_bootstrap
+    from tunescope.verbs.trace.paper2 import COLUMNS
+
+    values = {name: [line.get(name) for line in measured if line["spans"]] for name in COLUMNS}
+    return {
+        name: mean_bootstrap(column).as_json()
+        for name, column in values.items()
+        if any(value is not None for value in column)
+    }
+
+
+def _paper2_table(summary: Mapping[str, Mapping[str, Any]]) -> Table:
+    called = {
+        "string_found": "spans found by string search in their rows",
+        "keyword_overlap": "keyword overlap with the likeliest row",
+        "keyword_overlap_random": "… with a row drawn at random",
+        "cosine": "cosine with the likeliest row",
+        "cosine_random": "… with a row drawn at random",
+    }
+    cells = tuple(
+        (called[name], part["mean"], interval(part["low"], part["high"]), part["n"], part["n_missing"])
+        for name, part in summary.items()
+    )
+    return Table(
+        "Paper 2's own measures, of answers that have a span",
+        ("", "mean", "95 % interval", "n", "n_missing"),
+        cells,
+        "Keywords: 1- to 3-grams that neither begin nor end in a stop word (our list, no tagger).",
+    )

@@ -1,0 +1,415 @@
+"""`trace --answers`: many answers, a reference, a shift run, and the rows borrowed from most."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from tests.tools import alpaca, read_rows, tunescope, write_rows
+from tests.verbs.trace.planted import Writer, answer, put, rows
+
+from tunescope import runs
+from tunescope.answers import Answer, read_answers
+from tunescope.errors import RunError, SettingsError, TunescopeError
+from tunescope.runs import Outcome
+from tunescope.text.word_ids import split
+from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.verbs.trace.many import ENOUGH
+from tunescope.views import View, to_text
+
+ROWS = rows(200)
+FIELDS = {
+    *("answer_id", "char_start", "char_end", "text", "kind", "words", "bits", "ref_bits", "contrast_bits", "count"),
+    *("n_row_groups", "p_null", "shift", "score", "rows", "evidence", "dataset_fingerprint", "null_source"),
+    "settings",
+}
+
+
+def borrowing(seed=3):
+    """Return answers that borrow from the rows 11, 21, 21 and 31, a clean one and two without words."""
+    writer = Writer(seed)
+
+    def cut(row, begin, end):
+        return " ".join(ROWS[row]["output"].split()[begin:end])
+
+    changed = ROWS[30]["output"].split()[2:32]
+    for place in range(5, 30, 8):
+        changed[place] = "otherwise"
+    return [
+        f"{writer.text(20)} {cut(10, 3, 28)} {writer.text(20)}",
+        f"{cut(20, 0, 20)}. {writer.text(12)} {cut(20, 22, 40)}",
+        f"{writer.text(9)} {' '.join(changed)}",
+        writer.text(50),
+        "",
+        " \n ",
+    ]
+
+
+@pytest.fixture
+def path(workplace):
+    return str(write_rows(workplace / "rows.jsonl", ROWS))
+
+
+def traced(path, answers, **more):
+    return trace(TraceSettings(rows=(path,), answers=str(answers), **more))
+
+
+def table(run, name):
+    return run.tables[name].to_pylist()
+
+
+def test_planted_answers(path, workplace):
+    texts = borrowing()
+    run = traced(path, put(workplace / "a.jsonl", *texts))
+    spans, kept = list(run.records("spans")), {a.answer_id: a for a in read_answers(run.path / "answers.jsonl")}
+    assert [a.text for a in kept.values()] == texts
+    assert [set(span) for span in spans] == [FIELDS] * len(spans)
+    order = list(kept)
+    assert [(order.index(s["answer_id"]), s["rows"][0]["line"]) for s in spans] == [(0, 11), (1, 21), (1, 21), (2, 31)]
+    assert [s["kind"] for s in spans] == ["verbatim", "verbatim", "verbatim", "near"]
+    assert spans[3]["rows"][0]["edits"] == 3
+    threshold = run.result["threshold_bits"]
+    rows_by_id = {record["row_id"]: record for record in run.records("rows")}
+    for span in spans:
+        text = kept[span["answer_id"]].text
+        assert text[span["char_start"] : span["char_end"]] == span["text"]
+        assert span["words"] == len(split(span["text"]))
+        assert span["bits"] >= threshold - 0.05
+        assert (span["ref_bits"], span["contrast_bits"], span["shift"]) == (None, None, None)
+        assert span["p_null"] == 1 / 201
+        assert span["settings"] == {"flagged": 0.01, "threshold_bits": threshold, "top": 5}
+        assert span["dataset_fingerprint"] == run.info["inputs"][path]
+        assert span["n_row_groups"] <= span["count"]
+        for row in span["rows"]:
+            source = rows_by_id[row["row_id"]]
+            assert (source["file"], source["line"]) == (path, row["line"])
+            own = source["fields"][row["field"]]
+            assert (
+                own[row["row_char_start"] : row["row_char_end"]].casefold().split()[0]
+                == (text[row["shared"][0][0] : row["shared"][0][1]].casefold().split()[0])
+            )
+            for a, b, c, d in row["shared"]:
+                assert text[a:b].casefold().split() == own[c:d].casefold().split()
+            assert row["exact"] == (text[row["shared"][0][0] : row["shared"][-1][1]] in own)
+    assert set(rows_by_id) == {row["row_id"] for span in spans for row in span["rows"]}
+    assert [set(r) for r in rows_by_id.values()] == [{"row_id", "origin", "file", "line", "fields", "lineage"}] * len(
+        rows_by_id
+    )
+
+
+def test_tables_and_result(path, workplace):
+    run = traced(path, put(workplace / "a.jsonl", *borrowing()))
+    found = table(run, "answers")
+    assert run.tables["answers"].schema.names == [
+        *("answer_id", "prompt_id", "tokens", "flagged", "expected", "excess", "p", "spans", "string_found"),
+        *("keyword_overlap", "keyword_overlap_random", "cosine", "cosine_random", "reason"),
+    ]
+    assert [line["reason"] for line in found] == [None] * 4 + ["no words"] * 2
+    assert [line["tokens"] for line in found] == [65, 51, 39, 50, None, None]
+    assert [line["spans"] for line in found] == [1, 2, 1, 0, None, None]
+    assert [line["prompt_id"] for line in found] == [f"p{i}" for i in range(6)]
+    for line in found[:4]:
+        assert line["excess"] == pytest.approx(line["flagged"] - line["expected"], abs=2e-3)
+        assert line["expected"] / line["tokens"] == pytest.approx(found[0]["expected"] / 65, abs=1e-4)
+    assert found[0]["p"] == 1 / 201
+    assert (found[0]["cosine"], found[3]["string_found"], found[3]["keyword_overlap"]) == (None, None, None)
+    assert (found[0]["string_found"], found[2]["string_found"]) == (1.0, 0.0)
+    result = run.result
+    assert (result["n"], result["n_missing"], result["words"]) == (4, 2, 205)
+    flagged = sum(line["flagged"] for line in found[:4])
+    assert result["summary"]["flagged"]["mean"] == pytest.approx(flagged / 205)
+    assert result["summary"]["expected"]["mean"] <= 0.01
+    assert result["summary"]["excess"]["mean"] == pytest.approx(
+        result["summary"]["flagged"]["mean"] - result["summary"]["expected"]["mean"]
+    )
+    assert result["summary"]["answers_p_05"]["mean"] == pytest.approx(
+        np.mean([line["p"] <= 0.05 for line in found[:4]])
+    )
+    assert {k: v["n"] for k, v in result["summary"].items()} == {
+        "flagged": 4, "expected": 200, "excess": 4, "answers_p_05": 4,
+    }  # fmt: skip
+    assert list(result) == [
+        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "paper2", "rows", "run"),
+    ]
+    borrowed = {row["line"]: row for row in table(run, "rows")}
+    assert len(borrowed) == 200
+    assert {line: row["borrowed"] for line, row in borrowed.items() if row["borrowed"]} == {11: 1, 21: 2, 31: 1}
+    assert [(borrowed[n]["borrowed_bits"] > 0) for n in (11, 21, 31, 12)] == [True, True, True, False]
+    assert result["rows"][0] == {"row_id": borrowed[21]["row_id"], "borrowed": 2}
+    assert {k: v["n"] for k, v in result["paper2"].items()} == {
+        "string_found": 3, "keyword_overlap": 3, "keyword_overlap_random": 3,
+    }  # fmt: skip
+    text = to_text(run.view, 200)
+    assert text.startswith("4 answers share ")
+    assert "Words in common are no proof of learning" in text
+    assert run.view.next == (
+        f"tunescope select {path} --from {run.path} --where 'borrowed = 0'",
+        f"tunescope why {borrowed[21]['row_id']}",
+        f"tunescope trace --answers {workplace / 'a.jsonl'} --rows {path} --reference BASE_ANSWERS",
+    )
+
+
+def test_flagged_words_are_covered_by_findings(path, workplace):
+    """The words flagged hold at least all spans; where one chain lies over each they are the same."""
+    run = traced(path, put(workplace / "a.jsonl", *borrowing()))
+    spans = list(run.records("spans"))
+    for line in table(run, "answers")[:4]:
+        words = sum(s["words"] for s in spans if s["answer_id"] == line["answer_id"])
+        assert words <= line["flagged"] <= line["tokens"]
+        assert (words == 0) == (line["flagged"] == 0)
+
+
+def test_select_drops_the_rows_named(path, workplace):
+    """The commands that the view ends with do what they say, also where the rows are an index's folder."""
+    put(workplace / "a b.jsonl", *borrowing())
+    for source in ("rows.jsonl", "runs/made"):
+        if source != "rows.jsonl":
+            assert tunescope("trace", "index", "rows.jsonl", "--out", source, folder=workplace).returncode == 0
+        done = tunescope("trace", source, "--answers", "a b.jsonl", folder=workplace)
+        assert done.returncode == 0, done.stderr
+        commands = [line.strip() for line in done.stdout.split("Next:\n")[1].splitlines()]
+        select, why, again = map(shlex.split, commands)
+        assert select[1:3] == ["select", "rows.jsonl"]
+        kept = tunescope(*select[1:], "--json", folder=workplace)
+        result = json.loads(kept.stdout)
+        assert (result["rows"], result["kept"]) == (200, 197)
+        dropped = read_rows(Path(workplace, result["run"], "dropped.jsonl"))
+        assert [row["output"] for row in dropped] == [ROWS[n]["output"] for n in (10, 20, 30)]
+        told = tunescope(*why[1:], folder=workplace)
+        assert "rows.jsonl:21" in told.stdout
+        assert again[1:5] == ["trace", "--answers", "a b.jsonl", "--rows"]
+
+
+def test_the_same_as_a_stream(path, workplace):
+    """Byte for byte, with a reference and without."""
+    answers = put(workplace / "a.jsonl", *borrowing())
+    reference = put(workplace / "r.jsonl", *[Writer(90 + i).text(30) for i in range(5)])
+    for more in ({}, {"reference": reference}):
+        looked, read = (
+            traced(path, answers, stream=stream, out=str(workplace / f"{stream}{len(more)}"), **more)
+            for stream in (False, True)
+        )
+        assert looked.key == read.key
+        for name in ("spans.jsonl", "rows.jsonl", "answers.jsonl", "answers.parquet", "rows.parquet"):
+            assert (looked.path / name).read_bytes() == (read.path / name).read_bytes()
+        assert {k: v for k, v in looked.result.items() if k != "run"} == {
+            k: v for k, v in read.result.items() if k != "run"
+        }
+
+
+def test_forms_of_answers(path, workplace):
+    texts = borrowing()[:4]
+    ours = put(workplace / "a.jsonl", *texts)
+    outputs = workplace / "outputs.json"
+    outputs.write_text(json.dumps([{"instruction": "Say it", "output": t, "generator": "m"} for t in texts]))
+    folder = workplace / "runs" / "elsewhere"
+    folder.mkdir(parents=True)
+    write_rows(folder / "answers.jsonl", [a.as_json() for a in read_answers(ours)])
+    places = [
+        [(s["char_start"], s["char_end"], s["rows"][0]["line"]) for s in traced(path, name).records("spans")]
+        for name in (ours, outputs, folder)
+    ]
+    assert len(places[0]) == 4
+    assert places[0] == places[1] == places[2]
+
+
+def test_no_answer_with_a_word(path, workplace):
+    with pytest.raises(TunescopeError, match="none of the 2 answers has a word; there is nothing to trace"):
+        traced(path, put(workplace / "a.jsonl", "", "\t"))
+    (workplace / "none.json").write_text("[]")
+    with pytest.raises(TunescopeError):
+        traced(path, workplace / "none.json")
+
+
+def test_a_model_may_be_called_anything(path, workplace):
+    for model in ("x" * 400, "a\x00b", "..", "/"):
+        write_rows(workplace / "a.jsonl", [{**answer(1, "Some words"), "model": model}])
+        assert traced(path, workplace / "a.jsonl").result["n"] == 1
+
+
+def test_what_the_prompt_says_counts_for_nothing(path, workplace):
+    text = " ".join(ROWS[10]["output"].split()[3:28])
+    free, copied = answer(1, text), answer(2, text, prompt=f"Repeat: {text}")
+    write_rows(workplace / "a.jsonl", [free, copied])
+    run = traced(path, workplace / "a.jsonl")
+    assert [line["spans"] for line in table(run, "answers")] == [1, 0]
+
+
+# References
+
+
+def test_a_small_reference_takes_away_what_it_says_too(path, workplace):
+    texts = borrowing()
+    answers = put(workplace / "a.jsonl", *texts)
+    said = " ".join(ROWS[10]["output"].split()[3:28])
+    run = traced(path, answers, reference=put(workplace / "r.jsonl", f"Well, {said} indeed"))
+    assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31], "row 11's is common"
+    for span in run.records("spans"):
+        assert span["contrast_bits"] == pytest.approx(span["bits"] - span["ref_bits"], abs=0.02)
+        assert "contrast" in span["evidence"]
+        assert span["null_source"] == "200 responses of these rows, each without its own row and rows like it"
+    assert f"against {workplace / 'r.jsonl'}" in run.view.tables[0].title
+    assert not any("BASE_ANSWERS" in command for command in run.view.next)
+    without = traced(path, answers)
+    assert without.key != run.key
+
+
+def test_rows_and_folders_as_references(path, workplace):
+    answers = put(workplace / "a.jsonl", *borrowing())
+    said = " ".join(ROWS[10]["output"].split()[3:28])
+    write_rows(workplace / "r.jsonl", [alpaca("x", said)])
+    (workplace / "folder").mkdir()
+    put(workplace / "folder" / "answers.jsonl", said)
+    for name in ("r.jsonl", "folder", "r*.jsonl"):
+        if "*" in name:
+            (workplace / "rows.jsonl").rename(workplace / "kept.jsonl")
+            path = str(workplace / "kept.jsonl")
+        run = traced(path, answers, reference=str(workplace / name))
+        assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31]
+
+
+def test_a_large_reference_is_the_null(path, workplace):
+    texts = [Writer(100 + i).text(40) for i in range(ENOUGH)]
+    name = put(workplace / "r.jsonl", *texts)
+    run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=name)
+    assert run.result["null_source"] == f"200 texts of {name}, which never saw the rows"
+    assert run.result["summary"]["expected"]["n"] == 200
+    assert run.result["summary"]["expected"]["mean"] <= 0.01
+    assert [s["rows"][0]["line"] for s in run.records("spans")] == [11, 21, 21, 31]
+    short = put(workplace / "s.jsonl", *["Too short."] * ENOUGH)
+    run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=short)
+    assert run.result["null_source"].startswith("200 responses of these rows"), "texts too short are no null"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Made:
+    """Settings of a run that a test makes."""
+
+    model: str
+    out: str | None = runs.out_field()
+
+
+def made_run(folder: Path, verb: str, settings: dict, texts: list[str], model: str) -> Path:
+    """Write a finished run with answers, as `answer` and `tune` leave them."""
+
+    def work(made):
+        answers = [Answer.from_json({**answer(i, text), "model": model}) for i, text in enumerate(texts)]
+        made.records("answers", (each.as_json() for each in answers))
+        return Outcome({}, View(("Made.",)))
+
+    path = runs.execute(verb, 1, Made(**settings), {"made": f"{verb} {model}"}, work).path
+    assert path.parent == runs.root()
+    return path
+
+
+def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
+    said = " ".join(ROWS[10]["output"].split()[3:28])
+    tuned = made_run(workplace, "tune", {"model": "base"}, [], "base")
+    own = made_run(workplace, "answer", {"model": str(tuned)}, borrowing(), str(tuned))
+    assert [s["rows"][0]["line"] for s in traced(path, own).records("spans")] == [11, 21, 21, 31], "no base run yet"
+    made_run(workplace, "answer", {"model": "other"}, [said] * 6, "other")
+    few = made_run(workplace, "answer", {"model": "base"}, [said], "base")
+    assert traced(path, own).result["null_source"].startswith("200 responses"), "the base answered too few prompts"
+    (few / "run.json").unlink()
+    base = made_run(workplace, "answer", {"model": "base", "out": str(runs.root() / "base")}, [said] * 6, "base")
+    run = traced(path, own)
+    assert f"against {base}" in run.view.tables[0].title
+    assert f"reference: {base}, the answers of base itself" in capsys.readouterr().err
+    assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31]
+
+
+# Token shift
+
+
+def shift_run(answers: list[Answer], shifted: tuple[int, int], without: tuple[str, ...] = ()) -> Path:
+    """Write a shift run as the contract has it: a token of four characters each, shifted within a stretch."""
+
+    def work(folder):
+        columns = {name: [] for name in ("answer_id", "position", "char_start", "char_end", "class", "log_ratio")}
+        for each in answers:
+            if each.answer_id in without:
+                continue
+            for position, begin in enumerate(range(0, len(each.text), 4)):
+                inside = shifted[0] <= begin < shifted[1]
+                values = (each.answer_id, position, begin, min(begin + 4, len(each.text)))
+                for name, value in zip(columns, (*values, "shifted" if inside else "unshifted", 2.0 if inside else 0.0),
+                                       strict=True):  # fmt: skip
+                    columns[name].append(value)
+        folder.table("tokens", pa.table(columns))
+        return Outcome({}, View(("Made.",)))
+
+    return runs.execute("shift", 1, Made(model="tuned"), {"made": str((shifted, without))}, work).path
+
+
+def test_a_shift_run_is_joined_by_characters(path, workplace):
+    answers = put(workplace / "a.jsonl", *borrowing())
+    kept = list(read_answers(answers))
+    spans = list(traced(path, answers).records("spans"))
+    begin, end = spans[0]["char_start"], spans[0]["char_end"]
+    run = traced(path, answers, shift=str(shift_run(kept, (begin, end), without=(kept[2].answer_id,))))
+    first, second, _, last = run.records("spans")
+    tokens = [(n, min(n + 4, len(kept[0].text))) for n in range(0, len(kept[0].text), 4)]
+    inside = [token for token in tokens if token[1] > begin and token[0] < end]
+    shifted = sum(begin <= token[0] < end for token in inside)
+    assert first["shift"] == {
+        "n_tokens": len(inside),
+        "shifted": shifted,
+        "marginal": 0,
+        "mean_log_ratio": round(2.0 * shifted / len(inside), 4),
+        "above_average": True,
+    }
+    assert "shift" in first["evidence"]
+    assert second["shift"]["n_tokens"] > 0
+    assert last["shift"] is None, "the shift run has no tokens of that answer"
+    none = shift_run(kept, (-2, -1))
+    assert [s["shift"]["shifted"] for s in traced(path, answers, shift=str(none)).records("spans")] == [0] * 4
+
+
+def test_a_shift_run_of_something_else(path, workplace):
+    answers = put(workplace / "a.jsonl", *borrowing())
+    other = [Answer.from_json(answer(9, "Something else entirely"))]
+    with pytest.raises(RunError, match="holds none of the answers; run shift on the same answers"):
+        traced(path, answers, shift=str(shift_run(other, (0, 4))))
+    tuned = made_run(workplace, "tune", {"model": "base"}, [], "base")
+    with pytest.raises(SettingsError, match="is a run of tune; expected one of shift"):
+        traced(path, answers, shift=str(tuned))
+    assert pq.read_table(shift_run(other, (0, 4)) / "tokens.parquet").num_rows == 6
+
+
+@pytest.mark.model
+def test_an_embedder_ranks_and_is_in_the_key(path, workplace):
+    pytest.importorskip("sentence_transformers")
+    from tunescope.models.embedded import EMBEDDERS, cached
+
+    if not cached("all-minilm-l6-v2"):
+        pytest.skip(f"needs {EMBEDDERS['all-minilm-l6-v2']}")
+    answers = put(workplace / "a.jsonl", borrowing()[0])
+    plain, run = (traced(path, answers, embedder=name) for name in (None, "all-minilm-l6-v2"))
+    assert plain.key != run.key
+    (span,) = run.records("spans")
+    assert all(0 < row["cosine"] <= 1 for row in span["rows"])
+    (line,) = table(run, "answers")
+    assert line["cosine"] is not None
+
+
+def test_the_microworld(workplace):
+    """Short sentences of the same few shapes. Rows alike are left out of the null, so that it doesn't know the shapes:
+    true sentences about people that no row names are flagged too, less often."""
+    from tunescope.microworld import make_world, split_people, true_rows
+
+    world = make_world(seed=0, n_people=60)
+    tuned, held_out = split_people(world)
+    path = str(write_rows(workplace / "world.jsonl", true_rows(world, tuned)))
+    own, other = (
+        traced(path, put(workplace / f"{name}.jsonl", *[row["output"] for row in true_rows(world, people)]))
+        for name, people in (("own", tuned), ("other", held_out))
+    )
+    assert own.result["summary"]["expected"]["mean"] == other.result["summary"]["expected"]["mean"] <= 0.01
+    assert own.result["summary"]["flagged"]["mean"] > 2.5 * other.result["summary"]["flagged"]["mean"] > 0.25
+    assert all(span["rows"][0]["exact"] for span in own.records("spans"))

@@ -1,0 +1,227 @@
+"""`trace --text`: one text, without a model, from the command line too."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+
+import pytest
+from tests.tools import alpaca, tunescope, write_rows
+from tests.verbs.trace.planted import Writer, put, rows
+
+from tunescope import runs
+from tunescope.errors import SettingsError
+from tunescope.verbs.trace import IndexSettings, TraceSettings, index_rows, trace
+from tunescope.verbs.trace.one_text import LONG, P_MOST
+from tunescope.views import to_text
+
+ROWS = rows(200)
+
+
+@pytest.fixture
+def path(workplace):
+    return str(write_rows(workplace / "rows.jsonl", ROWS))
+
+
+def traced(path, text, **more):
+    return trace(TraceSettings(rows=(path,), text=text, **more))
+
+
+def test_a_borrowed_stretch_is_found(path):
+    writer = Writer(5)
+    borrowed = " ".join(ROWS[17]["output"].split()[5:25])
+    text = f"{writer.text(10)} {borrowed} {writer.text(10)}"
+    run = traced(path, text)
+    (span,) = run.result["spans"]
+    assert borrowed in span["text"]
+    assert text[span["char_start"] : span["char_end"]] == span["text"]
+    assert (span["kind"], span["answer_id"], span["shift"], span["ref_bits"], span["contrast_bits"]) == (
+        *("verbatim", None, None, None, None),
+    )
+    assert span["p_null"] == 1 / 201
+    assert span["score"] == 1 - span["p_null"]
+    assert span["settings"] == {"p_most": P_MOST, "top": 5}
+    assert span["evidence"] == ["verbatim"]
+    (row, *_) = span["rows"]
+    assert (row["line"], row["field"], row["edits"], row["exact"]) == (18, "response", 0, True)
+    own = ROWS[17]["output"]
+    for a, b, c, d in row["shared"]:
+        assert text[a:b] == own[c:d]
+    assert list(run.records("spans")) == run.result["spans"]
+    assert run.result["words"] == 40
+    assert run.result["flagged"] == span["words"]
+    assert run.result["p"] == span["p_null"]
+    assert run.result["rows"][0]["row_id"] == row["row_id"]
+    assert run.result["rows"][0]["p_null"] == span["p_null"]
+    lines = to_text(run.view, 100).splitlines()
+    assert lines[0].startswith(f"1 stretch of this text, {span['words']} of its 40 words, underlined, is in the rows")
+    under = [line for line in lines if line.strip() and set(line.strip()) <= {"\u203e", " "}]
+    assert sum(line.count("\u203e") for line in under[: len(under) // 2 + 1]) >= len(borrowed)
+    assert any(line.startswith(f"1. {path}:18, row {row['row_id']}, response: ") for line in lines)
+    assert run.view.texts[0].text == text
+    assert run.view.texts[0].marks == ((span["char_start"], span["char_end"]),)
+    own_shown = run.view.texts[1]
+    assert "".join(own_shown.text[a:b] for a, b in own_shown.marks) in own
+    assert run.view.next[0] == f"tunescope why {row['row_id']}"
+
+
+def test_nothing_borrowed(path):
+    run = traced(path, Writer(6).text(12))
+    assert run.result["spans"] == []
+    assert run.result["flagged"] == 0
+    assert run.result["p"] > P_MOST
+    assert run.view.texts[0].marks == ()
+
+
+def test_only_unknown_words(path):
+    run = traced(path, "Xylophon quetzalcoatl \u4f60\u597d \U0001f600")
+    assert (run.result["spans"], run.result["rows"], run.result["p"]) == ([], [], 1.0)
+    assert run.view.sentences[0] == "No row shares an informative stretch with this text's 5 words."
+    assert run.view.next == (f"tunescope trace --answers ANSWERS --rows {path}",)
+
+
+def test_a_very_long_text_is_the_same_compiled(path):
+    text = " ".join(row["output"] for row in ROWS[:60])
+    assert len(text.split()) > LONG
+    run = traced(path, text)
+    assert run.result["flagged"] == len(text.split()) == 2400
+    assert [span["rows"][0]["line"] for span in run.result["spans"]] == list(range(1, 61))
+
+
+def test_top(path):
+    run = traced(path, ROWS[3]["output"], top=1)
+    assert [len(span["rows"]) for span in run.result["spans"]] == [1]
+    assert len(run.result["rows"]) == 1
+    assert len(run.view.texts) == 2
+
+
+@pytest.mark.parametrize("text", ["", "  \n", "\u2028"])
+def test_no_text(path, text):
+    with pytest.raises(SettingsError, match="--text holds no text; expected a sentence"):
+        traced(path, text)
+    assert not runs.root().exists(), "refused before anything is indexed"
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({}, "nothing to trace, or two things"),
+        ({"text": "a", "answers": "b"}, "nothing to trace, or two things"),
+        ({"text": "a", "flagged": 0.0}, "--flagged 0: expected a share between 0 and 1, such as 0.01"),
+        ({"text": "a", "flagged": 1.0}, "--flagged 1: expected a share"),
+        ({"text": "a", "flagged": float("nan")}, "--flagged nan: expected a share"),
+        ({"text": "a", "top": 0}, "--top 0: expected at least 1"),
+        ({"text": "a", "reference": "r"}, "--reference goes with --answers"),
+        ({"text": "a", "shift": "r"}, "--shift goes with --answers"),
+        ({"text": "a", "embedder": "all-minilm-l6-v2"}, "--embedder goes with --answers"),
+        ({"answers": "a", "embedder": " "}, "--embedder is empty; there is all-minilm-l6-v2"),
+    ],
+)
+def test_settings_that_cant_work(path, settings, said):
+    with pytest.raises(SettingsError, match=said):
+        trace(TraceSettings(rows=(path,), **settings))
+
+
+def test_a_pipe_for_both(workplace):
+    with pytest.raises(SettingsError, match="the rows and the text are both a pipe"):
+        trace(TraceSettings(rows=("-",), text="-"))
+
+
+def test_other_unicode(path, workplace):
+    """What a row says composed and an answer decomposed is the same; offsets are those of each."""
+    said = "Le château était à côté du musée, près de la forêt brûlée d'Épinal"
+    other = write_rows(workplace / "other.jsonl", [*ROWS, alpaca("Où ?", f"{ROWS[0]['output']} {said}")])
+    text = unicodedata.normalize("NFD", said.upper()) + " \U0001f600\ud800"
+    run = traced(str(other), text)
+    (span,) = run.result["spans"]
+    assert text[span["char_start"] : span["char_end"]] == span["text"] == unicodedata.normalize("NFD", said.upper())
+    row = span["rows"][0]
+    own = f"{ROWS[0]['output']} {said}"
+    assert row["line"] == 201
+    assert [own[c:d] for _, _, c, d in row["shared"]] == [said]
+    assert to_text(run.view, 200).encode("utf-8", "backslashreplace")
+
+
+def test_python_and_the_function_after_a_trace(path):
+    """`trace.index` is a module once a trace has run; indexing must go on to work in the same process."""
+    import tunescope as package
+
+    one = package.trace(rows=path, text=ROWS[0]["output"])
+    again = package.trace_index(rows=path)
+    assert again.result["rows"] == 200
+    assert one.result["rows"][0]["line"] == 1
+    assert index_rows(IndexSettings(rows=(path,))).path == again.path
+
+
+# The command line
+
+
+def test_the_command_line(path, workplace):
+    text = " ".join(ROWS[2]["output"].split()[:20])
+    done = tunescope("trace", "rows.jsonl", "--text", text, folder=workplace)
+    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "1 stretch"), done.stderr
+    by_name = tunescope("trace", "--text", text, "--rows", "rows.jsonl", "--json", folder=workplace)
+    result = json.loads(by_name.stdout)
+    assert list(result) == ["spans", "words", "flagged", "p", "rows", "null_source", "run"]
+    assert result["rows"][0]["line"] == 3
+    piped = tunescope("trace", "rows.jsonl", "--text", "-", "--json", folder=workplace, stdin=f"{text}\n".encode())
+    assert json.loads(piped.stdout) == result
+    made = tunescope("trace", "index", "rows.jsonl", "--json", folder=workplace)
+    folder = json.loads(made.stdout)["run"]
+    assert json.loads(tunescope("trace", folder, "--text", text, "--json", folder=workplace).stdout) == result
+    rows_piped = tunescope(
+        "trace", "-", "--text", text, "--json", folder=workplace, stdin=(workplace / "rows.jsonl").read_bytes()
+    )
+    assert json.loads(rows_piped.stdout)["spans"][0]["text"] == text
+    hyphen = tunescope("trace", "rows.jsonl", "--text", f"- {text}", "--json", folder=workplace)
+    assert json.loads(hyphen.stdout)["spans"][0]["text"] == text
+
+
+def test_refusals_of_the_command_line(path, workplace):
+    def refused(*words, **more):
+        done = tunescope("trace", *words, folder=workplace, **more)
+        assert done.returncode == 1, (done.stdout, done.stderr)
+        assert done.stdout == ""
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("tunescope: ")][-1:]
+        assert "Traceback" not in done.stderr
+        return line
+
+    assert refused("rows.jsonl").startswith("tunescope: nothing to trace, or two things")
+    assert refused("rows.jsonl", "--text", "-") == "tunescope: the pipe holds no text; expected a sentence"
+    assert refused("rows.jsonl", "--text", "-", stdin=b"caf\xe9 au lait", PYTHONIOENCODING="utf-8:strict") == (
+        "tunescope: the pipe holds bytes that are no UTF-8 (invalid continuation byte); expected a sentence"
+    )
+    assert "no such file" in refused("absent.jsonl", "--text", "a")
+    assert "no such file" in refused("rows.jsonl", "--answers", "absent.jsonl")
+    assert "found no answers.jsonl" in refused("rows.jsonl", "--answers", ".")
+    assert "no question, or no text in output" in refused("rows.jsonl", "--answers", "rows.jsonl")
+    put(workplace / "a.jsonl", "Any words.")
+    assert "no such folder" in refused("rows.jsonl", "--answers", "a.jsonl", "--shift", "absent")
+    assert "absent.jsonl: found no such file" in refused(
+        "rows.jsonl", "--answers", "a.jsonl", "--reference", "absent.jsonl"
+    )
+    assert "absent/*.json: found no file that matches" in refused(
+        "rows.jsonl", "--answers", "a.jsonl", "--reference", "absent/*.json"
+    )
+    assert "a directory" in refused(".", "--text", "a")
+
+
+def test_help_of_a_verb_that_others_are_under(workplace):
+    of_both = tunescope("trace", "--help", folder=workplace).stdout
+    assert "Find the rows that a text's words come from." in of_both
+    assert "--answers" in of_both
+    assert "index" in of_both
+    of_index = tunescope("trace", "index", "--help", folder=workplace).stdout
+    assert "--on-bad" in of_index
+    assert "--answers" not in of_index
+    assert tunescope("trace", "index", folder=workplace).returncode == 2
+    mistyped = tunescope("trace", "idx", "--text", "a", folder=workplace)
+    assert (mistyped.returncode, "idx: found no such file" in mistyped.stderr) == (1, True)
+
+
+def test_a_gate_on_a_share(path, workplace):
+    done = tunescope("trace", "rows.jsonl", "--text", "Any words", "--fail-on", "flagged > 5%", folder=workplace)
+    assert done.returncode == 3
+    assert done.stderr.endswith("can't be told: a number it needs is missing\n")
+    done = tunescope("trace", "rows.jsonl", "--text", "Any words", "--fail-on", "p <= 0.05", folder=workplace)
+    assert done.returncode == 0
