@@ -205,16 +205,19 @@ class Pair:
         ratio = (tuned.gather(1, targets[:, None]) - base.gather(1, targets[:, None]))[:, 0]
         found = {"kl_top_k": _truncated(base, tuned, top_k)} if top_k is not None else {}
         apart = base - tuned
-        kl = base.exp_().mul_(apart).sum(dim=1)
-        kl_reverse = tuned.exp_().mul_(apart).sum(dim=1).neg_()
+        # float32 rounds the normalisers by 1e-6 nats: what the probabilities sum to tells by how much
+        base_sum, tuned_sum = (logs.exp_().sum(dim=1).double() for logs in (base, tuned))
+        less = tuned_sum.log() - base_sum.log()
+        kl_reverse = -tuned.mul_(apart).sum(dim=1) / tuned_sum - less
+        kl = apart.mul_(base).sum(dim=1) / base_sum + less
         if keep is not None:
             top, base_top = keep[top], keep[base_top]
         return found | {
             "kl": kl.clamp_(min=0),
             "kl_reverse": kl_reverse.clamp_(min=0),
-            "base_prob": base_prob,
+            "base_prob": base_prob / base_sum,
             "base_rank": rank,
-            "log_ratio": ratio,
+            "log_ratio": ratio - less,
             "top": top,
             "base_top": base_top,
             "outside_base": outside[0].clamp_(min=0),
