@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.tools import alpaca
-from tests.verbs.trace.planted import Writer, indexed, rows
+from tests.verbs.trace.planted import Writer, indexed, prose_rows, rows
 
 from tunescope.text.word_ids import END
 from tunescope.verbs.trace import null
@@ -155,6 +155,26 @@ def test_leave_one_out_takes_each_row_once_and_survives_the_disk(tmp_path):
     for name in null.PARTS:
         assert getattr(kept, name).tolist() == getattr(chance, name).tolist()
     assert len(leave_one_out(made, seed=1)) == 50
+
+
+def test_no_threshold_below_what_the_null_knows_all_of(tmp_path):
+    """Of findings below KEPT only a response's best is kept; a threshold there would flag more than the share."""
+    made = indexed(tmp_path, prose_rows(300, seed=4))
+    look = made.numbering.look_up
+    reference = Reference.of("r", [look(Writer(70 + i).prose(40)) for i in range(50)], made)
+    for known in (None, reference):
+        chance, finder = leave_one_out(made, known), Finder(made, known)
+        picked = null._responses(made, 0)
+        for share in (0.01, 0.05, 0.2, 0.5):
+            least = chance.judge().threshold(share)
+            assert least >= null.KEPT
+            flagged = 0
+            for owner, query, prompt in picked:
+                found = finder.find(query, prompt)
+                others = (found.score >= least) & (made.owners[found.chains.text] != owner)
+                flagged += int(covered(found.chains.begin[others], found.chains.end[others], len(query)).sum())
+            assert flagged <= share * chance.lengths.sum()
+    assert load(made.path).judge().threshold(0.5) >= null.KEPT
 
 
 def test_a_reference_is_judged_by_its_other_half(tmp_path):

@@ -50,15 +50,17 @@ class Null:
         lengths: their words [texts].
         chains: of each chain its text, its first word and the one behind its last [chains, 3].
         scores: of each chain [chains].
+        whole: the score from which on all chains are here; below, only the best of a text may be.
     """
 
     source: str
     lengths: NDArray[np.int64]
     chains: NDArray[np.int64]
     scores: NDArray[np.float64]
+    whole: float = -np.inf
 
     @classmethod
-    def of(cls, source: str, found: Iterable[tuple[Found, NDArray[np.bool_] | None]]) -> Null:
+    def of(cls, source: str, found: Iterable[tuple[Found, NDArray[np.bool_] | None]], whole: float = -np.inf) -> Null:
         """Collect the chains of null texts; a mask says which of each count."""
         lengths: list[int] = []
         chains, scores = [np.zeros((0, 3), np.int64)], [np.zeros(0)]
@@ -68,7 +70,7 @@ class Null:
             texts = np.full(len(keep), number, np.int64)
             chains.append(np.column_stack([texts, item.chains.begin[keep], item.chains.end[keep]]))
             scores.append(item.score[keep])
-        return cls(source, np.array(lengths, np.int64), np.concatenate(chains), np.concatenate(scores))
+        return cls(source, np.array(lengths, np.int64), np.concatenate(chains), np.concatenate(scores), whole)
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -111,7 +113,10 @@ class Judge:
         return np.asarray((1 + above) / (1 + len(self.sample)))
 
     def threshold(self, share: float) -> float:
-        """Return the lowest score from which on at most this share of the null's words is flagged."""
+        """Return the lowest score from which on at most this share of the null's words is flagged.
+
+        None below what the null has all chains of.
+        """
         scores = np.unique(np.round(self.null.scores, 1))
         low, high = 0, len(scores)  # the higher the score, the fewer words
         total = max(int(self.null.lengths.sum()), 1)
@@ -122,8 +127,9 @@ class Judge:
             else:
                 low = middle + 1
         if not len(scores):
-            return LEAST
-        return float(scores[low]) if low < len(scores) else float(scores[-1]) + 0.1
+            return max(LEAST, self.null.whole)
+        least = float(scores[low]) if low < len(scores) else float(scores[-1]) + 0.1
+        return max(least, self.null.whole)
 
     def flagged_words(self, least: float) -> NDArray[np.int64]:
         """Return how many words of each null text lie in findings that score at least `least` [texts]."""
@@ -140,7 +146,7 @@ def leave_one_out(index: Index, reference: Reference | None = None, seed: int = 
     finder = Finder(index, reference, compile=True)
     picked = _responses(index, seed)
     source = f"{len(picked):,} responses of these rows, each without its own row and rows like it"
-    return Null.of(source, (_without_own(finder, *each) for each in picked))
+    return Null.of(source, (_without_own(finder, *each) for each in picked), KEPT)
 
 
 def _responses(index: Index, seed: int) -> list[tuple[int, Query, Query]]:
@@ -196,4 +202,4 @@ def load(path: Path) -> Null:
     """Read what `save` wrote."""
     arrays = (np.load(path / f"null-{name}.npy") for name in PARTS)
     arrays = (values.astype(float if values.dtype.kind == "f" else np.int64) for values in arrays)
-    return Null((path / "null.txt").read_text("utf-8"), *arrays)
+    return Null((path / "null.txt").read_text("utf-8"), *arrays, whole=KEPT)
