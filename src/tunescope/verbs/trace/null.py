@@ -33,7 +33,7 @@ SHORTEST = 8
 ALIKE = 0.5
 """Rows whose sets of words are this alike (Jaccard) count as the same row when it is left out."""
 KEPT = 45.0
-"""Bits from which on all findings of a left-out response are kept; below, only its best."""
+"""Bits from which on all chains of a left-out response are kept in an index; below, only its best."""
 GUMBEL_IQR = 1.5725
 """The interquartile range of the standard Gumbel distribution, ln(ln 4 / ln(4/3))."""
 PARTS = ("lengths", "chains", "scores")
@@ -146,7 +146,8 @@ def leave_one_out(index: Index, reference: Reference | None = None, seed: int = 
     finder = Finder(index, reference, compile=True)
     picked = _responses(index, seed)
     source = f"{len(picked):,} responses of these rows, each without its own row and rows like it"
-    return Null.of(source, (_without_own(finder, *each) for each in picked), KEPT)
+    least = KEPT if reference is None else -np.inf
+    return Null.of(source, (_without_own(finder, *each, least) for each in picked), least)
 
 
 def _responses(index: Index, seed: int) -> list[tuple[int, Query, Query]]:
@@ -163,14 +164,17 @@ def _responses(index: Index, seed: int) -> list[tuple[int, Query, Query]]:
     return found
 
 
-def _without_own(finder: Finder, owner: int, query: Query, prompt: Query) -> tuple[Found, NDArray[np.bool_]]:
+def _without_own(
+    finder: Finder, owner: int, query: Query, prompt: Query, least: float
+) -> tuple[Found, NDArray[np.bool_]]:
+    """Find a response's chains; say which count: its best and those from `least` on, in rows that aren't like its."""
     index = finder.index
     found = finder.find(query, prompt)
     own = set(index.words_of(owner).tolist())
     alike: dict[int, bool] = {owner: True}
     counts = np.zeros(len(found.score), bool)
     for number in np.argsort(-found.score, kind="stable").tolist():
-        if found.score[number] < KEPT and counts.any():
+        if found.score[number] < least and counts.any():
             break
         other = int(index.owners[found.chains.text[number]])
         if other not in alike:
@@ -200,6 +204,6 @@ def save(folder: RunFolder, null: Null) -> None:
 
 def load(path: Path) -> Null:
     """Read what `save` wrote."""
-    arrays = (np.load(path / f"null-{name}.npy") for name in PARTS)
-    arrays = (values.astype(float if values.dtype.kind == "f" else np.int64) for values in arrays)
-    return Null((path / "null.txt").read_text("utf-8"), *arrays, whole=KEPT)
+    lengths, chains, scores = (np.load(path / f"null-{name}.npy") for name in PARTS)
+    source = (path / "null.txt").read_text("utf-8")
+    return Null(source, lengths.astype(np.int64), chains.astype(np.int64), scores.astype(np.float64), KEPT)
