@@ -201,5 +201,5 @@ def save(folder: RunFolder, null: Null) -> None:
 def load(path: Path) -> Null:
     """Read what `save` wrote."""
     arrays = (np.load(path / f"null-{name}.npy") for name in PARTS)
-    arrays = (values.astype(float if values.dtype.kind == "f" else np.int64) for values in arrays)
-    return Null((path / "null.txt").read_text("utf-8"), *arrays, whole=KEPT)
+    lengths, chains, scores = (values.astype(float if values.dtype.kind == "f" else np.int64) for values in arrays)
+    return Null((path / "null.txt").read_text("utf-8"), lengths, chains, scores, KEPT)
