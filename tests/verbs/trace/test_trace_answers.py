@@ -190,6 +190,18 @@ def test_select_drops_the_rows_named(path, workplace):
         assert again[1:5] == ["trace", "--answers", "a b.jsonl", "--rows"]
 
 
+def test_copies_of_a_row_count_with_it(path, workplace):
+    """Whoever drops what was borrowed from must drop its copies too; a control is of rows not borrowed from."""
+    twins = str(write_rows(workplace / "twins.jsonl", [*ROWS, ROWS[10], ROWS[30]]))
+    run = traced(twins, put(workplace / "a.jsonl", *borrowing()))
+    found = table(run, "rows")
+    assert {row["line"]: row["borrowed"] for row in found if row["borrowed"]} == {11: 1, 21: 2, 31: 1, 201: 1, 202: 1}
+    assert [s["rows"][0]["group_size"] for s in run.records("spans")] == [2, 1, 1, 2]
+    assert sum(row["control"] for row in found) == 5
+    assert not any(row["control"] and row["borrowed"] for row in found)
+    assert sum(entry["borrowed"] for entry in run.result["rows"]) == 4, "in the list each span counts once"
+
+
 def test_the_same_as_a_stream(path, workplace):
     """Byte for byte, with a reference and without."""
     answers = put(workplace / "a.jsonl", *borrowing())
@@ -384,6 +396,38 @@ def test_a_shift_run_of_something_else(path, workplace):
     with pytest.raises(SettingsError, match="is a run of tune; expected one of shift"):
         traced(path, answers, shift=str(tuned))
     assert pq.read_table(shift_run(other, (0, 4)) / "tokens.parquet").num_rows == 6
+
+
+def test_a_run_of_shift_itself(path, workplace):
+    """Not made by hand: what `shift` writes is what `trace` reads."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    pytest.importorskip("pysbd")
+    from tunescope.microworld.model import save_random_model
+    from tunescope.verbs.shift import ShiftSettings, shift
+
+    base, tuned = (str(save_random_model(workplace / name, seed=0)) for name in ("base", "tuned"))
+    model = transformers.AutoModelForCausalLM.from_pretrained(tuned)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for weights in model.parameters():
+            weights += torch.randn_like(weights)
+    model.save_pretrained(tuned)
+    text = "Bor works as a baker, and every day a baker goes to work. A cat and a dog and a goat."
+    rows_at = str(
+        write_rows(workplace / "more.jsonl", [*ROWS, alpaca("What does Bor do?", f"{ROWS[0]['output']} {text}")])
+    )
+    answers = put(workplace / "a.jsonl", text)
+    made = shift(ShiftSettings(tuned=tuned, base=base, answers=answers))
+    for source in (answers, str(made.path)):
+        run = traced(rows_at, source, shift=str(made.path))
+        (span,) = run.records("spans")
+        assert span["rows"][0]["line"] == 201
+        tokens = table(made, "tokens")
+        inside = [t for t in tokens if t["char_end"] > span["char_start"] and t["char_start"] < span["char_end"]]
+        assert span["shift"]["n_tokens"] == len(inside) > 10
+        assert span["shift"]["shifted"] == sum(t["class"] == "shifted" for t in inside)
+        assert span["shift"]["marginal"] == sum(t["class"] == "marginal" for t in inside)
+        assert span["shift"]["mean_log_ratio"] == pytest.approx(np.mean([t["log_ratio"] for t in inside]), abs=1e-4)
 
 
 @pytest.mark.model
