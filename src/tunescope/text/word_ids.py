@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tunescope.text.ascii_words import HOLE, IN_HOLE, AsciiWords
 from tunescope.text.words import CJK
 
 VERSION = 1
@@ -25,13 +26,17 @@ END = 0
 UNKNOWN = -1
 """A word that the numbering doesn't know; no text of an index holds it."""
 _CJK = CJK.pattern[1:-1]
-_MARKS = "|".join(rf"{re.escape(mark)}+" for mark in "-=*#~.!?|<>/+:;,") + r"|[^\w\s]"
+_RUNNING = "-=*#~.!?|<>/+:;,"
+_MARKS = "|".join(rf"{re.escape(mark)}+" for mark in _RUNNING) + r"|[^\w\s]"
 _PLAIN = re.compile(rf"\w+|{_MARKS}")
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|{_MARKS}")
 RUN = 3
 """Marks in a row from which on their number doesn't count."""
 _COMPOSABLE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
 """Stretches that NFC changes on their own: an ASCII character composes with none before it."""
+
+_FOREIGN = re.compile(r"(?<![^\t-\r\x1c-\x20])[\x00-\x08\x0e-\x1b\x21-\x7f]*+[^\x00-\x7f][^\t-\r\x1c-\x20]*+")
+"""What isn't ASCII, up to ASCII's white space on both sides: no word reaches across that."""
 
 Ids = NDArray[np.uint32]
 Query = NDArray[np.int64]
@@ -95,20 +100,28 @@ class Numbering(dict[str, int]):
     def __init__(self, known: Sequence[str] = ()) -> None:
         """Begin with words that have the numbers from 1 on."""
         super().__init__()
+        self.words = list(known)
         self._folded = {word: number for number, word in enumerate(known, 1)}
+        self._ascii: AsciiWords | None = None
+        self._entered = 0
 
     def __missing__(self, written: str) -> int:
         """Number a spelling that wasn't seen before."""
-        self[written] = number = self._folded.setdefault(_folded(written), len(self._folded) + 1)
+        word = _folded(written)
+        number = self._folded.get(word)
+        if number is None:
+            self.words.append(word)
+            number = self._folded[word] = len(self.words)
+        self[written] = number
         return number
 
-    @property
-    def words(self) -> list[str]:
-        """The words, by number from 1."""
-        return list(self._folded)
+    def encode(self, texts: Iterable[str], compile: bool = False) -> tuple[Ids, NDArray[np.int64]]:
+        """Number the words of texts one behind the other, each followed by END; return them and the texts' starts.
 
-    def encode(self, texts: Iterable[str]) -> tuple[Ids, NDArray[np.int64]]:
-        """Number the words of texts one behind the other, each followed by END; return them and the texts' starts."""
+        Numbers may differ with `compile`, which takes the ASCII words of all texts first.
+        """
+        if compile:
+            return self._encode_compiled(list(texts))
         out, starts = array("I"), array("q")
         number = self.__getitem__
         for text in texts:
@@ -116,6 +129,40 @@ class Numbering(dict[str, int]):
             out.extend(map(number, split(text)))
             out.append(END)
         return np.frombuffer(out, np.uint32), np.frombuffer(starts, np.int64)
+
+    def _encode_compiled(self, texts: list[str]) -> tuple[Ids, NDArray[np.int64]]:
+        if self._ascii is None:
+            self._ascii = AsciiWords(_RUNNING, RUN)
+        new_here = [place for place in range(self._entered, len(self.words)) if self.words[place].isascii()]
+        if new_here:
+            self._ascii.enter([self.words[place] for place in new_here], [place + 1 for place in new_here])
+        foreign: list[str] = []
+        holed = []
+
+        def leave_hole(stretch: re.Match[str]) -> str:
+            foreign.append(stretch[0])
+            return HOLE
+
+        for text in texts:
+            if text.isascii():
+                holed.append(text)
+            else:
+                holed.append(_FOREIGN.sub(leave_hole, text))
+        ids, starts, new = self._ascii.number(holed, len(self.words) + 1)
+        self._folded.update((word, number) for number, word in enumerate(new, len(self.words) + 1))
+        self.words += new
+        self._entered = len(self.words)
+        return self._filled(ids, starts, foreign) if foreign else (ids, starts)
+
+    def _filled(self, ids: Ids, starts: NDArray[np.int64], foreign: list[str]) -> tuple[Ids, NDArray[np.int64]]:
+        """Put the numbers of the words of stretches that aren't ASCII where they were left out."""
+        holes = np.flatnonzero(ids == IN_HOLE)
+        found = [[self[word] for word in split(stretch)] for stretch in foreign]
+        lengths = np.array([len(words) for words in found])
+        between = np.repeat(holes - np.arange(len(holes)), lengths)
+        filled = np.insert(np.delete(ids, holes), between, [number for words in found for number in words])
+        more = np.concatenate([[0], np.cumsum(lengths - 1)])
+        return filled, starts + more[np.searchsorted(holes, starts)]
 
     def look_up(self, text: str) -> Query:
         """Return the numbers of a text's words; words that aren't known are UNKNOWN."""

@@ -92,7 +92,7 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
 
         while batch := list(islice(stream, BLOCK)):
             kept = [(row, texts_of(row)) for row in batch]
-            ids, places = numbering.encode(text for _, texts in kept for _, text in texts)
+            ids, places = numbering.encode([text for _, texts in kept for _, text in texts], compile=True)
             owners += [count + number for number, (_, texts) in enumerate(kept) for _ in texts]
             parts.append(ids)
             starts.append(places + words)

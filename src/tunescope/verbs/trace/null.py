@@ -172,15 +172,19 @@ def _without_own(
     found = finder.find(query, prompt)
     own = set(index.words_of(owner).tolist())
     alike: dict[int, bool] = {owner: True}
-    counts = np.zeros(len(found.score), bool)
+    counts, flagged = np.zeros(len(found.score), bool), np.zeros(len(query), bool)
     for number in np.argsort(-found.score, kind="stable").tolist():
         if found.score[number] < least and counts.any():
             break
+        stretch = slice(found.chains.begin[number], found.chains.end[number])
+        if flagged[stretch].all():
+            continue  # better chains flag all of it already
         other = int(index.owners[found.chains.text[number]])
         if other not in alike:
             theirs = set(index.words_of(other).tolist())
             alike[other] = len(own & theirs) > ALIKE * len(own | theirs)
         counts[number] = not alike[other]
+        flagged[stretch] |= counts[number]
     return found, counts
 
 
