@@ -21,7 +21,7 @@ from pathlib import Path
 
 import tunescope
 from tunescope.microworld import canaries, make_world
-from tunescope.stats import mean_t, paired_difference, pooled_share
+from tunescope.stats import mean_pooled, mean_t, paired_difference
 
 RUNS = (6, 10, 16)
 LR = {"full": 2e-3, "lora": 1e-2}
@@ -87,7 +87,7 @@ def one(seed: int, method: str, base: str) -> dict[str, float]:
 
 
 def _share(runs: list[dict[str, float]], part: str, whole: str) -> str:
-    share = pooled_share([run[part] for run in runs], [run[whole] for run in runs])
+    share = mean_pooled([run[part] for run in runs], [run[whole] for run in runs])
     total = f"of {sum(run[whole] for run in runs):.0f}"
     if share.value is None:
         return total

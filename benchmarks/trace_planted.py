@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from tunescope.rows import open_rows
-from tunescope.stats import mean_bootstrap, pooled_share
+from tunescope.stats import mean_bootstrap, mean_pooled
 from tunescope.text.word_ids import places
 from tunescope.verbs.trace import null as nulls
 from tunescope.verbs.trace.find import Finder, Reference, covered
@@ -102,7 +102,7 @@ class Study:
                 top = rank(self.index, found.chains, best.chains, prompt, "")[0].row
                 first.append(top.row_id == owner or any(_holds(t.text, source) for t in top.texts))
         told = mean_bootstrap(recall)
-        outside = pooled_share(false, rest)
+        outside = mean_pooled(false, rest)
         right = f"{np.mean(first):.2f} of {len(first)}" if first else "none found"
         interval = "" if told.low is None else f" [{told.low:.2f}, {told.high:.2f}]"
         return f"{told.value:.3f}{interval} | {right} | {100 * outside.value:.2f} %"
@@ -144,7 +144,7 @@ class Study:
             flagged.append(float(flags.sum()))
             words.append(float(len(flags)))
             p.append(float(self.judge.p(found.score, len(flags)).min()) if len(found.score) else 1.0)
-        share = pooled_share(flagged, words)
+        share = mean_pooled(flagged, words)
         deciles = " ".join(f"{value:.2f}" for value in np.percentile(p, [5, 10, 25, 50, 75, 90]))
         distance = float(np.abs(np.sort(p) - np.arange(1, len(p) + 1) / len(p)).max())
         span = f"[{100 * share.low:.2f}, {100 * share.high:.2f}]"

@@ -30,13 +30,12 @@ from tunescope.stats import (
     mean_bootstrap,
     mean_clustered,
     mean_pooled,
+    mean_pooled_difference,
     mean_t,
     median_bootstrap,
     n_needed,
     paired_difference,
     pearson,
-    pooled_share,
-    pooled_share_difference,
     proportion,
     proportion_from_counts,
     ratio_of_means,
@@ -654,55 +653,11 @@ def test_coverage_of_wilson_and_fisher_intervals() -> None:
 # Shares of sums
 
 
-def test_pooled_share_as_a_plain_bootstrap() -> None:
-    rng = np.random.default_rng(5)
-    wholes = rng.integers(1, 200, 60).astype(float)
-    parts = np.floor(wholes * rng.random(60) ** 3)
-    ours = pooled_share(parts, wholes, seed=4, draws=4000)
-    drawn = np.random.default_rng(4).integers(0, 60, (4000, 60))
-    shares = [parts[line].sum() / wholes[line].sum() for line in drawn]
-    assert ours.value == close(parts.sum() / wholes.sum())
-    assert interval(ours) == close(tuple(np.quantile(shares, [0.025, 0.975])))
-    assert ours.standard_error == close(np.std(shares, ddof=1))
-    assert (ours.n, ours.n_missing, ours.reason) == (60, 0, None)
-    assert ours.method == "share of sums, 95 % percentile bootstrap interval, 4000 draws"
-    wide = pooled_share(parts, wholes, seed=4, draws=4000, level=0.5)
-    assert interval(wide) == close(tuple(np.quantile(shares, [0.25, 0.75])))
-
-
-def test_pooled_share_with_equal_wholes_is_a_mean() -> None:
-    parts = [0.0, 1.0, 3.0, 4.0]
-    ours, mean = pooled_share(parts, [10.0] * 4, seed=2), mean_bootstrap(np.array(parts) / 10, seed=2)
-    assert (ours.value, *interval(ours)) == close((mean.value, *interval(mean)))
-
-
-def test_pooled_share_in_closed_cases() -> None:
-    assert pooled_share([3, None, 1], [6, 5, 2]).value == 0.5
-    assert pooled_share([3, None, 1], [6, 5, None]).n_missing == 2
-    one = pooled_share([3], [4])
-    assert (one.value, one.low, one.n, one.reason) == (0.75, None, 1, "one value: no interval")
-    none = pooled_share([], [])
-    assert (none.value, none.n, none.reason) == (None, 0, "no values")
-    zero = pooled_share([0, 0], [0, 0])
-    assert (zero.value, zero.low, zero.reason) == (None, None, "the wholes add up to 0")
-    with pytest.raises(ValueError, match="columns of 2 and 1 values"):
-        pooled_share([1, 2], [1])
-
-
-def test_pooled_share_without_spread_has_no_interval() -> None:
-    """As a mean of equal values: nothing was seen of what else could come."""
-    for parts, wholes in (([0, 0, 0], [5, 6, 7]), ([1, 2, 3], [2, 4, 6])):
-        found = pooled_share(parts, wholes)
-        assert found.value == sum(parts) / sum(wholes)
-        assert (found.low, found.high) == (None, None)
-        assert found.reason == "all 3 shares are equal: no interval"
-
-
-def test_pooled_share_difference_as_a_plain_bootstrap() -> None:
+def test_mean_pooled_difference_as_a_plain_bootstrap() -> None:
     rng = np.random.default_rng(6)
     a, b = rng.integers(1, 50, 40).astype(float), rng.integers(1, 80, 25).astype(float)
     x, y = np.floor(a * rng.random(40)), np.floor(b * rng.random(25))
-    ours = pooled_share_difference(x, a, y, b, seed=8, draws=3000)
+    ours = mean_pooled_difference(x, a, y, b, seed=8, draws=3000)
     first = np.random.default_rng(8).integers(0, 40, (3000, 40))
     second = np.random.default_rng(9).integers(0, 25, (3000, 25))
     draws = [x[i].sum() / a[i].sum() - y[j].sum() / b[j].sum() for i, j in zip(first, second, strict=True)]
@@ -711,15 +666,15 @@ def test_pooled_share_difference_as_a_plain_bootstrap() -> None:
     assert (ours.n, ours.reason) == (40, None)
 
 
-def test_pooled_share_difference_in_closed_cases() -> None:
-    nothing = pooled_share_difference([1, 2], [4, 4], [], [])
+def test_mean_pooled_difference_in_closed_cases() -> None:
+    nothing = mean_pooled_difference([1, 2], [4, 4], [], [])
     assert (nothing.value, nothing.low, nothing.reason) == (None, None, "no values")
-    single = pooled_share_difference([1, 2], [4, 4], [1], [4])
-    assert (single.value, single.low, single.reason) == (0.125, None, "one value: no interval")
-    flat = pooled_share_difference([1, 3], [4, 4], [0, 0], [9, 9], draws=1000)
+    single = mean_pooled_difference([1, 2], [4, 4], [1], [4])
+    assert (single.value, single.low, single.reason) == (0.125, None, "one group: no interval")
+    flat = mean_pooled_difference([1, 3], [4, 4], [0, 0], [9, 9], draws=1000)
     assert flat.value == 0.5
     assert interval(flat) == (0.25, 0.75), "a side without spread leaves the other's"
-    both = pooled_share_difference([0, 0], [4, 4], [0, 0], [9, 9])
-    assert (both.value, both.low, both.reason) == (0.0, None, "all 2 shares are equal: no interval")
-    missing = pooled_share_difference([1, None, 2], [4, 4, 4], [0, 1], [9, 9])
+    both = mean_pooled_difference([0, 0], [4, 4], [0, 0], [9, 9])
+    assert (both.value, both.low, both.reason) == (0.0, None, "the means of all 2 groups are equal: no interval")
+    missing = mean_pooled_difference([1, None, 2], [4, 4, 4], [0, 1], [9, 9])
     assert (missing.n, missing.n_missing) == (2, 1)

@@ -189,10 +189,7 @@ def mean_pooled(sums: Values, counts: Values, *, seed: int = 0, draws: int = 10_
 
     :raises ValueError: a count is negative.
     """
-    (x, m), n_missing = _complete(sums, counts)
-    if (m < 0).any():
-        raise ValueError(f"a count of {m.min():g}; expected 0 or more")
-    x, m = x[m > 0], m[m > 0]
+    x, m, n_missing = _groups(sums, counts)
     method = f"mean over all values, {_percentile(level, draws)} over groups"
     point = Estimate(None, None, None, x.size, n_missing, level, method, _no_value(x))
     rng = _generator(seed, draws)
@@ -202,8 +199,7 @@ def mean_pooled(sums: Values, counts: Values, *, seed: int = 0, draws: int = 10_
     if x.size == 1 or _constant(x / m):
         what = "one group" if x.size == 1 else f"the means of all {x.size} groups are equal"
         return replace(point, reason=f"{what}: no interval")
-    blocks = (rng.integers(0, x.size, shape) for shape in _shapes(draws, x.size))
-    return _with_percentiles(point, np.concatenate([x[b].sum(axis=1) / m[b].sum(axis=1) for b in blocks]))
+    return _with_percentiles(point, _resampled_pooled(x, m, draws, rng))
 
 
 def proportion(values: Values, *, level: float = 0.95) -> Estimate:
@@ -239,47 +235,34 @@ def proportion_from_counts(successes: int, n: int, n_missing: int = 0, *, level:
 # Differences
 
 
-def pooled_share(parts: Values, wholes: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95) -> Estimate:
-    """Estimate the sum of `parts` over the sum of `wholes`, one of each per item; percentile bootstrap over items."""
-    (x, y), n_missing = _complete(parts, wholes)
-    label = f"share of sums, {_percentile(level, draws)}"
-    reason = _no_value(y) or ("the wholes add up to 0" if not y.sum() > 0 else None)
-    if reason:
-        return Estimate(None, None, None, y.size, n_missing, level, label, reason)
-    share = float(x.sum() / y.sum())
-    point = Estimate(share, None, None, y.size, n_missing, level, label)
-    if y.size == 1:
-        return replace(point, reason="one value: no interval")
-    if np.ptp(x - share * y) <= _EQUAL * float(np.abs(x).max()):
-        return replace(point, reason=f"all {y.size} shares are equal: no interval")
-    return _with_percentiles(point, _resampled_shares(x, y, draws, _generator(seed, draws)))
-
-
-def pooled_share_difference(
-    parts: Values,
-    wholes: Values,
-    other_parts: Values,
-    other_wholes: Values,
+def mean_pooled_difference(
+    sums: Values,
+    counts: Values,
+    other_sums: Values,
+    other_counts: Values,
     *,
     seed: int = 0,
     draws: int = 10_000,
     level: float = 0.95,
 ) -> Estimate:
-    """Estimate one pooled share less that of other items; percentile bootstrap over the items of each side."""
-    first = pooled_share(parts, wholes, seed=seed, draws=draws, level=level)
-    second = pooled_share(other_parts, other_wholes, seed=seed + 1, draws=draws, level=level)
-    label = f"difference of shares of sums, {_percentile(level, draws)}"
-    point = Estimate(None, None, None, first.n, first.n_missing, level, label, first.reason or second.reason)
+    """One `mean_pooled` less that of other groups, with a percentile bootstrap over the groups of each side.
+
+    `n` and `n_missing` are the first side's.
+    """
+    first = mean_pooled(sums, counts, seed=seed, draws=draws, level=level)
+    second = mean_pooled(other_sums, other_counts, seed=seed + 1, draws=draws, level=level)
+    method = f"difference of means over all values, {_percentile(level, draws)} over groups"
+    point = Estimate(None, None, None, first.n, first.n_missing, level, method, first.reason or second.reason)
     if first.value is None or second.value is None:
         return point
     point = replace(point, value=first.value - second.value)
     if 1 in (first.n, second.n) or (first.reason and second.reason):
         return point
-    point, resampled = replace(point, reason=None), []
-    for sides, stream in (((parts, wholes), seed), ((other_parts, other_wholes), seed + 1)):
-        (x, y), _ = _complete(*sides)
-        resampled.append(_resampled_shares(x, y, draws, _generator(stream, draws)))
-    return _with_percentiles(point, resampled[0] - resampled[1])
+    resampled = [
+        _resampled_pooled(*_groups(*side)[:2], draws, _generator(stream, draws))
+        for side, stream in (((sums, counts), seed), ((other_sums, other_counts), seed + 1))
+    ]
+    return _with_percentiles(replace(point, reason=None), resampled[0] - resampled[1])
 
 
 def paired_difference(
@@ -611,12 +594,17 @@ def _resampled_means(x: Floats, draws: int, rng: np.random.Generator) -> Floats:
     return np.concatenate(list(blocks))
 
 
-def _resampled_shares(x: Floats, y: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    shares = []
-    for shape in _shapes(draws, x.size):
-        drawn = rng.integers(0, x.size, shape)
-        shares.append(x[drawn].sum(axis=1) / np.maximum(y[drawn].sum(axis=1), 1 / _HUGE))
-    return np.concatenate(shares)
+def _groups(sums: Values, counts: Values) -> tuple[Floats, Floats, int]:
+    """Give the sums and counts of groups that have values, and how many are missing."""
+    (x, m), n_missing = _complete(sums, counts)
+    if (m < 0).any():
+        raise ValueError(f"a count of {m.min():g}; expected 0 or more")
+    return x[m > 0], m[m > 0], n_missing
+
+
+def _resampled_pooled(x: Floats, m: Floats, draws: int, rng: np.random.Generator) -> Floats:
+    blocks = (rng.integers(0, x.size, shape) for shape in _shapes(draws, x.size))
+    return np.concatenate([x[b].sum(axis=1) / m[b].sum(axis=1) for b in blocks])
 
 
 def _permutation_p(blocks: Iterable[Floats], observed: float, exact: bool) -> float:

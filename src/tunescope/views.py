@@ -21,6 +21,7 @@ LONGEST = 200
 """Characters of a cell that a terminal shows."""
 LINE = re.compile(r"[^\n]+")
 UNDER = "‾"
+GLUED = "\xa0%"
 NARROWEST = 14
 """Characters below which no column is narrowed."""
 
@@ -71,6 +72,11 @@ class View:
         return cls(tuple(record["sentences"]), tables, tuple(record["next"]), texts)
 
 
+def counted(count: int, noun: str) -> str:
+    """Write a number with its noun, which takes an s where there isn't one."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
 def show(cell: Cell) -> str:
     """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
     if cell is None:
@@ -106,8 +112,10 @@ def to_text(view: View, width: int | None = None) -> str:
 
 
 def _wrapped(text: str, width: int) -> list[str]:
-    """Wrap between words only, so that a path can be copied whole."""
-    return wrap(_printable(" ".join(text.split())), width, break_long_words=False, break_on_hyphens=False)
+    """Wrap between words only, so that a path can be copied whole, and not before a per cent sign."""
+    glued = _printable(" ".join(text.split())).replace(" %", GLUED)
+    lines = wrap(glued, width, break_long_words=False, break_on_hyphens=False)
+    return [line.replace(GLUED, " %") for line in lines]
 
 
 def _marked_lines(marked: Marked, width: int) -> str:

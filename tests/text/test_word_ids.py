@@ -137,3 +137,25 @@ def test_no_texts():
     assert len(ids) == len(starts) == 0
     ids, starts = Numbering().encode(["", "a", ""])
     assert (ids.tolist(), starts.tolist()) == ([END, 1, END, END], [0, 1, 3])
+
+
+@given(st.lists(st.lists(TEXTS, max_size=4), max_size=4))
+def test_compiled_numbers_the_same_words(batches):
+    numbering, found = Numbering(), []
+    for texts in batches:
+        ids, starts = numbering.encode(texts, compile=True)
+        assert all(ids[end - 1] == END for end in [*starts[1:], len(ids)][: len(texts)])
+        found += [[numbering.words[n - 1] for n in part[:-1]] for part in np.split(ids, starts[1:])[: len(texts)]]
+    texts = [text for batch in batches for text in batch]
+    plain = Numbering()
+    assert found == [[plain.words[n - 1] for n in plain.encode([text])[0][:-1]] for text in texts]
+    assert len(set(numbering.words)) == len(numbering.words)
+    assert all(numbering.look_up(text).min(initial=1) >= 1 for text in texts)
+
+
+def test_compiled_finds_room_for_many_words():
+    words = [f"w{n}" for n in range(200_000)]
+    ids, _ = Numbering(["known", "w7"]).encode([" ".join(words), "known W7 é w199999"], compile=True)
+    assert len(set(ids[:200_000].tolist())) == 200_000
+    assert ids[7] == 2
+    assert ids[200_001:].tolist() == [1, 2, ids[200_003], ids[199_999], END]

@@ -65,7 +65,12 @@ def embedder_hash(name: str) -> str:
         return f"{EMBEDDERS[name].sha256} {CONVERSION}"
     folder = Path(name)
     if not folder.is_dir():
-        return f"{name} {commit_of(name)}"
+        try:
+            return f"{name} {commit_of(name)}"
+        except TunescopeError as error:
+            raise TunescopeError(
+                f"--embedder {name}: found no folder here and no such id on the hub; there is: {', '.join(EMBEDDERS)}"
+            ) from error
     digest = blake2b(digest_size=16)
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         digest.update(str(path.relative_to(folder)).encode())

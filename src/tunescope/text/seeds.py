@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.text.compiled import compiled
-from tunescope.text.suffix_array import Ids, Places, _lower
+from tunescope.text.suffix_array import Ids, Places, lower
 from tunescope.text.word_ids import END, Query
 
 SHORTEST = 2
@@ -29,7 +29,7 @@ def by_suffix_array(
     query: Query, ids: Ids, order: Places, first: NDArray[np.int64], most: int = MOST, compile: bool = False
 ) -> Seeds:
     """Find the seeds of one answer, or of several that END parts, in indexed texts."""
-    run = compiled(_look_up, _lower, _extend) if compile else _look_up
+    run = compiled(_look_up, lower, _extend) if compile else _look_up
     room = np.empty((len(query) * most, 3), np.int64)
     return _sorted(room[: run(query, ids, order, first, most, room)])
 
@@ -60,8 +60,8 @@ def _look_up(query: Query, ids: Ids, order: Places, first: NDArray[np.int64], mo
                 low = high
                 break
             word = query[start + length]
-            low = _lower(ids, order, low, high, length, word)
-            high = _lower(ids, order, low, high, length, word + 1)
+            low = lower(ids, order, low, high, length, word)
+            high = lower(ids, order, low, high, length, word + 1)
             length += 1
         for line in range(low, high):
             whole = _extend(query, start, ids, order[line], length)
@@ -86,9 +86,6 @@ class _Runs(NamedTuple):
     table: NDArray[np.int32]
     counts: NDArray[np.int64]
     places: NDArray[np.int32]
-
-
-_BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
 def by_stream(query: Query, ids: Ids, words: int, most: int = MOST, threads: int = 2) -> Seeds:

@@ -58,7 +58,7 @@ def starts(ids: Ids, words: int) -> NDArray[np.int64]:
     return np.concatenate([[0], np.cumsum(counts)])
 
 
-def _lower(ids: Ids, order: Places, low: int, high: int, depth: int, word: int) -> int:
+def lower(ids: Ids, order: Places, low: int, high: int, depth: int, word: int) -> int:
     """Return the first of order[low:high] whose word at `depth` isn't below `word`."""
     while low < high:
         middle = (low + high) // 2
@@ -90,8 +90,8 @@ def _longest(query: Query, ids: Ids, order: Places, first: NDArray[np.int64], fo
                 break
             if word == END:
                 break
-            low = _lower(ids, order, low, high, length, word)
-            high = _lower(ids, order, low, high, length, word + 1)
+            low = lower(ids, order, low, high, length, word)
+            high = lower(ids, order, low, high, length, word + 1)
 
 
 def longest(
@@ -103,7 +103,7 @@ def longest(
         [words of the query, 2]: the length in words (0 where the word itself isn't there), and the number of places.
     """
     found = np.zeros((len(query), 2), np.int64)
-    run = compiled(_longest, _lower) if compile else _longest
+    run = compiled(_longest, lower) if compile else _longest
     run(query, ids, order, first, found)
     return found
 

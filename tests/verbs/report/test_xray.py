@@ -261,7 +261,7 @@ def test_opening_gives_the_figures_of_a_shift_run_with_their_intervals(tmp_path)
     made = report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
     assert made.result["opening"] == [
         "Where tuning changed LoRA: of its 1,495 tokens 83.6 % are the first choice of base too [80.0, 87.0], 3.8 % "
-        "are none of its first three –; mean KL 0.1584 nats [0.123, 0.190]; 95 % intervals over 12 answers."
+        "are none of its first three; mean KL 0.1584 nats [0.123, 0.190]; 95 % intervals over 12 answers."
     ]
 
 

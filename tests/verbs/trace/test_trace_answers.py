@@ -27,7 +27,7 @@ ROWS = rows(200)
 FIELDS = {
     *("answer_id", "char_start", "char_end", "text", "kind", "words", "bits", "ref_bits", "contrast_bits", "count"),
     *("n_row_groups", "p_null", "shift", "score", "rows", "evidence", "dataset_fingerprint", "null_source"),
-    "settings",
+    *("settings", "shared_words", "string_found"),
 }
 
 
@@ -139,23 +139,25 @@ def test_tables_and_result(path, workplace):
         "flagged": 4, "expected": 200, "excess": 4, "answers_p_05": 4,
     }  # fmt: skip
     assert list(result) == [
-        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "paper2", "rows", "run"),
+        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "paper2"),
+        *("rows_indexed", "rows_named", "run"),
     ]
     borrowed = {row["line"]: row for row in table(run, "rows")}
     assert len(borrowed) == 200
     assert {line: row["borrowed"] for line, row in borrowed.items() if row["borrowed"]} == {11: 1, 21: 2, 31: 1}
     assert [(borrowed[n]["borrowed_bits"] > 0) for n in (11, 21, 31, 12)] == [True, True, True, False]
-    assert result["rows"][0] == {"row_id": borrowed[21]["row_id"], "borrowed": 2}
+    assert result["rows_named"][0] == {"row_id": borrowed[21]["row_id"], "borrowed": 2}
     assert {k: v["n"] for k, v in result["paper2"].items()} == {
         "string_found": 3, "keyword_overlap": 3, "keyword_overlap_random": 3,
     }  # fmt: skip
     text = to_text(run.view, 200)
-    assert text.startswith("4 answers share ")
+    assert " of the words of 4 answers are flagged as borrowed from 200 rows, where chance flags " in text
     assert "Words in common are no proof of learning" in text
     assert run.view.next == (
         f"tunescope select {path} --from {run.path} --where 'borrowed = 0'",
         f"tunescope why {borrowed[21]['row_id']}",
         f"tunescope trace --answers {workplace / 'a.jsonl'} --rows {path} --reference BASE_ANSWERS",
+        f"tunescope report {run.path}",
     )
 
 
@@ -178,7 +180,7 @@ def test_select_drops_the_rows_named(path, workplace):
         done = tunescope("trace", source, "--answers", "a b.jsonl", folder=workplace)
         assert done.returncode == 0, done.stderr
         commands = [line.strip() for line in done.stdout.split("Next:\n")[1].splitlines()]
-        select, why, again = map(shlex.split, commands)
+        select, why, again, _ = map(shlex.split, commands)
         assert select[1:3] == ["select", "rows.jsonl"]
         kept = tunescope(*select[1:], "--json", folder=workplace)
         result = json.loads(kept.stdout)
@@ -199,7 +201,7 @@ def test_copies_of_a_row_count_with_it(path, workplace):
     assert [s["rows"][0]["group_size"] for s in run.records("spans")] == [2, 1, 1, 2]
     assert sum(row["control"] for row in found) == 5
     assert not any(row["control"] and row["borrowed"] for row in found)
-    assert sum(entry["borrowed"] for entry in run.result["rows"]) == 4, "in the list each span counts once"
+    assert sum(entry["borrowed"] for entry in run.result["rows_named"]) == 4, "in the list each span counts once"
 
 
 def test_the_same_as_a_stream(path, workplace):
@@ -294,7 +296,7 @@ def test_a_large_reference_is_the_null(path, workplace):
     texts = [Writer(100 + i).text(40) for i in range(ENOUGH)]
     name = put(workplace / "r.jsonl", *texts)
     run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=name)
-    assert run.result["null_source"] == f"200 texts of {name}, which never saw the rows"
+    assert run.result["null_source"] == f"200 texts of {name}, taken not to have seen the rows"
     assert run.result["summary"]["expected"]["n"] == 200
     assert run.result["summary"]["expected"]["mean"] <= 0.01
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [11, 21, 21, 31]

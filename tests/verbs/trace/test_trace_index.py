@@ -125,7 +125,7 @@ def test_rows_without_words(tmp_path):
     assert bare.words_of(1).tolist() == []
     assert [row.texts for row in bare.rows()] == [()] * 3
     run = trace(TraceSettings(rows=(str(bare.path),), text="any words at all"))
-    assert run.result["spans"] == run.result["rows"] == []
+    assert run.result["spans"] == run.result["rows_named"] == []
     assert run.view.sentences[0] == "No row shares an informative stretch with this text's 4 words."
 
 
@@ -178,7 +178,7 @@ def test_an_index_is_found_by_its_folder(tmp_path):
     by_folder = trace(TraceSettings(rows=(str(made.path),), text=text))
     by_file = trace(TraceSettings(rows=(str(path),), text=text))
     assert by_folder.key == by_file.key
-    assert by_folder.result["rows"][0]["line"] == 8
+    assert by_folder.result["rows_named"][0]["line"] == 8
 
 
 def test_rows_that_changed_since(tmp_path):
@@ -196,7 +196,7 @@ def test_an_index_of_another_version(tmp_path):
     made = index_rows(IndexSettings(rows=(str(path),)))
     about = json.loads((made.path / "index.json").read_text())
     (made.path / "index.json").write_text(json.dumps({**about, "version": 99}))
-    with pytest.raises(RunError, match=r"found an index of version 99; this tunescope reads version 1; make it anew"):
+    with pytest.raises(RunError, match=r"found an index of version 99; this tunescope reads version 2.1; make it anew"):
         trace(TraceSettings(rows=(str(made.path),), text="any"))
 
 
@@ -217,8 +217,8 @@ def test_indexes_of_the_same_file_read_differently_are_different_runs(tmp_path):
     text = records[3]["a"]
     found, missed = (trace(TraceSettings(rows=(str(run.path),), text=text)) for run in (one, two))
     assert found.path != missed.path
-    assert found.result["rows"][0]["line"] == 4
-    assert [row for row in missed.result["rows"] if row["line"] == 4] == []
+    assert found.result["rows_named"][0]["line"] == 4
+    assert [row for row in missed.result["rows_named"] if row["line"] == 4] == []
 
 
 def test_an_index_moves(tmp_path):
@@ -226,7 +226,7 @@ def test_an_index_moves(tmp_path):
     made = index_rows(IndexSettings(rows=(str(path),)))
     shutil.move(made.path, tmp_path / "elsewhere")
     run = trace(TraceSettings(rows=(str(tmp_path / "elsewhere"),), text=rows(40)[2]["output"]))
-    assert run.result["rows"][0]["line"] == 3
+    assert run.result["rows_named"][0]["line"] == 3
 
 
 def test_more_words_than_two_bytes_number(tmp_path):
@@ -235,7 +235,7 @@ def test_more_words_than_two_bytes_number(tmp_path):
     assert made.ids.dtype == np.uint32
     assert indexed(tmp_path, rows(20), "few.jsonl").ids.dtype == np.uint16
     run = trace(TraceSettings(rows=(str(made.path),), text=" ".join(names[69_000:69_020])))
-    assert run.result["rows"][0]["shared"][0][2] == len(" ".join(names[:69_000])) + 1
+    assert run.result["rows_named"][0]["shared"][0][2] == len(" ".join(names[:69_000])) + 1
     assert made.order.tolist() == suffix_array.build(np.array(made.ids)).tolist()
 
 
@@ -257,10 +257,10 @@ def test_rows_too_many_for_a_suffix_array(tmp_path):
 def test_several_files(tmp_path):
     one, two = (write_rows(tmp_path / f"{name}.jsonl", rows(30, seed=name)) for name in (1, 2))
     run = trace(TraceSettings(rows=(str(one), str(two)), text=rows(30, seed=2)[4]["output"]))
-    assert (run.result["rows"][0]["file"], run.result["rows"][0]["line"]) == (str(two), 5)
+    assert (run.result["rows_named"][0]["file"], run.result["rows_named"][0]["line"]) == (str(two), 5)
     assert run.view.texts[1].title.startswith(f"1. {two}:5, row ")
     twice = trace(TraceSettings(rows=(str(one), str(one)), text=rows(30, seed=1)[4]["output"]))
-    assert [row["group_size"] for row in twice.result["rows"][:1]] == [2]
+    assert [row["group_size"] for row in twice.result["rows_named"][:1]] == [2]
     asked = Index(index_rows(IndexSettings(rows=(str(one), str(two)))).path)
     assert asked.fingerprint == " ".join(open_rows([str(one), str(two)]).inputs.values())
 
@@ -280,7 +280,7 @@ def test_a_later_turn_is_named(tmp_path):
                             {"role": "assistant", "content": r["output"]}]} for r in rows(40)]  # fmt: skip
     made = indexed(tmp_path, [*others, chat])
     run = trace(TraceSettings(rows=(str(made.path),), text=said))
-    row = run.result["rows"][0]
+    row = run.result["rows_named"][0]
     assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(said))
     assert "response 2: " in run.view.texts[1].title
 
@@ -305,3 +305,37 @@ def test_a_package_that_isnt_installed(tmp_path, package, needed, command):
     assert package in line
     assert needed in line
     assert "tunescope[trace]" in line
+
+
+@pytest.mark.parametrize("name", ["ids.npy", "blocks.npy", "null-scores.npy", "rows.bin", "words.txt", "null.txt"])
+def test_a_damaged_index_is_told_in_one_sentence(workplace, name):
+    write_rows(workplace / "rows.jsonl", rows(30, 1))
+    made = index_rows(IndexSettings(rows=("rows.jsonl",)))
+    (made.path / name).write_bytes(b"x" if name.endswith((".npy", ".bin")) else b"")
+    if name.endswith(".txt"):
+        (made.path / name).unlink()
+    with pytest.raises(RunError, match=r"found a damaged index .*; remove the folder and make it anew with"):
+        trace(TraceSettings(rows=(str(made.path),), text=rows(30, 1)[0]["output"]))
+
+
+def test_of_an_index_the_files_that_are_there_are_looked_at(workplace, capsys):
+    for name, seed in (("a", 1), ("b", 2)):
+        write_rows(workplace / f"{name}.jsonl", rows(30, seed))
+    made = index_rows(IndexSettings(rows=("a.jsonl", "b.jsonl"), out="made"))
+    (workplace / "b.jsonl").unlink()
+    trace(TraceSettings(rows=("made",), text="any words"))
+    assert "made: b.jsonl can't be looked at; taken as indexed" in capsys.readouterr().err
+    write_rows(workplace / "a.jsonl", rows(30, 3))
+    with pytest.raises(InputError) as caught:
+        trace(TraceSettings(rows=(str(made.path),), text="other words"))
+    assert str(caught.value) == (
+        "a.jsonl: found rows that changed since the index was built; expected the content that was indexed\n"
+        "Make it anew with: tunescope trace index a.jsonl b.jsonl --out ANOTHER_FOLDER"
+    )
+
+
+def test_an_index_knows_how_it_was_read(workplace):
+    write_rows(workplace / "rows.jsonl", rows(30, 1))
+    made = index_rows(IndexSettings(rows=("rows.jsonl",)))
+    with pytest.raises(SettingsError, match="--format with an index"):
+        trace(TraceSettings(rows=(str(made.path),), text="any words", format="alpaca"))

@@ -186,7 +186,7 @@ def test_a_reference_is_judged_by_its_other_half(tmp_path):
     texts = [f"{row} {writer.text(10)}", f"{row} {writer.text(10)}", writer.text(30), "too short"]
     look = made.numbering.look_up
     chance = of_reference("base", [look(text) for text in texts], [look("x")] * 4, made)
-    assert chance.source == "3 texts of base, which never saw the rows"
+    assert chance.source == "3 texts of base, taken not to have seen the rows"
     assert chance.lengths.tolist() == [50, 30, 50], "the even ones first"
     verbatim = Finder(made).find(look(texts[0]))
     assert verbatim.score.max() > 200

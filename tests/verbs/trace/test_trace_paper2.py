@@ -37,7 +37,7 @@ def test_an_answer_beside_its_row_and_another(tmp_path):
     named = {row.row_id: Candidate(0, 1, row, "response", 40.0)}
 
     def span(bits, exact):
-        return {"bits": bits, "rows": [{"row_id": row.row_id, "exact": exact}]}
+        return {"bits": bits, "string_found": exact, "rows": [{"row_id": row.row_id}]}
 
     found = compare(answer, [span(40.0, True), span(35.0, False)], named, made, None)
     assert tuple(found) == COLUMNS

@@ -139,10 +139,10 @@ def test_a_record_gives_the_words_in_both_texts(tmp_path):
     text = f"So: {SPAN}!"
     made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
     spots = places(text)
-    one = record(made, found.chains, candidates[0], text, spots)
+    one = record(made, found.chains, candidates[0], SPAN, spots)
     assert set(one) == {
         *("row_id", "group_size", "field", "row_char_start", "row_char_end", "edits", "chain_bits", "prompt_bm25"),
-        *("cosine", "influence", "file", "line", "exact", "shared"),
+        *("cosine", "influence", "file", "line", "exact", "shared", "shared_words"),
     }
     assert (one["field"], one["line"], one["edits"], one["exact"], one["influence"]) == ("response", 1, 1, False, None)
     assert len(one["shared"]) == 2
@@ -168,9 +168,10 @@ def test_shared_words_up_to_case_and_form(tmp_path):
 
 def test_exact_is_byte_for_byte(tmp_path):
     own = f"{PAD[0]} {SPAN} {PAD[1]}"
-    for text, exact in [(f"x {SPAN} y", True), (SPAN.upper(), False), (SPAN.replace(" ", "  "), False)]:
+    for text, exact in [(SPAN, True), (SPAN.upper(), False), (SPAN.replace(" ", "  "), False)]:
+        text = f"x {text} y"
         made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-        assert record(made, found.chains, candidates[0], text, places(text))["exact"] is exact
+        assert record(made, found.chains, candidates[0], text[2:-2], places(text))["exact"] is exact
 
 
 def test_nothing_to_rank(tmp_path):

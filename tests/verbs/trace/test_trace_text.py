@@ -12,7 +12,8 @@ from tests.verbs.trace.planted import Writer, put, rows
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.verbs.trace import IndexSettings, TraceSettings, index_rows, trace
-from tunescope.verbs.trace.one_text import LONG, P_MOST
+from tunescope.verbs.trace.one_text import LONG
+from tunescope.verbs.trace.view import P_MOST, _around
 from tunescope.views import to_text
 
 ROWS = rows(200)
@@ -51,10 +52,10 @@ def test_a_borrowed_stretch_is_found(path):
     assert run.result["words"] == 40
     assert run.result["flagged"] == span["words"]
     assert run.result["p"] == span["p_null"]
-    assert run.result["rows"][0]["row_id"] == row["row_id"]
-    assert run.result["rows"][0]["p_null"] == span["p_null"]
+    assert run.result["rows_named"][0]["row_id"] == row["row_id"]
+    assert run.result["rows_named"][0]["p_null"] == span["p_null"]
     lines = to_text(run.view, 100).splitlines()
-    assert lines[0].startswith(f"1 stretch of this text, {span['words']} of its 40 words, underlined, is in the rows")
+    assert lines[0].startswith(f"One stretch of this text, {span['words']} of its 40 words, underlined: 20 of them")
     under = [line for line in lines if line.strip() and set(line.strip()) <= {"\u203e", " "}]
     assert sum(line.count("\u203e") for line in under[: len(under) // 2 + 1]) >= len(borrowed)
     assert any(line.startswith(f"1. {path}:18, row {row['row_id']}, response: ") for line in lines)
@@ -75,7 +76,7 @@ def test_nothing_borrowed(path):
 
 def test_only_unknown_words(path):
     run = traced(path, "Xylophon quetzalcoatl \u4f60\u597d \U0001f600")
-    assert (run.result["spans"], run.result["rows"], run.result["p"]) == ([], [], 1.0)
+    assert (run.result["spans"], run.result["rows_named"], run.result["p"]) == ([], [], 1.0)
     assert run.view.sentences[0] == "No row shares an informative stretch with this text's 5 words."
     assert run.view.next == (f"tunescope trace --answers ANSWERS --rows {path}",)
 
@@ -91,7 +92,7 @@ def test_a_very_long_text_is_the_same_compiled(path):
 def test_top(path):
     run = traced(path, ROWS[3]["output"], top=1)
     assert [len(span["rows"]) for span in run.result["spans"]] == [1]
-    assert len(run.result["rows"]) == 1
+    assert len(run.result["rows_named"]) == 1
     assert len(run.view.texts) == 2
 
 
@@ -149,7 +150,7 @@ def test_python_and_the_function_after_a_trace(path):
     one = package.trace(rows=path, text=ROWS[0]["output"])
     again = package.trace_index(rows=path)
     assert again.result["rows"] == 200
-    assert one.result["rows"][0]["line"] == 1
+    assert one.result["rows_named"][0]["line"] == 1
     assert index_rows(IndexSettings(rows=(path,))).path == again.path
 
 
@@ -159,11 +160,11 @@ def test_python_and_the_function_after_a_trace(path):
 def test_the_command_line(path, workplace):
     text = " ".join(ROWS[2]["output"].split()[:20])
     done = tunescope("trace", "rows.jsonl", "--text", text, folder=workplace)
-    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "1 stretch"), done.stderr
+    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "One stret"), done.stderr
     by_name = tunescope("trace", "--text", text, "--rows", "rows.jsonl", "--json", folder=workplace)
     result = json.loads(by_name.stdout)
-    assert list(result) == ["spans", "words", "flagged", "p", "rows", "null_source", "run"]
-    assert result["rows"][0]["line"] == 3
+    assert list(result) == ["spans", "words", "flagged", "p", "rows_indexed", "rows_named", "null_source", "run"]
+    assert result["rows_named"][0]["line"] == 3
     piped = tunescope("trace", "rows.jsonl", "--text", "-", "--json", folder=workplace, stdin=f"{text}\n".encode())
     assert json.loads(piped.stdout) == result
     made = tunescope("trace", "index", "rows.jsonl", "--json", folder=workplace)
@@ -225,3 +226,23 @@ def test_a_gate_on_a_share(path, workplace):
     assert done.stderr.endswith("can't be told: a number it needs is missing\n")
     done = tunescope("trace", "rows.jsonl", "--text", "Any words", "--fail-on", "p <= 0.05", folder=workplace)
     assert done.returncode == 0
+
+
+def test_too_few_null_texts_are_told(workplace):
+    """With 18 texts p can't be below 1/19."""
+    few = rows(18, 5)
+    write_rows(workplace / "few.jsonl", few)
+    run = trace(TraceSettings(rows=("few.jsonl",), text=few[0]["output"]))
+    assert run.view.sentences[0].startswith(
+        "The null holds 18 texts, too few to tell: p can't be below 0.053, and 19 are"
+    )
+    assert run.result["rows_named"][0]["line"] == 1
+
+
+def test_a_long_text_is_shown_around_its_marks():
+    text = "a" * 3000 + " borrowed " + "b" * 3000
+    shown = _around(text, ((3001, 3009),))
+    assert len(shown.text) < 300
+    assert [shown.text[start:end] for start, end in shown.marks] == ["borrowed"]
+    assert (shown.text[:2], shown.text[-2:]) == ("… ", " …")
+    assert _around("short", ()).text == "short"

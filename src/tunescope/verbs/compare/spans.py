@@ -6,6 +6,7 @@ gone where it has less.
 
 from __future__ import annotations
 
+import shlex
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -53,7 +54,7 @@ def longest_run(span: Sequence[str], words: Sequence[str]) -> int:
 
 
 def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
-    from tunescope.stats import pooled_share
+    from tunescope.stats import mean_pooled
 
     own = {answer.answer_id: answer for answer in read_answers(traced.path / "answers.jsonl")}
     others = {answer.place: answer for answer in read_answers(path)}
@@ -65,7 +66,7 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
     for line in lines:
         if line["gone"] is not None:
             prompts[line["prompt_id"]].append(line["gone"])
-    gone = pooled_share([sum(part) for part in prompts.values()], [len(part) for part in prompts.values()])
+    gone = mean_pooled([sum(part) for part in prompts.values()], [len(part) for part in prompts.values()])
     missing = sum(line["gone"] is None for line in lines)
     result = {
         "kind": "spans",
@@ -88,7 +89,8 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
     shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:SHOWN])
     if shown:
         tables.append(Table("The first", ("prompt", "words", "in one run now", "span"), shown))
-    return Outcome(result, View((sentence,), tuple(tables)))
+    report = shlex.join(["tunescope", "report", str(traced.path), str(folder.path)])
+    return Outcome(result, View((sentence,), tuple(tables), (report,)))
 
 
 def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from tunescope.verbs.report.names import name_in, name_of, of_verb
 from tunescope.views import interval, percent, show
 
 SHOWN_FAULTS = 3
+OWN = 0.98
+"""Share of tokens from which on they are the tuned model's own greedy choices, up to rounding."""
 
 
 def sentences(opened: Sequence[Run]) -> Iterator[str]:
@@ -46,16 +48,18 @@ def _shift(run: Run) -> str:
     tuned, base = name_of(result["tuned"]), name_of(result["base"])
     own, far, kl = (result[name] for name in ("unshifted", "shifted", "kl"))
     over = f"95 % intervals over {kl['n']} answers"
+    chosen = result.get("own_choice", {}).get("mean")
+    its = "its" if chosen is None or chosen >= OWN else "what it would choose at others'"
     return (
-        f"Where tuning changed {tuned}: of its {result['tokens']:,} tokens {percent(own['mean'], 1)} are the first "
-        f"choice of {base} too {_within(own, 100)}, {percent(far['mean'], 1)} are none of its first three "
-        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats {_within(kl, 1)}; {over}."
+        f"Where tuning changed {tuned}: of {its} {result['tokens']:,} tokens {percent(own['mean'], 1)} are the first "
+        f"choice of {base} too{_within(own, 100)}, {percent(far['mean'], 1)} are none of its first three"
+        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats{_within(kl, 1)}; {over}."
     )
 
 
 def _within(estimate: Mapping[str, Any], unit: float) -> str:
     low, high = (None if estimate[end] is None else unit * estimate[end] for end in ("low", "high"))
-    return interval(low, high, 1 if unit > 1 else 3)
+    return "" if low is None else " " + interval(low, high, 1 if unit > 1 else 3)
 
 
 def _trace(run: Run) -> str:

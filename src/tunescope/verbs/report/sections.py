@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 
-from tunescope.errors import RunError
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import Column, columns_of
 from tunescope.verbs.report.curves import Curve, draw
@@ -99,7 +98,8 @@ def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:
         for column in columns:
             answer = column.answers.get(wanted)
             if answer is None:
-                raise RunError(f"{column.name} has no answer to {prompt_id}; answer the same prompts with every model")
+                cells.append(f'<div><h4>{escape(column.name)}</h4><p class="note">No answer of this model.</p></div>')
+                continue
             cut = "" if answer.finish_reason == "stop" else ' <span class="note">(cut at the token limit)</span>'
             cells.append(
                 f"<div><h4>{escape(column.name)}</h4><p>{escape(answer.text) or '<em>empty</em>'}{cut}</p></div>"

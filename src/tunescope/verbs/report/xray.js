@@ -24,6 +24,7 @@
     return made;
   }
 
+  const asked = (value) => (value === null || value === undefined ? undefined : number(value)); // left out where nobody asked
   const number = (value) => (value === null || value === undefined ? "missing" : value.toLocaleString("en", { maximumSignificantDigits: 12 }));
   const thousandths = (value) => number(value === null ? null : value / 1000);
   const visible = (text) => text.replace(/\n/g, "↵").replace(/\t/g, "⇥");
@@ -389,8 +390,8 @@
         ["field", source.fields[field][0]],
         ["words changed", number(edits)],
         ["bits", number(bits)],
-        ["likeness of the prompt (BM25)", number(likeness)],
-        ["cosine", number(cosine)],
+        ["likeness of the prompt (BM25)", asked(likeness)],
+        ["cosine", asked(cosine)],
         ["rows with this text", number(size)],
       ]),
     );
@@ -421,11 +422,11 @@
     const facts = [
       ["words", number(span.words)],
       ["bits", number(span.bits)],
-      ["bits in the reference", number(span.ref_bits)],
-      ["contrast, bits", number(span.contrast_bits)],
+      ["bits in the reference", asked(span.ref_bits)],
+      ["contrast, bits", asked(span.contrast_bits)],
       ["p under the null", number(span.p_null)],
-      ["occurrences in the rows", number(span.count)],
-      ["different rows", number(span.n_row_groups)],
+      ["rows that have it", number(span.count)],
+      ["of them different", number(span.n_row_groups)],
     ];
     if (span.shift) {
       facts.push([

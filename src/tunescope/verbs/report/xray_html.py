@@ -28,7 +28,11 @@ def xray_html(data: Mapping[str, Any]) -> str:
         "xray.html.j2",
         columns=columns,
         classes=[(name, MEANINGS[name], [_share(column["tokens"], name) for column in columns]) for name in CLASSES],
-        kinds=[(name, KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns]) for name in KINDS],
+        kinds=[
+            (name, KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns])
+            for name in KINDS
+            if name != "similar" or any((column["spans"] or {}).get(name) for column in columns)
+        ],
         has_shift=any(column["shift"] for column in columns),
         has_trace=any(column["trace"] for column in columns),
         flagged=[_flagged(column["flagged"]) for column in columns],

@@ -62,6 +62,9 @@ class ShiftSettings(LoadSettings, PairSettings):
     prompts: str | None = field(default=None, metadata=OPTION)
     """Instead of --answers: a question file or row file that the tuned model answers first, greedily."""
 
+    format: str | None = None
+    """Read --prompts as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format."""
+
     base_template: str = "same"
     """What the base sees: same (the same text), bare (the instruction alone), or another chat template."""
 
@@ -167,7 +170,7 @@ def _work(
     if settings.answers is not None:
         answers = list(islice(read_answers(source), settings.limit))
     else:
-        prompts = read_prompts(source)[: settings.limit]
+        prompts = read_prompts(source, settings.format)[: settings.limit]
         answers = _answered(settings, prompts, ready, folder)
         unanswered = sum(prompt.turns for prompt in prompts) - len(answers)
     if not answers:

@@ -139,12 +139,14 @@ def _sentences(result: dict[str, Any], seen: str) -> Iterator[str]:
         f"{result['tuned']} beside {result['base']} at {result['tokens']:,} tokens of {read:,} answers; "
         f"the base saw {seen}."
     )
+    own = result["own_choice"]["mean"]
+    others = own is not None and own < OWN
+    what = "of the tokens that the tuned model would choose there" if others else "of the tokens"
     yield (
-        f"{percent(result['unshifted']['mean'], 1)} of the tokens are the base's own first choice, "
+        f"{percent(result['unshifted']['mean'], 1)} {what} are the base's own first choice, "
         f"{percent(result['shifted']['mean'], 1)} are shifted (not among its first three)."
     )
-    own = result["own_choice"]["mean"]
-    if own is not None and own < OWN:
+    if others:
         yield (
             f"Only {percent(own, 1)} of the tokens are what the tuned model itself would choose: these aren't its "
             "greedy answers behind this prompt, for which the definitions are made; it answers with --prompts."

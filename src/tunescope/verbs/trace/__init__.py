@@ -106,7 +106,7 @@ def trace(settings: TraceSettings) -> Run:
     if settings.text is not None:
         from tunescope.verbs.trace.one_text import read, trace_text
 
-        text = read(settings.text, sys.stdin)
+        text = read(settings.text, sys.stdin.buffer)
         found, inputs = _index(settings)
         inputs = {**inputs, "text": text}
         return runs.execute("trace", VERSION, settings, inputs, partial(trace_text, settings, text, found))
@@ -141,12 +141,12 @@ def _index(settings: TraceSettings) -> tuple[Index, Mapping[str, str]]:
     from tunescope.verbs.trace.index import Index
 
     if len(settings.rows) == 1 and (Path(settings.rows[0]) / INDEX).is_file():
+        for option, given in (("format", settings.format), ("columns", settings.columns)):
+            if given:
+                raise SettingsError(f"--{option} with an index: it was read when the index was made; leave it out")
         made = Run(Path(settings.rows[0]))
         found = Index(made.path)
-        gone = [name for name in found.about["inputs"] if not Path(name).exists()]
-        if not gone:
-            told = made.settings
-            found.refuse_changed(open_rows(told["rows"], told["format"], tuple(told["columns"]), told["on_bad"]).inputs)
+        found.refuse_changed()
         return found, {**found.about["inputs"], "index": made.key}
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     asked = IndexSettings(rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad)

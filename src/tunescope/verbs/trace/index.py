@@ -12,6 +12,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
@@ -21,9 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
+from tunescope.progress import say
+from tunescope.runs import Run
+from tunescope.settings import typed
 from tunescope.text import suffix_array
 from tunescope.text.suffix_array import Ids
 from tunescope.text.word_ids import END, Numbering, Query
+from tunescope.text.word_ids import VERSION as SPLITTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -31,9 +36,12 @@ if TYPE_CHECKING:
     from tunescope.rows import Row
     from tunescope.runs import RunFolder
 
-VERSION = 1
+VERSION = f"2.{SPLITTING}"
+"""Of the files, and of how texts are cut into words."""
 BLOCK = 128
 """Rows that are packed together."""
+UNPACKED = 64
+"""Blocks that are kept unpacked at a time."""
 PACKING = 4
 """zlib's level: less than half the size for an eighth of the time that indexing takes."""
 FIELDS = {"user": "instruction", "assistant": "response"}
@@ -116,7 +124,14 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
         part.write_text("\n".join(known), "utf-8", errors="surrogatepass")
     if len(ids) * suffix_array.width_of(len(known)) <= suffix_array.MOST_BYTES:
         folder.array("order", suffix_array.build(ids))
-    about = {"version": VERSION, "rows": count, "texts": len(owners), "words": int(counts.sum()), "inputs": inputs}
+    about = {
+        "version": VERSION,
+        "rows": count,
+        "texts": len(owners),
+        "words": int(counts.sum()),
+        "inputs": inputs,
+        "places": {name: str(Path(name).resolve()) for name in inputs if Path(name).exists()},
+    }
     folder.text("index.json", json.dumps(about, indent=1) + "\n")
     return count
 
@@ -159,17 +174,19 @@ class Index:
             self.about: dict[str, Any] = json.loads((path / "index.json").read_text("utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"{path}: found no index of rows; make one with: tunescope trace index ROWS") from error
-        if self.about["version"] != VERSION:
+        version = self.about.get("version") if isinstance(self.about, dict) else None
+        if version != VERSION:
             raise RunError(
-                f"{path}: found an index of version {self.about['version']}; this tunescope reads version {VERSION}; "
+                f"{path}: found an index of version {version}; this tunescope reads version {VERSION}; "
                 "make it anew with: tunescope trace index ROWS"
             )
-        self.ids: Ids = self._array("ids")
-        self.starts: NDArray[np.int64] = self._array("starts").astype(np.int64)
-        self.owners: NDArray[np.int32] = self._array("owners")
-        self.counts: NDArray[np.uint32] = self._array("counts")
-        self.order = self._array("order") if (path / "order.npy").is_file() else None
-        self._blocks = self._array("blocks")
+        with sound(path):
+            self.ids: Ids = self._array("ids")
+            self.starts: NDArray[np.int64] = self._array("starts").astype(np.int64)
+            self.owners: NDArray[np.int32] = self._array("owners")
+            self.counts: NDArray[np.uint32] = self._array("counts")
+            self.order = self._array("order") if (path / "order.npy").is_file() else None
+            self._blocks = self._array("blocks")
         self._unpacked: dict[int, list[IndexedRow]] = {}
 
     def _array(self, name: str) -> Any:
@@ -189,7 +206,8 @@ class Index:
     @cached_property
     def numbering(self) -> Numbering:
         """The vocabulary."""
-        text = (self.path / "words.txt").read_text("utf-8", errors="surrogatepass")
+        with sound(self.path):
+            text = (self.path / "words.txt").read_text("utf-8", errors="surrogatepass")
         return Numbering(text.split("\n") if text else [])
 
     @cached_property
@@ -220,6 +238,8 @@ class Index:
         """Return a row by its number in the index."""
         block = number // BLOCK
         if block not in self._unpacked:
+            if len(self._unpacked) == UNPACKED:
+                self._unpacked.pop(next(iter(self._unpacked)))
             self._unpacked[block] = self._unpack(block)
         return self._unpacked[block][number % BLOCK]
 
@@ -229,10 +249,10 @@ class Index:
             yield from self._unpack(block)
 
     def _unpack(self, block: int) -> list[IndexedRow]:
-        with (self.path / "rows.bin").open("rb") as file:
+        with sound(self.path), (self.path / "rows.bin").open("rb") as file:
             file.seek(int(self._blocks[block]))
             data = file.read(int(self._blocks[block + 1] - self._blocks[block]))
-        records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
+            records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
         return [
             IndexedRow(ident, origin or ident, file, line, tuple(Text(*text) for text in texts), tuple(lineage))
             for ident, origin, file, line, texts, lineage in records
@@ -251,15 +271,41 @@ class Index:
         row = self.row(owner)
         return row, row.texts[text - int(self.firsts[owner])]
 
-    def refuse_changed(self, inputs: Mapping[str, str]) -> None:
-        """Refuse files whose content isn't what was indexed."""
-        if list(inputs.values()) != list(self.about["inputs"].values()):
-            known = self.about["inputs"].values()
-            names = [name for name, value in inputs.items() if value not in known] or list(inputs)
+    def refuse_changed(self) -> None:
+        """Refuse the index where a file that it was made from has other content now; say which are gone.
+
+        Raises:
+            InputError: with the files that changed, and the command that made the index.
+        """
+        from tunescope.rows import open_rows
+
+        told = Run(self.path).settings
+        places: dict[str, str] = self.about["places"]
+        gone = [name for name in self.about["inputs"] if not Path(places.get(name, name)).exists()]
+        if gone:
+            say(f"{self.path}: {', '.join(gone)} can't be looked at; taken as indexed")
+        changed = []
+        for name, place in places.items():
+            if name not in gone:
+                now = open_rows([place], told["format"], tuple(told["columns"]), told["on_bad"]).inputs
+                changed += [name] if list(now.values()) != [self.about["inputs"][name]] else []
+        if changed:
+            source = typed(told["rows"], told["format"], told["columns"], told["on_bad"])
+            out = " --out ANOTHER_FOLDER" if told["out"] else ""
+            expected = "the content that was indexed"
             raise InputError(
-                [
-                    Problem(name, None, "rows that changed since the index was built", self.fingerprint)
-                    for name in names
-                ],
-                f"Make it anew with: tunescope trace index {' '.join(names)}",
+                [Problem(name, None, "rows that changed since the index was built", expected) for name in changed],
+                f"Make it anew with: tunescope trace index {source}{out}",
             )
+
+
+@contextmanager
+def sound(path: Path) -> Iterator[None]:
+    """Tell what an index's files hold that they shouldn't, or lack, in one sentence."""
+    try:
+        yield
+    except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
+        raise RunError(
+            f"{path}: found a damaged index ({error}); expected what tunescope wrote; remove the folder and make it "
+            "anew with: tunescope trace index ROWS"
+        ) from error

@@ -17,10 +17,10 @@ from tunescope.answers import Answer, is_answers, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.progress import say
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.text.word_ids import Query, places
+from tunescope.text.word_ids import Query, places, split
 from tunescope.verbs.trace import null, paper2, view
 from tunescope.verbs.trace.find import Finder, Found, Reference, covered
-from tunescope.verbs.trace.index import Index
+from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.rank import Candidate, Embed, rank
 from tunescope.verbs.trace.records import Known, span_record
 from tunescope.verbs.trace.spans import spans
@@ -69,7 +69,10 @@ class Sources:
         name = settings.reference or _own_base(path, answers)
         reference: list[tuple[str, str]] = []
         if name is not None:
-            reference, inputs[f"reference {name}"] = _texts(str(folder_of(name, "answers.jsonl")))
+            own = Path(name) / "answers.jsonl"
+            reference, inputs[f"reference {name}"] = _texts(str(own) if own.is_file() else name)
+            if not any(split(text) for _, text in reference):
+                raise SettingsError(f"--reference {name} holds no word; expected answers, or rows, with text")
         tokens: Mapping[str, Tokens] = {}
         if settings.shift is not None:
             run = Run(Path(settings.shift))
@@ -83,15 +86,17 @@ class Sources:
 
 
 def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
-    """Return the run with the base model's own answers to the same prompts, where a tuned model gave these."""
+    """Return the run with the base model's own answers to the same prompts, decoded alike, where there is one."""
     tuned = runs.maker(answers[0].model) if runs.maker(path) is not None and answers[0].model else None
     if tuned is None or tuned.verb != "tune":
         return None
     asked = {(answer.prompt_id, answer.turn) for answer in answers}
+    decoding = dict(answers[0].decoding)
     for run in runs.finished():
         if run.verb != "answer" or run.settings["model"] != tuned.settings["model"]:
             continue
-        if asked <= {(a.prompt_id, a.turn) for a in read_answers(run.path / "answers.jsonl")}:
+        base = list(read_answers(run.path / "answers.jsonl"))
+        if asked <= {(a.prompt_id, a.turn) for a in base} and dict(base[0].decoding) == decoding:
             say(f"reference: {run.path}, the answers of {run.settings['model']} itself")
             return str(run.path)
     return None
@@ -140,6 +145,8 @@ class Tokens:
 def _tokens(run: Run, answers: Sequence[Answer]) -> dict[str, Tokens]:
     if run.verb != "shift":
         raise SettingsError(f"--shift {run.path} is a run of {run.verb}; expected one of shift")
+    if "tokens" not in run.tables:
+        raise RunError(f"--shift {run.path}: found no table tokens; remove the folder and run shift again")
     table = run.tables["tokens"]
     idents, *parts = (np.array(table[name].to_pylist()) for name in ("answer_id", "char_end", "class", "log_ratio"))
     edges = [0, *(np.flatnonzero(idents[1:] != idents[:-1]) + 1), len(idents)]  # sorted by answer
@@ -272,7 +279,7 @@ def _embedder(name: str | None) -> Embed | None:
     return lambda texts: embedder.embed(texts).vectors
 
 
-def _row(row: Any) -> dict[str, Any]:
+def _row(row: IndexedRow) -> dict[str, Any]:
     return {
         "row_id": row.row_id,
         "origin": row.origin,

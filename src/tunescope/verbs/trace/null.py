@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tunescope.text.word_ids import Query
 from tunescope.verbs.trace.find import LEAST, Finder, Found, Reference, covered
-from tunescope.verbs.trace.index import Index
+from tunescope.verbs.trace.index import Index, sound
 
 if TYPE_CHECKING:
     from tunescope.runs import RunFolder
@@ -91,6 +91,10 @@ class Null:
         best = np.zeros(len(self))
         np.maximum.at(best, self.chains[:, 0], self.scores)
         return best
+
+    def can_tell(self, p: float) -> bool:
+        """Tell whether there are texts enough for a p this low."""
+        return 1 / (1 + len(self)) <= p
 
     def judge(self) -> Judge:
         """Make ready to judge findings."""
@@ -195,7 +199,7 @@ def of_reference(name: str, queries: Sequence[Query], prompts: Sequence[Query], 
         finder = Finder(index, Reference.of(name, queries[other::2], index), compile=True)
         pairs = zip(queries[own::2], prompts[own::2], strict=True)
         found += [(finder.find(query, prompt), None) for query, prompt in pairs if len(query) >= SHORTEST]
-    return Null.of(f"{len(found):,} texts of {name}, which never saw the rows", found)
+    return Null.of(f"{len(found):,} texts of {name}, taken not to have seen the rows", found)
 
 
 def save(folder: RunFolder, null: Null) -> None:
@@ -208,6 +212,7 @@ def save(folder: RunFolder, null: Null) -> None:
 
 def load(path: Path) -> Null:
     """Read what `save` wrote."""
-    lengths, chains, scores = (np.load(path / f"null-{name}.npy") for name in PARTS)
-    source = (path / "null.txt").read_text("utf-8")
+    with sound(path):
+        lengths, chains, scores = (np.load(path / f"null-{name}.npy") for name in PARTS)
+        source = (path / "null.txt").read_text("utf-8")
     return Null(source, lengths.astype(np.int64), chains.astype(np.int64), scores.astype(np.float64), KEPT)

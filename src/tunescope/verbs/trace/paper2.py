@@ -61,7 +61,7 @@ def compare(
     cause = named[best["rows"][0]["row_id"]].row
     other = index.row(Random(answer.answer_id).randrange(int(index.about["rows"])))
     whole = f"{answer.prompt}\n{answer.text}"
-    found["string_found"] = sum(any(row["exact"] for row in span["rows"]) for span in spans) / len(spans)
+    found["string_found"] = sum(span["string_found"] for span in spans) / len(spans)
     found["keyword_overlap"], found["keyword_overlap_random"] = (overlap(whole, _text(row)) for row in (cause, other))
     if embed is not None:
         vectors = embed([whole, _text(cause), _text(other)])

@@ -117,11 +117,16 @@ def _grouped(index: Index, found: list[Candidate]) -> list[Candidate]:
     return [replace(c, group=tuple(group)) for (c, _), group in zip(kept, groups, strict=True)]
 
 
+def own_text(index: Index, candidate: Candidate) -> str:
+    """Return the row's text that the candidate's chain lies in."""
+    return candidate.row.texts[candidate.text - int(index.firsts[index.owners[candidate.text]])].text
+
+
 def record(
-    index: Index, chains: Chains, candidate: Candidate, text: str, spots: list[tuple[int, int]]
+    index: Index, chains: Chains, candidate: Candidate, stretch: str, spots: list[tuple[int, int]]
 ) -> dict[str, Any]:
     """Return a row of a span's record; `spots` are the places of the answer's words in its text."""
-    own = candidate.row.texts[candidate.text - int(index.firsts[index.owners[candidate.text]])].text
+    own = own_text(index, candidate)
     theirs = places(own)
     origin = int(index.starts[candidate.text])
     shared = [
@@ -142,6 +147,7 @@ def record(
         "influence": None,
         "file": candidate.row.file,
         "line": candidate.row.line,
-        "exact": text[shared[0][0] : shared[-1][1]] in own,
+        "shared_words": int(chains.words[candidate.chain]),
+        "exact": stretch in own,
         "shared": shared,
     }

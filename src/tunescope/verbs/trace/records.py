@@ -8,7 +8,7 @@ from typing import Any
 
 from tunescope.verbs.trace.find import Found
 from tunescope.verbs.trace.index import Index
-from tunescope.verbs.trace.rank import Candidate, record
+from tunescope.verbs.trace.rank import Candidate, own_text, record
 from tunescope.verbs.trace.spans import Span
 
 CLOSING = ".,;:!?)]}"
@@ -43,6 +43,7 @@ def span_record(
     while first < span.end - 1 and text[spots[first][0]] in CLOSING:  # the end of what is before
         first += 1
     begin, end = spots[first][0], spots[span.end - 1][1]
+    stretch = text[begin:end]
     kind = "near" if chains.edits[best] else "verbatim"
     evidence = [kind]
     if found.ref_bits is not None:
@@ -55,18 +56,20 @@ def span_record(
         "answer_id": answer_id,
         "char_start": begin,
         "char_end": end,
-        "text": text[begin:end],
+        "text": stretch,
         "kind": kind,
         "words": span.end - first,
+        "shared_words": int(chains.words[best]),
         "bits": round(float(chains.bits[best]), 2),
         "ref_bits": None if found.ref_bits is None else round(float(found.ref_bits[best]), 2),
         "contrast_bits": None if found.ref_bits is None else round(float(found.score[best]), 2),
-        "count": len(span.chains),
+        "count": len(set(known.index.owners[chains.text[list(span.chains)]].tolist())),
         "n_row_groups": len(ranked),
         "p_null": p,
         "shift": shift,
         "score": 1 - p,
-        "rows": [record(known.index, chains, candidate, text, spots) for candidate in ranked[:top]],
+        "rows": [record(known.index, chains, candidate, stretch, spots) for candidate in ranked[:top]],
+        "string_found": any(stretch in own_text(known.index, candidate) for candidate in ranked),
         "evidence": evidence,
         "dataset_fingerprint": known.index.fingerprint,
         "null_source": known.null_source,

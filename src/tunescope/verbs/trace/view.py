@@ -15,7 +15,7 @@ from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import typed
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import SHORTEST, Judge, Null
-from tunescope.views import Marked, Table, View, interval, percent
+from tunescope.views import Marked, Table, View, counted, interval, percent
 
 if TYPE_CHECKING:
     from tunescope.verbs.trace import IndexSettings, TraceSettings
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 
 AROUND = 100
 """Characters of a row shown before and behind the words it shares."""
+LONG = 2_000
+"""Characters of a text that is shown whole."""
+P_MOST = 0.05
+"""The p up to which a span of a single text is flagged."""
 DRAWS = 2_000
 SHOWN = 10
 """Rows and answers listed in the view; the tables have all."""
@@ -76,21 +80,33 @@ def one_text(
     records: Sequence[Mapping[str, Any]],
     likeliest: Sequence[Likely],
     judge: Judge,
+    rows: int,
 ) -> Outcome:
     """Show a text with its borrowed spans underlined, and the likeliest rows with the shared words marked."""
     flagged = sum(int(record["words"]) for record in records)
+    shared = sum(int(record["shared_words"]) for record in records)
     best = min((record["p_null"] for record in records), default=min((each.p for each in likeliest), default=1.0))
     if records:
-        several = "stretch" if len(records) == 1 else "stretches"
-        sentence = f"{len(records)} {several} of this text, {flagged} of its {words} words, underlined, "
-        sentence += f"{'is' if len(records) == 1 else 'are'} in the rows beyond what chance explains (p {_p(best)})."
-    elif likeliest:
-        sentence = f"Nothing in this text's {words} words is in the rows beyond what chance explains (p {_p(best)})."
+        several = "One stretch" if len(records) == 1 else f"{len(records)} stretches"
+        sentence = (
+            f"{several} of this text, {flagged:,} of its {counted(words, 'word')}, underlined: {shared:,} of them "
+            f"stand so in a row, which chance doesn't explain (p {_p(best)})."
+        )
+    elif not likeliest:
+        sentence = f"No row shares an informative stretch with this text's {counted(words, 'word')}."
+    elif judge.null.can_tell(P_MOST):
+        sentence = f"Nothing in this text's {counted(words, 'word')} is more than chance explains (p {_p(best)})."
     else:
-        sentence = f"No row shares an informative stretch with this text's {words} words."
-    null = f"p: the share of texts that don't come from these rows and share as much with one: {judge.null.source}."
+        sentence = (
+            f"The null holds {counted(len(judge.null), 'text')}, too few to tell: p can't be below "
+            f"{_p(1 / (1 + len(judge.null)))}, and {round(1 / P_MOST) - 1} are needed for {P_MOST:g}. Trace answers "
+            "with --reference, or more rows."
+        )
+    null = (
+        f"p: the share of texts that share as much with a row without having come from it; here of {judge.null.source}."
+    )
     marks = tuple((int(record["char_start"]), int(record["char_end"])) for record in records)
-    shown = [Marked("", text, marks)]
+    shown = [_around(text, marks)]
     shown += [_likely(number, each) for number, each in enumerate(likeliest, 1)]
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = []
@@ -102,10 +118,25 @@ def one_text(
         "words": words,
         "flagged": flagged,
         "p": best,
-        "rows": [{**each.record, "p_null": each.p} for each in likeliest],
+        "rows_indexed": rows,
+        "rows_named": [{**each.record, "p_null": each.p} for each in likeliest],
         "null_source": judge.null.source,
     }
     return Outcome(result, View((sentence, null), (), tuple(following), tuple(shown)))
+
+
+def _around(text: str, marks: tuple[tuple[int, int], ...]) -> Marked:
+    """Show a text whole, or of a long one what is around its marks."""
+    if len(text) <= LONG:
+        return Marked("", text, marks)
+    parts, moved, at, length = [], [], 0, 0
+    for start, end in marks or ((0, 0),):
+        begin, stop = max(at, start - AROUND), min(len(text), end + AROUND)
+        parts.append("… " * (begin > at) + text[begin:stop])
+        length += len(parts[-1])
+        moved += [(start + length - stop, end + length - stop)] if end > start else []
+        at = stop
+    return Marked("", "".join(parts) + " …" * (at < len(text)), tuple(moved))
 
 
 def _p(p: float) -> str:
@@ -146,7 +177,7 @@ def many(
     folder: RunFolder,
 ) -> Outcome:
     """Say how much answers share with rows, beside what the null shares, and which rows were borrowed from most."""
-    from tunescope.stats import mean_bootstrap, pooled_share, pooled_share_difference
+    from tunescope.stats import mean_bootstrap, mean_pooled, mean_pooled_difference
 
     measured = [line for line in lines if line["reason"] is None]
     if not measured:
@@ -154,9 +185,9 @@ def many(
     missing = len(lines) - len(measured)
     flagged, words = ([line.get(name) for line in lines] for name in ("flagged", "tokens"))  # None where missing
     null_words = judge.null.lengths.astype(float)
-    share = pooled_share(flagged, words, draws=DRAWS)
-    chance = pooled_share(expected.astype(float), null_words, draws=DRAWS)
-    excess = pooled_share_difference(flagged, words, expected.astype(float), null_words, draws=DRAWS)
+    share = mean_pooled(flagged, words, draws=DRAWS)
+    chance = mean_pooled(expected.astype(float), null_words, draws=DRAWS)
+    excess = mean_pooled_difference(flagged, words, expected.astype(float), null_words, draws=DRAWS)
     low_p = mean_bootstrap([float(line["p"] <= 0.05) if line["reason"] is None else None for line in lines])
     summary = {
         "flagged": share.as_json(),
@@ -173,7 +204,8 @@ def many(
         "null_source": judge.null.source,
         "spans": list(records),
         "paper2": _paper2(measured),
-        "rows": [{"row_id": ident, "borrowed": count} for ident, count in _most(likeliest, bits)],
+        "rows_indexed": index.about["rows"],
+        "rows_named": [{"row_id": ident, "borrowed": count} for ident, count in _most(likeliest, bits)],
     }
     cells = tuple(
         (label, percent(part.value), interval(_hundred(part.low), _hundred(part.high)), part.n, part.n_missing)
@@ -181,7 +213,7 @@ def many(
             ("words of the answers flagged", share),
             ("words of the null flagged", chance),
             ("excess", excess),
-            ("answers with p up to 0.05", low_p),
+            ("answers with p up to 0.05 (5 % by chance)", low_p),
         )
     )
     against = f"against {sources.reference_name}" if sources.reference else "without a reference"
@@ -191,8 +223,8 @@ def many(
             ("", "share", "95 % interval", "n", "n_missing"),
             cells,
             f"A word is flagged in a stretch that scores at least {threshold:.0f} bits"
-            f"{' above what the reference has' if sources.reference else ''}, from which on at "
-            f"most {percent(settings.flagged, 1)} of the null's words are. The null: {judge.null.source}. Intervals: "
+            f"{' above what the reference has' if sources.reference else ''}, from which on "
+            f"{percent(chance.value)} of the null's words are. The null: {judge.null.source}. Intervals: "
             "percentile bootstrap over texts. Words in common are no proof of learning; the excess is evidence.",
         )
     ]
@@ -201,8 +233,9 @@ def many(
     if result["paper2"]:
         tables.append(_paper2_table(result["paper2"]))
     sentence = (
-        f"{len(measured):,} answers share {percent(share.value)} of their words with {index.about['rows']:,} rows, "
-        f"where {percent(chance.value)} is chance: {_told(excess.value, excess.low, excess.high)}."
+        f"{percent(share.value)} of the words of {counted(len(measured), 'answer')} are flagged as borrowed from "
+        f"{counted(index.about['rows'], 'row')}, where chance flags {percent(chance.value)}: "
+        f"{_told(excess.value, excess.low, excess.high)}."
     )
     here = shlex.quote(str(folder.path))
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
@@ -213,6 +246,7 @@ def many(
     if not sources.reference:
         answers = shlex.quote(settings.answers or "")
         following.append(f"tunescope trace --answers {answers} --rows {source} --reference BASE_ANSWERS")
+    following.append(f"tunescope report {here}")
     return Outcome(result, View((sentence,), tuple(tables), tuple(following)))
 
 
@@ -240,7 +274,7 @@ def _told(value: float | None, low: float | None, high: float | None) -> str:
     span = f"95 % interval {100 * low:.2f} to {100 * high:.2f}"
     if low <= 0 <= high:
         return f"no excess that so many words could show ({span} points)"
-    return f"{'an excess' if value > 0 else 'a lack'} of {abs(100 * value):.2f} points ({span})"
+    return f"an excess of {100 * value:.2f} points ({span})"
 
 
 def _most(likeliest: Counter[str], bits: Mapping[str, float]) -> list[tuple[str, int]]:
@@ -259,7 +293,7 @@ def _row_table(index: Index, likeliest: Counter[str], bits: Mapping[str, float])
         "Rows borrowed from most",
         ("row id", "place", "spans", "bits", "instruction"),
         cells,
-        f"{len(likeliest):,} rows are the likeliest of at least one span; the table rows counts their copies too.",
+        f"Likeliest of at least one span: {counted(len(likeliest), 'row')}; the table rows counts their copies too.",
     )
 
 
