@@ -1,8 +1,8 @@
 """The index of a set of rows: their words by number, a suffix array over them, and the rows' texts.
 
 Files, all of them read lazily: `ids.npy` (numbers of all words, each text's last followed by 0), `order.npy` (the
-suffix array), `starts.npy` and `owners.npy` (where each text begins, and whose it is), `counts.npy` (of each word),
-`words.txt`, `rows.bin` with `blocks.npy` (the rows, `BLOCK` at a time, as packed JSON), `index.json`.
+suffix array), `starts.npy`, `owners.npy` and `kinds.npy` (where each text begins, whose it is, and what), `counts.npy`
+(of each word), `words.txt`, `rows.bin` with `blocks.npy` (the rows, `BLOCK` at a time, as packed JSON), `index.json`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from tunescope.rows import Row
     from tunescope.runs import RunFolder
 
-VERSION = f"2.{SPLITTING}"
+VERSION = f"3.{SPLITTING}"
 """Of the files, and of how texts are cut into words."""
 BLOCK = 128
 """Rows that are packed together."""
@@ -46,6 +46,9 @@ PACKING = 4
 """zlib's level: less than half the size for an eighth of the time that indexing takes."""
 FIELDS = {"user": "instruction", "assistant": "response"}
 """What a message's text is called; other roles by themselves."""
+OTHER, INSTRUCTION, RESPONSE = range(3)
+KINDS = {"instruction": INSTRUCTION, "response": RESPONSE}
+"""The first instruction and the first response of a row; all else is OTHER."""
 
 
 class Text(NamedTuple):
@@ -87,6 +90,7 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
     """Index rows into a run folder; return the number of rows."""
     numbering = Numbering()
     owners: list[int] = []
+    kinds: list[int] = []
     blocks = [0]
     parts: list[Ids] = []
     starts: list[NDArray[np.int64]] = []
@@ -102,6 +106,7 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
             kept = [(row, texts_of(row)) for row in batch]
             ids, places = numbering.encode([text for _, texts in kept for _, text in texts], compile=True)
             owners += [count + number for number, (_, texts) in enumerate(kept) for _ in texts]
+            kinds += [KINDS.get(field, OTHER) for _, texts in kept for field, _ in texts]
             parts.append(ids)
             starts.append(places + words)
             words += len(ids)
@@ -116,6 +121,7 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
     folder.array("ids", ids)
     folder.array("starts", np.concatenate(starts).astype(np.int64 if words > 2**31 else np.int32) if starts else ids)
     folder.array("owners", np.array(owners, np.int32))
+    folder.array("kinds", np.array(kinds, np.uint8))
     folder.array("blocks", np.array(blocks, np.int64))
     counts = np.bincount(ids, minlength=len(known) + 1)
     counts[END] = 0
@@ -159,6 +165,7 @@ class Index:
         ids: numbers of all words [words and ends].
         starts: where each text begins [texts].
         owners: the number of the row that each text is of [texts].
+        kinds: INSTRUCTION, RESPONSE or OTHER [texts].
         counts: how often each word stands in the rows, by number [words of the vocabulary + 1].
         order: the suffix array, or None where the rows are too many for one.
     """
@@ -184,6 +191,7 @@ class Index:
             self.ids: Ids = self._array("ids")
             self.starts: NDArray[np.int64] = self._array("starts").astype(np.int64)
             self.owners: NDArray[np.int32] = self._array("owners")
+            self.kinds: NDArray[np.uint8] = self._array("kinds")
             self.counts: NDArray[np.uint32] = self._array("counts")
             self.order = self._array("order") if (path / "order.npy").is_file() else None
             self._blocks = self._array("blocks")
@@ -264,6 +272,15 @@ class Index:
         if first == last:
             return self.ids[:0]
         return self.ids[self.starts[first] : self.starts[last] if last < len(self.starts) else len(self.ids)]
+
+    def query(self, number: int, kind: int) -> Query:
+        """Return the numbers of the words of a row's instruction or response; none where it has none."""
+        first, last = self.firsts[number], self.firsts[number + 1]
+        texts = first + np.flatnonzero(self.kinds[first:last] == kind)
+        if not len(texts):
+            return np.zeros(0, np.int64)
+        end = self.starts[texts[0] + 1] if texts[0] + 1 < len(self.starts) else len(self.ids)
+        return self.ids[self.starts[texts[0]] : end - 1].astype(np.int64)
 
     def field(self, text: int) -> tuple[IndexedRow, Text]:
         """Return a text by its number, with its row."""

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tunescope.text.word_ids import Query
 from tunescope.verbs.trace.find import LEAST, Finder, Found, Reference, covered
-from tunescope.verbs.trace.index import Index, sound
+from tunescope.verbs.trace.index import INSTRUCTION, RESPONSE, Index, sound
 
 if TYPE_CHECKING:
     from tunescope.runs import RunFolder
@@ -159,10 +159,9 @@ def _responses(index: Index, seed: int) -> list[tuple[int, Query, Query]]:
     rng = np.random.default_rng(seed)
     found: list[tuple[int, Query, Query]] = []
     for owner in rng.permutation(index.about["rows"])[: 4 * TEXTS]:
-        row = index.row(int(owner))
-        query = index.numbering.look_up(row.text("response"))
+        query = index.query(int(owner), RESPONSE)
         if len(query) >= SHORTEST:
-            found.append((int(owner), query, index.numbering.look_up(row.text("instruction"))))
+            found.append((int(owner), query, index.query(int(owner), INSTRUCTION)))
         if len(found) == TEXTS:
             break
     return found
