@@ -24,7 +24,8 @@ from pathlib import Path
 import numpy as np
 from real_rows import DATA, rows, write
 
-from tunescope.text import seeds, suffix_array
+from tunescope.text import suffix_array
+from tunescope.text.stream import by_stream
 from tunescope.text.word_ids import Numbering
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
@@ -156,7 +157,7 @@ def streaming(queries: list, numbering: Numbering, count: int, rounds: int) -> N
     found = []
     for number in range(rounds + 1):
         begun = time.perf_counter()
-        seeds.by_stream(joined, ids, len(numbering.words))
+        by_stream(joined, ids)
         if number:
             found.append(time.perf_counter() - begun)
     told(f"{len(queries)} answers streamed against {size / 1e6:.0f} MB ({len(ids):,} words)", found)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from tunescope.text import suffix_array
 from tunescope.text.chains import Chains, chain
-from tunescope.text.seeds import Seeds, by_stream, by_suffix_array
+from tunescope.text.seeds import Seeds, by_suffix_array
+from tunescope.text.stream import by_stream
 from tunescope.text.suffix_array import Ids
 from tunescope.text.word_ids import END, Query
 from tunescope.verbs.trace.index import Index
@@ -92,7 +93,7 @@ class Finder:
         """Find the chains of many texts by reading all rows once, without the suffix array: the same as `find`."""
         joined = np.concatenate([np.append(query, END) for query in queries]) if queries else np.zeros(0, np.int64)
         edges = np.cumsum([0, *(len(query) + 1 for query in queries)])
-        seeds = by_stream(joined, self.index.ids, len(self.index.counts) - 1)
+        seeds = by_stream(joined, self.index.ids)
         owners = np.searchsorted(edges, seeds[:, 0], side="right") - 1
         order = np.argsort(owners, kind="stable")
         places = np.searchsorted(owners[order], np.arange(len(queries) + 1))
@@ -105,7 +106,7 @@ class Finder:
     def _seeds(self, query: Query) -> Seeds:
         index = self.index
         if index.order is None:
-            return by_stream(query, index.ids, len(index.counts) - 1)
+            return by_stream(query, index.ids)
         return by_suffix_array(query, index.ids, index.order, index.first, compile=self.compile)
 
     def _scored(self, query: Query, prompt: Query | None, seeds: Seeds) -> Found:
