@@ -11,7 +11,7 @@ from pathlib import Path
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import Price
 from tunescope.oracle.client import is_url
-from tunescope.oracle.fake import PREFIX
+from tunescope.oracle.fake import PREFIX, read_fake
 from tunescope.runs import INPUT, PACE
 
 
@@ -77,9 +77,14 @@ def refuse_nonsense(settings: OracleSettings) -> None:
 
 
 def inputs_of(settings: OracleSettings, model: str) -> Mapping[str, str]:
-    """Return what the run's key knows of the oracle: a fake's content, or address and model."""
+    """Return what the run's key knows of the oracle: a fake's content, or address and model.
+
+    Raises:
+        InputError: a fake that can't be read.
+    """
     if not is_url(settings.oracle):
-        content = Path(settings.oracle.removeprefix(PREFIX)).read_bytes()
-        return {settings.oracle: blake2b(content, digest_size=16).hexdigest()}
+        path = Path(settings.oracle.removeprefix(PREFIX))
+        read_fake(path)
+        return {settings.oracle: blake2b(path.read_bytes(), digest_size=16).hexdigest()}
     where = blake2b(f"{settings.oracle}\n{model}".encode(), digest_size=16).hexdigest()
     return {f"oracle {model} at {settings.oracle}": where}
