@@ -27,7 +27,7 @@ CODE = """
 import sys
 from tunescope.verbs import in_python
 verb, url, concurrency = sys.argv[1:]
-in_python(verb)(rows="rows.jsonl", oracle=url, concurrency=int(concurrency))
+in_python(verb)(rows="rows.jsonl", oracle=url, concurrency=int(concurrency), out="runs/repair")
 """
 MISBEHAVIOUR = (
     Said({"error": {"message": "slow down"}}, 429, (("retry-after", "0.01"),)),
@@ -163,7 +163,7 @@ def test_faults_change_nothing(tmp_path):
         del files["run.json"]  # it names the server's port
         found.append({Path(name).name: data for name, data in files.items()})
     assert calls == [50, 67]
-    assert set(found[0]) == {".lock", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
+    assert set(found[0]) == {".lock", "repaired.parquet", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
     assert found[0] == found[1]
 
 

@@ -1,6 +1,8 @@
 """Sections between tags: what quotes can't break, and the status of what isn't whole."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tunescope.oracle.replies import sections, tag_for, without_preamble
 
@@ -76,3 +78,12 @@ def test_a_tag_that_the_row_holds_isnt_used():
 )
 def test_preambles(text, rest, line):
     assert without_preamble(text) == (rest, line)
+
+
+@given(st.text(), st.text(), st.text(), st.sampled_from(["", "[End]", "</new_instruction>", "<new_response>"]))
+def test_any_two_texts_come_back(before, first, second, quoted):
+    """Whatever the texts are, and whatever markers of ours the row quotes, which then aren't the ones used."""
+    texts = [f"{quoted} {text} x".strip() for text in (first, second)]
+    tags = [tag_for(name, *texts, before) for name in TWO]
+    reply = "\n".join([before, *(f"<{tag}>\n{text}\n</{tag}>" for tag, text in zip(tags, texts, strict=True))])
+    assert sections(reply, "stop", TWO, tags).texts == dict(zip(TWO, texts, strict=True))

@@ -192,7 +192,8 @@ class Client:
 
     def _call(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Callable[[], Any]:
         create = self._sdk.chat.completions.with_raw_response.create
-        return lambda: create(model=self.model, messages=messages, **decoding)
+        body = {"messages": list(messages), **decoding}  # there the SDK doesn't walk through it, type by type
+        return lambda: create(model=self.model, messages=[], extra_body=body)
 
     async def _tried(self, call: Callable[[], Any], read: Callable[[Any], T]) -> T:
         failed = Again("not tried", unreachable=True)

@@ -3,11 +3,12 @@
 import json
 
 import pytest
-from tests.tools import alpaca, read_rows, write_rows
+from tests.tools import alpaca, read_rows, real, write_rows
 
 from tunescope.errors import SettingsError
 from tunescope.rows import open_rows
 from tunescope.verbs.repair.reflect import CRITERIA, ReflectSettings, reflect
+from tunescope.verbs.why import WhySettings, why
 
 
 def first(instruction, response, criticism="Too short."):
@@ -60,6 +61,18 @@ def test_both_stages_one_after_the_other(workplace):
     assert len(step.prompt_hash.split("+")) == len(step.call_ids) == 2
     ((before,),) = [list(open_rows(["rows.jsonl"]))]
     assert after.origin == before.id
+
+
+def test_why_tells_the_history_of_a_new_row(workplace):
+    run = reflected(workplace, [A], FAKE)
+    new = run.tables["repairs"]["new_row_id"][0].as_py()
+    history = why(WhySettings(row_id=new)).result
+    assert history["messages"][1]["content"] == "Best reply A [End] of the Endocrine"
+    assert history["origin"] == run.tables["repaired"]["was_row_id"][0].as_py()
+    (step,) = history["lineage"]
+    assert step["notes"] == {"instruction": "Too vague.", "response": "Fine."}
+    (changes,) = [table for table in why(WhySettings(row_id=new)).view.tables if table.title == "Changes"]
+    assert changes.columns[-1] == "notes"
 
 
 @pytest.mark.parametrize(
@@ -199,3 +212,19 @@ def test_a_plan_counts_both_stages(workplace):
     assert (run.result["calls"], run.result["expected"]["cost"]) == (4, None)
     assert run.result["high"]["completion_tokens"] == 4 * 2048
     assert run.result["low"]["completion_tokens"] < run.result["expected"]["completion_tokens"] < 4 * 160
+
+
+def test_no_input_of_real_rows_is_lost(workplace):
+    """The first 400 rows of Dolly, whose contexts are the inputs; the fake repeats what it is shown."""
+    rows = json.loads(real("instructions", "dolly_3k.json").read_text("utf-8"))[:400]
+    (workplace / "rows.json").write_text(json.dumps(rows))
+    shown = r"--- INSTRUCTION ---\n(.*?)\n\n--- (?:INPUT|RESPONSE) ---.*<new_instruction>"
+    reply = "<new_instruction>\nNew: \\1\n</new_instruction>\n<new_response>\nNew.\n</new_response>"
+    write_rows(workplace / "fake.jsonl", [line(shown, reply, expand=True)])
+    run = reflect(ReflectSettings(rows=("rows.json",), oracle="fake:fake.jsonl", stage="instruction"))
+    assert run.result["changed"] == len(rows)
+    written = json.loads((run.path / "rows.json").read_text("utf-8"))
+    inputs = [row["input"] for row in rows]
+    assert sum(map(bool, inputs)) > 20
+    assert [row["input"] for row in written] == inputs
+    assert [row["instruction"] for row in written] == [f"New: {row['instruction'].strip()}" for row in rows]

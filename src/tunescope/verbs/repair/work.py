@@ -100,7 +100,8 @@ class Repair(Protocol):
 def repair(settings: RepairSettings, mender: Repair) -> Run:
     """Mend every row; write the rows (`rows.*`), and the table `repairs` with what happened to each.
 
-    `repairs` has row_id, file, line, action, status, reason, new_row_id, call_ids and the repair's own columns.
+    `repairs` has row_id, file, line, action, status, reason, new_row_id, call_ids and the repair's own columns;
+    `repaired` has the new row_id, file, line and was_row_id, so that `why` finds a row by either.
     Every reply is in the journal first, so the same command goes on where it stopped, without asking again.
 
     Raises:
@@ -158,6 +159,7 @@ def _work(settings: RepairSettings, mender: Repair, rows: RowSet, model: str, fo
         first = next(mended[place].reason for place in pairs)
         raise TunescopeError(f"{settings.oracle} answered for none of {len(pairs):,} rows: {first}")
     after = _write(mender, folder, like, items, pairs, mended, calls)
+    _tables(settings, mender, folder, like, items, mended, calls, after)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     return _outcome(mender, folder, items, mended, after, oracle, len(rows.rejected))
@@ -224,7 +226,7 @@ def _pace(oracle: Oracle, failed: int, done: int, total: int, seconds: float) ->
 
 
 class _After(NamedTuple):
-    """The rows that came out: their file, what was done to each, and the ids of the changed."""
+    """The rows that came out: their file, and whether each was kept or changed."""
 
     path: Path
     actions: list[str]
@@ -239,32 +241,51 @@ def _write(
     mended: dict[int, Mended],
     calls: Mapping[int, tuple[str, ...]],
 ) -> _After:
-    import pyarrow as pa
+    """Write the rows; where the format has no place for a change, `mended` says that the row stays."""
+    from tunescope.rows import RowWriter
 
-    from tunescope.rows import RepeatCounter, RowWriter
-
-    ids, actions, new_ids = RepeatCounter(), list[str](), list[str]()
+    actions = []
     with RowWriter(folder.path, "rows", like) as writer:
         for place, row in enumerate(items):
             new, mended[place] = _renewed(mender, like, row, pairs.get(place), mended[place], calls.get(place, ()))
             writer.write(new)
             actions.append("kept" if new.messages == row.messages else "changed")
-            new_ids.append(ids.name(new.id.partition(".")[0]))
+    return _After(writer.path, actions)
+
+
+def _tables(
+    settings: RepairSettings,
+    mender: Repair,
+    folder: RunFolder,
+    like: RowFile,
+    items: Sequence[Row],
+    mended: Mapping[int, Mended],
+    calls: Mapping[int, tuple[str, ...]],
+    after: _After,
+) -> None:
+    """Write the table `repairs`, by the ids that rows came with, and `repaired`, by those that they left with."""
+    import pyarrow as pa
+
+    from tunescope.rows import open_rows
+
+    written = list(open_rows([str(after.path)], like.layout.format, settings.columns))
+    ordered = [mended[place] for place in range(len(items))]
+    ids = [row.id for row in items]
     table = {
-        "row_id": pa.array([row.id for row in items]),
+        "row_id": pa.array(ids),
         "file": pa.array([row.file for row in items]),
         "line": pa.array([row.line for row in items], pa.int64()),
-        "action": pa.array(actions),
-        "status": pa.array([mended[place].status for place in range(len(items))], pa.string()),
-        "reason": pa.array([mended[place].reason for place in range(len(items))]),
-        "new_row_id": pa.array(new_ids),
+        "action": pa.array(after.actions),
+        "status": pa.array([m.status for m in ordered], pa.string()),
+        "reason": pa.array([m.reason for m in ordered]),
+        "new_row_id": pa.array([row.id for row in written]),
         "call_ids": pa.array([calls.get(place, ()) for place in range(len(items))], pa.list_(pa.string())),
     }
     for name, kind in mender.columns.items():
-        values = [mended[place].columns.get(name) for place in range(len(items))]
-        table[name] = pa.array(values, pa.type_for_alias(kind))
+        table[name] = pa.array([m.columns.get(name) for m in ordered], pa.type_for_alias(kind))
     folder.table("repairs", pa.table(table))
-    return _After(writer.path, actions)
+    where = {name: [getattr(row, name) for row in written] for name in ("file", "line")}
+    folder.table("repaired", pa.table({"row_id": table["new_row_id"], **where, "was_row_id": ids}))
 
 
 def _renewed(
