@@ -142,6 +142,29 @@ def test_a_row_fails_alone(tmp_path, status, tries):
     assert set(came.values()) == {"x"}
 
 
+def test_a_prompt_that_is_too_long_fails_with_its_length(tmp_path):
+    long = "word " * 4000
+    bad = Said({"error": {"message": "maximum context length is 4096 tokens"}}, 400)
+    with serving(lambda body, call: bad if len(body["messages"][0]["content"]) > 9999 else Said(completion("x"))) as s:
+        _, came = ask(tmp_path, ["a", long], s.url)
+    assert came["a"] == "x"
+    assert str(came[long]) == "400: maximum context length is 4096 tokens (about 5,000 tokens in the prompt)"
+
+
+def test_a_server_that_asks_for_no_wait_is_waited_for(tmp_path):
+    naps = []
+
+    async def sleep(seconds):
+        naps.append(seconds)
+
+    full = Said({"error": {"message": "full"}}, 429, (("retry-after", "0"),))
+    with serving(lambda body, call: full if call < TRIES else Said(completion("x"))) as server:
+        _, came = ask(tmp_path, ["a"], server.url, sleep)
+    assert came == {"a": "x"}
+    assert len(naps) == TRIES - 1
+    assert sum(naps) > 5
+
+
 def test_a_row_has_a_deadline(tmp_path):
     def behave(body, call):
         return Said(completion("x"), after=0.4 if body["messages"][0]["content"] == "P0" else 0.0)

@@ -8,6 +8,7 @@ stops the work (`Stopped`), after the calls at work have been kept.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 HOPELESS = 20
 """Calls that fail alike, with none answered, after which no more are made."""
+LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
+"""What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
 """Tokens that a server's chat template may add to a prompt."""
 CALL_ID = 16
@@ -193,7 +196,8 @@ class Oracle:
                 return await self._once(calls, key, messages, need)
             except Refused as error:
                 self.note_refused(number, str(error))
-                raise Failed(str(error)) from None
+                about = f" (about {tokens_of(longest):,} tokens in the prompt)" if LONG.search(str(error)) else ""
+                raise Failed(f"{error}{about}") from None
             except TimeoutError:
                 reason = "" if attempt == 0 else f"; the last try: {failed.reason}"
                 raise Failed(f"not done within the row's {self.deadline:g} s{reason}") from None
@@ -203,12 +207,14 @@ class Oracle:
                 raise self.stop(error) from None
             if failed.after is not None and failed.after > LONGEST_ASKED:
                 raise self.stop(WorkError(f"{failed.reason}; the server asks to wait {failed.after:.0f} s")) from None
+            share = 1.0
             if failed.after is not None:
                 self.pace.close_for(failed.after)
-            elif attempt < TRIES - 1:
+                share = self.jitter.random()  # beside what the server asks for, which may be 0
+            if attempt < TRIES - 1:
                 try:
                     async with asyncio.timeout_at(calls.ends):
-                        await self.pace.nap(backoff(attempt, self.jitter))
+                        await self.pace.nap(share * backoff(attempt, self.jitter))
                 except TimeoutError:
                     raise Failed(
                         f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}"
