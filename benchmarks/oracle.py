@@ -3,7 +3,8 @@
     python benchmarks/oracle.py [--rows 1000] [--latency 0.2] [--concurrency 64] [--replay 50000]
 
 A server in a process of its own answers every call after `latency` seconds. Ideal is ceil(rows / concurrency)
-rounds of that; the time is the whole verb's, imports aside, and so is the CPU. The replay asks nothing: a first run
+rounds of that; the time is the whole verb's, imports aside, and so is the CPU. Beside it, the openai SDK alone with
+as many workers, which reads rows from nowhere and keeps no reply. The replay asks nothing: a first run
 with the shipped fake fills a journal, and a second one in a folder of its own reads every reply from it.
 """
 
@@ -19,6 +20,8 @@ import tempfile
 import time
 from multiprocessing.connection import Connection
 from pathlib import Path
+
+import openai
 
 from tunescope.verbs import in_python
 
@@ -62,6 +65,25 @@ def serve(latency: float, told: Connection) -> None:
     asyncio.run(run())
 
 
+def plain(url: str, rows: int, concurrency: int) -> tuple[float, float]:
+    """Make as many calls with the SDK alone, keeping nothing; return the seconds on the clock and of CPU."""
+
+    async def run() -> None:
+        todo = iter(range(rows))
+        async with openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as sdk:
+
+            async def worker() -> None:
+                for i in todo:
+                    asked = [{"role": "user", "content": f"Say something about {i}. " * 20}]
+                    await sdk.chat.completions.with_raw_response.create(model="tiny", messages=asked)
+
+            await asyncio.gather(*(worker() for _ in range(concurrency)))
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    asyncio.run(run())
+    return time.perf_counter() - wall, time.process_time() - cpu
+
+
 def write(path: Path, rows: int) -> None:
     """Write rows that all differ, of some forty words each."""
     with path.open("w", encoding="utf-8") as file:
@@ -92,11 +114,14 @@ def main() -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         run = simplify(rows=str(folder / "rows.jsonl"), out=str(folder / "run"), **asked)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        bare_wall, bare_cpu = plain(url, given.rows, given.concurrency)
         server.terminate()
         assert run.result["changed"] == given.rows
         ideal = math.ceil(given.rows / given.concurrency) * given.latency
         print(f"{given.rows} rows, {given.concurrency} at a time, {given.latency:g} s each: {wall:.2f} s")
         print(f"  ideal {ideal:.2f} s: {100 * ideal / wall:.1f} % of it; CPU {1000 * cpu / given.rows:.2f} ms per row")
+        share, each = 100 * ideal / bare_wall, 1000 * bare_cpu / given.rows
+        print(f"  the SDK alone: {bare_wall:.2f} s, {share:.1f} %; CPU {each:.2f} ms per row")
         write(folder / "many.jsonl", given.replay)
         reply = {"pattern": "", "reply": "<short_response>Short.</short_response>"}
         (folder / "fake.jsonl").write_text(json.dumps(reply) + "\n")

@@ -44,9 +44,11 @@ MISBEHAVIOUR = (
 
 
 def behave(body: dict[str, Any], call: int) -> Said:
-    """Shorten or rewrite, or say something that can't be read; the same for the same prompt."""
+    """Rate, shorten or rewrite, or say something that can't be read; the same for the same prompt."""
     prompt = body["messages"][-1]["content"]
     number = int(prompt.partition("Question ")[2].partition("?")[0])
+    if "Score: NUMBER" in prompt:
+        return Said(completion(f"Score: {number % 7}\nAs I see it."), after=0.03)
     if "<new_response>" in prompt:
         pair = f"<new_instruction>\nMy Question {number}?\n</new_instruction>\n" if number % 5 else ""
         return Said(completion(f"{pair}<new_response>\n{len(prompt)} better\n</new_response>"), after=0.03)
@@ -143,7 +145,7 @@ def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server
     )
 
 
-@pytest.mark.parametrize(("verb", "n"), [("repair simplify", 50), ("repair reflect", 30)])
+@pytest.mark.parametrize(("verb", "n"), [("repair simplify", 50), ("repair reflect", 30), ("repair rate", 40)])
 def test_killed_three_times(tmp_path, verb, n):
     with serving(behave) as server:
         drill(verb, tmp_path, n, kills=3, seed=0, server=server)
@@ -168,7 +170,9 @@ def test_faults_change_nothing(tmp_path):
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize(("verb", "n", "kills"), [("repair simplify", 500, 200), ("repair reflect", 250, 40)])
+@pytest.mark.parametrize(
+    ("verb", "n", "kills"), [("repair simplify", 500, 200), ("repair reflect", 250, 40), ("repair rate", 250, 20)]
+)
 def test_killed_many_times(tmp_path, verb, n, kills):
     with serving(behave) as server:
         drill(verb, tmp_path, n, kills, seed=1, server=server)

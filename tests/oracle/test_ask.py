@@ -208,6 +208,18 @@ def test_a_refused_key_stops_at_once_and_is_nowhere(tmp_path, status):
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+def test_a_row_that_always_hangs_fails_alone_even_as_the_last(tmp_path):
+    def behave(body, call):
+        return Said(completion("x"), after=0.3 if body["messages"][0]["content"] == "P0" else 0.0)
+
+    with serving(behave) as server:
+        ask(tmp_path, prompts(4)[1:], server.url)
+        oracle, came = ask(tmp_path, prompts(4), server.url, timeout=0.1)
+    assert oracle.stopped is None
+    assert str(came.pop("P0")) == f"no reply in 0.1 s, in the last of {TRIES} tries"
+    assert set(came.values()) == {"x"}
+
+
 def test_a_key_that_a_reply_repeats_is_not_kept(tmp_path):
     with serving(lambda body, call: Said(completion(f"your key is {KEY}"))) as server:
         _, came = ask(tmp_path, ["a"], server.url)

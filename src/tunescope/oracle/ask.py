@@ -56,6 +56,9 @@ class Transport(Protocol):
     async def once(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Raw:
         """Call once."""
 
+    async def answers(self) -> bool:
+        """Tell whether anybody is there."""
+
     def read(self, body: bytes) -> Reply:
         """Read a reply."""
 
@@ -136,6 +139,7 @@ class Oracle:
         self.heard_at = float("-inf")
         self._asking: dict[str, asyncio.Lock] = {}
         self._first: dict[int, str] = {}
+        self._unheard = 0
         for body in journal:
             self._count(body)
         self._is_known = self.budget.tokens > 0
@@ -220,8 +224,11 @@ class Oracle:
                         f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}"
                     ) from None
         reason = f"{failed.reason}, in the last of {TRIES} tries"
-        if failed.overloaded and self.heard_at < failing_since:  # nobody else was answered meanwhile either
-            raise self.stop(WorkError(reason))
+        if failed.overloaded and self.heard_at < failing_since:  # no other row was answered meanwhile either
+            self._unheard += 1
+            alone = failed.silent and self._unheard < HOPELESS and await self.transport.answers()
+            if not alone:
+                raise self.stop(WorkError(reason))
         self.note_refused(number, reason)
         raise Failed(reason)
 
@@ -254,7 +261,7 @@ class Oracle:
             if raw.full_for:
                 self.pace.close_for(raw.full_for)
             reply = self.transport.read(raw.body)
-            self.heard_at = monotonic()
+            self.heard_at, self._unheard = monotonic(), 0
             self.pace.well()
             return reply
 

@@ -72,13 +72,21 @@ class Again(Exception):
         unreachable: the server is away, or has no room.
         after: seconds that it asks us to wait; None where it doesn't.
         overloaded: asking less may help.
+        silent: nothing was answered at all.
     """
 
-    def __init__(self, reason: str, unreachable: bool, after: float | None = None, overloaded: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        unreachable: bool,
+        after: float | None = None,
+        overloaded: bool = False,
+        silent: bool = False,
+    ) -> None:
         """Say why; an unreachable server counts as overloaded."""
         super().__init__(reason)
         self.reason, self.unreachable, self.after = reason, unreachable, after
-        self.overloaded = overloaded or unreachable
+        self.overloaded, self.silent = overloaded or unreachable, silent
 
 
 def is_url(model: str) -> bool:
@@ -186,6 +194,16 @@ class Client:
         body = raw.content.replace(self._key.encode(), "…".encode()) if self._key else raw.content
         return Raw(body, _full_for(raw.headers))
 
+    async def answers(self) -> bool:
+        """Tell whether the server says anything at all, to the question for its models."""
+        try:
+            await self._sdk.models.with_raw_response.list()
+        except self._openai.APIConnectionError:
+            return False
+        except self._openai.APIStatusError as error:
+            return int(error.status_code) < 500
+        return True
+
     def read(self, body: bytes) -> Reply:
         """Read a reply; raises `Refused` for one without text, `Again` for one that isn't the API's."""
         return self._read(body, read_reply)
@@ -222,14 +240,14 @@ class Client:
             self._heard = True
             raise self._of_status(error) from None
         except openai.APITimeoutError:
-            raise Again(f"no reply in {self._timeout:g} s", unreachable=True) from None
+            raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
         except openai.APIConnectionError as error:
             reason = self._clean(str(error.__cause__ or error))
             if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in _causes(error)):
                 raise TunescopeError(
                     f"no server answers at {self.url} ({reason}); start it, or name another with {self._options[0]}"
                 ) from None
-            raise Again(f"the connection failed ({reason})", unreachable=True) from None
+            raise Again(f"the connection failed ({reason})", unreachable=True, silent=True) from None
         self._heard = True
         return raw
 

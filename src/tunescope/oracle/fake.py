@@ -85,6 +85,10 @@ class Fake:
                 return Raw(json.dumps({"choices": [choice], "usage": usage}).encode())
         raise Refused("the fake has no pattern for this prompt")
 
+    async def answers(self) -> bool:
+        """Tell that it is there."""
+        return True
+
     def read(self, body: bytes) -> Reply:
         """Read what `once` gave."""
         return read_reply(json.loads(body))
