@@ -354,6 +354,30 @@ def test_money(tmp_path):
     assert "21 tokens, 0.0001 spent" in str(oracle.stopped)
 
 
+def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path):
+    """40 characters in, 10 tokens and 16 of template; 8 out, 2 tokens; the same from the journal."""
+    silent = {**completion("12345678"), "usage": None}
+    with serving(lambda body, call: Said(silent)) as server:
+        for _ in range(2):
+            oracle, _ = ask(tmp_path, ["x" * 40], server.url)
+            assert (oracle.budget.prompt_tokens, oracle.budget.completion_tokens) == (26, 2)
+        assert sum(server.calls.values()) == 1
+
+
+def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
+    """Something else spoiled the file: no reply is taken for kept, and no more are bought."""
+
+    def behave(body, call):
+        sqlite3.connect(tmp_path / "journal.sqlite").execute("DROP TABLE IF EXISTS replies")
+        return Said(completion("x"))
+
+    with serving(behave) as server:
+        oracle, came = ask(tmp_path, prompts(20), server.url, concurrency=1)
+        assert sum(server.calls.values()) == 1
+    assert came == {}
+    assert "journal.sqlite: replies can't be kept (no such table" in str(oracle.stopped)
+
+
 def test_the_servers_only_model(tmp_path):
     with serving() as server:
         assert model_of(OracleSettings(oracle=server.url)) == "tiny"

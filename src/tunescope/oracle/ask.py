@@ -101,6 +101,11 @@ def model_of(settings: OracleSettings) -> str:
     return found[0]
 
 
+def characters_of(messages: Sequence[Mapping[str, Any]]) -> int:
+    """Return how long a prompt is."""
+    return sum(len(str(message["content"])) for message in messages)
+
+
 def budget_of(settings: OracleSettings) -> Budget:
     """Return the budget, with nothing used yet."""
     price = None if settings.price is None else Price.parse(settings.price)
@@ -140,17 +145,20 @@ class Oracle:
         self._asking: dict[str, asyncio.Lock] = {}
         self._first: dict[int, str] = {}
         self._unheard = 0
-        for body in journal:
-            self._count(body)
+        for characters, body in journal:
+            self._count(characters, body)
         self._is_known = self.budget.tokens > 0
 
-    def _count(self, body: bytes) -> None:
-        """Count a reply's tokens: the server's count, else an estimate by characters."""
+    def _count(self, characters: int, body: bytes) -> None:
+        """Count what a call used: the server's count, else an estimate by the prompt's and the reply's characters."""
         try:
             reply = self.transport.read(body)
         except (Again, Refused):
             return
-        usage = reply.usage or {"prompt_tokens": 0, "completion_tokens": tokens_of(len(reply.text))}
+        usage = reply.usage or {
+            "prompt_tokens": tokens_of(characters) + TEMPLATE,
+            "completion_tokens": tokens_of(len(reply.text)),
+        }
         self.budget.use(usage["prompt_tokens"], usage["completion_tokens"])
 
     def stop(self, error: TunescopeError) -> Stopped:
@@ -191,16 +199,15 @@ class Oracle:
         return Answered(key[:CALL_ID], reply.text, reply.finish_reason)
 
     async def _tried(self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]]) -> Reply:
-        longest = sum(len(str(message["content"])) for message in messages)
-        need = (tokens_of(longest, "high") + TEMPLATE, int(self.decoding["max_tokens"]))
+        characters = characters_of(messages)
         failed, failing_since = Again("not tried", unreachable=False), float("inf")
         number, self.asked = self.asked, self.asked + 1
         for attempt in range(TRIES):
             try:
-                return await self._once(calls, key, messages, need)
+                return await self._once(calls, key, messages)
             except Refused as error:
                 self.note_refused(number, str(error))
-                about = f" (about {tokens_of(longest):,} tokens in the prompt)" if LONG.search(str(error)) else ""
+                about = f" (about {tokens_of(characters):,} tokens in the prompt)" if LONG.search(str(error)) else ""
                 raise Failed(f"{error}{about}") from None
             except TimeoutError:
                 reason = "" if attempt == 0 else f"; the last try: {failed.reason}"
@@ -232,10 +239,10 @@ class Oracle:
         self.note_refused(number, reason)
         raise Failed(reason)
 
-    async def _once(
-        self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]], need: tuple[int, int]
-    ) -> Reply:
+    async def _once(self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]]) -> Reply:
         """Make one call and keep what came before reading it."""
+        characters = characters_of(messages)
+        need = (tokens_of(characters, "high") + TEMPLATE, int(self.decoding["max_tokens"]))
         async with asyncio.timeout_at(calls.ends) as limit, self.pace.slot(lambda: self.budget.fits(*need)) as since:
             if self.stopped is not None:
                 raise Stopped
@@ -250,8 +257,8 @@ class Oracle:
                 self.made += 1
                 raw = await self.transport.once(messages, self.decoding)
                 limit.reschedule(None)  # what was paid for is kept, however late
-                await self.journal.add(key, raw.body, self.pace.now() - since)
-                self._count(raw.body)
+                await self.journal.add(key, characters, raw.body, self.pace.now() - since)
+                self._count(characters, raw.body)
             except Again as error:
                 if error.overloaded:
                     self.pace.badly(since)

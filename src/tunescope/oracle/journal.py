@@ -1,7 +1,8 @@
 """The journal: every reply that came, as it came, on disk before anything reads it.
 
-One SQLite file in WAL mode. Rows are only ever added: the number of the reply, the call's key, the body's
-bytes, and how long it took. What a reply says is worked out from its bytes each time, which costs nothing.
+One SQLite file in WAL mode. Rows are only ever added: the number of the reply, the call's key, the characters of
+its prompt, the body's bytes, and how long it took. What a reply says is worked out from its bytes each time, which
+costs nothing.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from tunescope.errors import RunError
+from tunescope.errors import RunError, WorkError
 
 FORMAT = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL, body BLOB NOT NULL, seconds REAL NOT NULL, at TEXT NOT NULL
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL, characters INTEGER NOT NULL, body BLOB NOT NULL,
+    seconds REAL NOT NULL, at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_key ON replies (key);
 """
@@ -54,7 +56,8 @@ class Journal:
             self._file.executescript(SCHEMA)
         except sqlite3.Error as error:
             raise RunError(f"{path}: found no journal ({error}); expected a file that tunescope wrote") from error
-        self._waiting: list[tuple[str, bytes, float, str]] = []
+        self._path = path
+        self._waiting: list[tuple[str, int, bytes, float, str]] = []
         self._writing = asyncio.Lock()
 
     def __enter__(self) -> Journal:
@@ -70,19 +73,26 @@ class Journal:
         found = self._file.execute("SELECT body FROM replies WHERE key = ? ORDER BY number", (key,))
         return [body for (body,) in found]
 
-    def __iter__(self) -> Iterator[bytes]:
-        """Yield every reply, the oldest first."""
-        for (body,) in self._file.execute("SELECT body FROM replies ORDER BY number"):
-            yield body
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every prompt's length in characters with its reply, the oldest first."""
+        yield from self._file.execute("SELECT characters, body FROM replies ORDER BY number")
 
-    async def add(self, key: str, body: bytes, seconds: float) -> None:
-        """Keep a reply; it is on disk when this returns. Replies that come together are committed together."""
-        self._waiting.append((key, body, seconds, datetime.now(UTC).isoformat(timespec="milliseconds")))
+    async def add(self, key: str, characters: int, body: bytes, seconds: float) -> None:
+        """Keep a reply; it is on disk when this returns. Replies that come together are committed together.
+
+        Raises:
+            WorkError: the disk is full, or the file can't be written.
+        """
+        self._waiting.append((key, characters, body, seconds, datetime.now(UTC).isoformat(timespec="milliseconds")))
         async with self._writing:
             batch, self._waiting = self._waiting, []
             if batch:  # else who held the lock before wrote this one too
                 await asyncio.to_thread(self._commit, batch)
 
-    def _commit(self, batch: list[tuple[str, bytes, float, str]]) -> None:
-        with self._file:
-            self._file.executemany("INSERT INTO replies (key, body, seconds, at) VALUES (?, ?, ?, ?)", batch)
+    def _commit(self, batch: list[tuple[str, int, bytes, float, str]]) -> None:
+        values = "(key, characters, body, seconds, at) VALUES (?, ?, ?, ?, ?)"
+        try:
+            with self._file:
+                self._file.executemany(f"INSERT INTO replies {values}", batch)
+        except sqlite3.Error as error:
+            raise WorkError(f"{self._path}: replies can't be kept ({error})") from error
