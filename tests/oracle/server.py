@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import socket
+import struct
 import threading
 import time
 from collections import Counter
@@ -14,7 +16,10 @@ from typing import Any, NamedTuple
 
 
 class Said(NamedTuple):
-    """What the server sends: a body (bytes as they are), a status, headers; `length` lies about the body's."""
+    """What the server sends: a body (bytes as they are), a status, headers.
+
+    `length` lies about the body's; -1 resets the connection without a word.
+    """
 
     body: Any
     status: int = 200
@@ -85,6 +90,12 @@ def serving(behave: Callable[[dict[str, Any], int], Said] = echo, port: int = 0,
             self.send(said)
 
         def send(self, said: Said) -> None:
+            if said.length == -1:
+                linger = struct.pack("ii", 1, 0)  # close with a reset instead of an end
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+                self.close_connection = True
+                self.connection.close()
+                return
             content = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
             try:
                 self.send_response(said.status)
@@ -104,6 +115,7 @@ def serving(behave: Callable[[dict[str, Any], int], Said] = echo, port: int = 0,
     class Quiet(ThreadingHTTPServer):
         daemon_threads = True
         allow_reuse_address = True
+        request_queue_size = 128  # a client may come with many calls at once
 
     http = Quiet(("127.0.0.1", port), Handler)
     server.url = f"http://127.0.0.1:{http.server_port}/v1"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -34,6 +35,9 @@ LONGEST_ASKED = 600.0
 AGAIN = frozenset({408, 409, 425, 429})
 """Statuses, beside 500 and above, after which the same call may succeed."""
 
+OVERLOADED = frozenset({429, 502, 503, 504, 529})
+"""Statuses after which fewer calls at a time are made."""
+
 
 class Refused(Exception):
     """One call that asking again can't mend; the text is the reason."""
@@ -52,12 +56,37 @@ class Reply:
     usage: dict[str, int] | None
 
 
-class _Again(Exception):
-    """A call that failed and may be made again: why, whether the server is away or full, and its Retry-After."""
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A reply as it came: the body's bytes, and the seconds for which its headers leave no room (0: there is room)."""
 
-    def __init__(self, reason: str, unreachable: bool, after: float | None = None) -> None:
+    body: bytes
+    full_for: float = 0.0
+
+
+class Again(Exception):
+    """A call that failed and may be made again.
+
+    Attributes:
+        reason: why.
+        unreachable: the server is away, or has no room.
+        after: seconds that it asks us to wait; None where it doesn't.
+        overloaded: asking less may help.
+        silent: nothing was answered at all.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        unreachable: bool,
+        after: float | None = None,
+        overloaded: bool = False,
+        silent: bool = False,
+    ) -> None:
+        """Say why; an unreachable server counts as overloaded."""
         super().__init__(reason)
         self.reason, self.unreachable, self.after = reason, unreachable, after
+        self.overloaded, self.silent = overloaded or unreachable, silent
 
 
 def is_url(model: str) -> bool:
@@ -94,6 +123,7 @@ class Client:
         timeout: seconds that one call may take.
         sleep: waits between calls.
         jitter: where the random part of the waits comes from.
+        options: what the command line calls the address and the model's name.
     """
 
     def __init__(
@@ -103,6 +133,7 @@ class Client:
         timeout: float = 600.0,
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         jitter: Random | None = None,
+        options: tuple[str, str] = ("--model", "--model-name"),
     ) -> None:
         """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one."""
         try:
@@ -116,6 +147,7 @@ class Client:
         self._sdk = openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=timeout)
         self._timeout, self._sleep, self._jitter = timeout, sleep, jitter or Random()
         self._heard = False
+        self._options = options
 
     async def __aenter__(self) -> Client:
         """Return itself."""
@@ -137,7 +169,7 @@ class Client:
             return await self._tried(lambda: self._sdk.models.with_raw_response.list(), _names)
         except (Refused, Unreachable) as error:
             raise TunescopeError(
-                f"{self.url} doesn't say which models it has ({error}); name one with --model-name"
+                f"{self.url} doesn't say which models it has ({error}); name one with {self._options[1]}"
             ) from error
 
     async def reply(self, messages: Sequence[Message], **decoding: Any) -> Reply:
@@ -150,18 +182,45 @@ class Client:
             Unreachable: the server can't be reached or has no room, after all tries.
             TunescopeError: no call to this server can succeed (nobody there, a key refused, no credit).
         """
-        said = [_as_asked(message) for message in messages]
-        call = self._sdk.chat.completions.with_raw_response.create
-        return await self._tried(lambda: call(model=self.model, messages=said, **decoding), _reply)
+        return await self._tried(self._call([as_asked(message) for message in messages], decoding), read_reply)
+
+    async def once(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Raw:
+        """Call once; return the reply as it came, but for the key where it repeats it, for `read` to read.
+
+        Raises:
+            Again, Refused, TunescopeError: as `reply` decides about them.
+        """
+        raw = await self._sent(self._call(messages, decoding))
+        body = raw.content.replace(self._key.encode(), "…".encode()) if self._key else raw.content
+        return Raw(body, _full_for(raw.headers))
+
+    async def answers(self) -> bool:
+        """Tell whether the server says anything at all, to the question for its models."""
+        try:
+            await self._sdk.models.with_raw_response.list()
+        except self._openai.APIConnectionError:
+            return False
+        except self._openai.APIStatusError as error:
+            return int(error.status_code) < 500
+        return True
+
+    def read(self, body: bytes) -> Reply:
+        """Read a reply; raises `Refused` for one without text, `Again` for one that isn't the API's."""
+        return self._read(body, read_reply)
+
+    def _call(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Callable[[], Any]:
+        create = self._sdk.chat.completions.with_raw_response.create
+        body = {"messages": list(messages), **decoding}  # there the SDK doesn't walk through it, type by type
+        return lambda: create(model=self.model, messages=[], extra_body=body)
 
     async def _tried(self, call: Callable[[], Any], read: Callable[[Any], T]) -> T:
-        failed = _Again("not tried", unreachable=True)
+        failed = Again("not tried", unreachable=True)
         for attempt in range(TRIES):
             try:
-                return await self._once(call, read)
-            except _Again as error:
+                return self._read((await self._sent(call)).content, read)
+            except Again as error:
                 failed = error
-            wait = min(FIRST_WAIT * 2**attempt, LONGEST_WAIT) * (0.5 + self._jitter.random())
+            wait = backoff(attempt, self._jitter)
             if failed.after is not None:
                 if failed.after > LONGEST_ASKED:
                     raise Unreachable(f"{failed.reason}; the server asks to wait {failed.after:.0f} s")
@@ -172,7 +231,8 @@ class Client:
             raise Unreachable(f"{failed.reason}, after {TRIES} tries")
         raise Refused(f"{failed.reason}, in the last of {TRIES} tries")
 
-    async def _once(self, call: Callable[[], Any], read: Callable[[Any], T]) -> T:
+    async def _sent(self, call: Callable[[], Any]) -> Any:
+        """Make one call; return the SDK's raw response, whose body nobody has parsed."""
         openai = self._openai
         try:
             raw = await call()
@@ -180,20 +240,23 @@ class Client:
             self._heard = True
             raise self._of_status(error) from None
         except openai.APITimeoutError:
-            raise _Again(f"no reply in {self._timeout:g} s", unreachable=True) from None
+            raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
         except openai.APIConnectionError as error:
             reason = self._clean(str(error.__cause__ or error))
             if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in _causes(error)):
                 raise TunescopeError(
-                    f"no server answers at {self.url} ({reason}); start it, or name another with --model"
+                    f"no server answers at {self.url} ({reason}); start it, or name another with {self._options[0]}"
                 ) from None
-            raise _Again(f"the connection failed ({reason})", unreachable=True) from None
+            raise Again(f"the connection failed ({reason})", unreachable=True, silent=True) from None
         self._heard = True
+        return raw
+
+    def _read(self, body: bytes, read: Callable[[Any], T]) -> T:
         try:
-            return read(json.loads(raw.content))
+            return read(json.loads(body))
         except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
             reason = self._clean(f"{type(error).__name__}: {error}")
-            raise _Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
+            raise Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
 
     def _of_status(self, error: Any) -> Exception:
         """Return what a status means for us."""
@@ -207,13 +270,18 @@ class Client:
             return TunescopeError(f"{self.url} gives no more credit ({reason}); the same command goes on later")
         if status in AGAIN or status >= 500:
             after = _retry_after(error.response.headers)
-            return _Again(reason, unreachable=status == 429, after=after)
+            return Again(reason, unreachable=status == 429, after=after, overloaded=status in OVERLOADED)
         return Refused(reason)
 
     def _clean(self, text: str) -> str:
         """Return a server's words on one line, cut, and without the key that some repeat."""
         text = " ".join(text.split())
         return (text.replace(self._key, "…") if self._key else text)[:300]
+
+
+def backoff(attempt: int, jitter: Random) -> float:
+    """Return the seconds to wait after try `attempt`, from 0, failed."""
+    return min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT) * (0.5 + jitter.random())
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -223,7 +291,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _as_asked(message: Message) -> dict[str, Any]:
+def as_asked(message: Message) -> dict[str, Any]:
+    """Return a message as the API has it."""
     asked: dict[str, Any] = {"role": message.role, "content": message.content}
     if message.tool_calls:
         asked["tool_calls"] = [dict(call) for call in message.tool_calls]
@@ -238,7 +307,7 @@ def _names(body: Any) -> list[str]:
     return [str(model["id"]) for model in body["data"]]
 
 
-def _reply(body: Any) -> Reply:
+def read_reply(body: Any) -> Reply:
     """Read a reply; raises `Refused` for one without text, and what indexing raises for one that is none."""
     if "choices" not in body and "error" in body:
         raise ValueError(f"an error in a reply of status 200: {_message(body['error'])}")
@@ -277,3 +346,21 @@ def _retry_after(headers: Mapping[str, str]) -> float | None:
         return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
     except (ValueError, TypeError):
         return None
+
+
+def _full_for(headers: Mapping[str, str]) -> float:
+    """Return for how many seconds a server has no room: the longest reset of what has nothing remaining."""
+    waits = [0.0]
+    for what in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{what}", "").strip() == "0":
+            waits.append(seconds_of(headers.get(f"x-ratelimit-reset-{what}", "")))
+    return min(max(waits), LONGEST_ASKED)
+
+
+def seconds_of(text: str) -> float:
+    """Read a duration as rate-limit headers have them: 20ms, 1.5s, 6m0s, or plain seconds; else 0."""
+    units = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+|\d+(?:\.\d+)?", text.strip()) is None:
+        return 0.0
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd]|)", text)
+    return float(sum(float(value) * units[unit] for value, unit in parts))

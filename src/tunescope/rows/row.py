@@ -39,7 +39,8 @@ class Message:
 class Step:
     """One entry of a row's lineage: what made it out of which rows.
 
-    `old` holds the values that the operation replaced; `call_ids` name oracle calls.
+    `old` holds the values that the operation replaced; `call_ids` name oracle calls; `notes` hold what was said
+    about the row, by name, and are written only where there are some.
     """
 
     operation: str
@@ -49,6 +50,7 @@ class Step:
     prompt_hash: str | None = None
     call_ids: tuple[str, ...] = ()
     old: Mapping[str, Json] = field(default_factory=dict)
+    notes: Mapping[str, Json] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Json]:
         """Return the step as the object written to `NAME.lineage.jsonl`."""
@@ -60,6 +62,7 @@ class Step:
             "prompt_hash": self.prompt_hash,
             "call_ids": list(self.call_ids),
             "old": dict(self.old),
+            **({"notes": dict(self.notes)} if self.notes else {}),
         }
 
     @classmethod
@@ -73,6 +76,7 @@ class Step:
             prompt_hash=record["prompt_hash"],
             call_ids=tuple(record["call_ids"]),
             old=record["old"],
+            notes=record.get("notes", {}),
         )
 
 

@@ -77,6 +77,30 @@ VERBS: dict[str, Verb] = {
         "PAIRS",
         "Give a share of paired rows their false response.",
     ),
+    "repair rate": Verb(
+        "tunescope.verbs.repair.rate",
+        "RateSettings",
+        "rate",
+        "ROWS",
+        "Have an oracle grade one aspect of every response.",
+        proven=False,
+    ),
+    "repair reflect": Verb(
+        "tunescope.verbs.repair.reflect",
+        "ReflectSettings",
+        "reflect",
+        "ROWS",
+        "Have an oracle criticise and rewrite instructions, then responses.",
+        proven=False,
+    ),
+    "repair simplify": Verb(
+        "tunescope.verbs.repair.simplify",
+        "SimplifySettings",
+        "simplify",
+        "ROWS",
+        "Have an oracle make every response concise and accurate.",
+        proven=False,
+    ),
     "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
     "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
     "study plan": Verb("tunescope.study", "PlanSettings", "plan", "RECIPE", "Say what a recipe would do."),
@@ -153,6 +177,7 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
+    "repair": "Have an oracle rate, shorten or rewrite rows.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
 """What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""

@@ -123,8 +123,13 @@ def _view(result: dict[str, Any]) -> View:
     if result["messages"]:
         tables.append(Table("Text", ("role", "content"), tuple((m["role"], m["content"]) for m in result["messages"])))
     if result["lineage"]:
-        rows = tuple((s["operation"], s["version"], s["reason"], str(s["old"])) for s in result["lineage"])
-        tables.append(Table("Changes", ("operation", "version", "reason", "old value"), rows))
+        noted = any("notes" in step for step in result["lineage"])
+        rows = tuple(
+            (s["operation"], s["version"], s["reason"], str(s["old"]), *((str(s.get("notes", "")),) if noted else ()))
+            for s in result["lineage"]
+        )
+        columns = ("operation", "version", "reason", "old value", *(("notes",) if noted else ()))
+        tables.append(Table("Changes", columns, rows))
     said = tuple((e["run"], e["table"], _said(e["says"]) or "nothing found") for e in result["events"])
     tables.append(Table("Runs that know it, oldest first", ("run", "table", "what it says"), said))
     return View(tuple(sentences), tuple(tables))

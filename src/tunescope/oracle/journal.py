@@ -1,0 +1,98 @@
+"""The journal: every reply that came, as it came, on disk before anything reads it.
+
+One SQLite file in WAL mode. Rows are only ever added: the number of the reply, the call's key, the characters of
+its prompt, the body's bytes, and how long it took. What a reply says is worked out from its bytes each time, which
+costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from tunescope.errors import RunError, WorkError
+
+FORMAT = 1
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS replies (
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL, characters INTEGER NOT NULL, body BLOB NOT NULL,
+    seconds REAL NOT NULL, at TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS by_key ON replies (key);
+"""
+
+
+def key_of(
+    messages: Sequence[Mapping[str, Any]],
+    model: str,
+    decoding: Mapping[str, Any],
+    schema: Mapping[str, Any] | None = None,
+    sample: int = 0,
+) -> str:
+    """Name a call by all that decides its reply, but for the server's address: 32 hex digits."""
+    text = json.dumps([FORMAT, list(messages), model, dict(decoding), schema, sample], sort_keys=True)
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class Journal:
+    """The replies in a file; used as `with Journal(path) as journal`."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the file, or begin it.
+
+        Raises:
+            RunError: it is something else, or can't be written.
+        """
+        try:
+            self._file = sqlite3.connect(path, check_same_thread=False, timeout=60.0)
+            self._file.execute("PRAGMA journal_mode = WAL")
+            self._file.execute("PRAGMA synchronous = FULL")
+            self._file.executescript(SCHEMA)
+        except sqlite3.Error as error:
+            raise RunError(f"{path}: found no journal ({error}); expected a file that tunescope wrote") from error
+        self._path = path
+        self._waiting: list[tuple[str, int, bytes, float, str]] = []
+        self._writing = asyncio.Lock()
+
+    def __enter__(self) -> Journal:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the file; SQLite then folds what is beside it into it."""
+        self._file.close()
+
+    def bodies(self, key: str) -> list[bytes]:
+        """Return the replies to a call, the oldest first; none where it was never made."""
+        found = self._file.execute("SELECT body FROM replies WHERE key = ? ORDER BY number", (key,))
+        return [body for (body,) in found]
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield every prompt's length in characters with its reply, the oldest first."""
+        yield from self._file.execute("SELECT characters, body FROM replies ORDER BY number")
+
+    async def add(self, key: str, characters: int, body: bytes, seconds: float) -> None:
+        """Keep a reply; it is on disk when this returns. Replies that come together are committed together.
+
+        Raises:
+            WorkError: the disk is full, or the file can't be written.
+        """
+        self._waiting.append((key, characters, body, seconds, datetime.now(UTC).isoformat(timespec="milliseconds")))
+        async with self._writing:
+            batch, self._waiting = self._waiting, []
+            if batch:  # else who held the lock before wrote this one too
+                await asyncio.to_thread(self._commit, batch)
+
+    def _commit(self, batch: list[tuple[str, int, bytes, float, str]]) -> None:
+        values = "(key, characters, body, seconds, at) VALUES (?, ?, ?, ?, ?)"
+        try:
+            with self._file:
+                self._file.executemany(f"INSERT INTO replies {values}", batch)
+        except sqlite3.Error as error:
+            raise WorkError(f"{self._path}: replies can't be kept ({error})") from error

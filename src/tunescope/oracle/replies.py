@@ -1,0 +1,99 @@
+"""What a reply says: sections between tags, and how it ended. Pure; nothing here gives a default answer.
+
+A tag counts only at the beginning of a line (an opening one) or at the end of a line (a closing one), and the
+outermost pair holds: tags that a section quotes stay in it. A prompt's tags are chosen so that the row's own text
+doesn't hold them (`tag_for`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
+STATUSES: tuple[Status, ...] = ("ok", "partial", "fallback", "unparsed", "refused", "truncated")
+"""ok: all that was asked for; partial: some of it; fallback: the row's own text stands instead, as a whole; unparsed:
+nothing that we can read; refused: the oracle, or its filter, declines; truncated: cut off before the end."""
+DECLINES = re.compile(
+    r"\W{0,3}(?:(?:i'm|i’m|i am) (?:very |so )?sorry|sorry|i apologi[sz]e|unfortunately|as an ai\b[^.\n]{0,40})?[,.;:]?"
+    r"(?: but)? ?(?:i (?:cannot|can't|can’t|can not|won't|won’t|will not|am unable to|am not able to)|"
+    r"(?:i'm|i’m) (?:unable|not able) to) \w+",
+    re.IGNORECASE,
+)
+NOTHING = re.compile(r"\W*(?:n/?a|none|null|same as (?:above|before)|no changes?(?: needed)?)?\W*", re.IGNORECASE)
+"""What stands in a section that says nothing."""
+PREAMBLE = re.compile(
+    r"\s*(?:(?:sure|certainly|of course|absolutely)[,.!]?\s*)?(?:here(?:'s|’s| is| are)|below (?:is|are)|this is)\b"
+    r"[^\n:]{0,80}\b(?:answers?|responses?|repl(?:y|ies)|instructions?|prompts?|versions?|rewrites?)\b[^\n:]{0,60}:"
+    r"[ \t]*\n?\s*",
+    re.IGNORECASE,
+)
+"""A line in which a model announces its rewriting ("Here is a new and complete answer with more details:")."""
+
+
+class Sections(NamedTuple):
+    """The sections found, by the names asked for; `missing` are the others."""
+
+    status: Status
+    texts: dict[str, str]
+    missing: tuple[str, ...]
+
+
+def tag_for(name: str, *texts: str) -> str:
+    """Return `name`, or `name_2`, `name_3` …: the first that none of the texts holds as a tag."""
+    found, number = name, 1
+    while any(f"<{found}>" in text or f"</{found}>" in text for text in texts):
+        number += 1
+        found = f"{name}_{number}"
+    return found
+
+
+def sections(text: str, finish_reason: str | None, names: Sequence[str], tags: Sequence[str] = ()) -> Sections:
+    """Read the sections that a prompt asked for, in its order; `tags` are what it called them."""
+    if finish_reason == "content_filter":
+        return Sections("refused", {}, tuple(names))
+    found: dict[str, str] = {}
+    at = 0
+    for name, tag in zip(names, tags or names, strict=True):
+        place = _outermost(text, tag, at)
+        if place is not None:
+            start, end, at = place
+            inner = text[start:end].strip()
+            if NOTHING.fullmatch(inner) is None:
+                found[name] = inner
+    missing = tuple(name for name in names if name not in found)
+    if not missing:
+        return Sections("ok", found, ())
+    if finish_reason == "length":
+        return Sections("truncated", found, missing)
+    if found:
+        return Sections("partial", found, missing)
+    return Sections("refused" if DECLINES.match(text) else "unparsed", {}, missing)
+
+
+def _outermost(text: str, tag: str, at: int) -> tuple[int, int, int] | None:
+    """Return where a section's text starts and ends, and where its closing tag ends; None for none or several."""
+    marks = re.compile(rf"(?P<open>^[ \t]*<{re.escape(tag)}>)|(?P<close></{re.escape(tag)}>)(?=[ \t]*$)", re.MULTILINE)
+    depth, start, end = 0, -1, None
+    for mark in marks.finditer(text, at):
+        if mark["open"] is not None:
+            if end is not None:
+                return None  # it is there twice, one after the other: which one is meant?
+            start = mark.end() if depth == 0 else start
+            depth += 1
+        elif depth > 0:
+            depth -= 1
+            if depth == 0:
+                end = mark
+        elif end is not None:
+            end = mark  # one more closing tag: those before it were quoted
+    return None if end is None else (start, end.start(), end.end())
+
+
+def without_preamble(text: str) -> tuple[str, str]:
+    """Return a text without the line that announces it, and that line ("" where there is none)."""
+    found = PREAMBLE.match(text)
+    if found is None or not text[found.end() :].strip():
+        return text, ""
+    return text[found.end() :], found.group().strip()

@@ -1,0 +1,90 @@
+"""The settings that every verb with an oracle has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from math import isfinite
+from pathlib import Path
+
+from tunescope.errors import SettingsError
+from tunescope.oracle.budget import Price
+from tunescope.oracle.client import is_url
+from tunescope.oracle.fake import PREFIX, read_fake
+from tunescope.runs import INPUT, PACE
+
+
+@dataclass(frozen=True, kw_only=True)
+class OracleSettings:
+    """Whom to ask, how, and for how much."""
+
+    oracle: str = field(metadata=INPUT)
+    """Whom to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), or fake:FILE."""
+
+    oracle_model: str | None = field(default=None, metadata=INPUT)
+    """What the server calls the model; its only one by default."""
+
+    temperature: float = 0.0
+    """Temperature of the oracle's replies; at 0 the same prompt is never asked twice."""
+
+    max_new_tokens: int = 1024
+    """Longest reply in tokens."""
+
+    seed: int = 0
+    """Sent to the server where the temperature is above 0."""
+
+    concurrency: int = field(default=64, metadata=PACE)
+    """Calls at a time at most; fewer while the server says that they are too many."""
+
+    timeout: float = field(default=120.0, metadata=PACE)
+    """Seconds that one call may take."""
+
+    deadline: float = field(default=1800.0, metadata=PACE)
+    """Seconds that a row may take from its first call on, with all waiting and trying again."""
+
+    price: str | None = field(default=None, metadata=PACE)
+    """Money per million tokens as IN,OUT, for --max-cost and for what is printed."""
+
+    max_tokens_total: int | None = field(default=None, metadata=PACE)
+    """Stop before calls use more tokens than this, those of earlier tries of the same command included."""
+
+    max_cost: float | None = field(default=None, metadata=PACE)
+    """Stop before calls cost more than this; needs --price."""
+
+    journal: str | None = field(default=None, metadata=PACE)
+    """The file of all replies; journal.sqlite in the run folder by default. That of another run answers for free."""
+
+
+def refuse_nonsense(settings: OracleSettings) -> None:
+    """Raise `SettingsError` for what can't work."""
+    for name in ("max_new_tokens", "concurrency", "max_tokens_total"):
+        value = getattr(settings, name)
+        if value is not None and value < 1:
+            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
+    for name in ("timeout", "deadline", "max_cost"):
+        value = getattr(settings, name)
+        if value is not None and not 0 < value < float("inf"):
+            raise SettingsError(f"--{name.replace('_', '-')} {value:g}: expected above 0")
+    if not (isfinite(settings.temperature) and settings.temperature >= 0):
+        raise SettingsError(f"--temperature {settings.temperature:g}: expected 0 or more")
+    if settings.max_cost is not None and settings.price is None:
+        raise SettingsError("--max-cost without --price: add --price IN,OUT per million tokens")
+    if settings.price is not None:
+        Price.parse(settings.price)
+    if not is_url(settings.oracle) and not settings.oracle.removeprefix(PREFIX) != settings.oracle:
+        raise SettingsError(f"--oracle {settings.oracle}: expected http://HOST:PORT/v1, or fake:FILE")
+
+
+def inputs_of(settings: OracleSettings, model: str) -> Mapping[str, str]:
+    """Return what the run's key knows of the oracle: a fake's content, or address and model.
+
+    Raises:
+        InputError: a fake that can't be read.
+    """
+    if not is_url(settings.oracle):
+        path = Path(settings.oracle.removeprefix(PREFIX))
+        read_fake(path)
+        return {settings.oracle: blake2b(path.read_bytes(), digest_size=16).hexdigest()}
+    where = blake2b(f"{settings.oracle}\n{model}".encode(), digest_size=16).hexdigest()
+    return {f"oracle {model} at {settings.oracle}": where}

@@ -1,0 +1,63 @@
+"""A row as a repair sees it: one instruction, its input where there is one, one response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunescope.rows import Message, Row, RowFile
+
+
+class Undefined(Exception):
+    """A row that a repair isn't defined for; the text is the reason, its first word says which."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One row's texts. `input` is the part of the user's message that a column of its own holds ("" for none)."""
+
+    row: Row
+    system: str
+    instruction: str
+    input: str
+    response: str
+
+    def texts(self) -> dict[str, str]:
+        """Return what prompts may show."""
+        names = ("system", "instruction", "input", "response")
+        return {name: getattr(self, name) for name in names}
+
+    def messages(self, instruction: str, response: str) -> tuple[Message, ...]:
+        """Return the row's messages with other texts; the input stays."""
+        user = f"{instruction}\n\n{self.input}" if self.input else instruction
+        *before, question, answer = self.row.messages
+        return (*before, replace(question, content=user), replace(answer, content=response))
+
+
+def pair_of(row: Row, like: RowFile) -> Pair:
+    """Return a row's texts.
+
+    Raises:
+        Undefined: several turns, tools, thinking text, or nothing to ask about.
+    """
+    from tunescope.text.words import visible
+
+    if row.tools or any(m.tool_calls or m.tool_call_id or m.role == "tool" for m in row.messages):
+        raise Undefined("tools: not defined for rows with tools")
+    roles = [message.role for message in row.messages]
+    turns = roles.count("assistant")
+    if turns != 1 or roles.count("user") != 1:
+        raise Undefined(f"multi-turn: not defined for {roles.count('user')} user and {turns} assistant messages")
+    if roles[-2:] != ["user", "assistant"] or roles[:-2] not in ([], ["system"]):
+        raise Undefined(f"roles: not defined for the order {', '.join(roles)}")
+    *before, question, answer = row.messages
+    if answer.thinking is not None:
+        raise Undefined("thinking: not defined for a response with thinking text, which would no longer fit")
+    user, response = question.content or "", answer.content or ""
+    if not visible(user) or not visible(response):
+        raise Undefined(f"empty: no {'response' if visible(user) else 'instruction'}")
+    extra = row.fields.get(like.layout.columns.get("input", "")) if like.layout.format == "alpaca" else None
+    input_ = extra if isinstance(extra, str) and extra and user.endswith(f"\n\n{extra}") else ""
+    instruction = user.removesuffix(f"\n\n{input_}") if input_ else user
+    return Pair(row, (before[0].content or "") if before else "", instruction, input_, response)

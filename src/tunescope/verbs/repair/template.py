@@ -1,0 +1,75 @@
+"""Prompts: Jinja files, ours in `prompts/` or the user's own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from tunescope.errors import SettingsError
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A prompt before a row is put into it.
+
+    Attributes:
+        name: ours, or the user's file.
+        hash: of its text, for the run's key and the lineage.
+        takes: the names that it may use.
+    """
+
+    name: str
+    hash: str
+    takes: tuple[str, ...]
+    _template: Any
+
+    def render(self, **values: Any) -> str:
+        """Put a row into it.
+
+        Raises:
+            SettingsError: it fails on this row.
+        """
+        from jinja2 import TemplateError
+
+        try:
+            return str(self._template.render({name: values[name] for name in self.takes})).strip()
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+            raise SettingsError(f"the prompt {self.name} can't be filled in: {error}") from error
+
+
+def prompt(
+    ours: str, file: str | None, takes: tuple[str, ...], must: tuple[str, ...] = (), option: str = "--prompt"
+) -> Prompt:
+    """Read the user's file, or ours where there is none.
+
+    Raises:
+        SettingsError: no such file, not Jinja, a name that nothing fills in, or none of those it `must` use.
+    """
+    from jinja2 import StrictUndefined, TemplateSyntaxError, meta
+    from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+    path = Path(file) if file is not None else Path(__file__).with_name("prompts") / f"{ours}.jinja"
+    name = file or f"{ours}.jinja"
+    try:
+        text = path.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{option} {name}: {error}; expected a Jinja file in UTF-8") from error
+    environment = ImmutableSandboxedEnvironment(undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    try:
+        used = meta.find_undeclared_variables(environment.parse(text))
+        template = environment.from_string(text)
+    except TemplateSyntaxError as error:
+        raise SettingsError(f"{option} {name}:{error.lineno}: {error.message}; expected a Jinja template") from error
+    lacking = [word for word in must if word not in used]
+    if lacking:
+        raise SettingsError(
+            f"{option} {name} doesn't use {', '.join(lacking)}; the reply is read between tags of that name, "
+            f"so the prompt must ask for them: <{{{{ {lacking[0]} }}}}> … </{{{{ {lacking[0]} }}}}>"
+        )
+    if not used <= set(takes):
+        raise SettingsError(
+            f"{option} {name} uses {', '.join(sorted(used - set(takes)))}; what can be filled in is {', '.join(takes)}"
+        )
+    return Prompt(name, blake2b(text.encode(), digest_size=8).hexdigest(), takes, template)

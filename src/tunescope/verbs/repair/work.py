@@ -1,0 +1,370 @@
+"""What all repairs share: rows in → each kept or changed, with a reason, its lineage, and the calls it cost."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from time import monotonic
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from tunescope import runs
+from tunescope.errors import SettingsError, TunescopeError, WorkError
+from tunescope.oracle.replies import STATUSES, Status
+from tunescope.oracle.settings import OracleSettings, inputs_of, refuse_nonsense
+from tunescope.progress import progress, say
+from tunescope.runs import PACE, Outcome, Run, RunFolder
+from tunescope.settings import RowsSettings
+from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
+from tunescope.verbs.repair.plan import planned
+from tunescope.views import Cell, Table, View
+
+if TYPE_CHECKING:
+    from tunescope.oracle.ask import Calls, Oracle
+    from tunescope.rows import Row, RowFile, RowSet
+
+JOURNAL = "journal.sqlite"
+SHOWN = 10
+"""Kept rows whose reason the view shows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RepairSettings(OracleSettings, RowsSettings):
+    """Rows, an oracle, and what to show before it is asked."""
+
+    plan: bool = field(default=False, metadata=PACE)
+    """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/repair-NAME-KEY by default."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mended:
+    """What came of one row: the reply's status (None: no reply), a reason whose first word names it, new texts.
+
+    A text that is None is as it was. `columns` go into the table; `notes` into the lineage.
+    """
+
+    status: Status | None
+    reason: str
+    instruction: str | None = None
+    response: str | None = None
+    columns: Mapping[str, Cell] = field(default_factory=dict)
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Told(NamedTuple):
+    """What a repair says of all rows: numbers, sentences, tables, what to type next."""
+
+    result: dict[str, Any]
+    sentences: tuple[str, ...]
+    tables: tuple[Table, ...]
+    next: tuple[str, ...]
+
+
+class Repair(Protocol):
+    """One repair.
+
+    Attributes:
+        name: the verb.
+        version: of its step.
+        columns: those it adds to the table `repairs`: name → Arrow type.
+    """
+
+    name: str
+    version: int
+    columns: Mapping[str, str]
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Return what its prompts are made from, by name, in the order in which they are asked: a hash of each."""
+
+    def asks(self, pair: Pair) -> list[tuple[str, int]]:
+        """Return the prompts of a row as far as they are known before it is asked, with the tokens that replies have.
+
+        Raises:
+            SettingsError: a prompt can't be filled in.
+        """
+
+    async def mend(self, pair: Pair, calls: Calls) -> Mended:
+        """Ask about a row, and read the replies; raises `Failed` where there is none."""
+
+    def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
+        """Sum up; `run` and `rows` are the folder and the rows that came out."""
+
+
+def repair(settings: RepairSettings, mender: Repair) -> Run:
+    """Mend every row; write the rows (`rows.*`), and the table `repairs` with what happened to each.
+
+    `repairs` has row_id, file, line, action, status, reason, new_row_id, call_ids and the repair's own columns;
+    `repaired` has the new row_id, file, line and was_row_id, so that `why` finds a row by either.
+    Every reply is in the journal first, so the same command goes on where it stopped, without asking again.
+
+    Raises:
+        InputError, SettingsError: rows, a prompt or a setting that can't work.
+        WorkError: the server went away, or the budget is used up; the same command goes on.
+        TunescopeError: no call can succeed (a refused key, an unknown model).
+    """
+    from tunescope.oracle.ask import model_of
+    from tunescope.rows import open_rows
+
+    refuse_nonsense(settings)
+    rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    if settings.plan:
+        price = {} if settings.price is None else {"price": settings.price}
+        work = partial(_plan, settings, mender, rows)
+        return runs.execute(f"{mender.name} plan", mender.version, settings, rows.inputs | mender.sources | price, work)
+    model = model_of(settings)
+    inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources}
+    work = partial(_work, settings, mender, rows, model)
+    return runs.execute(mender.name, mender.version, settings, inputs, work, "oracle")
+
+
+def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dict[int, Mended]]:
+    """Return the rows, and by place in them what can be asked about and what can't."""
+    items: list[Row] = []
+    pairs: dict[int, Pair] = {}
+    undefined: dict[int, Mended] = {}
+    for place, row in enumerate(rows):
+        items.append(row)
+        try:
+            pairs[place] = pair_of(row, like)
+        except Undefined as reason:
+            undefined[place] = Mended(None, str(reason))
+    if not items:
+        raise SettingsError(f"no rows in {', '.join(file.name for file in rows.files)}; expected at least one")
+    return items, pairs, undefined
+
+
+def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, folder: RunFolder) -> Outcome:
+    from tunescope.rows import same_shape
+
+    items, pairs, _ = _pairs(rows, same_shape(rows.files, mender.name))
+    asks = [asked for pair in pairs.values() for asked in mender.asks(pair)]
+    return planned(mender.name, len(items), len(pairs), asks, settings)
+
+
+def _work(settings: RepairSettings, mender: Repair, rows: RowSet, model: str, folder: RunFolder) -> Outcome:
+    from tunescope.rows import same_shape
+
+    like = same_shape(rows.files, mender.name)
+    items, pairs, mended = _pairs(rows, like)
+    calls: dict[int, tuple[str, ...]] = {}
+    oracle = _asked(settings, mender, model, folder, pairs, mended, calls)
+    if pairs and not calls:
+        first = next(mended[place].reason for place in pairs)
+        raise TunescopeError(f"{settings.oracle} answered for none of {len(pairs):,} rows: {first}")
+    after = _write(mender, folder, like, items, pairs, mended, calls)
+    _tables(settings, mender, folder, like, items, mended, calls, after)
+    if rows.rejected:
+        folder.records("rejected", (item.as_json() for item in rows.rejected))
+    return _outcome(mender, folder, items, mended, after, oracle, len(rows.rejected))
+
+
+def _asked(
+    settings: RepairSettings,
+    mender: Repair,
+    model: str,
+    folder: RunFolder,
+    pairs: Mapping[int, Pair],
+    mended: dict[int, Mended],
+    calls: dict[int, tuple[str, ...]],
+) -> Oracle:
+    """Ask about every pair; put into `mended` what came of it, and into `calls` the ids of its replies."""
+    from tunescope.oracle.ask import Failed, Oracle, transport_of
+    from tunescope.oracle.journal import Journal
+
+    start, failed = monotonic(), 0
+    done_before = len(mended)
+
+    async def mend(place: int, asking: Calls) -> tuple[int, Mended, tuple[str, ...]]:
+        try:
+            return place, await mender.mend(pairs[place], asking), tuple(asking.ids)
+        except Failed as error:
+            return place, Mended(None, f"failed: {error}"), tuple(asking.ids)
+
+    path = folder.path / JOURNAL if settings.journal is None else Path(settings.journal)
+    with Journal(path) as journal, progress("rows", len(pairs)) as update:
+
+        async def run() -> Oracle:
+            oracle = Oracle(transport_of(settings, model), model, settings, journal)
+
+            def done(came: tuple[int, Mended, tuple[str, ...]]) -> None:
+                nonlocal failed
+                place, mended[place], ids = came
+                calls.update({place: ids} if ids else {})
+                failed += mended[place].reason.startswith("failed:")
+                count = len(mended) - done_before
+                update(count, _pace(oracle, failed, count, len(pairs), monotonic() - start))
+
+            await oracle.each(list(pairs), mend, done)
+            return oracle
+
+        oracle = asyncio.run(run())
+    say(f"{oracle.made:,} calls, {oracle.replayed:,} replies from the journal; {oracle.budget.spent()} in all")
+    if isinstance(oracle.stopped, WorkError):
+        count = len(mended) - done_before
+        raise WorkError(
+            f"{settings.oracle}: {oracle.stopped}; {count:,} rows are done and {len(pairs) - count:,} are left; "
+            "type the same command to go on"
+        )
+    if oracle.stopped is not None:
+        raise oracle.stopped
+    return oracle
+
+
+def _pace(oracle: Oracle, failed: int, done: int, total: int, seconds: float) -> str:
+    """Say how the work stands: failed, used, what it comes to, and the time left."""
+    cost = oracle.budget.cost
+    whole = f"{oracle.budget.tokens * total / done:,.0f} tokens" if cost is None else f"{cost * total / done:.4f}"
+    left = seconds * (total - done) / done
+    return f"{failed:,} failed, {oracle.budget.spent()}, projected {whole}, {left:.0f} s left"
+
+
+class _After(NamedTuple):
+    """The rows that came out: their file, and whether each was kept or changed."""
+
+    path: Path
+    actions: list[str]
+
+
+def _write(
+    mender: Repair,
+    folder: RunFolder,
+    like: RowFile,
+    items: Sequence[Row],
+    pairs: Mapping[int, Pair],
+    mended: dict[int, Mended],
+    calls: Mapping[int, tuple[str, ...]],
+) -> _After:
+    """Write the rows; where the format has no place for a change, `mended` says that the row stays."""
+    from tunescope.rows import RowWriter
+
+    actions = []
+    with RowWriter(folder.path, "rows", like) as writer:
+        for place, row in enumerate(items):
+            new, mended[place] = _renewed(mender, like, row, pairs.get(place), mended[place], calls.get(place, ()))
+            writer.write(new)
+            actions.append("kept" if new.messages == row.messages else "changed")
+    return _After(writer.path, actions)
+
+
+def _tables(
+    settings: RepairSettings,
+    mender: Repair,
+    folder: RunFolder,
+    like: RowFile,
+    items: Sequence[Row],
+    mended: Mapping[int, Mended],
+    calls: Mapping[int, tuple[str, ...]],
+    after: _After,
+) -> None:
+    """Write the table `repairs`, by the ids that rows came with, and `repaired`, by those that they left with."""
+    import pyarrow as pa
+
+    from tunescope.rows import open_rows
+
+    written = list(open_rows([str(after.path)], like.layout.format, settings.columns))
+    ordered = [mended[place] for place in range(len(items))]
+    ids = [row.id for row in items]
+    table = {
+        "row_id": pa.array(ids),
+        "file": pa.array([row.file for row in items]),
+        "line": pa.array([row.line for row in items], pa.int64()),
+        "action": pa.array(after.actions),
+        "status": pa.array([m.status for m in ordered], pa.string()),
+        "reason": pa.array([m.reason for m in ordered]),
+        "new_row_id": pa.array([row.id for row in written]),
+        "call_ids": pa.array([calls.get(place, ()) for place in range(len(items))], pa.list_(pa.string())),
+    }
+    for name, kind in mender.columns.items():
+        table[name] = pa.array([m.columns.get(name) for m in ordered], pa.type_for_alias(kind))
+    folder.table("repairs", pa.table(table))
+    where = {name: [getattr(row, name) for row in written] for name in ("file", "line")}
+    folder.table("repaired", pa.table({"row_id": table["new_row_id"], **where, "was_row_id": ids}))
+
+
+def _renewed(
+    mender: Repair, like: RowFile, row: Row, pair: Pair | None, mended: Mended, calls: tuple[str, ...]
+) -> tuple[Row, Mended]:
+    """Return the row as it leaves, with the step in its lineage where the oracle was asked, and what came of it."""
+    from tunescope.rows import Step
+
+    if pair is None or not calls:
+        return row, mended
+    hashes = "+".join(mender.sources.values())
+    step = Step(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
+    instruction = pair.instruction if mended.instruction is None else mended.instruction
+    response = pair.response if mended.response is None else mended.response
+    old = {"instruction": pair.instruction} if instruction != pair.instruction else {}
+    old |= {"response": pair.response} if response != pair.response else {}
+    if not old:
+        return replace(row, lineage=(*row.lineage, step)), mended
+    new = row.changed(pair.messages(instruction, response), replace(step, old=old))
+    try:
+        like.layout.render(new)
+    except WorkError as error:
+        mended = replace(mended, status="fallback", reason=f"format: {error}", instruction=None, response=None)
+        return replace(row, lineage=(*row.lineage, replace(step, reason=mended.reason))), mended
+    return new, mended
+
+
+def _outcome(
+    mender: Repair,
+    folder: RunFolder,
+    items: Sequence[Row],
+    mended: Mapping[int, Mended],
+    after: _After,
+    oracle: Oracle,
+    rejected: int,
+) -> Outcome:
+    ordered = [mended[place] for place in range(len(items))]
+    told = mender.told(ordered, folder.path, after.path)
+    counts = Counter(after.actions)
+    because = Counter(
+        m.reason.partition(":")[0] for m, action in zip(ordered, after.actions, strict=True) if action == "kept"
+    )
+    statuses = Counter(m.status for m in ordered)
+    failed = sum(m.reason.startswith("failed:") for m in ordered)
+    result: dict[str, Any] = {
+        "rows": len(items),
+        "kept": counts["kept"],
+        "changed": counts["changed"],
+        "dropped": 0,
+        "kept_by": dict(sorted(because.items())),
+        "statuses": {status: statuses[status] for status in STATUSES},
+        "failed": failed,
+        "rejected": rejected,
+        "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
+        "cost": oracle.budget.cost,
+        "oracle_model": oracle.model,
+        "files": {"rows": after.path.name},
+        **told.result,
+    }
+    listed = ", ".join(f"{name} {count:,}" for name, count in because.most_common())
+    sentences = [
+        f"{len(items):,} rows in = {counts['kept']:,} kept{f' ({listed})' if listed else ''} + "
+        f"{counts['changed']:,} changed + 0 dropped.",
+        *told.sentences,
+        f"Rows: {after.path}. What happened to each is in the table repairs. {oracle.model} used "
+        f"{oracle.budget.spent()}; every reply is in the journal.",
+    ]
+    if rejected:
+        sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
+    cells = tuple((status, statuses[status]) for status in STATUSES)
+    undefined = len(items) - sum(statuses[status] for status in STATUSES) - failed
+    note = "Replies by status; failed: no reply could be had; not asked: the repair isn't defined for the row."
+    tables = [Table("Replies", ("status", "rows"), (*cells, ("failed", failed), ("not asked", undefined)), note)]
+    odd = [
+        (row.id, f"{row.file}:{row.line}", m.reason)
+        for row, m, action in zip(items, ordered, after.actions, strict=True)
+        if action == "kept" and m.status != "ok"
+    ]
+    if odd:
+        more = f"The first {SHOWN} of {len(odd):,}." if len(odd) > SHOWN else ""
+        tables.append(Table("Kept as they were", ("row id", "place", "reason"), tuple(odd[:SHOWN]), more))
+    return Outcome(result, View(tuple(sentences), (*told.tables, *tables), told.next))

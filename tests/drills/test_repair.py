@@ -1,0 +1,178 @@
+"""SIGKILL while rows are repaired: the same rows in the end, and no reply that was kept is bought again."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("openai")
+
+from tests.drills.kills import end
+from tests.oracle.server import Said, Server, completion, serving
+from tests.tools import ROOT, alpaca, write_rows
+
+CALLS = 8
+"""Calls at a time."""
+KEY = "sk-planted-in-a-drill"
+CODE = """
+import sys
+from tunescope.verbs import in_python
+verb, url, concurrency = sys.argv[1:]
+in_python(verb)(rows="rows.jsonl", oracle=url, concurrency=int(concurrency), out="runs/repair")
+"""
+MISBEHAVIOUR = (
+    Said({"error": {"message": "slow down"}}, 429, (("retry-after", "0.01"),)),
+    Said({"error": {"message": "slow down"}}, 429),
+    Said({"error": {"message": f"oh, {KEY}"}}, 500),
+    Said(b"<html>", 503),
+    Said(b'{"choices": [', length=1000),
+    Said({"error": {"message": "overloaded"}}),
+    Said(b""),
+    Said(b'{"choices": [{"mess'),
+    Said(b"\xff\xfe"),
+    Said(b"", length=-1),
+)
+
+
+def behave(body: dict[str, Any], call: int) -> Said:
+    """Rate, shorten or rewrite, or say something that can't be read; the same for the same prompt."""
+    prompt = body["messages"][-1]["content"]
+    number = int(prompt.partition("Question ")[2].partition("?")[0])
+    if "Score: NUMBER" in prompt:
+        return Said(completion(f"Score: {number % 7}\nAs I see it."), after=0.03)
+    if "<new_response>" in prompt:
+        pair = f"<new_instruction>\nMy Question {number}?\n</new_instruction>\n" if number % 5 else ""
+        return Said(completion(f"{pair}<new_response>\n{len(prompt)} better\n</new_response>"), after=0.03)
+    replies = (
+        f"<short_response>{number}</short_response>",
+        f"<short_response>\nHere is a shorter response:\n{number}, the Endocrine one. [End]\n</short_response>",
+        f"[Better Answer] {number} [End]",
+        "",
+        "Das ist die Antwort.",
+        f"<short_response>{number}",
+    )
+    return Said(completion(replies[number % len(replies)] if number % 4 == 3 else replies[number % 2]), after=0.03)
+
+
+def faulty(body: dict[str, Any], call: int) -> Said:
+    """Go wrong in a third of the first calls, differently each time."""
+    number = int(body["messages"][-1]["content"].partition("Question ")[2].partition("?")[0])
+    if call == 1 and number % 3 == 0:
+        return MISBEHAVIOUR[number // 3 % len(MISBEHAVIOUR)]
+    return behave(body, call)
+
+
+def start(verb: str, folder: Path, server: Server) -> subprocess.Popen[str]:
+    """Start a repair in a folder, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-c", CODE, verb, server.url, str(CALLS)],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", "OPENAI_API_KEY": KEY},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def finish(verb: str, folder: Path, server: Server) -> None:
+    """Run to the end; the key is in nothing that was said."""
+    process = start(verb, folder, server)
+    talk = process.communicate(timeout=600)[1]
+    assert process.returncode == 0, talk
+    assert KEY not in talk
+
+
+def content(folder: Path) -> dict[str, object]:
+    """Return what a finished run holds but the journal (times and order are its own); the key is in no file."""
+    found: dict[str, object] = {}
+    for path in sorted((folder / "runs").rglob("*")):
+        if path.is_file():
+            assert KEY.encode() not in path.read_bytes()
+            if path.name == "run.json":
+                info = json.loads(path.read_bytes())
+                del info["wall_seconds"], info["outputs"]
+                found["run.json"] = info
+            elif not path.name.startswith("journal.sqlite"):
+                found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
+
+
+def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server) -> None:
+    """Compare an undisturbed run with others that are killed on their way, until `kills` have landed."""
+    rng = random.Random(seed)
+    calm = folder / "calm"
+    calm.mkdir()
+    rows = [alpaca(f"Question {i}?", "A response of some words, " * (1 + i % 4)) for i in range(n)]
+    write_rows(calm / "rows.jsonl", rows)
+    finish(verb, calm, server)
+    expected = content(calm)
+    assert set(server.calls.values()) == {1}
+    due, landed, twice, rounds = sum(server.calls.values()), 0, 0, 0
+    while landed < kills:
+        killed = folder / f"kill{(rounds := rounds + 1)}"
+        shutil.copytree(calm, killed, ignore=shutil.ignore_patterns("runs"))
+        server.calls.clear()
+        here = 0
+        while landed + here < kills and sum(server.calls.values()) < due - 4 * CALLS:
+            before, more = sum(server.calls.values()), rng.randint(1, 2 * CALLS)
+            process = start(verb, killed, server)
+            while process.poll() is None and sum(server.calls.values()) < before + more:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.04))
+            at_work = process.poll() is None
+            end(process)
+            here += at_work
+        finish(verb, killed, server)
+        assert content(killed) == expected
+        again = sum(server.calls.values()) - due
+        assert 0 <= again <= CALLS * here, f"{again} calls were made again after {here} kills"
+        twice += again
+        landed += here
+        assert rounds <= kills
+        shutil.rmtree(killed)
+    print(
+        f"{landed} kills over {rounds} runs of {n} rows: every file equal, {twice} of {rounds * due} calls made twice"
+    )
+
+
+@pytest.mark.parametrize(("verb", "n"), [("repair simplify", 50), ("repair reflect", 30), ("repair rate", 40)])
+def test_killed_three_times(tmp_path, verb, n):
+    with serving(behave) as server:
+        drill(verb, tmp_path, n, kills=3, seed=0, server=server)
+
+
+def test_faults_change_nothing(tmp_path):
+    """A server that misbehaves gives the same rows, table and lineage as one that doesn't, for 17 more calls."""
+    found, calls = [], []
+    for how in (behave, faulty):
+        folder = tmp_path / how.__name__
+        folder.mkdir()
+        write_rows(folder / "rows.jsonl", [alpaca(f"Question {i}?", "Some words, " * 3) for i in range(50)])
+        with serving(how) as server:
+            finish("repair simplify", folder, server)
+            calls.append(sum(server.calls.values()))
+        files = content(folder)
+        del files["run.json"]  # it names the server's port
+        found.append({Path(name).name: data for name, data in files.items()})
+    assert calls == [50, 67]
+    assert set(found[0]) == {".lock", "repaired.parquet", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
+    assert found[0] == found[1]
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize(
+    ("verb", "n", "kills"), [("repair simplify", 500, 200), ("repair reflect", 250, 40), ("repair rate", 250, 20)]
+)
+def test_killed_many_times(tmp_path, verb, n, kills):
+    with serving(behave) as server:
+        drill(verb, tmp_path, n, kills, seed=1, server=server)

@@ -1,0 +1,405 @@
+"""The journal, the pace and the budget, against a server that misbehaves: nothing lost, nothing asked twice."""
+
+import asyncio
+import json
+import sqlite3
+import time
+from contextlib import ExitStack
+from random import Random
+
+import pytest
+
+pytest.importorskip("openai")
+
+from tests.oracle.server import Said, completion, serving
+from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
+from tunescope.oracle.ask import Failed, Oracle, model_of, transport_of
+from tunescope.oracle.client import TRIES, seconds_of
+from tunescope.oracle.journal import Journal, key_of
+from tunescope.oracle.settings import OracleSettings, refuse_nonsense
+
+KEY = "sk-planted-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def key(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+async def no_wait(seconds):
+    await asyncio.sleep(0)
+
+
+def ask(folder, prompts, url, sleep=no_wait, **settings):
+    """Ask about each prompt; return the oracle and what came: a text, or an error, by prompt."""
+    settings = OracleSettings(oracle=url, oracle_model="tiny", **settings)
+    came = {}
+
+    async def work(prompt, calls):
+        try:
+            came[prompt] = (await calls.ask(prompt)).text
+        except Failed as error:
+            came[prompt] = error
+
+    with Journal(folder / "journal.sqlite") as journal:
+
+        async def run():
+            oracle = Oracle(transport_of(settings, "tiny"), "tiny", settings, journal, sleep, Random(0))
+            await oracle.each(prompts, work, lambda result: None)
+            return oracle
+
+        return asyncio.run(run()), came
+
+
+def prompts(n):
+    return [f"P{i}" for i in range(n)]
+
+
+def test_replies_are_kept_and_replay_is_free(tmp_path):
+    with serving() as server:
+        first, came = ask(tmp_path, prompts(30), server.url)
+        again, replayed = ask(tmp_path, prompts(30), server.url)
+        assert sum(server.calls.values()) == 30
+    assert came == replayed == {f"P{i}": f"1: P{i}" for i in range(30)}
+    assert (first.made, first.replayed, again.made, again.replayed) == (30, 0, 0, 30)
+    assert (again.budget.prompt_tokens, again.budget.completion_tokens) == (150, 60)
+    assert not (tmp_path / "journal.sqlite-wal").exists()
+    rows = sqlite3.connect(tmp_path / "journal.sqlite").execute("SELECT key, body, seconds FROM replies").fetchall()
+    asked = [{"role": "user", "content": "P7"}]
+    (body,) = [body for key, body, _ in rows if key == key_of(asked, "tiny", {"temperature": 0.0, "max_tokens": 1024})]
+    assert json.loads(body)["choices"][0]["message"]["content"] == "1: P7"
+    assert all(0 < seconds < 5 for _, _, seconds in rows)
+
+
+def test_what_decides_a_reply_is_in_the_key():
+    asked = [{"role": "user", "content": "a"}]
+    keys = [
+        key_of(asked, "m", {"temperature": 0}),
+        key_of([{"role": "user", "content": "b"}], "m", {"temperature": 0}),
+        key_of(asked, "n", {"temperature": 0}),
+        key_of(asked, "m", {"temperature": 1}),
+        key_of(asked, "m", {"temperature": 0}, {"type": "object"}),
+        key_of(asked, "m", {"temperature": 0}, None, 1),
+    ]
+    assert len(set(keys)) == 6
+    assert keys[0] == key_of([{"content": "a", "role": "user"}], "m", {"temperature": 0})
+
+
+def test_a_file_that_is_no_journal(tmp_path):
+    (tmp_path / "j").write_text("not a database, but long enough to look like something")
+    with pytest.raises(RunError, match="found no journal"):
+        Journal(tmp_path / "j")
+
+
+def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
+    with serving(lambda body, call: Said(completion(""), after=0.05)) as server:
+        _, came = ask(tmp_path, ["a", "b", "a", "a"], server.url)
+        assert server.calls == {"a": 1, "b": 1}
+    assert came == {"a": "", "b": ""}
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        Said({"error": {"message": "slow down"}}, 429, (("retry-after", "0.01"),)),
+        Said({"error": {"message": "slow down"}}, 429),
+        Said({"error": {"message": "oh"}}, 500),
+        Said(b"<html>", 503),
+        Said(completion("late"), after=0.6),
+        Said(b'{"choices": [', length=1000),
+        Said({"error": {"message": "overloaded"}}),
+        Said(b""),
+        Said(b'{"choices": [{"mess'),
+        Said(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+        Said(None, length=-1),
+    ],
+    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset"),
+)
+def test_faults_that_pass(tmp_path, said):
+    """Every third call of a prompt's first two goes wrong; every row is answered, and none twice."""
+
+    def behave(body, call):
+        number = int(body["messages"][-1]["content"][1:])
+        return said if number % 3 == 0 and call <= 2 else Said(completion(f"fine {number}"))
+
+    with serving(behave) as server:
+        oracle, came = ask(tmp_path, prompts(12), server.url, timeout=0.3, concurrency=4)
+        assert came == {f"P{i}": f"fine {i}" for i in range(12)}
+        assert server.calls == {f"P{i}": 3 if i % 3 == 0 else 1 for i in range(12)}
+        assert oracle.made == 20
+        again, replayed = ask(tmp_path, prompts(12), server.url)
+        assert (replayed, again.made) == (came, 0)
+
+
+@pytest.mark.parametrize(("status", "tries"), [(400, 1), (404, 1), (422, 1), (500, TRIES)])
+def test_a_row_fails_alone(tmp_path, status, tries):
+    bad = Said({"error": {"message": "no"}}, status)
+    with serving(lambda body, call: bad if body["messages"][0]["content"] == "P3" else Said(completion("x"))) as server:
+        oracle, came = ask(tmp_path, prompts(6), server.url)
+        assert server.calls["P3"] == tries
+    assert oracle.stopped is None
+    assert str(came.pop("P3")) == f"{status}: no" + (f", in the last of {TRIES} tries" if tries > 1 else "")
+    assert set(came.values()) == {"x"}
+
+
+def test_a_prompt_that_is_too_long_fails_with_its_length(tmp_path):
+    long = "word " * 4000
+    bad = Said({"error": {"message": "maximum context length is 4096 tokens"}}, 400)
+    with serving(lambda body, call: bad if len(body["messages"][0]["content"]) > 9999 else Said(completion("x"))) as s:
+        _, came = ask(tmp_path, ["a", long], s.url)
+    assert came["a"] == "x"
+    assert str(came[long]) == "400: maximum context length is 4096 tokens (about 5,000 tokens in the prompt)"
+
+
+def test_a_server_that_asks_for_no_wait_is_waited_for(tmp_path):
+    naps = []
+
+    async def sleep(seconds):
+        naps.append(seconds)
+
+    full = Said({"error": {"message": "full"}}, 429, (("retry-after", "0"),))
+    with serving(lambda body, call: full if call < TRIES else Said(completion("x"))) as server:
+        _, came = ask(tmp_path, ["a"], server.url, sleep)
+    assert came == {"a": "x"}
+    assert len(naps) == TRIES - 1
+    assert sum(naps) > 5
+
+
+def test_a_row_has_a_deadline(tmp_path):
+    def behave(body, call):
+        return Said(completion("x"), after=0.4 if body["messages"][0]["content"] == "P0" else 0.0)
+
+    with serving(behave) as server:
+        _, came = ask(tmp_path, prompts(3), server.url, timeout=0.1, deadline=0.25)
+    assert str(came["P0"]) == "not done within the row's 0.25 s; the last try: no reply in 0.1 s"
+    assert (came["P1"], came["P2"]) == ("x", "x")
+
+
+def test_the_first_twenty_alike_stop_the_work(tmp_path):
+    with serving(lambda body, call: Said({"error": {"message": "no such model"}}, 404)) as server:
+        oracle, came = ask(tmp_path, prompts(100), server.url, concurrency=4)
+        assert 20 <= sum(server.calls.values()) < 28
+    assert str(oracle.stopped) == "the oracle refuses the first 20 calls alike: 404: no such model"
+    assert len(came) < 28
+
+
+def test_many_refusals_after_a_reply_stop_nothing(tmp_path):
+    """Also where the work is begun again and only the refused are asked: what was answered before counts."""
+
+    def behave(body, call):
+        if body["messages"][0]["content"] == "P5":
+            return Said(completion("x"), after=0.1)
+        return Said({"error": {"message": "too long"}}, 400)
+
+    with serving(behave) as server:
+        for _ in range(2):
+            oracle, came = ask(tmp_path, prompts(60), server.url)
+            assert oracle.stopped is None
+            assert (len(came), came["P5"]) == (60, "x")
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_key_stops_at_once_and_is_nowhere(tmp_path, status):
+    with serving(lambda body, call: Said({"error": {"message": f"bad {KEY}"}}, status)) as server:
+        oracle, _ = ask(tmp_path, prompts(50), server.url, concurrency=2)
+        assert sum(server.calls.values()) <= 4
+    assert str(oracle.stopped).startswith(f"{server.url} refuses the key in OPENAI_API_KEY: status {status}")
+    assert KEY not in repr(oracle.stopped)
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_row_that_always_hangs_fails_alone_even_as_the_last(tmp_path):
+    def behave(body, call):
+        return Said(completion("x"), after=0.3 if body["messages"][0]["content"] == "P0" else 0.0)
+
+    with serving(behave) as server:
+        ask(tmp_path, prompts(4)[1:], server.url)
+        oracle, came = ask(tmp_path, prompts(4), server.url, timeout=0.1)
+    assert oracle.stopped is None
+    assert str(came.pop("P0")) == f"no reply in 0.1 s, in the last of {TRIES} tries"
+    assert set(came.values()) == {"x"}
+
+
+def test_a_key_that_a_reply_repeats_is_not_kept(tmp_path):
+    with serving(lambda body, call: Said(completion(f"your key is {KEY}"))) as server:
+        _, came = ask(tmp_path, ["a"], server.url)
+    assert came == {"a": "your key is …"}
+    assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+
+
+def test_a_server_that_is_full_for_good_stops_the_work(tmp_path):
+    with serving(lambda body, call: Said(b"<html>", 503)) as server:
+        oracle, _ = ask(tmp_path, prompts(40), server.url, concurrency=4)
+    assert isinstance(oracle.stopped, WorkError)
+    assert str(oracle.stopped).startswith("503: <html>")
+
+
+def test_a_server_that_goes_away_stops_the_work_and_one_that_comes_back_goes_on(tmp_path):
+    with serving() as server:
+        ask(tmp_path, prompts(5), server.url)
+        port = int(server.url.removesuffix("/v1").rpartition(":")[2])
+    with serving(lambda body, call: Said(b"", length=-1)) as dead:
+        oracle, _ = ask(tmp_path, prompts(40), dead.url)
+        assert sum(dead.calls.values()) <= TRIES * 40
+    assert isinstance(oracle.stopped, WorkError)
+    assert "the connection failed" in str(oracle.stopped)
+    with serving(port=port) as server:
+        oracle, came = ask(tmp_path, prompts(40), server.url)
+        assert sum(server.calls.values()) == 35
+    assert (oracle.stopped, len(came)) == (None, 40)
+
+
+def test_a_restart_is_survived(tmp_path):
+    """The server goes away while rows wait, and comes back in the waits between tries."""
+    with ExitStack() as back, ExitStack() as up:
+        server = up.enter_context(serving())
+        port = int(server.url.removesuffix("/v1").rpartition(":")[2])
+        answer = Said(completion("1: P0"))
+        server.behave = lambda body, call: answer if body["messages"][0]["content"] == "P0" else Said(b"", length=-1)
+        naps = []
+
+        async def sleep(seconds):
+            naps.append(seconds)
+            if len(naps) == 8:
+                up.close()
+            if len(naps) == 16:
+                back.enter_context(serving(port=port))
+            await asyncio.sleep(0.01)
+
+        oracle, came = ask(tmp_path, prompts(8), server.url, sleep)
+    assert (oracle.stopped, set(came)) == (None, set(prompts(8)))
+    assert came["P2"] == "1: P2"
+
+
+def test_fewer_calls_at_a_time_while_a_server_says_too_many(tmp_path):
+    """The server takes two at a time: calls over that get 429."""
+
+    def behave(body, call):
+        if server.at_work > 2:
+            return Said({"error": {"message": "too many"}}, 429, (("retry-after", "0.01"),))
+        return Said(completion("x"), after=0.02)
+
+    with serving(behave) as server:
+        oracle, came = ask(tmp_path, prompts(60), server.url, asyncio.sleep, concurrency=16)
+        calls = sum(server.calls.values())
+    assert set(came.values()) == {"x"}
+    assert oracle.pace.limit < 8
+    assert calls < 60 * 3
+
+
+def test_retry_after_closes_the_server_for_all(tmp_path):
+    times = []
+
+    def behave(body, call):
+        times.append(time.monotonic())
+        if len(times) == 1:
+            return Said({"error": {"message": "later"}}, 429, (("retry-after", "0.4"),))
+        return Said(completion("x"))
+
+    with serving(behave) as server:
+        _, came = ask(tmp_path, prompts(4), server.url, asyncio.sleep, concurrency=1)
+    assert set(came.values()) == {"x"}
+    assert times[1] - times[0] >= 0.4
+
+
+def test_rate_limit_headers_close_the_server_before_it_refuses(tmp_path):
+    times = []
+
+    def behave(body, call):
+        times.append(time.monotonic())
+        headers = (("x-ratelimit-remaining-requests", "0"), ("x-ratelimit-reset-requests", "300ms"))
+        return Said(completion("x"), headers=headers if len(times) == 1 else ())
+
+    with serving(behave) as server:
+        _, came = ask(tmp_path, prompts(3), server.url, asyncio.sleep, concurrency=1)
+    assert set(came.values()) == {"x"}
+    assert times[1] - times[0] >= 0.3
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("20ms", 0.02), ("1.5s", 1.5), ("6m0s", 360.0), ("1h2m3s", 3723.0), ("7", 7.0), ("soon", 0.0), ("", 0.0)],
+)
+def test_durations(text, seconds):
+    assert seconds_of(text) == pytest.approx(seconds)
+
+
+def test_a_wait_that_is_too_long_stops_the_work(tmp_path):
+    with serving(lambda body, call: Said({}, 429, (("retry-after", "7200"),))) as server:
+        oracle, _ = ask(tmp_path, prompts(3), server.url)
+    assert str(oracle.stopped).endswith("the server asks to wait 7200 s")
+
+
+def test_the_budget_is_never_passed_and_more_of_it_goes_on(tmp_path):
+    """Each reply uses 5 + 2 tokens; a call may use 1 + 16 + 8: none begins once 56 + 25 > 75."""
+    with serving() as server:
+        oracle, came = ask(tmp_path, prompts(20), server.url, max_tokens_total=75, max_new_tokens=8)
+        assert isinstance(oracle.stopped, WorkError)
+        assert str(oracle.stopped) == (
+            "the budget has no room for another call (56 tokens; a call may use 25 more); "
+            "raise --max-tokens-total or --max-cost"
+        )
+        assert sum(server.calls.values()) == len(came) == 8
+        oracle, came = ask(tmp_path, prompts(20), server.url, max_tokens_total=1000, max_new_tokens=8)
+        assert sum(server.calls.values()) == len(came) == 20
+    assert oracle.budget.tokens == 140
+
+
+def test_money(tmp_path):
+    """5 tokens in at 2, 2 out at 10 per million: 30 millionths a call; one may cost 17 * 2 + 8 * 10 = 114."""
+    with serving() as server:
+        oracle, _ = ask(tmp_path, prompts(20), server.url, price="2,10", max_cost=200e-6, max_new_tokens=8)
+        assert sum(server.calls.values()) == 3
+    assert oracle.budget.cost == pytest.approx(90e-6)
+    assert "21 tokens, 0.0001 spent" in str(oracle.stopped)
+
+
+def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path):
+    """40 characters in, 10 tokens and 16 of template; 8 out, 2 tokens; the same from the journal."""
+    silent = {**completion("12345678"), "usage": None}
+    with serving(lambda body, call: Said(silent)) as server:
+        for _ in range(2):
+            oracle, _ = ask(tmp_path, ["x" * 40], server.url)
+            assert (oracle.budget.prompt_tokens, oracle.budget.completion_tokens) == (26, 2)
+        assert sum(server.calls.values()) == 1
+
+
+def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
+    """Something else spoiled the file: no reply is taken for kept, and no more are bought."""
+
+    def behave(body, call):
+        sqlite3.connect(tmp_path / "journal.sqlite").execute("DROP TABLE IF EXISTS replies")
+        return Said(completion("x"))
+
+    with serving(behave) as server:
+        oracle, came = ask(tmp_path, prompts(20), server.url, concurrency=1)
+        assert sum(server.calls.values()) == 1
+    assert came == {}
+    assert "journal.sqlite: replies can't be kept (no such table" in str(oracle.stopped)
+
+
+def test_the_servers_only_model(tmp_path):
+    with serving() as server:
+        assert model_of(OracleSettings(oracle=server.url)) == "tiny"
+        assert model_of(OracleSettings(oracle=server.url, oracle_model="other")) == "other"
+    with serving(models=("a", "b")) as server, pytest.raises(SettingsError, match=r"2 models .a, b.*--oracle-model"):
+        model_of(OracleSettings(oracle=server.url))
+    with pytest.raises(TunescopeError, match=r"no server answers at .* name another with --oracle$"):
+        model_of(OracleSettings(oracle=server.url))
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"concurrency": 0}, "--concurrency 0: expected at least 1"),
+        ({"deadline": 0.0}, "--deadline 0: expected above 0"),
+        ({"temperature": -1.0}, "--temperature -1: expected 0 or more"),
+        ({"max_cost": 1.0}, "--max-cost without --price"),
+        ({"price": "1"}, "expected IN,OUT per million tokens"),
+        ({"price": "1,-2"}, "expected IN,OUT per million tokens"),
+        ({"oracle": "gpt-4"}, "--oracle gpt-4: expected http://HOST:PORT/v1, or fake:FILE"),
+    ],
+)
+def test_settings_that_cant_work(settings, said):
+    with pytest.raises(SettingsError, match=said.replace("(", r"\(")):
+        refuse_nonsense(OracleSettings(**{"oracle": "http://h", **settings}))

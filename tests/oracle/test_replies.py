@@ -1,0 +1,89 @@
+"""Sections between tags: what quotes can't break, and the status of what isn't whole."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tunescope.oracle.replies import sections, tag_for, without_preamble
+
+ONE = ("better",)
+TWO = ("new_instruction", "new_response")
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [
+        "The Endocrine system has glands. [End]",
+        "[End]\nand on\n[Better Answer]",
+        "x = a[0][End]  # [New Answer]\nif a < b > c: pass",
+        "Write <better> before it and </better> after it.",
+        "<better>\nlike this\n</better>",
+        "Close it with </better>\nand that is all",
+        "End\nEnd",
+    ],
+)
+def test_what_a_section_quotes_stays_in_it(inner):
+    found = sections(f"I thought about it. End.\n\n<better>\n{inner}\n</better>\n", "stop", ONE)
+    assert (found.status, found.texts) == ("ok", {"better": inner})
+
+
+def test_two_sections_in_their_order():
+    text = "<new_instruction>Do it</new_instruction>\n\n<new_response>\n  Done\n</new_response>"
+    assert sections(text, "stop", TWO).texts == {"new_instruction": "Do it", "new_response": "Done"}
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "status", "missing"),
+    [
+        ("<new_instruction>a</new_instruction>", "stop", "partial", ("new_response",)),
+        ("<new_response>a</new_response>", "stop", "partial", ("new_instruction",)),
+        ("<new_instruction>N/A</new_instruction>\n<new_response>a</new_response>", "stop", "partial", TWO[:1]),
+        ("<new_instruction>a</new_instruction>\n<new_response>b", "length", "truncated", ("new_response",)),
+        ("[New Instruction] a [End] [New Answer] b [End]", "stop", "unparsed", TWO),
+        ("<new_instruction>a", "stop", "unparsed", TWO),
+        ("Una respuesta mejor es posible.", "stop", "unparsed", TWO),
+        ("", "stop", "unparsed", TWO),
+        ("I'm sorry, but I can't help with that.", "stop", "refused", TWO),
+        ("", "content_filter", "refused", TWO),
+        ("<new_response>a</new_response>\n<new_response>b</new_response>", "stop", "unparsed", TWO),
+    ],
+)
+def test_what_isnt_whole(text, finish_reason, status, missing):
+    found = sections(text, finish_reason, TWO)
+    assert (found.status, found.missing) == (status, missing)
+
+
+def test_a_tag_that_the_row_holds_isnt_used():
+    assert tag_for("better", "a row", "of text") == "better"
+    assert tag_for("better", "a <better> row") == "better_2"
+    assert tag_for("better", "a </better> row", "<better_2>") == "better_3"
+    text = "<better_2>It wrote <better>\nso\n</better>\n</better_2>"
+    assert sections(text, "stop", ONE, ("better_2",)).texts == {"better": "It wrote <better>\nso\n</better>"}
+
+
+@pytest.mark.parametrize(
+    ("text", "rest", "line"),
+    [
+        (
+            "Here is a new and complete answer with more details:\n\nPaint it.",
+            "Paint it.",
+            "Here is a new and complete answer with more details:",
+        ),
+        ("Sure! Here's the revised instruction: Name it.", "Name it.", "Sure! Here's the revised instruction:"),
+        ("Below is a shorter version:\na", "a", "Below is a shorter version:"),
+        ("Here are three towns: Ulm, Bonn, Kiel", "Here are three towns: Ulm, Bonn, Kiel", ""),
+        ("The answer: 4", "The answer: 4", ""),
+        ("Here is a better answer:", "Here is a better answer:", ""),
+    ],
+)
+def test_preambles(text, rest, line):
+    assert without_preamble(text) == (rest, line)
+
+
+@given(st.text(), st.text(), st.text(), st.sampled_from(["", "[End]", "</new_instruction>", "<new_response>"]))
+def test_any_two_texts_come_back(before, first, second, quoted):
+    """Whatever the texts are, and whatever markers of ours the row quotes, which then aren't the ones used."""
+    texts = [f"{quoted} {text} x".strip() for text in (first, second)]
+    tags = [tag_for(name, *texts, before) for name in TWO]
+    reply = "\n".join([before, *(f"<{tag}>\n{text}\n</{tag}>" for tag, text in zip(tags, texts, strict=True))])
+    assert sections(reply, "stop", TWO, tags).texts == dict(zip(TWO, texts, strict=True))

@@ -1,0 +1,143 @@
+"""`repair rate`: what counts as a grade, and how rows are chosen by it."""
+
+import json
+
+import pytest
+from tests.tools import alpaca, read_rows, write_rows
+
+from tunescope.errors import SettingsError
+from tunescope.study import StudySettings, run
+from tunescope.verbs.repair.rate import RateSettings, rate, rating_of
+from tunescope.verbs.select import SelectSettings, select
+
+
+@pytest.mark.parametrize(
+    ("text", "rating"),
+    [
+        ("Score: 4.5", 4.5),
+        ("4.5/5", 4.5),
+        ("**4.5**", 4.5),
+        ("4.5", 4.5),
+        ("Score: 4.5\nThe response names 3 of 5 causes.", 4.5),
+        ("**Score:** 4.5/5", 4.5),
+        ("**Score: 4.5**", 4.5),
+        ("Rating = 3 out of 5", 3.0),
+        ("Accuracy: 2", 2.0),
+        ("Score for accuracy: 2", 2.0),
+        ("score: 0", 0.0),
+        ("I read it.\n\nScore: 5\n", 5.0),
+        ("Score: 4\nFinal score: 4.0", 4.0),
+        ("Score: 4\nScore: 2", None),
+        ("Score: 4.5/10", None),
+        ("Score: 6", None),
+        ("Score: -1", None),
+        ("Score: 4 or 5", None),
+        ("Score: four", None),
+        ("Score: 4,5", None),
+        ("The response is accurate, I give it a 5.", None),
+        ("1. It is right.", None),
+        ("Score:", None),
+        ("", None),
+    ],
+)
+def test_what_counts_as_a_grade(text, rating):
+    assert rating_of(text, "accuracy", 5) == rating
+
+
+def test_a_longer_scale():
+    assert rating_of("Score: 85/100", "accuracy", 100) == 85.0
+    assert rating_of("Score: 4/5", "accuracy", 100) is None
+
+
+ROWS = [
+    alpaca("Name a colour", "Red"),
+    alpaca("Name a town", "Ulm"),
+    alpaca("Name a river", "Rhine"),
+    alpaca("Name a lake", "Como"),
+    alpaca("Name a sea", "Aral"),
+    alpaca("Name a bay", "Hudson"),
+]
+FAKE = [
+    {"pattern": "Name a colour", "reply": "Score: 4.5\nRight."},
+    {"pattern": "Name a town", "reply": "It is very good."},
+    {"pattern": "Name a river", "reply": "4/5"},
+    {"pattern": "Name a lake", "reply": "I think that it is Score", "finish_reason": "length"},
+    {"pattern": "Name a sea", "reply": "I'm sorry, but I can't judge that."},
+    {"pattern": "Name a bay", "reply": "", "finish_reason": "content_filter"},
+]
+
+
+def rated(folder, rows=ROWS, fake=FAKE, **settings):
+    write_rows(folder / "rows.jsonl", rows)
+    write_rows(folder / "fake.jsonl", fake)
+    return rate(RateSettings(rows=("rows.jsonl",), oracle="fake:fake.jsonl", **settings))
+
+
+def test_ratings_and_the_rows_that_they_choose(workplace):
+    run = rated(workplace)
+    table = run.tables["repairs"]
+    assert table["rating"].to_pylist() == [4.5, None, 4.0, None, None, None]
+    assert table["status"].to_pylist() == ["ok", "unparsed", "ok", "truncated", "refused", "refused"]
+    assert table["reason"].to_pylist() == [
+        "rated: 4.5 of 5 for accuracy",
+        "unparsed: no one grade in 'It is very good.'",
+        "rated: 4 of 5 for accuracy",
+        "truncated: the reply ends before its grade",
+        "refused: \"I'm sorry, but I can't judge that.\"",
+        "refused: the server's content filter",
+    ]
+    assert (run.result["kept"], run.result["changed"], run.result["dropped"]) == (6, 0, 0)
+    assert run.result["kept_by"] == {"rated": 2, "unparsed": 1, "truncated": 1, "refused": 2}
+    assert run.result["rating"]["mean"] == 4.25
+    assert (run.result["rating"]["n"], run.result["rating"]["n_missing"], run.result["n_unparsed"]) == (2, 4, 1)
+    assert read_rows(run.path / "rows.jsonl") == ROWS
+
+    chosen = select(SelectSettings(rows=("rows.jsonl",), from_=(str(run.path),), where="rating >= 4.5"))
+    assert read_rows(chosen.path / "rows.jsonl") == ROWS[:1]
+    reasons = chosen.tables["decisions"]["reason"].to_pylist()
+    assert reasons[1:3] == ["missing: rating = null", "where: rating = 4"]
+
+
+def test_the_reply_is_in_the_lineage(workplace):
+    run = rated(workplace)
+    lines = [json.loads(line) for line in (run.path / "rows.lineage.jsonl").read_text().splitlines()]
+    assert len(lines) == 6
+    (step,) = lines[0]["lineage"]
+    assert (step["operation"], step["reason"], step["old"]) == ("repair rate", "rated: 4.5 of 5 for accuracy", {})
+    assert step["notes"] == {"reply": "Score: 4.5\nRight."}
+    assert len(step["call_ids"][0]) == len(step["prompt_hash"]) == 16
+    assert step["parents"] == [run.tables["repairs"]["row_id"][0].as_py()]
+
+
+def test_in_a_recipe(workplace):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    write_rows(workplace / "fake.jsonl", FAKE)
+    (workplace / "recipe.yaml").write_text(
+        "about: Choose rows by their rating.\n"
+        "steps:\n"
+        "  rated: {verb: repair rate, rows: rows.jsonl, oracle: 'fake:fake.jsonl'}\n"
+        "  best: {verb: select, rows: rows.jsonl, from: '{rated}', where: 'rating >= 4'}\n"
+    )
+    run(StudySettings(recipe="recipe.yaml"))
+    (best,) = workplace.glob("runs/select-*/rows.jsonl")
+    assert read_rows(best) == [ROWS[0], ROWS[2]]
+
+
+def test_a_cut_grade_is_none(workplace):
+    run = rated(workplace, ROWS[:2], [{"pattern": "", "reply": "Score: 4", "finish_reason": "length"}])
+    assert run.tables["repairs"]["rating"].to_pylist() == [None, None]
+    assert run.result["statuses"]["truncated"] == 2
+    assert run.result["rating"]["mean"] is None
+
+
+def test_another_aspect_on_another_scale(workplace):
+    run = rated(workplace, ROWS[:1], [{"pattern": "the clarity of.*to 10 ", "reply": "Clarity: 9.5/10"}], **CLARITY)
+    assert run.tables["repairs"].select(["rating", "aspect"]).to_pylist() == [{"rating": 9.5, "aspect": "clarity"}]
+
+
+CLARITY = {"aspect": "clarity", "scale": 10}
+
+
+def test_a_scale_that_cant_be(workplace):
+    with pytest.raises(SettingsError, match="--scale 0"):
+        rated(workplace, scale=0)
