@@ -8,6 +8,7 @@ suffix array), `starts.npy`, `owners.npy` and `kinds.npy` (where each text begin
 from __future__ import annotations
 
 import json
+import os
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -136,7 +137,9 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
         "texts": len(owners),
         "words": int(counts.sum()),
         "inputs": inputs,
-        "places": {name: str(Path(name).resolve()) for name in inputs if Path(name).exists()},
+        "places": {
+            name: os.path.relpath(Path(name).resolve(), folder.path.resolve()) for name in inputs if Path(name).exists()
+        },
     }
     folder.text("index.json", json.dumps(about, indent=1) + "\n")
     return count
@@ -297,14 +300,16 @@ class Index:
         from tunescope.rows import open_rows
 
         told = Run(self.path).settings
-        places: dict[str, str] = self.about["places"]
-        gone = [name for name in self.about["inputs"] if not Path(places.get(name, name)).exists()]
+        here = self.path.resolve()
+        places = {name: here / place for name, place in self.about["places"].items()}
+        places |= {name: Path(name) for name, place in places.items() if not place.exists()}  # the index was moved
+        gone = [name for name in self.about["inputs"] if not places.get(name, Path(name)).exists()]
         if gone:
             say(f"{self.path}: {', '.join(gone)} can't be looked at; taken as indexed")
         changed = []
         for name, place in places.items():
             if name not in gone:
-                now = open_rows([place], told["format"], tuple(told["columns"]), told["on_bad"]).inputs
+                now = open_rows([str(place)], told["format"], tuple(told["columns"]), told["on_bad"]).inputs
                 changed += [name] if list(now.values()) != [self.about["inputs"][name]] else []
         if changed:
             source = typed(told["rows"], told["format"], told["columns"], told["on_bad"])
