@@ -183,7 +183,7 @@ def test_nonsense_is_refused(workplace, without, message):
 
 def test_an_embedder_that_isnt_there(workplace, model):
     write_rows(workplace / "rows.jsonl", ROWS)
-    with pytest.raises(TunescopeError, match=r"no folder nowhere here"):
+    with pytest.raises(TunescopeError, match=r"--embedder nowhere: found no folder here and no such id"):
         measure(MeasureSettings(rows=("rows.jsonl",), model=str(model), embedder="nowhere"))
 
 
