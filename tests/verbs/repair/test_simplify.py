@@ -155,7 +155,7 @@ def test_a_missing_prompt_or_fake(workplace):
 
 
 def test_no_answer_at_all_is_an_error(workplace):
-    with pytest.raises(TunescopeError, match=r"answered for none of 1 rows: failed: the fake has no pattern"):
+    with pytest.raises(TunescopeError, match=r"answered for none of 1 rows: the fake has no pattern"):
         simplified(workplace, ROWS[-1:])
 
 
