@@ -10,9 +10,10 @@ from time import monotonic
 from typing import Generic, TypeVar
 
 from tunescope.errors import TunescopeError, WorkError
-from tunescope.oracle.ask import Calls, Failed, Oracle, transport_of
+from tunescope.oracle.ask import Calls, Failed, Oracle
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.settings import OracleSettings
+from tunescope.oracle.whom import transport_of
 from tunescope.progress import progress, say
 
 K = TypeVar("K")

@@ -13,7 +13,7 @@ from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
 from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
-from tunescope.oracle.settings import OracleSettings, inputs_of, refuse_nonsense
+from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.runs import PACE, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
@@ -107,7 +107,7 @@ def repair(settings: RepairSettings, mender: Repair) -> Run:
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.ask import model_of
+    from tunescope.oracle.whom import inputs_of, model_of
     from tunescope.rows import open_rows
 
     refuse_nonsense(settings)
