@@ -34,7 +34,7 @@ class CompareSettings:
     """Compare two row sets, answer sets or measure runs: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """What it was: rows, a run with rows (select, repair), answers, measures or spans (trace), or AlpacaEval answers."""
+    """Before: rows, a run with them (select, repair), answers, measures or spans (trace), or AlpacaEval outputs."""
 
     b: str = field(metadata=INPUT)
     """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
