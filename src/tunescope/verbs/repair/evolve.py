@@ -46,7 +46,7 @@ DATA = (
     "a few SQL tables",
     "a piece of Python code",
     "a piece of HTML",
-    "some shell commands with what they print",
+    "shell commands and their output",
     "a piece of JSON",
 )
 """What `complicate` brings: the paper's six kinds of data."""
@@ -282,7 +282,7 @@ class _Evolve:
             "operations": {name: _counted(c) for name, c in counts.items()},
             "evolutions": {**_counted(total), "eliminated": eliminated},
             "rounds_held": {str(n): count for n, count in spread.items()},
-            "share_held": share.as_json(),
+            "share_held": share.as_json("share"),
             "preambles": preambles,
             **lengths,
         }
