@@ -24,10 +24,10 @@ CALLS = 8
 """Calls at a time."""
 KEY = "sk-planted-in-a-drill"
 CODE = """
-import sys
+import json, sys
 from tunescope.verbs import in_python
-verb, url, concurrency = sys.argv[1:]
-in_python(verb)(rows="rows.jsonl", oracle=url, concurrency=int(concurrency), out="runs/repair")
+verb, url, concurrency, settings = sys.argv[1:]
+in_python(verb)(rows="rows.jsonl", oracle=url, concurrency=int(concurrency), out="runs/repair", **json.loads(settings))
 """
 MISBEHAVIOUR = (
     Said({"error": {"message": "slow down"}}, 429, (("retry-after", "0.01"),)),
@@ -71,10 +71,10 @@ def faulty(body: dict[str, Any], call: int) -> Said:
     return behave(body, call)
 
 
-def start(verb: str, folder: Path, server: Server) -> subprocess.Popen[str]:
+def start(verb: str, folder: Path, server: Server, **settings: Any) -> subprocess.Popen[str]:
     """Start a repair in a folder, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, verb, server.url, str(CALLS)],
+        [sys.executable, "-c", CODE, verb, server.url, str(CALLS), json.dumps(settings)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", "OPENAI_API_KEY": KEY},
         stdout=subprocess.DEVNULL,
@@ -84,9 +84,9 @@ def start(verb: str, folder: Path, server: Server) -> subprocess.Popen[str]:
     )
 
 
-def finish(verb: str, folder: Path, server: Server) -> None:
+def finish(verb: str, folder: Path, server: Server, **settings: Any) -> None:
     """Run to the end; the key is in nothing that was said."""
-    process = start(verb, folder, server)
+    process = start(verb, folder, server, **settings)
     talk = process.communicate(timeout=600)[1]
     assert process.returncode == 0, talk
     assert KEY not in talk
@@ -107,14 +107,14 @@ def content(folder: Path) -> dict[str, object]:
     return found
 
 
-def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server) -> None:
+def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server, **settings: Any) -> None:
     """Compare an undisturbed run with others that are killed on their way, until `kills` have landed."""
     rng = random.Random(seed)
     calm = folder / "calm"
     calm.mkdir()
     rows = [alpaca(f"Question {i}?", "A response of some words, " * (1 + i % 4)) for i in range(n)]
     write_rows(calm / "rows.jsonl", rows)
-    finish(verb, calm, server)
+    finish(verb, calm, server, **settings)
     expected = content(calm)
     assert set(server.calls.values()) == {1}
     due, landed, twice, rounds = sum(server.calls.values()), 0, 0, 0
@@ -125,14 +125,14 @@ def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server
         here = 0
         while landed + here < kills and sum(server.calls.values()) < due - 4 * CALLS:
             before, more = sum(server.calls.values()), rng.randint(1, 2 * CALLS)
-            process = start(verb, killed, server)
+            process = start(verb, killed, server, **settings)
             while process.poll() is None and sum(server.calls.values()) < before + more:
                 time.sleep(0.002)
             time.sleep(rng.uniform(0, 0.04))
             at_work = process.poll() is None
             end(process)
             here += at_work
-        finish(verb, killed, server)
+        finish(verb, killed, server, **settings)
         assert content(killed) == expected
         again = sum(server.calls.values()) - due
         assert 0 <= again <= CALLS * here, f"{again} calls were made again after {here} kills"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tunescope.text.words import hash_words, visible, words
+from tunescope.text.words import hash_words, stop_words, visible, words
 
 TEXTS = st.text(st.characters(codec="utf-8"), max_size=60)
 
@@ -92,3 +92,8 @@ def test_visible(text):
 @pytest.mark.parametrize("text", [None, "", " \n\t", "\u200b", "\ufeff \u200b", "\x00", "\u00a0\u3000", "\u200e"])
 def test_invisible(text):
     assert not visible(text)
+
+
+def test_stop_words_are_words():
+    assert {"the", "of", "and", "is"} <= stop_words()
+    assert all(words(word) == [word] for word in stop_words())

@@ -86,7 +86,7 @@ def ask_all(
         )
     if oracle.stopped is not None:
         raise oracle.stopped
-    if items and not any(asked.call_ids for asked in found.values()):
+    if items and all(asked.failed is not None and not asked.call_ids for asked in found.values()):
         first = next(asked.failed for asked in found.values())
         raise TunescopeError(f"{settings.oracle} answered for none of {len(items):,} {what}: {first}")
     return oracle, found

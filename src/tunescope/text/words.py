@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import cache
+from importlib.resources import files
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +30,12 @@ def words(text: str) -> list[str]:
     if text.isascii():
         return text.encode().translate(_ASCII).decode().split()
     return _WORD.findall(text.lower())
+
+
+@cache
+def stop_words() -> frozenset[str]:
+    """Return English function words."""
+    return frozenset(files("tunescope.text").joinpath("stop_words.txt").read_text("utf-8").split())
 
 
 def visible(text: str | None) -> bool:

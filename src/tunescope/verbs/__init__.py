@@ -77,6 +77,14 @@ VERBS: dict[str, Verb] = {
         "PAIRS",
         "Give a share of paired rows their false response.",
     ),
+    "repair evolve": Verb(
+        "tunescope.verbs.repair.evolve",
+        "EvolveSettings",
+        "evolve",
+        "ROWS",
+        "Have an oracle make instructions harder or rarer, and answer them.",
+        proven=False,
+    ),
     "repair rate": Verb(
         "tunescope.verbs.repair.rate",
         "RateSettings",

@@ -28,6 +28,10 @@ class Pair:
         names = ("system", "instruction", "input", "response")
         return {name: getattr(self, name) for name in names}
 
+    def without_input(self, instruction: str) -> str:
+        """Return a new instruction without the row's input, which an oracle may have repeated, at its end."""
+        return instruction.removesuffix(self.input).rstrip() if self.input else instruction
+
     def messages(self, instruction: str, response: str) -> tuple[Message, ...]:
         """Return the row's messages with other texts; the input stays."""
         user = f"{instruction}\n\n{self.input}" if self.input else instruction

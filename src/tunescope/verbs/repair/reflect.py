@@ -20,9 +20,10 @@ from tunescope.oracle.budget import tokens_of
 from tunescope.oracle.replies import STATUSES, Status, sections, tag_for, without_preamble
 from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import INPUT, Run
+from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
-from tunescope.views import Cell, Table, interval
+from tunescope.views import Cell, Table
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Answered, Calls
@@ -48,7 +49,6 @@ WRITES: Mapping[Stage, tuple[str, ...]] = {
 REFLECTION = "reflection"
 CRITICISM = 150
 """Tokens of a usual criticism."""
-WORDS = ("instruction_words_before", "instruction_words_after", "response_words_before", "response_words_after")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,26 +154,16 @@ class _Reflect:
         return _mended(pair, now, said, failed)
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
-        from tunescope.stats import mean_t
-
-        def number(m: Mended, name: str) -> float | None:
-            value = m.columns.get(name)
-            return float(value) if isinstance(value, int) else None
-
-        means = {name: mean_t([number(m, name) for m in mended]) for name in WORDS}
-        cells = tuple(
-            (name.replace("_", " "), m.value, interval(m.low, m.high, 1), m.n, m.n_missing) for name, m in means.items()
-        )
-        lengths = Table("Lengths", ("words", "mean", "95 % interval", "n", "n_missing"), cells, "Rows with a reply.")
+        means, lengths = tell_words(mended)
         by_stage = {stage: Counter(m.columns.get(f"{stage}_status") for m in mended) for stage in self.stages}
         rows_ = tuple((stage, *(counts[status] for status in STATUSES)) for stage, counts in by_stage.items())
         stages = Table("Stages", ("stage", *STATUSES), rows_, "Replies of each stage; what isn't ok changes nothing.")
-        leaked = sum(int(number(m, "preambles") or 0) for m in mended)
+        leaked = sum(int(m.columns.get("preambles") or 0) for m in mended)
         sentence = f"Preambles stripped from new texts: {leaked:,}."
         result = {
             "stages": {stage: {s: counts[s] for s in STATUSES} for stage, counts in by_stage.items()},
             "preambles": leaked,
-            **{name: m.as_json() for name, m in means.items()},
+            **means,
         }
         return Told(result, (sentence,), (stages, lengths), (f"tunescope check {shlex.quote(str(rows))}",))
 
@@ -186,8 +176,8 @@ def _read(stage: Stage, pair: Pair, reply: Answered, tags: tuple[str, ...]) -> _
     texts, preambles = dict[str, str](), 0
     for name in wanted:
         text, line = without_preamble(found.texts.get(name, ""))
-        if name == "new_instruction" and pair.input:  # it stands below the instruction anyway
-            text = text.removesuffix(pair.input).rstrip()
+        if name == "new_instruction":
+            text = pair.without_input(text)
         if text:
             texts[name] = text
             preambles += line != ""
@@ -200,15 +190,12 @@ def _read(stage: Stage, pair: Pair, reply: Answered, tags: tuple[str, ...]) -> _
 
 
 def _mended(pair: Pair, now: Pair, said: Mapping[Stage, _Said], failed: str) -> Mended:
-    from tunescope.text.words import words
-
     statuses = {stage: each.status for stage, each in said.items()}
     well = [stage for stage, status in statuses.items() if status == "ok"]
     status: Status = "ok" if len(well) == len(said) else "partial" if well else "fallback"
     columns: dict[str, Cell] = {f"{stage}_status": each for stage, each in statuses.items()}
     columns["preambles"] = sum(each.preambles for each in said.values())
-    texts = (pair.instruction, now.instruction, pair.response, now.response)
-    columns |= {name: len(words(text)) for name, text in zip(WORDS, texts, strict=True)}
+    columns |= count_words(pair, now)
     listed = ", ".join(f"{stage} {each or 'failed'}" for stage, each in statuses.items())
     return Mended(
         status,

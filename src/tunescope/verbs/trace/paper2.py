@@ -8,25 +8,17 @@ letters and digits and a list of English function words, so the numbers are name
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cache
-from importlib.resources import files
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tunescope.answers import Answer
-from tunescope.text.words import words
+from tunescope.text.words import stop_words, words
 from tunescope.verbs.trace.index import Index, IndexedRow
 
 if TYPE_CHECKING:
     from tunescope.verbs.trace.rank import Candidate, Embed
 
 COLUMNS = ("string_found", "keyword_overlap", "keyword_overlap_random", "cosine", "cosine_random")
-
-
-@cache
-def stop_words() -> frozenset[str]:
-    """Return English function words."""
-    return frozenset(files("tunescope.verbs.trace").joinpath("stop_words.txt").read_text("utf-8").split())
 
 
 def keywords(text: str, n: int) -> set[tuple[str, ...]]:
