@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from math import isfinite
 from pathlib import Path
+from typing import Literal
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import Price
@@ -32,7 +33,14 @@ class OracleSettings:
     """Longest reply in tokens."""
 
     seed: int = 0
-    """Sent to the server where the temperature is above 0."""
+    """Sent to the server where the temperature is above 0; a negative one isn't sent."""
+
+    replies: Literal["auto", "json", "tags"] = "auto"
+    """How replies are asked for: json (the server holds the model to a schema), tags (sections between tags), or auto,
+    which finds out with one small call whether the server can do json."""
+
+    length_name: Literal["auto", "max_tokens", "max_completion_tokens"] = field(default="auto", metadata=PACE)
+    """What the longest reply is called in a call; auto changes to the newer name once a model refuses the older one."""
 
     concurrency: int = field(default=64, metadata=PACE)
     """Calls at a time at most; fewer while the server says that they are too many."""
@@ -55,6 +63,12 @@ class OracleSettings:
     journal: str | None = field(default=None, metadata=PACE)
     """The file of all replies; journal.sqlite in the run folder by default. That of another run answers for free."""
 
+    batch: str | None = field(default=None, metadata=PACE)
+    """Call nobody: write the calls that the journal doesn't have into this file, in OpenAI's batch format."""
+
+    batch_replies: tuple[str, ...] = field(default=(), metadata=PACE)
+    """Output and error files of batches, taken into the journal first."""
+
 
 def refuse_nonsense(settings: OracleSettings) -> None:
     """Raise `SettingsError` for what can't work."""
@@ -72,6 +86,11 @@ def refuse_nonsense(settings: OracleSettings) -> None:
         raise SettingsError("--max-cost without --price: add --price IN,OUT per million tokens")
     if settings.price is not None:
         Price.parse(settings.price)
+    if settings.batch is not None and not (is_url(settings.oracle) and settings.oracle_model):
+        raise SettingsError(
+            f"--batch {settings.batch} with --oracle {settings.oracle}: expected a server's URL and --oracle-model, "
+            "since nobody is called who could say which models there are"
+        )
     if not is_url(settings.oracle) and not settings.oracle.removeprefix(PREFIX) != settings.oracle:
         raise SettingsError(f"--oracle {settings.oracle}: expected http://HOST:PORT/v1, or fake:FILE")
 
