@@ -504,7 +504,7 @@ class Calls:
 
     async def answer(self, question: Question, sample: int = 0) -> Filled:
         """Ask a question, the way that the oracle can; return what its form holds. Raises as `ask`."""
-        asked = question.asked(await self._oracle.way())
+        asked = question.asked(await self._oracle.way() if question.form.parts else "tags")
         messages = [{"role": "user", "content": asked.prompt}]
         answered = await self._oracle.ask(self, messages, sample, asked.schema)
         self.ids.append(answered.call_id)

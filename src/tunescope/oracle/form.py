@@ -58,7 +58,10 @@ class Filled(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """The parts, in their order; `name` is what the schema is called (letters, digits, _ and -)."""
+    """The parts, in their order; `name` is what the schema is called (letters, digits, _ and -).
+
+    A form without parts asks for nothing: the reply is text as it stands.
+    """
 
     name: str
     parts: tuple[Part, ...]
@@ -145,9 +148,9 @@ class Form:
             return Filled("refused", {}, {}, DECLINED[finish_reason], said)
         if tags is None and not known and declined and all(declined):  # a schema leaves no other place to decline in
             return Filled("refused", {}, {}, _start(next(iter(good.values()))), said)
-        if not missing:
+        if not missing and (self.parts or finish_reason != "length"):
             return Filled("ok", good, known, "", said)
-        why = " and ".join(_absence(part, tags, said) for part in missing)
+        why = " and ".join(_absence(part, tags, said) for part in missing) or "the reply was cut off"
         if finish_reason == "length":
             return Filled("truncated", good, known, why, said)
         if len(missing) < len(needed):
@@ -188,8 +191,15 @@ class Question:
     shown: tuple[str, ...] = ()
     expected: int = 0
 
+    @classmethod
+    def plain(cls, prompt: str, expected: int = 0) -> Question:
+        """Ask a prompt whose reply is text as it stands, `Filled.said`."""
+        return cls(Form("text", ()), lambda form: prompt, (), expected)
+
     def asked(self, way: Way) -> Asked:
         """Write it out; raises `SettingsError` where the prompt can't be filled in."""
+        if not self.form.parts:
+            return Asked(self.form, self.render(""), None, {})
         if way == "json":
             return Asked(self.form, self.render(self.form.as_json()), self.form.schema(), {})
         tags = self.form.tags(*self.shown)

@@ -126,12 +126,14 @@ def _told(taken: Taken) -> str:
 
 def _waiting(files: BatchFiles, unfit: int, done: int, total: int, what: str) -> str:
     """Say which calls wait, and what to do."""
-    names = ", ".join(map(str, files.paths)) or "no file"
-    room = f"; {counted(unfit, 'more call')} have no room in the budget" if unfit else ""
+    room = f"; the budget has no room for {counted(unfit, 'more call')}" if unfit else ""
+    state = f"{room}; {done:,} of {total:,} {what} are done"
+    if not files.paths:
+        return f"no call was written{state}; raise --max-tokens-total or --max-cost"
     return (
-        f"{counted(files.lines, 'call')} that the journal doesn't have: written to {names}{room}; {done:,} of "
-        f"{total:,} {what} are done. Have each file answered (endpoint {URL}), then type the same command with "
-        "--batch-replies and the output and error files to go on"
+        f"written for a batch: {counted(files.lines, 'call')} that the journal doesn't have, in "
+        f"{', '.join(map(str, files.paths))}{state}. Have each file answered (endpoint {URL}), then type the same "
+        "command with --batch-replies and the output and error files to go on"
     )
 
 
