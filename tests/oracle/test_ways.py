@@ -31,7 +31,7 @@ def follows(body, call):
 
 def ignores(body, call):
     """Take the schema and go on as if it weren't there, like Ollama's cloud."""
-    return Said(completion(TAGGED if "Ask" in body["messages"][0]["content"] else "Red, which has three."))
+    return Said(completion(TAGGED if "Ask" in body["messages"][0]["content"] else '{"colour": "red"}'))
 
 
 def refuses(body, call):

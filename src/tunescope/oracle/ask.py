@@ -50,10 +50,12 @@ TEMPLATE = 16
 CALL_ID = 16
 """Hex digits of a call's key that name it in a row's lineage."""
 PROBE = Question(
-    Form("colour", (Part("name", "a colour"), Part("letters", "how many letters its name has", best=100))),
-    lambda form: "Which colour does a ripe tomato have, and how many letters does its name have?",
+    Form("colour", (Part("name", "a colour"), Part("letters", "how many letters its name has", best=float("inf")))),
+    lambda form: "Say in JSON which colour a ripe tomato has.",
 )
-"""Asked once, with a schema of which the prompt says nothing: only a server that holds the model to it gets JSON."""
+"""Asked once, with a schema whose fields the prompt doesn't name: only a server that holds the model to it gets them.
+
+The prompt says JSON, since small models that aren't told fill what a schema lets them with white space."""
 PASSING = re.compile(r"4(?!00|22)\d\d:")
 """Refusals of that call that say nothing about schemas (an unknown model), and so aren't kept."""
 WAYS: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
@@ -201,7 +203,8 @@ class Oracle:
         self.leave, self._left, self.unfit = leave, set[str](), 0
         self._length = LENGTHS[1] if settings.length_name == "auto" else settings.length_name
         self.used: Way | None = None
-        self._wanted = settings.replies if is_url(settings.oracle) or settings.replies != "auto" else "tags"
+        can_settle = settings.replies != "auto" or not settings.oracle.startswith(PREFIX)
+        self._wanted = settings.replies if can_settle else "tags"
         self._settling = asyncio.Lock()
         for characters, body in journal:
             self._count(characters, body)
