@@ -270,9 +270,10 @@ class Oracle:
         What it finds is kept in the journal, so whoever goes on does alike. Where nothing is asked and nothing is
         known, they are asked for in tagged sections.
         """
-        async with self._settling:
-            if self.used is None:
-                self.used = await self._settled() if self._wanted == "auto" else self._wanted
+        if self.used is None:
+            async with self._settling:
+                if self.used is None:
+                    self.used = await self._settled() if self._wanted == "auto" else self._wanted
         return self.used
 
     async def settle(self) -> None:
