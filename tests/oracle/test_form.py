@@ -97,7 +97,11 @@ A, B = '"new_instruction": "a"', '"new_response": "b"'
         (f'{{{A}, {B}, "new_response": "c"}}', "stop", "partial", "a"),
         (f'{{"reflection": "fine", {B}}}', "stop", "partial", None),
         ('{"reflection": "fine"}', "stop", "unparsed", None),
-        (f"{{{A}, {B[:-2]}", "length", "truncated", ""),
+        (f"{{{A}, {B[:-2]}", "length", "truncated", "a"),
+        (f"```json\n{{{A},\n {B}", "length", "truncated", "a"),
+        (f"{{{A}", "length", "truncated", ""),
+        (f"{{{A}, {A}, {B}, ", "length", "truncated", "b"),
+        (f'{{{A}, {B}, "reflection": "x', "length", "ok", "ab"),
         (f"{{{A}, {B[:-2]}", "stop", "unparsed", ""),
         (f"Here it is: {{{A}, {B}}}", "stop", "unparsed", ""),
         (f"[{{{A}, {B}}}]", "stop", "unparsed", ""),
@@ -146,6 +150,11 @@ def test_a_number_is_on_the_scale_or_missing(value, score):
     filled = read(GRADE, f'{{"score": {value}, "reason": "I see 3 of 5."}}')
     assert filled.numbers.get("score") == score
     assert filled.status == ("unparsed" if score is None else "ok")
+
+
+def test_a_number_in_json_that_was_cut():
+    assert read(GRADE, '{"score": 4, "reason": "It', "length").numbers == {"score": 4.0}
+    assert read(GRADE, '{"score": 4', "length")[:3] == ("truncated", {}, {})
 
 
 @pytest.mark.parametrize(
@@ -205,9 +214,11 @@ def test_a_cut_reply_never_counts_as_whole(instruction, response, cut):
     """Wherever JSON, or a tagged section, is cut off: nothing of the cut part is taken for the whole."""
     texts = {"new_instruction": f"so {instruction}", "new_response": f"so {response}"}
     text = json.dumps(texts)
-    for finish_reason, status in (("length", "truncated"), ("stop", "unparsed")):
-        filled = read(PAIR, text[: min(cut, len(text) - 1)], finish_reason)
-        assert (filled.status, filled.texts) == (status, {})
+    filled = read(PAIR, text[: min(cut, len(text) - 1)], "length")
+    assert filled.status == "truncated"
+    assert set(filled.texts.items()) <= {(name, text.strip()) for name, text in texts.items()}
+    filled = read(PAIR, text[: min(cut, len(text) - 1)], "stop")
+    assert (filled.status, filled.texts) == ("unparsed", {})
     tags = {name: tag_for(name, *texts.values()) for name in texts}
     tagged = "\n".join(f"<{tags[name]}>\n{text}\n</{tags[name]}>" for name, text in texts.items())
     filled = PAIR.read_tags(tagged[: min(cut, len(tagged) - 1)], "length", {"reflection": "reflection", **tags})

@@ -18,6 +18,8 @@ from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, Status, places
 Way = Literal["json", "tags"]
 """How replies are asked for."""
 FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
+BEGUN, NAME, COMMA = re.compile(r"(?:```[A-Za-z]*)?\s*\{"), re.compile(r'\s*"(\w+)"\s*:\s*'), re.compile(r"\s*,")
+"""How an object begins, a field in it, and what ends the field."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class Form:
 
         A field that is there twice is missing: nothing says which one is meant.
         """
-        values = _object(text) if _is_text(text) else {}
+        values = _object(text, finish_reason == "length") if _is_text(text) else {}
         texts, numbers = dict[str, str](), dict[str, float | None]()
         for part in self.parts:
             value = values.get(part.name)
@@ -219,15 +221,31 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-def _object(text: str) -> Mapping[str, Any]:
+def _object(text: str, was_cut: bool) -> Mapping[str, Any]:
     """Return the fields of the object that a reply is, alone or in a fence; none where it is none."""
     text = text.strip()
     fenced = FENCED.fullmatch(text)
     try:
         value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once, strict=False)
     except (ValueError, RecursionError):
-        return {}
+        return _begun(text) if was_cut else {}
     return value if isinstance(value, dict) else {}
+
+
+def _begun(text: str) -> Mapping[str, Any]:
+    """Return the fields of an object that was cut off, as far as a comma says that they are whole."""
+    decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
+    found: list[tuple[str, Any]] = []
+    start = BEGUN.match(text)
+    while start is not None and (name := NAME.match(text, start.end())) is not None:
+        try:
+            value, end = decoder.raw_decode(text, name.end())
+        except (ValueError, RecursionError):
+            break
+        start = COMMA.match(text, end)
+        if start is not None:
+            found.append((name[1], value))
+    return _once(found)
 
 
 def _number(value: Any, part: Part) -> float | None:
