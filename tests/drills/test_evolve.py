@@ -16,6 +16,8 @@ ROUNDS = 3
 
 def behave(body: dict[str, Any], call: int) -> Said:
     """Evolve, compare or answer, in every way that a round can end; the same for the same prompt."""
+    if "response_format" in body:
+        return Said({"error": {"message": "response_format is not supported", "param": "response_format"}}, 400)
     prompt = body["messages"][-1]["content"]
     number = int(prompt.partition("Question ")[2].partition("?")[0])
     if "<new_instruction>" in prompt:

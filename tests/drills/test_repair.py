@@ -45,6 +45,8 @@ MISBEHAVIOUR = (
 
 def behave(body: dict[str, Any], call: int) -> Said:
     """Rate, shorten or rewrite, or say something that can't be read; the same for the same prompt."""
+    if "response_format" in body:
+        return Said({"error": {"message": "response_format is not supported", "param": "response_format"}}, 400)
     prompt = body["messages"][-1]["content"]
     number = int(prompt.partition("Question ")[2].partition("?")[0])
     if "Score: NUMBER" in prompt:
@@ -63,9 +65,23 @@ def behave(body: dict[str, Any], call: int) -> Said:
     return Said(completion(replies[number % len(replies)] if number % 4 == 3 else replies[number % 2]), after=0.03)
 
 
+def structured(body: dict[str, Any], call: int) -> Said:
+    """Fill in whatever schema comes, as a server does that holds the model to it; not always well."""
+    schema = body["response_format"]["json_schema"]["schema"]["properties"]
+    prompt = body["messages"][-1]["content"]
+    number = int(prompt.partition("Question ")[2].partition("?")[0] or 0)
+    filled = {
+        name: number % 6 if part["type"] == "number" else f"{number}, {name}. [End]" for name, part in schema.items()
+    }
+    text = json.dumps(filled)
+    return Said(
+        completion(text[:-9] if number % 5 == 4 else text, "length" if number % 10 == 9 else "stop"), after=0.03
+    )
+
+
 def faulty(body: dict[str, Any], call: int) -> Said:
     """Go wrong in a third of the first calls, differently each time."""
-    number = int(body["messages"][-1]["content"].partition("Question ")[2].partition("?")[0])
+    number = int(body["messages"][-1]["content"].partition("Question ")[2].partition("?")[0] or 1)
     if call == 1 and number % 3 == 0:
         return MISBEHAVIOUR[number // 3 % len(MISBEHAVIOUR)]
     return behave(body, call)
@@ -151,8 +167,27 @@ def test_killed_three_times(tmp_path, verb, n):
         drill(verb, tmp_path, n, kills=3, seed=0, server=server)
 
 
+def test_killed_where_replies_are_json(tmp_path):
+    """Also while the run finds out whether they can be."""
+    with serving(structured) as server:
+        drill("repair reflect", tmp_path, 25, kills=3, seed=0, server=server)
+    info = json.loads((tmp_path / "calm/runs/repair/run.json").read_text())["result"]
+    assert info["replies"] == "json"
+    assert info["stages"]["instruction"] == {
+        "ok": 20,
+        "partial": 0,
+        "fallback": 0,
+        "unparsed": 3,
+        "refused": 0,
+        "truncated": 2,
+    }
+
+
 def test_faults_change_nothing(tmp_path):
-    """A server that misbehaves gives the same rows, table and lineage as one that doesn't, for 17 more calls."""
+    """A server that misbehaves gives the same rows, table and lineage as one that doesn't, for 17 more calls.
+
+    One more call finds out that it knows no schemas.
+    """
     found, calls = [], []
     for how in (behave, faulty):
         folder = tmp_path / how.__name__
@@ -164,7 +199,7 @@ def test_faults_change_nothing(tmp_path):
         files = content(folder)
         del files["run.json"]  # it names the server's port
         found.append({Path(name).name: data for name, data in files.items()})
-    assert calls == [50, 67]
+    assert calls == [51, 68]
     assert set(found[0]) == {".lock", "repaired.parquet", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
     assert found[0] == found[1]
 

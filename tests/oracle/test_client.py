@@ -14,7 +14,7 @@ pytest.importorskip("openai")
 from tests.oracle.server import Said, completion, echo, serving
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.oracle import Client, Refused, Unreachable, is_url
-from tunescope.oracle.client import FIRST_WAIT, LONGEST_WAIT, TRIES, base_url
+from tunescope.oracle.client import FIRST_WAIT, LONGEST_WAIT, TRIES, base_url, parameter_of
 from tunescope.rows import Message
 
 KEY = "sk-planted-0123456789"
@@ -247,3 +247,82 @@ def test_addresses_that_cant_be(typed):
 
 def test_names_that_are_no_address():
     assert not any(map(is_url, ["smollm2-135m", "owner/http", "runs/tune-1"]))
+
+
+def newer(body, call):
+    """Refuse the length's older name, as OpenAI's newer models do."""
+    if "max_tokens" in body:
+        return Said({"error": {**MAX_TOKENS}}, 400)
+    return echo(body, call)
+
+
+MAX_TOKENS = {
+    "message": "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' "
+    "instead.",
+    "type": "invalid_request_error",
+    "param": "max_tokens",
+    "code": "unsupported_parameter",
+}
+
+
+def test_the_newer_name_of_the_length_is_found_out_once():
+    with serving(newer) as server:
+        replies, waits = ask(server.url, times=3, max_tokens=7)
+    assert [reply.text for reply in replies] == ["1: Hi"] * 3
+    assert [sorted(body.keys() - {"model", "messages"}) for body in server.bodies] == [
+        ["max_tokens"],
+        *[["max_completion_tokens"]] * 3,
+    ]
+    assert waits == []
+
+
+def test_a_server_that_takes_neither_name_is_asked_twice():
+    with serving(lambda body, call: Said({"error": {**MAX_TOKENS}}, 400)) as server:
+        (error,), _ = ask(server.url, max_tokens=7)
+        assert len(server.bodies) == 2
+    assert (type(error), error.parameter) == (Refused, "max_tokens")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "parameter"),
+    [
+        (400, {"error": MAX_TOKENS}, "max_tokens"),
+        (400, MAX_TOKENS, "max_tokens"),
+        (400, {"message": MAX_TOKENS["message"], "param": None}, "max_tokens"),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "max_tokens"], "input": 9}]}, "max_tokens"),
+        (400, {"message": "max_tokens is too large: 9999", "param": "max_tokens", "code": "invalid_value"}, None),
+        (400, {"message": "maximum context length is 4096 tokens, you asked for max_tokens=8192"}, None),
+        (
+            400,
+            {"message": "Unsupported value: 'temperature' does not support 0 with this model.", "param": "temperature"},
+            "temperature",
+        ),
+        (400, {"message": "Unsupported parameter: 'temperature' is not supported with this model."}, "temperature"),
+        (422, {"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"], "input": 0}]}, "seed"),
+        (400, {"message": "Unrecognized request argument supplied: seed"}, "seed"),
+        (
+            400,
+            {"message": "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."},
+            "response_format",
+        ),
+        (400, {"message": "invalid value: `json_schema`, supported values are: `json_object`"}, "response_format"),
+        (400, {"message": 'Either "json_schema" or "grammar" can be specified, but not both'}, "response_format"),
+        (400, {"message": "This response_format type is unavailable now"}, "response_format"),
+        (400, {"message": "The response_format parameter is unsupported at the moment."}, "response_format"),
+        (400, {"message": "too many tokens"}, None),
+        (404, {"message": "'response_format' is not supported"}, None),
+        (400, ["temperature unsupported"], "temperature"),
+        (400, None, None),
+    ],
+)
+def test_which_parameter_a_refusal_is_about(status, body, parameter):
+    """As OpenAI, Mistral's gateway, xAI, DeepSeek and llama.cpp word it."""
+    assert parameter_of(status, body) == parameter
+
+
+def test_a_refusal_beside_a_schema_is_the_reply():
+    message = {"role": "assistant", "content": None, "refusal": "I can't help with that."}
+    body = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}]}
+    with serving(lambda _, call: Said(body)) as server:
+        (reply,), _ = ask(server.url)
+    assert (reply.text, reply.finish_reason) == ("I can't help with that.", "refusal")

@@ -8,6 +8,7 @@ stops the work (`Stopped`), after the calls at work have been kept.
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +18,13 @@ from typing import Any, Protocol, TypeVar
 
 from tunescope.errors import TunescopeError, WorkError
 from tunescope.oracle.budget import Budget, Price, tokens_of
-from tunescope.oracle.client import LONGEST_ASKED, TRIES, Again, Raw, Refused, Reply, backoff
-from tunescope.oracle.journal import Journal, key_of
+from tunescope.oracle.client import LENGTHS, LONGEST_ASKED, TRIES, Again, Raw, Refused, Reply, as_sent, backoff
+from tunescope.oracle.fake import PREFIX
+from tunescope.oracle.form import Asked, Filled, Form, Part, Question, Way
+from tunescope.oracle.journal import Journal, key_of, refusal
 from tunescope.oracle.pacing import Pace
 from tunescope.oracle.settings import OracleSettings
+from tunescope.progress import say
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -32,6 +36,23 @@ TEMPLATE = 16
 """Tokens that a server's chat template may add to a prompt."""
 CALL_ID = 16
 """Hex digits of a call's key that name it in a row's lineage."""
+PROBE = Question(
+    Form("colour", (Part("name", "a colour"), Part("letters", "how many letters its name has", best=float("inf")))),
+    lambda form: "Say in JSON which colour a ripe tomato has.",
+)
+"""Asked once, with a schema whose fields the prompt doesn't name: only a server that holds the model to it gets them.
+
+The prompt says JSON, since small models that aren't told fill what a schema lets them with white space."""
+PASSING = re.compile(r"4(?!00|22)\d\d:")
+"""Refusals of that call that say nothing about schemas (an unknown model), and so aren't kept."""
+WAYS: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
+MENDS: Mapping[str | None, str] = {
+    "temperature": "the model doesn't take this --temperature; OpenAI's newer ones take 1 alone: --temperature 1",
+    "seed": "the server takes no seed: --seed -1 sends none",
+    "response_format": "the server doesn't hold models to a schema: --replies tags asks for tagged sections",
+    LENGTHS[0]: f"the model doesn't take the longest reply under this name: --length-name {LENGTHS[1]}, or auto",
+}
+"""What to type where a server refuses one of our parameters."""
 
 
 class Failed(Exception):
@@ -40,6 +61,10 @@ class Failed(Exception):
 
 class Stopped(Exception):
     """Nothing more is asked; `Oracle.stopped` says why."""
+
+
+class Later(Exception):
+    """A call that the journal doesn't have isn't made in this run."""
 
 
 class Transport(Protocol):
@@ -77,6 +102,18 @@ def characters_of(messages: Sequence[Mapping[str, Any]]) -> int:
     return sum(len(str(message["content"])) for message in messages)
 
 
+def _characters(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None) -> int:
+    """Return how long a prompt is with its schema, which servers put into it."""
+    return characters_of(messages) + (0 if schema is None else len(json.dumps(schema)))
+
+
+def request_of(
+    model: str, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any], length: str
+) -> dict[str, Any]:
+    """Return a call's whole body; `length` is what it calls the longest reply."""
+    return {"model": model, "messages": list(messages), **as_sent(decoding, length)}
+
+
 def budget_of(settings: OracleSettings) -> Budget:
     """Return the budget, with nothing used yet."""
     price = None if settings.price is None else Price.parse(settings.price)
@@ -90,6 +127,8 @@ class Oracle:
         stopped: why nothing more is asked; None while it is.
         asked: replies wanted now that the journal doesn't have; `made`: calls made for them, those that failed
             included; `replayed`: replies from the journal.
+        left: calls that `leave` took; `unfit`: those that the budget has no room for then.
+        used: how replies were asked for; None before that was needed.
     """
 
     def __init__(
@@ -100,11 +139,15 @@ class Oracle:
         journal: Journal,
         sleep: Callable[[float], Coroutine[Any, Any, Any]] = asyncio.sleep,
         jitter: Random | None = None,
+        leave: Callable[[str, Mapping[str, Any]], None] | None = None,
     ) -> None:
-        """Count what the journal's replies used; `sleep` and `jitter` are the waits' between calls."""
+        """Count what the journal's replies used; `sleep` and `jitter` are the waits' between calls.
+
+        With `leave`, nothing is asked: it gets the key and the body of each call that the journal doesn't have.
+        """
         self.transport, self.model, self.journal = transport, model, journal
         self.decoding: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens}
-        if settings.temperature > 0:
+        if settings.temperature > 0 and settings.seed >= 0:
             self.decoding["seed"] = settings.seed
         self.concurrency, self.deadline = transport.most or settings.concurrency, settings.deadline
         self.jitter = jitter or Random()
@@ -116,18 +159,34 @@ class Oracle:
         self._asking: dict[str, asyncio.Lock] = {}
         self._first: dict[int, str] = {}
         self._unheard = 0
+        self.leave, self._left, self.unfit = leave, set[str](), 0
+        self._length = LENGTHS[1] if settings.length_name == "auto" else settings.length_name
+        self.used: Way | None = None
+        can_settle = settings.replies != "auto" or not settings.oracle.startswith(PREFIX)
+        self._wanted = settings.replies if can_settle else "tags"
+        self._settling = asyncio.Lock()
         for characters, body in journal:
             self._count(characters, body)
         self._is_known = self.budget.tokens > 0
 
-    def _count(self, characters: int, body: bytes) -> None:
+    @property
+    def wanted(self) -> frozenset[str]:
+        """The keys of all calls that were wanted."""
+        return frozenset(self._asking)
+
+    @property
+    def left(self) -> int:
+        """Calls that `leave` took."""
+        return len(self._left)
+
+    def _count(self, characters: int | None, body: bytes) -> None:
         """Count what a call used: the server's count, else an estimate by the prompt's and the reply's characters."""
         try:
             reply = self.transport.read(body)
         except (Again, Refused):
             return
         usage = reply.usage or {
-            "prompt_tokens": tokens_of(characters) + TEMPLATE,
+            "prompt_tokens": 0 if characters is None else tokens_of(characters) + TEMPLATE,
             "completion_tokens": tokens_of(len(reply.text)),
         }
         self.budget.use(usage["prompt_tokens"], usage["completion_tokens"])
@@ -138,26 +197,84 @@ class Oracle:
         self.pace.halt()
         return Stopped()
 
-    def note_refused(self, number: int, reason: str) -> None:
-        """Stop once the first calls of all have failed alike; `number` counts them from 0."""
-        if self._is_known or number >= HOPELESS:
+    def note_refused(self, number: int | None, reason: str) -> None:
+        """Stop once the first calls of all have failed alike; `number` counts them from 0, None stays out."""
+        if self._is_known or number is None or number >= HOPELESS:
             return
         self._first[number] = reason
         if len(self._first) == HOPELESS and len({*self._first.values()}) == 1:
             self.stop(TunescopeError(f"the oracle refuses the first {HOPELESS} calls alike: {reason}"))
 
     def kept(self, key: str) -> Reply | None:
-        """Return the journal's reply to a call; None where there is none that can be read."""
+        """Return the journal's reply to a call; None where there is none that can be read.
+
+        Raises:
+            Refused: all that it has is that the call can't be mended.
+        """
+        refused: Refused | None = None
         for body in self.journal.bodies(key):
             try:
                 return self.transport.read(body)
             except Again:  # what came was no reply
                 continue
+            except Refused as error:
+                refused = refused or error
+        if refused is not None:
+            raise refused
         return None
 
-    async def ask(self, calls: Calls, messages: Sequence[Mapping[str, Any]], sample: int) -> Answered:
+    async def way(self) -> Way:
+        """Return how replies are asked for: as the settings say, or as one small call finds out.
+
+        What it finds is kept in the journal, so whoever goes on does alike. Where nothing is asked and nothing is
+        known, they are asked for in tagged sections.
+        """
+        if self.used is None:
+            async with self._settling:
+                if self.used is None:
+                    self.used = await self._settled() if self._wanted == "auto" else self._wanted
+        return self.used
+
+    async def settle(self) -> None:
+        """Keep that replies are asked for in tagged sections where nobody can be asked and it isn't known yet."""
+        key = self._probe[0]
+        if self._wanted == "auto" and not self.journal.bodies(key):
+            await self.journal.add(key, 0, refusal("nobody was asked whether JSON can be had"), 0.0)
+
+    @property
+    def _probe(self) -> tuple[str, list[dict[str, str]], Asked]:
+        asked = PROBE.asked("json")
+        messages = [{"role": "user", "content": asked.prompt}]
+        return key_of(messages, self.model, self.decoding, asked.schema), messages, asked
+
+    async def _settled(self) -> Way:
+        key, messages, asked = self._probe
+        try:
+            reply = self.kept(key)
+            if reply is None and self.leave is not None:
+                return "tags"
+            if reply is None:
+                reply = await self._tried(Calls(self), key, messages, asked.schema, None)
+        except Refused:
+            return "tags"
+        except Failed as error:
+            if PASSING.match(str(error)) is None:
+                await self.journal.add(key, 0, refusal(str(error)), 0.0)
+            found: Way = "tags"
+        else:
+            found = "json" if asked.read(reply.text, reply.finish_reason).status == "ok" else "tags"
+        say(f"replies are asked for {WAYS[found]}")
+        return found
+
+    async def ask(
+        self,
+        calls: Calls,
+        messages: Sequence[Mapping[str, Any]],
+        sample: int,
+        schema: Mapping[str, Any] | None = None,
+    ) -> Answered:
         """Return the reply to a call, from the journal or from the oracle; see `Calls.ask`."""
-        key = key_of(messages, self.model, self.decoding, None, sample)
+        key = key_of(messages, self.model, self.decoding, schema, sample)
         async with self._asking.setdefault(key, asyncio.Lock()):  # two rows alike are one call
             try:
                 reply = self.kept(key)
@@ -165,18 +282,59 @@ class Oracle:
                 raise Failed(str(error)) from None
             if reply is not None:
                 self.replayed += 1
+            elif self.leave is not None:
+                raise self._later(self.leave, key, messages, schema)
             else:
-                reply = await self._tried(calls, key, messages)
+                number, self.asked = self.asked, self.asked + 1
+                reply = await self._tried(calls, key, messages, schema, number)
         return Answered(key[:CALL_ID], reply.text, reply.finish_reason)
 
-    async def _tried(self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]]) -> Reply:
-        characters = characters_of(messages)
+    def _later(
+        self,
+        leave: Callable[[str, Mapping[str, Any]], None],
+        key: str,
+        messages: Sequence[Mapping[str, Any]],
+        schema: Mapping[str, Any] | None,
+    ) -> Later:
+        """Leave a call, once, as far as the budget has room."""
+        need = self._need(_characters(messages, schema))
+        if key not in self._left:
+            if self.budget.fits(*need):
+                self.budget.reserve(*need)
+                self._left.add(key)
+                leave(key, request_of(self.model, messages, self._told(schema), self._length))
+            else:
+                self.unfit += 1
+        return Later()
+
+    def _need(self, characters: int) -> tuple[int, int]:
+        """Return the tokens that a call may use, in its prompt and its reply."""
+        return tokens_of(characters, "high") + TEMPLATE, int(self.decoding["max_tokens"])
+
+    def _told(self, schema: Mapping[str, Any] | None) -> dict[str, Any]:
+        """Return what the server is told beside the messages."""
+        if schema is None:
+            return self.decoding
+        return {**self.decoding, "response_format": {"type": "json_schema", "json_schema": dict(schema)}}
+
+    async def _tried(
+        self,
+        calls: Calls,
+        key: str,
+        messages: Sequence[Mapping[str, Any]],
+        schema: Mapping[str, Any] | None,
+        number: int | None,
+    ) -> Reply:
+        """Ask until there is a reply; `number` counts calls that may all be hopeless."""
+        characters = _characters(messages, schema)
         failed, failing_since = Again("not tried", unreachable=False), float("inf")
-        number, self.asked = self.asked, self.asked + 1
         for attempt in range(TRIES):
             try:
-                return await self._once(calls, key, messages)
+                return await self._once(calls, key, messages, schema)
             except Refused as error:
+                is_settling = number is None and error.parameter == "response_format"
+                if error.parameter in MENDS and not is_settling and not self._was_answered:
+                    raise self.stop(TunescopeError(f"{error}; {MENDS[error.parameter]}")) from None
                 self.note_refused(number, str(error))
                 about = f" (about {tokens_of(characters):,} tokens in the prompt)" if LONG.search(str(error)) else ""
                 raise Failed(f"{error}{about}") from None
@@ -210,10 +368,16 @@ class Oracle:
         self.note_refused(number, reason)
         raise Failed(reason)
 
-    async def _once(self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]]) -> Reply:
+    @property
+    def _was_answered(self) -> bool:
+        return self._is_known or self.heard_at > float("-inf")
+
+    async def _once(
+        self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None
+    ) -> Reply:
         """Make one call and keep what came before reading it."""
-        characters = characters_of(messages)
-        need = (tokens_of(characters, "high") + TEMPLATE, int(self.decoding["max_tokens"]))
+        characters = _characters(messages, schema)
+        need = self._need(characters)
         async with asyncio.timeout_at(calls.ends) as limit, self.pace.slot(lambda: self.budget.fits(*need)) as since:
             if self.stopped is not None:
                 raise Stopped
@@ -226,7 +390,7 @@ class Oracle:
             self.budget.reserve(*need)
             try:
                 self.made += 1
-                raw = await self.transport.once(messages, self.decoding)
+                raw = await self.transport.once(messages, self._told(schema))
                 limit.reschedule(None)  # what was paid for is kept, however late
                 await self.journal.add(key, characters, raw.body, self.pace.now() - since)
                 self._count(characters, raw.body)
@@ -258,6 +422,8 @@ class Oracle:
                     return
                 try:
                     done(await work(item, Calls(self)))
+                except Later:
+                    continue
                 except Stopped:
                     return
                 except TunescopeError as error:
@@ -298,3 +464,11 @@ class Calls:
         answered = await self._oracle.ask(self, [{"role": "user", "content": prompt}], sample)
         self.ids.append(answered.call_id)
         return answered
+
+    async def answer(self, question: Question, sample: int = 0) -> Filled:
+        """Ask a question, the way that the oracle can; return what its form holds. Raises as `ask`."""
+        asked = question.asked(await self._oracle.way() if question.form.parts else "tags")
+        messages = [{"role": "user", "content": asked.prompt}]
+        answered = await self._oracle.ask(self, messages, sample, asked.schema)
+        self.ids.append(answered.call_id)
+        return asked.read(answered.text, answered.finish_reason)

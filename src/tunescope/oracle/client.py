@@ -37,10 +37,28 @@ AGAIN = frozenset({408, 409, 425, 429})
 
 OVERLOADED = frozenset({429, 502, 503, 504, 529})
 """Statuses after which fewer calls at a time are made."""
+LENGTHS = ("max_tokens", "max_completion_tokens")
+"""What the longest reply is called: by most servers, and by OpenAI's newer models, which refuse the other name."""
+PARAMETERS = (LENGTHS[0], "temperature", "seed", "response_format")
+"""What a server may not take, for which a setting of ours stands."""
+UNSUPPORTED = re.compile(
+    r"un-?supported|not? (?:yet )?support|only .*support|unrecogni[sz]ed|extra_forbidden|not permitted|"
+    r"invalid (?:parameter|value)|unknown|unavailable|failed to (?:parse|compile)|can be specified",
+    re.IGNORECASE,
+)
 
 
 class Refused(Exception):
-    """One call that asking again can't mend; the text is the reason."""
+    """One call that asking again can't mend; the text is the reason.
+
+    Attributes:
+        parameter: the one of `PARAMETERS` that the server doesn't take as it is; None where it is none of them.
+    """
+
+    def __init__(self, reason: str, parameter: str | None = None) -> None:
+        """Say why."""
+        super().__init__(reason)
+        self.parameter = parameter
 
 
 class Unreachable(Exception):
@@ -124,6 +142,7 @@ class Client:
         sleep: waits between calls.
         jitter: where the random part of the waits comes from.
         options: what the command line calls the address and the model's name.
+        length: what the longest reply is called, one of `LENGTHS`; None finds out by the first refusal.
     """
 
     most: int | None = None
@@ -138,6 +157,7 @@ class Client:
         jitter: Random | None = None,
         options: tuple[str, str] = ("--model", "--model-name"),
         is_ours: bool = False,
+        length: str | None = None,
     ) -> None:
         """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one.
 
@@ -158,6 +178,7 @@ class Client:
         self._timeout, self._sleep, self._jitter = timeout, sleep, jitter or Random()
         self._heard = False
         self._options = options
+        self._length, self._may_rename = length or LENGTHS[0], length is None
 
     async def __aenter__(self) -> Client:
         """Return itself."""
@@ -176,7 +197,7 @@ class Client:
             TunescopeError: the server isn't there, refuses the key, or doesn't say.
         """
         try:
-            return await self._tried(lambda: self._sdk.models.with_raw_response.list(), _names)
+            return await self._tried(lambda: self._sent(self._sdk.models.with_raw_response.list), _names)
         except (Refused, Unreachable) as error:
             raise TunescopeError(
                 f"{self.url} doesn't say which models it has ({error}); name one with {self._options[1]}"
@@ -192,7 +213,8 @@ class Client:
             Unreachable: the server can't be reached or has no room, after all tries.
             TunescopeError: no call to this server can succeed (nobody there, a key refused, no credit).
         """
-        return await self._tried(self._call([as_asked(message) for message in messages], decoding), read_reply)
+        asked = [as_asked(message) for message in messages]
+        return await self._tried(lambda: self._call(asked, decoding), read_reply)
 
     async def once(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Raw:
         """Call once; return the reply as it came, but for the key where it repeats it, for `read` to read.
@@ -200,7 +222,7 @@ class Client:
         Raises:
             Again, Refused, TunescopeError: as `reply` decides about them.
         """
-        raw = await self._sent(self._call(messages, decoding))
+        raw = await self._call(messages, decoding)
         body = raw.content.replace(self._key.encode(), "…".encode()) if self._key else raw.content
         return Raw(body, _full_for(raw.headers))
 
@@ -218,16 +240,23 @@ class Client:
         """Read a reply; raises `Refused` for one without text, `Again` for one that isn't the API's."""
         return self._read(body, read_reply)
 
-    def _call(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Callable[[], Any]:
-        create = self._sdk.chat.completions.with_raw_response.create
-        body = {"messages": list(messages), **decoding}  # there the SDK doesn't walk through it, type by type
-        return lambda: create(model=self.model, messages=[], extra_body=body)
+    async def _call(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Any:
+        """Make one call; once more where the model wants the length's other name, as all calls from then on."""
+        create, name = self._sdk.chat.completions.with_raw_response.create, self._length
+        body = {"messages": list(messages), **as_sent(decoding, name)}  # there the SDK doesn't walk through it
+        try:
+            return await self._sent(lambda: create(model=self.model, messages=[], extra_body=body))
+        except Refused as error:
+            if not self._may_rename or name != LENGTHS[0] or error.parameter != name:
+                raise
+        self._length = LENGTHS[1]
+        return await self._call(messages, decoding)
 
-    async def _tried(self, call: Callable[[], Any], read: Callable[[Any], T]) -> T:
+    async def _tried(self, call: Callable[[], Awaitable[Any]], read: Callable[[Any], T]) -> T:
         failed = Again("not tried", unreachable=True)
         for attempt in range(TRIES):
             try:
-                return self._read((await self._sent(call)).content, read)
+                return self._read((await call()).content, read)
             except Again as error:
                 failed = error
             wait = backoff(attempt, self._jitter)
@@ -266,7 +295,7 @@ class Client:
 
     def _of_status(self, error: Any) -> Exception:
         """Return what a status means for us."""
-        status, reason = int(error.status_code), self._clean(f"{error.status_code}: {_message(error.body)}")
+        status, reason = int(error.status_code), self._clean(f"{error.status_code}: {message_of(error.body)}")
         if status in (401, 403):
             state = f"the key in {KEY_VARIABLE}" if self._key else f"a call without a key ({KEY_VARIABLE} isn't set)"
             return TunescopeError(
@@ -277,7 +306,7 @@ class Client:
         if status in AGAIN or status >= 500:
             after = _retry_after(error.response.headers)
             return Again(reason, unreachable=status == 429, after=after, overloaded=status in OVERLOADED)
-        return Refused(reason)
+        return Refused(reason, parameter_of(status, error.body))
 
     def _clean(self, text: str) -> str:
         """Return a server's words on one line, cut, and without the key that some repeat."""
@@ -312,16 +341,41 @@ def as_asked(message: Message) -> dict[str, Any]:
     return asked
 
 
+def as_sent(decoding: Mapping[str, Any], length: str) -> dict[str, Any]:
+    """Return what a server is told beside the messages, with the longest reply under the name it takes."""
+    return {length if name == LENGTHS[0] else name: value for name, value in decoding.items()}
+
+
+def parameter_of(status: int, body: Any) -> str | None:
+    """Return which of `PARAMETERS` an error of status 400 or 422 is about; None for none of them."""
+    if status not in (400, 422):
+        return None
+    inner = body.get("error", body) if isinstance(body, Mapping) else {}
+    named = str(inner.get("param") or "") if isinstance(inner, Mapping) else ""
+    said = message_of(body)
+    about = f"{named} {said}" if UNSUPPORTED.search(said) else ""
+    if LENGTHS[0] in about and (LENGTHS[1] in said or "forbidden" in said or named == LENGTHS[0]):
+        return LENGTHS[0]
+    if re.search(r"response_?format|json_?schema|guided|grammar", about, re.IGNORECASE):
+        return "response_format"
+    return next((name for name in ("temperature", "seed") if re.search(rf"\b{name}\b", about)), None)
+
+
 def _names(body: Any) -> list[str]:
     return [str(model["id"]) for model in body["data"]]
 
 
 def read_reply(body: Any) -> Reply:
     """Read a reply; raises `Refused` for one without text, and what indexing raises for one that is none."""
+    if "refused" in body:  # of ours, see `journal.refusal`
+        raise Refused(str(body["refused"]))
     if "choices" not in body and "error" in body:
-        raise ValueError(f"an error in a reply of status 200: {_message(body['error'])}")
+        raise ValueError(f"an error in a reply of status 200: {message_of(body['error'])}")
     choice = body["choices"][0]
     text, reason = choice["message"].get("content"), choice.get("finish_reason")
+    declined = choice["message"].get("refusal")
+    if text is None and isinstance(declined, str):  # OpenAI's, where a schema leaves no place to decline in
+        text, reason = declined, "refusal"
     if text is None and reason == "content_filter":
         text = ""
     if text is None:
@@ -348,7 +402,7 @@ def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str]
         raise Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
 
 
-def _message(body: Any) -> str:
+def message_of(body: Any) -> str:
     """Return a server's own sentence about an error."""
     if isinstance(body, Mapping):
         inner = body.get("error", body)

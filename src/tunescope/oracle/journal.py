@@ -1,8 +1,9 @@
 """The journal: every reply that came, as it came, on disk before anything reads it.
 
 One SQLite file in WAL mode. Rows are only ever added: the number of the reply, the call's key, the characters of
-its prompt, the body's bytes, and how long it took. What a reply says is worked out from its bytes each time, which
-costs nothing.
+its prompt, the body's bytes, and how long it took (NULL in both where a batch's file brought it). What a reply says is
+worked out from its bytes each time, which costs nothing. A call that is refused for good may have a body of ours
+(`refusal`).
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
@@ -21,8 +22,8 @@ from tunescope.errors import RunError, WorkError
 FORMAT = 1
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
-    number INTEGER PRIMARY KEY, key TEXT NOT NULL, characters INTEGER NOT NULL, body BLOB NOT NULL,
-    seconds REAL NOT NULL, at TEXT NOT NULL
+    number INTEGER PRIMARY KEY, key TEXT NOT NULL, characters INTEGER, body BLOB NOT NULL,
+    seconds REAL, at TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS by_key ON replies (key);
 """
@@ -38,6 +39,11 @@ def key_of(
     """Name a call by all that decides its reply, but for the server's address: 32 hex digits."""
     text = json.dumps([FORMAT, list(messages), model, dict(decoding), schema, sample], sort_keys=True)
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def refusal(reason: str) -> bytes:
+    """Return the body that stands for a call that asking again can't mend."""
+    return json.dumps({"refused": reason}).encode()
 
 
 class Journal:
@@ -73,8 +79,12 @@ class Journal:
         found = self._file.execute("SELECT body FROM replies WHERE key = ? ORDER BY number", (key,))
         return [body for (body,) in found]
 
-    def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Yield every prompt's length in characters with its reply, the oldest first."""
+    def __len__(self) -> int:
+        """Count the replies."""
+        return int(self._file.execute("SELECT count(*) FROM replies").fetchone()[0])
+
+    def __iter__(self) -> Iterator[tuple[int | None, bytes]]:
+        """Yield every prompt's length in characters, where it is known, with its reply, the oldest first."""
         yield from self._file.execute("SELECT characters, body FROM replies ORDER BY number")
 
     async def add(self, key: str, characters: int, body: bytes, seconds: float) -> None:
@@ -88,6 +98,26 @@ class Journal:
             batch, self._waiting = self._waiting, []
             if batch:  # else who held the lock before wrote this one too
                 await asyncio.to_thread(self._commit, batch)
+
+    def take(self, replies: Iterable[tuple[str, bytes]]) -> int:
+        """Keep replies that came in files, but for those that are there already; return how many were kept.
+
+        All of them are kept, or none where `replies` raises.
+
+        Raises:
+            WorkError: the disk is full, or the file can't be written.
+        """
+        at, kept = datetime.now(UTC).isoformat(timespec="milliseconds"), 0
+        known = "SELECT 1 FROM replies WHERE key = ? AND body = ?"
+        try:
+            with self._file:
+                for key, body in replies:
+                    if self._file.execute(known, (key, body)).fetchone() is None:
+                        self._file.execute("INSERT INTO replies (key, body, at) VALUES (?, ?, ?)", (key, body, at))
+                        kept += 1
+        except sqlite3.Error as error:
+            raise WorkError(f"{self._path}: replies can't be kept ({error})") from error
+        return kept
 
     def _commit(self, batch: list[tuple[str, int, bytes, float, str]]) -> None:
         values = "(key, characters, body, seconds, at) VALUES (?, ?, ?, ?, ?)"

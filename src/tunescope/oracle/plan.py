@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from tunescope.oracle.ask import TEMPLATE
 from tunescope.oracle.budget import CHARACTERS, Price, tokens_of
+from tunescope.oracle.form import Question, Way
 from tunescope.oracle.settings import OracleSettings
 from tunescope.runs import Outcome
 from tunescope.views import Table, View
@@ -15,14 +18,26 @@ SHARE = {"low": 0.5, "expected": 1.0}
 """What replies have of the tokens that are expected; high is the longest that --max-new-tokens allows."""
 
 
-def planned(name: str, rows: int, defined: int, asks: Sequence[tuple[str, int]], settings: OracleSettings) -> Outcome:
-    """Count calls, tokens and money; `asks` are prompts with the tokens that their replies are expected to have.
+def planned(
+    name: str,
+    rows: int,
+    defined: int,
+    questions: Sequence[Question],
+    settings: OracleSettings,
+    way: Way = "tags",
+    free: int = 0,
+    journal: Path | None = None,
+) -> Outcome:
+    """Count calls, tokens and money of what is to be asked, besides the `free` replies that `journal` has.
 
-    A prompt that occurs twice is one call.
+    A prompt that occurs twice is one call. `way` is how replies are asked for.
     """
-    once = dict(asks)
+    once = {}
+    for question in questions:
+        asked = question.asked(way)
+        once[asked.prompt + ("" if asked.schema is None else json.dumps(asked.schema))] = question.expected
     price = None if settings.price is None else Price.parse(settings.price)
-    result: dict[str, Any] = {"rows": rows, "asked": defined, "calls": len(once)}
+    result: dict[str, Any] = {"rows": rows, "asked": defined, "calls": len(once), "free": free, "replies": way}
     cells: list[tuple[str | int | float | None, ...]] = []
     for bound in CHARACTERS:
         prompt = sum(tokens_of(len(text), bound) for text in once)
@@ -42,8 +57,9 @@ def planned(name: str, rows: int, defined: int, asks: Sequence[tuple[str, int]],
         "Prompts: 5, 4 and 2.5 characters per token. Replies: half of what is expected, that, and the longest allowed.",
     )
     money = "" if price else " Add --price IN,OUT per million tokens for the money."
+    known = f" Beside them, {free:,} of the replies needed are in {journal} and cost nothing." if free else ""
     sentence = (
-        f"{name} would ask {len(once):,} prompts about {defined:,} of {rows:,} rows; nothing was asked.{money} "
+        f"{name} would ask {len(once):,} prompts about {defined:,} of {rows:,} rows; nothing was asked.{known}{money} "
         "A stage that builds on an earlier reply is counted with the row's own text."
     )
     return Outcome(result, View((sentence,), (table,)))

@@ -1,4 +1,4 @@
-"""What a reply says: sections between tags, and how it ended. Pure; nothing here gives a default answer.
+"""What a reply says: sections between tags, grades, and how it ended. Pure; nothing here gives a default answer.
 
 A tag counts only at the beginning of a line (an opening one) or at the end of a line (a closing one), and the
 outermost pair holds: tags that a section quotes stay in it. A prompt's tags are chosen so that the row's own text
@@ -21,6 +21,9 @@ DECLINES = re.compile(
     r"(?:i'm|i’m) (?:unable|not able) to) \w+",
     re.IGNORECASE,
 )
+DECLINED = {"content_filter": "the server's content filter", "refusal": "the server says that the oracle declines"}
+"""Reasons for a reply's end that are refusals, whatever it says."""
+NUMBER = r"\d{1,4}(?:\.\d{1,4})?"
 NOTHING = re.compile(r"\W*(?:n/?a|none|null|same as (?:above|before)|no changes?(?: needed)?)?\W*", re.IGNORECASE)
 """What stands in a section that says nothing."""
 PREAMBLE = re.compile(
@@ -51,17 +54,13 @@ def tag_for(name: str, *texts: str) -> str:
 
 def sections(text: str, finish_reason: str | None, names: Sequence[str], tags: Sequence[str] = ()) -> Sections:
     """Read the sections that a prompt asked for, in its order; `tags` are what it called them."""
-    if finish_reason == "content_filter":
+    if finish_reason in DECLINED:
         return Sections("refused", {}, tuple(names))
     found: dict[str, str] = {}
-    at = 0
-    for name, tag in zip(names, tags or names, strict=True):
-        place = _outermost(text, tag, at)
-        if place is not None:
-            start, end, at = place
-            inner = text[start:end].strip()
-            if NOTHING.fullmatch(inner) is None:
-                found[name] = inner
+    for name, (start, end) in places(text, names, tags).items():
+        inner = text[start:end].strip()
+        if NOTHING.fullmatch(inner) is None:
+            found[name] = inner
     missing = tuple(name for name in names if name not in found)
     if not missing:
         return Sections("ok", found, ())
@@ -70,6 +69,18 @@ def sections(text: str, finish_reason: str | None, names: Sequence[str], tags: S
     if found:
         return Sections("partial", found, missing)
     return Sections("refused" if DECLINES.match(text) else "unparsed", {}, missing)
+
+
+def places(text: str, names: Sequence[str], tags: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
+    """Return where the sections' texts start and end, for those that are there in their order."""
+    found: dict[str, tuple[int, int]] = {}
+    at = 0
+    for name, tag in zip(names, tags or names, strict=True):
+        place = _outermost(text, tag, at)
+        if place is not None:
+            start, end, at = place
+            found[name] = (start, end)
+    return found
 
 
 def _outermost(text: str, tag: str, at: int) -> tuple[int, int, int] | None:
@@ -97,3 +108,24 @@ def without_preamble(text: str) -> tuple[str, str]:
     if found is None or not text[found.end() :].strip():
         return text, ""
     return text[found.end() :], found.group().strip()
+
+
+def rating_of(text: str, aspect: str = "", scale: float = 5) -> float | None:
+    """Read a grade: a line that is "Score: 4.5", "4.5/5", "**4.5**" or the bare number; else None.
+
+    None too where two lines give different grades, and for a grade that isn't on the scale.
+    """
+    label = rf"[*_]*(?:(?:overall |final )?(?:score|rating|grade){'|' + re.escape(aspect) if aspect else ''})\b"
+    label += rf"(?: (?:for|of)(?: the)? {re.escape(aspect)})?" if aspect else ""
+    line = re.compile(
+        rf"(?:{label}[*_]*\s*[:=]\s*)?[*_]*\s*(?P<grade>{NUMBER})\s*(?:(?:/|out of)\s*(?P<best>{NUMBER}))?[*_]*",
+        re.IGNORECASE,
+    )
+    grades = {
+        float(found["grade"])
+        for found in map(line.fullmatch, map(str.strip, text.splitlines()))
+        if found is not None
+        for best in [found["best"]]
+        if (best is None or float(best) == scale) and float(found["grade"]) <= scale
+    }
+    return grades.pop() if len(grades) == 1 else None

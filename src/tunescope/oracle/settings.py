@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from math import isfinite
+from typing import Literal
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import Price
@@ -30,7 +31,14 @@ class OracleSettings:
     """Longest reply in tokens."""
 
     seed: int = 0
-    """Sent to the server where the temperature is above 0."""
+    """Sent to the server where the temperature is above 0; a negative one isn't sent."""
+
+    replies: Literal["auto", "json", "tags"] = "auto"
+    """How replies are asked for: json (the server holds the model to a schema), tags (sections between tags), or auto,
+    which finds out with one small call whether the server can do json."""
+
+    length_name: Literal["auto", "max_tokens", "max_completion_tokens"] = field(default="auto", metadata=PACE)
+    """What the longest reply is called in a call; auto changes to the newer name once a model refuses the older one."""
 
     concurrency: int = field(default=64, metadata=PACE)
     """Calls at a time at most; fewer while the server says that they are too many. `local` takes 8."""
@@ -53,6 +61,12 @@ class OracleSettings:
     journal: str | None = field(default=None, metadata=PACE)
     """The file of all replies; journal.sqlite in the run folder by default. That of another run answers for free."""
 
+    batch: str | None = field(default=None, metadata=PACE)
+    """Call nobody: write the calls that the journal doesn't have into this file, in OpenAI's batch format."""
+
+    batch_replies: tuple[str, ...] = field(default=(), metadata=PACE)
+    """Output and error files of batches, taken into the journal first."""
+
 
 def refuse_nonsense(settings: OracleSettings) -> None:
     """Raise `SettingsError` for what can't work."""
@@ -73,6 +87,11 @@ def refuse_nonsense(settings: OracleSettings) -> None:
     if not (is_url(settings.oracle) or is_local(settings.oracle) or settings.oracle.startswith(PREFIX)):
         raise SettingsError(
             f"--oracle {settings.oracle}: expected http://HOST:PORT/v1, local, local:FILE.gguf or fake:FILE"
+        )
+    if settings.batch is not None and not (is_url(settings.oracle) and settings.oracle_model):
+        raise SettingsError(
+            f"--batch {settings.batch} with --oracle {settings.oracle}: expected a server's URL and --oracle-model, "
+            "since nobody is called who could say which models there are"
         )
     if settings.oracle_model is not None and not is_url(settings.oracle):
         raise SettingsError(f"--oracle-model is for servers; with --oracle {settings.oracle} leave it out")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
@@ -38,6 +39,10 @@ class Prompt:
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise SettingsError(f"the prompt {self.name} can't be filled in: {error}") from error
 
+    def render_form(self, values: Mapping[str, Any], form: str) -> str:
+        """Put a row into it, and how the reply is to be written; raises as `render`."""
+        return self.render(**values, form=form)
+
 
 def prompt(
     ours: Path, file: str | None, takes: tuple[str, ...], must: tuple[str, ...] = (), option: str = "--prompt"
@@ -65,8 +70,8 @@ def prompt(
     lacking = [word for word in must if word not in used]
     if lacking:
         raise SettingsError(
-            f"{option} {name} doesn't use {', '.join(lacking)}; the reply is read between tags of that name, "
-            f"so the prompt must ask for them: <{{{{ {lacking[0]} }}}}> … </{{{{ {lacking[0]} }}}}>"
+            f"{option} {name} doesn't use {', '.join(lacking)}; what stands there says how the reply is to be written, "
+            f"and only so can it be read: put {{{{ {lacking[0]} }}}} into the prompt, at its end as a rule"
         )
     if not used <= set(takes):
         raise SettingsError(

@@ -60,7 +60,8 @@ def inputs_of(settings: OracleSettings, model: str) -> Mapping[str, str]:
 def transport_of(settings: OracleSettings, model: str) -> Transport:
     """Return what makes the calls; raises `InputError` for a fake or a local model that can't be read."""
     if is_url(settings.oracle):
-        return Client(settings.oracle, model, settings.timeout, options=OPTIONS)
+        length = None if settings.length_name == "auto" else settings.length_name
+        return Client(settings.oracle, model, settings.timeout, options=OPTIONS, length=length)
     if is_local(settings.oracle):
         return Local(settings.oracle, settings.concurrency)
     return Fake(read_fake(Path(settings.oracle.removeprefix(PREFIX))))

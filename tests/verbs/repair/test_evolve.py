@@ -22,7 +22,7 @@ MARKS = {
     "breadth": "from the same field",
 }
 """A few words of our prompt that only one operation has."""
-EVOLVING = "Write only the instruction that comes out"
+EVOLVING = "the instruction that comes out"
 CHECKING = "Compare two instructions"
 
 
@@ -415,8 +415,8 @@ def test_a_plan_counts_three_calls_per_round(workplace):
 
 
 def test_prompts_of_ones_own(workplace):
-    (workplace / "one.jinja").write_text("1 {{ operation }} {{ instruction }} <{{ tag }}>")
-    (workplace / "two.jinja").write_text("2 {{ instruction }} {{ new_instruction }} <{{ tag }}>")
+    (workplace / "one.jinja").write_text("1 {{ operation }} {{ instruction }} {{ form }}")
+    (workplace / "two.jinja").write_text("2 {{ instruction }} {{ new_instruction }} {{ form }}")
     (workplace / "three.jinja").write_text("3 {{ instruction }}")
     fake = [
         line("^1 deepen Ask A", new("B?")),
@@ -426,11 +426,11 @@ def test_prompts_of_ones_own(workplace):
     files = {"prompt": "one.jinja", "check_prompt": "two.jinja", "response_prompt": "three.jinja"}
     run = evolved(workplace, [A], fake, operations=("deepen",), **files)
     assert only(run)[0] == {**A, "instruction": "B?", "output": "b"}
-    with pytest.raises(SettingsError, match=r"--prompt three.jinja doesn't use tag"):
+    with pytest.raises(SettingsError, match=r"--prompt three.jinja doesn't use form"):
         evolved(workplace, [A], fake, prompt="three.jinja")
     with pytest.raises(SettingsError, match=r"--check-prompt one.jinja uses operation"):
         evolved(workplace, [A], fake, check_prompt="one.jinja")
-    with pytest.raises(SettingsError, match=r"--response-prompt one.jinja uses operation, tag"):
+    with pytest.raises(SettingsError, match=r"--response-prompt one.jinja uses form, operation"):
         evolved(workplace, [A], fake, response_prompt="one.jinja")
 
 

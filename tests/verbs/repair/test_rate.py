@@ -6,8 +6,9 @@ import pytest
 from tests.tools import alpaca, read_rows, write_rows
 
 from tunescope.errors import SettingsError
+from tunescope.oracle.replies import rating_of
 from tunescope.study import StudySettings, run
-from tunescope.verbs.repair.rate import RateSettings, rate, rating_of
+from tunescope.verbs.repair.rate import RateSettings, rate
 from tunescope.verbs.select import SelectSettings, select
 
 
@@ -80,9 +81,9 @@ def test_ratings_and_the_rows_that_they_choose(workplace):
     assert table["status"].to_pylist() == ["ok", "unparsed", "ok", "truncated", "refused", "refused"]
     assert table["reason"].to_pylist() == [
         "rated: 4.5 of 5 for accuracy",
-        "unparsed: no one grade in 'It is very good.'",
+        "unparsed: no one score from 0 to 5 in 'It is very good.'",
         "rated: 4 of 5 for accuracy",
-        "truncated: the reply ends before its grade",
+        "truncated: no one score from 0 to 5 in 'I think that it is Score'",
         "refused: \"I'm sorry, but I can't judge that.\"",
         "refused: the server's content filter",
     ]

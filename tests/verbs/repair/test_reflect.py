@@ -182,12 +182,13 @@ def test_criteria_that_cant_be(workplace, text):
 
 
 def test_prompts_of_ones_own(workplace):
-    (workplace / "one.jinja").write_text("1 {{ instruction }} <{{ new_instruction }}><{{ new_response }}>")
-    (workplace / "two.jinja").write_text("2 {{ instruction }} <{{ new_response }}>")
+    (workplace / "one.jinja").write_text("1 {{ instruction }} {{ form }}")
+    (workplace / "two.jinja").write_text("2 {{ instruction }} {{ form }}")
     fake = [line("^1 Ask A", first("B?", "b")), line(r"^2 B\?", first(None, "c"))]
     run = reflected(workplace, [A], fake, prompt="one.jinja", response_prompt="two.jinja")
     assert only(run)[0] == {**A, "instruction": "B?", "output": "c"}
-    with pytest.raises(SettingsError, match=r"--response-prompt one.jinja uses new_instruction"):
+    (workplace / "one.jinja").write_text("1 {{ instruction }} <{{ new_instruction }}>")
+    with pytest.raises(SettingsError, match=r"--response-prompt one.jinja doesn't use form"):
         reflected(workplace, [A], fake, response_prompt="one.jinja")
 
 

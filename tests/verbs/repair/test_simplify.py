@@ -131,7 +131,7 @@ def test_rows_leave_in_the_form_they_came_in(workplace, form):
 
 
 def test_a_prompt_of_ones_own(workplace):
-    (workplace / "my.jinja").write_text("Cut this: {{ response }}\n<{{ tag }}>")
+    (workplace / "my.jinja").write_text("Cut this: {{ response }}\n{{ form }}")
     fake = [{"pattern": "^Cut this: ", "reply": "<short_response>x</short_response>"}]
     run = simplified(workplace, ROWS[:1], fake, prompt="my.jinja")
     assert run.result["changed"] == 1
@@ -145,9 +145,9 @@ def test_a_prompt_of_ones_own(workplace):
     ("text", "said"),
     [
         ("{{ response", r"my.jinja:1: .*expected a Jinja template"),
-        ("{{ answer }} {{ tag }}", r"my.jinja uses answer; what can be filled in is system, instruction"),
-        ("{{ response }}", r"my.jinja doesn't use tag"),
-        ("{{ response.x.y }} {{ tag }}", r"can't be filled in"),
+        ("{{ answer }} {{ form }}", r"my.jinja uses answer; what can be filled in is system, instruction"),
+        ("{{ response }}", r"my.jinja doesn't use form"),
+        ("{{ response.x.y }} {{ form }}", r"can't be filled in"),
     ],
 )
 def test_prompts_that_cant_be(workplace, text, said):

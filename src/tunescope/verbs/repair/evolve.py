@@ -19,13 +19,15 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import DECLINES, Status, sections, tag_for, without_preamble
+from tunescope.oracle.form import Filled, Form, Part, Question
+from tunescope.oracle.replies import DECLINES, Status, without_preamble
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
@@ -34,7 +36,7 @@ from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, r
 from tunescope.views import Cell, Table, percent
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered, Calls
+    from tunescope.oracle.ask import Calls
 
 VERSION = 1
 BREADTH = "breadth"
@@ -66,8 +68,9 @@ PHRASES = (
 )
 """What a rewriting says that talks of itself."""
 VERDICT = re.compile(r"\W*(?P<unlike>not\W+|un)?equal\W*", re.IGNORECASE)
-TAG = "new_instruction"
-VERDICT_TAG = "verdict"
+NEW, SAID = "new_instruction", "verdict"
+EVOLVED = Form("evolved", (Part(NEW, "the instruction that comes out alone, without an answer or remarks"),))
+COMPARED = Form("compared", (Part(SAID, "equal or not equal"),))
 MORE = 15
 """Words that an evolved instruction is expected to have more: the prompt asks for 10 to 20."""
 SAYS = 10
@@ -88,10 +91,10 @@ class EvolveSettings(RepairSettings):
     """Draws the operations; also sent to the server where the temperature is above 0."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for evolving instead of ours: system, instruction, input, operation, data and tag (a must)."""
+    """A Jinja file for evolving instead of ours: system, instruction, input, operation, data and form (a must)."""
 
     check_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the verdict equal or not equal: instruction, new_instruction, input and tag (a must)."""
+    """A Jinja file for the verdict equal or not equal: instruction, new_instruction, input and form (a must)."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the new response: system, instruction and input; ours is these alone."""
@@ -144,12 +147,13 @@ class _Evolve:
     def __init__(self, settings: EvolveSettings) -> None:
         self.settings = settings
         texts = ("system", "instruction", "input")
-        self._evolve = prompt(PROMPTS / "evolve.jinja", settings.prompt, (*texts, "operation", "data", "tag"), ("tag",))
+        takes = (*texts, "operation", "data", "form")
+        self._evolve = prompt(PROMPTS / "evolve.jinja", settings.prompt, takes, ("form",))
         self._check = prompt(
             PROMPTS / "evolve_check.jinja",
             settings.check_prompt,
-            ("instruction", "new_instruction", "input", "tag"),
-            ("tag",),
+            ("instruction", "new_instruction", "input", "form"),
+            ("form",),
             "--check-prompt",
         )
         self._answer = prompt(
@@ -170,27 +174,31 @@ class _Evolve:
         """Return the operations for a row: a wholly new instruction would have no use for the row's input."""
         return [name for name in self.settings.operations if name != BREADTH or not pair.input]
 
-    def _ask(self, pair: Pair, operation: str) -> tuple[str, str]:
-        tag = tag_for(TAG, *pair.texts().values())
-        data = _drawn(DATA, self.settings.seed, pair.row.id, 0)
-        return self._evolve.render(**pair.texts(), operation=operation, data=data, tag=tag), tag
+    def _ask(self, pair: Pair, operation: str, expected: int = 0) -> Question:
+        texts, data = pair.texts(), _drawn(DATA, self.settings.seed, pair.row.id, 0)
+        render = partial(self._evolve.render_form, {**texts, "operation": operation, "data": data})
+        return Question(EVOLVED, render, tuple(texts.values()), expected)
 
-    def _ask_verdict(self, pair: Pair, new: str) -> tuple[str, str]:
-        tag = tag_for(VERDICT_TAG, new, *pair.texts().values())
-        return self._check.render(**pair.texts(), new_instruction=new, tag=tag), tag
+    def _ask_verdict(self, pair: Pair, new: str) -> Question:
+        texts = pair.texts()
+        render = partial(self._check.render_form, {**texts, "new_instruction": new})
+        return Question(COMPARED, render, (new, *texts.values()), SAYS)
 
-    def asks(self, pair: Pair) -> list[tuple[str, int]]:
-        """Return the prompts as if every round held, its instruction longer by `MORE` words (its operation's name)."""
-        found, now = list[tuple[str, int]](), pair
+    def _ask_answer(self, pair: Pair, expected: int = 0) -> Question:
+        return Question.plain(self._answer.render(**pair.texts()), expected)
+
+    def asks(self, pair: Pair) -> list[Question]:
+        """Return what is asked if every round holds, its instruction longer by `MORE` words (its operation's name)."""
+        found, now = list[Question](), pair
         for number in range(1, self.settings.rounds + 1):
             operation = self._operation(pair, number, ())
             if operation is None:
                 break
             new = replace(now, instruction=now.instruction + f" {operation}" * MORE)
             found += [
-                (self._ask(now, operation)[0], tokens_of(len(new.instruction))),
-                (self._ask_verdict(now, new.instruction)[0], SAYS),
-                (self._answer.render(**new.texts()), tokens_of(len(pair.response))),
+                self._ask(now, operation, tokens_of(len(new.instruction))),
+                self._ask_verdict(now, new.instruction),
+                self._ask_answer(new, tokens_of(len(pair.response))),
             ]
             now = new
         return found
@@ -220,30 +228,29 @@ class _Evolve:
 
     async def _round(self, now: Pair, operation: str, calls: Calls) -> _Round:
         """Evolve once, from a pair to the next; raises `Failed` where no reply can be had."""
-        asked, tag = self._ask(now, operation)
-        outcome, text = _section(await calls.ask(asked), TAG, tag)
+        question = self._ask(now, operation)
+        outcome, text = _part(await calls.answer(question), NEW)
         text, line = without_preamble(text)
         new = now.without_input(text)
         if not new:
             return _Round(operation, "unparsed" if outcome == "held" else outcome)
-        copied = _copied(asked, new, now, tag)
+        copied = _copied(question, new, now)
         if copied:
             return _Round(operation, "copied", why=repr(copied))
         if new.split() == now.instruction.split():
             return _Round(operation, "equal", why="word for word")
-        asked, tag = self._ask_verdict(now, new)
-        outcome, text = _section(await calls.ask(asked), VERDICT_TAG, tag)
+        outcome, text = _part(await calls.answer(self._ask_verdict(now, new)), SAID)
         verdict = VERDICT.fullmatch(text)
         if verdict is None:
             return _Round(operation, "unparsed" if outcome == "held" else outcome, why="the verdict")
         if verdict["unlike"] is None:
             return _Round(operation, "equal")
         evolved = replace(now, instruction=new)
-        reply = await calls.ask(self._answer.render(**evolved.texts()))
-        outcome, why = _judged(reply)
+        filled = await calls.answer(self._ask_answer(evolved))
+        outcome, why = _judged(filled)
         if outcome != "held":
             return _Round(operation, outcome, why=why)
-        return _Round(operation, "held", replace(evolved, response=reply.text.strip()), preamble=line != "")
+        return _Round(operation, "held", replace(evolved, response=filled.said.strip()), preamble=line != "")
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import proportion
@@ -295,22 +302,24 @@ def _drawn(names: Sequence[str], *by: object) -> str | None:
     return min(names, key=lambda name: blake2b(f"{text}\n{name}".encode(), digest_size=8).digest(), default=None)
 
 
-def _section(reply: Answered, name: str, tag: str) -> tuple[Outcome, str]:
-    """Return a reply's one section, with "held"; where it isn't whole, why, with ""."""
-    found = sections(reply.text, reply.finish_reason, (name,), (tag,))
-    ended: Mapping[Status, Outcome] = {"ok": "held", "refused": "refused", "truncated": "truncated"}
-    return ended.get(found.status, "unparsed"), found.texts.get(name, "")
+ENDED: Mapping[Status, Outcome] = {"ok": "held", "refused": "refused", "truncated": "truncated"}
 
 
-def _copied(asked: str, new: str, old: Pair, tag: str) -> str:
+def _part(filled: Filled, name: str) -> tuple[Outcome, str]:
+    """Return a reply's one part, with "held"; where it isn't whole, why, with ""."""
+    return ENDED.get(filled.status, "unparsed"), filled.texts.get(name, "")
+
+
+def _copied(question: Question, new: str, old: Pair) -> str:
     """Return the words of the prompt that a new instruction copies, and the row doesn't hold; "" for none."""
     from tunescope.text.words import words
 
     texts = old.texts().values()
+    asked = "\n".join(question.asked(way).prompt for way in ("json", "tags"))
     own = [f" {' '.join(words(text))} " for text in texts]
     said = f" {' '.join(words(new))} "
     phrases = {
-        phrase for phrase in (*PHRASES, tag) if f" {phrase} " in said and not any(f" {phrase} " in text for text in own)
+        phrase for phrase in (*PHRASES, NEW) if f" {phrase} " in said and not any(f" {phrase} " in text for text in own)
     }
     lines = _lines(new) & _lines(asked) - set().union(*map(_lines, texts))
     runs = _runs(new) & _runs(asked) - set().union(*map(_runs, texts))
@@ -330,20 +339,20 @@ def _runs(text: str) -> set[str]:
     return {" ".join(found[start : start + COPIED]) for start in range(len(found) - COPIED + 1)}
 
 
-def _judged(reply: Answered) -> tuple[Outcome, str]:
+def _judged(filled: Filled) -> tuple[Outcome, str]:
     """Tell whether a response can stand: whole, no short apology, and with a word that says something."""
     from tunescope.text.words import stop_words, words
 
-    if reply.finish_reason == "content_filter":
-        return "refused", "the server's content filter"
-    if reply.finish_reason == "length":
+    if filled.status == "refused":
+        return "refused", filled.why
+    if filled.status == "truncated":
         return "truncated", "the response"
-    found = words(reply.text)
+    found = words(filled.said)
     if "sorry" in found and len(found) < SHORT:
         return "sorry", f"{len(found)} words"
     if not set(found) - stop_words():
         return "empty", ""
-    if len(found) < SHORT and DECLINES.match(reply.text):
+    if len(found) < SHORT and DECLINES.match(filled.said):
         return "refused", "the response"
     return "held", ""
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import SettingsError
-from tunescope.oracle.replies import DECLINES
+from tunescope.oracle.form import Form, Part, Question
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
@@ -18,12 +18,12 @@ from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, r
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered, Calls
+    from tunescope.oracle.ask import Calls
 
 VERSION = 1
 EXPECTED = 60
 """Tokens of a usual reply: the grade and two sentences."""
-NUMBER = r"\d{1,4}(?:\.\d{1,4})?"
+SCORE = "score"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +40,8 @@ class RateSettings(RepairSettings):
     """Longest reply in tokens."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours; it may use system, instruction, input, response, aspect and scale."""
+    """A Jinja file instead of ours; it may use system, instruction, input, response, aspect, scale and form, and must
+    use form."""
 
 
 def rate(settings: RateSettings) -> Run:
@@ -56,27 +57,6 @@ def rate(settings: RateSettings) -> Run:
     return repair(settings, _Rate(settings))
 
 
-def rating_of(text: str, aspect: str = "", scale: float = 5) -> float | None:
-    """Read a grade: a line that is "Score: 4.5", "4.5/5", "**4.5**" or the bare number; else None.
-
-    None too where two lines give different grades, and for a grade that isn't on the scale.
-    """
-    label = rf"[*_]*(?:(?:overall |final )?(?:score|rating|grade){'|' + re.escape(aspect) if aspect else ''})\b"
-    label += rf"(?: (?:for|of)(?: the)? {re.escape(aspect)})?" if aspect else ""
-    line = re.compile(
-        rf"(?:{label}[*_]*\s*[:=]\s*)?[*_]*\s*(?P<grade>{NUMBER})\s*(?:(?:/|out of)\s*(?P<best>{NUMBER}))?[*_]*",
-        re.IGNORECASE,
-    )
-    grades = {
-        float(found["grade"])
-        for found in map(line.fullmatch, map(str.strip, text.splitlines()))
-        if found is not None
-        for best in [found["best"]]
-        if (best is None or float(best) == scale) and float(found["grade"]) <= scale
-    }
-    return grades.pop() if len(grades) == 1 else None
-
-
 class _Rate:
     name = "repair rate"
     version = VERSION
@@ -84,38 +64,32 @@ class _Rate:
 
     def __init__(self, settings: RateSettings) -> None:
         self.settings = settings
-        takes = ("system", "instruction", "input", "response", "aspect", "scale")
-        self._prompt = prompt(PROMPTS / "rate.jinja", settings.prompt, takes)
+        takes = ("system", "instruction", "input", "response", "aspect", "scale", "form")
+        self._prompt = prompt(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
+        says = f"your grade for the {settings.aspect} of the response"
+        reason = Part("reason", "your reason for it in one or two sentences", optional=True)
+        self._form = Form("rating", (Part(SCORE, says, best=settings.scale, about=settings.aspect), reason))
 
     @property
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def _ask(self, pair: Pair) -> str:
-        return self._prompt.render(**pair.texts(), aspect=self.settings.aspect, scale=self.settings.scale)
-
-    def asks(self, pair: Pair) -> list[tuple[str, int]]:
-        return [(self._ask(pair), EXPECTED)]
+    def asks(self, pair: Pair) -> list[Question]:
+        texts = pair.texts()
+        render = partial(
+            self._prompt.render_form, texts | {"aspect": self.settings.aspect, "scale": self.settings.scale}
+        )
+        return [Question(self._form, render, tuple(texts.values()), EXPECTED)]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        return self._read(await calls.ask(self._ask(pair)))
-
-    def _read(self, reply: Answered) -> Mended:
-        settings = self.settings
+        (question,) = self.asks(pair)
+        settings, filled = self.settings, await calls.answer(question)
         columns = {"aspect": settings.aspect}
-        lines = reply.text.splitlines()
-        whole = lines[:-1] if reply.finish_reason == "length" else lines  # the last was cut: 4 may have been 4.5
-        rating = rating_of("\n".join(whole), settings.aspect, settings.scale)
-        if reply.finish_reason == "content_filter":
-            return Mended("refused", "refused: the server's content filter", columns=columns)
-        if rating is not None:
-            reason = f"rated: {rating:g} of {settings.scale} for {settings.aspect}"
-            return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": reply.text})
-        if reply.finish_reason == "length":
-            return Mended("truncated", "truncated: the reply ends before its grade", columns=columns)
-        if DECLINES.match(reply.text):
-            return Mended("refused", f"refused: {_start(reply.text)}", columns=columns)
-        return Mended("unparsed", f"unparsed: no one grade in {_start(reply.text)}", columns=columns)
+        rating = filled.numbers.get(SCORE)
+        if rating is None:
+            return Mended(filled.status, f"{filled.status}: {filled.why}", columns=columns)
+        reason = f"rated: {rating:g} of {settings.scale} for {settings.aspect}"
+        return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": filled.said})
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import mean_t
@@ -140,8 +114,3 @@ class _Rate:
         told = {"rating": mean.as_json(), "n_unparsed": unparsed, "aspect": settings.aspect}
         typed = shlex.join([*settings.rows, "--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
         return Told(told, (sentence,), tables if counts else (), (f"tunescope select {typed}",))
-
-
-def _start(text: str) -> str:
-    flat = " ".join(text.split())
-    return repr(flat if len(flat) <= 80 else flat[:79] + "…")

@@ -11,13 +11,15 @@ import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import STATUSES, Status, sections, tag_for, without_preamble
+from tunescope.oracle.form import Filled, Form, Part, Question
+from tunescope.oracle.replies import STATUSES, Status, without_preamble
 from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
@@ -26,7 +28,7 @@ from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, r
 from tunescope.views import Cell, Table
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered, Calls
+    from tunescope.oracle.ask import Calls
 
 VERSION = 1
 Stage = Literal["instruction", "response"]
@@ -47,6 +49,20 @@ WRITES: Mapping[Stage, tuple[str, ...]] = {
     "response": ("new_response",),
 }
 REFLECTION = "reflection"
+FORMS: Mapping[Stage, Form] = {
+    "instruction": Form(
+        "reflected_instruction",
+        (
+            Part(REFLECTION, "your criticism", optional=True),
+            Part("new_instruction", "the new instruction alone"),
+            Part("new_response", "the response to it alone"),
+        ),
+    ),
+    "response": Form(
+        "reflected_response",
+        (Part(REFLECTION, "your criticism", optional=True), Part("new_response", "the new response alone")),
+    ),
+}
 CRITICISM = 150
 """Tokens of a usual criticism."""
 
@@ -62,10 +78,10 @@ class ReflectSettings(RepairSettings):
     """A YAML file with other criteria: lists under instruction, response or both; the paper's by default."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the instruction's stage instead of ours."""
+    """A Jinja file for the instruction's stage instead of ours; it must use form."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the response's stage instead of ours."""
+    """A Jinja file for the response's stage instead of ours; it must use form."""
 
     max_new_tokens: int = 2048
     """Longest reply in tokens."""
@@ -109,8 +125,7 @@ class _Reflect:
         options = {"instruction": "--prompt", "response": "--response-prompt"}
         self._prompts: dict[Stage, Prompt] = {}
         for stage in self.stages:
-            must = WRITES[stage]
-            takes = ("system", "instruction", "input", "response", "criteria", REFLECTION, *must)
+            takes, must = ("system", "instruction", "input", "response", "criteria", "form"), ("form",)
             self._prompts[stage] = prompt(PROMPTS / f"reflect_{stage}.jinja", files[stage], takes, must, options[stage])
 
     @property
@@ -121,25 +136,22 @@ class _Reflect:
             found[f"{stage}: {template.name}"] = blake2b(text.encode(), digest_size=8).hexdigest()
         return found
 
-    def _ask(self, stage: Stage, pair: Pair) -> tuple[str, tuple[str, ...]]:
-        """Return a stage's prompt, and the tags that it asks for, the criticism's first."""
-        names = (REFLECTION, *WRITES[stage])
-        tags = {name: tag_for(name, *pair.texts().values()) for name in names}
-        text = self._prompts[stage].render(**pair.texts(), criteria=self.criteria[stage], **tags)
-        return text, tuple(tags.values())
+    def _ask(self, stage: Stage, pair: Pair, expected: int = 0) -> Question:
+        texts = pair.texts()
+        render = partial(self._prompts[stage].render_form, {**texts, "criteria": self.criteria[stage]})
+        return Question(FORMS[stage], render, tuple(texts.values()), expected)
 
-    def asks(self, pair: Pair) -> list[tuple[str, int]]:
+    def asks(self, pair: Pair) -> list[Question]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
-        return [(self._ask(stage, pair)[0], CRITICISM + tokens_of(len(texts[stage]))) for stage in self.stages]
+        return [self._ask(stage, pair, CRITICISM + tokens_of(len(texts[stage]))) for stage in self.stages]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
         from tunescope.oracle.ask import Failed
 
         now, said, failed = pair, dict[Stage, _Said](), ""
         for stage in self.stages:
-            asked, tags = self._ask(stage, now)
             try:
-                said[stage] = _read(stage, now, await calls.ask(asked), tags)
+                said[stage] = _read(stage, now, await calls.answer(self._ask(stage, now)))
             except Failed as error:
                 if not said:
                     raise
@@ -168,14 +180,13 @@ class _Reflect:
         return Told(result, (sentence,), (stages, lengths), (f"tunescope check {shlex.quote(str(rows))}",))
 
 
-def _read(stage: Stage, pair: Pair, reply: Answered, tags: tuple[str, ...]) -> _Said:
+def _read(stage: Stage, pair: Pair, filled: Filled) -> _Said:
     """Read a stage's reply: its new texts where all are there, else none of them."""
     wanted = WRITES[stage]
-    found = sections(reply.text, reply.finish_reason, (REFLECTION, *wanted), tags)
-    criticism = found.texts.get(REFLECTION, "")
+    criticism = filled.texts.get(REFLECTION, "")
     texts, preambles = dict[str, str](), 0
     for name in wanted:
-        text, line = without_preamble(found.texts.get(name, ""))
+        text, line = without_preamble(filled.texts.get(name, ""))
         if name == "new_instruction":
             text = pair.without_input(text)
         if text:
@@ -183,8 +194,8 @@ def _read(stage: Stage, pair: Pair, reply: Answered, tags: tuple[str, ...]) -> _
             preambles += line != ""
     if len(texts) == len(wanted):
         return _Said("ok", texts, criticism, preambles)
-    status = found.status
-    if status in ("ok", "partial"):
+    status = filled.status
+    if status in ("ok", "partial"):  # an instruction that was nothing but the input
         status = "partial" if texts else "unparsed"
     return _Said(status, {}, criticism, 0)
 

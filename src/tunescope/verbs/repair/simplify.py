@@ -5,11 +5,13 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import sections, tag_for, without_preamble
+from tunescope.oracle.form import Filled, Form, Part, Question
+from tunescope.oracle.replies import without_preamble
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
@@ -17,10 +19,11 @@ from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, r
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered, Calls
+    from tunescope.oracle.ask import Calls
 
 VERSION = 1
-TAG = "short_response"
+SHORT = "short_response"
+FORM = Form("simplified", (Part(SHORT, "the new response alone"),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class SimplifySettings(RepairSettings):
     """Have an oracle make every response concise and accurate."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours; it may use system, instruction, input, response and tag, and must use tag."""
+    """A Jinja file instead of ours; it may use system, instruction, input, response and form, and must use form."""
 
 
 def simplify(settings: SimplifySettings) -> Run:
@@ -48,23 +51,21 @@ class _Simplify:
     columns: Mapping[str, str] = {"words_before": "int64", "words_after": "int64", "preamble": "string"}
 
     def __init__(self, settings: SimplifySettings) -> None:
-        takes = ("system", "instruction", "input", "response", "tag")
-        self._prompt = prompt(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("tag",))
+        takes = ("system", "instruction", "input", "response", "form")
+        self._prompt = prompt(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("form",))
 
     @property
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def _ask(self, pair: Pair) -> tuple[str, str]:
-        tag = tag_for(TAG, *pair.texts().values())
-        return self._prompt.render(**pair.texts(), tag=tag), tag
-
-    def asks(self, pair: Pair) -> list[tuple[str, int]]:
-        return [(self._ask(pair)[0], tokens_of(len(pair.response)))]
+    def asks(self, pair: Pair) -> list[Question]:
+        texts = pair.texts()
+        render = partial(self._prompt.render_form, texts)
+        return [Question(FORM, render, tuple(texts.values()), tokens_of(len(pair.response)))]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        asked, tag = self._ask(pair)
-        return _read(pair, await calls.ask(asked), tag)
+        (question,) = self.asks(pair)
+        return _read(pair, await calls.answer(question))
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import mean_t
@@ -97,13 +98,12 @@ def _number(columns: Mapping[str, object], name: str) -> float:
     return float(value)
 
 
-def _read(pair: Pair, reply: Answered, tag: str) -> Mended:
+def _read(pair: Pair, filled: Filled) -> Mended:
     from tunescope.text.words import words
 
-    found = sections(reply.text, reply.finish_reason, (TAG,), (tag,))
-    if found.status != "ok":
-        return Mended(found.status, f"{found.status}: no whole section <{tag}> in the reply")
-    new, preamble = without_preamble(found.texts[TAG])
+    if filled.status != "ok":
+        return Mended(filled.status, f"{filled.status}: {filled.why}")
+    new, preamble = without_preamble(filled.texts[SHORT])
     before, after = len(words(pair.response)), len(words(new))
     shorter = after < before
     columns = {"words_before": before, "words_after": after if shorter else before, "preamble": preamble or None}

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
+from tunescope.oracle.client import is_url
+from tunescope.oracle.form import Question, Way
 from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
@@ -81,12 +83,8 @@ class Repair(Protocol):
     def sources(self) -> dict[str, str]:
         """Return what its prompts are made from, by name, in the order in which they are asked: a hash of each."""
 
-    def asks(self, pair: Pair) -> list[tuple[str, int]]:
-        """Return the prompts of a row as far as they are known before it is asked, with the tokens that replies have.
-
-        Raises:
-            SettingsError: a prompt can't be filled in.
-        """
+    def asks(self, pair: Pair) -> list[Question]:
+        """Return what is asked about a row, in order, as far as it is known before."""
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
         """Ask about a row, and read the replies; raises `Failed` where there is none."""
@@ -113,9 +111,11 @@ def repair(settings: RepairSettings, mender: Repair) -> Run:
     refuse_nonsense(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        price = {} if settings.price is None else {"price": settings.price}
-        work = partial(_plan, settings, mender, rows)
-        return runs.execute(f"{mender.name} plan", mender.version, settings, rows.inputs | mender.sources | price, work)
+        known = _known(settings, mender, rows)
+        stand = {} if known is None else {str(known.journal): f"{known.replies} replies for {known.model}"}
+        inputs = rows.inputs | mender.sources | stand | ({} if settings.price is None else {"price": settings.price})
+        work = partial(_plan, settings, mender, rows, known)
+        return runs.execute(f"{mender.name} plan", mender.version, settings, inputs, work)
     model = model_of(settings)
     inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources}
     work = partial(_work, settings, mender, rows, model)
@@ -138,12 +138,51 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
     return items, pairs, undefined
 
 
-def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, folder: RunFolder) -> Outcome:
+class _Known(NamedTuple):
+    """A journal that a plan can count on: the file, how many replies it has, and the model that is asked."""
+
+    journal: Path
+    replies: int
+    model: str
+
+
+def _known(settings: RepairSettings, mender: Repair, rows: RowSet) -> _Known | None:
+    """Return the journal that the work would go on with; None where there is none, or the model isn't known."""
+    from tunescope.oracle.journal import Journal
+    from tunescope.oracle.many import JOURNAL
+    from tunescope.oracle.whom import inputs_of, model_of
+
+    if is_url(settings.oracle) and settings.oracle_model is None:
+        return None  # only the server could say
+    model = model_of(settings)
+    inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources}
+    folder, _ = runs.place_of(mender.name, mender.version, replace(settings, out=None), inputs)
+    path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
+    if not path.is_file():
+        return None
+    with Journal(path) as journal:
+        return _Known(path, len(journal), model)
+
+
+def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: _Known | None, folder: RunFolder) -> Outcome:
+    from tunescope.oracle.many import replayed
     from tunescope.rows import same_shape
 
     items, pairs, _ = _pairs(rows, same_shape(rows.files, mender.name))
-    asks = [asked for pair in pairs.values() for asked in mender.asks(pair)]
-    return planned(mender.name, len(items), len(pairs), asks, settings)
+    asks = {place: mender.asks(pair) for place, pair in pairs.items()}
+    if known is None:
+        questions = [question for asked in asks.values() for question in asked]
+        way: Way = "json" if settings.replies == "json" else "tags"
+        return planned(mender.name, len(items), len(pairs), questions, settings, way)
+    there = replayed(settings, known.model, known.journal, pairs, mender.mend)
+    questions = [
+        question
+        for place, asked in asks.items()
+        for calls in [there.calls[place]]
+        if calls is not None
+        for question in asked[calls:]
+    ]
+    return planned(mender.name, len(items), len(pairs), questions, settings, there.way, there.free, known.journal)
 
 
 def _work(settings: RepairSettings, mender: Repair, rows: RowSet, model: str, folder: RunFolder) -> Outcome:
@@ -260,6 +299,8 @@ def _outcome(
     oracle: Oracle,
     rejected: int,
 ) -> Outcome:
+    from tunescope.oracle.ask import WAYS
+
     ordered = [mended[place] for place in range(len(items))]
     told = mender.told(ordered, folder.path, after.path)
     counts = Counter(after.actions)
@@ -280,16 +321,18 @@ def _outcome(
         "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
         "cost": oracle.budget.cost,
         "oracle_model": oracle.model,
+        "replies": oracle.used,
         "files": {"rows": after.path.name},
         **told.result,
     }
     listed = ", ".join(f"{name} {count:,}" for name, count in because.most_common())
+    asked = "" if oracle.used is None else f", asked for {WAYS[oracle.used]}"
     sentences = [
         f"{len(items):,} rows in = {counts['kept']:,} kept{f' ({listed})' if listed else ''} + "
         f"{counts['changed']:,} changed + 0 dropped.",
         *told.sentences,
         f"Rows: {after.path}. What happened to each is in the table repairs. {oracle.model} used "
-        f"{oracle.budget.spent()}; every reply is in the journal.",
+        f"{oracle.budget.spent()}{asked}; every reply is in the journal.",
     ]
     if rejected:
         sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")

@@ -1,0 +1,208 @@
+"""Calls as files: OpenAI's batch format, written for a service that answers within a day, and read back.
+
+A line asks for one call, under the name that the journal has for it, so whatever order replies come in, and however
+often a command is killed in between, each finds its place. vLLM's `run_batch` reads and writes the same files.
+
+    {"custom_id": KEY, "method": "POST", "url": "/v1/chat/completions", "body": {"model": …, "messages": …, …}}
+    {"custom_id": KEY, "response": {"status_code": 200, "body": {…}}, "error": null}
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, NamedTuple
+
+from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.oracle.client import AGAIN, Refused, message_of, read_reply
+from tunescope.oracle.journal import Journal, refusal
+
+URL = "/v1/chat/completions"
+MOST_LINES = 50_000
+MOST_BYTES = 200_000_000
+"""Requests and bytes that one file may hold (OpenAI, API reference, "Create batch": 50,000 and 200 MB)."""
+EXPECTED = 'a line of a batch\'s output: {"custom_id": …, "response": {"status_code": …, "body": …}, "error": …}'
+KEY = re.compile(r"[0-9a-f]{32}")
+LATER = frozenset({401, 403}) | AGAIN
+"""Statuses, beside 500 and above, that say nothing about the call itself: it goes into the next batch."""
+
+
+class BatchFiles:
+    """The files that a batch is written into; used as `with BatchFiles(path) as files`.
+
+    They have their names once all lines are written, and none of them where something is raised: a killed command
+    leaves what was there before. The first has the name that was typed, the others -2, -3 … before its ending.
+
+    Attributes:
+        lines: how many calls were added.
+        paths: the files, once they are whole.
+    """
+
+    def __init__(self, path: Path, most_lines: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
+        """Begin with none; raises `SettingsError` where something else, or no folder, is."""
+        if not path.parent.is_dir():
+            raise SettingsError(f"--batch {path}: no folder {path.parent}; make it, or name another file")
+        if path.exists() and not _is_batch(path):
+            raise SettingsError(f"--batch {path}: found something else there; name a new file")
+        self._path, self._most_lines, self._most_bytes = path, most_lines, most_bytes
+        self._parts: list[Path] = []
+        self._file: IO[bytes] | None = None
+        self._lines = self._bytes = 0
+        self.lines = 0
+        self.paths: tuple[Path, ...] = ()
+
+    def __enter__(self) -> BatchFiles:
+        """Return itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the files their names."""
+        self._close()
+        if kind is not None:
+            self.discard()
+        if not self._parts:
+            return
+        names = [self._name(number) for number in range(1, len(self._parts) + 1)]
+        for part, name in zip(self._parts, names, strict=True):
+            os.replace(part, name)
+        number = len(names) + 1
+        while (stale := self._name(number)).exists() and _is_batch(stale):  # of a batch that had more
+            stale.unlink()
+            number += 1
+        self.paths = tuple(names)
+
+    def add(self, key: str, body: Mapping[str, Any]) -> None:
+        """Write one call."""
+        record = {"custom_id": key, "method": "POST", "url": URL, "body": dict(body)}
+        line = json.dumps(record).encode() + b"\n"
+        if self._file is None or self._lines == self._most_lines or self._bytes + len(line) > self._most_bytes:
+            self._close()
+            name = self._name(len(self._parts) + 1)
+            self._parts.append(name.with_name(f".{name.name}.part"))
+            self._file, self._lines, self._bytes = self._parts[-1].open("wb"), 0, 0
+        self._file.write(line)
+        self._lines, self._bytes, self.lines = self._lines + 1, self._bytes + len(line), self.lines + 1
+
+    def discard(self) -> None:
+        """Forget all lines."""
+        self._close()
+        for part in self._parts:
+            part.unlink()
+        self._parts, self.lines = [], 0
+
+    def _close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _name(self, number: int) -> Path:
+        return self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
+
+
+class Taken(NamedTuple):
+    """What batches' files brought.
+
+    Attributes:
+        keys: the calls that they answer or refuse, whoever made them.
+        kept: how many replies the journal didn't have.
+        refused: calls that can't be mended; later: those that go into the next batch.
+        unknown: lines with a custom_id that is none of ours.
+    """
+
+    keys: frozenset[str]
+    kept: int
+    refused: int
+    later: int
+    unknown: int
+
+
+def take(journal: Journal, files: Sequence[str]) -> Taken:
+    """Keep the replies in batches' output and error files; all of them, or none where a line can't be read.
+
+    Raises:
+        InputError: a file that isn't there, or lines that are no batch's output.
+        WorkError: they can't be kept.
+    """
+    keys: set[str] = set()
+    counts: Counter[str] = Counter()
+
+    def replies() -> Iterator[tuple[str, bytes]]:
+        problems: list[Problem] = []
+        for name in files:
+            for number, line in _lines(name):
+                try:
+                    key, said = _read(line)
+                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                    found = f"{type(error).__name__}: {error}"[:200]
+                    problems.append(Problem(name, number, found, EXPECTED))
+                    continue
+                if KEY.fullmatch(key) is None:
+                    counts["unknown"] += 1
+                elif said is None:
+                    counts["later"] += 1
+                else:
+                    counts["refused"] += said.refused
+                    keys.add(key)
+                    yield key, said.body
+        if problems:
+            raise InputError(problems, "Nothing was taken; mend these lines or remove them, and type it again.")
+
+    kept = journal.take(replies())
+    return Taken(frozenset(keys), kept, counts["refused"], counts["later"], counts["unknown"])
+
+
+class _Said(NamedTuple):
+    body: bytes
+    refused: bool
+
+
+def _lines(name: str) -> Iterator[tuple[int, bytes]]:
+    """Yield a file's lines that aren't empty, with their numbers."""
+    try:
+        with Path(name).open("rb") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, line
+    except OSError as error:
+        raise InputError([Problem(name, None, error.strerror or str(error), "a batch's output file")]) from error
+
+
+def _read(line: bytes) -> tuple[str, _Said | None]:
+    """Return the call that a line is about, and what to keep of it: None where it is to be made again."""
+    record = json.loads(line)
+    key, response, error = record["custom_id"], record.get("response"), record.get("error")
+    if not isinstance(key, str) or not isinstance(response, dict | None) or (response is None and error is None):
+        raise TypeError("a custom_id that is no text, or neither response nor error")
+    if response is None:  # it expired, or was cancelled: nobody looked at it
+        return key, None
+    status, body = response["status_code"], response.get("body")
+    if isinstance(status, bool) or not isinstance(status, int):
+        raise TypeError(f"status_code {status!r}")
+    if status in LATER or status >= 500:
+        return key, None
+    if status >= 400:
+        return key, _Said(refusal(f"{status}: {' '.join(message_of(body or error).split())[:300]}"), refused=True)
+    try:
+        read_reply(body)
+    except Refused:
+        return key, _Said(json.dumps(body).encode(), refused=True)
+    except (ValueError, KeyError, TypeError, IndexError):  # a reply that isn't the API's
+        return key, None
+    return key, _Said(json.dumps(body).encode(), refused=False)
+
+
+def _is_batch(path: Path) -> bool:
+    """Tell a batch's file from others by its first line."""
+    try:
+        with path.open("rb") as file:
+            record = json.loads(file.readline())
+    except (OSError, ValueError):
+        return False
+    return isinstance(record, dict) and {"custom_id", "method", "url", "body"} <= record.keys()
