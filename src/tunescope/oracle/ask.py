@@ -327,3 +327,13 @@ class Calls:
         answered = await self._oracle.ask(self, [{"role": "user", "content": prompt}], sample)
         self.ids.append(answered.call_id)
         return answered
+
+    async def beside(self, work: Awaitable[R]) -> R:
+        """Wait for other work on the row; it doesn't take of the row's time."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            return await work
+        finally:
+            if self.ends is not None:
+                self.ends += clock() - began

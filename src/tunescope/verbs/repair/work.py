@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ from tunescope.views import Cell, Table, View
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
     from tunescope.rows import Row, RowFile, RowSet
+    from tunescope.verbs.repair.student import Student
 
 JOURNAL = "journal.sqlite"
 SHOWN = 10
@@ -97,8 +99,10 @@ class Repair(Protocol):
         """Sum up; `run` and `rows` are the folder and the rows that came out."""
 
 
-def repair(settings: RepairSettings, mender: Repair) -> Run:
+def repair(settings: RepairSettings, mender: Repair, student: Student | None = None) -> Run:
     """Mend every row; write the rows (`rows.*`), and the table `repairs` with what happened to each.
+
+    `student` is the model that the mender lets decide; it is at work while rows are asked about.
 
     `repairs` has row_id, file, line, action, status, reason, new_row_id, call_ids and the repair's own columns;
     `repaired` has the new row_id, file, line and was_row_id, so that `why` finds a row by either.
@@ -119,9 +123,10 @@ def repair(settings: RepairSettings, mender: Repair) -> Run:
         work = partial(_plan, settings, mender, rows)
         return runs.execute(f"{mender.name} plan", mender.version, settings, rows.inputs | mender.sources | price, work)
     model = model_of(settings)
-    inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources}
-    work = partial(_work, settings, mender, rows, model)
-    return runs.execute(mender.name, mender.version, settings, inputs, work, "oracle")
+    inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources, **(student.inputs if student else {})}
+    work = partial(_work, settings, mender, student, rows, model)
+    device = f"oracle, student on {student.device}" if student else "oracle"
+    return runs.execute(mender.name, mender.version, settings, inputs, work, device)
 
 
 def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dict[int, Mended]]:
@@ -148,13 +153,16 @@ def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, folder: RunFol
     return planned(mender.name, len(items), len(pairs), asks, settings)
 
 
-def _work(settings: RepairSettings, mender: Repair, rows: RowSet, model: str, folder: RunFolder) -> Outcome:
+def _work(
+    settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
+) -> Outcome:
     from tunescope.rows import same_shape
 
     like = same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
     calls: dict[int, tuple[str, ...]] = {}
-    oracle = _asked(settings, mender, model, folder, pairs, mended, calls)
+    with student.at_work(folder.scratch) if student else nullcontext():
+        oracle = _asked(settings, mender, model, folder, pairs, mended, calls)
     if pairs and not calls:
         first = next(mended[place].reason for place in pairs)
         raise TunescopeError(f"{settings.oracle} answered for none of {len(pairs):,} rows: {first}")
