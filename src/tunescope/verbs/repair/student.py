@@ -1,7 +1,7 @@
 """The student decides: of what the oracle writes, the model that will be tuned takes what teaches it more.
 
-Selective Reflection-Tuning (Li et al. 2024, arXiv 2402.10110, sections 3.2 and 3.3), with x an instruction and y a
-response:
+Selective Reflection-Tuning (Li et al. 2024, arXiv 2402.10110: selective instruction reflection, selective response
+reflection), with x an instruction and y a response:
 
 - a new instruction stays, with its response, where IFD(y|x) = ppl(y|x) / ppl(y) rises: it is harder to follow;
 - a new response stays where r-IFD(x|y) = ppl(x|y') / ppl(x) falls: it says more about what was asked. y' is y in a
@@ -200,7 +200,7 @@ def in_words(stage: Stage, decided: Mapping[Stage, Decision]) -> str:
 def with_decisions(told: Told, student: Student, stages: Sequence[Stage], mended: Sequence[Mended]) -> Told:
     """Add what was decided: by stage, proposed = kept + turned down + not scored, and the scores."""
     from tunescope.models import describe
-    from tunescope.stats import mean_t, proportion_from_counts
+    from tunescope.stats import mean_bootstrap, proportion_from_counts
 
     model = describe(student.settings)
     result: dict[str, Any] = {}
@@ -226,7 +226,7 @@ def with_decisions(told: Told, student: Student, stages: Sequence[Stage], mended
         for which in ("old", "new"):
             name = f"{SCORES[stage]}_{which}"
             values = [m.columns.get(name) for m in mended]
-            mean = mean_t([value if isinstance(value, float) else None for value in values])
+            mean = mean_bootstrap([value if isinstance(value, float) else None for value in values])
             result[name] = mean.as_json()
             scored.append((name, mean.value, interval(mean.low, mean.high), mean.n, mean.n_missing))
     tables = [
@@ -240,7 +240,8 @@ def with_decisions(told: Told, student: Student, stages: Sequence[Stage], mended
             "The student's scores",
             ("", "mean", "95 % interval", "n", "n_missing"),
             tuple(scored),
-            f"Ratios of perplexities by {model}, before and after each stage; rows with something to decide.",
+            f"Means of ratios of perplexities by {model}, before and after each stage, of what was proposed; 95 % "
+            "intervals: percentile bootstrap.",
         ),
     ]
     if reasons:
