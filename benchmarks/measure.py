@@ -23,10 +23,10 @@ import transformers
 
 from tunescope.chat import Chat
 from tunescope.models import DEFAULT, Loaded, load, quiet, stop_ids
+from tunescope.models.difficulty import TERMS, Likelihoods
 from tunescope.models.score import PACK, POSITIONS
 from tunescope.rows import Row, open_rows
 from tunescope.verbs.measure import MeasureSettings
-from tunescope.verbs.measure.measures.perplexity import TERMS, Likelihoods
 
 Terms = list[list[float]]
 

@@ -19,10 +19,11 @@ from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load, quiet  # noqa: E402
+from tunescope.models.difficulty import Likelihoods  # noqa: E402
 from tunescope.rows import Message, Row  # noqa: E402
 from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
 from tunescope.verbs.measure import MeasureSettings, measure  # noqa: E402
-from tunescope.verbs.measure.measures import lengths, perplexity  # noqa: E402
+from tunescope.verbs.measure.measures import lengths  # noqa: E402
 
 ROWS = [
     alpaca("What does Bor work as?", "Bor works as a baker."),
@@ -219,7 +220,7 @@ MESSAGES = st.lists(st.tuples(st.sampled_from(["system", "user", "assistant", "t
 @pytest.fixture(scope="module")
 def likelihoods(model):
     torch.set_num_threads(1)
-    return perplexity.Likelihoods(load(str(model)), MeasureSettings(rows=()))
+    return Likelihoods(load(str(model)), MeasureSettings(rows=()))
 
 
 @settings(max_examples=60, deadline=None)

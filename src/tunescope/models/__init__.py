@@ -2,7 +2,7 @@
 
 from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
-from tunescope.models.load import Loaded, fingerprint, inputs_of, is_instruction_tuned, load, quiet
+from tunescope.models.load import Loaded, describe, fingerprint, inputs_of, is_instruction_tuned, load, quiet
 from tunescope.models.settings import LoadSettings, ModelSettings, naming
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "ModelSettings",
     "cache_root",
     "cached",
+    "describe",
     "fetch",
     "fingerprint",
     "generate",

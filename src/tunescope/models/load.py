@@ -343,6 +343,12 @@ def is_instruction_tuned(settings: ModelSettings) -> bool:
         return bool(_tokenizer(settings).chat_template)
 
 
+def describe(settings: ModelSettings) -> str:
+    """Name a model, and say where it is itself instruction-tuned."""
+    tuned = ", itself instruction-tuned (it brings a chat template)" if is_instruction_tuned(settings) else ""
+    return settings.model + tuned
+
+
 def _tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     place, shared = _place(settings)
     tokenizer: PreTrainedTokenizerBase = imported("transformers").AutoTokenizer.from_pretrained(place, **shared)

@@ -472,3 +472,13 @@ class Calls:
         answered = await self._oracle.ask(self, messages, sample, asked.schema)
         self.ids.append(answered.call_id)
         return asked.read(answered.text, answered.finish_reason)
+
+    async def beside(self, work: Awaitable[R]) -> R:
+        """Wait for other work on the row; it doesn't take of the row's time."""
+        clock = asyncio.get_running_loop().time
+        began = clock()
+        try:
+            return await work
+        finally:
+            if self.ends is not None:
+                self.ends += clock() - began

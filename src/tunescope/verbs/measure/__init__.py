@@ -134,6 +134,8 @@ def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> pa.Table:
 def _outcome(
     settings: MeasureSettings, records: list[dict[str, Any]], columns: list[str], rows: int, folder: RunFolder
 ) -> Outcome:
+    from tunescope.models import describe
+
     turns = [record for record in records if record["turn"] is not None]
     summary = {column: _summary(turns, column) for column in columns if column in TABLE_3}
     result: dict[str, Any] = {
@@ -187,6 +189,8 @@ def _summary(turns: list[dict[str, Any]], column: str) -> dict[str, Any]:
 
 def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, Any]]) -> Iterator[str]:
     """Yield what the numbers are."""
+    from tunescope.models import describe
+
     owners = [record["row_id"] for record in turns]
     if len(set(owners)) == len(owners) <= MOST_DRAWN:
         yield "95 % intervals: percentile bootstrap over turns."
@@ -200,14 +204,6 @@ def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, 
     if "coherence" in columns:
         cut = sum(bool(record.get("coherence_cut")) for record in turns)
         yield f"Coherence by {settings.embedder}; in {cut} turns it read only the beginning of a text."
-
-
-def describe(settings: ModelSettings) -> str:
-    """Name a model, and say where it is itself instruction-tuned."""
-    from tunescope.models import is_instruction_tuned
-
-    tuned = ", itself instruction-tuned (it brings a chat template)" if is_instruction_tuned(settings) else ""
-    return settings.model + tuned
 
 
 def _ranks(turns: list[dict[str, Any]]) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 Two stages. The first is shown instruction and response and writes both anew; unless it gives both, both stay: a
 new instruction never stands with an old response, nor the other way round. The second is shown the pair that there
 is by then and writes the response anew. A row's input stays below the new instruction as it is.
+
+With `--select` a model, the student, decides after each stage whether its texts stay (`student`).
 """
 
 from __future__ import annotations
@@ -10,13 +12,15 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from tunescope.errors import SettingsError
+from tunescope.models.embedded import DEFAULT
+from tunescope.models.settings import ModelSettings
 from tunescope.oracle.budget import tokens_of
 from tunescope.oracle.form import Filled, Form, Part, Question
 from tunescope.oracle.replies import STATUSES, Status, without_preamble
@@ -24,6 +28,7 @@ from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
+from tunescope.verbs.repair.student import COLUMNS, Decision, Stage, Student, columns_of, in_words, with_decisions
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
 from tunescope.views import Cell, Table
 
@@ -31,7 +36,6 @@ if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls
 
 VERSION = 1
-Stage = Literal["instruction", "response"]
 STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (
@@ -68,7 +72,7 @@ CRITICISM = 150
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReflectSettings(RepairSettings):
+class ReflectSettings(RepairSettings, ModelSettings):
     """Have an oracle criticise and rewrite instructions, then responses."""
 
     stage: Literal["both", "instruction", "response"] = "both"
@@ -86,17 +90,37 @@ class ReflectSettings(RepairSettings):
     max_new_tokens: int = 2048
     """Longest reply in tokens."""
 
+    select: bool = field(default=False, metadata=INPUT)
+    """Let a student decide: a new instruction stays where its IFD rises, a new response where its r-IFD falls."""
+
+    model: str = field(default=DEFAULT, metadata=INPUT)
+    """The student: an embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+
+    template: str | None = field(default=None, metadata=INPUT)
+    """The student's chat template: alpaca, vicuna, chatml or a Jinja file; the model's own by default."""
+
+    template_arg: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """What the student's chat template is told, as NAME=VALUE."""
+
 
 def reflect(settings: ReflectSettings) -> Run:
     """Write the recycled rows; `repairs` has each stage's status and the words before and after.
 
     The criticism is in the lineage's notes, by stage. A row is ok where every stage asked for gave a whole reply,
-    partial where one of two did, fallback where none did.
+    partial where one of two did, fallback where none did. With `select` the table also has the student's scores of
+    the old and the new pair (ratios of perplexities), whether the new one stayed, and why it wasn't scored.
 
     Raises:
         As `work.repair`.
+        SettingsError: an option of the student's without `select`, or a model without a chat template.
+        MissingPackageError: `select` without torch or transformers.
     """
-    return repair(settings, _Reflect(settings))
+    given = [f.name for f in fields(ModelSettings) if getattr(settings, f.name) != f.default]
+    if given and not settings.select:
+        option = f"--{given[0].replace('_', '-')}"
+        raise SettingsError(f"{option} without --select: nothing is scored by a model; add --select or leave it out")
+    student = Student(settings) if settings.select else None
+    return repair(settings, _Reflect(settings, student), student)
 
 
 class _Said(NamedTuple):
@@ -111,14 +135,16 @@ class _Said(NamedTuple):
 class _Reflect:
     name = "repair reflect"
     version = VERSION
-    columns: Mapping[str, str] = {
-        "instruction_status": "string",
-        "response_status": "string",
-        "preambles": "int64",
-        **dict.fromkeys(WORDS, "int64"),
-    }
 
-    def __init__(self, settings: ReflectSettings) -> None:
+    def __init__(self, settings: ReflectSettings, student: Student | None) -> None:
+        self.student = student
+        self.columns: Mapping[str, str] = {
+            "instruction_status": "string",
+            "response_status": "string",
+            "preambles": "int64",
+            **dict.fromkeys(WORDS, "int64"),
+            **(COLUMNS if student else {}),
+        }
         self.stages = STAGES if settings.stage == "both" else (settings.stage,)
         self.criteria = {**CRITERIA, **_criteria(settings.criteria)}
         files = {"instruction": settings.prompt, "response": settings.response_prompt}
@@ -149,6 +175,7 @@ class _Reflect:
         from tunescope.oracle.ask import Failed
 
         now, said, failed = pair, dict[Stage, _Said](), ""
+        decided: dict[Stage, Decision] = {}
         for stage in self.stages:
             try:
                 said[stage] = _read(stage, now, await calls.answer(self._ask(stage, now)))
@@ -158,12 +185,16 @@ class _Reflect:
                 failed = f" ({stage}: {error})"
                 said[stage] = _Said(None, {}, "", 0)
             texts = said[stage].texts
-            now = replace(
+            new = replace(
                 now,
                 instruction=texts.get("new_instruction", now.instruction),
                 response=texts.get("new_response", now.response),
             )
-        return _mended(pair, now, said, failed)
+            if self.student is not None and texts:
+                decided[stage] = await calls.beside(self.student.decide(stage, now, new))
+            if stage not in decided or decided[stage].selected:
+                now = new
+        return _mended(pair, now, said, decided, failed)
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         means, lengths = tell_words(mended)
@@ -177,7 +208,8 @@ class _Reflect:
             "preambles": leaked,
             **means,
         }
-        return Told(result, (sentence,), (stages, lengths), (f"tunescope check {shlex.quote(str(rows))}",))
+        told = Told(result, (sentence,), (stages, lengths), (f"tunescope check {shlex.quote(str(rows))}",))
+        return told if self.student is None else with_decisions(told, self.student, self.stages, mended)
 
 
 def _read(stage: Stage, pair: Pair, filled: Filled) -> _Said:
@@ -200,17 +232,22 @@ def _read(stage: Stage, pair: Pair, filled: Filled) -> _Said:
     return _Said(status, {}, criticism, 0)
 
 
-def _mended(pair: Pair, now: Pair, said: Mapping[Stage, _Said], failed: str) -> Mended:
+def _mended(
+    pair: Pair, now: Pair, said: Mapping[Stage, _Said], decided: Mapping[Stage, Decision], failed: str
+) -> Mended:
     statuses = {stage: each.status for stage, each in said.items()}
     well = [stage for stage, status in statuses.items() if status == "ok"]
     status: Status = "ok" if len(well) == len(said) else "partial" if well else "fallback"
     columns: dict[str, Cell] = {f"{stage}_status": each for stage, each in statuses.items()}
     columns["preambles"] = sum(each.preambles for each in said.values())
-    columns |= count_words(pair, now)
-    listed = ", ".join(f"{stage} {each or 'failed'}" for stage, each in statuses.items())
+    columns |= count_words(pair, now) | columns_of(decided)
+    listed = ", ".join(f"{stage} {each or 'failed'}{in_words(stage, decided)}" for stage, each in statuses.items())
+    head: str = "reflected" if status == "ok" else status
+    if decided and not any(decision.selected for decision in decided.values()):
+        head = "turned down" if any(decision.selected is False for decision in decided.values()) else "not scored"
     return Mended(
         status,
-        f"{'reflected' if status == 'ok' else status}: {listed}{failed}",
+        f"{head}: {listed}{failed}",
         now.instruction,
         now.response,
         columns,

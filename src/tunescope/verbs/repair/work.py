@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -24,6 +25,7 @@ from tunescope.views import Cell, Table, View
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
     from tunescope.rows import Row, RowFile, RowSet
+    from tunescope.verbs.repair.student import Student
 
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
@@ -93,8 +95,10 @@ class Repair(Protocol):
         """Sum up; `run` and `rows` are the folder and the rows that came out."""
 
 
-def repair(settings: RepairSettings, mender: Repair) -> Run:
+def repair(settings: RepairSettings, mender: Repair, student: Student | None = None) -> Run:
     """Mend every row; write the rows (`rows.*`), and the table `repairs` with what happened to each.
+
+    `student` is the model that the mender lets decide; it is at work while rows are asked about.
 
     `repairs` has row_id, file, line, action, status, reason, new_row_id, call_ids and the repair's own columns;
     `repaired` has the new row_id, file, line and was_row_id, so that `why` finds a row by either.
@@ -105,21 +109,33 @@ def repair(settings: RepairSettings, mender: Repair) -> Run:
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.whom import inputs_of, model_of
+    from tunescope.oracle.whom import model_of
     from tunescope.rows import open_rows
 
     refuse_nonsense(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        known = _known(settings, mender, rows)
-        stand = {} if known is None else {str(known.journal): f"{known.replies} replies for {known.model}"}
+        known = _known(settings, mender, student, rows)
+        stand = (
+            {} if known is None else {str(known.journal): f"{known.journal}: {known.replies} replies for {known.model}"}
+        )
         inputs = rows.inputs | mender.sources | stand | ({} if settings.price is None else {"price": settings.price})
         work = partial(_plan, settings, mender, rows, known)
         return runs.execute(f"{mender.name} plan", mender.version, settings, inputs, work)
     model = model_of(settings)
-    inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources}
-    work = partial(_work, settings, mender, rows, model)
-    return runs.execute(mender.name, mender.version, settings, inputs, work, "oracle")
+    inputs = _inputs(settings, mender, student, rows, model)
+    work = partial(_work, settings, mender, student, rows, model)
+    device = f"oracle, student on {student.device}" if student else "oracle"
+    return runs.execute(mender.name, mender.version, settings, inputs, work, device)
+
+
+def _inputs(
+    settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str
+) -> dict[str, str]:
+    """Return what the run's key knows beside its settings."""
+    from tunescope.oracle.whom import inputs_of
+
+    return {**rows.inputs, **inputs_of(settings, model), **mender.sources, **(student.inputs if student else {})}
 
 
 def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dict[int, Mended]]:
@@ -146,16 +162,16 @@ class _Known(NamedTuple):
     model: str
 
 
-def _known(settings: RepairSettings, mender: Repair, rows: RowSet) -> _Known | None:
+def _known(settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet) -> _Known | None:
     """Return the journal that the work would go on with; None where there is none, or the model isn't known."""
     from tunescope.oracle.journal import Journal
     from tunescope.oracle.many import JOURNAL
-    from tunescope.oracle.whom import inputs_of, model_of
+    from tunescope.oracle.whom import model_of
 
     if is_url(settings.oracle) and settings.oracle_model is None:
         return None  # only the server could say
     model = model_of(settings)
-    inputs = {**rows.inputs, **inputs_of(settings, model), **mender.sources}
+    inputs = _inputs(settings, mender, student, rows, model)
     folder, _ = runs.place_of(mender.name, mender.version, replace(settings, out=None), inputs)
     path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
     if not path.is_file():
@@ -185,13 +201,16 @@ def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: _Known 
     return planned(mender.name, len(items), len(pairs), questions, settings, there.way, there.free, known.journal)
 
 
-def _work(settings: RepairSettings, mender: Repair, rows: RowSet, model: str, folder: RunFolder) -> Outcome:
+def _work(
+    settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
+) -> Outcome:
     from tunescope.oracle.many import ask_all
     from tunescope.rows import same_shape
 
     like = same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
-    oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
+    with student.at_work(folder.scratch) if student else nullcontext():
+        oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
     for place, came in asked.items():
         mended[place] = came.value or Mended(None, f"failed: {came.failed}")
     calls = {place: came.call_ids for place, came in asked.items() if came.call_ids}

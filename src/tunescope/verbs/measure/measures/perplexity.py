@@ -1,41 +1,21 @@
-"""How surprising: three perplexities and both IFDs, by a language model.
-
-Perplexity = exp of the mean negative log-likelihood in nats per token, the end-of-turn token left out. The
-answer's token ids are the same in both of its terms. IFD as a ratio of perplexities is Superfiltering's and
-Reflection-Tuning V2's, as a ratio of losses Cherry_LLM's: the two are never mixed.
-"""
+"""How surprising: three perplexities and both IFDs, by a language model (`models.difficulty`)."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from tunescope.chat import Chat, TurnParts, Unrenderable, parse_template_args
-from tunescope.errors import TunescopeError
-from tunescope.models import inputs_of, load, quiet, stop_ids
-from tunescope.models.score import Passage, Scorer
+from tunescope.models import inputs_of, load
+from tunescope.models.difficulty import COLUMNS, Likelihoods
 from tunescope.progress import say
 from tunescope.rows import Row
 
 if TYPE_CHECKING:
-    from tunescope.models import Loaded
     from tunescope.verbs.measure import MeasureSettings
 
+__all__ = ["COLUMNS", "NAME", "ORDER", "inputs", "prepare"]
 NAME = "perplexity"
 ORDER = 1
-COLUMNS = {
-    "instruction_tokens": "tokens of the last user message's own text",
-    "response_tokens": "tokens of the turn, its end left out",
-    "ppl_instruction": "perplexity of the instruction's own tokens after the start token",
-    "ppl_response": "perplexity of the turn without the instruction",
-    "ppl_response_given": "perplexity of the turn, given everything before it",
-    "ifd_ppl": "ppl_response_given / ppl_response",
-    "ifd_loss": "the same ratio of losses (logarithms of the perplexities)",
-}
-TERMS = ("ppl_instruction", "ppl_response", "ppl_response_given")
 
 
 def inputs(settings: MeasureSettings) -> Mapping[str, str]:
@@ -47,86 +27,4 @@ def prepare(settings: MeasureSettings) -> Callable[[Sequence[Row]], list[list[di
     """Load the model; return the measure."""
     loaded = load(settings)
     say(f"measuring with {loaded.name}, {loaded.dtype} on {loaded.device}")
-    return Likelihoods(loaded, settings).measure
-
-
-class Likelihoods:
-    """One model's perplexities."""
-
-    def __init__(self, loaded: Loaded, settings: MeasureSettings) -> None:
-        """Take a loaded model; raises `TunescopeError` where it has no token to start from."""
-        tokenizer = loaded.tokenizer
-        self.chat = Chat(
-            tokenizer,
-            stop_ids(loaded.model, tokenizer),
-            template=settings.template,
-            template_args=parse_template_args(settings.template_arg),
-        )
-        start = tokenizer.bos_token_id if tokenizer.bos_token_id is not None else tokenizer.eos_token_id
-        if start is None:
-            raise TunescopeError(f"{loaded.name}: its tokenizer has neither a start nor an end token to begin with")
-        self.start: int = start
-        self.header = settings.direct_context == "header"
-        self.limit: int | None = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-        with quiet():
-            self.scorer = Scorer(loaded.model)
-
-    def measure(self, rows: Sequence[Row]) -> list[list[dict[str, Any]]]:
-        """Score every turn of `rows` at once."""
-        found: list[list[dict[str, Any]]] = []
-        passages: list[Passage] = []
-        wanted: list[tuple[dict[str, Any], str]] = []
-        with quiet():
-            parts_of_rows = list(self.chat.all_turn_parts(rows))
-        for row, parts in zip(rows, parts_of_rows, strict=True):
-            if isinstance(parts, Unrenderable):
-                found.append([_empty(str(parts)) for _ in row.turns()])
-                continue
-            records = [_empty() for _ in parts]
-            found.append(records)
-            for record, part in zip(records, parts, strict=True):
-                record["instruction_tokens"] = len(part.instruction_ids) or None
-                record["response_tokens"] = len(part.answer_ids)
-                for name, passage in zip(TERMS, self._passages(part), strict=True):
-                    reason = self._refusal(passage)
-                    if reason:
-                        record["reason"] = "; ".join(filter(None, (record["reason"], f"{name}: {reason}")))
-                    else:
-                        passages.append(passage)
-                        wanted.append((record, name))
-        losses = [-float(np.mean(scores, dtype=np.float64)) for scores in self.scorer.score(passages)]
-        for (record, name), loss in zip(wanted, losses, strict=True):
-            record[name] = math.exp(loss)
-        for records in found:
-            for record in records:
-                _add_ratios(record)
-        return found
-
-    def _passages(self, part: TurnParts) -> tuple[Passage, Passage, Passage]:
-        direct = (self.start, *part.header_ids) if self.header else (self.start,)
-        return (
-            Passage((self.start,), part.instruction_ids),
-            Passage(direct, part.answer_ids),
-            Passage(part.prompt_ids, part.answer_ids),
-        )
-
-    def _refusal(self, passage: Passage) -> str:
-        if not passage.target:
-            return "no token to score"
-        length = len(passage.context) + len(passage.target)
-        return f"{length} tokens, the model takes {self.limit}" if self.limit and length > self.limit else ""
-
-
-def _empty(reason: str | None = None) -> dict[str, Any]:
-    return dict.fromkeys(COLUMNS) | {"reason": reason}
-
-
-def _add_ratios(record: dict[str, Any]) -> None:
-    direct, given = record["ppl_response"], record["ppl_response_given"]
-    if direct is None or given is None:
-        return
-    record["ifd_ppl"] = given / direct
-    if direct > 1:
-        record["ifd_loss"] = math.log(given) / math.log(direct)
-    else:
-        record["reason"] = "; ".join(filter(None, (record["reason"], "ifd_loss: certain without the instruction")))
+    return Likelihoods(loaded, settings, settings.direct_context == "header").measure
