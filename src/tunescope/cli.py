@@ -22,7 +22,7 @@ from tunescope import __version__
 from tunescope.errors import TunescopeError
 from tunescope.verbs import GROUPS, VERBS, Verb, in_our_words
 
-POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table"}
+POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table", "files"}
 """Settings that are typed without their name, but where their field says `option`."""
 
 

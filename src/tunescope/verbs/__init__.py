@@ -156,6 +156,13 @@ VERBS: dict[str, Verb] = {
         "ROWS",
         "Index rows for tracing.",
     ),
+    "judge recompute": Verb(
+        "tunescope.verbs.judge.recompute",
+        "RecomputeSettings",
+        "recompute",
+        "FILE…",
+        "Recompute the tables of judgement files that others made.",
+    ),
     "bench": Verb(
         "tunescope.verbs.bench",
         "BenchSettings",
@@ -177,6 +184,7 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
+    "judge": "Who answers better: win rates and scores, with their errors and with what is missing.",
     "repair": "Have an oracle rate, shorten or rewrite rows.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
