@@ -32,11 +32,11 @@ bench: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,oracle,trace]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,oracle,trace,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,dev]'
 	touch $@
 
 clean:

@@ -127,6 +127,7 @@ def test_mistakes_are_marked(text, sentence):
     ("text", "sentence"),
     [
         ("nn > 1", "there is no 'nn' here; there is n"),
+        ("source > 1", "there is no 'source' here; there is source.n"),
         ("zzz", "there is no 'zzz' here; there is big, empty, flag, größe, list, my score, n, source.n, word, x"),
         ("word > 1", "can't compare word (string) with 1"),
         ("n = 'a'", "can't compare n (int64) with 'a'"),

@@ -253,7 +253,8 @@ def require(node: Node, known: Mapping[str, Any]) -> None:
     """Refuse names that aren't `known`, with the nearest that are."""
     for name in names(node):
         if name not in known:
-            close = get_close_matches(name, list(known), 3, 0.5) or sorted(known)[:12]
+            under = [full for full in known if full.startswith(f"{name}.")]
+            close = under[:12] or get_close_matches(name, list(known), 3, 0.5) or sorted(known)[:12]
             raise ExpressionError(f"there is no {name!r} here; there is {', '.join(close) or 'nothing to name'}")
 
 

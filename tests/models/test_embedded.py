@@ -1,6 +1,5 @@
 """The embedded model: fetched whole or not at all, checked, and equal to the file it came from."""
 
-import os
 import subprocess
 import sys
 import threading
@@ -53,7 +52,8 @@ def test_another_file_is_refused_and_leaves_nothing(empty_cache, monkeypatch):
     downloads(monkeypatch)
     with pytest.raises(TunescopeError, match=f"has sha256 [0-9a-f]{{64}}, expected {EMBEDDED[DEFAULT].sha256}"):
         fetch(DEFAULT)
-    assert [p.name for p in (empty_cache / "models").iterdir()] == [f".{DEFAULT}.{embedded.CONVERSION}.lock"]
+    left = {path.name for path in (empty_cache / "models").iterdir()}
+    assert left == {f".{DEFAULT}.{embedded.CONVERSION}.lock", f".{DEFAULT}.gguf.lock"}
 
 
 def test_two_at_once_convert_once(empty_cache, monkeypatch):
@@ -117,18 +117,17 @@ def test_its_digits_are_tokens():
 
 
 @in_cache
-@pytest.mark.skipif("TUNESCOPE_TEST_FETCH" not in os.environ, reason="fetches 93 MB; set TUNESCOPE_TEST_FETCH=1")
-def test_the_cached_model_is_the_gguf_file(tmp_path):
+def test_the_cached_model_is_the_gguf_file():
     """Its logits equal those that transformers reads out of the GGUF file itself."""
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     from tunescope.models import load, quiet
 
-    gguf = embedded._download(DEFAULT, EMBEDDED[DEFAULT], tmp_path)
+    gguf = embedded.weights(DEFAULT)
     with quiet():
-        original = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=gguf.name, dtype=torch.float32)
-        template = AutoTokenizer.from_pretrained(tmp_path, gguf_file=gguf.name).chat_template
+        original = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
+        template = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).chat_template
     ours = load(DEFAULT)
     assert ours.tokenizer.chat_template == template
     ids = ours.tokenizer("Three tips:\n\n1. Ask.", return_tensors="pt")["input_ids"]

@@ -13,10 +13,11 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
-from tunescope.oracle.ask import Failed, Oracle, model_of, transport_of
+from tunescope.oracle.ask import Failed, Oracle
 from tunescope.oracle.client import TRIES, seconds_of
 from tunescope.oracle.journal import Journal, key_of
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
+from tunescope.oracle.whom import model_of, transport_of
 
 KEY = "sk-planted-0123456789"
 
@@ -397,7 +398,7 @@ def test_the_servers_only_model(tmp_path):
         ({"max_cost": 1.0}, "--max-cost without --price"),
         ({"price": "1"}, "expected IN,OUT per million tokens"),
         ({"price": "1,-2"}, "expected IN,OUT per million tokens"),
-        ({"oracle": "gpt-4"}, "--oracle gpt-4: expected http://HOST:PORT/v1, or fake:FILE"),
+        ({"oracle": "gpt-4"}, "--oracle gpt-4: expected http://HOST:PORT/v1, local, local:FILE.gguf or fake:FILE"),
     ],
 )
 def test_settings_that_cant_work(settings, said):

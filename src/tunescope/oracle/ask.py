@@ -11,15 +11,13 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from random import Random
 from time import monotonic
 from typing import Any, Protocol, TypeVar
 
-from tunescope.errors import SettingsError, TunescopeError, WorkError
+from tunescope.errors import TunescopeError, WorkError
 from tunescope.oracle.budget import Budget, Price, tokens_of
-from tunescope.oracle.client import LONGEST_ASKED, TRIES, Again, Client, Raw, Refused, Reply, backoff, is_url
-from tunescope.oracle.fake import PREFIX, Fake, read_fake
+from tunescope.oracle.client import LONGEST_ASKED, TRIES, Again, Raw, Refused, Reply, backoff
 from tunescope.oracle.journal import Journal, key_of
 from tunescope.oracle.pacing import Pace
 from tunescope.oracle.settings import OracleSettings
@@ -45,7 +43,9 @@ class Stopped(Exception):
 
 
 class Transport(Protocol):
-    """What makes one call: a server's client, or the fake."""
+    """What makes one call: a server's client, the server on this machine, or the fake."""
+
+    most: int | None
 
     async def __aenter__(self) -> Any:
         """Open."""
@@ -70,35 +70,6 @@ class Answered:
     call_id: str
     text: str
     finish_reason: str | None
-
-
-def transport_of(settings: OracleSettings, model: str) -> Transport:
-    """Return what makes the calls; raises `InputError` for a fake that can't be read."""
-    if is_url(settings.oracle):
-        options = ("--oracle", "--oracle-model")
-        return Client(settings.oracle, model, settings.timeout, options=options)
-    return Fake(read_fake(Path(settings.oracle.removeprefix(PREFIX))))
-
-
-def model_of(settings: OracleSettings) -> str:
-    """Return what the oracle's model is called: what was typed, or the only one the server has.
-
-    Raises:
-        SettingsError: it has several, or none.
-        TunescopeError: it isn't there, or refuses the key.
-    """
-    if settings.oracle_model is not None or not is_url(settings.oracle):
-        return settings.oracle_model or "fake"
-
-    async def names() -> list[str]:
-        async with Client(settings.oracle, timeout=settings.timeout, options=("--oracle", "--oracle-model")) as client:
-            return await client.models()
-
-    found = asyncio.run(names())
-    if len(found) != 1:
-        listed = ", ".join(found[:20]) or "none"
-        raise SettingsError(f"{settings.oracle} has {len(found)} models ({listed}); choose one with --oracle-model")
-    return found[0]
 
 
 def characters_of(messages: Sequence[Mapping[str, Any]]) -> int:
@@ -135,9 +106,9 @@ class Oracle:
         self.decoding: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens}
         if settings.temperature > 0:
             self.decoding["seed"] = settings.seed
-        self.concurrency, self.deadline = settings.concurrency, settings.deadline
+        self.concurrency, self.deadline = transport.most or settings.concurrency, settings.deadline
         self.jitter = jitter or Random()
-        self.pace = Pace(settings.concurrency, sleep=sleep, jitter=self.jitter)
+        self.pace = Pace(self.concurrency, sleep=sleep, jitter=self.jitter)
         self.budget = budget_of(settings)
         self.stopped: TunescopeError | None = None
         self.asked = self.made = self.replayed = 0

@@ -126,6 +126,9 @@ class Client:
         options: what the command line calls the address and the model's name.
     """
 
+    most: int | None = None
+    """How many calls it takes at a time: as many as the settings allow."""
+
     def __init__(
         self,
         url: str,
@@ -134,8 +137,12 @@ class Client:
         sleep: Callable[[float], Awaitable[Any]] = asyncio.sleep,
         jitter: Random | None = None,
         options: tuple[str, str] = ("--model", "--model-name"),
+        is_ours: bool = False,
     ) -> None:
-        """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one."""
+        """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one.
+
+        A server that `is_ours` gets no key, and is called without the proxies that the environment names.
+        """
         try:
             import openai
         except ModuleNotFoundError as error:
@@ -143,8 +150,11 @@ class Client:
         self.url = base_url(url)
         self.model = model
         self._openai = openai
-        self._key = os.environ.get(KEY_VARIABLE, "")
-        self._sdk = openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=timeout)
+        self._key = "" if is_ours else os.environ.get(KEY_VARIABLE, "")
+        http = openai.DefaultAsyncHttpxClient(trust_env=False) if is_ours else None
+        self._sdk = openai.AsyncOpenAI(
+            api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=timeout, http_client=http
+        )
         self._timeout, self._sleep, self._jitter = timeout, sleep, jitter or Random()
         self._heard = False
         self._options = options
@@ -252,11 +262,7 @@ class Client:
         return raw
 
     def _read(self, body: bytes, read: Callable[[Any], T]) -> T:
-        try:
-            return read(json.loads(body))
-        except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
-            reason = self._clean(f"{type(error).__name__}: {error}")
-            raise Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
+        return read_body(body, read, self._clean)
 
     def _of_status(self, error: Any) -> Exception:
         """Return what a status means for us."""
@@ -275,8 +281,11 @@ class Client:
 
     def _clean(self, text: str) -> str:
         """Return a server's words on one line, cut, and without the key that some repeat."""
-        text = " ".join(text.split())
-        return (text.replace(self._key, "…") if self._key else text)[:300]
+        return _on_one_line(text.replace(self._key, "…") if self._key else text)
+
+
+def _on_one_line(text: str) -> str:
+    return " ".join(text.split())[:300]
 
 
 def backoff(attempt: int, jitter: Random) -> float:
@@ -323,6 +332,20 @@ def read_reply(body: Any) -> Reply:
     names = ("prompt_tokens", "completion_tokens")
     known = all(isinstance(counted.get(name), int) for name in names)
     return Reply(text, reason, {name: counted[name] for name in names} if known else None)
+
+
+def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str] = _on_one_line) -> T:
+    """Read a body that should be JSON; `clean` makes a reason fit to be shown.
+
+    Raises:
+        Again: it isn't the API's.
+        Refused: a reply without text.
+    """
+    try:
+        return read(json.loads(body))
+    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+        reason = clean(f"{type(error).__name__}: {error}")
+        raise Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
 
 
 def _message(body: Any) -> str:

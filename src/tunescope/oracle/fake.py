@@ -61,6 +61,9 @@ def read_fake(path: Path) -> list[Line]:
 class Fake:
     """Answers from a file, always alike; it counts characters/4 as tokens."""
 
+    most: int | None = None
+    """How many calls it takes at a time: as many as the settings allow."""
+
     def __init__(self, lines: Sequence[Line]) -> None:
         """Take the lines of `read_fake`."""
         self._lines = lines

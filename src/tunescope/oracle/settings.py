@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from math import isfinite
-from pathlib import Path
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import Price
 from tunescope.oracle.client import is_url
-from tunescope.oracle.fake import PREFIX, read_fake
+from tunescope.oracle.fake import PREFIX
+from tunescope.oracle.local import is_local
 from tunescope.runs import INPUT, PACE
 
 
@@ -20,7 +18,7 @@ class OracleSettings:
     """Whom to ask, how, and for how much."""
 
     oracle: str = field(metadata=INPUT)
-    """Whom to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), or fake:FILE."""
+    """Whom to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local, local:GGUF or fake:FILE."""
 
     oracle_model: str | None = field(default=None, metadata=INPUT)
     """What the server calls the model; its only one by default."""
@@ -35,10 +33,10 @@ class OracleSettings:
     """Sent to the server where the temperature is above 0."""
 
     concurrency: int = field(default=64, metadata=PACE)
-    """Calls at a time at most; fewer while the server says that they are too many."""
+    """Calls at a time at most; fewer while the server says that they are too many. `local` takes 8."""
 
     timeout: float = field(default=120.0, metadata=PACE)
-    """Seconds that one call may take."""
+    """Seconds that one call to a server may take."""
 
     deadline: float = field(default=1800.0, metadata=PACE)
     """Seconds that a row may take from its first call on, with all waiting and trying again."""
@@ -72,19 +70,9 @@ def refuse_nonsense(settings: OracleSettings) -> None:
         raise SettingsError("--max-cost without --price: add --price IN,OUT per million tokens")
     if settings.price is not None:
         Price.parse(settings.price)
-    if not is_url(settings.oracle) and not settings.oracle.removeprefix(PREFIX) != settings.oracle:
-        raise SettingsError(f"--oracle {settings.oracle}: expected http://HOST:PORT/v1, or fake:FILE")
-
-
-def inputs_of(settings: OracleSettings, model: str) -> Mapping[str, str]:
-    """Return what the run's key knows of the oracle: a fake's content, or address and model.
-
-    Raises:
-        InputError: a fake that can't be read.
-    """
-    if not is_url(settings.oracle):
-        path = Path(settings.oracle.removeprefix(PREFIX))
-        read_fake(path)
-        return {settings.oracle: blake2b(path.read_bytes(), digest_size=16).hexdigest()}
-    where = blake2b(f"{settings.oracle}\n{model}".encode(), digest_size=16).hexdigest()
-    return {f"oracle {model} at {settings.oracle}": where}
+    if not (is_url(settings.oracle) or is_local(settings.oracle) or settings.oracle.startswith(PREFIX)):
+        raise SettingsError(
+            f"--oracle {settings.oracle}: expected http://HOST:PORT/v1, local, local:FILE.gguf or fake:FILE"
+        )
+    if settings.oracle_model is not None and not is_url(settings.oracle):
+        raise SettingsError(f"--oracle-model is for servers; with --oracle {settings.oracle} leave it out")

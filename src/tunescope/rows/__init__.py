@@ -1,6 +1,6 @@
 """Rows: what travels. Read them with `open_rows`, write them with `RowWriter`."""
 
-from tunescope.rows.read import OnBad, Rejected, RowFile, RowSet, open_rows
+from tunescope.rows.read import OnBad, Rejected, RowFile, RowSet, open_rows, rows_in
 from tunescope.rows.row import ROLES, Message, RepeatCounter, Row, Step, content_id
 from tunescope.rows.write import RowWriter, same_shape
 
@@ -17,5 +17,6 @@ __all__ = [
     "Step",
     "content_id",
     "open_rows",
+    "rows_in",
     "same_shape",
 ]

@@ -201,7 +201,7 @@ def _expand(name: str) -> list[tuple[str, Path]]:
         if path.is_fifo():
             with path.open("rb") as pipe:
                 return [(name, _spool(pipe))]
-        if path.is_dir() and (kept := _kept_in(path)) is not None:
+        if path.is_dir() and (kept := rows_in(path)) is not None:
             return [(str(kept), kept)]
         if path.exists() or not glob.has_magic(name):
             return [(name, path)]
@@ -213,13 +213,14 @@ def _expand(name: str) -> list[tuple[str, Path]]:
     return [(name, path)] if not found else [(item, Path(item)) for item in found]
 
 
-def _kept_in(folder: Path) -> Path | None:
-    """Return the row file of a run folder that holds one, as `select`'s does."""
+def rows_in(folder: Path) -> Path | None:
+    """Return the row file of a run folder that holds one: what `select` kept, what a repair or `falsify` wrote."""
     from tunescope.runs import Run
 
     if not (folder / "run.json").is_file():
         return None
-    file = Run(folder).result.get("files", {}).get("kept")
+    files = Run(folder).result.get("files", {})
+    file = files.get("kept") or files.get("rows")
     return folder / file if file else None
 
 

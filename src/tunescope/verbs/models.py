@@ -58,11 +58,13 @@ def models(settings: ModelsSettings) -> Outcome:
 
 def _embedded(name: str, spec: Embedded) -> dict[str, Any]:
     folder = cached(name)
+    gguf = cache_root() / "models" / f"{name}.gguf"
     return {
         "name": name,
         "title": spec.title,
         "state": "not fetched" if folder is None else "cached",
         "bytes": None if folder is None else _size(folder),
+        "gguf": str(gguf) if gguf.is_file() else None,
         "licence": spec.licence,
         "source": spec.requirement,
         "download_megabytes": spec.megabytes,

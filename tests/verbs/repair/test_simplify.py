@@ -9,6 +9,7 @@ from tests.tools import alpaca, read_rows, write_rows
 
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.rows import open_rows
+from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.repair.simplify import SimplifySettings, simplify
 
 LONG = "Well, as you surely know, the town is Ulm."
@@ -58,6 +59,14 @@ def test_rows_kept_and_changed(workplace):
     assert result["kept"] == sum(result["kept_by"].values())
     assert (result["words_before"]["mean"], result["words_after"]["mean"]) == (pytest.approx(17 / 3), 1.0)
     assert (result["difference"]["n"], result["difference"]["n_missing"], result["preambles"]) == (3, 3, 1)
+
+
+def test_the_run_is_named_where_rows_are_wanted(workplace):
+    run = simplified(workplace)
+    compared = compare(CompareSettings(a="rows.jsonl", b=str(run.path))).result
+    assert (compared["same"], compared["changed"], compared["removed"], compared["added"]) == (4, 2, 0, 0)
+    assert compared["paired_by"] == {"origin": 6, "key": 0, "instruction": 0}
+    assert compared["summary"]["response_words"]["difference"]["mean"] == pytest.approx(-14 / 6)
 
 
 def test_lineage_holds_the_old_value_and_the_origin(workplace):
@@ -155,7 +164,7 @@ def test_a_missing_prompt_or_fake(workplace):
 
 
 def test_no_answer_at_all_is_an_error(workplace):
-    with pytest.raises(TunescopeError, match=r"answered for none of 1 rows: failed: the fake has no pattern"):
+    with pytest.raises(TunescopeError, match=r"answered for none of 1 rows: the fake has no pattern"):
         simplified(workplace, ROWS[-1:])
 
 

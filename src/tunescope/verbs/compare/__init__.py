@@ -34,7 +34,7 @@ class CompareSettings:
     """Compare two row sets, answer sets or measure runs: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """What it was: a row file, a select, answer, measure or trace run, or a file of answers (ours or AlpacaEval's)."""
+    """Before: rows, a run with them (select, repair), answers, measures or spans (trace), or AlpacaEval outputs."""
 
     b: str = field(metadata=INPUT)
     """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
@@ -112,6 +112,8 @@ def compare(settings: CompareSettings) -> Run:
 
 
 def _open(settings: CompareSettings, name: str) -> Side:
+    from tunescope.rows import open_rows, rows_in
+
     path = Path(name)
     if (path / "run.json").is_file():
         run = Run(path)
@@ -123,17 +125,16 @@ def _open(settings: CompareSettings, name: str) -> Side:
         if "turns" in run.tables:
             model = run.result.get("model", run.settings["model"]) or "no model"
             return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
-        if "files" not in run.result:
+        rows_file = rows_in(path)
+        if rows_file is None:
             raise RunError(f"{path} is a run of {run.verb}, which holds no rows, answers or measures to compare")
-        name = str(path / run.result["files"]["kept"])
+        name = str(rows_file)
     elif settings.format is None and not settings.columns:
         from tunescope.answers import is_answers, read_answers
         from tunescope.rows.containers import content_hash
 
         if is_answers(path):
             return Side("answers", name, content_hash(path), lambda: map(_answer_item, read_answers(path)))
-    from tunescope.rows import open_rows
-
     rows = open_rows([name], settings.format, settings.columns)
     item = _row_item if settings.key is None else partial(_keyed, settings.key)
     return Side("rows", name, "".join(rows.inputs.values()), lambda: map(item, rows))

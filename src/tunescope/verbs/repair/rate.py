@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.replies import DECLINES
+from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.template import prompt
-from tunescope.verbs.repair.work import Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class _Rate:
     def __init__(self, settings: RateSettings) -> None:
         self.settings = settings
         takes = ("system", "instruction", "input", "response", "aspect", "scale")
-        self._prompt = prompt("rate", settings.prompt, takes)
+        self._prompt = prompt(PROMPTS / "rate.jinja", settings.prompt, takes)
 
     @property
     def sources(self) -> dict[str, str]:

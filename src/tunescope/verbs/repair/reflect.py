@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import tokens_of
 from tunescope.oracle.replies import STATUSES, Status, sections, tag_for, without_preamble
+from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.template import Prompt, prompt
-from tunescope.verbs.repair.work import Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
 from tunescope.views import Cell, Table, interval
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class _Reflect:
         for stage in self.stages:
             must = WRITES[stage]
             takes = ("system", "instruction", "input", "response", "criteria", REFLECTION, *must)
-            self._prompts[stage] = prompt(f"reflect_{stage}", files[stage], takes, must, options[stage])
+            self._prompts[stage] = prompt(PROMPTS / f"reflect_{stage}.jinja", files[stage], takes, must, options[stage])
 
     @property
     def sources(self) -> dict[str, str]:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from tunescope.oracle.budget import tokens_of
 from tunescope.oracle.replies import sections, tag_for, without_preamble
+from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.template import prompt
-from tunescope.verbs.repair.work import Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class _Simplify:
 
     def __init__(self, settings: SimplifySettings) -> None:
         takes = ("system", "instruction", "input", "response", "tag")
-        self._prompt = prompt("simplify", settings.prompt, takes, must=("tag",))
+        self._prompt = prompt(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("tag",))
 
     @property
     def sources(self) -> dict[str, str]:

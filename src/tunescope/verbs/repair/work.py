@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tunescope import runs
-from tunescope.errors import SettingsError, TunescopeError, WorkError
+from tunescope.errors import SettingsError, WorkError
+from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
-from tunescope.oracle.settings import OracleSettings, inputs_of, refuse_nonsense
-from tunescope.progress import progress, say
+from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.runs import PACE, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
-from tunescope.verbs.repair.plan import planned
 from tunescope.views import Cell, Table, View
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
     from tunescope.rows import Row, RowFile, RowSet
 
-JOURNAL = "journal.sqlite"
+PROMPTS = Path(__file__).with_name("prompts")
+"""Where our Jinja files are."""
 SHOWN = 10
 """Kept rows whose reason the view shows."""
 
@@ -109,7 +107,7 @@ def repair(settings: RepairSettings, mender: Repair) -> Run:
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.ask import model_of
+    from tunescope.oracle.whom import inputs_of, model_of
     from tunescope.rows import open_rows
 
     refuse_nonsense(settings)
@@ -149,80 +147,20 @@ def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, folder: RunFol
 
 
 def _work(settings: RepairSettings, mender: Repair, rows: RowSet, model: str, folder: RunFolder) -> Outcome:
+    from tunescope.oracle.many import ask_all
     from tunescope.rows import same_shape
 
     like = same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
-    calls: dict[int, tuple[str, ...]] = {}
-    oracle = _asked(settings, mender, model, folder, pairs, mended, calls)
-    if pairs and not calls:
-        first = next(mended[place].reason for place in pairs)
-        raise TunescopeError(f"{settings.oracle} answered for none of {len(pairs):,} rows: {first}")
+    oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
+    for place, came in asked.items():
+        mended[place] = came.value or Mended(None, f"failed: {came.failed}")
+    calls = {place: came.call_ids for place, came in asked.items() if came.call_ids}
     after = _write(mender, folder, like, items, pairs, mended, calls)
     _tables(settings, mender, folder, like, items, mended, calls, after)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     return _outcome(mender, folder, items, mended, after, oracle, len(rows.rejected))
-
-
-def _asked(
-    settings: RepairSettings,
-    mender: Repair,
-    model: str,
-    folder: RunFolder,
-    pairs: Mapping[int, Pair],
-    mended: dict[int, Mended],
-    calls: dict[int, tuple[str, ...]],
-) -> Oracle:
-    """Ask about every pair; put into `mended` what came of it, and into `calls` the ids of its replies."""
-    from tunescope.oracle.ask import Failed, Oracle, transport_of
-    from tunescope.oracle.journal import Journal
-
-    start, failed = monotonic(), 0
-    done_before = len(mended)
-
-    async def mend(place: int, asking: Calls) -> tuple[int, Mended, tuple[str, ...]]:
-        try:
-            return place, await mender.mend(pairs[place], asking), tuple(asking.ids)
-        except Failed as error:
-            return place, Mended(None, f"failed: {error}"), tuple(asking.ids)
-
-    path = folder.path / JOURNAL if settings.journal is None else Path(settings.journal)
-    with Journal(path) as journal, progress("rows", len(pairs)) as update:
-
-        async def run() -> Oracle:
-            oracle = Oracle(transport_of(settings, model), model, settings, journal)
-
-            def done(came: tuple[int, Mended, tuple[str, ...]]) -> None:
-                nonlocal failed
-                place, mended[place], ids = came
-                calls.update({place: ids} if ids else {})
-                failed += mended[place].reason.startswith("failed:")
-                count = len(mended) - done_before
-                update(count, _pace(oracle, failed, count, len(pairs), monotonic() - start))
-
-            await oracle.each(list(pairs), mend, done)
-            return oracle
-
-        oracle = asyncio.run(run())
-    say(f"{oracle.made:,} calls, {oracle.replayed:,} replies from the journal; {oracle.budget.spent()} in all")
-    if isinstance(oracle.stopped, WorkError):
-        count = len(mended) - done_before
-        raise WorkError(
-            f"{settings.oracle}: {oracle.stopped}; {count:,} rows are done and {len(pairs) - count:,} are left; "
-            "type the same command to go on"
-        )
-    if oracle.stopped is not None:
-        raise oracle.stopped
-    return oracle
-
-
-def _pace(oracle: Oracle, failed: int, done: int, total: int, seconds: float) -> str:
-    """Say how the work stands: failed, used, what it comes to, and the time left."""
-    cost = oracle.budget.cost
-    whole = f"{oracle.budget.tokens * total / done:,.0f} tokens" if cost is None else f"{cost * total / done:.4f}"
-    left = seconds * (total - done) / done
-    return f"{failed:,} failed, {oracle.budget.spent()}, projected {whole}, {left:.0f} s left"
 
 
 class _After(NamedTuple):

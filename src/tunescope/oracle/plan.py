@@ -1,4 +1,4 @@
-"""`--plan`: what a repair would ask, before anything is asked."""
+"""`--plan`: what a verb would ask, before anything is asked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Prompts: Jinja files, ours in `prompts/` or the user's own."""
+"""Prompts: Jinja files, ours or the user's own."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Prompt:
 
 
 def prompt(
-    ours: str, file: str | None, takes: tuple[str, ...], must: tuple[str, ...] = (), option: str = "--prompt"
+    ours: Path, file: str | None, takes: tuple[str, ...], must: tuple[str, ...] = (), option: str = "--prompt"
 ) -> Prompt:
-    """Read the user's file, or ours where there is none.
+    """Read the user's file, or the file of ours where there is none.
 
     Raises:
         SettingsError: no such file, not Jinja, a name that nothing fills in, or none of those it `must` use.
@@ -50,8 +50,8 @@ def prompt(
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    path = Path(file) if file is not None else Path(__file__).with_name("prompts") / f"{ours}.jinja"
-    name = file or f"{ours}.jinja"
+    path = ours if file is None else Path(file)
+    name = file or ours.name
     try:
         text = path.read_text("utf-8")
     except (OSError, UnicodeDecodeError) as error:
