@@ -26,7 +26,7 @@ STOREYS = (
     {"chat", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
     {"rows", "prompts", "answers", "runs"},
-    {"views", "progress", "family"},
+    {"views", "progress", "family", "pairing"},
     {"errors"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""

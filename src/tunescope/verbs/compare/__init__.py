@@ -5,15 +5,15 @@ Of a run of `trace` and other answers: which of its spans are gone.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tunescope import runs
+from tunescope import pairing, runs
 from tunescope.errors import RunError, SettingsError
+from tunescope.pairing import Paired
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import typed
 from tunescope.views import Cell, Table, View, interval
@@ -76,14 +76,6 @@ class Side(NamedTuple):
     hash: str
     items: Callable[[], Iterable[Item]]
     model: str = ""
-
-
-class Pairing(NamedTuple):
-    """Items paired, with how; and what is left on either side."""
-
-    pairs: list[tuple[Item, Item, str]]
-    only_a: list[Item]
-    only_b: list[Item]
 
 
 def compare(settings: CompareSettings) -> Run:
@@ -189,26 +181,13 @@ WAYS = {"rows": ("origin", "key", "instruction"), "answers": ("prompt_id", "prom
 """How items of each kind are paired, the first that finds a partner."""
 
 
-def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing:
-    """Pair items that agree on the first way that finds a partner; repeats pair in file order."""
-    pairs: list[tuple[Item, Item, str]] = []
-    left_a, left_b = list(a), list(b)
-    for way in ways:
-        waiting: dict[Hashable, list[Item]] = defaultdict(list)
-        for item in reversed(left_b):
-            if way in item.keys:
-                waiting[item.keys[way]].append(item)
-        rest, taken = [], set()
-        for item in left_a:
-            partners = waiting.get(item.keys[way]) if way in item.keys else None
-            if partners:
-                partner = partners.pop()
-                taken.add(id(partner))
-                pairs.append((item, partner, way))
-            else:
-                rest.append(item)
-        left_a, left_b = rest, [item for item in left_b if id(item) not in taken]
-    return Pairing(pairs, left_a, left_b)
+def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
+    """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
+    return pairing.paired(a, b, {way: partial(_key, way) for way in ways})
+
+
+def _key(way: str, item: Item) -> Hashable | None:
+    return item.keys.get(way)
 
 
 def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Outcome:
@@ -245,7 +224,7 @@ def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
     return [name for name in names_a if name in names_b]
 
 
-def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[Item | None, Item | None, str | None, str]] = [
@@ -313,7 +292,7 @@ def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
 
 def _view(
     result: dict[str, Any],
-    paired: Pairing,
+    paired: Paired[Item],
     changed: Sequence[tuple[Item, Item, str]],
     summary: dict[str, tuple[dict[str, Any], Difference]],
     next_steps: tuple[str, ...],
@@ -389,7 +368,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _next(settings: CompareSettings, b: Side, paired: Pairing, folder: RunFolder) -> Iterator[str]:
+def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
     if b.kind == "rows" and gone and folder.is_at_home:
         yield f"tunescope why {gone[0].id}"
