@@ -12,6 +12,8 @@ from tunescope.rows.containers import BOM_FOUND, read, recognise
 from tunescope.rows.json_text import decode, explain, kind, unfit
 
 EXPECTED = "a file of judgements"
+JUDGEMENTS = "judgements.jsonl"
+"""The file of judgements in a run folder of ours."""
 LONGEST = 2**28
 """Bytes of a file that is one JSON object; lists and lines have no limit."""
 
@@ -59,11 +61,14 @@ class Problems:
 
 
 def expand(names: Sequence[str]) -> list[str]:
-    """Return the files that paths and globs name, each once, in the order given."""
+    """Return the files that paths and globs name, each once, in the order given; a judge's run folder is its file."""
     found: list[str] = []
     for name in names:
         matches = [name] if Path(name).exists() else sorted(glob(name))
         for match in matches or [name]:
+            ours = Path(match, JUDGEMENTS)
+            if ours.is_file():
+                match = str(ours)
             if Path(match).is_dir():
                 raise InputError([Problem(match, None, "a folder", EXPECTED)], f"Name its files: {match}/*")
             found.append(match)

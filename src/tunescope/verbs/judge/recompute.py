@@ -112,6 +112,20 @@ def _work(
         "records": sum(len(document.entries) for document in documents),
     }
     said = [f"Read as {module.NAME}. {module.FORMULA}", *judged.notes]
+    return outcome(settings, module, judged, tags, result, said, folder)
+
+
+def outcome(
+    settings: RecomputeSettings,
+    module: ModuleType,
+    judged: Judgements,
+    tags: Document | None,
+    result: dict[str, Any],
+    said: list[str],
+    folder: RunFolder,
+) -> Outcome:
+    """Write the tables of judgements, and return their numbers and the view; for judgements old and new."""
+    result |= judged.more
     if judged.pairs:
         pairs = _prepared(settings, judged.pairs, tags)
         return _of_pairs(settings, module, pairs, result, said, folder)
@@ -122,20 +136,23 @@ def _work(
 def _prepared(settings: RecomputeSettings, judged: list[Judged], tags: Document | None) -> list[Judged]:
     """Tag items and keep the first ones."""
     if tags is not None:
-        known = _tags(tags)
+        known = tags_of(tags)
         judged = [replace(each, tags=(*each.tags, *known.get(each.item, ()))) for each in judged]
         if not any(each.item in known for each in judged):
             raise SettingsError(f"--tags {tags.path}: none of its {len(known):,} items is among those judged")
-    if settings.first is None:
-        return judged
-    items = list(dict.fromkeys(each.item for each in judged))
-    if all(item.isascii() and item.isdigit() for item in items):
-        items.sort(key=int)
-    kept = set(items[: settings.first])
+    kept = first_of((each.item for each in judged), settings.first)
     return [each for each in judged if each.item in kept]
 
 
-def _tags(document: Document) -> dict[str, tuple[str, ...]]:
+def first_of(items: Iterable[str], count: int | None) -> set[str]:
+    """Return the first items, in the order of their ids where these are numbers, else as they come; None: all."""
+    found = list(dict.fromkeys(items))
+    if all(item.isascii() and item.isdigit() for item in found):
+        found.sort(key=int)
+    return set(found[:count])
+
+
+def tags_of(document: Document) -> dict[str, tuple[str, ...]]:
     """Return what is true of each item, by its id and by the hash of its instruction."""
     from tunescope.rows import Message, content_id
 
@@ -234,10 +251,14 @@ def _of_grades(
     for name in ("reference", "one_order"):
         if getattr(settings, name):
             raise SettingsError(f"--{name.replace('_', '-')}: {module.NAME} files hold no comparisons")
-    read, counts, others = numbers.reread(grades, module.parse)
-    grades = read if settings.scores == "text" else grades
-    if others:
-        folder.records("rereadings", others)
+    counts: Counter[str] = Counter()
+    if hasattr(module, "parse"):
+        read, counts, others = numbers.reread(grades, module.parse)
+        grades = read if settings.scores == "text" else grades
+        if others:
+            folder.records("rereadings", others)
+    elif settings.scores == "text":
+        raise SettingsError(f"--scores text: {module.NAME} files keep no replies that we read")
     found, tagged = {}, {}
     several = len({judge for _, judge in numbers.systems(grades)}) > 1
     for (system, judge), members in numbers.systems(grades).items():

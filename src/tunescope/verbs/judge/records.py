@@ -172,3 +172,4 @@ class Judgements(NamedTuple):
     pairs: list[Pair] = []
     grades: list[Grade] = []
     notes: tuple[str, ...] = ()
+    more: Mapping[str, Any] = {}
