@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.verbs.judge.records import RULES, Comparison, Grade, Judgements, Options, Pair
+from tunescope.verbs.judge.records import RULES, Grade, Judgements, Options, Pair
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,13 +119,14 @@ def _work(
     return _of_grades(settings, module, grades, result, said, folder)
 
 
-def _prepared(settings: RecomputeSettings, judged: list[Judged], tags: Document | None) -> list[Judged]:
+def _prepared(settings: RecomputeSettings, given: Sequence[Judged], tags: Document | None) -> list[Judged]:
     """Tag items and keep the first ones."""
+    judged = list(given)
     if tags is not None:
         known = _tags(tags)
-        judged = [replace(each, tags=(*each.tags, *known.get(each.item, ()))) for each in judged]
         if not any(each.item in known for each in judged):
             raise SettingsError(f"--tags {tags.path}: none of its {len(known):,} items is among those judged")
+        judged = [_tagged(each, known) for each in judged]
     if settings.first is None:
         return judged
     items = list(dict.fromkeys(each.item for each in judged))
@@ -133,6 +134,10 @@ def _prepared(settings: RecomputeSettings, judged: list[Judged], tags: Document 
         items.sort(key=int)
     kept = set(items[: settings.first])
     return [each for each in judged if each.item in kept]
+
+
+def _tagged(each: Judged, known: Mapping[str, tuple[str, ...]]) -> Judged:
+    return replace(each, tags=(*each.tags, *known.get(each.item, ())))
 
 
 def _tags(document: Document) -> dict[str, tuple[str, ...]]:
@@ -250,7 +255,9 @@ def _of_grades(
             tagged[name] = tags
     result |= {"kind": "grades"}
     if counts:
-        result["rereading"] = {kind: counts[kind] for kind in ("same", "differs", "only_stored", "only_read", "neither")}
+        result["rereading"] = {
+            kind: counts[kind] for kind in ("same", "differs", "only_stored", "only_read", "neither")
+        }
     if len(found) == 1:
         result |= next(iter(found.values())) | ({"tags": next(iter(tagged.values()))} if tagged else {})
     else:
@@ -281,5 +288,3 @@ def _array(values: list[Any]) -> pa.Array:
     if kinds == {int, float} or not kinds:
         return pa.array(values, pa.float64())
     return pa.array(values, pa.list_(pa.string())) if kinds == {list} else pa.array(values)
-
-
