@@ -458,7 +458,7 @@ def share_at_zero(
     the estimate is 1 / (1 + exp(-b0)). With win = 1, draw = 1/2, loss = 0 and lengths in characters it is the
     length-controlled win rate of Dubois et al. 2024 ("Length-Controlled AlpacaEval", section 3) without their term for
     each prompt's difficulty and without their penalty. Each bootstrap draw of pairs has its own sd and its own fit
-    (Newton's method on all draws at once); draws without a maximum are left out and counted in `method`.
+    (Newton's method on all draws at once); draws whose fit runs away are left out and counted in `method`.
 
     :raises ValueError: a share outside [0, 1].
     """
@@ -478,17 +478,21 @@ def share_at_zero(
     ((b0, b1),) = _logistic_fits(y[None], d[None], (0.0, 0.0))
     scale = float(d.std(ddof=1))
     if not math.isfinite(b0):
-        return Controlled(replace(point, reason="the fit has no maximum: differences tell all outcomes"), None, scale)
+        return Controlled(
+            replace(point, reason="the fit doesn't settle: differences tell all outcomes, or all are far from 0"),
+            None,
+            scale,
+        )
     point = replace(point, value=_logistic(float(b0)))
     picks = (rng.integers(0, y.size, shape) for shape in _shapes(draws, y.size))
     found = np.concatenate([_logistic_fits(y[pick], d[pick], (float(b0), float(b1)))[:, 0] for pick in picks])
     fitted = found[np.isfinite(found)]
     method = f"{label}, {_percentile(level, draws)}, fitted anew in each"
     if fitted.size < draws:
-        method += f" ({draws - fitted.size} draws without a maximum left out)"
+        method += f" ({draws - fitted.size} draws whose fit runs away left out)"
     point = replace(point, method=method)
     if fitted.size < 0.95 * draws:
-        return Controlled(replace(point, reason="more than 5 % of the draws have no maximum"), float(b1), scale)
+        return Controlled(replace(point, reason="the fit runs away in more than 5 % of the draws"), float(b1), scale)
     return Controlled(_with_percentiles(point, 1 / (1 + np.exp(-fitted))), float(b1), scale)
 
 
@@ -737,7 +741,7 @@ def _logistic(x: float) -> float:
 
 
 def _logistic_fits(y: Floats, d: Floats, start: tuple[float, float]) -> Floats:
-    """Fit y on tanh(d / sd) in every row of two (rows, n) arrays; NaN where there is no maximum. Gives (rows, 2)."""
+    """Fit y on tanh(d / sd) in every row of two (rows, n) arrays; NaN where the fit runs away. Gives (rows, 2)."""
     fits = np.full((y.shape[0], 2), np.nan)
     scale = d.std(axis=1, ddof=1)
     left = np.flatnonzero(scale > 0)

@@ -92,7 +92,7 @@ def by_tag(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> di
 def reread(
     grades: Sequence[Grade], parse: Callable[[str], Mapping[str, Score] | None]
 ) -> tuple[list[Grade], Counter[str], list[dict[str, Any]]]:
-    """Read every reply again; return the grades as we read them, counts per kind, and the replies that aren't the same."""
+    """Read every reply again; return the grades as we read them, counts per kind, and replies read otherwise."""
     counts: Counter[str] = Counter()
     others: list[dict[str, Any]] = []
     out = []

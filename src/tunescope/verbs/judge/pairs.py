@@ -43,7 +43,9 @@ def named(comparisons: Sequence[Comparison]) -> dict[Comparison, str]:
     if varying[1] or varying[2]:
         varying[1] = True
     return {
-        c: " ".join(filter(None, (c.part if varying[0] else "", *_who(c, varying), f"by {c.judge}" if varying[3] else "")))
+        c: " ".join(
+            filter(None, (c.part if varying[0] else "", *_who(c, varying), f"by {c.judge}" if varying[3] else ""))
+        )
         for c in comparisons
     }
 
@@ -108,7 +110,7 @@ def _two_orders(pairs: Sequence[Pair], seed: int, draws: int) -> dict[str, Any]:
     both = [signs for pair in pairs if len(pair.orders) == 2 and None not in (signs := [o.sign for o in pair.orders])]
     if not any(len(pair.orders) == 2 for pair in pairs):
         reason = "one order: whether the judge contradicts itself can't be told"
-        return {name: None for name in ("flip_rate", "changed_rate", "first_position_rate")} | {"orders_reason": reason}
+        return dict.fromkeys(("flip_rate", "changed_rate", "first_position_rate")) | {"orders_reason": reason}
     missing = len(pairs) - len(both)
     flips = sum(first * second < 0 for first, second in both if first and second)
     changed = sum(first != second for first, second in both)
@@ -196,10 +198,8 @@ KINDS = ("same", "differs", "only_stored", "only_read", "neither")
 """What the file stores against what we read in the text: the same; another; nothing read; nothing stored; neither."""
 
 
-def reread(
-    pairs: Sequence[Pair], parse: Callable[[str, Side], Order]
-) -> tuple[list[Pair], Counter[str], list[Reread]]:
-    """Read every reply again; return the pairs as we read them, counts per kind, and the replies that aren't the same."""
+def reread(pairs: Sequence[Pair], parse: Callable[[str, Side], Order]) -> tuple[list[Pair], Counter[str], list[Reread]]:
+    """Read every reply again; return the pairs as we read them, counts per kind, and replies read otherwise."""
     counts: Counter[str] = Counter()
     others: list[Reread] = []
     out = []
@@ -213,9 +213,7 @@ def reread(
             kind = _kind(order, read)
             counts[kind] += 1
             if kind != "same" and kind != "neither":
-                others.append(
-                    Reread(pair.item, number, kind, _said(order), _said(read), order.text[:400], pair.place)
-                )
+                others.append(Reread(pair.item, number, kind, _said(order), _said(read), order.text[:400], pair.place))
             orders.append(read)
         out.append(replace(pair, orders=tuple(orders)))
     return out, counts, others

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.verbs.judge.records import RULES, Comparison, Grade, Judgements, Options, Pair
+from tunescope.verbs.judge.records import RULES, Grade, Judgements, Options, Pair
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -133,8 +133,9 @@ def outcome(
     return _of_grades(settings, module, grades, result, said, folder)
 
 
-def _prepared(settings: RecomputeSettings, judged: list[Judged], tags: Document | None) -> list[Judged]:
+def _prepared(settings: RecomputeSettings, given: Sequence[Judged], tags: Document | None) -> list[Judged]:
     """Tag items and keep the first ones."""
+    judged = list(given)
     if tags is not None:
         known = tags_of(tags)
         judged = [replace(each, tags=(*each.tags, *known.get(each.item, ()))) for each in judged]
@@ -271,7 +272,9 @@ def _of_grades(
             tagged[name] = tags
     result |= {"kind": "grades"}
     if counts:
-        result["rereading"] = {kind: counts[kind] for kind in ("same", "differs", "only_stored", "only_read", "neither")}
+        result["rereading"] = {
+            kind: counts[kind] for kind in ("same", "differs", "only_stored", "only_read", "neither")
+        }
     if len(found) == 1:
         result |= next(iter(found.values())) | ({"tags": next(iter(tagged.values()))} if tagged else {})
     else:
@@ -302,5 +305,3 @@ def _array(values: list[Any]) -> pa.Array:
     if kinds == {int, float} or not kinds:
         return pa.array(values, pa.float64())
     return pa.array(values, pa.list_(pa.string())) if kinds == {list} else pa.array(values)
-
-

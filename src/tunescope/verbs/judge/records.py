@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
@@ -12,7 +12,8 @@ Status = Literal["ok", "unparsed", "missing"]
 Verdict = Literal["win", "tie", "loss", "unparsed", "missing"]
 Rule = Literal["paper", "agree"]
 RULES: Mapping[Rule, str] = {
-    "paper": "win: better in both orders, or better in one and equal in the other; tie: equal in both, or better in one "
+    "paper": "win: better in both orders, or better in one and equal in the other; tie: equal in both, or better in "
+    "one "
     "and worse in the other; loss: the rest (paper 3, section 5.1)",
     "agree": "win or loss: the same in both orders; tie: the rest (FastChat)",
 }
@@ -169,7 +170,7 @@ PLAIN = Options()
 class Judgements(NamedTuple):
     """What judgement files hold, and what is to be said of how they were read."""
 
-    pairs: list[Pair] = []
-    grades: list[Grade] = []
+    pairs: Sequence[Pair] = ()
+    grades: Sequence[Grade] = ()
     notes: tuple[str, ...] = ()
     more: Mapping[str, Any] = {}

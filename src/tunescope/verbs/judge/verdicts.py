@@ -15,9 +15,9 @@ from tunescope.verbs.judge.records import Score
 
 _NUMBER = r"\d{1,3}(?:\.\d+)?"
 _LEAD = r"(?:(?=[^\d:\n]*(?:scor|output|verdict|rating|final|result))[^\W\d][^\d:\n]{0,60}:\s*)?"
-_WRAP = r"[\s*_`\"'(\[{]*"
-_INNER = r"[*_`\"')\]}]*"
-_UNWRAP = r"[\s*_`\"')\]}.!]*"
+_WRAP = r"[\s*_`(\[{]*"
+_INNER = r"[*_`)\]}]*"
+_UNWRAP = r"[\s*_`)\]}.!]*"
 _PAIR = re.compile(
     rf"{_LEAD}{_WRAP}(?P<a>{_NUMBER})(?P<of>\s*/\s*10(?=\D))?{_INNER}(?:\s*[,;|/]\s*|\s+and\s+|\s+)"
     rf"{_WRAP}(?P<b>{_NUMBER})(?(of)\s*/\s*10){_UNWRAP}",
@@ -27,8 +27,16 @@ _PAIR = re.compile(
 _LETTER = re.compile(r"\[\[([A-C])\]\]")
 _RATING = re.compile(r"\[\[(\d{1,3}(?:\.\d+)?)\]\]")
 _QUOTES = "\"'`“”‘’«»"
+_LONGEST = 200
+"""Characters of a line that may be a verdict."""
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
-_SCORE_NAMES = (("assistant_1", "assistant_2"), ("score_1", "score_2"), ("answer_1", "answer_2"), ("a", "b"), ("1", "2"))
+_SCORE_NAMES = (
+    ("assistant_1", "assistant_2"),
+    ("score_1", "score_2"),
+    ("answer_1", "answer_2"),
+    ("a", "b"),
+    ("1", "2"),
+)
 _NOT_APPLICABLE = re.compile(r"\s*n/?a\.?\s*|\s*not applicable\.?\s*", re.IGNORECASE)
 Where = Literal["first", "last"]
 
@@ -40,15 +48,18 @@ def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 1
     the scores before the explanation) the first line does, and the last where the first has none. Scores outside
     `low` to `high` are none.
     """
-    lines = [line for line in text.split("\n") if line.strip()]
+    lines = _lines(text)
     if not lines:
         return None
-    order = (lines[0], lines[-1]) if where == "first" else (lines[-1],)
-    for line in order:
-        found = _PAIR.fullmatch(line.strip())
+    for line in (lines[0], lines[-1]) if where == "first" else (lines[-1],):
+        found = _PAIR.fullmatch(line) if len(line) <= _LONGEST else None
         if found is not None:
             return _in_range((float(found["a"]), float(found["b"])), low, high)
     return _in_range(_scores_in(_last_json(text)), low, high)
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
 
 
 def _in_range(scores: tuple[float, float] | None, low: float, high: float) -> tuple[float, float] | None:
@@ -84,9 +95,9 @@ def rating(text: str, low: float = 1, high: float = 10) -> float | None:
 def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
     """Return what the reply's last line, or else a first line that is nothing else, has in double brackets.
 
-    A line with two different ones says nothing, nor does one in quotation marks within a sentence.
+    A line with two different ones says nothing, nor does one in quotation marks.
     """
-    lines = [line.strip() for line in text.split("\n") if line.strip()]
+    lines = _lines(text)
     if not lines:
         return None
     found = list(marker.finditer(lines[-1]))
@@ -96,11 +107,9 @@ def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
     if len({match[1] for match in found}) != 1:
         return None
     line, match = lines[-1], found[-1]
-    before, after = line[: match.start()], line[match.end() :]
-    quoted = before.rstrip("*_ ")[-1:] in tuple(_QUOTES) and after.lstrip("*_ .")[:1] in tuple(_QUOTES)
-    if quoted and (before.strip(_QUOTES + "*_ ") or after.strip(_QUOTES + "*_ .")):
-        return None
-    return match[1]
+    before, after = line[: match.start()].rstrip("*_ "), line[match.end() :].lstrip("*_ .")
+    quoted = before[-1:] in _QUOTES and after[:1] in _QUOTES if before and after else False
+    return None if quoted else match[1]
 
 
 def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 5) -> dict[str, Score] | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from tunescope.runs import RunFolder
@@ -38,7 +38,10 @@ def pairs_view(
         tables.append(_orders(found))
     if any(record["win_rate_length_controlled"] for record in found.values()):
         tables.append(_lengths(found))
-    tables += [_pair_tags(name, tags, len(tagged) > 1) for name, tags in tagged.items()]
+    if len(tagged) == 1:
+        tables.append(_pair_tags(next(iter(tagged.values()))))
+    elif tagged:
+        tables.append(_tag_columns(tagged, lambda record: record["win_rate"]["mean"], "Win rates by kind of question"))
     next_steps = (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",)
     return View(tuple(sentences), tuple(tables), next_steps)
 
@@ -126,8 +129,9 @@ def _win_rates(found: Mapping[str, Mapping[str, Any]]) -> Table:
     )
     columns = ("model", "win rate", "standard error", "wins", "draws", "losses", "avg length", "95 % interval")
     note = (
-        "The first columns as in Table 1 of paper 3. Win rate: 100 · mean(win 1, draw ½, loss 0) over items with a verdict; "
-        "standard error: 100 · sd / √n; interval: percentile bootstrap over items. Lengths are mean characters."
+        "The first columns as in Table 1 of paper 3. Win rate: 100 · mean(win 1, draw ½, loss 0) over items with a "
+        "verdict; standard error: 100 · sd / √n; interval: percentile bootstrap over items. Lengths are mean "
+        "characters."
     )
     return Table("Win rates", (*columns, "n", "missing", "unparsed"), lines, note)
 
@@ -145,9 +149,9 @@ def _orders(found: Mapping[str, Mapping[str, Any]]) -> Table:
             lines.append((name, *cells, flips["n"], first["replies"]))
     columns = ("model", "flips", "95 %", "changes", "95 %", "prefers the first", "95 %", "n", "replies")
     note = (
-        "flips: items of which the judge prefers one answer in one order and the other in the other order. changes: items "
-        "with another verdict in the other order, ties included. prefers the first: of the replies that prefer an answer, "
-        "those for the one shown first (50 % without a leaning)."
+        "flips: items of which the judge prefers one answer in one order and the other in the other order. changes: "
+        "items with another verdict in the other order, ties included. prefers the first: of the replies that prefer "
+        "an answer, those for the one shown first (50 % without a leaning)."
     )
     return Table("Two orders", columns, tuple(lines), note)
 
@@ -170,23 +174,33 @@ def _lengths(found: Mapping[str, Mapping[str, Any]]) -> Table:
                 _fixed(controlled["mean"]),
                 _fixed(controlled["standard_error"]),
                 interval(controlled["low"], controlled["high"]),
-                round(record["avg_length"]),
-                round(record["avg_length_reference"]),
+                int(record["avg_length"]),
+                int(record["avg_length_reference"]),
                 percent(record["longer_wins"]["mean"], 1),
                 None if record["not_longer"] is None else percent(record["not_longer"], 1),
             )
         )
     columns = ("model", "win rate", "at equal length", "standard error", "95 % interval", "avg length", "reference's")
     note = (
-        "at equal length: a logistic regression of the preference on tanh(difference of lengths / its sd), predicted at a "
-        "difference of 0 (after Dubois et al. 2024, without their terms for each prompt); standard error and interval from a "
-        "bootstrap that fits anew in each draw. longer wins: of decided items. not longer: items in which the model's "
-        "answer isn't the longer one; where they are few, the number at equal length is an extrapolation."
+        "at equal length: a logistic regression of the preference on tanh(difference of lengths / its sd), predicted "
+        "at a difference of 0 (after Dubois et al. 2024, without their terms for each prompt); standard error and "
+        "interval from a bootstrap that fits anew in each draw. longer wins: of decided items. not longer: items in "
+        "which the model's answer isn't the longer one; where they are few, the number at equal length is an "
+        "extrapolation."
     )
     return Table("Lengths", (*columns, "longer wins", "not longer"), tuple(lines), note)
 
 
-def _pair_tags(name: str, tags: Mapping[str, Any], several: bool) -> Table:
+def _tag_columns(tagged: Mapping[str, Mapping[str, Any]], of: Callable[[Any], float | None], title: str) -> Table:
+    """Set several models side by side, a column per kind of question."""
+    kinds = list(dict.fromkeys(tag for tags in tagged.values() for tag in tags))[:SHOWN_TAGS]
+    lines = tuple(
+        (name, *(_fixed(of(tags[kind])) if kind in tags else None for kind in kinds)) for name, tags in tagged.items()
+    )
+    return Table(title, ("model", *kinds), lines, "The intervals are in the result (--json).")
+
+
+def _pair_tags(tags: Mapping[str, Any]) -> Table:
     lines = tuple(
         (
             tag,
@@ -201,7 +215,7 @@ def _pair_tags(name: str, tags: Mapping[str, Any], several: bool) -> Table:
         for tag, record in list(tags.items())[:SHOWN_TAGS]
     )
     columns = ("kind", "win rate", "95 % interval", "wins", "draws", "losses", "n", "missing")
-    return Table(f"By kind of question{f': {name}' if several else ''}", columns, lines)
+    return Table("By kind of question", columns, lines)
 
 
 def grades_view(
@@ -220,7 +234,8 @@ def grades_view(
     tables = [_aspects(found, result["format"]), _aspect_details(found)]
     if tagged:
         tables.append(_tasks(tagged, result["format"]))
-        tables += [_grade_tags(name, tags, len(tagged) > 1) for name, tags in tagged.items()]
+        if len(tagged) == 1:
+            tables.append(_grade_tags(next(iter(tagged.values()))))
     return View(tuple(sentences), tuple(tables), (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",))
 
 
@@ -229,7 +244,7 @@ def _graded(name: str, record: Mapping[str, Any]) -> str:
     applied = sum(numbers["n_not_applicable"] for numbers in record["aspects"].values())
     told = f"{name}, {counted(record['items'], 'answer')}: {', '.join(parts)}."
     if applied:
-        told += f" {counted(applied, 'score')} \"not applicable\", which {'is' if applied == 1 else 'are'} missing."
+        told += f' {counted(applied, "score")} "not applicable", which {"is" if applied == 1 else "are"} missing.'
     if record["n_unparsed"]:
         told += f" {record['n_unparsed']:,} without scores that can be read."
     return told
@@ -247,7 +262,11 @@ def _aspects(found: Mapping[str, Mapping[str, Any]], test_set: str) -> Table:
         )
         for name, record in found.items()
     )
-    note = "As Tables 13 to 15 of paper 2: means over all answers; what is missing counts nowhere." if ASPECTS[0] in names else ""
+    note = (
+        "As Tables 13 to 15 of paper 2: means over all answers; what is missing counts nowhere."
+        if ASPECTS[0] in names
+        else ""
+    )
     return Table("Aspects", ("Models", "Train Set", "Test Set", *(n.capitalize() for n in names)), lines, note)
 
 
@@ -267,7 +286,16 @@ def _aspect_details(found: Mapping[str, Mapping[str, Any]]) -> Table:
         for name, record in found.items()
         for aspect, numbers in record["aspects"].items()
     )
-    columns = ("model", "aspect", "mean", "95 % interval", "n", "N/A", "unparsed", *(("N/A as 5.0",) if published else ()))
+    columns = (
+        "model",
+        "aspect",
+        "mean",
+        "95 % interval",
+        "n",
+        "N/A",
+        "unparsed",
+        *(("N/A as 5.0",) if published else ()),
+    )
     note = "Intervals: percentile bootstrap over answers."
     if published:
         note += " N/A as 5.0: what just-eval's own script makes of it."
@@ -281,15 +309,15 @@ def _tasks(tagged: Mapping[str, Mapping[str, Any]], test_set: str) -> Table:
         for name, tags in tagged.items()
     )
     columns = ("Models", "Train Set", "Test Set", *(task.title() for task in TASKS))
-    return Table("Tasks", columns, lines, "As Tables 16 and 17 of paper 2: means over all aspects, by kind of question.")
+    return Table(
+        "Tasks", columns, lines, "As Tables 16 and 17 of paper 2: means over all aspects, by kind of question."
+    )
 
 
-def _grade_tags(name: str, tags: Mapping[str, Any], several: bool) -> Table:
+def _grade_tags(tags: Mapping[str, Any]) -> Table:
     lines = tuple(
         (tag, _fixed(record["mean"]), interval(record["low"], record["high"]), record["n"], record["n_missing"])
-        for tag, record in tags.items()
+        for tag, record in list(tags.items())[:SHOWN_TAGS]
     )
     columns = ("kind", "mean of all aspects", "95 % interval", "n", "missing")
-    return Table(f"By kind of question{f': {name}' if several else ''}", columns, lines)
-
-
+    return Table("By kind of question", columns, lines)

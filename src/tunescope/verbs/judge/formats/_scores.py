@@ -28,7 +28,7 @@ def stored_scores(value: Any) -> tuple[float, float] | None:
 
 def order_of_text(text: str, first: Side) -> Order:
     """Read a review whose prompt asked for the scores in its first line, the first answer's first."""
-    scores = two_scores(text, "first")
+    scores = two_scores(text, "first", low=0)  # judges give 0 to an answer that is empty
     if scores is not None and first == "b":
         scores = (scores[1], scores[0])
     return Order.of_scores(first, scores, text)

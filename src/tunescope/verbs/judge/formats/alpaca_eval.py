@@ -14,9 +14,9 @@ from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pai
 NAME = "alpaca_eval"
 SHAPE = '{"instruction", "output_1", "generator_1", "output_2", "generator_2", "preference"}'
 FORMULA = (
-    "The preference is 1 where generator_1 (the reference) is better and 2 where generator_2 is; 1.5, and the 0 of older "
-    "files, is a draw; null is missing and counts nowhere. Each item was judged in one order, drawn at random, which the "
-    "file doesn't say."
+    "The preference is 1 where generator_1 (the reference) is better and 2 where generator_2 is; 1.5, and the 0 of "
+    "older files, is a draw; null is missing and counts nowhere. Each item was judged in one order, drawn at random, "
+    "which the file doesn't say."
 )
 MIXED = ("generator_1", "generator_2", "annotator")
 """What has to be the same in all records of a file."""
@@ -43,7 +43,9 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
                 before = seen.setdefault((pair.item, pair.a), entry)
                 if before is not entry:
                     first = document.place(before)
-                    problems.add(document, entry, f"an instruction that is there before ({first})", "one judgement each")
+                    problems.add(
+                        document, entry, f"an instruction that is there before ({first})", "one judgement each"
+                    )
                 pairs.append(pair)
         _refuse_mixed(document, problems)
     problems.refuse()

@@ -13,8 +13,8 @@ from tunescope.verbs.judge.verdicts import aspect_score, rating
 NAME = "fastchat_single"
 SHAPE = '{"question_id", "model", "judge", "judgment", "score", "turn"}'
 FORMULA = (
-    "One score of 1 to 10 per answer; -1, a score that couldn't be read, is unparsed and counts nowhere. The two turns of "
-    "a question count as two items."
+    "One score of 1 to 10 per answer; -1, a score that couldn't be read, is unparsed and counts nowhere. The two turns "
+    "of a question count as two items."
 )
 TOP = 10
 ASPECT = "score"

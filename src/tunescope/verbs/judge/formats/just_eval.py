@@ -14,8 +14,9 @@ from tunescope.verbs.judge.verdicts import aspect_score, aspects
 NAME = "just_eval"
 SHAPE = '{"id", "output_cand", "generator_cand", "result", "parsed_result": {aspect: {"reason", "score"}}}'
 FORMULA = (
-    'Scores of 1 to 5 per aspect, which the files keep as texts. "N/A" (the judge says that the aspect doesn\'t apply) is '
-    "missing here, where just-eval's own script counts it as 5.0; a reply without scores is unparsed and counts nowhere."
+    'Scores of 1 to 5 per aspect, which the files keep as texts. "N/A" (the judge says that the aspect doesn\'t apply) '
+    "is missing here, where just-eval's own script counts it as 5.0; a reply without scores is unparsed and counts "
+    "nowhere."
 )
 TOP = 5
 NA_ELSEWHERE = 5.0

@@ -15,9 +15,9 @@ from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pai
 NAME = "selfee"
 SHAPE = '{"question_id", "answer1_id", "answer2_id", "text", "score": [a, b]}'
 FORMULA = (
-    "Two scores of 1 to 10 in each order, the orders in two files joined by question; a win is better in both orders, or "
-    "better in one and equal in the other; a tie is equal in both, or better in one and worse in the other. [-1, -1], "
-    "scores that couldn't be read, is unparsed, and a question without its other order is missing: neither counts."
+    "Two scores of 1 to 10 in each order, the orders in two files joined by question; a win is better in both orders, "
+    "or better in one and equal in the other; a tie is equal in both, or better in one and worse in the other. [-1, "
+    "-1], scores that couldn't be read, is unparsed, and a question without its other order is missing: neither counts."
 )
 NEXT = "Name the two files of each pair of systems, one per order, or take one order alone with --one-order."
 
@@ -33,7 +33,7 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
     Files are partners by their names (X_vs_Y and Y_vs_X) or, where there are two, because there are two.
 
     Raises:
-        InputError: a file without the one of the other order (unless `options.one_order`), an id or a text that is none, a
+        InputError: a file without that of the other order (unless `options.one_order`), an id or a text that is none, a
             question that is there twice, or two files of the same order.
     """
     problems = Problems()
@@ -57,13 +57,17 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
     problems.refuse("Name the two files of one pair of systems, one per order.")
     if alone and not options.one_order:
         raise InputError([_without(document) for document in alone], NEXT)
-    notes = (f"{document.path} is one order alone: a judge's leaning to one place isn't balanced." for document in alone)
+    notes = (
+        f"{document.path} is one order alone: a judge's leaning to one place isn't balanced." for document in alone
+    )
     return Judgements(pairs=pairs, notes=tuple(notes))
 
 
 def _without(document: Document) -> Problem:
     x, _, y = document.stem.partition("_vs_")
-    other = f"also {Path(document.path).with_name(f'{y}_vs_{x}').name}.jsonl" if y else "also the file of the other order"
+    other = (
+        f"also {Path(document.path).with_name(f'{y}_vs_{x}').name}.jsonl" if y else "also the file of the other order"
+    )
     return Problem(document.path, None, "reviews of one order", f"{other}, where the answers stand the other way round")
 
 
