@@ -156,6 +156,22 @@ VERBS: dict[str, Verb] = {
         "ROWS",
         "Index rows for tracing.",
     ),
+    "judge pairwise": Verb(
+        "tunescope.verbs.judge.pairwise",
+        "PairwiseSettings",
+        "pairwise",
+        "A B…",
+        "Have a judge score answers side by side, in both orders.",
+        proven=False,
+    ),
+    "judge winrate": Verb(
+        "tunescope.verbs.judge.winrate",
+        "WinrateSettings",
+        "winrate",
+        "A… --reference R",
+        "Have a judge say which answer is better: win rates against a reference.",
+        proven=False,
+    ),
     "judge recompute": Verb(
         "tunescope.verbs.judge.recompute",
         "RecomputeSettings",

@@ -103,6 +103,34 @@ def shard(number: int, scores: dict[str, Any] | None, **columns: Any) -> dict[st
     return record | columns
 
 
+def ours(item: str, *orders: tuple[str, float | None], **columns: Any) -> dict[str, Any]:
+    """Return a record of our own about two answers; `orders` are who stood first and the preference."""
+    record = {
+        "kind": "pair",
+        "item": item,
+        "system": "tuned",
+        "reference": "base",
+        "judge": "judge",
+        "tags": ["odd"],
+        "lengths": [9, 4],
+        "control": False,
+        "identical": False,
+        "empty": False,
+        "orders": [
+            {
+                "first": first,
+                "status": "unparsed" if preference is None else "ok",
+                "why": "refused" if preference is None else "",
+                "preference": preference,
+                "scores": None,
+                "text": "…",
+            }
+            for first, preference in orders
+        ],
+    }
+    return record | columns
+
+
 def save(path: Path, records: Any) -> str:
     """Write JSON lines for a name that ends in jsonl, else JSON; return the name."""
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -143,6 +171,16 @@ FILES = {
             [shard(0, {"helpfulness": "5", "depth": "N/A"}), shard(1, {"helpfulness": "4", "depth": "2"})],
         ),
         ("general.2-3.json", [shard(2, None)]),
+    ],
+    "tunescope": [
+        (
+            "judgements.jsonl",
+            [
+                ours("1", ("system", 1), ("reference", 1)),
+                ours("2", ("system", 1), ("reference", None)),
+                ours("2", ("system", 1), control=True, system="base"),
+            ],
+        )
     ],
 }
 """A few files of every format."""

@@ -7,7 +7,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.verbs.judge.judged import FILES, annotation, line, match, review, save, saved, shard, single
+from tests.verbs.judge.judged import FILES, annotation, line, match, ours, review, save, saved, shard, single
 
 from tunescope.errors import InputError, SettingsError, TunescopeError
 from tunescope.verbs.judge.files import expand, read_document
@@ -298,3 +298,37 @@ def test_any_file(tmp_path, content):
         format_of([document], None).read([document], Options())
     except TunescopeError:
         return
+
+
+def test_ours(tmp_path):
+    judged = read(saved(tmp_path, "tunescope"))
+    assert [(pair.item, pair.verdict(), pair.lengths, pair.tags) for pair in judged.pairs] == [
+        ("1", "win", (9, 4), ("odd",)),
+        ("2", "unparsed", (9, 4), ("odd",)),
+    ]
+    assert judged.more["replies"]["ok"] == 4
+    assert judged.more["replies"]["refused"] == 1
+    assert judged.more["control"]["differs"]["mean"] == 1
+    assert judged.notes == (
+        "Of 5 replies, without a verdict: 1 refused (the judge, or its filter, declines).",
+        "Control: of 1 answer shown beside a copy of itself, 100.0 % [20.7, 100.0] were not judged equal to it; "
+        "100.0 % of these in favour of the first place [20.7, 100.0].",
+    )
+
+
+@pytest.mark.parametrize(
+    ("columns", "found"),
+    [
+        ({"item": "1"}, r"item 1 again \(first .*:1\)"),
+        ({"item": 2}, r"no judgement \(a number in item\)"),
+        ({"orders": [{"first": "system", "status": "ok", "preference": None}]}, "status ok with preference None"),
+        ({"orders": [{"first": "system", "status": "fine", "preference": None}]}, "status 'fine'"),
+        ({"orders": [{"first": "third", "status": "ok", "preference": 1}]}, "no judgement"),
+        ({"kind": "grade", "scores": {"depth": {"score": 3, "status": "missing"}}}, "depth: status"),
+        ({"kind": "grade", "scores": {}, "status": "missing"}, "kind 'grade'"),
+    ],
+)
+def test_what_ours_refuses(tmp_path, columns, found):
+    records = [ours("1", ("system", 1)), ours("2", ("system", 1)) | columns]
+    with pytest.raises(InputError, match=rf"j\.jsonl:2: found .*{found}"):
+        read([save(tmp_path / "j.jsonl", records)])

@@ -24,7 +24,7 @@ WHY: Mapping[str, str] = {
     "truncated": "cut off before its verdict",
     "out_of_range": "scores that aren't on the scale",
     "quoted": "a verdict that an answer holds too, without the mark that tells them apart",
-    "no_verdict": "no verdict",
+    "no_verdict": "nothing that is one",
 }
 """Why a reply has no verdict."""
 CODE = 8
@@ -33,6 +33,8 @@ CODE_NAME = "code"
 """What holds the mark in a verdict that is JSON."""
 MOST_OBJECTS = 500
 """Braces of an answer that are looked at for a verdict; one with more counts as holding it."""
+LONG = 3
+"""Characters from which on a verdict's line may not stand inside an answer's line either ("10 1", but not "2")."""
 _CHOICE = re.compile(r"[\s*_`\"'(\[]*(?:answer\s+)?(1|2|tie)[\s*_`\"')\].!]*", re.IGNORECASE)
 _CHOICES = {"1": 1.0, "2": 0.0, "tie": 0.5, "A": 1.0, "B": 0.0, "C": 0.5}
 _JSON = json.JSONDecoder(strict=False)
@@ -89,7 +91,7 @@ def _choice(line: str) -> float | None:
 def aspects_of(
     text: str, finish_reason: str | None, mark: str, answers: Sequence[str], names: Sequence[str], high: float = 5
 ) -> Reading[dict[str, Aspect]]:
-    """Read {"code": MARK, aspect: {"reason": …, "score": …}}: the last such object, else the one that the reply ends with.
+    """Read {"code": MARK, aspect: {"reason": …, "score": …}}: the last such object, else one that the reply ends with.
 
     An aspect that the object lacks is missing in it. An object without one score or "N/A" is no verdict.
     """
@@ -154,7 +156,8 @@ def _line(
     verdict = read(lines[-1]) if lines and not tails else None
     if verdict is None:
         return Reading(None, _why(text, finish_reason))
-    if any(read(line.strip()) == verdict for answer in answers for line in answer.split("\n")):
+    said = any(read(line.strip()) == verdict for answer in answers for line in answer.split("\n"))
+    if said or (len(lines[-1]) >= LONG and any(lines[-1] in answer for answer in answers)):
         return Reading(None, "quoted")
     return Reading(verdict)
 

@@ -138,11 +138,15 @@ def _prepared(settings: RecomputeSettings, given: Sequence[Judged], tags: Docume
     judged = list(given)
     if tags is not None:
         known = tags_of(tags)
-        judged = [replace(each, tags=(*each.tags, *known.get(each.item, ()))) for each in judged]
+        judged = [_tagged(each, known) for each in judged]
         if not any(each.item in known for each in judged):
             raise SettingsError(f"--tags {tags.path}: none of its {len(known):,} items is among those judged")
     kept = first_of((each.item for each in judged), settings.first)
     return [each for each in judged if each.item in kept]
+
+
+def _tagged(each: Judged, known: Mapping[str, tuple[str, ...]]) -> Judged:
+    return replace(each, tags=(*each.tags, *known.get(each.item, ())))
 
 
 def first_of(items: Iterable[str], count: int | None) -> set[str]:

@@ -10,16 +10,16 @@ from tunescope.rows.json_text import kind, shown
 from tunescope.stats import proportion_from_counts
 from tunescope.verbs.judge.files import Document, Entry, Problems
 from tunescope.verbs.judge.reading import WHY
-from tunescope.verbs.judge.records import PLAIN, Grade, Judgements, Options, Order, Pair, Score
+from tunescope.verbs.judge.records import PLAIN, Grade, Judgements, Options, Order, Pair, Score, Side
 from tunescope.views import counted, interval, percent
 
 NAME = "tunescope"
 SHAPE = '{"kind": "pair", "item", "system", "reference", "judge", "orders": […]} (or "kind": "grade" and "scores")'
 FORMULA = (
-    "Replies without a verdict are unparsed, and those that never came are missing; neither counts as a draw or a score. "
+    "A reply without a verdict is unparsed, and one that never came is missing; neither counts as a draw or a score. "
     "Two answers that are equal are a tie without asking."
 )
-SIDES = {"system": "a", "reference": "b"}
+SIDES: Mapping[str, Side] = {"system": "a", "reference": "b"}
 FAILED = "failed"
 
 
@@ -36,7 +36,7 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
         InputError: a record that is none of these, or both kinds in one call.
     """
     problems, pairs, grades, controls = Problems(), list[Pair](), list[Grade](), list[Pair]()
-    records = []
+    records, seen = [], dict[tuple[str, ...], str]()
     for document in documents:
         for entry in document.entries:
             try:
@@ -45,11 +45,18 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
                 if entry.value["kind"] == "grade":
                     grades.append(_grade(entry.value, document.place(entry)))
                 else:
-                    (controls if entry.value.get("control") else pairs).append(_pair(entry.value, document.place(entry)))
-            except (KeyError, TypeError, ValueError, AttributeError) as error:
+                    (controls if entry.value.get("control") else pairs).append(
+                        _pair(entry.value, document.place(entry))
+                    )
+            except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
                 problems.add(document, entry, f"no judgement ({error})", SHAPE)
             else:
                 _refuse_mixed(document, entry, documents[0].entries[0], problems)
+                names = ("item", "system", "reference", "judge", "control")
+                who = tuple(str(entry.value.get(name)) for name in names)
+                before = seen.setdefault(who, document.place(entry))
+                if before != document.place(entry):
+                    problems.add(document, entry, f"item {who[0]} again (first {before})", "one judgement each")
                 records.append(entry.value)
     problems.refuse()
     more = _more(records, controls)
@@ -58,55 +65,71 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
 
 def _refuse_mixed(document: Document, entry: Entry, first: Entry, problems: Problems) -> None:
     if entry.value["kind"] != first.value.get("kind"):
-        problems.add(document, entry, f"kind {shown(entry.value['kind'])}", f"{shown(first.value.get('kind'))} as before")
+        problems.add(
+            document, entry, f"kind {shown(entry.value['kind'])}", f"{shown(first.value.get('kind'))} as before"
+        )
 
 
 def _pair(record: Mapping[str, Any], place: str) -> Pair:
+    orders = record["orders"]
+    if not isinstance(orders, list) or len(orders) not in (1, 2):
+        raise ValueError("orders that aren't one or two")
+    found = tuple(map(_order, orders))
+    if len(found) == 2 and {order.first for order in found} != {"a", "b"}:
+        raise ValueError("two orders with the same answer first")
     lengths = record.get("lengths")
     return Pair(
         _text(record, "item"),
         _text(record, "system"),
         _text(record, "reference"),
         _text(record, "judge"),
-        tuple(map(_order, record["orders"])),
-        None if lengths is None else (int(lengths[0]), int(lengths[1])),
-        tuple(record.get("tags") or ()),
+        found,
+        None if lengths is None else (_length(lengths[0]), _length(lengths[1])),
+        _tags(record),
         place=place,
     )
 
 
 def _order(record: Mapping[str, Any]) -> Order:
-    status, scores = record["status"], record.get("scores")
+    status, scores, first = record["status"], record.get("scores"), record.get("first")
     if status not in ("ok", "unparsed", "missing"):
         raise ValueError(f"status {shown(status)}")
-    preference = record.get("preference")
+    _why(record)
+    preference = _number(record, "preference", 0, 1)
     if (status == "ok") != (preference is not None):
         raise ValueError(f"status {status} with preference {shown(preference)}")
-    first = record.get("first")
-    return Order(
-        None if first is None else SIDES[first],  # type: ignore[arg-type]
-        None if preference is None else float(preference),
-        status,
-        None if scores is None else (float(scores[0]), float(scores[1])),
-    )
+    if scores is not None and not (isinstance(scores, list) and len(scores) == 2):
+        raise ValueError(f"{kind(scores)} in scores")
+    a, b = (_number({"scores": score}, "scores", 0, 100) for score in scores or (None, None))
+    both = None if a is None or b is None else (a, b)
+    return Order(None if first is None else SIDES[first], preference, status, both)
 
 
 def _grade(record: Mapping[str, Any], place: str) -> Grade:
     scores = {}
     for name, item in record["scores"].items():
-        value = item.get("score")
-        if (item["status"] == "ok") != (value is not None):
-            raise ValueError(f"{name}: status {shown(item['status'])} with score {shown(value)}")
-        scores[str(name)] = Score(None if value is None else float(value), item["status"])
+        value, status = _number(item, "score", 0, 100), item["status"]
+        if status not in ("ok", "not_applicable", "unparsed", "missing"):
+            raise ValueError(f"{name}: status {shown(status)}")
+        if (status == "ok") != (value is not None):
+            raise ValueError(f"{name}: status {shown(status)} with score {shown(value)}")
+        scores[str(name)] = Score(value, status)
+    status = record["status"]
+    if status not in ("ok", "unparsed", "missing") or (status == "ok") != any(
+        s.status != "missing" for s in scores.values()
+    ):
+        raise ValueError(f"status {shown(status)} with {len(scores)} scores")
+    _why(record)
+    length = record.get("length")
     return Grade(
         _text(record, "item"),
         _text(record, "system"),
         _text(record, "judge"),
         scores,
-        record["status"],
+        status,
         None,
-        record.get("length"),
-        tuple(record.get("tags") or ()),
+        None if length is None else _length(length),
+        _tags(record),
         place,
     )
 
@@ -115,6 +138,33 @@ def _text(record: Mapping[str, Any], name: str) -> str:
     if not isinstance(record[name], str):
         raise ValueError(f"{kind(record[name])} in {name}")
     return str(record[name])
+
+
+def _number(record: Mapping[str, Any], name: str, low: float, high: float) -> float | None:
+    value = record.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise ValueError(f"{shown(value)} in {name}")
+    return float(value)
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
+        raise ValueError(f"{shown(value)} as a length")
+    return value
+
+
+def _tags(record: Mapping[str, Any]) -> tuple[str, ...]:
+    tags = record.get("tags") or []
+    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
+        raise ValueError(f"{shown(tags)} in tags")
+    return tuple(tags)
+
+
+def _why(record: Mapping[str, Any]) -> None:
+    if record.get("why") not in (None, "", FAILED, *WHY):
+        raise ValueError(f"why {shown(record['why'])}")
 
 
 def _more(records: Sequence[Mapping[str, Any]], controls: Sequence[Pair]) -> dict[str, Any]:
@@ -143,11 +193,15 @@ def _more(records: Sequence[Mapping[str, Any]], controls: Sequence[Pair]) -> dic
 def _replies(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
     if record["kind"] == "grade":
         return (record,)
-    return () if record.get("identical") and not record.get("control") else record["orders"]
+    return () if record.get("identical") else record["orders"]
 
 
 def _notes(more: Mapping[str, Any]) -> Iterator[str]:
-    lost = [f"{more['replies'][name]:,} {name} ({what})" for name, what in WHY.items() if more["replies"][name]]
+    lost = [
+        f"{more['replies'][name]:,} {name.replace('_', ' ')} ({what})"
+        for name, what in WHY.items()
+        if more["replies"][name]
+    ]
     if lost:
         total = sum(more["replies"].values()) - more["replies"][FAILED]
         yield f"Of {_replied(total)}, without a verdict: {', '.join(lost)}."
