@@ -164,6 +164,14 @@ VERBS: dict[str, Verb] = {
         "Have a judge score answers side by side, in both orders.",
         proven=False,
     ),
+    "judge aspects": Verb(
+        "tunescope.verbs.judge.aspects",
+        "AspectsSettings",
+        "aspects",
+        "A…",
+        "Have a judge score each answer in several aspects.",
+        proven=False,
+    ),
     "judge winrate": Verb(
         "tunescope.verbs.judge.winrate",
         "WinrateSettings",

@@ -202,7 +202,7 @@ def _records(
                 "control": duel.control,
                 "identical": equal,
                 "empty": not all(text.strip() for text in duel.texts),
-                "orders": orders or [EQUAL],
+                "orders": orders or [dict(EQUAL)],
             }
         )
     return found

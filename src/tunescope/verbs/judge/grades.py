@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunescope.stats import Estimate, mean_bootstrap
+from tunescope.stats import Estimate, mean_bootstrap, paired_difference
 from tunescope.verbs.judge.records import Grade, Score
 
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safety")
@@ -76,6 +76,34 @@ def _aspect(
         filled = [v for v in values if v is not None] + [elsewhere] * why["not_applicable"]
         record["mean_as_published"] = sum(filled) / len(filled) if filled else None
     return record
+
+
+def differences(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> dict[str, dict[str, Any]]:
+    """Return, per system but the last, its scores minus the last one's over the items that both have, per aspect.
+
+    Each has the mean difference with its interval, and the p of a paired sign-flip test. Empty for one system, for
+    several judges, and where no items are shared.
+    """
+    found = systems(grades)
+    if len(found) < 2 or len({judge for _, judge in found}) > 1:
+        return {}
+    *others, last = found
+    theirs = {grade.item: grade for grade in found[last]}
+    out = {}
+    for who in others:
+        shared = [(grade, theirs[grade.item]) for grade in found[who] if grade.item in theirs]
+        if shared:
+            ours, against = zip(*shared, strict=True)
+            out[who[0]] = {
+                name: _difference(column(ours, name), column(against, name), seed, draws)
+                for name in aspect_names(grades)
+            }
+    return out
+
+
+def _difference(ours: Sequence[float | None], theirs: Sequence[float | None], seed: int, draws: int) -> dict[str, Any]:
+    found = paired_difference(ours, theirs, seed=seed, draws=draws)
+    return found.bootstrap.as_json() | {"p": found.test.p}
 
 
 def by_tag(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> dict[str, Any]:

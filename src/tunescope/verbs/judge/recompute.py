@@ -283,6 +283,9 @@ def _of_grades(
         result |= next(iter(found.values())) | ({"tags": next(iter(tagged.values()))} if tagged else {})
     else:
         result |= {"systems": found} | ({"tags": tagged} if tagged else {})
+    differences = numbers.differences(grades, seed=settings.seed, draws=settings.draws)
+    if differences:
+        result |= {"differences": differences, "against": list(found)[-1]}
     lines = (
         {"name": name, "system": record["system"], "judge": record["judge"], "aspect": aspect, **numbers_of}
         for name, record in found.items()

@@ -231,9 +231,12 @@ def grades_view(
     sentences += said
     if counts:
         sentences.append(_rereading(counts))
-    tables = [_aspects(found, result["format"]), _aspect_details(found)]
+    test_set = result.get("test_set", result["format"])
+    tables = [_aspects(found, test_set), _aspect_details(found)]
+    if result.get("differences"):
+        tables.append(_differences(result["differences"], result["against"]))
     if tagged:
-        tables.append(_tasks(tagged, result["format"]))
+        tables.append(_tasks(tagged, test_set))
         if len(tagged) == 1:
             tables.append(_grade_tags(next(iter(tagged.values()))))
     return View(tuple(sentences), tuple(tables), (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",))
@@ -300,6 +303,25 @@ def _aspect_details(found: Mapping[str, Mapping[str, Any]]) -> Table:
     if published:
         note += " N/A as 5.0: what just-eval's own script makes of it."
     return Table("Aspects, with intervals", columns, lines, note)
+
+
+def _differences(differences: Mapping[str, Mapping[str, Any]], against: str) -> Table:
+    lines = tuple(
+        (
+            name,
+            aspect,
+            _fixed(numbers["mean"]),
+            interval(numbers["low"], numbers["high"]),
+            numbers["p"],
+            numbers["n"],
+            numbers["n_missing"],
+        )
+        for name, aspects in differences.items()
+        for aspect, numbers in aspects.items()
+    )
+    columns = ("model", "aspect", "difference", "95 % interval", "p", "n", "missing")
+    note = "Item by item, on the items of both; percentile-bootstrap interval, p of a paired sign-flip test."
+    return Table(f"Minus {against}", columns, lines, note)
 
 
 def _tasks(tagged: Mapping[str, Mapping[str, Any]], test_set: str) -> Table:

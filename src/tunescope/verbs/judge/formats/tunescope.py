@@ -115,10 +115,9 @@ def _grade(record: Mapping[str, Any], place: str) -> Grade:
             raise ValueError(f"{name}: status {shown(status)} with score {shown(value)}")
         scores[str(name)] = Score(value, status)
     status = record["status"]
-    if status not in ("ok", "unparsed", "missing") or (status == "ok") != any(
-        s.status != "missing" for s in scores.values()
-    ):
-        raise ValueError(f"status {shown(status)} with {len(scores)} scores")
+    known = any(score.status in ("ok", "not_applicable") for score in scores.values())
+    if status not in ("ok", "unparsed", "missing") or (status == "ok") != known:
+        raise ValueError(f"status {shown(status)} with {len(scores)} aspects")
     _why(record)
     length = record.get("length")
     return Grade(
