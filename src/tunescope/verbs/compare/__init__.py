@@ -1,4 +1,4 @@
-"""`compare`: what differs between two row sets, two sets of answers or two runs of `measure`, pair by pair.
+"""`compare`: what differs between two row sets, sets of answers, runs of `measure` or of a judge, pair by pair.
 
 Of a run of `trace` and other answers: which of its spans are gone.
 """
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.rows import Row
     from tunescope.stats import Difference
+    from tunescope.verbs.compare.judgements import Judged
 
 VERSION = 1
 SHOWN = 5
@@ -31,10 +32,10 @@ _LARGEST = 1e100
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
-    """Compare two row sets, answer sets or measure runs: added, removed, changed, and every shared number."""
+    """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """Before: rows, a run with them (select, repair), answers, measures or spans (trace), or AlpacaEval outputs."""
+    """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
 
     b: str = field(metadata=INPUT)
     """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
@@ -69,7 +70,7 @@ class Item(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and by which model it is."""
+    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and whose (model or judge)."""
 
     kind: str
     path: str
@@ -82,8 +83,9 @@ def compare(settings: CompareSettings) -> Run:
     """Pair the items of A and B; return the run with the table `pairs`.
 
     Rows are paired by origin, else by `key`, else by identical instruction; answers by prompt id,
-    else by identical prompt. `pairs` has a_id, b_id, paired_by, state (same, changed, added or
-    removed), of rows the file and line on both sides, and every shared number as NAME_a, NAME_b.
+    else by identical prompt; judgements by system and item, else, where both runs judge one system,
+    by item. `pairs` has a_id, b_id, paired_by, state (same, changed, added or removed), of rows the
+    file and line on both sides, and every shared number as NAME_a, NAME_b.
 
     Raises:
         InputError, RunError: what can't be read.
@@ -117,9 +119,15 @@ def _open(settings: CompareSettings, name: str) -> Side:
         if "turns" in run.tables:
             model = run.result.get("model", run.settings["model"]) or "no model"
             return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
+        if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
+            from tunescope.verbs.compare.judgements import judges, read_judgements
+
+            return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run))
         rows_file = rows_in(path)
         if rows_file is None:
-            raise RunError(f"{path} is a run of {run.verb}, which holds no rows, answers or measures to compare")
+            raise RunError(
+                f"{path} is a run of {run.verb}, which holds no rows, answers, measures or judgements to compare"
+            )
         name = str(rows_file)
     elif settings.format is None and not settings.columns:
         from tunescope.answers import is_answers, read_answers
@@ -177,7 +185,21 @@ def _turn_item(record: dict[str, Any]) -> Item:
     return Item(f"{record['row_id']}#{record['turn']}", content, keys, numbers, "", "")
 
 
-WAYS = {"rows": ("origin", "key", "instruction"), "answers": ("prompt_id", "prompt"), "turns": ("origin",)}
+def _judged_item(judged: Judged) -> Item:
+    keys: dict[str, Hashable] = {"system": (*judged.who, judged.item)}
+    if judged.alone:
+        keys["item"] = judged.item
+    content = tuple(judged.verdicts.items())
+    numbers = {**judged.verdicts, **judged.lengths}
+    return Item(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "")
+
+
+WAYS = {
+    "rows": ("origin", "key", "instruction"),
+    "answers": ("prompt_id", "prompt"),
+    "turns": ("origin",),
+    "judgements": ("system", "item"),
+}
 """How items of each kind are paired, the first that finds a partner."""
 
 
@@ -214,6 +236,8 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
     if a.kind == "turns":
         result["models"] = {"a": a.model, "b": b.model}
         result["medians"] = {name: _medians(name, items_a, items_b) for name in measures}
+    if a.kind == "judgements":
+        result["judges"] = {"a": a.model, "b": b.model}
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
@@ -308,6 +332,10 @@ def _view(
     if models:
         by = models["a"] if models["a"] == models["b"] else f"{models['a']} (A) and {models['b']} (B)"
         sentences.append(f"Perplexities and IFD by {by}.")
+    judged = result.get("judges")
+    if judged:
+        by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
+        sentences.append(f"Judged by {by}.")
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
         sentences.append(
