@@ -194,7 +194,7 @@ def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Answer
         "item": paper.item,
         "system": paper.system,
         "judge": judge_name,
-        "tags": paper.tags,
+        "tags": list(paper.tags),
         "length": len(paper.answer.text),
         "empty": not paper.answer.text.strip(),
         "mark": sheet.mark,

@@ -197,7 +197,7 @@ def _records(
                 "system": duel.names[0],
                 "reference": duel.names[1],
                 "judge": judge_name,
-                "tags": duel.tags,
+                "tags": list(duel.tags),
                 "lengths": [len(text) for text in duel.texts],
                 "control": duel.control,
                 "identical": equal,
@@ -223,7 +223,7 @@ def _order(read: Read, side: Side, sheet: Sheet, came: Asked[Answered]) -> dict[
     preference = scores = None
     if ours is not None:
         preference = ours.preference if side == "a" else 1 - ours.preference
-        scores = ours.scores if side == "a" or ours.scores is None else ours.scores[::-1]
+        scores = None if ours.scores is None else list(ours.scores if side == "a" else ours.scores[::-1])
     return start | {
         "status": "unparsed" if ours is None else "ok",
         "why": found.why,

@@ -286,7 +286,7 @@ class Work(NamedTuple):
         expected: tokens of a usual reply.
         sheets: what is asked, by a key that `records` understands.
         items: how many judgements these are of.
-        records: the lines of judgements.jsonl, from what came of each call.
+        records: the lines of judgements.jsonl (as JSON reads them), from what came of each call.
         told: the first sentence, about what was judged by whom; and numbers of what was left out.
     """
 
@@ -339,7 +339,7 @@ def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> 
     oracle, asked = ask_all(settings, model, folder.path, work.sheets, _ask, "replies")
     records = work.records(asked, model)
     folder.records(Path(JUDGEMENTS).stem, records)
-    entries = [Entry(line, line, runs.plain(record)) for line, record in enumerate(records, 1)]
+    entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]
     judged: Judgements = tunescope.read([Document(JUDGEMENTS, entries, {})])
     told, more = work.told(model)
     result: dict[str, Any] = {"format": tunescope.NAME, "formula": tunescope.FORMULA, **more}
