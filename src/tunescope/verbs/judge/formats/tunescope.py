@@ -212,12 +212,18 @@ def _notes(more: Mapping[str, Any]) -> Iterator[str]:
         yield f"{counted(more['empty'], 'item')} with an empty answer, judged like any other."
     control = more.get("control")
     if control is not None:
-        differs, first = control["differs"], control["first_position_rate"]
-        told = f"Control: of {counted(differs['n'], 'answer')} shown beside a copy of itself, "
-        told += f"{percent(differs['mean'], 1)} {_shares(differs)} were not judged equal to it"
-        if first["mean"] is not None:
-            told += f"; {percent(first['mean'], 1)} of these in favour of the first place {_shares(first)}"
-        yield told + (f"; {differs['n_missing']:,} without a verdict." if differs["n_missing"] else ".")
+        yield _of_control(control["differs"], control["first_position_rate"])
+
+
+def _of_control(differs: Mapping[str, Any], first: Mapping[str, Any]) -> str:
+    missing = f"; {differs['n_missing']:,} without a verdict" if differs["n_missing"] else ""
+    if differs["mean"] is None:
+        return f"Control: no verdict on any answer shown beside a copy of itself{missing}."
+    told = f"Control: of {counted(differs['n'], 'answer')} shown beside a copy of itself, "
+    told += f"{percent(differs['mean'], 1)} {_shares(differs)} were not judged equal to it"
+    if first["mean"] is not None:
+        told += f"; {percent(first['mean'], 1)} of these in favour of the first place {_shares(first)}"
+    return f"{told}{missing}."
 
 
 def _replied(count: int) -> str:
