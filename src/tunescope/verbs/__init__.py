@@ -163,6 +163,13 @@ VERBS: dict[str, Verb] = {
         "FILE…",
         "Recompute the tables of judgement files that others made.",
     ),
+    "judge leaderboard": Verb(
+        "tunescope.verbs.judge.leaderboard",
+        "LeaderboardSettings",
+        "leaderboard",
+        "RUN…",
+        "Rank systems from several judge runs, and say which can't be told apart.",
+    ),
     "bench": Verb(
         "tunescope.verbs.bench",
         "BenchSettings",
