@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -273,18 +274,30 @@ def _of_grades(
 
 
 def _table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Make a table of records of texts, numbers and lists of texts; a column of nothing but nulls is one of numbers.
+
+    Through JSON: `pa.array` imports pandas wherever that is installed, which takes longer than all else here.
+    """
+    import pyarrow as pa
+    from pyarrow import json as reader
+
+    rows = list(records)
+    columns: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, set()).add(type(value))
+    schema = pa.schema([(name, _kind(kinds - {type(None)})) for name, kinds in columns.items()])
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    return reader.read_json(
+        pa.BufferReader(data),
+        reader.ReadOptions(block_size=len(data)),
+        reader.ParseOptions(explicit_schema=schema),
+    )
+
+
+def _kind(kinds: set[type]) -> pa.DataType:
     import pyarrow as pa
 
-    rows: Sequence[Mapping[str, Any]] = list(records)
-    columns = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: _array([row.get(name) for row in rows]) for name in columns})
-
-
-def _array(values: list[Any]) -> pa.Array:
-    """Make a column; whole and other numbers together are floats, and one of nothing but nulls is one of numbers."""
-    import pyarrow as pa
-
-    kinds = {type(value) for value in values} - {type(None)}
-    if kinds == {int, float} or not kinds:
-        return pa.array(values, pa.float64())
-    return pa.array(values, pa.list_(pa.string())) if kinds == {list} else pa.array(values)
+    if kinds == {list}:
+        return pa.list_(pa.string())
+    return {frozenset({str}): pa.string(), frozenset({int}): pa.int64()}.get(frozenset(kinds), pa.float64())
