@@ -298,8 +298,8 @@ def _tables(
         yield Table("Neighbours", head, cells, note)
 
 
-def _fixed(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"
+def _fixed(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _next(lines: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:

@@ -39,7 +39,7 @@ def named(comparisons: Sequence[Comparison]) -> dict[Comparison, str]:
     parts = [[c.part, c.a, c.b, c.judge] for c in comparisons]
     varying = [len({part[i] for part in parts}) > 1 for i in range(4)]
     if not any(varying):
-        varying = [False, True, True, False]
+        varying = [False, True, False, False]
     if varying[1] or varying[2]:
         varying[1] = True
     return {

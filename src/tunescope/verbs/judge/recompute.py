@@ -204,8 +204,13 @@ def _of_pairs(
     folder.table("comparisons", _table(flat_record(name, record) for name, record in found.items()))
     folder.table("items", _table(numbers.columns(pairs, names, settings.rule)))
     if two:
-        said.insert(1, f"Rule: {settings.rule}; {RULES[settings.rule]}.")
+        result["formula"] += f" {_rule(settings)}"
+        said[0] += f" {_rule(settings)}"
     return Outcome(result, pairs_view(result, found, tagged, said, counts, folder))
+
+
+def _rule(settings: RecomputeSettings) -> str:
+    return f"Over both orders ({settings.rule}): {RULES[settings.rule]}."
 
 
 def flat_record(name: str, record: Mapping[str, Any]) -> dict[str, Any]:

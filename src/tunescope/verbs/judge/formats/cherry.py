@@ -15,9 +15,8 @@ from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pai
 NAME = "cherry"
 SHAPE = '{"Answer1", "Answer2", "review", "scores", "review_reverse", "scores_reverse"} in a list "data"'
 FORMULA = (
-    "Two scores of 1 to 10 in each order; a win is better in both orders, or better in one and equal in the other; a "
-    "tie is equal in both, or better in one and worse in the other. [-1, -1], scores that couldn't be read, is "
-    "unparsed: such an item is no tie and counts nowhere."
+    "Two scores of 1 to 10 in each order. [-1, -1], scores that couldn't be read, is unparsed: such an item is no tie "
+    "and counts nowhere."
 )
 TEXTS = ("Answer1", "Answer2", "review", "review_reverse")
 NOT_THE_QUESTION = {*TEXTS, "scores", "scores_reverse"}

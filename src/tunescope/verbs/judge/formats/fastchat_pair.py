@@ -13,10 +13,8 @@ from tunescope.verbs.judge.verdicts import letter, two_scores
 NAME = "fastchat_pair"
 SHAPE = '{"question_id", "model_1", "model_2", "g1_winner", "g2_winner", "judge", "turn"}'
 FORMULA = (
-    "Each order has a winner or a tie. A win is better in both orders, or better in one and a tie in the other; "
-    "FastChat "
-    'itself calls everything a tie where the orders disagree (--rule agree). "error" is unparsed and counts nowhere. '
-    "The two turns of a question count as two items."
+    'Each order has a winner or a tie; "error" is unparsed and counts nowhere. FastChat itself calls everything a tie '
+    "where the orders disagree (--rule agree). The two turns of a question count as two items."
 )
 CLOSE = 0.1
 """FastChat's prompts with two ratings: closer than this is a tie."""

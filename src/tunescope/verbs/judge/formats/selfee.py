@@ -15,9 +15,8 @@ from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pai
 NAME = "selfee"
 SHAPE = '{"question_id", "answer1_id", "answer2_id", "text", "score": [a, b]}'
 FORMULA = (
-    "Two scores of 1 to 10 in each order, the orders in two files joined by question; a win is better in both orders, "
-    "or better in one and equal in the other; a tie is equal in both, or better in one and worse in the other. [-1, "
-    "-1], scores that couldn't be read, is unparsed, and a question without its other order is missing: neither counts."
+    "Two scores of 1 to 10 in each order, the orders in two files joined by question. [-1, -1], scores that couldn't "
+    "be read, is unparsed, and a question without its other order is missing: neither counts."
 )
 NEXT = "Name the two files of each pair of systems, one per order, or take one order alone with --one-order."
 
