@@ -70,10 +70,14 @@ def _verdict(record: Mapping[str, Any]) -> Iterator[str]:
     controlled = record["win_rate_length_controlled"]
     if controlled and controlled["mean"] is not None:
         far = record["not_longer"]
+        known = (
+            f", standard error {controlled['standard_error']:.2f}, 95 % interval "
+            f"{interval(controlled['low'], controlled['high'])}."
+            if controlled["low"] is not None
+            else f", without an interval ({controlled['reason']})."
+        )
         yield (
-            f"At equal length: {controlled['mean']:.2f} %"
-            + (f", standard error {controlled['standard_error']:.2f}" if controlled["standard_error"] else "")
-            + f", 95 % interval {interval(controlled['low'], controlled['high'])}."
+            f"At equal length: {controlled['mean']:.2f} %{known}"
             + (
                 f" That is an extrapolation: in {percent(1 - far, 0)} of the items {record['system']}'s answer is the "
                 "longer one."
@@ -131,7 +135,8 @@ def _win_rates(found: Mapping[str, Mapping[str, Any]]) -> Table:
     columns = ("model", "win rate", "standard error", "wins", "draws", "avg length", "losses", "95 % interval", "n")
     note = (
         "The first columns as in Table 1 of paper 3. Win rate: 100 · mean(win 1, draw ½, loss 0) over items with a "
-        "verdict; standard error: 100 · sd / √n; interval: percentile bootstrap over items. Lengths are mean characters."
+        "verdict; standard error: 100 · sd / √n; interval: percentile bootstrap over items. Lengths are mean "
+        "characters."
     )
     return Table("Win rates", (*columns, *(key.removeprefix("n_") for key in absent)), lines, note)
 
