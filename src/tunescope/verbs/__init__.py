@@ -191,7 +191,7 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
-    "judge": "Who answers better: win rates and scores, with their errors and with what is missing.",
+    "judge": "Say which system answers better, and how sure that is.",
     "repair": "Have an oracle rate, shorten or rewrite rows.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }

@@ -236,7 +236,8 @@ def grades_view(
         sentences.append(_rereading(counts))
     tables = [_aspects(found, result["format"]), _aspect_details(found)]
     if tagged:
-        tables.append(_tasks(tagged, found, result["format"]))
+        if any(task in tags for tags in tagged.values() for task in TASKS):
+            tables.append(_tasks(tagged, found, result["format"]))
         if len(tagged) == 1:
             tables.append(_grade_tags(next(iter(tagged.values()))))
     return View(tuple(sentences), tuple(tables), (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",))
