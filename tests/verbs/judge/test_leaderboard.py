@@ -170,6 +170,24 @@ def test_many_models_of_one_file(workplace):
     assert run.result["comparisons"] == 10
 
 
+def test_turns_count_as_one_question(workplace):
+    rng = random.Random(2)
+    matches = [
+        match(q, w := rng.choice(["model_1", "model_2"]), w, turn, model_1=m, model_2="base")
+        for m in ("p", "q")
+        for q in range(20)
+        for turn in (1, 2)
+    ]
+    run = board(recomputed(save(workplace / "pair.jsonl", matches)))
+    (gap,) = run.result["differences"]
+    wins = {(m["model_1"], m["question_id"], m["turn"]): float(m["g1_winner"] == "model_1") for m in matches}
+    first, second = gap["first"], gap["second"]
+    means = [[(wins[s, q, 1] + wins[s, q, 2]) / 2 for q in range(20)] for s in (first, second)]
+    assert gap["n"] == 20
+    assert gap["p"] == pytest.approx(ss.ttest_rel(*means).pvalue)
+    assert run.result["entries"]["p"]["n"] == 40
+
+
 def test_the_leaderboard_of_paper_3(workplace):
     """The five rows of its Table 1 whose judgements are here: the recycled 7B model isn't told from WizardLM 13B."""
     run = board(recomputed(*sorted(real("alpaca_eval", "annotations").glob("*.json"))))

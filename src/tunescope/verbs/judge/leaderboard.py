@@ -42,13 +42,14 @@ class LeaderboardSettings:
 
 
 class Entry(NamedTuple):
-    """A line of the board: the system, what it is held against and by whom, and its number for every item."""
+    """A line of the board: the system, what it is held against and by whom, its number and question of every item."""
 
     name: str
     system: str
     reference: str | None
     judge: str | None
     values: dict[str, float]
+    questions: dict[str, str]
     items: int
     numbers: Mapping[str, Any]
     run: str
@@ -84,7 +85,7 @@ def _work(settings: LeaderboardSettings, opened: Sequence[Run], folder: RunFolde
     entries = [entry for run in opened for entry in (_pairs(run, by) if pairs else _grades(run, by))]
     entries = _chosen(settings, entries)
     entries = sorted(_named(entries), key=lambda entry: -_mean(entry))
-    found = differences({entry.name: entry.values for entry in entries})
+    found = differences({entry.name: _by_question(entry) for entry in entries})
     letters = groups([entry.name for entry in entries], found)
     lines = [_line(entry, letters[entry.name]) for entry in entries]
     scale = 100 if pairs else 1
@@ -117,14 +118,18 @@ def _pairs(run: Run, by: str) -> Iterator[Entry]:
         values = {item["item"]: item["value"] for item in members if item["value"] is not None}
         line = numbers[name]
         label = line["system"] if not line["part"] else f"{line['system']} {line['part']}"
-        yield Entry(label, line["system"], line["reference"], line["judge"], values, len(members), line, str(run.path))
+        questions = {item["item"]: item["question"] for item in members}
+        who = (label, line["system"], line["reference"], line["judge"])
+        yield Entry(*who, values, questions, len(members), line, str(run.path))
 
 
 def _grades(run: Run, by: str) -> Iterator[Entry]:
     scores: dict[tuple[str, str | None], dict[str, list[float | None]]] = {}
     aspects: dict[str, None] = {}
+    questions: dict[str, str] = {}
     for line in run.tables["scores"].to_pylist():
         aspects[line["aspect"]] = None
+        questions[line["item"]] = line["question"]
         of_item = scores.setdefault((line["system"], line["judge"]), {}).setdefault(line["item"], [])
         if by in (ALL, line["aspect"]):
             of_item.append(line["score"])
@@ -133,7 +138,7 @@ def _grades(run: Run, by: str) -> Iterator[Entry]:
     for (system, judge), items in scores.items():
         kept = {item: [v for v in found if v is not None] for item, found in items.items()}
         values = {item: sum(found) / len(found) for item, found in kept.items() if found}
-        yield Entry(system, system, None, judge, values, len(items), {}, str(run.path))
+        yield Entry(system, system, None, judge, values, questions, len(items), {}, str(run.path))
 
 
 def _chosen(settings: LeaderboardSettings, entries: Sequence[Entry]) -> list[Entry]:
@@ -163,21 +168,29 @@ def _named(entries: Sequence[Entry]) -> list[Entry]:
     ]
 
 
+def _by_question(entry: Entry) -> dict[str, float]:
+    """Return the mean of each question's items: turns of one question aren't independent."""
+    found: dict[str, list[float]] = {}
+    for item, value in entry.values.items():
+        found.setdefault(entry.questions[item], []).append(value)
+    return {question: sum(values) / len(values) for question, values in found.items()}
+
+
 def _mean(entry: Entry) -> float:
     return sum(entry.values.values()) / len(entry.values)
 
 
 def _line(entry: Entry, letters: str) -> dict[str, Any]:
     """Return a line of the board: a win rate as its run has it, a mean of scores with its bootstrap interval."""
-    from tunescope.stats import mean_bootstrap, mean_t
+    from tunescope.verbs.judge.pairs import mean_of, standard_error
 
     known = entry.numbers
     if known:
         mean, low, high, error = (known[n] for n in ("win_rate", "win_rate_low", "win_rate_high", "standard_error"))
     else:
-        values = list(entry.values.values())
-        found = mean_bootstrap(values)
-        mean, low, high, error = found.value, found.low, found.high, mean_t(values).standard_error
+        values, questions = list(entry.values.values()), [entry.questions[item] for item in entry.values]
+        found = mean_of(values, questions)
+        mean, low, high, error = found.value, found.low, found.high, standard_error(values, questions)
     return {
         "name": entry.name,
         "system": entry.system,

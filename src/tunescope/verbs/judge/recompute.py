@@ -92,6 +92,10 @@ def recompute(settings: RecomputeSettings) -> Run:
         raise SettingsError("no files; type tunescope judge recompute FILE…")
     documents = [read_document(path) for path in paths]
     module = format_of(documents, settings.format)
+    if settings.names and not hasattr(module, "NAMELESS"):
+        raise SettingsError(f"--names: {module.NAME} files name their systems themselves")
+    if settings.one_order and not hasattr(module, "ORDERS_IN_FILES"):
+        raise SettingsError(f"--one-order: {module.NAME} files aren't one per order")
     inputs = {document.path: f"{content_hash(Path(document.path))} {document.stem}" for document in documents}
     if settings.tags is not None:
         tags = read_document(settings.tags)
@@ -242,9 +246,8 @@ def _of_grades(
     from tunescope.verbs.judge import grades as numbers
     from tunescope.verbs.judge.view import grades_view
 
-    for name in ("reference", "one_order"):
-        if getattr(settings, name):
-            raise SettingsError(f"--{name.replace('_', '-')}: {module.NAME} files hold no comparisons")
+    if settings.reference:
+        raise SettingsError(f"--reference: {module.NAME} files hold no comparisons")
     read, counts, others = numbers.reread(grades, module.parse)
     grades = read if settings.scores == "text" else grades
     if others:
