@@ -43,6 +43,7 @@ from tunescope.stats import (
     sign_flip_test,
     slope,
     spearman,
+    t_test,
     unpaired_difference,
 )
 
@@ -679,6 +680,17 @@ def test_mean_pooled_difference_in_closed_cases() -> None:
     assert (both.value, both.low, both.reason) == (0.0, None, "the means of all 2 groups are equal: no interval")
     missing = mean_pooled_difference([1, None, 2], [4, 4, 4], [0, 1], [9, 9])
     assert (missing.n, missing.n_missing) == (2, 1)
+
+
+def test_t_test_as_scipy() -> None:
+    for n in (2, 5, 805):
+        d = sample(n, n) - 1.9
+        expected = ss.ttest_1samp(d, 0)
+        found = t_test([*d, None])
+        assert (found.p, found.statistic) == (close(expected.pvalue), close(expected.statistic))
+        assert (found.n, found.n_missing) == (n, 1)
+    assert t_test([1.0, 1.0]).reason == "all 2 values are equal: no interval"
+    assert t_test([1.0]).p is None
 
 
 def judged(n: int = 300, seed: int = 0, b0: float = -0.4, b1: float = 1.5) -> tuple[np.ndarray, np.ndarray]:

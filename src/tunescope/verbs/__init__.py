@@ -187,6 +187,13 @@ VERBS: dict[str, Verb] = {
         "FILE…",
         "Recompute the tables of judgement files that others made.",
     ),
+    "judge leaderboard": Verb(
+        "tunescope.verbs.judge.leaderboard",
+        "LeaderboardSettings",
+        "leaderboard",
+        "RUN…",
+        "Rank systems from several judge runs, and say which can't be told apart.",
+    ),
     "bench": Verb(
         "tunescope.verbs.bench",
         "BenchSettings",
@@ -208,7 +215,7 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
-    "judge": "Who answers better: win rates and scores, with their errors and with what is missing.",
+    "judge": "Say which system answers better, and how sure that is.",
     "repair": "Have an oracle rate, shorten or rewrite rows.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }

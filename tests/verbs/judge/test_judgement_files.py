@@ -165,6 +165,14 @@ def test_fastchat_errors_are_unparsed(tmp_path):
     assert [pair.verdict() for pair in read(names).pairs] == ["unparsed", "missing"]
 
 
+def test_a_failure_without_a_reply_is_missing(tmp_path):
+    reviews = [review(1, (-1, -1), (8, 9), review=""), review(2, (-1, -1), (8, 9))]
+    pairs = read([save(tmp_path / "r.json", {"data": reviews})]).pairs
+    assert [pair.verdict() for pair in pairs] == ["missing", "unparsed"]
+    silent = match(3, "tie", "error") | {"g2_judgment": "$ERROR$"}
+    assert [pair.verdict() for pair in read([save(tmp_path / "p.jsonl", [silent])]).pairs] == ["missing"]
+
+
 def test_fastchat_single(tmp_path):
     grades = read(saved(tmp_path, "fastchat_single")).grades
     assert [(g.item, g.system, g.scores["score"], g.status) for g in grades] == [

@@ -157,6 +157,20 @@ def test_places_and_flips_by_hand(workplace):
     assert (agree["wins"], agree["ties"], agree["losses"]) == (1, 3, 0)
 
 
+def test_turns_of_a_question_are_drawn_together(workplace):
+    winners = [("model_1", "model_1"), ("tie", "tie"), ("model_2", "model_2"), ("model_1", "tie"), ("error", "tie")]
+    matches = [match(q, *winners[(q + turn) % 5], turn) for q in range(9) for turn in (1, 2)]
+    run_ = run(save(workplace / "p.jsonl", matches), seed=5)
+    values, found = run_.tables["items"]["value"].to_pylist(), run_.result
+    turns = [[v for v in values[i : i + 2] if v is not None] for i in range(0, 18, 2)]
+    expected = stats.mean_pooled([sum(t) for t in turns], [len(t) for t in turns], seed=5, draws=200)
+    assert (found["win_rate"]["low"], found["win_rate"]["high"]) == (100 * expected.low, 100 * expected.high)
+    assert (found["win_rate"]["n"], found["win_rate"]["n_missing"]) == (found["n"], found["n_unparsed"])
+    clustered = stats.mean_clustered(values, [i // 2 for i in range(18)])
+    assert found["standard_error"] == pytest.approx(100 * clustered.standard_error)
+    assert found["tags"]["turn 1"]["win_rate"]["n"] + found["tags"]["turn 2"]["win_rate"]["n"] == found["n"]
+
+
 def test_failed_scores_that_the_text_has(workplace):
     """ "8, 9" and "8 9 " are [-1, -1] in Cherry_LLM's files."""
     failed = {"scores": "[-1, -1]", "review": "8, 9\nBecause."}
@@ -223,6 +237,8 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
         (selfee, {"draws": 10}, "--draws 10: expected at least 100"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
         (saved(workplace, "just_eval"), {"reference": "x"}, "just_eval files hold no comparisons"),
+        (saved(workplace, "alpaca_eval"), {"names": ("a", "b")}, "alpaca_eval files name their systems themselves"),
+        (saved(workplace, "cherry"), {"one_order": True}, "cherry files aren't one per order"),
     ]:
         with pytest.raises(SettingsError, match=message):
             run(*files, **options)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from tunescope.stats import Estimate, mean_bootstrap, paired_difference
+from tunescope.verbs.judge.pairs import mean_of
 from tunescope.verbs.judge.records import Grade, Score
 
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safety")
@@ -51,7 +52,8 @@ def summarise(
     `mean_as_published` is the mean with "N/A" taken for `na_elsewhere`, where a format's own script does that.
     """
     names = aspect_names(grades)
-    mean: Callable[[Sequence[float | None]], Estimate] = lambda v: mean_bootstrap(v, seed=seed, draws=draws)  # noqa: E731
+    questions = [grade.question or grade.item for grade in grades]
+    mean: Callable[[Sequence[float | None]], Estimate] = lambda v: mean_of(v, questions, seed=seed, draws=draws)  # noqa: E731
     lengths = [grade.length for grade in grades if grade.length is not None]
     return {
         "items": len(grades),
@@ -152,6 +154,7 @@ def records(grades: Sequence[Grade]) -> Iterator[dict[str, Any]]:
             status = "unparsed" if not grade.scores and grade.status == "unparsed" else score.status
             yield {
                 "item": grade.item,
+                "question": grade.question or grade.item,
                 "system": grade.system,
                 "judge": grade.judge or None,
                 "aspect": name,

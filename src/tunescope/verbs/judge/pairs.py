@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from tunescope.stats import (
     Estimate,
     mean_bootstrap,
+    mean_clustered,
     mean_pooled,
     n_needed,
     proportion_from_counts,
@@ -39,7 +40,7 @@ def named(comparisons: Sequence[Comparison]) -> dict[Comparison, str]:
     parts = [[c.part, c.a, c.b, c.judge] for c in comparisons]
     varying = [len({part[i] for part in parts}) > 1 for i in range(4)]
     if not any(varying):
-        varying = [False, True, True, False]
+        varying = [False, True, False, False]
     if varying[1] or varying[2]:
         varying[1] = True
     return {
@@ -57,15 +58,17 @@ def _who(c: Comparison, varying: Sequence[bool]) -> tuple[str, ...]:
 def summarise(pairs: Sequence[Pair], rule: Rule = "paper", *, seed: int = 0, draws: int = 10_000) -> dict[str, Any]:
     """Return the numbers of one comparison (rates in per cent as `win_rate`, shares from 0 to 1 as all others).
 
-    win_rate is 100 · mean(win 1, draw ½, loss 0) over items with a verdict, its standard error 100 · sd(ddof 1) / √n;
+    win_rate is 100 · mean(win 1, draw ½, loss 0) over items with a verdict, its standard error 100 · sd(ddof 1) / √n,
+    and where several items are turns of one question both are made from whole questions (see `mean_of`);
     `discrete_win_rate` is that of wins and draws alone where the judge's preferences lie between.
     """
     verdicts = [pair.verdict(rule) for pair in pairs]
     count = Counter(verdicts)
     values = [pair.value(rule) for pair in pairs]
     n = sum(count[v] for v in DECIDED)
-    rate = scaled(mean_bootstrap(values, seed=seed, draws=draws))
-    error = _standard_error([value for value in values if value is not None])
+    questions = [pair.question or pair.item for pair in pairs]
+    rate = scaled(mean_of(values, questions, seed=seed, draws=draws))
+    error = standard_error(values, questions)
     result: dict[str, Any] = {
         "items": len(pairs),
         "wins": count["win"],
@@ -84,8 +87,27 @@ def summarise(pairs: Sequence[Pair], rule: Rule = "paper", *, seed: int = 0, dra
     return result | _two_orders(pairs, seed, draws) | lengths(pairs, values, seed=seed, draws=draws)
 
 
-def _standard_error(values: Sequence[float]) -> float | None:
-    return stdev(values) / len(values) ** 0.5 if len(values) > 1 else None
+def mean_of(
+    values: Sequence[float | None], questions: Sequence[str], *, seed: int = 0, draws: int = 10_000
+) -> Estimate:
+    """Return the mean with a bootstrap over items, or over questions where several items belong to one."""
+    if len(set(questions)) == len(questions):
+        return mean_bootstrap(values, seed=seed, draws=draws)
+    sums: dict[str, list[float]] = {question: [] for question in questions}
+    for value, question in zip(values, questions, strict=True):
+        if value is not None:
+            sums[question].append(value)
+    found = mean_pooled([sum(v) for v in sums.values()], [len(v) for v in sums.values()], seed=seed, draws=draws)
+    n = sum(map(len, sums.values()))
+    return replace(found, n=n, n_missing=len(values) - n)
+
+
+def standard_error(values: Sequence[float | None], questions: Sequence[str]) -> float | None:
+    """Return sd(ddof 1) / √n; where several items belong to one question, the cluster-robust one (CR1)."""
+    if len(set(questions)) < len(questions):
+        return mean_clustered(values, questions).standard_error
+    known = [value for value in values if value is not None]
+    return stdev(known) / len(known) ** 0.5 if len(known) > 1 else None
 
 
 def scaled(estimate: Estimate, factor: float = 100) -> Estimate:
@@ -178,7 +200,8 @@ def by_tag(pairs: Sequence[Pair], rule: Rule = "paper", *, seed: int = 0, draws:
 
 def _of_tag(pairs: Sequence[Pair], rule: Rule, seed: int, draws: int) -> dict[str, Any]:
     count = Counter(pair.verdict(rule) for pair in pairs)
-    rate = scaled(mean_bootstrap([pair.value(rule) for pair in pairs], seed=seed, draws=draws))
+    questions = [pair.question or pair.item for pair in pairs]
+    rate = scaled(mean_of([pair.value(rule) for pair in pairs], questions, seed=seed, draws=draws))
     return {"wins": count["win"], "ties": count["tie"], "losses": count["loss"], "win_rate": rate.as_json()}
 
 
@@ -241,6 +264,7 @@ def columns(pairs: Sequence[Pair], names: Mapping[Comparison, str], rule: Rule) 
         record: dict[str, Any] = {
             "comparison": names[Comparison.of(pair)],
             "item": pair.item,
+            "question": pair.question or pair.item,
             "system": pair.a,
             "reference": pair.b,
             "judge": pair.judge or None,

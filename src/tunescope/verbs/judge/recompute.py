@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -32,7 +33,7 @@ class RecomputeSettings:
     """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, FastChat's, just-eval's shards."""
 
     format: str | None = None
-    """Read them as alpaca_eval, cherry, selfee, fastchat_pair, fastchat_single or just_eval; recognised by default."""
+    """Read them as alpaca_eval, cherry, selfee, fastchat_pair, fastchat_single, just_eval or tunescope; recognised."""
 
     reference: str | None = None
     """The system that others are held against; by default the one that the file has as such, or its second."""
@@ -91,6 +92,10 @@ def recompute(settings: RecomputeSettings) -> Run:
         raise SettingsError("no files; type tunescope judge recompute FILE…")
     documents = [read_document(path) for path in paths]
     module = format_of(documents, settings.format)
+    if settings.names and not hasattr(module, "NAMELESS"):
+        raise SettingsError(f"--names: {module.NAME} files name their systems themselves")
+    if settings.one_order and not hasattr(module, "ORDERS_IN_FILES"):
+        raise SettingsError(f"--one-order: {module.NAME} files aren't one per order")
     inputs = {document.path: f"{content_hash(Path(document.path))} {document.stem}" for document in documents}
     if settings.tags is not None:
         tags = read_document(settings.tags)
@@ -220,8 +225,13 @@ def _of_pairs(
     folder.table("comparisons", _table(flat_record(name, record) for name, record in found.items()))
     folder.table("items", _table(numbers.columns(pairs, names, settings.rule)))
     if two:
-        said.insert(1, f"Rule: {settings.rule}; {RULES[settings.rule]}.")
+        result["formula"] += f" {_rule(settings)}"
+        said[0] += f" {_rule(settings)}"
     return Outcome(result, pairs_view(result, found, tagged, said, counts, folder))
+
+
+def _rule(settings: RecomputeSettings) -> str:
+    return f"Over both orders ({settings.rule}): {RULES[settings.rule]}."
 
 
 def flat_record(name: str, record: Mapping[str, Any]) -> dict[str, Any]:
@@ -253,9 +263,8 @@ def _of_grades(
     from tunescope.verbs.judge import grades as numbers
     from tunescope.verbs.judge.view import grades_view
 
-    for name in ("reference", "one_order"):
-        if getattr(settings, name):
-            raise SettingsError(f"--{name.replace('_', '-')}: {module.NAME} files hold no comparisons")
+    if settings.reference:
+        raise SettingsError(f"--reference: {module.NAME} files hold no comparisons")
     counts: Counter[str] = Counter()
     if hasattr(module, "parse"):
         read, counts, others = numbers.reread(grades, module.parse)
@@ -297,18 +306,30 @@ def _of_grades(
 
 
 def _table(records: Iterable[Mapping[str, Any]]) -> pa.Table:
+    """Make a table of records of texts, numbers and lists of texts; a column of nothing but nulls is one of numbers.
+
+    Through JSON: `pa.array` imports pandas wherever that is installed, which takes longer than all else here.
+    """
+    import pyarrow as pa
+    from pyarrow import json as reader
+
+    rows = list(records)
+    columns: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            columns.setdefault(name, set()).add(type(value))
+    schema = pa.schema([(name, _kind(kinds - {type(None)})) for name, kinds in columns.items()])
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    return reader.read_json(
+        pa.BufferReader(data),
+        reader.ReadOptions(block_size=len(data)),
+        reader.ParseOptions(explicit_schema=schema),
+    )
+
+
+def _kind(kinds: set[type]) -> pa.DataType:
     import pyarrow as pa
 
-    rows: Sequence[Mapping[str, Any]] = list(records)
-    columns = dict.fromkeys(name for row in rows for name in row)
-    return pa.table({name: _array([row.get(name) for row in rows]) for name in columns})
-
-
-def _array(values: list[Any]) -> pa.Array:
-    """Make a column; whole and other numbers together are floats, and one of nothing but nulls is one of numbers."""
-    import pyarrow as pa
-
-    kinds = {type(value) for value in values} - {type(None)}
-    if kinds == {int, float} or not kinds:
-        return pa.array(values, pa.float64())
-    return pa.array(values, pa.list_(pa.string())) if kinds == {list} else pa.array(values)
+    if kinds == {list}:
+        return pa.list_(pa.string())
+    return {frozenset({str}): pa.string(), frozenset({int}): pa.int64()}.get(frozenset(kinds), pa.float64())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple
 
 Side = Literal["a", "b"]
@@ -68,6 +68,7 @@ class Pair:
         tags: kinds of question it belongs to.
         part: the set of items that it belongs to, where a file names neither systems nor judge.
         place: file and line, for messages.
+        question: the question of which this item is one turn; intervals draw whole questions then.
     """
 
     item: str
@@ -79,6 +80,7 @@ class Pair:
     tags: tuple[str, ...] = ()
     part: str = ""
     place: str = ""
+    question: str = ""
 
     def verdict(self, rule: Rule = "paper") -> Verdict:
         """Return the verdict over its orders; a missing or unparsed order leaves none, never a tie."""
@@ -108,7 +110,7 @@ class Pair:
             for order in self.orders
         )
         lengths = None if self.lengths is None else (self.lengths[1], self.lengths[0])
-        return Pair(self.item, self.b, self.a, self.judge, orders, lengths, self.tags, self.part, self.place)
+        return replace(self, a=self.b, b=self.a, orders=orders, lengths=lengths)
 
 
 class Score(NamedTuple):
@@ -123,7 +125,7 @@ class Grade:
     """One system's answer to one item, scored in one aspect or several.
 
     Attributes:
-        item, system, judge, tags, place: as in `Pair`.
+        item, system, judge, tags, place, question: as in `Pair`.
         scores: aspect → score; empty where the reply has none.
         status: ok where there are scores.
         text: the judge's reply, where there is one.
@@ -140,6 +142,7 @@ class Grade:
     length: int | None = None
     tags: tuple[str, ...] = ()
     place: str = ""
+    question: str = ""
     meta: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from tunescope.runs import RunFolder
 from tunescope.verbs.judge.grades import ASPECTS, TASKS
-from tunescope.views import Cell, Table, View, counted, interval, percent
+from tunescope.views import Cell, Table, View, counted, interval, percent, show
 
 SHOWN_TAGS = 12
 FAR = 0.2
@@ -70,10 +70,14 @@ def _verdict(record: Mapping[str, Any]) -> Iterator[str]:
     controlled = record["win_rate_length_controlled"]
     if controlled and controlled["mean"] is not None:
         far = record["not_longer"]
+        known = (
+            f", standard error {controlled['standard_error']:.2f}, 95 % interval "
+            f"{interval(controlled['low'], controlled['high'])}."
+            if controlled["low"] is not None
+            else f", without an interval ({controlled['reason']})."
+        )
         yield (
-            f"At equal length: {controlled['mean']:.2f} %"
-            + (f", standard error {controlled['standard_error']:.2f}" if controlled["standard_error"] else "")
-            + f", 95 % interval {interval(controlled['low'], controlled['high'])}."
+            f"At equal length: {controlled['mean']:.2f} %{known}"
             + (
                 f" That is an extrapolation: in {percent(1 - far, 0)} of the items {record['system']}'s answer is the "
                 "longer one."
@@ -111,6 +115,8 @@ def _rereading(counts: Mapping[str, int]) -> str:
 
 
 def _win_rates(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Lay out win rates as Table 1 of paper 3, with intervals and, where there is any, what is missing."""
+    absent = [key for key in ("n_missing", "n_unparsed") if any(record[key] for record in found.values())]
     lines = tuple(
         (
             name,
@@ -118,26 +124,25 @@ def _win_rates(found: Mapping[str, Mapping[str, Any]]) -> Table:
             _fixed(record["standard_error"]),
             record["wins"],
             record["ties"],
-            record["losses"],
             None if record["avg_length"] is None else int(record["avg_length"]),
+            record["losses"],
             interval(record["win_rate"]["low"], record["win_rate"]["high"]),
             record["n"],
-            record["n_missing"],
-            record["n_unparsed"],
+            *(record[key] for key in absent),
         )
         for name, record in found.items()
     )
-    columns = ("model", "win rate", "standard error", "wins", "draws", "losses", "avg length", "95 % interval")
+    columns = ("model", "win rate", "standard error", "wins", "draws", "avg length", "losses", "95 % interval", "n")
     note = (
         "The first columns as in Table 1 of paper 3. Win rate: 100 · mean(win 1, draw ½, loss 0) over items with a "
         "verdict; standard error: 100 · sd / √n; interval: percentile bootstrap over items. Lengths are mean "
         "characters."
     )
-    return Table("Win rates", (*columns, "n", "missing", "unparsed"), lines, note)
+    return Table("Win rates", (*columns, *(key.removeprefix("n_") for key in absent)), lines, note)
 
 
-def _fixed(value: float | None) -> str | None:
-    return None if value is None else f"{value:.2f}"
+def _fixed(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _orders(found: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -170,17 +175,15 @@ def _lengths(found: Mapping[str, Mapping[str, Any]]) -> Table:
         lines.append(
             (
                 name,
-                _fixed(record["win_rate"]["mean"]),
                 _fixed(controlled["mean"]),
                 _fixed(controlled["standard_error"]),
                 interval(controlled["low"], controlled["high"]),
-                int(record["avg_length"]),
                 int(record["avg_length_reference"]),
                 percent(record["longer_wins"]["mean"], 1),
                 None if record["not_longer"] is None else percent(record["not_longer"], 1),
             )
         )
-    columns = ("model", "win rate", "at equal length", "standard error", "95 % interval", "avg length", "reference's")
+    columns = ("model", "at equal length", "standard error", "95 % interval", "reference's length")
     note = (
         "at equal length: a logistic regression of the preference on tanh(difference of lengths / its sd), predicted "
         "at a difference of 0 (after Dubois et al. 2024, without their terms for each prompt); standard error and "
@@ -236,14 +239,15 @@ def grades_view(
     if result.get("differences"):
         tables.append(_differences(result["differences"], result["against"]))
     if tagged:
-        tables.append(_tasks(tagged, test_set))
+        if any(task in tags for tags in tagged.values() for task in TASKS):
+            tables.append(_tasks(tagged, found, test_set))
         if len(tagged) == 1:
             tables.append(_grade_tags(next(iter(tagged.values()))))
     return View(tuple(sentences), tuple(tables), (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",))
 
 
 def _graded(name: str, record: Mapping[str, Any]) -> str:
-    parts = [f"{aspect} {_fixed(numbers['mean']) or 'unknown'}" for aspect, numbers in record["aspects"].items()]
+    parts = [f"{aspect} {show(_fixed(numbers['mean']))}" for aspect, numbers in record["aspects"].items()]
     applied = sum(numbers["n_not_applicable"] for numbers in record["aspects"].values())
     told = f"{name}, {counted(record['items'], 'answer')}: {', '.join(parts)}."
     if applied:
@@ -284,7 +288,7 @@ def _aspect_details(found: Mapping[str, Mapping[str, Any]]) -> Table:
             numbers["n"],
             numbers["n_not_applicable"],
             numbers["n_unparsed"],
-            *((f"{numbers['mean_as_published']:.3f}",) if numbers.get("mean_as_published") is not None else ()),
+            *((_fixed(numbers.get("mean_as_published")),) if published else ()),
         )
         for name, record in found.items()
         for aspect, numbers in record["aspects"].items()
@@ -324,10 +328,15 @@ def _differences(differences: Mapping[str, Mapping[str, Any]], against: str) -> 
     return Table(f"Minus {against}", columns, lines, note)
 
 
-def _tasks(tagged: Mapping[str, Mapping[str, Any]], test_set: str) -> Table:
+def _tasks(tagged: Mapping[str, Mapping[str, Any]], found: Mapping[str, Mapping[str, Any]], test_set: str) -> Table:
     """Lay out means over all aspects as Tables 16 and 17 of paper 2."""
     lines = tuple(
-        (name, None, test_set, *(_fixed(tags[task]["mean"]) if task in tags else None for task in TASKS))
+        (
+            name,
+            None,
+            f"{test_set} {found[name]['items']:,}",
+            *(_fixed(tags[task]["mean"]) if task in tags else None for task in TASKS),
+        )
         for name, tags in tagged.items()
     )
     columns = ("Models", "Train Set", "Test Set", *(task.title() for task in TASKS))

@@ -2,6 +2,8 @@
 
 NAME                                   the word that `--format` takes
 SHAPE                                  what a record looks like, for errors
+NAMELESS                               set where the files don't name the systems, so that `--names` does
+ORDERS_IN_FILES                        set where each order has a file, so that `--one-order` takes one alone
 FORMULA                                what counts as a draw and what is missing, printed with the result
 detect(record) -> bool                 whether a file's first record is of this format
 read(documents, options) -> Judgements all files of a call at once

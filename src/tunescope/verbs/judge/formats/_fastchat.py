@@ -11,8 +11,8 @@ from tunescope.verbs.judge.files import Document, Entry, Problems
 
 def identify(
     document: Document, entry: Entry, models: Sequence[str], problems: Problems
-) -> tuple[str, tuple[str, ...]] | None:
-    """Return a record's item (question, and turn where it says one) and its tags; None where something is wrong."""
+) -> tuple[str, str, tuple[str, ...]] | None:
+    """Return a record's item (question and turn), question and tags; None where something is wrong."""
     record = entry.value
     ident, turn = record.get("question_id"), record.get("turn")
     if isinstance(ident, bool) or not isinstance(ident, int | str):
@@ -25,7 +25,8 @@ def identify(
         if not isinstance(record.get(name), str) or not record[name]:
             problems.add(document, entry, f"{kind(record.get(name))} in {name}", "a model's name")
             return None
-    return (str(ident), ()) if turn is None else (f"{ident}#{turn}", (f"turn {turn}",))
+    question = str(ident)
+    return (question, question, ()) if turn is None else (f"{question}#{turn}", question, (f"turn {turn}",))
 
 
 def judge_of(record: Mapping[str, Any]) -> str:

@@ -26,6 +26,16 @@ def stored_scores(value: Any) -> tuple[float, float] | None:
     return first, second
 
 
+def order_of_stored(stored: Any, first: Side, text: str | None) -> Order:
+    """Make an order of the scores that a file stores; without any, and without a reply, it is missing."""
+    scores = stored_scores(stored)
+    if scores is None and not (text or "").strip():
+        return Order(first, None, "missing", None, text)
+    if scores is not None and first == "b":
+        scores = (scores[1], scores[0])
+    return Order.of_scores(first, scores, text)
+
+
 def order_of_text(text: str, first: Side) -> Order:
     """Read a review whose prompt asked for the scores in its first line, the first answer's first."""
     scores = two_scores(text, "first", low=0)  # judges give 0 to an answer that is empty

@@ -9,15 +9,15 @@ from tunescope.rows import Message
 from tunescope.rows.json_text import kind
 from tunescope.rows.row import RepeatCounter, content_id
 from tunescope.verbs.judge.files import Document, Entry, Problems, texts
-from tunescope.verbs.judge.formats._scores import order_of_text, stored_scores
+from tunescope.verbs.judge.formats._scores import order_of_stored, order_of_text
 from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pair, Side
 
 NAME = "cherry"
 SHAPE = '{"Answer1", "Answer2", "review", "scores", "review_reverse", "scores_reverse"} in a list "data"'
+NAMELESS = True
 FORMULA = (
-    "Two scores of 1 to 10 in each order; a win is better in both orders, or better in one and equal in the other; a "
-    "tie is equal in both, or better in one and worse in the other. [-1, -1], scores that couldn't be read, is "
-    "unparsed: such an item is no tie and counts nowhere."
+    "Two scores of 1 to 10 in each order. [-1, -1], scores that couldn't be read, is unparsed: such an item is no tie "
+    "and counts nowhere."
 )
 TEXTS = ("Answer1", "Answer2", "review", "review_reverse")
 NOT_THE_QUESTION = {*TEXTS, "scores", "scores_reverse"}
@@ -81,12 +81,7 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
 
 
 def _order(first: Side, stored: Any, text: str) -> Order:
-    if stored is None and not text.strip():
-        return Order(first, None, "missing", None, text)
-    scores = stored_scores(stored)
-    if scores is not None and first == "b":
-        scores = (scores[1], scores[0])
-    return Order.of_scores(first, scores, text)
+    return order_of_stored(stored, first, text)
 
 
 def parse(text: str, first: Side) -> Order:

@@ -13,11 +13,11 @@ from tunescope.verbs.judge.verdicts import letter, two_scores
 NAME = "fastchat_pair"
 SHAPE = '{"question_id", "model_1", "model_2", "g1_winner", "g2_winner", "judge", "turn"}'
 FORMULA = (
-    "Each order has a winner or a tie. A win is better in both orders, or better in one and a tie in the other; "
-    "FastChat "
-    'itself calls everything a tie where the orders disagree (--rule agree). "error" is unparsed and counts nowhere. '
-    "The two turns of a question count as two items."
+    'Each order has a winner or a tie; "error" is unparsed and counts nowhere. FastChat itself calls everything a tie '
+    "where the orders disagree (--rule agree). The two turns of a question are two items; intervals draw questions."
 )
+NO_REPLY = "$ERROR$"
+"""What FastChat keeps where the judge's server gave nothing."""
 CLOSE = 0.1
 """FastChat's prompts with two ratings: closer than this is a tie."""
 
@@ -65,14 +65,22 @@ def _read(document: Document, entry: Entry, problems: Problems) -> Pair | None:
             _order("a", record.get("g1_winner"), record.get("g1_judgment")),
             _order("b", record.get("g2_winner"), record.get("g2_judgment")),
         )
-    item, tags = known
-    judge = judge_of(record)
-    return Pair(item, record["model_1"], record["model_2"], judge, orders, tags=tags, place=document.place(entry))
+    item, question, tags = known
+    return Pair(
+        item,
+        record["model_1"],
+        record["model_2"],
+        judge_of(record),
+        orders,
+        tags=tags,
+        place=document.place(entry),
+        question=question,
+    )
 
 
 def _order(first: Side | None, winner: Any, text: Any) -> Order:
     kept = text if isinstance(text, str) else None
-    if winner is None:
+    if winner is None or kept == NO_REPLY:
         return Order(first, None, "missing", None, kept)
     preference = {"model_1": 1.0, "model_2": 0.0, "tie": 0.5}.get(winner) if isinstance(winner, str) else None
     return Order(first, preference, "unparsed" if preference is None else "ok", None, kept)

@@ -14,7 +14,7 @@ NAME = "fastchat_single"
 SHAPE = '{"question_id", "model", "judge", "judgment", "score", "turn"}'
 FORMULA = (
     "One score of 1 to 10 per answer; -1, a score that couldn't be read, is unparsed and counts nowhere. The two turns "
-    "of a question count as two items."
+    "of a question are two items; intervals draw questions."
 )
 TOP = 10
 ASPECT = "score"
@@ -38,7 +38,7 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
             known = identify(document, entry, ("model",), problems)
             if known is None:
                 continue
-            record, (item, tags) = entry.value, known
+            record, (item, question, tags) = entry.value, known
             judge, place = judge_of(record), document.place(entry)
             before = seen.setdefault((item, record["model"], judge), place)
             if before != place:
@@ -55,6 +55,7 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
                 text if isinstance(text, str) else None,
                 tags=tags,
                 place=place,
+                question=question,
             )
             grades.append(grade)
     problems.refuse()

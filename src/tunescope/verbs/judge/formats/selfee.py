@@ -9,15 +9,16 @@ from typing import Any
 from tunescope.errors import InputError, Problem
 from tunescope.rows.json_text import kind
 from tunescope.verbs.judge.files import Document, Entry, Problems
-from tunescope.verbs.judge.formats._scores import order_of_text, stored_scores
+from tunescope.verbs.judge.formats._scores import order_of_stored, order_of_text
 from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pair, Side
 
 NAME = "selfee"
 SHAPE = '{"question_id", "answer1_id", "answer2_id", "text", "score": [a, b]}'
+NAMELESS = True
+ORDERS_IN_FILES = True
 FORMULA = (
-    "Two scores of 1 to 10 in each order, the orders in two files joined by question; a win is better in both orders, "
-    "or better in one and equal in the other; a tie is equal in both, or better in one and worse in the other. [-1, "
-    "-1], scores that couldn't be read, is unparsed, and a question without its other order is missing: neither counts."
+    "Two scores of 1 to 10 in each order, the orders in two files joined by question. [-1, -1], scores that couldn't "
+    "be read, is unparsed, and a question without its other order is missing: neither counts."
 )
 NEXT = "Name the two files of each pair of systems, one per order, or take one order alone with --one-order."
 
@@ -128,11 +129,7 @@ def _pair(
 def _order(first: Side, entry: Entry | None) -> Order:
     if entry is None:
         return Order(first, None, "missing")
-    text = entry.value.get("text")
-    scores = stored_scores(entry.value.get("score"))
-    if scores is not None and first == "b":
-        scores = (scores[1], scores[0])
-    return Order.of_scores(first, scores, text)
+    return order_of_stored(entry.value.get("score"), first, entry.value.get("text"))
 
 
 def parse(text: str, first: Side) -> Order:
