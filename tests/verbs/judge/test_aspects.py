@@ -117,7 +117,7 @@ def test_kinds_of_question_and_the_first_items(workplace):
     assert run.result["items"] == 2
     assert {tag: record["mean"] for tag, record in run.result["tags"].items()} == {"math": 5, "writing": 3.5}
     titles = {table.title: table for table in run.view.tables}
-    assert titles["Tasks"].rows[0][2:] == ("items", None, None, "5.00", None, None, None, "3.50")
+    assert titles["Tasks"].rows[0][2:] == ("items 2", None, None, 5.0, None, None, None, 3.5)
 
 
 def test_aspects_of_ones_own(workplace):

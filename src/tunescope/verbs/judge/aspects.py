@@ -15,6 +15,7 @@ from tunescope.runs import Run
 from tunescope.verbs.judge.live import (
     FAILED,
     PROMPTS,
+    Heard,
     LiveSettings,
     Sheet,
     System,
@@ -113,6 +114,7 @@ def aspects(settings: AspectsSettings) -> Run:
         EXPECTED * len(named),
         sheets,
         len(papers),
+        partial(read, [aspect.name for aspect in named]),
         partial(_records, [aspect.name for aspect in named], papers, sheets),
         partial(_told, systems, len(papers), [aspect.name for aspect in named]),
     )
@@ -173,7 +175,7 @@ def _papers(settings: AspectsSettings, systems: Sequence[System], tags: Tags) ->
     return [paper for paper in papers if paper.item in kept]
 
 
-def read(reply: Answered, sheet: Sheet, names: Sequence[str]) -> Reading[dict[str, Aspect]]:
+def read(names: Sequence[str], reply: Answered, sheet: Sheet) -> Reading[dict[str, Aspect]]:
     """Read the scores."""
     return aspects_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown, names, SCALE)
 
@@ -182,13 +184,13 @@ def _records(
     names: Sequence[str],
     papers: Sequence[Paper],
     sheets: Mapping[int, Sheet],
-    asked: Mapping[int, Asked[Answered]],
+    asked: Mapping[int, Asked[Heard]],
     judge_name: str,
 ) -> list[dict[str, Any]]:
     return [_record(names, paper, sheets[n], asked[n], judge_name) for n, paper in enumerate(papers)]
 
 
-def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Answered], judge_name: str) -> dict[str, Any]:
+def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Heard], judge_name: str) -> dict[str, Any]:
     record: dict[str, Any] = {
         "kind": "grade",
         "item": paper.item,
@@ -201,11 +203,11 @@ def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Answer
     }
     if came.value is None:
         scores = dict.fromkeys(names, Aspect(Score(None, "missing"), None))
-        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **said(None, came.failed)}
-    found = read(came.value, sheet, names)
+        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **said(came)}
+    found = came.value.found
     scores = found.verdict or dict.fromkeys(names, Aspect(Score(None, "unparsed"), None))
     status = "unparsed" if found.verdict is None else "ok"
-    return record | {"status": status, "why": found.why, "scores": _kept(scores), **said(came.value, None)}
+    return record | {"status": status, "why": found.why, "scores": _kept(scores), **said(came)}
 
 
 def _kept(scores: Mapping[str, Aspect]) -> dict[str, dict[str, Any]]:

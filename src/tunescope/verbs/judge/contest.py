@@ -14,6 +14,7 @@ from tunescope.runs import Run
 from tunescope.verbs.judge.live import (
     FAILED,
     PROMPTS,
+    Heard,
     LiveSettings,
     Shared,
     Sheet,
@@ -58,8 +59,8 @@ class Seen(NamedTuple):
     scores: tuple[float, float] | None = None
 
 
-Read = Callable[["Answered", str, Sequence[str]], Reading[Seen]]
-"""What reads a reply: the reply, the mark, and the two answers."""
+Read = Callable[["Answered", Sheet], Reading[Seen]]
+"""What reads a reply to a sheet."""
 
 
 class Contest(NamedTuple):
@@ -131,6 +132,7 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
         kind.expected,
         sheets,
         len(duels),
+        kind.read,
         partial(_records, settings, kind, duels, sheets),
         partial(_told, kind, systems, against, overlaps, duels, len(sheets)),
     )
@@ -182,14 +184,14 @@ def _records(
     kind: Contest,
     duels: Sequence[Duel],
     sheets: Mapping[tuple[int, Side], Sheet],
-    asked: Mapping[tuple[int, Side], Asked[Answered]],
+    asked: Mapping[tuple[int, Side], Asked[Heard]],
     judge_name: str,
 ) -> list[dict[str, Any]]:
     found = []
     for number, duel in enumerate(duels):
         equal = duel.identical and not duel.control
         sides = () if equal else _sides(settings, kind, duel)
-        orders = [_order(kind.read, side, sheets[number, side], asked[number, side]) for side in sides]
+        orders = [_order(side, sheets[number, side], asked[number, side]) for side in sides]
         found.append(
             {
                 "kind": "pair",
@@ -212,13 +214,11 @@ def _who(side: Side) -> str:
     return "system" if side == "a" else "reference"
 
 
-def _order(read: Read, side: Side, sheet: Sheet, came: Asked[Answered]) -> dict[str, Any]:
+def _order(side: Side, sheet: Sheet, came: Asked[Heard]) -> dict[str, Any]:
     start: dict[str, Any] = {"first": _who(side), "mark": sheet.mark}
     if came.value is None:
-        return (
-            start | {"status": "missing", "why": FAILED, "preference": None, "scores": None} | said(None, came.failed)
-        )
-    found = read(came.value, sheet.mark, sheet.shown)
+        return start | {"status": "missing", "why": FAILED, "preference": None, "scores": None, **said(came)}
+    found = came.value.found
     ours = found.verdict
     preference = scores = None
     if ours is not None:
@@ -229,7 +229,7 @@ def _order(read: Read, side: Side, sheet: Sheet, came: Asked[Answered]) -> dict[
         "why": found.why,
         "preference": preference,
         "scores": scores,
-        **said(came.value, None),
+        **said(came),
     }
 
 

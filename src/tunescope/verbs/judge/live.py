@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.oracle.ask import Answered, Calls, Oracle
     from tunescope.oracle.many import Asked
+    from tunescope.verbs.judge.reading import Reading
 
 K = TypeVar("K")
 PROMPTS = Path(__file__).with_name("prompts")
@@ -92,6 +93,13 @@ class Sheet(NamedTuple):
     prompt: str
     mark: str
     shown: tuple[str, ...]
+
+
+class Heard(NamedTuple):
+    """A reply, and what it says."""
+
+    reply: Answered
+    found: Reading[Any]
 
 
 class Shared(NamedTuple):
@@ -270,11 +278,12 @@ def filled(template: Prompt, must: Sequence[str], **values: Any) -> str:
     return text
 
 
-def said(answered: Answered | None, failed: str | None) -> dict[str, Any]:
+def said(came: Asked[Heard]) -> dict[str, Any]:
     """Return what a record keeps of a reply as it came."""
-    if answered is None:
-        return {"text": None, "finish_reason": None, "call_id": None, "failed": failed}
-    return {"text": answered.text, "finish_reason": answered.finish_reason, "call_id": answered.call_id}
+    if came.value is None:
+        return {"text": None, "finish_reason": None, "call_id": None, "failed": came.failed}
+    reply = came.value.reply
+    return {"text": reply.text, "finish_reason": reply.finish_reason, "call_id": reply.call_id}
 
 
 class Work(NamedTuple):
@@ -286,6 +295,7 @@ class Work(NamedTuple):
         expected: tokens of a usual reply.
         sheets: what is asked, by a key that `records` understands.
         items: how many judgements these are of.
+        read: what reads a reply.
         records: the lines of judgements.jsonl (as JSON reads them), from what came of each call.
         told: the first sentence, about what was judged by whom; and numbers of what was left out.
     """
@@ -295,7 +305,8 @@ class Work(NamedTuple):
     expected: int
     sheets: Mapping[Any, Sheet]
     items: int
-    records: Callable[[Mapping[Any, Asked[Answered]], str], list[dict[str, Any]]]
+    read: Callable[[Answered, Sheet], Reading[Any]]
+    records: Callable[[Mapping[Any, Asked[Heard]], str], list[dict[str, Any]]]
     told: Callable[[str], tuple[list[str], dict[str, Any]]]
 
 
@@ -326,8 +337,9 @@ def _plan(settings: LiveSettings, work: Work, folder: RunFolder) -> Outcome:
     return Outcome(found.result, replace(found.view, sentences=(told + money,)))
 
 
-async def _ask(sheet: Sheet, calls: Calls) -> Answered:
-    return await calls.ask(sheet.prompt)
+async def _ask(read: Callable[[Answered, Sheet], Reading[Any]], sheet: Sheet, calls: Calls) -> Heard:
+    reply = await calls.ask(sheet.prompt)
+    return Heard(reply, read(reply, sheet))
 
 
 def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> Outcome:
@@ -336,7 +348,7 @@ def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> 
     from tunescope.verbs.judge.formats import tunescope
     from tunescope.verbs.judge.recompute import RecomputeSettings, outcome
 
-    oracle, asked = ask_all(settings, model, folder.path, work.sheets, _ask, "replies")
+    oracle, asked = ask_all(settings, model, folder.path, work.sheets, partial(_ask, work.read), "replies")
     records = work.records(asked, model)
     folder.records(Path(JUDGEMENTS).stem, records)
     entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]

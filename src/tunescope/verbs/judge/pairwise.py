@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ from tunescope.verbs.judge.reading import Reading, scores_of
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Answered
+    from tunescope.verbs.judge.live import Sheet
 
 VERSION = 1
 EXPECTED = 120
@@ -40,9 +40,9 @@ def pairwise(settings: PairwiseSettings) -> Run:
     )
 
 
-def read(reply: Answered, mark: str, shown: Sequence[str]) -> Reading[Seen]:
+def read(reply: Answered, sheet: Sheet) -> Reading[Seen]:
     """Read two scores."""
-    found = scores_of(reply.text, reply.finish_reason, mark, shown)
+    found = scores_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown)
     if found.verdict is None:
         return Reading(None, found.why)
     first, second = found.verdict

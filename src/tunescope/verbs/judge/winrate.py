@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -12,6 +11,7 @@ from tunescope.verbs.judge.reading import Reading, choice_of
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Answered
+    from tunescope.verbs.judge.live import Sheet
 
 VERSION = 1
 EXPECTED = 50
@@ -44,7 +44,7 @@ def winrate(settings: WinrateSettings) -> Run:
     return contest(settings, kind, settings.reference)
 
 
-def read(reply: Answered, mark: str, shown: Sequence[str]) -> Reading[Seen]:
+def read(reply: Answered, sheet: Sheet) -> Reading[Seen]:
     """Read a choice."""
-    found = choice_of(reply.text, reply.finish_reason, mark, shown)
+    found = choice_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown)
     return Reading(None, found.why) if found.verdict is None else Reading(Seen(found.verdict))
