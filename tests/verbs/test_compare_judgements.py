@@ -44,7 +44,7 @@ def test_the_paired_difference_of_two_win_rates(answers):
     assert (found["a"]["mean"], found["b"]["mean"]) == (pytest.approx(400 / 6), 90)
     assert (found["difference"]["mean"], found["difference"]["n"], found["difference"]["n_missing"]) == (20, 5, 1)
     assert found["p"] == 0.5
-    assert "Judged by fake." in run.view.sentences
+    assert "Judged by fake against base." in run.view.sentences
     assert run.result["summary"]["length"]["difference"]["mean"] == 0
 
 

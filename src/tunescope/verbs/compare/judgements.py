@@ -27,9 +27,11 @@ class Judged(NamedTuple):
 
 
 def judges(run: Run) -> str:
-    """Return who judged."""
-    names = set(run.tables["items" if "items" in run.tables else "scores"]["judge"].to_pylist())
-    return ", ".join(sorted(name or "nobody named" for name in names))
+    """Return who judged, and against whom: numbers of other judges or references don't compare."""
+    pairs = "items" in run.tables
+    table = run.tables["items" if pairs else "scores"]
+    names = ", ".join(sorted({name or "nobody named" for name in table["judge"].to_pylist()}))
+    return f"{names} against {', '.join(sorted(set(table['reference'].to_pylist())))}" if pairs else names
 
 
 def read_judgements(run: Run) -> Iterator[Judged]:

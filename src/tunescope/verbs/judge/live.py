@@ -41,7 +41,7 @@ class LiveSettings(OracleSettings):
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
     names: tuple[str, ...] = ()
-    """What to call the systems, one each; by default the model that the answers name, else the file or folder."""
+    """What to call the systems, one each, a --reference last; by default the answers' model, else the file."""
 
     min_overlap: float = 0.5
     """Refuse answers of which two systems share less than this part, of those of the larger set."""
