@@ -13,7 +13,6 @@ from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.oracle.template import prompt
 from tunescope.runs import Run
 from tunescope.verbs.judge.live import (
-    FAILED,
     PROMPTS,
     Heard,
     LiveSettings,
@@ -29,7 +28,7 @@ from tunescope.verbs.judge.live import (
     said,
     shared,
 )
-from tunescope.verbs.judge.reading import CODE_NAME, Aspect, Reading, aspects_of, codes
+from tunescope.verbs.judge.reading import CODE_NAME, FAILED, Aspect, Reading, aspects_of, codes
 from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.records import Score
 from tunescope.views import counted

@@ -12,7 +12,6 @@ from tunescope.errors import SettingsError
 from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import Run
 from tunescope.verbs.judge.live import (
-    FAILED,
     PROMPTS,
     Heard,
     LiveSettings,
@@ -29,7 +28,7 @@ from tunescope.verbs.judge.live import (
     said,
     shared,
 )
-from tunescope.verbs.judge.reading import Reading, codes
+from tunescope.verbs.judge.reading import FAILED, Reading, codes
 from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.records import Side
 from tunescope.views import counted

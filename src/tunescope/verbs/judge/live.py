@@ -30,7 +30,6 @@ K = TypeVar("K")
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
 ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's outputs"
-FAILED = "failed"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,6 +27,8 @@ WHY: Mapping[str, str] = {
     "no_verdict": "nothing that is one",
 }
 """Why a reply has no verdict."""
+FAILED = "failed"
+"""Why there is no reply: the call failed."""
 CODE = 8
 """Hex digits of a code: 32 bits, and never one that what is judged holds."""
 CODE_NAME = "code"

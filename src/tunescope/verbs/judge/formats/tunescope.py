@@ -9,7 +9,7 @@ from typing import Any
 from tunescope.rows.json_text import kind, shown
 from tunescope.stats import proportion_from_counts
 from tunescope.verbs.judge.files import Document, Entry, Problems
-from tunescope.verbs.judge.reading import WHY
+from tunescope.verbs.judge.reading import FAILED, WHY
 from tunescope.verbs.judge.records import PLAIN, Grade, Judgements, Options, Order, Pair, Score, Side
 from tunescope.views import counted, interval, percent
 
@@ -20,7 +20,6 @@ FORMULA = (
     "Two answers that are equal are a tie without asking."
 )
 SIDES: Mapping[str, Side] = {"system": "a", "reference": "b"}
-FAILED = "failed"
 
 
 def detect(record: Mapping[str, Any]) -> bool:
