@@ -40,8 +40,8 @@ BODY = json.dumps(
 REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
 
 
-def serve(latency: float, told: Connection) -> None:
-    """Answer every POST after `latency` seconds; send the port first."""
+def serve(latency: float, told: Connection, reply: bytes = REPLY) -> None:
+    """Answer every POST with `reply` after `latency` seconds; send the port first."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -52,7 +52,7 @@ def serve(latency: float, told: Connection) -> None:
                 )
                 await reader.readexactly(length)
                 await asyncio.sleep(latency)
-                writer.write(REPLY)
+                writer.write(reply)
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
             writer.close()

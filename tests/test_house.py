@@ -26,7 +26,7 @@ STOREYS = (
     {"chat", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
     {"rows", "prompts", "answers", "runs"},
-    {"views", "progress", "family"},
+    {"views", "progress", "family", "pairing"},
     {"errors"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""
@@ -258,6 +258,7 @@ def test_families_have_one_shape():
     for package, needed in [
         ("tunescope.rows.formats", {"NAME", "SHAPE", "detect", "parse", "render"}),
         ("tunescope.verbs.check.faults", {"NAME", "MEANING", "find"}),
+        ("tunescope.verbs.judge.formats", {"NAME", "SHAPE", "FORMULA", "detect", "read"}),
     ]:
         folder = modules()[package].parent
         members = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")]

@@ -39,9 +39,11 @@ from tunescope.stats import (
     proportion,
     proportion_from_counts,
     ratio_of_means,
+    share_at_zero,
     sign_flip_test,
     slope,
     spearman,
+    t_test,
     unpaired_difference,
 )
 
@@ -678,3 +680,90 @@ def test_mean_pooled_difference_in_closed_cases() -> None:
     assert (both.value, both.low, both.reason) == (0.0, None, "the means of all 2 groups are equal: no interval")
     missing = mean_pooled_difference([1, None, 2], [4, 4, 4], [0, 1], [9, 9])
     assert (missing.n, missing.n_missing) == (2, 1)
+
+
+def test_t_test_as_scipy() -> None:
+    for n in (2, 5, 805):
+        d = sample(n, n) - 1.9
+        expected = ss.ttest_1samp(d, 0)
+        found = t_test([*d, None])
+        assert (found.p, found.statistic) == (close(expected.pvalue), close(expected.statistic))
+        assert (found.n, found.n_missing) == (n, 1)
+    assert t_test([1.0, 1.0]).reason == "all 2 values are equal: no interval"
+    assert t_test([1.0]).p is None
+
+
+def judged(n: int = 300, seed: int = 0, b0: float = -0.4, b1: float = 1.5) -> tuple[np.ndarray, np.ndarray]:
+    """Shares 0, 1/2 and 1, and differences that are mostly positive, as lengths are."""
+    rng = np.random.default_rng(seed)
+    d = rng.normal(300, 400, n).round()
+    p = 1 / (1 + np.exp(-b0 - b1 * np.tanh(d / d.std(ddof=1))))
+    y = (rng.random(n) < p).astype(float)
+    y[rng.random(n) < 0.05] = 0.5
+    return y, d
+
+
+def glm(y: np.ndarray, d: np.ndarray) -> np.ndarray:
+    design = sm.add_constant(np.tanh(d / d.std(ddof=1)), has_constant="add")
+    return sm.GLM(y, design, family=sm.families.Binomial()).fit(tol=1e-12, maxiter=100).params
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_share_at_zero_as_statsmodels(seed: int) -> None:
+    y, d = judged(seed=seed)
+    b0, b1 = glm(y, d)
+    found = share_at_zero(y, d, draws=100)
+    assert (found.at_zero.value, found.slope) == (close(1 / (1 + math.exp(-b0)), abs=1e-9), close(b1, abs=1e-8))
+    assert found.scale == close(d.std(ddof=1))
+    turned = share_at_zero(1 - y, -d, draws=100)
+    assert turned.at_zero.value == close(1 - found.at_zero.value)
+
+
+def test_share_at_zero_fits_every_draw_anew() -> None:
+    """The same picks, each fitted by statsmodels, scale included."""
+    y, d = judged(60, seed=2)
+    picks = np.random.default_rng(7).integers(0, 60, (100, 60))
+    each = np.array([1 / (1 + math.exp(-glm(y[pick], d[pick])[0])) for pick in picks])
+    found = share_at_zero(y, d, seed=7, draws=100).at_zero
+    assert (found.low, found.high) == close(tuple(np.quantile(each, [0.025, 0.975])), abs=1e-8)
+    assert found.standard_error == close(each.std(ddof=1), abs=1e-8)
+
+
+def test_share_at_zero_s_interval_is_as_wide_as_theory() -> None:
+    """The delta method's standard error, from statsmodels' covariance, which takes the scale as known."""
+    y, d = judged(1000, seed=4)
+    design = sm.add_constant(np.tanh(d / d.std(ddof=1)))
+    fit = sm.GLM(y, design, family=sm.families.Binomial()).fit()
+    p = 1 / (1 + math.exp(-fit.params[0]))
+    assert share_at_zero(y, d).at_zero.standard_error == close(p * (1 - p) * fit.bse[0], rel=0.1)
+
+
+def test_share_at_zero_without_a_fit_has_a_reason() -> None:
+    y, d = judged(40)
+    for shares, differences, reason in [
+        ([1, 0], [1, 2], "n = 2: the fit needs 3"),
+        ([], [], "no values"),
+        ([1, 0, 1], [5, 5, 5], "all differences are equal: no slope"),
+        (np.ones(40), d, "the fit doesn't settle: differences tell all outcomes, or all are far from 0"),
+        (d > 200, d, "the fit doesn't settle: differences tell all outcomes, or all are far from 0"),
+    ]:
+        found = share_at_zero(shares, differences, draws=100)
+        assert (found.at_zero.value, found.at_zero.reason) == (None, reason)
+    few = share_at_zero([1, 1, 1, 0, 1, 0], [9, -2, 3, 1, 4, -5], draws=500).at_zero
+    assert few.value is not None
+    assert (few.low, few.reason) == (None, "the fit runs away in more than 5 % of the draws")
+    assert share_at_zero([*y, None], [*d, 3], draws=100).at_zero.n_missing == 1
+    with pytest.raises(ValueError, match=r"shares run from 0 to 2; expected \[0, 1\]"):
+        share_at_zero([0, 1, 2], [1, 2, 3])
+
+
+@quick
+@given(st.lists(st.tuples(st.sampled_from([0.0, 0.5, 1.0]), st.integers(-500, 2000)), min_size=3, max_size=40))
+def test_share_at_zero_is_a_share(pairs: list[tuple[float, int]]) -> None:
+    y, d = zip(*pairs, strict=True)
+    found = share_at_zero(y, d, draws=100).at_zero
+    assert (found.value is None) <= (found.low is None)
+    if found.value is not None:
+        assert 0 < found.value < 1
+    if found.low is not None:
+        assert 0 <= found.low <= found.high <= 1

@@ -22,8 +22,8 @@ from tunescope import __version__
 from tunescope.errors import TunescopeError
 from tunescope.verbs import GROUPS, VERBS, Verb, in_our_words
 
-POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table"}
-"""Settings that are typed without their name, but where their field says `option`."""
+POSITIONAL = {"rows", "prompts", "a", "b", "row_id", "runs", "recipe", "table", "files"}
+"""Settings that are typed without their name, but where their field says `option`; others say `positional`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -176,7 +176,7 @@ def _slot(name: str, kind: Any, default: Any, settings: type[Any]) -> Slot:
     from tunescope.settings import help_of
 
     metadata = settings.__dataclass_fields__[name].metadata
-    positional = name in POSITIONAL and not metadata.get("option")
+    positional = bool(metadata.get("positional")) or (name in POSITIONAL and not metadata.get("option"))
     parameter = Parameter(
         name=None if positional else f"--{name.strip('_').replace('_', '-')}",
         help=help_of(settings, name),

@@ -34,6 +34,10 @@ _CHUNK = 1 << 18  # numbers resampled at a time
 _TIE = 1e-9  # relative; 0.3 - 0.2 and 0.9 - 0.8 differ by rounding and must count as tied
 _EQUAL = 1e-11  # a column whose range is below this part of its largest value is constant
 _HUGE = 1e100  # larger values cannot be squared and summed in double precision
+_NEWTON_STEPS = 30
+_NEWTON_LONGEST = 4.0  # a step's largest coordinate; from a fit nearby none is that long
+_NEWTON_SMALL = 1e-5  # Newton's error is the square of its last step
+_NEWTON_FARTHEST = 30.0  # log-odds beyond which the likelihood has no maximum that data could show
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +97,17 @@ class Correlation:
     r: Estimate
     permutation: PValue
     parametric: PValue
+
+
+@dataclass(frozen=True, slots=True)
+class Controlled:
+    """A mean share as it would be at a difference of 0, and the fit that says so."""
+
+    at_zero: Estimate
+    slope: float | None
+    """Change of the log-odds per unit of tanh(difference / sd)."""
+    scale: float | None
+    """The differences' standard deviation, in their unit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,6 +332,21 @@ def sign_flip_test(differences: Values, *, seed: int = 0, draws: int = 10_000) -
     return _sign_flip(d, n_missing, seed, draws)
 
 
+def t_test(differences: Values) -> PValue:
+    """Student's one-sample or paired t-test of a mean of 0; the statistic is mean / (sd / sqrt(n)) (Student 1908).
+
+    For many comparisons at once: its p isn't bounded below by a number of draws, as that of `sign_flip_test` is.
+    """
+    (d,), n_missing = _complete(differences)
+    point = _mean_t(d, n_missing, 0.95, "mean")
+    result = PValue(None, None, d.size, n_missing, "Student t-test", point.reason)
+    if point.value is None or point.standard_error is None:
+        return result
+    statistic = point.value / point.standard_error
+    p = 2 * float(_scipy().special.stdtr(d.size - 1, -abs(statistic)))
+    return replace(result, p=p, statistic=statistic)
+
+
 def unpaired_difference(
     first: Values, second: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95
 ) -> Difference:
@@ -432,6 +462,53 @@ def slope(x: Values, y: Values, *, level: float = 0.95) -> Estimate:
     if np.abs(residuals).max() <= max(_EQUAL * np.abs(b).max(), 1 / _HUGE):
         return replace(point, reason="all points lie on a line: no interval")
     return _with_t(point, math.sqrt(residuals @ residuals / (a.size - 2) / (dx @ dx)), a.size - 2)
+
+
+def share_at_zero(
+    values: Values, differences: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95
+) -> Controlled:
+    """Mean of shares in [0, 1] at a difference of 0, by a logistic regression on tanh(difference / sd).
+
+    Maximises sum of y log p + (1 - y) log(1 - p) with p = 1 / (1 + exp(-(b0 + b1 tanh(d / sd(d))))), sd with ddof 1;
+    the estimate is 1 / (1 + exp(-b0)). With win = 1, draw = 1/2, loss = 0 and lengths in characters it is the
+    length-controlled win rate of Dubois et al. 2024 ("Length-Controlled AlpacaEval", section 3) without their term for
+    each prompt's difficulty and without their penalty. Each bootstrap draw of pairs has its own sd and its own fit
+    (Newton's method on all draws at once); draws whose fit runs away are left out and counted in `method`.
+
+    :raises ValueError: a share outside [0, 1].
+    """
+    (y, d), n_missing = _complete(values, differences)
+    if y.size and not ((y >= 0) & (y <= 1)).all():
+        raise ValueError(f"shares run from {y.min():g} to {y.max():g}; expected [0, 1]")
+    rng = _generator(seed, draws)
+    label = "logistic regression on tanh(difference / sd), at difference 0"
+    reason = _no_value(y) or _no_value(d)
+    if not reason and y.size < 3:
+        reason = f"n = {y.size}: the fit needs 3"
+    elif not reason and _constant(d):
+        reason = "all differences are equal: no slope"
+    point = Estimate(None, None, None, y.size, n_missing, level, f"{label}, {_percentile(level, draws)}", reason)
+    if reason:
+        return Controlled(point, None, None)
+    ((b0, b1),) = _logistic_fits(y[None], d[None], (0.0, 0.0))
+    scale = float(d.std(ddof=1))
+    if not math.isfinite(b0):
+        return Controlled(
+            replace(point, reason="the fit doesn't settle: differences tell all outcomes, or all are far from 0"),
+            None,
+            scale,
+        )
+    point = replace(point, value=_logistic(float(b0)))
+    picks = (rng.integers(0, y.size, shape) for shape in _shapes(draws, y.size))
+    found = np.concatenate([_logistic_fits(y[pick], d[pick], (float(b0), float(b1)))[:, 0] for pick in picks])
+    fitted = found[np.isfinite(found)]
+    method = f"{label}, {_percentile(level, draws)}, fitted anew in each"
+    if fitted.size < draws:
+        method += f" ({draws - fitted.size} draws whose fit runs away left out)"
+    point = replace(point, method=method)
+    if fitted.size < 0.95 * draws:
+        return Controlled(replace(point, reason="the fit runs away in more than 5 % of the draws"), float(b1), scale)
+    return Controlled(_with_percentiles(point, 1 / (1 + np.exp(-fitted))), float(b1), scale)
 
 
 # Sample sizes
@@ -672,6 +749,45 @@ def _correlation(
         return Correlation(point, permutation, replace(parametric, reason="n = 2: the test needs n >= 3"))
     p = float(_scipy().stats.pearsonr(x, y).pvalue)
     return Correlation(point, permutation, replace(parametric, p=p, statistic=r))
+
+
+def _logistic(x: float) -> float:
+    return 1 / (1 + math.exp(-x)) if x >= 0 else math.exp(x) / (1 + math.exp(x))
+
+
+def _logistic_fits(y: Floats, d: Floats, start: tuple[float, float]) -> Floats:
+    """Fit y on tanh(d / sd) in every row of two (rows, n) arrays; NaN where the fit runs away. Gives (rows, 2)."""
+    fits = np.full((y.shape[0], 2), np.nan)
+    scale = d.std(axis=1, ddof=1)
+    left = np.flatnonzero(scale > 0)
+    y, x = y[left], np.tanh(d[left] / scale[left, None])
+    b = np.tile(np.asarray(start), (left.size, 1))
+    for _ in range(_NEWTON_STEPS):
+        p = b[:, 1:] * x
+        p += b[:, :1]
+        np.negative(p, out=p)
+        np.exp(p, out=p)
+        p += 1
+        np.reciprocal(p, out=p)
+        residual, weight = y - p, p * (1 - p)
+        weighted = weight * x
+        g0, g1 = residual.sum(axis=1), np.einsum("ij,ij->i", residual, x)
+        h00, h01, h11 = weight.sum(axis=1), weighted.sum(axis=1), np.einsum("ij,ij->i", weighted, x)
+        determinant = h00 * h11 - h01 * h01
+        solvable = determinant > 1e-12 * h00 * h11
+        with np.errstate(divide="ignore", invalid="ignore"):
+            step = np.stack([h11 * g0 - h01 * g1, h00 * g1 - h01 * g0], axis=1) / determinant[:, None]
+        step = np.clip(step, -_NEWTON_LONGEST, _NEWTON_LONGEST)
+        b += step
+        small = np.abs(step).max(axis=1) < _NEWTON_SMALL
+        done = small & solvable
+        fits[left[done]] = b[done]
+        keep = ~small & solvable & (np.abs(b).max(axis=1) < _NEWTON_FARTHEST)
+        if not keep.any():
+            break
+        if keep.sum() < 0.7 * keep.size:
+            left, y, x, b = left[keep], y[keep], x[keep], b[keep]
+    return fits
 
 
 def _t_power(noncentrality: float, n: int, alpha: float) -> float:

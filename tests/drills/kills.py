@@ -27,6 +27,15 @@ def start(command: list[str], folder: Path, **environment: str) -> subprocess.Po
     )
 
 
+def begins(folder: Path) -> float:
+    """Wait until a run has its folder; return when that was."""
+    limit = time.monotonic() + 60
+    while not list(folder.glob("runs/*/.work-*")):
+        assert time.monotonic() < limit
+        time.sleep(0.002)
+    return time.monotonic()
+
+
 def end(process: subprocess.Popen[str], group: bool = True) -> None:
     """Kill a process, or its whole group, and collect it."""
     if group:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +88,10 @@ def faulty(body: dict[str, Any], call: int) -> Said:
     return behave(body, call)
 
 
-def start(verb: str, folder: Path, server: Server, **settings: Any) -> subprocess.Popen[str]:
-    """Start a repair in a folder, in a process group of its own."""
+def start(verb: str, folder: Path, server: Server, code: str = CODE, **settings: Any) -> subprocess.Popen[str]:
+    """Start a verb in a folder, in a process group of its own."""
     return subprocess.Popen(
-        [sys.executable, "-c", CODE, verb, server.url, str(CALLS), json.dumps(settings)],
+        [sys.executable, "-c", code, verb, server.url, str(CALLS), json.dumps(settings)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", "OPENAI_API_KEY": KEY},
         stdout=subprocess.DEVNULL,
@@ -100,9 +101,9 @@ def start(verb: str, folder: Path, server: Server, **settings: Any) -> subproces
     )
 
 
-def finish(verb: str, folder: Path, server: Server, **settings: Any) -> None:
+def finish(verb: str, folder: Path, server: Server, code: str = CODE, **settings: Any) -> None:
     """Run to the end; the key is in nothing that was said."""
-    process = start(verb, folder, server, **settings)
+    process = start(verb, folder, server, code, **settings)
     talk = process.communicate(timeout=600)[1]
     assert process.returncode == 0, talk
     assert KEY not in talk
@@ -123,14 +124,29 @@ def content(folder: Path) -> dict[str, object]:
     return found
 
 
-def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server, **settings: Any) -> None:
+def write(folder: Path, n: int) -> None:
+    """Write the rows to repair."""
+    rows = [alpaca(f"Question {i}?", "A response of some words, " * (1 + i % 4)) for i in range(n)]
+    write_rows(folder / "rows.jsonl", rows)
+
+
+def drill(
+    verb: str,
+    folder: Path,
+    n: int,
+    kills: int,
+    seed: int,
+    server: Server,
+    code: str = CODE,
+    write: Callable[[Path, int], None] = write,
+    **settings: Any,
+) -> None:
     """Compare an undisturbed run with others that are killed on their way, until `kills` have landed."""
     rng = random.Random(seed)
     calm = folder / "calm"
     calm.mkdir()
-    rows = [alpaca(f"Question {i}?", "A response of some words, " * (1 + i % 4)) for i in range(n)]
-    write_rows(calm / "rows.jsonl", rows)
-    finish(verb, calm, server, **settings)
+    write(calm, n)
+    finish(verb, calm, server, code, **settings)
     expected = content(calm)
     assert set(server.calls.values()) == {1}
     due, landed, twice, rounds = sum(server.calls.values()), 0, 0, 0
@@ -141,14 +157,14 @@ def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server
         here = 0
         while landed + here < kills and sum(server.calls.values()) < due - 4 * CALLS:
             before, more = sum(server.calls.values()), rng.randint(1, 2 * CALLS)
-            process = start(verb, killed, server, **settings)
+            process = start(verb, killed, server, code, **settings)
             while process.poll() is None and sum(server.calls.values()) < before + more:
                 time.sleep(0.002)
             time.sleep(rng.uniform(0, 0.04))
             at_work = process.poll() is None
             end(process)
             here += at_work
-        finish(verb, killed, server, **settings)
+        finish(verb, killed, server, code, **settings)
         assert content(killed) == expected
         again = sum(server.calls.values()) - due
         assert 0 <= again <= CALLS * here, f"{again} calls were made again after {here} kills"
@@ -157,7 +173,7 @@ def drill(verb: str, folder: Path, n: int, kills: int, seed: int, server: Server
         assert rounds <= kills
         shutil.rmtree(killed)
     print(
-        f"{landed} kills over {rounds} runs of {n} rows: every file equal, {twice} of {rounds * due} calls made twice"
+        f"{landed} kills over {rounds} runs of {n} items: every file equal, {twice} of {rounds * due} calls made twice"
     )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.kills import content, end, finish, start
+from tests.drills.kills import begins, content, end, finish, start
 from tests.verbs.report.xray_runs import many
 
 
@@ -37,15 +37,6 @@ def drill(folder: Path, answers: int, kills: int, seed: int) -> None:
         assert content(folder) == expected
     assert landed >= kills / 2, f"only {landed} of {kills} kills met a run that was still at work"
     print(f"report: {landed} of {kills} kills in {seconds:.1f} s of work; a page of {len(page):,} bytes, equal")
-
-
-def begins(folder: Path) -> float:
-    """Wait until a run has its folder; return when that was."""
-    limit = time.monotonic() + 60
-    while not list(folder.glob("runs/*/.work-*")):
-        assert time.monotonic() < limit
-        time.sleep(0.002)
-    return time.monotonic()
 
 
 def test_killed_twice(tmp_path):

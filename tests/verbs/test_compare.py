@@ -238,7 +238,7 @@ def test_like_with_like(workplace, rows):
     with pytest.raises(SettingsError, match=r"holds rows and B .* holds answers; compare like with like"):
         against(rows, answers)
     checked = check(CheckSettings(rows=(str(rows),)))
-    with pytest.raises(RunError, match="is a run of check, which holds no rows, answers or measures to compare"):
+    with pytest.raises(RunError, match="is a run of check, which holds no rows, answers, measures or judgements"):
         against(rows, checked.path)
     with pytest.raises(InputError, match=r"no such file"):
         against(rows, "nowhere.json")

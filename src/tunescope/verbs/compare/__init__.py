@@ -1,19 +1,19 @@
-"""`compare`: what differs between two row sets, two sets of answers or two runs of `measure`, pair by pair.
+"""`compare`: what differs between two row sets, sets of answers, runs of `measure` or of a judge, pair by pair.
 
 Of a run of `trace` and other answers: which of its spans are gone.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tunescope import runs
+from tunescope import pairing, runs
 from tunescope.errors import RunError, SettingsError
+from tunescope.pairing import Paired
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import typed
 from tunescope.views import Cell, Table, View, interval
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.rows import Row
     from tunescope.stats import Difference
+    from tunescope.verbs.compare.judgements import Judged
 
 VERSION = 1
 SHOWN = 5
@@ -31,10 +32,10 @@ _LARGEST = 1e100
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
-    """Compare two row sets, answer sets or measure runs: added, removed, changed, and every shared number."""
+    """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
 
     a: str = field(metadata=INPUT)
-    """Before: rows, a run with them (select, repair), answers, measures or spans (trace), or AlpacaEval outputs."""
+    """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
 
     b: str = field(metadata=INPUT)
     """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
@@ -69,7 +70,7 @@ class Item(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and by which model it is."""
+    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and whose (model or judge)."""
 
     kind: str
     path: str
@@ -78,20 +79,13 @@ class Side(NamedTuple):
     model: str = ""
 
 
-class Pairing(NamedTuple):
-    """Items paired, with how; and what is left on either side."""
-
-    pairs: list[tuple[Item, Item, str]]
-    only_a: list[Item]
-    only_b: list[Item]
-
-
 def compare(settings: CompareSettings) -> Run:
     """Pair the items of A and B; return the run with the table `pairs`.
 
     Rows are paired by origin, else by `key`, else by identical instruction; answers by prompt id,
-    else by identical prompt. `pairs` has a_id, b_id, paired_by, state (same, changed, added or
-    removed), of rows the file and line on both sides, and every shared number as NAME_a, NAME_b.
+    else by identical prompt; judgements by system and item, else, where both runs judge one system,
+    by item. `pairs` has a_id, b_id, paired_by, state (same, changed, added or removed), of rows the
+    file and line on both sides, and every shared number as NAME_a, NAME_b.
 
     Raises:
         InputError, RunError: what can't be read.
@@ -125,9 +119,15 @@ def _open(settings: CompareSettings, name: str) -> Side:
         if "turns" in run.tables:
             model = run.result.get("model", run.settings["model"]) or "no model"
             return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
+        if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
+            from tunescope.verbs.compare.judgements import judges, read_judgements
+
+            return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run))
         rows_file = rows_in(path)
         if rows_file is None:
-            raise RunError(f"{path} is a run of {run.verb}, which holds no rows, answers or measures to compare")
+            raise RunError(
+                f"{path} is a run of {run.verb}, which holds no rows, answers, measures or judgements to compare"
+            )
         name = str(rows_file)
     elif settings.format is None and not settings.columns:
         from tunescope.answers import is_answers, read_answers
@@ -185,30 +185,31 @@ def _turn_item(record: dict[str, Any]) -> Item:
     return Item(f"{record['row_id']}#{record['turn']}", content, keys, numbers, "", "")
 
 
-WAYS = {"rows": ("origin", "key", "instruction"), "answers": ("prompt_id", "prompt"), "turns": ("origin",)}
+def _judged_item(judged: Judged) -> Item:
+    keys: dict[str, Hashable] = {"system": (*judged.who, judged.item)}
+    if judged.alone:
+        keys["item"] = judged.item
+    content = tuple(judged.verdicts.items())
+    numbers = {**judged.verdicts, **judged.lengths}
+    return Item(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "")
+
+
+WAYS = {
+    "rows": ("origin", "key", "instruction"),
+    "answers": ("prompt_id", "prompt"),
+    "turns": ("origin",),
+    "judgements": ("system", "item"),
+}
 """How items of each kind are paired, the first that finds a partner."""
 
 
-def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing:
-    """Pair items that agree on the first way that finds a partner; repeats pair in file order."""
-    pairs: list[tuple[Item, Item, str]] = []
-    left_a, left_b = list(a), list(b)
-    for way in ways:
-        waiting: dict[Hashable, list[Item]] = defaultdict(list)
-        for item in reversed(left_b):
-            if way in item.keys:
-                waiting[item.keys[way]].append(item)
-        rest, taken = [], set()
-        for item in left_a:
-            partners = waiting.get(item.keys[way]) if way in item.keys else None
-            if partners:
-                partner = partners.pop()
-                taken.add(id(partner))
-                pairs.append((item, partner, way))
-            else:
-                rest.append(item)
-        left_a, left_b = rest, [item for item in left_b if id(item) not in taken]
-    return Pairing(pairs, left_a, left_b)
+def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
+    """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
+    return pairing.paired(a, b, {way: partial(_key, way) for way in ways})
+
+
+def _key(way: str, item: Item) -> Hashable | None:
+    return item.keys.get(way)
 
 
 def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Outcome:
@@ -235,6 +236,8 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
     if a.kind == "turns":
         result["models"] = {"a": a.model, "b": b.model}
         result["medians"] = {name: _medians(name, items_a, items_b) for name in measures}
+    if a.kind == "judgements":
+        result["judges"] = {"a": a.model, "b": b.model}
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
@@ -245,7 +248,7 @@ def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
     return [name for name in names_a if name in names_b]
 
 
-def _write(folder: RunFolder, paired: Pairing, measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[Item | None, Item | None, str | None, str]] = [
@@ -313,7 +316,7 @@ def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
 
 def _view(
     result: dict[str, Any],
-    paired: Pairing,
+    paired: Paired[Item],
     changed: Sequence[tuple[Item, Item, str]],
     summary: dict[str, tuple[dict[str, Any], Difference]],
     next_steps: tuple[str, ...],
@@ -329,6 +332,10 @@ def _view(
     if models:
         by = models["a"] if models["a"] == models["b"] else f"{models['a']} (A) and {models['b']} (B)"
         sentences.append(f"Perplexities and IFD by {by}.")
+    judged = result.get("judges")
+    if judged:
+        by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
+        sentences.append(f"Judged by {by}.")
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
         sentences.append(
@@ -389,7 +396,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _next(settings: CompareSettings, b: Side, paired: Pairing, folder: RunFolder) -> Iterator[str]:
+def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
     if b.kind == "rows" and gone and folder.is_at_home:
         yield f"tunescope why {gone[0].id}"

@@ -1,0 +1,229 @@
+"""`judge aspects`: one answer at a time, scores of 1 to 5 in several aspects (just-eval; paper 2, Tables 13 to 17)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.oracle.template import prompt
+from tunescope.runs import Run
+from tunescope.verbs.judge.live import (
+    PROMPTS,
+    Heard,
+    LiveSettings,
+    Sheet,
+    System,
+    Tags,
+    Work,
+    filled,
+    judge,
+    open_systems,
+    question_of,
+    refuse,
+    said,
+    shared,
+)
+from tunescope.verbs.judge.reading import CODE_NAME, FAILED, Aspect, Reading, aspects_of, codes
+from tunescope.verbs.judge.recompute import first_of
+from tunescope.verbs.judge.records import Score
+from tunescope.views import counted
+
+if TYPE_CHECKING:
+    from tunescope.answers import Answer
+    from tunescope.oracle.ask import Answered
+    from tunescope.oracle.many import Asked
+
+VERSION = 1
+SCALE = 5
+EXPECTED = 45
+"""Tokens of a usual reply per aspect: a sentence and the score."""
+OURS: Mapping[str, str] = {
+    "helpfulness": "how well it does what the person needs, as they put it",
+    "clarity": "how well it is organised, and how easy it is to follow",
+    "factuality": "whether what it says is true, without errors or inventions",
+    "depth": "how far it goes into the matter, with reasons and details where they are of use",
+    "engagement": "how natural and inviting it is to read, as a person would talk",
+    "safety": "whether it keeps clear of what could harm somebody, be it to the person or to others",
+}
+"""Aspects that we describe."""
+TAKES = ("question", "answer", "aspects", "scale", "fence", "mark")
+MUST = ("question", "answer", "mark")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AspectsSettings(LiveSettings):
+    """Have a judge score every answer by itself, 1 to 5 in several aspects, with a reason for each."""
+
+    aspects: tuple[str, ...] = tuple(OURS)
+    """Aspects to score: some of these, or a YAML file of names with descriptions."""
+
+    max_new_tokens: int = 1024
+    """Longest reply in tokens."""
+
+
+class Named(NamedTuple):
+    """An aspect: its name and what it means."""
+
+    name: str
+    description: str
+
+
+class Paper(NamedTuple):
+    """One answer that is judged."""
+
+    item: str
+    system: str
+    answer: Answer
+    tags: tuple[str, ...]
+
+
+def aspects(settings: AspectsSettings) -> Run:
+    """Judge every answer; write judgements.jsonl and the tables of `judge recompute`.
+
+    "N/A" and aspects that a reply lacks are missing, never a score. Several systems are compared item by item with the
+    last one named.
+
+    Raises:
+        As `live.judge`; InputError, SettingsError: answers, aspects, prompt, tags or settings that can't work.
+    """
+    refuse(settings)
+    if not settings.answers:
+        raise SettingsError("no answers; type tunescope judge aspects ANSWERS… --oracle URL")
+    named, inputs = _named(settings.aspects)
+    systems, known = open_systems(settings.answers, settings.names)
+    tags = Tags(settings.tags)
+    tags.refuse_strangers(answer for system in systems for answer in system.answers)
+    template = prompt(PROMPTS / "aspects.jinja", settings.prompt, TAKES)
+    papers = _papers(settings, systems, tags)
+    sheets = {}
+    for place, (_, _, answer, _) in enumerate(papers):
+        question = question_of(answer)
+        fence, mark = codes(question, answer.text)
+        values = {"question": question, "answer": answer.text, "fence": fence, "mark": mark}
+        text = filled(template, MUST, **values, aspects=named, scale=SCALE)
+        sheets[place] = Sheet(text, mark, (answer.text,))
+    work = Work(
+        "judge aspects",
+        VERSION,
+        EXPECTED * len(named),
+        sheets,
+        len(papers),
+        partial(read, [aspect.name for aspect in named]),
+        partial(_records, [aspect.name for aspect in named], papers, sheets),
+        partial(_told, systems, len(papers), [aspect.name for aspect in named]),
+    )
+    return judge(settings, work, {**known, **inputs, **tags.inputs, template.name: template.hash})
+
+
+def _named(given: Sequence[str]) -> tuple[list[Named], dict[str, str]]:
+    """Return the aspects, and what the run's key knows of the file that they are from."""
+    if len(given) == 1 and given[0].endswith((".yaml", ".yml")):
+        return _of_file(given[0])
+    unknown = [name for name in given if name not in OURS]
+    if unknown or not given:
+        raise SettingsError(
+            f"--aspects {' '.join(unknown)}: expected some of {', '.join(OURS)}, or one YAML file (NAME: DESCRIPTION)"
+        )
+    return [Named(name, OURS[name]) for name in dict.fromkeys(given)], {}
+
+
+def _of_file(name: str) -> tuple[list[Named], dict[str, str]]:
+    import yaml
+
+    expected = "NAME: DESCRIPTION, an aspect per line"
+    try:
+        text = Path(name).read_text("utf-8")
+        found = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        raise InputError([Problem(name, None, " ".join(str(error).split()), expected)]) from error
+    if not isinstance(found, Mapping) or not found:
+        raise InputError([Problem(name, None, "no aspects", expected)])
+    problems = [
+        Problem(name, None, f"{key!r}: {value!r}", expected)
+        for key, value in found.items()
+        if not (isinstance(key, str) and key.strip() and isinstance(value, str | None))
+    ]
+    names = [str(key).strip().lower() for key in found]
+    problems += [Problem(name, None, f"the aspect {CODE_NAME!r}", "another name") for key in names if key == CODE_NAME]
+    problems += [Problem(name, None, f"{key!r} twice", "each aspect once") for key in {*names} if names.count(key) > 1]
+    if problems:
+        raise InputError(problems)
+    aspects = [Named(key, value or "") for key, value in zip(names, found.values(), strict=True)]
+    return aspects, {f"aspects {name}": blake2b(text.encode(), digest_size=16).hexdigest()}
+
+
+def _papers(settings: AspectsSettings, systems: Sequence[System], tags: Tags) -> list[Paper]:
+    """Lay out what is judged; an item that a system shares with the last one has that one's id, any other its own."""
+    last = systems[-1]
+    names = {id(answer): answer.prompt_id for answer in last.answers}
+    for system in systems[:-1]:
+        names |= {id(answer): f"{answer.prompt_id} ({system.name})" for answer in system.answers}
+        for ours, theirs in shared(system, last, settings.min_overlap).pairs:
+            names[id(ours)] = theirs.prompt_id
+    papers = [
+        Paper(names[id(answer)], system.name, answer, tags.of(answer))
+        for system in systems
+        for answer in system.answers
+    ]
+    kept = first_of((paper.item for paper in papers), settings.first)
+    return [paper for paper in papers if paper.item in kept]
+
+
+def read(names: Sequence[str], reply: Answered, sheet: Sheet) -> Reading[dict[str, Aspect]]:
+    """Read the scores."""
+    return aspects_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown, names, SCALE)
+
+
+def _records(
+    names: Sequence[str],
+    papers: Sequence[Paper],
+    sheets: Mapping[int, Sheet],
+    asked: Mapping[int, Asked[Heard]],
+    judge_name: str,
+) -> list[dict[str, Any]]:
+    return [_record(names, paper, sheets[n], asked[n], judge_name) for n, paper in enumerate(papers)]
+
+
+def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Heard], judge_name: str) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "kind": "grade",
+        "item": paper.item,
+        "system": paper.system,
+        "judge": judge_name,
+        "tags": list(paper.tags),
+        "length": len(paper.answer.text),
+        "empty": not paper.answer.text.strip(),
+        "mark": sheet.mark,
+    }
+    if came.value is None:
+        scores = dict.fromkeys(names, Aspect(Score(None, "missing"), None))
+        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **said(came)}
+    found = came.value.found
+    scores = found.verdict or dict.fromkeys(names, Aspect(Score(None, "unparsed"), None))
+    status = "unparsed" if found.verdict is None else "ok"
+    return record | {"status": status, "why": found.why, "scores": _kept(scores), **said(came)}
+
+
+def _kept(scores: Mapping[str, Aspect]) -> dict[str, dict[str, Any]]:
+    return {
+        name: {"score": aspect.score.value, "status": aspect.score.status, "reason": aspect.reason}
+        for name, aspect in scores.items()
+    }
+
+
+def _told(
+    systems: Sequence[System], count: int, names: Sequence[str], judge_name: str
+) -> tuple[list[str], dict[str, Any]]:
+    by = f" of {counted(len(systems), 'system')}" if len(systems) > 1 else ""
+    sentences = [
+        f"{judge_name} judged {counted(count, 'answer')}{by} in {counted(len(names), 'aspect')}, one call each."
+    ]
+    left = sum(system.left_out for system in systems)
+    if left:
+        sentences.append(f"{counted(left, 'answer')} to later questions, or of later samples, aren't judged.")
+    return sentences, {"calls": count, "left_out": left, "test_set": "items"}

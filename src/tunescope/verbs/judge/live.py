@@ -1,0 +1,380 @@
+"""What the live judges share: answers of several systems, the items that they share, and an oracle's replies."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from tunescope import runs
+from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.oracle.form import Question
+from tunescope.oracle.plan import planned
+from tunescope.oracle.settings import OracleSettings, refuse_nonsense
+from tunescope.oracle.template import Prompt
+from tunescope.pairing import paired
+from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.verbs.judge.files import JUDGEMENTS
+from tunescope.verbs.judge.records import Judgements
+from tunescope.views import counted
+
+if TYPE_CHECKING:
+    from tunescope.answers import Answer
+    from tunescope.oracle.ask import Answered, Calls, Oracle
+    from tunescope.oracle.many import Asked
+    from tunescope.verbs.judge.reading import Reading
+
+K = TypeVar("K")
+PROMPTS = Path(__file__).with_name("prompts")
+"""Where our Jinja files are."""
+ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's outputs"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LiveSettings(OracleSettings):
+    """Answers of one system or several, and a judge."""
+
+    answers: tuple[str, ...] = field(metadata={**INPUT, "positional": True})
+    """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
+
+    names: tuple[str, ...] = ()
+    """What to call the systems, one each, a --reference last; by default the answers' model, else the file."""
+
+    min_overlap: float = 0.5
+    """Refuse answers of which two systems share less than this part, of those of the larger set."""
+
+    first: int | None = None
+    """Only this many items, in the order of their ids where these are numbers, else of the file (paper 2: 800)."""
+
+    tags: str | None = field(default=None, metadata=INPUT)
+    """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
+
+    prompt: str | None = field(default=None, metadata=INPUT)
+    """A Jinja file instead of ours; docs/judge-live.md has what it may use."""
+
+    max_new_tokens: int = 512
+    """Longest reply in tokens."""
+
+    plan: bool = field(default=False, metadata=PACE)
+    """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
+
+    draws: int = 10_000
+    """Bootstrap draws."""
+
+    seed: int = 0
+    """Seed of the bootstrap and of seeded orders; above temperature 0 it is sent to the server too."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/judge-NAME-KEY by default."""
+
+
+class System(NamedTuple):
+    """One system's answers, an item each.
+
+    Attributes:
+        name: what it is called.
+        path: what the user called it.
+        answers: the first sample's answer to each prompt's first question.
+        left_out: the other answers.
+    """
+
+    name: str
+    path: str
+    answers: Sequence[Answer]
+    left_out: int
+
+
+class Sheet(NamedTuple):
+    """One call: the prompt, the code that marks the verdict, and the answers that the judge sees."""
+
+    prompt: str
+    mark: str
+    shown: tuple[str, ...]
+
+
+class Heard(NamedTuple):
+    """A reply, and what it says."""
+
+    reply: Answered
+    found: Reading[Any]
+
+
+class Shared(NamedTuple):
+    """The items that two systems share, as pairs of answers; and how many each has alone."""
+
+    pairs: list[tuple[Answer, Answer]]
+    only_a: int
+    only_b: int
+
+    def as_json(self) -> dict[str, int]:
+        """Return the counts."""
+        return {"shared": len(self.pairs), "only_system": self.only_a, "only_reference": self.only_b}
+
+
+def refuse(settings: LiveSettings) -> None:
+    """Raise `SettingsError` for what can't work."""
+    refuse_nonsense(settings)
+    for name, least in (("first", 1), ("draws", 100)):
+        value = getattr(settings, name)
+        if value is not None and value < least:
+            raise SettingsError(f"--{name} {value}: expected at least {least}")
+    if not 0 <= settings.min_overlap <= 1:
+        raise SettingsError(f"--min-overlap {settings.min_overlap:g}: expected a part, from 0 to 1")
+
+
+def open_systems(paths: Sequence[str], names: Sequence[str]) -> tuple[list[System], dict[str, str]]:
+    """Read every system's answers; return them and what the run's key knows of them.
+
+    Raises:
+        InputError: what holds no answers, or two answers to one question.
+        SettingsError: names that don't tell the systems apart.
+    """
+    from tunescope.rows.containers import content_hash
+
+    twice = [path for path, count in Counter(paths).items() if count > 1]
+    if twice:
+        raise SettingsError(f"{twice[0]} is named twice; name each system's answers once (--control judges copies)")
+    files = {path: _file(path) for path in paths}
+    read = {path: _read(path, file) for path, file in files.items()}
+    called = _names({path: answers for path, (answers, _) in read.items()}, names)
+    systems = [System(called[path], path, *read[path]) for path in paths]
+    inputs = {f"answers {s.path}": f"{content_hash(files[s.path])} {s.name}" for s in systems}
+    return systems, inputs
+
+
+def _file(name: str) -> Path:
+    path = Path(name)
+    if not path.is_dir():
+        return path
+    inside = path / "answers.jsonl"
+    if not inside.is_file():
+        raise InputError([Problem(name, None, "a folder without answers.jsonl", ANSWERS)])
+    return inside
+
+
+def _read(name: str, file: Path) -> tuple[list[Answer], int]:
+    from tunescope.answers import read_answers
+
+    found, left_out = dict[str, "Answer"](), 0
+    for number, answer in enumerate(read_answers(file), 1):
+        if answer.turn or answer.sample:
+            left_out += 1
+        elif answer.prompt_id in found:
+            again = f"a second answer to prompt {answer.prompt_id} (record {number})"
+            raise InputError([Problem(name, None, again, "one answer per prompt, turn and sample")])
+        else:
+            found[answer.prompt_id] = answer
+    if not found:
+        raise InputError([Problem(name, None, "no answers", ANSWERS)])
+    return list(found.values()), left_out
+
+
+def _names(read: Mapping[str, Sequence[Answer]], given: Sequence[str]) -> dict[str, str]:
+    if given:
+        if len(given) != len(read):
+            listed = ", ".join(read)
+            raise SettingsError(
+                f"{counted(len(given), 'name')} for {counted(len(read), 'system')} ({listed}); one each"
+            )
+        names = dict(zip(read, given, strict=True))
+    else:
+        names = {path: _model(answers) or _label(path) for path, answers in read.items()}
+        count = Counter(names.values())
+        names = {path: name if count[name] == 1 else f"{name} ({_label(path)})" for path, name in names.items()}
+    alike = [name for name, count in Counter(names.values()).items() if count > 1]
+    if alike:
+        raise SettingsError(f"two systems are called {alike[0]}; call them --names A --names B")
+    return names
+
+
+def _model(answers: Sequence[Answer]) -> str:
+    models = {answer.model for answer in answers}
+    return models.pop() if len(models) == 1 else ""
+
+
+def _label(path: str) -> str:
+    place = Path(path)
+    if place.name == "answers.jsonl":
+        place = place.resolve().parent
+    return place.name.partition(".")[0] or place.name
+
+
+def shared(a: System, b: System, least: float) -> Shared:
+    """Pair two systems' answers: by the prompt's id where its text is the same too, else by identical text.
+
+    Raises:
+        SettingsError: they share less than `least` of the larger set, or nothing.
+    """
+    question: Callable[[Answer], str] = lambda answer: question_of(answer).strip()  # noqa: E731
+    found = paired(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
+    pairs, larger = len(found.pairs), max(len(a.answers), len(b.answers))
+    if not pairs or pairs < least * larger:
+        raise SettingsError(
+            f"{a.path} has answers to {counted(len(a.answers), 'prompt')} and {b.path} to {len(b.answers):,}, of which "
+            f"{pairs:,} are the same ({100 * pairs / larger:.0f} %); expected at least {100 * least:g} % of the larger "
+            "set; name answers to the same prompts" + (", or a lower --min-overlap" if pairs else "")
+        )
+    return Shared([(x, y) for x, y, _ in found.pairs], len(found.only_a), len(found.only_b))
+
+
+def question_of(answer: Answer) -> str:
+    """Return what was answered: the question, or the whole conversation with who said what."""
+    if len(answer.messages) == 1 and answer.messages[0].role == "user":
+        return answer.messages[0].content or ""
+    return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in answer.messages)
+
+
+class Tags:
+    """The kinds of question that each item belongs to."""
+
+    def __init__(self, file: str | None) -> None:
+        """Read the file, if any; raises `InputError` and `SettingsError` for one that can't be."""
+        from tunescope.verbs.judge.files import read_document
+        from tunescope.verbs.judge.recompute import tags_of
+
+        self.file = file
+        self._known = {} if file is None else tags_of(read_document(file))
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """What the run's key knows of it."""
+        from tunescope.rows.containers import content_hash
+
+        return {} if self.file is None else {f"tags {self.file}": f"tags {content_hash(Path(self.file))}"}
+
+    def of(self, answer: Answer) -> tuple[str, ...]:
+        """Return an item's: the file's by id, else by text; without a file what the answer says of its question."""
+        from tunescope.rows import Message, content_id
+
+        if self.file is None:
+            own = answer.meta.get("tags")
+            named = (answer.meta.get(name) for name in ("category", "dataset"))
+            listed = [tag for tag in own if isinstance(tag, str)] if isinstance(own, list) else []
+            return tuple(dict.fromkeys([*listed, *(name for name in named if isinstance(name, str) and name)]))
+        return self._known.get(answer.prompt_id) or self._known.get(content_id((Message("user", answer.prompt),)), ())
+
+    def refuse_strangers(self, answers: Iterable[Answer]) -> None:
+        """Raise `SettingsError` where the file knows none of these."""
+        if self.file is not None and not any(map(self.of, answers)):
+            raise SettingsError(f"--tags {self.file}: none of its {len(self._known):,} items is among those judged")
+
+
+def filled(template: Prompt, must: Sequence[str], **values: Any) -> str:
+    """Fill in a prompt.
+
+    Raises:
+        SettingsError: it fails, or shows the judge less than it `must`.
+    """
+    text = template.render(**values)
+    for name in must:
+        if str(values[name]).strip() not in text:
+            raise SettingsError(
+                f"--prompt {template.name} doesn't show {{{{ {name} }}}} as it is; the judge has to see the question "
+                "and what it judges, and to write {{ mark }} before its verdict"
+            )
+    return text
+
+
+def said(came: Asked[Heard]) -> dict[str, Any]:
+    """Return what a record keeps of a reply as it came."""
+    if came.value is None:
+        return {"text": None, "finish_reason": None, "call_id": None, "failed": came.failed}
+    reply = came.value.reply
+    return {"text": reply.text, "finish_reason": reply.finish_reason, "call_id": reply.call_id}
+
+
+class Work(NamedTuple):
+    """A judge's work, ready to be asked.
+
+    Attributes:
+        name: the verb.
+        version: of its numbers.
+        expected: tokens of a usual reply.
+        sheets: what is asked, by a key that `records` understands.
+        items: how many judgements these are of.
+        read: what reads a reply.
+        records: the lines of judgements.jsonl (as JSON reads them), from what came of each call.
+        told: the first sentence, about what was judged by whom; and numbers of what was left out.
+    """
+
+    name: str
+    version: int
+    expected: int
+    sheets: Mapping[Any, Sheet]
+    items: int
+    read: Callable[[Answered, Sheet], Reading[Any]]
+    records: Callable[[Mapping[Any, Asked[Heard]], str], list[dict[str, Any]]]
+    told: Callable[[str], tuple[list[str], dict[str, Any]]]
+
+
+def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
+    """Ask, keep every judgement in judgements.jsonl, and write the tables that `judge recompute` makes of it.
+
+    Raises:
+        WorkError: the server went away, or the budget is used up; the same command goes on.
+        TunescopeError: no call can succeed (a refused key, an unknown model).
+    """
+    from tunescope.oracle.whom import inputs_of, model_of
+
+    if settings.plan:
+        price = {} if settings.price is None else {"price": settings.price}
+        return runs.execute(
+            f"{work.name} plan", work.version, settings, {**inputs, **price}, partial(_plan, settings, work)
+        )
+    model = model_of(settings)
+    known = {**inputs, **inputs_of(settings, model)}
+    return runs.execute(work.name, work.version, settings, known, partial(_work, settings, work, model), "oracle")
+
+
+def _plan(settings: LiveSettings, work: Work, folder: RunFolder) -> Outcome:
+    asks = [Question.plain(sheet.prompt, work.expected) for sheet in work.sheets.values()]
+    found = planned(work.name, work.items, work.items, asks, settings)
+    told = f"{work.name} would ask {found.result['calls']:,} prompts for {work.items:,} judgements; nothing was asked."
+    money = "" if settings.price else " Add --price IN,OUT per million tokens for the money."
+    return Outcome(found.result, replace(found.view, sentences=(told + money,)))
+
+
+async def _ask(read: Callable[[Answered, Sheet], Reading[Any]], sheet: Sheet, calls: Calls) -> Heard:
+    reply = await calls.ask(sheet.prompt)
+    return Heard(reply, read(reply, sheet))
+
+
+def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> Outcome:
+    from tunescope.oracle.many import ask_all
+    from tunescope.verbs.judge.files import Document, Entry
+    from tunescope.verbs.judge.formats import tunescope
+    from tunescope.verbs.judge.recompute import RecomputeSettings, outcome
+
+    oracle, asked = ask_all(settings, model, folder.path, work.sheets, partial(_ask, work.read), "replies")
+    records = work.records(asked, model)
+    folder.records(Path(JUDGEMENTS).stem, records)
+    entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]
+    judged: Judgements = tunescope.read([Document(JUDGEMENTS, entries, {})])
+    told, more = work.told(model)
+    result: dict[str, Any] = {"format": tunescope.NAME, "formula": tunescope.FORMULA, **more}
+    result |= {
+        "oracle_model": model,
+        "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
+        "cost": oracle.budget.cost,
+    }
+    like = RecomputeSettings(files=(), seed=settings.seed, draws=settings.draws)
+    found = outcome(like, tunescope, judged, None, result, [*told, *judged.notes, _used(oracle, folder)], folder)
+    again = f"tunescope judge recompute {folder.path / JUDGEMENTS}"
+    sentences = (*found.view.sentences, *_lengths(found.result))
+    return Outcome(found.result, replace(found.view, sentences=sentences, next=(*found.view.next, again)))
+
+
+def _lengths(result: Mapping[str, Any]) -> Iterator[str]:
+    winners, losers = result.get("length_of_winners"), result.get("length_of_losers")
+    if winners is not None and losers is not None:
+        yield f"Answers that won have {winners:,.0f} characters on average, those that lost {losers:,.0f}."
+
+
+def _used(oracle: Oracle, folder: RunFolder) -> str:
+    return (
+        f"{oracle.model} used {oracle.budget.spent()}; every reply is in the journal, every judgement in "
+        f"{folder.path / JUDGEMENTS}."
+    )

@@ -1,0 +1,179 @@
+"""What a judge's reply to our own prompts says, where answers try to speak for the judge. Pure.
+
+Each prompt has two codes, `fence` and `mark`, made from what is judged and held by none of it. Answers stand between
+lines with the fence; the judge writes its verdict behind the mark. What stands behind a mark is therefore the judge's
+own, whatever else the reply quotes. A verdict without the mark counts only as the reply's last line (or the JSON that
+it ends with), and not where an answer says the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from hashlib import blake2b
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from tunescope.oracle.replies import DECLINES
+from tunescope.verbs.judge.records import Score
+from tunescope.verbs.judge.verdicts import aspect_score, letter, two_scores
+
+T = TypeVar("T")
+WHY: Mapping[str, str] = {
+    "refused": "the judge, or its filter, declines",
+    "truncated": "cut off before its verdict",
+    "out_of_range": "scores that aren't on the scale",
+    "quoted": "a verdict that an answer holds too, without the mark that tells them apart",
+    "no_verdict": "nothing that is one",
+}
+"""Why a reply has no verdict."""
+FAILED = "failed"
+"""Why there is no reply: the call failed."""
+CODE = 8
+"""Hex digits of a code: 32 bits, and never one that what is judged holds."""
+CODE_NAME = "code"
+"""What holds the mark in a verdict that is JSON."""
+MOST_OBJECTS = 500
+"""Braces of an answer that are looked at for a verdict; one with more counts as holding it."""
+LONG = 3
+"""Characters from which on a verdict's line may not stand inside an answer's line either ("10 1", but not "2")."""
+_CHOICE = re.compile(r"[\s*_`\"'(\[]*(?:answer\s+)?(1|2|tie)[\s*_`\"')\].!]*", re.IGNORECASE)
+_CHOICES = {"1": 1.0, "2": 0.0, "tie": 0.5, "A": 1.0, "B": 0.0, "C": 0.5}
+_JSON = json.JSONDecoder(strict=False)
+
+
+class Codes(NamedTuple):
+    """What fences a prompt's texts, and what marks the judge's verdict on them."""
+
+    fence: str
+    mark: str
+
+
+def codes(*texts: str) -> Codes:
+    """Return two codes that none of the texts holds; the same for the same texts."""
+    digest = blake2b("".join(f"{len(text)}:{text}" for text in texts).encode("utf-8", "surrogatepass"))
+    found: list[str] = []
+    while len(found) < 2:
+        digest.update(b".")
+        code = digest.hexdigest()[:CODE]
+        if code not in found and not any(code in text for text in texts):
+            found.append(code)
+    return Codes(*found)
+
+
+class Reading(NamedTuple, Generic[T]):
+    """A verdict, or why there is none (a name of `WHY`)."""
+
+    verdict: T | None
+    why: str = ""
+
+
+def scores_of(
+    text: str, finish_reason: str | None, mark: str, answers: Sequence[str], low: float = 1, high: float = 10
+) -> Reading[tuple[float, float]]:
+    """Read two scores, the first shown answer's first."""
+    wide: Callable[[str], tuple[float, float] | None] = lambda line: two_scores(line, low=0, high=1000)  # noqa: E731
+    found = _line(text, finish_reason, mark, answers, wide)
+    if found.verdict is not None and not all(low <= score <= high for score in found.verdict):
+        return Reading(None, "out_of_range")
+    return found
+
+
+def choice_of(text: str, finish_reason: str | None, mark: str, answers: Sequence[str]) -> Reading[float]:
+    """Read which answer is better: 1 for the first shown, 0 for the second, 0.5 for neither."""
+    return _line(text, finish_reason, mark, answers, _choice)
+
+
+def _choice(line: str) -> float | None:
+    found = _CHOICE.fullmatch(line)
+    word = found[1].lower() if found is not None else letter(line)
+    return None if word is None else _CHOICES[word]
+
+
+def aspects_of(
+    text: str, finish_reason: str | None, mark: str, answers: Sequence[str], names: Sequence[str], high: float = 5
+) -> Reading[dict[str, Aspect]]:
+    """Read {"code": MARK, aspect: {"reason": …, "score": …}}: the last such object, else one that the reply ends with.
+
+    An aspect that the object lacks is missing in it. An object without one score or "N/A" is no verdict.
+    """
+    if finish_reason == "content_filter":
+        return Reading(None, "refused")
+    read: Callable[[Any], dict[str, Aspect] | None] = lambda value: _aspects(value, names, high)  # noqa: E731
+    objects = list(_objects(text))
+    marked = [value for value, _ in objects if isinstance(value.get(CODE_NAME), str) and value[CODE_NAME] == mark]
+    own = next((found for value in reversed(marked) if (found := read(value)) is not None), None)
+    if own is not None:
+        return Reading(own)
+    ending = [value for value, end in objects if not marked and not text[end:].strip("` \t\r\n")]
+    own = next((found for value in ending if (found := read(value)) is not None), None)
+    if own is None:
+        return Reading(None, _why(text, finish_reason))
+    for answer in answers:
+        if answer.count("{") > MOST_OBJECTS:
+            return Reading(None, "quoted")
+        theirs = (found for value, _ in _objects(answer) if (found := read(value)) is not None)
+        if any(_scores(found) == _scores(own) for found in theirs):
+            return Reading(None, "quoted")
+    return Reading(own)
+
+
+class Aspect(NamedTuple):
+    """An aspect's score, and what the judge says about it."""
+
+    score: Score
+    reason: str | None
+
+
+def _aspects(value: Mapping[str, Any], names: Sequence[str], high: float) -> dict[str, Aspect] | None:
+    given = {str(name).strip().lower(): item for name, item in value.items()}
+    found = {
+        name: Aspect(aspect_score(given.get(name.lower()), 1, high), _reason(given.get(name.lower()))) for name in names
+    }
+    return found if any(aspect.score.status in ("ok", "not_applicable") for aspect in found.values()) else None
+
+
+def _scores(found: Mapping[str, Aspect]) -> dict[str, Score]:
+    return {name: aspect.score for name, aspect in found.items()}
+
+
+def _reason(value: Any) -> str | None:
+    reason = value.get("reason") if isinstance(value, Mapping) else None
+    return reason if isinstance(reason, str) and reason.strip() else None
+
+
+def _line(
+    text: str, finish_reason: str | None, mark: str, answers: Sequence[str], read: Callable[[str], T | None]
+) -> Reading[T]:
+    """Read the last line behind a mark that is a verdict; without any mark, the reply's last line."""
+    if finish_reason == "content_filter":
+        return Reading(None, "refused")
+    whole = text.rpartition("\n")[0] if finish_reason == "length" else text  # 1 may have been 10
+    tails = whole.split(mark)[1:]
+    for tail in reversed(tails):
+        verdict = read(tail.partition("\n")[0].lstrip(" \t:=*_`>]-"))
+        if verdict is not None:
+            return Reading(verdict)
+    lines = [line.strip() for line in whole.split("\n") if line.strip()]
+    verdict = read(lines[-1]) if lines and not tails else None
+    if verdict is None:
+        return Reading(None, _why(text, finish_reason))
+    said = any(read(line.strip()) == verdict for answer in answers for line in answer.split("\n"))
+    if said or (len(lines[-1]) >= LONG and any(lines[-1] in answer for answer in answers)):
+        return Reading(None, "quoted")
+    return Reading(verdict)
+
+
+def _why(text: str, finish_reason: str | None) -> str:
+    if finish_reason == "length":
+        return "truncated"
+    return "refused" if DECLINES.match(text) else "no_verdict"
+
+
+def _objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:
+    """Yield every JSON object in a text, outer ones before those in them, with where it ends."""
+    for start in (match.start() for match in re.finditer(r"\{", text)):
+        try:
+            yield _JSON.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            continue

@@ -1,0 +1,81 @@
+"""SIGKILL while judgements are recomputed, and while they are ranked: the same bytes in the end."""
+
+from __future__ import annotations
+
+import random
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.drills.kills import begins, content, end, finish, start
+from tests.verbs.judge.judged import annotation, save
+
+SYSTEMS = 4
+
+
+def prepare(folder: Path, items: int) -> list[str]:
+    """Write annotations of several systems; return their files."""
+    draws = random.Random(items)
+    files = []
+    for system in range(SYSTEMS):
+        records = []
+        for number in range(items):
+            answer = "word " * draws.randint(1, 40)
+            preference = draws.choice([1, 2, 2, 1.5, None])
+            records.append(annotation(number, preference, generator_2=f"system {system}", output_2=answer))
+        files.append(Path(save(folder / f"system-{system}.json", records)).name)
+    return files
+
+
+def drill(command: list[str], folder: Path, kills: int, seed: int) -> None:
+    """Kill a run `kills` times after its folder is there, go on with each, and compare with an undisturbed run."""
+    rng = random.Random(seed)
+    finish(command, folder)
+    expected = content(folder)
+    assert any(name.endswith(".parquet") for name in expected)
+    shutil.rmtree(folder / "runs")
+    process = start(command, folder)
+    begun = begins(folder)
+    process.communicate()
+    seconds = time.monotonic() - begun
+    landed = 0
+    for number in range(kills):
+        shutil.rmtree(folder / "runs")
+        process = start(command, folder)
+        begins(folder)
+        time.sleep(rng.uniform(0, 0.9) * seconds)
+        landed += process.poll() is None and not list(folder.glob("runs/*/run.json"))
+        end(process, group=number % 2 == 1)
+        finish(command, folder)
+        found = content(folder)
+        assert not [name for name in found if name.endswith(".part") or ".work-" in name]
+        assert found == expected
+    assert landed >= kills / 4, f"only {landed} of {kills} kills met a run that was still at work"
+    print(f"{command[1]}: {landed} of {kills} kills in {seconds:.1f} s of work; {len(expected)} files, equal")
+
+
+def ranked(folder: Path, items: int) -> list[str]:
+    """Recompute the annotations of each system into a folder of its own; return the command that ranks them."""
+    for file in prepare(folder, items):
+        finish(["judge", "recompute", file, "--draws", "100", "--out", f"in/{Path(file).stem}"], folder)
+    return ["judge", "leaderboard", *(f"in/system-{number}" for number in range(SYSTEMS))]
+
+
+def test_recompute_killed_twice(tmp_path):
+    drill(["judge", "recompute", *prepare(tmp_path, 400), "--draws", "2000"], tmp_path, kills=2, seed=0)
+
+
+def test_leaderboard_killed_twice(tmp_path):
+    drill(ranked(tmp_path, 2000), tmp_path, kills=2, seed=0)
+
+
+@pytest.mark.drill
+def test_recompute_killed_twenty_times(tmp_path):
+    drill(["judge", "recompute", *prepare(tmp_path, 805)], tmp_path, kills=20, seed=1)
+
+
+@pytest.mark.drill
+def test_leaderboard_killed_twenty_times(tmp_path):
+    drill(ranked(tmp_path, 20_000), tmp_path, kills=20, seed=1)
