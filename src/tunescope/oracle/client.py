@@ -137,14 +137,21 @@ class Client:
     ) -> None:
         """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one."""
         try:
+            import aiohttp
             import openai
         except ModuleNotFoundError as error:
-            raise MissingPackageError("openai", "oracle", "asking a server") from error
+            raise MissingPackageError("openai[aiohttp]", "oracle", "asking a server") from error
         self.url = base_url(url)
         self.model = model
-        self._openai = openai
+        self._openai, self._aiohttp = openai, aiohttp
         self._key = os.environ.get(KEY_VARIABLE, "")
-        self._sdk = openai.AsyncOpenAI(api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=timeout)
+        self._sdk = openai.AsyncOpenAI(
+            api_key=self._key or "none",
+            base_url=self.url,
+            max_retries=0,
+            timeout=timeout,
+            http_client=openai.DefaultAioHttpClient(),  # the default one looks at all connections at every call
+        )
         self._timeout, self._sleep, self._jitter = timeout, sleep, jitter or Random()
         self._heard = False
         self._options = options
@@ -198,7 +205,7 @@ class Client:
         """Tell whether the server says anything at all, to the question for its models."""
         try:
             await self._sdk.models.with_raw_response.list()
-        except self._openai.APIConnectionError:
+        except (self._openai.APIConnectionError, self._aiohttp.ClientError):
             return False
         except self._openai.APIStatusError as error:
             return int(error.status_code) < 500
@@ -209,9 +216,10 @@ class Client:
         return self._read(body, read_reply)
 
     def _call(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Callable[[], Any]:
-        create = self._sdk.chat.completions.with_raw_response.create
-        body = {"messages": list(messages), **decoding}  # there the SDK doesn't walk through it, type by type
-        return lambda: create(model=self.model, messages=[], extra_body=body)
+        from httpx2 import Response  # the SDK's own; asked for it, the SDK parses nothing
+
+        body = {"model": self.model, "messages": list(messages), **decoding}
+        return lambda: self._sdk.post("/chat/completions", cast_to=Response, body=body)
 
     async def _tried(self, call: Callable[[], Any], read: Callable[[Any], T]) -> T:
         failed = Again("not tried", unreachable=True)
@@ -233,17 +241,17 @@ class Client:
 
     async def _sent(self, call: Callable[[], Any]) -> Any:
         """Make one call; return the SDK's raw response, whose body nobody has parsed."""
-        openai = self._openai
         try:
             raw = await call()
-        except openai.APIStatusError as error:
+        except self._openai.APIStatusError as error:
             self._heard = True
             raise self._of_status(error) from None
-        except openai.APITimeoutError:
-            raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
-        except openai.APIConnectionError as error:
+        except (self._openai.APIConnectionError, self._aiohttp.ClientError) as error:
+            causes = list(_causes(error))
+            if any(isinstance(each, TimeoutError) for each in causes):
+                raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
             reason = self._clean(str(error.__cause__ or error))
-            if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in _causes(error)):
+            if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in causes):
                 raise TunescopeError(
                     f"no server answers at {self.url} ({reason}); start it, or name another with {self._options[0]}"
                 ) from None
