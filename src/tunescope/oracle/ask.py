@@ -28,6 +28,8 @@ T = TypeVar("T")
 R = TypeVar("R")
 HOPELESS = 20
 """Calls that fail alike, with none answered, after which no more are made."""
+APART = 0.002
+"""Seconds between the first calls of all; made in one moment, they would come back in one, round after round."""
 LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
@@ -281,7 +283,8 @@ class Oracle:
         """
         todo = iter(items)
 
-        async def worker() -> None:
+        async def worker(number: int) -> None:
+            await asyncio.sleep(number * APART)
             for item in todo:
                 if self.stopped is not None:
                     return
@@ -293,8 +296,8 @@ class Oracle:
                     self.stop(error)
 
         async with self.transport, asyncio.TaskGroup() as group:
-            for _ in range(min(self.concurrency, len(items))):
-                group.create_task(worker())
+            for number in range(min(self.concurrency, len(items))):
+                group.create_task(worker(number))
 
 
 class Calls:
