@@ -331,16 +331,17 @@ def test_a_wait_that_is_too_long_stops_the_work(tmp_path):
 
 
 def test_the_budget_is_never_passed_and_more_of_it_goes_on(tmp_path):
-    """Each reply uses 5 + 2 tokens; a call may use 1 + 16 + 8: none begins once 56 + 25 > 75."""
+    """Each reply uses 5 + 2 tokens; a call may use 2 + 16 + 8: none begins once 56 + 26 > 75."""
+    asked = prompts(30)[10:]
     with serving() as server:
-        oracle, came = ask(tmp_path, prompts(20), server.url, max_tokens_total=75, max_new_tokens=8)
+        oracle, came = ask(tmp_path, asked, server.url, max_tokens_total=75, max_new_tokens=8)
         assert isinstance(oracle.stopped, WorkError)
         assert str(oracle.stopped) == (
-            "the budget has no room for another call (56 tokens; a call may use 25 more); "
+            "the budget has no room for another call (56 tokens; a call may use 26 more); "
             "raise --max-tokens-total or --max-cost"
         )
         assert sum(server.calls.values()) == len(came) == 8
-        oracle, came = ask(tmp_path, prompts(20), server.url, max_tokens_total=1000, max_new_tokens=8)
+        oracle, came = ask(tmp_path, asked, server.url, max_tokens_total=1000, max_new_tokens=8)
         assert sum(server.calls.values()) == len(came) == 20
     assert oracle.budget.tokens == 140
 

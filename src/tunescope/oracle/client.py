@@ -1,7 +1,8 @@
 """One client for every OpenAI-compatible server: vLLM, llama.cpp, Ollama, a provider.
 
-The `openai` SDK carries the calls, with its own retries off; what is asked again, when, and what isn't
-is decided here. The key comes from OPENAI_API_KEY and goes nowhere but into the request.
+The `openai` SDK carries the calls over aiohttp, with its own retries off; what is asked again, when, and what isn't
+is decided here. Its adapter calls every lost connection a time-out, so what led to an error tells what it was. The key
+comes from OPENAI_API_KEY and goes nowhere but into the request.
 """
 
 from __future__ import annotations
