@@ -13,7 +13,7 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
-from tunescope.oracle.ask import Failed, Oracle, model_of, transport_of
+from tunescope.oracle.ask import PATIENCE, Failed, Oracle, model_of, transport_of
 from tunescope.oracle.client import TRIES, seconds_of
 from tunescope.oracle.journal import Journal, key_of
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
@@ -234,13 +234,30 @@ def test_a_server_that_is_full_for_good_stops_the_work(tmp_path):
     assert str(oracle.stopped).startswith("503: <html>")
 
 
+def test_a_server_that_is_full_for_all_is_waited_for_longer(tmp_path):
+    """One that has no room for one row while it answers others isn't: that row has 7 tries."""
+    said = Said(b"<html>", 503)
+    away = TRIES + PATIENCE - 1
+    with serving(lambda body, call: said if call <= away else Said(completion("x"))) as server:
+        oracle, came = ask(tmp_path, prompts(4), server.url, concurrency=4)
+        assert (oracle.stopped, set(came.values()), set(server.calls.values())) == (None, {"x"}, {away + 1})
+
+        def behave(body, call):
+            return said if body["messages"][0]["content"] == "P9" else Said(completion("x"), after=0.01)
+
+        server.behave = behave
+        oracle, came = ask(tmp_path, prompts(60)[4:], server.url, concurrency=2)
+        assert (oracle.stopped, server.calls["P9"]) == (None, TRIES)
+    assert str(came["P9"]).endswith(f", in the last of {TRIES} tries")
+
+
 def test_a_server_that_goes_away_stops_the_work_and_one_that_comes_back_goes_on(tmp_path):
     with serving() as server:
         ask(tmp_path, prompts(5), server.url)
         port = int(server.url.removesuffix("/v1").rpartition(":")[2])
     with serving(lambda body, call: Said(b"", length=-1)) as dead:
         oracle, _ = ask(tmp_path, prompts(40), dead.url)
-        assert sum(dead.calls.values()) <= TRIES * 40
+        assert sum(dead.calls.values()) <= (TRIES + PATIENCE) * 40
     assert isinstance(oracle.stopped, WorkError)
     assert "the connection failed" in str(oracle.stopped)
     with serving(port=port) as server:

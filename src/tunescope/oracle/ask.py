@@ -30,6 +30,8 @@ HOPELESS = 20
 """Calls that fail alike, with none answered, after which no more are made."""
 APART = 0.002
 """Seconds between the first calls of all; made in one moment, they would come back in one, round after round."""
+PATIENCE = 8
+"""Tries beyond `TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
 LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
@@ -204,7 +206,7 @@ class Oracle:
         characters = characters_of(messages)
         failed, failing_since = Again("not tried", unreachable=False), float("inf")
         number, self.asked = self.asked, self.asked + 1
-        for attempt in range(TRIES):
+        for attempt in range(TRIES + PATIENCE):
             try:
                 return await self._once(calls, key, messages)
             except Refused as error:
@@ -224,7 +226,11 @@ class Oracle:
             if failed.after is not None:
                 self.pace.close_for(failed.after)
                 share = self.jitter.random()  # beside what the server asks for, which may be 0
-            if attempt < TRIES - 1:
+            is_down = failed.overloaded and self.heard_at < failing_since  # nor was another row answered meanwhile
+            if attempt + 1 >= TRIES and (not is_down or await self._is_alone(failed)):
+                is_down = False
+                break
+            if attempt + 1 < TRIES + PATIENCE:
                 try:
                     async with asyncio.timeout_at(calls.ends):
                         await self.pace.nap(share * backoff(attempt, self.jitter))
@@ -232,14 +238,18 @@ class Oracle:
                     raise Failed(
                         f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}"
                     ) from None
-        reason = f"{failed.reason}, in the last of {TRIES} tries"
-        if failed.overloaded and self.heard_at < failing_since:  # no other row was answered meanwhile either
-            self._unheard += 1
-            alone = failed.silent and self._unheard < HOPELESS and await self.transport.answers()
-            if not alone:
-                raise self.stop(WorkError(reason))
+        reason = f"{failed.reason}, in the last of {attempt + 1} tries"
+        if is_down:
+            raise self.stop(WorkError(reason))
         self.note_refused(number, reason)
         raise Failed(reason)
+
+    async def _is_alone(self, failed: Again) -> bool:
+        """Tell whether only this row isn't answered, though nothing else was: the server still says what it has."""
+        if not failed.silent or self._unheard + 1 >= HOPELESS or not await self.transport.answers():
+            return False
+        self._unheard += 1
+        return True
 
     async def _once(self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]]) -> Reply:
         """Make one call and keep what came before reading it."""
