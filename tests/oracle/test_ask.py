@@ -112,8 +112,9 @@ def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
         Said(b'{"choices": [{"mess'),
         Said(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
         Said(None, length=-1),
+        Said(b"what?", length=-2),
     ],
-    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset"),
+    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset", "no"),
 )
 def test_faults_that_pass(tmp_path, said):
     """Every third call of a prompt's first two goes wrong; every row is answered, and none twice."""

@@ -11,6 +11,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from random import Random
 from time import monotonic
@@ -206,7 +207,8 @@ class Oracle:
         characters = characters_of(messages)
         failed, failing_since = Again("not tried", unreachable=False), float("inf")
         number, self.asked = self.asked, self.asked + 1
-        for attempt in range(TRIES + PATIENCE):
+        allowed = TRIES
+        for attempt in count():
             try:
                 return await self._once(calls, key, messages)
             except Refused as error:
@@ -226,21 +228,22 @@ class Oracle:
             if failed.after is not None:
                 self.pace.close_for(failed.after)
                 share = self.jitter.random()  # beside what the server asks for, which may be 0
-            is_down = failed.overloaded and self.heard_at < failing_since  # nor was another row answered meanwhile
-            if attempt + 1 >= TRIES and (not is_down or await self._is_alone(failed)):
-                is_down = False
+            reason = f"{failed.reason}, in the last of {attempt + 1} tries"
+            if (
+                attempt + 1 >= TRIES and failed.overloaded and self.heard_at < failing_since
+            ):  # nor is any other answered
+                if await self._is_alone(failed):
+                    break
+                if attempt + 1 >= TRIES + PATIENCE:
+                    raise self.stop(WorkError(reason))
+                allowed = attempt + 1 + TRIES  # from when others are
+            if attempt + 1 >= allowed:
                 break
-            if attempt + 1 < TRIES + PATIENCE:
-                try:
-                    async with asyncio.timeout_at(calls.ends):
-                        await self.pace.nap(share * backoff(attempt, self.jitter))
-                except TimeoutError:
-                    raise Failed(
-                        f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}"
-                    ) from None
-        reason = f"{failed.reason}, in the last of {attempt + 1} tries"
-        if is_down:
-            raise self.stop(WorkError(reason))
+            try:
+                async with asyncio.timeout_at(calls.ends):
+                    await self.pace.nap(share * backoff(attempt, self.jitter))
+            except TimeoutError:
+                raise Failed(f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}") from None
         self.note_refused(number, reason)
         raise Failed(reason)
 
