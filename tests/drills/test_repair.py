@@ -246,22 +246,25 @@ class Restarted(Server):
 
 def restarts(folder: Path, n: int, times: int, seconds: float) -> None:
     """Kill the server in the midst of the rows, so often, and start it again after some seconds."""
-    server = Restarted(after=0.05)
+    server = Restarted(after=0.1)
     server.start()
     expected = calm(folder, n, server)
     rng, due = random.Random(0), server.count
     process = start("repair simplify", folder, server)
-    for _ in range(times):
-        until = server.count + rng.randint(1, n // (2 * times))
-        while server.count < until:
-            assert process.poll() is None, process.communicate()[0]
-            time.sleep(0.002)
+    try:
+        for _ in range(times):
+            until = server.count + rng.randint(n // (4 * times), n // (2 * times))
+            while server.count < until:
+                assert process.poll() is None, process.communicate()[0]
+                time.sleep(0.002)
+            server.stop()
+            time.sleep(rng.uniform(0.2, 1) * seconds)
+            server.start()
+        talk = process.communicate(timeout=600)[0]
+    finally:
+        end(process)
         server.stop()
-        time.sleep(rng.uniform(0.2, 1) * seconds)
-        server.start()
-    talk = process.communicate(timeout=600)[0]
     again = server.count - 2 * due
-    server.stop()
     assert process.returncode == 0, talk
     assert content(folder) == expected
     assert 0 <= again <= CALLS * times, f"{again} calls were made again after {times} restarts"
@@ -298,8 +301,8 @@ def test_a_server_without_room_for_minutes_changes_nothing(tmp_path):
 
 
 @pytest.mark.drill
-def test_a_server_that_is_killed_and_starts_again_ten_times_changes_nothing(tmp_path):
-    restarts(tmp_path, n=500, times=10, seconds=6.0)
+def test_a_server_that_is_killed_and_starts_again_five_times_changes_nothing(tmp_path):
+    restarts(tmp_path, n=500, times=5, seconds=4.0)
 
 
 @pytest.mark.drill

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
@@ -33,6 +34,8 @@ APART = 0.002
 """Seconds between the first calls of all; made in one moment, they would come back in one, round after round."""
 PATIENCE = 8
 """Tries beyond `TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
+LATELY = 4
+"""Tries in a row during which no call at all is answered, after which a server counts as away."""
 LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
@@ -205,7 +208,7 @@ class Oracle:
 
     async def _tried(self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]]) -> Reply:
         characters = characters_of(messages)
-        failed, failing_since = Again("not tried", unreachable=False), float("inf")
+        failed, failures = Again("not tried", unreachable=False), deque[float](maxlen=LATELY)
         number, self.asked = self.asked, self.asked + 1
         allowed = TRIES
         for attempt in count():
@@ -219,7 +222,8 @@ class Oracle:
                 reason = "" if attempt == 0 else f"; the last try: {failed.reason}"
                 raise Failed(f"not done within the row's {self.deadline:g} s{reason}") from None
             except Again as error:
-                failed, failing_since = error, min(failing_since, monotonic())
+                failed = error
+                failures.append(monotonic())
             except TunescopeError as error:
                 raise self.stop(error) from None
             if failed.after is not None and failed.after > LONGEST_ASKED:
@@ -229,9 +233,8 @@ class Oracle:
                 self.pace.close_for(failed.after)
                 share = self.jitter.random()  # beside what the server asks for, which may be 0
             reason = f"{failed.reason}, in the last of {attempt + 1} tries"
-            if (
-                attempt + 1 >= TRIES and failed.overloaded and self.heard_at < failing_since
-            ):  # nor is any other answered
+            away = failed.overloaded and self.heard_at < failures[0]  # nor was any other row answered lately
+            if attempt + 1 >= TRIES and away:
                 if await self._is_alone(failed):
                     break
                 if attempt + 1 >= TRIES + PATIENCE:
