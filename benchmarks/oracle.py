@@ -46,6 +46,8 @@ from tunescope.verbs import in_python
 HERE = Path(__file__).parent
 PEERS = {"distilabel": "distilabel", "curator": "bespokelabs-curator"}
 KILLED_AT = 0.64
+PATIENCE = 90
+"""Seconds that a peer may take."""
 CODE = """
 import json, sys
 from tunescope.verbs import in_python
@@ -162,7 +164,7 @@ def started(name: str, command: list[str]) -> subprocess.Popen[str]:
 
 def said(process: subprocess.Popen[str]) -> dict[str, Any]:
     """Wait for the end; return what the last line of stdout says."""
-    out, talk = process.communicate(timeout=600)
+    out, talk = process.communicate(timeout=PATIENCE)
     if process.returncode != 0:
         sys.exit(f"{process.args}: status {process.returncode}\n{talk[-2000:]}")
     found: dict[str, Any] = json.loads(out.splitlines()[-1])
@@ -178,20 +180,31 @@ def peer(name: str, python: str, server: Server, rows: Path, count: int, concurr
     return Taken(server.seconds, came["seconds"], came["cpu"])
 
 
-def killed(name: str, python: str, server: Server, rows: Path, count: int, concurrency: int) -> tuple[int, int, int]:
-    """Kill it at 64 % and begin again; return the calls under way at the kill, those made twice, the rows returned."""
+def killed(name: str, python: str, server: Server, rows: Path, count: int, concurrency: int) -> str:
+    """Kill it at 64 %, with calls under way, and begin again; say what that cost."""
     with tempfile.TemporaryDirectory() as cache:
         command = command_of(name, python, server, rows, Path(cache) / "here", concurrency)
         server.clear()
         process = started(name, command)
-        while server.answered < KILLED_AT * count and process.poll() is None:
+        while (server.answered < KILLED_AT * count or server.calls == server.answered) and process.poll() is None:
             time.sleep(0.001)
         under_way = server.calls - server.answered
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
-        came = said(started(name, command))
-    return under_way, server.calls - count, int(came["rows"])
+        end(process)
+        process = started(name, command)
+        try:
+            came = f"{said(process)['rows']} rows returned"
+        except subprocess.TimeoutExpired:
+            came = f"no end within {PATIENCE} s, no rows returned"
+        finally:
+            end(process)
+    return f"{server.calls} calls for {count} rows ({under_way} were under way), {came}"
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill it with its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
 
 
 def told(name: str, every: list[Taken], rows: int, ideal: float) -> None:
@@ -269,13 +282,8 @@ def main() -> None:
         print(f"our own CPU, over the SDK's: {1000 * own / given.rows:.2f} ms a row")
         if peers:
             for side, python in {"tunescope": sys.executable, **peers}.items():
-                under_way, twice, rows = killed(
-                    side, python, server, folder / "rows.jsonl", given.rows, given.concurrency
-                )
-                print(
-                    f"{side}, killed at {KILLED_AT:.0%} and begun again: {twice} of {given.rows} calls made again "
-                    f"({under_way} were under way), {rows} rows returned"
-                )
+                came = killed(side, python, server, folder / "rows.jsonl", given.rows, given.concurrency)
+                print(f"{side}, killed at {KILLED_AT:.0%} and begun again: {came}")
         replay(given.replay, folder)
     versions = ", ".join(f"{name} {version(name)}" for name in ("openai", "aiohttp", "httpx2"))
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores; {versions}")
