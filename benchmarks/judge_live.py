@@ -2,7 +2,7 @@
 
     python benchmarks/judge_live.py [--systems 5] [--items 805] [--latency 0.2] [--concurrency 64] [--draws 10000]
 
-The server of `oracle.py`, in a process of its own, answers every call after `latency` seconds; what it says holds no
+The server of `slow_server.py`, in its own process, answers every call after `latency` seconds; what it says holds no
 verdict's mark, so it ends in plain scores. Ideal is ceil(calls / concurrency) rounds of that; the time is the whole
 verb's, imports aside: answers read, prompts filled in, replies kept and read, tables with their bootstrap intervals
 written. The last line is the same judgements from the journal alone.
@@ -13,24 +13,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import multiprocessing
 import platform
 import tempfile
 import time
 from pathlib import Path
 
-import oracle
+from slow_server import serving
+
 from tunescope.verbs import in_python
-
-
-def reply(text: str) -> bytes:
-    """Return the server's whole response."""
-    message = {"role": "assistant", "content": text}
-    usage = {"prompt_tokens": 700, "completion_tokens": 40}
-    choice = {"index": 0, "message": message, "finish_reason": "stop"}
-    body = json.dumps({"choices": [choice], "usage": usage}).encode()
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(body)
-    return head + body
 
 
 def write(folder: Path, systems: int, items: int) -> list[str]:
@@ -55,12 +45,9 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10_000)
     given = parser.parse_args()
     pairwise = in_python("judge pairwise")
-    ours, theirs = multiprocessing.Pipe()
-    told = reply("The first is more exact, the second longer.\n8 7")
-    server = multiprocessing.Process(target=oracle.serve, args=(given.latency, theirs, told), daemon=True)
-    server.start()
-    asked = {"oracle": f"http://127.0.0.1:{ours.recv()}/v1", "oracle_model": "tiny", "concurrency": given.concurrency}
-    with tempfile.TemporaryDirectory() as name:
+    said = "The first is more exact, the second longer.\n8 7"
+    with serving(given.latency, said) as server, tempfile.TemporaryDirectory() as name:
+        asked = {"oracle": server.url, "oracle_model": "tiny", "concurrency": given.concurrency, "replies": "tags"}
         folder = Path(name)
         warm = folder / "few"
         warm.mkdir()
@@ -69,7 +56,6 @@ def main() -> None:
         wall, cpu = time.perf_counter(), time.process_time()
         run = pairwise(answers=files, out=str(folder / "run"), draws=given.draws, **asked)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        server.terminate()
         calls = run.result["calls"]
         assert calls == run.result["replies"]["ok"] == 2 * given.systems * given.items
         ideal = math.ceil(calls / given.concurrency) * given.latency

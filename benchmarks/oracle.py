@@ -1,11 +1,19 @@
-"""Throughput of `repair simplify` at a slow server, its own CPU per row, and the replay of a warm journal.
+"""What asking costs: `repair simplify` at a slow server, beside the SDK alone, other libraries, and its own journal.
 
-    python benchmarks/oracle.py [--rows 1000] [--latency 0.2] [--concurrency 64] [--replay 50000]
+    python benchmarks/oracle.py [--rounds 3] [--distilabel PYTHON] [--curator PYTHON]
 
-A server in a process of its own answers every call after `latency` seconds. Ideal is ceil(rows / concurrency)
-rounds of that; the time is the whole verb's, imports aside, and so is the CPU. Beside it, the openai SDK alone with
-as many workers, which reads rows from nowhere and keeps no reply. The replay asks nothing: a first run
-with the shipped fake fills a journal, and a second one in a folder of its own reads every reply from it.
+A server in a process of its own answers every call after `latency` seconds. Ideal is ceil(rows / concurrency) rounds
+of that; a share of it is over the time from the first call's coming to the last reply's leaving, by the server's clock,
+the same for all sides. Beside it the seconds and the CPU of the whole work, imports aside. All sides take turns, after
+a warm-up; medians, with the lowest and the highest. The openai SDK alone reads rows from nowhere and keeps no reply,
+over its two transports; bare sockets are the fewest lines that get an answer: what they reach is what can be reached.
+
+--distilabel and --curator name the Python of an environment that has distilabel 1.5.3 (with requests and bs4) or
+bespokelabs-curator; it runs what is in benchmarks/peers on the same rows. Then each whole process, and `tunescope
+repair simplify`, is killed with its children once the server has answered 64 % of the calls, and begun again.
+
+The replay asks nothing: a first run with the shipped fake fills a journal, and a second one in a folder of its own
+reads every reply from it.
 """
 
 from __future__ import annotations
@@ -14,74 +22,114 @@ import argparse
 import asyncio
 import json
 import math
-import multiprocessing
+import os
 import platform
+import signal
+import statistics
+import subprocess
+import sys
 import tempfile
 import time
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
+import httpx2
 import openai
+from slow_server import Server, serving
 
 from tunescope.verbs import in_python
 
-BODY = json.dumps(
-    {
-        "choices": [
-            {
-                "index": 0,
-                "message": {"role": "assistant", "content": "<short_response>Short.</short_response>"},
-                "finish_reason": "stop",
-            }
-        ],
-        "usage": {"prompt_tokens": 200, "completion_tokens": 12},
-    }
-).encode()
-REPLY = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(BODY) + BODY
+HERE = Path(__file__).parent
+PEERS = {"distilabel": "distilabel", "curator": "bespokelabs-curator"}
+KILLED_AT = 0.64
+PATIENCE = 90
+"""Seconds that a peer may take."""
+CODE = """
+import json, sys
+from tunescope.verbs import in_python
+url, rows, out, concurrency = sys.argv[1:]
+known = {"oracle": url, "oracle_model": "tiny", "concurrency": int(concurrency), "replies": "tags"}
+run = in_python("repair simplify")(rows=rows, out=out, **known)
+print(json.dumps({"rows": run.result["changed"]}))
+"""
 
 
-def serve(latency: float, told: Connection, reply: bytes = REPLY) -> None:
-    """Answer every POST with `reply` after `latency` seconds; send the port first."""
+class Taken(NamedTuple):
+    """What one side took: seconds between the first call and the last reply, of the whole work, and of CPU."""
 
-    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while True:
-                head = await reader.readuntil(b"\r\n\r\n")
-                length = next(
-                    (int(line[15:]) for line in head.lower().split(b"\r\n") if line.startswith(b"content-length:")), 0
-                )
-                await reader.readexactly(length)
-                await asyncio.sleep(latency)
-                writer.write(reply)
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
-
-    async def run() -> None:
-        server = await asyncio.start_server(talk, "127.0.0.1", 0, backlog=512)
-        told.send(server.sockets[0].getsockname()[1])
-        await server.serve_forever()
-
-    asyncio.run(run())
+    asking: float
+    whole: float
+    cpu: float
 
 
-def plain(url: str, rows: int, concurrency: int) -> tuple[float, float]:
-    """Make as many calls with the SDK alone, keeping nothing; return the seconds on the clock and of CPU."""
+def taken(server: Server, rows: int, work: Callable[[], object]) -> Taken:
+    """Do the work in this process, and count."""
+    server.clear()
+    whole, cpu = time.perf_counter(), time.process_time()
+    work()
+    whole, cpu = time.perf_counter() - whole, time.process_time() - cpu
+    assert server.answered == rows
+    return Taken(server.seconds, whole, cpu)
+
+
+def asked(rows: int, concurrency: int, ask: Callable[[int], Coroutine[Any, Any, Any]]) -> Coroutine[Any, Any, None]:
+    """Ask about numbers, so many at a time."""
 
     async def run() -> None:
         todo = iter(range(rows))
-        async with openai.AsyncOpenAI(api_key="none", base_url=url, max_retries=0) as sdk:
 
-            async def worker() -> None:
-                for i in todo:
-                    asked = [{"role": "user", "content": f"Say something about {i}. " * 20}]
-                    await sdk.chat.completions.with_raw_response.create(model="tiny", messages=asked)
+        async def worker() -> None:
+            for i in todo:
+                await ask(i)
 
-            await asyncio.gather(*(worker() for _ in range(concurrency)))
+        await asyncio.gather(*(worker() for _ in range(concurrency)))
 
-    wall, cpu = time.perf_counter(), time.process_time()
+    return run()
+
+
+def body(i: int) -> dict[str, Any]:
+    """Return what is asked about a number."""
+    messages = [{"role": "user", "content": f"Say something about {i}. " * 20}]
+    return {"model": "tiny", "messages": messages, "temperature": 0.0, "max_tokens": 1024}
+
+
+def sdk(server: Server, rows: int, concurrency: int, transport: Callable[[], Any] = lambda: None) -> None:
+    """Ask with the SDK alone, keeping nothing."""
+
+    async def run() -> None:
+        options = {"api_key": "none", "base_url": server.url, "max_retries": 0, "http_client": transport()}
+        async with openai.AsyncOpenAI(**options) as client:
+            await asked(
+                rows, concurrency, lambda i: client.post("/chat/completions", cast_to=httpx2.Response, body=body(i))
+            )
+
     asyncio.run(run())
-    return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def sockets(server: Server, rows: int, concurrency: int) -> None:
+    """Ask with nothing but asyncio's streams."""
+    where = urlsplit(server.url)
+    free: list[tuple[asyncio.StreamReader, asyncio.StreamWriter]] = []
+
+    async def ask(i: int) -> None:
+        reader, writer = free.pop() if free else await asyncio.open_connection(where.hostname, where.port)
+        sent = json.dumps(body(i)).encode()
+        writer.write(b"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(sent) + sent)
+        head = await reader.readuntil(b"\r\n\r\n")
+        length = next(int(line[15:]) for line in head.split(b"\r\n") if line.startswith(b"content-length:"))
+        json.loads(await reader.readexactly(length))
+        free.append((reader, writer))
+
+    async def run() -> None:
+        await asked(rows, concurrency, ask)
+        for _, writer in free:
+            writer.close()
+
+    asyncio.run(run())
 
 
 def write(path: Path, rows: int) -> None:
@@ -92,48 +140,154 @@ def write(path: Path, rows: int) -> None:
             file.write(json.dumps(record) + "\n")
 
 
+def command_of(name: str, python: str, server: Server, rows: Path, folder: Path, concurrency: int) -> list[str]:
+    """Return what a peer, or tunescope as a whole process, is started with; its cache or run is in `folder`."""
+    given = [server.url, str(rows), str(folder), str(concurrency)]
+    return (
+        [python, "-c", CODE, *given]
+        if name == "tunescope"
+        else [python, str(HERE / "peers" / f"{name}_rows.py"), *given]
+    )
+
+
+def started(name: str, command: list[str]) -> subprocess.Popen[str]:
+    """Start it in a process group of its own; peers don't get our PYTHONPATH."""
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH" or name == "tunescope"}
+    return subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+        text=True,
+    )
+
+
+def said(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """Wait for the end; return what the last line of stdout says."""
+    out, talk = process.communicate(timeout=PATIENCE)
+    if process.returncode != 0:
+        sys.exit(f"{process.args}: status {process.returncode}\n{talk[-2000:]}")
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
+
+
+def peer(name: str, python: str, server: Server, rows: Path, count: int, concurrency: int) -> Taken:
+    """Let a peer ask about all rows, with an empty cache."""
+    with tempfile.TemporaryDirectory() as cache:
+        server.clear()
+        came = said(started(name, command_of(name, python, server, rows, Path(cache), concurrency)))
+    assert came["rows"] == server.answered == count
+    return Taken(server.seconds, came["seconds"], came["cpu"])
+
+
+def killed(name: str, python: str, server: Server, rows: Path, count: int, concurrency: int) -> str:
+    """Kill it at 64 %, with calls under way, and begin again; say what that cost."""
+    with tempfile.TemporaryDirectory() as cache:
+        command = command_of(name, python, server, rows, Path(cache) / "here", concurrency)
+        server.clear()
+        process = started(name, command)
+        while (server.answered < KILLED_AT * count or server.calls == server.answered) and process.poll() is None:
+            time.sleep(0.001)
+        under_way = server.calls - server.answered
+        end(process)
+        process = started(name, command)
+        try:
+            came = f"{said(process)['rows']} rows returned"
+        except subprocess.TimeoutExpired:
+            came = f"no end within {PATIENCE} s, no rows returned"
+        finally:
+            end(process)
+    return f"{server.calls} calls for {count} rows ({under_way} were under way), {came}"
+
+
+def end(process: subprocess.Popen[str]) -> None:
+    """Kill it with its children."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+
+
+def told(name: str, every: list[Taken], rows: int, ideal: float) -> None:
+    """Print a side's medians."""
+    shares = [100 * ideal / each.asking for each in every]
+    asking, whole, cpu = (statistics.median(values) for values in zip(*every, strict=True))
+    spread = f"{min(shares):.1f} to {max(shares):.1f}"
+    print(
+        f"{name:<32} {asking:6.2f} s  {statistics.median(shares):5.1f} % ({spread})  whole {whole:6.2f} s  "
+        f"CPU {1000 * cpu / rows:.2f} ms a row"
+    )
+
+
+def replay(rows: int, folder: Path) -> None:
+    """Fill a journal from the fake, read it again, and print the seconds."""
+    simplify = in_python("repair simplify")
+    write(folder / "many.jsonl", rows)
+    reply = {"pattern": "", "reply": "<short_response>Short.</short_response>"}
+    (folder / "fake.jsonl").write_text(json.dumps(reply) + "\n")
+    many = {"rows": str(folder / "many.jsonl"), "oracle": f"fake:{folder / 'fake.jsonl'}"}
+    first = time.perf_counter()
+    simplify(out=str(folder / "first"), **many)
+    first = time.perf_counter() - first
+    again = time.perf_counter()
+    simplify(out=str(folder / "again"), journal=str(folder / "first" / "journal.sqlite"), **many)
+    again = time.perf_counter() - again
+    print(f"{rows:,} rows with the fake: {first:.1f} s; again from its journal: {again:.1f} s")
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1000)
     parser.add_argument("--latency", type=float, default=0.2)
     parser.add_argument("--concurrency", type=int, default=64)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--replay", type=int, default=50_000)
+    for name, package in PEERS.items():
+        parser.add_argument(f"--{name}", metavar="PYTHON", help=f"the Python that has {package}")
     given = parser.parse_args()
+    peers = {name: getattr(given, name) for name in PEERS if getattr(given, name)}
     simplify = in_python("repair simplify")
-    ours, theirs = multiprocessing.Pipe()
-    server = multiprocessing.Process(target=serve, args=(given.latency, theirs), daemon=True)
-    server.start()
-    url = f"http://127.0.0.1:{ours.recv()}/v1"
-    with tempfile.TemporaryDirectory() as name:
+    ideal = math.ceil(given.rows / given.concurrency) * given.latency
+    with serving(given.latency) as server, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        asked = {"oracle": url, "oracle_model": "tiny", "concurrency": given.concurrency}
-        write(folder / "warm.jsonl", 8)
-        simplify(rows=str(folder / "warm.jsonl"), out=str(folder / "warm"), **asked)
+        here = {"oracle": server.url, "oracle_model": "tiny", "concurrency": given.concurrency, "replies": "tags"}
+        write(folder / "warm.jsonl", given.concurrency)
         write(folder / "rows.jsonl", given.rows)
-        wall, cpu = time.perf_counter(), time.process_time()
-        run = simplify(rows=str(folder / "rows.jsonl"), out=str(folder / "run"), **asked)
-        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-        bare_wall, bare_cpu = plain(url, given.rows, given.concurrency)
-        server.terminate()
-        assert run.result["changed"] == given.rows
-        ideal = math.ceil(given.rows / given.concurrency) * given.latency
-        print(f"{given.rows} rows, {given.concurrency} at a time, {given.latency:g} s each: {wall:.2f} s")
-        print(f"  ideal {ideal:.2f} s: {100 * ideal / wall:.1f} % of it; CPU {1000 * cpu / given.rows:.2f} ms per row")
-        share, each = 100 * ideal / bare_wall, 1000 * bare_cpu / given.rows
-        print(f"  the SDK alone: {bare_wall:.2f} s, {share:.1f} %; CPU {each:.2f} ms per row")
-        write(folder / "many.jsonl", given.replay)
-        reply = {"pattern": "", "reply": "<short_response>Short.</short_response>"}
-        (folder / "fake.jsonl").write_text(json.dumps(reply) + "\n")
-        many = {"rows": str(folder / "many.jsonl"), "oracle": f"fake:{folder / 'fake.jsonl'}"}
-        first = time.perf_counter()
-        simplify(out=str(folder / "first"), **many)
-        first = time.perf_counter() - first
-        again = time.perf_counter()
-        simplify(out=str(folder / "again"), journal=str(folder / "first" / "journal.sqlite"), **many)
-        again = time.perf_counter() - again
-        print(f"{given.replay} rows with the fake: {first:.1f} s; again from its journal: {again:.1f} s")
-    print(f"Python {platform.python_version()}, {platform.machine()}")
+        sides: dict[str, Callable[[Path, int, str], object]] = {
+            "repair simplify": lambda rows, count, out: simplify(rows=str(rows), out=str(folder / out), **here),
+            "the SDK alone, aiohttp under it": lambda rows, count, out: sdk(
+                server, count, given.concurrency, openai.DefaultAioHttpClient
+            ),
+            "the SDK alone, as it comes": lambda rows, count, out: sdk(server, count, given.concurrency),
+            "bare sockets": lambda rows, count, out: sockets(server, count, given.concurrency),
+        }
+        measured: dict[str, list[Taken]] = {side: [] for side in (*sides, *peers)}
+        for side in sides.values():
+            side(folder / "warm.jsonl", given.concurrency, "warm")
+        for number in range(given.rounds):
+            for side, work in sides.items():
+                measured[side].append(
+                    taken(server, given.rows, lambda: work(folder / "rows.jsonl", given.rows, f"run-{number}"))  # noqa: B023
+                )
+            for side, python in peers.items():
+                measured[side].append(peer(side, python, server, folder / "rows.jsonl", given.rows, given.concurrency))
+        print(
+            f"{given.rows} rows, {given.concurrency} at a time, {given.latency:g} s each: ideal {ideal:.2f} s; "
+            f"medians of {given.rounds}"
+        )
+        for side, every in measured.items():
+            told(side, every, given.rows, ideal)
+        ours, theirs = (measured[side] for side in list(sides)[:2])
+        own = statistics.median(each.cpu - other.cpu for each, other in zip(ours, theirs, strict=True))
+        print(f"our own CPU, over the SDK's: {1000 * own / given.rows:.2f} ms a row")
+        if peers:
+            for side, python in {"tunescope": sys.executable, **peers}.items():
+                came = killed(side, python, server, folder / "rows.jsonl", given.rows, given.concurrency)
+                print(f"{side}, killed at {KILLED_AT:.0%} and begun again: {came}")
+        replay(given.replay, folder)
+    versions = ", ".join(f"{name} {version(name)}" for name in ("openai", "aiohttp", "httpx2"))
+    print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores; {versions}")
 
 
 if __name__ == "__main__":

@@ -43,6 +43,7 @@ HEAVY = {
     "numpy",
     "ftfy",
     "openai",
+    "aiohttp",
     "numba",
     "bm25s",
     "pydivsufsort",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import random
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -68,3 +71,40 @@ def content(folder: Path) -> dict[str, object]:
                 del info["wall_seconds"]
                 found[name] = info
     return found
+
+
+def drill(
+    command: list[str], folder: Path, done: Callable[[Path], int], kills: int, rng: random.Random, **environment: str
+) -> int:
+    """Compare an undisturbed run in `folder / "calm"` with others that are killed at random moments.
+
+    Each is killed up to four times, a moment after `done` tells of more work on disk; returns how many there were.
+    """
+    calm = folder / "calm"
+    finish(command, calm, **environment)
+    expected = content(calm)
+    landed = rounds = 0
+    while landed < kills:
+        rounds += 1
+        assert rounds <= kills
+        killed = folder / f"kill{rounds}"
+        shutil.copytree(calm, killed, ignore=shutil.ignore_patterns("runs"))
+        for _ in range(min(4, kills - landed)):
+            process, before = start(command, killed, **environment), done(killed)
+            while process.poll() is None and done(killed) <= before:
+                time.sleep(0.002)
+            time.sleep(rng.uniform(0, 0.05))
+            at_work = process.poll() is None and not list(killed.glob("runs/*/run.json"))
+            end(process)
+            if not at_work:
+                break
+            landed += 1
+        finish(command, killed, **environment)
+        assert content(killed) == expected
+        shutil.rmtree(killed)
+    return rounds
+
+
+def shards(folder: Path) -> int:
+    """Count the finished shards of an unfinished run."""
+    return sum(path.is_dir() and path.suffix == "" for path in folder.glob("runs/*/.work-*/shards/*"))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-import shutil
-import time
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("torch")
 
-from tests.drills.kills import content, end, finish, start
+from tests.drills import kills as killing
 from tests.tools import alpaca, write_rows
 from tunescope.microworld.model import save_random_model
 
@@ -27,33 +25,8 @@ def drill(folder: Path, rows: int, kills: int, seed: int) -> None:
     words = ["baker", "cat", "red", "soup", "the", "a", "of", "Which", "What", "colour", "pet"]
     texts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(2 * rows)]
     write_rows(calm / "rows.jsonl", [alpaca(*texts[2 * i : 2 * i + 2]) for i in range(rows)])
-    finish(COMMAND, calm, **ENVIRONMENT)
-    expected = content(calm)
-    landed = rounds = 0
-    while landed < kills:
-        rounds += 1
-        assert rounds <= kills
-        killed = folder / f"kill{rounds}"
-        shutil.copytree(calm, killed, ignore=shutil.ignore_patterns("runs"))
-        for _ in range(min(4, kills - landed)):
-            process, before = start(COMMAND, killed, **ENVIRONMENT), shards(killed)
-            while process.poll() is None and shards(killed) <= before:
-                time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.05))
-            at_work = process.poll() is None and not list(killed.glob("runs/*/run.json"))
-            end(process)
-            if not at_work:
-                break
-            landed += 1
-        finish(COMMAND, killed, **ENVIRONMENT)
-        assert content(killed) == expected
-        shutil.rmtree(killed)
-    print(f"measure: {landed} kills over {rounds} runs of {rows} rows; every file equal")
-
-
-def shards(folder: Path) -> int:
-    """Count the finished shards of an unfinished run."""
-    return sum(path.is_dir() and path.suffix == "" for path in folder.glob("runs/*/.work-*/shards/*"))
+    rounds = killing.drill(COMMAND, folder, killing.shards, kills, rng, **ENVIRONMENT)
+    print(f"measure: {kills} kills over {rounds} runs of {rows} rows; every file equal")
 
 
 def test_killed_twice(tmp_path):

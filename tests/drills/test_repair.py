@@ -1,8 +1,12 @@
-"""SIGKILL while rows are repaired: the same rows in the end, and no reply that was kept is bought again."""
+"""SIGKILL while rows are repaired, and a server that misbehaves, starts again or repeats the key.
+
+The same rows in the end; no reply that was kept is bought again; the key is in nothing that was written or said.
+"""
 
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import random
 import shutil
@@ -24,11 +28,13 @@ from tests.tools import ROOT, alpaca, write_rows
 CALLS = 8
 """Calls at a time."""
 KEY = "sk-planted-in-a-drill"
+PATHS = os.pathsep.join([str(ROOT / "src"), *filter(None, [os.environ.get("PYTHONPATH")])])
 CODE = """
 import json, sys
 from tunescope.verbs import in_python
 verb, url, concurrency, settings = sys.argv[1:]
-in_python(verb)(rows="rows.jsonl", oracle=url, concurrency=int(concurrency), out="runs/repair", **json.loads(settings))
+known = {"rows": "rows.jsonl", "oracle": url, "concurrency": int(concurrency), "timeout": 2.0, "out": "runs/repair"}
+in_python(verb)(**known, **json.loads(settings))
 """
 MISBEHAVIOUR = (
     Said({"error": {"message": "slow down"}}, 429, (("retry-after", "0.01"),)),
@@ -41,6 +47,7 @@ MISBEHAVIOUR = (
     Said(b'{"choices": [{"mess'),
     Said(b"\xff\xfe"),
     Said(b"", length=-1),
+    Said(completion("late"), after=3.0),
 )
 
 
@@ -93,28 +100,29 @@ def start(verb: str, folder: Path, server: Server, code: str = CODE, **settings:
     return subprocess.Popen(
         [sys.executable, "-c", code, verb, server.url, str(CALLS), json.dumps(settings)],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", "OPENAI_API_KEY": KEY},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": PATHS, "TUNESCOPE_RUNS": "runs", "HOME": str(folder), "OPENAI_API_KEY": KEY},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
         start_new_session=True,
         text=True,
     )
 
 
-def finish(verb: str, folder: Path, server: Server, code: str = CODE, **settings: Any) -> None:
-    """Run to the end; the key is in nothing that was said."""
+def finish(verb: str, folder: Path, server: Server, code: str = CODE, status: int = 0, **settings: Any) -> str:
+    """Run to the end; return what was said. The key is in nothing that was said, and in no file, home included."""
     process = start(verb, folder, server, code, **settings)
-    talk = process.communicate(timeout=600)[1]
-    assert process.returncode == 0, talk
+    talk = process.communicate(timeout=600)[0]
+    assert process.returncode == status, talk
     assert KEY not in talk
+    assert not [path for path in folder.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]
+    return talk
 
 
 def content(folder: Path) -> dict[str, object]:
-    """Return what a finished run holds but the journal (times and order are its own); the key is in no file."""
+    """Return what a finished run holds but the journal (times and order are its own)."""
     found: dict[str, object] = {}
     for path in sorted((folder / "runs").rglob("*")):
         if path.is_file():
-            assert KEY.encode() not in path.read_bytes()
             if path.name == "run.json":
                 info = json.loads(path.read_bytes())
                 del info["wall_seconds"], info["outputs"]
@@ -202,7 +210,7 @@ def test_killed_where_replies_are_json(tmp_path):
 def test_faults_change_nothing(tmp_path):
     """A server that misbehaves gives the same rows, table and lineage as one that doesn't, for 17 more calls.
 
-    One more call finds out that it knows no schemas.
+    One more call finds out that it knows no schemas. Another language and the wrong marker are among what both reply.
     """
     found, calls = [], []
     for how in (behave, faulty):
@@ -218,6 +226,132 @@ def test_faults_change_nothing(tmp_path):
     assert calls == [51, 68]
     assert set(found[0]) == {".lock", "repaired.parquet", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
     assert found[0] == found[1]
+
+
+def calm(folder: Path, n: int, server: Server) -> dict[str, object]:
+    """Write rows and repair them with nothing in the way; return what came, and leave the rows alone there."""
+    write_rows(folder / "rows.jsonl", [alpaca(f"Question {i}?", "Some words, " * 3) for i in range(n)])
+    finish("repair simplify", folder, server)
+    found = content(folder)
+    shutil.rmtree(folder / "runs")
+    return found
+
+
+def away(folder: Path, n: int, seconds: float) -> None:
+    """Answer 503 to everything for some seconds, in the midst of the rows."""
+    with serving(behave) as server:
+        expected = calm(folder, n, server)
+        server.calls.clear()
+        shut: list[float] = []
+
+        def busy(body: dict[str, Any], call: int) -> Said:
+            if len(server.bodies) > n + n // 3:  # those of the calm run are n
+                shut.append(time.monotonic())
+            return Said(b"<html>", 503) if shut and time.monotonic() < shut[0] + seconds else behave(body, call)
+
+        server.behave = busy
+        finish("repair simplify", folder, server)
+        assert shut
+        assert shut[-1] > shut[0] + seconds
+    assert content(folder) == expected
+
+
+class Restarted(Server):
+    """A server in a process of its own, which can be killed and started again at the same port."""
+
+    def __init__(self, after: float) -> None:
+        with serving() as taken:
+            super().__init__(behave, url=taken.url)
+        self._port = int(self.url.removesuffix("/v1").rpartition(":")[2])
+        self._count = multiprocessing.Value("i", 0)
+        self._after = after
+        self._process: multiprocessing.Process | None = None
+
+    def start(self) -> None:
+        """Serve until `stop`."""
+        self._process = multiprocessing.Process(target=self._serve, daemon=True)
+        self._process.start()
+
+    def stop(self) -> None:
+        """Kill it."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.join()
+
+    def _serve(self) -> None:
+        def counted(body: dict[str, Any], call: int) -> Said:
+            with self._count.get_lock():
+                self._count.value += 1
+            return behave(body, call)._replace(after=self._after)
+
+        with serving(counted, self._port):
+            time.sleep(3600)
+
+    @property
+    def count(self) -> int:
+        """Calls that came, in all of its lives."""
+        return int(self._count.value)
+
+
+def restarts(folder: Path, n: int, times: int, seconds: float) -> None:
+    """Kill the server in the midst of the rows, so often, and start it again after some seconds."""
+    server = Restarted(after=0.1)
+    server.start()
+    expected = calm(folder, n, server)
+    rng, due = random.Random(0), server.count
+    process = start("repair simplify", folder, server)
+    try:
+        for _ in range(times):
+            until = server.count + rng.randint(n // (4 * times), n // (2 * times))
+            while server.count < until:
+                assert process.poll() is None, process.communicate()[0]
+                time.sleep(0.002)
+            server.stop()
+            time.sleep(rng.uniform(0.2, 1) * seconds)
+            server.start()
+        talk = process.communicate(timeout=600)[0]
+    finally:
+        end(process)
+        server.stop()
+    again = server.count - 2 * due
+    assert process.returncode == 0, talk
+    assert content(folder) == expected
+    assert 0 <= again <= CALLS * times, f"{again} calls were made again after {times} restarts"
+
+
+def test_a_server_without_room_for_seconds_changes_nothing(tmp_path):
+    away(tmp_path, n=30, seconds=2.0)
+
+
+def test_a_server_that_is_killed_and_starts_again_changes_nothing(tmp_path):
+    restarts(tmp_path, n=60, times=1, seconds=1.0)
+
+
+@pytest.mark.parametrize(
+    ("said", "ending"),
+    [
+        (Said({"error": {"message": f"no such key: {KEY}"}}, 401), "set OPENAI_API_KEY to one that it takes"),
+        (Said({"error": {"message": f"{KEY} has no model tiny"}}, 404), "refuses the first 20 calls alike: 404: …"),
+        (Said(f'{{"error": "{KEY}"'.encode(), 400), "refuses the first 20 calls alike: 400: "),
+        (Said({"error": {"message": KEY}}, 429, (("retry-after", "7200"),)), "the server asks to wait 7200 s"),
+    ],
+)
+def test_a_key_that_a_server_repeats_is_in_no_file_log_or_traceback(tmp_path, said, ending):
+    write_rows(tmp_path / "rows.jsonl", [alpaca(f"Question {i}?", "Some words, " * 3) for i in range(30)])
+    with serving(lambda body, call: said) as server:
+        talk = finish("repair simplify", tmp_path, server, status=1)
+    assert "Traceback" in talk
+    assert ending in talk
+
+
+@pytest.mark.drill
+def test_a_server_without_room_for_minutes_changes_nothing(tmp_path):
+    away(tmp_path, n=100, seconds=100.0)
+
+
+@pytest.mark.drill
+def test_a_server_that_is_killed_and_starts_again_five_times_changes_nothing(tmp_path):
+    restarts(tmp_path, n=500, times=5, seconds=4.0)
 
 
 @pytest.mark.drill

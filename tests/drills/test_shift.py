@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("pysbd")
 
-from tests.drills.kills import content, end, finish, start
+from tests.drills import kills as killing
 from tests.tools import write_rows
 from tunescope.microworld.model import save_random_model
 
@@ -36,35 +35,15 @@ def drill(folder: Path, command: list[str], answers: int, kills: int, seed: int)
     if command is ASKED:
         records = [{name: value for name, value in record.items() if name != "text"} for record in records]
     write_rows(calm / "answers.jsonl", records)
-    finish(command, calm, **ENVIRONMENT)
-    expected = content(calm)
-    landed = rounds = 0
-    while landed < kills:
-        rounds += 1
-        assert rounds <= kills
-        killed = folder / f"kill{rounds}"
-        shutil.copytree(calm, killed, ignore=shutil.ignore_patterns("runs"))
-        for _ in range(min(4, kills - landed)):
-            process, before = start(command, killed, **ENVIRONMENT), done(killed)
-            while process.poll() is None and done(killed) <= before:
-                time.sleep(0.002)
-            time.sleep(rng.uniform(0, 0.05))
-            at_work = process.poll() is None and not list(killed.glob("runs/*/run.json"))
-            end(process)
-            if not at_work:
-                break
-            landed += 1
-        finish(command, killed, **ENVIRONMENT)
-        assert content(killed) == expected
-        shutil.rmtree(killed)
+    rounds = killing.drill(command, folder, done, kills, rng, **ENVIRONMENT)
     assert json.loads(next(calm.glob("runs/*/run.json")).read_text())["result"]["answers"] == answers
-    print(f"shift: {landed} kills over {rounds} runs of {answers} answers; every file equal")
+    print(f"shift: {kills} kills over {rounds} runs of {answers} answers; every file equal")
 
 
 def done(folder: Path) -> int:
     """Count the finished shards and the kept answers of an unfinished run."""
-    shards = sum(path.is_dir() and path.suffix == "" for path in folder.glob("runs/*/.work-*/shards/*"))
-    return shards + sum(path.read_bytes().count(b"\n") for path in folder.glob("runs/*/.work-*/answers.jsonl"))
+    kept = sum(path.read_bytes().count(b"\n") for path in folder.glob("runs/*/.work-*/answers.jsonl"))
+    return killing.shards(folder) + kept
 
 
 def test_killed_twice(tmp_path):

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 class Said(NamedTuple):
     """What the server sends: a body (bytes as they are), a status, headers.
 
-    `length` lies about the body's; -1 resets the connection without a word.
+    `length` lies about the body's; -1 resets the connection without a word, -2 sends the body alone and closes.
     """
 
     body: Any
@@ -97,6 +97,10 @@ def serving(behave: Callable[[dict[str, Any], int], Said] = echo, port: int = 0,
                 self.connection.close()
                 return
             content = said.body if isinstance(said.body, bytes) else json.dumps(said.body).encode()
+            if said.length == -2:
+                self.wfile.write(content)
+                self.close_connection = True
+                return
             try:
                 self.send_response(said.status)
                 self.send_header("content-type", "application/json")

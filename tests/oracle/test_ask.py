@@ -13,7 +13,7 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
-from tunescope.oracle.ask import Failed, Oracle
+from tunescope.oracle.ask import PATIENCE, Failed, Oracle
 from tunescope.oracle.client import TRIES, seconds_of
 from tunescope.oracle.journal import Journal, key_of
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
@@ -113,8 +113,9 @@ def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
         Said(b'{"choices": [{"mess'),
         Said(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
         Said(None, length=-1),
+        Said(b"what?", length=-2),
     ],
-    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset"),
+    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset", "no"),
 )
 def test_faults_that_pass(tmp_path, said):
     """Every third call of a prompt's first two goes wrong; every row is answered, and none twice."""
@@ -235,13 +236,30 @@ def test_a_server_that_is_full_for_good_stops_the_work(tmp_path):
     assert str(oracle.stopped).startswith("503: <html>")
 
 
+def test_a_server_that_is_full_for_all_is_waited_for_longer(tmp_path):
+    """One that has no room for one row while it answers others isn't: that row has 7 tries."""
+    said = Said(b"<html>", 503)
+    away = TRIES + PATIENCE - 1
+    with serving(lambda body, call: said if call <= away else Said(completion("x"))) as server:
+        oracle, came = ask(tmp_path, prompts(4), server.url, concurrency=4)
+        assert (oracle.stopped, set(came.values()), set(server.calls.values())) == (None, {"x"}, {away + 1})
+
+        def behave(body, call):
+            return said if body["messages"][0]["content"] == "P9" else Said(completion("x"))
+
+        server.behave = behave
+        oracle, came = ask(tmp_path, prompts(300)[4:], server.url, concurrency=8)
+        assert (oracle.stopped, server.calls["P9"]) == (None, TRIES)
+    assert str(came["P9"]).endswith(f", in the last of {TRIES} tries")
+
+
 def test_a_server_that_goes_away_stops_the_work_and_one_that_comes_back_goes_on(tmp_path):
     with serving() as server:
         ask(tmp_path, prompts(5), server.url)
         port = int(server.url.removesuffix("/v1").rpartition(":")[2])
     with serving(lambda body, call: Said(b"", length=-1)) as dead:
         oracle, _ = ask(tmp_path, prompts(40), dead.url)
-        assert sum(dead.calls.values()) <= TRIES * 40
+        assert sum(dead.calls.values()) <= (TRIES + PATIENCE) * 40
     assert isinstance(oracle.stopped, WorkError)
     assert "the connection failed" in str(oracle.stopped)
     with serving(port=port) as server:
@@ -332,16 +350,17 @@ def test_a_wait_that_is_too_long_stops_the_work(tmp_path):
 
 
 def test_the_budget_is_never_passed_and_more_of_it_goes_on(tmp_path):
-    """Each reply uses 5 + 2 tokens; a call may use 1 + 16 + 8: none begins once 56 + 25 > 75."""
+    """Each reply uses 5 + 2 tokens; a call may use 2 + 16 + 8: none begins once 56 + 26 > 75."""
+    asked = prompts(30)[10:]
     with serving() as server:
-        oracle, came = ask(tmp_path, prompts(20), server.url, max_tokens_total=75, max_new_tokens=8)
+        oracle, came = ask(tmp_path, asked, server.url, max_tokens_total=75, max_new_tokens=8)
         assert isinstance(oracle.stopped, WorkError)
         assert str(oracle.stopped) == (
-            "the budget has no room for another call (56 tokens; a call may use 25 more); "
+            "the budget has no room for another call (56 tokens; a call may use 26 more); "
             "raise --max-tokens-total or --max-cost"
         )
         assert sum(server.calls.values()) == len(came) == 8
-        oracle, came = ask(tmp_path, prompts(20), server.url, max_tokens_total=1000, max_new_tokens=8)
+        oracle, came = ask(tmp_path, asked, server.url, max_tokens_total=1000, max_new_tokens=8)
         assert sum(server.calls.values()) == len(came) == 20
     assert oracle.budget.tokens == 140
 

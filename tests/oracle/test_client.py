@@ -77,6 +77,10 @@ def test_a_reply():
         (Said({"error": {"message": "overloaded"}}), FIRST_WAIT / 2),
         (Said(completion([{"type": "audio"}])), FIRST_WAIT / 2),
         (Said(b'{"choices": [', length=1000), FIRST_WAIT / 2),
+        (Said(b"SSH-2.0-OpenSSH\r\n\r\n", length=-2), FIRST_WAIT / 2),
+        (Said(b"HTTP/1.1 200 OK\r\nContent-", length=-2), FIRST_WAIT / 2),
+        (Said(b"", length=-2), FIRST_WAIT / 2),
+        (Said(b"", length=-1), FIRST_WAIT / 2),
     ],
 )
 def test_what_passes_is_asked_again(said, shortest):
@@ -168,6 +172,23 @@ def test_the_key_is_in_no_message(status):
     with serving(lambda body, call: Said({"error": {"message": f"your key {KEY} …"}}, status)) as server:
         (error,), _ = ask(server.url)
     assert KEY not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (Said(b"", length=-1), "the connection failed ([Errno 104] Connection reset by peer)"),
+        (Said(b"", length=-2), "the connection failed (Server disconnected)"),
+        (Said(b"what?\r\n\r\n", length=-2), "the connection failed (400, message:"),
+        (Said(b"{", length=9), "the connection failed (Response payload is not completed"),
+    ],
+)
+def test_a_lost_connection_is_no_time_out(said, reason):
+    """The SDK's adapter calls all but the last one a time-out, or lets it through as it is."""
+    with serving(lambda body, call: said) as server:
+        (error,), _ = ask(server.url)
+    assert isinstance(error, Unreachable)
+    assert str(error).startswith(reason)
 
 
 def test_a_slow_server_times_out():

@@ -10,8 +10,10 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from random import Random
 from time import monotonic
 from typing import Any, Protocol, TypeVar
@@ -30,6 +32,12 @@ T = TypeVar("T")
 R = TypeVar("R")
 HOPELESS = 20
 """Calls that fail alike, with none answered, after which no more are made."""
+APART = 0.002
+"""Seconds between the first calls of all; made in one moment, they would come back in one, round after round."""
+PATIENCE = 8
+"""Tries beyond `TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
+LATELY = 4
+"""Tries in a row during which no call at all is answered, after which a server counts as away."""
 LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
@@ -327,8 +335,9 @@ class Oracle:
     ) -> Reply:
         """Ask until there is a reply; `number` counts calls that may all be hopeless."""
         characters = _characters(messages, schema)
-        failed, failing_since = Again("not tried", unreachable=False), float("inf")
-        for attempt in range(TRIES):
+        failed, failures = Again("not tried", unreachable=False), deque[float](maxlen=LATELY)
+        allowed = TRIES
+        for attempt in count():
             try:
                 return await self._once(calls, key, messages, schema)
             except Refused as error:
@@ -342,7 +351,8 @@ class Oracle:
                 reason = "" if attempt == 0 else f"; the last try: {failed.reason}"
                 raise Failed(f"not done within the row's {self.deadline:g} s{reason}") from None
             except Again as error:
-                failed, failing_since = error, min(failing_since, monotonic())
+                failed = error
+                failures.append(monotonic())
             except TunescopeError as error:
                 raise self.stop(error) from None
             if failed.after is not None and failed.after > LONGEST_ASKED:
@@ -351,22 +361,30 @@ class Oracle:
             if failed.after is not None:
                 self.pace.close_for(failed.after)
                 share = self.jitter.random()  # beside what the server asks for, which may be 0
-            if attempt < TRIES - 1:
-                try:
-                    async with asyncio.timeout_at(calls.ends):
-                        await self.pace.nap(share * backoff(attempt, self.jitter))
-                except TimeoutError:
-                    raise Failed(
-                        f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}"
-                    ) from None
-        reason = f"{failed.reason}, in the last of {TRIES} tries"
-        if failed.overloaded and self.heard_at < failing_since:  # no other row was answered meanwhile either
-            self._unheard += 1
-            alone = failed.silent and self._unheard < HOPELESS and await self.transport.answers()
-            if not alone:
-                raise self.stop(WorkError(reason))
+            reason = f"{failed.reason}, in the last of {attempt + 1} tries"
+            away = failed.overloaded and self.heard_at < failures[0]  # nor was any other row answered lately
+            if attempt + 1 >= TRIES and away:
+                if await self._is_alone(failed):
+                    break
+                if attempt + 1 >= TRIES + PATIENCE:
+                    raise self.stop(WorkError(reason))
+                allowed = attempt + 1 + TRIES  # from when others are
+            if attempt + 1 >= allowed:
+                break
+            try:
+                async with asyncio.timeout_at(calls.ends):
+                    await self.pace.nap(share * backoff(attempt, self.jitter))
+            except TimeoutError:
+                raise Failed(f"not done within the row's {self.deadline:g} s; the last try: {failed.reason}") from None
         self.note_refused(number, reason)
         raise Failed(reason)
+
+    async def _is_alone(self, failed: Again) -> bool:
+        """Tell whether only this row isn't answered, though nothing else was: the server still says what it has."""
+        if not failed.silent or self._unheard + 1 >= HOPELESS or not await self.transport.answers():
+            return False
+        self._unheard += 1
+        return True
 
     @property
     def _was_answered(self) -> bool:
@@ -416,7 +434,8 @@ class Oracle:
         """
         todo = iter(items)
 
-        async def worker() -> None:
+        async def worker(number: int) -> None:
+            await asyncio.sleep(number * APART)
             for item in todo:
                 if self.stopped is not None:
                     return
@@ -430,8 +449,8 @@ class Oracle:
                     self.stop(error)
 
         async with self.transport, asyncio.TaskGroup() as group:
-            for _ in range(min(self.concurrency, len(items))):
-                group.create_task(worker())
+            for number in range(min(self.concurrency, len(items))):
+                group.create_task(worker(number))
 
 
 class Calls:

@@ -1,7 +1,8 @@
 """One client for every OpenAI-compatible server: vLLM, llama.cpp, Ollama, a provider.
 
-The `openai` SDK carries the calls, with its own retries off; what is asked again, when, and what isn't
-is decided here. The key comes from OPENAI_API_KEY and goes nowhere but into the request.
+The `openai` SDK carries the calls over aiohttp, with its own retries off; what is asked again, when, and what isn't
+is decided here. Its adapter calls every lost connection a time-out, so what led to an error tells what it was. The key
+comes from OPENAI_API_KEY and goes nowhere but into the request.
 """
 
 from __future__ import annotations
@@ -164,16 +165,21 @@ class Client:
         A server that `is_ours` gets no key, and is called without the proxies that the environment names.
         """
         try:
+            import aiohttp
             import openai
         except ModuleNotFoundError as error:
-            raise MissingPackageError("openai", "oracle", "asking a server") from error
+            raise MissingPackageError("openai[aiohttp]", "oracle", "asking a server") from error
         self.url = base_url(url)
         self.model = model
-        self._openai = openai
+        self._openai, self._aiohttp = openai, aiohttp
         self._key = "" if is_ours else os.environ.get(KEY_VARIABLE, "")
-        http = openai.DefaultAsyncHttpxClient(trust_env=False) if is_ours else None
         self._sdk = openai.AsyncOpenAI(
-            api_key=self._key or "none", base_url=self.url, max_retries=0, timeout=timeout, http_client=http
+            api_key=self._key or "none",
+            base_url=self.url,
+            max_retries=0,
+            timeout=timeout,
+            # the default one looks at all connections at every call
+            http_client=openai.DefaultAioHttpClient(trust_env=not is_ours),
         )
         self._timeout, self._sleep, self._jitter = timeout, sleep, jitter or Random()
         self._heard = False
@@ -230,7 +236,7 @@ class Client:
         """Tell whether the server says anything at all, to the question for its models."""
         try:
             await self._sdk.models.with_raw_response.list()
-        except self._openai.APIConnectionError:
+        except (self._openai.APIConnectionError, self._aiohttp.ClientError):
             return False
         except self._openai.APIStatusError as error:
             return int(error.status_code) < 500
@@ -242,10 +248,12 @@ class Client:
 
     async def _call(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Any:
         """Make one call; once more where the model wants the length's other name, as all calls from then on."""
-        create, name = self._sdk.chat.completions.with_raw_response.create, self._length
-        body = {"messages": list(messages), **as_sent(decoding, name)}  # there the SDK doesn't walk through it
+        from httpx2 import Response  # the SDK's own; asked for it, the SDK parses nothing
+
+        name = self._length
+        body = {"model": self.model, "messages": list(messages), **as_sent(decoding, name)}
         try:
-            return await self._sent(lambda: create(model=self.model, messages=[], extra_body=body))
+            return await self._sent(lambda: self._sdk.post("/chat/completions", cast_to=Response, body=body))
         except Refused as error:
             if not self._may_rename or name != LENGTHS[0] or error.parameter != name:
                 raise
@@ -272,17 +280,17 @@ class Client:
 
     async def _sent(self, call: Callable[[], Any]) -> Any:
         """Make one call; return the SDK's raw response, whose body nobody has parsed."""
-        openai = self._openai
         try:
             raw = await call()
-        except openai.APIStatusError as error:
+        except self._openai.APIStatusError as error:
             self._heard = True
             raise self._of_status(error) from None
-        except openai.APITimeoutError:
-            raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
-        except openai.APIConnectionError as error:
+        except (self._openai.APIConnectionError, self._aiohttp.ClientError) as error:
+            causes = list(_causes(error))
+            if any(isinstance(each, TimeoutError) for each in causes):
+                raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
             reason = self._clean(str(error.__cause__ or error))
-            if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in _causes(error)):
+            if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in causes):
                 raise TunescopeError(
                     f"no server answers at {self.url} ({reason}); start it, or name another with {self._options[0]}"
                 ) from None
