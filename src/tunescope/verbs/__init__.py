@@ -83,7 +83,6 @@ VERBS: dict[str, Verb] = {
         "evolve",
         "ROWS",
         "Have an oracle make instructions harder or rarer, and answer them.",
-        proven=False,
     ),
     "repair rate": Verb(
         "tunescope.verbs.repair.rate",
@@ -91,7 +90,6 @@ VERBS: dict[str, Verb] = {
         "rate",
         "ROWS",
         "Have an oracle grade one aspect of every response.",
-        proven=False,
     ),
     "repair reflect": Verb(
         "tunescope.verbs.repair.reflect",
@@ -99,7 +97,6 @@ VERBS: dict[str, Verb] = {
         "reflect",
         "ROWS",
         "Have an oracle criticise and rewrite instructions, then responses.",
-        proven=False,
     ),
     "repair simplify": Verb(
         "tunescope.verbs.repair.simplify",
@@ -107,7 +104,6 @@ VERBS: dict[str, Verb] = {
         "simplify",
         "ROWS",
         "Have an oracle make every response concise and accurate.",
-        proven=False,
     ),
     "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
     "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
@@ -224,7 +220,7 @@ GROUPS = {
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
     "judge": "Say which system answers better, and how sure that is.",
-    "repair": "Have an oracle rate, shorten or rewrite rows.",
+    "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
     "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
 }
 """What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
