@@ -181,7 +181,8 @@ def test_the_first_twenty_alike_stop_the_work(tmp_path):
     with serving(lambda body, call: Said({"error": {"message": "no such model"}}, 404)) as server:
         oracle, came = ask(tmp_path, prompts(100), server.url, concurrency=4)
         assert 20 <= sum(server.calls.values()) < 28
-    assert str(oracle.stopped) == "the oracle refuses the first 20 calls alike: 404: no such model"
+    refused = "the oracle refuses the first 20 calls alike: 404: no such model"
+    assert str(oracle.stopped) == f"{refused}; is tiny what it calls the model (--oracle-model)?"
     assert len(came) < 28
 
 

@@ -211,7 +211,8 @@ class Oracle:
             return
         self._first[number] = reason
         if len(self._first) == HOPELESS and len({*self._first.values()}) == 1:
-            self.stop(TunescopeError(f"the oracle refuses the first {HOPELESS} calls alike: {reason}"))
+            hint = f"; is {self.model} what it calls the model (--oracle-model)?" if reason.startswith("404") else ""
+            self.stop(TunescopeError(f"the oracle refuses the first {HOPELESS} calls alike: {reason}{hint}"))
 
     def kept(self, key: str) -> Reply | None:
         """Return the journal's reply to a call; None where there is none that can be read.

@@ -289,7 +289,8 @@ class Client:
             causes = list(_causes(error))
             if any(isinstance(each, TimeoutError) for each in causes):
                 raise Again(f"no reply in {self._timeout:g} s", unreachable=True, silent=True) from None
-            reason = self._clean(str(error.__cause__ or error))
+            inner = next((each for each in reversed(causes) if isinstance(each, OSError)), error.__cause__ or error)
+            reason = self._clean(str(inner))
             if not self._heard and any(isinstance(each, ConnectionRefusedError | gaierror) for each in causes):
                 raise TunescopeError(
                     f"no server answers at {self.url} ({reason}); start it, or name another with {self._options[0]}"
