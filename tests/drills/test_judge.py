@@ -21,7 +21,7 @@ from tunescope.verbs import in_python
 verb, url, concurrency, settings = sys.argv[1:]
 more = {
     "judge pairwise": {"control": True},
-    "judge winrate": {"orders": "seeded"},
+    "judge winrate": {"orders": "seeded", "replies": "tags"},
     "judge aspects": {"aspects": ["depth", "clarity"]},
 }
 files = ["one.jsonl", "two.jsonl"] if verb == "judge winrate" else ["one.jsonl", "two.jsonl", "base.jsonl"]
@@ -30,7 +30,7 @@ in_python(verb)(
     answers=files, oracle=url, concurrency=int(concurrency), draws=200, out="runs/judge", **more[verb], **known
 )
 """
-MARK = re.compile(r'(\w{8})(?=: SCORE-1|: CHOICE|"}?, "depth")')
+MARK = re.compile(r"(\w{8})(?=: CHOICE)")
 
 
 def write(folder: Path, n: int) -> None:
@@ -46,23 +46,24 @@ def write(folder: Path, n: int) -> None:
 def behave(body: dict[str, Any], call: int) -> Said:
     """Judge by what the prompt asks for, or say something that can't be read; the same for the same prompt."""
     prompt = body["messages"][-1]["content"]
+    if "ripe tomato" in prompt:
+        return Said(completion('{"name": "red", "letters": 3}'))
     number = int(prompt.partition("Question ")[2].partition("?")[0])
-    mark = MARK.findall(prompt)[-1]
     first = prompt.partition("answer 1")[2].partition("===\n")[2][:3]
     if number % 9 == 8:
         return Said(completion(("I'm sorry, I can't do that.", "8 or 9", "")[number % 3]), after=0.03)
-    if "SCORE-1" in prompt:
-        said = f"{mark}: {3 + number % 7} {4 + number % 5 + (first == 'one')}"
-    elif "CHOICE" in prompt:
-        said = f"{mark}: {(1, 2, 'tie')[number % 3]}"
+    if "score_1" in prompt:
+        said = json.dumps({"score_1": 3 + number % 7, "score_2": 4 + number % 5 + (first == "one"), "reason": "So."})
+    elif "depth_score" in prompt:
+        said = json.dumps({"depth_score": str(1 + number % 5), "depth_reason": "Well.", "clarity_score": "N/A"})
     else:
-        said = json.dumps({"code": mark, "depth": {"reason": "Well.", "score": 1 + number % 5}, "clarity": "N/A"})
-    return Said(completion(f"As I see it:\n{said}"), after=0.03)
+        said = f"As I see it:\n{MARK.findall(prompt)[-1]}: {(1, 2, 'tie')[number % 3]}"
+    return Said(completion(said), after=0.03)
 
 
 def faulty(body: dict[str, Any], call: int) -> Said:
     """Go wrong in a third of the first calls, differently each time."""
-    number = int(body["messages"][-1]["content"].partition("Question ")[2].partition("?")[0])
+    number = int(body["messages"][-1]["content"].partition("Question ")[2].partition("?")[0] or 1)
     if call == 1 and number % 3 == 0:
         return MISBEHAVIOUR[number // 3 % len(MISBEHAVIOUR)]
     return behave(body, call)

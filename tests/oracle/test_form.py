@@ -18,6 +18,7 @@ PAIR = Form(
     ),
 )
 GRADE = Form("grade", (Part("score", "your grade", best=5, about="accuracy"), Part("reason", "why", optional=True)))
+CHOICE = Form("choice", (Part("better", "which is better", choices=("1", "N/A")), Part("reason", "why", optional=True)))
 ONE = Form("one", (Part("better", "the better text"),))
 
 
@@ -50,6 +51,39 @@ def test_the_instructions():
     assert GRADE.as_tags(GRADE.tags("a <reason> why")) == (
         "Use exactly this form, each tag on a line of its own:\nScore: NUMBER\n<reason_2>\nwhy\n</reason_2>"
     )
+
+
+def test_choices_and_numbers_without_an_end():
+    better = {"type": "string", "description": "which is better", "enum": ["1", "N/A"]}
+    assert CHOICE.schema()["schema"]["properties"]["better"] == better
+    assert '"better" (one of "1", "N/A"): which is better' in CHOICE.as_json()
+    assert CHOICE.as_tags(CHOICE.tags()).splitlines()[1:4] == [
+        "<better>",
+        'which is better (one of "1", "N/A")',
+        "</better>",
+    ]
+    any_number = Form("any", (Part("n", "how many", best=float("inf")),))
+    assert any_number.as_json().endswith('"n" (a number): how many')
+    assert read(any_number, '{"n": 1e300}').numbers == {"n": 1e300}
+    assert read(any_number, "no").why == "no one n in 'no'"
+
+
+@pytest.mark.parametrize(
+    ("value", "choice"),
+    [
+        *[(json.dumps(choice), choice) for choice in ("1", "N/A")],
+        *[(value, None) for value in ('"2"', '" 1"', '"1."', '"n/a"', '""', "1", "true", "null", '["1"]')],
+    ],
+)
+def test_a_choice_is_one_of_them_or_missing(value, choice):
+    """N/A, as a choice, is no text that says nothing."""
+    filled = read(CHOICE, f'{{"better": {value}, "reason": "1"}}')
+    assert filled.texts.get("better") == choice
+    assert (filled.status, filled.why) == (
+        ("ok", "") if choice else ("unparsed", "no choice under better in the reply's JSON")
+    )
+    tagged = CHOICE.read_tags(f"<better>\n{choice}\n</better>", "stop", CHOICE.tags())
+    assert tagged.status == ("ok" if choice else "unparsed")
 
 
 def test_a_question_both_ways():
@@ -240,7 +274,7 @@ def test_a_cut_reply_never_counts_as_whole(instruction, response, cut):
     st.sampled_from(["stop", "length", "content_filter", "refusal", "", None]),
 )
 def test_whatever_comes_has_a_status(text, finish_reason):
-    for form in (PAIR, GRADE, ONE):
+    for form in (PAIR, GRADE, ONE, CHOICE):
         for filled in (form.read_json(text, finish_reason), form.read_tags(text, finish_reason, form.tags())):
             assert filled.status in STATUSES
             needed = {part.name for part in form.parts if not part.optional}

@@ -474,23 +474,25 @@ class Calls:
             self.ends = asyncio.get_running_loop().time() + deadline
         return self.ends
 
-    async def ask(self, prompt: str, sample: int = 0) -> Answered:
-        """Ask one prompt.
+    async def way(self) -> Way:
+        """Return how the oracle's replies are asked for; raises as `ask`."""
+        return await self._oracle.way()
+
+    async def ask(self, prompt: str, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Answered:
+        """Ask one prompt, with the schema that the reply must follow where there is one.
 
         Raises:
             Failed: no reply can be had for this row.
             Stopped: nothing more is asked.
         """
-        answered = await self._oracle.ask(self, [{"role": "user", "content": prompt}], sample)
+        answered = await self._oracle.ask(self, [{"role": "user", "content": prompt}], sample, schema)
         self.ids.append(answered.call_id)
         return answered
 
     async def answer(self, question: Question, sample: int = 0) -> Filled:
         """Ask a question, the way that the oracle can; return what its form holds. Raises as `ask`."""
-        asked = question.asked(await self._oracle.way() if question.form.parts else "tags")
-        messages = [{"role": "user", "content": asked.prompt}]
-        answered = await self._oracle.ask(self, messages, sample, asked.schema)
-        self.ids.append(answered.call_id)
+        asked = question.asked(await self.way() if question.form.parts else "tags")
+        answered = await self.ask(asked.prompt, sample, asked.schema)
         return asked.read(answered.text, answered.finish_reason)
 
     async def beside(self, work: Awaitable[R]) -> R:

@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal, NamedTuple
 
 from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, Status, places, rating_of, tag_for
@@ -29,9 +30,10 @@ class Part:
     Attributes:
         name: what it is called, as a tag and in JSON.
         says: what stands in it.
-        best: for a number from 0 to this; None for text.
+        best: for a number from 0 to this (infinity: to any); None for text.
         about: for a number, one more word that may stand before it ("Accuracy: 4").
         optional: a reply without it is whole all the same.
+        choices: for text that is one of these and nothing else.
     """
 
     name: str
@@ -39,6 +41,23 @@ class Part:
     best: float | None = None
     about: str = ""
     optional: bool = False
+    choices: tuple[str, ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """Say what stands in it, in a word or two."""
+        if self.choices:
+            return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
+        return "text" if self.best is None else f"a number{_scale(self.best)}"
+
+    def schema(self) -> dict[str, Any]:
+        """Return its JSON schema."""
+        kind = {"type": "string" if self.best is None else "number", "description": self.says}
+        return kind | ({"enum": list(self.choices)} if self.choices else {})
+
+    def holds(self, text: str) -> bool:
+        """Tell whether a text can stand in it: one of its choices, or one that says something."""
+        return text in self.choices if self.choices else NOTHING.fullmatch(text) is None
 
 
 class Filled(NamedTuple):
@@ -70,11 +89,11 @@ class Form:
 
     def schema(self) -> dict[str, Any]:
         """Return what stands under `json_schema` in a call's `response_format`: all parts required, no others."""
-        kinds = {part.name: "string" if part.best is None else "number" for part in self.parts}
+        properties = {part.name: part.schema() for part in self.parts}
         schema = {
             "type": "object",
-            "properties": {part.name: {"type": kinds[part.name], "description": part.says} for part in self.parts},
-            "required": [*kinds],
+            "properties": properties,
+            "required": [*properties],
             "additionalProperties": False,
         }
         return {"name": self.name, "strict": True, "schema": schema}
@@ -82,9 +101,7 @@ class Form:
     def as_json(self) -> str:
         """Return the instructions for a reply in JSON."""
         lines = ["Reply with one JSON object and nothing else. It has these fields, in this order:"]
-        for part in self.parts:
-            kind = "text" if part.best is None else f"a number from 0 to {part.best:g}"
-            lines.append(f'"{part.name}" ({kind}): {part.says}')
+        lines += [f'"{part.name}" ({part.kind}): {part.says}' for part in self.parts]
         return "\n".join(lines)
 
     def tags(self, *shown: str) -> dict[str, str]:
@@ -96,7 +113,8 @@ class Form:
         lines = ["Use exactly this form, each tag on a line of its own:"]
         for part in self.parts:
             if part.best is None:
-                lines += [f"<{tags[part.name]}>", part.says, f"</{tags[part.name]}>"]
+                says = f"{part.says} ({part.kind})" if part.choices else part.says
+                lines += [f"<{tags[part.name]}>", says, f"</{tags[part.name]}>"]
             else:
                 lines.append(f"{part.name.capitalize()}: NUMBER")
         return "\n".join(lines)
@@ -129,7 +147,7 @@ class Form:
             if part.best is not None:
                 numbers[part.name] = _number(value, part)
             elif isinstance(value, str) and _is_text(value):
-                texts[part.name] = value.strip()
+                texts[part.name] = value if part.choices else value.strip()
         return self._filled(text, finish_reason, texts, numbers, None)
 
     def _filled(
@@ -141,7 +159,7 @@ class Form:
         tags: Mapping[str, str] | None,
     ) -> Filled:
         """Say how it ended, and why where it isn't whole."""
-        good = {name: text for name, text in texts.items() if NOTHING.fullmatch(text) is None}
+        good = {part.name: texts[part.name] for part in self.parts if part.holds(texts.get(part.name, ""))}
         known = {name: number for name, number in numbers.items() if number is not None}
         needed = [part for part in self.parts if not part.optional]
         missing = [part for part in needed if part.name not in good and part.name not in known]
@@ -258,11 +276,15 @@ def _number(value: Any, part: Part) -> float | None:
     return float(value) if 0 <= value <= part.best else None
 
 
+def _scale(best: float) -> str:
+    return f" from 0 to {best:g}" if isfinite(best) else ""
+
+
 def _absence(part: Part, tags: Mapping[str, str] | None, said: str) -> str:
     if part.best is not None:
-        return f"no one {part.name} from 0 to {part.best:g} in {_start(said)}"
+        return f"no one {part.name}{_scale(part.best)} in {_start(said)}"
     if tags is None:
-        return f"no text under {part.name} in the reply's JSON"
+        return f"no {'choice' if part.choices else 'text'} under {part.name} in the reply's JSON"
     return f"no whole section <{tags[part.name]}> in the reply"
 
 

@@ -13,11 +13,13 @@ from typing import Generic, NamedTuple, TypeVar
 from tunescope.errors import TunescopeError, WorkError
 from tunescope.oracle.ask import Calls, Failed, Later, Oracle
 from tunescope.oracle.batch import URL, BatchFiles, Taken, take
+from tunescope.oracle.client import is_url
 from tunescope.oracle.form import Way
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.settings import OracleSettings
-from tunescope.oracle.whom import transport_of
+from tunescope.oracle.whom import model_of, transport_of
 from tunescope.progress import progress, say
+from tunescope.runs import place_of
 from tunescope.views import counted
 
 K = TypeVar("K")
@@ -144,6 +146,37 @@ def _pace(oracle: Oracle, failed: int, done: int, total: int, seconds: float) ->
     whole = f"{oracle.budget.tokens * total / done:,.0f} tokens" if cost is None else f"{cost * total / done:.4f}"
     left = seconds * (total - done) / done
     return f"{failed:,} failed, {oracle.budget.spent()}, projected {whole}, {left:.0f} s left"
+
+
+class Known(NamedTuple):
+    """A journal that a plan can count on: the file, how many replies it has, and the model that is asked."""
+
+    journal: Path
+    replies: int
+    model: str
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """Return what a plan's key knows of it: with more replies it is another plan."""
+        return {str(self.journal): f"{self.journal}: {self.replies} replies for {self.model}"}
+
+
+def known_journal(
+    name: str, version: int, settings: OracleSettings, inputs: Callable[[str], Mapping[str, str]]
+) -> Known | None:
+    """Return the journal that a verb's work would go on with; None where there is none, or the model isn't known.
+
+    `inputs` gives what the work's key knows beside its settings, by the model that is asked.
+    """
+    if is_url(settings.oracle) and settings.oracle_model is None:
+        return None  # only the server could say
+    model = model_of(settings)
+    folder, _ = place_of(name, version, settings, inputs(model))
+    path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
+    if not path.is_file():
+        return None
+    with Journal(path) as journal:
+        return Known(path, len(journal), model)
 
 
 class Replayed(NamedTuple, Generic[K]):

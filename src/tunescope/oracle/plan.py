@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from tunescope.oracle.ask import TEMPLATE
 from tunescope.oracle.budget import CHARACTERS, Price, tokens_of
-from tunescope.oracle.form import Question, Way
+from tunescope.oracle.form import Way
 from tunescope.oracle.settings import OracleSettings
 from tunescope.runs import Outcome
 from tunescope.views import Table, View
@@ -18,19 +18,44 @@ SHARE = {"low": 0.5, "expected": 1.0}
 """What replies have of the tokens that are expected; high is the longest that --max-new-tokens allows."""
 
 
+class Written(Protocol):
+    """What is asked, written out one way; `form.Asked` is one."""
+
+    @property
+    def prompt(self) -> str:
+        """Return the prompt."""
+
+    @property
+    def schema(self) -> dict[str, Any] | None:
+        """Return the schema that goes with it, if any."""
+
+
+class Asks(Protocol):
+    """What can be written out; `form.Question` is one."""
+
+    @property
+    def expected(self) -> int:
+        """Return the tokens of a usual reply."""
+
+    def asked(self, way: Way) -> Written:
+        """Write it out."""
+
+
 def planned(
     name: str,
     rows: int,
     defined: int,
-    questions: Sequence[Question],
+    questions: Sequence[Asks],
     settings: OracleSettings,
     way: Way = "tags",
     free: int = 0,
     journal: Path | None = None,
+    what: str = "",
 ) -> Outcome:
     """Count calls, tokens and money of what is to be asked, besides the `free` replies that `journal` has.
 
-    A prompt that occurs twice is one call. `way` is how replies are asked for.
+    A prompt that occurs twice is one call. `way` is how replies are asked for; `what` says what is asked about, where
+    it isn't rows.
     """
     once = {}
     for question in questions:
@@ -58,8 +83,7 @@ def planned(
     )
     money = "" if price else " Add --price IN,OUT per million tokens for the money."
     known = f" Beside them, {free:,} of the replies needed are in {journal} and cost nothing." if free else ""
-    sentence = (
-        f"{name} would ask {len(once):,} prompts about {defined:,} of {rows:,} rows; nothing was asked.{known}{money} "
-        "A stage that builds on an earlier reply is counted with the row's own text."
-    )
+    stages = "" if what else " A stage that builds on an earlier reply is counted with the row's own text."
+    about = what or f"about {defined:,} of {rows:,} rows"
+    sentence = f"{name} would ask {len(once):,} prompts {about}; nothing was asked.{known}{money}{stages}"
     return Outcome(result, View((sentence,), (table,)))

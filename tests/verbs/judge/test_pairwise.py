@@ -82,7 +82,7 @@ def test_every_judgement_is_kept_and_gives_the_same_numbers_again(workplace, fil
     assert len(first["call_id"]) == 16
     for name in (str(run.path), str(run.path / "judgements.jsonl")):
         again = recompute(RecomputeSettings(files=(name,), draws=200))
-        live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "run"}
+        live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "asked_as", "run"}
         file = {"files", "records", "run"}
         assert {k: v for k, v in again.result.items() if k not in file} == {
             k: v for k, v in run.result.items() if k not in live
@@ -198,21 +198,27 @@ def test_an_item_that_the_judge_has_no_room_for_fails_alone(workplace, files):
 
 
 def test_a_plan_asks_nothing(workplace, files):
-    known = {"answers": files, "oracle": "fake:nothing.jsonl", "control": True}
+    known = {"answers": files, "oracle": judge(workplace / "fake.jsonl", *FAKE), "control": True}
     run = pairwise(PairwiseSettings(**known, plan=True, price="1,2"))
     assert run.result["calls"] == 18
     assert run.view.sentences == ("judge pairwise would ask 18 prompts for 12 judgements; nothing was asked.",)
 
 
 def test_a_prompt_of_the_users_own(workplace, files):
-    (workplace / "mine.jinja").write_text("{{ question }}|{{ first }}|{{ second }}|{{ mark }}: A B")
-    fake = {"pattern": r"\|(\w+): A B", "reply": r"\g<1>: 9 3", "expand": True}
+    (workplace / "mine.jinja").write_text("{{ question }}|{{ first }}|{{ second }}|{{ form }}")
+    fake = {"pattern": r"answer:\n(\w+): SCORE-1 SCORE-2$", "reply": r"\g<1>: 9 3", "expand": True}
     run = judged(workplace, files, fake, prompt="mine.jinja")
     assert run.result["replies"]["ok"] == 12
     assert run.info["inputs"]["mine.jinja"]
-    (workplace / "mine.jinja").write_text("{{ question }}|{{ first }}|{{ second }}")
-    with pytest.raises(SettingsError, match=r"--prompt mine.jinja doesn't show \{\{ mark \}\} as it is"):
-        judged(workplace, files, fake, prompt="mine.jinja")
+    for text, message in (
+        ("{{ question }}|{{ first }}|{{ second }}", "doesn't use form; what stands there says how the reply is to be"),
+        ("{{ first }}{{ second }}{{ form }}", r"doesn't show \{\{ question \}\} as it is; .* in \{\{ form \}\} how to"),
+        ("{{ question }}{{ first }}{{ second }}{{ form[:9] }}", r"doesn't show \{\{ form \}\} as it is"),
+        ("{{ mark }}{{ form }}", "uses mark; what can be filled in is question, first, second, fence, form"),
+    ):
+        (workplace / "mine.jinja").write_text(text)
+        with pytest.raises(SettingsError, match=f"--prompt mine.jinja {message}"):
+            judged(workplace, files, fake, prompt="mine.jinja", out="mine")
 
 
 @pytest.mark.parametrize(

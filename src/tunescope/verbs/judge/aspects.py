@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -10,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.oracle.form import Form, Part
 from tunescope.oracle.template import prompt
 from tunescope.runs import Run
 from tunescope.verbs.judge.live import (
     PROMPTS,
+    Ballot,
     Heard,
     LiveSettings,
     Sheet,
@@ -28,17 +31,16 @@ from tunescope.verbs.judge.live import (
     said,
     shared,
 )
-from tunescope.verbs.judge.reading import CODE_NAME, FAILED, Aspect, Reading, aspects_of, codes
+from tunescope.verbs.judge.reading import CODE_NAME, FAILED, Aspect, aspects_in, aspects_of, codes
 from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.records import Score
 from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
-    from tunescope.oracle.ask import Answered
     from tunescope.oracle.many import Asked
 
-VERSION = 1
+VERSION = 2
 SCALE = 5
 EXPECTED = 45
 """Tokens of a usual reply per aspect: a sentence and the score."""
@@ -51,8 +53,11 @@ OURS: Mapping[str, str] = {
     "safety": "whether it keeps clear of what could harm somebody, be it to the person or to others",
 }
 """Aspects that we describe."""
-TAKES = ("question", "answer", "aspects", "scale", "fence", "mark")
-MUST = ("question", "answer", "mark")
+TAKES = ("question", "answer", "aspects", "scale", "fence", "form")
+MUST = ("question", "answer")
+NOT_APPLICABLE = "N/A"
+FIELD = re.compile(r"(?!aspect_\d)[a-z][a-z0-9_]{0,39}")
+"""An aspect's name that can begin a field's; the fields of others begin with aspect_ and their number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,24 +103,23 @@ def aspects(settings: AspectsSettings) -> Run:
     systems, known = open_systems(settings.answers, settings.names)
     tags = Tags(settings.tags)
     tags.refuse_strangers(answer for system in systems for answer in system.answers)
-    template = prompt(PROMPTS / "aspects.jinja", settings.prompt, TAKES)
+    template = prompt(PROMPTS / "aspects.jinja", settings.prompt, TAKES, ("form",))
     papers = _papers(settings, systems, tags)
+    names = [aspect.name for aspect in named]
+    ballot = ballot_of(names)
     sheets = {}
     for place, (_, _, answer, _) in enumerate(papers):
         question = question_of(answer)
         fence, mark = codes(question, answer.text)
-        values = {"question": question, "answer": answer.text, "fence": fence, "mark": mark}
-        text = filled(template, MUST, **values, aspects=named, scale=SCALE)
-        sheets[place] = Sheet(text, mark, (answer.text,))
+        values = {"question": question, "answer": answer.text, "fence": fence, "aspects": named, "scale": SCALE}
+        sheets[place] = Sheet(ballot, partial(filled, template, MUST, values), mark, (answer.text,))
     work = Work(
         "judge aspects",
         VERSION,
-        EXPECTED * len(named),
         sheets,
         len(papers),
-        partial(read, [aspect.name for aspect in named]),
-        partial(_records, [aspect.name for aspect in named], papers, sheets),
-        partial(_told, systems, len(papers), [aspect.name for aspect in named]),
+        partial(_records, names, papers, sheets),
+        partial(_told, systems, len(papers), names),
     )
     return judge(settings, work, {**known, **inputs, **tags.inputs, template.name: template.hash})
 
@@ -174,9 +178,33 @@ def _papers(settings: AspectsSettings, systems: Sequence[System], tags: Tags) ->
     return [paper for paper in papers if paper.item in kept]
 
 
-def read(names: Sequence[str], reply: Answered, sheet: Sheet) -> Reading[dict[str, Aspect]]:
-    """Read the scores."""
-    return aspects_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown, names, SCALE)
+def ballot_of(names: Sequence[str]) -> Ballot:
+    """Return what the judge is asked to write about these aspects: a reason and a score each, the reason first."""
+    fields = {name: name if FIELD.fullmatch(name) else f"aspect_{number}" for number, name in enumerate(names, 1)}
+    choices = (*map(str, range(1, SCALE + 1)), NOT_APPLICABLE)
+    parts = []
+    for name, field in fields.items():
+        called = " ".join(name.split())
+        parts += [
+            Part(f"{field}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
+            Part(
+                f"{field}_score",
+                f'the score of {called}, "{NOT_APPLICABLE}" where it makes no sense for this question',
+                choices=choices,
+            ),
+        ]
+    form, of_text = Form("aspects", tuple(parts)), partial(aspects_of, names=names, high=SCALE)
+    return Ballot(form, partial(aspects_in, fields), partial(_lines, names), of_text, EXPECTED * len(names))
+
+
+def _lines(names: Sequence[str], mark: str) -> str:
+    """Say how to reply in text."""
+    scores = "".join(f', "{name}": {{"reason": "...", "score": SCORE}}' for name in names)
+    return (
+        "Reply with one JSON object and nothing else, in this form: a reason of one or two sentences and a score for "
+        f'each aspect, the score being "{NOT_APPLICABLE}" where an aspect makes no sense for this question.\n'
+        f'{{"{CODE_NAME}": "{mark}"{scores}}}'
+    )
 
 
 def _records(
@@ -198,15 +226,14 @@ def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Heard]
         "tags": list(paper.tags),
         "length": len(paper.answer.text),
         "empty": not paper.answer.text.strip(),
-        "mark": sheet.mark,
     }
     if came.value is None:
         scores = dict.fromkeys(names, Aspect(Score(None, "missing"), None))
-        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **said(came)}
+        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **said(came, sheet)}
     found = came.value.found
     scores = found.verdict or dict.fromkeys(names, Aspect(Score(None, "unparsed"), None))
     status = "unparsed" if found.verdict is None else "ok"
-    return record | {"status": status, "why": found.why, "scores": _kept(scores), **said(came)}
+    return record | {"status": status, "why": found.why, "scores": _kept(scores), **said(came, sheet)}
 
 
 def _kept(scores: Mapping[str, Aspect]) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -13,6 +13,7 @@ from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import Run
 from tunescope.verbs.judge.live import (
     PROMPTS,
+    Ballot,
     Heard,
     LiveSettings,
     Shared,
@@ -28,19 +29,18 @@ from tunescope.verbs.judge.live import (
     said,
     shared,
 )
-from tunescope.verbs.judge.reading import FAILED, Reading, codes
+from tunescope.verbs.judge.reading import FAILED, codes
 from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.records import Side
 from tunescope.views import counted
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered
     from tunescope.oracle.many import Asked
 
-TAKES = ("question", "first", "second", "fence", "mark")
+TAKES = ("question", "first", "second", "fence", "form")
 EQUAL: Mapping[str, Any] = {"first": None, "status": "ok", "why": "", "preference": 0.5, "scores": None}
 """What stands for the orders of two equal answers, about which nobody is asked."""
-MUST = ("question", "first", "second", "mark")
+MUST = ("question", "first", "second")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,26 +58,20 @@ class Seen(NamedTuple):
     scores: tuple[float, float] | None = None
 
 
-Read = Callable[["Answered", Sheet], Reading[Seen]]
-"""What reads a reply to a sheet."""
-
-
 class Contest(NamedTuple):
     """One of the two verbs.
 
     Attributes:
         name, version: of the verb.
         ours: its prompt.
-        expected: tokens of a usual reply.
-        read: what reads a reply.
+        ballot: what the judge is asked to write.
         both: whether every item is asked in both orders, or in one that a seed decides.
     """
 
     name: str
     version: int
     ours: str
-    expected: int
-    read: Read
+    ballot: Ballot
     both: bool
 
 
@@ -116,11 +110,11 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
     tags.refuse_strangers(against.answers)
-    template = prompt(PROMPTS / kind.ours, settings.prompt, TAKES)
+    template = prompt(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     duels = _duels(settings, overlaps, against, tags)
     sheets = {
-        (number, side): sheet_of(template, duel, side)
+        (number, side): sheet_of(kind.ballot, template, duel, side)
         for number, duel in enumerate(duels)
         if duel.control or not duel.identical
         for side in _sides(settings, kind, duel)
@@ -128,10 +122,8 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
     work = Work(
         kind.name,
         kind.version,
-        kind.expected,
         sheets,
         len(duels),
-        kind.read,
         partial(_records, settings, kind, duels, sheets),
         partial(_told, kind, systems, against, overlaps, duels, len(sheets)),
     )
@@ -170,12 +162,12 @@ def seeded(seed: int, question: str) -> Side:
     return "a" if digest[0] & 1 else "b"
 
 
-def sheet_of(template: Prompt, duel: Duel, side: Side) -> Sheet:
-    """Fill in the prompt of one order; its codes are made of what it shows."""
+def sheet_of(ballot: Ballot, template: Prompt, duel: Duel, side: Side) -> Sheet:
+    """Lay out the prompt of one order; its codes are made of what it shows."""
     first, second = duel.texts if side == "a" else duel.texts[::-1]
     fence, mark = codes(duel.question, first, second)
-    text = filled(template, MUST, question=duel.question, first=first, second=second, fence=fence, mark=mark)
-    return Sheet(text, mark, (first, second))
+    values = {"question": duel.question, "first": first, "second": second, "fence": fence}
+    return Sheet(ballot, partial(filled, template, MUST, values), mark, (first, second))
 
 
 def _records(
@@ -214,9 +206,9 @@ def _who(side: Side) -> str:
 
 
 def _order(side: Side, sheet: Sheet, came: Asked[Heard]) -> dict[str, Any]:
-    start: dict[str, Any] = {"first": _who(side), "mark": sheet.mark}
+    start: dict[str, Any] = {"first": _who(side)}
     if came.value is None:
-        return start | {"status": "missing", "why": FAILED, "preference": None, "scores": None, **said(came)}
+        return start | {"status": "missing", "why": FAILED, "preference": None, "scores": None, **said(came, sheet)}
     found = came.value.found
     ours = found.verdict
     preference = scores = None
@@ -228,7 +220,7 @@ def _order(side: Side, sheet: Sheet, came: Asked[Heard]) -> dict[str, Any]:
         "why": found.why,
         "preference": preference,
         "scores": scores,
-        **said(came),
+        **said(came, sheet),
     }
 
 

@@ -7,29 +7,34 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.oracle.form import Question
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.oracle.template import Prompt
 from tunescope.pairing import paired
 from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
 from tunescope.verbs.judge.files import JUDGEMENTS
+from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.verbs.judge.records import Judgements
 from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.oracle.ask import Answered, Calls, Oracle
-    from tunescope.oracle.many import Asked
-    from tunescope.verbs.judge.reading import Reading
+    from tunescope.oracle.form import Filled, Form, Way
+    from tunescope.oracle.many import Asked, Known
 
 K = TypeVar("K")
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
+AS: Mapping[Way, str] = {
+    "json": "as JSON, which the server holds the model to",
+    "tags": "as text, with the verdict behind a mark",
+}
+"""How replies are asked for."""
 ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's outputs"
 
 
@@ -54,6 +59,10 @@ class LiveSettings(OracleSettings):
 
     prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file instead of ours; docs/judge-live.md has what it may use."""
+
+    replies: Literal["auto", "json", "tags"] = "auto"
+    """How verdicts are asked for: json (the server holds the model to a schema), tags (text, with the verdict behind a
+    mark), or auto, which finds out with one small call whether the server can do json."""
 
     max_new_tokens: int = 512
     """Longest reply in tokens."""
@@ -87,18 +96,72 @@ class System(NamedTuple):
     left_out: int
 
 
-class Sheet(NamedTuple):
-    """One call: the prompt, the code that marks the verdict, and the answers that the judge sees."""
+class Ballot(NamedTuple):
+    """What a judge is asked to write, as JSON and as text, and what reads either.
+
+    Attributes:
+        form: the fields of the JSON.
+        of_form: what a form that is filled in says.
+        lines: how to reply in text; with the mark behind which the verdict stands.
+        of_text: what a text says: its text, the reason for its end, the mark, and the answers that the judge saw.
+        expected: tokens of a usual reply.
+    """
+
+    form: Form
+    of_form: Callable[[Filled], Reading[Any]]
+    lines: Callable[[str], str]
+    of_text: Callable[[str, str | None, str, Sequence[str]], Reading[Any]]
+    expected: int
+
+
+class Written(NamedTuple):
+    """A call: its prompt, and the schema that goes with it (None: none does)."""
 
     prompt: str
+    schema: dict[str, Any] | None
+
+
+class Sheet(NamedTuple):
+    """What is asked in one call, before it is known how.
+
+    Attributes:
+        ballot: what the judge is to write.
+        render: puts into the prompt how to reply.
+        mark: the code that marks a verdict in text.
+        shown: the answers that the judge sees.
+    """
+
+    ballot: Ballot
+    render: Callable[[str], str]
     mark: str
     shown: tuple[str, ...]
 
+    @property
+    def expected(self) -> int:
+        """Return the tokens of a usual reply."""
+        return self.ballot.expected
+
+    def asked(self, way: Way) -> Written:
+        """Write it out; raises `SettingsError` where the prompt can't be filled in."""
+        if way == "json":
+            return Written(self.render(self.ballot.form.as_json()), self.ballot.form.schema())
+        return Written(self.render(self.ballot.lines(self.mark)), None)
+
+    def read(self, text: str, finish_reason: str | None, way: Way) -> Reading[Any]:
+        """Read the reply to it."""
+        if way == "tags":
+            return self.ballot.of_text(text, finish_reason, self.mark, self.shown)
+        found = self.ballot.of_form(self.ballot.form.read_json(text, finish_reason))
+        if found.verdict is not None and any(holds(answer, text, self.ballot.form) for answer in self.shown):
+            return Reading(None, "quoted")
+        return found
+
 
 class Heard(NamedTuple):
-    """A reply, and what it says."""
+    """A reply, how it was asked for, and what it says."""
 
     reply: Answered
+    way: Way
     found: Reading[Any]
 
 
@@ -262,28 +325,35 @@ class Tags:
             raise SettingsError(f"--tags {self.file}: none of its {len(self._known):,} items is among those judged")
 
 
-def filled(template: Prompt, must: Sequence[str], **values: Any) -> str:
-    """Fill in a prompt.
+def filled(template: Prompt, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
+    """Fill in a prompt; `form` says how to reply.
 
     Raises:
         SettingsError: it fails, or shows the judge less than it `must`.
     """
-    text = template.render(**values)
-    for name in must:
-        if str(values[name]).strip() not in text:
+    text = template.render_form(values, form)
+    for name, value in [*((name, str(values[name])) for name in must), ("form", form)]:
+        if value.strip() not in text:
             raise SettingsError(
                 f"--prompt {template.name} doesn't show {{{{ {name} }}}} as it is; the judge has to see the question "
-                "and what it judges, and to write {{ mark }} before its verdict"
+                "and what it judges, and in {{ form }} how to write its verdict"
             )
     return text
 
 
-def said(came: Asked[Heard]) -> dict[str, Any]:
-    """Return what a record keeps of a reply as it came."""
+def said(came: Asked[Heard], sheet: Sheet) -> dict[str, Any]:
+    """Return what a record keeps of a reply as it came, and of how it was asked for."""
     if came.value is None:
-        return {"text": None, "finish_reason": None, "call_id": None, "failed": came.failed}
-    reply = came.value.reply
-    return {"text": reply.text, "finish_reason": reply.finish_reason, "call_id": reply.call_id}
+        lacking = dict.fromkeys(("way", "mark", "text", "finish_reason", "call_id"))
+        return {**lacking, "failed": came.failed}
+    reply, way = came.value.reply, came.value.way
+    return {
+        "way": way,
+        "mark": sheet.mark if way == "tags" else None,
+        "text": reply.text,
+        "finish_reason": reply.finish_reason,
+        "call_id": reply.call_id,
+    }
 
 
 class Work(NamedTuple):
@@ -292,20 +362,16 @@ class Work(NamedTuple):
     Attributes:
         name: the verb.
         version: of its numbers.
-        expected: tokens of a usual reply.
         sheets: what is asked, by a key that `records` understands.
         items: how many judgements these are of.
-        read: what reads a reply.
         records: the lines of judgements.jsonl (as JSON reads them), from what came of each call.
         told: the first sentence, about what was judged by whom; and numbers of what was left out.
     """
 
     name: str
     version: int
-    expected: int
     sheets: Mapping[Any, Sheet]
     items: int
-    read: Callable[[Answered, Sheet], Reading[Any]]
     records: Callable[[Mapping[Any, Asked[Heard]], str], list[dict[str, Any]]]
     told: Callable[[str], tuple[list[str], dict[str, Any]]]
 
@@ -317,29 +383,45 @@ def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
+    from tunescope.oracle.many import known_journal
     from tunescope.oracle.whom import inputs_of, model_of
 
+    made: Callable[[str], dict[str, str]] = lambda model: {**inputs, **inputs_of(settings, model)}  # noqa: E731
     if settings.plan:
+        known = known_journal(work.name, work.version, replace(settings, out=None), made)
         price = {} if settings.price is None else {"price": settings.price}
+        stand = {} if known is None else known.inputs
         return runs.execute(
-            f"{work.name} plan", work.version, settings, {**inputs, **price}, partial(_plan, settings, work)
+            f"{work.name} plan",
+            work.version,
+            settings,
+            {**inputs, **stand, **price},
+            partial(_plan, settings, work, known),
         )
+    for sheet in work.sheets.values():
+        sheet.asked("tags")  # a prompt that shows too little is refused before anything is asked
     model = model_of(settings)
-    known = {**inputs, **inputs_of(settings, model)}
-    return runs.execute(work.name, work.version, settings, known, partial(_work, settings, work, model), "oracle")
+    doing = partial(_work, settings, work, model)
+    return runs.execute(work.name, work.version, settings, made(model), doing, "oracle")
 
 
-def _plan(settings: LiveSettings, work: Work, folder: RunFolder) -> Outcome:
-    asks = [Question.plain(sheet.prompt, work.expected) for sheet in work.sheets.values()]
-    found = planned(work.name, work.items, work.items, asks, settings)
-    told = f"{work.name} would ask {found.result['calls']:,} prompts for {work.items:,} judgements; nothing was asked."
-    money = "" if settings.price else " Add --price IN,OUT per million tokens for the money."
-    return Outcome(found.result, replace(found.view, sentences=(told + money,)))
+def _plan(settings: LiveSettings, work: Work, known: Known | None, folder: RunFolder) -> Outcome:
+    from tunescope.oracle.many import replayed
+
+    what = f"for {work.items:,} judgements"
+    if known is None:
+        way: Way = "json" if settings.replies == "json" else "tags"
+        return planned(work.name, work.items, work.items, [*work.sheets.values()], settings, way, what=what)
+    there = replayed(settings, known.model, known.journal, work.sheets, _ask)
+    left = [sheet for key, sheet in work.sheets.items() if there.calls[key] is not None]
+    return planned(work.name, work.items, work.items, left, settings, there.way, there.free, known.journal, what)
 
 
-async def _ask(read: Callable[[Answered, Sheet], Reading[Any]], sheet: Sheet, calls: Calls) -> Heard:
-    reply = await calls.ask(sheet.prompt)
-    return Heard(reply, read(reply, sheet))
+async def _ask(sheet: Sheet, calls: Calls) -> Heard:
+    way = await calls.way()
+    asked = sheet.asked(way)
+    reply = await calls.ask(asked.prompt, schema=asked.schema)
+    return Heard(reply, way, sheet.read(reply.text, reply.finish_reason, way))
 
 
 def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> Outcome:
@@ -348,7 +430,7 @@ def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> 
     from tunescope.verbs.judge.formats import tunescope
     from tunescope.verbs.judge.recompute import RecomputeSettings, outcome
 
-    oracle, asked = ask_all(settings, model, folder.path, work.sheets, partial(_ask, work.read), "replies")
+    oracle, asked = ask_all(settings, model, folder.path, work.sheets, _ask, "replies")
     records = work.records(asked, model)
     folder.records(Path(JUDGEMENTS).stem, records)
     entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]
@@ -359,6 +441,7 @@ def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> 
         "oracle_model": model,
         "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
         "cost": oracle.budget.cost,
+        "asked_as": oracle.used,
     }
     like = RecomputeSettings(files=(), seed=settings.seed, draws=settings.draws)
     found = outcome(like, tunescope, judged, None, result, [*told, *judged.notes, _used(oracle, folder)], folder)
@@ -374,7 +457,8 @@ def _lengths(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _used(oracle: Oracle, folder: RunFolder) -> str:
+    asked = "" if oracle.used is None else f", asked for {AS[oracle.used]}"
     return (
-        f"{oracle.model} used {oracle.budget.spent()}; every reply is in the journal, every judgement in "
+        f"{oracle.model} used {oracle.budget.spent()}{asked}; every reply is in the journal, every judgement in "
         f"{folder.path / JUDGEMENTS}."
     )

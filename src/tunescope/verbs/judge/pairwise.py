@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from math import inf
 
+from tunescope.oracle.form import Filled, Form, Part
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.judge.contest import Contest, ContestSettings, Seen, contest
-from tunescope.verbs.judge.reading import Reading, scores_of
+from tunescope.verbs.judge.live import Ballot
+from tunescope.verbs.judge.reading import Reading, scores_in, scores_of
 
-if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered
-    from tunescope.verbs.judge.live import Sheet
-
-VERSION = 1
+VERSION = 2
 EXPECTED = 120
 """Tokens of a usual reply: a few sentences and the scores."""
+SCALE = "a number from 1 (as bad as can be) to 10 (could not be better)"
+FORM = Form(
+    "scores",
+    (
+        Part("score_1", f"how good answer 1 is, {SCALE}", best=inf),
+        Part("score_2", f"how good answer 2 is, {SCALE}", best=inf),
+        Part("reason", "in a few sentences, what is good and what is bad about each answer", optional=True),
+    ),
+)
+"""Scores first, as paper 3's judges give them. Those off the scale are told apart from none, so the form takes any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,15 +44,32 @@ def pairwise(settings: PairwiseSettings) -> Run:
     Raises:
         As `contest.contest`.
     """
-    return contest(
-        settings, Contest("judge pairwise", VERSION, "pairwise.jinja", EXPECTED, read, True), settings.reference
-    )
+    return contest(settings, Contest("judge pairwise", VERSION, "pairwise.jinja", BALLOT, True), settings.reference)
 
 
-def read(reply: Answered, sheet: Sheet) -> Reading[Seen]:
-    """Read two scores."""
-    found = scores_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown)
+def of_text(text: str, finish_reason: str | None, mark: str, answers: Sequence[str]) -> Reading[Seen]:
+    """Read two scores behind the mark."""
+    return _seen(scores_of(text, finish_reason, mark, answers))
+
+
+def of_form(filled: Filled) -> Reading[Seen]:
+    """Read two scores in a form."""
+    return _seen(scores_in(filled))
+
+
+def _seen(found: Reading[tuple[float, float]]) -> Reading[Seen]:
     if found.verdict is None:
         return Reading(None, found.why)
     first, second = found.verdict
     return Reading(Seen(0.5 if first == second else float(first > second), found.verdict))
+
+
+def lines(mark: str) -> str:
+    """Say how to reply in text."""
+    return (
+        "First say in a few sentences what is good and what is bad about each answer. Then end with one line in this "
+        f"form, with {SCALE} for each answer:\n{mark}: SCORE-1 SCORE-2"
+    )
+
+
+BALLOT = Ballot(FORM, of_form, lines, of_text, EXPECTED)

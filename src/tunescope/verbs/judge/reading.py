@@ -4,6 +4,9 @@ Each prompt has two codes, `fence` and `mark`, made from what is judged and held
 lines with the fence; the judge writes its verdict behind the mark. What stands behind a mark is therefore the judge's
 own, whatever else the reply quotes. A verdict without the mark counts only as the reply's last line (or the JSON that
 it ends with), and not where an answer says the same.
+
+Where the server holds the judge to a schema there is no mark: the reply is one JSON object alone, so nothing that it
+quotes can vote; nor can an object that stands in an answer as it is.
 """
 
 from __future__ import annotations
@@ -12,11 +15,14 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.oracle.replies import DECLINES
 from tunescope.verbs.judge.records import Score
 from tunescope.verbs.judge.verdicts import aspect_score, letter, two_scores
+
+if TYPE_CHECKING:
+    from tunescope.oracle.form import Filled, Form
 
 T = TypeVar("T")
 WHY: Mapping[str, str] = {
@@ -116,6 +122,52 @@ def aspects_of(
         if any(_scores(found) == _scores(own) for found in theirs):
             return Reading(None, "quoted")
     return Reading(own)
+
+
+def scores_in(filled: Filled, low: float = 1, high: float = 10) -> Reading[tuple[float, float]]:
+    """Return score_1 and score_2 of a form."""
+    first, second = filled.numbers.get("score_1"), filled.numbers.get("score_2")
+    if first is None or second is None:
+        return Reading(None, _lack(filled))
+    if not (low <= first <= high and low <= second <= high):
+        return Reading(None, "out_of_range")
+    return Reading((first, second))
+
+
+def choice_in(filled: Filled) -> Reading[float]:
+    """Return which answer is `better` in a form: 1 for the first shown, 0 for the second, 0.5 for neither."""
+    word = filled.texts.get("better")
+    return Reading(None, _lack(filled)) if word is None else Reading(_CHOICES[word])
+
+
+def aspects_in(fields: Mapping[str, str], filled: Filled) -> Reading[dict[str, Aspect]]:
+    """Return NAME_score and NAME_reason of a form; `fields` maps each aspect to what its fields begin with.
+
+    An aspect that the form lacks is missing in it. A form without one score or "N/A" is no verdict.
+    """
+    found = {
+        name: Aspect(aspect_score(filled.texts.get(f"{field}_score")), filled.texts.get(f"{field}_reason"))
+        for name, field in fields.items()
+    }
+    return Reading(found) if any(a.score.status != "missing" for a in found.values()) else Reading(None, _lack(filled))
+
+
+def _lack(filled: Filled) -> str:
+    return filled.status if filled.status in ("refused", "truncated") else "no_verdict"
+
+
+def holds(answer: str, reply: str, form: Form) -> bool:
+    """Tell whether an answer holds the form as a reply filled it in, so that it may be the answer that speaks."""
+    if reply.strip() in answer:
+        return True
+    names = [part.name for part in form.parts]
+    if not any(f'"{name}"' in answer for name in names):
+        return False
+    if answer.count("{") > MOST_OBJECTS:
+        return True
+    own = next((value for value, _ in _objects(reply)), None)
+    given: Callable[[Mapping[str, Any]], list[Any]] = lambda value: [value.get(name) for name in names]  # noqa: E731
+    return own is not None and any(given(value) == given(own) for value, _ in _objects(answer))
 
 
 class Aspect(NamedTuple):

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
+from tunescope.oracle.form import Filled, Form, Part
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.judge.contest import Contest, ContestSettings, Seen, contest
-from tunescope.verbs.judge.reading import Reading, choice_of
+from tunescope.verbs.judge.live import Ballot
+from tunescope.verbs.judge.reading import Reading, choice_in, choice_of
 
-if TYPE_CHECKING:
-    from tunescope.oracle.ask import Answered
-    from tunescope.verbs.judge.live import Sheet
-
-VERSION = 1
+VERSION = 2
 EXPECTED = 50
 """Tokens of a usual reply: a sentence or two and the choice."""
+FORM = Form(
+    "choice",
+    (
+        Part(
+            "better",
+            '"1" if answer 1 is the better one, "2" if answer 2 is, and "tie" if neither is',
+            choices=("1", "2", "tie"),
+        ),
+        Part("reason", "your reason, in a sentence or two", optional=True),
+    ),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,11 +50,30 @@ def winrate(settings: WinrateSettings) -> Run:
     Raises:
         As `contest.contest`.
     """
-    kind = Contest("judge winrate", VERSION, "winrate.jinja", EXPECTED, read, settings.orders == "both")
+    kind = Contest("judge winrate", VERSION, "winrate.jinja", BALLOT, settings.orders == "both")
     return contest(settings, kind, settings.reference)
 
 
-def read(reply: Answered, sheet: Sheet) -> Reading[Seen]:
-    """Read a choice."""
-    found = choice_of(reply.text, reply.finish_reason, sheet.mark, sheet.shown)
+def of_text(text: str, finish_reason: str | None, mark: str, answers: Sequence[str]) -> Reading[Seen]:
+    """Read a choice behind the mark."""
+    return _seen(choice_of(text, finish_reason, mark, answers))
+
+
+def of_form(filled: Filled) -> Reading[Seen]:
+    """Read a choice in a form."""
+    return _seen(choice_in(filled))
+
+
+def _seen(found: Reading[float]) -> Reading[Seen]:
     return Reading(None, found.why) if found.verdict is None else Reading(Seen(found.verdict))
+
+
+def lines(mark: str) -> str:
+    """Say how to reply in text."""
+    return (
+        "Give your reason in a sentence or two. Then end with one line in this form, where CHOICE is 1 if answer 1 is "
+        f"the better one, 2 if answer 2 is, and tie if neither is:\n{mark}: CHOICE"
+    )
+
+
+BALLOT = Ballot(FORM, of_form, lines, of_text, EXPECTED)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
-from tunescope.oracle.client import is_url
 from tunescope.oracle.form import Question, Way
 from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
@@ -24,6 +23,7 @@ from tunescope.views import Cell, Table, View
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
+    from tunescope.oracle.many import Known
     from tunescope.rows import Row, RowFile, RowSet
     from tunescope.verbs.repair.student import Student
 
@@ -115,10 +115,11 @@ def repair(settings: RepairSettings, mender: Repair, student: Student | None = N
     refuse_nonsense(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        known = _known(settings, mender, student, rows)
-        stand = (
-            {} if known is None else {str(known.journal): f"{known.journal}: {known.replies} replies for {known.model}"}
-        )
+        from tunescope.oracle.many import known_journal
+
+        made = partial(_inputs, settings, mender, student, rows)
+        known = known_journal(mender.name, mender.version, replace(settings, out=None), made)
+        stand = {} if known is None else known.inputs
         inputs = rows.inputs | mender.sources | stand | ({} if settings.price is None else {"price": settings.price})
         work = partial(_plan, settings, mender, rows, known)
         return runs.execute(f"{mender.name} plan", mender.version, settings, inputs, work)
@@ -154,33 +155,7 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
     return items, pairs, undefined
 
 
-class _Known(NamedTuple):
-    """A journal that a plan can count on: the file, how many replies it has, and the model that is asked."""
-
-    journal: Path
-    replies: int
-    model: str
-
-
-def _known(settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet) -> _Known | None:
-    """Return the journal that the work would go on with; None where there is none, or the model isn't known."""
-    from tunescope.oracle.journal import Journal
-    from tunescope.oracle.many import JOURNAL
-    from tunescope.oracle.whom import model_of
-
-    if is_url(settings.oracle) and settings.oracle_model is None:
-        return None  # only the server could say
-    model = model_of(settings)
-    inputs = _inputs(settings, mender, student, rows, model)
-    folder, _ = runs.place_of(mender.name, mender.version, replace(settings, out=None), inputs)
-    path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
-    if not path.is_file():
-        return None
-    with Journal(path) as journal:
-        return _Known(path, len(journal), model)
-
-
-def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: _Known | None, folder: RunFolder) -> Outcome:
+def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
     from tunescope.oracle.many import replayed
     from tunescope.rows import same_shape
 

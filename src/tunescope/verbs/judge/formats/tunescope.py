@@ -161,6 +161,8 @@ def _tags(record: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _why(record: Mapping[str, Any]) -> None:
+    if record.get("way") not in (None, "json", "tags"):
+        raise ValueError(f"way {shown(record['way'])}")
     if record.get("why") not in (None, "", FAILED, *WHY):
         raise ValueError(f"why {shown(record['why'])}")
 
