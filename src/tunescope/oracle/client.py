@@ -35,7 +35,6 @@ LONGEST_ASKED = 600.0
 """Seconds that a server may ask us to wait (Retry-After); when it asks for more, we stop."""
 AGAIN = frozenset({408, 409, 425, 429})
 """Statuses, beside 500 and above, after which the same call may succeed."""
-
 OVERLOADED = frozenset({429, 502, 503, 504, 529})
 """Statuses after which fewer calls at a time are made."""
 LENGTHS = ("max_tokens", "max_completion_tokens")
@@ -160,7 +159,7 @@ class Client:
         is_ours: bool = False,
         length: str | None = None,
     ) -> None:
-        """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one.
+        """Raises `MissingPackageError` without the SDK, `SettingsError` for an address or a key that can't be one.
 
         A server that `is_ours` gets no key, and is called without the proxies that the environment names.
         """
@@ -172,7 +171,7 @@ class Client:
         self.url = base_url(url)
         self.model = model
         self._openai, self._aiohttp = openai, aiohttp
-        self._key = "" if is_ours else os.environ.get(KEY_VARIABLE, "")
+        self._key = "" if is_ours else _key()
         self._sdk = openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self.url,
@@ -320,6 +319,18 @@ class Client:
     def _clean(self, text: str) -> str:
         """Return a server's words on one line, cut, and without the key that some repeat."""
         return _on_one_line(text.replace(self._key, "…") if self._key else text)
+
+
+def _key() -> str:
+    """Return the key from the environment, "" for none; an error mustn't show it, as a header's own would."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    odd = [number for number, character in enumerate(key, 1) if not ("\x20" <= character <= "\x7e")]
+    if odd:
+        raise SettingsError(
+            f"{KEY_VARIABLE}: found a character at place {odd[0]} that isn't printable ASCII; expected the key alone; "
+            "set it anew"
+        )
+    return key
 
 
 def _on_one_line(text: str) -> str:
