@@ -112,10 +112,11 @@ def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
         Said(b""),
         Said(b'{"choices": [{"mess'),
         Said(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+        Said({"choices": [{"message": "hello"}]}),
         Said(None, length=-1),
         Said(b"what?", length=-2),
     ],
-    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset", "no"),
+    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "no-object", "reset", "no"),
 )
 def test_faults_that_pass(tmp_path, said):
     """Every third call of a prompt's first two goes wrong; every row is answered, and none twice."""
@@ -375,9 +376,10 @@ def test_money(tmp_path):
     assert "21 tokens, 0.0001 spent" in str(oracle.stopped)
 
 
-def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path):
+@pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": 5}])
+def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path, usage):
     """40 characters in, 10 tokens and 16 of template; 8 out, 2 tokens; the same from the journal."""
-    silent = {**completion("12345678"), "usage": None}
+    silent = {**completion("12345678"), "usage": usage}
     with serving(lambda body, call: Said(silent)) as server:
         for _ in range(2):
             oracle, _ = ask(tmp_path, ["x" * 40], server.url)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tools import write_rows
 from tunescope.errors import InputError
-from tunescope.oracle.client import Refused
+from tunescope.oracle.client import Again, Refused
 from tunescope.oracle.fake import Fake, read_fake
 
 
@@ -33,6 +33,12 @@ def test_no_pattern(tmp_path):
     fake = Fake(read_fake(write_rows(tmp_path / "f.jsonl", [{"pattern": "x", "reply": "y"}])))
     with pytest.raises(Refused, match="no pattern for this prompt"):
         reply(fake, "z")
+
+
+def test_what_another_oracles_journal_may_have(tmp_path):
+    fake = Fake(read_fake(write_rows(tmp_path / "f.jsonl", [{"pattern": "x", "reply": "y"}])))
+    with pytest.raises(Again, match="a reply that isn't the API's"):
+        fake.read(b"<html>")
 
 
 def test_files_that_are_no_fake(tmp_path):

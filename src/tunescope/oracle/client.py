@@ -48,6 +48,10 @@ UNSUPPORTED = re.compile(
 )
 
 
+NOT_THE_APIS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+"""What reading a body raises that isn't the API's."""
+
+
 class Refused(Exception):
     """One call that asking again can't mend; the text is the reason.
 
@@ -402,10 +406,15 @@ def read_reply(body: Any) -> Reply:
         raise Refused(f"a reply without text (finish_reason {reason})")
     if not isinstance(text, str):
         raise TypeError("content that is no text")
-    counted = body.get("usage") or {}
-    names = ("prompt_tokens", "completion_tokens")
-    known = all(isinstance(counted.get(name), int) for name in names)
-    return Reply(text, reason, {name: counted[name] for name in names} if known else None)
+    return Reply(text, reason, _usage(body))
+
+
+def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the tokens that a reply counts; None where it doesn't."""
+    counted, names = body.get("usage"), ("prompt_tokens", "completion_tokens")
+    if not isinstance(counted, Mapping) or not all(isinstance(counted.get(name), int) for name in names):
+        return None
+    return {name: counted[name] for name in names}
 
 
 def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str] = _on_one_line) -> T:
@@ -417,7 +426,7 @@ def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str]
     """
     try:
         return read(json.loads(body))
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except NOT_THE_APIS as error:
         reason = clean(f"{type(error).__name__}: {error}")
         raise Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
 

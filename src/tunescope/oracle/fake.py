@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem
-from tunescope.oracle.client import Raw, Refused, Reply, read_reply
+from tunescope.oracle.client import Raw, Refused, Reply, read_body, read_reply
 
 PREFIX = "fake:"
 EXPECTED = 'an object such as {"pattern": "colou?r", "reply": "Score: 4"}'
@@ -93,5 +93,5 @@ class Fake:
         return True
 
     def read(self, body: bytes) -> Reply:
-        """Read what `once` gave."""
-        return read_reply(json.loads(body))
+        """Read what `once` gave, or a server's reply in a journal; raises as `Client.read`."""
+        return read_body(body, read_reply)
