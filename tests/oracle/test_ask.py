@@ -387,6 +387,17 @@ def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path, usage
         assert sum(server.calls.values()) == 1
 
 
+def test_a_reply_without_text_is_paid_for_all_the_same(tmp_path):
+    """A model that thinks may spend all its tokens before it says anything."""
+    spent = {**completion(None, "length"), "usage": {"prompt_tokens": 5, "completion_tokens": 1024}}
+    with serving(lambda body, call: Said(spent)) as server:
+        for _ in range(2):
+            oracle, came = ask(tmp_path, ["a"], server.url)
+            assert str(came["a"]) == "a reply without text (finish_reason length)"
+            assert oracle.budget.tokens == 1029
+        assert sum(server.calls.values()) == 1
+
+
 def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
     """Something else spoiled the file: no reply is taken for kept, and no more are bought."""
 

@@ -38,7 +38,7 @@ PATIENCE = 8
 """Tries beyond `TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
 LATELY = 4
 """Tries in a row during which no call at all is answered, after which a server counts as away."""
-LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
+LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
 """Tokens that a server's chat template may add to a prompt."""
@@ -188,15 +188,23 @@ class Oracle:
         return len(self._left)
 
     def _count(self, characters: int | None, body: bytes) -> None:
-        """Count what a call used: the server's count, else an estimate by the prompt's and the reply's characters."""
+        """Count what a call used: the server's count, else an estimate by the prompt's and the reply's characters.
+
+        A reply without text, as of a model that spent all its tokens on thinking, counts where the server counted it.
+        """
         try:
             reply = self.transport.read(body)
-        except (Again, Refused):
+        except Again:
             return
-        usage = reply.usage or {
-            "prompt_tokens": 0 if characters is None else tokens_of(characters) + TEMPLATE,
-            "completion_tokens": tokens_of(len(reply.text)),
-        }
+        except Refused as error:
+            if error.usage is None:
+                return
+            usage = error.usage
+        else:
+            usage = reply.usage or {
+                "prompt_tokens": 0 if characters is None else tokens_of(characters) + TEMPLATE,
+                "completion_tokens": tokens_of(len(reply.text)),
+            }
         self.budget.use(usage["prompt_tokens"], usage["completion_tokens"])
 
     def stop(self, error: TunescopeError) -> Stopped:
@@ -346,7 +354,7 @@ class Oracle:
                 if error.parameter in MENDS and not is_settling and not self._was_answered:
                     raise self.stop(TunescopeError(f"{error}; {MENDS[error.parameter]}")) from None
                 self.note_refused(number, str(error))
-                about = f" (about {tokens_of(characters):,} tokens in the prompt)" if LONG.search(str(error)) else ""
+                about = f" (about {tokens_of(characters):,} tokens in the prompt)" if LONG.match(str(error)) else ""
                 raise Failed(f"{error}{about}") from None
             except TimeoutError:
                 reason = "" if attempt == 0 else f"; the last try: {failed.reason}"

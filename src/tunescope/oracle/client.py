@@ -57,12 +57,13 @@ class Refused(Exception):
 
     Attributes:
         parameter: the one of `PARAMETERS` that the server doesn't take as it is; None where it is none of them.
+        usage: the tokens of a reply without text, as `Reply.usage`; None where it doesn't count, or none came.
     """
 
-    def __init__(self, reason: str, parameter: str | None = None) -> None:
+    def __init__(self, reason: str, parameter: str | None = None, usage: dict[str, int] | None = None) -> None:
         """Say why."""
         super().__init__(reason)
-        self.parameter = parameter
+        self.parameter, self.usage = parameter, usage
 
 
 class Unreachable(Exception):
@@ -403,7 +404,7 @@ def read_reply(body: Any) -> Reply:
     if text is None and reason == "content_filter":
         text = ""
     if text is None:
-        raise Refused(f"a reply without text (finish_reason {reason})")
+        raise Refused(f"a reply without text (finish_reason {reason})", usage=_usage(body))
     if not isinstance(text, str):
         raise TypeError("content that is no text")
     return Reply(text, reason, _usage(body))
