@@ -86,6 +86,42 @@ def test_what_decides_a_reply_is_in_the_key():
     assert keys[0] == key_of([{"content": "a", "role": "user"}], "m", {"temperature": 0})
 
 
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"temperature": 1.0, "seed": 7}, [7, 8, 10]),
+        ({"temperature": 1.0, "seed": -1}, [None, None, None]),
+        ({"temperature": 0.0, "seed": 7}, [None, None, None]),
+    ],
+)
+def test_each_sample_has_a_seed_of_its_own(tmp_path, settings, sent):
+    """And one key each, of which the first sample's is what it was when all had the same seed."""
+
+    async def work(prompt, calls):
+        for sample in (0, 1, 3):
+            await calls.ask(prompt, sample)
+
+    with serving() as server, Journal(tmp_path / "j") as journal:
+        settings = OracleSettings(oracle=server.url, oracle_model="tiny", **settings)
+
+        async def run():
+            await Oracle(transport_of(settings, "tiny"), "tiny", settings, journal).each(
+                ["a"], work, lambda result: None
+            )
+
+        asyncio.run(run())
+        asyncio.run(run())
+        assert [body.get("seed") for body in server.bodies] == sent
+        asked = [{"role": "user", "content": "a"}]
+        decoding = {"temperature": settings.temperature, "max_tokens": 1024}
+        told = [decoding | ({} if seed is None else {"seed": seed}) for seed in sent]
+        keys = [key_of(asked, "tiny", each, None, sample) for each, sample in zip(told, (0, 1, 3), strict=True)]
+        assert len(set(keys)) == len(journal) == 3
+        assert all(len(journal.bodies(key)) == 1 for key in keys)
+        if sent[0] == 7:
+            assert keys[0] == "05a3c635a018fb04b050e3cb36e7c870"
+
+
 def test_a_file_that_is_no_journal(tmp_path):
     (tmp_path / "j").write_text("not a database, but long enough to look like something")
     with pytest.raises(RunError, match="found no journal"):
@@ -116,7 +152,21 @@ def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
         Said(None, length=-1),
         Said(b"what?", length=-2),
     ],
-    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "no-object", "reset", "no"),
+    ids=(
+        "429-after",
+        "429",
+        "500",
+        "503",
+        "hanging",
+        "half-sent",
+        "error",
+        "empty",
+        "cut",
+        "not-utf8",
+        "no-object",
+        "reset",
+        "no",
+    ),
 )
 def test_faults_that_pass(tmp_path, said):
     """Every third call of a prompt's first two goes wrong; every row is answered, and none twice."""

@@ -191,7 +191,9 @@ def test_a_lost_connection_is_no_time_out(said, reason):
     assert str(error).startswith(reason)
 
 
-@pytest.mark.parametrize(("typed", "place"), [("sk-plänted", 6), ("sk-a\nb", 5), ("sk-\x7f", 4), ("\u201csk-a\u201d", 1)])
+@pytest.mark.parametrize(
+    ("typed", "place"), [("sk-plänted", 6), ("sk-a\nb", 5), ("sk-\x7f", 4), ("\u201csk-a\u201d", 1)]
+)
 def test_a_key_that_cant_be_one_is_said_but_not_shown(typed, place, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", typed)
     with pytest.raises(SettingsError) as caught:

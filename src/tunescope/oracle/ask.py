@@ -110,8 +110,16 @@ def characters_of(messages: Sequence[Mapping[str, Any]]) -> int:
     return sum(len(str(message["content"])) for message in messages)
 
 
-def _characters(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None) -> int:
+def _told(decoding: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the server is told beside the messages."""
+    if schema is None:
+        return {**decoding}
+    return {**decoding, "response_format": {"type": "json_schema", "json_schema": dict(schema)}}
+
+
+def _characters(messages: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> int:
     """Return how long a prompt is with its schema, which servers put into it."""
+    schema = told.get("response_format", {}).get("json_schema")
     return characters_of(messages) + (0 if schema is None else len(json.dumps(schema)))
 
 
@@ -271,7 +279,7 @@ class Oracle:
             if reply is None and self.leave is not None:
                 return "tags"
             if reply is None:
-                reply = await self._tried(Calls(self), key, messages, asked.schema, None)
+                reply = await self._tried(Calls(self), key, messages, _told(self.decoding, asked.schema), None)
         except Refused:
             return "tags"
         except Failed as error:
@@ -291,7 +299,9 @@ class Oracle:
         schema: Mapping[str, Any] | None = None,
     ) -> Answered:
         """Return the reply to a call, from the journal or from the oracle; see `Calls.ask`."""
-        key = key_of(messages, self.model, self.decoding, schema, sample)
+        decoding = self._decoding(sample)
+        key = key_of(messages, self.model, decoding, schema, sample)
+        told = _told(decoding, schema)
         async with self._asking.setdefault(key, asyncio.Lock()):  # two rows alike are one call
             try:
                 reply = self.kept(key)
@@ -300,10 +310,10 @@ class Oracle:
             if reply is not None:
                 self.replayed += 1
             elif self.leave is not None:
-                raise self._later(self.leave, key, messages, schema)
+                raise self._later(self.leave, key, messages, told)
             else:
                 number, self.asked = self.asked, self.asked + 1
-                reply = await self._tried(calls, key, messages, schema, number)
+                reply = await self._tried(calls, key, messages, told, number)
         return Answered(key[:CALL_ID], reply.text, reply.finish_reason)
 
     def _later(
@@ -311,15 +321,15 @@ class Oracle:
         leave: Callable[[str, Mapping[str, Any]], None],
         key: str,
         messages: Sequence[Mapping[str, Any]],
-        schema: Mapping[str, Any] | None,
+        told: Mapping[str, Any],
     ) -> Later:
         """Leave a call, once, as far as the budget has room."""
-        need = self._need(_characters(messages, schema))
+        need = self._need(_characters(messages, told))
         if key not in self._left:
             if self.budget.fits(*need):
                 self.budget.reserve(*need)
                 self._left.add(key)
-                leave(key, request_of(self.model, messages, self._told(schema), self._length))
+                leave(key, request_of(self.model, messages, told, self._length))
             else:
                 self.unfit += 1
         return Later()
@@ -328,27 +338,25 @@ class Oracle:
         """Return the tokens that a call may use, in its prompt and its reply."""
         return tokens_of(characters, "high") + TEMPLATE, int(self.decoding["max_tokens"])
 
-    def _told(self, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return what the server is told beside the messages."""
-        if schema is None:
-            return self.decoding
-        return {**self.decoding, "response_format": {"type": "json_schema", "json_schema": dict(schema)}}
+    def _decoding(self, sample: int) -> dict[str, Any]:
+        """Return how a sample is drawn: each with a seed of its own, where one is sent."""
+        return self.decoding | ({"seed": self.decoding["seed"] + sample} if "seed" in self.decoding else {})
 
     async def _tried(
         self,
         calls: Calls,
         key: str,
         messages: Sequence[Mapping[str, Any]],
-        schema: Mapping[str, Any] | None,
+        told: Mapping[str, Any],
         number: int | None,
     ) -> Reply:
         """Ask until there is a reply; `number` counts calls that may all be hopeless."""
-        characters = _characters(messages, schema)
+        characters = _characters(messages, told)
         failed, failures = Again("not tried", unreachable=False), deque[float](maxlen=LATELY)
         allowed = TRIES
         for attempt in count():
             try:
-                return await self._once(calls, key, messages, schema)
+                return await self._once(calls, key, messages, told)
             except Refused as error:
                 is_settling = number is None and error.parameter == "response_format"
                 if error.parameter in MENDS and not is_settling and not self._was_answered:
@@ -400,10 +408,10 @@ class Oracle:
         return self._is_known or self.heard_at > float("-inf")
 
     async def _once(
-        self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None
+        self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]], told: Mapping[str, Any]
     ) -> Reply:
         """Make one call and keep what came before reading it."""
-        characters = _characters(messages, schema)
+        characters = _characters(messages, told)
         need = self._need(characters)
         async with asyncio.timeout_at(calls.ends) as limit, self.pace.slot(lambda: self.budget.fits(*need)) as since:
             if self.stopped is not None:
@@ -417,7 +425,7 @@ class Oracle:
             self.budget.reserve(*need)
             try:
                 self.made += 1
-                raw = await self.transport.once(messages, self._told(schema))
+                raw = await self.transport.once(messages, told)
                 limit.reschedule(None)  # what was paid for is kept, however late
                 await self.journal.add(key, characters, raw.body, self.pace.now() - since)
                 self._count(characters, raw.body)
@@ -483,7 +491,7 @@ class Calls:
         return self.ends
 
     async def ask(self, prompt: str, sample: int = 0) -> Answered:
-        """Ask one prompt.
+        """Ask one prompt. Another `sample` is another call, with another seed where one is sent.
 
         Raises:
             Failed: no reply can be had for this row.
