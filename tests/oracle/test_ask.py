@@ -462,6 +462,38 @@ def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
     assert "journal.sqlite: replies can't be kept (no such table" in str(oracle.stopped)
 
 
+def test_replies_that_wait_together_are_kept_or_lost_together(tmp_path):
+    """While the file is synced, others wait; where theirs can't be kept, none of them is told that it was."""
+    with Journal(tmp_path / "j") as journal:
+
+        async def run():
+            async with journal._writing:
+                adding = [asyncio.create_task(journal.add(key, 1, b"{}", 0.1)) for key in "abc"]
+                await asyncio.sleep(0)
+                other = sqlite3.connect(tmp_path / "j")
+                other.execute("ALTER TABLE replies RENAME TO away")
+            return await asyncio.gather(*adding, return_exceptions=True)
+
+        assert [type(error) for error in asyncio.run(run())] == [WorkError] * 3
+
+
+def test_what_the_system_refuses_stops_the_work_in_one_sentence(tmp_path):
+    def leave(key, body):
+        raise OSError(28, "No space left on device", "batch.jsonl")
+
+    settings = OracleSettings(oracle="http://127.0.0.1:9", oracle_model="tiny")
+    with Journal(tmp_path / "j") as journal:
+
+        async def run():
+            oracle = Oracle(transport_of(settings, "tiny"), "tiny", settings, journal, leave=leave)
+            await oracle.each(prompts(3), lambda prompt, calls: calls.ask(prompt), lambda result: None)
+            return oracle
+
+        stopped = asyncio.run(run()).stopped
+    assert isinstance(stopped, WorkError)
+    assert str(stopped) == "[Errno 28] No space left on device: 'batch.jsonl'"
+
+
 def test_the_servers_only_model(tmp_path):
     with serving() as server:
         assert model_of(OracleSettings(oracle=server.url)) == "tiny"

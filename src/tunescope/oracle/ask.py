@@ -464,6 +464,8 @@ class Oracle:
                     return
                 except TunescopeError as error:
                     self.stop(error)
+                except OSError as error:  # a full disk, under a batch's file or the student's decisions
+                    self.stop(WorkError(str(error)))
 
         async with self.transport, asyncio.TaskGroup() as group:
             for number in range(min(self.concurrency, len(items))):
