@@ -46,6 +46,10 @@ def test_files_that_are_no_fake(tmp_path):
     with pytest.raises(InputError) as caught:
         read_fake(tmp_path / "f")
     assert [problem.line for problem in caught.value.problems] == [1, 2, 3]
+    groups = [{"pattern": "(a)", "reply": reply, "expand": True} for reply in (r"\1", r"\2", r"\g<name>")]
+    with pytest.raises(InputError) as caught:
+        read_fake(write_rows(tmp_path / "f", groups))
+    assert [problem.line for problem in caught.value.problems] == [2, 3]
     (tmp_path / "f").write_text("\n")
     with pytest.raises(InputError, match="no lines"):
         read_fake(tmp_path / "f")

@@ -46,7 +46,9 @@ def read_fake(path: Path) -> list[Line]:
             if not fit or not record.keys() <= {*Line._fields}:
                 raise ValueError("something else")
             pattern = re.compile(record["pattern"], re.DOTALL)
-        except (ValueError, re.error) as error:
+            if record.get("expand"):
+                pattern.sub(record["reply"], "")  # raises for a group that the pattern doesn't have
+        except (ValueError, IndexError, re.error) as error:
             problems.append(Problem(str(path), number, str(error), EXPECTED))
             continue
         ending = str(record.get("finish_reason", "stop"))
