@@ -105,11 +105,6 @@ class Answered:
     finish_reason: str | None
 
 
-def characters_of(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Return how long a prompt is."""
-    return sum(len(str(message["content"])) for message in messages)
-
-
 def _told(decoding: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the server is told beside the messages."""
     if schema is None:
@@ -120,20 +115,8 @@ def _told(decoding: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict
 def _characters(messages: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> int:
     """Return how long a prompt is with its schema, which servers put into it."""
     schema = told.get("response_format", {}).get("json_schema")
-    return characters_of(messages) + (0 if schema is None else len(json.dumps(schema)))
-
-
-def request_of(
-    model: str, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any], length: str
-) -> dict[str, Any]:
-    """Return a call's whole body; `length` is what it calls the longest reply."""
-    return {"model": model, "messages": list(messages), **as_sent(decoding, length)}
-
-
-def budget_of(settings: OracleSettings) -> Budget:
-    """Return the budget, with nothing used yet."""
-    price = None if settings.price is None else Price.parse(settings.price)
-    return Budget(settings.max_tokens_total, settings.max_cost, price)
+    characters = sum(len(str(message["content"])) for message in messages)
+    return characters + (0 if schema is None else len(json.dumps(schema)))
 
 
 class Oracle:
@@ -168,7 +151,8 @@ class Oracle:
         self.concurrency, self.deadline = transport.most or settings.concurrency, settings.deadline
         self.jitter = jitter or Random()
         self.pace = Pace(self.concurrency, sleep=sleep, jitter=self.jitter)
-        self.budget = budget_of(settings)
+        price = None if settings.price is None else Price.parse(settings.price)
+        self.budget = Budget(settings.max_tokens_total, settings.max_cost, price)
         self.stopped: TunescopeError | None = None
         self.asked = self.made = self.replayed = 0
         self.heard_at = float("-inf")
@@ -329,7 +313,7 @@ class Oracle:
             if self.budget.fits(*need):
                 self.budget.reserve(*need)
                 self._left.add(key)
-                leave(key, request_of(self.model, messages, told, self._length))
+                leave(key, {"model": self.model, "messages": list(messages), **as_sent(told, self._length)})
             else:
                 self.unfit += 1
         return Later()
