@@ -86,6 +86,42 @@ def test_what_decides_a_reply_is_in_the_key():
     assert keys[0] == key_of([{"content": "a", "role": "user"}], "m", {"temperature": 0})
 
 
+@pytest.mark.parametrize(
+    ("settings", "sent"),
+    [
+        ({"temperature": 1.0, "seed": 7}, [7, 8, 10]),
+        ({"temperature": 1.0, "seed": -1}, [None, None, None]),
+        ({"temperature": 0.0, "seed": 7}, [None, None, None]),
+    ],
+)
+def test_each_sample_has_a_seed_of_its_own(tmp_path, settings, sent):
+    """And one key each, of which the first sample's is what it was when all had the same seed."""
+
+    async def work(prompt, calls):
+        for sample in (0, 1, 3):
+            await calls.ask(prompt, sample)
+
+    with serving() as server, Journal(tmp_path / "j") as journal:
+        settings = OracleSettings(oracle=server.url, oracle_model="tiny", **settings)
+
+        async def run():
+            await Oracle(transport_of(settings, "tiny"), "tiny", settings, journal).each(
+                ["a"], work, lambda result: None
+            )
+
+        asyncio.run(run())
+        asyncio.run(run())
+        assert [body.get("seed") for body in server.bodies] == sent
+        asked = [{"role": "user", "content": "a"}]
+        decoding = {"temperature": settings.temperature, "max_tokens": 1024}
+        told = [decoding | ({} if seed is None else {"seed": seed}) for seed in sent]
+        keys = [key_of(asked, "tiny", each, None, sample) for each, sample in zip(told, (0, 1, 3), strict=True)]
+        assert len(set(keys)) == len(journal) == 3
+        assert all(len(journal.bodies(key)) == 1 for key in keys)
+        if sent[0] == 7:
+            assert keys[0] == "05a3c635a018fb04b050e3cb36e7c870"
+
+
 def test_a_file_that_is_no_journal(tmp_path):
     (tmp_path / "j").write_text("not a database, but long enough to look like something")
     with pytest.raises(RunError, match="found no journal"):
@@ -112,10 +148,25 @@ def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
         Said(b""),
         Said(b'{"choices": [{"mess'),
         Said(b'{"choices": [{"message": {"content": "\xff\xfe"}}]}'),
+        Said({"choices": [{"message": "hello"}]}),
         Said(None, length=-1),
         Said(b"what?", length=-2),
     ],
-    ids=("429-after", "429", "500", "503", "hanging", "half-sent", "error", "empty", "cut", "not-utf8", "reset", "no"),
+    ids=(
+        "429-after",
+        "429",
+        "500",
+        "503",
+        "hanging",
+        "half-sent",
+        "error",
+        "empty",
+        "cut",
+        "not-utf8",
+        "no-object",
+        "reset",
+        "no",
+    ),
 )
 def test_faults_that_pass(tmp_path, said):
     """Every third call of a prompt's first two goes wrong; every row is answered, and none twice."""
@@ -375,13 +426,25 @@ def test_money(tmp_path):
     assert "21 tokens, 0.0001 spent" in str(oracle.stopped)
 
 
-def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path):
+@pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": 5}])
+def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path, usage):
     """40 characters in, 10 tokens and 16 of template; 8 out, 2 tokens; the same from the journal."""
-    silent = {**completion("12345678"), "usage": None}
+    silent = {**completion("12345678"), "usage": usage}
     with serving(lambda body, call: Said(silent)) as server:
         for _ in range(2):
             oracle, _ = ask(tmp_path, ["x" * 40], server.url)
             assert (oracle.budget.prompt_tokens, oracle.budget.completion_tokens) == (26, 2)
+        assert sum(server.calls.values()) == 1
+
+
+def test_a_reply_without_text_is_paid_for_all_the_same(tmp_path):
+    """A model that thinks may spend all its tokens before it says anything."""
+    spent = {**completion(None, "length"), "usage": {"prompt_tokens": 5, "completion_tokens": 1024}}
+    with serving(lambda body, call: Said(spent)) as server:
+        for _ in range(2):
+            oracle, came = ask(tmp_path, ["a"], server.url)
+            assert str(came["a"]) == "a reply without text (finish_reason length)"
+            assert oracle.budget.tokens == 1029
         assert sum(server.calls.values()) == 1
 
 
@@ -397,6 +460,38 @@ def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
         assert sum(server.calls.values()) == 1
     assert came == {}
     assert "journal.sqlite: replies can't be kept (no such table" in str(oracle.stopped)
+
+
+def test_replies_that_wait_together_are_kept_or_lost_together(tmp_path):
+    """While the file is synced, others wait; where theirs can't be kept, none of them is told that it was."""
+    with Journal(tmp_path / "j") as journal:
+
+        async def run():
+            async with journal._writing:
+                adding = [asyncio.create_task(journal.add(key, 1, b"{}", 0.1)) for key in "abc"]
+                await asyncio.sleep(0)
+                other = sqlite3.connect(tmp_path / "j")
+                other.execute("ALTER TABLE replies RENAME TO away")
+            return await asyncio.gather(*adding, return_exceptions=True)
+
+        assert [type(error) for error in asyncio.run(run())] == [WorkError] * 3
+
+
+def test_what_the_system_refuses_stops_the_work_in_one_sentence(tmp_path):
+    def leave(key, body):
+        raise OSError(28, "No space left on device", "batch.jsonl")
+
+    settings = OracleSettings(oracle="http://127.0.0.1:9", oracle_model="tiny")
+    with Journal(tmp_path / "j") as journal:
+
+        async def run():
+            oracle = Oracle(transport_of(settings, "tiny"), "tiny", settings, journal, leave=leave)
+            await oracle.each(prompts(3), lambda prompt, calls: calls.ask(prompt), lambda result: None)
+            return oracle
+
+        stopped = asyncio.run(run()).stopped
+    assert isinstance(stopped, WorkError)
+    assert str(stopped) == "[Errno 28] No space left on device: 'batch.jsonl'"
 
 
 def test_the_servers_only_model(tmp_path):

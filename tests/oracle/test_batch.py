@@ -93,7 +93,7 @@ def test_what_passes_waits_again_and_what_doesnt_fails_its_row(workplace, capfd)
     rows = [alpaca(f"Ask {i}", f"Reply {i}") for i in range(8)]
     _, lines = waiting(workplace, rows=rows)
     answered = [ok(lines[0], "Score: 4"), ok(lines[4], None), ok(lines[5], "Score: 2")]
-    answered[2]["response"]["body"] = {"odd": 1}
+    answered[2]["response"]["body"] = {"choices": [{"message": "odd"}]}
     write_rows(workplace / "out.jsonl", [*answered, {**ok(lines[6], "Score: 1"), "custom_id": "request-7"}])
     errors = [bad(lines[1], 400, "too long"), {**EXPIRED, "custom_id": lines[2]["custom_id"]}]
     errors += [bad(lines[3], 429, "slow down"), bad(lines[7], 500, "oh")]

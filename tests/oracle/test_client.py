@@ -191,6 +191,26 @@ def test_a_lost_connection_is_no_time_out(said, reason):
     assert str(error).startswith(reason)
 
 
+@pytest.mark.parametrize(
+    ("typed", "place"), [("sk-plänted", 6), ("sk-a\nb", 5), ("sk-\x7f", 4), ("\u201csk-a\u201d", 1)]
+)
+def test_a_key_that_cant_be_one_is_said_but_not_shown(typed, place, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", typed)
+    with pytest.raises(SettingsError) as caught:
+        Client("http://127.0.0.1:9")
+    assert str(caught.value) == (
+        f"OPENAI_API_KEY: found a character at place {place} that isn't printable ASCII; expected the key alone; "
+        "set it anew"
+    )
+
+
+def test_blanks_around_a_key_are_no_part_of_it(monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
+    with serving() as server:
+        ask(server.url)
+        assert server.keys == [f"Bearer {KEY}"]
+
+
 def test_a_slow_server_times_out():
     with serving(lambda body, call: Said(completion("x"), after=0.5 if call == 1 else 0)) as server:
         replies, waits = ask(server.url, timeout=0.2)

@@ -6,7 +6,7 @@ import pytest
 
 from tests.tools import write_rows
 from tunescope.errors import InputError
-from tunescope.oracle.client import Refused
+from tunescope.oracle.client import Again, Refused
 from tunescope.oracle.fake import Fake, read_fake
 
 
@@ -35,11 +35,21 @@ def test_no_pattern(tmp_path):
         reply(fake, "z")
 
 
+def test_what_another_oracles_journal_may_have(tmp_path):
+    fake = Fake(read_fake(write_rows(tmp_path / "f.jsonl", [{"pattern": "x", "reply": "y"}])))
+    with pytest.raises(Again, match="a reply that isn't the API's"):
+        fake.read(b"<html>")
+
+
 def test_files_that_are_no_fake(tmp_path):
     (tmp_path / "f").write_text('{"pattern": "(", "reply": ""}\n{"pattern": "a"}\n[1]\n{"pattern": "", "reply": ""}\n')
     with pytest.raises(InputError) as caught:
         read_fake(tmp_path / "f")
     assert [problem.line for problem in caught.value.problems] == [1, 2, 3]
+    groups = [{"pattern": "(a)", "reply": reply, "expand": True} for reply in (r"\1", r"\2", r"\g<name>")]
+    with pytest.raises(InputError) as caught:
+        read_fake(write_rows(tmp_path / "f", groups))
+    assert [problem.line for problem in caught.value.problems] == [2, 3]
     (tmp_path / "f").write_text("\n")
     with pytest.raises(InputError, match="no lines"):
         read_fake(tmp_path / "f")

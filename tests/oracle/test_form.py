@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunescope.oracle.form import Form, Part, Question
-from tunescope.oracle.replies import STATUSES, sections, tag_for
+from tunescope.oracle.replies import STATUSES, tag_for
 
 PAIR = Form(
     "pair",
@@ -221,7 +221,6 @@ MARKERS = (
 
 @pytest.mark.parametrize("marked", MARKERS)
 def test_old_markers_are_text(marked):
-    assert sections(marked, "stop", ("better",)).status == "unparsed"
     assert ONE.read_tags(marked, "stop", ONE.tags()).status == "unparsed"
     assert read(ONE, marked).status == "unparsed"
     for inner in (f"A {marked} b", f"x = a[0][End]\n{marked}", f"{marked}\n</better> and <better>"):

@@ -89,6 +89,18 @@ def test_it_answers_once_and_then_the_journal_does(tmp_path, capsys, monkeypatch
 
 
 @in_cache
+def test_it_starts_once_though_rows_have_no_time_for_it(tmp_path, capsys):
+    settings = OracleSettings(oracle="local", max_new_tokens=4, concurrency=2, deadline=0.001)
+
+    async def work(prompt, calls):
+        return await calls.ask(prompt)
+
+    with pytest.raises(TunescopeError, match=r"local answered for none of 6 rows: not done within the row's 0\.001 s"):
+        ask_all(settings, DEFAULT, tmp_path, dict.fromkeys(range(6), "Hi"), work)
+    assert capsys.readouterr().err.count("starting llama.cpp") == 1
+
+
+@in_cache
 def test_it_counts_the_tokens_that_the_model_was_tuned_with():
     from transformers import AutoTokenizer
 

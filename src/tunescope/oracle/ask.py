@@ -38,7 +38,7 @@ PATIENCE = 8
 """Tries beyond `TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
 LATELY = 4
 """Tries in a row during which no call at all is answered, after which a server counts as away."""
-LONG = re.compile(r"context|too (?:long|large|many)|length|maximum", re.IGNORECASE)
+LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the row's reason then has its length."""
 TEMPLATE = 16
 """Tokens that a server's chat template may add to a prompt."""
@@ -105,27 +105,18 @@ class Answered:
     finish_reason: str | None
 
 
-def characters_of(messages: Sequence[Mapping[str, Any]]) -> int:
-    """Return how long a prompt is."""
-    return sum(len(str(message["content"])) for message in messages)
+def _told(decoding: Mapping[str, Any], schema: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what the server is told beside the messages."""
+    if schema is None:
+        return {**decoding}
+    return {**decoding, "response_format": {"type": "json_schema", "json_schema": dict(schema)}}
 
 
-def _characters(messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None) -> int:
+def _characters(messages: Sequence[Mapping[str, Any]], told: Mapping[str, Any]) -> int:
     """Return how long a prompt is with its schema, which servers put into it."""
-    return characters_of(messages) + (0 if schema is None else len(json.dumps(schema)))
-
-
-def request_of(
-    model: str, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any], length: str
-) -> dict[str, Any]:
-    """Return a call's whole body; `length` is what it calls the longest reply."""
-    return {"model": model, "messages": list(messages), **as_sent(decoding, length)}
-
-
-def budget_of(settings: OracleSettings) -> Budget:
-    """Return the budget, with nothing used yet."""
-    price = None if settings.price is None else Price.parse(settings.price)
-    return Budget(settings.max_tokens_total, settings.max_cost, price)
+    schema = told.get("response_format", {}).get("json_schema")
+    characters = sum(len(str(message["content"])) for message in messages)
+    return characters + (0 if schema is None else len(json.dumps(schema)))
 
 
 class Oracle:
@@ -160,7 +151,8 @@ class Oracle:
         self.concurrency, self.deadline = transport.most or settings.concurrency, settings.deadline
         self.jitter = jitter or Random()
         self.pace = Pace(self.concurrency, sleep=sleep, jitter=self.jitter)
-        self.budget = budget_of(settings)
+        price = None if settings.price is None else Price.parse(settings.price)
+        self.budget = Budget(settings.max_tokens_total, settings.max_cost, price)
         self.stopped: TunescopeError | None = None
         self.asked = self.made = self.replayed = 0
         self.heard_at = float("-inf")
@@ -188,15 +180,23 @@ class Oracle:
         return len(self._left)
 
     def _count(self, characters: int | None, body: bytes) -> None:
-        """Count what a call used: the server's count, else an estimate by the prompt's and the reply's characters."""
+        """Count what a call used: the server's count, else an estimate by the prompt's and the reply's characters.
+
+        A reply without text, as of a model that spent all its tokens on thinking, counts where the server counted it.
+        """
         try:
             reply = self.transport.read(body)
-        except (Again, Refused):
+        except Again:
             return
-        usage = reply.usage or {
-            "prompt_tokens": 0 if characters is None else tokens_of(characters) + TEMPLATE,
-            "completion_tokens": tokens_of(len(reply.text)),
-        }
+        except Refused as error:
+            if error.usage is None:
+                return
+            usage = error.usage
+        else:
+            usage = reply.usage or {
+                "prompt_tokens": 0 if characters is None else tokens_of(characters) + TEMPLATE,
+                "completion_tokens": tokens_of(len(reply.text)),
+            }
         self.budget.use(usage["prompt_tokens"], usage["completion_tokens"])
 
     def stop(self, error: TunescopeError) -> Stopped:
@@ -263,7 +263,7 @@ class Oracle:
             if reply is None and self.leave is not None:
                 return "tags"
             if reply is None:
-                reply = await self._tried(Calls(self), key, messages, asked.schema, None)
+                reply = await self._tried(Calls(self), key, messages, _told(self.decoding, asked.schema), None)
         except Refused:
             return "tags"
         except Failed as error:
@@ -283,7 +283,9 @@ class Oracle:
         schema: Mapping[str, Any] | None = None,
     ) -> Answered:
         """Return the reply to a call, from the journal or from the oracle; see `Calls.ask`."""
-        key = key_of(messages, self.model, self.decoding, schema, sample)
+        decoding = self._decoding(sample)
+        key = key_of(messages, self.model, decoding, schema, sample)
+        told = _told(decoding, schema)
         async with self._asking.setdefault(key, asyncio.Lock()):  # two rows alike are one call
             try:
                 reply = self.kept(key)
@@ -292,10 +294,10 @@ class Oracle:
             if reply is not None:
                 self.replayed += 1
             elif self.leave is not None:
-                raise self._later(self.leave, key, messages, schema)
+                raise self._later(self.leave, key, messages, told)
             else:
                 number, self.asked = self.asked, self.asked + 1
-                reply = await self._tried(calls, key, messages, schema, number)
+                reply = await self._tried(calls, key, messages, told, number)
         return Answered(key[:CALL_ID], reply.text, reply.finish_reason)
 
     def _later(
@@ -303,15 +305,15 @@ class Oracle:
         leave: Callable[[str, Mapping[str, Any]], None],
         key: str,
         messages: Sequence[Mapping[str, Any]],
-        schema: Mapping[str, Any] | None,
+        told: Mapping[str, Any],
     ) -> Later:
         """Leave a call, once, as far as the budget has room."""
-        need = self._need(_characters(messages, schema))
+        need = self._need(_characters(messages, told))
         if key not in self._left:
             if self.budget.fits(*need):
                 self.budget.reserve(*need)
                 self._left.add(key)
-                leave(key, request_of(self.model, messages, self._told(schema), self._length))
+                leave(key, {"model": self.model, "messages": list(messages), **as_sent(told, self._length)})
             else:
                 self.unfit += 1
         return Later()
@@ -320,33 +322,31 @@ class Oracle:
         """Return the tokens that a call may use, in its prompt and its reply."""
         return tokens_of(characters, "high") + TEMPLATE, int(self.decoding["max_tokens"])
 
-    def _told(self, schema: Mapping[str, Any] | None) -> dict[str, Any]:
-        """Return what the server is told beside the messages."""
-        if schema is None:
-            return self.decoding
-        return {**self.decoding, "response_format": {"type": "json_schema", "json_schema": dict(schema)}}
+    def _decoding(self, sample: int) -> dict[str, Any]:
+        """Return how a sample is drawn: each with a seed of its own, where one is sent."""
+        return self.decoding | ({"seed": self.decoding["seed"] + sample} if "seed" in self.decoding else {})
 
     async def _tried(
         self,
         calls: Calls,
         key: str,
         messages: Sequence[Mapping[str, Any]],
-        schema: Mapping[str, Any] | None,
+        told: Mapping[str, Any],
         number: int | None,
     ) -> Reply:
         """Ask until there is a reply; `number` counts calls that may all be hopeless."""
-        characters = _characters(messages, schema)
+        characters = _characters(messages, told)
         failed, failures = Again("not tried", unreachable=False), deque[float](maxlen=LATELY)
         allowed = TRIES
         for attempt in count():
             try:
-                return await self._once(calls, key, messages, schema)
+                return await self._once(calls, key, messages, told)
             except Refused as error:
                 is_settling = number is None and error.parameter == "response_format"
                 if error.parameter in MENDS and not is_settling and not self._was_answered:
                     raise self.stop(TunescopeError(f"{error}; {MENDS[error.parameter]}")) from None
                 self.note_refused(number, str(error))
-                about = f" (about {tokens_of(characters):,} tokens in the prompt)" if LONG.search(str(error)) else ""
+                about = f" (about {tokens_of(characters):,} tokens in the prompt)" if LONG.match(str(error)) else ""
                 raise Failed(f"{error}{about}") from None
             except TimeoutError:
                 reason = "" if attempt == 0 else f"; the last try: {failed.reason}"
@@ -392,10 +392,10 @@ class Oracle:
         return self._is_known or self.heard_at > float("-inf")
 
     async def _once(
-        self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]], schema: Mapping[str, Any] | None
+        self, calls: Calls, key: str, messages: Sequence[Mapping[str, Any]], told: Mapping[str, Any]
     ) -> Reply:
         """Make one call and keep what came before reading it."""
-        characters = _characters(messages, schema)
+        characters = _characters(messages, told)
         need = self._need(characters)
         async with asyncio.timeout_at(calls.ends) as limit, self.pace.slot(lambda: self.budget.fits(*need)) as since:
             if self.stopped is not None:
@@ -409,7 +409,7 @@ class Oracle:
             self.budget.reserve(*need)
             try:
                 self.made += 1
-                raw = await self.transport.once(messages, self._told(schema))
+                raw = await self.transport.once(messages, told)
                 limit.reschedule(None)  # what was paid for is kept, however late
                 await self.journal.add(key, characters, raw.body, self.pace.now() - since)
                 self._count(characters, raw.body)
@@ -448,6 +448,8 @@ class Oracle:
                     return
                 except TunescopeError as error:
                     self.stop(error)
+                except OSError as error:  # a full disk, under a batch's file or the student's decisions
+                    self.stop(WorkError(str(error)))
 
         async with self.transport, asyncio.TaskGroup() as group:
             for number in range(min(self.concurrency, len(items))):
@@ -480,6 +482,8 @@ class Calls:
 
     async def ask(self, prompt: str, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Answered:
         """Ask one prompt, with the schema that the reply must follow where there is one.
+
+        Another `sample` is another call, with another seed where one is sent.
 
         Raises:
             Failed: no reply can be had for this row.

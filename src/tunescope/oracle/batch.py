@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.oracle.client import AGAIN, Refused, message_of, read_reply
+from tunescope.oracle.client import AGAIN, NOT_THE_APIS, Refused, message_of, read_reply
 from tunescope.oracle.journal import Journal, refusal
 
 URL = "/v1/chat/completions"
@@ -139,7 +139,7 @@ def take(journal: Journal, files: Sequence[str]) -> Taken:
             for number, line in _lines(name):
                 try:
                     key, said = _read(line)
-                except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+                except NOT_THE_APIS as error:
                     found = f"{type(error).__name__}: {error}"[:200]
                     problems.append(Problem(name, number, found, EXPECTED))
                     continue
@@ -193,7 +193,7 @@ def _read(line: bytes) -> tuple[str, _Said | None]:
         read_reply(body)
     except Refused:
         return key, _Said(json.dumps(body).encode(), refused=True)
-    except (ValueError, KeyError, TypeError, IndexError):  # a reply that isn't the API's
+    except NOT_THE_APIS:
         return key, None
     return key, _Said(json.dumps(body).encode(), refused=False)
 

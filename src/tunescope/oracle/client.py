@@ -35,7 +35,6 @@ LONGEST_ASKED = 600.0
 """Seconds that a server may ask us to wait (Retry-After); when it asks for more, we stop."""
 AGAIN = frozenset({408, 409, 425, 429})
 """Statuses, beside 500 and above, after which the same call may succeed."""
-
 OVERLOADED = frozenset({429, 502, 503, 504, 529})
 """Statuses after which fewer calls at a time are made."""
 LENGTHS = ("max_tokens", "max_completion_tokens")
@@ -49,17 +48,22 @@ UNSUPPORTED = re.compile(
 )
 
 
+NOT_THE_APIS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+"""What reading a body raises that isn't the API's."""
+
+
 class Refused(Exception):
     """One call that asking again can't mend; the text is the reason.
 
     Attributes:
         parameter: the one of `PARAMETERS` that the server doesn't take as it is; None where it is none of them.
+        usage: the tokens of a reply without text, as `Reply.usage`; None where it doesn't count, or none came.
     """
 
-    def __init__(self, reason: str, parameter: str | None = None) -> None:
+    def __init__(self, reason: str, parameter: str | None = None, usage: dict[str, int] | None = None) -> None:
         """Say why."""
         super().__init__(reason)
-        self.parameter = parameter
+        self.parameter, self.usage = parameter, usage
 
 
 class Unreachable(Exception):
@@ -160,7 +164,7 @@ class Client:
         is_ours: bool = False,
         length: str | None = None,
     ) -> None:
-        """Raises `MissingPackageError` without the SDK, `SettingsError` for an address that can't be one.
+        """Raises `MissingPackageError` without the SDK, `SettingsError` for an address or a key that can't be one.
 
         A server that `is_ours` gets no key, and is called without the proxies that the environment names.
         """
@@ -172,7 +176,7 @@ class Client:
         self.url = base_url(url)
         self.model = model
         self._openai, self._aiohttp = openai, aiohttp
-        self._key = "" if is_ours else os.environ.get(KEY_VARIABLE, "")
+        self._key = "" if is_ours else _key()
         self._sdk = openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self.url,
@@ -322,6 +326,18 @@ class Client:
         return _on_one_line(text.replace(self._key, "…") if self._key else text)
 
 
+def _key() -> str:
+    """Return the key from the environment, "" for none; an error mustn't show it, as a header's own would."""
+    key = os.environ.get(KEY_VARIABLE, "").strip()
+    odd = [number for number, character in enumerate(key, 1) if not ("\x20" <= character <= "\x7e")]
+    if odd:
+        raise SettingsError(
+            f"{KEY_VARIABLE}: found a character at place {odd[0]} that isn't printable ASCII; expected the key alone; "
+            "set it anew"
+        )
+    return key
+
+
 def _on_one_line(text: str) -> str:
     return " ".join(text.split())[:300]
 
@@ -388,13 +404,18 @@ def read_reply(body: Any) -> Reply:
     if text is None and reason == "content_filter":
         text = ""
     if text is None:
-        raise Refused(f"a reply without text (finish_reason {reason})")
+        raise Refused(f"a reply without text (finish_reason {reason})", usage=_usage(body))
     if not isinstance(text, str):
         raise TypeError("content that is no text")
-    counted = body.get("usage") or {}
-    names = ("prompt_tokens", "completion_tokens")
-    known = all(isinstance(counted.get(name), int) for name in names)
-    return Reply(text, reason, {name: counted[name] for name in names} if known else None)
+    return Reply(text, reason, _usage(body))
+
+
+def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the tokens that a reply counts; None where it doesn't."""
+    counted, names = body.get("usage"), ("prompt_tokens", "completion_tokens")
+    if not isinstance(counted, Mapping) or not all(isinstance(counted.get(name), int) for name in names):
+        return None
+    return {name: counted[name] for name in names}
 
 
 def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str] = _on_one_line) -> T:
@@ -406,7 +427,7 @@ def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str]
     """
     try:
         return read(json.loads(body))
-    except (ValueError, KeyError, TypeError, IndexError, RecursionError) as error:
+    except NOT_THE_APIS as error:
         reason = clean(f"{type(error).__name__}: {error}")
         raise Again(f"a reply that isn't the API's ({reason})", unreachable=False) from None
 

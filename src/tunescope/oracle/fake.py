@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem
-from tunescope.oracle.client import Raw, Refused, Reply, read_reply
+from tunescope.oracle.client import Raw, Refused, Reply, read_body, read_reply
 
 PREFIX = "fake:"
 EXPECTED = 'an object such as {"pattern": "colou?r", "reply": "Score: 4"}'
@@ -46,7 +46,9 @@ def read_fake(path: Path) -> list[Line]:
             if not fit or not record.keys() <= {*Line._fields}:
                 raise ValueError("something else")
             pattern = re.compile(record["pattern"], re.DOTALL)
-        except (ValueError, re.error) as error:
+            if record.get("expand"):
+                pattern.sub(record["reply"], "")  # raises for a group that the pattern doesn't have
+        except (ValueError, IndexError, re.error) as error:
             problems.append(Problem(str(path), number, str(error), EXPECTED))
             continue
         ending = str(record.get("finish_reason", "stop"))
@@ -93,5 +95,5 @@ class Fake:
         return True
 
     def read(self, body: bytes) -> Reply:
-        """Read what `once` gave."""
-        return read_reply(json.loads(body))
+        """Read what `once` gave, or a server's reply in a journal; raises as `Client.read`."""
+        return read_body(body, read_reply)

@@ -100,9 +100,9 @@ class Journal:
         """
         self._waiting.append((key, characters, body, seconds, datetime.now(UTC).isoformat(timespec="milliseconds")))
         async with self._writing:
-            batch, self._waiting = self._waiting, []
-            if batch:  # else who held the lock before wrote this one too
-                self._commit(batch)  # some 0.05 ms; a thread would take longer
+            if self._waiting:  # else who held the lock before wrote this one too
+                self._commit(self._waiting)  # some 0.05 ms; a thread would take longer
+                self._waiting = []  # only now: where it fails, whoever else waits is told so too
             if monotonic() - self._synced_at >= SYNC_EVERY:
                 await asyncio.to_thread(self._sync)
                 self._synced_at = monotonic()

@@ -78,7 +78,7 @@ class Local:
         self._slots = min(concurrency, SLOTS)
         self.most: int | None = self._slots
         self._weights = weights_of(oracle)
-        self._starting = asyncio.Lock()
+        self._starting: asyncio.Task[None] | None = None
         self._server: Any = None
         self._client: Client | None = None
 
@@ -88,6 +88,8 @@ class Local:
 
     async def __aexit__(self, *error: Any) -> None:
         """Stop the server."""
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
         if self._client is not None:
             await self._client.__aexit__(None, None, None)
             self._client = None
@@ -101,11 +103,14 @@ class Local:
             Again, Refused: as `Client.once`.
             TunescopeError: the model can't be had or loaded.
         """
-        async with self._starting:
-            if self._client is None:
-                self._server = await asyncio.to_thread(_started, self._weights, self._slots)
-                self._client = Client(self._server.listening_address, self._weights.model, LONGEST_CALL, is_ours=True)
+        self._starting = self._starting or asyncio.create_task(self._start())
+        await asyncio.shield(self._starting)  # a row whose time is up doesn't take the server from the others
+        assert self._client is not None
         return await self._client.once(messages, decoding)
+
+    async def _start(self) -> None:
+        self._server = await asyncio.to_thread(_started, self._weights, self._slots)
+        self._client = Client(self._server.listening_address, self._weights.model, LONGEST_CALL, is_ours=True)
 
     async def answers(self) -> bool:
         """Tell whether the server says anything."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import Literal
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
 STATUSES: tuple[Status, ...] = ("ok", "partial", "fallback", "unparsed", "refused", "truncated")
@@ -35,14 +35,6 @@ PREAMBLE = re.compile(
 """A line in which a model announces its rewriting ("Here is a new and complete answer with more details:")."""
 
 
-class Sections(NamedTuple):
-    """The sections found, by the names asked for; `missing` are the others."""
-
-    status: Status
-    texts: dict[str, str]
-    missing: tuple[str, ...]
-
-
 def tag_for(name: str, *texts: str) -> str:
     """Return `name`, or `name_2`, `name_3` …: the first that none of the texts holds as a tag."""
     found, number = name, 1
@@ -52,30 +44,11 @@ def tag_for(name: str, *texts: str) -> str:
     return found
 
 
-def sections(text: str, finish_reason: str | None, names: Sequence[str], tags: Sequence[str] = ()) -> Sections:
-    """Read the sections that a prompt asked for, in its order; `tags` are what it called them."""
-    if finish_reason in DECLINED:
-        return Sections("refused", {}, tuple(names))
-    found: dict[str, str] = {}
-    for name, (start, end) in places(text, names, tags).items():
-        inner = text[start:end].strip()
-        if NOTHING.fullmatch(inner) is None:
-            found[name] = inner
-    missing = tuple(name for name in names if name not in found)
-    if not missing:
-        return Sections("ok", found, ())
-    if finish_reason == "length":
-        return Sections("truncated", found, missing)
-    if found:
-        return Sections("partial", found, missing)
-    return Sections("refused" if DECLINES.match(text) else "unparsed", {}, missing)
-
-
-def places(text: str, names: Sequence[str], tags: Sequence[str] = ()) -> dict[str, tuple[int, int]]:
-    """Return where the sections' texts start and end, for those that are there in their order."""
+def places(text: str, names: Sequence[str], tags: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """Return where the sections' texts start and end, by name, for those that are there in the order of their tags."""
     found: dict[str, tuple[int, int]] = {}
     at = 0
-    for name, tag in zip(names, tags or names, strict=True):
+    for name, tag in zip(names, tags, strict=True):
         place = _outermost(text, tag, at)
         if place is not None:
             start, end, at = place

@@ -53,7 +53,7 @@ class OracleSettings:
     """Money per million tokens as IN,OUT, for --max-cost and for what is printed."""
 
     max_tokens_total: int | None = field(default=None, metadata=PACE)
-    """Stop before calls use more tokens than this, those of earlier tries of the same command included."""
+    """Stop before calls use more tokens than this, those of all replies in the journal included."""
 
     max_cost: float | None = field(default=None, metadata=PACE)
     """Stop before calls cost more than this; needs --price."""
@@ -77,7 +77,7 @@ def refuse_nonsense(settings: OracleSettings) -> None:
     for name in ("timeout", "deadline", "max_cost"):
         value = getattr(settings, name)
         if value is not None and not 0 < value < float("inf"):
-            raise SettingsError(f"--{name.replace('_', '-')} {value:g}: expected above 0")
+            raise SettingsError(f"--{name.replace('_', '-')} {value:g}: expected above 0, and finite")
     if not (isfinite(settings.temperature) and settings.temperature >= 0):
         raise SettingsError(f"--temperature {settings.temperature:g}: expected 0 or more")
     if settings.max_cost is not None and settings.price is None:

@@ -50,7 +50,7 @@ def prompt(
     """Read the user's file, or the file of ours where there is none.
 
     Raises:
-        SettingsError: no such file, not Jinja, a name that nothing fills in, or none of those it `must` use.
+        SettingsError: no such file, not Jinja, a name that nothing fills in, or one missing that it `must` use.
     """
     from jinja2 import StrictUndefined, TemplateSyntaxError, meta
     from jinja2.sandbox import ImmutableSandboxedEnvironment

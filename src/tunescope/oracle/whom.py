@@ -27,8 +27,10 @@ def model_of(settings: OracleSettings) -> str:
     """
     if is_local(settings.oracle):
         return weights_of(settings.oracle).model
-    if settings.oracle_model is not None or not is_url(settings.oracle):
-        return settings.oracle_model or "fake"
+    if not is_url(settings.oracle):
+        return "fake"
+    if settings.oracle_model is not None:
+        return settings.oracle_model
 
     async def names() -> list[str]:
         async with Client(settings.oracle, timeout=settings.timeout, options=OPTIONS) as client:

@@ -174,7 +174,9 @@ def test_the_papers_criteria_are_in_the_prompts_and_can_be_others(workplace):
     assert hashes[0].split("+")[1] != hashes[1].split("+")[1]
 
 
-@pytest.mark.parametrize("text", ["[a]", "style: [a]", "response: a", "response: []", "response: [1]", "a: [", ""])
+@pytest.mark.parametrize(
+    "text", ["[a]", "style: [a]", "response: a", "response: []", "response: [1]", "a: [", "", "2026-13-45"]
+)
 def test_criteria_that_cant_be(workplace, text):
     (workplace / "criteria.yaml").write_text(text)
     with pytest.raises(SettingsError, match=r"--criteria criteria.yaml.*expected lists of texts under instruction"):
@@ -229,3 +231,20 @@ def test_no_input_of_real_rows_is_lost(workplace):
     assert sum(map(bool, inputs)) > 20
     assert [row["input"] for row in written] == inputs
     assert [row["instruction"] for row in written] == [f"New: {row['instruction'].strip()}" for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("stage", "given", "said"),
+    [
+        ("response", {"prompt": "a.jinja"}, "--prompt a.jinja is for the instruction's stage; with --stage response "),
+        (
+            "instruction",
+            {"response_prompt": "a.jinja"},
+            "--response-prompt a.jinja is for the response's stage; with --stage instruction ",
+        ),
+    ],
+)
+def test_a_prompt_that_nobody_would_be_asked_by(workplace, stage, given, said):
+    (workplace / "a.jinja").write_text("{{ response }}\n{{ form }}")
+    with pytest.raises(SettingsError, match=f"{said}leave it out"):
+        reflected(workplace, [A], FAKE, stage=stage, **given)

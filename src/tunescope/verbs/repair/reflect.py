@@ -149,6 +149,12 @@ class _Reflect:
         self.criteria = {**CRITERIA, **_criteria(settings.criteria)}
         files = {"instruction": settings.prompt, "response": settings.response_prompt}
         options = {"instruction": "--prompt", "response": "--response-prompt"}
+        for stage in STAGES:
+            if stage not in self.stages and files[stage] is not None:
+                raise SettingsError(
+                    f"{options[stage]} {files[stage]} is for the {stage}'s stage; with --stage {settings.stage} leave "
+                    "it out"
+                )
         self._prompts: dict[Stage, Prompt] = {}
         for stage in self.stages:
             takes, must = ("system", "instruction", "input", "response", "criteria", "form"), ("form",)
@@ -264,7 +270,7 @@ def _criteria(file: str | None) -> dict[Stage, tuple[str, ...]]:
     expected = "expected lists of texts under instruction, response or both"
     try:
         read = yaml.safe_load(Path(file).read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"--criteria {file}: {' '.join(str(error).split())}; {expected}") from error
     if not isinstance(read, dict) or not read or not read.keys() <= set(STAGES):
         raise SettingsError(f"--criteria {file}: found {read!r:.80}; {expected}")
