@@ -60,9 +60,12 @@ def pages() -> list[Path]:
 
 
 def page_of(verb: str) -> Path:
-    """Return a verb's page: its own, or its group's."""
-    own = ROOT / "docs" / f"{verb.replace(' ', '-')}.md"
-    return own if own.exists() else ROOT / "docs" / f"{verb.split()[0]}.md"
+    """Return a verb's page: its own, or the one of its group's that types it first."""
+    group, own = verb.split()[0], ROOT / "docs" / f"{verb.replace(' ', '-')}.md"
+    whole = ROOT / "docs" / f"{group}.md"
+    pages = [whole, *sorted((ROOT / "docs").glob(f"{group}-*.md"))] if whole.exists() else []
+    typed = [page for page in pages if f"$ tunescope {verb} " in page.read_text("utf-8")]
+    return own if own.exists() else (typed or [whole])[0]
 
 
 def data_folder() -> Path | None:

@@ -166,7 +166,6 @@ VERBS: dict[str, Verb] = {
         "pairwise",
         "A B…",
         "Have a judge score answers side by side, in both orders.",
-        proven=False,
     ),
     "judge aspects": Verb(
         "tunescope.verbs.judge.aspects",
@@ -174,7 +173,6 @@ VERBS: dict[str, Verb] = {
         "aspects",
         "A…",
         "Have a judge score each answer in several aspects.",
-        proven=False,
     ),
     "judge winrate": Verb(
         "tunescope.verbs.judge.winrate",
@@ -182,7 +180,6 @@ VERBS: dict[str, Verb] = {
         "winrate",
         "A… --reference R",
         "Have a judge say which answer is better: win rates against a reference.",
-        proven=False,
     ),
     "judge recompute": Verb(
         "tunescope.verbs.judge.recompute",
