@@ -127,9 +127,11 @@ def test_a_server_without_room_is_unreachable():
         (Said({"error": {"message": "too many\ntokens"}}, 400), "400: too many tokens"),
         (Said({"error": {"code": "content_filter", "message": "filtered"}}, 400), "400: filtered"),
         (Said({"error": "no such model"}, 404), "404: no such model"),
+        (Said({"error": "half \ud83d of it"}, 404), "404: half ? of it"),
         (Said({"detail": [1]}, 422), "422: {'detail': [1]}"),
         (Said(b"", 404), "404: no reason given"),
         (Said(completion(None, "length")), "a reply without text (finish_reason length)"),
+        (Said(completion(None, ["stop"])), "a reply without text (finish_reason None)"),
     ],
 )
 def test_what_asking_again_cant_mend(said, reason):

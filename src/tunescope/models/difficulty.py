@@ -33,6 +33,8 @@ COLUMNS = {
     "ifd_loss": "the same ratio of losses (logarithms of the perplexities)",
 }
 TERMS = ("ppl_instruction", "ppl_response", "ppl_response_given")
+LARGEST = 700.0
+"""Nats per token whose exponential a float still holds."""
 
 
 class Likelihoods:
@@ -86,13 +88,16 @@ class Likelihoods:
                         continue
                     reason = self._refusal(passage)
                     if reason:
-                        record["reason"] = "; ".join(filter(None, (record["reason"], f"{name}: {reason}")))
+                        _say(record, f"{name}: {reason}")
                     else:
                         passages.append(passage)
                         wanted.append((record, name))
         losses = [-float(np.mean(scores, dtype=np.float64)) for scores in self.scorer.score(passages)]
         for (record, name), loss in zip(wanted, losses, strict=True):
-            record[name] = math.exp(loss)
+            if loss < LARGEST:
+                record[name] = math.exp(loss)
+            else:  # or NaN
+                _say(record, f"{name}: not finite, a loss of {loss:g} nats per token")
         for records in found:
             for record in records:
                 _add_ratios(record)
@@ -117,6 +122,11 @@ def _empty(reason: str | None = None) -> dict[str, Any]:
     return dict.fromkeys(COLUMNS) | {"reason": reason}
 
 
+def _say(record: dict[str, Any], reason: str) -> None:
+    """Add to why something is missing."""
+    record["reason"] = "; ".join(filter(None, (record["reason"], reason)))
+
+
 def _add_ratios(record: dict[str, Any]) -> None:
     direct, given = record["ppl_response"], record["ppl_response_given"]
     if direct is None or given is None:
@@ -125,4 +135,4 @@ def _add_ratios(record: dict[str, Any]) -> None:
     if direct > 1:
         record["ifd_loss"] = math.log(given) / math.log(direct)
     else:
-        record["reason"] = "; ".join(filter(None, (record["reason"], "ifd_loss: certain without the instruction")))
+        _say(record, "ifd_loss: certain without the instruction")

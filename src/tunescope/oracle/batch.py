@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.oracle.client import AGAIN, NOT_THE_APIS, Refused, message_of, read_reply
+from tunescope.oracle.client import AGAIN, NOT_THE_APIS, Refused, message_of, on_one_line, read_reply
 from tunescope.oracle.journal import Journal, refusal
 
 URL = "/v1/chat/completions"
@@ -188,7 +188,7 @@ def _read(line: bytes) -> tuple[str, _Said | None]:
     if status in LATER or status >= 500:
         return key, None
     if status >= 400:
-        return key, _Said(refusal(f"{status}: {' '.join(message_of(body or error).split())[:300]}"), refused=True)
+        return key, _Said(refusal(on_one_line(f"{status}: {message_of(body or error)}")), refused=True)
     try:
         read_reply(body)
     except Refused:

@@ -323,7 +323,7 @@ class Client:
 
     def _clean(self, text: str) -> str:
         """Return a server's words on one line, cut, and without the key that some repeat."""
-        return _on_one_line(text.replace(self._key, "…") if self._key else text)
+        return on_one_line(text.replace(self._key, "…") if self._key else text)
 
 
 def _key() -> str:
@@ -338,8 +338,9 @@ def _key() -> str:
     return key
 
 
-def _on_one_line(text: str) -> str:
-    return " ".join(text.split())[:300]
+def on_one_line(text: str) -> str:
+    """Return words on one line, cut, and without half surrogate pairs, which no file can hold."""
+    return " ".join(text.split())[:300].encode("utf-8", "replace").decode()
 
 
 def backoff(attempt: int, jitter: Random) -> float:
@@ -398,6 +399,7 @@ def read_reply(body: Any) -> Reply:
         raise ValueError(f"an error in a reply of status 200: {message_of(body['error'])}")
     choice = body["choices"][0]
     text, reason = choice["message"].get("content"), choice.get("finish_reason")
+    reason = reason if isinstance(reason, str) else None
     declined = choice["message"].get("refusal")
     if text is None and isinstance(declined, str):  # OpenAI's, where a schema leaves no place to decline in
         text, reason = declined, "refusal"
@@ -418,7 +420,7 @@ def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
     return {name: counted[name] for name in names}
 
 
-def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str] = _on_one_line) -> T:
+def read_body(body: bytes, read: Callable[[Any], T], clean: Callable[[str], str] = on_one_line) -> T:
     """Read a body that should be JSON; `clean` makes a reason fit to be shown.
 
     Raises:

@@ -79,6 +79,14 @@ def test_one_round_is_three_calls(workplace):
     assert history["lineage"][0]["notes"] == {"1 deepen held": "Ask A"}
 
 
+def test_a_response_that_no_file_can_hold_is_none(workplace):
+    """Half of a surrogate pair, which JSON can name: the row fails alone instead of the whole run, for good."""
+    fake = [*FAKE[:2], line("^Harder A[?]$", "Better \ud83d reply")]
+    written, row = only(evolved(workplace, [A], fake, operations=("deepen",)))
+    assert written == A
+    assert row["reason"] == "fallback: 1 deepen unparsed (the response)"
+
+
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_each_operation_says_what_is_wanted(workplace, operation):
     """And nothing that another one says."""

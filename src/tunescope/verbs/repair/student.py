@@ -24,7 +24,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from hashlib import blake2b
-from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -151,7 +150,7 @@ class Student:
     def _scored(self, stage: Stage, old: Pair, new: Pair) -> Decision:
         rows = [_row(pair) if stage == "instruction" else self._turned_round(pair) for pair in (old, new)]
         records = [record for (record,) in self._likelihoods.measure(rows, TERMS)]
-        was, now = (_finite(record["ifd_ppl"]) for record in records)
+        was, now = (record["ifd_ppl"] for record in records)
         if was is None or now is None:
             pair = f"the {'old' if was is None else 'new'} pair{' turned round' if stage == 'response' else ''}"
             return Decision(was, now, None, _reason(records[was is not None], pair))
@@ -173,16 +172,11 @@ def _row(pair: Pair) -> Row:
     return replace(pair.row, messages=pair.messages(pair.instruction, pair.response), fields=fields)
 
 
-def _finite(score: float | None) -> float | None:
-    return score if score is not None and isfinite(score) else None
-
-
 def _reason(record: dict[str, Any], pair: str) -> str:
     """Say why a record has no score; the first words say which kind of reason it is."""
-    if record["ifd_ppl"] is not None:
-        return f"not finite: {pair}: a ratio of {record['ifd_ppl']}"
+    other = "not finite" if "not finite" in record["reason"] else "too long"
     kinds = {None: "not rendered", 0: "no tokens"}
-    return f"{kinds.get(record['response_tokens'], 'too long')}: {pair}: {record['reason']}"
+    return f"{kinds.get(record['response_tokens'], other)}: {pair}: {record['reason']}"
 
 
 def columns_of(decided: Mapping[Stage, Decision]) -> dict[str, Cell]:
