@@ -13,6 +13,7 @@ from tunescope.errors import SettingsError
 from tunescope.oracle.form import Form, Part, Question
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
+from tunescope.settings import typed
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
 from tunescope.views import Table, interval
@@ -112,5 +113,6 @@ class _Rate:
         )
         tables = (Table("Ratings", ("rating", "rows"), counts, f"{settings.aspect}, 0 to {settings.scale}."),)
         told = {"rating": mean.as_json(), "n_unparsed": unparsed, "aspect": settings.aspect}
-        typed = shlex.join([*settings.rows, "--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
-        return Told(told, (sentence,), tables if counts else (), (f"tunescope select {typed}",))
+        best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
+        source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+        return Told(told, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))
