@@ -26,7 +26,8 @@ CODE = """
 import sys
 from tunescope.verbs import in_python
 url, model = sys.argv[1:]
-in_python("repair reflect")(rows="rows.jsonl", oracle=url, concurrency=4, select=True, model=model, out="runs/repair")
+whom = {"oracle": url, "replies": "tags", "concurrency": 4}
+in_python("repair reflect")(rows="rows.jsonl", select=True, model=model, out="runs/repair", **whom)
 """
 
 
