@@ -53,6 +53,7 @@ def main() -> None:
         warm.mkdir()
         pairwise(answers=write(warm, 1, 8), out=str(warm / "run"), draws=100, **asked)
         files = write(folder, given.systems, given.items)
+        server.clear()
         wall, cpu = time.perf_counter(), time.process_time()
         run = pairwise(answers=files, out=str(folder / "run"), draws=given.draws, **asked)
         wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
@@ -65,6 +66,10 @@ def main() -> None:
         print(
             f"  {wall:.2f} s, ideal {ideal:.2f} s: {100 * ideal / wall:.1f} % of it; "
             f"CPU {1000 * cpu / calls:.2f} ms a call"
+        )
+        asking = server.seconds
+        print(
+            f"  from the first call's coming to the last reply's leaving {asking:.2f} s: {100 * ideal / asking:.1f} %"
         )
         again = time.perf_counter()
         journal = str(folder / "run" / "journal.sqlite")
