@@ -14,7 +14,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from statistics import NormalDist
 from types import ModuleType
@@ -23,6 +25,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from tunescope.engine import cores
 from tunescope.errors import SettingsError
 
 Values: TypeAlias = Sequence[float | None] | NDArray[Any]
@@ -490,7 +493,7 @@ def share_at_zero(
     point = Estimate(None, None, None, y.size, n_missing, level, f"{label}, {_percentile(level, draws)}", reason)
     if reason:
         return Controlled(point, None, None)
-    ((b0, b1),) = _logistic_fits(y[None], d[None], (0.0, 0.0))
+    b0, b1 = map(float, _logistic_fits(y[None], d[None], (0.0, 0.0))[0])
     scale = float(d.std(ddof=1))
     if not math.isfinite(b0):
         return Controlled(
@@ -498,17 +501,18 @@ def share_at_zero(
             None,
             scale,
         )
-    point = replace(point, value=_logistic(float(b0)))
+    point = replace(point, value=_logistic(b0))
     picks = (rng.integers(0, y.size, shape) for shape in _shapes(draws, y.size))
-    found = np.concatenate([_logistic_fits(y[pick], d[pick], (float(b0), float(b1)))[:, 0] for pick in picks])
+    fitting: Callable[[NDArray[Any]], Floats] = lambda pick: _logistic_fits(y[pick], d[pick], (b0, b1))[:, 0]  # noqa: E731
+    found = np.concatenate(list(_side_by_side(fitting, picks)))
     fitted = found[np.isfinite(found)]
     method = f"{label}, {_percentile(level, draws)}, fitted anew in each"
     if fitted.size < draws:
         method += f" ({draws - fitted.size} draws whose fit runs away left out)"
     point = replace(point, method=method)
     if fitted.size < 0.95 * draws:
-        return Controlled(replace(point, reason="the fit runs away in more than 5 % of the draws"), float(b1), scale)
-    return Controlled(_with_percentiles(point, 1 / (1 + np.exp(-fitted))), float(b1), scale)
+        return Controlled(replace(point, reason="the fit runs away in more than 5 % of the draws"), b1, scale)
+    return Controlled(_with_percentiles(point, 1 / (1 + np.exp(-fitted))), b1, scale)
 
 
 # Sample sizes
@@ -664,6 +668,19 @@ def _shapes(draws: int, n: int) -> Iterator[tuple[int, int]]:
     """Cut `draws` rows of n numbers into blocks of at most _CHUNK numbers, or of one row."""
     rows = max(1, _CHUNK // n)
     return ((min(rows, draws - start), n) for start in range(0, draws, rows))
+
+
+def _side_by_side(work: Callable[[NDArray[Any]], Floats], blocks: Iterable[NDArray[Any]]) -> Iterator[Floats]:
+    """Give work(block) in the blocks' order; a thread per core, and no more blocks in memory than these need."""
+    at_once = cores()
+    under_way: deque[Future[Floats]] = deque()
+    with ThreadPoolExecutor(at_once) as pool:
+        for block in blocks:
+            under_way.append(pool.submit(work, block))
+            if len(under_way) > at_once:
+                yield under_way.popleft().result()
+        while under_way:
+            yield under_way.popleft().result()
 
 
 def _resampled_means(x: Floats, draws: int, rng: np.random.Generator) -> Floats:
