@@ -107,6 +107,11 @@ def test_a_prompt_without_a_form():
         assert asked.read("Ulm", "stop")[:4] == ("ok", {}, {}, "")
         assert asked.read("Ul", "length")[:4] == ("truncated", {}, {}, "the reply was cut off")
         assert asked.read("", "content_filter").status == "refused"
+        half = asked.read("Ul\ud83d", "stop")
+        assert (half.status, half.why) == (
+            "unparsed",
+            "half of a surrogate pair is in the reply, which no file can hold",
+        )
 
 
 A, B = '"new_instruction": "a"', '"new_response": "b"'

@@ -64,7 +64,8 @@ def test_one_small_call_finds_out(workplace, capfd, behave, way):
         assert sum("response_format" in body for body in server.bodies) == (6 if way == "json" else 1)
     assert (run.result["replies"], run.result["changed"]) == (way, 5)
     said = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}[way]
-    assert f"replies are asked for {said}\n" in capfd.readouterr().err
+    found = {"json": said, "tags": "as text, without a schema"}[way]
+    assert f"replies are asked for {found}\n" in capfd.readouterr().err
     assert f"asked for {said}; every reply" in run.view.sentences[-1]
     assert {row["output"] for row in read_rows(run.path / "rows.jsonl")} == {"Short"}
 
@@ -218,8 +219,13 @@ def test_a_plan_leaves_out_what_the_journal_has(workplace):
         assert "Beside them, 3 of the replies needed are in" in plan.view.sentences[0]
         fresh = simplified(workplace, server.url, plan=True)
         assert (fresh.result["calls"], fresh.result["free"], fresh.result["replies"]) == (5, 0, "tags")
+        assert "One more small call finds out whether" in fresh.view.sentences[0]
+        assert "small call" not in plan.view.sentences[0]
+        assert "small call" not in simplified(workplace, server.url, plan=True, replies="tags").view.sentences[0]
         assert plan.result["high"]["completion_tokens"] == 2 * 1024
-        simplified(workplace, server.url, journal=settings["journal"])
+        shared = simplified(workplace, server.url, journal=settings["journal"])
+        assert " tokens in all the runs that share its journal, asked for" in shared.view.sentences[-1]
+        assert "share its journal" not in done.view.sentences[-1]
         after = simplified(workplace, server.url, **settings)
         assert (after.result["calls"], after.result["free"]) == (0, 5)
         assert after.result["high"] == {"prompt_tokens": 0, "completion_tokens": 0, "cost": None}

@@ -53,7 +53,8 @@ PROBE = Question(
 The prompt says JSON, since small models that aren't told fill what a schema lets them with white space."""
 PASSING = re.compile(r"4(?!00|22)\d\d:")
 """Refusals of that call that say nothing about schemas (an unknown model), and so aren't kept."""
-WAYS: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
+FOUND: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "as text, without a schema"}
+"""What the small call found out about how replies are asked for."""
 MENDS: Mapping[str | None, str] = {
     "temperature": "the model doesn't take this --temperature; OpenAI's newer ones take 1 alone: --temperature 1",
     "seed": "the server takes no seed: --seed -1 sends none",
@@ -168,6 +169,7 @@ class Oracle:
         for characters, body in journal:
             self._count(characters, body)
         self._is_known = self.budget.tokens > 0
+        self._is_shared = settings.journal is not None
 
     @property
     def wanted(self) -> frozenset[str]:
@@ -198,6 +200,12 @@ class Oracle:
                 "completion_tokens": tokens_of(len(reply.text)),
             }
         self.budget.use(usage["prompt_tokens"], usage["completion_tokens"])
+
+    def told_used(self, ways: Mapping[Way, str]) -> str:
+        """Say what the journal's replies used, and how they were asked for in the words of `ways`."""
+        among = " in all the runs that share its journal" if self._is_shared else ""
+        asked = "" if self.used is None else f", asked for {ways[self.used]}"
+        return f"{self.model} used {self.budget.spent()}{among}{asked}"
 
     def stop(self, error: TunescopeError) -> Stopped:
         """Ask nothing more, for this reason unless there is one already."""
@@ -272,7 +280,7 @@ class Oracle:
             found: Way = "tags"
         else:
             found = "json" if asked.read(reply.text, reply.finish_reason).status == "ok" else "tags"
-        say(f"replies are asked for {WAYS[found]}")
+        say(f"replies are asked for {FOUND[found]}")
         return found
 
     async def ask(

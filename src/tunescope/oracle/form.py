@@ -168,6 +168,8 @@ class Form:
             return Filled("refused", {}, {}, DECLINED[finish_reason], said)
         if tags is None and not known and declined and all(declined):  # a schema leaves no other place to decline in
             return Filled("refused", {}, {}, _start(next(iter(good.values()))), said)
+        if not _is_text(said):
+            return Filled("unparsed", {}, {}, "half of a surrogate pair is in the reply, which no file can hold", said)
         if not missing and (self.parts or finish_reason != "length"):
             return Filled("ok", good, known, "", said)
         why = " and ".join(_absence(part, tags, said) for part in missing) or "the reply was cut off"

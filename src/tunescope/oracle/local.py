@@ -13,6 +13,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tunescope.engine import cores
 from tunescope.errors import InputError, MissingPackageError, Problem, TunescopeError
 from tunescope.models.embedded import DEFAULT, EMBEDDED, weights
 from tunescope.oracle.client import Client, Raw, Reply, read_body, read_reply
@@ -139,7 +140,7 @@ def _started(found: Weights, slots: int) -> Any:
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
     params.model_alias = {found.model}
-    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = len(os.sched_getaffinity(0))
+    params.cpuparams.n_threads = params.cpuparams_batch.n_threads = cores()
     params.n_parallel, params.n_ctx = slots, slots * context
     params.hostnames, params.port = ["127.0.0.1"], 0
     params.ui, params.verbosity = False, -1

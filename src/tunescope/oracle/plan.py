@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from tunescope.oracle.ask import TEMPLATE
 from tunescope.oracle.budget import CHARACTERS, Price, tokens_of
+from tunescope.oracle.fake import PREFIX
 from tunescope.oracle.form import Way
 from tunescope.oracle.settings import OracleSettings
 from tunescope.runs import Outcome
@@ -16,6 +17,10 @@ from tunescope.views import Table, View
 
 SHARE = {"low": 0.5, "expected": 1.0}
 """What replies have of the tokens that are expected; high is the longest that --max-new-tokens allows."""
+
+
+OPEN = " One more small call finds out whether replies can be had as JSON; these prompts ask for text."
+"""Said where nothing is known yet of how replies will be asked for."""
 
 
 class Written(Protocol):
@@ -85,5 +90,7 @@ def planned(
     known = f" Beside them, {free:,} of the replies needed are in {journal} and cost nothing." if free else ""
     stages = "" if what else " A stage that builds on an earlier reply is counted with the row's own text."
     about = what or f"about {defined:,} of {rows:,} rows"
-    sentence = f"{name} would ask {len(once):,} prompts {about}; nothing was asked.{known}{money}{stages}"
+    open_way = journal is None and settings.replies == "auto" and not settings.oracle.startswith(PREFIX)
+    probe = OPEN if open_way else ""
+    sentence = f"{name} would ask {len(once):,} prompts {about}; nothing was asked.{known}{probe}{money}{stages}"
     return Outcome(result, View((sentence,), (table,)))

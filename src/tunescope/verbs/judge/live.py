@@ -457,8 +457,4 @@ def _lengths(result: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _used(oracle: Oracle, folder: RunFolder) -> str:
-    asked = "" if oracle.used is None else f", asked for {AS[oracle.used]}"
-    return (
-        f"{oracle.model} used {oracle.budget.spent()}{asked}; every reply is in the journal, every judgement in "
-        f"{folder.path / JUDGEMENTS}."
-    )
+    return f"{oracle.told_used(AS)}; every reply is in the journal, every judgement in {folder.path / JUDGEMENTS}."

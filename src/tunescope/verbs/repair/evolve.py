@@ -347,9 +347,7 @@ def _judged(filled: Filled) -> tuple[Outcome, str]:
         return "refused", filled.why
     if filled.status == "truncated":
         return "truncated", "the response"
-    try:
-        filled.said.encode()
-    except UnicodeEncodeError:  # half of a surrogate pair, which no file can hold
+    if filled.status == "unparsed":
         return "unparsed", "the response"
     found = words(filled.said)
     if "sorry" in found and len(found) < SHORT:

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
+AS: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
+"""How replies are asked for."""
 SHOWN = 10
 """Kept rows whose reason the view shows."""
 
@@ -293,7 +295,6 @@ def _outcome(
     oracle: Oracle,
     rejected: int,
 ) -> Outcome:
-    from tunescope.oracle.ask import WAYS
 
     ordered = [mended[place] for place in range(len(items))]
     told = mender.told(ordered, folder.path, after.path)
@@ -320,13 +321,12 @@ def _outcome(
         **told.result,
     }
     listed = ", ".join(f"{name} {count:,}" for name, count in because.most_common())
-    asked = "" if oracle.used is None else f", asked for {WAYS[oracle.used]}"
     sentences = [
         f"{len(items):,} rows in = {counts['kept']:,} kept{f' ({listed})' if listed else ''} + "
         f"{counts['changed']:,} changed + 0 dropped.",
         *told.sentences,
-        f"Rows: {after.path}. What happened to each is in the table repairs. {oracle.model} used "
-        f"{oracle.budget.spent()}{asked}; every reply is in the journal.",
+        f"Rows: {after.path}. What happened to each is in the table repairs. {oracle.told_used(AS)}; "
+        "every reply is in the journal.",
     ]
     if rejected:
         sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
