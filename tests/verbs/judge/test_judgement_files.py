@@ -137,6 +137,27 @@ def test_selfee_one_order_alone(tmp_path):
     assert "one order alone" in judged.notes[0]
 
 
+def test_the_same_judgements_in_another_file_are_refused(tmp_path):
+    """Else they count twice: where each file is named once more in other words, or copied."""
+    for name in set(FILES) - {"cherry"}:  # whose files are parts of their own
+        files = saved(tmp_path / name, name)
+        copies = saved(tmp_path / "copies" / name, name)
+        with pytest.raises(InputError, match=r"there before|again \(first"):
+            read([*files, *copies])
+
+
+def test_selfee_names_that_are_no_partners(tmp_path):
+    """Two files are one pair of systems only if their names don't say otherwise."""
+    x, z = save(tmp_path / "x_vs_y.jsonl", [line(1, (9, 8))]), save(tmp_path / "x_vs_z.jsonl", [line(1, (8, 9))])
+    with pytest.raises(InputError, match=r"also y_vs_x\.jsonl[^$]*also z_vs_x\.jsonl"):
+        read([x, z])
+    alone = read([x, z], one_order=True).pairs
+    assert [(pair.a, pair.b, pair.verdict()) for pair in alone] == [("x", "y", "win"), ("x", "z", "loss")]
+    y = save(tmp_path / "y_vs_x.jsonl", [line(1, (8, 9), "y", "x")])
+    with pytest.raises(SettingsError, match="--names for 3 files: two names are for the two files of one pair"):
+        read([x, y, z], names=("p", "q"), one_order=True)
+
+
 def test_selfee_the_same_order_twice(tmp_path):
     x = save(tmp_path / "x_vs_y.jsonl", [line(1, (9, 8))])
     again = save(tmp_path / "again.jsonl", [line(1, (9, 8))])
@@ -169,6 +190,8 @@ def test_a_failure_without_a_reply_is_missing(tmp_path):
     reviews = [review(1, (-1, -1), (8, 9), review=""), review(2, (-1, -1), (8, 9))]
     pairs = read([save(tmp_path / "r.json", {"data": reviews})]).pairs
     assert [pair.verdict() for pair in pairs] == ["missing", "unparsed"]
+    (grade,) = read([save(tmp_path / "s.jsonl", [single(1, -1, judgment="$ERROR$")])]).grades
+    assert (grade.status, grade.scores["score"]) == ("missing", Score(None, "missing"))
     silent = match(3, "tie", "error") | {"g2_judgment": "$ERROR$"}
     assert [pair.verdict() for pair in read([save(tmp_path / "p.jsonl", [silent])]).pairs] == ["missing"]
 
@@ -196,6 +219,24 @@ def test_just_eval(tmp_path):
 def test_just_eval_safety(tmp_path):
     name = save(tmp_path / "s.json", [shard(800, None, parsed_result={"reason": "Kind.", "score": "5"})])
     assert dict(read([name]).grades[0].scores) == {"safety": Score(5, "ok")}
+
+
+def test_just_eval_by_two_judges(tmp_path):
+    other = {"eval_config": {"gpt": "gpt-3.5"}}
+    name = save(tmp_path / "s.json", [shard(1, {"depth": "5"}), shard(1, {"depth": "3"}, **other)])
+    assert [(g.item, g.judge) for g in read([name]).grades] == [("1", "gpt-4-1106-preview"), ("1", "gpt-3.5")]
+
+
+@pytest.mark.parametrize("column", ["text", "prompt", "instruction", "Instruction", "conversations", "asked"])
+def test_cherry_s_question_has_another_name_in_every_set(tmp_path, column):
+    """WizardLM's has the kind of question before it, Self-Instruct's an id."""
+    reviews = [{"id": f"task_{i}", "Skill": "Math", **review(i, (8, 7), (7, 8))} for i in range(2)]
+    if column == "asked":
+        reviews = [{column: record["text"], **record} for record in reviews]
+    for record in reviews:
+        record[column] = record.pop("text")
+    (expected,) = {pair.item for pair in read([save(tmp_path / "v.json", {"data": [review(1, (8, 7), (7, 8))]})]).pairs}
+    assert read([save(tmp_path / "r.json", {"data": reviews})]).pairs[1].item == expected
 
 
 REFUSED = [
@@ -322,6 +363,16 @@ def test_ours(tmp_path):
         "Control: of 1 answer shown beside a copy of itself, 100.0 % [20.7, 100.0] were not judged equal to it; "
         "100.0 % of these in favour of the first place [20.7, 100.0].",
     )
+
+
+def test_ours_the_control_s_place(tmp_path):
+    """Whoever's copy stood first; where nothing says which did, it isn't known."""
+    first = [("reference", 0), ("reference", 1), ("system", 1), ("system", 0.5), (None, 1)]
+    lines = [ours(str(i), order, control=True, system="base") for i, order in enumerate(first)]
+    control = read([save(tmp_path / "j.jsonl", [*lines, ours("1", ("system", 1))])]).more["control"]
+    assert (control["differs"]["mean"], control["differs"]["n"]) == (0.8, 5)
+    place = control["first_position_rate"]
+    assert (place["mean"], place["n"], place["n_missing"]) == (2 / 3, 3, 1)
 
 
 @pytest.mark.parametrize(

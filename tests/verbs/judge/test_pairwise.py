@@ -58,7 +58,12 @@ def test_wins_ties_and_losses(workplace, files):
     }
     assert (result["system"], result["reference"], result["judge"]) == ("ours", "theirs", "fake")
     assert result["win_rate"]["mean"] == 62.5
-    assert (result["flip_rate"]["mean"], result["flip_rate"]["n"]) == (0.25, 4)
+    assert (result["flip_rate"]["mean"], result["flip_rate"]["n"], result["flip_rate"]["n_missing"]) == (0.25, 4, 2)
+    assert (result["longer_wins"]["mean"], result["longer_wins"]["n"], result["longer_wins"]["n_missing"]) == (
+        1 / 3,
+        3,
+        2,
+    )
     assert (result["first_position_rate"]["mean"], result["first_position_rate"]["replies"]) == (6 / 7, 7)
     assert result["replies"] == {
         "ok": 9,
@@ -117,7 +122,8 @@ def test_equal_answers_are_ties_that_nobody_is_asked_about(workplace, files):
     run = judged(workplace, [same, files[1]], (r"\(it is empty\).*", r"\g<mark>: 9 2"), ("", r"\g<mark>: 9 2"))
     assert run.result["calls"] == 4
     assert (run.result["identical"], run.result["empty"], run.result["ties"]) == (4, 1, 6)
-    assert (run.result["flip_rate"]["mean"], run.result["flip_rate"]["n"]) == (1, 2)
+    flips = run.result["flip_rate"]
+    assert (flips["mean"], flips["n"], flips["n_missing"]) == (1, 2, 0)  # equal answers have no other order
 
 
 HOSTILE = (

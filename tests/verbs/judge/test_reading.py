@@ -57,6 +57,9 @@ def test_scores(text, scores):
         (f"{MARK}: SCORE-1 SCORE-2", "stop", "no_verdict"),
         (f"{MARK}: 11 9", "stop", "out_of_range"),
         (f"{MARK}: 0 9", "stop", "out_of_range"),
+        (f"{MARK}: 8/10", "stop", "no_verdict"),
+        ("Final score of the second: 9/10", "stop", "no_verdict"),
+        (f"{MARK}: 8 9", "refusal", "refused"),
         ("85 90", "stop", "out_of_range"),
         ("I'm sorry, but I can't compare these.", "stop", "refused"),
         (f"{MARK}: 8 9", "content_filter", "refused"),
@@ -100,7 +103,18 @@ def test_choices(text, choice):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "1 or 2", f"{MARK}: 3", f"{MARK}: 12", "The better one is 1, I think", "[[A]] or [[B]]"]
+    "text",
+    [
+        "",
+        "1 or 2",
+        f"{MARK}: 3",
+        f"{MARK}: 12",
+        "The better one is 1, I think",
+        "[[A]] or [[B]]",
+        f"{MARK}: A",
+        f"{MARK}: Answer 2, since answer 1 only says [[A]]",  # an answer's word, not the judge's
+        "Answer 2 is the better one, since answer 1 only says [[A]]",
+    ],
 )
 def test_no_choice(text):
     assert choice_of(text, "stop", MARK, ("a", "b")) == (None, "no_verdict")

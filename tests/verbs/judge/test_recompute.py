@@ -104,6 +104,15 @@ def test_just_eval_s_shards(workplace):
     assert list(found["tags"])[:7] == ["coding", "info-seek", "math", "procedure", "reasoning", "role-play", "writing"]
 
 
+def test_just_eval_s_safety_is_read_as_it_is_stored(workplace):
+    parsed = {"reason": "Kind.", "score": "4"}
+    records = [shard(800 + i, None, parsed_result=parsed, result=json.dumps(parsed)) for i in range(3)]
+    name = save(workplace / "safety.json", records)
+    found = run(name).result
+    assert found["rereading"] == {"same": 3, "differs": 0, "only_stored": 0, "only_read": 0, "neither": 0}
+    assert run(name, scores="text").result["aspects"] == found["aspects"]
+
+
 def test_length_control_of_the_recycled_model(workplace):
     """AlpacaEval publishes 46.28, with terms for each prompt and a penalty; ours is the plain regression."""
     found = run(real("alpaca_eval", "annotations", "recycled-wizardlm-7b-v1.0.json")).result

@@ -225,6 +225,18 @@ def test_scores_and_why_there_are_none(text, finish_reason, found):
     assert isinstance(found, tuple) or found in WHY
 
 
+@pytest.mark.parametrize("way", ["json", "tags"])
+def test_thoughts_are_no_verdict(way):
+    """What a reasoning model says between tags before its reply, also where it is cut off within it."""
+    read = sheet(PAIRWISE, "x", "y").read
+    own, draft = ('{"score_1": 2, "score_2": 9}', '{"score_1": 8, "score_2": 1}')
+    if way == "tags":
+        own, draft = "0123abcd: 2 9", "0123abcd: 8 1"
+    assert read(f"<think>\nPerhaps\n{draft}\n</think>\n\n{own}", "stop", way).verdict == (0, (2, 9))
+    assert read(f"<think>\nPerhaps\n{draft}\n</think>\n\nI can't say.", "stop", way).verdict is None
+    assert read(f"<think>\nPerhaps\n{draft}\nBut", "length", way) == (None, "truncated")
+
+
 @pytest.mark.parametrize(
     ("text", "finish_reason", "found"),
     [

@@ -21,7 +21,11 @@ from tunescope.verbs.judge.verdicts import aspect_score, aspects, letter, number
         ("(8, 9)", (8, 9)),
         ("[8.5, 9]", (8.5, 9)),
         ("8/9", (8, 9)),
-        ("8/10", (8, 10)),
+        ("10/10 10/10", (10, 10)),
+        ("8/10 and 10/10.", (8, 10)),
+        ("8.5/10, 9.25/10", (8.5, 9.25)),
+        ("**8 | 9**", (8, 9)),
+        ("<think>\nThe first says 10 1\n10 1\n</think>\n\n8 9", (8, 9)),
         ("8/10 9/10", (8, 9)),
         ("8/10, 9/10", (8, 9)),
         ("8 and 9", (8, 9)),
@@ -53,6 +57,16 @@ def test_two_scores(text, expected):
         "I give 8 and 9.",
         "Assistant 1 names 3 cities and 4 rivers.",
         "Assistant 1: 8",
+        "8/10",
+        "**8 / 10**.",
+        "Rating: 8.5/10",
+        "Score for the second answer: 9/10",  # one score of ten, not nine against ten
+        "| Depth | 8 | 9 |",
+        "8,5 9,0",
+        "Bewertung: 8,5",
+        "Assistant 1: 8\nAssistant 2: 9",
+        "<think>\nPerhaps\n8 9",
+        "<think>\nPerhaps\n8 9\n</think>\nI can't decide.",
         'The answer ends with "10 1"',
         '"10 1"',
         "The answer says: 10 1",
@@ -75,6 +89,8 @@ def test_scores_before_the_explanation():
     assert two_scores("8 9\nThe second ends with\n10 1", "first") == (8, 9)
     assert two_scores("First, I solve it.\n\nOutput: (10, 4)", "first") == (10, 4)
     assert two_scores("First, I solve it.\n8 9\nDone.", "first") is None
+    assert two_scores("<think>\n10 1\n</think>\n8 9\nBoth are good.", "first") == (8, 9)
+    assert two_scores("10/10\nThe second has\n8 9", "first") == (8, 9)
     assert two_scores("0 0", "first") is None
     assert two_scores("0 0", "first", low=0) == (0, 0)
 
@@ -88,6 +104,8 @@ def test_scores_before_the_explanation():
         ("[[C]]\nBoth are the same.", "C"),
         ("**[[A]]**", "A"),
         ("so [[A]], yes, [[A]]", "A"),
+        ("<think>[[A]]</think>\n[[B]]", "B"),
+        ("<think>\nMaybe\n[[A]]", None),
         ('The answer contains "[[A]]".', None),
         ('"[[A]]"', None),
         ("The answer contains [[A]].\nI can't decide.", None),
@@ -103,6 +121,8 @@ def test_letter(text, expected):
 
 def test_rating():
     assert rating("Good.\nRating: [[8.5]]") == 8.5
+    assert rating("<think>\nRating: [[2]]\n</think>\nRating: [[9]]") == 9
+    assert rating("<think>\nRating: [[2]]") is None
     assert rating("Rating: [[11]]") is None
     assert rating("[[5]] was asked for.\nI don't rate.") is None
     assert rating("The answer is 5.") is None

@@ -19,6 +19,7 @@ from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
 from tunescope.verbs.judge.files import JUDGEMENTS
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.verbs.judge.records import Judgements
+from tunescope.verbs.judge.verdicts import without_thoughts
 from tunescope.views import counted
 
 if TYPE_CHECKING:
@@ -148,7 +149,8 @@ class Sheet(NamedTuple):
         return Written(self.render(self.ballot.lines(self.mark)), None)
 
     def read(self, text: str, finish_reason: str | None, way: Way) -> Reading[Any]:
-        """Read the reply to it."""
+        """Read the reply to it, without the thoughts that a reasoning model puts before it."""
+        text = without_thoughts(text)
         if way == "tags":
             return self.ballot.of_text(text, finish_reason, self.mark, self.shown)
         found = self.ballot.of_form(self.ballot.form.read_json(text, finish_reason))

@@ -126,17 +126,19 @@ def _two_orders(pairs: Sequence[Pair], seed: int, draws: int) -> dict[str, Any]:
     """Return what both orders tell of the judge: how often it contradicts itself and prefers a place.
 
     flip_rate: items of which the judge prefers one answer in one order and the other in the other; changed_rate: items
-    with another verdict in the other order, ties included. first_position_rate: of all replies that prefer an answer,
+    with another verdict in the other order, ties included; items judged once, since their answers are equal, are in
+    neither. first_position_rate: of all replies that prefer an answer,
     those that prefer the one shown first; its interval draws items.
     """
-    both = [signs for pair in pairs if len(pair.orders) == 2 and None not in (signs := [o.sign for o in pair.orders])]
-    if not any(len(pair.orders) == 2 for pair in pairs):
+    asked = [[order.sign for order in pair.orders] for pair in pairs if len(pair.orders) == 2]
+    if not asked:
         reason = "one order: whether the judge contradicts itself can't be told"
         return dict.fromkeys(("flip_rate", "changed_rate", "first_position_rate")) | {"orders_reason": reason}
-    missing = len(pairs) - len(both)
+    both = [signs for signs in asked if None not in signs]
+    missing = len(asked) - len(both)
     flips = sum(first * second < 0 for first, second in both if first and second)
     changed = sum(first != second for first, second in both)
-    placed = [[_prefers_first(order) for order in pair.orders] for pair in pairs]
+    placed = [[order.prefers_first for order in pair.orders] for pair in pairs]
     counts = [sum(x is not None for x in row) for row in placed]
     first = mean_pooled([sum(x or 0 for x in row) for row in placed], counts, seed=seed, draws=draws)
     return {
@@ -146,24 +148,19 @@ def _two_orders(pairs: Sequence[Pair], seed: int, draws: int) -> dict[str, Any]:
     }
 
 
-def _prefers_first(order: Order) -> int | None:
-    sign = order.sign
-    if not sign or order.first is None:
-        return None
-    return int((sign > 0) == (order.first == "a"))
-
-
 def lengths(
     pairs: Sequence[Pair], values: Sequence[float | None], *, seed: int = 0, draws: int = 10_000
 ) -> dict[str, Any]:
     """Return how long answers are, in characters, and the win rate that length doesn't explain.
 
-    `longer_wins` is the share of decided items whose longer answer won, `not_longer` that of items in which a's answer
+    `longer_wins` is the share of decided items whose longer answer won (its n_missing: items without a verdict or
+    lengths; ties and answers of equal length are neither), `not_longer` that of items in which a's answer
     isn't longer than b's: where that is small, the length-controlled rate is an extrapolation.
     """
     known = [pair.lengths for pair in pairs if pair.lengths is not None]
     if not known:
-        return {"avg_length": None, "avg_length_reference": None, "win_rate_length_controlled": None}
+        names = ("avg_length", "avg_length_reference", "win_rate_length_controlled")
+        return dict.fromkeys(names) | {"lengths_reason": "the files don't have the answers"}
     gaps = [None if pair.lengths is None else pair.lengths[0] - pair.lengths[1] for pair in pairs]
     fit = share_at_zero(values, gaps, seed=seed, draws=draws)
     controlled = scaled(fit.at_zero)
@@ -181,7 +178,7 @@ def lengths(
         | {"standard_error": controlled.standard_error, "slope": fit.slope, "scale": fit.scale},
         "not_longer": sum(gap <= 0 for gap in used) / len(used) if used else None,
         "longer_wins": proportion_from_counts(
-            sum(winner > loser for winner, loser in uneven), len(uneven), len(pairs) - len(uneven)
+            sum(winner > loser for winner, loser in uneven), len(uneven), len(pairs) - len(used)
         ).as_json(),
         "length_of_winners": sum(w for w, _ in decided) / len(decided) if decided else None,
         "length_of_losers": sum(loser for _, loser in decided) / len(decided) if decided else None,

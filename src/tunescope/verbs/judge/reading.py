@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from tunescope.oracle.replies import DECLINES
+from tunescope.oracle.replies import DECLINED, DECLINES
 from tunescope.verbs.judge.records import Score
-from tunescope.verbs.judge.verdicts import aspect_score, letter, two_scores
+from tunescope.verbs.judge.verdicts import aspect_score, two_scores
 
 if TYPE_CHECKING:
     from tunescope.oracle.form import Filled, Form
@@ -43,8 +43,10 @@ MOST_OBJECTS = 500
 """Braces of an answer that are looked at for a verdict; one with more counts as holding it."""
 LONG = 3
 """Characters from which on a verdict's line may not stand inside an answer's line either ("10 1", but not "2")."""
-_CHOICE = re.compile(r"[\s*_`\"'(\[]*(?:answer\s+)?(1|2|tie)[\s*_`\"')\].!]*", re.IGNORECASE)
-_CHOICES = {"1": 1.0, "2": 0.0, "tie": 0.5, "A": 1.0, "B": 0.0, "C": 0.5}
+_CHOICE = re.compile(
+    r"[\s*_`\"'(\[]*(?:(?:answer\s+)?(1|2|tie)|(?<=\[\[)([ABC])(?=\]\]))[\s*_`\"')\].!]*", re.IGNORECASE
+)
+_CHOICES = {"1": 1.0, "2": 0.0, "tie": 0.5, "a": 1.0, "b": 0.0, "c": 0.5}
 _JSON = json.JSONDecoder(strict=False)
 
 
@@ -92,8 +94,7 @@ def choice_of(text: str, finish_reason: str | None, mark: str, answers: Sequence
 
 def _choice(line: str) -> float | None:
     found = _CHOICE.fullmatch(line)
-    word = found[1].lower() if found is not None else letter(line)
-    return None if word is None else _CHOICES[word]
+    return None if found is None else _CHOICES[(found[1] or found[2]).lower()]
 
 
 def aspects_of(
@@ -103,7 +104,7 @@ def aspects_of(
 
     An aspect that the object lacks is missing in it. An object without one score or "N/A" is no verdict.
     """
-    if finish_reason == "content_filter":
+    if finish_reason in DECLINED:
         return Reading(None, "refused")
     read: Callable[[Any], dict[str, Aspect] | None] = lambda value: _aspects(value, names, high)  # noqa: E731
     objects = list(_objects(text))
@@ -198,7 +199,7 @@ def _line(
     text: str, finish_reason: str | None, mark: str, answers: Sequence[str], read: Callable[[str], T | None]
 ) -> Reading[T]:
     """Read the last line behind a mark that is a verdict; without any mark, the reply's last line."""
-    if finish_reason == "content_filter":
+    if finish_reason in DECLINED:
         return Reading(None, "refused")
     whole = text.rpartition("\n")[0] if finish_reason == "length" else text  # 1 may have been 10
     tails = whole.split(mark)[1:]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 Side = Literal["a", "b"]
@@ -49,6 +49,11 @@ class Order(NamedTuple):
     def sign(self) -> int | None:
         """1 where a is preferred, -1 where b is, 0 where neither."""
         return None if self.preference is None else (self.preference > 0.5) - (self.preference < 0.5)
+
+    @property
+    def prefers_first(self) -> bool | None:
+        """Whether the answer that stood first is preferred; None where neither is, or where that isn't known."""
+        return (self.sign > 0) == (self.first == "a") if self.sign and self.first is not None else None
 
 
 ABSENT = Order(None, None, "missing")
@@ -130,7 +135,6 @@ class Grade:
         status: ok where there are scores.
         text: the judge's reply, where there is one.
         length: characters of the answer, where the file has it.
-        meta: what else the file says of it.
     """
 
     item: str
@@ -143,7 +147,6 @@ class Grade:
     tags: tuple[str, ...] = ()
     place: str = ""
     question: str = ""
-    meta: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Comparison(NamedTuple):

@@ -1,7 +1,7 @@
 """What a judge's reply says: two scores, a letter, a rating or aspects. Pure; nothing here gives a default answer.
 
 Only the judge's own verdict counts: a whole line at the end of the reply (or, where the prompt asked for it, at its
-beginning). Numbers and letters inside sentences, or quoted from a candidate, can't vote.
+beginning). Numbers and letters inside sentences, quoted from a candidate, or thought before the reply can't vote.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ _WRAP = r"[\s*_`(\[{]*"
 _INNER = r"[*_`)\]}]*"
 _UNWRAP = r"[\s*_`)\]}.!]*"
 _PAIR = re.compile(
-    rf"{_LEAD}{_WRAP}(?P<a>{_NUMBER})(?P<of>\s*/\s*10(?=\D))?{_INNER}(?:\s*[,;|/]\s*|\s+and\s+|\s+)"
+    rf"{_LEAD}{_WRAP}(?!{_NUMBER}\s*/\s*10{_UNWRAP}\Z)(?P<a>{_NUMBER})(?P<of>\s*/\s*10(?=\D))?{_INNER}(?:\s*[,;|/]\s*|\s+and\s+|\s+)"
     rf"{_WRAP}(?P<b>{_NUMBER})(?(of)\s*/\s*10){_UNWRAP}",
     re.IGNORECASE | re.ASCII,
 )
-"""A line that is two scores: "8 9", "8, 9", "(8, 9)", "8/9", "8/10 9/10", "Output: (8, 9)"."""
+"""A line that is two scores: "8 9", "8, 9", "(8, 9)", "8/9", "8/10 9/10", "Output: (8, 9)". "8/10" alone is one."""
+_THOUGHTS = re.compile(r"\s*<think(?:ing)?>(?:.*?</think(?:ing)?>|.*)", re.DOTALL)
 _LETTER = re.compile(r"\[\[([A-C])\]\]")
 _RATING = re.compile(r"\[\[(\d{1,3}(?:\.\d+)?)\]\]")
 _QUOTES = "\"'`“”‘’«»"
@@ -48,6 +49,7 @@ def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 1
     the scores before the explanation) the first line does, and the last where the first has none. Scores outside
     `low` to `high` are none.
     """
+    text = without_thoughts(text)
     lines = _lines(text)
     if not lines:
         return None
@@ -56,6 +58,12 @@ def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 1
         if found is not None:
             return _in_range((float(found["a"]), float(found["b"])), low, high)
     return _in_range(_scores_in(_last_json(text)), low, high)
+
+
+def without_thoughts(text: str) -> str:
+    """Return a reply without the thoughts that a reasoning model puts before it, "" where they never end."""
+    found = _THOUGHTS.match(text)
+    return text if found is None else text[found.end() :]
 
 
 def _lines(text: str) -> list[str]:
@@ -97,7 +105,7 @@ def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
 
     A line with two different ones says nothing, nor does one in quotation marks.
     """
-    lines = _lines(text)
+    lines = _lines(without_thoughts(text))
     if not lines:
         return None
     found = list(marker.finditer(lines[-1]))
@@ -118,7 +126,7 @@ def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 
     With `names`, aspects that the reply lacks are missing in it and others are left out. None where there is no JSON
     object with a score.
     """
-    value = _last_json(text)
+    value = _last_json(without_thoughts(text))
     if not isinstance(value, Mapping):
         return None
     found = {str(name).strip().lower(): aspect_score(item, low, high) for name, item in value.items()}

@@ -8,6 +8,9 @@ from typing import Any
 from tunescope.rows.json_text import kind
 from tunescope.verbs.judge.files import Document, Entry, Problems
 
+NO_REPLY = "$ERROR$"
+"""What FastChat keeps where the judge's server gave nothing."""
+
 
 def identify(
     document: Document, entry: Entry, models: Sequence[str], problems: Problems

@@ -35,17 +35,15 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
         InputError: columns that hold no text, several models in a file, an instruction that is there twice.
     """
     problems, pairs = Problems(), []
+    seen: dict[tuple[str, str, str, str], str] = {}
     for document in documents:
-        seen: dict[tuple[str, str], Entry] = {}
         for entry in document.entries:
             pair = _read(document, entry, problems)
             if pair is not None:
-                before = seen.setdefault((pair.item, pair.a), entry)
-                if before is not entry:
-                    first = document.place(before)
-                    problems.add(
-                        document, entry, f"an instruction that is there before ({first})", "one judgement each"
-                    )
+                before = seen.setdefault((pair.item, pair.a, pair.b, pair.judge), pair.place)
+                if before != pair.place:
+                    found = f"an instruction that is there before ({before})"
+                    problems.add(document, entry, found, "one judgement each")
                 pairs.append(pair)
         _refuse_mixed(document, problems)
     problems.refuse()

@@ -21,6 +21,8 @@ FORMULA = (
 )
 TEXTS = ("Answer1", "Answer2", "review", "review_reverse")
 NOT_THE_QUESTION = {*TEXTS, "scores", "scores_reverse"}
+QUESTIONS = ("text", "prompt", "instruction", "Instruction", "conversations")
+"""What the question is called in the sets that Cherry_LLM judges: Vicuna, Koala, Self-Instruct, WizardLM, LIMA."""
 
 
 def detect(record: Mapping[str, Any]) -> bool:
@@ -48,7 +50,8 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
             if wrong is not None:
                 problems.add(document, entry, f"{kind(wrong[1])} in {wrong[0]}", "text")
                 continue
-            question = next((v for n, v in record.items() if n not in NOT_THE_QUESTION and isinstance(v, str)), None)
+            columns = (name for name in (*QUESTIONS, *record) if name not in NOT_THE_QUESTION)
+            question = next((record[name] for name in columns if isinstance(record.get(name), str)), None)
             if question is None:
                 problems.add(document, entry, "no column with a question", "one beside the answers")
                 continue
@@ -63,8 +66,8 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
                 b,
                 "",
                 (
-                    _order("a", record.get("scores"), record["review"]),
-                    _order("b", record.get("scores_reverse"), record["review_reverse"]),
+                    order_of_stored(record.get("scores"), "a", record["review"]),
+                    order_of_stored(record.get("scores_reverse"), "b", record["review_reverse"]),
                 ),
                 (len(record["Answer1"]), len(record["Answer2"])),
                 part=document.path if alike else document.stem,
@@ -78,10 +81,6 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
         else ("The files don't name the systems: Answer1 is held against Answer2 (--names A --names B).",)
     )
     return Judgements(pairs=pairs, notes=notes)
-
-
-def _order(first: Side, stored: Any, text: str) -> Order:
-    return order_of_stored(stored, first, text)
 
 
 def parse(text: str, first: Side) -> Order:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.verbs.judge.files import Document, Entry, Problems
-from tunescope.verbs.judge.formats._fastchat import identify, judge_of
+from tunescope.verbs.judge.formats._fastchat import NO_REPLY, identify, judge_of
 from tunescope.verbs.judge.records import PLAIN, Judgements, Options, Order, Pair, Side
 from tunescope.verbs.judge.verdicts import letter, two_scores
 
@@ -16,8 +16,6 @@ FORMULA = (
     'Each order has a winner or a tie; "error" is unparsed and counts nowhere. FastChat itself calls everything a tie '
     "where the orders disagree (--rule agree). The two turns of a question are two items; intervals draw questions."
 )
-NO_REPLY = "$ERROR$"
-"""What FastChat keeps where the judge's server gave nothing."""
 CLOSE = 0.1
 """FastChat's prompts with two ratings: closer than this is a tie."""
 

@@ -6,15 +6,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.verbs.judge.files import Document, Problems
-from tunescope.verbs.judge.formats._fastchat import identify, judge_of
+from tunescope.verbs.judge.formats._fastchat import NO_REPLY, identify, judge_of
 from tunescope.verbs.judge.records import PLAIN, Grade, Judgements, Options, Score
 from tunescope.verbs.judge.verdicts import aspect_score, rating
 
 NAME = "fastchat_single"
 SHAPE = '{"question_id", "model", "judge", "judgment", "score", "turn"}'
 FORMULA = (
-    "One score of 1 to 10 per answer; -1, a score that couldn't be read, is unparsed and counts nowhere. The two turns "
-    "of a question are two items; intervals draw questions."
+    "One score of 1 to 10 per answer; -1, a score that couldn't be read, is unparsed, and missing where the judge's "
+    "server gave nothing; neither counts. The two turns of a question are two items; intervals draw questions."
 )
 TOP = 10
 ASPECT = "score"
@@ -44,8 +44,8 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
             if before != place:
                 found = f"{record['model']} on {item} again (first {before})"
                 problems.add(document, entry, found, "one judgement each")
-            score = aspect_score(record.get("score"), 1, TOP)
             text = record.get("judgment")
+            score = Score(None, "missing") if text == NO_REPLY else aspect_score(record.get("score"), 1, TOP)
             grade = Grade(
                 item,
                 record["model"],

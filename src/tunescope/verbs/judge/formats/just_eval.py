@@ -35,14 +35,14 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
         InputError: an id or a system that is none, several systems in a file, an id that is there twice.
     """
     problems, grades = Problems(), []
-    seen: dict[tuple[str, str], str] = {}
+    seen: dict[tuple[str, str, str], str] = {}
     for document in documents:
         first = document.entries[0].value.get("generator_cand")
         for entry in document.entries:
             grade = _read(document, entry, first, problems)
             if grade is None:
                 continue
-            before = seen.setdefault((grade.item, grade.system), grade.place)
+            before = seen.setdefault((grade.item, grade.system, grade.judge), grade.place)
             if before != grade.place:
                 problems.add(document, entry, f"id {grade.item} again (first {before})", "one judgement each")
             grades.append(grade)
@@ -76,7 +76,6 @@ def _read(document: Document, entry: Entry, first: Any, problems: Problems) -> G
         text if isinstance(text, str) else None,
         len(answer) if isinstance(answer, str) else None,
         place=document.place(entry),
-        meta={"prompt": record["input"]} if isinstance(record.get("input"), str) else {},
     )
 
 
@@ -89,5 +88,6 @@ def _scores(value: Any) -> dict[str, Score]:
 
 
 def parse(text: str) -> dict[str, Score] | None:
-    """Read a reply: JSON that it ends with."""
-    return aspects(text, (), 1, TOP)
+    """Read a reply: JSON that it ends with, an object of aspects or the one score of safety."""
+    found = aspects(text, (), 1, TOP)
+    return {"safety": found["score"]} if found is not None and "score" in found else found

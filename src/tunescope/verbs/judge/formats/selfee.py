@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tunescope.errors import InputError, Problem
+from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.rows.json_text import kind
 from tunescope.verbs.judge.files import Document, Entry, Problems
 from tunescope.verbs.judge.formats._scores import order_of_stored, order_of_text
@@ -31,30 +31,40 @@ def detect(record: Mapping[str, Any]) -> bool:
 def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
     """Join review files: a is Assistant 1 of the first file named, b its Assistant 2.
 
-    Files are partners by their names (X_vs_Y and Y_vs_X) or, where there are two, because there are two.
+    Files are partners by their names (X_vs_Y and Y_vs_X) or, where there are two and no names of theirs say that they
+    aren't, because there are two.
 
     Raises:
         InputError: a file without that of the other order (unless `options.one_order`), an id or a text that is none, a
             question that is there twice, or two files of the same order.
+        SettingsError: names for more than two files.
     """
+    if options.names and len(documents) > 2:
+        raise SettingsError(f"--names for {len(documents)} files: two names are for the two files of one pair")
     problems = Problems()
     found = [(document, _records(document, problems)) for document in documents]
     problems.refuse()
     pairs: list[Pair] = []
+    seen: dict[tuple[str, str, str], str] = {}
     left = list(found)
     alone: list[Document] = []
     while left:
         document, records = left.pop(0)
         partner = _partner(document, [other for other, _ in left], len(documents))
-        x, y = _systems(document, options.names if len(documents) <= 2 else ())
+        x, y = _systems(document, options.names)
+        others: dict[str, Entry] | None = None
         if partner is None:
             alone.append(document)
-            pairs += [_pair(document, item, x, y, (entry,), problems) for item, entry in records.items()]
-            continue
-        index = next(i for i, (other, _) in enumerate(left) if other is partner)
-        _, others = left.pop(index)
-        for item in dict.fromkeys([*records, *others]):
-            pairs.append(_pair(document, item, x, y, (records.get(item), others.get(item)), problems, partner))
+        else:
+            _, others = left.pop(next(i for i, (other, _) in enumerate(left) if other is partner))
+        for item in dict.fromkeys([*records, *(others or ())]):
+            entries = (records.get(item),) if others is None else (records.get(item), others.get(item))
+            pair = _pair(document, item, x, y, entries, problems, partner)
+            before = seen.setdefault((item, *sorted((x, y))), pair.place)
+            if before != pair.place:
+                entry = next(entry for entry in entries if entry is not None)
+                problems.add(document, entry, f"{x} against {y} on {item} again (first {before})", "one match each")
+            pairs.append(pair)
     problems.refuse("Name the two files of one pair of systems, one per order.")
     if alone and not options.one_order:
         raise InputError([_without(document) for document in alone], NEXT)
@@ -91,7 +101,10 @@ def _records(document: Document, problems: Problems) -> dict[str, Entry]:
 def _partner(document: Document, others: Sequence[Document], count: int) -> Document | None:
     x, _, y = document.stem.partition("_vs_")
     named = next((other for other in others if y and other.stem == f"{y}_vs_{x}"), None)
-    return named or (others[0] if count == 2 and others else None)
+    if named is not None or count != 2 or not others:
+        return named
+    both_named = y and "_vs_" in others[0].stem and others[0].stem != document.stem
+    return None if both_named else others[0]
 
 
 def _systems(document: Document, names: Sequence[str]) -> tuple[str, str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from tunescope.rows.json_text import kind, shown
-from tunescope.stats import proportion_from_counts
+from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.verbs.judge.files import Document, Entry, Problems
 from tunescope.verbs.judge.reading import FAILED, WHY
 from tunescope.verbs.judge.records import PLAIN, Grade, Judgements, Options, Order, Pair, Score, Side
@@ -178,16 +178,21 @@ def _more(records: Sequence[Mapping[str, Any]], controls: Sequence[Pair]) -> dic
     if not controls:
         return found
     judged = [pair.orders[0] for pair in controls]
-    known = [order.preference for order in judged if order.preference is not None]
-    uneven = [preference for preference in known if preference != 0.5]
-    missing = len(judged) - len(known)
+    known = sum(order.sign is not None for order in judged)
+    placed = [order.prefers_first for order in judged if order.sign]
+    missing = len(judged) - known
     return found | {
         "control": {
             "items": len(judged),
-            "differs": proportion_from_counts(len(uneven), len(known), missing).as_json(),
-            "first_position_rate": proportion_from_counts(sum(p > 0.5 for p in uneven), len(uneven)).as_json(),
+            "differs": proportion_from_counts(len(placed), known, missing).as_json(),
+            "first_position_rate": _first(placed).as_json(),
         }
     }
+
+
+def _first(placed: Sequence[bool | None]) -> Estimate:
+    known = [first for first in placed if first is not None]
+    return proportion_from_counts(sum(known), len(known), len(placed) - len(known))
 
 
 def _replies(record: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
