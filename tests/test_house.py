@@ -25,7 +25,7 @@ STOREYS = (
     {"verbs"},
     {"chat", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
-    {"rows", "prompts", "answers", "runs"},
+    {"rows", "prompts", "answers", "runs", "alike"},
     {"views", "progress", "family", "pairing"},
     {"errors"},
 )

@@ -3,11 +3,14 @@
 import pytest
 from tests.tools import write_rows
 from tests.verbs.judge.contests import judge, outputs, scores
+from tests.verbs.judge.judged import ours, review, save, shard, single
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.judge.aspects import AspectsSettings, aspects
+from tunescope.verbs.judge.leaderboard import LeaderboardSettings, leaderboard
 from tunescope.verbs.judge.pairwise import PairwiseSettings, pairwise
+from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 
 
 @pytest.fixture
@@ -76,3 +79,82 @@ def test_aspects_are_compared_one_by_one(answers):
 def test_a_plan_holds_no_judgements(answers):
     with pytest.raises(RunError, match="holds no rows, answers, measures or judgements to compare"):
         compare(CompareSettings(a=str(judged("old", plan=True).path), b="new.jsonl"))
+
+
+def recomputed(*files, **settings):
+    return recompute(RecomputeSettings(files=tuple(map(str, files)), draws=200, **settings))
+
+
+def said(*items, way, **columns):
+    """Return our judgements of items, each won in both orders, asked for in one way."""
+    lines = [ours(item, ("system", 1), ("reference", 1), **columns) for item in items]
+    for line in lines:
+        line["orders"] = [{**order, "way": way} for order in line["orders"]]
+    return lines
+
+
+def test_runs_that_were_not_asked_alike_say_so(workplace):
+    files = {way: save(workplace / f"{way}.jsonl", said("1", "2", way=way, system=way)) for way in ("json", "tags")}
+    runs = {way: recomputed(file) for way, file in files.items()}
+    assert {way: run.result["asked_as"] for way, run in runs.items()} == {"json": "json", "tags": "tags"}
+    run = compare(CompareSettings(a=str(runs["json"].path), b=str(runs["tags"].path)))
+    warning = (
+        "Not asked alike: for replies as JSON in A, as text in B. These are different prompts, so that the runs may "
+        "differ for that alone."
+    )
+    assert run.result["unlike"] == [warning]
+    assert warning in run.view.sentences
+    board = leaderboard(LeaderboardSettings(runs=tuple(str(run.path) for run in runs.values())))
+    paths = [str(run.path) for run in runs.values()]
+    assert warning.replace(" A,", f" {paths[0]},").replace(" B.", f" {paths[1]}.") in board.view.sentences
+    both = recomputed(*files.values())
+    assert both.result["asked_as"] == "json, tags"
+    assert any("asked for in two ways" in sentence for sentence in both.view.sentences)
+    assert compare(CompareSettings(a=str(runs["json"].path), b=str(runs["json"].path))).result["unlike"] == []
+
+
+def test_runs_that_were_not_decided_or_read_alike_say_so(workplace):
+    name = save(workplace / "r.json", {"data": [review(i, (9, 8), (8, 8)) for i in range(3)]})
+    runs = [recomputed(name), recomputed(name, rule="agree"), recomputed(name, scores="text")]
+    rules = compare(CompareSettings(a=str(runs[0].path), b=str(runs[1].path))).result["unlike"]
+    assert rules == [
+        "Not decided alike: verdicts over both orders (paper) in A, over both orders (agree) in B. These are different "
+        "numbers, so that the runs may differ for that alone."
+    ]
+    (read,) = compare(CompareSettings(a=str(runs[0].path), b=str(runs[2].path))).result["unlike"]
+    assert read.startswith("Not read alike: scores as stored in A, read again in the replies in B.")
+
+
+def test_several_judges_and_parts_are_kept_apart(workplace):
+    """The scores of one judge don't stand for another's, nor does one part's verdict for another part's."""
+    by = {
+        judge: [
+            shard(i, {"depth": score}, generator_cand="m", eval_config={"gpt": judge}, result=None) for i in range(3)
+        ]
+        for judge, score in (("x", "5"), ("y", "1"))
+    }
+    both = recomputed(save(workplace / "both.json", [*by["x"], *by["y"]]))
+    assert {name: r["aspects"]["depth"]["mean"] for name, r in both.result["systems"].items()} == {
+        "m by x": 5, "m by y": 1,
+    }  # fmt: skip
+    one = recomputed(save(workplace / "one.json", by["y"]))
+    run = compare(CompareSettings(a=str(both.path), b=str(both.path)))
+    assert (run.result["a"], run.result["same"]) == (6, 6)
+    assert run.result["summary"]["depth"]["a"]["mean"] == 3
+    assert compare(CompareSettings(a=str(both.path), b=str(one.path))).result["paired_by"] == {"system": 0, "item": 0}
+    reviews = {name: {"data": [review(i, scores, scores[::-1]) for i in range(3)]} for name, scores in (
+        ("good", (9, 1)), ("poor", (1, 9)),
+    )}  # fmt: skip
+    files = {name: save(workplace / f"{name}.json", data) for name, data in reviews.items()}
+    parts, poor = recomputed(*files.values()), recomputed(files["poor"])
+    run = compare(CompareSettings(a=str(parts.path), b=str(poor.path)))
+    assert (run.result["same"], run.result["changed"], run.result["removed"]) == (3, 0, 3)
+
+
+def test_two_judges_of_one_system_compare_item_by_item(workplace):
+    names = [
+        save(workplace / f"{judge}.jsonl", [single(i, score, judge=[judge, "v1"]) for i in range(3)])
+        for judge, score in (("x", 7), ("y", 9))
+    ]
+    run = compare(CompareSettings(a=str(recomputed(names[0]).path), b=str(recomputed(names[1]).path)))
+    assert run.result["summary"]["score"]["difference"]["mean"] == 2

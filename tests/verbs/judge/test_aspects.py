@@ -120,6 +120,34 @@ def test_kinds_of_question_and_the_first_items(workplace):
     assert titles["Tasks"].rows[0][2:] == ("items 2", None, None, 5.0, None, None, None, 3.5)
 
 
+def test_the_first_items_are_the_same_where_one_system_lacks_some(workplace):
+    """By number, although an answer that the other system hasn't is called by both names."""
+    for name, ids in (("t", (10, 9, 3, 2)), ("b", (10, 9, 2, 1))):
+        records = [
+            {"id": i, "instruction": f"Question {i}?", "source_id": "x", "output": f"Answer {i}", "generator": name}
+            for i in ids
+        ]
+        write_rows(workplace / f"{name}.jsonl", records)
+    run = judged(workplace, grades("", depth=2), files=("t.jsonl", "b.jsonl"), aspects=("depth",), first=3)
+    items = run.tables["scores"].select(["item", "system"]).to_pylist()
+    assert [tuple(row.values()) for row in items] == [("3 (t)", "t"), ("2", "t"), ("2", "b"), ("1", "b")]
+
+
+def test_an_aspect_s_name_is_told_as_json(workplace):
+    (workplace / "mine.yaml").write_text('"how \\"dry\\"": how dry it is\n')
+    fake = {"pattern": r'.*"code": "(\w+)", "how \\"dry\\"": \{"reason": "...", "score": SCORE', "expand": True}
+    fake["reply"] = r'{"code": "\g<1>", "how \"dry\"": 4}'
+    assert judged(workplace, fake, aspects=("mine.yaml",)).result["aspects"]['how "dry"']["mean"] == 4
+
+
+def test_scores_that_are_not_there_have_a_column(workplace):
+    fake = (grades("Answer 0", depth=2), grades("Answer", helpfulness=4, depth=2))
+    run = judged(workplace, *fake)
+    (table,) = (table for table in run.view.tables if table.title == "Aspects, with intervals")
+    place = table.columns.index("missing")
+    assert [(row[1], row[place]) for row in table.rows] == [("helpfulness", 1), ("depth", 0)]
+
+
 def test_aspects_of_ones_own(workplace):
     (workplace / "mine.yaml").write_text("Brevity: how short it is\nTone:\n")
     run = judged(workplace, grades("- brevity: how short it is\n- tone\n", brevity=4, tone=2), aspects=("mine.yaml",))

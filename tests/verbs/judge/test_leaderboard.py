@@ -156,6 +156,15 @@ def test_the_same_system_twice_has_its_run_behind_it(workplace):
     assert set(board(one, two).result["entries"]) == {f"p ({one.path})", f"p ({two.path})"}
 
 
+def test_systems_whose_names_read_alike_stay_two(workplace):
+    """Part and system make a name: "p q" of one and "p" of part "q r" …"""
+    files = []
+    for part, system in (("q r", "p"), ("r", "p q")):
+        name = save(workplace / f"{part}.json", {"data": [review(i, (9, 8), (8, 9)) for i in range(3)]})
+        files.append(recomputed(name, names=(system, "base")))
+    assert list(board(*files).result["entries"]) == [f"p q r ({run.path})" for run in files]
+
+
 def test_many_models_of_one_file(workplace):
     rng = random.Random(1)
     matches = [

@@ -87,7 +87,7 @@ def test_every_judgement_is_kept_and_gives_the_same_numbers_again(workplace, fil
     assert len(first["call_id"]) == 16
     for name in (str(run.path), str(run.path / "judgements.jsonl")):
         again = recompute(RecomputeSettings(files=(name,), draws=200))
-        live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "asked_as", "run"}
+        live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "run"}
         file = {"files", "records", "run"}
         assert {k: v for k, v in again.result.items() if k not in file} == {
             k: v for k, v in run.result.items() if k not in live
@@ -181,6 +181,39 @@ def test_too_few_shared_items_are_refused(workplace, files):
     with pytest.raises(SettingsError, match=r"1 are the same \(17 %\); expected at least 50 % .* or a lower --min-ov"):
         judged(workplace, [files[0], few], ("", r"\g<mark>: 7 7"))
     assert judged(workplace, [files[0], few], ("", r"\g<mark>: 7 7"), min_overlap=0.1).result["items"] == 1
+
+
+def test_just_enough_shared_items_are_enough(workplace):
+    """7 of 100 are 0.07, which floating point's 0.07 · 100 is above."""
+    names = {
+        who: {f"Question {i}?": f"{who} {i}" for i in range(start, start + 100)} for who, start in (("a", 0), ("b", 93))
+    }
+    both = [outputs(workplace / f"{who}.jsonl", who, answers) for who, answers in names.items()]
+    even = ("", r"\g<mark>: 7 7")
+    assert judged(workplace, both, even, min_overlap=0.07).result["items"] == 7
+    with pytest.raises(SettingsError, match=r"7 are the same \(7 %\); expected at least 7.1 %"):
+        judged(workplace, both, even, min_overlap=0.071)
+    with pytest.raises(SettingsError, match="expected at least 100 %"):
+        judged(workplace, both, even, min_overlap=1.0)
+    assert judged(workplace, both[:1], even, reference=both[1], min_overlap=0.0).result["items"] == 7
+
+
+def test_tags_of_other_questions_with_the_same_ids_are_not_theirs(workplace):
+    """just-eval's tags.json has ids from 0 to 799; so may any file of answers."""
+    for name in ("ours", "theirs"):
+        answers = [Answer.to(Prompt(str(i), f"Question {i}?"), f"{name} {i}", name) for i in range(3)]
+        write_rows(workplace / f"{name}.jsonl", [answer.as_json() for answer in answers])
+    tags = [{"id": i, "instruction": f"{'Question' if i else 'Another'} {i}? ", "odd": True} for i in range(2)]
+    write_rows(workplace / "tags.jsonl", [*tags, {"id": 2, "odd": True}])
+    run = judged(workplace, ["ours.jsonl", "theirs.jsonl"], ("", r"\g<mark>: 7 7"), tags="tags.jsonl")
+    assert run.tables["items"]["tags"].to_pylist() == [[], ["odd"], ["odd"]]
+
+
+def test_answers_that_are_all_equal_ask_nobody(workplace, files):
+    same = outputs(workplace / "same.jsonl", "same", THEIRS)
+    run = judged(workplace, [same, files[1]], *FAKE)
+    assert (run.result["calls"], run.result["ties"], run.result["n"], run.result["asked_as"]) == (0, 6, 6, None)
+    assert run.result["flip_rate"] is None
 
 
 def test_the_first_items_and_their_tags(workplace, files):

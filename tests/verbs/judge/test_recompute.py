@@ -9,7 +9,7 @@ from statistics import mean, stdev
 
 import pytest
 from tests.tools import real, tunescope
-from tests.verbs.judge.judged import FILES, annotation, line, match, review, save, saved, shard
+from tests.verbs.judge.judged import FILES, annotation, line, match, ours, review, save, saved, shard, single
 
 from tunescope import cli, stats
 from tunescope.errors import InputError, SettingsError
@@ -217,6 +217,85 @@ def test_a_published_formula_is_printed(workplace):
         assert "missing" in text or "unparsed" in text
 
 
+def test_comparisons_whose_names_read_alike_stay_two(workplace):
+    """ "a" against "b vs c" and "a vs b" against "c"; a judge without a name."""
+    records = [
+        match(q, "model_1", "tie", model_1=a, model_2=b)
+        for a, b in (("a", "b vs c"), ("a vs b", "c"))
+        for q in range(3)
+    ]
+    found = run(save(workplace / "p.jsonl", records)).result["comparisons"]
+    assert {name: (r["system"], r["n"]) for name, r in found.items()} == {
+        "a vs b vs c": ("a", 3), "a vs b vs c (2)": ("a vs b", 3),
+    }  # fmt: skip
+    records = [match(q, "model_1", "tie", judge=judge) for judge in (["x", "v2"], None) for q in range(3)]
+    assert list(run(save(workplace / "q.jsonl", records)).result["comparisons"]) == ["by x", "by nobody named"]
+
+
+def test_the_first_of_each_part(workplace):
+    """Else a file whose questions are others than the first one's vanishes from the tables."""
+    files = [
+        save(workplace / f"{name}.json", {"data": [review(i, (9, 8), (8, 9)) for i in range(start, start + 4)]})
+        for name, start in (("one", 0), ("two", 10))
+    ]
+    found = run(*files, first=3).result["comparisons"]
+    assert {name: record["items"] for name, record in found.items()} == {"one": 3, "two": 3}
+
+
+def test_controls_alone_are_no_judgements(workplace):
+    name = save(workplace / "j.jsonl", [ours("2", ("system", 1), control=True, system="base")])
+    with pytest.raises(InputError, match=r"found nothing but 1 control; expected judgements of two systems"):
+        run(name)
+
+
+def test_what_has_no_reply_stays_missing_where_replies_are_read_again(workplace):
+    silent = {"scores": "[-1, -1]", "review": ""}
+    name = save(workplace / "r.json", {"data": [review(0, (9, 8), (7, 9)), review(1, (8, 9), (8, 7)) | silent]})
+    found = run(name, scores="text").result
+    assert (found["n_missing"], found["n_unparsed"], sum(found["rereading"].values())) == (1, 0, 3)
+    name = save(workplace / "s.jsonl", [single(1, 9), single(2, -1, judgment="$ERROR$")])
+    found = run(name, scores="text").result
+    assert (found["n_missing"], found["n_unparsed"], sum(found["rereading"].values())) == (1, 0, 1)
+
+
+def test_a_reply_that_is_read_otherwise_is_kept_whole(workplace):
+    long = "Both have their merits. " * 40
+    told = match(1, "model_2", "model_1", g1_judgment=f"{long}\n[[A]]")
+    (record,) = run(save(workplace / "p.jsonl", [told])).records("rereadings")
+    assert record["text"] == f"{long}\n[[A]]"
+
+
+def test_differences_draw_questions_not_turns(workplace):
+    """Two turns of a question are one item, with their mean: as many zeros more would tell as little."""
+    ours_, theirs = [9, 7, 8, 6, 9, 5], [7, 7, 6, 6, 8, 5]
+    records = [
+        single(q, score + (turn - 1), turn, model)
+        for model, scores in (("m1", ours_), ("m2", theirs))
+        for q, score in enumerate(scores)
+        for turn in (1, 2)
+    ]
+    records[1]["score"] = -1  # m1's second answer to the first question: its first counts alone
+    tags = save(workplace / "tags.json", [{"id": q, "all": True} for q in range(6)])
+    found = run(save(workplace / "s.jsonl", records), seed=3, tags=tags).result
+    expected = stats.paired_difference(ours_, theirs, seed=3, draws=200)
+    difference = found["differences"]["m1"]["score"]
+    assert (difference["mean"], difference["low"], difference["high"], difference["n"]) == (
+        expected.bootstrap.value, expected.bootstrap.low, expected.bootstrap.high, 6,
+    )  # fmt: skip
+    assert difference["p"] == expected.test.p
+    sums, counts = [2 * s + 1 for s in theirs], [2] * 6
+    tag = stats.mean_pooled(sums, counts, seed=3, draws=200)
+    assert (found["tags"]["m2"]["all"]["low"], found["tags"]["m2"]["all"]["high"]) == (tag.low, tag.high)
+
+
+def test_a_table_that_leaves_kinds_out_says_so(workplace):
+    tags = [{"instruction": f"Question {i}?", **{f"kind {k}": True for k in range(15)}} for i in range(3)]
+    name = save(workplace / "a.json", [annotation(i, 2 - i % 2, dataset="") for i in range(3)])
+    found = run(name, tags=save(workplace / "tags.json", tags))
+    assert len(found.result["tags"]) == 15
+    assert found.view.tables[-1].note == "The first 12 of 15 kinds; the result (--json) has all."
+
+
 def test_the_first_by_number_then_by_file(workplace):
     one = save(workplace / "general.10-20.json", [shard(10, {"depth": "1"}), shard(11, {"depth": "1"})])
     two = save(workplace / "general.0-10.json", [shard(0, {"depth": "5"}), shard(9, {"depth": "3"})])
@@ -241,7 +320,9 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
     selfee = saved(workplace, "selfee")
     for files, options, message in [
         ([], {}, "no files"),
-        (selfee, {"names": ("a",)}, "1 names; expected two"),
+        (selfee, {"names": ("a",)}, "--names a: expected two that differ"),
+        (selfee, {"names": ("a", "a")}, "--names a a: expected two that differ"),
+        (saved(workplace, "tunescope"), {"scores": "text"}, "can't be told without the answers; type the judge's own"),
         (selfee, {"first": 0}, "--first 0: expected at least 1"),
         (selfee, {"draws": 10}, "--draws 10: expected at least 100"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import pairing, runs
+from tunescope.alike import unlike
 from tunescope.errors import RunError, SettingsError
 from tunescope.pairing import Paired
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from tunescope.stats import Difference
     from tunescope.verbs.compare.judgements import Judged
 
-VERSION = 1
+VERSION = 2
 SHOWN = 5
 _LARGEST = 1e100
 """A source column's numbers from here on count as missing: no mean of them can be told."""
@@ -70,13 +71,17 @@ class Item(NamedTuple):
 
 
 class Side(NamedTuple):
-    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and whose (model or judge)."""
+    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and whose (model or judge).
+
+    `run` is a judge's.
+    """
 
     kind: str
     path: str
     hash: str
     items: Callable[[], Iterable[Item]]
     model: str = ""
+    run: Run | None = None
 
 
 def compare(settings: CompareSettings) -> Run:
@@ -122,7 +127,7 @@ def _open(settings: CompareSettings, name: str) -> Side:
         if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
             from tunescope.verbs.compare.judgements import judges, read_judgements
 
-            return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run))
+            return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run), run)
         rows_file = rows_in(path)
         if rows_file is None:
             raise RunError(
@@ -238,6 +243,8 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
         result["medians"] = {name: _medians(name, items_a, items_b) for name in measures}
     if a.kind == "judgements":
         result["judges"] = {"a": a.model, "b": b.model}
+        sides = {"A": a.run, "B": b.run}
+        result["unlike"] = [*unlike({name: run for name, run in sides.items() if run is not None})]
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
@@ -335,7 +342,7 @@ def _view(
     judged = result.get("judges")
     if judged:
         by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
-        sentences.append(f"Judged by {by}.")
+        sentences += [f"Judged by {by}.", *result["unlike"]]
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
         sentences.append(

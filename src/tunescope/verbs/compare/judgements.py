@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 from tunescope.runs import Run
 
@@ -13,10 +13,11 @@ class Judged(NamedTuple):
 
     Attributes:
         item: the question's id.
-        who: the system, and the reference that it is held against, if any.
+        who: the system, the reference that it is held against, if any, the part of the files that it is from, if
+            any, and who judged, where the run has several judges.
         verdicts: what it says in numbers: a win rate of 100, 50 or 0, or a score per aspect; None: nothing.
         lengths: how long the answers are, in characters.
-        alone: whether the run judges no other system.
+        alone: whether the run holds nothing else: no other system, part or judge.
     """
 
     item: str
@@ -40,20 +41,29 @@ def read_judgements(run: Run) -> Iterator[Judged]:
         yield from _grades(run)
         return
     records = run.tables["items"].to_pylist()
+    judges = _judges(records)
     alone = len({record["comparison"] for record in records}) == 1
     for record in records:
         lengths = {"length": record["length"], "length_reference": record["length_reference"]}
         value = record["value"]
         verdicts = {"win_rate": None if value is None else 100 * value}
-        yield Judged(record["item"], (record["system"], record["reference"]), verdicts, lengths, alone)
+        who = (record["system"], record["reference"], *filter(None, [record["part"]]), *judges(record))
+        yield Judged(record["item"], who, verdicts, lengths, alone)
 
 
 def _grades(run: Run) -> Iterator[Judged]:
-    found: dict[tuple[str, str], Judged] = {}
+    found: dict[tuple[str, ...], Judged] = {}
     records = run.tables["scores"].to_pylist()
-    alone = len({record["system"] for record in records}) == 1
+    judges = _judges(records)
+    alone = len({(record["system"], record["judge"]) for record in records}) == 1
     for record in records:
-        place = (record["system"], record["item"])
-        new = Judged(record["item"], place[:1], {}, {"length": record["length"]}, alone)
-        found.setdefault(place, new).verdicts[record["aspect"]] = record["score"]
+        who = (record["system"], *judges(record))
+        new = Judged(record["item"], who, {}, {"length": record["length"]}, alone)
+        found.setdefault((*who, record["item"]), new).verdicts[record["aspect"]] = record["score"]
     yield from found.values()
+
+
+def _judges(records: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
+    """Return what tells a record's judge: his name where there are several; else nothing, so that judges compare."""
+    several = len({record["judge"] for record in records}) > 1
+    return lambda record: (record["judge"] or "",) if several else ()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +22,6 @@ from tunescope.verbs.judge.live import (
     LiveSettings,
     Sheet,
     System,
-    Tags,
     Work,
     filled,
     judge,
@@ -34,13 +34,14 @@ from tunescope.verbs.judge.live import (
 from tunescope.verbs.judge.reading import CODE_NAME, FAILED, Aspect, aspects_in, aspects_of, codes
 from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.records import Score
+from tunescope.verbs.judge.tags import Tags
 from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.oracle.many import Asked
 
-VERSION = 2
+VERSION = 3
 SCALE = 5
 EXPECTED = 45
 """Tokens of a usual reply per aspect: a sentence and the score."""
@@ -102,7 +103,7 @@ def aspects(settings: AspectsSettings) -> Run:
     named, inputs = _named(settings.aspects)
     systems, known = open_systems(settings.answers, settings.names)
     tags = Tags(settings.tags)
-    tags.refuse_strangers(answer for system in systems for answer in system.answers)
+    tags.refuse_strangers(any(tags.of(answer) is not None for system in systems for answer in system.answers))
     template = prompt(PROMPTS / "aspects.jinja", settings.prompt, TAKES, ("form",))
     papers = _papers(settings, systems, tags)
     names = [aspect.name for aspect in named]
@@ -170,12 +171,13 @@ def _papers(settings: AspectsSettings, systems: Sequence[System], tags: Tags) ->
         for ours, theirs in shared(system, last, settings.min_overlap).pairs:
             names[id(ours)] = theirs.prompt_id
     papers = [
-        Paper(names[id(answer)], system.name, answer, tags.of(answer))
+        Paper(names[id(answer)], system.name, answer, tags.of(answer) or ())
         for system in systems
         for answer in system.answers
     ]
-    kept = first_of((paper.item for paper in papers), settings.first)
-    return [paper for paper in papers if paper.item in kept]
+    own = [paper.item.removesuffix(f" ({paper.system})") for paper in papers]
+    kept = first_of(own, settings.first)
+    return [paper for paper, item in zip(papers, own, strict=True) if item in kept]
 
 
 def ballot_of(names: Sequence[str]) -> Ballot:
@@ -199,7 +201,8 @@ def ballot_of(names: Sequence[str]) -> Ballot:
 
 def _lines(names: Sequence[str], mark: str) -> str:
     """Say how to reply in text."""
-    scores = "".join(f', "{name}": {{"reason": "...", "score": SCORE}}' for name in names)
+    quoted = (json.dumps(name, ensure_ascii=False) for name in names)
+    scores = "".join(f', {name}: {{"reason": "...", "score": SCORE}}' for name in quoted)
     return (
         "Reply with one JSON object and nothing else, in this form: a reason of one or two sentences and a score for "
         f'each aspect, the score being "{NOT_APPLICABLE}" where an aspect makes no sense for this question.\n'

@@ -19,7 +19,6 @@ from tunescope.verbs.judge.live import (
     Shared,
     Sheet,
     System,
-    Tags,
     Work,
     filled,
     judge,
@@ -32,6 +31,7 @@ from tunescope.verbs.judge.live import (
 from tunescope.verbs.judge.reading import FAILED, codes
 from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.records import Side
+from tunescope.verbs.judge.tags import Tags
 from tunescope.views import counted
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
     against = next(system for system in systems if system.path == (reference or paths[-1]))
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
-    tags.refuse_strangers(against.answers)
+    tags.refuse_strangers(any(tags.of(answer) is not None for answer in against.answers))
     template = prompt(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     duels = _duels(settings, overlaps, against, tags)
@@ -141,11 +141,13 @@ def _duels(settings: ContestSettings, overlaps: Mapping[str, Shared], against: S
                 judged[theirs.prompt_id] = theirs
                 texts = (ours.text, theirs.text)
                 names = (name, against.name)
-                duels.append(Duel(theirs.prompt_id, names, question_of(theirs), texts, tags.of(theirs), False))
+                duels.append(Duel(theirs.prompt_id, names, question_of(theirs), texts, tags.of(theirs) or (), False))
     if settings.control:
         names = (against.name, against.name)
         for item, answer in judged.items():
-            duels.append(Duel(item, names, question_of(answer), (answer.text, answer.text), tags.of(answer), True))
+            duels.append(
+                Duel(item, names, question_of(answer), (answer.text, answer.text), tags.of(answer) or (), True)
+            )
     return duels
 
 

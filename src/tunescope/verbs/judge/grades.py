@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from tunescope.stats import Estimate, mean_bootstrap, paired_difference
+from tunescope.stats import Estimate, paired_difference
 from tunescope.verbs.judge.pairs import mean_of
-from tunescope.verbs.judge.records import Grade, Score
+from tunescope.verbs.judge.records import Grade, Score, by_judge, told_apart
 
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safety")
 """Those of just-eval, in the order of paper 2's Tables 13 to 15."""
@@ -26,6 +26,13 @@ def systems(grades: Sequence[Grade]) -> dict[tuple[str, str], list[Grade]]:
     return found
 
 
+def named(systems: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """Give every system and judge a name: the system's, and the judge's behind it where there are several."""
+    several = len({judge for _, judge in systems}) > 1
+    names = [f"{system} {by_judge(judge)}" if several else system for system, judge in systems]
+    return dict(zip(systems, told_apart(names), strict=True))
+
+
 def aspect_names(grades: Sequence[Grade]) -> list[str]:
     """Return the aspects that any grade has: just-eval's in their order, then others as they came."""
     found = dict.fromkeys(name for grade in grades for name in grade.scores)
@@ -39,8 +46,7 @@ def column(grades: Sequence[Grade], aspect: str) -> list[float | None]:
 
 def over_aspects(grade: Grade) -> float | None:
     """Return the mean of a grade's scores; None where it has none (paper 2, appendix: Tables 16 and 17)."""
-    values = [score.value for score in grade.scores.values() if score.value is not None]
-    return sum(values) / len(values) if values else None
+    return _mean([score.value for score in grade.scores.values() if score.value is not None])
 
 
 def summarise(
@@ -83,8 +89,8 @@ def _aspect(
 def differences(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> dict[str, dict[str, Any]]:
     """Return, per system but the last, its scores minus the last one's over the items that both have, per aspect.
 
-    Each has the mean difference with its interval, and the p of a paired sign-flip test. Empty for one system, for
-    several judges, and where no items are shared.
+    Each has the mean difference with its interval, and the p of a paired sign-flip test; turns of a question are one
+    item, with their mean. Empty for one system, for several judges, and where no items are shared.
     """
     found = systems(grades)
     if len(found) < 2 or len({judge for _, judge in found}) > 1:
@@ -95,28 +101,40 @@ def differences(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) 
     for who in others:
         shared = [(grade, theirs[grade.item]) for grade in found[who] if grade.item in theirs]
         if shared:
-            ours, against = zip(*shared, strict=True)
-            out[who[0]] = {
-                name: _difference(column(ours, name), column(against, name), seed, draws)
-                for name in aspect_names(grades)
-            }
+            out[who[0]] = {name: _difference(shared, name, seed, draws) for name in aspect_names(grades)}
     return out
 
 
-def _difference(ours: Sequence[float | None], theirs: Sequence[float | None], seed: int, draws: int) -> dict[str, Any]:
-    found = paired_difference(ours, theirs, seed=seed, draws=draws)
+def _difference(shared: Sequence[tuple[Grade, Grade]], aspect: str, seed: int, draws: int) -> dict[str, Any]:
+    questions: dict[str, list[tuple[float, float]]] = {}
+    for pair in shared:
+        ours, theirs = column(pair, aspect)
+        turns = questions.setdefault(pair[0].question or pair[0].item, [])
+        if ours is not None and theirs is not None:
+            turns.append((ours, theirs))
+    first, second = ([_mean([turn[i] for turn in turns]) for turns in questions.values()] for i in (0, 1))
+    found = paired_difference(first, second, seed=seed, draws=draws)
     return found.bootstrap.as_json() | {"p": found.test.p}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return sum(values) / len(values) if values else None
 
 
 def by_tag(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> dict[str, Any]:
     """Return per tag the mean over items of the mean over aspects: paper 2's tasks in their order, then the others."""
-    found: dict[str, list[float | None]] = {}
+    found: dict[str, list[Grade]] = {}
     for grade in grades:
         for tag in grade.tags:
-            found.setdefault(tag, []).append(over_aspects(grade))
+            found.setdefault(tag, []).append(grade)
     others = sorted((tag for tag in found if tag not in TASKS), key=lambda tag: -len(found[tag]))
     ordered = [*(tag for tag in TASKS if tag in found), *others]
-    return {tag: mean_bootstrap(found[tag], seed=seed, draws=draws).as_json() for tag in ordered}
+    return {tag: _of_tag(found[tag], seed, draws) for tag in ordered}
+
+
+def _of_tag(grades: Sequence[Grade], seed: int, draws: int) -> dict[str, Any]:
+    questions = [grade.question or grade.item for grade in grades]
+    return mean_of([over_aspects(grade) for grade in grades], questions, seed=seed, draws=draws).as_json()
 
 
 def reread(
@@ -127,7 +145,7 @@ def reread(
     others: list[dict[str, Any]] = []
     out = []
     for grade in grades:
-        if grade.text is None:
+        if grade.text is None or grade.status == "missing":
             out.append(grade)
             continue
         read = dict(parse(grade.text) or {})
@@ -138,9 +156,15 @@ def reread(
         counts[kind] += 1
         if kind not in ("same", "neither"):
             others.append(
-                {"item": grade.item, "kind": kind, "stored": stored, "read": found, "text": grade.text[:400],
-                 "place": grade.place}
-            )  # fmt: skip
+                {
+                    "item": grade.item,
+                    "kind": kind,
+                    "stored": stored,
+                    "read": found,
+                    "text": grade.text,
+                    "place": grade.place,
+                }
+            )
         out.append(replace(grade, scores=read, status="ok" if read else "unparsed"))
     return out, counts, others
 

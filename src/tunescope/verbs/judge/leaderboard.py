@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tunescope.alike import unlike
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
+from tunescope.verbs.judge.records import told_apart
 from tunescope.views import Cell, Table, View, counted, interval
 
 if TYPE_CHECKING:
     from tunescope.verbs.judge.ranking import Difference
 
-VERSION = 1
+VERSION = 2
 SHOWN = 40
 WIN_RATE = "win_rate"
 ALL = "all_aspects"
@@ -104,7 +107,9 @@ def _work(settings: LeaderboardSettings, opened: Sequence[Run], folder: RunFolde
         "entries": {line["name"]: {k: v for k, v in line.items() if k != "name"} for line in lines},
         "differences": gaps,
     }
-    return Outcome(result, _view(result, lines, found, gaps, folder))
+    kept = {entry.run for entry in entries}
+    warned = [*unlike({str(run.path): run for run in opened if str(run.path) in kept})]
+    return Outcome(result, _view(result, lines, found, gaps, warned))
 
 
 def _pairs(run: Run, by: str) -> Iterator[Entry]:
@@ -160,12 +165,9 @@ def _chosen(settings: LeaderboardSettings, entries: Sequence[Entry]) -> list[Ent
 
 def _named(entries: Sequence[Entry]) -> list[Entry]:
     """Give each a name of its own: the system's, and where it is there twice, its run's."""
-    counts: dict[str, int] = {}
-    for entry in entries:
-        counts[entry.name] = counts.get(entry.name, 0) + 1
-    return [
-        entry._replace(name=f"{entry.name} ({entry.run})") if counts[entry.name] > 1 else entry for entry in entries
-    ]
+    counts = Counter(entry.name for entry in entries)
+    names = [f"{entry.name} ({entry.run})" if counts[entry.name] > 1 else entry.name for entry in entries]
+    return [entry._replace(name=name) for entry, name in zip(entries, told_apart(names), strict=True)]
 
 
 def _by_question(entry: Entry) -> dict[str, float]:
@@ -228,9 +230,9 @@ def _view(
     lines: Sequence[Mapping[str, Any]],
     found: Sequence[Difference],
     gaps: Sequence[Mapping[str, Any]],
-    folder: RunFolder,
+    warned: Sequence[str],
 ) -> View:
-    return View(tuple(_sentences(result, lines, found)), tuple(_tables(result, lines, gaps)), _next(lines))
+    return View((*_sentences(result, lines, found), *warned), tuple(_tables(result, lines, gaps)), _next(lines))
 
 
 def _sentences(

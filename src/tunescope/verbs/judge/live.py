@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
 from tunescope.verbs.judge.files import JUDGEMENTS
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.verbs.judge.records import Judgements
+from tunescope.verbs.judge.tags import Tags
 from tunescope.verbs.judge.verdicts import without_thoughts
 from tunescope.views import counted
 
@@ -276,7 +278,7 @@ def shared(a: System, b: System, least: float) -> Shared:
     question: Callable[[Answer], str] = lambda answer: question_of(answer).strip()  # noqa: E731
     found = paired(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
     pairs, larger = len(found.pairs), max(len(a.answers), len(b.answers))
-    if not pairs or pairs < least * larger:
+    if not pairs or pairs / larger < least:  # as it stands here, 7 of 100 are 0.07
         raise SettingsError(
             f"{a.path} has answers to {counted(len(a.answers), 'prompt')} and {b.path} to {len(b.answers):,}, of which "
             f"{pairs:,} are the same ({100 * pairs / larger:.0f} %); expected at least {100 * least:g} % of the larger "
@@ -290,41 +292,6 @@ def question_of(answer: Answer) -> str:
     if len(answer.messages) == 1 and answer.messages[0].role == "user":
         return answer.messages[0].content or ""
     return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in answer.messages)
-
-
-class Tags:
-    """The kinds of question that each item belongs to."""
-
-    def __init__(self, file: str | None) -> None:
-        """Read the file, if any; raises `InputError` and `SettingsError` for one that can't be."""
-        from tunescope.verbs.judge.files import read_document
-        from tunescope.verbs.judge.recompute import tags_of
-
-        self.file = file
-        self._known = {} if file is None else tags_of(read_document(file))
-
-    @property
-    def inputs(self) -> dict[str, str]:
-        """What the run's key knows of it."""
-        from tunescope.rows.containers import content_hash
-
-        return {} if self.file is None else {f"tags {self.file}": f"tags {content_hash(Path(self.file))}"}
-
-    def of(self, answer: Answer) -> tuple[str, ...]:
-        """Return an item's: the file's by id, else by text; without a file what the answer says of its question."""
-        from tunescope.rows import Message, content_id
-
-        if self.file is None:
-            own = answer.meta.get("tags")
-            named = (answer.meta.get(name) for name in ("category", "dataset"))
-            listed = [tag for tag in own if isinstance(tag, str)] if isinstance(own, list) else []
-            return tuple(dict.fromkeys([*listed, *(name for name in named if isinstance(name, str) and name)]))
-        return self._known.get(answer.prompt_id) or self._known.get(content_id((Message("user", answer.prompt),)), ())
-
-    def refuse_strangers(self, answers: Iterable[Answer]) -> None:
-        """Raise `SettingsError` where the file knows none of these."""
-        if self.file is not None and not any(map(self.of, answers)):
-            raise SettingsError(f"--tags {self.file}: none of its {len(self._known):,} items is among those judged")
 
 
 def filled(template: Prompt, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
@@ -443,11 +410,10 @@ def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> 
         "oracle_model": model,
         "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
         "cost": oracle.budget.cost,
-        "asked_as": oracle.used,
     }
     like = RecomputeSettings(files=(), seed=settings.seed, draws=settings.draws)
-    found = outcome(like, tunescope, judged, None, result, [*told, *judged.notes, _used(oracle, folder)], folder)
-    again = f"tunescope judge recompute {folder.path / JUDGEMENTS}"
+    found = outcome(like, tunescope, judged, Tags(None), result, [*told, *judged.notes, _used(oracle, folder)], folder)
+    again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
     sentences = (*found.view.sentences, *_lengths(found.result))
     return Outcome(found.result, replace(found.view, sentences=sentences, next=(*found.view.next, again)))
 

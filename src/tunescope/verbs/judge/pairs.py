@@ -17,7 +17,7 @@ from tunescope.stats import (
     proportion_from_counts,
     share_at_zero,
 )
-from tunescope.verbs.judge.records import Comparison, Order, Pair, Rule, Side, Verdict
+from tunescope.verbs.judge.records import Comparison, Order, Pair, Rule, Side, Verdict, by_judge, told_apart
 
 DECIDED: tuple[Verdict, ...] = ("win", "tie", "loss")
 
@@ -43,12 +43,13 @@ def named(comparisons: Sequence[Comparison]) -> dict[Comparison, str]:
         varying = [False, True, False, False]
     if varying[1] or varying[2]:
         varying[1] = True
-    return {
-        c: " ".join(
-            filter(None, (c.part if varying[0] else "", *_who(c, varying), f"by {c.judge}" if varying[3] else ""))
+    names = [
+        " ".join(
+            filter(None, (c.part if varying[0] else "", *_who(c, varying), by_judge(c.judge) if varying[3] else ""))
         )
         for c in comparisons
-    }
+    ]
+    return dict(zip(comparisons, told_apart(names), strict=True))
 
 
 def _who(c: Comparison, varying: Sequence[bool]) -> tuple[str, ...]:
@@ -226,14 +227,14 @@ def reread(pairs: Sequence[Pair], parse: Callable[[str, Side], Order]) -> tuple[
     for pair in pairs:
         orders = []
         for number, order in enumerate(pair.orders, 1):
-            if order.text is None or order.first is None:
+            if order.text is None or order.first is None or order.status == "missing":
                 orders.append(order)
                 continue
             read = parse(order.text, order.first)
             kind = _kind(order, read)
             counts[kind] += 1
             if kind != "same" and kind != "neither":
-                others.append(Reread(pair.item, number, kind, _said(order), _said(read), order.text[:400], pair.place))
+                others.append(Reread(pair.item, number, kind, _said(order), _said(read), order.text, pair.place))
             orders.append(read)
         out.append(replace(pair, orders=tuple(orders)))
     return out, counts, others

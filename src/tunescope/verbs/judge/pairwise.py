@@ -12,7 +12,7 @@ from tunescope.verbs.judge.contest import Contest, ContestSettings, Seen, contes
 from tunescope.verbs.judge.live import Ballot
 from tunescope.verbs.judge.reading import Reading, scores_in, scores_of
 
-VERSION = 2
+VERSION = 3
 EXPECTED = 120
 """Tokens of a usual reply: a few sentences and the scores."""
 SCALE = "a number from 1 (as bad as can be) to 10 (could not be better)"

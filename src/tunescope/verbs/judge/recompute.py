@@ -15,13 +15,14 @@ from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.verbs.judge.records import RULES, Grade, Judgements, Options, Pair
+from tunescope.verbs.judge.tags import Tags
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunescope.verbs.judge.files import Document
 
-VERSION = 1
+VERSION = 2
 Judged = TypeVar("Judged", Pair, Grade)
 
 
@@ -54,7 +55,8 @@ class RecomputeSettings:
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
     first: int | None = None
-    """Only this many items, in the order of their ids where these are numbers, else of the files."""
+    """Only this many items, in the order of their ids where these are numbers, else of the files; of each file where
+    these are parts of their own (cherry)."""
 
     draws: int = 10_000
     """Bootstrap draws."""
@@ -85,8 +87,8 @@ def recompute(settings: RecomputeSettings) -> Run:
         value = getattr(settings, name)
         if value is not None and value < least:
             raise SettingsError(f"--{name} {value}: expected at least {least}")
-    if len(settings.names) not in (0, 2):
-        raise SettingsError(f"{len(settings.names)} names; expected two: --names A --names B")
+    if len(settings.names) not in (0, 2) or len({*settings.names}) < len(settings.names):
+        raise SettingsError(f"--names {' '.join(settings.names)}: expected two that differ: --names A --names B")
     paths = expand(settings.files)
     if not paths:
         raise SettingsError("no files; type tunescope judge recompute FILE…")
@@ -97,17 +99,13 @@ def recompute(settings: RecomputeSettings) -> Run:
     if settings.one_order and not hasattr(module, "ORDERS_IN_FILES"):
         raise SettingsError(f"--one-order: {module.NAME} files aren't one per order")
     inputs = {document.path: f"{content_hash(Path(document.path))} {document.stem}" for document in documents}
-    if settings.tags is not None:
-        tags = read_document(settings.tags)
-        inputs[f"tags {settings.tags}"] = f"tags {content_hash(Path(settings.tags))}"
-        work = partial(_work, settings, module, documents, tags)
-    else:
-        work = partial(_work, settings, module, documents, None)
-    return runs.execute("judge recompute", VERSION, settings, inputs, work)
+    tags = Tags(settings.tags)
+    work = partial(_work, settings, module, documents, tags)
+    return runs.execute("judge recompute", VERSION, settings, {**inputs, **tags.inputs}, work)
 
 
 def _work(
-    settings: RecomputeSettings, module: ModuleType, documents: list[Document], tags: Document | None, folder: RunFolder
+    settings: RecomputeSettings, module: ModuleType, documents: list[Document], tags: Tags, folder: RunFolder
 ) -> Outcome:
     judged: Judgements = module.read(documents, Options(settings.names, settings.one_order))
     result: dict[str, Any] = {
@@ -124,7 +122,7 @@ def outcome(
     settings: RecomputeSettings,
     module: ModuleType,
     judged: Judgements,
-    tags: Document | None,
+    tags: Tags,
     result: dict[str, Any],
     said: list[str],
     folder: RunFolder,
@@ -138,20 +136,26 @@ def outcome(
     return _of_grades(settings, module, grades, result, said, folder)
 
 
-def _prepared(settings: RecomputeSettings, given: Sequence[Judged], tags: Document | None) -> list[Judged]:
-    """Tag items and keep the first ones."""
+def _prepared(settings: RecomputeSettings, given: Sequence[Judged], tags: Tags) -> list[Judged]:
+    """Tag items and keep the first ones, of each part of its own."""
     judged = list(given)
-    if tags is not None:
-        known = tags_of(tags)
-        judged = [_tagged(each, known) for each in judged]
-        if not any(each.item in known for each in judged):
-            raise SettingsError(f"--tags {tags.path}: none of its {len(known):,} items is among those judged")
-    kept = first_of((each.item for each in judged), settings.first)
-    return [each for each in judged if each.item in kept]
+    if tags.file is not None:
+        own = [tags.of_judged(each) for each in judged]
+        tags.refuse_strangers(any(found is not None for found in own))
+        judged = [_tagged(each, found or ()) for each, found in zip(judged, own, strict=True)]
+    parts: dict[str, list[str]] = {}
+    for each in judged:
+        parts.setdefault(_part(each), []).append(each.item)
+    kept = {part: first_of(items, settings.first) for part, items in parts.items()}
+    return [each for each in judged if each.item in kept[_part(each)]]
 
 
-def _tagged(each: Judged, known: Mapping[str, tuple[str, ...]]) -> Judged:
-    return replace(each, tags=(*each.tags, *known.get(each.item, ())))
+def _tagged(judged: Judged, tags: tuple[str, ...]) -> Judged:
+    return replace(judged, tags=(*judged.tags, *tags))
+
+
+def _part(judged: Pair | Grade) -> str:
+    return judged.part if isinstance(judged, Pair) else ""
 
 
 def first_of(items: Iterable[str], count: int | None) -> set[str]:
@@ -160,23 +164,6 @@ def first_of(items: Iterable[str], count: int | None) -> set[str]:
     if all(item.isascii() and item.isdigit() for item in found):
         found.sort(key=int)
     return set(found[:count])
-
-
-def tags_of(document: Document) -> dict[str, tuple[str, ...]]:
-    """Return what is true of each item, by its id and by the hash of its instruction."""
-    from tunescope.rows import Message, content_id
-
-    found: dict[str, tuple[str, ...]] = {}
-    for entry in document.entries:
-        true = tuple(name for name, value in entry.value.items() if value is True)
-        for name in ("id", "question_id", "item"):
-            if isinstance(entry.value.get(name), int | str) and not isinstance(entry.value.get(name), bool):
-                found[str(entry.value[name])] = true
-        if isinstance(entry.value.get("instruction"), str):
-            found[content_id((Message("user", entry.value["instruction"]),))] = true
-    if not any(found.values()):
-        raise SettingsError(f"--tags {document.path}: no record has an id or instruction and a column that is true")
-    return found
 
 
 def _of_pairs(
@@ -202,7 +189,7 @@ def _of_pairs(
         if others:
             folder.records("rereadings", (each._asdict() for each in others))
     elif settings.scores == "text":
-        raise SettingsError(f"--scores text: {module.NAME} files keep no replies that we read")
+        raise _no_text(module)
     groups = numbers.grouped(pairs)
     names = numbers.named(list(groups))
     found = {}
@@ -228,6 +215,11 @@ def _of_pairs(
         result["formula"] += f" {_rule(settings)}"
         said[0] += f" {_rule(settings)}"
     return Outcome(result, pairs_view(result, found, tagged, said, counts, folder))
+
+
+def _no_text(module: ModuleType) -> SettingsError:
+    why = getattr(module, "NO_TEXT", f"{module.NAME} files keep no replies that we read")
+    return SettingsError(f"--scores text: {why}")
 
 
 def _rule(settings: RecomputeSettings) -> str:
@@ -272,11 +264,10 @@ def _of_grades(
         if others:
             folder.records("rereadings", others)
     elif settings.scores == "text":
-        raise SettingsError(f"--scores text: {module.NAME} files keep no replies that we read")
+        raise _no_text(module)
     found, tagged = {}, {}
-    several = len({judge for _, judge in numbers.systems(grades)}) > 1
-    for (system, judge), members in numbers.systems(grades).items():
-        name = f"{system} by {judge}" if several else system
+    for (system, judge), name in numbers.named([*numbers.systems(grades)]).items():
+        members = numbers.systems(grades)[system, judge]
         elsewhere = getattr(module, "NA_ELSEWHERE", None)
         summary = numbers.summarise(members, na_elsewhere=elsewhere, seed=settings.seed, draws=settings.draws)
         found[name] = {"system": system, "judge": judge or None} | summary

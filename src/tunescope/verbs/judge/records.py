@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
@@ -171,6 +171,23 @@ class Options(NamedTuple):
 
 
 PLAIN = Options()
+
+
+def by_judge(judge: str) -> str:
+    """Say who judged, where several did."""
+    return f"by {judge}" if judge else "by nobody named"
+
+
+def told_apart(names: Iterable[str]) -> list[str]:
+    """Return names of which no two are alike: the second of the same name has (2) behind it, and so on."""
+    found: list[str] = []
+    for name in names:
+        number, new = 1, name
+        while new in found:
+            number += 1
+            new = f"{name} ({number})"
+        found.append(new)
+    return found
 
 
 class Judgements(NamedTuple):

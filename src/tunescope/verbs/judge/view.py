@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tunescope.runs import RunFolder
@@ -42,7 +42,7 @@ def pairs_view(
         tables.append(_pair_tags(next(iter(tagged.values()))))
     elif tagged:
         tables.append(_tag_columns(tagged, lambda record: record["win_rate"]["mean"], "Win rates by kind of question"))
-    next_steps = (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",)
+    next_steps = (shlex.join(["tunescope", "judge", "leaderboard", str(folder.path)]),)
     return View(tuple(sentences), tuple(tables), next_steps)
 
 
@@ -109,7 +109,7 @@ def _rereading(counts: Mapping[str, int]) -> str:
         if counts.get(kind)
     ]
     if not parts:
-        return f"Our reading of the {counted(total, 'reply').replace('replys', 'replies')} is the stored one in all."
+        return f"Our reading of the {total:,} {'reply' if total == 1 else 'replies'} is the stored one in all."
     listed = "; they are in rereadings.jsonl" if sum(counts.values()) - counts["same"] - counts["neither"] else ""
     return f"Of {total:,} replies {counts['same']:,} are read as stored, {', '.join(parts)}{listed}."
 
@@ -196,11 +196,20 @@ def _lengths(found: Mapping[str, Mapping[str, Any]]) -> Table:
 
 def _tag_columns(tagged: Mapping[str, Mapping[str, Any]], of: Callable[[Any], float | None], title: str) -> Table:
     """Set several models side by side, a column per kind of question."""
-    kinds = list(dict.fromkeys(tag for tags in tagged.values() for tag in tags))[:SHOWN_TAGS]
+    every = list(dict.fromkeys(tag for tags in tagged.values() for tag in tags))
+    kinds = every[:SHOWN_TAGS]
     lines = tuple(
         (name, *(_fixed(of(tags[kind])) if kind in tags else None for kind in kinds)) for name, tags in tagged.items()
     )
-    return Table(title, ("model", *kinds), lines, "The intervals are in the result (--json).")
+    note = f"The intervals are in the result (--json). {_of_all(every)}".strip()
+    return Table(title, ("model", *kinds), lines, note)
+
+
+def _of_all(tags: Collection[str]) -> str:
+    """Say how many kinds of question a table leaves out, if any."""
+    if len(tags) <= SHOWN_TAGS:
+        return ""
+    return f"The first {SHOWN_TAGS} of {len(tags):,} kinds; the result (--json) has all."
 
 
 def _pair_tags(tags: Mapping[str, Any]) -> Table:
@@ -218,7 +227,7 @@ def _pair_tags(tags: Mapping[str, Any]) -> Table:
         for tag, record in list(tags.items())[:SHOWN_TAGS]
     )
     columns = ("kind", "win rate", "95 % interval", "wins", "draws", "losses", "n", "missing")
-    return Table("By kind of question", columns, lines)
+    return Table("By kind of question", columns, lines, _of_all(tags))
 
 
 def grades_view(
@@ -243,7 +252,7 @@ def grades_view(
             tables.append(_tasks(tagged, found, test_set))
         if len(tagged) == 1:
             tables.append(_grade_tags(next(iter(tagged.values()))))
-    return View(tuple(sentences), tuple(tables), (f"tunescope judge leaderboard {shlex.quote(str(folder.path))}",))
+    return View(tuple(sentences), tuple(tables), (shlex.join(["tunescope", "judge", "leaderboard", str(folder.path)]),))
 
 
 def _graded(name: str, record: Mapping[str, Any]) -> str:
@@ -278,6 +287,7 @@ def _aspects(found: Mapping[str, Mapping[str, Any]], test_set: str) -> Table:
 
 
 def _aspect_details(found: Mapping[str, Mapping[str, Any]]) -> Table:
+    absent = any(_absent(a) for record in found.values() for a in record["aspects"].values())
     published = any("mean_as_published" in a for record in found.values() for a in record["aspects"].values())
     lines = tuple(
         (
@@ -288,6 +298,7 @@ def _aspect_details(found: Mapping[str, Mapping[str, Any]]) -> Table:
             numbers["n"],
             numbers["n_not_applicable"],
             numbers["n_unparsed"],
+            *((_absent(numbers),) if absent else ()),
             *((_fixed(numbers.get("mean_as_published")),) if published else ()),
         )
         for name, record in found.items()
@@ -301,12 +312,18 @@ def _aspect_details(found: Mapping[str, Mapping[str, Any]]) -> Table:
         "n",
         "N/A",
         "unparsed",
+        *(("missing",) if absent else ()),
         *(("N/A as 5.0",) if published else ()),
     )
     note = "Intervals: percentile bootstrap over answers."
     if published:
         note += " N/A as 5.0: what just-eval's own script makes of it."
     return Table("Aspects, with intervals", columns, lines, note)
+
+
+def _absent(numbers: Mapping[str, Any]) -> int:
+    """Return how many scores aren't there at all: no reply, or none on this aspect."""
+    return int(numbers["n_missing"] - numbers["n_not_applicable"] - numbers["n_unparsed"])
 
 
 def _differences(differences: Mapping[str, Mapping[str, Any]], against: str) -> Table:
@@ -324,7 +341,7 @@ def _differences(differences: Mapping[str, Mapping[str, Any]], against: str) -> 
         for aspect, numbers in aspects.items()
     )
     columns = ("model", "aspect", "difference", "95 % interval", "p", "n", "missing")
-    note = "Item by item, on the items of both; percentile-bootstrap interval, p of a paired sign-flip test."
+    note = "Item by item (turns of a question are one), on those of both; percentile-bootstrap interval, sign-flip p."
     return Table(f"Minus {against}", columns, lines, note)
 
 
@@ -351,4 +368,4 @@ def _grade_tags(tags: Mapping[str, Any]) -> Table:
         for tag, record in list(tags.items())[:SHOWN_TAGS]
     )
     columns = ("kind", "mean of all aspects", "95 % interval", "n", "missing")
-    return Table("By kind of question", columns, lines)
+    return Table("By kind of question", columns, lines, _of_all(tags))

@@ -12,7 +12,7 @@ from tunescope.verbs.judge.contest import Contest, ContestSettings, Seen, contes
 from tunescope.verbs.judge.live import Ballot
 from tunescope.verbs.judge.reading import Reading, choice_in, choice_of
 
-VERSION = 2
+VERSION = 3
 EXPECTED = 50
 """Tokens of a usual reply: a sentence or two and the choice."""
 FORM = Form(

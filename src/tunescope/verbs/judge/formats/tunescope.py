@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from tunescope.errors import InputError, Problem
 from tunescope.rows.json_text import kind, shown
 from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.verbs.judge.files import Document, Entry, Problems
@@ -19,6 +20,11 @@ FORMULA = (
     "A reply without a verdict is unparsed, and one that never came is missing; neither counts as a draw or a score. "
     "Two answers that are equal are a tie without asking."
 )
+NO_TEXT = (
+    "whether a reply of ours only repeats an answer can't be told without the answers; type the judge's own command "
+    "again, which takes the replies from its journal"
+)
+"""Why replies aren't read again."""
 SIDES: Mapping[str, Side] = {"system": "a", "reference": "b"}
 
 
@@ -58,6 +64,9 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
                     problems.add(document, entry, f"item {who[0]} again (first {before})", "one judgement each")
                 records.append(entry.value)
     problems.refuse()
+    if not pairs and not grades:
+        found = f"nothing but {counted(len(controls), 'control')}"
+        raise InputError([Problem(documents[0].path, None, found, "judgements of two systems, or of one's answers")])
     more = _more(records, controls)
     return Judgements(pairs, grades, tuple(_notes(more)), more)
 
@@ -169,9 +178,11 @@ def _why(record: Mapping[str, Any]) -> None:
 
 def _more(records: Sequence[Mapping[str, Any]], controls: Sequence[Pair]) -> dict[str, Any]:
     """Return what the numbers of items don't say: replies by what came of them, answers that are equal or empty."""
-    why = Counter(reply.get("why") or "ok" for record in records for reply in _replies(record))
+    replies = [reply for record in records for reply in _replies(record)]
+    why = Counter(reply.get("why") or "ok" for reply in replies)
     found: dict[str, Any] = {
         "replies": {name: why[name] for name in ("ok", *WHY, FAILED)},
+        "asked_as": ", ".join(sorted({str(reply["way"]) for reply in replies if reply.get("way")})) or None,
         "identical": sum(bool(record.get("identical")) for record in records),
         "empty": sum(bool(record.get("empty")) for record in records),
     }
@@ -212,6 +223,8 @@ def _notes(more: Mapping[str, Any]) -> Iterator[str]:
         yield f"Of {_replied(total)}, without a verdict: {', '.join(lost)}."
     if more["replies"][FAILED]:
         yield f"{counted(more['replies'][FAILED], 'call')} failed; judgements.jsonl has the reason of each."
+    if more["asked_as"] not in (None, "json", "tags"):
+        yield "Replies were asked for in two ways (JSON and text), which are different prompts."
     if more["identical"]:
         yield f"{counted(more['identical'], 'item')} with equal answers: a tie each, nobody was asked."
     if more["empty"]:
