@@ -266,8 +266,9 @@ def _of_grades(
     elif settings.scores == "text":
         raise _no_text(module)
     found, tagged = {}, {}
-    for (system, judge), name in numbers.named([*numbers.systems(grades)]).items():
-        members = numbers.systems(grades)[system, judge]
+    systems = numbers.systems(grades)
+    for (system, judge), name in numbers.named([*systems]).items():
+        members = systems[system, judge]
         elsewhere = getattr(module, "NA_ELSEWHERE", None)
         summary = numbers.summarise(members, na_elsewhere=elsewhere, seed=settings.seed, draws=settings.draws)
         found[name] = {"system": system, "judge": judge or None} | summary

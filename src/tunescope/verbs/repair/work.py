@@ -295,7 +295,6 @@ def _outcome(
     oracle: Oracle,
     rejected: int,
 ) -> Outcome:
-
     ordered = [mended[place] for place in range(len(items))]
     told = mender.told(ordered, folder.path, after.path)
     counts = Counter(after.actions)
