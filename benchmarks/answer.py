@@ -21,7 +21,7 @@ import torch
 import transformers
 
 from tunescope.chat import Chat
-from tunescope.models import DEFAULT, generate, load, quiet, stop_ids
+from tunescope.models import DEFAULT, generate, load, silence_libraries, stop_ids
 from tunescope.prompts import read_prompts
 
 QUESTIONS = Path(__file__).parents[1] / "recipes" / "demo" / "prompts.jsonl"
@@ -79,7 +79,7 @@ def main() -> None:
     }
     rates: dict[str, list[float]] = {name: [] for name in ways}
     answers: dict[str, list[tuple[int, ...]]] = {}
-    with quiet():
+    with silence_libraries():
         for way, size in ways.values():
             way(loaded, prompts[:2], 4, size)
         for _ in range(given.runs):

@@ -22,7 +22,7 @@ import torch
 import transformers
 
 from tunescope.chat import Chat
-from tunescope.models import DEFAULT, Loaded, load, quiet, stop_ids
+from tunescope.models import DEFAULT, Loaded, load, silence_libraries, stop_ids
 from tunescope.models.difficulty import TERMS, Likelihoods
 from tunescope.models.score import PACK, POSITIONS
 from tunescope.rows import Row, open_rows
@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--model", default=DEFAULT)
     options = parser.parse_args()
     rows = list(open_rows([options.path], None, ()))[: options.rows]
-    with quiet():
+    with silence_libraries():
         loaded = load(options.model)
         times: dict[str, list[float]] = {"plain": [], "ours": [], "products": []}
         for number in range(options.rounds + 1):

@@ -33,7 +33,7 @@ import torch
 import transformers
 
 from tunescope.chat import Chat
-from tunescope.models import DEFAULT, ModelSettings, load, quiet, stop_ids
+from tunescope.models import DEFAULT, ModelSettings, load, silence_libraries, stop_ids
 from tunescope.models.score import Passage
 from tunescope.prompts import read_prompts
 from tunescope.verbs.shift.pair import POSITIONS, Numbers, Pair
@@ -45,7 +45,7 @@ def adapter(model: str, folder: Path) -> str:
     """Write a LoRA adapter with random weights; return its folder."""
     import peft
 
-    with quiet():
+    with silence_libraries():
         loaded = load(model)
         torch.manual_seed(0)
         config = peft.LoraConfig(r=16, lora_alpha=32, target_modules="all-linear", init_lora_weights=False)
@@ -69,7 +69,7 @@ def passages(pair: Pair, path: str, count: int, tokens: int) -> list[Passage]:
     for prompt in read_prompts(path)[:count]:
         ids = chat.prompt(prompt.messages)
         asked = {"do_sample": True, "max_new_tokens": tokens, "min_new_tokens": tokens}
-        with quiet():
+        with silence_libraries():
             made = model.generate(torch.tensor([ids]), pad_token_id=0, **asked)[0, len(ids) :]
         found.append(Passage(ids, tuple(made.tolist())))
     return found
@@ -115,7 +115,7 @@ def whole(pair: Pair, passage: Passage) -> None:
 
 def peak(side: str, folder: str, model: str) -> float:
     """Return by how many MB one long answer raises this process's memory at its highest."""
-    with quiet():
+    with silence_libraries():
         pair = Pair(ModelSettings(model=model), ModelSettings(model=folder), True)
         for weights in pair.tuned.model.parameters():
             weights.data = weights.data.clone()  # not a mapped file, whose pages come and go

@@ -24,9 +24,9 @@ from pathlib import Path
 import numpy as np
 from real_rows import DATA, rows, write
 
-from tunescope.text import suffix_array
-from tunescope.text.stream import by_stream
-from tunescope.text.word_ids import Numbering
+from tunescope.matching import suffix_array
+from tunescope.matching.stream import by_stream
+from tunescope.matching.word_ids import Numbering
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
 

@@ -21,9 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+from tunescope.matching.word_ids import places
 from tunescope.rows import open_rows
 from tunescope.stats import mean_bootstrap, mean_pooled
-from tunescope.text.word_ids import places
 from tunescope.verbs.trace import null as nulls
 from tunescope.verbs.trace.find import Finder, Reference, covered
 from tunescope.verbs.trace.index import Index, write

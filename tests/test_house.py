@@ -23,9 +23,9 @@ STOREYS = (
     {"__main__"},
     {"cli", "study"},
     {"verbs"},
-    {"chat", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
+    {"chat", "judgements", "matching", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
-    {"rows", "prompts", "answers", "runs", "alike"},
+    {"rows", "prompts", "answers", "runs"},
     {"views", "progress", "family", "pairing"},
     {"errors"},
 )
@@ -259,7 +259,7 @@ def test_families_have_one_shape():
     for package, needed in [
         ("tunescope.rows.formats", {"NAME", "SHAPE", "detect", "parse", "render"}),
         ("tunescope.verbs.check.faults", {"NAME", "MEANING", "find"}),
-        ("tunescope.verbs.judge.formats", {"NAME", "SHAPE", "FORMULA", "detect", "read"}),
+        ("tunescope.judgements.formats", {"NAME", "SHAPE", "FORMULA", "detect", "read"}),
     ]:
         folder = modules()[package].parent
         members = [path.stem for path in folder.glob("*.py") if not path.stem.startswith("_")]

@@ -122,10 +122,10 @@ def test_the_cached_model_is_the_gguf_file():
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tunescope.models import load, quiet
+    from tunescope.models import load, silence_libraries
 
     gguf = embedded.weights(DEFAULT)
-    with quiet():
+    with silence_libraries():
         original = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
         template = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name).chat_template
     ours = load(DEFAULT)

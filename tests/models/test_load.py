@@ -58,9 +58,9 @@ def test_an_adapter_stays_beside_its_base_where_it_can_be_switched_off(model, tm
     """One that changes biases can't be: it is merged, whatever was asked for."""
     peft = pytest.importorskip("peft")
 
-    from tunescope.models import quiet
+    from tunescope.models import silence_libraries
 
-    with quiet():
+    with silence_libraries():
         config = peft.LoraConfig(r=2, target_modules=["q_proj"], bias=bias, init_lora_weights=False)
         peft.get_peft_model(load(str(model)).model, config).save_pretrained(tmp_path / "adapter")
     (tmp_path / "adapter" / "tunescope.json").write_text(json.dumps({"base": str(model)}))

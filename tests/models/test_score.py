@@ -9,7 +9,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
-from tunescope.models import quiet  # noqa: E402
 from tunescope.models.score import Passage, Scorer  # noqa: E402
 
 VOCABULARY = 97
@@ -54,7 +53,7 @@ PADDED = {"bloom", "gpt_oss"}
 
 def random_model(architecture: str, dtype: torch.dtype = torch.float32) -> transformers.PreTrainedModel:
     """Return a model with weights so wide that scores differ by many nats."""
-    with quiet():
+    with silence_libraries():
         config = transformers.AutoConfig.for_model(architecture, **ARCHITECTURES[architecture])
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -89,7 +88,7 @@ def plainly(model: transformers.PreTrainedModel, passage: Passage) -> np.ndarray
 def test_equal_to_the_models_own_logits(architecture):
     model, passages = random_model(architecture), some_passages()
     own = model.config._attn_implementation
-    with quiet():
+    with silence_libraries():
         scorer = Scorer(model, pack=120, positions=16)
         scores = scorer.score(passages)
     assert scorer.method == ("padded" if architecture in PADDED else "packed")
@@ -145,5 +144,8 @@ def test_a_model_whose_parts_arent_the_whole_is_refused():
             out.logits = out.logits * out.logits.shape[1]
             return out
 
-    with quiet(), pytest.raises(TunescopeError, match=r"Odd can't be scored: the log-probabilities of its parts"):
+    with (
+        silence_libraries(),
+        pytest.raises(TunescopeError, match=r"Odd can't be scored: the log-probabilities of its parts"),
+    ):
         Scorer(Odd(random_model("llama").config).eval())

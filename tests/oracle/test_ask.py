@@ -15,9 +15,9 @@ from tests.oracle.server import Said, completion, serving
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
 from tunescope.oracle.ask import PATIENCE, Failed, Oracle
 from tunescope.oracle.client import TRIES, seconds_of
+from tunescope.oracle.connect import model_of, transport_of
 from tunescope.oracle.journal import Journal, key_of
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.oracle.whom import model_of, transport_of
 
 KEY = "sk-planted-0123456789"
 

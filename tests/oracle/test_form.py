@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.oracle.form import Form, Part, Question
 from tunescope.oracle.replies import STATUSES, tag_for
+from tunescope.oracle.reply_schema import Form, Part, Question
 
 PAIR = Form(
     "pair",

@@ -7,10 +7,10 @@ import pytest
 from tunescope.errors import InputError, SettingsError, TunescopeError
 from tunescope.models import DEFAULT, EMBEDDED, cached
 from tunescope.models.embedded import weights
+from tunescope.oracle.connect import inputs_of, model_of
 from tunescope.oracle.local import Local, is_local, weights_of
-from tunescope.oracle.many import ask_all
+from tunescope.oracle.run import ask_all
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.oracle.whom import inputs_of, model_of
 
 in_cache = pytest.mark.skipif(cached(DEFAULT) is None, reason="the embedded model isn't in the cache")
 

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.oracle.form import Form, Part
 from tunescope.oracle.replies import tag_for, without_preamble
+from tunescope.oracle.reply_schema import Form, Part
 
 ONE = ("better",)
 TWO = ("new_instruction", "new_response")

@@ -18,7 +18,7 @@ from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
 
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
-from tunescope.models import load, quiet  # noqa: E402
+from tunescope.models import load  # noqa: E402
 from tunescope.models.difficulty import Likelihoods  # noqa: E402
 from tunescope.rows import Message, Row  # noqa: E402
 from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
@@ -47,7 +47,7 @@ def embedder(tmp_path_factory, model):
     config = transformers.BertConfig(
         vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=32
     )
-    with torch.random.fork_rng(), quiet():
+    with torch.random.fork_rng(), silence_libraries():
         torch.manual_seed(0)
         transformers.BertModel(config).save_pretrained(folder / "bert")
         tokenizer.save_pretrained(folder / "bert")

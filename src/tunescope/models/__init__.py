@@ -2,7 +2,8 @@
 
 from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
-from tunescope.models.load import Loaded, describe, fingerprint, inputs_of, is_instruction_tuned, load, quiet
+from tunescope.models.lazy import silence_libraries
+from tunescope.models.load import Loaded, describe, fingerprint, inputs_of, is_instruction_tuned, load
 from tunescope.models.settings import LoadSettings, ModelSettings, naming
 
 __all__ = [
@@ -23,6 +24,6 @@ __all__ = [
     "is_instruction_tuned",
     "load",
     "naming",
-    "quiet",
+    "silence_libraries",
     "stop_ids",
 ]

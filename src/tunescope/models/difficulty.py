@@ -16,7 +16,8 @@ import numpy as np
 from tunescope.chat import Chat, TurnParts, Unrenderable, parse_template_args
 from tunescope.errors import TunescopeError
 from tunescope.models.generate import stop_ids
-from tunescope.models.load import Loaded, quiet
+from tunescope.models.lazy import silence_libraries
+from tunescope.models.load import Loaded
 from tunescope.models.score import Passage, Scorer
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class Likelihoods:
         self.start: int = start
         self.header = header
         self.limit: int | None = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-        with quiet():
+        with silence_libraries():
             self.scorer = Scorer(loaded.model)
 
     def measure(self, rows: Sequence[Row], terms: Collection[str] = TERMS) -> list[list[dict[str, Any]]]:
@@ -72,7 +73,7 @@ class Likelihoods:
         found: list[list[dict[str, Any]]] = []
         passages: list[Passage] = []
         wanted: list[tuple[dict[str, Any], str]] = []
-        with quiet():
+        with silence_libraries():
             parts_of_rows = list(self.chat.all_turn_parts(rows))
         for row, parts in zip(rows, parts_of_rows, strict=True):
             if isinstance(parts, Unrenderable):

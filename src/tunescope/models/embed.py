@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tunescope.errors import MissingPackageError, TunescopeError
 from tunescope.models.embedded import CONVERSION, EMBEDDERS, fetch
-from tunescope.models.load import commit_of, imported, quiet
+from tunescope.models.lazy import require, silence_libraries
+from tunescope.models.load import commit_of
 
 TEXTS = 32
 """Texts embedded at a time."""
@@ -35,9 +36,9 @@ class Embedder:
             MissingPackageError: sentence-transformers isn't installed.
             TunescopeError: there is no such model.
         """
-        imported("torch")
+        require("torch")
         place = str(fetch(name)) if name in EMBEDDERS else name
-        with quiet():
+        with silence_libraries():
             library = _library()
             try:
                 self.model: Any = library.SentenceTransformer(place, local_files_only=Path(place).is_dir())
@@ -49,7 +50,7 @@ class Embedder:
 
     def embed(self, texts: Sequence[str]) -> Embedded:
         """Embed texts, in their order; a text beyond the model's length is cut."""
-        with quiet():
+        with silence_libraries():
             vectors = self.model.encode(
                 list(texts), batch_size=TEXTS, normalize_embeddings=True, show_progress_bar=False
             )

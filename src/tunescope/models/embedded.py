@@ -240,11 +240,11 @@ def _convert(spec: Embedded, gguf: Path, folder: Path) -> None:
     float32, because a 4-bit value times its float16 scale plus its float16 offset has more digits
     than bfloat16 or float16 hold: only so are the logits those of the GGUF file.
     """
-    from tunescope.models.load import imported, quiet
+    from tunescope.models.lazy import require, silence_libraries
 
-    torch, transformers = imported("torch"), imported("transformers")
-    imported("gguf")
-    with quiet(), redirect_stderr(io.StringIO()):  # the progress bar of dequantising can't be turned off
+    torch, transformers = require("torch"), require("transformers")
+    require("gguf")
+    with silence_libraries(), redirect_stderr(io.StringIO()):  # the progress bar of dequantising can't be turned off
         options = {"gguf_file": gguf.name, "local_files_only": True}
         model = transformers.AutoModelForCausalLM.from_pretrained(gguf.parent, dtype=torch.float32, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(gguf.parent, **options)

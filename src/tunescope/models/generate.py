@@ -132,9 +132,9 @@ def stream(
 
 def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence[Random]) -> list[int]:
     """Draw a token per row by its next random number u: the first whose cumulative probability exceeds u."""
-    from tunescope.models.load import imported
+    from tunescope.models.lazy import require
 
-    torch = imported("torch")
+    torch = require("torch")
     p = (logits.double() / sampling.temperature).softmax(-1)
     tokens = None
     if sampling.top_p < 1:
@@ -152,9 +152,9 @@ class _Batch:
     """Rows that are continued together: their cache of keys and values, padded on the left and masked."""
 
     def __init__(self, model: PreTrainedModel) -> None:
-        from tunescope.models.load import imported
+        from tunescope.models.lazy import require
 
-        self.torch, cache_utils = imported("torch"), imported("transformers.cache_utils")
+        self.torch, cache_utils = require("torch"), require("transformers.cache_utils")
         self.model: Any = model
         self.rows: list[_Row] = []
         self.cache: Any = None

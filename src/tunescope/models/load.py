@@ -6,13 +6,8 @@ or a `tune` run), a GGUF file or a hub id.
 
 from __future__ import annotations
 
-import importlib
 import json
-import logging
-import os
 import re
-import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -20,8 +15,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunescope.errors import MissingPackageError, TunescopeError
+from tunescope.errors import TunescopeError
 from tunescope.models.embedded import CONVERSION, EMBEDDED, MARKER, cache_root, cached, fetch
+from tunescope.models.lazy import require, require_quantizer, silence_libraries
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
 
@@ -70,42 +66,6 @@ class Loaded:
             yield
         finally:
             tuner.enable_adapter_layers()
-
-
-def imported(package: str) -> Any:
-    """Import one of the packages that the `models` extra brings; raises `MissingPackageError`."""
-    if "torch" not in sys.modules:
-        # OpenMP's threads otherwise spin while they wait: on 2 cores that other processes use too,
-        # a training step took 4 times as long
-        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        return importlib.import_module(package)
-    except ModuleNotFoundError as error:
-        if (error.name or package).partition(".")[0] != package.partition(".")[0]:
-            raise
-        raise MissingPackageError(package, "models", "working with a model") from error
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Silence the progress bars, warnings and logs of transformers, TRL, PEFT and their like."""
-    chatter = imported("transformers.utils.logging")
-    loggers = [logging.getLogger(name) for name in ("accelerate", "bitsandbytes", "datasets", "peft", "trl", "torch")]
-    levels, verbosity, bars = [log.level for log in loggers], chatter.get_verbosity(), chatter.is_progress_bar_enabled()
-    chatter.set_verbosity_error()
-    chatter.disable_progress_bar()
-    for log in loggers:
-        log.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        chatter.set_verbosity(verbosity)
-        if bars:
-            chatter.enable_progress_bar()
-        for log, level in zip(loggers, levels, strict=True):
-            log.setLevel(level)
 
 
 def local_folder(name: str) -> Path | None:
@@ -212,14 +172,14 @@ def inputs_of(settings: ModelSettings) -> dict[str, str]:
 
 def device_of(settings: ModelSettings) -> str:
     """Return where a model will lie: what `--device-map` says, else `cuda` where there is a GPU, else `cpu`."""
-    return settings.device_map or ("cuda" if imported("torch").cuda.is_available() else "cpu")
+    return settings.device_map or ("cuda" if require("torch").cuda.is_available() else "cpu")
 
 
 def dtype_of(settings: ModelSettings) -> str:
     """Return the number format of a model's weights: what `--dtype` says, else by device."""
     if settings.dtype != "auto":
         return settings.dtype
-    on_gpu = device_of(settings) != "cpu" and imported("torch").cuda.is_available()
+    on_gpu = device_of(settings) != "cpu" and require("torch").cuda.is_available()
     return "bfloat16" if on_gpu else "float32"
 
 
@@ -231,7 +191,7 @@ def _add(digest: blake2b, path: Path) -> None:
 
 def _microworld(name: str) -> Path:
     """Return the folder of a microworld's model, training it at first need."""
-    imported("torch"), imported("transformers")
+    require("torch"), require("transformers")
     from tunescope.microworld.model import VERSION, cached_model
 
     seed = int(name.partition(":")[2] or 0)
@@ -239,7 +199,7 @@ def _microworld(name: str) -> Path:
     if not folder.is_dir():
         say(f"{name}: training the tiny model of this world (once, under a minute)")
         folder.parent.mkdir(parents=True, exist_ok=True)
-    with quiet():
+    with silence_libraries():
         return cached_model(folder, seed)
 
 
@@ -251,7 +211,7 @@ def _without_path(config: Path) -> bytes:
 
 def commit_of(name: str, revision: str | None = None) -> str:
     """Return the commit of a hub id, from the hub or, where it can't be reached, from its cache."""
-    hub, errors = imported("huggingface_hub"), imported("huggingface_hub.errors")
+    hub, errors = require("huggingface_hub"), require("huggingface_hub.errors")
     transport = errors.HfHubHTTPError.__bases__[0]  # HTTPError of the client that the hub's library uses
     refusals = (transport, OSError, ValueError)
     try:
@@ -270,7 +230,7 @@ def commit_of(name: str, revision: str | None = None) -> str:
 
 
 def _gated(name: str) -> TunescopeError:
-    page = f"{imported('huggingface_hub.constants').ENDPOINT}/{name}"
+    page = f"{require('huggingface_hub.constants').ENDPOINT}/{name}"
     return TunescopeError(
         f"{name} is gated: accept its licence on {page}, set HF_TOKEN to your access token, and type the same command"
     )
@@ -300,14 +260,14 @@ def load(which: str | ModelSettings, merge: bool = True) -> Loaded:
     name = settings.model
     folder = local_folder(name)
     base = base_of(folder) if folder is not None else None
-    with quiet():
+    with silence_libraries():
         if folder is not None and base is not None:
             return _adapter(settings, folder, base, merge)
         return _whole(settings)
 
 
 def _whole(settings: ModelSettings) -> Loaded:
-    torch, transformers = imported("torch"), imported("transformers")
+    torch, transformers = require("torch"), require("transformers")
     name, (place, shared) = settings.model, _place(settings)
     if "gguf_file" in shared:
         say(f"{name}: dequantised; its tokenizer, rebuilt from the file, may cut text otherwise than the model's own")
@@ -316,13 +276,13 @@ def _whole(settings: ModelSettings) -> Loaded:
     if device != "cpu":
         options["device_map"] = device
     if settings.load is not None:
-        imported_quantiser(settings.load)
+        require_quantizer(settings.load)
         options |= {"quantization_config": _quantisation(settings.load, options["dtype"]), "device_map": device}
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
         tokenizer = _tokenizer(settings)
     except (OSError, ValueError) as error:
-        if isinstance(error.__cause__, imported("huggingface_hub.errors").GatedRepoError):
+        if isinstance(error.__cause__, require("huggingface_hub.errors").GatedRepoError):
             raise _gated(name) from error
         raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
     if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form
@@ -339,7 +299,7 @@ def is_instruction_tuned(settings: ModelSettings) -> bool:
     base = base_of(folder) if folder is not None else None
     if base is not None:
         return is_instruction_tuned(replace(settings, model=base, revision=None))
-    with quiet():
+    with silence_libraries():
         return bool(_tokenizer(settings).chat_template)
 
 
@@ -351,7 +311,7 @@ def describe(settings: ModelSettings) -> str:
 
 def _tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     place, shared = _place(settings)
-    tokenizer: PreTrainedTokenizerBase = imported("transformers").AutoTokenizer.from_pretrained(place, **shared)
+    tokenizer: PreTrainedTokenizerBase = require("transformers").AutoTokenizer.from_pretrained(place, **shared)
     return tokenizer
 
 
@@ -362,7 +322,7 @@ def _place(settings: ModelSettings) -> tuple[str, dict[str, Any]]:
     if Path(place).is_dir():
         shared["local_files_only"] = True
     elif Path(place).is_file():
-        imported("gguf")
+        require("gguf")
         shared |= {"gguf_file": Path(place).name, "local_files_only": True}
         place = str(Path(place).parent)
     elif settings.revision is not None:
@@ -370,16 +330,8 @@ def _place(settings: ModelSettings) -> tuple[str, dict[str, Any]]:
     return place, shared
 
 
-def imported_quantiser(load: str) -> Any:
-    """Import bitsandbytes, which `--load` needs."""
-    try:
-        return importlib.import_module("bitsandbytes")
-    except ModuleNotFoundError as error:
-        raise MissingPackageError("bitsandbytes", "quantised", f"--load {load}") from error
-
-
 def _quantisation(load: str, dtype: Any) -> Any:
-    config = imported("transformers").BitsAndBytesConfig
+    config = require("transformers").BitsAndBytesConfig
     if load == "8bit":
         return config(load_in_8bit=True)
     return config(
@@ -388,7 +340,7 @@ def _quantisation(load: str, dtype: Any) -> Any:
 
 
 def _adapter(settings: ModelSettings, folder: Path, base: str, merge: bool) -> Loaded:
-    peft, transformers = imported("peft"), imported("transformers")
+    peft, transformers = require("peft"), require("transformers")
     name = settings.model
     below = load(replace(settings, model=base, revision=None))
     said = json.loads((folder / MARKER).read_text("utf-8")) if (folder / MARKER).is_file() else {}

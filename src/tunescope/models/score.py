@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models.load import imported
+from tunescope.models.lazy import require
 
 if TYPE_CHECKING:
     import torch
@@ -129,7 +129,7 @@ class Scorer:
         Raises:
             SettingsError: a passage without context.
         """
-        torch = imported("torch")
+        torch = require("torch")
         found: dict[int, NDArray[np.float32]] = {}
         for reading in self.read(passages, update):
             wanted = torch.tensor(reading.targets, device=reading.states.device)
@@ -187,7 +187,7 @@ class Scorer:
 
     def _states(self, pack: _Pack) -> Any:
         """Return the states [targets, width] from which the pack's targets are predicted."""
-        torch = imported("torch")
+        torch = require("torch")
         with torch.inference_mode():
             out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
             states: Any = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
@@ -196,7 +196,7 @@ class Scorer:
 
     def _read_packed(self, pack: _Pack) -> tuple[Any, list[int]]:
         """Return the decoder's output, and the places in it (flat) whose next token is scored."""
-        torch = imported("torch")
+        torch = require("torch")
         device = self.model.device
         own = self.model.config._attn_implementation
         token = _BLOCKS.set(pack.blocks)
@@ -214,7 +214,7 @@ class Scorer:
 
     def _read_padded(self, pack: _Pack) -> tuple[Any, list[int]]:
         """Do what `_read_packed` does with a line per passage, padded on the right."""
-        torch = imported("torch")
+        torch = require("torch")
         device = self.model.device
         longest = max(block.end - block.start for block in pack.blocks)
         ids = torch.zeros((len(pack.blocks), longest), dtype=torch.long)
@@ -229,7 +229,7 @@ class Scorer:
 
     def _is_right(self) -> bool:
         """Compare scores of two short sequences with those of the model's own logits."""
-        torch = imported("torch")
+        torch = require("torch")
         size = self.model.config.get_text_config().vocab_size
         numbers = np.random.default_rng(0).integers(0, size, 32)
         first, second = tuple(map(int, numbers[:12])), (*map(int, numbers[:6]), *map(int, numbers[12:30]))
@@ -302,7 +302,7 @@ def _head_alone(model: PreTrainedModel, out: Any) -> Iterator[Callable[[torch.Te
         raise AttributeError("no decoder of its own")
 
     def head(states: torch.Tensor) -> torch.Tensor:
-        with imported("torch").inference_mode():
+        with require("torch").inference_mode():
             logits: torch.Tensor = model(inputs_embeds=states, use_cache=False).logits
         return logits[0]
 
@@ -319,14 +319,14 @@ def _giving(out: Any) -> Any:
     def forward(*_: Any, inputs_embeds: Any, **__: Any) -> Any:
         return replace(out, last_hidden_state=inputs_embeds)
 
-    module = imported("torch").nn.Module()
+    module = require("torch").nn.Module()
     module.forward = forward
     return module
 
 
 def _registered() -> str:
     """Make our attention known to transformers; return its name."""
-    interface = imported("transformers").AttentionInterface
+    interface = require("transformers").AttentionInterface
     interface.register(ATTENTION, _attend)
     return ATTENTION
 
@@ -354,7 +354,7 @@ def _attend(
     for start, end, (first, last) in _BLOCKS.get():
         k, v = key[:, :, start:end], value[:, :, start:end]
         if last > first:
-            k, v = (imported("torch").cat([x[:, :, first:last], own], dim=2) for x, own in ((key, k), (value, v)))
+            k, v = (require("torch").cat([x[:, :, first:last], own], dim=2) for x, own in ((key, k), (value, v)))
         out[:, start:end] = _block(query[:, :, start:end], k, v, scaling, sliding_window, softcap).transpose(1, 2)
     return out, None
 
@@ -368,7 +368,7 @@ def _block(
     softcap: float | None,
 ) -> torch.Tensor:
     """Attend causally; the last query sees the last key, and each at most `window` keys."""
-    torch = imported("torch")
+    torch = require("torch")
     own, seen = query.shape[2], key.shape[2]
     narrow = window is not None and seen > window
     if softcap is None and own == seen and not narrow:

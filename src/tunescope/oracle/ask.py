@@ -22,9 +22,9 @@ from tunescope.errors import TunescopeError, WorkError
 from tunescope.oracle.budget import Budget, Price, tokens_of
 from tunescope.oracle.client import LENGTHS, LONGEST_ASKED, TRIES, Again, Raw, Refused, Reply, as_sent, backoff
 from tunescope.oracle.fake import PREFIX
-from tunescope.oracle.form import Asked, Filled, Form, Part, Question, Way
 from tunescope.oracle.journal import Journal, key_of, refusal
-from tunescope.oracle.pacing import Pace
+from tunescope.oracle.rate_limit import Pace
+from tunescope.oracle.reply_schema import Asked, Filled, Form, Part, Question, Way
 from tunescope.oracle.settings import OracleSettings
 from tunescope.progress import say
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tunescope.oracle.ask import TEMPLATE
 from tunescope.oracle.budget import CHARACTERS, Price, tokens_of
 from tunescope.oracle.fake import PREFIX
-from tunescope.oracle.form import Way
+from tunescope.oracle.reply_schema import Way
 from tunescope.oracle.settings import OracleSettings
 from tunescope.runs import Outcome
 from tunescope.views import Table, View

@@ -140,7 +140,7 @@ VERBS: dict[str, Verb] = {
         "Show token by token what tuning changed in a model.",
     ),
     "shift runs": Verb(
-        "tunescope.verbs.shift.across",
+        "tunescope.verbs.shift.side_by_side",
         "ShiftRunsSettings",
         "across",
         "RUN…",

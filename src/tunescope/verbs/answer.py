@@ -248,7 +248,7 @@ def _random(settings: AnswerSettings, place: Place) -> Random:
 def _here(settings: AnswerSettings, book: _Book) -> None:
     """Answer with a model loaded here, turn after turn."""
     from tunescope.chat import Chat, Unrenderable, parse_template_args
-    from tunescope.models import load, quiet, stop_ids
+    from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.models.generate import Sampling, context_of, stream
 
     arguments = parse_template_args(settings.template_arg)
@@ -278,7 +278,7 @@ def _here(settings: AnswerSettings, book: _Book) -> None:
             asked.append((prompt, place, before))
             ids.append(found)
         draws = [_random(settings, place) for _, place, _ in asked] if sampling else ()
-        with quiet():
+        with silence_libraries():
             for number, (text, token_ids, finish_reason) in stream(
                 model, tokenizer, ids, settings.max_new_tokens, settings.batch_size, sampling, draws
             ):

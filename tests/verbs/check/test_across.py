@@ -11,7 +11,8 @@ from tests.tools import alpaca, write_rows
 
 from tunescope.text.near_duplicates import sketch
 from tunescope.text.words import hash_words
-from tunescope.verbs.check import CheckSettings, across, check
+from tunescope.verbs.check import CheckSettings, check
+from tunescope.verbs.check import whole_set as across
 
 IDS = st.lists(st.integers(0, 5), max_size=20)
 EXCHANGES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=15)

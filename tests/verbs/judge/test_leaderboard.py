@@ -15,10 +15,10 @@ from tests.tools import alpaca, real, write_rows
 from tests.verbs.judge.judged import annotation, match, review, save, saved, shard
 
 from tunescope.errors import RunError, SettingsError
+from tunescope.judgements.ranking import Difference, differences, groups
 from tunescope.stats import Estimate, PValue
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.judge.leaderboard import LeaderboardSettings, leaderboard
-from tunescope.verbs.judge.ranking import Difference, differences, groups
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 from tunescope.views import to_text
 

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.verbs.judge.reading import WHY, aspects_of, choice_of, codes, scores_of
+from tunescope.judgements.records import WHY
+from tunescope.verbs.judge.reading import aspects_of, choice_of, codes, scores_of
 
 MARK = "0123abcd"
 NAMES = ("helpfulness", "depth")

@@ -8,7 +8,7 @@ from tests.verbs.judge.contests import FIRST, judge, outputs
 from tunescope.cli import flat
 from tunescope.errors import SettingsError
 from tunescope.expressions import holds, parse
-from tunescope.verbs.judge.contest import seeded
+from tunescope.verbs.judge.comparison import seeded
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 from tunescope.verbs.judge.winrate import WinrateSettings, winrate
 

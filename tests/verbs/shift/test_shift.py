@@ -29,15 +29,15 @@ from tunescope.answers import Answer, read_answers  # noqa: E402
 from tunescope.chat import Chat  # noqa: E402
 from tunescope.errors import RunError, SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
-from tunescope.models import ModelSettings, load, quiet  # noqa: E402
+from tunescope.models import ModelSettings, load  # noqa: E402
 from tunescope.models.score import Passage  # noqa: E402
 from tunescope.prompts import Prompt  # noqa: E402
 from tunescope.runs import open as tunescope_open  # noqa: E402
 from tunescope.verbs.answer import AnswerSettings, answer  # noqa: E402
 from tunescope.verbs.shift import ShiftSettings, shift  # noqa: E402
-from tunescope.verbs.shift.across import ShiftRunsSettings, across  # noqa: E402
 from tunescope.verbs.shift.pair import Pair, base_for  # noqa: E402
 from tunescope.verbs.shift.shard import Reader, compare_shard  # noqa: E402
+from tunescope.verbs.shift.side_by_side import ShiftRunsSettings, across  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, tune  # noqa: E402
 
 ROWS = [
@@ -287,7 +287,7 @@ def test_the_truncated_form_of_the_public_code(answers, base, tuned):
 
 def test_a_larger_vocabulary_is_compared_where_both_have_it(workplace, answers, base):
     """A token was added in tuning, and the embedding was padded."""
-    with quiet():
+    with silence_libraries():
         model = transformers.AutoModelForCausalLM.from_pretrained(base)
         tokenizer = transformers.AutoTokenizer.from_pretrained(base)
         size = len(tokenizer)

@@ -17,10 +17,10 @@ from tests.verbs.trace.planted import Writer, answer, put, rows
 from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError
+from tunescope.matching.word_ids import split
 from tunescope.runs import Outcome
-from tunescope.text.word_ids import split
 from tunescope.verbs.trace import TraceSettings, trace
-from tunescope.verbs.trace.many import ENOUGH
+from tunescope.verbs.trace.answers import ENOUGH
 from tunescope.views import View, to_text
 
 ROWS = rows(200)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tunescope.answers import read_answers
 from tunescope.errors import TunescopeError
-from tunescope.text.word_ids import split
+from tunescope.matching.word_ids import split
 from tunescope.verbs.trace import TraceSettings, trace
 from tunescope.views import to_html, to_text
 

@@ -15,9 +15,9 @@ from tests.verbs.trace.planted import indexed, rows
 
 from tunescope import runs
 from tunescope.errors import InputError, RunError, SettingsError
+from tunescope.matching import suffix_array
+from tunescope.matching.word_ids import END
 from tunescope.rows import open_rows
-from tunescope.text import suffix_array
-from tunescope.text.word_ids import END
 from tunescope.verbs.trace import IndexSettings, TraceSettings, index_rows, trace
 from tunescope.verbs.trace.index import BLOCK, Index, Text
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.tools import alpaca
 from tests.verbs.trace.planted import Writer, indexed, prose_rows, rows
 
-from tunescope.text.word_ids import END
+from tunescope.matching.word_ids import END
 from tunescope.verbs.trace import null
 from tunescope.verbs.trace.find import LEAST, Finder, Reference, covered
 from tunescope.verbs.trace.null import USUAL_SCALE, Null, leave_one_out, load, of_reference

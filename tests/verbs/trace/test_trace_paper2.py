@@ -8,7 +8,7 @@ from tests.tools import alpaca
 from tests.verbs.trace.planted import indexed
 
 from tunescope.answers import Answer
-from tunescope.verbs.trace.paper2 import COLUMNS, compare, keywords, overlap
+from tunescope.verbs.trace.paper_measures import COLUMNS, compare, keywords, overlap
 from tunescope.verbs.trace.rank import Candidate
 
 pytestmark = pytest.mark.usefixtures("workplace")

@@ -12,7 +12,7 @@ from tests.tools import write_rows
 from tests.verbs.trace.planted import Writer, prose_rows, put
 
 from tunescope.answers import read_answers
-from tunescope.text.word_ids import places
+from tunescope.matching.word_ids import places
 from tunescope.verbs.trace import TraceSettings, trace
 
 pytestmark = pytest.mark.usefixtures("workplace")

@@ -10,7 +10,7 @@ import pytest
 from tests.tools import alpaca
 from tests.verbs.trace.planted import Writer, indexed, rows
 
-from tunescope.text.word_ids import places
+from tunescope.matching.word_ids import places
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.rank import rank, record
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunescope.text.chains import Chains
+from tunescope.matching.chains import Chains
 from tunescope.verbs.trace.find import Found
 from tunescope.verbs.trace.spans import MOST_CHAINS, WORTH, spans
 

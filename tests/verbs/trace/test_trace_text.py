@@ -12,7 +12,7 @@ from tests.verbs.trace.planted import Writer, put, rows
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.verbs.trace import IndexSettings, TraceSettings, index_rows, trace
-from tunescope.verbs.trace.one_text import LONG
+from tunescope.verbs.trace.single import LONG
 from tunescope.verbs.trace.view import P_MOST, _around
 from tunescope.views import to_text
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
 from tunescope.runs import maker
-from tunescope.verbs.bench.asked import Asked
+from tunescope.verbs.bench.questions import Asked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase

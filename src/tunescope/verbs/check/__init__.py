@@ -134,7 +134,7 @@ class _Merged:
         from tunescope.errors import Problem
         from tunescope.rows import Rejected
         from tunescope.text.near_duplicates import Sketches, join
-        from tunescope.verbs.check.across import ordinals
+        from tunescope.verbs.check.whole_set import ordinals
 
         rows.rejected = []
         for shard in shards:
@@ -174,8 +174,8 @@ def _lines(path: Path) -> Iterator[Any]:
 
 def meanings() -> dict[str, str]:
     """Return every fault's name and what it means, in the order of the tables."""
-    from tunescope.verbs.check.across import MEANINGS
     from tunescope.verbs.check.shard import FAULTS
+    from tunescope.verbs.check.whole_set import MEANINGS
 
     overlap = "a run of 13 words (or a whole text of 8 to 12) from a benchmark item"
     return {fault.NAME: fault.MEANING for fault in FAULTS} | MEANINGS | {"benchmark_overlap": overlap}
@@ -187,16 +187,16 @@ def _finish(
     import numpy as np
     import pyarrow as pa
 
-    from tunescope.verbs.check import across
+    from tunescope.verbs.check import whole_set
 
     def note(name: str, found: Iterable[tuple[int, str]]) -> None:
         merged.found.extend((row, name, detail) for row, detail in found)
 
     names = merged.names
-    note("exact_duplicate", across.exact_duplicates(merged.repeat, names))
+    note("exact_duplicate", whole_set.exact_duplicates(merged.repeat, names))
     first = merged.repeat == 1
-    note("near_duplicate", across.near_duplicates(merged.sketches, settings.near_duplicate_at, first, names))
-    note("conflicting_answers", across.conflicting_answers(merged.question, merged.answer, names))
+    note("near_duplicate", whole_set.near_duplicates(merged.sketches, settings.near_duplicate_at, first, names))
+    note("conflicting_answers", whole_set.conflicting_answers(merged.question, merged.answer, names))
     known = [name for name in meanings() if benchmarks is not None or name != "benchmark_overlap"]
     order = {name: number for number, name in enumerate(known)}
     merged.found.sort(key=lambda item: (item[0], order[item[1]]))

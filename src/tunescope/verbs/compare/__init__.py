@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import pairing, runs
-from tunescope.alike import unlike
 from tunescope.errors import RunError, SettingsError
+from tunescope.judgements.comparable import unlike
 from tunescope.pairing import Paired
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import typed
@@ -21,9 +21,9 @@ from tunescope.views import Cell, Table, View, interval
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
+    from tunescope.judgements.runs import Judged
     from tunescope.rows import Row
     from tunescope.stats import Difference
-    from tunescope.verbs.compare.judgements import Judged
 
 VERSION = 2
 SHOWN = 5
@@ -125,7 +125,7 @@ def _open(settings: CompareSettings, name: str) -> Side:
             model = run.result.get("model", run.settings["model"]) or "no model"
             return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
         if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
-            from tunescope.verbs.compare.judgements import judges, read_judgements
+            from tunescope.judgements.runs import judges, read_judgements
 
             return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run), run)
         rows_file = rows_in(path)

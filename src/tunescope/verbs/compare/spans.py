@@ -94,7 +94,7 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
 
 
 def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer]) -> dict[str, Any]:
-    from tunescope.text.word_ids import split
+    from tunescope.matching.word_ids import split
 
     other = others.get(answer.place)
     words = [word.casefold() for word in split(span["text"])]

@@ -12,10 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.oracle.form import Form, Part
+from tunescope.judgements.records import FAILED, Score
+from tunescope.judgements.tags import Tags
+from tunescope.oracle.reply_schema import Form, Part
 from tunescope.oracle.template import prompt
 from tunescope.runs import Run
-from tunescope.verbs.judge.live import (
+from tunescope.verbs.judge.judging import (
     PROMPTS,
     Ballot,
     Heard,
@@ -31,15 +33,13 @@ from tunescope.verbs.judge.live import (
     said,
     shared,
 )
-from tunescope.verbs.judge.reading import CODE_NAME, FAILED, Aspect, aspects_in, aspects_of, codes
+from tunescope.verbs.judge.reading import CODE_NAME, Aspect, aspects_in, aspects_of, codes
 from tunescope.verbs.judge.recompute import first_of
-from tunescope.verbs.judge.records import Score
-from tunescope.verbs.judge.tags import Tags
 from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
-    from tunescope.oracle.many import Asked
+    from tunescope.oracle.run import Asked
 
 VERSION = 3
 SCALE = 5

@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tunescope.alike import unlike
 from tunescope.errors import RunError, SettingsError
+from tunescope.judgements.comparable import unlike
+from tunescope.judgements.records import told_apart
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
-from tunescope.verbs.judge.records import told_apart
 from tunescope.views import Cell, Table, View, counted, interval
 
 if TYPE_CHECKING:
-    from tunescope.verbs.judge.ranking import Difference
+    from tunescope.judgements.ranking import Difference
 
 VERSION = 2
 SHOWN = 40
@@ -78,7 +78,7 @@ def leaderboard(settings: LeaderboardSettings) -> Run:
 def _work(settings: LeaderboardSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
-    from tunescope.verbs.judge.ranking import differences, groups
+    from tunescope.judgements.ranking import differences, groups
 
     kinds = {run.result["kind"] for run in opened}
     if len(kinds) > 1:
@@ -184,7 +184,7 @@ def _mean(entry: Entry) -> float:
 
 def _line(entry: Entry, letters: str) -> dict[str, Any]:
     """Return a line of the board: a win rate as its run has it, a mean of scores with its bootstrap interval."""
-    from tunescope.verbs.judge.pairs import mean_of, standard_error
+    from tunescope.judgements.win_rates import mean_of, standard_error
 
     known = entry.numbers
     if known:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from tunescope.oracle.form import Filled, Form, Part
+from tunescope.oracle.reply_schema import Filled, Form, Part
 from tunescope.runs import INPUT, Run
-from tunescope.verbs.judge.contest import Contest, ContestSettings, Seen, contest
-from tunescope.verbs.judge.live import Ballot
+from tunescope.verbs.judge.comparison import Contest, ContestSettings, Seen, contest
+from tunescope.verbs.judge.judging import Ballot
 from tunescope.verbs.judge.reading import Reading, scores_in, scores_of
 
 VERSION = 3

@@ -17,24 +17,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
+from tunescope.judgements.parsing import aspect_score, two_scores
+from tunescope.judgements.records import Score
 from tunescope.oracle.replies import DECLINED, DECLINES
-from tunescope.verbs.judge.records import Score
-from tunescope.verbs.judge.verdicts import aspect_score, two_scores
 
 if TYPE_CHECKING:
-    from tunescope.oracle.form import Filled, Form
+    from tunescope.oracle.reply_schema import Filled, Form
 
 T = TypeVar("T")
-WHY: Mapping[str, str] = {
-    "refused": "the judge, or its filter, declines",
-    "truncated": "cut off before its verdict",
-    "out_of_range": "scores that aren't on the scale",
-    "quoted": "a verdict that an answer holds too, without the mark that tells them apart",
-    "no_verdict": "nothing that is one",
-}
-"""Why a reply has no verdict."""
-FAILED = "failed"
-"""Why there is no reply: the call failed."""
 CODE = 8
 """Hex digits of a code: 32 bits, and never one that what is judged holds."""
 CODE_NAME = "code"

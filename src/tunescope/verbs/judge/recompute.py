@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.judgements.records import RULES, Grade, Judgements, Options, Pair
+from tunescope.judgements.tags import Tags
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.verbs.judge.records import RULES, Grade, Judgements, Options, Pair
-from tunescope.verbs.judge.tags import Tags
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tunescope.verbs.judge.files import Document
+    from tunescope.judgements.files import Document
 
 VERSION = 2
 Judged = TypeVar("Judged", Pair, Grade)
@@ -79,9 +79,9 @@ def recompute(settings: RecomputeSettings) -> Run:
         InputError: files that can't be read, are of no known format, hold an item twice or several systems in one.
         SettingsError: a format, reference or number that can't work.
     """
+    from tunescope.judgements.files import expand, read_document
+    from tunescope.judgements.formats import format_of
     from tunescope.rows.containers import content_hash
-    from tunescope.verbs.judge.files import expand, read_document
-    from tunescope.verbs.judge.formats import format_of
 
     for name, least in (("first", 1), ("draws", 100)):
         value = getattr(settings, name)
@@ -174,8 +174,8 @@ def _of_pairs(
     said: list[str],
     folder: RunFolder,
 ) -> Outcome:
-    from tunescope.verbs.judge import pairs as numbers
-    from tunescope.verbs.judge.view import pairs_view
+    from tunescope.judgements import win_rates as numbers
+    from tunescope.judgements.view import pairs_view
 
     if settings.reference is not None:
         systems = dict.fromkeys(name for pair in pairs for name in (pair.a, pair.b))
@@ -252,8 +252,8 @@ def _of_grades(
     said: list[str],
     folder: RunFolder,
 ) -> Outcome:
-    from tunescope.verbs.judge import grades as numbers
-    from tunescope.verbs.judge.view import grades_view
+    from tunescope.judgements import scores as numbers
+    from tunescope.judgements.view import grades_view
 
     if settings.reference:
         raise SettingsError(f"--reference: {module.NAME} files hold no comparisons")

@@ -26,8 +26,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.form import Filled, Form, Part, Question
 from tunescope.oracle.replies import DECLINES, Status, without_preamble
+from tunescope.oracle.reply_schema import Filled, Form, Part, Question
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words

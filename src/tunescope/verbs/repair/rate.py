@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import SettingsError
-from tunescope.oracle.form import Form, Part, Question
+from tunescope.oracle.reply_schema import Form, Part, Question
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.settings import typed

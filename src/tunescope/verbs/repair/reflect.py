@@ -22,8 +22,8 @@ from tunescope.errors import SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.form import Filled, Form, Part, Question
 from tunescope.oracle.replies import STATUSES, Status, without_preamble
+from tunescope.oracle.reply_schema import Filled, Form, Part, Question
 from tunescope.oracle.template import Prompt, prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words

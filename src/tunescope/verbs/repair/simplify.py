@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.form import Filled, Form, Part, Question
 from tunescope.oracle.replies import without_preamble
+from tunescope.oracle.reply_schema import Filled, Form, Part, Question
 from tunescope.oracle.template import prompt
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair

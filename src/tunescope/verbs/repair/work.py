@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
-from tunescope.oracle.form import Question, Way
 from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
+from tunescope.oracle.reply_schema import Question, Way
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.runs import PACE, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
@@ -23,7 +23,7 @@ from tunescope.views import Cell, Table, View
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
-    from tunescope.oracle.many import Known
+    from tunescope.oracle.run import Known
     from tunescope.rows import Row, RowFile, RowSet
     from tunescope.verbs.repair.student import Student
 
@@ -111,13 +111,13 @@ def repair(settings: RepairSettings, mender: Repair, student: Student | None = N
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.whom import model_of
+    from tunescope.oracle.connect import model_of
     from tunescope.rows import open_rows
 
     refuse_nonsense(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        from tunescope.oracle.many import known_journal
+        from tunescope.oracle.run import known_journal
 
         made = partial(_inputs, settings, mender, student, rows)
         known = known_journal(mender.name, mender.version, replace(settings, out=None), made)
@@ -136,7 +136,7 @@ def _inputs(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str
 ) -> dict[str, str]:
     """Return what the run's key knows beside its settings."""
-    from tunescope.oracle.whom import inputs_of
+    from tunescope.oracle.connect import inputs_of
 
     return {**rows.inputs, **inputs_of(settings, model), **mender.sources, **(student.inputs if student else {})}
 
@@ -158,7 +158,7 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
 
 
 def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
-    from tunescope.oracle.many import replayed
+    from tunescope.oracle.run import replayed
     from tunescope.rows import same_shape
 
     items, pairs, _ = _pairs(rows, same_shape(rows.files, mender.name))
@@ -181,7 +181,7 @@ def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known |
 def _work(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
 ) -> Outcome:
-    from tunescope.oracle.many import ask_all
+    from tunescope.oracle.run import ask_all
     from tunescope.rows import same_shape
 
     like = same_shape(rows.files, mender.name)

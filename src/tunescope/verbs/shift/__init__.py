@@ -258,7 +258,7 @@ def _turn(
 ) -> Iterator[Answer]:
     """Yield the answers to one turn's questions that aren't there yet; note why there is none."""
     from tunescope.chat import Unrenderable
-    from tunescope.models import quiet
+    from tunescope.models import silence_libraries
     from tunescope.models.generate import context_of, stream
 
     asked: list[tuple[Prompt, list[str]]] = []
@@ -285,7 +285,7 @@ def _turn(
         return
     model, tokenizer = ready().pair.tuned.model, ready().pair.tuned.tokenizer
     decoding = {"method": "greedy", "max_new_tokens": settings.max_new_tokens}
-    with quiet():
+    with silence_libraries():
         for number, made in stream(model, tokenizer, ids, settings.max_new_tokens, settings.batch_size):
             prompt, before = asked[number]
             yield Answer.to(

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models import Loaded, ModelSettings, fingerprint, load, quiet
+from tunescope.models import Loaded, ModelSettings, fingerprint, load, silence_libraries
 from tunescope.models.generate import context_of
-from tunescope.models.load import base_of, imported, local_folder
+from tunescope.models.lazy import require
+from tunescope.models.load import base_of, local_folder
 from tunescope.models.score import Passage, Scorer
 from tunescope.progress import say
 
@@ -118,7 +119,7 @@ class Pair:
         self.tuned: Loaded = load(tuned, merge=False)
         self.positions = positions
         self._off: Callable[[], AbstractContextManager[Any]] = nullcontext
-        with quiet():
+        with silence_libraries():
             self._tuned_scorer = Scorer(self.tuned.model)
             if is_adapter and self.tuned.adapter is not None:
                 self.base = replace(self.tuned, name=base.model)
@@ -152,7 +153,7 @@ class Pair:
         """
         if not tuned:
             return []
-        torch = imported("torch")
+        torch = require("torch")
         with self._off():
             base_states = _states(self._base_scorer, base)
         tuned_states = _states(self._tuned_scorer, tuned)
@@ -191,7 +192,7 @@ class Pair:
         self, base: torch.Tensor, tuned: torch.Tensor, targets: torch.Tensor, top_k: int | None
     ) -> dict[str, Any]:
         """Return the columns of `Numbers` for logits [positions, vocabulary], which are overwritten."""
-        torch = imported("torch")
+        torch = require("torch")
         keep = self._shared(base, tuned)
         outside = [base.new_zeros(len(base))] * 2
         if keep is not None:
@@ -229,7 +230,7 @@ class Pair:
         size, only = min(base.shape[1], tuned.shape[1]), self.only_base | self.only_tuned
         if not only and base.shape == tuned.shape:
             return None
-        return imported("torch").tensor([i for i in range(size) if i not in only], device=tuned.device)
+        return require("torch").tensor([i for i in range(size) if i not in only], device=tuned.device)
 
 
 def _states(scorer: Scorer, passages: Sequence[Passage]) -> torch.Tensor:
@@ -237,7 +238,7 @@ def _states(scorer: Scorer, passages: Sequence[Passage]) -> torch.Tensor:
     found: dict[int, torch.Tensor] = {}
     for reading in scorer.read(passages):
         found |= reading.parts(reading.states)
-    states: torch.Tensor = imported("torch").cat([found[number] for number in range(len(passages))])
+    states: torch.Tensor = require("torch").cat([found[number] for number in range(len(passages))])
     return states
 
 

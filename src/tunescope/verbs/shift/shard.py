@@ -12,7 +12,7 @@ import numpy as np
 
 from tunescope.answers import Answer
 from tunescope.chat import Chat, Unrenderable
-from tunescope.models import quiet
+from tunescope.models import silence_libraries
 from tunescope.models.score import Passage
 from tunescope.rows import Message, Row
 from tunescope.verbs.shift.pair import Numbers, Pair
@@ -54,7 +54,7 @@ def compare_shard(state: Reader, answers: Sequence[Answer], folder: Path) -> Non
 
     ready: dict[int, _Ready] = {}
     reasons: dict[int, str] = {}
-    with quiet():
+    with silence_libraries():
         for number, answer in enumerate(answers):
             try:
                 ready[number] = _prepared(state, answer)

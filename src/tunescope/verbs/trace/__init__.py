@@ -104,13 +104,13 @@ def trace(settings: TraceSettings) -> Run:
     """
     _refuse_nonsense(settings)
     if settings.text is not None:
-        from tunescope.verbs.trace.one_text import read, trace_text
+        from tunescope.verbs.trace.single import read, trace_text
 
         text = read(settings.text, sys.stdin.buffer)
         found, inputs = _index(settings)
         inputs = {**inputs, "text": text}
         return runs.execute("trace", VERSION, settings, inputs, partial(trace_text, settings, text, found))
-    from tunescope.verbs.trace.many import Sources, trace_answers
+    from tunescope.verbs.trace.answers import Sources, trace_answers
 
     sources = Sources.of(settings)
     found, inputs = _index(settings)

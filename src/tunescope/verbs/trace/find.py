@@ -9,12 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.text import suffix_array
-from tunescope.text.chains import Chains, chain
-from tunescope.text.seeds import Seeds, by_suffix_array
-from tunescope.text.stream import by_stream
-from tunescope.text.suffix_array import Ids
-from tunescope.text.word_ids import END, Query
+from tunescope.matching import suffix_array
+from tunescope.matching.chains import Chains, chain
+from tunescope.matching.seeds import Seeds, by_suffix_array
+from tunescope.matching.stream import by_stream
+from tunescope.matching.suffix_array import Ids
+from tunescope.matching.word_ids import END, Query
 from tunescope.verbs.trace.index import Index
 
 LEAST = 30.0

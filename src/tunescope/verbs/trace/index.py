@@ -23,13 +23,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
+from tunescope.matching import suffix_array
+from tunescope.matching.suffix_array import Ids
+from tunescope.matching.word_ids import END, Numbering, Query
+from tunescope.matching.word_ids import VERSION as SPLITTING
 from tunescope.progress import say
 from tunescope.runs import Run
 from tunescope.settings import typed
-from tunescope.text import suffix_array
-from tunescope.text.suffix_array import Ids
-from tunescope.text.word_ids import END, Numbering, Query
-from tunescope.text.word_ids import VERSION as SPLITTING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.text.word_ids import Query
+from tunescope.matching.word_ids import Query
 from tunescope.verbs.trace.find import LEAST, Finder, Found, Reference, covered
 from tunescope.verbs.trace.index import INSTRUCTION, RESPONSE, Index, sound
 

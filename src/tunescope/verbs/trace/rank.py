@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import MissingPackageError
-from tunescope.text.chains import SKIP, Chains
-from tunescope.text.word_ids import places, split
+from tunescope.matching.chains import SKIP, Chains
+from tunescope.matching.word_ids import places, split
 from tunescope.verbs.trace.index import Index, IndexedRow
 
 FIELD_ORDER = {"response": 0, "instruction": 2}

@@ -19,7 +19,7 @@ from tunescope.views import Marked, Table, View, counted, interval, percent
 
 if TYPE_CHECKING:
     from tunescope.verbs.trace import IndexSettings, TraceSettings
-    from tunescope.verbs.trace.many import Sources
+    from tunescope.verbs.trace.answers import Sources
 
 AROUND = 100
 """Characters of a row shown before and behind the words it shares."""
@@ -299,7 +299,7 @@ def _row_table(index: Index, likeliest: Counter[str], bits: Mapping[str, float])
 
 def _paper2(measured: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     from tunescope.stats import mean_bootstrap
-    from tunescope.verbs.trace.paper2 import COLUMNS
+    from tunescope.verbs.trace.paper_measures import COLUMNS
 
     values = {name: [line.get(name) for line in measured if line["spans"]] for name in COLUMNS}
     return {

@@ -148,7 +148,8 @@ def tune(settings: TuneSettings) -> Run:
 
 
 def _refuse_nonsense(settings: TuneSettings) -> None:
-    from tunescope.models.load import imported_quantiser, is_adapter
+    from tunescope.models.lazy import require_quantizer
+    from tunescope.models.load import is_adapter
     from tunescope.verbs.tune import command, train
 
     for name in ("batch_size", "micro_batch", "max_length", "lora_rank", "max_steps"):
@@ -172,7 +173,7 @@ def _refuse_nonsense(settings: TuneSettings) -> None:
             raise SettingsError(
                 f"--method full with --load {settings.load}: quantised weights can't be trained; type --method lora"
             )
-        imported_quantiser(settings.load)
+        require_quantizer(settings.load)
     if settings.track is not None:
         train.refuse_track(settings.track)
     if settings.command is not None:
@@ -195,7 +196,7 @@ def _work(
     settings: TuneSettings, weights: ModelSettings, rows: RowSet, launch: Launch, said: str | None, folder: RunFolder
 ) -> Outcome:
     from tunescope.chat import Chat, parse_template_args
-    from tunescope.models import load, quiet, stop_ids
+    from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.verbs.tune.plan import Plan, examples, shown, table
     from tunescope.verbs.tune.train import refuse_packing, train
 
@@ -212,7 +213,7 @@ def _work(
         say(f"rows are cut to {limit} tokens: the model takes no more")
     if settings.packing:
         refuse_packing(settings, loaded, limit)
-    with quiet():
+    with silence_libraries():
         found = list(examples(chat, rows, limit))
     trained = sum(bool(example.parts) for example in found)
     if not trained:

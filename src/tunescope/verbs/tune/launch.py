@@ -57,9 +57,9 @@ class Launch:
         """Return `begin(work)`; with several processes, `work` is done by all and `begin` by the first alone."""
         if self.processes == 1:
             return begin(work)
-        from tunescope.models.load import imported
+        from tunescope.models.lazy import require
 
-        imported("accelerate").PartialState(cpu=on_cpu)  # joins the processes
+        require("accelerate").PartialState(cpu=on_cpu)  # joins the processes
         return self._lead(begin, work) if self.leads else self._follow(work)
 
     def _lead(

@@ -72,11 +72,11 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
 
     Return the records and the SHA-256 of the adapter's weights ("" for a full model).
     """
-    from tunescope.models import quiet
-    from tunescope.models.load import imported
+    from tunescope.models import silence_libraries
+    from tunescope.models.lazy import require
 
-    with quiet():
-        datasets, peft, transformers, trl = map(imported, ("datasets", "peft", "transformers", "trl"))
+    with silence_libraries():
+        datasets, peft, transformers, trl = map(require, ("datasets", "peft", "transformers", "trl"))
         from tunescope.models.trainer import RecordedTrainer, keep_memory, newest
 
     keep_memory()
@@ -86,7 +86,7 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
         say(f"going on from step {resumed.name.rpartition('-')[2]}")
     transformers.set_seed(settings.seed)
     start = monotonic()
-    with quiet(), progress("steps", plan.steps) as update:
+    with silence_libraries(), progress("steps", plan.steps) as update:
         try:
             trainer = RecordedTrainer(
                 partial(plan.share, processes=launch.processes),
@@ -189,7 +189,7 @@ def write(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, targ
     Raises:
         WorkError: the adapter that was written isn't the one that was trained.
     """
-    from tunescope.models import quiet
+    from tunescope.models import silence_libraries
     from tunescope.models.load import source
 
     accelerator = trainer.accelerator
@@ -201,7 +201,7 @@ def write(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, targ
         return ""
     shutil.rmtree(part, ignore_errors=True)
     found = ""
-    with quiet():
+    with silence_libraries():
         if settings.method == "lora":
             # PEFT looks here for the base; our own loader goes by its name, in tunescope.json
             config = model.peft_config["default"]

@@ -1,0 +1,184 @@
+"""What a judge's reply says: two scores, a letter, a rating or aspects. Pure; nothing here gives a default answer.
+
+Only the judge's own verdict counts: a whole line at the end of the reply (or, where the prompt asked for it, at its
+beginning). Numbers and letters inside sentences, quoted from a candidate, or thought before the reply can't vote.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
+
+from tunescope.judgements.records import Score
+
+_NUMBER = r"\d{1,3}(?:\.\d+)?"
+_LEAD = r"(?:(?=[^\d:\n]*(?:scor|output|verdict|rating|final|result))[^\W\d][^\d:\n]{0,60}:\s*)?"
+_WRAP = r"[\s*_`(\[{]*"
+_INNER = r"[*_`)\]}]*"
+_UNWRAP = r"[\s*_`)\]}.!]*"
+_PAIR = re.compile(
+    rf"{_LEAD}{_WRAP}(?!{_NUMBER}\s*/\s*10{_UNWRAP}\Z)(?P<a>{_NUMBER})(?P<of>\s*/\s*10(?=\D))?{_INNER}(?:\s*[,;|/]\s*|\s+and\s+|\s+)"
+    rf"{_WRAP}(?P<b>{_NUMBER})(?(of)\s*/\s*10){_UNWRAP}",
+    re.IGNORECASE | re.ASCII,
+)
+"""A line that is two scores: "8 9", "8, 9", "(8, 9)", "8/9", "8/10 9/10", "Output: (8, 9)". "8/10" alone is one."""
+_THOUGHTS = re.compile(r"\s*<think(?:ing)?>(?:.*?</think(?:ing)?>|.*)", re.DOTALL)
+_LETTER = re.compile(r"\[\[([A-C])\]\]")
+_RATING = re.compile(r"\[\[(\d{1,3}(?:\.\d+)?)\]\]")
+_QUOTES = "\"'`“”‘’«»"
+_LONGEST = 200
+"""Characters of a line that may be a verdict."""
+_FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
+_SCORE_NAMES = (
+    ("assistant_1", "assistant_2"),
+    ("score_1", "score_2"),
+    ("answer_1", "answer_2"),
+    ("a", "b"),
+    ("1", "2"),
+)
+_NOT_APPLICABLE = re.compile(r"\s*n/?a\.?\s*|\s*not applicable\.?\s*", re.IGNORECASE)
+Where = Literal["first", "last"]
+
+
+def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 10) -> tuple[float, float] | None:
+    """Return the two scores of a reply, in the order shown, or None.
+
+    The last line counts, or a JSON object or list that the reply ends with; with `where="first"` (prompts that ask for
+    the scores before the explanation) the first line does, and the last where the first has none. Scores outside
+    `low` to `high` are none.
+    """
+    text = without_thoughts(text)
+    lines = _lines(text)
+    if not lines:
+        return None
+    for line in (lines[0], lines[-1]) if where == "first" else (lines[-1],):
+        found = _PAIR.fullmatch(line) if len(line) <= _LONGEST else None
+        if found is not None:
+            return _in_range((float(found["a"]), float(found["b"])), low, high)
+    return _in_range(_scores_in(_last_json(text)), low, high)
+
+
+def without_thoughts(text: str) -> str:
+    """Return a reply without the thoughts that a reasoning model puts before it, "" where they never end."""
+    found = _THOUGHTS.match(text)
+    return text if found is None else text[found.end() :]
+
+
+def _lines(text: str) -> list[str]:
+    return [line.strip() for line in text.split("\n") if line.strip()]
+
+
+def _in_range(scores: tuple[float, float] | None, low: float, high: float) -> tuple[float, float] | None:
+    return scores if scores is not None and all(low <= score <= high for score in scores) else None
+
+
+def _scores_in(value: Any) -> tuple[float, float] | None:
+    if isinstance(value, Mapping):
+        inner = value.get("scores")
+        if inner is not None:
+            return _scores_in(inner)
+        names = {str(name).lower().replace(" ", "_"): item for name, item in value.items()}
+        value = next(([names[a], names[b]] for a, b in _SCORE_NAMES if a in names and b in names), None)
+    if isinstance(value, list) and len(value) == 2:
+        first, second = number(value[0]), number(value[1])
+        return None if first is None or second is None else (first, second)
+    return None
+
+
+def letter(text: str) -> Literal["A", "B", "C"] | None:
+    """Return the verdict [[A]], [[B]] or [[C]] (a tie) of a reply, or None."""
+    found = _last_marker(text, _LETTER)
+    return found if found in ("A", "B", "C") else None  # type: ignore[return-value]
+
+
+def rating(text: str, low: float = 1, high: float = 10) -> float | None:
+    """Return the rating [[N]] of a reply, or None."""
+    found = _last_marker(text, _RATING)
+    value = None if found is None else float(found)
+    return value if value is not None and low <= value <= high else None
+
+
+def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
+    """Return what the reply's last line, or else a first line that is nothing else, has in double brackets.
+
+    A line with two different ones says nothing, nor does one in quotation marks.
+    """
+    lines = _lines(without_thoughts(text))
+    if not lines:
+        return None
+    found = list(marker.finditer(lines[-1]))
+    if not found and marker.fullmatch(lines[0].strip("*_ .")):
+        found = list(marker.finditer(lines[0]))
+        return found[0][1]
+    if len({match[1] for match in found}) != 1:
+        return None
+    line, match = lines[-1], found[-1]
+    before, after = line[: match.start()].rstrip("*_ "), line[match.end() :].lstrip("*_ .")
+    quoted = before[-1:] in _QUOTES and after[:1] in _QUOTES if before and after else False
+    return None if quoted else match[1]
+
+
+def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 5) -> dict[str, Score] | None:
+    """Return the scores of a reply that ends with JSON, {aspect: {"reason": …, "score": …}} or {aspect: score}.
+
+    With `names`, aspects that the reply lacks are missing in it and others are left out. None where there is no JSON
+    object with a score.
+    """
+    value = _last_json(without_thoughts(text))
+    if not isinstance(value, Mapping):
+        return None
+    found = {str(name).strip().lower(): aspect_score(item, low, high) for name, item in value.items()}
+    if names:
+        found = {name: found.get(name, Score(None, "missing")) for name in names}
+    return found if any(score.status in ("ok", "not_applicable") for score in found.values()) else None
+
+
+def aspect_score(value: Any, low: float = 1, high: float = 5) -> Score:
+    """Read one aspect's score as judges give it: 4, "4", {"reason": …, "score": "4"} or "N/A"."""
+    if isinstance(value, Mapping):
+        if "score" not in value:
+            return Score(None, "unparsed")
+        value = value["score"]
+    if value is None:
+        return Score(None, "missing")
+    if isinstance(value, str) and _NOT_APPLICABLE.fullmatch(value):
+        return Score(None, "not_applicable")
+    found = number(value)
+    return Score(found, "ok") if found is not None and low <= found <= high else Score(None, "unparsed")
+
+
+def number(value: Any) -> float | None:
+    """Return a JSON number, or a text that is one, as a float; None for all else."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, str):
+        return float(value) if re.fullmatch(rf"\s*-?{_NUMBER}\s*", value, re.ASCII) else None
+    return float(value) if isinstance(value, int | float) and abs(value) < 1e6 else None
+
+
+def _last_json(text: str) -> Any:
+    """Return the JSON object or list that a reply ends with (bare or in a fence), or None."""
+    for candidate in _candidates(text):
+        try:
+            return json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+    return None
+
+
+def _candidates(text: str) -> Iterator[str]:
+    fences = list(_FENCE.finditer(text))
+    if fences and not text[fences[-1].end() :].strip():
+        yield fences[-1][1].strip()
+    bare = text.strip()
+    if not bare.endswith(("}", "]")):
+        return
+    starts = [bare.find(mark) for mark in "{[" if mark in bare]
+    if starts:
+        yield bare[min(starts) :]
+    last = bare.rfind("\n{")
+    if last >= 0:
+        yield bare[last + 1 :]
+    yield bare[bare.rfind("\n") + 1 :]
