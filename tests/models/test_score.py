@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.models.lazy import silence_libraries  # noqa: E402
 from tunescope.models.score import Passage, Scorer  # noqa: E402
 
 VOCABULARY = 97

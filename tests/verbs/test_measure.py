@@ -20,6 +20,7 @@ from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.models.difficulty import Likelihoods  # noqa: E402
+from tunescope.models.lazy import silence_libraries  # noqa: E402
 from tunescope.rows import Message, Row  # noqa: E402
 from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
 from tunescope.verbs.measure import MeasureSettings, measure  # noqa: E402
