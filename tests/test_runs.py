@@ -23,7 +23,7 @@ import tunescope
 from tests.tools import ROOT
 from tunescope import runs
 from tunescope.errors import InputError, Problem, RunError, SettingsError, WorkError
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.views import Table, View
 
 
@@ -32,7 +32,7 @@ class Settings:
     rows: tuple[str, ...] = field(default=("a",), metadata=INPUT)
     level: float = 0.5
     words: tuple[str, ...] = ()
-    workers: int = field(default=1, metadata=PACE)
+    workers: int = field(default=1, metadata=NOT_IN_KEY)
     out: str | None = runs.out_field()
 
 
@@ -310,7 +310,7 @@ def test_plain_values_are_json_and_stay_as_they_are(value):
 
 def test_home_is_where_why_looks(workplace):
     def work(folder: RunFolder) -> Outcome:
-        return Outcome({"home": folder.is_at_home}, VIEW)
+        return Outcome({"home": folder.is_under_runs_root}, VIEW)
 
     assert runs.execute("a", 1, PLAIN, {}, work).result["home"] is True
     assert runs.execute("a", 1, replace(PLAIN, out="x/y"), {}, work).result["home"] is False

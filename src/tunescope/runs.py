@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNS_VARIABLE = "TUNESCOPE_RUNS"
-PACE: Mapping[str, Any] = {"role": "pace"}
+NOT_IN_KEY: Mapping[str, Any] = {"role": "not in key"}
 """Metadata of a settings field that can't change results (workers, batch size, budget)."""
 INPUT: Mapping[str, Any] = {"role": "input"}
 """Metadata of a settings field that names input; its content is in the key, its name isn't."""
@@ -39,7 +39,7 @@ NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "t
 
 def out_field() -> Any:
     """Return the `out` field that every settings class has."""
-    return field(default=None, metadata=PACE)
+    return field(default=None, metadata=NOT_IN_KEY)
 
 
 class Outcome(NamedTuple):
@@ -153,7 +153,7 @@ class RunFolder:
         self.scratch = path / f".work-{key}"
 
     @property
-    def is_at_home(self) -> bool:
+    def is_under_runs_root(self) -> bool:
         """Tell whether it lies under `root()`, where `why` looks for it."""
         return self.path.parent.resolve() == root().resolve()
 
@@ -214,7 +214,7 @@ def plain(value: Any) -> Any:
 def key_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
     """Name a run by what decides its result: 12 hex digits.
 
-    Settings fields marked `PACE` or `INPUT` stay out; `inputs` counts by content, in order.
+    Settings fields marked `NOT_IN_KEY` or `INPUT` stay out; `inputs` counts by content, in order.
     """
     deciding = {f.name: getattr(settings, f.name) for f in fields(settings) if "role" not in f.metadata}
     text = json.dumps([verb, version, deciding, list(inputs.values())], sort_keys=True, default=str)
@@ -348,7 +348,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def maker(path: str | Path) -> Run | None:
+def producing_run(path: str | Path) -> Run | None:
     """Return the finished run that wrote a file or folder: the one it is, or lies in; None where there is none."""
     place = Path(path)
     folder = next((each for each in (place, place.parent, place.parent.parent) if (each / "run.json").is_file()), None)

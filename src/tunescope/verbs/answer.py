@@ -22,7 +22,7 @@ from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
 VERSION = 2
@@ -68,13 +68,13 @@ class AnswerSettings(ModelSettings):
     limit: int | None = None
     """Answer only this many prompts, from the first."""
 
-    batch_size: int = field(default=16, metadata=PACE)
+    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
     """Prompts that are answered at a time by a model loaded here."""
 
-    concurrency: int = field(default=8, metadata=PACE)
+    concurrency: int = field(default=8, metadata=NOT_IN_KEY)
     """Calls to a server at a time."""
 
-    timeout: float = field(default=600.0, metadata=PACE)
+    timeout: float = field(default=600.0, metadata=NOT_IN_KEY)
     """Seconds that one call to a server may take."""
 
     out: str | None = runs.out_field()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, typed
 from tunescope.views import Table, View, interval, percent
 
@@ -42,7 +42,7 @@ class CheckSettings(RowsSettings):
     near_duplicate_at: float = 0.8
     """Jaccard similarity of word 3-grams from which two rows are near-duplicates."""
 
-    workers: int | None = field(default=None, metadata=PACE)
+    workers: int | None = field(default=None, metadata=NOT_IN_KEY)
     """Processes to read with; one per core by default, one for small files."""
 
     out: str | None = runs.out_field()
@@ -329,5 +329,5 @@ def _next(settings: CheckSettings, of_fault: dict[str, list[int]], merged: _Merg
     if len(found) > 1:
         for name in found:
             yield f"{start} '{name} = false'"
-    if folder.is_at_home:
+    if folder.is_under_runs_root:
         yield f"tunescope why {merged.names[of_fault[found[0]][0]]}"

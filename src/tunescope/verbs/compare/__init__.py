@@ -405,7 +405,7 @@ def _cut(text: str) -> str:
 
 def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
-    if b.kind == "rows" and gone and folder.is_at_home:
+    if b.kind == "rows" and gone and folder.is_under_runs_root:
         yield f"tunescope why {gone[0].id}"
     if b.kind == "rows" and paired.only_b:
         yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"

@@ -252,6 +252,6 @@ def _view(
     if result["dropped_by"]:
         tables.append(Table("Dropped", ("reason", "rows"), tuple(result["dropped_by"].items())))
     steps = [f"tunescope check {typed([str(path)], like.layout.format, settings.columns)}"]
-    if first is not None and folder.is_at_home:
+    if first is not None and folder.is_under_runs_root:
         steps.append(f"tunescope why {first}")
     return View(tuple(sentences), tuple(tables), tuple(steps))

@@ -20,7 +20,7 @@ from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.oracle.template import Prompt
 from tunescope.pairing import paired
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.views import counted
 
@@ -70,7 +70,7 @@ class LiveSettings(OracleSettings):
     max_new_tokens: int = 512
     """Longest reply in tokens."""
 
-    plan: bool = field(default=False, metadata=PACE)
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
     draws: int = 10_000
@@ -359,12 +359,12 @@ def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
     if settings.plan:
         known = known_journal(work.name, work.version, replace(settings, out=None), made)
         price = {} if settings.price is None else {"price": settings.price}
-        stand = {} if known is None else known.inputs
+        cached_inputs = {} if known is None else known.inputs
         return runs.execute(
             f"{work.name} plan",
             work.version,
             settings,
-            {**inputs, **stand, **price},
+            {**inputs, **cached_inputs, **price},
             partial(_plan, settings, work, known),
         )
     for sheet in work.sheets.values():

@@ -16,7 +16,7 @@ from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
 from tunescope.oracle.reply_schema import Question, Way
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.runs import PACE, Outcome, Run, RunFolder
+from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
 from tunescope.views import Cell, Table, View
@@ -39,7 +39,7 @@ SHOWN = 10
 class RepairSettings(OracleSettings, RowsSettings):
     """Rows, an oracle, and what to show before it is asked."""
 
-    plan: bool = field(default=False, metadata=PACE)
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
     out: str | None = runs.out_field()
@@ -121,8 +121,10 @@ def repair(settings: RepairSettings, mender: Repair, student: Student | None = N
 
         made = partial(_inputs, settings, mender, student, rows)
         known = known_journal(mender.name, mender.version, replace(settings, out=None), made)
-        stand = {} if known is None else known.inputs
-        inputs = rows.inputs | mender.sources | stand | ({} if settings.price is None else {"price": settings.price})
+        cached_inputs = {} if known is None else known.inputs
+        inputs = (
+            rows.inputs | mender.sources | cached_inputs | ({} if settings.price is None else {"price": settings.price})
+        )
         work = partial(_plan, settings, mender, rows, known)
         return runs.execute(f"{mender.name} plan", mender.version, settings, inputs, work)
     model = model_of(settings)

@@ -19,7 +19,7 @@ from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import LoadSettings, naming
 from tunescope.progress import progress, say
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -83,7 +83,7 @@ class ShiftSettings(LoadSettings, PairSettings):
     limit: int | None = None
     """Only this many answers, or prompts, from the first."""
 
-    batch_size: int = field(default=16, metadata=PACE)
+    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
     """Prompts that are answered at a time."""
 
     out: str | None = runs.out_field()

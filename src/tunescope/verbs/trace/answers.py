@@ -87,7 +87,7 @@ class Sources:
 
 def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
     """Return the run with the base model's own answers to the same prompts, decoded alike, where there is one."""
-    tuned = runs.maker(answers[0].model) if runs.maker(path) is not None and answers[0].model else None
+    tuned = runs.producing_run(answers[0].model) if runs.producing_run(path) is not None and answers[0].model else None
     if tuned is None or tuned.verb != "tune":
         return None
     asked = {(answer.prompt_id, answer.turn) for answer in answers}
