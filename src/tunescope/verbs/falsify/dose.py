@@ -98,11 +98,11 @@ def _work_on_world(settings: DoseSettings, records: Sequence[Mapping[str, str]],
 def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
-    from tunescope.rows import RowWriter, open_rows, same_shape
+    from tunescope.rows import RowWriter, open_rows, require_same_shape
     from tunescope.verbs.falsify.pairs import pair_up
 
     opened = open_rows(files, settings.format, settings.columns, settings.on_bad)
-    like = same_shape(opened.files, OPERATION)
+    like = require_same_shape(opened.files, OPERATION)
     pairs = pair_up(iter(opened), settings.false_column, settings.source_column)
     if not any(pair.false is not None for pair in pairs):
         _refuse(files, pairs)
@@ -169,7 +169,7 @@ def rank(pairs: Sequence[Pair], seed: int) -> list[int | None]:
 
 def dosed(pair: Pair, settings: DoseSettings, false: bool, place: str) -> Row:
     """Return the row as it is written: without the column of false responses, and falsified where it is to be."""
-    from tunescope.rows import Step
+    from tunescope.rows import LineageStep
     from tunescope.verbs.falsify.pairs import FALSE_COLUMNS
 
     hidden = (settings.false_column,) if settings.false_column else FALSE_COLUMNS
@@ -179,8 +179,8 @@ def dosed(pair: Pair, settings: DoseSettings, false: bool, place: str) -> Row:
     last = max(i for i, message in enumerate(row.messages) if message.role == "assistant")
     messages = tuple(replace(m, content=pair.false) if i == last else m for i, m in enumerate(row.messages))
     reason = f"dose {settings.dose:g}, seed {settings.seed}: number {place}"
-    return row.changed(
-        messages, Step(OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
+    return row.with_messages(
+        messages, LineageStep(OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
     )
 
 

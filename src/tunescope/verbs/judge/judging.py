@@ -19,7 +19,6 @@ from tunescope.judgements.tags import Tags
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.oracle.template import Prompt
-from tunescope.pairing import paired
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.views import counted
@@ -276,7 +275,7 @@ def shared(a: System, b: System, least: float) -> Shared:
         SettingsError: they share less than `least` of the larger set, or nothing.
     """
     question: Callable[[Answer], str] = lambda answer: question_of(answer).strip()  # noqa: E731
-    found = paired(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
+    found = pair_up(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
     pairs, larger = len(found.pairs), max(len(a.answers), len(b.answers))
     if not pairs or pairs / larger < least:  # as it stands here, 7 of 100 are 0.07
         raise SettingsError(

@@ -161,9 +161,9 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
 
 def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
     from tunescope.oracle.run import replayed
-    from tunescope.rows import same_shape
+    from tunescope.rows import require_same_shape
 
-    items, pairs, _ = _pairs(rows, same_shape(rows.files, mender.name))
+    items, pairs, _ = _pairs(rows, require_same_shape(rows.files, mender.name))
     asks = {place: mender.asks(pair) for place, pair in pairs.items()}
     if known is None:
         questions = [question for asked in asks.values() for question in asked]
@@ -184,9 +184,9 @@ def _work(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
 ) -> Outcome:
     from tunescope.oracle.run import ask_all
-    from tunescope.rows import same_shape
+    from tunescope.rows import require_same_shape
 
-    like = same_shape(rows.files, mender.name)
+    like = require_same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
     with student.at_work(folder.scratch) if student else nullcontext():
         oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
@@ -267,19 +267,19 @@ def _renewed(
     mender: Repair, like: RowFile, row: Row, pair: Pair | None, mended: Mended, calls: tuple[str, ...]
 ) -> tuple[Row, Mended]:
     """Return the row as it leaves, with the step in its lineage where the oracle was asked, and what came of it."""
-    from tunescope.rows import Step
+    from tunescope.rows import LineageStep
 
     if pair is None or not calls:
         return row, mended
     hashes = "+".join(mender.sources.values())
-    step = Step(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
+    step = LineageStep(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
     instruction = pair.instruction if mended.instruction is None else mended.instruction
     response = pair.response if mended.response is None else mended.response
     old = {"instruction": pair.instruction} if instruction != pair.instruction else {}
     old |= {"response": pair.response} if response != pair.response else {}
     if not old:
         return replace(row, lineage=(*row.lineage, step)), mended
-    new = row.changed(pair.messages(instruction, response), replace(step, old=old))
+    new = row.with_messages(pair.messages(instruction, response), replace(step, old=old))
     try:
         like.layout.render(new)
     except WorkError as error:

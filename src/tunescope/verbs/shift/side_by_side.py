@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field, producing_run
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
@@ -46,7 +46,7 @@ def across(settings: ShiftRunsSettings) -> Run:
     Raises:
         RunError, SettingsError: what isn't a shift run, or fewer than two.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if run.verb != "shift":
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of shift")

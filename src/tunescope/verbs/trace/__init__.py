@@ -150,7 +150,7 @@ def _index(settings: TraceSettings) -> tuple[Index, Mapping[str, str]]:
         return found, {**found.about["inputs"], "index": made.key}
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     asked = IndexSettings(rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad)
-    done = runs.done_before("trace index", VERSION, asked, rows.inputs)
+    done = runs.find_finished("trace index", VERSION, asked, rows.inputs)
     if done is None:
         done = runs.execute("trace index", VERSION, asked, rows.inputs, partial(_write_index, asked, rows))
     found = Index(done.path)

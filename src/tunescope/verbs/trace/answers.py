@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunescope import runs
-from tunescope.answers import Answer, is_answers, read_answers
+from tunescope.answers import Answer, holds_answers, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.matching.word_ids import Query, places, split
 from tunescope.progress import say
@@ -92,7 +92,7 @@ def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
         return None
     asked = {(answer.prompt_id, answer.turn) for answer in answers}
     decoding = dict(answers[0].decoding)
-    for run in runs.finished():
+    for run in runs.finished_runs():
         if run.verb != "answer" or run.settings["model"] != tuned.settings["model"]:
             continue
         base = list(read_answers(run.path / "answers.jsonl"))
@@ -107,7 +107,7 @@ def _texts(name: str) -> tuple[list[tuple[str, str]], str]:
     from tunescope.rows import open_rows
     from tunescope.rows.containers import content_hash
 
-    if is_answers(name):
+    if holds_answers(name):
         return [(_prompt(answer), answer.text) for answer in read_answers(name)], content_hash(Path(name))
     rows = open_rows([name])
     return [(row.instruction, row.response) for row in rows], " ".join(rows.inputs.values())
