@@ -19,6 +19,7 @@ from tunescope.judgements.tags import Tags
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.oracle.template import Prompt
+from tunescope.pairing import pair_up
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.views import counted
