@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope import pairing, runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import unlike
-from tunescope.pairing import Paired
+from tunescope.pairing import Pairing
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import typed
 from tunescope.views import Cell, Table, View, interval
@@ -208,7 +208,7 @@ WAYS = {
 """How items of each kind are paired, the first that finds a partner."""
 
 
-def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
+def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing[Item]:
     """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
     return pairing.pair_up(a, b, {way: partial(_key, way) for way in ways})
 
@@ -255,7 +255,7 @@ def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
     return [name for name in names_a if name in names_b]
 
 
-def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Pairing[Item], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[Item | None, Item | None, str | None, str]] = [
@@ -323,7 +323,7 @@ def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
 
 def _view(
     result: dict[str, Any],
-    paired: Paired[Item],
+    paired: Pairing[Item],
     changed: Sequence[tuple[Item, Item, str]],
     summary: dict[str, tuple[dict[str, Any], Difference]],
     next_steps: tuple[str, ...],
@@ -346,7 +346,7 @@ def _view(
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
         sentences.append(
-            f"Paired answers share {100 * overlap['mean']:.0f} % of their words "
+            f"Pairing answers share {100 * overlap['mean']:.0f} % of their words "
             f"(mean Jaccard, bootstrap 95 % interval {interval(overlap['low'], overlap['high'])}, n = {overlap['n']})."
         )
     sides = tuple(_side_line(name, record) for name, (record, _) in summary.items())
@@ -403,7 +403,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
+def _next(settings: CompareSettings, b: Side, paired: Pairing[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
     if b.kind == "rows" and gone and folder.is_under_runs_root:
         yield f"tunescope why {gone[0].id}"
