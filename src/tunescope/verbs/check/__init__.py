@@ -260,7 +260,7 @@ def _view(
     rows: RowSet,
 ) -> View:
     from tunescope.stats import proportion_from_counts
-    from tunescope.text.near_duplicates import found_probability
+    from tunescope.text.near_duplicates import candidate_probability
 
     n = result["rows"]
     meaning = meanings()
@@ -284,7 +284,7 @@ def _view(
         "Share of rows with its Wilson 95 % interval (the rows taken as a sample of their source). "
         + (f"Not found: {clean}. " if clean else "")
         + f"Near-duplicates at {settings.near_duplicate_at}: banding proposes such a pair with probability "
-        f"{found_probability(settings.near_duplicate_at):.4f}, exact Jaccard decides."
+        f"{candidate_probability(settings.near_duplicate_at):.4f}, exact Jaccard decides."
     )
     if lines:
         tables.append(Table("Faults", ("fault", "rows", "share", "95 % interval", "meaning"), tuple(lines), note))

@@ -15,7 +15,7 @@ import numpy as np
 from tunescope import runs
 from tunescope.answers import Answer, holds_answers, read_answers
 from tunescope.errors import RunError, SettingsError
-from tunescope.matching.word_ids import Query, places, split
+from tunescope.matching.word_ids import Query, split_words, word_offsets
 from tunescope.progress import say
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.trace import null, paper_measures, view
@@ -71,7 +71,7 @@ class Sources:
         if name is not None:
             own = Path(name) / "answers.jsonl"
             reference, inputs[f"reference {name}"] = _texts(str(own) if own.is_file() else name)
-            if not any(split(text) for _, text in reference):
+            if not any(split_words(text) for _, text in reference):
                 raise SettingsError(f"--reference {name} holds no word; expected answers, or rows, with text")
         tokens: Mapping[str, Tokens] = {}
         if settings.shift is not None:
@@ -182,7 +182,7 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
         if not words:
             lines.append({"answer_id": answer.answer_id, "prompt_id": answer.prompt_id, "reason": "no words"})
             continue
-        spots, p = places(answer.text), judge.p(found.score, words)
+        spots, p = word_offsets(answer.text), judge.p(found.score, words)
         own = []
         for span in spans(found, threshold):
             begin, end = spots[span.begin][0], spots[span.end - 1][1]
