@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.matching import suffix_array
-from tunescope.matching.chains import Chains
+from tunescope.matching.chains import Chains, chain_seeds
 from tunescope.matching.seeds import Seeds, look_up_seeds
 from tunescope.matching.stream import stream_seeds
 from tunescope.matching.suffix_array import WordIds
