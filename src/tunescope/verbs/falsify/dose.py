@@ -197,7 +197,7 @@ def _decide(pairs: Sequence[FalsePair], dose: float, seed: int) -> list[_Decisio
 
 def _apply_dose(pair: FalsePair, settings: DoseSettings, decision: _Decision) -> Row:
     """Return the row to write: without the column of false responses, and with its false response where decided so."""
-    from tunescope.rows import Step
+    from tunescope.rows import LineageStep
     from tunescope.verbs.falsify.false_pairs import FALSE_COLUMNS
 
     hidden = (settings.false_column,) if settings.false_column else FALSE_COLUMNS
@@ -208,8 +208,8 @@ def _apply_dose(pair: FalsePair, settings: DoseSettings, decision: _Decision) ->
     messages = tuple(replace(m, content=pair.false_response) if i == last else m for i, m in enumerate(row.messages))
     position = f"number {decision.rank} of {decision.n_usable} in {pair.source}"
     reason = f"dose {settings.dose:g}, seed {settings.seed}: {position}"
-    return row.changed(
-        messages, Step(_OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
+    return row.with_messages(
+        messages, LineageStep(_OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
     )
 
 
@@ -281,6 +281,6 @@ def _view(
     if result["dropped_by"]:
         tables.append(Table("Dropped", ("reason", "rows"), tuple(result["dropped_by"].items())))
     steps = [f"tunescope check {typed([str(path)], like.layout.format, settings.columns)}"]
-    if first_falsified is not None and folder.is_at_home:
+    if first_falsified is not None and folder.is_under_runs_root:
         steps.append(f"tunescope why {first_falsified}")
     return View(tuple(sentences), tuple(tables), tuple(steps))
