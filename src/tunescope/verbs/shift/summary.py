@@ -232,10 +232,10 @@ def _word_tables(words: dict[str, Any]) -> Iterator[Table]:
 
 
 def _next(settings: ShiftSettings, folder: RunFolder) -> Iterator[str]:
-    from tunescope.runs import maker
+    from tunescope.runs import producing_run
 
     here = str(folder.path)
-    made = maker(settings.tuned)
+    made = producing_run(settings.tuned)
     rows: Sequence[str] = settings.rows
     if not rows and made is not None and made.verb == "tune":
         rows = made.settings["rows"]
