@@ -49,7 +49,7 @@ class Columns:
             raise not_written(place, "table")
         return cls.of(run.tables[cls.NAME], place)
 
-    def part(self, start: int, end: int) -> Self:
+    def slice(self, start: int, end: int) -> Self:
         """Return the rows from `start` to before `end`, of a table that was read."""
         return self.of(vars(self)["_table"].slice(start, end - start))
 

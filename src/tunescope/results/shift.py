@@ -142,7 +142,7 @@ class ShiftTokens(Columns):
             if end == len(ids) or ids[end] != ids[start]:
                 if ids[start] in parts:
                     raise RunError(f"{self.NAME}.parquet: the tokens of answer {ids[start]} don't stand together")
-                parts[ids[start]] = self.part(start, end)
+                parts[ids[start]] = self.slice(start, end)
                 start = end
         return parts
 

@@ -91,7 +91,7 @@ def _layers(column: Column) -> Layers:
     if "shift" in column.runs:
         run = column.runs["shift"]
         tokens, answers = ShiftTokens.read(run), ShiftAnswer.read_rows(run)
-        layers.tokens = {each.answer_id: tokens.part(0, 0) for each in answers} | tokens.by_answer()
+        layers.tokens = {each.answer_id: tokens.slice(0, 0) for each in answers} | tokens.by_answer()
         layers.reasons = {each.answer_id: each.reason for each in answers if each.reason}
     if "trace" in column.runs:
         run = column.runs["trace"]
