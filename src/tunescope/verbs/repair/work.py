@@ -20,7 +20,7 @@ from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
-from tunescope.views import Cell, Table, View
+from tunescope.views import Cell, Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
@@ -331,7 +331,7 @@ def _outcome(
         "every reply is in the journal.",
     ]
     if rejected:
-        sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(rejected))
     cells = tuple((status, statuses[status]) for status in STATUSES)
     undefined = len(items) - sum(statuses[status] for status in STATUSES) - failed
     note = "Replies by status; failed: no reply could be had; not asked: the repair isn't defined for the row."
