@@ -116,6 +116,7 @@ def test_its_digits_are_tokens():
     assert tokens == ["Three", "Ġtips", ":", "ĊĊ", "1", ".", "ĠAsk", ".", "ĊĊ", "1", "2", "Ġpears"]
 
 
+@pytest.mark.slow
 @in_cache
 def test_the_cached_model_is_the_gguf_file():
     """Its logits equal those that transformers reads out of the GGUF file itself."""
