@@ -90,7 +90,7 @@ def _open_index(settings: TraceSettings) -> tuple[Index, Mapping[str, str]]:
     of_index = IndexSettings(
         rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad
     )
-    finished = runs.done_before("trace index", VERSION, of_index, rows.inputs)
+    finished = runs.find_finished("trace index", VERSION, of_index, rows.inputs)
     if finished is None:
         work = partial(_write_index, of_index, rows)
         finished = runs.execute("trace index", VERSION, of_index, rows.inputs, work)

@@ -167,7 +167,7 @@ def _find_matches(
 def _load_embedder(name: str | None) -> Embed | None:
     if name is None:
         return None
-    from tunescope.models.embed import Embedder
+    from tunescope.models.embedder import Embedder
 
     embedder = Embedder(name)
     return lambda texts: embedder.embed(texts).vectors

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tunescope import runs
-from tunescope.answers import Answer, is_answers, read_answers
+from tunescope.answers import Answer, holds_answers, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.matching.word_ids import split_words
 from tunescope.progress import say
@@ -99,7 +99,7 @@ class Sources:
             tokens = _read_tokens(run, answers)
             inputs[f"shift {settings.shift}"] = run.key
         if settings.embedder is not None:
-            from tunescope.models.embed import embedder_hash
+            from tunescope.models.embedder import embedder_hash
 
             inputs[f"embedder {settings.embedder}"] = embedder_hash(settings.embedder)
         return cls(answers, reference, name or "", tokens, inputs)
@@ -138,7 +138,7 @@ def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
         return None
     prompts = {(answer.prompt_id, answer.turn) for answer in answers}
     decoding = dict(answers[0].decoding)
-    for run in runs.finished():
+    for run in runs.finished_runs():
         if run.verb != "answer" or run.settings["model"] != tuned.settings["model"]:
             continue
         base = list(read_answers(run.path / "answers.jsonl"))
@@ -159,7 +159,7 @@ def _read_reference(name: str) -> tuple[list[tuple[str, str]], str]:
 
     in_folder = Path(name) / "answers.jsonl"
     path = str(in_folder) if in_folder.is_file() else name
-    if is_answers(path):
+    if holds_answers(path):
         texts = [(prompt_text(answer), answer.text) for answer in read_answers(path)]
         hashed = content_hash(Path(path))
     else:
