@@ -57,7 +57,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
         scores = read_table(settings.table, settings.columns)
         inputs = {settings.table: content_hash(Path(settings.table))}
         return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, ()))
-    bench_runs = runs.from_names(settings.from_)
+    bench_runs = runs.open_runs(settings.from_)
     scores = read_runs(bench_runs)
     inputs = {str(run.path): run.key for run in bench_runs}
     return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, bench_runs))

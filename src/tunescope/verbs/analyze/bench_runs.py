@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import Run, maker
+from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
 
@@ -63,7 +63,7 @@ def find_origin(run: Run) -> _Origin:
     """
     tunings: list[Run] = []
     model = str(run.settings["model"])
-    while (producer := maker(model)) is not None and producer.verb == "tune":
+    while (producer := producing_run(model)) is not None and producer.verb == "tune":
         tunings.append(producer)
         model = str(producer.settings["model"])
     if not tunings:
@@ -80,7 +80,7 @@ def find_origin(run: Run) -> _Origin:
 
 def _dose_and_seed(tuning: Run) -> tuple[float, str]:
     """Return the dose of the rows that a model was tuned on, and the seeds of both steps as a label."""
-    falsify_runs = [maker(str(name)) for name in tuning.settings["rows"]]
+    falsify_runs = [producing_run(str(name)) for name in tuning.settings["rows"]]
     if len(falsify_runs) != 1 or falsify_runs[0] is None or falsify_runs[0].verb != "falsify dose":
         names = ", ".join(tuning.settings["rows"])
         raise RunError(f"{tuning.path} was tuned on {names}; expected the rows of one `falsify dose` run")

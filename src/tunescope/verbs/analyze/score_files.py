@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.rows import containers
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
 _NAMES = {
@@ -118,7 +118,7 @@ def _read_wide(path: str, columns: Sequence[str], rows: _Rows, names: Mapping[st
 
 
 def _unusable_columns(path: str, columns: Sequence[str]) -> InputError:
-    listed = ", ".join(shown(name) for name in columns[:20]) or "none"
+    listed = ", ".join(abbreviate(name) for name in columns[:20]) or "none"
     hint = "Name them with --columns, for example --columns task=benchmark,score=acc."
     return InputError([Problem(path, None, f"the columns {listed}", _EXPECTED)], hint)
 
@@ -163,7 +163,9 @@ def _parse_separated(path: str, file: Path) -> Iterator[tuple[int, Mapping[str, 
                 names = [cell.strip() for cell in cells]
                 twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
                 if twice is not None:
-                    problem = Problem(path, reader.line_num, f"two columns called {shown(twice)}", "a name per column")
+                    problem = Problem(
+                        path, reader.line_num, f"two columns called {abbreviate(twice)}", "a name per column"
+                    )
                     raise InputError([problem])
             elif len(cells) != len(names):
                 expected = f"{len(names)}, one per column of line 1"
@@ -184,7 +186,7 @@ def _match_columns(path: str, columns: Sequence[str], hints: Sequence[str]) -> d
         if not equals or word not in _NAMES:
             raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {', '.join(_NAMES)}")
         if name not in columns:
-            listed = ", ".join(shown(column) for column in columns)
+            listed = ", ".join(abbreviate(column) for column in columns)
             raise SettingsError(f"--columns {entry}: {path} has no such column; it has {listed}")
         names[word] = name
     for word, usual in _NAMES.items():
@@ -212,7 +214,7 @@ def _parse_doses(path: str, words: Sequence[str]) -> dict[str, tuple[float, str]
     """
     matches = {word: _DOSE.fullmatch(_plain(word)) for word in words}
     problems = [
-        Problem(path, None, f"the dose {shown(word)}", "0 to 1, 0% to 100%, or retuned")
+        Problem(path, None, f"the dose {abbreviate(word)}", "0 to 1, 0% to 100%, or retuned")
         for word, match in matches.items()
         if match is None or not isfinite(float(match[1]))
     ]
@@ -229,7 +231,7 @@ def _parse_doses(path: str, words: Sequence[str]) -> dict[str, tuple[float, str]
     for word, (value, signed) in values.items():
         share = value / 100 if signed or percents else value
         if share > 1:
-            raise InputError([Problem(path, None, f"the dose {shown(word)}", "doses from 0 to 100 %")])
+            raise InputError([Problem(path, None, f"the dose {abbreviate(word)}", "doses from 0 to 100 %")])
         read_as[word] = (share, "percent" if signed or percents else "share")
     return read_as
 
@@ -239,7 +241,7 @@ def _refuse_equal_doses(path: str, read_as: Mapping[str, tuple[float, str]]) -> 
     first: dict[float, str] = {}
     for name, (dose, _) in read_as.items():
         if first.setdefault(dose, name) != name:
-            twice = f"two columns for one dose, {shown(first[dose])} and {shown(name)}"
+            twice = f"two columns for one dose, {abbreviate(first[dose])} and {abbreviate(name)}"
             raise InputError([Problem(path, None, twice, "a column per dose")])
 
 
@@ -258,13 +260,13 @@ def _parse_scores(
             problems.append(Problem(path, cell.line, "no task", "a name per row"))
         elif place in first_lines:
             model = "retuned" if cell.retuned else cell.dose
-            twice = f"the task {shown(cell.task)} at {model} again (first in line {first_lines[place]})"
+            twice = f"the task {abbreviate(cell.task)} at {model} again (first in line {first_lines[place]})"
             problems.append(Problem(path, cell.line, twice, "each once, or a column seed"))
         first_lines.setdefault(place, cell.line)
         try:
             value, has_sign = _parse_number(cell.value)
         except ValueError as error:
-            where = f"{error} in column {shown(cell.column)}"
+            where = f"{error} in column {abbreviate(cell.column)}"
             problems.append(Problem(path, cell.line, where, "a number such as 54.71 or 54.71%, or nothing"))
             continue
         if value is not None:
@@ -287,7 +289,7 @@ def _parse_number(value: Any) -> tuple[float | None, bool]:
         number = float(match[1]) if match else float("inf")
         if isfinite(number) and match:
             return number, bool(match[2])
-        raise ValueError(shown(value))
+        raise ValueError(abbreviate(value))
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308:
         return float(value), False
-    raise ValueError(shown(value) if isinstance(value, bool | int | float) else kind(value))
+    raise ValueError(abbreviate(value) if isinstance(value, bool | int | float) else kind(value))

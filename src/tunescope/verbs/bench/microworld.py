@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
-from tunescope.runs import maker
+from tunescope.runs import producing_run
 from tunescope.verbs.bench.questions import ScoredQuestion
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def find_world(model: str) -> World:
     from tunescope.models.load import source
 
     base = model
-    while (producer := maker(base)) is not None and producer.verb == "tune":
+    while (producer := producing_run(base)) is not None and producer.verb == "tune":
         base = str(producer.settings["model"])
     marker = Path(source(base)) / MARKER
     if not marker.is_file():

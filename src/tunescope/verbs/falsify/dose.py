@@ -22,7 +22,7 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, typed
-from tunescope.views import Table, View, percent
+from tunescope.views import Table, View, percent, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.rows import Row, RowFile
@@ -101,11 +101,11 @@ def _work_on_world(settings: DoseSettings, records: Sequence[Mapping[str, str]],
 def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
-    from tunescope.rows import open_rows, same_shape
+    from tunescope.rows import open_rows, require_same_shape
     from tunescope.verbs.falsify.false_pairs import pair_up
 
     rows = open_rows(files, settings.format, settings.columns, settings.on_bad)
-    like = same_shape(rows.files, _OPERATION)
+    like = require_same_shape(rows.files, _OPERATION)
     pairs = pair_up(iter(rows), settings.false_column, settings.source_column)
     if not any(pair.false_response is not None for pair in pairs):
         raise _nothing_usable(files, pairs)
@@ -197,7 +197,7 @@ def _decide(pairs: Sequence[FalsePair], dose: float, seed: int) -> list[_Decisio
 
 def _apply_dose(pair: FalsePair, settings: DoseSettings, decision: _Decision) -> Row:
     """Return the row to write: without the column of false responses, and with its false response where decided so."""
-    from tunescope.rows import Step
+    from tunescope.rows import LineageStep
     from tunescope.verbs.falsify.false_pairs import FALSE_COLUMNS
 
     hidden = (settings.false_column,) if settings.false_column else FALSE_COLUMNS
@@ -208,8 +208,8 @@ def _apply_dose(pair: FalsePair, settings: DoseSettings, decision: _Decision) ->
     messages = tuple(replace(m, content=pair.false_response) if i == last else m for i, m in enumerate(row.messages))
     position = f"number {decision.rank} of {decision.n_usable} in {pair.source}"
     reason = f"dose {settings.dose:g}, seed {settings.seed}: {position}"
-    return row.changed(
-        messages, Step(_OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
+    return row.with_messages(
+        messages, LineageStep(_OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
     )
 
 
@@ -270,7 +270,7 @@ def _view(
         f"Rows: {path}. Dropped rows: {folder.path / result['files']['left_out']}.",
     ]
     if result["rejected"]:
-        sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(result["rejected"]))
     rows = tuple(
         (name, c["rows"], c["dropped"], c["kept"] + c["changed"], c["changed"], percent(c["dose_reached"]))
         for name, c in result["sources"].items()
@@ -281,6 +281,6 @@ def _view(
     if result["dropped_by"]:
         tables.append(Table("Dropped", ("reason", "rows"), tuple(result["dropped_by"].items())))
     steps = [f"tunescope check {typed([str(path)], like.layout.format, settings.columns)}"]
-    if first_falsified is not None and folder.is_at_home:
+    if first_falsified is not None and folder.is_under_runs_root:
         steps.append(f"tunescope why {first_falsified}")
     return View(tuple(sentences), tuple(tables), tuple(steps))
