@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.tools import ROOT
+from tunescope.models import DEFAULT, cached
 
 # Threads that wait must not spin: on few cores that others use too, torch is several times slower. Tests run side by
 # side, one on each core, so each gets one thread.
@@ -32,7 +33,10 @@ NEEDS_TORCH = re.compile(r'^(?:\w+ = )?pytest\.importorskip\("torch"\)', re.MULT
 def pytest_collection_modifyitems(config, items):
     """Leave the drills at full length to `pytest -m drill`, and what is slow to a run without `--fast`."""
     left_out = {"drill"} if "drill" not in config.option.markexpr else set()
-    left_out |= {"slow"} if config.option.fast else set()
+    left_out |= {"slow", "model"} if config.option.fast else set()
+    for item in items:
+        if item.get_closest_marker("model") and cached(DEFAULT) is None:
+            item.add_marker(pytest.mark.skip("the embedded model isn't in the cache; type: tunescope models --fetch"))
     dropped = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
     items[:] = [item for item in items if item not in {*dropped}]
     config.hook.pytest_deselected(items=dropped)
