@@ -10,7 +10,7 @@ from tunescope.rows import RowSet
 from tunescope.runs import RunFolder
 from tunescope.settings import typed
 from tunescope.stats import Estimate, proportion_from_counts
-from tunescope.text.near_duplicates import found_probability
+from tunescope.text.near_duplicates import candidate_probability
 from tunescope.verbs.check.joined import JoinedRows
 from tunescope.verbs.check.settings import CheckSettings
 from tunescope.views import Table, View, interval, percent, rejected_sentence
@@ -66,7 +66,7 @@ def _fault_table(
     note = (
         "Each share has its Wilson 95 % interval, which takes the rows as a sample of their source. "
         + (f"No row has: {absent}. " if absent else "")
-        + f"Banding finds a pair of similarity {threshold} with probability {found_probability(threshold):.4f}, "
+        + f"Banding finds a pair of similarity {threshold} with probability {candidate_probability(threshold):.4f}, "
         "and the exact Jaccard similarity then decides."
     )
     return Table("Faults", ("fault", "rows", "share", "95 % interval", "meaning"), tuple(lines), note)
