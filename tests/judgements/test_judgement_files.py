@@ -362,9 +362,9 @@ def test_ours(tmp_path):
     assert judged.extra_results["replies"]["refused"] == 1
     assert judged.extra_results["control"]["differs"]["mean"] == 1
     assert judged.notes == (
-        "Of 5 replies, without a verdict: 1 refused (the judge, or its filter, declines).",
-        "Control: of 1 answer shown beside a copy of itself, 100.0 % [20.7, 100.0] were not judged equal to it; "
-        "100.0 % of these in favour of the first place [20.7, 100.0].",
+        "Replies without a verdict, of 5 replies: 1 refused (the judge or its filter declined).",
+        "Control: the judge saw 1 answer beside a copy of itself and preferred one of the copies in 100.0 % "
+        "[20.7, 100.0] of these cases, of which 100.0 % [20.7, 100.0] went to the first position.",
     )
 
 

@@ -67,7 +67,7 @@ def test_order_differences_and_groups_by_hand(workplace):
     )
     assert run.tables["board"].num_rows == run.tables["differences"].num_rows == 3
     assert "2 of 3 pairs differ significantly" in run.view.sentences[1]
-    assert any(s.startswith("middle and low: no difference that 59 items could show") for s in run.view.sentences)
+    assert any(s.startswith("59 items can't show which of middle and low is better") for s in run.view.sentences)
 
 
 def test_one_run_of_several_or_several_of_one_are_the_same_board(workplace):
