@@ -25,7 +25,7 @@ STOREYS = (
     {"verbs"},
     {"chat", "judgements", "matching", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
-    {"rows", "prompts", "answers", "runs"},
+    {"rows", "prompts", "answers", "runs", "results"},
     {"views", "progress", "family", "pairing"},
     {"errors"},
 )
@@ -166,7 +166,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-SETTINGS = sorted({verb.module for verb in VERBS.values()})
+SETTINGS = sorted({module for verb in VERBS.values() for module in (verb.module, verb.settings_class().__module__)})
 
 
 @pytest.mark.parametrize("module", ["tunescope", "tunescope.cli", "tunescope.verbs", *SETTINGS])

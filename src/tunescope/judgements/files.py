@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
 from tunescope.rows.containers import BOM_FOUND, read, recognise
-from tunescope.rows.json_text import decode, explain, kind, unfit
+from tunescope.rows.json_text import decode, explain, find_fault, kind
 
 _EXPECTED = "a file of judgements"
 JUDGEMENTS = "judgements.jsonl"
@@ -53,7 +53,7 @@ class Problems:
         where = "" if record.line is not None else f"in record {record.number} of data: "
         self._problems.append(Problem(document.path, record.line, where + found, expected))
 
-    def raise_any(self, next_step: str = "Correct the file and type the same command.") -> None:
+    def raise_any(self, next_step: str = "Fix the file and type the same command.") -> None:
         """Raise `InputError` with all problems, if there are any."""
         if self._problems:
             raise InputError(self._problems, next_step)
@@ -103,7 +103,7 @@ def read_document(name: str) -> Document:
         if len(problems) > SHOWN_PROBLEMS:
             break
     if problems:
-        raise InputError(problems, "Correct the file and type the same command.")
+        raise InputError(problems, "Fix the file and type the same command.")
     if not records:
         raise InputError([Problem(name, None, "no records", _EXPECTED)])
     return Document(name, records)
@@ -126,7 +126,7 @@ def _object(name: str, path: Path) -> Document | None:
         raise InputError([problem]) from error
     try:
         value = decode(text)
-        fault = unfit(value, text)
+        fault = find_fault(value, text)
     except (ValueError, RecursionError) as error:
         if rest:
             return None  # JSON lines; their reader reports each faulty line

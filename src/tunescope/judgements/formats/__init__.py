@@ -13,7 +13,7 @@ from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.family import members
 from tunescope.judgements.files import Document
 from tunescope.judgements.records import AspectScore, Judgements, Presentation, Side
-from tunescope.rows.json_text import columns_of
+from tunescope.rows.json_text import list_columns
 
 
 class ReadOptions(NamedTuple):
@@ -86,7 +86,7 @@ def format_of(documents: Sequence[Document], name: str | None) -> Format:
         detected = next((each for each in formats.values() if each.detect(record.value)), None)
         if detected is None:
             problems.append(
-                Problem(document.path, record.line, f"columns {columns_of(record.value)}", _shapes(formats))
+                Problem(document.path, record.line, f"columns {list_columns(record.value)}", _shapes(formats))
             )
         else:
             paths.setdefault(detected.name, document.path)

@@ -9,7 +9,7 @@ from tunescope.judgements.files import Document, DocumentRecord, Problems, colum
 from tunescope.judgements.formats import Format, ReadOptions
 from tunescope.judgements.records import Judgements, PairJudgement, Presentation
 from tunescope.rows import Message
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.rows.row import content_id
 
 _SAME_IN_ALL = ("generator_1", "generator_2", "annotator")
@@ -80,8 +80,8 @@ def _reject_mixed(document: Document, problems: Problems) -> None:
     for name in _SAME_IN_ALL:
         other = next((r for r in document.records if r.value.get(name) != first.value.get(name)), None)
         if other is not None:
-            expected = f"{shown(first.value.get(name))} as in the first record (a file per model and annotator)"
-            problems.add(document, other, f"{name} {shown(other.value.get(name))}", expected)
+            expected = f"{abbreviate(first.value.get(name))} as in the first record (a file per model and annotator)"
+            problems.add(document, other, f"{name} {abbreviate(other.value.get(name))}", expected)
 
 
 FORMAT = Format(

@@ -10,7 +10,7 @@ from tunescope.judgements.files import Document, DocumentRecord, Problems
 from tunescope.judgements.formats import Format, ReadOptions
 from tunescope.judgements.parsing import aspect_score, aspects
 from tunescope.judgements.records import AspectScore, Judgements, ScoreJudgement
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 
 _TOP = 5
 
@@ -53,8 +53,8 @@ def _read_scores(
         problems.add(document, record, f"{kind(system)} in generator_cand", "a system's name")
         return None
     if system != first_system:
-        expected = f"{shown(first_system)} as in the first record (a file per system)"
-        problems.add(document, record, f"generator_cand {shown(system)}", expected)
+        expected = f"{abbreviate(first_system)} as in the first record (a file per system)"
+        problems.add(document, record, f"generator_cand {abbreviate(system)}", expected)
         return None
     config, text, answer = columns.get("eval_config"), columns.get("result"), columns.get("output_cand")
     judge = config.get("gpt") if isinstance(config, Mapping) else None

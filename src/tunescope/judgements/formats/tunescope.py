@@ -19,7 +19,7 @@ from tunescope.judgements.records import (
     ScoreJudgement,
     Side,
 )
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.views import counted, percent, percent_interval
 
@@ -77,7 +77,7 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
 
 def _reject_mixed(document: Document, record: DocumentRecord, first: DocumentRecord, problems: Problems) -> None:
     if record.value["kind"] != first.value.get("kind"):
-        found, expected = f"kind {shown(record.value['kind'])}", f"{shown(first.value.get('kind'))} as before"
+        found, expected = f"kind {abbreviate(record.value['kind'])}", f"{abbreviate(first.value.get('kind'))} as before"
         problems.add(document, record, found, expected)
 
 
@@ -104,11 +104,11 @@ def _pair_judgement(record: Mapping[str, Any], place: str) -> PairJudgement:
 def _presentation(record: Mapping[str, Any]) -> Presentation:
     status, scores, first = record["status"], record.get("scores"), record.get("first")
     if status not in ("ok", "unparsed", "missing"):
-        raise ValueError(f"status {shown(status)}")
+        raise ValueError(f"status {abbreviate(status)}")
     _check_words(record)
     preference = _number(record, "preference", 0, 1)
     if (status == "ok") != (preference is not None):
-        raise ValueError(f"status {status} with preference {shown(preference)}")
+        raise ValueError(f"status {status} with preference {abbreviate(preference)}")
     if scores is not None and not (isinstance(scores, list) and len(scores) == 2):
         raise ValueError(f"{kind(scores)} in scores")
     a, b = (_number({"scores": score}, "scores", 0, 100) for score in scores or (None, None))
@@ -121,14 +121,14 @@ def _score_judgement(record: Mapping[str, Any], place: str) -> ScoreJudgement:
     for name, item in record["scores"].items():
         value, status = _number(item, "score", 0, 100), item["status"]
         if status not in ("ok", "not_applicable", "unparsed", "missing"):
-            raise ValueError(f"{name}: status {shown(status)}")
+            raise ValueError(f"{name}: status {abbreviate(status)}")
         if (status == "ok") != (value is not None):
-            raise ValueError(f"{name}: status {shown(status)} with score {shown(value)}")
+            raise ValueError(f"{name}: status {abbreviate(status)} with score {abbreviate(value)}")
         scores[str(name)] = AspectScore(value, status)
     status = record["status"]
     has_scores = any(score.status in ("ok", "not_applicable") for score in scores.values())
     if status not in ("ok", "unparsed", "missing") or (status == "ok") != has_scores:
-        raise ValueError(f"status {shown(status)} with {len(scores)} aspects")
+        raise ValueError(f"status {abbreviate(status)} with {len(scores)} aspects")
     _check_words(record)
     length = record.get("length")
     return ScoreJudgement(
@@ -155,28 +155,28 @@ def _number(record: Mapping[str, Any], name: str, low: float, high: float) -> fl
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{shown(value)} in {name}")
+        raise ValueError(f"{abbreviate(value)} in {name}")
     return float(value)
 
 
 def _length(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
-        raise ValueError(f"{shown(value)} as a length")
+        raise ValueError(f"{abbreviate(value)} as a length")
     return value
 
 
 def _tags(record: Mapping[str, Any]) -> tuple[str, ...]:
     tags = record.get("tags") or []
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"{shown(tags)} in tags")
+        raise ValueError(f"{abbreviate(tags)} in tags")
     return tuple(tags)
 
 
 def _check_words(record: Mapping[str, Any]) -> None:
     if record.get("way") not in (None, "json", "tags"):
-        raise ValueError(f"way {shown(record['way'])}")
+        raise ValueError(f"way {abbreviate(record['way'])}")
     if record.get("why") not in (None, "", CALL_FAILED, *UNPARSED_REASONS):
-        raise ValueError(f"why {shown(record['why'])}")
+        raise ValueError(f"why {abbreviate(record['why'])}")
 
 
 def _extra_results(records: Sequence[Mapping[str, Any]], controls: Sequence[PairJudgement]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.judgements.records import CALL_FAILED, Side, first_items
 from tunescope.judgements.tags import Tags
-from tunescope.oracle.template import Prompt, prompt
+from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import Run
 from tunescope.verbs.judge.judging import (
     PROMPTS,
@@ -22,7 +22,7 @@ from tunescope.verbs.judge.judging import (
     Sheet,
     System,
     Work,
-    filled,
+    fill_in,
     judge,
     open_systems,
     question_of,
@@ -34,7 +34,7 @@ from tunescope.verbs.judge.reading import codes
 from tunescope.views import counted
 
 if TYPE_CHECKING:
-    from tunescope.oracle.run import Asked
+    from tunescope.oracle.run import ItemResult
 
 TAKES = ("question", "first", "second", "fence", "form")
 EQUAL: Mapping[str, Any] = {"first": None, "status": "ok", "why": "", "preference": 0.5, "scores": None}
@@ -109,7 +109,7 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
     tags.validate(tags.of_answer(answer) for answer in against.answers)
-    template = prompt(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
+    template = read_template(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     duels = _duels(settings, overlaps, against, tags)
     sheets = {
@@ -165,12 +165,12 @@ def seeded(seed: int, question: str) -> Side:
     return "a" if digest[0] & 1 else "b"
 
 
-def sheet_of(ballot: Ballot, template: Prompt, duel: Duel, side: Side) -> Sheet:
+def sheet_of(ballot: Ballot, template: PromptTemplate, duel: Duel, side: Side) -> Sheet:
     """Lay out the prompt of one order; its codes are made of what it shows."""
     first, second = duel.texts if side == "a" else duel.texts[::-1]
     fence, mark = codes(duel.question, first, second)
     values = {"question": duel.question, "first": first, "second": second, "fence": fence}
-    return Sheet(ballot, partial(filled, template, MUST, values), mark, (first, second))
+    return Sheet(ballot, partial(fill_in, template, MUST, values), mark, (first, second))
 
 
 def _records(
@@ -178,7 +178,7 @@ def _records(
     kind: Contest,
     duels: Sequence[Duel],
     sheets: Mapping[tuple[int, Side], Sheet],
-    asked: Mapping[tuple[int, Side], Asked[Heard]],
+    asked: Mapping[tuple[int, Side], ItemResult[Heard]],
     judge_name: str,
 ) -> list[dict[str, Any]]:
     found = []
@@ -208,7 +208,7 @@ def _who(side: Side) -> str:
     return "system" if side == "a" else "reference"
 
 
-def _order(side: Side, sheet: Sheet, came: Asked[Heard]) -> dict[str, Any]:
+def _order(side: Side, sheet: Sheet, came: ItemResult[Heard]) -> dict[str, Any]:
     start: dict[str, Any] = {"first": _who(side)}
     if came.value is None:
         return start | {

@@ -9,7 +9,7 @@ from typing import Any
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import setup_differences
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
 
 VERSION = 2
 
@@ -41,7 +41,7 @@ def leaderboard(settings: LeaderboardSettings) -> Run:
         RunError: a run of another verb.
         SettingsError: several references or judges at once, verdicts and scores at once, or nothing to rank.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if not run.verb.startswith("judge ") or not {"items", "scores"} & set(run.tables):
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of judge that hold verdicts or scores")
