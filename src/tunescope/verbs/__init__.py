@@ -86,7 +86,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         ),
         "compare": Verb(
             "verbs.compare:compare",
-            "verbs.compare:CompareSettings",
+            "verbs.compare.settings:CompareSettings",
             "A B",
             "Show what differs between two row sets, pair by pair.",
         ),

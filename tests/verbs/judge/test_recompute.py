@@ -322,7 +322,7 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
         ([], {}, "no files"),
         (selfee, {"system_names": ("a",)}, "--system-names a: expected two different names"),
         (selfee, {"system_names": ("a", "a")}, "--system-names a a: expected two different names"),
-        (saved(workplace, "tunescope"), {"scores": "text"}, "without the answers, a verdict can't be told from one"),
+        (saved(workplace, "tunescope"), {"scores": "text"}, "tunescope files can't be read again: without the answers"),
         (selfee, {"limit": 0}, "--limit 0: expected at least 1"),
         (selfee, {"draws": 10}, "--draws 10: expected at least 100"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
