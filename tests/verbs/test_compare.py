@@ -66,8 +66,8 @@ def test_what_was_added_removed_and_changed(workplace, rows):
     assert pairs["response_words_b"] == [3, 3, 3, 2, None, None, 1]
     assert pairs["a_file"] == [str(rows)] * 6 + [None]
     assert pairs["a_id"][:2] == [row.id for row in open_rows([str(rows)])][0::4]
-    assert run.view.sentences[0] == "A has 6 rows and B has 5."
-    assert run.view.sentences[1].startswith("4 are paired (3 by origin, 1 by instruction): 3 are the same and")
+    sentence = "A has 6 rows and B has 5. 4 are paired (3 by origin, 1 by instruction): 3 are the same and"
+    assert run.view.sentences[0].startswith(sentence)
     assert [row[0] for row in run.view.tables[0].rows] == ["instruction_words", "response_words", "turns", "score"]
 
 

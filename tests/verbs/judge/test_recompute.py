@@ -25,7 +25,7 @@ def run(*files, **options):
     "model", ["alpaca-7b", "gpt4", "llama-2-7b-chat-hf", "recycled-wizardlm-7b-v1.0", "wizardlm-13b"]
 )
 def test_alpaca_eval_s_leaderboard(workplace, model):
-    """And Table 1 of paper 3: these five are its rows whose raw judgements are here."""
+    """And Table 1 of the Reflection-Tuning paper: these five are its rows whose raw judgements are here."""
     with real("alpaca_eval", "alpaca_eval_gpt4_leaderboard.csv").open() as file:
         published = next(row for row in csv.DictReader(file) if row[""] == model)
     found = run(real("alpaca_eval", "annotations", f"{model}.json")).result

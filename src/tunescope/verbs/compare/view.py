@@ -26,10 +26,10 @@ def compare_view(result: Mapping[str, Any], paired: Paired[ComparedItem], next_s
 def _sentences(result: Mapping[str, Any], n_pairs: int) -> list[str]:
     ways = ", ".join(f"{count:,} by {way}" for way, count in result["paired_by"].items() if count)
     sentences = [
-        f"A has {result['a']:,} {result['kind']} and B has {result['b']:,}.",
+        f"A has {result['a']:,} {result['kind']} and B has {result['b']:,}. "
         f"{n_pairs:,} are paired{f' ({ways})' if ways else ''}: {result['same']:,} are the same and "
         f"{result['changed']:,} changed. {result['removed']:,} are only in A (removed), {result['added']:,} only in B "
-        "(added).",
+        "(added)."
     ]
     if "models" in result:
         sentences.append(f"Perplexities and IFD by {_either(result['models'])}.")

@@ -1,4 +1,4 @@
-"""`judge aspects`: one answer at a time, scores of 1 to 5 in several aspects (just-eval; paper 2, Tables 13 to 17)."""
+"""`judge aspects`: one answer at a time, scores of 1 to 5 in several aspects (just-eval; the Limitations paper, Tables 13 to 17)."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class WinrateSettings(ContestSettings):
 def winrate(settings: WinrateSettings) -> Run:
     """Judge every system against the reference; write judgements.jsonl and the tables of `judge recompute`.
 
-    win_rate is 100 · mean(win 1, draw ½, loss 0); over two orders an item is won, drawn or lost by paper 3's rule.
+    win_rate is 100 · mean(win 1, draw ½, loss 0); over two orders an item is won, drawn or lost by the Reflection-Tuning paper's rule.
 
     Raises:
         As `contest.contest`.
