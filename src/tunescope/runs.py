@@ -39,7 +39,9 @@ NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "t
 
 def out_field() -> Any:
     """Return the `out` field that every settings class has."""
-    return field(default=None, metadata=PACE)
+    return field(
+        default=None, metadata={**PACE, "group": "Output", "near": ("o", "output", "output_dir", "output_file")}
+    )
 
 
 class Outcome(NamedTuple):

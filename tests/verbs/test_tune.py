@@ -24,7 +24,7 @@ from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.models.trainer import noise  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
-from tunescope.verbs import make  # noqa: E402
+from tunescope.settings import make  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, order, tune  # noqa: E402
 from tunescope.verbs.tune.plan import Example, Plan  # noqa: E402
 from tunescope.verbs.tune.presets import filled  # noqa: E402

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tunescope.models.embedded import DEFAULT
 from tunescope.runs import INPUT, PACE
@@ -12,6 +12,8 @@ from tunescope.runs import INPUT, PACE
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
     """How models are loaded, and their chat template."""
+
+    HELP_GROUP: ClassVar[str] = "Model"
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(default="auto", metadata=INPUT)
     """Number format of the weights; auto is float32 on CPU and bfloat16 on GPU."""
@@ -39,6 +41,8 @@ class LoadSettings:
 class _Which:
     """Which model; a class of its own, so that it comes before how it is loaded."""
 
+    HELP_GROUP: ClassVar[str] = "Model"
+
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
 
@@ -48,7 +52,7 @@ class ModelSettings(LoadSettings, _Which):
     """Which model, and how it is loaded."""
 
 
-def naming(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:
+def with_model(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:
     """Return the settings that load `model` as `settings` say."""
     how = {f.name: getattr(settings, f.name) for f in fields(LoadSettings)}
     return ModelSettings(**{**how, "model": model, "revision": revision})

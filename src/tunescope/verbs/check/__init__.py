@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
+from tunescope.settings import RowsSettings, above, as_cli_args, at_least
 from tunescope.views import Table, View, interval, percent
 
 if TYPE_CHECKING:
@@ -36,13 +36,13 @@ class CheckSettings(RowsSettings):
     against: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Benchmark files, folders or globs to look for in the rows (.json, .jsonl, .csv, .txt, .parquet)."""
 
-    max_words: int = 1500
+    max_words: int = field(default=1500, metadata=at_least(1))
     """Rows with more words than this are very long."""
 
-    near_duplicate_at: float = 0.8
+    near_duplicate_at: float = field(default=0.8, metadata=above(0, at_most=1))
     """Jaccard similarity of word 3-grams from which two rows are near-duplicates."""
 
-    workers: int | None = field(default=None, metadata=PACE)
+    workers: int | None = field(default=None, metadata={**PACE, **at_least(1)})
     """Processes to read with; one per core by default, one for small files."""
 
     out: str | None = runs.out_field()
@@ -57,16 +57,9 @@ def check(settings: CheckSettings) -> Run:
 
     Raises:
         InputError: rows or benchmarks that can't be read.
-        SettingsError: a similarity outside (0, 1], or less than one word or worker.
     """
-    from tunescope.errors import SettingsError
     from tunescope.rows import open_rows
 
-    if not 0 < settings.near_duplicate_at <= 1:
-        raise SettingsError(f"--near-duplicate-at {settings.near_duplicate_at}: expected a number above 0, up to 1")
-    for name, number in (("max-words", settings.max_words), ("workers", settings.workers)):
-        if number is not None and number < 1:
-            raise SettingsError(f"--{name} {number}: expected at least 1")
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     inputs = dict(rows.inputs)
     paths: list[Path] = []
@@ -323,7 +316,7 @@ def _next(settings: CheckSettings, of_fault: dict[str, list[int]], merged: _Merg
     found = [name for name, rows in of_fault.items() if rows]
     if not found:
         return
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     start = f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where"
     yield f"{start} 'faulty = false'"
     if len(found) > 1:

@@ -16,7 +16,7 @@ from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import unlike
 from tunescope.pairing import Paired
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import typed
+from tunescope.settings import POSITIONAL, as_cli_args
 from tunescope.views import Cell, Table, View, interval
 
 if TYPE_CHECKING:
@@ -35,10 +35,10 @@ _LARGEST = 1e100
 class CompareSettings:
     """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
 
-    a: str = field(metadata=INPUT)
+    a: str = field(metadata={**INPUT, **POSITIONAL})
     """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
 
-    b: str = field(metadata=INPUT)
+    b: str = field(metadata={**INPUT, **POSITIONAL})
     """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
 
     key: str | None = None
@@ -408,4 +408,4 @@ def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunF
     if b.kind == "rows" and gone and folder.is_at_home:
         yield f"tunescope why {gone[0].id}"
     if b.kind == "rows" and paired.only_b:
-        yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"
+        yield f"tunescope check {as_cli_args([b.path], settings.format, settings.columns)}"

@@ -18,9 +18,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
-from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.errors import InputError, Problem
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
+from tunescope.settings import POSITIONAL, RowsSettings, as_cli_args, at_least
 from tunescope.views import Table, View, percent
 
 if TYPE_CHECKING:
@@ -36,10 +36,10 @@ MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 class DoseSettings(RowsSettings):
     """Falsify a share of paired rows: the same rows in the same order at every dose."""
 
-    rows: tuple[str, ...] = field(metadata=INPUT)
+    rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Paired rows: row files with a column false_output beside the true response, or microworld (microworld:SEED)."""
 
-    dose: float
+    dose: float = field(metadata=at_least(0, at_most=1, hint="for example 0.25 for 25 %"))
     """Share of the rows that get their false response: 0 to 1."""
 
     false_column: str | None = None
@@ -68,8 +68,6 @@ def dose(settings: DoseSettings) -> Run:
     """
     from tunescope.rows import open_rows
 
-    if not 0 <= settings.dose <= 1:
-        raise SettingsError(f"--dose {settings.dose:g}: expected a share from 0 to 1, for example 0.25 for 25 %")
     world = MICROWORLD.fullmatch(settings.rows[0]) if len(settings.rows) == 1 else None
     if world is not None:
         records = world_pairs(int(world[1] or 0))
@@ -251,7 +249,7 @@ def _view(
     tables = [Table("Dose by source", columns, rows, note)]
     if result["dropped_by"]:
         tables.append(Table("Dropped", ("reason", "rows"), tuple(result["dropped_by"].items())))
-    steps = [f"tunescope check {typed([str(path)], like.layout.format, settings.columns)}"]
+    steps = [f"tunescope check {as_cli_args([str(path)], like.layout.format, settings.columns)}"]
     if first is not None and folder.is_at_home:
         steps.append(f"tunescope why {first}")
     return View(tuple(sentences), tuple(tables), tuple(steps))

@@ -13,6 +13,7 @@ from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import unlike
 from tunescope.judgements.records import told_apart
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
+from tunescope.settings import POSITIONAL
 from tunescope.views import Cell, Table, View, counted, interval
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ ALL = "all_aspects"
 class LeaderboardSettings:
     """Rank systems from several judge runs, with intervals and with groups that can't be told apart."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Folders of judge runs, one or more."""
 
     by: str | None = None

@@ -16,6 +16,7 @@ from tunescope.errors import SettingsError
 from tunescope.judgements.records import RULES, Grade, Judgements, Options, Pair
 from tunescope.judgements.tags import Tags
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL, at_least
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,7 +31,7 @@ Judged = TypeVar("Judged", Pair, Grade)
 class RecomputeSettings:
     """Recompute the tables of judgement files that others made, with intervals and with what is missing."""
 
-    files: tuple[str, ...] = field(metadata=INPUT)
+    files: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, FastChat's, just-eval's shards."""
 
     format: str | None = None
@@ -54,11 +55,11 @@ class RecomputeSettings:
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
-    first: int | None = None
+    first: int | None = field(default=None, metadata=at_least(1))
     """Only this many items, in the order of their ids where these are numbers, else of the files; of each file where
     these are parts of their own (cherry)."""
 
-    draws: int = 10_000
+    draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""
 
     seed: int = 0
@@ -83,10 +84,6 @@ def recompute(settings: RecomputeSettings) -> Run:
     from tunescope.judgements.formats import format_of
     from tunescope.rows.containers import content_hash
 
-    for name, least in (("first", 1), ("draws", 100)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise SettingsError(f"--{name} {value}: expected at least {least}")
     if len(settings.names) not in (0, 2) or len({*settings.names}) < len(settings.names):
         raise SettingsError(f"--names {' '.join(settings.names)}: expected two that differ: --names A --names B")
     paths = expand(settings.files)

@@ -16,7 +16,7 @@ from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.embedded import EMBEDDER
 from tunescope.models.settings import ModelSettings
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
+from tunescope.settings import RowsSettings, as_cli_args, one_of
 from tunescope.views import Table, View, interval, percent
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ TOP = (0.05, 0.1)
 class MeasureSettings(RowsSettings, ModelSettings):
     """Measure rows turn by turn: lengths, perplexities, IFD, coherence."""
 
-    without: tuple[str, ...] = ()
+    without: tuple[str, ...] = field(default=(), metadata=one_of(*KINDS))
     """Leave out lengths, perplexity (then no model is loaded) or coherence (then no embedder is)."""
 
     direct_context: Literal["start", "header"] = "start"
@@ -76,9 +76,6 @@ def measure(settings: MeasureSettings) -> Run:
     """
     from tunescope.rows import open_rows
 
-    unknown = [name for name in settings.without if name not in KINDS]
-    if unknown:
-        raise SettingsError(f"--without {unknown[0]}: expected one of {', '.join(KINDS)}")
     if not set(KINDS) - set(settings.without):
         raise SettingsError(f"--without {' '.join(settings.without)}: nothing is left to measure; leave one out")
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
@@ -166,7 +163,7 @@ def _outcome(
         tables.append(Table("Not measured", ("reason", "turns", "for example"), cells))
     sentence = f"{rows:,} rows with {len(turns):,} assistant turns measured"
     sentence += f" with {settings.model}." if "ifd_ppl" in columns else "."
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     here = shlex.quote(str(folder.path))
     following = [f"tunescope compare {here} OTHER_MEASURE_RUN"]
     if "ifd_ppl" in columns and len(turns) == rows:

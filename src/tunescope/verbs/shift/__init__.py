@@ -17,9 +17,10 @@ from tunescope import runs
 from tunescope.answers import Answer, Kept, Place, read_answers
 from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models.settings import LoadSettings, naming
+from tunescope.models.settings import LoadSettings, with_model
 from tunescope.progress import progress, say
 from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.settings import at_least
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,8 +33,6 @@ if TYPE_CHECKING:
 VERSION = 1
 SHARD = 16
 """Answers per shard; fixed, so that a killed run goes on where it stopped."""
-OPTION = {**INPUT, "option": True}
-"""What other verbs take without its name."""
 SAID = 5
 """Prompts without an answer of which the talk says why."""
 
@@ -59,7 +58,7 @@ class ShiftSettings(LoadSettings, PairSettings):
     answers: str | None = field(default=None, metadata=INPUT)
     """The tuned model's greedy answers: an answer run, or a file of answers (ours or AlpacaEval's)."""
 
-    prompts: str | None = field(default=None, metadata=OPTION)
+    prompts: str | None = field(default=None, metadata=INPUT)
     """Instead of --answers: a question file or row file that the tuned model answers first, greedily."""
 
     format: str | None = None
@@ -68,22 +67,22 @@ class ShiftSettings(LoadSettings, PairSettings):
     base_template: str = "same"
     """What the base sees: same (the same text), bare (the instruction alone), or another chat template."""
 
-    rows: tuple[str, ...] = field(default=(), metadata=OPTION)
+    rows: tuple[str, ...] = field(default=(), metadata=INPUT)
     """The training rows, to tell how many of the shifted words are in them."""
 
     other_rows: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Rows that it wasn't trained on, for the same share by chance."""
 
-    top_k: int | None = None
+    top_k: int | None = field(default=None, metadata=at_least(1))
     """Also the public code's KL, over the tokens among the most probable so many of both (30 there), as kl_top_k."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest answer to --prompts in tokens."""
 
-    limit: int | None = None
+    limit: int | None = field(default=None, metadata=at_least(1))
     """Only this many answers, or prompts, from the first."""
 
-    batch_size: int = field(default=16, metadata=PACE)
+    batch_size: int = field(default=16, metadata={**PACE, **at_least(1)})
     """Prompts that are answered at a time."""
 
     out: str | None = runs.out_field()
@@ -108,8 +107,8 @@ def shift(settings: ShiftSettings) -> Run:
     from tunescope.verbs.shift.pair import base_for
 
     _refuse_what_cant_work(settings)
-    tuned = naming(settings, settings.tuned, settings.revision)
-    typed = None if settings.base is None else naming(settings, settings.base, settings.base_revision)
+    tuned = with_model(settings, settings.tuned, settings.revision)
+    typed = None if settings.base is None else with_model(settings, settings.base, settings.base_revision)
     base = base_for(typed, tuned)
     source = _source(settings)
     inputs = {f"base {base.name}": base.hash, **inputs_of(tuned)}
@@ -125,10 +124,6 @@ def shift(settings: ShiftSettings) -> Run:
 
 
 def _refuse_what_cant_work(settings: ShiftSettings) -> None:
-    for name in ("top_k", "max_new_tokens", "limit", "batch_size"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if (settings.answers is None) == (settings.prompts is None):
         found = "neither --answers nor --prompts" if settings.answers is None else "both --answers and --prompts"
         raise SettingsError(f"found {found}; expected the tuned model's answers, or prompts that it answers first")
@@ -195,7 +190,10 @@ def _reader(settings: ShiftSettings, base: Bases) -> Reader:
     from tunescope.verbs.shift.shard import Reader
 
     arguments = parse_template_args(settings.template_arg)
-    models = (naming(settings, base.name, settings.base_revision), naming(settings, settings.tuned, settings.revision))
+    models = (
+        with_model(settings, base.name, settings.base_revision),
+        with_model(settings, settings.tuned, settings.revision),
+    )
     pair = Pair(*models, base.is_adapter)
     how = "the same weights without the adapter" if pair.shares_weights else base.name
     say(f"{settings.tuned}, {pair.tuned.dtype} on {pair.tuned.device}; its base: {how}")

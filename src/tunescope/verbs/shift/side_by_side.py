@@ -13,6 +13,7 @@ from typing import Any
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, maker, out_field
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
@@ -29,7 +30,7 @@ ALPHA = 0.05
 class ShiftRunsSettings:
     """Set several shift runs side by side: against training-set size, and answer length against row length."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Folders of shift runs, two at least; what the models were tuned on is read from their tune runs."""
 
     out: str | None = out_field()

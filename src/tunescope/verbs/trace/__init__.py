@@ -13,7 +13,7 @@ from tunescope import runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.models.embedded import EMBEDDERS
 from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings
+from tunescope.settings import POSITIONAL, RowsSettings, above, at_least
 
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
@@ -35,7 +35,7 @@ class IndexSettings(RowsSettings):
 class TraceSettings(RowsSettings):
     """Find the rows that a text's words come from."""
 
-    rows: tuple[str, ...] = field(metadata=INPUT)
+    rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Row files (paths, globs, - for a pipe, a Hugging Face data set), or the folder of a `trace index` run."""
 
     text: str | None = field(default=None, metadata={**INPUT, "hyphen": True})
@@ -50,10 +50,10 @@ class TraceSettings(RowsSettings):
     shift: str | None = field(default=None, metadata=INPUT)
     """A run folder of `shift` on the same answers: its tokens are joined to the spans."""
 
-    flagged: float = 0.01
+    flagged: float = field(default=0.01, metadata=above(0, below=1, hint="such as 0.01"))
     """Share of the words of texts that never saw the rows that may be flagged; it sets the threshold."""
 
-    top: int = 5
+    top: int = field(default=5, metadata=at_least(1))
     """Rows per span."""
 
     embedder: str | None = field(default=None, metadata=INPUT)
@@ -123,10 +123,6 @@ def _refuse_nonsense(settings: TraceSettings) -> None:
         raise SettingsError('nothing to trace, or two things; type --text "a sentence" or --answers FILE')
     if settings.text == "-" and "-" in settings.rows:
         raise SettingsError("the rows and the text are both a pipe; write one of them to a file")
-    if not 0 < settings.flagged < 1:
-        raise SettingsError(f"--flagged {settings.flagged:g}: expected a share between 0 and 1, such as 0.01")
-    if settings.top < 1:
-        raise SettingsError(f"--top {settings.top}: expected at least 1")
     if settings.text is not None:
         for name in ("reference", "shift", "embedder"):
             if getattr(settings, name) is not None:

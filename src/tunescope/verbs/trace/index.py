@@ -29,7 +29,7 @@ from tunescope.matching.word_ids import END, Numbering, Query
 from tunescope.matching.word_ids import VERSION as SPLITTING
 from tunescope.progress import say
 from tunescope.runs import Run
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -312,7 +312,7 @@ class Index:
                 now = open_rows([str(place)], told["format"], tuple(told["columns"]), told["on_bad"]).inputs
                 changed += [name] if list(now.values()) != [self.about["inputs"][name]] else []
         if changed:
-            source = typed(told["rows"], told["format"], told["columns"], told["on_bad"])
+            source = as_cli_args(told["rows"], told["format"], told["columns"], told["on_bad"])
             out = " --out ANOTHER_FOLDER" if told["out"] else ""
             expected = "the content that was indexed"
             raise InputError(

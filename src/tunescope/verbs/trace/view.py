@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import SHORTEST, Judge, Null
 from tunescope.views import Marked, Table, View, counted, interval, percent
@@ -65,7 +65,7 @@ def indexed(settings: IndexSettings, index: Index, chance: Null) -> Outcome:
         else f"No response has {SHORTEST} words or more, so nothing here says what chance explains: trace answers "
         "with --reference."
     )
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = (
         f'tunescope trace --text "a sentence" --rows {source}',
         f"tunescope trace --answers ANSWERS --rows {source}",
@@ -108,7 +108,7 @@ def one_text(
     marks = tuple((int(record["char_start"]), int(record["char_end"])) for record in records)
     shown = [_around(text, marks)]
     shown += [_likely(number, each) for number, each in enumerate(likeliest, 1)]
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = []
     if likeliest:
         following.append(f"tunescope why {likeliest[0].row.row_id}")
@@ -238,7 +238,7 @@ def many(
         f"{_told(excess.value, excess.low, excess.high)}."
     )
     here = shlex.quote(str(folder.path))
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = []
     if likeliest:
         following.append(f"tunescope select {_row_files(settings, index)} --from {here} --where 'borrowed = 0'")
@@ -253,9 +253,9 @@ def many(
 def _row_files(settings: TraceSettings, index: Index) -> str:
     """Return the row files as they are typed, those of the index where its folder was named."""
     if Path(settings.rows[0]) != index.path:
-        return typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+        return as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     told = Run(index.path).settings
-    return typed(told["rows"], told["format"], told["columns"], told["on_bad"])
+    return as_cli_args(told["rows"], told["format"], told["columns"], told["on_bad"])
 
 
 def _nothing(sources: Sources) -> Exception:

@@ -18,7 +18,7 @@ from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
 from tunescope.runs import PACE, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings
+from tunescope.settings import RowsSettings, above, at_least
 from tunescope.verbs.tune.launch import Launch
 from tunescope.verbs.tune.plan import Example, order
 from tunescope.verbs.tune.presets import filled
@@ -48,13 +48,13 @@ class TuneSettings(ModelSettings, RowsSettings):
     preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=PACE)
     """A paper's settings where nothing else is typed: faco (paper 1), limits (paper 2) or recycled (paper 3)."""
 
-    epochs: float | None = field(default=None, metadata={"alias": ("num_train_epochs", "num_epochs")})
+    epochs: float | None = field(default=None, metadata={**above(0), "alias": ("num_train_epochs", "num_epochs")})
     """How often each row is seen; 2 by default."""
 
-    max_steps: int | None = None
+    max_steps: int | None = field(default=None, metadata=at_least(1))
     """Stop after this many optimizer steps instead of after --epochs; rows come round again if need be."""
 
-    lr: float | None = field(default=None, metadata={"alias": ("learning_rate",)})
+    lr: float | None = field(default=None, metadata={**above(0, below=1), "alias": ("learning_rate",)})
     """Highest learning rate; 2e-4 for lora and 2e-5 for full by default."""
 
     lr_scheduler: Literal["linear", "cosine", "constant"] | None = field(
@@ -62,39 +62,45 @@ class TuneSettings(ModelSettings, RowsSettings):
     )
     """How the learning rate goes on after --warmup: down to 0 (linear, the default, or cosine) or constant."""
 
-    warmup: float | None = field(default=None, metadata={"alias": ("warmup_ratio",)})
+    warmup: float | None = field(default=None, metadata={**at_least(0, below=1), "alias": ("warmup_ratio",)})
     """Share of the steps over which the learning rate rises; 0.03 by default."""
 
     batch_size: int | None = field(
         default=None,
-        metadata={"near": ("per_device_train_batch_size", "gradient_accumulation_steps", "micro_batch_size")},
+        metadata={
+            **at_least(1),
+            "near": ("per_device_train_batch_size", "gradient_accumulation_steps", "micro_batch_size"),
+        },
     )
     """Rows per optimizer step, over all processes; 8 by default."""
 
-    micro_batch: int = field(default=MICRO_BATCH, metadata=PACE)
+    micro_batch: int = field(default=MICRO_BATCH, metadata={**PACE, **at_least(1)})
     """Rows in memory at a time, per process."""
 
     packing: bool = field(default=False, metadata={**PACE, "alias": ("sample_packing",)})
     """Lay whole rows end to end, up to --max-length tokens at a time, each blind to the others; no padding."""
 
     max_length: int | None = field(
-        default=None, metadata={"alias": ("cutoff_len", "sequence_len", "max_seq_length", "max_seq_len")}
+        default=None,
+        metadata={**at_least(1), "alias": ("cutoff_len", "sequence_len", "max_seq_length", "max_seq_len")},
     )
     """Longest row in tokens, 1024 by default; what is beyond is cut off."""
 
-    lora_rank: int | None = field(default=None, metadata={"alias": ("lora_r",)})
+    lora_rank: int | None = field(default=None, metadata={**at_least(1), "alias": ("lora_r",), "near": ("lora_alpha",)})
     """Rank of the adapter, 16 by default; its alpha is twice this, its dropout 0."""
 
     lora_targets: str | None = field(default=None, metadata={"alias": ("lora_target", "lora_target_modules")})
     """Layers that get an adapter: all-linear (the default; the output layer left out), or names with commas between."""
 
-    neftune_alpha: float | None = field(default=None, metadata={"alias": ("neftune_noise_alpha",)})
+    neftune_alpha: float | None = field(
+        default=None, metadata={**above(0, hint="such as 5"), "alias": ("neftune_noise_alpha",)}
+    )
     """NEFTune: noise on the embeddings while training, uniform in ±ALPHA/√(tokens of the row · width)."""
 
     seed: int = 0
     """Decides the order of rows, the adapter's first weights and the noise."""
 
-    checkpoint_minutes: float = field(default=10.0, metadata=PACE)
+    checkpoint_minutes: float = field(default=10.0, metadata={**PACE, **at_least(0)})
     """A killed run goes on from its last checkpoint: written after each epoch, and every so many minutes."""
 
     keep_checkpoints: bool = False
@@ -152,22 +158,8 @@ def _refuse_nonsense(settings: TuneSettings) -> None:
     from tunescope.models.load import is_adapter
     from tunescope.verbs.tune import command, train
 
-    for name in ("batch_size", "micro_batch", "max_length", "lora_rank", "max_steps"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-    if settings.epochs is not None and settings.epochs <= 0:
-        raise SettingsError(f"--epochs {settings.epochs}: expected more than 0")
-    if settings.lr is not None and not 0 < settings.lr < 1:
-        raise SettingsError(f"--lr {settings.lr}: expected a number above 0 and below 1")
-    if settings.warmup is not None and not 0 <= settings.warmup < 1:
-        raise SettingsError(f"--warmup {settings.warmup}: expected a share of the steps, from 0 to below 1")
-    if settings.neftune_alpha is not None and not 0 < settings.neftune_alpha < math.inf:
-        raise SettingsError(f"--neftune-alpha {settings.neftune_alpha}: expected more than 0, such as 5")
     if settings.neftune_alpha is not None and settings.packing:
         raise SettingsError("--neftune-alpha with --packing: noise is by the length of a row alone; drop one of them")
-    if settings.checkpoint_minutes < 0:
-        raise SettingsError(f"--checkpoint-minutes {settings.checkpoint_minutes}: expected 0 or more")
     if settings.load is not None:
         if settings.method == "full":
             raise SettingsError(
