@@ -189,7 +189,7 @@ def _fit(declared: Field[Any], hint: Any, value: Any, given: Callable[[str, Any]
     if limits is not None and fitted is not None and fitted not in limits:
         raise UsageError(f"{given(declared.name, value)}: expected {limits.expectation}")
     choices = declared.metadata.get("choices")
-    if choices is not None and fitted is not None and not {*_items(fitted)} <= {*choices}:
+    if choices is not None and fitted is not None and not _are_among(fitted, choices, declared.default):
         raise UsageError(f"{given(declared.name, value)}: expected {_one_of(choices)}")
     return fitted
 
@@ -220,8 +220,10 @@ def _converted(hint: Any, value: Any) -> Any:
     return _UNFIT
 
 
-def _items(value: str | tuple[str, ...]) -> tuple[str, ...]:
-    return (value,) if isinstance(value, str) else value
+def _are_among(value: str | tuple[str, ...], choices: Sequence[str], default: Any) -> bool:
+    """Tell whether a text, or each of a list, is one of the choices; a list is empty only where it is by default."""
+    texts = {value} if isinstance(value, str) else {*value}
+    return texts <= {*choices} and (bool(texts) or not default)
 
 
 def expected(declared: Field[Any], hint: Any) -> str:

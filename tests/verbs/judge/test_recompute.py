@@ -323,8 +323,6 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
         (selfee, {"names": ("a",)}, "--names a: expected two that differ"),
         (selfee, {"names": ("a", "a")}, "--names a a: expected two that differ"),
         (saved(workplace, "tunescope"), {"scores": "text"}, "can't be told without the answers; type the judge's own"),
-        (selfee, {"first": 0}, "--first 0: expected at least 1"),
-        (selfee, {"draws": 10}, "--draws 10: expected at least 100"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
         (saved(workplace, "just_eval"), {"reference": "x"}, "just_eval files hold no comparisons"),
         (saved(workplace, "alpaca_eval"), {"names": ("a", "b")}, "alpaca_eval files name their systems themselves"),

@@ -108,10 +108,6 @@ def test_no_text(path, text):
     [
         ({}, "nothing to trace, or two things"),
         ({"text": "a", "answers": "b"}, "nothing to trace, or two things"),
-        ({"text": "a", "flagged": 0.0}, "--flagged 0: expected a share between 0 and 1, such as 0.01"),
-        ({"text": "a", "flagged": 1.0}, "--flagged 1: expected a share"),
-        ({"text": "a", "flagged": float("nan")}, "--flagged nan: expected a share"),
-        ({"text": "a", "top": 0}, "--top 0: expected at least 1"),
         ({"text": "a", "reference": "r"}, "--reference goes with --answers"),
         ({"text": "a", "shift": "r"}, "--shift goes with --answers"),
         ({"text": "a", "embedder": "all-minilm-l6-v2"}, "--embedder goes with --answers"),
