@@ -25,7 +25,7 @@ STOREYS = (
     {"verbs"},
     {"chat", "judgements", "matching", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
-    {"rows", "prompts", "answers", "runs"},
+    {"rows", "prompts", "answers", "runs", "results"},
     {"views", "progress", "family", "pairing"},
     {"errors"},
 )

@@ -59,7 +59,7 @@ RANGES = {
         "timeout": "above 0",
     },
     "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS},
-    "trace": {"flagged": "above 0 and below 1", "top": COUNTS},
+    "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS},
     "judge winrate": JUDGE,
     "judge pairwise": JUDGE,
     "judge aspects": JUDGE,

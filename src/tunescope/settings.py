@@ -3,7 +3,7 @@
 A verb's settings are one frozen dataclass: its fields are the options, the keys in a recipe and the
 keywords in Python; the sentence under a field is its help. A field's metadata says the rest:
 
-    role        `PACE` (can't change results) or `INPUT` (names files, which count by content); see runs.py
+    role        `NOT_IN_KEY` (can't change results) or `INPUT` (names files, which count by content); see runs.py
     positional  typed without the option's name (`POSITIONAL`)
     range       numbers that it takes: `at_least(1)`, `above(0, at_most=1)`
     choices     words that it takes: `one_of("lengths", "coherence")`; a `Literal` says the same of a single one

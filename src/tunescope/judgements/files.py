@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
 from tunescope.rows.containers import BOM_FOUND, read, recognise
-from tunescope.rows.json_text import decode, explain, kind, unfit
+from tunescope.rows.json_text import decode, explain, find_fault, kind
 
 EXPECTED = "a file of judgements"
 JUDGEMENTS = "judgements.jsonl"
@@ -54,7 +54,7 @@ class Problems:
         where = "" if entry.line is not None else f"in record {entry.number} of data: "
         self.found.append(Problem(document.path, entry.line, where + found, expected))
 
-    def refuse(self, next_step: str = "Mend the file and type the same command.") -> None:
+    def refuse(self, next_step: str = "Fix the file and type the same command.") -> None:
         """Raise what was noted, if anything."""
         if self.found:
             raise InputError(self.found, next_step)
@@ -98,7 +98,7 @@ def read_document(name: str) -> Document:
         if len(problems) > SHOWN_PROBLEMS:
             break
     if problems:
-        raise InputError(problems, "Mend the file and type the same command.")
+        raise InputError(problems, "Fix the file and type the same command.")
     if not entries:
         raise InputError([Problem(name, None, "no records", EXPECTED)])
     return Document(name, entries, {})
@@ -121,7 +121,7 @@ def _object(name: str, path: Path) -> Document | None:
         raise InputError([problem]) from error
     try:
         value = decode(text)
-        fault = unfit(value, text)
+        fault = find_fault(value, text)
     except (ValueError, RecursionError) as error:
         if rest:
             return None  # lines; the reader of lines tells what is wrong with each

@@ -1,6 +1,6 @@
 """Models: find, fetch, load and generate. Nothing heavy is imported until a function is called."""
 
-from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
+from tunescope.models.embedded import DEFAULT, EMBEDDED, EmbeddedModel, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
 from tunescope.models.lazy import silence_libraries
 from tunescope.models.load import Loaded, describe, fingerprint, inputs_of, is_instruction_tuned, load
@@ -9,7 +9,7 @@ from tunescope.models.settings import LoadSettings, ModelSettings, with_model
 __all__ = [
     "DEFAULT",
     "EMBEDDED",
-    "Embedded",
+    "EmbeddedModel",
     "Generated",
     "LoadSettings",
     "Loaded",

@@ -12,7 +12,7 @@ from tunescope import expressions, runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args, at_least
-from tunescope.views import Table, View
+from tunescope.views import Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -67,7 +67,7 @@ def select(settings: SelectSettings) -> Run:
     if settings.where is not None:
         expressions.parse(settings.where)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
-    sources = runs.from_names(settings.from_)
+    sources = runs.open_runs(settings.from_)
     inputs = rows.inputs | {str(run.path): run.key for run in sources}
     return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources))
 
@@ -83,9 +83,9 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
     import numpy as np
     import pyarrow as pa
 
-    from tunescope.rows import RowWriter, same_shape
+    from tunescope.rows import RowWriter, require_same_shape
 
-    like = same_shape(rows.files, "select")
+    like = require_same_shape(rows.files, "select")
     table = _join(settings, rows, sources)
     reasons: list[str | None] = [None] * len(table)
     if settings.where is not None:
@@ -132,7 +132,7 @@ def _view(
         f"Kept: {kept}. Dropped: {dropped}. The reason for each row is in the table decisions.",
     ]
     if result["rejected"]:
-        sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(result["rejected"]))
     tables = (Table("First dropped", ("row id", "place", "reason"), lines),) if lines else ()
     return View(
         tuple(sentences), tables, (f"tunescope check {as_cli_args([str(kept)], settings.format, settings.columns)}",)
@@ -161,7 +161,7 @@ def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.
             columns[name].append(row.fields.get(name.removeprefix("source.")))
     for name in from_source:
         if name.removeprefix("source.") not in source_names:
-            expressions.require(expressions.Name(name), {**known, **source_names})
+            expressions.validate_names(expressions.Name(name), {**known, **source_names})
     arrays = {name: _column(name, values) for name, values in columns.items()}
     for name in wanted:
         if name in known:

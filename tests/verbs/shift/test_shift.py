@@ -471,9 +471,9 @@ def test_any_answer_has_numbers_or_a_reason(pair, given_answers):
         records = [json.loads(line) for line in (Path(name) / "answers.jsonl").read_text().splitlines()]
         tokens = pq.read_table(Path(name) / "tokens.parquet").to_pylist()
     assert [record["answer_id"] for record in records] == [one.answer_id for one in made]
-    assert sum(record.get("n_tokens", 0) for record in records) == len(tokens)
+    assert sum(record["n_tokens"] or 0 for record in records) == len(tokens)
     for record in records:
-        assert (record["reason"] is None) == (record.get("n_tokens", 0) > 0)
+        assert (record["reason"] is None) == ((record["n_tokens"] or 0) > 0)
     for token in tokens:
         assert token["kl"] >= 0
         assert token["base_rank"] >= 1

@@ -1,15 +1,15 @@
-"""A question as a model answered it."""
+"""A multiple-choice question as a model answered it."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 
-class Asked(NamedTuple):
+class ScoredQuestion(NamedTuple):
     """One record of the table `questions`.
 
-    `question` names it within its task; `log_probabilities` (nats, of the whole reply with its end of turn)
-    belong to `options`, in that order; `gold` and `chosen` are two of these.
+    `question` is its name within its task. `log_probabilities` (nats; of each option as the whole reply, end of turn
+    included) are in the order of `options`. `gold` is the right option, `chosen` the most probable one.
     """
 
     task: str

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
 from tunescope.verbs.report.names import name_in, name_of, of_verb
 from tunescope.views import interval, percent, show
 
 SHOWN_FAULTS = 3
-OWN = 0.98
-"""Share of tokens from which on they are the tuned model's own greedy choices, up to rounding."""
 
 
 def sentences(opened: Sequence[Run]) -> Iterator[str]:
@@ -34,7 +33,7 @@ def sentences(opened: Sequence[Run]) -> Iterator[str]:
     if changes:
         yield "What tuning changed: " + "; ".join(changes) + "."
     for run in of_verb(opened, "shift"):
-        yield _shift(run) if "unshifted" in run.result else run.view.sentences[0]
+        yield _shift(run)
     for run in of_verb(opened, "trace"):
         yield _trace(run)
     steps = [step for run in of_verb(opened, "check") for step in run.view.next[:1]]
@@ -44,22 +43,24 @@ def sentences(opened: Sequence[Run]) -> Iterator[str]:
 
 def _shift(run: Run) -> str:
     """Say how many of a tuned model's tokens its base would have chosen too."""
-    result = run.result
-    tuned, base = name_of(result["tuned"]), name_of(result["base"])
-    own, far, kl = (result[name] for name in ("unshifted", "shifted", "kl"))
-    over = f"95 % intervals over {kl['n']} answers"
-    chosen = result.get("own_choice", {}).get("mean")
-    its = "its" if chosen is None or chosen >= OWN else "what it would choose at others'"
+    result = ShiftResult.read(run)
+    tuned, base = name_of(result.tuned), name_of(result.base)
+    own = result.own_choice.mean
+    tokens = f"its {result.tokens:,} tokens"
+    if own is not None and own < OWN_CHOICE:
+        tokens = f"what {tuned} would choose at {result.tokens:,} tokens of other answers"
     return (
-        f"Where tuning changed {tuned}: of {its} {result['tokens']:,} tokens {percent(own['mean'], 1)} are the first "
-        f"choice of {base} too{_within(own, 100)}, {percent(far['mean'], 1)} are none of its first three"
-        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats{_within(kl, 1)}; {over}."
+        f"Where tuning changed {tuned}: {percent(result.unshifted.mean, 1)} of {tokens} are {base}'s first choice too"
+        f"{_within(result.unshifted, 100)}, and {percent(result.shifted.mean, 1)} aren't among its first three"
+        f"{_within(result.shifted, 100)}. The mean KL is {show(result.kl.mean)} nats{_within(result.kl, 1)}. The "
+        f"intervals are 95 %, over {result.kl.n} answers."
     )
 
 
-def _within(estimate: Mapping[str, Any], unit: float) -> str:
-    low, high = (None if estimate[end] is None else unit * estimate[end] for end in ("low", "high"))
-    return "" if low is None else " " + interval(low, high, 1 if unit > 1 else 3)
+def _within(estimate: MeanEstimate, unit: float) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" {interval(unit * estimate.low, unit * estimate.high, 1 if unit > 1 else 3)}"
 
 
 def _trace(run: Run) -> str:

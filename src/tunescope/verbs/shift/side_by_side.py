@@ -12,7 +12,8 @@ from functools import partial
 from typing import Any
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, maker, out_field
+from tunescope.results.shift import ShiftResult
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
 from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
@@ -47,7 +48,7 @@ def across(settings: ShiftRunsSettings) -> Run:
     Raises:
         RunError, SettingsError: what isn't a shift run, or fewer than two.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if run.verb != "shift":
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of shift")
@@ -73,9 +74,9 @@ def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
 
 def _record(run: Run) -> dict[str, Any]:
     """Return one run's line: its numbers, and what its tuned model was made from, where that is known."""
-    result = run.result
-    record: dict[str, Any] = {"run": str(run.path), "tuned": result["tuned"], "base": result["base"]}
-    made = maker(str(result["tuned"]))
+    result = ShiftResult.read(run)
+    record: dict[str, Any] = {"run": str(run.path), "tuned": result.tuned, "base": result.base}
+    made = producing_run(result.tuned)
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
         record["method"] = made.settings["method"]
@@ -84,8 +85,8 @@ def _record(run: Run) -> dict[str, Any]:
             counts = [n for n in made.tables["rows"]["n_supervised"].to_pylist() if n]
             record["row_tokens"] = sum(counts) / len(counts) if counts else None
     for name in NUMBERS:
-        record[name] = result[name]["mean"]
-        record |= {f"{name}_{end}": result[name][end] for end in ("low", "high")}
+        estimate = getattr(result, name)
+        record |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return record
 
 
