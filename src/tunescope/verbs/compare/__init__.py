@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import pairing, runs
 from tunescope.errors import RunError, SettingsError
-from tunescope.judgements.comparable import unlike
+from tunescope.judgements.comparable import setup_differences
 from tunescope.pairing import Pairing
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import typed
@@ -244,7 +244,9 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
     if a.kind == "judgements":
         result["judges"] = {"a": a.model, "b": b.model}
         sides = {"A": a.run, "B": b.run}
-        result["unlike"] = [*unlike({name: run for name, run in sides.items() if run is not None})]
+        result["setup_differences"] = [
+            *setup_differences({name: run for name, run in sides.items() if run is not None})
+        ]
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result, _view(result, paired, changed, summary, next_steps))
 
@@ -342,7 +344,7 @@ def _view(
     judged = result.get("judges")
     if judged:
         by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
-        sentences += [f"Judged by {by}.", *result["unlike"]]
+        sentences += [f"Judged by {by}.", *result["setup_differences"]]
     overlap = result.get("word_overlap")
     if overlap and overlap["mean"] is not None:
         sentences.append(
