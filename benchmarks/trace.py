@@ -25,7 +25,7 @@ import numpy as np
 from real_rows import DATA, rows, write
 
 from tunescope.matching import suffix_array
-from tunescope.matching.stream import by_stream
+from tunescope.matching.stream import stream_seeds
 from tunescope.matching.word_ids import Numbering
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
@@ -76,6 +76,15 @@ def indexing(folder: Path, rounds: int) -> Path:
     return index.path
 
 
+def maximal(matches: np.ndarray, shortest: int) -> np.ndarray:
+    """Return the matches of `longest_matches` that lie in no longer one: [matches, 3] of start, length and count."""
+    lengths = matches[:, 0]
+    ends = np.arange(len(lengths)) + lengths
+    before = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]]) if len(ends) else ends
+    keep = np.flatnonzero((lengths >= shortest) & (ends > before))
+    return np.column_stack([keep, matches[keep]]).reshape(-1, 3)
+
+
 def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen | None) -> None:
     """Time answers in turn with the peer's."""
     finder = Finder(index, compile=True)
@@ -83,7 +92,7 @@ def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen 
     for number in range(rounds + 1):
         begun = time.perf_counter()
         spans = [
-            suffix_array.maximal(suffix_array.longest(q, index.ids, index.order, index.first, True), SHORTEST)
+            maximal(suffix_array.longest_matches(q, index.ids, index.order, index.first, True), SHORTEST)
             for q in queries
         ]
         middle = time.perf_counter()
@@ -157,7 +166,7 @@ def streaming(queries: list, numbering: Numbering, count: int, rounds: int) -> N
     found = []
     for number in range(rounds + 1):
         begun = time.perf_counter()
-        by_stream(joined, ids)
+        stream_seeds(joined, ids)
         if number:
             found.append(time.perf_counter() - begun)
     told(f"{len(queries)} answers streamed against {size / 1e6:.0f} MB ({len(ids):,} words)", found)

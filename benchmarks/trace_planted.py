@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
 from tunescope.rows import open_rows
 from tunescope.stats import mean_bootstrap, mean_pooled
 from tunescope.verbs.trace import null as nulls
@@ -91,7 +91,7 @@ class Study:
             source, passage, owner = self._passage(length, changes, rng)
             cut = rng.choice([0, *(match.end() for match in EDGE.finditer(host)), len(host)])
             text = f"{host[:cut]} {passage} {host[cut:]}"
-            begin = len(places(f"{host[:cut]} "))
+            begin = len(word_offsets(f"{host[:cut]} "))
             found, flags = self.look(prompt, text)
             recall.append(float(flags[begin : begin + length].mean()))
             false.append(float(flags.sum() - flags[begin : begin + length].sum()))
@@ -112,7 +112,7 @@ class Study:
         while True:
             row = self.index.row(rng.randrange(self.index.about["rows"]))
             text = row.text("response")
-            spots = places(text)
+            spots = word_offsets(text)
             if len(spots) < max(40, length):
                 continue
             start = rng.randrange(len(spots) - length + 1)
@@ -122,13 +122,13 @@ class Study:
             for place in changes(length):
                 pieces[place] = self._other(pieces[place], rng)
             made = "".join(piece + gap for piece, gap in zip(pieces, [*gaps, ""], strict=True))
-            if len(places(made)) == length:
+            if len(word_offsets(made)) == length:
                 return source, made, row.row_id
 
     def _other(self, word: str, rng: random.Random) -> str:
         while True:
             text = self.index.row(rng.randrange(self.index.about["rows"])).text("response")
-            spots = places(text)
+            spots = word_offsets(text)
             if spots:
                 a, b = rng.choice(spots)
                 if text[a:b].casefold() != word.casefold() and text[a:b].isalnum():
@@ -167,7 +167,7 @@ def main() -> None:
         rows = open_rows([str(DATA / "instructions" / f"{name}.json") for name in ROWS])
         count = write(RunFolder(Path(place), "planted"), rows, rows.inputs)
         index = Index(Path(place))
-        hosts = [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(places(pair[1])) >= 40]
+        hosts = [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(word_offsets(pair[1])) >= 40]
         common = reference(hosts)
         prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*common, strict=True))
         ways = {

@@ -12,8 +12,10 @@ from hypothesis import settings
 
 from tests.tools import ROOT
 
-# Threads that wait must not spin: on few cores that others use too, torch is several times slower.
+# Threads that wait must not spin: on few cores that others use too, torch is several times slower. Tests run side by
+# side, one on each core, so each gets one thread.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine, or the first call of something compiled, is no failure: nothing here is a timed test.
 settings.register_profile("tunescope", deadline=None)
@@ -50,7 +52,9 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Collect what passes."""
+    """Collect what passes; drills at full length kill real processes."""
+    if "drill" in config.option.markexpr:
+        os.environ.setdefault("TUNESCOPE_COLD", "1")
     config.pluginmanager.register(Cells(config.getoption("--tested")), "tunescope-cells")
 
 
@@ -67,6 +71,8 @@ class Cells:
 
     def pytest_sessionfinish(self, session):
         """Write the page, or compare it with what this run has seen."""
+        if hasattr(session.config, "workerinput"):
+            return  # whoever started this worker gets its reports, and so sees all cells
         if self.write:
             TESTED.write_text(_page(self.seen), "utf-8")
         elif self.seen:

@@ -166,7 +166,7 @@ def loaded(code: str) -> set[str]:
     return set(done.stderr.split())
 
 
-SETTINGS = sorted({verb.module for verb in VERBS.values()})
+SETTINGS = sorted({module for verb in VERBS.values() for module in (verb.module, verb.settings_class().__module__)})
 
 
 @pytest.mark.parametrize("module", ["tunescope", "tunescope.cli", "tunescope.verbs", *SETTINGS])

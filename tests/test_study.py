@@ -251,7 +251,7 @@ def test_a_verb_that_makes_no_run_is_no_step(place):
 @pytest.mark.parametrize("body", ["{verb: chekc, rows: x}", "check", "{verb: [check]}", "null", "{rows: x}"])
 def test_a_step_without_a_verb(place, body):
     (complaint,) = complaints(f"steps: {{c: {body}}}")
-    assert complaint.startswith("step c: expected `verb:` with one of demo, check, ")
+    assert complaint.startswith("step c: expected `verb:` with one of demo, models, check, ")
 
 
 def test_all_mistakes_come_in_one_report(place):

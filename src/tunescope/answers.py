@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem
-from tunescope.prompts import Prompt, form_of, numbered, records
+from tunescope.prompts import Prompt, detect_format, number_repeat, records
 from tunescope.rows import Message
-from tunescope.rows.conversation import Refused
+from tunescope.rows.conversation import FormatError
 from tunescope.rows.row import RepeatCounter
 
 ANSWER_FORM = (
@@ -73,7 +73,7 @@ class Answer:
         `known` are the other fields.
         """
         turn = len(before)
-        messages = prompt.asked(before)
+        messages = prompt.conversation_after(before)
         question = prompt.later[turn - 1] if turn else prompt.prompt
         ident = _id(prompt.prompt_id, messages, text, model, turn, sample)
         known = {"meta": prompt.meta, **known}
@@ -166,22 +166,22 @@ def read_answers(path: str | Path) -> Iterator[Answer]:
                 yield _from_outputs(record, repeats)
             else:
                 yield Answer.from_json(record)
-        except Refused as refused:
-            raise InputError([Problem(str(path), line, refused.found, ANSWER_FORM)]) from refused
+        except FormatError as error:
+            raise InputError([Problem(str(path), line, error.found, ANSWER_FORM)]) from error
         except (AttributeError, KeyError, TypeError) as error:
             raise InputError([Problem(str(path), line, f"no answer ({error})", ANSWER_FORM)]) from error
 
 
 def _from_outputs(record: Mapping[str, Any], repeats: RepeatCounter) -> Answer:
-    form = form_of(record)
+    form = detect_format(record)
     if form is None or not isinstance(record["output"], str):
         raise TypeError("no question, or no text in output")
     prompt = form.parse(record)
-    prompt = numbered(prompt, repeats) if form.ident is None else prompt
+    prompt = number_repeat(prompt, repeats) if form.ident is None else prompt
     return Answer.to(prompt, record["output"], str(record.get("generator") or ""))
 
 
-def is_answers(path: str | Path) -> bool:
+def holds_answers(path: str | Path) -> bool:
     """Tell by its first record whether a file holds answers."""
     try:
         _, record, _ = next(records(path, ANSWER_FORM))
@@ -206,7 +206,7 @@ def model_outputs(answers: Iterable[Answer]) -> list[dict[str, Any]]:
     ]
 
 
-class Kept:
+class RecordLog:
     """Records kept one by one in a file that only grows, so that a killed run loses none.
 
     Iterating gives what was there when it was opened; a last line that a kill cut short is taken away.

@@ -17,7 +17,7 @@ class Paired(NamedTuple, Generic[T]):
     only_b: list[T]
 
 
-def paired(a: Sequence[T], b: Sequence[T], ways: Mapping[str, Callable[[T], Hashable | None]]) -> Paired[T]:
+def pair_up(a: Sequence[T], b: Sequence[T], ways: Mapping[str, Callable[[T], Hashable | None]]) -> Paired[T]:
     """Pair items that agree on the first way that finds a partner; repeats pair in order.
 
     A way gives an item's key, or None where the item has none.

@@ -1,6 +1,6 @@
 """Prompts: what a model is asked, read from the question files and row files that people have.
 
-Question files are records (JSON lines or an array) of one of `FORMS`; what is none of them is read as
+Question files are records (JSON lines or an array) of one of `FORMATS`; what is none of them is read as
 rows, whose last assistant turn is what is asked for.
 """
 
@@ -15,8 +15,8 @@ from typing import Any
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
 from tunescope.rows import Message
 from tunescope.rows.containers import BOM_FOUND, read, recognise
-from tunescope.rows.conversation import Refused
-from tunescope.rows.json_text import columns_of, kind, shown
+from tunescope.rows.conversation import FormatError
+from tunescope.rows.json_text import abbreviate, kind, list_columns
 from tunescope.rows.row import Json, RepeatCounter, content_id
 
 TAGS = (
@@ -58,7 +58,7 @@ class Prompt:
         """How many answers it asks for."""
         return 1 + len(self.later)
 
-    def asked(self, answers: Sequence[str]) -> tuple[Message, ...]:
+    def conversation_after(self, answers: Sequence[str]) -> tuple[Message, ...]:
         """Return the conversation that the model continues after its own `answers` to the questions before."""
         said = (Message("assistant", text) for text in answers)
         then = (Message("user", text) for text in self.later)
@@ -66,7 +66,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class PromptFormat:
     """A kind of question file.
 
     Attributes:
@@ -97,17 +97,17 @@ class Form:
         """Read one record; a prompt of a form without ids has the hash of its text as id.
 
         Raises:
-            Refused: no question in it, or no id.
+            FormatError: no question in it, or no id.
         """
         column = next((name for name in self.text if name in record), None)
         if column is None:
-            raise Refused(f"columns {columns_of(record)}", self.shape)
+            raise FormatError(f"columns {list_columns(record)}", self.shape)
         value = record[column]
         questions = value if isinstance(value, list) and value else [value]
         for question in questions:
             if not isinstance(question, str) or not question.strip():
                 found = kind(question) if not isinstance(question, str) else "a blank text"
-                raise Refused(f"{found} in column {shown(column)}", self.shape)
+                raise FormatError(f"{found} in column {abbreviate(column)}", self.shape)
         names = self.meta if self.meta is not None else [n for n in record if n not in (self.ident, column)]
         meta = {name: record[name] for name in names if record.get(name) is not None}
         tags = [name for name in TAGS if record.get(name) is True]
@@ -121,26 +121,26 @@ class Form:
         value = record.get(self.ident)
         if (isinstance(value, str) and value) or (isinstance(value, int) and not isinstance(value, bool)):
             return str(value)
-        raise Refused(f"no id in column {shown(self.ident)} (columns: {columns_of(record)})", self.shape)
+        raise FormatError(f"no id in column {abbreviate(self.ident)} (columns: {list_columns(record)})", self.shape)
 
 
-FORMS = (
-    Form("prompts", '{"prompt_id": "p1", "prompt": "…"}', "prompt_id", ("prompt",)),
-    Form(
+FORMATS = (
+    PromptFormat("prompts", '{"prompt_id": "p1", "prompt": "…"}', "prompt_id", ("prompt",)),
+    PromptFormat(
         "mt_bench",
         '{"question_id": 81, "category": "…", "turns": ["…"]} (or "text")',
         "question_id",
         ("turns", "text"),
         meta=("category",),
     ),
-    Form(
+    PromptFormat(
         "wizardlm",
         '{"idx": 1, "Skill": "…", "Difficulty": 1, "Instruction": "…"}',
         "idx",
         ("Instruction",),
         meta=("Skill", "Difficulty"),
     ),
-    Form(
+    PromptFormat(
         "just_eval",
         '{"id": 0, "instruction": "…", "source_id": "…"} (or with its tags)',
         "id",
@@ -148,7 +148,7 @@ FORMS = (
         marks=("source_id", "info-seek"),
         meta=("dataset", "category", "source_id"),
     ),
-    Form(
+    PromptFormat(
         "medinstruct",
         '{"id": 0, "instruction": "…", "difficulty": "3"}',
         "id",
@@ -157,7 +157,7 @@ FORMS = (
         without=("input", "output", "response"),
         meta=("difficulty",),
     ),
-    Form(
+    PromptFormat(
         "alpaca_eval",
         '{"instruction": "…", "dataset": "…"} (or with output and generator)',
         None,
@@ -168,12 +168,12 @@ FORMS = (
     ),
 )
 """The question files, in the order in which they are tried."""
-SHAPES = "a question, such as " + ", ".join(form.shape for form in FORMS) + ", or a row"
+SHAPES = "a question, such as " + ", ".join(form.shape for form in FORMATS) + ", or a row"
 
 
-def form_of(record: Mapping[str, Json]) -> Form | None:
+def detect_format(record: Mapping[str, Json]) -> PromptFormat | None:
     """Return the form that a record looks like, or None."""
-    return next((form for form in FORMS if form.fits(record)), None)
+    return next((form for form in FORMATS if form.fits(record)), None)
 
 
 def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
@@ -185,7 +185,7 @@ def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
     """
     from tunescope.rows import layout
 
-    named = {form.name: form for form in FORMS}
+    named = {form.name: form for form in FORMATS}
     if format is not None and format not in named:
         known = ", ".join([*named, *layout.format_modules()])
         try:
@@ -201,19 +201,19 @@ def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
         if record is None:
             problems.append(problem)
         else:
-            form = form or form_of(record)
+            form = form or detect_format(record)
             if form is None:
                 _refuse_unless_row(path, line, record)
                 return _from_rows(path, None)
             try:
                 prompt = form.parse(record)
-            except Refused as refused:
-                problems.append(Problem(str(path), line, refused.found, refused.expected))
+            except FormatError as error:
+                problems.append(Problem(str(path), line, error.found, error.expected))
             else:
                 if form.ident is None:
-                    prompt = numbered(prompt, repeats)
+                    prompt = number_repeat(prompt, repeats)
                 if prompt.prompt_id in seen:
-                    found = f"{form.ident} {shown(prompt.prompt_id, quoted=False)} again"
+                    found = f"{form.ident} {abbreviate(prompt.prompt_id, quoted=False)} again"
                     found += f" (first in line {seen[prompt.prompt_id]})"
                     problems.append(Problem(str(path), line, found, "an id per prompt"))
                 else:
@@ -228,7 +228,7 @@ def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
     return prompts
 
 
-def numbered(prompt: Prompt, repeats: RepeatCounter) -> Prompt:
+def number_repeat(prompt: Prompt, repeats: RepeatCounter) -> Prompt:
     """Return the prompt with `.2`, `.3` … behind its id where the same content was there before."""
     ident = repeats.name(prompt.prompt_id)
     return prompt if ident == prompt.prompt_id else replace(prompt, prompt_id=ident)
@@ -239,8 +239,8 @@ def _refuse_unless_row(path: str | Path, line: int, record: Mapping[str, Json]) 
 
     try:
         layout.detect(record, None, {})
-    except Refused as refused:
-        raise InputError([Problem(str(path), line, refused.found, SHAPES)], "Name its form with --format.") from refused
+    except FormatError as error:
+        raise InputError([Problem(str(path), line, error.found, SHAPES)], "Name its form with --format.") from error
 
 
 def _from_rows(path: str | Path, format: str | None) -> list[Prompt]:

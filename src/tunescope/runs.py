@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNS_VARIABLE = "TUNESCOPE_RUNS"
-PACE: Mapping[str, Any] = {"role": "pace"}
+NOT_IN_KEY: Mapping[str, Any] = {"role": "not in key"}
 """Metadata of a settings field that can't change results (workers, batch size, budget)."""
 INPUT: Mapping[str, Any] = {"role": "input"}
 """Metadata of a settings field that names input; its content is in the key, its name isn't."""
@@ -39,7 +39,7 @@ NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "t
 
 def out_field() -> Any:
     """Return the `out` field that every settings class has."""
-    return field(default=None, metadata=PACE)
+    return field(default=None, metadata=NOT_IN_KEY)
 
 
 class Outcome(NamedTuple):
@@ -135,7 +135,7 @@ def root() -> Path:
     return Path(os.environ.get(RUNS_VARIABLE) or "runs")
 
 
-def finished() -> Iterator[Run]:
+def finished_runs() -> Iterator[Run]:
     """Yield the finished runs under `root()`, oldest first; a `run.json` of something else is left out."""
     for path in sorted(root().glob("*/run.json"), key=lambda p: (p.stat().st_mtime_ns, str(p))):
         try:
@@ -153,7 +153,7 @@ class RunFolder:
         self.scratch = path / f".work-{key}"
 
     @property
-    def is_at_home(self) -> bool:
+    def is_under_runs_root(self) -> bool:
         """Tell whether it lies under `root()`, where `why` looks for it."""
         return self.path.parent.resolve() == root().resolve()
 
@@ -211,25 +211,25 @@ def plain(value: Any) -> Any:
     return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy's numbers and arrays
 
 
-def key_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
+def run_key(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
     """Name a run by what decides its result: 12 hex digits.
 
-    Settings fields marked `PACE` or `INPUT` stay out; `inputs` counts by content, in order.
+    Settings fields marked `NOT_IN_KEY` or `INPUT` stay out; `inputs` counts by content, in order.
     """
     deciding = {f.name: getattr(settings, f.name) for f in fields(settings) if "role" not in f.metadata}
     text = json.dumps([verb, version, deciding, list(inputs.values())], sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def place_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> tuple[Path, str]:
+def run_location(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> tuple[Path, str]:
     """Return the folder of a run, `settings.out` or `RUNS/VERB-KEY`, and its key."""
-    key = key_of(verb, version, settings, inputs)
+    key = run_key(verb, version, settings, inputs)
     return Path(settings.out) if settings.out else root() / f"{verb.replace(' ', '-')}-{key}", key
 
 
-def done_before(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> Run | None:
+def find_finished(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> Run | None:
     """Return the finished run of these settings and inputs; None where there is none."""
-    path, key = place_of(verb, version, settings, inputs)
+    path, key = run_location(verb, version, settings, inputs)
     return Run(path) if (path / "run.json").is_file() and Run(path).key == key else None
 
 
@@ -247,7 +247,7 @@ def execute(
     `RUNS/VERB-KEY`. A finished folder with the same key is returned as it is; an unfinished
     one is gone on with; one that holds something else is refused.
     """
-    path, key = place_of(verb, version, settings, inputs)
+    path, key = run_location(verb, version, settings, inputs)
     done = _finished_with(path, key)
     if done is not None:
         say(f"{path} holds this run already; nothing was run again")
@@ -348,14 +348,14 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def maker(path: str | Path) -> Run | None:
+def producing_run(path: str | Path) -> Run | None:
     """Return the finished run that wrote a file or folder: the one it is, or lies in; None where there is none."""
     place = Path(path)
     folder = next((each for each in (place, place.parent, place.parent.parent) if (each / "run.json").is_file()), None)
     return Run(folder) if folder is not None else None
 
 
-def from_names(names: Iterable[str]) -> list[Run]:
+def open_runs(names: Iterable[str]) -> list[Run]:
     """Open the run folders that a setting names, each once."""
     runs = [Run(Path(name)) for name in names]
     if len({run.key for run in runs}) != len(runs):

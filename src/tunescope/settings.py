@@ -1,7 +1,7 @@
 """What settings of several verbs have in common.
 
 A verb's settings are one frozen dataclass: its fields are the options, the keys in a recipe and
-the keywords in Python; the sentence under a field is its help. Fields marked `PACE` can't change
+the keywords in Python; the sentence under a field is its help. Fields marked `NOT_IN_KEY` can't change
 results; fields marked `INPUT` name files, which count by content.
 """
 

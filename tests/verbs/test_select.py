@@ -18,7 +18,7 @@ from tests.tools import ROOT, alpaca, read_rows, real, write_rows
 
 from tunescope import runs
 from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
-from tunescope.rows import RowWriter, Step, open_rows
+from tunescope.rows import LineageStep, RowWriter, open_rows
 from tunescope.runs import Outcome
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.select import SelectSettings, select
@@ -343,7 +343,9 @@ def changed_rows(workplace: Path, rows: Path) -> Path:
             if number < 3:
                 user, answer = row.messages
                 loud = type(answer)("assistant", answer.content.upper())
-                row = row.changed((user, loud), Step("shout", 1, (row.id,), old={"response": answer.content}))
+                row = row.with_messages(
+                    (user, loud), LineageStep("shout", 1, (row.id,), old={"response": answer.content})
+                )
             writer.write(row)
     return writer.path
 

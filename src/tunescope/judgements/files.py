@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
 from tunescope.rows.containers import BOM_FOUND, read, recognise
-from tunescope.rows.json_text import decode, explain, kind, unfit
+from tunescope.rows.json_text import decode, explain, find_fault, kind
 
 EXPECTED = "a file of judgements"
 JUDGEMENTS = "judgements.jsonl"
@@ -121,7 +121,7 @@ def _object(name: str, path: Path) -> Document | None:
         raise InputError([problem]) from error
     try:
         value = decode(text)
-        fault = unfit(value, text)
+        fault = find_fault(value, text)
     except (ValueError, RecursionError) as error:
         if rest:
             return None  # lines; the reader of lines tells what is wrong with each

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import Literal
 
 from tunescope.models.embedded import DEFAULT
-from tunescope.runs import INPUT, PACE
+from tunescope.runs import INPUT, NOT_IN_KEY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +16,7 @@ class LoadSettings:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(default="auto", metadata=INPUT)
     """Number format of the weights; auto is float32 on CPU and bfloat16 on GPU."""
 
-    device_map: str | None = field(default=None, metadata=PACE)
+    device_map: str | None = field(default=None, metadata=NOT_IN_KEY)
     """Where the model lies: cpu, cuda, cuda:1 or auto (spread by accelerate); a GPU where there is one by default."""
 
     load: Literal["4bit", "8bit"] | None = field(default=None, metadata=INPUT)

@@ -19,7 +19,7 @@ from tunescope.oracle.journal import Journal
 from tunescope.oracle.reply_schema import Way
 from tunescope.oracle.settings import OracleSettings
 from tunescope.progress import progress, say
-from tunescope.runs import place_of
+from tunescope.runs import run_location
 from tunescope.views import counted
 
 K = TypeVar("K")
@@ -171,7 +171,7 @@ def known_journal(
     if is_url(settings.oracle) and settings.oracle_model is None:
         return None  # only the server could say
     model = model_of(settings)
-    folder, _ = place_of(name, version, settings, inputs(model))
+    folder, _ = run_location(name, version, settings, inputs(model))
     path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
     if not path.is_file():
         return None

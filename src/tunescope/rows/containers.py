@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tunescope.errors import InputError, Problem
 from tunescope.rows import json_array, json_lines, tables
-from tunescope.rows.records import CHUNK, Record, Span, Stream, refused
+from tunescope.rows.records import CHUNK, Record, Span, Stream, bad_record
 
 SPAN = 16 * 2**20
 """Bytes per span of a large file; fixed, so that spans depend on nothing but the file."""
@@ -92,9 +92,9 @@ def read(path: Path, container: str, span: Span | None = None, name: str | None 
         try:
             yield from _read_json(name, path, container, None if container.endswith(".gz") else span)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            yield refused(name, 0, f"a gzip file that breaks off ({error})", "a whole gzip file")
+            yield bad_record(name, 0, f"a gzip file that breaks off ({error})", "a whole gzip file")
         except OSError as error:
-            yield refused(name, 0, f"a file that can't be read ({error.strerror})", "a file")
+            yield bad_record(name, 0, f"a file that can't be read ({error.strerror})", "a file")
 
 
 def _read_json(name: str, path: Path, container: str, span: Span | None) -> Iterator[Record]:
@@ -102,7 +102,7 @@ def _read_json(name: str, path: Path, container: str, span: Span | None) -> Iter
         start = span.start if span else 0
         stream.seek(start)
         if start == 0 and stream.read(len(BOM)) == BOM:
-            yield refused(name, 1, BOM_FOUND, "UTF-8 without one")
+            yield bad_record(name, 1, BOM_FOUND, "UTF-8 without one")
         elif start == 0:
             stream.seek(0)
         if container.startswith("jsonl"):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from tunescope.rows.json_text import columns_of, kind, parse_inner, shown
+from tunescope.rows.json_text import abbreviate, decode_embedded, kind, list_columns
 from tunescope.rows.row import Json, Message
 
 ROLE_NAMES = {
@@ -47,7 +47,7 @@ TAG_WORDS = {
 """LLaMA-Factory's words for what a file calls its roles."""
 
 
-class Refused(Exception):
+class FormatError(Exception):
     """A record that can't become a row: what was found and what was expected."""
 
     def __init__(self, found: str, expected: str) -> None:
@@ -102,9 +102,9 @@ def text_of(value: Json, where: str) -> str:
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
         for part in value:
             if part.get("type") != "text" or not isinstance(part.get("text"), str):
-                raise Refused(f"{where} with a part of type {shown(part.get('type'))}", "text only")
+                raise FormatError(f"{where} with a part of type {abbreviate(part.get('type'))}", "text only")
         return "\n".join(part["text"] for part in value)
-    raise Refused(f"{where}: {kind(value)}", "text")
+    raise FormatError(f"{where}: {kind(value)}", "text")
 
 
 def parse_tools(value: Json) -> tuple[Json, ...]:
@@ -113,11 +113,11 @@ def parse_tools(value: Json) -> tuple[Json, ...]:
         return ()
     if isinstance(value, str):
         try:
-            value = parse_inner(value)
+            value = decode_embedded(value)
         except ValueError as error:
-            raise Refused("tools: a string that isn't JSON", "a list of tool declarations") from error
+            raise FormatError("tools: a string that isn't JSON", "a list of tool declarations") from error
     if not isinstance(value, list):
-        raise Refused(f"tools: {kind(value)}", "a list of tool declarations")
+        raise FormatError(f"tools: {kind(value)}", "a list of tool declarations")
     return tuple(value)
 
 
@@ -131,10 +131,10 @@ def render_tools(record: dict[str, Json], column: str, tools: tuple[Json, ...]) 
 def parse_message(record: Json, keys: MessageKeys, position: int) -> Message:
     """Read one message; `position` counts from 1 and is only for the error."""
     if not isinstance(record, Mapping):
-        raise Refused(f"message {position}: {kind(record)}", f"an object with {keys.role!r} and {keys.content!r}")
+        raise FormatError(f"message {position}: {kind(record)}", f"an object with {keys.role!r} and {keys.content!r}")
     tag, value = record.get(keys.role), record.get(keys.content)
     if not isinstance(tag, str) or not tag:
-        raise Refused(f"message {position}, {keys.role!r}: {kind(tag)}", "a role name")
+        raise FormatError(f"message {position}, {keys.role!r}: {kind(tag)}", "a role name")
     role = (None if keys.tags else ROLE_NAMES.get(tag)) or keys.role_of(tag)
     if len(record) == 2 and isinstance(value, str) and tag != keys.call:
         return Message(role, value)
@@ -148,7 +148,7 @@ def _parse_message(record: Mapping[str, Json], keys: MessageKeys, where: str, ta
     else:
         calls = _tool_calls(record, where)
         if not calls and keys.content not in record:
-            raise Refused(f"{where} without {keys.content!r} (it has {columns_of(record)})", "text")
+            raise FormatError(f"{where} without {keys.content!r} (it has {list_columns(record)})", "text")
         if value is not None or not calls:
             content = text_of(value, f"{where}, {keys.content!r}")
     return Message(
@@ -165,7 +165,7 @@ def _parse_message(record: Mapping[str, Json], keys: MessageKeys, where: str, ta
 def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Json], ...]:
     calls = record.get("tool_calls") or ()
     if not isinstance(calls, list | tuple) or not all(isinstance(call, Mapping) for call in calls):
-        raise Refused(f"{where}, 'tool_calls': {kind(calls)}", "a list of objects")
+        raise FormatError(f"{where}, 'tool_calls': {kind(calls)}", "a list of objects")
     single = record.get(CALL_TAG)  # OpenAI's older form
     if not calls and isinstance(single, Mapping):
         return ({"type": "function", "function": dict(single)},)
@@ -174,12 +174,12 @@ def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Js
 
 def _function_calls(value: Json, where: str) -> tuple[Mapping[str, Json], ...]:
     try:
-        read = parse_inner(value) if isinstance(value, str) else value
+        read = decode_embedded(value) if isinstance(value, str) else value
     except ValueError:
         read = None
     calls = read if isinstance(read, list) else [read]
     if not calls or not all(isinstance(call, Mapping) for call in calls):
-        raise Refused(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
+        raise FormatError(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
     return tuple({"type": "function", "function": dict(call)} for call in calls)
 
 
@@ -187,20 +187,20 @@ def _optional_text(record: Mapping[str, Json], key: str, where: str) -> str | No
     value = record.get(key)
     if value is None or isinstance(value, str):
         return value
-    raise Refused(f"{where}, {key!r}: {kind(value)}", "text")
+    raise FormatError(f"{where}, {key!r}: {kind(value)}", "text")
 
 
 def _flag(value: Json, key: str, where: str) -> bool:
     if isinstance(value, bool) or value in (0, 1):
         return bool(value)
-    raise Refused(f"{where}, {key!r}: {shown(value)}", "true, false, 0 or 1")
+    raise FormatError(f"{where}, {key!r}: {abbreviate(value)}", "true, false, 0 or 1")
 
 
 def parse_messages(value: Json, keys: MessageKeys, column: str) -> tuple[Message, ...]:
     """Read a list of messages; refuse an empty one."""
     if not isinstance(value, list) or not value:
         found = "an empty list" if value == [] else kind(value)
-        raise Refused(f"{found} in column {shown(column)}", "a list of messages")
+        raise FormatError(f"{found} in column {abbreviate(column)}", "a list of messages")
     return tuple([parse_message(item, keys, i) for i, item in enumerate(value, 1)])
 
 
@@ -209,7 +209,7 @@ def require_answer(messages: Iterable[Message]) -> None:
     for message in messages:
         if message.role == "assistant":
             return
-    raise Refused("no answer (no assistant message)", "at least one assistant message")
+    raise FormatError("no answer (no assistant message)", "at least one assistant message")
 
 
 def render_messages(

@@ -14,8 +14,8 @@ from json import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple
 
-from tunescope.rows.json_text import DECODER, Fault, after_blank, explain, shown
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, decoded, refused
+from tunescope.rows.json_text import DECODER, Fault, abbreviate, explain, skip_blanks
+from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, bad_record, to_record
 from tunescope.rows.row import Json
 
 # A string in JSON holds no line end, so one that meets a line end has lost its closing quote.
@@ -144,7 +144,7 @@ class _Array:
     def peek(self) -> str:
         """Skip blanks and return the next character, or "" at the end."""
         while True:
-            self.advance(after_blank(self._text, self._place))
+            self.advance(skip_blanks(self._text, self._place))
             if self._place < len(self._text):
                 return self._text[self._place]
             if not self._more:
@@ -168,7 +168,7 @@ class _Array:
         while True:
             try:
                 value, end = DECODER.raw_decode(self._text, self._place)
-                after = after_blank(self._text, end)
+                after = skip_blanks(self._text, end)
                 mark = self._text[after : after + 1]
                 if mark == "," or mark == "]" or not (mark or self._more):
                     text = self._text[self._place : end]
@@ -208,7 +208,7 @@ class _Array:
         position = error.pos if isinstance(error, JSONDecodeError) else self._place
         # a column would say little: such files are often one line long
         near = self._text[position : end + 1] if position <= end else self._text[position:][:NEAR]
-        fault = explain(error, f"at {shown(near[:NEAR])}")
+        fault = explain(error, f"at {abbreviate(near[:NEAR])}")
         lines = self._text.count("\n", self._place, position)
         text = self._text[self._place : end].rstrip()
         if self._text[end : end + 1] == "\n":  # found by its line: the comma is still in the text
@@ -243,21 +243,21 @@ def read(name: str, stream: Stream, span: Span | None, last: bool) -> Iterator[R
         line = array.line
         if not mark:
             if last:
-                yield refused(name, line, "the end of the file inside an array", "a closing ]")
+                yield bad_record(name, line, "the end of the file inside an array", "a closing ]")
             return
         element = array.element()
         if element.fault is None:
-            yield decoded(name, line, element.value, element.text)
+            yield to_record(name, line, element.value, element.text)
         else:
             found, expected, lines = element.fault
-            yield refused(name, line + lines, found, expected, element.text)
+            yield bad_record(name, line + lines, found, expected, element.text)
         mark = array.peek()
         if mark == ",":
             array.take()
             mark = array.peek()
             if mark == "]":
-                yield refused(name, array.line, "a comma before the closing ]", "a row behind it")
+                yield bad_record(name, array.line, "a comma before the closing ]", "a row behind it")
     array.take()
     if array.peek():
         line = array.line
-        yield refused(name, line, "more text behind the closing ]", "the end of the file", array.rest())
+        yield bad_record(name, line, "more text behind the closing ]", "the end of the file", array.rest())

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunescope.rows.json_text import decode, explain
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, decoded, refused
+from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, bad_record, to_record
 
 
 def cut(path: Path, size: int, step: int) -> list[Span]:
@@ -43,7 +43,7 @@ def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[R
                 size += len(rest)
             shown = size - rest.endswith(b"\n")
             raw = f"(the {shown} bytes of line {number})"
-            yield refused(name, number, f"a line of {shown:,} bytes", f"at most {LONGEST:,}", raw)
+            yield bad_record(name, number, f"a line of {shown:,} bytes", f"at most {LONGEST:,}", raw)
         elif not data.isspace():
             yield _decode(name, number, data.rstrip(b"\r\n"))
         if left is not None:
@@ -56,11 +56,11 @@ def _decode(name: str, number: int, data: bytes) -> Record:
         value = decode(text)
     except UnicodeDecodeError as error:
         found = f"invalid UTF-8 (byte 0x{data[error.start]:02x} at column {error.start + 1})"
-        return refused(name, number, found, "UTF-8", data.decode(errors="surrogateescape"))
+        return bad_record(name, number, found, "UTF-8", data.decode(errors="surrogateescape"))
     except (ValueError, RecursionError) as error:
         if text.strip() == "{":
             found = "an object that goes on over several lines"
-            return refused(name, number, found, "one object per line, or an array", text)
+            return bad_record(name, number, found, "one object per line, or an array", text)
         fault = explain(error)
-        return refused(name, number, fault.found, fault.expected, text)
-    return decoded(name, number, value, text)
+        return bad_record(name, number, fault.found, fault.expected, text)
+    return to_record(name, number, value, text)

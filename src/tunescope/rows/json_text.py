@@ -44,7 +44,7 @@ _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def after_blank(text: str, position: int) -> int:
+def skip_blanks(text: str, position: int) -> int:
     """Return the place of the next character that isn't white space."""
     match = _BLANK.match(text, position)
     return match.end() if match else position
@@ -56,8 +56,8 @@ def decode(text: str) -> Json:
     Raises:
         ValueError, RecursionError: for `explain`.
     """
-    value, end = DECODER.raw_decode(text, after_blank(text, 0))
-    end = after_blank(text, end)
+    value, end = DECODER.raw_decode(text, skip_blanks(text, 0))
+    end = skip_blanks(text, end)
     if end != len(text):
         raise json.JSONDecodeError("Extra data", text, end)
     return value
@@ -67,7 +67,7 @@ def explain(error: Exception, place: str = "") -> Fault:
     """Say what a failed decoding found, and where: at its column or, better, at `place`."""
     match error:
         case BadNumber():
-            return Fault(f"the number {shown(str(error), quoted=False)}", "a finite number or null")
+            return Fault(f"the number {abbreviate(str(error), quoted=False)}", "a finite number or null")
         case RecursionError():
             return Fault("JSON nested too deeply", f"at most {DEEPEST} levels")
         case json.JSONDecodeError():
@@ -78,7 +78,7 @@ def explain(error: Exception, place: str = "") -> Fault:
             return Fault(f"a number of more than {digits:,} digits", "a shorter one")
 
 
-def unfit(value: Json, text: str) -> Fault | None:
+def find_fault(value: Json, text: str) -> Fault | None:
     """Tell what a decoded value holds that a row can't: half a surrogate pair, or nesting without end.
 
     `text` is what it was decoded from; most texts show at a glance that nothing is wrong.
@@ -111,7 +111,7 @@ def _too_deep(value: Json) -> bool:
     return True
 
 
-def parse_inner(text: str) -> Json:
+def decode_embedded(text: str) -> Json:
     """Decode JSON that stands in a string of a row (tools, a function call).
 
     Raises:
@@ -121,7 +121,7 @@ def parse_inner(text: str) -> Json:
         value = decode(text)
     except RecursionError as error:
         raise ValueError(str(error)) from error
-    fault = unfit(value, text)
+    fault = find_fault(value, text)
     if fault is not None:
         raise ValueError(fault.found)
     return value
@@ -135,13 +135,13 @@ def kind(value: Json) -> str:
     return names.get(type(value), f"a value of type {type(value).__name__}")
 
 
-def shown(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
+def abbreviate(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
     """Write a value into an error: on one line, cut to a readable length, printable everywhere."""
     text = repr(value) if quoted else repr(value)[1:-1]
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def columns_of(record: Mapping[str, Json]) -> str:
+def list_columns(record: Mapping[str, Json]) -> str:
     """List a record's columns for an error."""
-    names = [shown(str(name), quoted=False) for name in record]
+    names = [abbreviate(str(name), quoted=False) for name in record]
     return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "none"

@@ -10,8 +10,8 @@ from types import ModuleType
 from tunescope.errors import SettingsError, WorkError
 from tunescope.family import members
 from tunescope.rows import formats
-from tunescope.rows.conversation import TAG_WORDS, Conversation, Refused
-from tunescope.rows.json_text import columns_of, shown
+from tunescope.rows.conversation import TAG_WORDS, Conversation, FormatError
+from tunescope.rows.json_text import abbreviate, list_columns
 from tunescope.rows.row import Json, Row
 
 OUR_NAMES = {
@@ -72,7 +72,7 @@ class Layout:
     columns: Mapping[str, str]
 
     def parser(self) -> Callable[[Mapping[str, Json]], Conversation]:
-        """Return the function that reads a record, or raises `Refused`."""
+        """Return the function that reads a record, or raises `FormatError`."""
         return partial(format_modules()[self.format].parse, columns=self.columns)
 
     def render(self, row: Row) -> dict[str, Json]:
@@ -88,8 +88,8 @@ class Layout:
             record: dict[str, Json] = format_modules()[self.format].render(row, self.columns)
             if self.says(record, row):
                 return record
-        except Refused as refused:
-            fault = refused.found
+        except FormatError as error:
+            fault = error.found
         parts = ("tool_calls", "tool_call_id", "name", "thinking", "train")
         has = [name for name in parts if any(getattr(message, name) not in (None, ()) for message in row.messages)]
         also = f" (it has {', '.join(has)})" if has else ""
@@ -99,7 +99,7 @@ class Layout:
         """Tell whether a record reads as what the row says."""
         try:
             return self.parser()(record) == (row.messages, row.tools)
-        except Refused:
+        except FormatError:
             return False
 
 
@@ -111,14 +111,14 @@ def detect(record: Mapping[str, Json], format: str | None, hints: Mapping[str, s
         columns = module.detect(record, hints)
         if columns is not None:
             return Layout(module.NAME, columns)
-    raise Refused(f"the columns {columns_of(record)}", " or ".join(module.SHAPE for module in tried))
+    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in tried))
 
 
 def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints: Mapping[str, str]) -> Layout:
     """Recognise the layout of records of one file by the first; columns that it lacks by the others.
 
     Raises:
-        Refused: a column that the user named is in none of them.
+        FormatError: a column that the user named is in none of them.
     """
     first = detect(records[0], format, hints)
     seen: dict[str, Json] = {}
@@ -131,5 +131,5 @@ def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints:
     for word, column in further.columns.items():
         if word in hints and word not in IN_MESSAGES and column not in seen:
             expected = f"the {word} in it, as --columns says"
-            raise Refused(f"no column {shown(column)} (columns: {columns_of(seen)})", expected)
+            raise FormatError(f"no column {abbreviate(column)} (columns: {list_columns(seen)})", expected)
     return Layout(first.format, {**further.columns, **there})

@@ -18,11 +18,11 @@ from typing import IO, Literal, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
 from tunescope.rows import containers, layout, tables
-from tunescope.rows.conversation import Refused
-from tunescope.rows.json_text import decode, shown
+from tunescope.rows.conversation import FormatError
+from tunescope.rows.json_text import abbreviate, decode
 from tunescope.rows.layout import Layout
 from tunescope.rows.records import Record, Span
-from tunescope.rows.row import Json, RepeatCounter, Row, Step, content_id
+from tunescope.rows.row import Json, LineageStep, RepeatCounter, Row, content_id
 
 OnBad = Literal["refuse", "skip"]
 SUFFIXES = {
@@ -43,7 +43,7 @@ LAYOUT_HINT = (
     "Name the format with --format or the columns with --columns, "
     "for example --columns instruction=question,output=reply."
 )
-History = Mapping[str, tuple[str, tuple[Step, ...]]]
+History = Mapping[str, tuple[str, tuple[LineageStep, ...]]]
 """Row id in a file → origin and lineage."""
 
 
@@ -86,7 +86,7 @@ class RowFile:
         return containers.read(self.path, self.container, span, self.name)
 
     def rows(self, span: Span | None = None) -> Iterator[Row | Rejected]:
-        """Yield a row, or what was refused, per record. Ids have no ordinals yet."""
+        """Yield a row, or what was rejected, per record. Ids have no ordinals yet."""
         parse, name = self.layout.parser(), self.name
         for line, value, problem, raw in self.records(span):
             if value is None:
@@ -95,9 +95,9 @@ class RowFile:
                 continue
             try:
                 messages, tools = parse(value)
-            except Refused as refused:
+            except FormatError as error:
                 text = raw or json.dumps(value, ensure_ascii=False, default=str)
-                yield Rejected(Problem(name, line, refused.found, refused.expected), text.strip())
+                yield Rejected(Problem(name, line, error.found, error.expected), text.strip())
                 continue
             ident = content_id(messages, tools)
             yield Row(ident, ident, messages, tools, value, name, line)
@@ -201,19 +201,19 @@ def _expand(name: str) -> list[tuple[str, Path]]:
         if path.is_fifo():
             with path.open("rb") as pipe:
                 return [(name, _spool(pipe))]
-        if path.is_dir() and (kept := rows_in(path)) is not None:
+        if path.is_dir() and (kept := find_run_rows(path)) is not None:
             return [(str(kept), kept)]
         if path.exists() or not glob.has_magic(name):
             return [(name, path)]
     except OSError as error:
-        raise InputError([Problem(shown(name, quoted=False), None, _unreadable(error), "a file")]) from error
+        raise InputError([Problem(abbreviate(name, quoted=False), None, _unreadable(error), "a file")]) from error
     found = [item for item in sorted(glob.glob(name, recursive=True)) if not item.endswith(LINEAGE)]
     if not found and not _is_hub_id(name):
         raise InputError([Problem(name, None, "no file that matches", "at least one")])
     return [(name, path)] if not found else [(item, Path(item)) for item in found]
 
 
-def rows_in(folder: Path) -> Path | None:
+def find_run_rows(folder: Path) -> Path | None:
     """Return the row file of a run folder that holds one: what `select` kept, what a repair or `falsify` wrote."""
     from tunescope.runs import Run
 
@@ -282,8 +282,8 @@ def _layout(
                 layout.detect(value, format, hints)
                 further = [record.value for record in islice(records, SAMPLE) if record.value is not None]
                 return layout.detect_all([value, *further], format, hints)
-            except Refused as refused:
-                problem = Problem(name, line, refused.found, refused.expected)
+            except FormatError as error:
+                problem = Problem(name, line, error.found, error.expected)
         if problem is not None and len(problems) <= SHOWN_PROBLEMS:
             # columns that nobody knows are said once, other problems one by one
             place = (problem.found, problem.expected) if value is not None else (str(line), problem.found)
@@ -313,12 +313,12 @@ def lineage_path(path: Path) -> Path:
     return path.with_name(path.name + LINEAGE)
 
 
-def _read_history(path: Path) -> Iterator[tuple[str, tuple[str, tuple[Step, ...]]]]:
+def _read_history(path: Path) -> Iterator[tuple[str, tuple[str, tuple[LineageStep, ...]]]]:
     with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 record = decode(line.decode())
-                steps = tuple(Step.from_json(step) for step in record["lineage"])
+                steps = tuple(LineageStep.from_json(step) for step in record["lineage"])
                 yield f"{record['row_id']}", (f"{record['origin']}", steps)
             except (ValueError, KeyError, TypeError, RecursionError) as error:
                 problem = Problem(str(path), number, f"no lineage record ({error!r})", "row_id, origin, lineage")

@@ -7,7 +7,7 @@ import io
 from typing import Any, NamedTuple
 
 from tunescope.errors import Problem
-from tunescope.rows.json_text import kind, unfit
+from tunescope.rows.json_text import find_fault, kind
 from tunescope.rows.row import Json
 
 LONGEST = 32 * 2**20
@@ -35,17 +35,17 @@ class Record(NamedTuple):
     raw: str = ""
 
 
-def refused(name: str, line: int, found: str, expected: str, raw: str = "") -> Record:
+def bad_record(name: str, line: int, found: str, expected: str, raw: str = "") -> Record:
     """Return the record of something that can't be read."""
     return Record(line, None, Problem(name, line or None, found, expected), raw)
 
 
-def decoded(name: str, line: int, value: Any, raw: str) -> Record:
+def to_record(name: str, line: int, value: Any, raw: str) -> Record:
     """Return the record of a decoded JSON value, which has to be an object fit for a row."""
     if not isinstance(value, dict):
-        return refused(name, line, kind(value), "an object with columns", raw.strip())
-    fault = unfit(value, raw)
+        return bad_record(name, line, kind(value), "an object with columns", raw.strip())
+    fault = find_fault(value, raw)
     if fault is None:
         return Record(line, value, None, raw)
     line += raw.count("\n", 0, fault.position)
-    return refused(name, line, fault.found, fault.expected, raw.strip())
+    return bad_record(name, line, fault.found, fault.expected, raw.strip())

@@ -36,7 +36,7 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class LineageStep:
     """One entry of a row's lineage: what made it out of which rows.
 
     `old` holds the values that the operation replaced; `call_ids` name oracle calls; `notes` hold what was said
@@ -66,7 +66,7 @@ class Step:
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Json]) -> Step:
+    def from_json(cls, record: Mapping[str, Json]) -> LineageStep:
         """Read what `as_json` wrote."""
         return cls(
             operation=record["operation"],
@@ -102,7 +102,7 @@ class Row:
     fields: Mapping[str, Json] = field(default_factory=dict)
     file: str = ""
     line: int = 0
-    lineage: tuple[Step, ...] = ()
+    lineage: tuple[LineageStep, ...] = ()
 
     def turns(self) -> Iterator[tuple[int, tuple[Message, ...], Message]]:
         """Yield (turn number from 0, everything before it, the assistant message)."""
@@ -122,7 +122,7 @@ class Row:
         """The last assistant message's text, or "" where there is none."""
         return next((m.content or "" for m in reversed(self.messages) if m.role == "assistant"), "")
 
-    def changed(self, messages: tuple[Message, ...], step: Step) -> Row:
+    def with_messages(self, messages: tuple[Message, ...], step: LineageStep) -> Row:
         """Return a new row with other messages, its id made anew and `step` in its lineage."""
         return replace(
             self,

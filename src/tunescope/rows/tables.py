@@ -13,8 +13,8 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from tunescope.errors import InputError, MissingPackageError, Problem
-from tunescope.rows.json_text import shown
-from tunescope.rows.records import Record, Span, refused
+from tunescope.rows.json_text import abbreviate
+from tunescope.rows.records import Record, Span, bad_record
 from tunescope.rows.row import Json
 
 BATCH = 1024
@@ -49,8 +49,8 @@ def read_parquet(name: str, path: Path, span: Span | None) -> Iterator[Record]:
             batches = file.iter_batches(batch_size=BATCH, row_groups=groups)
             yield from _records(name, file.schema_arrow, batches, span.line if span else 1)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        why = shown(str(error).partition("\n")[0], quoted=False)
-        yield refused(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
+        why = abbreviate(str(error).partition("\n")[0], quoted=False)
+        yield bad_record(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
 
 
 def read_hub(name: str) -> Iterator[Record]:
@@ -62,7 +62,7 @@ def read_hub(name: str) -> Iterator[Record]:
 def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Iterator[Record]:
     twice = sorted({column for column in schema.names if schema.names.count(column) > 1})
     if twice:
-        yield refused(name, 0, f"two columns called {shown(twice[0])}", "a name per column")
+        yield bad_record(name, 0, f"two columns called {abbreviate(twice[0])}", "a name per column")
         return
     floats = [field.name for field in schema if _holds_floats(field.type)]
     for batch in batches:
@@ -71,8 +71,8 @@ def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Itera
             if bad is None:
                 yield Record(line, value)
             else:
-                found = f"NaN or infinity in column {shown(bad)}"
-                yield refused(name, line, found, "finite numbers or null", json.dumps(value, default=str))
+                found = f"NaN or infinity in column {abbreviate(bad)}"
+                yield bad_record(name, line, found, "finite numbers or null", json.dumps(value, default=str))
             line += 1
 
 
@@ -116,7 +116,7 @@ def load_hub(name: str) -> Any:
         else:
             data = datasets.load_dataset(ident, config, split=split or "train")
     except Exception as error:
-        why = f"{type(error).__name__}: {shown(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
+        why = f"{type(error).__name__}: {abbreviate(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
         expected = "a file, a folder, ID, ID:SPLIT or ID:CONFIG:SPLIT"
         raise InputError([Problem(name, None, f"no data set that opens ({why})", expected)]) from error
     if not isinstance(data, datasets.DatasetDict):

@@ -89,7 +89,7 @@ class RowWriter:
         os.replace(self._part, self.path)
 
 
-def same_shape(files: Iterable[RowFile], verb: str) -> RowFile:
+def require_same_shape(files: Iterable[RowFile], verb: str) -> RowFile:
     """Return the file whose layout serves all, or refuse a mixture."""
     first, *others = files
     for other in others:

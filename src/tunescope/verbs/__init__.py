@@ -21,196 +21,231 @@ class Verb:
     """A verb's place in the table.
 
     Attributes:
-        module: where it lives.
-        settings: its settings class, there.
-        function: the function that takes the settings, there.
+        function: where the function is that takes the settings, as "module:name" below `tunescope`.
+        settings: where its settings class is, likewise.
         takes: what goes in, for the docs.
         summary: one clause for `--help` and the docs.
         proven: it has its three proofs (reference values, a kill drill, a run on real files);
             a verb without them works only inside recipes and is in docs/not-yet.md.
     """
 
-    module: str
-    settings: str
     function: str
+    settings: str
     takes: str
     summary: str
     proven: bool = True
 
+    @property
+    def module(self) -> str:
+        """The module that the function is in; it also holds the verb's `VERSION`."""
+        return f"tunescope.{self.function.partition(':')[0]}"
+
     def settings_class(self) -> type[Any]:
         """Import and return the settings dataclass."""
-        found: type[Any] = getattr(import_module(self.module), self.settings)
-        return found
+        settings: type[Any] = _load(self.settings)
+        return settings
 
     def call(self) -> Callable[[Any], Any]:
         """Import and return the function."""
-        found: Callable[[Any], Any] = getattr(import_module(self.module), self.function)
-        return found
+        function: Callable[[Any], Any] = _load(self.function)
+        return function
 
 
-VERBS: dict[str, Verb] = {
-    "demo": Verb(
-        "tunescope.study", "DemoSettings", "demo", "", "Run the whole loop on the embedded model and bundled rows."
-    ),
-    "check": Verb("tunescope.verbs.check", "CheckSettings", "check", "ROWS", "Find faults in rows without a model."),
-    "measure": Verb(
-        "tunescope.verbs.measure",
-        "MeasureSettings",
-        "measure",
-        "ROWS",
-        "Measure rows: lengths, perplexities, IFD, coherence.",
-    ),
-    "select": Verb(
-        "tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."
-    ),
-    "compare": Verb(
-        "tunescope.verbs.compare",
-        "CompareSettings",
-        "compare",
-        "A B",
-        "Show what differs between two row sets, pair by pair.",
-    ),
-    "falsify dose": Verb(
-        "tunescope.verbs.falsify.dose",
-        "DoseSettings",
-        "dose",
-        "PAIRS",
-        "Give a share of paired rows their false response.",
-    ),
-    "repair evolve": Verb(
-        "tunescope.verbs.repair.evolve",
-        "EvolveSettings",
-        "evolve",
-        "ROWS",
-        "Have an oracle make instructions harder or rarer, and answer them.",
-    ),
-    "repair rate": Verb(
-        "tunescope.verbs.repair.rate",
-        "RateSettings",
-        "rate",
-        "ROWS",
-        "Have an oracle grade one aspect of every response.",
-    ),
-    "repair reflect": Verb(
-        "tunescope.verbs.repair.reflect",
-        "ReflectSettings",
-        "reflect",
-        "ROWS",
-        "Have an oracle criticise and rewrite instructions, then responses.",
-    ),
-    "repair simplify": Verb(
-        "tunescope.verbs.repair.simplify",
-        "SimplifySettings",
-        "simplify",
-        "ROWS",
-        "Have an oracle make every response concise and accurate.",
-    ),
-    "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
-    "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
-    "study plan": Verb("tunescope.study", "PlanSettings", "plan", "RECIPE", "Say what a recipe would do."),
-    "study run": Verb(
-        "tunescope.study", "StudySettings", "run", "RECIPE", "Run a recipe: verbs in a row, each done once."
-    ),
-    "study analyze": Verb(
-        "tunescope.verbs.analyze",
-        "AnalyzeSettings",
-        "analyze",
-        "TABLE",
-        "Compute the dose–response of a table of scores.",
-    ),
-    "tune": Verb(
-        "tunescope.verbs.tune",
-        "TuneSettings",
-        "tune",
-        "ROWS",
-        "Fine-tune a model on rows (LoRA or full).",
-    ),
-    "answer": Verb(
-        "tunescope.verbs.answer",
-        "AnswerSettings",
-        "answer",
-        "PROMPTS",
-        "Answer prompts with a model or a server, greedily or sampled.",
-    ),
-    "shift": Verb(
-        "tunescope.verbs.shift",
-        "ShiftSettings",
-        "shift",
-        "--tuned T",
-        "Show token by token what tuning changed in a model.",
-    ),
-    "shift runs": Verb(
-        "tunescope.verbs.shift.side_by_side",
-        "ShiftRunsSettings",
-        "across",
-        "RUN…",
-        "Set shifts side by side, against training-set size and row length.",
-    ),
-    "trace": Verb(
-        "tunescope.verbs.trace",
-        "TraceSettings",
-        "trace",
-        "ROWS",
-        "Find the rows that a text's words come from.",
-    ),
-    "trace index": Verb(
-        "tunescope.verbs.trace",
-        "IndexSettings",
-        "index_rows",
-        "ROWS",
-        "Index rows for tracing.",
-    ),
-    "judge pairwise": Verb(
-        "tunescope.verbs.judge.pairwise",
-        "PairwiseSettings",
-        "pairwise",
-        "A B…",
-        "Have a judge score answers side by side, in both orders.",
-    ),
-    "judge aspects": Verb(
-        "tunescope.verbs.judge.aspects",
-        "AspectsSettings",
-        "aspects",
-        "A…",
-        "Have a judge score each answer in several aspects.",
-    ),
-    "judge winrate": Verb(
-        "tunescope.verbs.judge.winrate",
-        "WinrateSettings",
-        "winrate",
-        "A… --reference R",
-        "Have a judge say which answer is better: win rates against a reference.",
-    ),
-    "judge recompute": Verb(
-        "tunescope.verbs.judge.recompute",
-        "RecomputeSettings",
-        "recompute",
-        "FILE…",
-        "Recompute the tables of judgement files that others made.",
-    ),
-    "judge leaderboard": Verb(
-        "tunescope.verbs.judge.leaderboard",
-        "LeaderboardSettings",
-        "leaderboard",
-        "RUN…",
-        "Rank systems from several judge runs, and say which can't be told apart.",
-    ),
-    "bench": Verb(
-        "tunescope.verbs.bench",
-        "BenchSettings",
-        "bench",
-        "--model M",
-        "Score a model on tasks whose answers are known.",
-        proven=False,
-    ),
-    "report": Verb(
-        "tunescope.verbs.report",
-        "ReportSettings",
-        "report",
-        "RUN…",
-        "Put runs on one HTML page; X-ray answers token by token.",
-    ),
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"tunescope.{module}"), name)
+
+
+QUESTIONS: dict[str, dict[str, Verb]] = {
+    "Start here": {
+        "demo": Verb(
+            "study:demo",
+            "study:DemoSettings",
+            "",
+            "Run the whole loop on the embedded model and bundled rows.",
+        ),
+        "models": Verb(
+            "verbs.models:models",
+            "verbs.models:ModelsSettings",
+            "",
+            "List embedded and cached models.",
+        ),
+    },
+    "Is my data sound?": {
+        "check": Verb(
+            "verbs.check:check",
+            "verbs.check:CheckSettings",
+            "ROWS",
+            "Find faults in rows without a model.",
+        ),
+        "measure": Verb(
+            "verbs.measure:measure",
+            "verbs.measure:MeasureSettings",
+            "ROWS",
+            "Measure rows: lengths, perplexities, IFD, coherence.",
+        ),
+        "compare": Verb(
+            "verbs.compare:compare",
+            "verbs.compare:CompareSettings",
+            "A B",
+            "Show what differs between two row sets, pair by pair.",
+        ),
+        "why": Verb(
+            "verbs.why:why",
+            "verbs.why:WhySettings",
+            "ROW_ID",
+            "Tell the history of a row.",
+        ),
+    },
+    "Make better rows": {
+        "select": Verb(
+            "verbs.select:select",
+            "verbs.select:SelectSettings",
+            "ROWS",
+            "Keep some rows and say why the others went.",
+        ),
+        "repair rate": Verb(
+            "verbs.repair.rate:rate",
+            "verbs.repair.rate:RateSettings",
+            "ROWS",
+            "Have an oracle grade one aspect of every response.",
+        ),
+        "repair simplify": Verb(
+            "verbs.repair.simplify:simplify",
+            "verbs.repair.simplify:SimplifySettings",
+            "ROWS",
+            "Have an oracle make every response concise and accurate.",
+        ),
+        "repair reflect": Verb(
+            "verbs.repair.reflect:reflect",
+            "verbs.repair.reflect:ReflectSettings",
+            "ROWS",
+            "Have an oracle criticise and rewrite instructions, then responses.",
+        ),
+        "repair evolve": Verb(
+            "verbs.repair.evolve:evolve",
+            "verbs.repair.evolve:EvolveSettings",
+            "ROWS",
+            "Have an oracle make instructions harder or rarer, and answer them.",
+        ),
+        "falsify dose": Verb(
+            "verbs.falsify.dose:dose",
+            "verbs.falsify.dose:DoseSettings",
+            "PAIRS",
+            "Give a share of paired rows their false response.",
+        ),
+    },
+    "Tune and answer": {
+        "tune": Verb(
+            "verbs.tune:tune",
+            "verbs.tune:TuneSettings",
+            "ROWS",
+            "Fine-tune a model on rows (LoRA or full).",
+        ),
+        "answer": Verb(
+            "verbs.answer:answer",
+            "verbs.answer:AnswerSettings",
+            "PROMPTS",
+            "Answer prompts with a model or a server, greedily or sampled.",
+        ),
+    },
+    "What did tuning change?": {
+        "shift": Verb(
+            "verbs.shift:shift",
+            "verbs.shift:ShiftSettings",
+            "--tuned T",
+            "Show token by token what tuning changed in a model.",
+        ),
+        "shift runs": Verb(
+            "verbs.shift.side_by_side:across",
+            "verbs.shift.side_by_side:ShiftRunsSettings",
+            "RUN…",
+            "Set shifts side by side, against training-set size and row length.",
+        ),
+    },
+    "Which rows taught it that?": {
+        "trace": Verb(
+            "verbs.trace:trace",
+            "verbs.trace:TraceSettings",
+            "ROWS",
+            "Find the rows that a text's words come from.",
+        ),
+        "trace index": Verb(
+            "verbs.trace:index_rows",
+            "verbs.trace:IndexSettings",
+            "ROWS",
+            "Index rows for tracing.",
+        ),
+    },
+    "Is it better?": {
+        "judge winrate": Verb(
+            "verbs.judge.winrate:winrate",
+            "verbs.judge.winrate:WinrateSettings",
+            "A… --reference R",
+            "Have a judge say which answer is better: win rates against a reference.",
+        ),
+        "judge pairwise": Verb(
+            "verbs.judge.pairwise:pairwise",
+            "verbs.judge.pairwise:PairwiseSettings",
+            "A B…",
+            "Have a judge score answers side by side, in both orders.",
+        ),
+        "judge aspects": Verb(
+            "verbs.judge.aspects:aspects",
+            "verbs.judge.aspects:AspectsSettings",
+            "A…",
+            "Have a judge score each answer in several aspects.",
+        ),
+        "judge recompute": Verb(
+            "verbs.judge.recompute:recompute",
+            "verbs.judge.recompute:RecomputeSettings",
+            "FILE…",
+            "Recompute the tables of judgement files that others made.",
+        ),
+        "judge leaderboard": Verb(
+            "verbs.judge.leaderboard:leaderboard",
+            "verbs.judge.leaderboard:LeaderboardSettings",
+            "RUN…",
+            "Rank systems from several judge runs, and say which can't be told apart.",
+        ),
+        "bench": Verb(
+            "verbs.bench:bench",
+            "verbs.bench:BenchSettings",
+            "--model M",
+            "Score a model on tasks whose answers are known.",
+            proven=False,
+        ),
+    },
+    "All of it at once": {
+        "study plan": Verb(
+            "study:plan",
+            "study:PlanSettings",
+            "RECIPE",
+            "Say what a recipe would do.",
+        ),
+        "study run": Verb(
+            "study:run",
+            "study:StudySettings",
+            "RECIPE",
+            "Run a recipe: verbs in a row, each done once.",
+        ),
+        "study analyze": Verb(
+            "verbs.analyze:analyze",
+            "verbs.analyze:AnalyzeSettings",
+            "TABLE",
+            "Compute the dose–response of a table of scores.",
+        ),
+        "report": Verb(
+            "verbs.report:report",
+            "verbs.report:ReportSettings",
+            "RUN…",
+            "Put runs on one HTML page; X-ray answers token by token.",
+        ),
+    },
 }
+"""The verbs in the order of work, under the questions that they answer."""
+
+VERBS = {name: verb for verbs in QUESTIONS.values() for name, verb in verbs.items()}
 
 GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",

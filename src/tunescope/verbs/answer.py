@@ -16,13 +16,13 @@ from time import monotonic
 from typing import Any
 
 from tunescope import runs
-from tunescope.answers import Answer, Kept, Place, model_outputs
+from tunescope.answers import Answer, Place, RecordLog, model_outputs
 from tunescope.errors import SettingsError, TunescopeError, WorkError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
 VERSION = 2
@@ -68,13 +68,13 @@ class AnswerSettings(ModelSettings):
     limit: int | None = None
     """Answer only this many prompts, from the first."""
 
-    batch_size: int = field(default=16, metadata=PACE)
+    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
     """Prompts that are answered at a time by a model loaded here."""
 
-    concurrency: int = field(default=8, metadata=PACE)
+    concurrency: int = field(default=8, metadata=NOT_IN_KEY)
     """Calls to a server at a time."""
 
-    timeout: float = field(default=600.0, metadata=PACE)
+    timeout: float = field(default=600.0, metadata=NOT_IN_KEY)
     """Seconds that one call to a server may take."""
 
     out: str | None = runs.out_field()
@@ -146,7 +146,7 @@ class _Book:
 
     def __init__(self, settings: AnswerSettings, model: str, prompts: Sequence[Prompt], folder: RunFolder) -> None:
         self.settings, self.model, self.prompts = settings, model, prompts
-        self._kept = Kept(folder.scratch / "answers.jsonl")
+        self._kept = RecordLog(folder.scratch / "answers.jsonl")
         self.answers = {a.place: a for a in map(Answer.from_json, self._kept)}
         self.missing: dict[Place, str] = {}
         self.update: Update | None = None
@@ -268,7 +268,7 @@ def _here(settings: AnswerSettings, book: _Book) -> None:
             if place.turn != turn or place in book.answers or (before := book.before(place)) is None:
                 continue
             try:
-                found = chat.prompt(prompt.asked(before), prompt.tools, prompt.fields)
+                found = chat.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields)
             except Unrenderable as refused:
                 book.miss(place, str(refused))
                 continue
@@ -338,7 +338,9 @@ async def _ask(settings: AnswerSettings, name: str, book: _Book) -> Exception | 
                 if before is None:
                     continue
                 try:
-                    reply = await client.reply(prompt.asked(before), **_decoding(settings, place), **_tools(prompt))
+                    reply = await client.reply(
+                        prompt.conversation_after(before), **_decoding(settings, place), **_tools(prompt)
+                    )
                 except Refused as error:
                     book.miss(place, str(error))
                     if stopped is None and len(book.missing) >= HOPELESS and not book.answers:

@@ -67,7 +67,7 @@ def select(settings: SelectSettings) -> Run:
     if settings.where is not None:
         expressions.parse(settings.where)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
-    sources = runs.from_names(settings.from_)
+    sources = runs.open_runs(settings.from_)
     inputs = rows.inputs | {str(run.path): run.key for run in sources}
     return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources))
 
@@ -87,9 +87,9 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
     import numpy as np
     import pyarrow as pa
 
-    from tunescope.rows import RowWriter, same_shape
+    from tunescope.rows import RowWriter, require_same_shape
 
-    like = same_shape(rows.files, "select")
+    like = require_same_shape(rows.files, "select")
     table = _join(settings, rows, sources)
     reasons: list[str | None] = [None] * len(table)
     if settings.where is not None:
@@ -163,7 +163,7 @@ def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.
             columns[name].append(row.fields.get(name.removeprefix("source.")))
     for name in from_source:
         if name.removeprefix("source.") not in source_names:
-            expressions.require(expressions.Name(name), {**known, **source_names})
+            expressions.validate_names(expressions.Name(name), {**known, **source_names})
     arrays = {name: _column(name, values) for name, values in columns.items()}
     for name in wanted:
         if name in known:

@@ -35,7 +35,7 @@ def why(settings: WhySettings) -> Outcome:
     """
     found: list[dict[str, Any]] = []
     ids: dict[str, None] = {}
-    for run in runs.finished():
+    for run in runs.finished_runs():
         for record in _mentions(run, settings.row_id):
             ids[record["row_id"]] = None
             found.append(record)

@@ -13,7 +13,7 @@ import pytest
 import statsmodels.api
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import Run, maker
+from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze import AnalyzeSettings, analyze
 from tunescope.verbs.analyze.scores import Score
 from tunescope.verbs.analyze.trail import origin_of, read_runs
@@ -55,9 +55,9 @@ def scored(name: str, model: str, accuracy: float = 0.5, right: list[tuple[str, 
 def test_the_maker_of_a_path(workplace):
     run = made("x", "tune", {})
     for path in ("runs/x", "runs/x/model", "runs/x/model/config.json"):
-        assert maker(path).path == run.path
-    assert maker("runs/y/model") is None
-    assert maker("microworld") is None
+        assert producing_run(path).path == run.path
+    assert producing_run("runs/y/model") is None
+    assert producing_run("microworld") is None
 
 
 def test_origins(workplace):

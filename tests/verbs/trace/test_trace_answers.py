@@ -17,7 +17,7 @@ from tests.verbs.trace.planted import Writer, answer, put, rows
 from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError
-from tunescope.matching.word_ids import split
+from tunescope.matching.word_ids import split_words
 from tunescope.runs import Outcome
 from tunescope.verbs.trace import TraceSettings, trace
 from tunescope.verbs.trace.answers import ENOUGH
@@ -79,7 +79,7 @@ def test_planted_answers(path, workplace):
     for span in spans:
         text = kept[span["answer_id"]].text
         assert text[span["char_start"] : span["char_end"]] == span["text"]
-        assert span["words"] == len(split(span["text"]))
+        assert span["words"] == len(split_words(span["text"]))
         assert span["bits"] >= threshold - 0.05
         assert (span["ref_bits"], span["contrast_bits"], span["shift"]) == (None, None, None)
         assert span["p_null"] == 1 / 201

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tunescope.answers import read_answers
 from tunescope.errors import TunescopeError
-from tunescope.matching.word_ids import split
+from tunescope.matching.word_ids import split_words
 from tunescope.verbs.trace import TraceSettings, trace
 from tunescope.views import to_html, to_text
 
@@ -55,7 +55,7 @@ def check(text: str, spans, fields) -> None:
                 assert 0 <= a < b <= len(text)
                 assert row["row_char_start"] <= c < d <= row["row_char_end"]
                 if text[a:b].isascii() and own[c:d].isascii():
-                    assert len(split(text[a:b])) == len(split(own[c:d]))
+                    assert len(split_words(text[a:b])) == len(split_words(own[c:d]))
 
 
 @pytest.fixture(autouse=True)
@@ -92,7 +92,7 @@ def test_any_answers(rows, data):
                 if [other.answer_id for other in kept].count(answer.answer_id) == 1:
                     check(answer.text, [span for span in spans if span["answer_id"] == answer.answer_id], fields)
             missing = [line["reason"] for line in run.tables["answers"].to_pylist()]
-            assert missing == [None if split(answer.text) else "no words" for answer in kept]
+            assert missing == [None if split_words(answer.text) else "no words" for answer in kept]
             assert to_text(run.view)
             assert to_html(run.view)
 

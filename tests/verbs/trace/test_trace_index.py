@@ -78,7 +78,7 @@ def test_words_and_their_places(tmp_path):
         assert made.field(number)[1].text == text
     assert made.counts.tolist() == [0, *np.bincount(ids)[1:].tolist()]
     assert made.order.tolist() == suffix_array.build(ids).tolist()
-    assert made.first.tolist() == suffix_array.starts(ids, len(made.counts) - 1).tolist()
+    assert made.first.tolist() == suffix_array.bucket_starts(ids, len(made.counts) - 1).tolist()
     assert made.about["words"] == int((ids != END).sum()) == int(made.counts.sum())
     assert made.bits[1:] == pytest.approx(-np.log2(made.counts[1:] / made.counts.sum()))
 

@@ -12,7 +12,7 @@ from tests.tools import write_rows
 from tests.verbs.trace.planted import Writer, prose_rows, put
 
 from tunescope.answers import read_answers
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
 from tunescope.verbs.trace import TraceSettings, trace
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -53,12 +53,12 @@ def measured(run, truth):
     spans = list(run.records("spans"))
     inside = within = outside = others = right = found = 0
     for answer, (line, begin, end) in zip(answers, truth, strict=True):
-        flags = np.zeros(len(places(answer.text)), bool)
+        flags = np.zeros(len(word_offsets(answer.text)), bool)
         for span in spans:
             if span["answer_id"] == answer.answer_id:
                 words = [
                     i
-                    for i, (a, b) in enumerate(places(answer.text))
+                    for i, (a, b) in enumerate(word_offsets(answer.text))
                     if a >= span["char_start"] and b <= span["char_end"]
                 ]
                 flags[words] = True

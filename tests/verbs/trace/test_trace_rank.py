@@ -10,7 +10,7 @@ import pytest
 from tests.tools import alpaca
 from tests.verbs.trace.planted import Writer, indexed, rows
 
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.rank import rank, record
 
@@ -129,7 +129,7 @@ def test_rows_nearly_alike_are_one(tmp_path):
     ]
     made, found, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
     assert [(c.row.line, len(c.group)) for c in candidates[:2]] == [(1, 3), (4, 1)]
-    one = record(made, found.chains, candidates[0], SPAN, places(SPAN))
+    one = record(made, found.chains, candidates[0], SPAN, word_offsets(SPAN))
     assert one["group_size"] == 3
 
 
@@ -138,7 +138,7 @@ def test_a_record_gives_the_words_in_both_texts(tmp_path):
     own = f"{PAD[0]} {' '.join(words[:6]).upper()}, {' '.join(words[7:])}."
     text = f"So: {SPAN}!"
     made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-    spots = places(text)
+    spots = word_offsets(text)
     one = record(made, found.chains, candidates[0], SPAN, spots)
     assert set(one) == {
         *("row_id", "group_size", "field", "row_char_start", "row_char_end", "edits", "chain_bits", "prompt_bm25"),
@@ -161,7 +161,7 @@ def test_shared_words_up_to_case_and_form(tmp_path):
     own = " ".join(composed)
     text = unicodedata.normalize("NFD", own).title()
     made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-    one = record(made, found.chains, candidates[0], text, places(text))
+    one = record(made, found.chains, candidates[0], text, word_offsets(text))
     assert one["shared"] == [[0, len(text), 0, len(own)]]
     assert one["exact"] is False
 
@@ -171,7 +171,7 @@ def test_exact_is_byte_for_byte(tmp_path):
     for text, exact in [(SPAN, True), (SPAN.upper(), False), (SPAN.replace(" ", "  "), False)]:
         text = f"x {text} y"
         made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-        assert record(made, found.chains, candidates[0], text[2:-2], places(text))["exact"] is exact
+        assert record(made, found.chains, candidates[0], text[2:-2], word_offsets(text))["exact"] is exact
 
 
 def test_nothing_to_rank(tmp_path):

@@ -21,7 +21,7 @@ from types import ModuleType
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.family import members
 from tunescope.judgements.files import Document
-from tunescope.rows.json_text import columns_of
+from tunescope.rows.json_text import list_columns
 
 
 def known() -> Mapping[str, ModuleType]:
@@ -49,7 +49,9 @@ def format_of(documents: list[Document], name: str | None) -> ModuleType:
         entry = document.entries[0]
         module = next((module for module in formats.values() if module.detect(entry.value)), None)
         if module is None:
-            problems.append(Problem(document.path, entry.line, f"columns {columns_of(entry.value)}", _shapes(formats)))
+            problems.append(
+                Problem(document.path, entry.line, f"columns {list_columns(entry.value)}", _shapes(formats))
+            )
         else:
             found.setdefault(module.NAME, document.path)
     if problems:

@@ -8,7 +8,7 @@ from typing import Any
 from tunescope.judgements.files import Document, Entry, Problems, texts
 from tunescope.judgements.records import PLAIN, Judgements, Options, Order, Pair
 from tunescope.rows import Message
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.rows.row import content_id
 
 NAME = "alpaca_eval"
@@ -85,5 +85,5 @@ def _refuse_mixed(document: Document, problems: Problems) -> None:
     for name in MIXED:
         other = next((e for e in document.entries if e.value.get(name) != first.value.get(name)), None)
         if other is not None:
-            expected = f"{shown(first.value.get(name))} as in the first record (a file per model and annotator)"
-            problems.add(document, other, f"{name} {shown(other.value.get(name))}", expected)
+            expected = f"{abbreviate(first.value.get(name))} as in the first record (a file per model and annotator)"
+            problems.add(document, other, f"{name} {abbreviate(other.value.get(name))}", expected)

@@ -9,7 +9,7 @@ from typing import Any
 from tunescope.judgements.files import Document, Entry, Problems
 from tunescope.judgements.parsing import aspect_score, aspects
 from tunescope.judgements.records import PLAIN, Grade, Judgements, Options, Score
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 
 NAME = "just_eval"
 SHAPE = '{"id", "output_cand", "generator_cand", "result", "parsed_result": {aspect: {"reason", "score"}}}'
@@ -60,8 +60,8 @@ def _read(document: Document, entry: Entry, first: Any, problems: Problems) -> G
         problems.add(document, entry, f"{kind(system)} in generator_cand", "a system's name")
         return None
     if system != first:
-        expected = f"{shown(first)} as in the first record (a file per system)"
-        problems.add(document, entry, f"generator_cand {shown(system)}", expected)
+        expected = f"{abbreviate(first)} as in the first record (a file per system)"
+        problems.add(document, entry, f"generator_cand {abbreviate(system)}", expected)
         return None
     config, text, answer = record.get("eval_config"), record.get("result"), record.get("output_cand")
     judge = config.get("gpt") if isinstance(config, Mapping) else None

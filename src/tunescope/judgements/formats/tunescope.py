@@ -9,7 +9,7 @@ from typing import Any
 from tunescope.errors import InputError, Problem
 from tunescope.judgements.files import Document, Entry, Problems
 from tunescope.judgements.records import FAILED, PLAIN, WHY, Grade, Judgements, Options, Order, Pair, Score, Side
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.views import counted, interval, percent
 
@@ -73,7 +73,10 @@ def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
 def _refuse_mixed(document: Document, entry: Entry, first: Entry, problems: Problems) -> None:
     if entry.value["kind"] != first.value.get("kind"):
         problems.add(
-            document, entry, f"kind {shown(entry.value['kind'])}", f"{shown(first.value.get('kind'))} as before"
+            document,
+            entry,
+            f"kind {abbreviate(entry.value['kind'])}",
+            f"{abbreviate(first.value.get('kind'))} as before",
         )
 
 
@@ -100,11 +103,11 @@ def _pair(record: Mapping[str, Any], place: str) -> Pair:
 def _order(record: Mapping[str, Any]) -> Order:
     status, scores, first = record["status"], record.get("scores"), record.get("first")
     if status not in ("ok", "unparsed", "missing"):
-        raise ValueError(f"status {shown(status)}")
+        raise ValueError(f"status {abbreviate(status)}")
     _why(record)
     preference = _number(record, "preference", 0, 1)
     if (status == "ok") != (preference is not None):
-        raise ValueError(f"status {status} with preference {shown(preference)}")
+        raise ValueError(f"status {status} with preference {abbreviate(preference)}")
     if scores is not None and not (isinstance(scores, list) and len(scores) == 2):
         raise ValueError(f"{kind(scores)} in scores")
     a, b = (_number({"scores": score}, "scores", 0, 100) for score in scores or (None, None))
@@ -117,14 +120,14 @@ def _grade(record: Mapping[str, Any], place: str) -> Grade:
     for name, item in record["scores"].items():
         value, status = _number(item, "score", 0, 100), item["status"]
         if status not in ("ok", "not_applicable", "unparsed", "missing"):
-            raise ValueError(f"{name}: status {shown(status)}")
+            raise ValueError(f"{name}: status {abbreviate(status)}")
         if (status == "ok") != (value is not None):
-            raise ValueError(f"{name}: status {shown(status)} with score {shown(value)}")
+            raise ValueError(f"{name}: status {abbreviate(status)} with score {abbreviate(value)}")
         scores[str(name)] = Score(value, status)
     status = record["status"]
     known = any(score.status in ("ok", "not_applicable") for score in scores.values())
     if status not in ("ok", "unparsed", "missing") or (status == "ok") != known:
-        raise ValueError(f"status {shown(status)} with {len(scores)} aspects")
+        raise ValueError(f"status {abbreviate(status)} with {len(scores)} aspects")
     _why(record)
     length = record.get("length")
     return Grade(
@@ -151,28 +154,28 @@ def _number(record: Mapping[str, Any], name: str, low: float, high: float) -> fl
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise ValueError(f"{shown(value)} in {name}")
+        raise ValueError(f"{abbreviate(value)} in {name}")
     return float(value)
 
 
 def _length(value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**40:
-        raise ValueError(f"{shown(value)} as a length")
+        raise ValueError(f"{abbreviate(value)} as a length")
     return value
 
 
 def _tags(record: Mapping[str, Any]) -> tuple[str, ...]:
     tags = record.get("tags") or []
     if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise ValueError(f"{shown(tags)} in tags")
+        raise ValueError(f"{abbreviate(tags)} in tags")
     return tuple(tags)
 
 
 def _why(record: Mapping[str, Any]) -> None:
     if record.get("way") not in (None, "json", "tags"):
-        raise ValueError(f"way {shown(record['way'])}")
+        raise ValueError(f"way {abbreviate(record['way'])}")
     if record.get("why") not in (None, "", FAILED, *WHY):
-        raise ValueError(f"why {shown(record['why'])}")
+        raise ValueError(f"why {abbreviate(record['why'])}")
 
 
 def _more(records: Sequence[Mapping[str, Any]], controls: Sequence[Pair]) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from tunescope.rows.conversation import (
     require_answer,
     text_of,
 )
-from tunescope.rows.json_text import shown
+from tunescope.rows.json_text import abbreviate
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 1
@@ -64,7 +64,7 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
     messages = parse_messages(record.get(columns["messages"]), keys_of(columns), columns["messages"])
     system = record.get(columns["system"]) if "system" in columns else None
     if system:
-        messages = (Message("system", text_of(system, f"column {shown(columns['system'])}")), *messages)
+        messages = (Message("system", text_of(system, f"column {abbreviate(columns['system'])}")), *messages)
     require_answer(messages)
     return Conversation(messages, parse_tools(record.get(columns["tools"])) if "tools" in columns else ())
 

@@ -55,7 +55,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
         scores = read_table(settings.table, settings.columns)
         inputs = {settings.table: content_hash(Path(settings.table))}
         return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, ()))
-    found = runs.from_names(settings.from_)
+    found = runs.open_runs(settings.from_)
     scores = read_runs(found)
     inputs = {str(run.path): run.key for run in found}
     return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, found))

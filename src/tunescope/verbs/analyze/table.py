@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.rows import containers
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.verbs.analyze.scores import Score, Scores
 
 WORDS = {
@@ -87,7 +87,9 @@ def read_table(path: str, hints: Sequence[str] = ()) -> Scores:
         read_as = _doses(path, words)
         twice = next((word for word, (dose, _) in read_as.items() if _first(read_as, dose) != word), None)
         if twice is not None:
-            found = f"two columns for one dose, {shown(_first(read_as, read_as[twice][0]))} and {shown(twice)}"
+            found = (
+                f"two columns for one dose, {abbreviate(_first(read_as, read_as[twice][0]))} and {abbreviate(twice)}"
+            )
             raise InputError([Problem(path, None, found, "a column per dose")])
     cells_read, unit = _scores(path, cells, read_as, problems)
     if problems:
@@ -98,7 +100,7 @@ def read_table(path: str, hints: Sequence[str] = ()) -> Scores:
 
 
 def _refuse_columns(path: str, columns: Sequence[str]) -> str:
-    listed = ", ".join(shown(name) for name in columns[:20]) or "none"
+    listed = ", ".join(abbreviate(name) for name in columns[:20]) or "none"
     hint = "Name them with --columns, for example --columns task=benchmark,score=acc."
     raise InputError([Problem(path, None, f"the columns {listed}", EXPECTED)], hint)
 
@@ -143,7 +145,7 @@ def _separated(path: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]
                 names = [cell.strip() for cell in cells]
                 twice = next((name for i, name in enumerate(names) if name in names[:i]), None)
                 if twice is not None:
-                    found = f"two columns called {shown(twice)}"
+                    found = f"two columns called {abbreviate(twice)}"
                     raise InputError([Problem(path, reader.line_num, found, "a name per column")])
             elif len(cells) != len(names):
                 found = f"{len(cells)} cells"
@@ -164,7 +166,7 @@ def _named(path: str, columns: Sequence[str], hints: Sequence[str]) -> dict[str,
         if not equals or word not in WORDS:
             raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {', '.join(WORDS)}")
         if name not in columns:
-            listed = ", ".join(shown(column) for column in columns)
+            listed = ", ".join(abbreviate(column) for column in columns)
             raise SettingsError(f"--columns {entry}: {path} has no such column; it has {listed}")
         named[word] = name
     for word, usual in WORDS.items():
@@ -192,7 +194,7 @@ def _doses(path: str, words: Sequence[str]) -> dict[str, tuple[float, str]]:
     """
     matches = {word: DOSE.fullmatch(_plain(word)) for word in words}
     problems = [
-        Problem(path, None, f"the dose {shown(word)}", "0 to 1, 0% to 100%, or retuned")
+        Problem(path, None, f"the dose {abbreviate(word)}", "0 to 1, 0% to 100%, or retuned")
         for word, match in matches.items()
         if match is None or not isfinite(float(match[1]))
     ]
@@ -209,7 +211,7 @@ def _doses(path: str, words: Sequence[str]) -> dict[str, tuple[float, str]]:
     for word, (value, signed) in values.items():
         share = value / 100 if signed or percents else value
         if share > 1:
-            raise InputError([Problem(path, None, f"the dose {shown(word)}", "doses from 0 to 100 %")])
+            raise InputError([Problem(path, None, f"the dose {abbreviate(word)}", "doses from 0 to 100 %")])
         read_as[word] = (share, "percent" if signed or percents else "share")
     return read_as
 
@@ -234,13 +236,13 @@ def _scores(
         if not task:
             problems.append(Problem(path, cell.line, "no task", "a name per row"))
         elif place in seen:
-            twice = f"the task {shown(task)} at {'retuned' if again else word} again (first in line {seen[place]})"
+            twice = f"the task {abbreviate(task)} at {'retuned' if again else word} again (first in line {seen[place]})"
             problems.append(Problem(path, cell.line, twice, "each once, or a column seed"))
         seen.setdefault(place, cell.line)
         try:
             value, percent = _number(cell.value)
         except ValueError as error:
-            where = f"{error} in column {shown(cell.column)}"
+            where = f"{error} in column {abbreviate(cell.column)}"
             problems.append(Problem(path, cell.line, where, "a number such as 54.71 or 54.71%, or nothing"))
             continue
         if value is not None:
@@ -261,7 +263,7 @@ def _number(value: Any) -> tuple[float | None, bool]:
         number = float(match[1]) if match else float("inf")
         if isfinite(number) and match:
             return number, bool(match[2])
-        raise ValueError(shown(value))
+        raise ValueError(abbreviate(value))
     if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308:
         return float(value), False
-    raise ValueError(shown(value) if isinstance(value, bool | int | float) else kind(value))
+    raise ValueError(abbreviate(value) if isinstance(value, bool | int | float) else kind(value))

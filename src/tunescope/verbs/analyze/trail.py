@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import Run, maker
+from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze.scores import Score, Scores
 
 
@@ -57,7 +57,7 @@ def origin_of(run: Run) -> Origin:
     """Follow a `bench` run back to the model it began with."""
     tunings: list[Run] = []
     model = str(run.settings["model"])
-    while (made := maker(model)) is not None and made.verb == "tune":
+    while (made := producing_run(model)) is not None and made.verb == "tune":
         tunings.append(made)
         model = str(made.settings["model"])
     if not tunings:
@@ -74,7 +74,7 @@ def origin_of(run: Run) -> Origin:
 
 def _dosed(tuning: Run) -> tuple[float, str]:
     """Return the dose of the rows that a model was tuned on, and the seeds of both steps as a label."""
-    rows = [maker(str(name)) for name in tuning.settings["rows"]]
+    rows = [producing_run(str(name)) for name in tuning.settings["rows"]]
     if len(rows) != 1 or rows[0] is None or rows[0].verb != "falsify dose":
         names = ", ".join(tuning.settings["rows"])
         raise RunError(f"{tuning.path} was tuned on {names}; expected the rows of one `falsify dose` run")

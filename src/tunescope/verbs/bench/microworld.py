@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
-from tunescope.runs import maker
+from tunescope.runs import producing_run
 from tunescope.verbs.bench.questions import Asked
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def world_of(model: str) -> World:
     from tunescope.models.load import source
 
     base = model
-    while (made := maker(base)) is not None and made.verb == "tune":
+    while (made := producing_run(base)) is not None and made.verb == "tune":
         base = str(made.settings["model"])
     marker = Path(source(base)) / MARKER
     if not marker.is_file():

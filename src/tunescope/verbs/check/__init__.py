@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, typed
 from tunescope.views import Table, View, interval, percent
 
@@ -42,7 +42,7 @@ class CheckSettings(RowsSettings):
     near_duplicate_at: float = 0.8
     """Jaccard similarity of word 3-grams from which two rows are near-duplicates."""
 
-    workers: int | None = field(default=None, metadata=PACE)
+    workers: int | None = field(default=None, metadata=NOT_IN_KEY)
     """Processes to read with; one per core by default, one for small files."""
 
     out: str | None = runs.out_field()
@@ -260,7 +260,7 @@ def _view(
     rows: RowSet,
 ) -> View:
     from tunescope.stats import proportion_from_counts
-    from tunescope.text.near_duplicates import found_probability
+    from tunescope.text.near_duplicates import candidate_probability
 
     n = result["rows"]
     meaning = meanings()
@@ -284,7 +284,7 @@ def _view(
         "Share of rows with its Wilson 95 % interval (the rows taken as a sample of their source). "
         + (f"Not found: {clean}. " if clean else "")
         + f"Near-duplicates at {settings.near_duplicate_at}: banding proposes such a pair with probability "
-        f"{found_probability(settings.near_duplicate_at):.4f}, exact Jaccard decides."
+        f"{candidate_probability(settings.near_duplicate_at):.4f}, exact Jaccard decides."
     )
     if lines:
         tables.append(Table("Faults", ("fault", "rows", "share", "95 % interval", "meaning"), tuple(lines), note))
@@ -329,5 +329,5 @@ def _next(settings: CheckSettings, of_fault: dict[str, list[int]], merged: _Merg
     if len(found) > 1:
         for name in found:
             yield f"{start} '{name} = false'"
-    if folder.is_at_home:
+    if folder.is_under_runs_root:
         yield f"tunescope why {merged.names[of_fault[found[0]][0]]}"

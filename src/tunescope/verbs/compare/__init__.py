@@ -111,7 +111,7 @@ def compare(settings: CompareSettings) -> Run:
 
 
 def _open(settings: CompareSettings, name: str) -> Side:
-    from tunescope.rows import open_rows, rows_in
+    from tunescope.rows import find_run_rows, open_rows
 
     path = Path(name)
     if (path / "run.json").is_file():
@@ -128,17 +128,17 @@ def _open(settings: CompareSettings, name: str) -> Side:
             from tunescope.judgements.runs import judges, read_judgements
 
             return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run), run)
-        rows_file = rows_in(path)
+        rows_file = find_run_rows(path)
         if rows_file is None:
             raise RunError(
                 f"{path} is a run of {run.verb}, which holds no rows, answers, measures or judgements to compare"
             )
         name = str(rows_file)
     elif settings.format is None and not settings.columns:
-        from tunescope.answers import is_answers, read_answers
+        from tunescope.answers import holds_answers, read_answers
         from tunescope.rows.containers import content_hash
 
-        if is_answers(path):
+        if holds_answers(path):
             return Side("answers", name, content_hash(path), lambda: map(_answer_item, read_answers(path)))
     rows = open_rows([name], settings.format, settings.columns)
     item = _row_item if settings.key is None else partial(_keyed, settings.key)
@@ -210,7 +210,7 @@ WAYS = {
 
 def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
     """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
-    return pairing.paired(a, b, {way: partial(_key, way) for way in ways})
+    return pairing.pair_up(a, b, {way: partial(_key, way) for way in ways})
 
 
 def _key(way: str, item: Item) -> Hashable | None:
@@ -405,7 +405,7 @@ def _cut(text: str) -> str:
 
 def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
-    if b.kind == "rows" and gone and folder.is_at_home:
+    if b.kind == "rows" and gone and folder.is_under_runs_root:
         yield f"tunescope why {gone[0].id}"
     if b.kind == "rows" and paired.only_b:
         yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"

@@ -94,11 +94,11 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
 
 
 def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer]) -> dict[str, Any]:
-    from tunescope.matching.word_ids import split
+    from tunescope.matching.word_ids import split_words
 
     other = others.get(answer.place)
-    words = [word.casefold() for word in split(span["text"])]
-    longest = None if other is None else longest_run(words, [word.casefold() for word in split(other.text)])
+    words = [word.casefold() for word in split_words(span["text"])]
+    longest = None if other is None else longest_run(words, [word.casefold() for word in split_words(other.text)])
     return {
         "answer_id": span["answer_id"],
         "prompt_id": answer.prompt_id,

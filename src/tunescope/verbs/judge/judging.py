@@ -19,8 +19,8 @@ from tunescope.judgements.tags import Tags
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.oracle.template import Prompt
-from tunescope.pairing import paired
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.pairing import pair_up
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.views import counted
 
@@ -70,7 +70,7 @@ class LiveSettings(OracleSettings):
     max_new_tokens: int = 512
     """Longest reply in tokens."""
 
-    plan: bool = field(default=False, metadata=PACE)
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
     draws: int = 10_000
@@ -276,7 +276,7 @@ def shared(a: System, b: System, least: float) -> Shared:
         SettingsError: they share less than `least` of the larger set, or nothing.
     """
     question: Callable[[Answer], str] = lambda answer: question_of(answer).strip()  # noqa: E731
-    found = paired(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
+    found = pair_up(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
     pairs, larger = len(found.pairs), max(len(a.answers), len(b.answers))
     if not pairs or pairs / larger < least:  # as it stands here, 7 of 100 are 0.07
         raise SettingsError(
@@ -359,12 +359,12 @@ def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
     if settings.plan:
         known = known_journal(work.name, work.version, replace(settings, out=None), made)
         price = {} if settings.price is None else {"price": settings.price}
-        stand = {} if known is None else known.inputs
+        cached_inputs = {} if known is None else known.inputs
         return runs.execute(
             f"{work.name} plan",
             work.version,
             settings,
-            {**inputs, **stand, **price},
+            {**inputs, **cached_inputs, **price},
             partial(_plan, settings, work, known),
         )
     for sheet in work.sheets.values():

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import unlike
 from tunescope.judgements.records import told_apart
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
 from tunescope.views import Cell, Table, View, counted, interval
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def leaderboard(settings: LeaderboardSettings) -> Run:
         RunError: a run of another verb.
         SettingsError: several references or judges at once, verdicts and scores at once, or nothing to rank.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if not run.verb.startswith("judge ") or not {"items", "scores"} & set(run.tables):
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of judge that hold verdicts or scores")

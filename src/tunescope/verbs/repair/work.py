@@ -16,7 +16,7 @@ from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
 from tunescope.oracle.reply_schema import Question, Way
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.runs import PACE, Outcome, Run, RunFolder
+from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
 from tunescope.views import Cell, Table, View
@@ -39,7 +39,7 @@ SHOWN = 10
 class RepairSettings(OracleSettings, RowsSettings):
     """Rows, an oracle, and what to show before it is asked."""
 
-    plan: bool = field(default=False, metadata=PACE)
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
     out: str | None = runs.out_field()
@@ -121,8 +121,10 @@ def repair(settings: RepairSettings, mender: Repair, student: Student | None = N
 
         made = partial(_inputs, settings, mender, student, rows)
         known = known_journal(mender.name, mender.version, replace(settings, out=None), made)
-        stand = {} if known is None else known.inputs
-        inputs = rows.inputs | mender.sources | stand | ({} if settings.price is None else {"price": settings.price})
+        cached_inputs = {} if known is None else known.inputs
+        inputs = (
+            rows.inputs | mender.sources | cached_inputs | ({} if settings.price is None else {"price": settings.price})
+        )
         work = partial(_plan, settings, mender, rows, known)
         return runs.execute(f"{mender.name} plan", mender.version, settings, inputs, work)
     model = model_of(settings)
@@ -159,9 +161,9 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
 
 def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
     from tunescope.oracle.run import replayed
-    from tunescope.rows import same_shape
+    from tunescope.rows import require_same_shape
 
-    items, pairs, _ = _pairs(rows, same_shape(rows.files, mender.name))
+    items, pairs, _ = _pairs(rows, require_same_shape(rows.files, mender.name))
     asks = {place: mender.asks(pair) for place, pair in pairs.items()}
     if known is None:
         questions = [question for asked in asks.values() for question in asked]
@@ -182,9 +184,9 @@ def _work(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
 ) -> Outcome:
     from tunescope.oracle.run import ask_all
-    from tunescope.rows import same_shape
+    from tunescope.rows import require_same_shape
 
-    like = same_shape(rows.files, mender.name)
+    like = require_same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
     with student.at_work(folder.scratch) if student else nullcontext():
         oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
@@ -265,19 +267,19 @@ def _renewed(
     mender: Repair, like: RowFile, row: Row, pair: Pair | None, mended: Mended, calls: tuple[str, ...]
 ) -> tuple[Row, Mended]:
     """Return the row as it leaves, with the step in its lineage where the oracle was asked, and what came of it."""
-    from tunescope.rows import Step
+    from tunescope.rows import LineageStep
 
     if pair is None or not calls:
         return row, mended
     hashes = "+".join(mender.sources.values())
-    step = Step(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
+    step = LineageStep(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
     instruction = pair.instruction if mended.instruction is None else mended.instruction
     response = pair.response if mended.response is None else mended.response
     old = {"instruction": pair.instruction} if instruction != pair.instruction else {}
     old |= {"response": pair.response} if response != pair.response else {}
     if not old:
         return replace(row, lineage=(*row.lineage, step)), mended
-    new = row.changed(pair.messages(instruction, response), replace(step, old=old))
+    new = row.with_messages(pair.messages(instruction, response), replace(step, old=old))
     try:
         like.layout.render(new)
     except WorkError as error:

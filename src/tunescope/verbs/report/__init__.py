@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
 from tunescope.views import View
 
 VERSION = 3
@@ -35,7 +35,7 @@ def report(settings: ReportSettings) -> Run:
     Raises:
         RunError: a folder without a finished run, or with tables that don't fit each other.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     inputs = {str(run.path): run.key for run in opened}
     return execute("report", VERSION, settings, inputs, partial(_work, settings, opened))
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.answers import Answer, Kept, Place, read_answers
+from tunescope.answers import Answer, Place, RecordLog, read_answers
 from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import naming
@@ -177,7 +177,7 @@ def _answered(
     settings: ShiftSettings, prompts: Sequence[Prompt], ready: Callable[[], Reader], folder: RunFolder
 ) -> list[Answer]:
     """Answer prompts with the tuned model, greedily, turn after turn; an answer is on disk as soon as it is there."""
-    kept = Kept(folder.scratch / "answers.jsonl")
+    kept = RecordLog(folder.scratch / "answers.jsonl")
     found = {answer.place: answer for answer in map(Answer.from_json, kept)}
     places = [Place(prompt.prompt_id, turn, 0) for prompt in prompts for turn in range(prompt.turns)]
     refused: dict[Place, str] = {}
@@ -222,7 +222,7 @@ def _turn(
         try:
             if len(before) < turn:
                 raise Unrenderable("a turn before it has no answer")
-            chosen = ready().chat.prompt(prompt.asked(before), prompt.tools, prompt.fields)
+            chosen = ready().chat.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields)
             limit = context_of(ready().pair.tuned.model)
             if limit is not None and len(chosen) >= limit:
                 raise Unrenderable(f"{len(chosen):,} tokens; the model's context holds {limit:,} with the answer")

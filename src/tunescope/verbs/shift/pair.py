@@ -46,7 +46,7 @@ def base_for(base: ModelSettings | None, tuned: ModelSettings) -> Bases:
         SettingsError: no base is known, or the user's is another model than the adapter's.
         TunescopeError: no such model.
     """
-    from tunescope.runs import maker
+    from tunescope.runs import producing_run
 
     folder = local_folder(tuned.model)
     own = base_of(folder) if folder is not None else None
@@ -57,7 +57,7 @@ def base_for(base: ModelSettings | None, tuned: ModelSettings) -> Bases:
                 f"--base {base.model} isn't the base of the adapter {tuned.model}, which is {own}; leave --base out"
             )
         return Bases(own, found, True)
-    run = maker(folder) if folder is not None else None
+    run = producing_run(folder) if folder is not None else None
     made_from = str(run.settings["model"]) if run is not None and run.verb == "tune" else None
     if base is not None:
         found = fingerprint(base.model, base.revision)

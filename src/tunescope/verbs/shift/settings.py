@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from tunescope import runs
 from tunescope.models.settings import LoadSettings
-from tunescope.runs import INPUT, PACE
+from tunescope.runs import INPUT, NOT_IN_KEY
 
 _OPTION = {**INPUT, "option": True}
 """What other verbs take without its name."""
@@ -57,7 +57,7 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     limit: int | None = None
     """Only this many answers, or prompts, from the first."""
 
-    batch_size: int = field(default=16, metadata=PACE)
+    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
     """Prompts that are answered at a time."""
 
     out: str | None = runs.out_field()

@@ -13,7 +13,7 @@ from typing import Any
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.results.shift import ShiftResult
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, maker, out_field
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
@@ -47,7 +47,7 @@ def across(settings: ShiftRunsSettings) -> Run:
     Raises:
         RunError, SettingsError: what isn't a shift run, or fewer than two.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if run.verb != "shift":
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of shift")
@@ -75,7 +75,7 @@ def _record(run: Run) -> dict[str, Any]:
     """Return one run's line: its numbers, and what its tuned model was made from, where that is known."""
     result = ShiftResult.read(run)
     record: dict[str, Any] = {"run": str(run.path), "tuned": result.tuned, "base": result.base}
-    made = maker(result.tuned)
+    made = producing_run(result.tuned)
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
         record["method"] = made.settings["method"]

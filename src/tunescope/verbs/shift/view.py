@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.shift import CLASSES, OWN_CHOICE, ShiftAnswer, ShiftedWords, ShiftResult
-from tunescope.runs import maker
+from tunescope.runs import producing_run
 from tunescope.verbs.shift.words import GROUPS
 from tunescope.views import Cell, Table, View, interval, percent
 
@@ -153,7 +153,7 @@ def _words_in_rows(words: ShiftedWords) -> Table:
 
 
 def _next_commands(settings: ShiftSettings, folder: str) -> Iterator[str]:
-    made = maker(settings.tuned)
+    made = producing_run(settings.tuned)
     rows: Sequence[str] = settings.rows
     if not rows and made is not None and made.verb == "tune":
         rows = made.settings["rows"]

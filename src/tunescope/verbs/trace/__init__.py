@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tunescope import runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.models.embedded import EMBEDDERS
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class TraceSettings(RowsSettings):
     embedder: str | None = field(default=None, metadata=INPUT)
     """Rank rows by meaning too, with this embedder (an embedded name, a folder or a sentence-transformers id)."""
 
-    stream: bool = field(default=False, metadata=PACE)
+    stream: bool = field(default=False, metadata=NOT_IN_KEY)
     """Read all rows once for all answers instead of looking each answer up: the same result, without a suffix array."""
 
     out: str | None = runs.out_field()
@@ -150,7 +150,7 @@ def _index(settings: TraceSettings) -> tuple[Index, Mapping[str, str]]:
         return found, {**found.about["inputs"], "index": made.key}
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     asked = IndexSettings(rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad)
-    done = runs.done_before("trace index", VERSION, asked, rows.inputs)
+    done = runs.find_finished("trace index", VERSION, asked, rows.inputs)
     if done is None:
         done = runs.execute("trace index", VERSION, asked, rows.inputs, partial(_write_index, asked, rows))
     found = Index(done.path)

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from tunescope import runs
-from tunescope.answers import Answer, is_answers, read_answers
+from tunescope.answers import Answer, holds_answers, read_answers
 from tunescope.errors import RunError, SettingsError
-from tunescope.matching.word_ids import Query, places, split
+from tunescope.matching.word_ids import Query, split_words, word_offsets
 from tunescope.progress import say
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.trace import null, paper_measures, view
@@ -71,7 +71,7 @@ class Sources:
         if name is not None:
             own = Path(name) / "answers.jsonl"
             reference, inputs[f"reference {name}"] = _texts(str(own) if own.is_file() else name)
-            if not any(split(text) for _, text in reference):
+            if not any(split_words(text) for _, text in reference):
                 raise SettingsError(f"--reference {name} holds no word; expected answers, or rows, with text")
         tokens: Mapping[str, Tokens] = {}
         if settings.shift is not None:
@@ -87,12 +87,12 @@ class Sources:
 
 def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:
     """Return the run with the base model's own answers to the same prompts, decoded alike, where there is one."""
-    tuned = runs.maker(answers[0].model) if runs.maker(path) is not None and answers[0].model else None
+    tuned = runs.producing_run(answers[0].model) if runs.producing_run(path) is not None and answers[0].model else None
     if tuned is None or tuned.verb != "tune":
         return None
     asked = {(answer.prompt_id, answer.turn) for answer in answers}
     decoding = dict(answers[0].decoding)
-    for run in runs.finished():
+    for run in runs.finished_runs():
         if run.verb != "answer" or run.settings["model"] != tuned.settings["model"]:
             continue
         base = list(read_answers(run.path / "answers.jsonl"))
@@ -107,7 +107,7 @@ def _texts(name: str) -> tuple[list[tuple[str, str]], str]:
     from tunescope.rows import open_rows
     from tunescope.rows.containers import content_hash
 
-    if is_answers(name):
+    if holds_answers(name):
         return [(_prompt(answer), answer.text) for answer in read_answers(name)], content_hash(Path(name))
     rows = open_rows([name])
     return [(row.instruction, row.response) for row in rows], " ".join(rows.inputs.values())
@@ -182,7 +182,7 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
         if not words:
             lines.append({"answer_id": answer.answer_id, "prompt_id": answer.prompt_id, "reason": "no words"})
             continue
-        spots, p = places(answer.text), judge.p(found.score, words)
+        spots, p = word_offsets(answer.text), judge.p(found.score, words)
         own = []
         for span in spans(found, threshold):
             begin, end = spots[span.begin][0], spots[span.end - 1][1]

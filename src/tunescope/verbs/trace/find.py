@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.matching import suffix_array
-from tunescope.matching.chains import Chains, chain
-from tunescope.matching.seeds import Seeds, by_suffix_array
-from tunescope.matching.stream import by_stream
-from tunescope.matching.suffix_array import Ids
+from tunescope.matching.chains import Chains, chain_seeds
+from tunescope.matching.seeds import Seeds, look_up_seeds
+from tunescope.matching.stream import stream_seeds
+from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Query
 from tunescope.verbs.trace.index import Index
 
@@ -57,7 +57,7 @@ class Reference:
     """
 
     name: str
-    ids: Ids
+    ids: WordIds
     order: NDArray[np.int32]
     first: NDArray[np.int64]
 
@@ -66,11 +66,11 @@ class Reference:
         """Index the texts of a reference in memory."""
         parts = [np.append(np.maximum(query, END), END) for query in queries]
         ids = np.concatenate(parts).astype(np.uint32) if parts else np.zeros(0, np.uint32)
-        return cls(name, ids, suffix_array.build(ids), suffix_array.starts(ids, len(index.counts) - 1))
+        return cls(name, ids, suffix_array.build(ids), suffix_array.bucket_starts(ids, len(index.counts) - 1))
 
     def bits(self, query: Query, mass: NDArray[np.float64], chains: Chains, compile: bool) -> NDArray[np.float64]:
         """Return for each chain the bits of the longest run within it that the reference has [chains]."""
-        lengths = suffix_array.longest(query, self.ids, self.order, self.first, compile)[:, 0]
+        lengths = suffix_array.longest_matches(query, self.ids, self.order, self.first, compile)[:, 0]
         ends = np.arange(len(query)) + lengths
         found = np.zeros(len(chains.begin))
         for number, (begin, end) in enumerate(zip(chains.begin, chains.end, strict=True)):
@@ -93,7 +93,7 @@ class Finder:
         """Find the chains of many texts by reading all rows once, without the suffix array: the same as `find`."""
         joined = np.concatenate([np.append(query, END) for query in queries]) if queries else np.zeros(0, np.int64)
         edges = np.cumsum([0, *(len(query) + 1 for query in queries)])
-        seeds = by_stream(joined, self.index.ids)
+        seeds = stream_seeds(joined, self.index.ids)
         owners = np.searchsorted(edges, seeds[:, 0], side="right") - 1
         order = np.argsort(owners, kind="stable")
         places = np.searchsorted(owners[order], np.arange(len(queries) + 1))
@@ -106,12 +106,12 @@ class Finder:
     def _seeds(self, query: Query) -> Seeds:
         index = self.index
         if index.order is None:
-            return by_stream(query, index.ids)
-        return by_suffix_array(query, index.ids, index.order, index.first, compile=self.compile)
+            return stream_seeds(query, index.ids)
+        return look_up_seeds(query, index.ids, index.order, index.first, compile=self.compile)
 
     def _scored(self, query: Query, prompt: Query | None, seeds: Seeds) -> Found:
         bits = self.index.information(query, prompt)
-        chains = chain(seeds, self.index.starts, bits, LEAST, self.compile)
+        chains = chain_seeds(seeds, self.index.starts, bits, LEAST, self.compile)
         if self.reference is None:
             return Found(query, chains, None, chains.bits)
         mass = np.concatenate([[0.0], np.cumsum(bits)])

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
 from tunescope.matching import suffix_array
-from tunescope.matching.suffix_array import Ids
+from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Numbering, Query
 from tunescope.matching.word_ids import VERSION as SPLITTING
 from tunescope.progress import say
@@ -93,7 +93,7 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
     owners: list[int] = []
     kinds: list[int] = []
     blocks = [0]
-    parts: list[Ids] = []
+    parts: list[WordIds] = []
     starts: list[NDArray[np.int64]] = []
     stream, count, words = iter(rows), 0, 0
     with folder.writing("rows.bin") as part, part.open("wb") as file, ThreadPoolExecutor(1) as packer:
@@ -129,7 +129,7 @@ def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> 
     folder.array("counts", counts.astype(np.uint32))
     with folder.writing("words.txt") as part:
         part.write_text("\n".join(known), "utf-8", errors="surrogatepass")
-    if len(ids) * suffix_array.width_of(len(known)) <= suffix_array.MOST_BYTES:
+    if len(ids) * suffix_array.byte_width(len(known)) <= suffix_array.MAX_BYTES:
         folder.array("order", suffix_array.build(ids))
     about = {
         "version": VERSION,
@@ -191,7 +191,7 @@ class Index:
                 "make it anew with: tunescope trace index ROWS"
             )
         with sound(path):
-            self.ids: Ids = self._array("ids")
+            self.ids: WordIds = self._array("ids")
             self.starts: NDArray[np.int64] = self._array("starts").astype(np.int64)
             self.owners: NDArray[np.int32] = self._array("owners")
             self.kinds: NDArray[np.uint8] = self._array("kinds")
@@ -269,7 +269,7 @@ class Index:
             for ident, origin, file, line, texts, lineage in records
         ]
 
-    def words_of(self, number: int) -> Ids:
+    def words_of(self, number: int) -> WordIds:
         """Return the numbers of all words of a row, each text's last followed by END."""
         first, last = self.firsts[number], self.firsts[number + 1]
         if first == last:

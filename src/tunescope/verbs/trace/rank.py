@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import MissingPackageError
-from tunescope.matching.chains import SKIP, Chains
-from tunescope.matching.word_ids import places, split
+from tunescope.matching.chains import SKIP_BITS, Chains
+from tunescope.matching.word_ids import split_words, word_offsets
 from tunescope.verbs.trace.index import Index, IndexedRow
 
 FIELD_ORDER = {"response": 0, "instruction": 2}
@@ -51,7 +51,7 @@ def rank(
 ) -> list[Candidate]:
     """Order candidates, one for each group of rows nearly alike, the likeliest first.
 
-    Chains within `SKIP` bits (a skipped word) of each other count as equal; then a response comes before an
+    Chains within `SKIP_BITS` bits (a skipped word) of each other count as equal; then a response comes before an
     instruction, and the row whose instruction is most like the prompt first.
     """
     best: dict[int, Candidate] = {}
@@ -67,7 +67,7 @@ def rank(
     top = max((each.bits for each in found), default=0.0)
     found.sort(
         key=lambda c: (
-            int((top - c.bits) // SKIP),
+            int((top - c.bits) // SKIP_BITS),
             FIELD_ORDER.get(c.field.partition(" ")[0], 1),
             -(c.prompt_bm25 or 0.0),
             -(c.cosine or 0.0),
@@ -78,14 +78,14 @@ def rank(
 
 
 def _with_bm25(found: list[Candidate], prompt: str) -> list[Candidate]:
-    asked = [word.casefold() for word in split(prompt)]
+    asked = [word.casefold() for word in split_words(prompt)]
     if not asked or not found:
         return found
     try:
         import bm25s
     except ModuleNotFoundError as error:
         raise MissingPackageError("bm25s", "trace", "ranking rows by their prompts") from error
-    documents = [[word.casefold() for word in split(c.row.text("instruction"))] or [""] for c in found]
+    documents = [[word.casefold() for word in split_words(c.row.text("instruction"))] or [""] for c in found]
     model = bm25s.BM25(backend="numpy")
     model.index(documents, show_progress=False)
     known = [word for word in asked if word in model.vocab_dict]
@@ -127,7 +127,7 @@ def record(
 ) -> dict[str, Any]:
     """Return a row of a span's record; `spots` are the places of the answer's words in its text."""
     own = own_text(index, candidate)
-    theirs = places(own)
+    theirs = word_offsets(own)
     origin = int(index.starts[candidate.text])
     shared = [
         [spots[start][0], spots[start + n - 1][1], theirs[at - origin][0], theirs[at - origin + n - 1][1]]

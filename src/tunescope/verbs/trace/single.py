@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, BinaryIO
 import numpy as np
 
 from tunescope.errors import SettingsError
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import null, view
 from tunescope.verbs.trace.find import Finder, Found
@@ -41,7 +41,7 @@ def read(text: str, pipe: BinaryIO) -> str:
 
 def trace_text(settings: TraceSettings, text: str, index: Index, folder: RunFolder) -> Outcome:
     """Write the spans of one text; show them with the rows that share most with it, flagged or not."""
-    spots, query = places(text), index.numbering.look_up(text)
+    spots, query = word_offsets(text), index.numbering.look_up(text)
     judge = null.load(index.path).judge()
     found = Finder(index, compile=len(query) > LONG).find(query)
     p = judge.p(found.score, len(query))

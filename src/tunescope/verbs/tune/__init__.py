@@ -17,7 +17,7 @@ from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
-from tunescope.runs import PACE, Outcome, Run, RunFolder
+from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.tune.launch import Launch
 from tunescope.verbs.tune.plan import Example, order
@@ -45,7 +45,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     method: Literal["lora", "full"] = "lora"
     """Train a LoRA adapter, or all weights."""
 
-    preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=PACE)
+    preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=NOT_IN_KEY)
     """A paper's settings where nothing else is typed: faco (paper 1), limits (paper 2) or recycled (paper 3)."""
 
     epochs: float | None = field(default=None, metadata={"alias": ("num_train_epochs", "num_epochs")})
@@ -71,10 +71,10 @@ class TuneSettings(ModelSettings, RowsSettings):
     )
     """Rows per optimizer step, over all processes; 8 by default."""
 
-    micro_batch: int = field(default=MICRO_BATCH, metadata=PACE)
+    micro_batch: int = field(default=MICRO_BATCH, metadata=NOT_IN_KEY)
     """Rows in memory at a time, per process."""
 
-    packing: bool = field(default=False, metadata={**PACE, "alias": ("sample_packing",)})
+    packing: bool = field(default=False, metadata={**NOT_IN_KEY, "alias": ("sample_packing",)})
     """Lay whole rows end to end, up to --max-length tokens at a time, each blind to the others; no padding."""
 
     max_length: int | None = field(
@@ -94,13 +94,13 @@ class TuneSettings(ModelSettings, RowsSettings):
     seed: int = 0
     """Decides the order of rows, the adapter's first weights and the noise."""
 
-    checkpoint_minutes: float = field(default=10.0, metadata=PACE)
+    checkpoint_minutes: float = field(default=10.0, metadata=NOT_IN_KEY)
     """A killed run goes on from its last checkpoint: written after each epoch, and every so many minutes."""
 
     keep_checkpoints: bool = False
     """Keep the model of each epoch, as checkpoints/epoch-N."""
 
-    track: Literal["wandb", "mlflow", "trackio"] | None = field(default=None, metadata=PACE)
+    track: Literal["wandb", "mlflow", "trackio"] | None = field(default=None, metadata=NOT_IN_KEY)
     """Also send the losses to a tracker, whose package must be installed."""
 
     command: str | None = field(default=None, metadata={"verbatim": True})

@@ -53,10 +53,10 @@ def run(settings: TuneSettings, rows: RowSet, folder: RunFolder) -> Outcome:
     """
     from tunescope.models import ModelSettings, load
     from tunescope.models.load import source
-    from tunescope.rows import RowWriter, same_shape
+    from tunescope.rows import RowWriter, require_same_shape
 
     assert settings.command is not None
-    with RowWriter(folder.scratch, "rows", same_shape(rows.files, "tune --command")) as writer:
+    with RowWriter(folder.scratch, "rows", require_same_shape(rows.files, "tune --command")) as writer:
         for row in rows:
             writer.write(row)
     out, target = folder.scratch / "out", folder.path / "model"
