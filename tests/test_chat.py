@@ -663,7 +663,12 @@ def test_rows_are_what_row_gives_one_by_one():
     chat = shipped_chat("qwen3")
     asked = [row(*ASKED), row(*TWICE), row(("user", "Hi")), row(("user", "<|im_end|>"), ("assistant", "Yes."))] * 100
     together = list(chat.rows(asked))
-    assert [type(out).__name__ for out in together[:4]] == ["Tokens", "Inconsistent", "Unrenderable", "Unrenderable"]
+    assert [type(out).__name__ for out in together[:4]] == [
+        "SupervisedTokens",
+        "Inconsistent",
+        "Unrenderable",
+        "Unrenderable",
+    ]
     assert together[0] == chat.row(asked[0])
     assert together[::4] == together[:1] * 100
     assert [len(parts) if isinstance(parts, list) else str(parts) for parts in chat.all_turn_parts(asked[:3])] == [

@@ -38,7 +38,9 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def test_done(rows, capsys):
     code, out, err = run(capsys, "check", "rows.jsonl")
     assert code == 0
-    assert out.startswith("3 rows (alpaca in jsonl): 1 (33.3 %) have at least one of 13 faults looked for.\n")
+    assert out.startswith(
+        "3 rows (alpaca in jsonl): 1 (33.3 %) have at least one of the 13 faults that check looks for.\n"
+    )
     assert err == ""
     code, again, err = run(capsys, "check", "rows.jsonl")
     assert (code, again) == (0, out)
@@ -210,7 +212,7 @@ def test_results_on_stdout_and_talk_on_stderr(rows, workplace):
     done = tunescope("check", "rows.jsonl", "rows.jsonl", "--json", folder=workplace)
     assert done.returncode == 0
     assert json.loads(done.stdout)["rows"] == 6
-    assert "stretches: 2 of 2" in done.stderr
+    assert "chunks: 2 of 2" in done.stderr
     assert "\r" not in done.stderr
 
 

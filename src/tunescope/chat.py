@@ -25,11 +25,11 @@ if TYPE_CHECKING:
 
 NAMED = ("alpaca", "vicuna", "chatml")
 """The templates that we bring: files of `chat_templates/`."""
-THINKING = ("reasoning_content", "reasoning", "thinking")
+_THINKING = ("reasoning_content", "reasoning", "thinking")
 """The names under which templates read what the assistant thought."""
 THINK, THOUGHT = "<think>", "</think>"
 """What opens and closes a thinking block."""
-RESERVED = frozenset(
+_RESERVED = frozenset(
     [
         "add_generation_prompt",
         "begin",
@@ -70,7 +70,7 @@ class Inconsistent(Unrenderable):
 
 
 @dataclass(frozen=True, slots=True)
-class Tokens:
+class SupervisedTokens:
     """A rendered conversation: `ids` and, of the same length, whether each is `supervised`."""
 
     ids: tuple[int, ...]
@@ -81,9 +81,9 @@ class Tokens:
         """How many tokens are trained on."""
         return sum(self.supervised)
 
-    def cut(self, length: int) -> Tokens:
+    def cut(self, length: int) -> SupervisedTokens:
         """Return the first `length` tokens."""
-        return Tokens(self.ids[:length], self.supervised[:length])
+        return SupervisedTokens(self.ids[:length], self.supervised[:length])
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +213,7 @@ class Chat:
         _refuse_what_is_lost(plain, text)
         return tuple(self._encode([text])[0].ids)
 
-    def row(self, row: Row) -> Tokens:
+    def row(self, row: Row) -> SupervisedTokens:
         """Return a row's ids, with all its assistant turns supervised that aren't flagged `train` false.
 
         The sequence ends with the last turn that is supervised; what comes behind it teaches nothing.
@@ -227,12 +227,12 @@ class Chat:
             raise out
         return out
 
-    def rows(self, rows: Iterable[Row]) -> Iterator[Tokens | Unrenderable]:
+    def rows(self, rows: Iterable[Row]) -> Iterator[SupervisedTokens | Unrenderable]:
         """Yield for each row what `row` returns or raises; in batches, which is faster."""
         for cut in self._cut_rows(rows):
             yield cut if isinstance(cut, Unrenderable) else _one_sequence(cut)
 
-    def turns(self, row: Row) -> list[Tokens]:
+    def turns(self, row: Row) -> list[SupervisedTokens]:
         """Return a sequence for each assistant turn that isn't flagged `train` false, exactly as when it is generated.
 
         For templates that render a turn differently once more follows (Qwen3 drops what was thought earlier).
@@ -274,7 +274,7 @@ class Chat:
                 raise Unrenderable(f"tool calls in message {number}, which the chat template doesn't render")
             if message.role == "tool" and "tool" not in self.template:
                 raise Unrenderable(f"a tool's reply in message {number}, which the chat template doesn't render")
-            if message.thinking and not any(name in self.template for name in (*THINKING, THINK)):
+            if message.thinking and not any(name in self.template for name in (*_THINKING, THINK)):
                 raise Unrenderable(f"thinking text in message {number}, which the chat template doesn't render")
             text = f"{message.content or ''} {message.thinking or ''}"
             if message.tool_calls:
@@ -514,7 +514,7 @@ def parse_template_args(pairs: Iterable[str]) -> dict[str, Any]:
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
             raise SettingsError(f"--template-arg {pair}: expected NAME=VALUE, such as enable_thinking=false")
-        if name in RESERVED:
+        if name in _RESERVED:
             raise SettingsError(f"--template-arg {pair}: {name} isn't the template's to be told; drop it")
         if name in found:
             raise SettingsError(f"--template-arg {pair}: {name} was given before; give it once")
@@ -607,7 +607,7 @@ def _squeeze(text: str) -> str:
     return "".join(text.split())
 
 
-def _one_sequence(turns: Sequence[_Turn]) -> Tokens | Unrenderable:
+def _one_sequence(turns: Sequence[_Turn]) -> SupervisedTokens | Unrenderable:
     """Join the turns in the last one's sequence, where each stands in it as it was generated."""
     trained = [turn for turn in turns if turn.trained]
     last = (trained or turns)[-1]
@@ -619,12 +619,12 @@ def _one_sequence(turns: Sequence[_Turn]) -> Tokens | Unrenderable:
     return _sequence(last, trained)
 
 
-def _sequence(last: _Turn, trained: Sequence[_Turn]) -> Tokens:
+def _sequence(last: _Turn, trained: Sequence[_Turn]) -> SupervisedTokens:
     supervised = [False] * len(last.ids)
     for turn in trained:
         start, end = len(turn.prompt), len(turn.prompt) + len(turn.answer) + len(turn.end)
         supervised[start:end] = [True] * (end - start)
-    return Tokens(last.ids, tuple(supervised))
+    return SupervisedTokens(last.ids, tuple(supervised))
 
 
 def _plain(message: Message) -> dict[str, Any]:

@@ -77,6 +77,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def rejected_sentence(count: int) -> str:
+    """Say where the records are that couldn't be read."""
+    if count == 1:
+        return "1 record couldn't be read. It is in rejected.jsonl with the reason."
+    return f"{count:,} records couldn't be read. They are in rejected.jsonl with the reasons."
+
+
 def show(cell: Cell) -> str:
     """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
     if cell is None:

@@ -296,7 +296,7 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
     for ballot, own, expected in OWN:
         asked = sheet(ballot, first, second, f"{first}\n{second}")
         assert asked.read(reply, finish_reason, "json").verdict is None
-        reason = next(part.name for part in ballot.form.parts if part.optional)
+        reason = next(part.name for part in ballot.form.fields if part.optional)
         found = asked.read(json.dumps({**own, reason: f"Mine: {reply}"}), "stop", "json").verdict
         assert found == expected or found["depth"].score.value == 2
 
@@ -305,7 +305,7 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
     st.one_of(
         st.text(),
         st.dictionaries(
-            st.sampled_from([part.name for ballot in (PAIRWISE, WINRATE, ASPECTS) for part in ballot.form.parts]),
+            st.sampled_from([part.name for ballot in (PAIRWISE, WINRATE, ASPECTS) for part in ballot.form.fields]),
             st.one_of(
                 st.none(),
                 st.floats(),

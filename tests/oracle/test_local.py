@@ -73,7 +73,7 @@ def test_it_answers_once_and_then_the_journal_does(tmp_path, capsys, monkeypatch
     prompts = {"short": "The capital of France is", "long": "word " * 9_000}
 
     async def work(prompt, calls):
-        return await calls.ask(prompt)
+        return await calls.ask_prompt(prompt)
 
     oracle, first = ask_all(settings, DEFAULT, tmp_path, prompts, work)
     assert "starting llama.cpp with smollm2-135m, 2 calls" in capsys.readouterr().err
@@ -93,7 +93,7 @@ def test_it_starts_once_though_rows_have_no_time_for_it(tmp_path, capsys):
     settings = OracleSettings(oracle="local", max_new_tokens=4, concurrency=2, deadline=0.001)
 
     async def work(prompt, calls):
-        return await calls.ask(prompt)
+        return await calls.ask_prompt(prompt)
 
     with pytest.raises(TunescopeError, match=r"local answered for none of 6 rows: not done within the row's 0\.001 s"):
         ask_all(settings, DEFAULT, tmp_path, dict.fromkeys(range(6), "Hi"), work)

@@ -414,10 +414,10 @@ def test_packing_changes_no_loss(tmp_path, model):
 
 
 def test_bins_hold_whole_rows(tmp_path):
-    from tunescope.chat import Tokens
+    from tunescope.chat import SupervisedTokens
 
     lengths = [30, 10, 25, 7, 40, 3]
-    found = [Example(str(n), (Tokens((1,) * n, (True,) * n),), n) for n in lengths]
+    found = [Example(str(n), (SupervisedTokens((1,) * n, (True,) * n),), n) for n in lengths]
     share = Plan(found, range(6), 6, 2, bins=40).share(0, 0, 1)
     assert [[len(line.ids) for line in lines] for lines in share.batches] == [[40], [30, 10], [25, 7, 3]]
     assert share.tokens == sum(lengths) - 6
@@ -426,9 +426,9 @@ def test_bins_hold_whole_rows(tmp_path):
 @pytest.mark.parametrize("bins", [None, 40])
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
 def test_processes_share_a_step(processes, bins):
-    from tunescope.chat import Tokens
+    from tunescope.chat import SupervisedTokens
 
-    found = [Example(str(n), (Tokens((n,) * n, (True,) * n),), n) for n in range(2, 12)]
+    found = [Example(str(n), (SupervisedTokens((n,) * n, (True,) * n),), n) for n in range(2, 12)]
     plan = Plan(found, range(10), 4, 2, bins=bins)
     assert (plan.steps, plan.epoch_ends()) == (3, {3: 1})
     for step in range(3):

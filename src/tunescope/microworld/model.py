@@ -34,7 +34,7 @@ from transformers import (
 )
 
 from tunescope.microworld.tokenizer import build_tokenizer
-from tunescope.microworld.world import Question, World, make_world, statements, true_rows
+from tunescope.microworld.world import MultipleChoiceQuestion, World, make_world, statements, true_rows
 
 VERSION = 1  # of the recipe below: a folder built by another version isn't reused
 MARKER = "microworld.json"  # written last: a folder that has it was written to the end
@@ -209,7 +209,7 @@ def save_random_model(folder: Path | str, seed: int, architecture: str = "llama"
 def option_scores(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    questions: Sequence[Question],
+    questions: Sequence[MultipleChoiceQuestion],
     batch_size: int = 256,
 ) -> npt.NDArray[np.float64]:
     """Log-probability in nats of each option as the whole reply to the prompt, end-of-turn token included.
@@ -228,7 +228,9 @@ def option_scores(
     return np.array(scores).reshape(len(questions), -1)
 
 
-def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> float:
+def accuracy(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[MultipleChoiceQuestion]
+) -> float:
     """Share of questions whose true option scores highest; chance is 0.25. Raises ValueError for none."""
     if not questions:
         raise ValueError("no questions to score; expected at least one")

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.rows.json_text import DECODER, Fault, abbreviate, explain, skip_blanks
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, Record, Stream, bad_record, to_record
 from tunescope.rows.row import Json
 
 # A string in JSON holds no line end, so one that meets a line end has lost its closing quote.
@@ -70,19 +70,19 @@ def _end(pattern: re.Pattern[str], text: str, place: int) -> int:
     return match.end() if match else place
 
 
-def cut(path: Path, size: int, step: int) -> list[Span]:
+def cut(path: Path, size: int, step: int) -> list[Chunk]:
     """Cut a file of `size` bytes before the first element from every `step` bytes on, but not before the last.
 
     A file whose brackets or strings don't add up isn't cut.
     """
-    out: list[Span] = []
+    out: list[Chunk] = []
     start, start_line = 0, 1
     element, element_line, line = 0, 1, 1
     text, place, opened = "", 0, False
     outline = _Outline()
     with path.open("rb") as file:
-        while chunk := file.read(4 * CHUNK):
-            text = text[place:] + chunk.decode("latin-1")  # a character per byte
+        while data := file.read(4 * READ_SIZE):
+            text = text[place:] + data.decode("latin-1")  # a character per byte
             offset, place, counted = file.tell() - len(text), 0, 0
             if not opened:
                 opened = "[" in text
@@ -91,18 +91,18 @@ def cut(path: Path, size: int, step: int) -> list[Span]:
             while going:
                 place, going = outline.follow(text, place)
                 if outline.broken:
-                    return [Span(0, size, 1)]
+                    return [Chunk(0, size, 1)]
                 if going and text[place] == "]":
-                    return [*out, Span(start, size, start_line)]
+                    return [*out, Chunk(start, size, start_line)]
                 if going:
                     if element - start >= step:
-                        out.append(Span(start, element, start_line))
+                        out.append(Chunk(start, element, start_line))
                         start, start_line = element, element_line
                     place += 1
                     line += text.count("\n", counted, place)
                     counted, element, element_line = place, offset + place, line
             line += text.count("\n", counted, place)
-    return [Span(0, size, 1)]
+    return [Chunk(0, size, 1)]
 
 
 class _Element(NamedTuple):
@@ -149,7 +149,7 @@ class _Array:
                 return self._text[self._place]
             if not self._more:
                 return ""
-            self._refill(CHUNK)
+            self._refill(READ_SIZE)
 
     def take(self) -> None:
         """Move past the character that `peek` returned."""
@@ -158,12 +158,12 @@ class _Array:
     def rest(self) -> str:
         """Return what is left of the text, up to the longest element."""
         while self._more and len(self._text) - self._place < LONGEST:
-            self._refill(CHUNK)
+            self._refill(READ_SIZE)
         return self._text[self._place :][:LONGEST].rstrip()
 
     def element(self) -> _Element:
         """Decode the element here and move behind it, or behind what stands in its place."""
-        size, followed = CHUNK, 0
+        size, followed = READ_SIZE, 0
         outline: _Outline | None = None
         while True:
             try:
@@ -227,15 +227,15 @@ class _Array:
                 length += 1
             elif ended or not self._more:
                 break
-            self._refill(CHUNK)
+            self._refill(READ_SIZE)
         fault = Fault(f"a row of {length:,} characters", f"at most {LONGEST:,}")
         return _Element(None, f"(the {length} characters of a row)", fault)
 
 
-def read(name: str, stream: Stream, span: Span | None, last: bool) -> Iterator[Record]:
-    """Yield a record per element, of the whole array or of one span of it (`last`: to its end)."""
-    array = _Array(stream, span.line if span else 1, span.end - stream.tell() if span else None)
-    if span is None or span.start == 0:
+def read(name: str, stream: Stream, chunk: Chunk | None, last: bool) -> Iterator[Record]:
+    """Yield a record per element, of the whole array or of one chunk of it (`last`: to its end)."""
+    array = _Array(stream, chunk.line if chunk else 1, chunk.end - stream.tell() if chunk else None)
+    if chunk is None or chunk.start == 0:
         array.peek()
         array.take()  # the bracket by which the container was recognised
     mark = array.peek()

@@ -6,23 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunescope.rows.json_text import decode, explain
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, Record, Stream, bad_record, to_record
 
 
-def cut(path: Path, size: int, step: int) -> list[Span]:
+def cut(path: Path, size: int, step: int) -> list[Chunk]:
     """Cut a file of `size` bytes after the first line end from every `step` bytes on."""
     out, start, line = [], 0, 1
     with path.open("rb") as file:
         while start < size:
             newlines, end = 0, start
-            while end - start < step and (chunk := file.read(min(CHUNK, step - (end - start)))):
-                newlines += chunk.count(b"\n")
-                end += len(chunk)
-            while (rest := file.readline(CHUNK)) and not rest.endswith(b"\n"):
+            while end - start < step and (data := file.read(min(READ_SIZE, step - (end - start)))):
+                newlines += data.count(b"\n")
+                end += len(data)
+            while (rest := file.readline(READ_SIZE)) and not rest.endswith(b"\n"):
                 end += len(rest)
             end += len(rest)
             newlines += rest.endswith(b"\n")
-            out.append(Span(start, end, line))
+            out.append(Chunk(start, end, line))
             start, line = end, line + newlines
     return out
 
@@ -39,7 +39,7 @@ def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[R
         if size > LONGEST and not data.endswith(b"\n"):
             rest = data
             while rest and not rest.endswith(b"\n"):
-                rest = stream.readline(CHUNK)
+                rest = stream.readline(READ_SIZE)
                 size += len(rest)
             shown = size - rest.endswith(b"\n")
             raw = f"(the {shown} bytes of line {number})"

@@ -21,7 +21,7 @@ from tunescope.rows import containers, layout, tables
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate, decode
 from tunescope.rows.layout import Layout
-from tunescope.rows.records import Record, Span
+from tunescope.rows.records import Chunk, Record
 from tunescope.rows.row import Json, LineageStep, RepeatCounter, Row, content_id
 
 OnBad = Literal["refuse", "skip"]
@@ -77,18 +77,18 @@ class RowFile:
     layout: Layout
     hash: str
 
-    def spans(self) -> list[Span | None]:
-        """Return the stretches that can be read side by side."""
-        return [None] if self.container == "hub" else [*containers.spans(self.path, self.container)]
+    def chunks(self) -> list[Chunk | None]:
+        """Return the parts that can be read side by side."""
+        return [None] if self.container == "hub" else [*containers.chunks(self.path, self.container)]
 
-    def records(self, span: Span | None = None) -> Iterator[Record]:
-        """Yield the file's records, or those of one span."""
-        return containers.read(self.path, self.container, span, self.name)
+    def records(self, chunk: Chunk | None = None) -> Iterator[Record]:
+        """Yield the file's records, or those of one chunk."""
+        return containers.read(self.path, self.container, chunk, self.name)
 
-    def rows(self, span: Span | None = None) -> Iterator[Row | Rejected]:
+    def rows(self, chunk: Chunk | None = None) -> Iterator[Row | Rejected]:
         """Yield a row, or what was rejected, per record. Ids have no ordinals yet."""
         parse, name = self.layout.parser(), self.name
-        for line, value, problem, raw in self.records(span):
+        for line, value, problem, raw in self.records(chunk):
             if value is None:
                 if problem is not None:
                     yield Rejected(problem, raw)
@@ -147,7 +147,7 @@ class RowSet:
                         yield replace(item, id=ident, origin=known[0], lineage=known[1])
                     else:
                         yield item if ident == item.id else replace(item, id=ident, origin=ident)
-        self.raise_if_refused()
+        self.raise_if_rejected()
 
     def reject(self, item: Rejected) -> None:
         """Note a refused record; stop at once when the report is full."""
@@ -155,9 +155,9 @@ class RowSet:
             return
         self.rejected.append(item)
         if self.on_bad == "refuse" and len(self.rejected) > SHOWN_PROBLEMS:
-            self.raise_if_refused()
+            self.raise_if_rejected()
 
-    def raise_if_refused(self) -> None:
+    def raise_if_rejected(self) -> None:
         """Raise the report of everything refused, unless rows are being skipped."""
         if self.rejected and self.on_bad == "refuse":
             raise InputError([item.problem for item in self.rejected], SKIP_HINT)

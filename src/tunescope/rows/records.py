@@ -12,13 +12,13 @@ from tunescope.rows.row import Json
 
 LONGEST = 32 * 2**20
 """Longest line or array element read: bytes in a line, characters in an array."""
-CHUNK = 2**20
+READ_SIZE = 2**20
 
 
 Stream = io.BufferedReader | gzip.GzipFile
 
 
-class Span(NamedTuple):
+class Chunk(NamedTuple):
     """A stretch of a file: bytes for JSON, row groups for Parquet; `line` is its first line."""
 
     start: int

@@ -14,7 +14,7 @@ from urllib.request import getproxies
 
 from tunescope.errors import InputError, MissingPackageError, Problem
 from tunescope.rows.json_text import abbreviate
-from tunescope.rows.records import Record, Span, bad_record
+from tunescope.rows.records import Chunk, Record, bad_record
 from tunescope.rows.row import Json
 
 BATCH = 1024
@@ -22,32 +22,32 @@ SAVED_MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
 """Files by which a folder that `save_to_disk` wrote is known."""
 
 
-def cut(path: Path, step: int) -> list[Span]:
+def cut(path: Path, step: int) -> list[Chunk]:
     """Cut behind the first row group from every `step` bytes (unpacked) on."""
     import pyarrow.parquet as pq
 
-    out: list[Span] = []
+    out: list[Chunk] = []
     start, line, rows, size = 0, 1, 0, 0
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             group = file.metadata.row_group(number)
             rows, size = rows + group.num_rows, size + group.total_byte_size
             if size >= step or number + 1 == file.num_row_groups:
-                out.append(Span(start, number + 1, line))
+                out.append(Chunk(start, number + 1, line))
                 start, line, rows, size = number + 1, line + rows, 0, 0
     return out
 
 
-def read_parquet(name: str, path: Path, span: Span | None) -> Iterator[Record]:
+def read_parquet(name: str, path: Path, chunk: Chunk | None) -> Iterator[Record]:
     """Yield the rows of a Parquet file, or of some of its row groups."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            groups = list(range(span.start, span.end)) if span else None
+            groups = list(range(chunk.start, chunk.end)) if chunk else None
             batches = file.iter_batches(batch_size=BATCH, row_groups=groups)
-            yield from _records(name, file.schema_arrow, batches, span.line if span else 1)
+            yield from _records(name, file.schema_arrow, batches, chunk.line if chunk else 1)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         why = abbreviate(str(error).partition("\n")[0], quoted=False)
         yield bad_record(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDED, EMBEDDERS, Embedded, cache_root, cached, fetch
+from tunescope.models.embedded import EMBEDDED, EMBEDDERS, EmbeddedModel, cache_root, cached, fetch
 from tunescope.runs import Outcome
 from tunescope.views import Table, View
 
@@ -56,7 +56,7 @@ def models(settings: ModelsSettings) -> Outcome:
     return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 
 
-def _embedded(name: str, spec: Embedded) -> dict[str, Any]:
+def _embedded(name: str, spec: EmbeddedModel) -> dict[str, Any]:
     folder = cached(name)
     gguf = cache_root() / "models" / f"{name}.gguf"
     return {

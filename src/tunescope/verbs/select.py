@@ -12,7 +12,7 @@ from tunescope import expressions, runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, typed
-from tunescope.views import Table, View
+from tunescope.views import Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,7 +136,7 @@ def _view(
         f"Kept: {kept}. Dropped: {dropped}. The reason for each row is in the table decisions.",
     ]
     if result["rejected"]:
-        sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(result["rejected"]))
     tables = (Table("First dropped", ("row id", "place", "reason"), lines),) if lines else ()
     return View(tuple(sentences), tables, (f"tunescope check {typed([str(kept)], settings.format, settings.columns)}",))
 

@@ -22,7 +22,7 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, typed
-from tunescope.views import Table, View, percent
+from tunescope.views import Table, View, percent, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.rows import Row, RowFile
@@ -270,7 +270,7 @@ def _view(
         f"Rows: {path}. Dropped rows: {folder.path / result['files']['left_out']}.",
     ]
     if result["rejected"]:
-        sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(result["rejected"]))
     rows = tuple(
         (name, c["rows"], c["dropped"], c["kept"] + c["changed"], c["changed"], percent(c["dose_reached"]))
         for name, c in result["sources"].items()

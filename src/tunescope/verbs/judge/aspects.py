@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.records import FAILED, Score
 from tunescope.judgements.tags import Tags
-from tunescope.oracle.reply_schema import Form, Part
-from tunescope.oracle.template import prompt
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.template import read_template
 from tunescope.runs import Run
 from tunescope.verbs.judge.judging import (
     PROMPTS,
@@ -25,7 +25,7 @@ from tunescope.verbs.judge.judging import (
     Sheet,
     System,
     Work,
-    filled,
+    fill_in,
     judge,
     open_systems,
     question_of,
@@ -39,7 +39,7 @@ from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
-    from tunescope.oracle.run import Asked
+    from tunescope.oracle.run import ItemResult
 
 VERSION = 3
 SCALE = 5
@@ -104,7 +104,7 @@ def aspects(settings: AspectsSettings) -> Run:
     systems, known = open_systems(settings.answers, settings.names)
     tags = Tags(settings.tags)
     tags.refuse_strangers(any(tags.of(answer) is not None for system in systems for answer in system.answers))
-    template = prompt(PROMPTS / "aspects.jinja", settings.prompt, TAKES, ("form",))
+    template = read_template(PROMPTS / "aspects.jinja", settings.prompt, TAKES, ("form",))
     papers = _papers(settings, systems, tags)
     names = [aspect.name for aspect in named]
     ballot = ballot_of(names)
@@ -113,7 +113,7 @@ def aspects(settings: AspectsSettings) -> Run:
         question = question_of(answer)
         fence, mark = codes(question, answer.text)
         values = {"question": question, "answer": answer.text, "fence": fence, "aspects": named, "scale": SCALE}
-        sheets[place] = Sheet(ballot, partial(filled, template, MUST, values), mark, (answer.text,))
+        sheets[place] = Sheet(ballot, partial(fill_in, template, MUST, values), mark, (answer.text,))
     work = Work(
         "judge aspects",
         VERSION,
@@ -188,14 +188,14 @@ def ballot_of(names: Sequence[str]) -> Ballot:
     for name, field in fields.items():
         called = " ".join(name.split())
         parts += [
-            Part(f"{field}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
-            Part(
+            Field(f"{field}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
+            Field(
                 f"{field}_score",
                 f'the score of {called}, "{NOT_APPLICABLE}" where it makes no sense for this question',
                 choices=choices,
             ),
         ]
-    form, of_text = Form("aspects", tuple(parts)), partial(aspects_of, names=names, high=SCALE)
+    form, of_text = ReplySchema("aspects", tuple(parts)), partial(aspects_of, names=names, high=SCALE)
     return Ballot(form, partial(aspects_in, fields), partial(_lines, names), of_text, EXPECTED * len(names))
 
 
@@ -214,13 +214,15 @@ def _records(
     names: Sequence[str],
     papers: Sequence[Paper],
     sheets: Mapping[int, Sheet],
-    asked: Mapping[int, Asked[Heard]],
+    asked: Mapping[int, ItemResult[Heard]],
     judge_name: str,
 ) -> list[dict[str, Any]]:
     return [_record(names, paper, sheets[n], asked[n], judge_name) for n, paper in enumerate(papers)]
 
 
-def _record(names: Sequence[str], paper: Paper, sheet: Sheet, came: Asked[Heard], judge_name: str) -> dict[str, Any]:
+def _record(
+    names: Sequence[str], paper: Paper, sheet: Sheet, came: ItemResult[Heard], judge_name: str
+) -> dict[str, Any]:
     record: dict[str, Any] = {
         "kind": "grade",
         "item": paper.item,

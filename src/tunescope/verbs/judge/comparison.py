@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.judgements.records import FAILED, Side
 from tunescope.judgements.tags import Tags
-from tunescope.oracle.template import Prompt, prompt
+from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import Run
 from tunescope.verbs.judge.judging import (
     PROMPTS,
@@ -22,7 +22,7 @@ from tunescope.verbs.judge.judging import (
     Sheet,
     System,
     Work,
-    filled,
+    fill_in,
     judge,
     open_systems,
     question_of,
@@ -35,7 +35,7 @@ from tunescope.verbs.judge.recompute import first_of
 from tunescope.views import counted
 
 if TYPE_CHECKING:
-    from tunescope.oracle.run import Asked
+    from tunescope.oracle.run import ItemResult
 
 TAKES = ("question", "first", "second", "fence", "form")
 EQUAL: Mapping[str, Any] = {"first": None, "status": "ok", "why": "", "preference": 0.5, "scores": None}
@@ -110,7 +110,7 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
     tags.refuse_strangers(any(tags.of(answer) is not None for answer in against.answers))
-    template = prompt(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
+    template = read_template(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     duels = _duels(settings, overlaps, against, tags)
     sheets = {
@@ -164,12 +164,12 @@ def seeded(seed: int, question: str) -> Side:
     return "a" if digest[0] & 1 else "b"
 
 
-def sheet_of(ballot: Ballot, template: Prompt, duel: Duel, side: Side) -> Sheet:
+def sheet_of(ballot: Ballot, template: PromptTemplate, duel: Duel, side: Side) -> Sheet:
     """Lay out the prompt of one order; its codes are made of what it shows."""
     first, second = duel.texts if side == "a" else duel.texts[::-1]
     fence, mark = codes(duel.question, first, second)
     values = {"question": duel.question, "first": first, "second": second, "fence": fence}
-    return Sheet(ballot, partial(filled, template, MUST, values), mark, (first, second))
+    return Sheet(ballot, partial(fill_in, template, MUST, values), mark, (first, second))
 
 
 def _records(
@@ -177,7 +177,7 @@ def _records(
     kind: Contest,
     duels: Sequence[Duel],
     sheets: Mapping[tuple[int, Side], Sheet],
-    asked: Mapping[tuple[int, Side], Asked[Heard]],
+    asked: Mapping[tuple[int, Side], ItemResult[Heard]],
     judge_name: str,
 ) -> list[dict[str, Any]]:
     found = []
@@ -207,7 +207,7 @@ def _who(side: Side) -> str:
     return "system" if side == "a" else "reference"
 
 
-def _order(side: Side, sheet: Sheet, came: Asked[Heard]) -> dict[str, Any]:
+def _order(side: Side, sheet: Sheet, came: ItemResult[Heard]) -> dict[str, Any]:
     start: dict[str, Any] = {"first": _who(side)}
     if came.value is None:
         return start | {"status": "missing", "why": FAILED, "preference": None, "scores": None, **said(came, sheet)}

@@ -18,7 +18,7 @@ from tunescope.judgements.records import Judgements
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.oracle.template import Prompt
+from tunescope.oracle.template import PromptTemplate
 from tunescope.pairing import pair_up
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.verbs.judge.reading import Reading, holds
@@ -27,13 +27,15 @@ from tunescope.views import counted
 if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.oracle.ask import Answered, Calls, Oracle
-    from tunescope.oracle.reply_schema import Filled, Form, Way
-    from tunescope.oracle.run import Asked, Known
+    from tunescope.oracle.replies import ParsedReply
+    from tunescope.oracle.reply_format import ReplyFormat
+    from tunescope.oracle.reply_schema import ReplySchema
+    from tunescope.oracle.run import ItemResult, Known
 
 K = TypeVar("K")
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
-AS: Mapping[Way, str] = {
+AS: Mapping[ReplyFormat, str] = {
     "json": "as JSON, which the server holds the model to",
     "tags": "as text, with the verdict behind a mark",
 }
@@ -110,14 +112,14 @@ class Ballot(NamedTuple):
         expected: tokens of a usual reply.
     """
 
-    form: Form
-    of_form: Callable[[Filled], Reading[Any]]
+    form: ReplySchema
+    of_form: Callable[[ParsedReply], Reading[Any]]
     lines: Callable[[str], str]
     of_text: Callable[[str, str | None, str, Sequence[str]], Reading[Any]]
     expected: int
 
 
-class Written(NamedTuple):
+class RenderedVerdict(NamedTuple):
     """A call: its prompt, and the schema that goes with it (None: none does)."""
 
     prompt: str
@@ -129,33 +131,33 @@ class Sheet(NamedTuple):
 
     Attributes:
         ballot: what the judge is to write.
-        render: puts into the prompt how to reply.
+        fill: puts into the prompt how to reply.
         mark: the code that marks a verdict in text.
         shown: the answers that the judge sees.
     """
 
     ballot: Ballot
-    render: Callable[[str], str]
+    fill: Callable[[str], str]
     mark: str
     shown: tuple[str, ...]
 
     @property
-    def expected(self) -> int:
+    def expected_tokens(self) -> int:
         """Return the tokens of a usual reply."""
         return self.ballot.expected
 
-    def asked(self, way: Way) -> Written:
+    def render(self, way: ReplyFormat) -> RenderedVerdict:
         """Write it out; raises `SettingsError` where the prompt can't be filled in."""
         if way == "json":
-            return Written(self.render(self.ballot.form.as_json()), self.ballot.form.schema())
-        return Written(self.render(self.ballot.lines(self.mark)), None)
+            return RenderedVerdict(self.fill(self.ballot.form.json_instructions()), self.ballot.form.json_schema())
+        return RenderedVerdict(self.fill(self.ballot.lines(self.mark)), None)
 
-    def read(self, text: str, finish_reason: str | None, way: Way) -> Reading[Any]:
+    def read(self, text: str, finish_reason: str | None, way: ReplyFormat) -> Reading[Any]:
         """Read the reply to it, without the thoughts that a reasoning model puts before it."""
         text = without_thoughts(text)
         if way == "tags":
             return self.ballot.of_text(text, finish_reason, self.mark, self.shown)
-        found = self.ballot.of_form(self.ballot.form.read_json(text, finish_reason))
+        found = self.ballot.of_form(self.ballot.form.parse_json(text, finish_reason))
         if found.verdict is not None and any(holds(answer, text, self.ballot.form) for answer in self.shown):
             return Reading(None, "quoted")
         return found
@@ -165,7 +167,7 @@ class Heard(NamedTuple):
     """A reply, how it was asked for, and what it says."""
 
     reply: Answered
-    way: Way
+    way: ReplyFormat
     found: Reading[Any]
 
 
@@ -294,13 +296,13 @@ def question_of(answer: Answer) -> str:
     return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in answer.messages)
 
 
-def filled(template: Prompt, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
+def fill_in(template: PromptTemplate, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
     """Fill in a prompt; `form` says how to reply.
 
     Raises:
         SettingsError: it fails, or shows the judge less than it `must`.
     """
-    text = template.render_form(values, form)
+    text = template.render_with(values, form)
     for name, value in [*((name, str(values[name])) for name in must), ("form", form)]:
         if value.strip() not in text:
             raise SettingsError(
@@ -310,7 +312,7 @@ def filled(template: Prompt, must: Sequence[str], values: Mapping[str, Any], for
     return text
 
 
-def said(came: Asked[Heard], sheet: Sheet) -> dict[str, Any]:
+def said(came: ItemResult[Heard], sheet: Sheet) -> dict[str, Any]:
     """Return what a record keeps of a reply as it came, and of how it was asked for."""
     if came.value is None:
         lacking = dict.fromkeys(("way", "mark", "text", "finish_reason", "call_id"))
@@ -341,7 +343,7 @@ class Work(NamedTuple):
     version: int
     sheets: Mapping[Any, Sheet]
     items: int
-    records: Callable[[Mapping[Any, Asked[Heard]], str], list[dict[str, Any]]]
+    records: Callable[[Mapping[Any, ItemResult[Heard]], str], list[dict[str, Any]]]
     told: Callable[[str], tuple[list[str], dict[str, Any]]]
 
 
@@ -368,7 +370,7 @@ def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
             partial(_plan, settings, work, known),
         )
     for sheet in work.sheets.values():
-        sheet.asked("tags")  # a prompt that shows too little is refused before anything is asked
+        sheet.render("tags")  # a prompt that shows too little is refused before anything is asked
     model = model_of(settings)
     doing = partial(_work, settings, work, model)
     return runs.execute(work.name, work.version, settings, made(model), doing, "oracle")
@@ -379,7 +381,7 @@ def _plan(settings: LiveSettings, work: Work, known: Known | None, folder: RunFo
 
     what = f"for {work.items:,} judgements"
     if known is None:
-        way: Way = "json" if settings.replies == "json" else "tags"
+        way: ReplyFormat = "json" if settings.replies == "json" else "tags"
         return planned(work.name, work.items, work.items, [*work.sheets.values()], settings, way, what=what)
     there = replayed(settings, known.model, known.journal, work.sheets, _ask)
     left = [sheet for key, sheet in work.sheets.items() if there.calls[key] is not None]
@@ -388,8 +390,8 @@ def _plan(settings: LiveSettings, work: Work, known: Known | None, folder: RunFo
 
 async def _ask(sheet: Sheet, calls: Calls) -> Heard:
     way = await calls.way()
-    asked = sheet.asked(way)
-    reply = await calls.ask(asked.prompt, schema=asked.schema)
+    asked = sheet.render(way)
+    reply = await calls.ask_prompt(asked.prompt, schema=asked.schema)
     return Heard(reply, way, sheet.read(reply.text, reply.finish_reason, way))
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import SettingsError
-from tunescope.oracle.reply_schema import Form, Part, Question
-from tunescope.oracle.template import prompt
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
+from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.settings import typed
 from tunescope.verbs.repair.pairs import Pair
@@ -66,31 +67,31 @@ class _Rate:
     def __init__(self, settings: RateSettings) -> None:
         self.settings = settings
         takes = ("system", "instruction", "input", "response", "aspect", "scale", "form")
-        self._prompt = prompt(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
+        self._prompt = read_template(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
         says = f"your grade for the {settings.aspect} of the response"
-        reason = Part("reason", "your reason for it in one or two sentences", optional=True)
-        self._form = Form("rating", (Part(SCORE, says, best=settings.scale, about=settings.aspect), reason))
+        reason = Field("reason", "your reason for it in one or two sentences", optional=True)
+        self._form = ReplySchema("rating", (Field(SCORE, says, maximum=settings.scale, label=settings.aspect), reason))
 
     @property
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         texts = pair.texts()
         render = partial(
-            self._prompt.render_form, texts | {"aspect": self.settings.aspect, "scale": self.settings.scale}
+            self._prompt.render_with, texts | {"aspect": self.settings.aspect, "scale": self.settings.scale}
         )
-        return [Question(self._form, render, tuple(texts.values()), EXPECTED)]
+        return [Request(self._form, render, tuple(texts.values()), EXPECTED)]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
         (question,) = self.asks(pair)
-        settings, filled = self.settings, await calls.answer(question)
+        settings, parsed = self.settings, await calls.ask(question)
         columns = {"aspect": settings.aspect}
-        rating = filled.numbers.get(SCORE)
+        rating = parsed.numbers.get(SCORE)
         if rating is None:
-            return Mended(filled.status, f"{filled.status}: {filled.why}", columns=columns)
+            return Mended(parsed.status, f"{parsed.status}: {parsed.problem}", columns=columns)
         reason = f"rated: {rating:g} of {settings.scale} for {settings.aspect}"
-        return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": filled.said})
+        return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": parsed.text})
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import mean_t

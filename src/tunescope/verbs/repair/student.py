@@ -28,7 +28,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunescope.answers import RecordLog
-from tunescope.oracle.template import prompt
+from tunescope.oracle.template import read_template
 from tunescope.progress import say
 from tunescope.rows import Message, Row
 from tunescope.verbs.repair.work import PROMPTS, Mended, Told
@@ -78,7 +78,7 @@ class Student:
     def __init__(self, settings: ModelSettings) -> None:
         """Take how the model is named and loaded; `at_work` loads it."""
         self.settings = settings
-        self._guess = prompt(PROMPTS / "guess.jinja", None, ("response",), ("response",))
+        self._guess = read_template(PROMPTS / "guess.jinja", None, ("response",), ("response",))
         self._made: dict[str, Decision] = {}
         self._likelihoods: Likelihoods
         self._kept: RecordLog

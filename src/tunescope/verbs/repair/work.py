@@ -14,12 +14,13 @@ from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
 from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
-from tunescope.oracle.reply_schema import Question, Way
+from tunescope.oracle.reply_format import ReplyFormat
+from tunescope.oracle.request import Request
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
-from tunescope.views import Cell, Table, View
+from tunescope.views import Cell, Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
-AS: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
+AS: Mapping[ReplyFormat, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
 """How replies are asked for."""
 SHOWN = 10
 """Kept rows whose reason the view shows."""
@@ -87,7 +88,7 @@ class Repair(Protocol):
     def sources(self) -> dict[str, str]:
         """Return what its prompts are made from, by name, in the order in which they are asked: a hash of each."""
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         """Return what is asked about a row, in order, as far as it is known before."""
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
@@ -167,7 +168,7 @@ def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known |
     asks = {place: mender.asks(pair) for place, pair in pairs.items()}
     if known is None:
         questions = [question for asked in asks.values() for question in asked]
-        way: Way = "json" if settings.replies == "json" else "tags"
+        way: ReplyFormat = "json" if settings.replies == "json" else "tags"
         return planned(mender.name, len(items), len(pairs), questions, settings, way)
     there = replayed(settings, known.model, known.journal, pairs, mender.mend)
     questions = [
@@ -330,7 +331,7 @@ def _outcome(
         "every reply is in the journal.",
     ]
     if rejected:
-        sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(rejected))
     cells = tuple((status, statuses[status]) for status in STATUSES)
     undefined = len(items) - sum(statuses[status] for status in STATUSES) - failed
     note = "Replies by status; failed: no reply could be had; not asked: the repair isn't defined for the row."

@@ -16,7 +16,7 @@ from tunescope import runs
 from tunescope.answers import Answer, Place, RecordLog, read_answers
 from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models.settings import naming
+from tunescope.models.settings import with_model
 from tunescope.progress import progress, say
 from tunescope.results.shift import ShiftAnswer, ShiftTokens
 from tunescope.runs import Outcome, Run, RunFolder
@@ -55,8 +55,8 @@ def shift(settings: ShiftSettings) -> Run:
     from tunescope.verbs.shift.pair import base_for
 
     _refuse_what_cant_work(settings)
-    tuned = naming(settings, settings.tuned, settings.revision)
-    typed = None if settings.base is None else naming(settings, settings.base, settings.base_revision)
+    tuned = with_model(settings, settings.tuned, settings.revision)
+    typed = None if settings.base is None else with_model(settings, settings.base, settings.base_revision)
     base = base_for(typed, tuned)
     source = _source(settings)
     inputs = {f"base {base.name}": base.hash, **inputs_of(tuned)}
@@ -145,7 +145,10 @@ def _reader(settings: ShiftSettings, base: Bases) -> Reader:
     from tunescope.verbs.shift.shard import Reader
 
     arguments = parse_template_args(settings.template_arg)
-    models = (naming(settings, base.name, settings.base_revision), naming(settings, settings.tuned, settings.revision))
+    models = (
+        with_model(settings, base.name, settings.base_revision),
+        with_model(settings, settings.tuned, settings.revision),
+    )
     pair = Pair(*models, base.is_adapter)
     how = "the same weights without the adapter" if pair.shares_weights else base.name
     say(f"{settings.tuned}, {pair.tuned.dtype} on {pair.tuned.device}; its base: {how}")

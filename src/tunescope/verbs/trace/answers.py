@@ -79,7 +79,7 @@ class Sources:
             tokens = _tokens(run, answers)
             inputs[f"shift {settings.shift}"] = run.key
         if settings.embedder is not None:
-            from tunescope.models.embed import embedder_hash
+            from tunescope.models.embedder import embedder_hash
 
             inputs[f"embedder {settings.embedder}"] = embedder_hash(settings.embedder)
         return cls(answers, reference, name or "", tokens, inputs)
@@ -273,7 +273,7 @@ def _usual(tokens: Mapping[str, Tokens]) -> float:
 def _embedder(name: str | None) -> Embed | None:
     if name is None:
         return None
-    from tunescope.models.embed import Embedder
+    from tunescope.models.embedder import Embedder
 
     embedder = Embedder(name)
     return lambda texts: embedder.embed(texts).vectors

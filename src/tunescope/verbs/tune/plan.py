@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tunescope.chat import Chat, Tokens
-    from tunescope.models.trainer import Line, Share
+    from tunescope.chat import Chat, SupervisedTokens
+    from tunescope.models.trainer import Share, TrainingSequence
     from tunescope.rows import Row
 
 MARKS = ("⟦", "⟧")
@@ -29,7 +29,7 @@ class Example(NamedTuple):
     """
 
     row_id: str
-    parts: tuple[Tokens, ...]
+    parts: tuple[SupervisedTokens, ...]
     n_tokens: int
     reason: str = ""
 
@@ -68,7 +68,7 @@ def examples(chat: Chat, rows: Iterable[Row], max_length: int) -> Iterator[Examp
         yield _cut(row, whole, max_length)
 
 
-def _cut(row: Row, whole: Sequence[Tokens], max_length: int) -> Example:
+def _cut(row: Row, whole: Sequence[SupervisedTokens], max_length: int) -> Example:
     parts = tuple(part for part in (part.cut(max_length) for part in whole) if part.n_supervised)
     n = sum(len(part.ids) for part in whole)
     if not parts:
@@ -137,7 +137,7 @@ class Plan:
 
         Rows of like length share a micro-batch, so that little is padding.
         """
-        from tunescope.models.trainer import NOTHING, Share
+        from tunescope.models.trainer import EMPTY_SEQUENCE, Share
 
         first = step * self.size
         lines = [
@@ -148,23 +148,23 @@ class Plan:
         batches = self._bins(lines) if self.bins else self._micro_batches(lines, processes)
         each = max(1, math.ceil(len(batches) / processes))
         mine = batches[process::processes]
-        return Share([*mine, *([NOTHING] for _ in range(each - len(mine)))], tokens)
+        return Share([*mine, *([EMPTY_SEQUENCE] for _ in range(each - len(mine)))], tokens)
 
-    def _lines(self, place: int) -> Iterator[Line]:
-        from tunescope.models.trainer import IGNORED, Line
+    def _lines(self, place: int) -> Iterator[TrainingSequence]:
+        from tunescope.models.trainer import IGNORED, TrainingSequence
 
         for number, part in enumerate(self.examples[self.places[place]].parts):
             labels = [i if trained else IGNORED for i, trained in zip(part.ids, part.supervised, strict=True)]
-            yield Line(part.ids, labels, f"{self.seed}/noise/{place}/{number}")
+            yield TrainingSequence(part.ids, labels, f"{self.seed}/noise/{place}/{number}")
 
-    def _micro_batches(self, lines: list[Line], processes: int) -> list[list[Line]]:
+    def _micro_batches(self, lines: list[TrainingSequence], processes: int) -> list[list[TrainingSequence]]:
         micro = min(self.micro, max(1, math.ceil(len(lines) / processes)))
         return [lines[i : i + micro] for i in range(0, len(lines), micro)]
 
-    def _bins(self, lines: list[Line]) -> list[list[Line]]:
+    def _bins(self, lines: list[TrainingSequence]) -> list[list[TrainingSequence]]:
         """Put whole lines into as few bins as first-fit finds, longest first."""
         assert self.bins is not None
-        bins: list[list[Line]] = []
+        bins: list[list[TrainingSequence]] = []
         room: list[int] = []
         for line in lines:
             n = len(line.ids)

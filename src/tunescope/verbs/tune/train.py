@@ -77,11 +77,11 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
 
     with silence_libraries():
         datasets, peft, transformers, trl = map(require, ("datasets", "peft", "transformers", "trl"))
-        from tunescope.models.trainer import RecordedTrainer, keep_memory, newest
+        from tunescope.models.trainer import RecordedTrainer, keep_memory, newest_checkpoint
 
     keep_memory()
     trainer_folder = folder.scratch / "trainer"
-    resumed = newest(trainer_folder)
+    resumed = newest_checkpoint(trainer_folder)
     if resumed is not None:
         say(f"going on from step {resumed.name.rpartition('-')[2]}")
     transformers.set_seed(settings.seed)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "truncated_answer"
 MEANING = "an open code fence, a dangling last word, or prose whose last sentence has no end mark"

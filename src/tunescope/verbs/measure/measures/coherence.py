@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunescope.models.embed import Embedder, embedder_hash
+from tunescope.models.embedder import Embedder, embedder_hash
 from tunescope.rows import Row
 from tunescope.verbs.measure.turns import instruction_of
 

@@ -19,15 +19,20 @@ TEXTS = 32
 """Texts embedded at a time."""
 
 
-class Embedded(NamedTuple):
-    """Unit vectors [texts, width] in float32, and which texts were longer than the model reads."""
+class Embeddings(NamedTuple):
+    """Sentence embeddings of some texts.
+
+    Attributes:
+        vectors: unit vectors [texts, width], float32.
+        cut: for each text, whether it is longer than the model reads.
+    """
 
     vectors: NDArray[np.float32]
     cut: NDArray[np.bool_]
 
 
 class Embedder:
-    """A model that turns texts into vectors of length 1."""
+    """A sentence-embedding model that turns texts into vectors of length 1."""
 
     def __init__(self, name: str) -> None:
         """Load an embedder: an embedded name, a folder or any id that sentence-transformers loads.
@@ -48,7 +53,7 @@ class Embedder:
                     f"--embedder {name}: can't be loaded ({reason}); there is: {', '.join(EMBEDDERS)}"
                 ) from error
 
-    def embed(self, texts: Sequence[str]) -> Embedded:
+    def embed(self, texts: Sequence[str]) -> Embeddings:
         """Embed texts, in their order; a text beyond the model's length is cut."""
         with silence_libraries():
             vectors = self.model.encode(
@@ -57,11 +62,11 @@ class Embedder:
             limit = self.model.max_seq_length
             lengths = [len(ids) for ids in self.model.tokenizer(list(texts))["input_ids"]] if texts else []
         cut = np.array([limit is not None and length > limit for length in lengths], bool)
-        return Embedded(np.asarray(vectors, np.float32).reshape(len(texts), -1), cut)
+        return Embeddings(np.asarray(vectors, np.float32).reshape(len(texts), -1), cut)
 
 
 def embedder_hash(name: str) -> str:
-    """Return what an embedder is known by: its file's SHA-256, its folder's content or its commit."""
+    """Return what identifies an embedder: its file's SHA-256, a hash of its folder's content, or its commit."""
     if name in EMBEDDERS:
         return f"{EMBEDDERS[name].sha256} {CONVERSION}"
     folder = Path(name)
