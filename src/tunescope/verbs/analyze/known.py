@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunescope import stats
+from tunescope.results.bench import ScoredQuestion
 from tunescope.runs import Run
 from tunescope.verbs.analyze.scores import Score, Scores
 
@@ -18,24 +19,24 @@ def on_known(scores: Scores, found: Sequence[Run]) -> list[dict[str, Any]]:
     clusters, so that answers about one person, also of models of several seeds, aren't taken as
     independent. Empty where no untuned model was scored.
     """
-    tables = {str(run.path): run.tables["questions"].to_pylist() for run in found}
+    tables = {str(run.path): ScoredQuestion.read_rows(run) for run in found}
     knew = {
-        (row["task"], row["question"])
+        (row.task, row.question)
         for cell, place in zip(scores.cells, scores.places, strict=True)
         if cell.dose is None
         for row in tables[place]
-        if row["right"]
+        if row.right
     }
     records = []
     for task in scores.tasks if knew else ():
         for dose, retuned in [*((dose, False) for dose in scores.doses), (1.0, True)]:
             places = [p for c, p in zip(scores.cells, scores.places, strict=True) if _is(c, task, dose, retuned)]
-            rows = [row for place in places for row in tables[place] if row["task"] == task]
-            rows = [row for row in rows if (task, row["question"]) in knew]
+            rows = [row for place in places for row in tables[place] if row.task == task]
+            rows = [row for row in rows if (task, row.question) in knew]
             if not rows:
                 continue
-            right = [None if row["right"] is None else float(row["right"]) for row in rows]
-            people = [row["person"] for row in rows]
+            right = [None if row.right is None else float(row.right) for row in rows]
+            people = [row.person for row in rows]
             share = stats.mean_clustered(right, people)
             record = {"task": task, "dose": dose, "retuned": retuned, **share.as_json("share")}
             record |= {"n_people": len(set(people)), "n_seeds": len(places)}

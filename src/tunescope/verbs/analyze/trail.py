@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunescope.errors import RunError, SettingsError
+from tunescope.results.bench import BenchResult
+from tunescope.results.falsify import DoseSetup
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze.scores import Score, Scores
 
@@ -39,12 +42,12 @@ def read_runs(found: Sequence[Run]) -> Scores:
         if run.verb != "bench":
             raise RunError(f"{run.path}: found a run of {run.verb}; expected runs of bench")
         origin = origin_of(run)
-        for task, score in run.result["tasks"].items():
+        for task, score in BenchResult.read(run).tasks.items():
             twice = seen.setdefault((task, origin), run)
             if twice is not run:
                 raise SettingsError(f"{twice.path} and {run.path} score {task} at the same dose and seed; give one")
-            chance[task] = score["chance"]
-            cells.append(Score(task, origin.dose, origin.seed, origin.retuned, score["accuracy"]))
+            chance[task] = score.chance
+            cells.append(Score(task, origin.dose, origin.seed, origin.retuned, score.accuracy))
             places.append(str(run.path))
     bases = {origin.base for _, origin in seen}
     if len(bases) > 1:
@@ -56,10 +59,10 @@ def read_runs(found: Sequence[Run]) -> Scores:
 def origin_of(run: Run) -> Origin:
     """Follow a `bench` run back to the model it began with."""
     tunings: list[Run] = []
-    model = str(run.settings["model"])
+    model = BenchResult.read(run).model
     while (made := producing_run(model)) is not None and made.verb == "tune":
         tunings.append(made)
-        model = str(made.settings["model"])
+        model = TuneSetup.read_settings(made).model
     if not tunings:
         return Origin(None, "", False, model)
     first, *later = reversed(tunings)
@@ -74,10 +77,12 @@ def origin_of(run: Run) -> Origin:
 
 def _dosed(tuning: Run) -> tuple[float, str]:
     """Return the dose of the rows that a model was tuned on, and the seeds of both steps as a label."""
-    rows = [producing_run(str(name)) for name in tuning.settings["rows"]]
-    if len(rows) != 1 or rows[0] is None or rows[0].verb != "falsify dose":
-        names = ", ".join(tuning.settings["rows"])
-        raise RunError(f"{tuning.path} was tuned on {names}; expected the rows of one `falsify dose` run")
-    seeds = [tuning.settings["seed"], rows[0].settings["seed"]]
-    label = str(seeds[0]) if seeds[0] == seeds[1] else f"tune {seeds[0]}, falsify {seeds[1]}"
-    return float(rows[0].settings["dose"]), label
+    tuned = TuneSetup.read_settings(tuning)
+    runs = [producing_run(name) for name in tuned.rows]
+    if len(runs) != 1 or runs[0] is None or runs[0].verb != "falsify dose":
+        raise RunError(
+            f"{tuning.path} was tuned on {', '.join(tuned.rows)}; expected the rows of one `falsify dose` run"
+        )
+    dosed = DoseSetup.read_settings(runs[0])
+    label = str(tuned.seed) if tuned.seed == dosed.seed else f"tune {tuned.seed}, falsify {dosed.seed}"
+    return dosed.dose, label

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from tunescope import runs
 from tunescope.models.embedded import DEFAULT
 from tunescope.progress import say
+from tunescope.results.bench import BenchResult, ScoredQuestion, TaskScore
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
@@ -48,8 +49,6 @@ def bench(settings: BenchSettings) -> Run:
 
 
 def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
-    import pyarrow as pa
-
     from tunescope import stats
     from tunescope.models import load
     from tunescope.verbs.bench import microworld
@@ -57,20 +56,22 @@ def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
     world = microworld.world_of(settings.model)
     loaded = load(settings.model)
     say(f"scoring {settings.model} on {settings.suite}")
-    asked = microworld.ask(world, loaded.model, loaded.tokenizer)
-    folder.table("questions", pa.Table.from_pylist([item._asdict() for item in asked]))
-    tasks: dict[str, dict[str, Any]] = {}
-    for task in dict.fromkeys(item.task for item in asked):
-        mine = [item for item in asked if item.task == task]
+    scored = microworld.ask(world, loaded.model, loaded.tokenizer)
+    folder.table(ScoredQuestion.NAME, ScoredQuestion.table(scored))
+    tasks: dict[str, TaskScore] = {}
+    for task in dict.fromkeys(item.task for item in scored):
+        mine = [item for item in scored if item.task == task]
         share = stats.mean_clustered([float(item.right) for item in mine], [item.person for item in mine])
         people = len({item.person for item in mine})
-        tasks[task] = {**share.as_json("accuracy"), "n_people": people, "chance": 1 / len(mine[0].options)}
-    return Outcome({"model": settings.model, "suite": settings.suite, "tasks": tasks}, _view(settings, tasks))
+        more = {"n_people": people, "chance": 1 / len(mine[0].options)}
+        tasks[task] = TaskScore.from_json(share.as_json("accuracy") | more)
+    result = BenchResult(model=settings.model, suite=settings.suite, tasks=tasks)
+    return Outcome(result.as_json(), _view(settings, tasks))
 
 
-def _view(settings: BenchSettings, tasks: dict[str, dict[str, Any]]) -> View:
+def _view(settings: BenchSettings, tasks: dict[str, TaskScore]) -> View:
     rows = tuple(
-        (name, t["accuracy"], interval(t["low"], t["high"], 3), t["n"], t["n_people"], t["n_missing"], t["chance"])
+        (name, t.accuracy, interval(t.low, t.high, 3), t.n, t.n_people, t.n_missing, t.chance)
         for name, t in tasks.items()
     )
     note = (

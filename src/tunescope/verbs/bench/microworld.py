@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
+from tunescope.results.bench import ScoredQuestion
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
-from tunescope.verbs.bench.questions import Asked
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,7 +32,7 @@ def world_of(model: str) -> World:
 
     base = model
     while (made := producing_run(base)) is not None and made.verb == "tune":
-        base = str(made.settings["model"])
+        base = TuneSetup.read_settings(made).model
     marker = Path(source(base)) / MARKER
     if not marker.is_file():
         begins = "" if base == model else f" (it begins with {base})"
@@ -42,27 +43,27 @@ def world_of(model: str) -> World:
     return make_world(recipe["world_seed"], recipe["n_people"])
 
 
-def ask(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[Asked]:
+def ask(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[ScoredQuestion]:
     """Return every question of both tasks as the model answers it."""
     from tunescope.microworld import open_questions, shown_questions
     from tunescope.microworld.model import option_scores
 
-    asked: list[Asked] = []
+    scored: list[ScoredQuestion] = []
     for task, questions in (("open", open_questions(world)), ("shown", shown_questions(world))):
         scores = option_scores(model, tokenizer, questions)
         for question, line in zip(questions, scores.tolist(), strict=True):
             best = line.index(max(line))
-            asked.append(
-                Asked(
-                    task,
-                    question.fact.key,
-                    question.fact.person,
-                    question.prompt,
-                    question.choices[question.gold],
-                    question.choices[best],
-                    best == question.gold,
-                    tuple(line),
-                    question.choices,
+            scored.append(
+                ScoredQuestion(
+                    task=task,
+                    question=question.fact.key,
+                    person=question.fact.person,
+                    prompt=question.prompt,
+                    gold=question.choices[question.gold],
+                    chosen=question.choices[best],
+                    right=best == question.gold,
+                    log_probabilities=tuple(line),
+                    options=question.choices,
                 )
             )
-    return asked
+    return scored

@@ -15,6 +15,8 @@ from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.embedded import EMBEDDER
 from tunescope.models.settings import ModelSettings
+from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummary
+from tunescope.results.record import schema
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, typed
 from tunescope.views import Table, View, interval, percent
@@ -103,7 +105,7 @@ def _work(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome
     if not any(record["turn"] is not None for record in records):
         raise TunescopeError(f"none of the {len(everything)} rows has an assistant turn; there is nothing to measure")
     columns = _columns(settings)
-    folder.table("turns", _table(records, columns))
+    folder.table(MeasuredTurn.NAME, _table(records, columns))
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     return _outcome(settings, records, list(columns), len(everything), folder)
@@ -126,8 +128,9 @@ def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> pa.Table:
 
     kinds = {"coherence_cut": pa.bool_()}
     whole = {name: pa.int32() for name in columns if name.endswith(("_words", "_tokens"))}
-    types = {"row_id": pa.string(), "origin": pa.string(), "turn": pa.int32(), "reason": pa.string()} | whole | kinds
-    names = ["row_id", "origin", "turn", *columns, "reason"]
+    *first, reason = schema(MeasuredTurn)
+    types = {each.name: each.type for each in (*first, reason)} | whole | kinds
+    names = [*(each.name for each in first), *columns, reason.name]
     return pa.table({name: pa.array([r.get(name) for r in records], types.get(name, pa.float64())) for name in names})
 
 
@@ -138,26 +141,28 @@ def _outcome(
 
     turns = [record for record in records if record["turn"] is not None]
     summary = {column: _summary(turns, column) for column in columns if column in TABLE_3}
-    result: dict[str, Any] = {
-        "rows": rows,
-        "turns": len(turns),
-        "model": describe(settings) if "ifd_ppl" in columns else None,
-        "rows_without_turns": sum(record["turn"] is None for record in records),
-        "summary": summary,
-    }
+    ranks = _ranks(turns) if "ifd_ppl" in columns else None
+    result = MeasureResult(
+        rows=rows,
+        turns=len(turns),
+        model=describe(settings) if "ifd_ppl" in columns else None,
+        rows_without_turns=sum(record["turn"] is None for record in records),
+        summary=summary,
+        ifd_ranks=ranks,
+    )
     lines = ("mean", "low", "high", "median", "median_low", "median_high", "n", "n_missing")
     shown = ("mean", "  95 % from", "  to", "median", "  95 % from", "  to", "n", "n_missing")
     tables = [
         Table(
             "Laid out as Table 3 of the Reflection-Tuning paper",
             ("", *(TABLE_3[column] for column in summary)),
-            tuple((word, *(part[line] for part in summary.values())) for word, line in zip(shown, lines, strict=True)),
+            tuple(
+                (word, *(getattr(m, line) for m in summary.values())) for word, line in zip(shown, lines, strict=True)
+            ),
             " ".join(_notes(settings, columns, turns)),
         )
     ]
-    if "ifd_ppl" in columns:
-        ranks = _ranks(turns)
-        result["ifd_ranks"] = ranks
+    if ranks is not None:
         tables.append(_ranks_table(ranks))
     reasons = Counter(record["reason"] for record in records if record["reason"])
     if reasons:
@@ -172,10 +177,10 @@ def _outcome(
     if "ifd_ppl" in columns and len(turns) == rows:
         kept = max(1, round(0.1 * rows))
         following.insert(0, f"tunescope select {source} --from {here} --where 'ifd_ppl < 1' --top {kept} --by ifd_ppl")
-    return Outcome(result, View((sentence,), tuple(tables), tuple(following)))
+    return Outcome(result.as_json(), View((sentence,), tuple(tables), tuple(following)))
 
 
-def _summary(turns: list[dict[str, Any]], column: str) -> dict[str, Any]:
+def _summary(turns: list[dict[str, Any]], column: str) -> MeasureSummary:
     """Return mean and median of a measure with their intervals, n and n_missing."""
     from tunescope.stats import mean_bootstrap, mean_clustered, median_bootstrap
 
@@ -184,7 +189,7 @@ def _summary(turns: list[dict[str, Any]], column: str) -> dict[str, Any]:
     single = len(set(owners)) == len(owners) and len(owners) <= MOST_DRAWN
     mean = mean_bootstrap(values) if single else mean_clustered(values, owners)
     median = median_bootstrap(values)
-    return mean.as_json() | {"median": median.value, "median_low": median.low, "median_high": median.high}
+    return MeasureSummary.of(mean, median=median.value, median_low=median.low, median_high=median.high)
 
 
 def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, Any]]) -> Iterator[str]:

@@ -17,6 +17,7 @@ from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
+from tunescope.results.tune import TunedRows, TuneResult, TuneStep
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.tune.launch import Launch
@@ -197,7 +198,7 @@ def _work(
 ) -> Outcome:
     from tunescope.chat import Chat, parse_template_args
     from tunescope.models import load, silence_libraries, stop_ids
-    from tunescope.verbs.tune.plan import Plan, examples, shown, table
+    from tunescope.verbs.tune.plan import Plan, examples, list_rows, shown
     from tunescope.verbs.tune.train import refuse_packing, train
 
     if launch.processes > 1 and settings.device_map is None and not _on_cpu(settings):
@@ -241,8 +242,9 @@ def _work(
     records, adapter = train(settings, loaded, plan, folder, launch)
     if not launch.leads:
         return Outcome({}, View(()))
-    folder.records("metrics", (record.as_json(settings.neftune_alpha is not None) for record in records))
-    folder.table("rows", table(found))
+    noised = settings.neftune_alpha is not None
+    folder.records(TuneStep.NAME, (record.as_line(noised).as_json() for record in records))
+    folder.table(TunedRows.NAME, list_rows(found).table())
     return _outcome(settings, folder, found, records, preview, adapter, said)
 
 
@@ -277,28 +279,28 @@ def _outcome(
     path = str(folder.path / "model")
     noised = settings.neftune_alpha is not None
     loss = "loss_with_noise" if noised else "loss"
-    result: dict[str, Any] = {
-        "rows": len(found),
-        "trained": trained,
-        "dropped": len(found) - trained,
-        "truncated": sum(example.truncated for example in found),
-        "steps": len(records),
-        f"{loss}_first": sum(record.loss for record in first) / tenth,
-        f"{loss}_last": sum(record.loss for record in last) / tenth,
-        "tokens": sum(record.tokens for record in records),
-        "model": path,
-    }
-    if adapter:
-        result["adapter_sha256"] = adapter
-    if settings.keep_checkpoints:
-        result["checkpoints"] = sorted(
-            (str(p) for p in folder.path.glob("checkpoints/epoch-*")), key=lambda p: int(p.rpartition("-")[2])
-        )
+    loss_first, loss_last = (sum(record.loss for record in part) / tenth for part in (first, last))
+    checkpoints = sorted(map(str, folder.path.glob("checkpoints/epoch-*")), key=lambda p: int(p.rpartition("-")[2]))
+    result = TuneResult(
+        rows=len(found),
+        trained=trained,
+        dropped=len(found) - trained,
+        truncated=sum(example.truncated for example in found),
+        steps=len(records),
+        loss_first=None if noised else loss_first,
+        loss_last=None if noised else loss_last,
+        loss_with_noise_first=loss_first if noised else None,
+        loss_with_noise_last=loss_last if noised else None,
+        tokens=sum(record.tokens for record in records),
+        model=path,
+        adapter_sha256=adapter or None,
+        checkpoints=tuple(checkpoints) if settings.keep_checkpoints else None,
+    )
     names = ("rows", "trained", "dropped", "steps", "tokens", f"{loss}_first", f"{loss}_last")
     numbers = Table(
         "Training",
         tuple("supervised tokens" if name == "tokens" else name for name in names),
-        (tuple(result[name] for name in names),),
+        (tuple(getattr(result, name) for name in names),),
         f"{loss}_first and {loss}_last are means over the first and last 10 % of steps ({tenth}) of the step's loss: "
         "nats per supervised token (the assistant's, with the end of its turn)."
         + (
@@ -316,4 +318,4 @@ def _outcome(
         f"Tuned {settings.model} ({settings.method}) on {trained} of {len(found)} rows in {len(records)} steps; "
         f"the model is in {path}."
     )
-    return Outcome(result, View((sentence, f"{said}.") if said else (sentence,), tuple(tables)))
+    return Outcome(result.as_json(), View((sentence, f"{said}.") if said else (sentence,), tuple(tables)))
