@@ -35,7 +35,7 @@ def on_known(scores: Scores, found: Sequence[Run]) -> list[dict[str, Any]]:
             rows = [row for row in rows if (task, row.question) in knew]
             if not rows:
                 continue
-            right = [None if row.right is None else float(row.right) for row in rows]
+            right = [float(row.right) for row in rows]
             people = [row.person for row in rows]
             share = stats.mean_clustered(right, people)
             record = {"task": task, "dose": dose, "retuned": retuned, **share.as_json("share")}

@@ -152,6 +152,7 @@ def _outcome(
     )
     lines = ("mean", "low", "high", "median", "median_low", "median_high", "n", "n_missing")
     shown = ("mean", "  95 % from", "  to", "median", "  95 % from", "  to", "n", "n_missing")
+    cells = ((word, *(getattr(m, line) for m in summary.values())) for word, line in zip(shown, lines, strict=True))
     tables = [
         Table(
             "Laid out as Table 3 of the Reflection-Tuning paper",
