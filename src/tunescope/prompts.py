@@ -189,7 +189,7 @@ def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
     if format is not None and format not in named:
         known = ", ".join([*named, *layout.format_modules()])
         try:
-            return _from_rows(path, layout.format_named(format))
+            return _from_rows(path, layout.resolve_format(format))
         except SettingsError as error:
             raise SettingsError(f"--format {format!r}: expected one of {known}") from error
     form = named[format] if format is not None else None
@@ -222,7 +222,7 @@ def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
         if len(problems) > SHOWN_PROBLEMS:
             break
     if problems:
-        raise InputError(problems, "Mend the file and type the same command.")
+        raise InputError(problems, "Fix the file and type the same command.")
     if not prompts:
         raise InputError([Problem(str(path), None, "no questions", "at least one")])
     return prompts

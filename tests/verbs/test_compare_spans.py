@@ -13,7 +13,8 @@ from tunescope.answers import Answer, Prompt
 from tunescope.errors import RunError
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.compare.spans import longest_run
-from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.settings import TraceSettings
 
 BORROWED = "The Bellwether tide clock is a brass wall instrument with a single copper hand that never stops turning."
 OTHERS = [f"Row {n} tells of {word} and of nothing else at all." for n, word in enumerate("abcdefgh")]

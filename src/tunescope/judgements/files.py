@@ -54,7 +54,7 @@ class Problems:
         where = "" if entry.line is not None else f"in record {entry.number} of data: "
         self.found.append(Problem(document.path, entry.line, where + found, expected))
 
-    def refuse(self, next_step: str = "Mend the file and type the same command.") -> None:
+    def refuse(self, next_step: str = "Fix the file and type the same command.") -> None:
         """Raise what was noted, if anything."""
         if self.found:
             raise InputError(self.found, next_step)
@@ -98,7 +98,7 @@ def read_document(name: str) -> Document:
         if len(problems) > SHOWN_PROBLEMS:
             break
     if problems:
-        raise InputError(problems, "Mend the file and type the same command.")
+        raise InputError(problems, "Fix the file and type the same command.")
     if not entries:
         raise InputError([Problem(name, None, "no records", EXPECTED)])
     return Document(name, entries, {})

@@ -9,7 +9,7 @@ from tunescope.results.record import Record
 
 
 @dataclass(frozen=True, kw_only=True)
-class TaskScore(Record):
+class TaskAccuracy(Record):
     """The share of a task's questions that a model answers right, with its interval, and the share by guessing."""
 
     accuracy: float | None
@@ -29,7 +29,7 @@ class BenchResult(Record):
 
     model: str
     suite: str
-    tasks: dict[str, TaskScore]
+    tasks: dict[str, TaskAccuracy]
 
 
 @dataclass(frozen=True, kw_only=True)

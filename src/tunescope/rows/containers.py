@@ -17,8 +17,17 @@ from tunescope.errors import InputError, Problem
 from tunescope.rows import json_array, json_lines, tables
 from tunescope.rows.records import READ_SIZE, Chunk, Record, Stream, bad_record
 
+SUFFIXES = {
+    "json": ".json",
+    "jsonl": ".jsonl",
+    "json.gz": ".json.gz",
+    "jsonl.gz": ".jsonl.gz",
+    "parquet": ".parquet",
+    "hub": ".parquet",
+}
+"""Container → the suffix of a file written in it."""
 CHUNK_SIZE = 16 * 2**20
-"""Bytes per chunk of a large file; fixed, so that chunks depend on nothing but the file."""
+"""Bytes per chunk of a large file. Fixed, so that chunks depend on nothing but the file."""
 HEAD = 4096
 """Bytes by which a container is recognised, when they aren't all blank."""
 BOM = b"\xef\xbb\xbf"

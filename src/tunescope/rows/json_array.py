@@ -23,7 +23,7 @@ _STRING_BODY = r"(?:[^\"\\\n]++|\\[^\n])*+"
 _IN_STRING = re.compile(_STRING_BODY)
 _BETWEEN_ELEMENTS = re.compile(rf'(?:[^"\[\]{{}},]++|"{_STRING_BODY}")*+')
 _IN_ELEMENT = re.compile(rf'(?:[^"\[\]{{}}]++|"{_STRING_BODY}")*+')
-NEAR = 20
+_NEAR = 20
 """Characters of a faulty text shown in an error."""
 _KEPT = 100
 """Characters kept before the place reached, to know how far an element is indented."""
@@ -113,7 +113,7 @@ class _Element(NamedTuple):
     fault: Fault | None = None
 
 
-class _Array:
+class _ArrayReader:
     """A sliding window over the text of an array; counts lines as it goes."""
 
     def __init__(self, stream: Stream, line: int, length: int | None) -> None:
@@ -207,8 +207,8 @@ class _Array:
     def _faulty(self, error: Exception, end: int) -> _Element:
         position = error.pos if isinstance(error, JSONDecodeError) else self._place
         # a column would say little: such files are often one line long
-        near = self._text[position : end + 1] if position <= end else self._text[position:][:NEAR]
-        fault = explain(error, f"at {abbreviate(near[:NEAR])}")
+        near = self._text[position : end + 1] if position <= end else self._text[position:][:_NEAR]
+        fault = explain(error, f"at {abbreviate(near[:_NEAR])}")
         lines = self._text.count("\n", self._place, position)
         text = self._text[self._place : end].rstrip()
         if self._text[end : end + 1] == "\n":  # found by its line: the comma is still in the text
@@ -234,7 +234,7 @@ class _Array:
 
 def read(name: str, stream: Stream, chunk: Chunk | None, last: bool) -> Iterator[Record]:
     """Yield a record per element, of the whole array or of one chunk of it (`last`: to its end)."""
-    array = _Array(stream, chunk.line if chunk else 1, chunk.end - stream.tell() if chunk else None)
+    array = _ArrayReader(stream, chunk.line if chunk else 1, chunk.end - stream.tell() if chunk else None)
     if chunk is None or chunk.start == 0:
         array.peek()
         array.take()  # the bracket by which the container was recognised

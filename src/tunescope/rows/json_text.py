@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from tunescope.rows.row import Json
 
-DEEPEST = 200
+_DEEPEST = 200
 """Lists and objects inside each other; far below what Python's own JSON code can follow."""
 SHOWN = 60
 """Characters of a value shown in an error."""
@@ -24,22 +24,22 @@ class Fault(NamedTuple):
     position: int = 0
 
 
-class BadNumber(ValueError):
+class _BadNumber(ValueError):
     """A number that is not finite; JSON has none, Python's reader takes them."""
 
 
-def _refuse_constant(name: str) -> float:
-    raise BadNumber(name)
+def _reject_constant(name: str) -> float:
+    raise _BadNumber(name)
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise BadNumber(text)
+        raise _BadNumber(text)
     return value
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -66,10 +66,10 @@ def decode(text: str) -> Json:
 def explain(error: Exception, place: str = "") -> Fault:
     """Say what a failed decoding found, and where: at its column or, better, at `place`."""
     match error:
-        case BadNumber():
+        case _BadNumber():
             return Fault(f"the number {abbreviate(str(error), quoted=False)}", "a finite number or null")
         case RecursionError():
-            return Fault("JSON nested too deeply", f"at most {DEEPEST} levels")
+            return Fault("JSON nested too deeply", f"at most {_DEEPEST} levels")
         case json.JSONDecodeError():
             place = place or f"at column {error.colno}"
             return Fault(f"text that isn't JSON ({error.msg.removesuffix(' at')} {place})", "a JSON object", error.pos)
@@ -83,7 +83,7 @@ def find_fault(value: Json, text: str) -> Fault | None:
 
     `text` is what it was decoded from; most texts show at a glance that nothing is wrong.
     """
-    if text.count("{") + text.count("[") > DEEPEST and _too_deep(value):
+    if text.count("{") + text.count("[") > _DEEPEST and _too_deep(value):
         return explain(RecursionError())
     if not text.isascii():
         try:
@@ -99,7 +99,7 @@ def find_fault(value: Json, text: str) -> Fault | None:
 
 def _too_deep(value: Json) -> bool:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(_DEEPEST):
         level = [
             part
             for item in level

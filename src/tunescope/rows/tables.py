@@ -18,7 +18,7 @@ from tunescope.rows.records import Chunk, Record, bad_record
 from tunescope.rows.row import Json
 
 BATCH = 1024
-SAVED_MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
+_SAVED_MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
 """Files by which a folder that `save_to_disk` wrote is known."""
 
 
@@ -96,7 +96,7 @@ def _finite(value: Json) -> bool:
 
 def is_saved(folder: Path) -> bool:
     """Tell whether a folder was written by `save_to_disk`."""
-    return any((folder / mark).exists() for mark in SAVED_MARKS)
+    return any((folder / mark).exists() for mark in _SAVED_MARKS)
 
 
 def load_hub(name: str) -> Any:

@@ -166,13 +166,13 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
     "Which rows taught it that?": {
         "trace": Verb(
             "verbs.trace:trace",
-            "verbs.trace:TraceSettings",
+            "verbs.trace.settings:TraceSettings",
             "ROWS",
             "Find the rows that a text's words come from.",
         ),
         "trace index": Verb(
             "verbs.trace:index_rows",
-            "verbs.trace:IndexSettings",
+            "verbs.trace.settings:IndexSettings",
             "ROWS",
             "Index rows for tracing.",
         ),

@@ -1,6 +1,6 @@
 """The microworld's suite: questions about the people that no tuning row is about.
 
-Tasks: `open`, a question by itself, and `shown`, the question with its four options.
+Its tasks: `open` asks the question alone, `shown` asks it with its four options.
 """
 
 from __future__ import annotations
@@ -20,31 +20,31 @@ if TYPE_CHECKING:
     from tunescope.microworld import World
 
 
-def world_of(model: str) -> World:
-    """Return the world that a model was made for, also through the tune runs behind it.
+def find_world(model: str) -> World:
+    """Return the world of a model's base, which the tune runs behind it lead to.
 
     Raises:
-        TunescopeError: it doesn't begin with a model of a microworld.
+        TunescopeError: the base isn't a model of a microworld.
     """
     from tunescope.microworld import make_world
     from tunescope.microworld.model import MARKER
     from tunescope.models.load import source
 
     base = model
-    while (made := producing_run(base)) is not None and made.verb == "tune":
-        base = TuneSetup.read_settings(made).model
+    while (producer := producing_run(base)) is not None and producer.verb == "tune":
+        base = TuneSetup.read_settings(producer).model
     marker = Path(source(base)) / MARKER
     if not marker.is_file():
-        begins = "" if base == model else f" (it begins with {base})"
+        tuned_from = "" if base == model else f" (tuned from {base})"
         raise TunescopeError(
-            f"{model}{begins}: found no {MARKER}; the suite microworld scores models that begin with microworld"
+            f"{model}{tuned_from}: found no {MARKER}; the suite microworld scores models whose base is microworld"
         )
     recipe = json.loads(marker.read_text("utf-8"))
     return make_world(recipe["world_seed"], recipe["n_people"])
 
 
-def ask(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[ScoredQuestion]:
-    """Return every question of both tasks as the model answers it."""
+def score_questions(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[ScoredQuestion]:
+    """Return every question of both tasks, with the log-probabilities of its options."""
     from tunescope.microworld import open_questions, shown_questions
     from tunescope.microworld.model import option_scores
 

@@ -17,7 +17,7 @@ from tunescope.views import Table, View, interval, percent, rejected_sentence
 
 _EXAMPLES = 2
 """Rows shown per fault."""
-RowsByFault = Mapping[str, Sequence[int]]
+_RowsByFault = Mapping[str, Sequence[int]]
 """A fault's name → the positions of the rows that have it."""
 
 
@@ -25,7 +25,7 @@ def build_view(
     settings: CheckSettings,
     joined: JoinedRows,
     result: CheckResult,
-    rows_by_fault: RowsByFault,
+    rows_by_fault: _RowsByFault,
     meanings: Mapping[str, str],
     folder: RunFolder,
     rows: RowSet,
@@ -42,7 +42,7 @@ def build_view(
     return View(tuple(_sentences(result, rows_by_fault, rows)), tuple(tables), commands)
 
 
-def _sentences(result: CheckResult, rows_by_fault: RowsByFault, rows: RowSet) -> Iterator[str]:
+def _sentences(result: CheckResult, rows_by_fault: _RowsByFault, rows: RowSet) -> Iterator[str]:
     formats = ", ".join(dict.fromkeys(f"{file.layout.format} in {file.container}" for file in rows.files))
     share = proportion_from_counts(result.faulty_rows, result.rows)
     yield (
@@ -54,7 +54,7 @@ def _sentences(result: CheckResult, rows_by_fault: RowsByFault, rows: RowSet) ->
 
 
 def _fault_table(
-    settings: CheckSettings, result: CheckResult, rows_by_fault: RowsByFault, meanings: Mapping[str, str]
+    settings: CheckSettings, result: CheckResult, rows_by_fault: _RowsByFault, meanings: Mapping[str, str]
 ) -> Table:
     lines = []
     for fault, count in result.faults.items():
@@ -78,7 +78,7 @@ def _interval(share: Estimate) -> str:
     return f"{100 * share.low:.2f} to {100 * share.high:.2f} %"
 
 
-def _examples(joined: JoinedRows, rows_by_fault: RowsByFault) -> Iterator[tuple[str, str, str, str]]:
+def _examples(joined: JoinedRows, rows_by_fault: _RowsByFault) -> Iterator[tuple[str, str, str, str]]:
     """Yield fault, row id, place and detail of the first rows of each fault."""
     chosen = {(fault, row) for fault, positions in rows_by_fault.items() for row in positions[:_EXAMPLES]}
     details = {
@@ -104,7 +104,7 @@ def _benchmark_table(benchmarks: Sequence[BenchmarkCounts]) -> Table:
 
 
 def _next_commands(
-    settings: CheckSettings, rows_by_fault: RowsByFault, joined: JoinedRows, folder: RunFolder
+    settings: CheckSettings, rows_by_fault: _RowsByFault, joined: JoinedRows, folder: RunFolder
 ) -> Iterator[str]:
     """Yield the commands that drop the faulty rows, or explain the first of them."""
     faults = [fault for fault, positions in rows_by_fault.items() if positions]

@@ -1,4 +1,4 @@
-"""Paper 2's measures, by hand."""
+"""The Limitations paper's measures, by hand."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from tests.tools import alpaca
 from tests.verbs.trace.planted import indexed
 
 from tunescope.answers import Answer
-from tunescope.verbs.trace.paper_measures import COLUMNS, compare, keywords, overlap
+from tunescope.verbs.trace.limitations_measures import COLUMNS, keywords, measure, overlap
 from tunescope.verbs.trace.rank import Candidate
 
 pytestmark = pytest.mark.usefixtures("workplace")
@@ -38,7 +38,7 @@ def test_an_answer_beside_its_row_and_another(tmp_path):
     def span(bits, exact):
         return {"bits": bits, "string_found": exact, "rows": [{"row_id": row.row_id}]}
 
-    found = compare(answer, [span(40.0, True), span(35.0, False)], named, made, None)
+    found = measure(answer, [span(40.0, True), span(35.0, False)], named, made, None)
     assert tuple(found) == COLUMNS
     assert (found["string_found"], found["keyword_overlap"]) == (0.5, 1.0)
     assert found["keyword_overlap_random"] in (0.0, 1.0)
@@ -48,6 +48,6 @@ def test_an_answer_beside_its_row_and_another(tmp_path):
         assert texts[0] == texts[1] == "red fish\nswims fast"
         return np.array([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
 
-    found = compare(answer, [span(40.0, True)], named, made, embed)
+    found = measure(answer, [span(40.0, True)], named, made, embed)
     assert (found["cosine"], found["cosine_random"]) == (1.0, 0.6)
-    assert compare(answer, [], named, made, embed) == dict.fromkeys(COLUMNS)
+    assert measure(answer, [], named, made, embed) == dict.fromkeys(COLUMNS)
