@@ -27,7 +27,7 @@ ORACLE = {
     "max_tokens_total": COUNTS,
     "max_cost": "above 0",
 }
-JUDGE = {**ORACLE, "min_overlap": "at least 0 and at most 1", "first": COUNTS, "draws": "at least 100"}
+JUDGE = {**ORACLE, "min_overlap": "at least 0 and at most 1", "limit": COUNTS, "draws": "at least 100"}
 RANGES = {
     "check": {"max_words": COUNTS, "near_duplicate_at": "above 0 and at most 1", "workers": COUNTS},
     "select": {"top": "at least 0", "sample": "at least 0"},
@@ -63,7 +63,7 @@ RANGES = {
     "judge winrate": JUDGE,
     "judge pairwise": JUDGE,
     "judge aspects": JUDGE,
-    "judge recompute": {"first": COUNTS, "draws": "at least 100"},
+    "judge recompute": {"limit": COUNTS, "draws": "at least 100"},
 }
 """Every verb's settings with a range, and the range."""
 

@@ -14,7 +14,6 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.files import JUDGEMENTS
 from tunescope.judgements.parsing import without_thoughts
-from tunescope.judgements.records import Judgements
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
@@ -48,17 +47,18 @@ ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's ou
 class LiveSettings(OracleSettings):
     """Answers of one system or several, and a judge."""
 
-    answers: tuple[str, ...] = field(metadata={**INPUT, "positional": True, **POSITIONAL})
+    answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
-    names: tuple[str, ...] = ()
-    """What to call the systems, one each, a --reference last; by default the answers' model, else the file."""
+    system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
+    """Names for the systems, one each, with that of a --reference last; by default the answers' model, else the
+    file."""
 
     min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
     """Refuse answers of which two systems share less than this part, of those of the larger set."""
 
-    first: int | None = field(default=None, metadata=at_least(1))
-    """Only this many items, in the order of their ids where these are numbers, else of the file (paper 2: 800)."""
+    limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
+    """Judge only this many items, ordered by their ids where these are numbers (the Limitations paper: 800)."""
 
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
@@ -250,7 +250,7 @@ def _names(read: Mapping[str, Sequence[Answer]], given: Sequence[str]) -> dict[s
         names = {path: name if count[name] == 1 else f"{name} ({_label(path)})" for path, name in names.items()}
     alike = [name for name, count in Counter(names.values()).items() if count > 1]
     if alike:
-        raise SettingsError(f"two systems are called {alike[0]}; call them --names A --names B")
+        raise SettingsError(f"two systems are called {alike[0]}; call them --system-names A --system-names B")
     return names
 
 
@@ -391,25 +391,24 @@ async def _ask(sheet: Sheet, calls: Calls) -> Heard:
 
 
 def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> Outcome:
-    from tunescope.judgements.files import Document, Entry
-    from tunescope.judgements.formats import tunescope
+    from tunescope.judgements.formats.tunescope import FORMAT, judgements_of
+    from tunescope.judgements.outcome import write_summary
+    from tunescope.judgements.summary import SummaryOptions, summarize
     from tunescope.oracle.run import ask_all
-    from tunescope.verbs.judge.recompute import RecomputeSettings, outcome
 
     oracle, asked = ask_all(settings, model, folder.path, work.sheets, _ask, "replies")
     records = work.records(asked, model)
     folder.records(Path(JUDGEMENTS).stem, records)
-    entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]
-    judged: Judgements = tunescope.read([Document(JUDGEMENTS, entries, {})])
     told, more = work.told(model)
-    result: dict[str, Any] = {"format": tunescope.NAME, "formula": tunescope.FORMULA, **more}
-    result |= {
+    leading = {
+        **more,
         "oracle_model": model,
         "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
         "cost": oracle.budget.cost,
     }
-    like = RecomputeSettings(files=(), seed=settings.seed, draws=settings.draws)
-    found = outcome(like, tunescope, judged, Tags(None), result, [*told, *judged.notes, _used(oracle, folder)], folder)
+    options = SummaryOptions(seed=settings.seed, draws=settings.draws)
+    summary = summarize(judgements_of(records), FORMAT, options, Tags(None))
+    found = write_summary(summary, folder, leading, told, [_used(oracle, folder)])
     again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
     sentences = (*found.view.sentences, *_lengths(found.result))
     return Outcome(found.result, replace(found.view, sentences=sentences, next=(*found.view.next, again)))

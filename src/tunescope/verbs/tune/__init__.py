@@ -16,6 +16,7 @@ from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
+from tunescope.results.tune import TunedRows, TuneStep
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.tune.launch import Launch
 from tunescope.verbs.tune.plan import Example, Plan, order
@@ -115,7 +116,7 @@ def _work(
     from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.models.load import device_of
     from tunescope.verbs.tune import view
-    from tunescope.verbs.tune.plan import examples, rows_table, show_example
+    from tunescope.verbs.tune.plan import examples, list_rows, show_example
     from tunescope.verbs.tune.train import train, validate_packing
 
     if launch.processes > 1 and settings.device_map is None and device_of(settings) != "cpu":
@@ -147,10 +148,11 @@ def _work(
     records, adapter_sha256 = train(settings, loaded, plan, folder, launch)
     if not launch.leads:
         return Outcome({}, View(()))
-    folder.records("metrics", (record.as_json(settings.neftune_alpha is not None) for record in records))
-    folder.table("rows", rows_table(all_examples))
+    has_noise = settings.neftune_alpha is not None
+    folder.records(TuneStep.NAME, (record.as_line(has_noise).as_json() for record in records))
+    folder.table(TunedRows.NAME, list_rows(all_examples).table())
     result = view.summarize(settings, folder, all_examples, records, adapter_sha256)
-    return Outcome(result, view.show(settings, result, all_examples, preview, preset))
+    return Outcome(result.as_json(), view.show(settings, result, all_examples, preview, preset))
 
 
 def _max_length(settings: TuneSettings, loaded: Loaded) -> int:
