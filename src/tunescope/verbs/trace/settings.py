@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDERS
 from tunescope.runs import INPUT, NOT_IN_KEY
 from tunescope.settings import RowsSettings
 
@@ -77,4 +76,6 @@ def validate(settings: TraceSettings) -> None:
             if getattr(settings, name) is not None:
                 raise SettingsError(f"--{name} needs --answers; a single --text is traced without it")
     if settings.embedder is not None and not settings.embedder.strip():
+        from tunescope.models.embedded import EMBEDDERS
+
         raise SettingsError(f"--embedder is empty; there is {', '.join(EMBEDDERS)}")
