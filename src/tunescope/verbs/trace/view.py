@@ -11,7 +11,7 @@ from tunescope.settings import typed
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import MIN_WORDS, NullSample
 from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
-from tunescope.views import Marked, View, counted
+from tunescope.views import Marked, View, counted, percent
 
 _CONTEXT_CHARS = 100
 """Characters of a row that are shown on each side of the words it shares."""
@@ -63,7 +63,7 @@ def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Out
         )
     else:
         null = (
-            f"Null distribution: {sample.source}. At most {_INDEX_RATE:.0%} of their words lie in a stretch of "
+            f"Null distribution: {sample.source}. At most {percent(_INDEX_RATE, 0)} of their words lie in a stretch of "
             f"{threshold:.0f} bits or more that another row has too."
         )
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
@@ -124,10 +124,10 @@ def _describe_spans(spans: Sequence[TraceSpan], words: int, best_p: float) -> st
             f"{len(spans)} stretches of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appear "
             f"in rows, verbatim or with a few words changed (lowest {_p(best_p)})."
         )
-    how = "verbatim" if spans[0].kind == VERBATIM else "with a few words changed"
+    where = "verbatim in one row" if spans[0].kind == VERBATIM else "in one row with a few words changed"
     return (
-        f"One stretch of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appears in one row, "
-        f"{how} ({_p(best_p)})."
+        f"One stretch of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appears {where} "
+        f"({_p(best_p)})."
     )
 
 
