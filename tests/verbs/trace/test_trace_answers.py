@@ -411,6 +411,7 @@ def test_a_shift_run_of_something_else(path, workplace):
     assert pq.read_table(shift_run(other, (0, 4)) / "tokens.parquet").num_rows == 6
 
 
+@pytest.mark.slow
 def test_a_run_of_shift_itself(path, workplace):
     """Not made by hand: what `shift` writes is what `trace` reads."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
