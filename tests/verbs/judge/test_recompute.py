@@ -323,8 +323,6 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
         (selfee, {"system_names": ("a",)}, "--system-names a: expected two different names"),
         (selfee, {"system_names": ("a", "a")}, "--system-names a a: expected two different names"),
         (saved(workplace, "tunescope"), {"scores": "text"}, "tunescope files can't be read again: without the answers"),
-        (selfee, {"limit": 0}, "--limit 0: expected at least 1"),
-        (selfee, {"draws": 10}, "--draws 10: expected at least 100"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
         (saved(workplace, "just_eval"), {"reference": "x"}, "just_eval files hold no comparisons"),
         (saved(workplace, "alpaca_eval"), {"system_names": ("a", "b")}, "alpaca_eval files name their systems"),

@@ -13,9 +13,10 @@ from typing import Any
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.judgements.comparable import setup_differences
-from tunescope.pairing import Paired
+from tunescope.pairing import Pairing
+from tunescope.results.compare import CompareResult
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
 from tunescope.verbs.compare.settings import CompareSettings
 
@@ -49,7 +50,7 @@ def compare(settings: CompareSettings) -> Run:
 
 
 def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: RunFolder) -> Outcome:
-    from tunescope.verbs.compare.numbers import medians, shared_numbers, summarize_number, word_overlap
+    from tunescope.verbs.compare.numbers import compare_number, medians, shared_numbers, word_overlap
     from tunescope.verbs.compare.view import compare_view
 
     items_a, items_b = list(a.items()), list(b.items())
@@ -57,29 +58,29 @@ def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: Run
     names = shared_numbers(items_a, items_b)
     _write(folder, paired, names, with_places=a.kind == "rows")
     n_same = sum(x.content == y.content for x, y, _ in paired.pairs)
-    result: dict[str, Any] = {
-        "kind": a.kind,
-        "a": len(items_a),
-        "b": len(items_b),
-        "same": n_same,
-        "changed": len(paired.pairs) - n_same,
-        "removed": len(paired.only_a),
-        "added": len(paired.only_b),
-        "paired_by": {key: sum(by == key for *_, by in paired.pairs) for key in PAIRING_KEYS[a.kind]},
-        "summary": {name: summarize_number(name, items_a, items_b, paired.pairs, settings.seed) for name in names},
-    }
-    if a.kind == "answers":
-        result["word_overlap"] = word_overlap(paired.pairs)
-    if a.kind == "turns":
-        result["models"] = {"a": a.scorer, "b": b.scorer}
-        result["medians"] = {name: medians(name, items_a, items_b) for name in names}
-    if a.run is not None and b.run is not None:
-        result["judges"] = {"a": a.scorer, "b": b.scorer}
-        result["setup_differences"] = [*setup_differences({"A": a.run, "B": b.run})]
-    return Outcome(result, compare_view(result, paired, [*_next_steps(settings, b, paired, folder)]))
+    scorers = {"a": a.scorer, "b": b.scorer}
+    judge_runs = None if a.run is None or b.run is None else {"A": a.run, "B": b.run}
+    result = CompareResult(
+        kind=a.kind,
+        a=len(items_a),
+        b=len(items_b),
+        same=n_same,
+        changed=len(paired.pairs) - n_same,
+        removed=len(paired.only_a),
+        added=len(paired.only_b),
+        paired_by={key: sum(by == key for *_, by in paired.pairs) for key in PAIRING_KEYS[a.kind]},
+        summary={name: compare_number(name, items_a, items_b, paired.pairs, settings.seed) for name in names},
+        word_overlap=word_overlap(paired.pairs) if a.kind == "answers" else None,
+        models=scorers if a.kind == "turns" else None,
+        medians={name: medians(name, items_a, items_b) for name in names} if a.kind == "turns" else None,
+        judges=scorers if judge_runs else None,
+        setup_differences=tuple(setup_differences(judge_runs)) if judge_runs else None,
+    )
+    next_steps = [*_next_steps(settings, b, paired, folder)]
+    return Outcome(result.as_json(), compare_view(result, paired, next_steps))
 
 
-def _write(folder: RunFolder, paired: Paired[ComparedItem], measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Pairing[ComparedItem], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[ComparedItem | None, ComparedItem | None, str | None, str]] = [
@@ -103,10 +104,10 @@ def _write(folder: RunFolder, paired: Paired[ComparedItem], measures: Sequence[s
 
 
 def _next_steps(
-    settings: CompareSettings, b: ComparedSet, paired: Paired[ComparedItem], folder: RunFolder
+    settings: CompareSettings, b: ComparedSet, paired: Pairing[ComparedItem], folder: RunFolder
 ) -> Iterator[str]:
     changed_or_removed = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
     if b.kind == "rows" and changed_or_removed and folder.is_under_runs_root:
         yield f"tunescope why {changed_or_removed[0].id}"
     if b.kind == "rows" and paired.only_b:
-        yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"
+        yield f"tunescope check {as_cli_args([b.path], settings.format, settings.columns)}"

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tunescope.answers import ANSWERS_FILE
 from tunescope.errors import RunError, SettingsError
-from tunescope.pairing import Paired, pair_up
+from tunescope.pairing import Pairing, pair_up
+from tunescope.results.measure import MeasuredTurn, MeasureResult
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
@@ -82,14 +85,16 @@ def open_set(settings: CompareSettings, name: str) -> ComparedSet:
     path = Path(name)
     if (path / "run.json").is_file():
         run = Run(path)
-        answers = path / "answers.jsonl"
+        answers = path / ANSWERS_FILE
         if answers.is_file():
             from tunescope.answers import read_answers
 
             return ComparedSet("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
-        if "turns" in run.tables:
-            model = run.result.get("model", run.settings["model"]) or "no model"
-            return ComparedSet("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
+        if MeasuredTurn.NAME in run.tables:
+            model = MeasureResult.read(run).model or "no model"
+            return ComparedSet(
+                "turns", name, run.key, lambda: starmap(_turn_item, MeasuredTurn.read_measures(run)), model
+            )
         if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
             from tunescope.judgements.runs import describe_judges, read_judgements
 
@@ -149,13 +154,12 @@ def _answer_item(answer: Answer) -> ComparedItem:
     return ComparedItem(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
 
 
-def _turn_item(record: dict[str, Any]) -> ComparedItem:
+def _turn_item(turn: MeasuredTurn, measures: Mapping[str, Any]) -> ComparedItem:
     """Make an item of a measured turn; what isn't measured of it has no numbers."""
-    no_numbers = ("row_id", "origin", "turn", "reason")
-    numbers = {k: v for k, v in record.items() if k not in no_numbers and not isinstance(v, bool)}
-    keys: dict[str, Hashable] = {"origin": (record["origin"], record["turn"])}
-    content = record["row_id"].partition(".")[0]
-    return ComparedItem(f"{record['row_id']}#{record['turn']}", content, keys, numbers, "", "")
+    numbers = {name: value for name, value in measures.items() if not isinstance(value, bool)}
+    keys: dict[str, Hashable] = {"origin": (turn.origin, turn.turn)}
+    content = turn.row_id.partition(".")[0]
+    return ComparedItem(f"{turn.row_id}#{turn.turn}", content, keys, numbers, "", "")
 
 
 def _judged_item(judged: JudgedItem) -> ComparedItem:
@@ -168,7 +172,7 @@ def _judged_item(judged: JudgedItem) -> ComparedItem:
     return ComparedItem(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "")
 
 
-def pair_items(a: Sequence[ComparedItem], b: Sequence[ComparedItem], kind: str) -> Paired[ComparedItem]:
+def pair_items(a: Sequence[ComparedItem], b: Sequence[ComparedItem], kind: str) -> Pairing[ComparedItem]:
     """Pair items by the keys of their kind; items with the same key pair in file order."""
     return pair_up(a, b, {name: partial(_key, name) for name in PAIRING_KEYS[kind]})
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from tunescope.results.compare import NumberComparison
+from tunescope.results.estimates import MeanEstimate
 from tunescope.stats import (
     mean_bootstrap,
     mean_t,
@@ -23,34 +25,32 @@ def shared_numbers(a: Sequence[ComparedItem], b: Sequence[ComparedItem]) -> list
     return [name for name in names_a if name in names_b]
 
 
-def summarize_number(
+def compare_number(
     name: str,
     a: Sequence[ComparedItem],
     b: Sequence[ComparedItem],
     pairs: Sequence[tuple[ComparedItem, ComparedItem, str]],
     seed: int,
-) -> dict[str, Any]:
-    """Return one number's means over all items and its mean difference B − A over pairs, with intervals and p.
-
-    Where the interval contains 0, `n_needed` is how many pairs would show a difference of this size.
-    """
+) -> NumberComparison:
+    """Return one number's means over all items and its mean difference B − A over pairs, with intervals and p."""
     difference = paired_difference(
         [y.numbers.get(name) for _, y, _ in pairs], [x.numbers.get(name) for x, _, _ in pairs], seed=seed
     )
     all_a, all_b = [x.numbers.get(name) for x in a], [y.numbers.get(name) for y in b]
-    summary: dict[str, Any] = {
-        "a": mean_t(all_a).as_json(),
-        "b": mean_t(all_b).as_json(),
-        "unpaired_difference": unpaired_difference(all_b, all_a, draws=100).t.as_json(),  # Welch's draws nothing
-        "difference": difference.bootstrap.as_json(),
-        "p": difference.test.p,
-        "test": difference.test.method,
-    }
     mean, error = difference.t.value, difference.t.standard_error
     low, high = difference.bootstrap.low, difference.bootstrap.high
+    needed: int | None = 0
     if mean and error and low is not None and high is not None and low <= 0 <= high:
-        summary["n_needed"] = n_needed(mean, error * difference.t.n**0.5).n
-    return summary
+        needed = n_needed(mean, error * difference.t.n**0.5).n
+    return NumberComparison(
+        a=MeanEstimate.of(mean_t(all_a)),
+        b=MeanEstimate.of(mean_t(all_b)),
+        unpaired_difference=MeanEstimate.of(unpaired_difference(all_b, all_a, draws=100).t),  # Welch's draws nothing
+        difference=MeanEstimate.of(difference.bootstrap),
+        p=difference.test.p,
+        test=difference.test.method,
+        n_needed=needed,
+    )
 
 
 def medians(name: str, a: Sequence[ComparedItem], b: Sequence[ComparedItem]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ def medians(name: str, a: Sequence[ComparedItem], b: Sequence[ComparedItem]) -> 
     }
 
 
-def word_overlap(pairs: Sequence[tuple[ComparedItem, ComparedItem, str]]) -> dict[str, Any]:
+def word_overlap(pairs: Sequence[tuple[ComparedItem, ComparedItem, str]]) -> MeanEstimate:
     """Return the mean Jaccard similarity of the two answers' sets of words."""
     sets = [(set(words(x.text)), set(words(y.text))) for x, y, _ in pairs]
-    return mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]).as_json()
+    return MeanEstimate.of(mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]))

@@ -5,23 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tunescope.runs import INPUT, out_field
+from tunescope.settings import POSITIONAL
 
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
     """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
 
-    a: str = field(metadata=INPUT)
+    a: str = field(metadata={**INPUT, **POSITIONAL})
     """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
 
-    b: str = field(metadata=INPUT)
-    """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
+    b: str = field(metadata={**INPUT, **POSITIONAL})
+    """After: the same kind of thing, or for a trace run, other answers to the same prompts."""
 
     key: str | None = None
     """A column that identifies the same row in both, for rows whose origin isn't known."""
 
     format: str | None = None
-    """Read both as alpaca, messages, sharegpt or prompt_completion; recognised by default."""
+    """The format of both: alpaca, messages, sharegpt or prompt_completion. By default the content decides."""
 
     columns: tuple[str, ...] = ()
     """What columns are called in both, as WORD=COLUMN, for example instruction=question."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunescope.pairing import Paired
+from tunescope.pairing import Pairing
+from tunescope.results.compare import CompareResult, NumberComparison
 from tunescope.verbs.compare.items import ComparedItem
 from tunescope.views import Cell, Table, View, interval
 
@@ -18,28 +19,28 @@ _PAIRS_NOTE = (
 )
 
 
-def compare_view(result: Mapping[str, Any], paired: Paired[ComparedItem], next_steps: Sequence[str]) -> View:
+def compare_view(result: CompareResult, paired: Pairing[ComparedItem], next_steps: Sequence[str]) -> View:
     """Show what `result` says, with examples from the pairs."""
     return View(tuple(_sentences(result, len(paired.pairs))), tuple(_tables(result, paired)), tuple(next_steps))
 
 
-def _sentences(result: Mapping[str, Any], n_pairs: int) -> list[str]:
-    ways = ", ".join(f"{count:,} by {way}" for way, count in result["paired_by"].items() if count)
+def _sentences(result: CompareResult, n_pairs: int) -> list[str]:
+    ways = ", ".join(f"{count:,} by {way}" for way, count in result.paired_by.items() if count)
     sentences = [
-        f"A has {result['a']:,} {result['kind']} and B has {result['b']:,}. "
-        f"{n_pairs:,} are paired{f' ({ways})' if ways else ''}: {result['same']:,} are the same and "
-        f"{result['changed']:,} changed. {result['removed']:,} are only in A (removed), {result['added']:,} only in B "
+        f"A has {result.a:,} {result.kind} and B has {result.b:,}. "
+        f"{n_pairs:,} are paired{f' ({ways})' if ways else ''}: {result.same:,} are the same and "
+        f"{result.changed:,} changed. {result.removed:,} are only in A (removed), {result.added:,} only in B "
         "(added)."
     ]
-    if "models" in result:
-        sentences.append(f"Perplexities and IFD by {_either(result['models'])}.")
-    if "judges" in result:
-        sentences += [f"Judged by {_either(result['judges'])}.", *result["setup_differences"]]
-    overlap = result.get("word_overlap")
-    if overlap and overlap["mean"] is not None:
+    if result.models is not None:
+        sentences.append(f"Perplexities and IFD by {_either(result.models)}.")
+    if result.judges is not None:
+        sentences += [f"Judged by {_either(result.judges)}.", *(result.setup_differences or ())]
+    overlap = result.word_overlap
+    if overlap is not None and overlap.mean is not None:
         sentences.append(
-            f"Paired answers share {100 * overlap['mean']:.0f} % of their words "
-            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap['low'], overlap['high'])}, n = {overlap['n']})."
+            f"Pairing answers share {100 * overlap.mean:.0f} % of their words "
+            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap.low, overlap.high)}, n = {overlap.n})."
         )
     return sentences
 
@@ -49,14 +50,14 @@ def _either(of_sides: Mapping[str, str]) -> str:
     return a if a == b else f"{a} (A) and {b} (B)"
 
 
-def _tables(result: Mapping[str, Any], paired: Paired[ComparedItem]) -> list[Table]:
-    summary, tables = result["summary"], []
+def _tables(result: CompareResult, paired: Pairing[ComparedItem]) -> list[Table]:
+    summary, tables = result.summary, []
     if summary:
         columns: tuple[str, ...] = ("number", "A", "B", "B − A", "95 % interval")
         lines = tuple(_all_line(name, numbers) for name, numbers in summary.items())
         tables.append(Table("All items", columns, lines, _ALL_NOTE))
-        if "medians" in result:
-            tables.append(_median_table(result["medians"]))
+        if result.medians is not None:
+            tables.append(_median_table(result.medians))
         if paired.pairs:
             columns = ("number", "B − A", "95 % interval", "p", "n", "missing", "pairs needed")
             lines = tuple(_pairs_line(name, numbers) for name, numbers in summary.items())
@@ -68,10 +69,9 @@ def _tables(result: Mapping[str, Any], paired: Paired[ComparedItem]) -> list[Tab
     return tables
 
 
-def _all_line(name: str, numbers: Mapping[str, Any]) -> tuple[Cell, ...]:
-    difference = numbers["unpaired_difference"]
-    shown = interval(difference["low"], difference["high"])
-    return name, numbers["a"]["mean"], numbers["b"]["mean"], difference["mean"], shown
+def _all_line(name: str, numbers: NumberComparison) -> tuple[Cell, ...]:
+    difference = numbers.unpaired_difference
+    return name, numbers.a.mean, numbers.b.mean, difference.mean, interval(difference.low, difference.high)
 
 
 def _median_table(medians: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -83,16 +83,16 @@ def _median_table(medians: Mapping[str, Mapping[str, Any]]) -> Table:
     return Table("Medians", columns, tuple(lines), "Percentile-bootstrap intervals.")
 
 
-def _pairs_line(name: str, numbers: Mapping[str, Any]) -> tuple[Cell, ...]:
-    difference = numbers["difference"]
+def _pairs_line(name: str, numbers: NumberComparison) -> tuple[Cell, ...]:
+    difference = numbers.difference
     return (
         name,
-        difference["mean"],
-        interval(difference["low"], difference["high"]),
-        numbers["p"],
-        difference["n"],
-        difference["n_missing"],
-        numbers.get("n_needed"),
+        difference.mean,
+        interval(difference.low, difference.high),
+        numbers.p,
+        difference.n,
+        difference.n_missing,
+        numbers.n_needed or None,
     )
 
 

@@ -1,4 +1,4 @@
-"""`judge pairwise`: two answers, both orders, scores of 1 to 10 (the Reflection-Tuning paper, section 5.1)."""
+"""`judge pairwise`: two answers, both orders, scores of 1 to 10 (paper 3, section 5.1)."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ FORM = ReplySchema(
         Field("reason", "in a few sentences, what is good and what is bad about each answer", optional=True),
     ),
 )
-"""Scores first, as the Reflection-Tuning paper's judges give them. Those off the scale are told apart from none, so the form takes any."""
+"""Scores first, as paper 3's judges give them. Those off the scale are told apart from none, so the form takes any."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class PairwiseSettings(ContestSettings):
-    """Have a judge score answers side by side, 1 to 10, in both orders: wins, ties and losses by the Reflection-Tuning paper's rule."""
+    """Have a judge score answers side by side, 1 to 10, in both orders: wins, ties and losses by paper 3's rule."""
 
     reference: str | None = field(default=None, metadata=INPUT)
     """Whose answers all others are held against: one of those named, or others; by default the last ones named."""
