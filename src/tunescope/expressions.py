@@ -249,7 +249,7 @@ def _names(node: Node | Value) -> Iterator[str]:
         yield node.name.name
 
 
-def require(node: Node, known: Mapping[str, Any]) -> None:
+def validate_names(node: Node, known: Mapping[str, Any]) -> None:
     """Refuse names that aren't `known`, with the nearest that are."""
     for name in names(node):
         if name not in known:
@@ -267,7 +267,7 @@ def mask(node: Node, table: pa.Table) -> pa.ChunkedArray:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    require(node, dict.fromkeys(table.column_names))
+    validate_names(node, dict.fromkeys(table.column_names))
 
     def value(part: Name | Value) -> Any:
         return table[part.name] if isinstance(part, Name) else pa.scalar(part.value)
@@ -313,7 +313,7 @@ def holds(node: Node, counts: Mapping[str, float | int | bool | None], whole: in
     """
     import pyarrow as pa
 
-    require(node, counts)
+    validate_names(node, counts)
     shares = {
         f"{name} %": (count / whole if whole else None)
         for name in names(node)

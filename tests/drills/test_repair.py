@@ -11,7 +11,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -21,6 +20,7 @@ import pytest
 
 pytest.importorskip("openai")
 
+from tests import warm
 from tests.drills.kills import end
 from tests.oracle.server import Said, Server, completion, serving
 from tests.tools import ROOT, alpaca, write_rows
@@ -97,8 +97,8 @@ def faulty(body: dict[str, Any], call: int) -> Said:
 
 def start(verb: str, folder: Path, server: Server, code: str = CODE, **settings: Any) -> subprocess.Popen[str]:
     """Start a verb in a folder, in a process group of its own."""
-    return subprocess.Popen(
-        [sys.executable, "-c", code, verb, server.url, str(CALLS), json.dumps(settings)],
+    return warm.start(
+        ["-c", code, verb, server.url, str(CALLS), json.dumps(settings)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": PATHS, "TUNESCOPE_RUNS": "runs", "HOME": str(folder), "OPENAI_API_KEY": KEY},
         stdout=subprocess.PIPE,

@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import subprocess
-import sys
 import time
 
 import pytest
@@ -15,6 +14,7 @@ import pytest
 pytest.importorskip("openai")
 pytest.importorskip("torch")
 
+from tests import warm
 from tests.drills.kills import end
 from tests.oracle.server import Said, completion, serving
 from tests.tools import ROOT, alpaca, write_rows
@@ -42,8 +42,8 @@ def behave(body, call):
 
 
 def start(folder, server, model):
-    return subprocess.Popen(
-        [sys.executable, "-c", CODE, server.url, model],
+    return warm.start(
+        ["-c", CODE, server.url, model],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs"},
         stdout=subprocess.DEVNULL,

@@ -205,7 +205,7 @@ def test_keys_without_a_schema_are_what_they_were():
     asked = [{"role": "user", "content": "P7"}]
     decoding = {"temperature": 0.0, "max_tokens": 1024}
     assert key_of(asked, "tiny", decoding) == "fc43b2c1e2f4b342c269484b23a43921"
-    assert key_of(asked, "tiny", decoding, PROBE.form.schema()) != key_of(asked, "tiny", decoding)
+    assert key_of(asked, "tiny", decoding, PROBE.schema.json_schema()) != key_of(asked, "tiny", decoding)
 
 
 def test_a_plan_leaves_out_what_the_journal_has(workplace):

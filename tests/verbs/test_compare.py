@@ -14,7 +14,7 @@ from tests.tools import alpaca, real, write_rows
 from tunescope import cli, stats
 from tunescope.answers import Answer, Prompt
 from tunescope.errors import InputError, RunError, SettingsError
-from tunescope.rows import RowWriter, Step, open_rows
+from tunescope.rows import LineageStep, RowWriter, open_rows
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, Item, compare, pair
 from tunescope.verbs.select import SelectSettings, select
@@ -170,7 +170,7 @@ def shout(rows: Path, folder: Path) -> Path:
             user, answer = row.messages
             if number % 2:
                 changed = (type(user)("user", f"{user.content}!"), type(answer)("assistant", answer.content.upper()))
-                row = row.changed(changed, Step("shout", 1, (row.id,), old={"response": answer.content}))
+                row = row.with_messages(changed, LineageStep("shout", 1, (row.id,), old={"response": answer.content}))
             writer.write(row)
     return writer.path
 

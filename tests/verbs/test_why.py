@@ -9,7 +9,7 @@ import pytest
 from tests.tools import alpaca, write_rows
 
 from tunescope.errors import RunError
-from tunescope.rows import RowWriter, Step, open_rows
+from tunescope.rows import LineageStep, RowWriter, open_rows
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.select import SelectSettings, select
@@ -158,8 +158,8 @@ def test_lineage_is_told(workplace, rows, ids):
         for row in source:
             user, answer = row.messages
             loud = type(answer)("assistant", "HELLO.")
-            step = Step("shout", 3, (row.id,), "was quiet", old={"response": answer.content})
-            writer.write(row.changed((user, loud), step) if row.id == ids[1] else row)
+            step = LineageStep("shout", 3, (row.id,), "was quiet", old={"response": answer.content})
+            writer.write(row.with_messages((user, loud), step) if row.id == ids[1] else row)
     run = check(CheckSettings(rows=(str(writer.path),)))
     ident = run.tables["rows"]["row_id"][1].as_py()
     result = history(ident)

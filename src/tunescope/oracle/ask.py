@@ -24,7 +24,10 @@ from tunescope.oracle.client import LENGTHS, LONGEST_ASKED, TRIES, Again, Raw, R
 from tunescope.oracle.fake import PREFIX
 from tunescope.oracle.journal import Journal, key_of, refusal
 from tunescope.oracle.rate_limit import Pace
-from tunescope.oracle.reply_schema import Asked, Filled, Form, Part, Question, Way
+from tunescope.oracle.replies import ParsedReply
+from tunescope.oracle.reply_format import ReplyFormat
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import RenderedPrompt, Request
 from tunescope.oracle.settings import OracleSettings
 from tunescope.progress import say
 
@@ -44,16 +47,21 @@ TEMPLATE = 16
 """Tokens that a server's chat template may add to a prompt."""
 CALL_ID = 16
 """Hex digits of a call's key that name it in a row's lineage."""
-PROBE = Question(
-    Form("colour", (Part("name", "a colour"), Part("letters", "how many letters its name has", best=float("inf")))),
-    lambda form: "Say in JSON which colour a ripe tomato has.",
+PROBE = Request(
+    ReplySchema(
+        "colour", (Field("name", "a colour"), Field("letters", "how many letters its name has", maximum=float("inf")))
+    ),
+    lambda instructions: "Say in JSON which colour a ripe tomato has.",
 )
 """Asked once, with a schema whose fields the prompt doesn't name: only a server that holds the model to it gets them.
 
 The prompt says JSON, since small models that aren't told fill what a schema lets them with white space."""
 PASSING = re.compile(r"4(?!00|22)\d\d:")
 """Refusals of that call that say nothing about schemas (an unknown model), and so aren't kept."""
-FOUND: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "as text, without a schema"}
+FOUND: Mapping[ReplyFormat, str] = {
+    "json": "as JSON, which the server holds the model to",
+    "tags": "as text, without a schema",
+}
 """What the small call found out about how replies are asked for."""
 MENDS: Mapping[str | None, str] = {
     "temperature": "the model doesn't take this --temperature; OpenAI's newer ones take 1 alone: --temperature 1",
@@ -162,7 +170,7 @@ class Oracle:
         self._unheard = 0
         self.leave, self._left, self.unfit = leave, set[str](), 0
         self._length = LENGTHS[1] if settings.length_name == "auto" else settings.length_name
-        self.used: Way | None = None
+        self.used: ReplyFormat | None = None
         can_settle = settings.replies != "auto" or not settings.oracle.startswith(PREFIX)
         self._wanted = settings.replies if can_settle else "tags"
         self._settling = asyncio.Lock()
@@ -201,7 +209,7 @@ class Oracle:
             }
         self.budget.use(usage["prompt_tokens"], usage["completion_tokens"])
 
-    def told_used(self, ways: Mapping[Way, str]) -> str:
+    def told_used(self, ways: Mapping[ReplyFormat, str]) -> str:
         """Say what the journal's replies used, and how they were asked for in the words of `ways`."""
         among = " in all the runs that share its journal" if self._is_shared else ""
         asked = "" if self.used is None else f", asked for {ways[self.used]}"
@@ -240,7 +248,7 @@ class Oracle:
             raise refused
         return None
 
-    async def way(self) -> Way:
+    async def way(self) -> ReplyFormat:
         """Return how replies are asked for: as the settings say, or as one small call finds out.
 
         What it finds is kept in the journal, so whoever goes on does alike. Where nothing is asked and nothing is
@@ -259,27 +267,27 @@ class Oracle:
             await self.journal.add(key, 0, refusal("nobody was asked whether JSON can be had"), 0.0)
 
     @property
-    def _probe(self) -> tuple[str, list[dict[str, str]], Asked]:
-        asked = PROBE.asked("json")
-        messages = [{"role": "user", "content": asked.prompt}]
-        return key_of(messages, self.model, self.decoding, asked.schema), messages, asked
+    def _probe(self) -> tuple[str, list[dict[str, str]], RenderedPrompt]:
+        rendered = PROBE.render("json")
+        messages = [{"role": "user", "content": rendered.prompt}]
+        return key_of(messages, self.model, self.decoding, rendered.schema), messages, rendered
 
-    async def _settled(self) -> Way:
-        key, messages, asked = self._probe
+    async def _settled(self) -> ReplyFormat:
+        key, messages, rendered = self._probe
         try:
             reply = self.kept(key)
             if reply is None and self.leave is not None:
                 return "tags"
             if reply is None:
-                reply = await self._tried(Calls(self), key, messages, _told(self.decoding, asked.schema), None)
+                reply = await self._tried(Calls(self), key, messages, _told(self.decoding, rendered.schema), None)
         except Refused:
             return "tags"
         except Failed as error:
             if PASSING.match(str(error)) is None:
                 await self.journal.add(key, 0, refusal(str(error)), 0.0)
-            found: Way = "tags"
+            found: ReplyFormat = "tags"
         else:
-            found = "json" if asked.read(reply.text, reply.finish_reason).status == "ok" else "tags"
+            found = "json" if PROBE.parse(reply.text, reply.finish_reason, "json").status == "ok" else "tags"
         say(f"replies are asked for {FOUND[found]}")
         return found
 
@@ -484,11 +492,11 @@ class Calls:
             self.ends = asyncio.get_running_loop().time() + deadline
         return self.ends
 
-    async def way(self) -> Way:
+    async def way(self) -> ReplyFormat:
         """Return how the oracle's replies are asked for; raises as `ask`."""
         return await self._oracle.way()
 
-    async def ask(self, prompt: str, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Answered:
+    async def ask_prompt(self, prompt: str, sample: int = 0, schema: Mapping[str, Any] | None = None) -> Answered:
         """Ask one prompt, with the schema that the reply must follow where there is one.
 
         Another `sample` is another call, with another seed where one is sent.
@@ -501,11 +509,12 @@ class Calls:
         self.ids.append(answered.call_id)
         return answered
 
-    async def answer(self, question: Question, sample: int = 0) -> Filled:
-        """Ask a question, the way that the oracle can; return what its form holds. Raises as `ask`."""
-        asked = question.asked(await self.way() if question.form.parts else "tags")
-        answered = await self.ask(asked.prompt, sample, asked.schema)
-        return asked.read(answered.text, answered.finish_reason)
+    async def ask(self, request: Request, sample: int = 0) -> ParsedReply:
+        """Ask in the format that the oracle can reply in; return the parsed reply. Raises as `ask_prompt`."""
+        reply_format = await self.way() if request.schema.fields else "tags"
+        rendered = request.render(reply_format)
+        answered = await self.ask_prompt(rendered.prompt, sample, rendered.schema)
+        return request.parse(answered.text, answered.finish_reason, reply_format)
 
     async def beside(self, work: Awaitable[R]) -> R:
         """Wait for other work on the row; it doesn't take of the row's time."""

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from tunescope.oracle.ask import TEMPLATE
 from tunescope.oracle.budget import CHARACTERS, Price, tokens_of
 from tunescope.oracle.fake import PREFIX
-from tunescope.oracle.reply_schema import Way
+from tunescope.oracle.reply_format import ReplyFormat
 from tunescope.oracle.settings import OracleSettings
 from tunescope.runs import Outcome
 from tunescope.views import Table, View
@@ -23,8 +23,8 @@ OPEN = " One more small call finds out whether replies can be had as JSON; these
 """Said where nothing is known yet of how replies will be asked for."""
 
 
-class Written(Protocol):
-    """What is asked, written out one way; `form.Asked` is one."""
+class RenderedRequest(Protocol):
+    """A request written out in one format; `request.RenderedPrompt` is one."""
 
     @property
     def prompt(self) -> str:
@@ -36,13 +36,13 @@ class Written(Protocol):
 
 
 class Asks(Protocol):
-    """What can be written out; `form.Question` is one."""
+    """What can be written out; `request.Request` is one."""
 
     @property
-    def expected(self) -> int:
+    def expected_tokens(self) -> int:
         """Return the tokens of a usual reply."""
 
-    def asked(self, way: Way) -> Written:
+    def render(self, reply_format: ReplyFormat) -> RenderedRequest:
         """Write it out."""
 
 
@@ -52,7 +52,7 @@ def planned(
     defined: int,
     questions: Sequence[Asks],
     settings: OracleSettings,
-    way: Way = "tags",
+    way: ReplyFormat = "tags",
     free: int = 0,
     journal: Path | None = None,
     what: str = "",
@@ -64,8 +64,9 @@ def planned(
     """
     once = {}
     for question in questions:
-        asked = question.asked(way)
-        once[asked.prompt + ("" if asked.schema is None else json.dumps(asked.schema))] = question.expected
+        rendered = question.render(way)
+        schema = "" if rendered.schema is None else json.dumps(rendered.schema)
+        once[rendered.prompt + schema] = question.expected_tokens
     price = None if settings.price is None else Price.parse(settings.price)
     result: dict[str, Any] = {"rows": rows, "asked": defined, "calls": len(once), "free": free, "replies": way}
     cells: list[tuple[str | int | float | None, ...]] = []

@@ -9,12 +9,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
 STATUSES: tuple[Status, ...] = ("ok", "partial", "fallback", "unparsed", "refused", "truncated")
 """ok: all that was asked for; partial: some of it; fallback: the row's own text stands instead, as a whole; unparsed:
 nothing that we can read; refused: the oracle, or its filter, declines; truncated: cut off before the end."""
+
+
+class ParsedReply(NamedTuple):
+    """A reply, and what it holds of the fields that were asked for.
+
+    Attributes:
+        status: ok where no field is missing but optional ones.
+        texts, numbers: the fields that are there, by name.
+        problem: what is missing; "" where the status is ok.
+        text: the reply as it came.
+    """
+
+    status: Status
+    texts: dict[str, str]
+    numbers: dict[str, float]
+    problem: str
+    text: str
+
+
 DECLINES = re.compile(
     r"\W{0,3}(?:(?:i'm|i’m|i am) (?:very |so )?sorry|sorry|i apologi[sz]e|unfortunately|as an ai\b[^.\n]{0,40})?[,.;:]?"
     r"(?: but)? ?(?:i (?:cannot|can't|can’t|can not|won't|won’t|will not|am unable to|am not able to)|"

@@ -16,10 +16,10 @@ from tunescope.oracle.batch import URL, BatchFiles, Taken, take
 from tunescope.oracle.client import is_url
 from tunescope.oracle.connect import model_of, transport_of
 from tunescope.oracle.journal import Journal
-from tunescope.oracle.reply_schema import Way
+from tunescope.oracle.reply_format import ReplyFormat
 from tunescope.oracle.settings import OracleSettings
 from tunescope.progress import progress, say
-from tunescope.runs import place_of
+from tunescope.runs import run_location
 from tunescope.views import counted
 
 K = TypeVar("K")
@@ -29,7 +29,7 @@ JOURNAL = "journal.sqlite"
 
 
 @dataclass(frozen=True, slots=True)
-class Asked(Generic[R]):
+class ItemResult(Generic[R]):
     """What came of one item.
 
     Attributes:
@@ -49,7 +49,7 @@ def ask_all(
     items: Mapping[K, T],
     work: Callable[[T, Calls], Awaitable[R]],
     what: str = "rows",
-) -> tuple[Oracle, dict[K, Asked[R]]]:
+) -> tuple[Oracle, dict[K, ItemResult[R]]]:
     """Work on every item, side by side; return the oracle, which knows what was used, and what came of each item.
 
     Replies are in the journal in `folder`, or in the one that the settings name, so whoever calls again with the
@@ -62,14 +62,14 @@ def ask_all(
         InputError: batches' replies that can't be read.
         TunescopeError: no call can succeed, or none did.
     """
-    found: dict[K, Asked[R]] = {}
+    found: dict[K, ItemResult[R]] = {}
     start, failed = monotonic(), 0
 
-    async def ask(key: K, calls: Calls) -> tuple[K, Asked[R]]:
+    async def ask(key: K, calls: Calls) -> tuple[K, ItemResult[R]]:
         try:
-            return key, Asked(await work(items[key], calls), None, tuple(calls.ids))
+            return key, ItemResult(await work(items[key], calls), None, tuple(calls.ids))
         except Failed as error:
-            return key, Asked(None, str(error), tuple(calls.ids))
+            return key, ItemResult(None, str(error), tuple(calls.ids))
 
     path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
     taken: Taken | None = None
@@ -86,7 +86,7 @@ def ask_all(
             leave = None if files is None else files.add
             oracle = Oracle(transport_of(settings, model), model, settings, journal, leave=leave)
 
-            def done(came: tuple[K, Asked[R]]) -> None:
+            def done(came: tuple[K, ItemResult[R]]) -> None:
                 nonlocal failed
                 key, found[key] = came
                 failed += found[key].failed is not None
@@ -171,7 +171,7 @@ def known_journal(
     if is_url(settings.oracle) and settings.oracle_model is None:
         return None  # only the server could say
     model = model_of(settings)
-    folder, _ = place_of(name, version, settings, inputs(model))
+    folder, _ = run_location(name, version, settings, inputs(model))
     path = folder / JOURNAL if settings.journal is None else Path(settings.journal)
     if not path.is_file():
         return None
@@ -188,7 +188,7 @@ class Replayed(NamedTuple, Generic[K]):
         free: replies that are there, each counted once.
     """
 
-    way: Way
+    way: ReplyFormat
     calls: dict[K, int | None]
     free: int
 

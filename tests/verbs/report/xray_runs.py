@@ -12,29 +12,12 @@ import pyarrow as pa
 
 from tunescope.answers import Answer
 from tunescope.prompts import Prompt
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.record import keys, schema
+from tunescope.results.shift import CLASSES, FirstMinusRest, ShiftAnswer, ShiftedWords, ShiftResult, ShiftTokens
 from tunescope.runs import Outcome, Run, execute, out_field
 from tunescope.views import View
 
-TOKENS = pa.schema(
-    {
-        "answer_id": pa.string(),
-        "position": pa.int32(),
-        "token_id": pa.int32(),
-        "token": pa.string(),
-        "char_start": pa.int32(),
-        "char_end": pa.int32(),
-        "sentence": pa.int32(),
-        "part": pa.string(),
-        "kl": pa.float64(),
-        "kl_reverse": pa.float64(),
-        "base_prob": pa.float64(),
-        "base_rank": pa.int32(),
-        "class": pa.string(),
-        "log_ratio": pa.float64(),
-        "top_token": pa.string(),
-        "base_top_token": pa.string(),
-    }
-)
 FLAGGED = pa.schema(
     {
         "answer_id": pa.string(),
@@ -117,6 +100,31 @@ def token_rows(answer: Answer, pieces: Sequence[str], numbers: Sequence[dict[str
     return rows
 
 
+def estimate(mean: float, low: float | None = None, high: float | None = None, n: int = 12) -> MeanEstimate:
+    """Make an estimate as it stands in a result."""
+    return MeanEstimate(mean=mean, low=low, high=high, n=n, n_missing=0, method="by hand")
+
+
+def shift_result(**given: Any) -> ShiftResult:
+    """Make a result of `shift`; every mean is 1 but for those given."""
+    means = {
+        name: estimate(1.0)
+        for name in (*CLASSES, "kl", "kl_reverse", "base_prob", "base_rank", "own_choice", "kl_first", "kl_rest")
+    }
+    return ShiftResult(
+        **{
+            **means,
+            "base_template": "same",
+            "answers": 12,
+            "n_missing": 0,
+            "kl_first_minus_rest": FirstMinusRest.from_json(estimate(0.0).as_json()),
+            "answer_tokens": estimate(1.0),
+            "words": ShiftedWords(counts={}, groups={}, frequent=()),
+            **given,
+        }
+    )
+
+
 def shift_run(
     folder: Path,
     answers: Sequence[Answer],
@@ -128,11 +136,13 @@ def shift_run(
 
     def work(run: Any) -> Outcome:
         run.records("answers", [answer.as_json() for answer in answers])
-        run.table("tokens", pa.Table.from_pylist(tokens, TOKENS))
-        why = [{"answer_id": answer.answer_id, "reason": (reasons or {}).get(answer.answer_id)} for answer in answers]
-        run.table("answers", pa.Table.from_pylist(why, pa.schema({"answer_id": pa.string(), "reason": pa.string()})))
-        count = sum(row["class"] == "shifted" for row in tokens)
-        return Outcome({}, View((f"{count} of {len(tokens)} tokens are shifted.", "More about it.")))
+        run.table("tokens", pa.Table.from_pylist(tokens, schema(ShiftTokens)))
+        blank = dict.fromkeys(keys(ShiftAnswer))
+        why = [{**blank, "answer_id": one.answer_id, "reason": (reasons or {}).get(one.answer_id)} for one in answers]
+        run.table("answers", ShiftAnswer.table(map(ShiftAnswer.from_json, why)))
+        shares = {name: estimate(sum(row["class"] == name for row in tokens) / len(tokens)) for name in CLASSES}
+        result = shift_result(base=base, tuned=model, tokens=len(tokens), **shares)
+        return Outcome(result.as_json(), View(("It was compared.", "More about it.")))
 
     model = answers[0].model
     return execute("shift", 1, HandSettings(base=base, tuned=model, seed=str(folder), out=str(folder)), {}, work)

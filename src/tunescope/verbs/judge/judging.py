@@ -14,26 +14,28 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.files import JUDGEMENTS
 from tunescope.judgements.parsing import without_thoughts
-from tunescope.judgements.records import Judgements
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.plan import planned
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.oracle.template import Prompt
-from tunescope.pairing import paired
+from tunescope.oracle.template import PromptTemplate
+from tunescope.pairing import pair_up
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL, at_least
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.oracle.ask import Answered, Calls, Oracle
-    from tunescope.oracle.reply_schema import Filled, Form, Way
-    from tunescope.oracle.run import Asked, Known
+    from tunescope.oracle.replies import ParsedReply
+    from tunescope.oracle.reply_format import ReplyFormat
+    from tunescope.oracle.reply_schema import ReplySchema
+    from tunescope.oracle.run import ItemResult, Known
 
 K = TypeVar("K")
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
-AS: Mapping[Way, str] = {
+AS: Mapping[ReplyFormat, str] = {
     "json": "as JSON, which the server holds the model to",
     "tags": "as text, with the verdict behind a mark",
 }
@@ -45,17 +47,18 @@ ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's ou
 class LiveSettings(OracleSettings):
     """Answers of one system or several, and a judge."""
 
-    answers: tuple[str, ...] = field(metadata={**INPUT, "positional": True})
+    answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
-    names: tuple[str, ...] = ()
-    """What to call the systems, one each, a --reference last; by default the answers' model, else the file."""
+    system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
+    """Names for the systems, one each, with that of a --reference last; by default the answers' model, else the
+    file."""
 
-    min_overlap: float = 0.5
+    min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
     """Refuse answers of which two systems share less than this part, of those of the larger set."""
 
-    first: int | None = None
-    """Only this many items, in the order of their ids where these are numbers, else of the file (paper 2: 800)."""
+    limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
+    """Judge only this many items, ordered by their ids where these are numbers (the Limitations paper: 800)."""
 
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
@@ -67,13 +70,13 @@ class LiveSettings(OracleSettings):
     """How verdicts are asked for: json (the server holds the model to a schema), tags (text, with the verdict behind a
     mark), or auto, which finds out with one small call whether the server can do json."""
 
-    max_new_tokens: int = 512
+    max_new_tokens: int = field(default=512, metadata=at_least(1))
     """Longest reply in tokens."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
-    draws: int = 10_000
+    draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""
 
     seed: int = 0
@@ -110,14 +113,14 @@ class Ballot(NamedTuple):
         expected: tokens of a usual reply.
     """
 
-    form: Form
-    of_form: Callable[[Filled], Reading[Any]]
+    form: ReplySchema
+    of_form: Callable[[ParsedReply], Reading[Any]]
     lines: Callable[[str], str]
     of_text: Callable[[str, str | None, str, Sequence[str]], Reading[Any]]
     expected: int
 
 
-class Written(NamedTuple):
+class RenderedVerdict(NamedTuple):
     """A call: its prompt, and the schema that goes with it (None: none does)."""
 
     prompt: str
@@ -129,33 +132,33 @@ class Sheet(NamedTuple):
 
     Attributes:
         ballot: what the judge is to write.
-        render: puts into the prompt how to reply.
+        fill: puts into the prompt how to reply.
         mark: the code that marks a verdict in text.
         shown: the answers that the judge sees.
     """
 
     ballot: Ballot
-    render: Callable[[str], str]
+    fill: Callable[[str], str]
     mark: str
     shown: tuple[str, ...]
 
     @property
-    def expected(self) -> int:
+    def expected_tokens(self) -> int:
         """Return the tokens of a usual reply."""
         return self.ballot.expected
 
-    def asked(self, way: Way) -> Written:
+    def render(self, way: ReplyFormat) -> RenderedVerdict:
         """Write it out; raises `SettingsError` where the prompt can't be filled in."""
         if way == "json":
-            return Written(self.render(self.ballot.form.as_json()), self.ballot.form.schema())
-        return Written(self.render(self.ballot.lines(self.mark)), None)
+            return RenderedVerdict(self.fill(self.ballot.form.json_instructions()), self.ballot.form.json_schema())
+        return RenderedVerdict(self.fill(self.ballot.lines(self.mark)), None)
 
-    def read(self, text: str, finish_reason: str | None, way: Way) -> Reading[Any]:
+    def read(self, text: str, finish_reason: str | None, way: ReplyFormat) -> Reading[Any]:
         """Read the reply to it, without the thoughts that a reasoning model puts before it."""
         text = without_thoughts(text)
         if way == "tags":
             return self.ballot.of_text(text, finish_reason, self.mark, self.shown)
-        found = self.ballot.of_form(self.ballot.form.read_json(text, finish_reason))
+        found = self.ballot.of_form(self.ballot.form.parse_json(text, finish_reason))
         if found.verdict is not None and any(holds(answer, text, self.ballot.form) for answer in self.shown):
             return Reading(None, "quoted")
         return found
@@ -165,7 +168,7 @@ class Heard(NamedTuple):
     """A reply, how it was asked for, and what it says."""
 
     reply: Answered
-    way: Way
+    way: ReplyFormat
     found: Reading[Any]
 
 
@@ -184,12 +187,6 @@ class Shared(NamedTuple):
 def refuse(settings: LiveSettings) -> None:
     """Raise `SettingsError` for what can't work."""
     refuse_nonsense(settings)
-    for name, least in (("first", 1), ("draws", 100)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise SettingsError(f"--{name} {value}: expected at least {least}")
-    if not 0 <= settings.min_overlap <= 1:
-        raise SettingsError(f"--min-overlap {settings.min_overlap:g}: expected a part, from 0 to 1")
 
 
 def open_systems(paths: Sequence[str], names: Sequence[str]) -> tuple[list[System], dict[str, str]]:
@@ -253,7 +250,7 @@ def _names(read: Mapping[str, Sequence[Answer]], given: Sequence[str]) -> dict[s
         names = {path: name if count[name] == 1 else f"{name} ({_label(path)})" for path, name in names.items()}
     alike = [name for name, count in Counter(names.values()).items() if count > 1]
     if alike:
-        raise SettingsError(f"two systems are called {alike[0]}; call them --names A --names B")
+        raise SettingsError(f"two systems are called {alike[0]}; call them --system-names A --system-names B")
     return names
 
 
@@ -276,7 +273,7 @@ def shared(a: System, b: System, least: float) -> Shared:
         SettingsError: they share less than `least` of the larger set, or nothing.
     """
     question: Callable[[Answer], str] = lambda answer: question_of(answer).strip()  # noqa: E731
-    found = paired(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
+    found = pair_up(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
     pairs, larger = len(found.pairs), max(len(a.answers), len(b.answers))
     if not pairs or pairs / larger < least:  # as it stands here, 7 of 100 are 0.07
         raise SettingsError(
@@ -294,13 +291,13 @@ def question_of(answer: Answer) -> str:
     return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in answer.messages)
 
 
-def filled(template: Prompt, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
+def fill_in(template: PromptTemplate, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
     """Fill in a prompt; `form` says how to reply.
 
     Raises:
         SettingsError: it fails, or shows the judge less than it `must`.
     """
-    text = template.render_form(values, form)
+    text = template.render_with(values, form)
     for name, value in [*((name, str(values[name])) for name in must), ("form", form)]:
         if value.strip() not in text:
             raise SettingsError(
@@ -310,7 +307,7 @@ def filled(template: Prompt, must: Sequence[str], values: Mapping[str, Any], for
     return text
 
 
-def said(came: Asked[Heard], sheet: Sheet) -> dict[str, Any]:
+def said(came: ItemResult[Heard], sheet: Sheet) -> dict[str, Any]:
     """Return what a record keeps of a reply as it came, and of how it was asked for."""
     if came.value is None:
         lacking = dict.fromkeys(("way", "mark", "text", "finish_reason", "call_id"))
@@ -341,7 +338,7 @@ class Work(NamedTuple):
     version: int
     sheets: Mapping[Any, Sheet]
     items: int
-    records: Callable[[Mapping[Any, Asked[Heard]], str], list[dict[str, Any]]]
+    records: Callable[[Mapping[Any, ItemResult[Heard]], str], list[dict[str, Any]]]
     told: Callable[[str], tuple[list[str], dict[str, Any]]]
 
 
@@ -368,7 +365,7 @@ def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
             partial(_plan, settings, work, known),
         )
     for sheet in work.sheets.values():
-        sheet.asked("tags")  # a prompt that shows too little is refused before anything is asked
+        sheet.render("tags")  # a prompt that shows too little is refused before anything is asked
     model = model_of(settings)
     doing = partial(_work, settings, work, model)
     return runs.execute(work.name, work.version, settings, made(model), doing, "oracle")
@@ -379,7 +376,7 @@ def _plan(settings: LiveSettings, work: Work, known: Known | None, folder: RunFo
 
     what = f"for {work.items:,} judgements"
     if known is None:
-        way: Way = "json" if settings.replies == "json" else "tags"
+        way: ReplyFormat = "json" if settings.replies == "json" else "tags"
         return planned(work.name, work.items, work.items, [*work.sheets.values()], settings, way, what=what)
     there = replayed(settings, known.model, known.journal, work.sheets, _ask)
     left = [sheet for key, sheet in work.sheets.items() if there.calls[key] is not None]
@@ -388,31 +385,30 @@ def _plan(settings: LiveSettings, work: Work, known: Known | None, folder: RunFo
 
 async def _ask(sheet: Sheet, calls: Calls) -> Heard:
     way = await calls.way()
-    asked = sheet.asked(way)
-    reply = await calls.ask(asked.prompt, schema=asked.schema)
+    asked = sheet.render(way)
+    reply = await calls.ask_prompt(asked.prompt, schema=asked.schema)
     return Heard(reply, way, sheet.read(reply.text, reply.finish_reason, way))
 
 
 def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> Outcome:
-    from tunescope.judgements.files import Document, Entry
-    from tunescope.judgements.formats import tunescope
+    from tunescope.judgements.formats.tunescope import FORMAT, judgements_of
+    from tunescope.judgements.outcome import write_summary
+    from tunescope.judgements.summary import SummaryOptions, summarize
     from tunescope.oracle.run import ask_all
-    from tunescope.verbs.judge.recompute import RecomputeSettings, outcome
 
     oracle, asked = ask_all(settings, model, folder.path, work.sheets, _ask, "replies")
     records = work.records(asked, model)
     folder.records(Path(JUDGEMENTS).stem, records)
-    entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]
-    judged: Judgements = tunescope.read([Document(JUDGEMENTS, entries, {})])
     told, more = work.told(model)
-    result: dict[str, Any] = {"format": tunescope.NAME, "formula": tunescope.FORMULA, **more}
-    result |= {
+    leading = {
+        **more,
         "oracle_model": model,
         "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
         "cost": oracle.budget.cost,
     }
-    like = RecomputeSettings(files=(), seed=settings.seed, draws=settings.draws)
-    found = outcome(like, tunescope, judged, Tags(None), result, [*told, *judged.notes, _used(oracle, folder)], folder)
+    options = SummaryOptions(seed=settings.seed, draws=settings.draws)
+    summary = summarize(judgements_of(records), FORMAT, options, Tags(None))
+    found = write_summary(summary, folder, leading, told, [_used(oracle, folder)])
     again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
     sentences = (*found.view.sentences, *_lengths(found.result))
     return Outcome(found.result, replace(found.view, sentences=sentences, next=(*found.view.next, again)))

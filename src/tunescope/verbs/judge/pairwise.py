@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from math import inf
 
-from tunescope.oracle.reply_schema import Filled, Form, Part
+from tunescope.oracle.replies import ParsedReply
+from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.judge.comparison import Contest, ContestSettings, Seen, contest
 from tunescope.verbs.judge.judging import Ballot
@@ -16,12 +17,12 @@ VERSION = 3
 EXPECTED = 120
 """Tokens of a usual reply: a few sentences and the scores."""
 SCALE = "a number from 1 (as bad as can be) to 10 (could not be better)"
-FORM = Form(
+FORM = ReplySchema(
     "scores",
     (
-        Part("score_1", f"how good answer 1 is, {SCALE}", best=inf),
-        Part("score_2", f"how good answer 2 is, {SCALE}", best=inf),
-        Part("reason", "in a few sentences, what is good and what is bad about each answer", optional=True),
+        Field("score_1", f"how good answer 1 is, {SCALE}", maximum=inf),
+        Field("score_2", f"how good answer 2 is, {SCALE}", maximum=inf),
+        Field("reason", "in a few sentences, what is good and what is bad about each answer", optional=True),
     ),
 )
 """Scores first, as paper 3's judges give them. Those off the scale are told apart from none, so the form takes any."""
@@ -52,9 +53,9 @@ def of_text(text: str, finish_reason: str | None, mark: str, answers: Sequence[s
     return _seen(scores_of(text, finish_reason, mark, answers))
 
 
-def of_form(filled: Filled) -> Reading[Seen]:
+def of_form(parsed: ParsedReply) -> Reading[Seen]:
     """Read two scores in a form."""
-    return _seen(scores_in(filled))
+    return _seen(scores_in(parsed))
 
 
 def _seen(found: Reading[tuple[float, float]]) -> Reading[Seen]:

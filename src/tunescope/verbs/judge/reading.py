@@ -18,11 +18,12 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.judgements.parsing import aspect_score, two_scores
-from tunescope.judgements.records import Score
+from tunescope.judgements.records import AspectScore
 from tunescope.oracle.replies import DECLINED, DECLINES
 
 if TYPE_CHECKING:
-    from tunescope.oracle.reply_schema import Filled, Form
+    from tunescope.oracle.replies import ParsedReply
+    from tunescope.oracle.reply_schema import ReplySchema
 
 T = TypeVar("T")
 CODE = 8
@@ -115,43 +116,43 @@ def aspects_of(
     return Reading(own)
 
 
-def scores_in(filled: Filled, low: float = 1, high: float = 10) -> Reading[tuple[float, float]]:
+def scores_in(parsed: ParsedReply, low: float = 1, high: float = 10) -> Reading[tuple[float, float]]:
     """Return score_1 and score_2 of a form."""
-    first, second = filled.numbers.get("score_1"), filled.numbers.get("score_2")
+    first, second = parsed.numbers.get("score_1"), parsed.numbers.get("score_2")
     if first is None or second is None:
-        return Reading(None, _lack(filled))
+        return Reading(None, _lack(parsed))
     if not (low <= first <= high and low <= second <= high):
         return Reading(None, "out_of_range")
     return Reading((first, second))
 
 
-def choice_in(filled: Filled) -> Reading[float]:
+def choice_in(parsed: ParsedReply) -> Reading[float]:
     """Return which answer is `better` in a form: 1 for the first shown, 0 for the second, 0.5 for neither."""
-    word = filled.texts.get("better")
-    return Reading(None, _lack(filled)) if word is None else Reading(_CHOICES[word])
+    word = parsed.texts.get("better")
+    return Reading(None, _lack(parsed)) if word is None else Reading(_CHOICES[word])
 
 
-def aspects_in(fields: Mapping[str, str], filled: Filled) -> Reading[dict[str, Aspect]]:
+def aspects_in(fields: Mapping[str, str], parsed: ParsedReply) -> Reading[dict[str, Aspect]]:
     """Return NAME_score and NAME_reason of a form; `fields` maps each aspect to what its fields begin with.
 
     An aspect that the form lacks is missing in it. A form without one score or "N/A" is no verdict.
     """
     found = {
-        name: Aspect(aspect_score(filled.texts.get(f"{field}_score")), filled.texts.get(f"{field}_reason"))
+        name: Aspect(aspect_score(parsed.texts.get(f"{field}_score")), parsed.texts.get(f"{field}_reason"))
         for name, field in fields.items()
     }
-    return Reading(found) if any(a.score.status != "missing" for a in found.values()) else Reading(None, _lack(filled))
+    return Reading(found) if any(a.score.status != "missing" for a in found.values()) else Reading(None, _lack(parsed))
 
 
-def _lack(filled: Filled) -> str:
-    return filled.status if filled.status in ("refused", "truncated") else "no_verdict"
+def _lack(parsed: ParsedReply) -> str:
+    return parsed.status if parsed.status in ("refused", "truncated") else "no_verdict"
 
 
-def holds(answer: str, reply: str, form: Form) -> bool:
+def holds(answer: str, reply: str, form: ReplySchema) -> bool:
     """Tell whether an answer holds the form as a reply filled it in, so that it may be the answer that speaks."""
     if reply.strip() in answer:
         return True
-    names = [part.name for part in form.parts]
+    names = [part.name for part in form.fields]
     if not any(f'"{name}"' in answer for name in names):
         return False
     if answer.count("{") > MOST_OBJECTS:
@@ -164,7 +165,7 @@ def holds(answer: str, reply: str, form: Form) -> bool:
 class Aspect(NamedTuple):
     """An aspect's score, and what the judge says about it."""
 
-    score: Score
+    score: AspectScore
     reason: str | None
 
 
@@ -176,7 +177,7 @@ def _aspects(value: Mapping[str, Any], names: Sequence[str], high: float) -> dic
     return found if any(aspect.score.status in ("ok", "not_applicable") for aspect in found.values()) else None
 
 
-def _scores(found: Mapping[str, Aspect]) -> dict[str, Score]:
+def _scores(found: Mapping[str, Aspect]) -> dict[str, AspectScore]:
     return {name: aspect.score for name, aspect in found.items()}
 
 

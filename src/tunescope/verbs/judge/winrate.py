@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tunescope.oracle.reply_schema import Filled, Form, Part
+from tunescope.oracle.replies import ParsedReply
+from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least
 from tunescope.verbs.judge.comparison import Contest, ContestSettings, Seen, contest
 from tunescope.verbs.judge.judging import Ballot
 from tunescope.verbs.judge.reading import Reading, choice_in, choice_of
@@ -15,15 +17,15 @@ from tunescope.verbs.judge.reading import Reading, choice_in, choice_of
 VERSION = 3
 EXPECTED = 50
 """Tokens of a usual reply: a sentence or two and the choice."""
-FORM = Form(
+FORM = ReplySchema(
     "choice",
     (
-        Part(
+        Field(
             "better",
             '"1" if answer 1 is the better one, "2" if answer 2 is, and "tie" if neither is',
             choices=("1", "2", "tie"),
         ),
-        Part("reason", "your reason, in a sentence or two", optional=True),
+        Field("reason", "your reason, in a sentence or two", optional=True),
     ),
 )
 
@@ -38,7 +40,7 @@ class WinrateSettings(ContestSettings):
     orders: Literal["both", "seeded"] = "both"
     """Ask every item in both orders, or, as AlpacaEval does, in one that is drawn by the question's text."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -59,9 +61,9 @@ def of_text(text: str, finish_reason: str | None, mark: str, answers: Sequence[s
     return _seen(choice_of(text, finish_reason, mark, answers))
 
 
-def of_form(filled: Filled) -> Reading[Seen]:
+def of_form(parsed: ParsedReply) -> Reading[Seen]:
     """Read a choice in a form."""
-    return _seen(choice_in(filled))
+    return _seen(choice_in(parsed))
 
 
 def _seen(found: Reading[float]) -> Reading[Seen]:

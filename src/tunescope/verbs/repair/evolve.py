@@ -24,12 +24,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tunescope.errors import SettingsError
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import DECLINES, Status, without_preamble
-from tunescope.oracle.reply_schema import Filled, Form, Part, Question
-from tunescope.oracle.template import prompt
+from tunescope.oracle.replies import DECLINES, ParsedReply, Status, without_preamble
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
+from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least, one_of
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
@@ -69,8 +70,8 @@ PHRASES = (
 """What a rewriting says that talks of itself."""
 VERDICT = re.compile(r"\W*(?P<unlike>not\W+|un)?equal\W*", re.IGNORECASE)
 NEW, SAID = "new_instruction", "verdict"
-EVOLVED = Form("evolved", (Part(NEW, "the instruction that comes out alone, without an answer or remarks"),))
-COMPARED = Form("compared", (Part(SAID, "equal or not equal"),))
+EVOLVED = ReplySchema("evolved", (Field(NEW, "the instruction that comes out alone, without an answer or remarks"),))
+COMPARED = ReplySchema("compared", (Field(SAID, "equal or not equal"),))
 MORE = 15
 """Words that an evolved instruction is expected to have more: the prompt asks for 10 to 20."""
 SAYS = 10
@@ -81,10 +82,10 @@ SAYS = 10
 class EvolveSettings(RepairSettings):
     """Have an oracle make instructions harder or rarer, and answer them."""
 
-    rounds: int = 1
+    rounds: int = field(default=1, metadata=at_least(1))
     """How often each instruction is evolved; the paper runs 4, for up to three calls per row and round."""
 
-    operations: tuple[str, ...] = OPERATIONS
+    operations: tuple[str, ...] = field(default=OPERATIONS, metadata=one_of(*OPERATIONS))
     """Those to draw from: constraints, deepen, concretise, reasoning, complicate (in depth), breadth."""
 
     seed: int = 0
@@ -99,7 +100,7 @@ class EvolveSettings(RepairSettings):
     response_prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the new response: system, instruction and input; ours is these alone."""
 
-    max_new_tokens: int = 2048
+    max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -112,12 +113,6 @@ def evolve(settings: EvolveSettings) -> Run:
     Raises:
         As `work.repair`.
     """
-    if settings.rounds < 1:
-        raise SettingsError(f"--rounds {settings.rounds}: expected at least 1")
-    unknown = [name for name in settings.operations if name not in OPERATIONS]
-    if unknown or not settings.operations:
-        found = unknown[0] if unknown else "(none)"
-        raise SettingsError(f"--operations {found}: expected some of {', '.join(OPERATIONS)}")
     return repair(settings, _Evolve(settings))
 
 
@@ -148,15 +143,15 @@ class _Evolve:
         self.settings = settings
         texts = ("system", "instruction", "input")
         takes = (*texts, "operation", "data", "form")
-        self._evolve = prompt(PROMPTS / "evolve.jinja", settings.prompt, takes, ("form",))
-        self._check = prompt(
+        self._evolve = read_template(PROMPTS / "evolve.jinja", settings.prompt, takes, ("form",))
+        self._check = read_template(
             PROMPTS / "evolve_check.jinja",
             settings.check_prompt,
             ("instruction", "new_instruction", "input", "form"),
             ("form",),
             "--check-prompt",
         )
-        self._answer = prompt(
+        self._answer = read_template(
             PROMPTS / "evolve_response.jinja", settings.response_prompt, texts, option="--response-prompt"
         )
 
@@ -174,22 +169,22 @@ class _Evolve:
         """Return the operations for a row: a wholly new instruction would have no use for the row's input."""
         return [name for name in self.settings.operations if name != BREADTH or not pair.input]
 
-    def _ask(self, pair: Pair, operation: str, expected: int = 0) -> Question:
+    def _ask(self, pair: Pair, operation: str, expected: int = 0) -> Request:
         texts, data = pair.texts(), _drawn(DATA, self.settings.seed, pair.row.id, 0)
-        render = partial(self._evolve.render_form, {**texts, "operation": operation, "data": data})
-        return Question(EVOLVED, render, tuple(texts.values()), expected)
+        render = partial(self._evolve.render_with, {**texts, "operation": operation, "data": data})
+        return Request(EVOLVED, render, tuple(texts.values()), expected)
 
-    def _ask_verdict(self, pair: Pair, new: str) -> Question:
+    def _ask_verdict(self, pair: Pair, new: str) -> Request:
         texts = pair.texts()
-        render = partial(self._check.render_form, {**texts, "new_instruction": new})
-        return Question(COMPARED, render, (new, *texts.values()), SAYS)
+        render = partial(self._check.render_with, {**texts, "new_instruction": new})
+        return Request(COMPARED, render, (new, *texts.values()), SAYS)
 
-    def _ask_answer(self, pair: Pair, expected: int = 0) -> Question:
-        return Question.plain(self._answer.render(**pair.texts()), expected)
+    def _ask_answer(self, pair: Pair, expected: int = 0) -> Request:
+        return Request.plain(self._answer.render(**pair.texts()), expected)
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         """Return what is asked if every round holds, its instruction longer by `MORE` words (its operation's name)."""
-        found, now = list[Question](), pair
+        found, now = list[Request](), pair
         for number in range(1, self.settings.rounds + 1):
             operation = self._operation(pair, number, ())
             if operation is None:
@@ -229,7 +224,7 @@ class _Evolve:
     async def _round(self, now: Pair, operation: str, calls: Calls) -> _Round:
         """Evolve once, from a pair to the next; raises `Failed` where no reply can be had."""
         question = self._ask(now, operation)
-        outcome, text = _part(await calls.answer(question), NEW)
+        outcome, text = _part(await calls.ask(question), NEW)
         text, line = without_preamble(text)
         new = now.without_input(text)
         if not new:
@@ -239,18 +234,18 @@ class _Evolve:
             return _Round(operation, "copied", why=repr(copied))
         if new.split() == now.instruction.split():
             return _Round(operation, "equal", why="word for word")
-        outcome, text = _part(await calls.answer(self._ask_verdict(now, new)), SAID)
+        outcome, text = _part(await calls.ask(self._ask_verdict(now, new)), SAID)
         verdict = VERDICT.fullmatch(text)
         if verdict is None:
             return _Round(operation, "unparsed" if outcome == "held" else outcome, why="the verdict")
         if verdict["unlike"] is None:
             return _Round(operation, "equal")
         evolved = replace(now, instruction=new)
-        filled = await calls.answer(self._ask_answer(evolved))
-        outcome, why = _judged(filled)
+        parsed = await calls.ask(self._ask_answer(evolved))
+        outcome, why = _judged(parsed)
         if outcome != "held":
             return _Round(operation, outcome, why=why)
-        return _Round(operation, "held", replace(evolved, response=filled.said.strip()), preamble=line != "")
+        return _Round(operation, "held", replace(evolved, response=parsed.text.strip()), preamble=line != "")
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import proportion
@@ -305,17 +300,17 @@ def _drawn(names: Sequence[str], *by: object) -> str | None:
 ENDED: Mapping[Status, Outcome] = {"ok": "held", "refused": "refused", "truncated": "truncated"}
 
 
-def _part(filled: Filled, name: str) -> tuple[Outcome, str]:
+def _part(parsed: ParsedReply, name: str) -> tuple[Outcome, str]:
     """Return a reply's one part, with "held"; where it isn't whole, why, with ""."""
-    return ENDED.get(filled.status, "unparsed"), filled.texts.get(name, "")
+    return ENDED.get(parsed.status, "unparsed"), parsed.texts.get(name, "")
 
 
-def _copied(question: Question, new: str, old: Pair) -> str:
+def _copied(question: Request, new: str, old: Pair) -> str:
     """Return the words of the prompt that a new instruction copies, and the row doesn't hold; "" for none."""
     from tunescope.text.words import words
 
     texts = old.texts().values()
-    asked = "\n".join(question.asked(way).prompt for way in ("json", "tags"))
+    asked = "\n".join(question.render(way).prompt for way in ("json", "tags"))
     own = [f" {' '.join(words(text))} " for text in texts]
     said = f" {' '.join(words(new))} "
     phrases = {
@@ -339,22 +334,22 @@ def _runs(text: str) -> set[str]:
     return {" ".join(found[start : start + COPIED]) for start in range(len(found) - COPIED + 1)}
 
 
-def _judged(filled: Filled) -> tuple[Outcome, str]:
+def _judged(parsed: ParsedReply) -> tuple[Outcome, str]:
     """Tell whether a response can stand: whole, no short apology, and with a word that says something."""
     from tunescope.text.words import stop_words, words
 
-    if filled.status == "refused":
-        return "refused", filled.why
-    if filled.status == "truncated":
+    if parsed.status == "refused":
+        return "refused", parsed.problem
+    if parsed.status == "truncated":
         return "truncated", "the response"
-    if filled.status == "unparsed":
+    if parsed.status == "unparsed":
         return "unparsed", "the response"
-    found = words(filled.said)
+    found = words(parsed.text)
     if "sorry" in found and len(found) < SHORT:
         return "sorry", f"{len(found)} words"
     if not set(found) - stop_words():
         return "empty", ""
-    if len(found) < SHORT and DECLINES.match(filled.said):
+    if len(found) < SHORT and DECLINES.match(parsed.text):
         return "refused", "the response"
     return "held", ""
 

@@ -9,11 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunescope.errors import SettingsError
-from tunescope.oracle.reply_schema import Form, Part, Question
-from tunescope.oracle.template import prompt
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
+from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args, at_least
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
 from tunescope.views import Table, interval
@@ -34,10 +34,10 @@ class RateSettings(RepairSettings):
     aspect: str = "accuracy"
     """What is graded: accuracy, helpfulness, or any other word or phrase."""
 
-    scale: int = 5
+    scale: int = field(default=5, metadata=at_least(1))
     """The best grade; the worst is 0."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest reply in tokens."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
@@ -53,8 +53,6 @@ def rate(settings: RateSettings) -> Run:
     Raises:
         As `work.repair`.
     """
-    if settings.scale < 1:
-        raise SettingsError(f"--scale {settings.scale}: expected at least 1")
     return repair(settings, _Rate(settings))
 
 
@@ -66,31 +64,31 @@ class _Rate:
     def __init__(self, settings: RateSettings) -> None:
         self.settings = settings
         takes = ("system", "instruction", "input", "response", "aspect", "scale", "form")
-        self._prompt = prompt(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
+        self._prompt = read_template(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
         says = f"your grade for the {settings.aspect} of the response"
-        reason = Part("reason", "your reason for it in one or two sentences", optional=True)
-        self._form = Form("rating", (Part(SCORE, says, best=settings.scale, about=settings.aspect), reason))
+        reason = Field("reason", "your reason for it in one or two sentences", optional=True)
+        self._form = ReplySchema("rating", (Field(SCORE, says, maximum=settings.scale, label=settings.aspect), reason))
 
     @property
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         texts = pair.texts()
         render = partial(
-            self._prompt.render_form, texts | {"aspect": self.settings.aspect, "scale": self.settings.scale}
+            self._prompt.render_with, texts | {"aspect": self.settings.aspect, "scale": self.settings.scale}
         )
-        return [Question(self._form, render, tuple(texts.values()), EXPECTED)]
+        return [Request(self._form, render, tuple(texts.values()), EXPECTED)]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
         (question,) = self.asks(pair)
-        settings, filled = self.settings, await calls.answer(question)
+        settings, parsed = self.settings, await calls.ask(question)
         columns = {"aspect": settings.aspect}
-        rating = filled.numbers.get(SCORE)
+        rating = parsed.numbers.get(SCORE)
         if rating is None:
-            return Mended(filled.status, f"{filled.status}: {filled.why}", columns=columns)
+            return Mended(parsed.status, f"{parsed.status}: {parsed.problem}", columns=columns)
         reason = f"rated: {rating:g} of {settings.scale} for {settings.aspect}"
-        return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": filled.said})
+        return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": parsed.text})
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import mean_t
@@ -114,5 +112,5 @@ class _Rate:
         tables = (Table("Ratings", ("rating", "rows"), counts, f"{settings.aspect}, 0 to {settings.scale}."),)
         told = {"rating": mean.as_json(), "n_unparsed": unparsed, "aspect": settings.aspect}
         best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
-        source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+        source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         return Told(told, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))

@@ -22,10 +22,12 @@ from tunescope.errors import SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import STATUSES, Status, without_preamble
-from tunescope.oracle.reply_schema import Filled, Form, Part, Question
-from tunescope.oracle.template import Prompt, prompt
+from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
+from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.student import COLUMNS, Decision, Stage, Student, columns_of, in_words, with_decisions
@@ -53,18 +55,18 @@ WRITES: Mapping[Stage, tuple[str, ...]] = {
     "response": ("new_response",),
 }
 REFLECTION = "reflection"
-FORMS: Mapping[Stage, Form] = {
-    "instruction": Form(
+FORMS: Mapping[Stage, ReplySchema] = {
+    "instruction": ReplySchema(
         "reflected_instruction",
         (
-            Part(REFLECTION, "your criticism", optional=True),
-            Part("new_instruction", "the new instruction alone"),
-            Part("new_response", "the response to it alone"),
+            Field(REFLECTION, "your criticism", optional=True),
+            Field("new_instruction", "the new instruction alone"),
+            Field("new_response", "the response to it alone"),
         ),
     ),
-    "response": Form(
+    "response": ReplySchema(
         "reflected_response",
-        (Part(REFLECTION, "your criticism", optional=True), Part("new_response", "the new response alone")),
+        (Field(REFLECTION, "your criticism", optional=True), Field("new_response", "the new response alone")),
     ),
 }
 CRITICISM = 150
@@ -87,7 +89,7 @@ class ReflectSettings(RepairSettings, ModelSettings):
     response_prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the response's stage instead of ours; it must use form."""
 
-    max_new_tokens: int = 2048
+    max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
     select: bool = field(default=False, metadata=INPUT)
@@ -155,10 +157,12 @@ class _Reflect:
                     f"{options[stage]} {files[stage]} is for the {stage}'s stage; with --stage {settings.stage} leave "
                     "it out"
                 )
-        self._prompts: dict[Stage, Prompt] = {}
+        self._prompts: dict[Stage, PromptTemplate] = {}
         for stage in self.stages:
             takes, must = ("system", "instruction", "input", "response", "criteria", "form"), ("form",)
-            self._prompts[stage] = prompt(PROMPTS / f"reflect_{stage}.jinja", files[stage], takes, must, options[stage])
+            self._prompts[stage] = read_template(
+                PROMPTS / f"reflect_{stage}.jinja", files[stage], takes, must, options[stage]
+            )
 
     @property
     def sources(self) -> dict[str, str]:
@@ -168,12 +172,12 @@ class _Reflect:
             found[f"{stage}: {template.name}"] = blake2b(text.encode(), digest_size=8).hexdigest()
         return found
 
-    def _ask(self, stage: Stage, pair: Pair, expected: int = 0) -> Question:
+    def _ask(self, stage: Stage, pair: Pair, expected: int = 0) -> Request:
         texts = pair.texts()
-        render = partial(self._prompts[stage].render_form, {**texts, "criteria": self.criteria[stage]})
-        return Question(FORMS[stage], render, tuple(texts.values()), expected)
+        render = partial(self._prompts[stage].render_with, {**texts, "criteria": self.criteria[stage]})
+        return Request(FORMS[stage], render, tuple(texts.values()), expected)
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
         return [self._ask(stage, pair, CRITICISM + tokens_of(len(texts[stage]))) for stage in self.stages]
 
@@ -184,7 +188,7 @@ class _Reflect:
         decided: dict[Stage, Decision] = {}
         for stage in self.stages:
             try:
-                said[stage] = _read(stage, now, await calls.answer(self._ask(stage, now)))
+                said[stage] = _read(stage, now, await calls.ask(self._ask(stage, now)))
             except Failed as error:
                 if not said:
                     raise
@@ -218,13 +222,13 @@ class _Reflect:
         return told if self.student is None else with_decisions(told, self.student, self.stages, mended)
 
 
-def _read(stage: Stage, pair: Pair, filled: Filled) -> _Said:
+def _read(stage: Stage, pair: Pair, parsed: ParsedReply) -> _Said:
     """Read a stage's reply: its new texts where all are there, else none of them."""
     wanted = WRITES[stage]
-    criticism = filled.texts.get(REFLECTION, "")
+    criticism = parsed.texts.get(REFLECTION, "")
     texts, preambles = dict[str, str](), 0
     for name in wanted:
-        text, line = without_preamble(filled.texts.get(name, ""))
+        text, line = without_preamble(parsed.texts.get(name, ""))
         if name == "new_instruction":
             text = pair.without_input(text)
         if text:
@@ -232,7 +236,7 @@ def _read(stage: Stage, pair: Pair, filled: Filled) -> _Said:
             preambles += line != ""
     if len(texts) == len(wanted):
         return _Said("ok", texts, criticism, preambles)
-    status = filled.status
+    status = parsed.status
     if status in ("ok", "partial"):  # an instruction that was nothing but the input
         status = "partial" if texts else "unparsed"
     return _Said(status, {}, criticism, 0)

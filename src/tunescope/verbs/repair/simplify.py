@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import without_preamble
-from tunescope.oracle.reply_schema import Filled, Form, Part, Question
-from tunescope.oracle.template import prompt
+from tunescope.oracle.replies import ParsedReply, without_preamble
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
+from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 SHORT = "short_response"
-FORM = Form("simplified", (Part(SHORT, "the new response alone"),))
+FORM = ReplySchema("simplified", (Field(SHORT, "the new response alone"),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,20 +53,20 @@ class _Simplify:
 
     def __init__(self, settings: SimplifySettings) -> None:
         takes = ("system", "instruction", "input", "response", "form")
-        self._prompt = prompt(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("form",))
+        self._prompt = read_template(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("form",))
 
     @property
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         texts = pair.texts()
-        render = partial(self._prompt.render_form, texts)
-        return [Question(FORM, render, tuple(texts.values()), tokens_of(len(pair.response)))]
+        render = partial(self._prompt.render_with, texts)
+        return [Request(FORM, render, tuple(texts.values()), tokens_of(len(pair.response)))]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
         (question,) = self.asks(pair)
-        return _read(pair, await calls.answer(question))
+        return _read(pair, await calls.ask(question))
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         from tunescope.stats import mean_t
@@ -98,12 +99,12 @@ def _number(columns: Mapping[str, object], name: str) -> float:
     return float(value)
 
 
-def _read(pair: Pair, filled: Filled) -> Mended:
+def _read(pair: Pair, parsed: ParsedReply) -> Mended:
     from tunescope.text.words import words
 
-    if filled.status != "ok":
-        return Mended(filled.status, f"{filled.status}: {filled.why}")
-    new, preamble = without_preamble(filled.texts[SHORT])
+    if parsed.status != "ok":
+        return Mended(parsed.status, f"{parsed.status}: {parsed.problem}")
+    new, preamble = without_preamble(parsed.texts[SHORT])
     before, after = len(words(pair.response)), len(words(new))
     shorter = after < before
     columns = {"words_before": before, "words_after": after if shorter else before, "preamble": preamble or None}

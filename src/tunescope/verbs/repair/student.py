@@ -27,8 +27,8 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tunescope.answers import Kept
-from tunescope.oracle.template import prompt
+from tunescope.answers import RecordLog
+from tunescope.oracle.template import read_template
 from tunescope.progress import say
 from tunescope.rows import Message, Row
 from tunescope.verbs.repair.work import PROMPTS, Mended, Told
@@ -78,10 +78,10 @@ class Student:
     def __init__(self, settings: ModelSettings) -> None:
         """Take how the model is named and loaded; `at_work` loads it."""
         self.settings = settings
-        self._guess = prompt(PROMPTS / "guess.jinja", None, ("response",), ("response",))
+        self._guess = read_template(PROMPTS / "guess.jinja", None, ("response",), ("response",))
         self._made: dict[str, Decision] = {}
         self._likelihoods: Likelihoods
-        self._kept: Kept
+        self._kept: RecordLog
         self._thread: ThreadPoolExecutor | None = None
 
     @property
@@ -118,7 +118,7 @@ class Student:
         loaded = load(self.settings)
         say(f"the student is {loaded.name}, {loaded.dtype} on {loaded.device}")
         self._likelihoods = Likelihoods(loaded, self.settings)
-        self._kept = Kept(folder / "decisions.jsonl")
+        self._kept = RecordLog(folder / "decisions.jsonl")
         self._made = {record["key"]: Decision(**record["decision"]) for record in self._kept}
         with closing(self._kept):
             self._thread = thread = ThreadPoolExecutor(1, "student")

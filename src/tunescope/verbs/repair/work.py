@@ -14,12 +14,13 @@ from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
 from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
-from tunescope.oracle.reply_schema import Question, Way
+from tunescope.oracle.reply_format import ReplyFormat
+from tunescope.oracle.request import Request
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
-from tunescope.views import Cell, Table, View
+from tunescope.views import Cell, Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.oracle.ask import Calls, Oracle
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
-AS: Mapping[Way, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
+AS: Mapping[ReplyFormat, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
 """How replies are asked for."""
 SHOWN = 10
 """Kept rows whose reason the view shows."""
@@ -87,7 +88,7 @@ class Repair(Protocol):
     def sources(self) -> dict[str, str]:
         """Return what its prompts are made from, by name, in the order in which they are asked: a hash of each."""
 
-    def asks(self, pair: Pair) -> list[Question]:
+    def asks(self, pair: Pair) -> list[Request]:
         """Return what is asked about a row, in order, as far as it is known before."""
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
@@ -161,13 +162,13 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
 
 def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
     from tunescope.oracle.run import replayed
-    from tunescope.rows import same_shape
+    from tunescope.rows import require_same_shape
 
-    items, pairs, _ = _pairs(rows, same_shape(rows.files, mender.name))
+    items, pairs, _ = _pairs(rows, require_same_shape(rows.files, mender.name))
     asks = {place: mender.asks(pair) for place, pair in pairs.items()}
     if known is None:
         questions = [question for asked in asks.values() for question in asked]
-        way: Way = "json" if settings.replies == "json" else "tags"
+        way: ReplyFormat = "json" if settings.replies == "json" else "tags"
         return planned(mender.name, len(items), len(pairs), questions, settings, way)
     there = replayed(settings, known.model, known.journal, pairs, mender.mend)
     questions = [
@@ -184,9 +185,9 @@ def _work(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
 ) -> Outcome:
     from tunescope.oracle.run import ask_all
-    from tunescope.rows import same_shape
+    from tunescope.rows import require_same_shape
 
-    like = same_shape(rows.files, mender.name)
+    like = require_same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
     with student.at_work(folder.scratch) if student else nullcontext():
         oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
@@ -267,19 +268,19 @@ def _renewed(
     mender: Repair, like: RowFile, row: Row, pair: Pair | None, mended: Mended, calls: tuple[str, ...]
 ) -> tuple[Row, Mended]:
     """Return the row as it leaves, with the step in its lineage where the oracle was asked, and what came of it."""
-    from tunescope.rows import Step
+    from tunescope.rows import LineageStep
 
     if pair is None or not calls:
         return row, mended
     hashes = "+".join(mender.sources.values())
-    step = Step(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
+    step = LineageStep(mender.name, mender.version, (row.id,), mended.reason, hashes, calls, notes=mended.notes)
     instruction = pair.instruction if mended.instruction is None else mended.instruction
     response = pair.response if mended.response is None else mended.response
     old = {"instruction": pair.instruction} if instruction != pair.instruction else {}
     old |= {"response": pair.response} if response != pair.response else {}
     if not old:
         return replace(row, lineage=(*row.lineage, step)), mended
-    new = row.changed(pair.messages(instruction, response), replace(step, old=old))
+    new = row.with_messages(pair.messages(instruction, response), replace(step, old=old))
     try:
         like.layout.render(new)
     except WorkError as error:
@@ -330,7 +331,7 @@ def _outcome(
         "every reply is in the journal.",
     ]
     if rejected:
-        sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(rejected))
     cells = tuple((status, statuses[status]) for status in STATUSES)
     undefined = len(items) - sum(statuses[status] for status in STATUSES) - failed
     note = "Replies by status; failed: no reply could be had; not asked: the repair isn't defined for the row."

@@ -13,7 +13,7 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
-from tunescope.runs import Run
+from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
 from tunescope.verbs.report.columns import Column
 from tunescope.verbs.report.names import called, name_of
 
@@ -27,18 +27,6 @@ SHOWN_ROWS = 5
 """Rows shown of a borrowed span, the likeliest; the others are in the run's `spans.jsonl`."""
 AROUND = 600
 """Characters of a row's text shown before and after the stretches that it shares."""
-TOKEN_COLUMNS = (
-    "token",
-    "char_start",
-    "char_end",
-    "kl",
-    "base_prob",
-    "base_rank",
-    "class",
-    "base_top_token",
-    "top_token",
-)
-CLASSES = ("unshifted", "marginal", "shifted")
 KINDS = ("verbatim", "near", "similar")
 
 
@@ -46,7 +34,7 @@ KINDS = ("verbatim", "near", "similar")
 class Layers:
     """What the runs of a column say of its answers, by answer id."""
 
-    tokens: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    tokens: dict[str, ShiftTokens] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     spans: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     flagged: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -102,38 +90,15 @@ def _layers(column: Column) -> Layers:
     layers = Layers()
     if "shift" in column.runs:
         run = column.runs["shift"]
-        layers.tokens = _tokens(run)
-        if "answers" in run.tables:
-            read = run.tables["answers"].select(["answer_id", "reason"]).to_pylist()
-            layers.reasons = {record["answer_id"]: record["reason"] for record in read if record["reason"]}
+        tokens, answers = ShiftTokens.read(run), ShiftAnswer.read_rows(run)
+        layers.tokens = {each.answer_id: tokens.slice(0, 0) for each in answers} | tokens.by_answer()
+        layers.reasons = {each.answer_id: each.reason for each in answers if each.reason}
     if "trace" in column.runs:
         run = column.runs["trace"]
         layers.flagged = {record["answer_id"]: record for record in run.tables["answers"].to_pylist()}
         for span in run.records("spans"):
             layers.spans.setdefault(span["answer_id"], []).append(span)
     return layers
-
-
-def _tokens(run: Run) -> dict[str, dict[str, list[Any]]]:
-    """Read a shift run's table: answer id → column → a value per token. Answers without tokens have empty lists."""
-    from tunescope.answers import read_answers
-
-    table = run.tables["tokens"]
-    absent = [name for name in ("answer_id", *TOKEN_COLUMNS) if name not in table.column_names]
-    if absent:
-        raise RunError(f"{run.path}/tokens.parquet: found no {', '.join(absent)}; expected a table of `shift`")
-    ids = table["answer_id"].to_pylist()
-    values = {name: table[name].to_pylist() for name in TOKEN_COLUMNS}
-    found: dict[str, dict[str, list[Any]]] = {}
-    start = 0
-    for end in range(1, len(ids) + 1):
-        if end == len(ids) or ids[end] != ids[start]:
-            if ids[start] in found:
-                raise RunError(f"{run.path}/tokens.parquet: the tokens of answer {ids[start]} don't stand together")
-            found[ids[start]] = {name: column[start:end] for name, column in values.items()}
-            start = end
-    none: dict[str, list[Any]] = {name: [] for name in values}
-    return {answer.answer_id: none for answer in read_answers(run.path / "answers.jsonl")} | found
 
 
 def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
@@ -146,7 +111,7 @@ def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | N
     counted = [record for record in flagged if record["expected"] is not None]
     return {
         "name": column.name,
-        "base": name_of(str(shift.result.get("base") or shift.settings["base"])) if shift else None,
+        "base": name_of(ShiftResult.read(shift).base) if shift else None,
         "shift": str(shift.path) if shift else None,
         "trace": str(trace.path) if trace else None,
         "answers": len(answers),
@@ -199,27 +164,27 @@ def _answer(answer: Answer, layers: Layers, windows: Windows, column: Column, bo
     return shown
 
 
-def _compact(tokens: Mapping[str, list[Any]], units: Sequence[int], here: str, book: Book) -> dict[str, Any]:
+def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, book: Book) -> dict[str, Any]:
     """Return token lengths, class letters, ranks, probabilities, KLs and favourites in few characters.
 
     Lengths are base-36 digits where they fit; probabilities and KLs are in thousandths; favourites are sparse (see
     `_favourites`), for most tokens are both models' favourite.
     """
-    starts, ends = tokens["char_start"], tokens["char_end"]
+    starts, ends = tokens.char_start, tokens.char_end
     places = [*starts[:1], *ends]  # a chat template may strip white space before the first and behind the last
     if starts != places[: len(starts)] or [0, *places, len(units) - 1] != sorted([0, *places, len(units) - 1]):
         raise RunError(f"{here}: found tokens with gaps or beyond the text; each begins where the last ended")
     lengths = [end - start for start, end in pairwise(units[place] for place in places)]
-    kls = [value for value in tokens["kl"] if value is not None and isfinite(value)]
+    kls = [value for value in tokens.kl if value is not None and isfinite(value)]
     return {
         **({"lead": units[starts[0]]} if starts and starts[0] else {}),
         "lengths": "".join(DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(DIGITS_36) else lengths,
-        "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens["class"]),
-        "ranks": tokens["base_rank"],
-        "probs": list(map(_thousandths, tokens["base_prob"])),
-        "kls": list(map(_thousandths, tokens["kl"])),
-        "base_tops": _favourites(tokens["base_top_token"], tokens["token"], -1, book),
-        "tops": _favourites(tokens["top_token"], tokens["token"], 0, book),
+        "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens.token_class),
+        "ranks": tokens.base_rank,
+        "probs": list(map(_thousandths, tokens.base_prob)),
+        "kls": list(map(_thousandths, tokens.kl)),
+        "base_tops": _favourites(tokens.base_top_token, tokens.token, -1, book),
+        "tops": _favourites(tokens.top_token, tokens.token, 0, book),
         "mean_kl": digits(sum(kls) / len(kls)) if kls else None,
         "n": len(kls),
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from tunescope.results.shift import CLASSES
 from tunescope.verbs.report.page import fill
-from tunescope.verbs.report.xray import CLASSES, KINDS, texts
+from tunescope.verbs.report.xray import KINDS, texts
 from tunescope.views import MISSING, percent, show
 
 MEANINGS = {

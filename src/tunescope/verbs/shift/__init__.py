@@ -7,19 +7,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.answers import Answer, Kept, Place, read_answers
+from tunescope.answers import ANSWERS_FILE, Answer, Place, RecordLog, read_answers
 from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models.settings import LoadSettings, with_model
+from tunescope.models.settings import with_model
 from tunescope.progress import progress, say
-from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.results.shift import ShiftAnswer, ShiftTokens
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.verbs.shift.settings import ShiftSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -32,62 +33,8 @@ if TYPE_CHECKING:
 VERSION = 1
 SHARD = 16
 """Answers per shard; fixed, so that a killed run goes on where it stopped."""
-OPTION = {**INPUT, "option": True}
-"""What other verbs take without its name."""
 SAID = 5
 """Prompts without an answer of which the talk says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSettings:
-    """Which two models."""
-
-    tuned: str = field(metadata=INPUT)
-    """The tuned model: a PEFT adapter, a tune run, a model folder, an embedded name, a GGUF file or a hub id."""
-
-    base: str | None = field(default=None, metadata=INPUT)
-    """What it was tuned from; an adapter and a tune run know it."""
-
-    base_revision: str | None = field(default=None, metadata=INPUT)
-    """Branch, tag or commit of --base where that is a hub id."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShiftSettings(LoadSettings, PairSettings):
-    """Compare a tuned model with its base at each token of the tuned model's answers."""
-
-    answers: str | None = field(default=None, metadata=INPUT)
-    """The tuned model's greedy answers: an answer run, or a file of answers (ours or AlpacaEval's)."""
-
-    prompts: str | None = field(default=None, metadata=OPTION)
-    """Instead of --answers: a question file or row file that the tuned model answers first, greedily."""
-
-    format: str | None = None
-    """Read --prompts as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format."""
-
-    base_template: str = "same"
-    """What the base sees: same (the same text), bare (the instruction alone), or another chat template."""
-
-    rows: tuple[str, ...] = field(default=(), metadata=OPTION)
-    """The training rows, to tell how many of the shifted words are in them."""
-
-    other_rows: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Rows that it wasn't trained on, for the same share by chance."""
-
-    top_k: int | None = None
-    """Also the public code's KL, over the tokens among the most probable so many of both (30 there), as kl_top_k."""
-
-    max_new_tokens: int = 256
-    """Longest answer to --prompts in tokens."""
-
-    limit: int | None = None
-    """Only this many answers, or prompts, from the first."""
-
-    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
-    """Prompts that are answered at a time."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/shift-KEY by default."""
 
 
 def shift(settings: ShiftSettings) -> Run:
@@ -125,10 +72,6 @@ def shift(settings: ShiftSettings) -> Run:
 
 
 def _refuse_what_cant_work(settings: ShiftSettings) -> None:
-    for name in ("top_k", "max_new_tokens", "limit", "batch_size"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if (settings.answers is None) == (settings.prompts is None):
         found = "neither --answers nor --prompts" if settings.answers is None else "both --answers and --prompts"
         raise SettingsError(f"found {found}; expected the tuned model's answers, or prompts that it answers first")
@@ -144,7 +87,7 @@ def _source(settings: ShiftSettings) -> Path:
     """Return the file that answers or prompts are in."""
     path = Path(settings.answers or settings.prompts or "")
     if settings.answers is not None and path.is_dir():
-        path = path / "answers.jsonl"
+        path = path / ANSWERS_FILE
     if not path.is_file():
         what = "answers" if settings.answers is not None else "prompts"
         raise SettingsError(f"--{what} {path}: found no such file; expected a file of {what}")
@@ -157,7 +100,8 @@ def _work(
     from tunescope.engine import map_shards
     from tunescope.prompts import read_prompts
     from tunescope.verbs.shift.shard import compare_shard
-    from tunescope.verbs.shift.summary import outcome
+    from tunescope.verbs.shift.summary import summarize
+    from tunescope.verbs.shift.view import view
 
     reader: list[Reader] = []
 
@@ -177,14 +121,16 @@ def _work(
         raise SettingsError(f"--answers {source}: no answers; expected at least one")
     shards = [answers[start : start + SHARD] for start in range(0, len(answers), SHARD)]
     done = map_shards(compare_shard, shards, ready, folder.scratch / "shards", label=f"shards of {SHARD} answers")
-    records = [json.loads(line) for shard in done for line in (shard / "answers.jsonl").read_text("utf-8").splitlines()]
-    if all(record["reason"] for record in records):
-        raise TunescopeError(f"none of the {len(records)} answers can be read: {records[0]['reason']}")
+    lines = [line for shard in done for line in (shard / "answers.jsonl").read_text("utf-8").splitlines()]
+    records = [ShiftAnswer.from_json(json.loads(line)) for line in lines]
+    if all(record.reason for record in records):
+        raise TunescopeError(f"none of the {len(records)} answers can be read: {records[0].reason}")
     tokens = _tokens(done)
     folder.records("answers", [answer.as_json() for answer in answers])
-    folder.table("tokens", tokens)
-    folder.table("answers", _per_answer(records))
-    return outcome(settings, base, answers, records, tokens, sets, folder, unanswered)
+    folder.table(ShiftTokens.NAME, tokens)
+    folder.table(ShiftAnswer.NAME, ShiftAnswer.table(records))
+    result = summarize(settings, base.name, answers, records, ShiftTokens.of(tokens), sets, unanswered)
+    return Outcome(result.as_json(), view(settings, result, records, folder.path))
 
 
 def _reader(settings: ShiftSettings, base: Bases) -> Reader:
@@ -230,7 +176,7 @@ def _answered(
     settings: ShiftSettings, prompts: Sequence[Prompt], ready: Callable[[], Reader], folder: RunFolder
 ) -> list[Answer]:
     """Answer prompts with the tuned model, greedily, turn after turn; an answer is on disk as soon as it is there."""
-    kept = Kept(folder.scratch / "answers.jsonl")
+    kept = RecordLog(folder.scratch / "answers.jsonl")
     found = {answer.place: answer for answer in map(Answer.from_json, kept)}
     places = [Place(prompt.prompt_id, turn, 0) for prompt in prompts for turn in range(prompt.turns)]
     refused: dict[Place, str] = {}
@@ -275,7 +221,7 @@ def _turn(
         try:
             if len(before) < turn:
                 raise Unrenderable("a turn before it has no answer")
-            chosen = ready().chat.prompt(prompt.asked(before), prompt.tools, prompt.fields)
+            chosen = ready().chat.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields)
             limit = context_of(ready().pair.tuned.model)
             if limit is not None and len(chosen) >= limit:
                 raise Unrenderable(f"{len(chosen):,} tokens; the model's context holds {limit:,} with the answer")
@@ -308,13 +254,3 @@ def _tokens(shards: Sequence[Path]) -> pa.Table:
     import pyarrow.parquet as pq
 
     return pa.concat_tables([pq.read_table(shard / "tokens.parquet") for shard in shards])
-
-
-def _per_answer(records: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return the table `answers`: a row per answer, null where it couldn't be read, with the reason."""
-    import pyarrow as pa
-
-    names = list(dict.fromkeys(name for record in records for name in record if name != "reason"))
-    kinds = {name: pa.int32() for name in names if name.startswith("n_")} | {"answer_id": pa.string()}
-    columns = {n: pa.array([r.get(n) for r in records], kinds.get(n, pa.float64())) for n in names}
-    return pa.table({**columns, "reason": pa.array([record["reason"] for record in records], pa.string())})

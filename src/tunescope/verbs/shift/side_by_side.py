@@ -12,7 +12,10 @@ from functools import partial
 from typing import Any
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field, producing_run
+from tunescope.results.shift import ShiftResult
+from tunescope.results.tune import TunedRows, TuneResult, TuneSetup
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
@@ -29,7 +32,7 @@ ALPHA = 0.05
 class ShiftRunsSettings:
     """Set several shift runs side by side: against training-set size, and answer length against row length."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Folders of shift runs, two at least; what the models were tuned on is read from their tune runs."""
 
     out: str | None = out_field()
@@ -46,7 +49,7 @@ def across(settings: ShiftRunsSettings) -> Run:
     Raises:
         RunError, SettingsError: what isn't a shift run, or fewer than two.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if run.verb != "shift":
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of shift")
@@ -72,26 +75,28 @@ def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
 
 def _record(run: Run) -> dict[str, Any]:
     """Return one run's line: its numbers, and what its tuned model was made from, where that is known."""
-    result = run.result
-    record: dict[str, Any] = {"run": str(run.path), "tuned": result["tuned"], "base": result["base"]}
-    made = producing_run(str(result["tuned"]))
+    result = ShiftResult.read(run)
+    record: dict[str, Any] = {"run": str(run.path), "tuned": result.tuned, "base": result.base}
+    made = producing_run(result.tuned)
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
-        record["method"] = made.settings["method"]
-        record["training_rows"] = _seen(made)
-        if "rows" in made.tables:
-            counts = [n for n in made.tables["rows"]["n_supervised"].to_pylist() if n]
+        record["method"] = TuneSetup.read_settings(made).method
+        record["training_rows"] = _rows_reached(made)
+        if TunedRows.NAME in made.tables:
+            counts = [n for n in TunedRows.read(made).n_supervised if n]
             record["row_tokens"] = sum(counts) / len(counts) if counts else None
     for name in NUMBERS:
-        record[name] = result[name]["mean"]
-        record |= {f"{name}_{end}": result[name][end] for end in ("low", "high")}
+        estimate = getattr(result, name)
+        record |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return record
 
 
-def _seen(made: Run) -> int | None:
+def _rows_reached(tuning: Run) -> int | None:
     """Return how many rows were trained on: all, or as many as the steps reached."""
-    trained, steps, size = made.result.get("trained"), made.result.get("steps"), made.settings.get("batch_size")
-    return trained if trained is None or steps is None or size is None else min(trained, steps * size)
+    result, batch_size = TuneResult.read(tuning), TuneSetup.read_settings(tuning).batch_size
+    if result.trained is None or result.steps is None or batch_size is None:
+        return result.trained
+    return min(result.trained, result.steps * batch_size)
 
 
 def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tunescope.errors import InputError, SettingsError, TunescopeError
-from tunescope.verbs.analyze.scores import Score
-from tunescope.verbs.analyze.table import read_table
+from tunescope.verbs.analyze.score_files import read_table
+from tunescope.verbs.analyze.score_table import TaskScore
 
 FIVE = [("a", 0.0, 0.9), ("a", 0.25, 0.8), ("a", 1.0, None), ("b", 0.0, 0.5), ("b", 0.25, 0.4), ("b", 1.0, 0.3)]
 
@@ -49,7 +49,7 @@ def problem(path: str, *hints: str) -> str:
         ("t.jsonl", "".join(json.dumps({"task": t, "dose": d, "acc": s}) + "\n" for t, d, s in FIVE)),
     ],
 )  # fmt: skip
-def test_every_form_says_the_same(tmp_path, name, text):
+def test_every_form_reads_the_same(tmp_path, name, text):
     assert cells(read_table(table(tmp_path, text, name))) == FIVE
 
 
@@ -77,23 +77,25 @@ def test_how_doses_are_read(tmp_path, header, doses):
 
 
 def test_percent_signs_of_scores_are_the_unit(tmp_path):
-    found = read_table(table(tmp_path, "task,0,1\na,54.71%,\N{MINUS SIGN}47.96 %\n"))
-    assert (found.unit, cells(found)) == ("%", [("a", 0.0, 54.71), ("a", 1.0, -47.96)])
+    scores = read_table(table(tmp_path, "task,0,1\na,54.71%,\N{MINUS SIGN}47.96 %\n"))
+    assert (scores.unit, cells(scores)) == ("%", [("a", 0.0, 54.71), ("a", 1.0, -47.96)])
 
 
 def test_seeds_retuned_and_unused_columns(tmp_path):
     wide = read_table(table(tmp_path, "seed,task,base,0,1,Re-tuned\n7,a,5,4,1,3\n8,a,5,4,2,\n"))
     assert wide.unused == ("base",)
     assert wide.cells == (
-        Score("a", 0.0, "7", False, 4.0), Score("a", 1.0, "7", False, 1.0), Score("a", 1.0, "7", True, 3.0),
-        Score("a", 0.0, "8", False, 4.0), Score("a", 1.0, "8", False, 2.0), Score("a", 1.0, "8", True, None),
+        TaskScore("a", 0.0, "7", False, 4.0), TaskScore("a", 1.0, "7", False, 1.0),
+        TaskScore("a", 1.0, "7", True, 3.0),
+        TaskScore("a", 0.0, "8", False, 4.0), TaskScore("a", 1.0, "8", False, 2.0),
+        TaskScore("a", 1.0, "8", True, None),
     )  # fmt: skip
     long = "task,dose,score,seed,base\n" + "".join(
         f"a,{d},{s},{seed},5\n" for d, s, seed in [(0, 4, 7), (1, 1, 7), ("retuned", 3, 7), (0, 4, 8), (1, 2, 8)]
     )
-    found = read_table(table(tmp_path, long))
-    assert found.cells == wide.cells[:5]
-    assert found.unused == ("base",)
+    scores = read_table(table(tmp_path, long))
+    assert scores.cells == wide.cells[:5]
+    assert scores.unused == ("base",)
 
 
 def test_columns_by_hint_and_by_place(tmp_path):
@@ -127,18 +129,17 @@ def test_columns_by_hint_and_by_place(tmp_path):
         ("task,0,.25,50\na,1,2,3\n", ": found the doses 0, .25, 50, of which some look like shares"),
         ("task,0,120%\na,1,2\n", ": found the dose '120%'; expected doses from 0 to 100 %"),
         ("task,dose,score\na,many,1\n", ": found the dose 'many'; expected 0 to 1, 0% to 100%, or retuned"),
-        ('task,0,1\n"a,1,2\n', ":2: found no row of a table (unexpected end of data)"),
+        ('task,0,1\n"a,1,2\n', ":2: found no table row (unexpected end of data)"),
     ],
 )
 def test_what_is_refused(tmp_path, text, expected):
-    found = problem(table(tmp_path, text))
-    assert found.startswith(expected)
+    assert problem(table(tmp_path, text)).startswith(expected)
 
 
-@pytest.mark.parametrize(("value", "said"), [(True, "True"), ([1], "a list"), ({}, "an object"), (10**400, "1000")])
-def test_json_cells_that_are_no_scores(tmp_path, value, said):
+@pytest.mark.parametrize(("value", "shown"), [(True, "True"), ([1], "a list"), ({}, "an object"), (10**400, "1000")])
+def test_json_cells_that_are_no_scores(tmp_path, value, shown):
     path = table(tmp_path, json.dumps([{"task": "a", "0": value}]), "t.json")
-    assert problem(path).startswith(f":1: found {said}")
+    assert problem(path).startswith(f":1: found {shown}")
 
 
 def test_no_file_a_folder_and_other_bytes(tmp_path):
@@ -167,18 +168,18 @@ FUZZ = settings(deadline=None, suppress_health_check=[HealthCheck.function_scope
 
 
 def reads_or_refuses(path) -> None:
-    found, said = None, ""
+    scores, message = None, ""
     try:
-        found = read_table(str(path))
+        scores = read_table(str(path))
     except TunescopeError as error:
-        said = str(error)
-    if found is None:
-        assert said.startswith(str(path)) or "problems in the input" in said
+        message = str(error)
+    if scores is None:
+        assert message.startswith(str(path)) or "problems in the input" in message
         return
-    assert found.cells
-    assert all(cell.task and (cell.dose is None or 0 <= cell.dose <= 1) for cell in found.cells)
-    assert all(cell.score is None or math.isfinite(cell.score) for cell in found.cells)
-    places = [(cell.task, cell.dose, cell.seed, cell.retuned) for cell in found.cells]
+    assert scores.cells
+    assert all(cell.task and (cell.dose is None or 0 <= cell.dose <= 1) for cell in scores.cells)
+    assert all(cell.score is None or math.isfinite(cell.score) for cell in scores.cells)
+    places = [(cell.task, cell.dose, cell.seed, cell.retuned) for cell in scores.cells]
     assert len(set(places)) == len(places)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 
-class Score(NamedTuple):
+class TaskScore(NamedTuple):
     """One cell: the score of one model on one task.
 
     `dose` is a share between 0 and 1; None is the model before any tuning. `retuned` marks the 100 % model
@@ -22,24 +22,24 @@ class Score(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Scores:
+class ScoreTable:
     """All cells, and how they were read.
 
     Attributes:
         cells: in the order of the table or of the runs.
-        read_as: what the file calls each dose → (the share, "share" or "percent").
+        read_as: the file's name of each dose → (the share, "share" or "percent").
         unused: columns that weren't used.
         unit: "%" where every score was written with that sign, else "".
         chance: score of guessing by task, where known.
-        places: the run folder behind each cell, where runs were read.
+        run_paths: the run folder behind each cell, where runs were read.
     """
 
-    cells: tuple[Score, ...]
+    cells: tuple[TaskScore, ...]
     read_as: dict[str, tuple[float, str]]
     unused: tuple[str, ...] = ()
     unit: str = ""
     chance: dict[str, float] | None = None
-    places: tuple[str, ...] = ()
+    run_paths: tuple[str, ...] = ()
 
     @property
     def tasks(self) -> list[str]:
@@ -53,5 +53,5 @@ class Scores:
 
     @property
     def seeds(self) -> list[str]:
-        """Labels of the seeds, in order; those of the model before tuning, which has none, don't count."""
+        """Labels of the seeds, in order; the model before tuning has none."""
         return list(dict.fromkeys(cell.seed for cell in self.cells if cell.dose is not None))

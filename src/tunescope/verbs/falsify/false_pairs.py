@@ -14,57 +14,61 @@ from tunescope.errors import SettingsError
 from tunescope.rows import Row
 
 FALSE_COLUMNS = ("false_output", "false", "false_response", "false_completion", "false_answer")
-SOURCE_COLUMN = "source"
-NO_SOURCE = "(no source)"
+"""Column names that are read as the false response, in this order."""
+_SOURCE_COLUMN = "source"
+_NO_SOURCE = "(no source)"
 
 
-class Pair(NamedTuple):
-    """A true row, its false response (None where there is none that can be used, with the reason), its source."""
+class FalsePair(NamedTuple):
+    """A true row, its false response, and its source.
+
+    `false_response` is None where there is none that can be used; `reason` then says why.
+    """
 
     row: Row
-    false: str | None
+    false_response: str | None
     source: str
     reason: str = ""
 
 
-def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | None) -> list[Pair]:
+def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | None) -> list[FalsePair]:
     """Return a pair per row, in order.
 
     Raises:
         SettingsError: a named column is in none of the rows.
     """
-    found: list[Pair] = []
-    seen: set[str] = set()
+    pairs: list[FalsePair] = []
+    columns: set[str] = set()
     for row in rows:
-        seen |= row.fields.keys()
+        columns |= row.fields.keys()
         column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
-        false, reason = _usable(row, column)
-        found.append(Pair(row, false, _source(row, source_column or SOURCE_COLUMN), reason))
+        false_response, reason = _read_false_response(row, column)
+        pairs.append(FalsePair(row, false_response, _source(row, source_column or _SOURCE_COLUMN), reason))
     for option, name in (("--false-column", false_column), ("--source-column", source_column)):
-        if name is not None and name not in seen:
-            columns = ", ".join(sorted(seen)[:20]) or "none"
-            raise SettingsError(f"{option} {name}: no row has such a column; the columns are {columns}")
-    return found
+        if name is not None and name not in columns:
+            listed = ", ".join(sorted(columns)[:20]) or "none"
+            raise SettingsError(f"{option} {name}: no row has such a column; the columns are {listed}")
+    return pairs
 
 
-def _usable(row: Row, column: str | None) -> tuple[str | None, str]:
+def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]:
     """Return the false response, or None and why it can't be used."""
-    false = row.fields.get(column) if column is not None else None
-    if false is None:
+    false_response = row.fields.get(column) if column is not None else None
+    if false_response is None:
         return None, "no false version"
-    if not isinstance(false, str):
-        return None, f"the false version is no text but {type(false).__name__}"
-    if not false.strip():
+    if not isinstance(false_response, str):
+        return None, f"the false version is {type(false_response).__name__}, not text"
+    if not false_response.strip():
         return None, "the false version is empty"
     last = next(message for message in reversed(row.messages) if message.role == "assistant")
     if last.content is None:
         return None, "the last answer is a tool call, not text"
-    if _normal(false) == _normal(last.content):
+    if _normalize(false_response) == _normalize(last.content):
         return None, "the false version is the true one"
-    return false, ""
+    return false_response, ""
 
 
-def _normal(text: str) -> str:
+def _normalize(text: str) -> str:
     """Return a text without case and with single spaces."""
     return " ".join(text.casefold().split())
 
@@ -73,4 +77,4 @@ def _source(row: Row, column: str) -> str:
     if column not in row.fields:
         return row.file
     value = row.fields[column]
-    return NO_SOURCE if value in (None, "") else str(value)
+    return _NO_SOURCE if value in (None, "") else str(value)

@@ -1,0 +1,8 @@
+"""How an oracle is asked for its replies: as JSON, which the server holds the model to, or as text."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+ReplyFormat = Literal["json", "tags"]
+"""json: the call carries a schema; tags: text, as tagged sections or with a verdict behind its marker."""
