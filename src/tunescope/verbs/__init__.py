@@ -157,10 +157,10 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             "Show token by token what tuning changed in a model.",
         ),
         "shift runs": Verb(
-            "verbs.shift.side_by_side:across",
+            "verbs.shift.side_by_side:shift_runs",
             "verbs.shift.side_by_side:ShiftRunsSettings",
             "RUN…",
-            "Set shifts side by side, against training-set size and row length.",
+            "Compare several shift runs: training-set size, row length and answer length.",
         ),
     },
     "Which rows taught it that?": {

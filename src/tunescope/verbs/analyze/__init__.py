@@ -11,9 +11,10 @@ from typing import Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.verbs.analyze.score_table import ScoreTable
-from tunescope.verbs.analyze.view import ALPHA, view
+from tunescope.verbs.analyze.view import view
 
 VERSION = 1
 

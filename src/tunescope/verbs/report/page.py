@@ -15,7 +15,7 @@ from tunescope.runs import Run
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 """What JSON may hold and UTF-8 can't; each becomes one replacement character, so that offsets hold."""
 
 
@@ -64,7 +64,7 @@ def render(
         data=_in_html(data),
         versions=_versions(opened),
     )
-    return LONE_SURROGATES.sub("\ufffd", page)
+    return _LONE_SURROGATES.sub("\ufffd", page)
 
 
 def _file(name: str) -> str:

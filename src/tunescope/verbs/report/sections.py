@@ -17,7 +17,7 @@ from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
 
-CURVES_PER_CHART = 4
+_CURVES_PER_CHART = 4
 
 
 def sections(opened: Sequence[Run]) -> Iterator[Section]:
@@ -85,8 +85,8 @@ def _responses(run: Run) -> str:
         curves.append(Curve(task, means, dots, [(x, y) for x, y, again in single if again]))
     title = f"score{f', {unit}' if unit else ''}"
     charts = []
-    for first in range(0, len(curves), CURVES_PER_CHART):
-        charts.append(draw(curves[first : first + CURVES_PER_CHART], "dose of falsity, %", title))
+    for first in range(0, len(curves), _CURVES_PER_CHART):
+        charts.append(draw(curves[first : first + _CURVES_PER_CHART], "dose of falsity, %", title))
     marks = ["Lines: the mean over seeds; dots: each seed."] if several else []
     marks += ["Rings at 100 %: after clean re-tuning."] if any(curve.rings for curve in curves) else []
     return "".join(charts) + (f'<p class="note">{" ".join(marks)}</p>' if marks else "")

@@ -20,12 +20,12 @@ from tunescope.verbs.report.names import called, name_of
 if TYPE_CHECKING:
     from tunescope.answers import Answer, Place
 
-DIGITS = 3
+_DIGITS = 3
 """Significant digits of the numbers on the page."""
-DIGITS_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
-SHOWN_ROWS = 5
+_DIGITS_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SHOWN_ROWS = 5
 """Rows shown of a borrowed span, the likeliest; the others are in the run's `spans.jsonl`."""
-AROUND = 600
+_AROUND = 600
 """Characters of a row's text shown before and after the stretches that it shares."""
 KINDS = ("verbatim", "near", "similar")
 
@@ -40,7 +40,7 @@ class Layers:
     flagged: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
-class Book:
+class _Book:
     """What stands once on the page and is named by number: strings, and rows with the parts of them shown."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
     }
     if not places:
         return None
-    book = Book()
+    book = _Book()
     windows = [_windows(column, layer, book) for column, layer in zip(columns, layers, strict=True)]
     parts = list(zip(columns, layers, windows, strict=True))
     prompts = [_prompt(place, parts, book) for place in places]
@@ -130,7 +130,7 @@ def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | N
     }
 
 
-def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, Windows]], book: Book) -> dict[str, Any]:
+def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Windows]], book: _Book) -> dict[str, Any]:
     asked = next(column.answers[place] for column, _, _ in parts if place in column.answers)
     answers = []
     for column, layers, windows in parts:
@@ -146,8 +146,8 @@ def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, Windows]], book:
     }
 
 
-def _answer(answer: Answer, layers: Layers, windows: Windows, column: Column, book: Book) -> dict[str, Any]:
-    units = units_of(answer.text)
+def _answer(answer: Answer, layers: Layers, windows: _Windows, column: Column, book: _Book) -> dict[str, Any]:
+    units = _units_of(answer.text)
     shown: dict[str, Any] = {"id": answer.answer_id, "text": answer.text, "finish": answer.finish_reason}
     tokens = layers.tokens.get(answer.answer_id)
     if tokens is not None:
@@ -164,7 +164,7 @@ def _answer(answer: Answer, layers: Layers, windows: Windows, column: Column, bo
     return shown
 
 
-def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, book: Book) -> dict[str, Any]:
+def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, book: _Book) -> dict[str, Any]:
     """Return token lengths, class letters, ranks, probabilities, KLs and favourites in few characters.
 
     Lengths are base-36 digits where they fit; probabilities and KLs are in thousandths; favourites are sparse (see
@@ -178,7 +178,7 @@ def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, book: Book) -
     kls = [value for value in tokens.kl if value is not None and isfinite(value)]
     return {
         **({"lead": units[starts[0]]} if starts and starts[0] else {}),
-        "lengths": "".join(DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(DIGITS_36) else lengths,
+        "lengths": "".join(_DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(_DIGITS_36) else lengths,
         "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens.token_class),
         "ranks": tokens.base_rank,
         "probs": list(map(_thousandths, tokens.base_prob)),
@@ -190,7 +190,7 @@ def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, book: Book) -
     }
 
 
-def _favourites(favourites: Sequence[str | None], standing: Sequence[str], missing: int, book: Book) -> list[int]:
+def _favourites(favourites: Sequence[str | None], standing: Sequence[str], missing: int, book: _Book) -> list[int]:
     """Return, for each favourite that isn't the token that stands there, how many tokens on it is, and its string."""
     found, last = [], 0
     for place, (favourite, token) in enumerate(zip(favourites, standing, strict=True)):
@@ -206,7 +206,7 @@ def _thousandths(value: float | None) -> float | None:
 
 
 def _spans(
-    spans: Sequence[Mapping[str, Any]], units: Sequence[int], windows: Windows, here: str, book: Book
+    spans: Sequence[Mapping[str, Any]], units: Sequence[int], windows: _Windows, here: str, book: _Book
 ) -> Iterator[dict[str, Any]]:
     last = 0
     for span in spans:
@@ -221,15 +221,15 @@ def _spans(
             **{name: digits(span[name]) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
             "evidence": list(map(as_text, span["evidence"])),
             "null": book.string(as_text(span["null_source"] or "none given")),
-            "rows": [_row(row, units, windows, here) for row in span["rows"][:SHOWN_ROWS]],
-            "more": max(0, len(span["rows"]) - SHOWN_ROWS),
+            "rows": [_row(row, units, windows, here) for row in span["rows"][:_SHOWN_ROWS]],
+            "more": max(0, len(span["rows"]) - _SHOWN_ROWS),
         }
         if span["shift"] is not None:
             shown["shift"] = {name: digits(value) for name, value in span["shift"].items()}
         yield shown
 
 
-def _row(row: Mapping[str, Any], units: Sequence[int], windows: Windows, here: str) -> list[Any]:
+def _row(row: Mapping[str, Any], units: Sequence[int], windows: _Windows, here: str) -> list[Any]:
     """Return the row's number, its field's, edits, rows with this text, bits, BM25, cosine, and shared stretches."""
     window = windows.get((row["row_id"], row["field"]))
     if window is None:
@@ -243,7 +243,7 @@ def _row(row: Mapping[str, Any], units: Sequence[int], windows: Windows, here: s
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class _Window:
     """The part of a row's field that the page shows: which row, which field, from which character."""
 
     row: int
@@ -252,22 +252,22 @@ class Window:
     units: Sequence[int]
 
 
-Windows = dict[tuple[str, str], Window]
+_Windows = dict[tuple[str, str], _Window]
 
 
-def _windows(column: Column, layers: Layers, book: Book) -> Windows:
+def _windows(column: Column, layers: Layers, book: _Book) -> _Windows:
     """Put the rows that the shown spans name into the book, each field cut to what is around the shared words."""
     if "trace" not in column.runs:
         return {}
     run = column.runs["trace"]
     reach: dict[tuple[str, str], tuple[int, int]] = {}
     for span in (span for spans in layers.spans.values() for span in spans):
-        for row in span["rows"][:SHOWN_ROWS]:
+        for row in span["rows"][:_SHOWN_ROWS]:
             key, ends = (row["row_id"], row["field"]), [end for stretch in row["shared"] for end in stretch[2:]]
             low, high = reach.get(key, (row["row_char_start"], row["row_char_end"]))
             reach[key] = (min(low, row["row_char_start"], *ends), max(high, row["row_char_end"], *ends))
     named = {row_id for row_id, _ in reach}
-    windows: Windows = {}
+    windows: _Windows = {}
     for record in run.records("rows"):
         if record["row_id"] not in named:
             continue
@@ -276,8 +276,8 @@ def _windows(column: Column, layers: Layers, book: Book) -> Windows:
             low, high = reach.get((record["row_id"], name), (0, 0))
             if high > len(text):
                 raise RunError(f"{run.path}: row {record['row_id']}: {name} has {len(text)} characters, not {high}")
-            start, end = max(0, low - AROUND), min(len(text), high + AROUND)
-            windows[record["row_id"], name] = Window(len(book.rows), number, start, units_of(text[start:end]))
+            start, end = max(0, low - _AROUND), min(len(text), high + _AROUND)
+            windows[record["row_id"], name] = _Window(len(book.rows), number, start, _units_of(text[start:end]))
             fields.append([name, text[start:end], start, len(text) - end])
         lineage = [as_text(step) for step in record["lineage"]]
         place = f"{record['file']}:{record['line']}"
@@ -285,7 +285,7 @@ def _windows(column: Column, layers: Layers, book: Book) -> Windows:
     return windows
 
 
-def units_of(text: str) -> Sequence[int]:
+def _units_of(text: str) -> Sequence[int]:
     """Return where each character of a text begins, in UTF-16 units, and where the text ends."""
     if not text or max(text) <= "\uffff":
         return range(len(text) + 1)
@@ -298,7 +298,7 @@ def digits(value: float | None) -> float | None:
         return None
     if isinstance(value, int):
         return value
-    rounded = float(f"{value:.{DIGITS}g}")
+    rounded = float(f"{value:.{_DIGITS}g}")
     return int(rounded) if rounded.is_integer() else rounded
 
 

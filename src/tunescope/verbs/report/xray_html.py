@@ -10,12 +10,12 @@ from tunescope.verbs.report.page import fill
 from tunescope.verbs.report.xray import KINDS, texts
 from tunescope.views import MISSING, percent, show
 
-MEANINGS = {
+_MEANINGS = {
     "unshifted": "the tuned model's choice is the base model's too (rank 1)",
     "marginal": "it is the base model's second or third choice",
     "shifted": "it is further down in the base model (rank 4 or more)",
 }
-KIND_MEANINGS = {
+_KIND_MEANINGS = {
     "verbatim": "the same words in the same order as in a row",
     "near": "the same but for a few words",
     "similar": "alike in meaning, in other words",
@@ -28,9 +28,9 @@ def xray_html(data: Mapping[str, Any]) -> str:
     return fill(
         "xray.html.j2",
         columns=columns,
-        classes=[(name, MEANINGS[name], [_share(column["tokens"], name) for column in columns]) for name in CLASSES],
+        classes=[(name, _MEANINGS[name], [_share(column["tokens"], name) for column in columns]) for name in CLASSES],
         kinds=[
-            (name, KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns])
+            (name, _KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns])
             for name in KINDS
             if name != "similar" or any((column["spans"] or {}).get(name) for column in columns)
         ],
