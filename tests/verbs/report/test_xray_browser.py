@@ -113,13 +113,13 @@ def test_tokens_have_their_class_and_numbers(tab, file):
         "base rank": "12",
         "base probability": "0.000123",
         "KL": "2.35 nats",
-        "base model’s favourite": "“ bakes”",
-        "tuned model’s favourite": "“ cooks”",
+        "base model’s top choice": "“ bakes”",
+        "tuned model’s top choice": "“ cooks”",
         "borrowed, verbatim, 4 words": "Enter or a click opens its rows",
     }
     token(tab, "LoRA", 0).hover()
-    assert tip(tab)["base model’s favourite"] == "“Bor”"
-    assert "tuned model’s favourite" not in tip(tab)
+    assert tip(tab)["base model’s top choice"] == "“Bor”"
+    assert "tuned model’s top choice" not in tip(tab)
     tab.mouse.move(5, 5)
     assert not tab.locator("#xray-tip").is_visible()
     assert answer(tab, "LoRA").locator(".note").all_inner_texts() == [
@@ -229,7 +229,7 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
         "field": "output",
         "words changed": "1",
         "bits": "31.2",
-        "likeness of the prompt (BM25)": "2.5",
+        "prompt similarity (BM25)": "2.5",
         "cosine": "0.877",
         "rows with this text": "1",
     }
@@ -304,7 +304,7 @@ def test_filters(tab, file):
 
     query, model = tab.get_by_label("Search prompts and answers"), tab.get_by_label("Model")
     borrowed, shifted = tab.get_by_label("only answers with borrowed spans"), tab.get_by_label("only shifted tokens")
-    kl, sort = tab.get_by_label("Least KL"), tab.get_by_label("Sort by")
+    kl, sort = tab.get_by_label("Minimum KL"), tab.get_by_label("Sort by")
     assert after(lambda: query.fill("BAKER, AND")) == (["p1"], "1 of 5 prompts")
     assert after(lambda: query.fill("nowhere")) == ([], "0 of 5 prompts")
     assert tab.locator("#xray-detail").inner_text() == ""
@@ -333,7 +333,7 @@ def test_hostile_texts_stay_texts(tab, file):
     assert tab.locator("#xray-detail > .prompt").inner_text() == HOSTILE
     assert answer(tab, "LoRA").locator(".text").evaluate("(node) => node.textContent") == HOSTILE
     token(tab, "LoRA", 0).hover()
-    assert tip(tab)["tuned model’s favourite"] == f"“{HOSTILE}!”"
+    assert tip(tab)["tuned model’s top choice"] == f"“{HOSTILE}!”"
     token(tab, "LoRA", 0).click()
     panel = tab.locator("#xray-rows")
     assert panel.locator("h4").evaluate("(node) => node.textContent") == f"{HOSTILE}:8 {HOSTILE}"
@@ -376,7 +376,7 @@ def test_every_script_and_every_character(tab, file):
     tab.keyboard.press("ArrowLeft")  # forward, from right to left
     assert tab.evaluate("document.activeElement.dataset.token") == "4"
     token(tab, "LoRA", 9).focus()
-    assert (tip(tab)["KL"], tip(tab)["base model’s favourite"]) == ("missing", "missing")
+    assert (tip(tab)["KL"], tip(tab)["base model’s top choice"]) == ("missing", "missing")
     assert "missing 1" in answer(tab, "LoRA").locator(".note").first.inner_text()
     token(tab, "LoRA", 8).click()
     row = tab.locator("#xray-rows .rows > li")
