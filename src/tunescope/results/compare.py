@@ -58,7 +58,7 @@ class CompareResult(CompareKind):
     """Of turns: each side's medians, by number."""
     judges: dict[str, str] | None = None
     """Of judgements: each side's judges."""
-    unlike: tuple[str, ...] | None = None
+    setup_differences: tuple[str, ...] | None = None
     """Of judgements: sentences on how the two sides were made differently."""
 
 

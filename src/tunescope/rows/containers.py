@@ -26,7 +26,7 @@ SUFFIXES = {
     "hub": ".parquet",
 }
 """Container → the suffix of a file written in it."""
-CHUNK_SIZE = 16 * 2**20
+_CHUNK_SIZE = 16 * 2**20
 """Bytes per chunk of a large file. Fixed, so that chunks depend on nothing but the file."""
 HEAD = 4096
 """Bytes by which a container is recognised, when they aren't all blank."""
@@ -77,7 +77,7 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def chunks(path: Path, container: str, step: int = CHUNK_SIZE) -> list[Chunk]:
+def chunks(path: Path, container: str, step: int = _CHUNK_SIZE) -> list[Chunk]:
     """Cut a file into chunks of about `step` bytes that can be read on their own; one if it can't be cut."""
     size = path.stat().st_size
     if container == "parquet":

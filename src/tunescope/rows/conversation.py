@@ -178,10 +178,10 @@ def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Js
 
 def _function_calls(value: Json, where: str) -> tuple[Mapping[str, Json], ...]:
     try:
-        read = decode_embedded(value) if isinstance(value, str) else value
+        decoded = decode_embedded(value) if isinstance(value, str) else value
     except ValueError:
-        read = None
-    calls = read if isinstance(read, list) else [read]
+        decoded = None
+    calls = decoded if isinstance(decoded, list) else [decoded]
     if not calls or not all(isinstance(call, Mapping) for call in calls):
         raise FormatError(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
     return tuple({"type": "function", "function": dict(call)} for call in calls)

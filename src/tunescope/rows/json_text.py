@@ -1,4 +1,4 @@
-"""Strict JSON: what isn't JSON, isn't finite, isn't Unicode or is nested without end is refused by name."""
+"""Strict JSON: text that isn't JSON, not finite, not Unicode or nested too deeply gets an error that says so."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from tunescope.rows.row import Json
 
 _DEEPEST = 200
-"""Lists and objects inside each other; far below what Python's own JSON code can follow."""
+"""Most levels of lists and objects; far below what Python's own JSON code can follow."""
 SHOWN = 60
 """Characters of a value shown in an error."""
 
@@ -25,7 +25,7 @@ class Fault(NamedTuple):
 
 
 class _BadNumber(ValueError):
-    """A number that is not finite; JSON has none, Python's reader takes them."""
+    """A number that isn't finite: JSON has none, but Python's reader accepts them."""
 
 
 def _reject_constant(name: str) -> float:
@@ -45,7 +45,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def skip_blanks(text: str, position: int) -> int:
-    """Return the place of the next character that isn't white space."""
+    """Return the position of the next character that isn't white space."""
     match = _BLANK.match(text, position)
     return match.end() if match else position
 
@@ -64,7 +64,7 @@ def decode(text: str) -> Json:
 
 
 def explain(error: Exception, place: str = "") -> Fault:
-    """Say what a failed decoding found, and where: at its column or, better, at `place`."""
+    """Return what a failed decoding found, and where: at its column, or at `place` where it is given."""
     match error:
         case _BadNumber():
             return Fault(f"the number {abbreviate(str(error), quoted=False)}", "a finite number or null")
@@ -79,9 +79,9 @@ def explain(error: Exception, place: str = "") -> Fault:
 
 
 def find_fault(value: Json, text: str) -> Fault | None:
-    """Tell what a decoded value holds that a row can't: half a surrogate pair, or nesting without end.
+    """Return what a decoded value holds that a row can't hold: half a surrogate pair, or too many levels.
 
-    `text` is what it was decoded from; most texts show at a glance that nothing is wrong.
+    `text` is what the value was decoded from. Cheap looks at it pass most values.
     """
     if text.count("{") + text.count("[") > _DEEPEST and _too_deep(value):
         return explain(RecursionError())
@@ -112,7 +112,7 @@ def _too_deep(value: Json) -> bool:
 
 
 def decode_embedded(text: str) -> Json:
-    """Decode JSON that stands in a string of a row (tools, a function call).
+    """Decode JSON inside a string of a row (tools, a function call).
 
     Raises:
         ValueError: not JSON, or JSON that no row can hold.
@@ -136,7 +136,7 @@ def kind(value: Json) -> str:
 
 
 def abbreviate(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
-    """Write a value into an error: on one line, cut to a readable length, printable everywhere."""
+    """Return a value as text for an error: on one line, cut to `limit` characters, printable everywhere."""
     text = repr(value) if quoted else repr(value)[1:-1]
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

@@ -12,7 +12,7 @@ from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
 from tunescope.rows import containers
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.layout import Layout
-from tunescope.rows.lineage import read_lineages
+from tunescope.rows.lineage import Lineage, read_lineages
 from tunescope.rows.records import Chunk, FileRecord
 from tunescope.rows.row import Json, RepeatCounter, Row, content_id
 
@@ -111,10 +111,7 @@ class RowSet:
                 elif not self.rejected or self.on_bad == "skip":
                     row_id = repeats.name(item.id)
                     lineage = lineages.get(repeats_in_file.name(item.id)) if lineages else None
-                    if lineage is not None:
-                        yield replace(item, id=row_id, origin=lineage.origin, lineage=lineage.steps)
-                    else:
-                        yield item if row_id == item.id else replace(item, id=row_id, origin=row_id)
+                    yield _identify(item, row_id, lineage)
         self.raise_if_rejected()
 
     def reject(self, item: Rejected) -> None:
@@ -133,3 +130,10 @@ class RowSet:
         """
         if self.rejected and self.on_bad == "refuse":
             raise InputError([item.problem for item in self.rejected], _SKIP_HINT)
+
+
+def _identify(row: Row, row_id: str, lineage: Lineage | None) -> Row:
+    """Return the row with its final id, and the origin and lineage that were written beside its file."""
+    if lineage is not None:
+        return replace(row, id=row_id, origin=lineage.origin, lineage=lineage.steps)
+    return row if row_id == row.id else replace(row, id=row_id, origin=row_id)

@@ -42,13 +42,13 @@ def detect_list(record: Mapping[str, Json], hints: Mapping[str, str], keys: tupl
         value = record.get(name)
         first = value[0] if isinstance(value, list) and value else None
         if isinstance(first, Mapping) and words["role"] in first:
-            found = {"messages": name, **words}
-            for ours, wanted in (("system", str), ("tools", list | str)):
+            columns = {"messages": name, **words}
+            for ours, expected in (("system", str), ("tools", list | str)):
                 column = hints.get(ours, ours)
                 # a column of that name may hold something else altogether
-                if ours in hints or isinstance(record.get(column), wanted | None):
-                    found[ours] = column
-            return found
+                if ours in hints or isinstance(record.get(column), expected | None):
+                    columns[ours] = column
+            return columns
     return None
 
 

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope import pairing, runs
 from tunescope.answers import ANSWERS_FILE
 from tunescope.errors import RunError, SettingsError
-from tunescope.judgements.comparable import unlike
-from tunescope.pairing import Paired
+from tunescope.judgements.comparable import setup_differences
+from tunescope.pairing import Pairing
 from tunescope.results.compare import CompareResult, NumberComparison
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.measure import MeasuredTurn, MeasureResult
@@ -211,7 +211,7 @@ WAYS = {
 """How items of each kind are paired, the first that finds a partner."""
 
 
-def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
+def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing[Item]:
     """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
     return pairing.pair_up(a, b, {way: partial(_key, way) for way in ways})
 
@@ -244,7 +244,7 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
         models={"a": a.model, "b": b.model} if turns else None,
         medians={name: _medians(name, items_a, items_b) for name in measures} if turns else None,
         judges={"a": a.model, "b": b.model} if judged else None,
-        unlike=tuple(unlike(sides)) if judged else None,
+        setup_differences=tuple(setup_differences(sides)) if judged else None,
     )
     next_steps = tuple(_next(settings, b, paired, folder))
     return Outcome(result.as_json(), _view(result, paired, changed, next_steps))
@@ -256,7 +256,7 @@ def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
     return [name for name in names_a if name in names_b]
 
 
-def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Pairing[Item], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[Item | None, Item | None, str | None, str]] = [
@@ -325,7 +325,7 @@ def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> MeanEstimate:
 
 def _view(
     result: CompareResult,
-    paired: Paired[Item],
+    paired: Pairing[Item],
     changed: Sequence[tuple[Item, Item, str]],
     next_steps: tuple[str, ...],
 ) -> View:
@@ -343,7 +343,7 @@ def _view(
     judged = result.judges
     if judged:
         by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
-        sentences += [f"Judged by {by}.", *(result.unlike or ())]
+        sentences += [f"Judged by {by}.", *(result.setup_differences or ())]
     overlap = result.word_overlap
     if overlap and overlap.mean is not None:
         sentences.append(
@@ -404,7 +404,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
+def _next(settings: CompareSettings, b: Side, paired: Pairing[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
     if b.kind == "rows" and gone and folder.is_under_runs_root:
         yield f"tunescope why {gone[0].id}"

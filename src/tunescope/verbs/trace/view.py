@@ -5,8 +5,9 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tunescope.results.trace import VERBATIM, SpanRow, TraceIndexResult, TraceSpan, TraceTextResult
 from tunescope.runs import Outcome, Run
 from tunescope.settings import typed
 from tunescope.stats import Estimate
@@ -37,13 +38,16 @@ class RowMatch(NamedTuple):
 
     Attributes:
         row: the row.
-        record: its record.
-        p: the p-value of what they share.
+        record: what it shares, with its p-value.
     """
 
     row: IndexedRow
-    record: Mapping[str, Any]
-    p: float
+    record: SpanRow
+
+    @property
+    def p(self) -> float:
+        """The p-value of what they share."""
+        return 1.0 if self.record.p_null is None else self.record.p_null
 
 
 # An index
@@ -53,19 +57,19 @@ def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Out
     """Return an index's result and view."""
     size = sum(path.stat().st_size for path in index.path.iterdir() if path.is_file())
     threshold = sample.distribution().threshold(_INDEX_RATE) if len(sample) else None
-    result = {
-        "rows": index.about["rows"],
-        "texts": index.about["texts"],
-        "words": index.about["words"],
-        "vocabulary": len(index.counts) - 1,
-        "bytes": size,
-        "dataset_fingerprint": index.fingerprint,
-        "null_source": sample.source,
-        "threshold_bits": threshold,
-    }
+    result = TraceIndexResult(
+        rows=index.about["rows"],
+        texts=index.about["texts"],
+        words=index.about["words"],
+        vocabulary=len(index.counts) - 1,
+        bytes=size,
+        dataset_fingerprint=index.fingerprint,
+        null_source=sample.source,
+        threshold_bits=threshold,
+    )
     indexed = (
-        f"Indexed {counted(result['rows'], 'row')}: {result['words']:,} words, {result['vocabulary']:,} of them "
-        f"distinct, {size / 1e6:.1f} MB."
+        f"Indexed {counted(result.rows, 'row')}: {result.words:,} words, {result.vocabulary:,} of them distinct, "
+        f"{size / 1e6:.1f} MB."
     )
     if threshold is None:
         null = (
@@ -82,7 +86,7 @@ def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Out
         f'tunescope trace --text "a sentence" --rows {source}',
         f"tunescope trace --answers ANSWERS --rows {source}",
     )
-    return Outcome(result, View((indexed, null), (), following))
+    return Outcome(result.as_json(), View((indexed, null), (), following))
 
 
 # One text
@@ -92,7 +96,7 @@ def show_text(
     settings: TraceSettings,
     text: str,
     words: int,
-    spans: Sequence[Mapping[str, Any]],
+    spans: Sequence[TraceSpan],
     rows: Sequence[RowMatch],
     sample: NullSample,
     rows_indexed: int,
@@ -110,35 +114,35 @@ def show_text(
         rows_indexed: rows of the index.
         alpha: the p-value up to which spans are flagged.
     """
-    best_p = min((span["p_null"] for span in spans), default=min((row.p for row in rows), default=1.0))
+    best_p = min((span.p_null for span in spans), default=min((row.p for row in rows), default=1.0))
     sentence = _describe_spans(spans, words, best_p) if spans else _describe_nothing(rows, words, best_p, sample, alpha)
     null = f"p: the share of null texts that share as much with a row by chance. Null texts: {sample.source}."
-    marks = tuple((int(span["char_start"]), int(span["char_end"])) for span in spans)
+    marks = tuple((span.char_start, span.char_end) for span in spans)
     texts = [_mark_text(text, marks), *(_mark_row(number, row) for number, row in enumerate(rows, 1))]
     following = [f"tunescope why {rows[0].row.row_id}"] if rows else []
     source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
     following.append(f"tunescope trace --answers ANSWERS --rows {source}")
-    result = {
-        "spans": list(spans),
-        "words": words,
-        "flagged": sum(int(span["words"]) for span in spans),
-        "p": best_p,
-        "rows_indexed": rows_indexed,
-        "rows_named": [{**row.record, "p_null": row.p} for row in rows],
-        "null_source": sample.source,
-    }
-    return Outcome(result, View((sentence, null), (), tuple(following), tuple(texts)))
+    result = TraceTextResult(
+        spans=tuple(spans),
+        words=words,
+        flagged=sum(span.words for span in spans),
+        p=best_p,
+        rows_indexed=rows_indexed,
+        rows_named=tuple(row.record for row in rows),
+        null_source=sample.source,
+    )
+    return Outcome(result.as_json(), View((sentence, null), (), tuple(following), tuple(texts)))
 
 
-def _describe_spans(spans: Sequence[Mapping[str, Any]], words: int, best_p: float) -> str:
+def _describe_spans(spans: Sequence[TraceSpan], words: int, best_p: float) -> str:
     """Say how much of a text is borrowed."""
-    borrowed = sum(int(span["words"]) for span in spans)
+    borrowed = sum(span.words for span in spans)
     if len(spans) > 1:
         return (
             f"{len(spans)} stretches of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appear "
             f"in rows, verbatim or with a few words changed (lowest {_p(best_p)})."
         )
-    how = "verbatim" if spans[0]["kind"] == "verbatim" else "with a few words changed"
+    how = "verbatim" if spans[0].kind == VERBATIM else "with a few words changed"
     return (
         f"One stretch of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appears in one row, "
         f"{how} ({_p(best_p)})."
@@ -179,19 +183,19 @@ def _mark_text(text: str, marks: tuple[tuple[int, int], ...]) -> Marked:
 def _mark_row(number: int, match: RowMatch) -> Marked:
     """Show a row around the words it shares."""
     record = match.record
-    text = next(text for field, text in match.row.texts if field == record["field"])
-    begin = max(0, int(record["row_char_start"]) - _CONTEXT_CHARS)
-    end = min(len(text), int(record["row_char_end"]) + _CONTEXT_CHARS)
-    while begin and not text[begin - 1].isspace() and begin < record["row_char_start"]:
+    text = next(text for field, text in match.row.texts if field == record.field)
+    begin = max(0, record.row_char_start - _CONTEXT_CHARS)
+    end = min(len(text), record.row_char_end + _CONTEXT_CHARS)
+    while begin and not text[begin - 1].isspace() and begin < record.row_char_start:
         begin += 1
-    while end < len(text) and not text[end].isspace() and end > record["row_char_end"]:
+    while end < len(text) and not text[end].isspace() and end > record.row_char_end:
         end -= 1
     lead, tail = "… " * bool(begin), " …" * (end < len(text))
-    marks = tuple((start - begin + len(lead), stop - begin + len(lead)) for _, _, start, stop in record["shared"])
-    group = f" (and {counted(record['group_size'] - 1, 'near-duplicate')})" if record["group_size"] > 1 else ""
+    marks = tuple((start - begin + len(lead), stop - begin + len(lead)) for _, _, start, stop in record.shared)
+    group = f" (and {counted(record.group_size - 1, 'near-duplicate')})" if record.group_size > 1 else ""
     title = (
-        f"{number}. {record['file']}:{record['line']}, row {record['row_id']}{group}, {record['field']}: "
-        f"{record['chain_bits']:.0f} bits, {_p(match.p)}"
+        f"{number}. {record.file}:{record.line}, row {record.row_id}{group}, {record.field}: "
+        f"{record.chain_bits:.0f} bits, {_p(match.p)}"
     )
     return Marked(title, f"{lead}{text[begin:end]}{tail}", marks)
 
