@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -242,7 +243,7 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
     assert row.locator(".quote").first.locator("mark").all_inner_texts() == ["very", "day a baker g"]
     assert row.locator(".lineage li").all_inner_texts() == [
         '{"operation": "select", "version": 1}',
-        "read from rows.jsonl",
+        '{"operation": "repair"}',
     ]
     assert row.locator("pre").inner_text() == "tunescope why aaaa000011112222"
     panel.locator("button").click()
@@ -338,7 +339,8 @@ def test_hostile_texts_stay_texts(tab, file):
     panel = tab.locator("#xray-rows")
     assert panel.locator("h4").evaluate("(node) => node.textContent") == f"{HOSTILE}:8 {HOSTILE}"
     assert panel.locator("mark").last.evaluate("(node) => node.textContent") == HOSTILE
-    assert panel.locator(".lineage li").evaluate("(node) => node.textContent") == HOSTILE
+    lineage = panel.locator(".lineage li").evaluate("(node) => node.textContent")
+    assert json.loads(lineage) == {"reason": HOSTILE}
     assert tab.locator("img, iframe, object, link, base").count() == 0
     assert tab.locator("script").count() == 2
 
@@ -414,7 +416,7 @@ def test_spans_of_answers_without_tokens_are_buttons(tab, tmp_path):
     from tests.verbs.report.xray_runs import answer_of, span_of, span_row, trace_run
 
     said = answer_of("p", "Why?", "Because it is so.", "base")
-    row = {"row_id": "r1", "file": "f.json", "line": 3, "fields": {"output": "it is so"}, "lineage": []}
+    row = {"row_id": "r1", "origin": "r1", "file": "f.json", "line": 3, "fields": {"output": "it is so"}, "lineage": []}
     span = span_of(said, 8, 16, "verbatim", [span_row("r1", "output", 0, 8, [[8, 16, 0, 8]])])
     visit(tab, page_of([trace_run(tmp_path / "t", [said], [row], [span])], tmp_path / "page"))
     button = tab.get_by_role("button", name="it is so, borrowed, verbatim, 3 words")

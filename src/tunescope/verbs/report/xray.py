@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
+from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
 from tunescope.verbs.report.names import model_label, place_label
 
@@ -27,7 +28,6 @@ _SHOWN_ROWS = 5
 """Rows shown of a borrowed span, the most likely ones. The others are in the run's `spans.jsonl`."""
 _AROUND = 600
 """Characters of a row's text shown before and after the stretches that it shares."""
-KINDS = ("verbatim", "near", "similar")
 
 
 @dataclass(slots=True)
@@ -36,8 +36,8 @@ class Layers:
 
     tokens: dict[str, ShiftTokens] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    spans: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    flagged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spans: dict[str, list[TraceSpan]] = field(default_factory=dict)
+    flagged: dict[str, TracedAnswer] = field(default_factory=dict)
 
 
 class _Registry:
@@ -95,9 +95,9 @@ def _layers(column: Column) -> Layers:
         layers.reasons = {each.answer_id: each.reason for each in answers if each.reason}
     if "trace" in column.runs:
         run = column.runs["trace"]
-        layers.flagged = {record["answer_id"]: record for record in run.tables["answers"].to_pylist()}
-        for span in run.records("spans"):
-            layers.spans.setdefault(span["answer_id"], []).append(span)
+        layers.flagged = {each.answer_id: each for each in TracedAnswer.read_rows(run)}
+        for span in TraceSpan.read_lines(run):
+            layers.spans.setdefault(span.answer_id or "", []).append(span)
     return layers
 
 
@@ -107,8 +107,8 @@ def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | N
     answers = [answer for answer in shown if answer is not None]
     classes = "".join(answer["classes"] for answer in answers if "classes" in answer)
     spans = [span for answer in answers for span in answer.get("spans", ())]
-    flagged = [layers.flagged[answer["id"]] for answer in answers if answer["id"] in layers.flagged]
-    counted = [record for record in flagged if record["expected"] is not None]
+    traced = [layers.flagged[answer["id"]] for answer in answers if answer["id"] in layers.flagged]
+    counts = [(each.tokens or 0, each.flagged or 0, each.expected) for each in traced if each.expected is not None]
     return {
         "name": column.name,
         "base": model_label(ShiftResult.read(shift).base) if shift else None,
@@ -118,12 +118,12 @@ def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | N
         "tokens": {name: classes.count(name[0]) for name in CLASSES} if shift else None,
         "spans": {name: sum(span["kind"] == name for span in spans) for name in KINDS} if trace else None,
         "flagged": {
-            "n": len(counted),
-            "n_missing": len(answers) - len(counted),
-            "words": sum(record["tokens"] for record in counted),
-            "flagged": sum(record["flagged"] for record in counted),
-            "expected": digits(sum(record["expected"] for record in counted)),
-            "excess": digits(sum(record["flagged"] - record["expected"] for record in counted)),
+            "n": len(counts),
+            "n_missing": len(answers) - len(counts),
+            "words": sum(words for words, _, _ in counts),
+            "flagged": sum(flagged for _, flagged, _ in counts),
+            "expected": digits(sum(expected for *_, expected in counts)),
+            "excess": digits(sum(flagged - expected for _, flagged, expected in counts)),
         }
         if trace
         else None,
@@ -159,8 +159,8 @@ def _answer(answer: Answer, layers: Layers, windows: _Windows, column: Column, r
         shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, windows, here, registry))
         if answer.answer_id in layers.flagged:
             counts = layers.flagged[answer.answer_id]
-            shown |= {"words": counts["tokens"], "flagged": counts["flagged"]}
-            shown |= {name: digits(counts[name]) for name in ("expected", "excess")}
+            shown |= {"words": counts.tokens, "flagged": counts.flagged}
+            shown |= {"expected": digits(counts.expected), "excess": digits(counts.excess)}
     return shown
 
 
@@ -206,40 +206,40 @@ def _thousandths(value: float | None) -> float | None:
 
 
 def _spans(
-    spans: Sequence[Mapping[str, Any]], units: Sequence[int], windows: _Windows, here: str, registry: _Registry
+    spans: Sequence[TraceSpan], units: Sequence[int], windows: _Windows, here: str, registry: _Registry
 ) -> Iterator[dict[str, Any]]:
     last = 0
     for span in spans:
-        start, end = span["char_start"], span["char_end"]
+        start, end = span.char_start, span.char_end
         if not last <= start < end < len(units):
             raise RunError(f"{here}: found a span at {start} to {end}; expected spans in order inside the text")
         last = end
         shown = {
             "start": units[start],
             "end": units[end],
-            **{name: span[name] for name in ("kind", "words", "count", "n_row_groups")},
-            **{name: digits(span[name]) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
-            "evidence": list(map(as_text, span["evidence"])),
-            "null": registry.string(as_text(span["null_source"] or "none given")),
-            "rows": [_row(row, units, windows, here) for row in span["rows"][:_SHOWN_ROWS]],
-            "more": max(0, len(span["rows"]) - _SHOWN_ROWS),
+            **{name: getattr(span, name) for name in ("kind", "words", "count", "n_row_groups")},
+            **{name: digits(getattr(span, name)) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
+            "evidence": list(span.evidence),
+            "null": registry.string(span.null_source or "none given"),
+            "rows": [_row(row, units, windows, here) for row in span.rows[:_SHOWN_ROWS]],
+            "more": max(0, len(span.rows) - _SHOWN_ROWS),
         }
-        if span["shift"] is not None:
-            shown["shift"] = {name: digits(value) for name, value in span["shift"].items()}
+        if span.shift is not None:
+            shown["shift"] = {name: digits(value) for name, value in span.shift.as_json().items()}
         yield shown
 
 
-def _row(row: Mapping[str, Any], units: Sequence[int], windows: _Windows, here: str) -> list[Any]:
+def _row(row: SpanRow, units: Sequence[int], windows: _Windows, here: str) -> list[Any]:
     """Return row and field number, edits, rows with this text, bits, BM25, cosine and shared stretches of a row."""
-    window = windows.get((row["row_id"], row["field"]))
+    window = windows.get((row.row_id, row.field))
     if window is None:
-        raise RunError(f"{here}: found a span of row {row['row_id']}, {row['field']}; expected it in rows.jsonl")
+        raise RunError(f"{here}: found a span of row {row.row_id}, {row.field}; expected it in rows.jsonl")
     shared = [
         [units[a], units[b], window.units[c - window.start], window.units[d - window.start]]
-        for a, b, c, d in row["shared"]
+        for a, b, c, d in row.shared
     ]
-    scores = [digits(row[name]) for name in ("chain_bits", "prompt_bm25", "cosine")]
-    return [window.row, window.number, row["edits"], row["group_size"], *scores, shared]
+    scores = [digits(score) for score in (row.chain_bits, row.prompt_bm25, row.cosine)]
+    return [window.row, window.number, row.edits, row.group_size, *scores, shared]
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,26 +262,24 @@ def _windows(column: Column, layers: Layers, registry: _Registry) -> _Windows:
     run = column.runs["trace"]
     reach: dict[tuple[str, str], tuple[int, int]] = {}
     for span in (span for spans in layers.spans.values() for span in spans):
-        for row in span["rows"][:_SHOWN_ROWS]:
-            key, ends = (row["row_id"], row["field"]), [end for stretch in row["shared"] for end in stretch[2:]]
-            low, high = reach.get(key, (row["row_char_start"], row["row_char_end"]))
-            reach[key] = (min(low, row["row_char_start"], *ends), max(high, row["row_char_end"], *ends))
-    named = {row_id for row_id, _ in reach}
+        for row in span.rows[:_SHOWN_ROWS]:
+            key, ends = (row.row_id, row.field), [end for stretch in row.shared for end in stretch[2:]]
+            low, high = reach.get(key, (row.row_char_start, row.row_char_end))
+            reach[key] = (min(low, row.row_char_start, *ends), max(high, row.row_char_end, *ends))
+    row_ids = {row_id for row_id, _ in reach}
     windows: _Windows = {}
-    for record in run.records("rows"):
-        if record["row_id"] not in named:
-            continue
+    for listed in (each for each in ListedRow.read_lines(run) if each.row_id in row_ids):
         fields = []
-        for number, (name, text) in enumerate(record["fields"].items()):
-            low, high = reach.get((record["row_id"], name), (0, 0))
+        for number, (name, text) in enumerate(listed.fields.items()):
+            low, high = reach.get((listed.row_id, name), (0, 0))
             if high > len(text):
-                raise RunError(f"{run.path}: row {record['row_id']}: {name} has {len(text)} characters, not {high}")
+                raise RunError(f"{run.path}: row {listed.row_id}: {name} has {len(text)} characters, not {high}")
             start, end = max(0, low - _AROUND), min(len(text), high + _AROUND)
-            windows[record["row_id"], name] = _Window(len(registry.rows), number, start, _units_of(text[start:end]))
+            windows[listed.row_id, name] = _Window(len(registry.rows), number, start, _units_of(text[start:end]))
             fields.append([name, text[start:end], start, len(text) - end])
-        lineage = [as_text(step) for step in record["lineage"]]
-        place = f"{record['file']}:{record['line']}"
-        registry.rows.append({"id": record["row_id"], "place": place, "fields": fields, "lineage": lineage})
+        lineage = [json.dumps(step, ensure_ascii=False) for step in listed.lineage]
+        place = f"{listed.file}:{listed.line}"
+        registry.rows.append({"id": listed.row_id, "place": place, "fields": fields, "lineage": lineage})
     return windows
 
 
@@ -300,11 +298,6 @@ def digits(value: float | None) -> float | None:
         return value
     rounded = float(f"{value:.{_DIGITS}g}")
     return int(rounded) if rounded.is_integer() else rounded
-
-
-def as_text(value: Any) -> str:
-    """Write a value as a person reads it: a text as it is, an object as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def texts(data: Mapping[str, Any]) -> Iterable[tuple[str, str, list[tuple[str, str]]]]:

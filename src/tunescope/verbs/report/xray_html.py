@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunescope.results.shift import CLASSES
+from tunescope.results.trace import KINDS
 from tunescope.verbs.report.page import fill
-from tunescope.verbs.report.xray import KINDS, texts
+from tunescope.verbs.report.xray import texts
 from tunescope.views import MISSING, percent, show
 
 _MEANINGS = {
