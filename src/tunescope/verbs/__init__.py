@@ -217,10 +217,10 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             ),
         ),
         "shift runs": Verb(
-            "verbs.shift.side_by_side:across",
+            "verbs.shift.side_by_side:shift_runs",
             "verbs.shift.side_by_side:ShiftRunsSettings",
             "RUN…",
-            "Set shifts side by side, against training-set size and row length.",
+            "Compare several shift runs: training-set size, row length and answer length.",
             (
                 "shift runs lora-shift full-shift",
                 "shift runs lora-shift full-shift --out shifts --json",
