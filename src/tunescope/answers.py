@@ -16,6 +16,8 @@ from tunescope.rows import Message
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.row import RepeatCounter
 
+ANSWERS_FILE = "answers.jsonl"
+"""The file of a run folder that holds its answers."""
 _ANSWER_SHAPE = (
     "an answer as tunescope writes it (prompt_id, prompt and text at least) or as AlpacaEval has it "
     "(instruction, output, generator)"

@@ -41,7 +41,7 @@ def traced(workplace):
         workplace / "rows.jsonl", [alpaca(f"Say {n}.", text) for n, text in enumerate([BORROWED, *OTHERS])]
     )
     answers = write_answers(workplace / "a.jsonl", [f"I know. {BORROWED}", BORROWED, "Nothing of that kind."])
-    run = trace(TraceSettings(rows=(str(rows),), answers=answers, flagged=0.05))
+    run = trace(TraceSettings(rows=(str(rows),), answers=answers, false_positive_rate=0.05))
     assert [span["rows"][0]["line"] for span in run.records("spans")] == [1, 1]
     return str(run.path)
 

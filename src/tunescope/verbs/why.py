@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import RunError, TunescopeError
 from tunescope.runs import Outcome, Run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ _SHORTEST = 6
 class WhySettings:
     """Show the history of a row: where it is, its faults, and the runs that kept, dropped or changed it."""
 
-    row_id: str
+    row_id: str = field(metadata=POSITIONAL)
     """A row's id from a table or a view, or at least its first 6 characters."""
 
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.tools import alpaca, read_rows, tunescope, write_rows
@@ -18,6 +17,7 @@ from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError
 from tunescope.matching.word_ids import split_words
+from tunescope.results.shift import ShiftTokens
 from tunescope.runs import Outcome
 from tunescope.verbs.trace import trace
 from tunescope.verbs.trace.answers import MIN_REFERENCE_TEXTS
@@ -350,20 +350,27 @@ def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
 
 
 def shift_run(answers: list[Answer], shifted: tuple[int, int], without: tuple[str, ...] = ()) -> Path:
-    """Write a shift run as the contract has it: a token of four characters each, shifted within a stretch."""
+    """Write a shift run: each answer's tokens are of four characters, and shifted within a stretch."""
 
     def work(folder):
-        columns = {name: [] for name in ("answer_id", "position", "char_start", "char_end", "class", "log_ratio")}
-        for each in answers:
-            if each.answer_id in without:
-                continue
-            for position, begin in enumerate(range(0, len(each.text), 4)):
-                inside = shifted[0] <= begin < shifted[1]
-                values = (each.answer_id, position, begin, min(begin + 4, len(each.text)))
-                for name, value in zip(columns, (*values, "shifted" if inside else "unshifted", 2.0 if inside else 0.0),
-                                       strict=True):  # fmt: skip
-                    columns[name].append(value)
-        folder.table("tokens", pa.table(columns))
+        tokens = [
+            (answer.answer_id, begin, min(begin + 4, len(answer.text)), shifted[0] <= begin < shifted[1])
+            for answer in answers
+            if answer.answer_id not in without
+            for begin in range(0, len(answer.text), 4)
+        ]
+        zeros = [0] * len(tokens)
+        columns = ShiftTokens(
+            answer_id=[answer_id for answer_id, *_ in tokens],
+            position=[begin // 4 for _, begin, _, _ in tokens],
+            char_start=[begin for _, begin, _, _ in tokens],
+            char_end=[end for _, _, end, _ in tokens],
+            token_class=["shifted" if inside else "unshifted" for *_, inside in tokens],
+            log_ratio=[2.0 if inside else 0.0 for *_, inside in tokens],
+            **dict.fromkeys(("token_id", "sentence", "kl", "kl_reverse", "base_prob", "base_rank"), zeros),
+            **dict.fromkeys(("token", "part", "top_token", "base_top_token"), [""] * len(tokens)),
+        )
+        folder.table(ShiftTokens.NAME, columns.table())
         return Outcome({}, View(("Made.",)))
 
     return runs.execute("shift", 1, Made(model="tuned"), {"made": str((shifted, without))}, work).path

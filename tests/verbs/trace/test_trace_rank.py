@@ -131,7 +131,7 @@ def test_rows_nearly_alike_are_one(tmp_path):
     ]
     index, traced, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
     assert [(c.row.line, len(c.group)) for c in candidates[:2]] == [(1, 3), (4, 1)]
-    one = row_record(index, traced, candidates[0], SPAN)
+    one = row_record(index, traced, candidates[0], SPAN).as_json()
     assert one["group_size"] == 3
 
 
@@ -140,7 +140,7 @@ def test_a_record_gives_the_words_in_both_texts(tmp_path):
     own = f"{PAD[0]} {' '.join(words[:6]).upper()}, {' '.join(words[7:])}."
     text = f"So: {SPAN}!"
     index, traced, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-    one = row_record(index, traced, candidates[0], SPAN)
+    one = row_record(index, traced, candidates[0], SPAN).as_json()
     assert set(one) == {
         *("row_id", "group_size", "field", "row_char_start", "row_char_end", "edits", "chain_bits", "prompt_bm25"),
         *("cosine", "influence", "file", "line", "exact", "shared", "shared_words"),
@@ -162,7 +162,7 @@ def test_shared_words_up_to_case_and_form(tmp_path):
     own = " ".join(composed)
     text = unicodedata.normalize("NFD", own).title()
     index, traced, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-    one = row_record(index, traced, candidates[0], text)
+    one = row_record(index, traced, candidates[0], text).as_json()
     assert one["shared"] == [[0, len(text), 0, len(own)]]
     assert one["exact"] is False
 
@@ -172,7 +172,7 @@ def test_exact_is_byte_for_byte(tmp_path):
     for text, exact in [(SPAN, True), (SPAN.upper(), False), (SPAN.replace(" ", "  "), False)]:
         text = f"x {text} y"
         index, traced, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-        assert row_record(index, traced, candidates[0], text[2:-2])["exact"] is exact
+        assert row_record(index, traced, candidates[0], text[2:-2]).exact is exact
 
 
 def test_nothing_to_rank(tmp_path):

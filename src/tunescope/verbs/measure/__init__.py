@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
+from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummary
+from tunescope.results.record import schema
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.verbs.measure.settings import KINDS, MeasureSettings
 from tunescope.views import Table, View, interval, percent
 
@@ -62,9 +64,6 @@ def measure(settings: MeasureSettings) -> Run:
     from tunescope.rows import open_rows
     from tunescope.verbs.measure.shard import chosen_measures
 
-    unknown = [name for name in settings.without if name not in KINDS]
-    if unknown:
-        raise SettingsError(f"--without {unknown[0]}: expected one of {', '.join(KINDS)}")
     if not set(KINDS) - set(settings.without):
         raise SettingsError(f"--without {' '.join(settings.without)}: nothing is left to measure; leave one out")
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
@@ -87,7 +86,7 @@ def _work(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome
     if not any(record["turn"] is not None for record in records):
         raise TunescopeError(f"none of the {len(all_rows)} rows has an assistant turn; there is nothing to measure")
     columns = _columns(settings)
-    folder.table("turns", _turns_table(records, columns))
+    folder.table(MeasuredTurn.NAME, _turns_table(records, columns))
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     return _outcome(settings, records, list(columns), len(all_rows), folder)
@@ -108,10 +107,11 @@ def _columns(settings: MeasureSettings) -> dict[str, str]:
 def _turns_table(records: list[dict[str, Any]], columns: dict[str, str]) -> pa.Table:
     import pyarrow as pa
 
-    types = {"row_id": pa.string(), "origin": pa.string(), "turn": pa.int32(), "reason": pa.string()}
+    *first, reason = schema(MeasuredTurn)
+    types = {each.name: each.type for each in (*first, reason)}
     types |= {name: pa.int32() for name in columns if name.endswith(("_words", "_tokens"))}
     types |= {"coherence_cut": pa.bool_()}
-    names = ["row_id", "origin", "turn", *columns, "reason"]
+    names = [*(each.name for each in first), *columns, reason.name]
     return pa.table({name: pa.array([r.get(name) for r in records], types.get(name, pa.float64())) for name in names})
 
 
@@ -122,42 +122,43 @@ def _outcome(
 
     turns = [record for record in records if record["turn"] is not None]
     summary = {column: _summarize(turns, column) for column in columns if column in _TABLE_3}
-    result: dict[str, Any] = {
-        "rows": rows,
-        "turns": len(turns),
-        "model": describe(settings) if "ifd_ppl" in columns else None,
-        "rows_without_turns": sum(record["turn"] is None for record in records),
-        "summary": summary,
-    }
+    ranks = _compare_ranks(turns) if "ifd_ppl" in columns else None
+    result = MeasureResult(
+        rows=rows,
+        turns=len(turns),
+        model=describe(settings) if "ifd_ppl" in columns else None,
+        rows_without_turns=sum(record["turn"] is None for record in records),
+        summary=summary,
+        ifd_ranks=ranks,
+    )
     keys = ("mean", "low", "high", "median", "median_low", "median_high", "n", "n_missing")
     labels = ("mean", "  95 % from", "  to", "median", "  95 % from", "  to", "n", "n_missing")
+    cells = ((label, *(getattr(m, key) for m in summary.values())) for label, key in zip(labels, keys, strict=True))
     tables = [
         Table(
             "Laid out as Table 3 of the Reflection-Tuning paper",
             ("", *(_TABLE_3[column] for column in summary)),
-            tuple((label, *(part[key] for part in summary.values())) for label, key in zip(labels, keys, strict=True)),
+            tuple(cells),
             " ".join(_notes(settings, columns, turns)),
         )
     ]
-    if "ifd_ppl" in columns:
-        ranks = _compare_ranks(turns)
-        result["ifd_ranks"] = ranks
+    if ranks is not None:
         tables.append(_ranks_table(ranks))
     reasons = Counter(record["reason"] for record in records if record["reason"])
     if reasons:
         first = {record["reason"]: record["row_id"] for record in reversed(records) if record["reason"]}
-        cells = tuple((reason, count, first[reason]) for reason, count in reasons.most_common(10))
-        tables.append(Table("Not measured", ("reason", "turns", "for example"), cells))
+        lines = tuple((reason, count, first[reason]) for reason, count in reasons.most_common(10))
+        tables.append(Table("Not measured", ("reason", "turns", "for example"), lines))
     sentence = f"{rows:,} rows with {len(turns):,} assistant turns measured"
     sentence += f" with {settings.model}." if "ifd_ppl" in columns else "."
-    rows_as_typed = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    rows_as_typed = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     run = shlex.quote(str(folder.path))
     next_steps = [f"tunescope compare {run} OTHER_MEASURE_RUN"]
     if "ifd_ppl" in columns and len(turns) == rows:
         top = max(1, round(0.1 * rows))
         select = f"tunescope select {rows_as_typed} --from {run} --where 'ifd_ppl < 1' --top {top} --by ifd_ppl"
         next_steps.insert(0, select)
-    return Outcome(result, View((sentence,), tuple(tables), tuple(next_steps)))
+    return Outcome(result.as_json(), View((sentence,), tuple(tables), tuple(next_steps)))
 
 
 def _are_bootstrapped(turns: list[dict[str, Any]]) -> bool:
@@ -165,7 +166,7 @@ def _are_bootstrapped(turns: list[dict[str, Any]]) -> bool:
     return len({record["row_id"] for record in turns}) == len(turns) <= _MOST_BOOTSTRAPPED
 
 
-def _summarize(turns: list[dict[str, Any]], column: str) -> dict[str, Any]:
+def _summarize(turns: list[dict[str, Any]], column: str) -> MeasureSummary:
     """Return mean and median of a measure with their intervals, n and n_missing."""
     from tunescope.stats import mean_bootstrap, mean_clustered, median_bootstrap
 
@@ -175,7 +176,7 @@ def _summarize(turns: list[dict[str, Any]], column: str) -> dict[str, Any]:
     else:
         mean = mean_clustered(values, [record["row_id"] for record in turns])
     median = median_bootstrap(values)
-    return mean.as_json() | {"median": median.value, "median_low": median.low, "median_high": median.high}
+    return MeasureSummary.of(mean, median=median.value, median_low=median.low, median_high=median.high)
 
 
 def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, Any]]) -> Iterator[str]:

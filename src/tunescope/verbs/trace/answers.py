@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from tunescope.answers import Answer
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.matching.word_ids import Query, word_offsets
+from tunescope.results.trace import BorrowedRows, ListedRow, SpanTokens, TracedAnswer, TraceSpan
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import limitations_measures, null
+from tunescope.verbs.trace.answers_view import show_answers
 from tunescope.verbs.trace.find import Finder, Matches, Reference, covered
-from tunescope.verbs.trace.index import Index
+from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import NullDistribution, NullSample
-from tunescope.verbs.trace.rank import Candidate, Embed, rank
-from tunescope.verbs.trace.records import (
-    TraceContext,
-    TracedText,
-    answers_table,
-    rows_table,
-    source_record,
-    span_record,
-)
+from tunescope.verbs.trace.rank import Embed, rank
+from tunescope.verbs.trace.records import TraceContext, TracedText, borrowed_rows, listed_row, span_record
 from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.sources import Sources, prompt_text
 from tunescope.verbs.trace.spans import select_spans
-from tunescope.verbs.trace.summary import SourceRows, TracedAnswers, as_result, summarize
-from tunescope.verbs.trace.view import show_answers
+from tunescope.verbs.trace.summary import SourceRows, TracedAnswers, result_of, summarize
 
 MIN_REFERENCE_TEXTS = 200
 """Texts (of enough words) that a reference needs to be the null; a smaller one only says what is common."""
@@ -43,18 +39,22 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
     distribution = sample.distribution()
     tracer = _Tracer(settings, sources, index, distribution)
     matches_of_answers = _find_matches(settings, sources, index, reference)
-    lines = [tracer.trace(answer, matches) for answer, matches in zip(sources.answers, matches_of_answers, strict=True)]
-    folder.records("spans", tracer.spans)
+    answers = [
+        tracer.trace(answer, matches) for answer, matches in zip(sources.answers, matches_of_answers, strict=True)
+    ]
+    folder.records(TraceSpan.NAME, (span.as_json() for span in tracer.spans))
     folder.records("answers", (answer.as_json() for answer in sources.answers))
-    folder.records("rows", (source_record(row) for _, row in sorted(tracer.rows.listed.items())))
-    folder.table("answers", answers_table(lines))
-    folder.table("rows", rows_table(index, tracer.rows.borrowed, tracer.rows.borrowed_bits))
-    if all(line["reason"] is not None for line in lines):
-        raise TunescopeError(f"none of the {len(lines)} answers has a word, so there is nothing to trace")
-    traced = TracedAnswers(lines, tracer.spans, tracer.rows, distribution, tracer.threshold)
+    listed = sorted(tracer.rows.listed.items())
+    folder.records(ListedRow.NAME, (listed_row(row).as_json() for _, row in listed))
+    folder.table(TracedAnswer.NAME, TracedAnswer.table(answers))
+    rows = borrowed_rows(index, tracer.rows.borrowed, tracer.rows.borrowed_bits)
+    folder.table(BorrowedRows.NAME, rows.table())
+    if all(answer.reason is not None for answer in answers):
+        raise TunescopeError(f"none of the {len(answers)} answers has a word, so there is nothing to trace")
+    traced = TracedAnswers(answers, tracer.spans, tracer.rows, distribution, tracer.threshold)
     summary = summarize(traced)
     view = show_answers(settings, sources, index, traced, summary, folder.path)
-    return Outcome(as_result(summary, traced, index.about["rows"]), view)
+    return Outcome(result_of(summary, traced, index.about["rows"]).as_json(), view)
 
 
 class _Tracer:
@@ -68,7 +68,7 @@ class _Tracer:
 
     def __init__(self, settings: TraceSettings, sources: Sources, index: Index, distribution: NullDistribution) -> None:
         self.threshold = distribution.threshold(settings.false_positive_rate)
-        self.spans: list[dict[str, Any]] = []
+        self.spans: list[TraceSpan] = []
         self.rows = SourceRows()
         self._index, self._distribution = index, distribution
         self._tokens, self._base_rate = sources.tokens, sources.base_rate()
@@ -83,42 +83,45 @@ class _Tracer:
         }
         self._context = TraceContext(index, sample.source, deciding, settings.top)
 
-    def trace(self, answer: Answer, matches: Matches) -> dict[str, Any]:
-        """Trace one answer; keep its spans and their rows; return its line of the table `answers`."""
+    def trace(self, answer: Answer, matches: Matches) -> TracedAnswer:
+        """Trace one answer; keep its spans and their rows; return its record."""
         words = len(matches.query)
-        ids = {"answer_id": answer.answer_id, "prompt_id": answer.prompt_id}
         if not words:
-            return {**ids, "reason": "no words"}
+            return TracedAnswer.missing(answer.answer_id, answer.prompt_id, "no words")
         traced = TracedText(answer.answer_id, answer.text, word_offsets(answer.text), matches)
         p_values = self._distribution.p_values(matches.score, words)
-        spans: list[dict[str, Any]] = []
-        candidates_by_id: dict[str, Candidate] = {}
-        for span in select_spans(matches, self.threshold):
-            passage = traced.stretch(span.begin, span.end)
-            candidates = rank(self._index, matches.chains, span.chains, answer.prompt, passage, self._embed)
-            shift = self._summarize_tokens(traced, span.begin, span.end)
-            best = span.chains[0]
-            spans.append(span_record(self._context, traced, span, float(p_values[best]), candidates, shift))
-            candidates_by_id |= {candidate.row.row_id: candidate for candidate in candidates}
-            self.rows.add(candidates, float(matches.score[best]), self._context.top)
-        self.spans += spans
+        spans = list(self._trace_spans(answer, traced, p_values))
+        self.spans += [span for span, _ in spans]
         above = matches.score >= self.threshold
         flagged = int(covered(matches.chains.begin[above], matches.chains.end[above], words).sum())
         expected = self._expected_share * words
-        return {
-            **ids,
-            "tokens": words,
-            "flagged": flagged,
-            "expected": round(expected, 3),
-            "excess": round(flagged - expected, 3),
-            "p": float(p_values.min()) if len(p_values) else 1.0,
-            "spans": len(spans),
-            **limitations_measures.measure(answer, spans, candidates_by_id, self._index, self._embed),
-            "reason": None,
-        }
+        return TracedAnswer(
+            answer_id=answer.answer_id,
+            prompt_id=answer.prompt_id,
+            tokens=words,
+            flagged=flagged,
+            expected=round(expected, 3),
+            excess=round(flagged - expected, 3),
+            p=float(p_values.min()) if len(p_values) else 1.0,
+            spans=len(spans),
+            **limitations_measures.measure(answer, spans, self._index, self._embed),
+            reason=None,
+        )
 
-    def _summarize_tokens(self, traced: TracedText, begin: int, end: int) -> dict[str, Any] | None:
-        """Summarize the shift run's tokens of a span; None where it has none of the answer."""
+    def _trace_spans(
+        self, answer: Answer, traced: TracedText, p_values: NDArray[np.float64]
+    ) -> Iterator[tuple[TraceSpan, IndexedRow]]:
+        """Yield the record of each span of an answer with its top source row; count the rows."""
+        matches = traced.matches
+        for span in select_spans(matches, self.threshold):
+            passage, best = traced.stretch(span.begin, span.end), span.chains[0]
+            candidates = rank(self._index, matches.chains, span.chains, answer.prompt, passage, self._embed)
+            shift = self._summarize_tokens(traced, span.begin, span.end)
+            self.rows.add(candidates, float(matches.score[best]), self._context.top)
+            yield span_record(self._context, traced, span, float(p_values[best]), candidates, shift), candidates[0].row
+
+    def _summarize_tokens(self, traced: TracedText, begin: int, end: int) -> SpanTokens | None:
+        """Summarize the shift run's tokens between two words; None where it has none of the answer."""
         tokens = self._tokens.get(traced.answer_id or "")
         if tokens is None:
             return None

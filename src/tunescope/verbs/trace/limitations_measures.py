@@ -7,14 +7,14 @@ letters and digits, with a list of English function words, so the numbers carry 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from random import Random
-from typing import Any
 
 from tunescope.answers import Answer
+from tunescope.results.trace import TraceSpan
 from tunescope.text.words import stop_words, words
 from tunescope.verbs.trace.index import Index, IndexedRow
-from tunescope.verbs.trace.rank import Candidate, Embed
+from tunescope.verbs.trace.rank import Embed
 
 COLUMNS = ("string_found", "keyword_overlap", "keyword_overlap_random", "cosine", "cosine_random")
 
@@ -38,8 +38,7 @@ def overlap(answer: str, row: str) -> float | None:
 
 def measure(
     answer: Answer,
-    spans: Sequence[Mapping[str, Any]],
-    candidates: Mapping[str, Candidate],
+    spans: Sequence[tuple[TraceSpan, IndexedRow]],
     index: Index,
     embed: Embed | None,
 ) -> dict[str, float | None]:
@@ -47,8 +46,7 @@ def measure(
 
     Args:
         answer: the answer.
-        spans: the records of its spans.
-        candidates: the candidates of its spans, by row id.
+        spans: its spans, each with its top source row.
         index: the rows.
         embed: for the cosines; None leaves them out.
 
@@ -58,11 +56,10 @@ def measure(
     values: dict[str, float | None] = dict.fromkeys(COLUMNS)
     if not spans:
         return values
-    best = max(spans, key=lambda span: float(span["bits"]))
-    source = candidates[best["rows"][0]["row_id"]].row
+    _, source = max(spans, key=lambda pair: pair[0].bits)
     other = index.row(Random(answer.answer_id).randrange(int(index.about["rows"])))
     whole = f"{answer.prompt}\n{answer.text}"
-    values["string_found"] = sum(span["string_found"] for span in spans) / len(spans)
+    values["string_found"] = sum(span.string_found for span, _ in spans) / len(spans)
     values["keyword_overlap"] = overlap(whole, _text(source))
     values["keyword_overlap_random"] = overlap(whole, _text(other))
     if embed is not None:

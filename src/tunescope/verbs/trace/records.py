@@ -1,24 +1,20 @@
-"""What a trace run writes: records of spans and of their rows, and the tables `answers` and `rows`."""
+"""Make the records of spans and of their rows, and the table `rows`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, Any
 
 from tunescope.matching.word_ids import word_offsets
-from tunescope.verbs.trace import limitations_measures
+from tunescope.results.trace import NEAR, VERBATIM, BorrowedRows, ListedRow, SpanRow, SpanTokens, TraceSpan
 from tunescope.verbs.trace.find import Matches
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.rank import Candidate
 from tunescope.verbs.trace.spans import BorrowedSpan
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 _CLOSING = ".,;:!?)]}"
-WordOffsets = list[tuple[int, int]]
+_WordOffsets = list[tuple[int, int]]
 """Where each word of a text begins and ends, in characters [words]."""
 
 
@@ -35,7 +31,7 @@ class TraceContext:
 
     index: Index
     null_source: str
-    settings: Mapping[str, Any]
+    settings: Mapping[str, float]
     top: int
 
 
@@ -52,7 +48,7 @@ class TracedText:
 
     answer_id: str | None
     text: str
-    offsets: WordOffsets
+    offsets: _WordOffsets
     matches: Matches
 
     def stretch(self, begin: int, end: int) -> str:
@@ -66,8 +62,8 @@ def span_record(
     span: BorrowedSpan,
     p: float,
     candidates: Sequence[Candidate],
-    shift: Mapping[str, Any] | None = None,
-) -> dict[str, Any]:
+    shift: SpanTokens | None = None,
+) -> TraceSpan:
     """Return the record of a span.
 
     Args:
@@ -82,36 +78,43 @@ def span_record(
     chains, ref_bits = matches.chains, matches.ref_bits
     first = _skip_closing(traced, span)
     text = traced.stretch(first, span.end)
-    evidence = ["near" if chains.edits[best] else "verbatim"]
-    if ref_bits is not None:
-        evidence.append("contrast")
-    if shift is not None and shift["above_average"]:
-        evidence.append("shift")
+    kind = NEAR if chains.edits[best] else VERBATIM
+    return TraceSpan(
+        answer_id=traced.answer_id,
+        char_start=traced.offsets[first][0],
+        char_end=traced.offsets[span.end - 1][1],
+        text=text,
+        kind=kind,
+        words=span.end - first,
+        shared_words=int(chains.words[best]),
+        bits=round(float(chains.bits[best]), 2),
+        ref_bits=None if ref_bits is None else round(float(ref_bits[best]), 2),
+        contrast_bits=None if ref_bits is None else round(float(matches.score[best]), 2),
+        count=len(set(context.index.owners[chains.text[list(span.chains)]].tolist())),
+        n_row_groups=len(candidates),
+        p_null=p,
+        shift=shift,
+        score=1 - p,
+        rows=tuple(row_record(context.index, traced, candidate, text) for candidate in candidates[: context.top]),
+        string_found=any(text in _text_of(context.index, candidate) for candidate in candidates),
+        evidence=tuple(_evidence(kind, ref_bits is not None, shift, candidates)),
+        dataset_fingerprint=context.index.fingerprint,
+        null_source=context.null_source,
+        settings=dict(context.settings),
+    )
+
+
+def _evidence(
+    kind: str, has_reference: bool, shift: SpanTokens | None, candidates: Sequence[Candidate]
+) -> Iterator[str]:
+    """Yield what speaks for a span: its kind, a reference, shifted tokens, and a source with the prompt's words."""
+    yield kind
+    if has_reference:
+        yield "contrast"
+    if shift is not None and shift.above_average:
+        yield "shift"
     if any(candidate.prompt_bm25 for candidate in candidates[:1]):
-        evidence.append("prompt")
-    return {
-        "answer_id": traced.answer_id,
-        "char_start": traced.offsets[first][0],
-        "char_end": traced.offsets[span.end - 1][1],
-        "text": text,
-        "kind": evidence[0],
-        "words": span.end - first,
-        "shared_words": int(chains.words[best]),
-        "bits": round(float(chains.bits[best]), 2),
-        "ref_bits": None if ref_bits is None else round(float(ref_bits[best]), 2),
-        "contrast_bits": None if ref_bits is None else round(float(matches.score[best]), 2),
-        "count": len(set(context.index.owners[chains.text[list(span.chains)]].tolist())),
-        "n_row_groups": len(candidates),
-        "p_null": p,
-        "shift": shift,
-        "score": 1 - p,
-        "rows": [row_record(context.index, traced, candidate, text) for candidate in candidates[: context.top]],
-        "string_found": any(text in _text_of(context.index, candidate) for candidate in candidates),
-        "evidence": evidence,
-        "dataset_fingerprint": context.index.fingerprint,
-        "null_source": context.null_source,
-        "settings": dict(context.settings),
-    }
+        yield "prompt"
 
 
 def _skip_closing(traced: TracedText, span: BorrowedSpan) -> int:
@@ -122,7 +125,7 @@ def _skip_closing(traced: TracedText, span: BorrowedSpan) -> int:
     return first
 
 
-def row_record(index: Index, traced: TracedText, candidate: Candidate, passage: str) -> dict[str, Any]:
+def row_record(index: Index, traced: TracedText, candidate: Candidate, passage: str, p: float | None = None) -> SpanRow:
     """Return the record of a row that shares a chain with a text.
 
     Args:
@@ -130,6 +133,7 @@ def row_record(index: Index, traced: TracedText, candidate: Candidate, passage: 
         traced: the text.
         candidate: the row and the chain.
         passage: the stretch of the text that the row is listed for.
+        p: the p-value of the chain, to be kept with a single text's rows.
     """
     chains = traced.matches.chains
     row_text = _text_of(index, candidate)
@@ -138,25 +142,26 @@ def row_record(index: Index, traced: TracedText, candidate: Candidate, passage: 
     shared = []
     for start, position, n in chains.pieces(candidate.chain):
         row_start = position - first_position
-        in_text = [traced.offsets[start][0], traced.offsets[start + n - 1][1]]
-        shared.append([*in_text, row_offsets[row_start][0], row_offsets[row_start + n - 1][1]])
-    return {
-        "row_id": candidate.row.row_id,
-        "group_size": len(candidate.group),
-        "field": candidate.field,
-        "row_char_start": shared[0][2],
-        "row_char_end": shared[-1][3],
-        "edits": int(chains.edits[candidate.chain]),
-        "chain_bits": round(candidate.bits, 2),
-        "prompt_bm25": candidate.prompt_bm25,
-        "cosine": candidate.cosine,
-        "influence": None,
-        "file": candidate.row.file,
-        "line": candidate.row.line,
-        "shared_words": int(chains.words[candidate.chain]),
-        "exact": passage in row_text,
-        "shared": shared,
-    }
+        in_text = traced.offsets[start][0], traced.offsets[start + n - 1][1]
+        shared.append((*in_text, row_offsets[row_start][0], row_offsets[row_start + n - 1][1]))
+    return SpanRow(
+        row_id=candidate.row.row_id,
+        group_size=len(candidate.group),
+        field=candidate.field,
+        row_char_start=shared[0][2],
+        row_char_end=shared[-1][3],
+        edits=int(chains.edits[candidate.chain]),
+        chain_bits=round(candidate.bits, 2),
+        prompt_bm25=candidate.prompt_bm25,
+        cosine=candidate.cosine,
+        influence=None,
+        file=candidate.row.file,
+        line=candidate.row.line,
+        shared_words=int(chains.words[candidate.chain]),
+        exact=passage in row_text,
+        shared=tuple(shared),
+        p_null=p,
+    )
 
 
 def _text_of(index: Index, candidate: Candidate) -> str:
@@ -164,61 +169,38 @@ def _text_of(index: Index, candidate: Candidate) -> str:
     return candidate.row.texts[candidate.text - int(index.first_texts[index.owners[candidate.text]])].text
 
 
-def source_record(row: IndexedRow) -> dict[str, Any]:
-    """Return a line of `rows.jsonl`: a row that a span lists, with its texts and lineage."""
-    return {
-        "row_id": row.row_id,
-        "origin": row.origin,
-        "file": row.file,
-        "line": row.line,
-        "fields": dict(row.texts),
-        "lineage": list(row.lineage),
-    }
+def listed_row(row: IndexedRow) -> ListedRow:
+    """Return the record of a row that a span lists, with its texts and lineage."""
+    return ListedRow(
+        row_id=row.row_id,
+        origin=row.origin,
+        file=row.file,
+        line=row.line,
+        fields=dict(row.texts),
+        lineage=tuple(dict(step) for step in row.lineage),
+    )
 
 
-def answers_table(lines: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Return the table `answers`; an answer without words has only ids and a reason."""
-    import pyarrow as pa
-
-    types = {
-        "answer_id": pa.string(),
-        "prompt_id": pa.string(),
-        "tokens": pa.int32(),
-        "flagged": pa.int32(),
-        "expected": pa.float64(),
-        "excess": pa.float64(),
-        "p": pa.float64(),
-        "spans": pa.int32(),
-        **{name: pa.float64() for name in limitations_measures.COLUMNS},
-        "reason": pa.string(),
-    }
-    return pa.table({name: pa.array([line.get(name) for line in lines], kind) for name, kind in types.items()})
-
-
-def rows_table(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapping[str, float]) -> pa.Table:
+def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapping[str, float]) -> BorrowedRows:
     """Return the table `rows`, of all rows of the index.
 
-    `control` is 1 for as many rows drawn from the others as there are rows borrowed from.
+    `control` marks as many rows, drawn from the others, as there are rows borrowed from.
 
     Args:
         index: the rows.
         borrowed: by row id, the number of spans whose top source the row or a near-duplicate of it is.
         borrowed_bits: by row id, the sum of their scores.
     """
-    import pyarrow as pa
-
     rows = [(row.row_id, row.origin, row.file, row.line) for row in index.rows()]
     ids, origins, files, lines = list(zip(*rows, strict=True)) or [(), (), (), ()]
     others = [row_id for row_id in ids if not borrowed.get(row_id)]
     control = set(Random(0).sample(others, min(len(others), len(borrowed))))
-    return pa.table(
-        {
-            "row_id": pa.array(ids, pa.string()),
-            "origin": pa.array(origins, pa.string()),
-            "file": pa.array(files, pa.string()),
-            "line": pa.array(lines, pa.int64()),
-            "borrowed": pa.array([borrowed.get(row_id, 0) for row_id in ids], pa.int32()),
-            "borrowed_bits": pa.array([borrowed_bits.get(row_id, 0.0) for row_id in ids], pa.float64()),
-            "control": pa.array([int(row_id in control) for row_id in ids], pa.int32()),
-        }
+    return BorrowedRows(
+        row_id=ids,
+        origin=origins,
+        file=files,
+        line=lines,
+        borrowed=[borrowed.get(row_id, 0) for row_id in ids],
+        borrowed_bits=[borrowed_bits.get(row_id, 0.0) for row_id in ids],
+        control=[int(row_id in control) for row_id in ids],
     )

@@ -8,6 +8,8 @@ import numpy as np
 
 from tunescope.errors import SettingsError
 from tunescope.matching.word_ids import word_offsets
+from tunescope.results.estimates import ALPHA
+from tunescope.results.trace import TraceSpan
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import null
 from tunescope.verbs.trace.find import Finder
@@ -18,8 +20,6 @@ from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.spans import select_spans
 from tunescope.verbs.trace.view import RowMatch, show_text
 
-ALPHA = 0.05
-"""A span of a single text is flagged where its p-value is at most this."""
 COMPILE_ABOVE = 400
 """Words above which compiling the loops pays off."""
 _RANKED_PER_LISTED = 10
@@ -55,12 +55,12 @@ def trace_text(settings: TraceSettings, text: str, index: Index, folder: RunFold
     for span in select_spans(matches, float(significant.min()) if len(significant) else np.inf):
         candidates = rank(index, matches.chains, span.chains, "", text)
         records.append(span_record(context, traced, span, float(p_values[span.chains[0]]), candidates))
-    folder.records("spans", records)
+    folder.records(TraceSpan.NAME, (record.as_json() for record in records))
     most_bits = np.argsort(-matches.chains.bits, kind="stable")[: _RANKED_PER_LISTED * settings.top]
     rows = []
     for candidate in rank(index, matches.chains, most_bits.tolist(), "", text)[: settings.top]:
         chain = candidate.chain
         passage = traced.stretch(matches.chains.begin[chain], matches.chains.end[chain])
-        record = row_record(index, traced, candidate, passage)
-        rows.append(RowMatch(candidate.row, record, float(p_values[chain])))
+        record = row_record(index, traced, candidate, passage, float(p_values[chain]))
+        rows.append(RowMatch(candidate.row, record))
     return show_text(settings, text, len(query), records, rows, distribution.sample, index.about["rows"], ALPHA)

@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunescope import runs
 from tunescope.answers import Answer, holds_answers, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.matching.word_ids import split_words
 from tunescope.progress import say
+from tunescope.results.shift import CLASSES, ShiftTokens
+from tunescope.results.trace import SpanTokens
 from tunescope.runs import Run
 from tunescope.verbs.trace.settings import TraceSettings
 
+_UNSHIFTED, _MARGINAL, _SHIFTED = CLASSES
+
 
 @dataclass(frozen=True, slots=True)
-class AnswerTokens:
+class _AnswerTokens:
     """The tokens of one answer, from a `shift` run.
 
     Attributes:
@@ -29,11 +32,11 @@ class AnswerTokens:
         log_ratio: log of the tuned model's probability over the base's, in nats [tokens].
     """
 
-    ends: np.ndarray[Any, Any]
-    classes: np.ndarray[Any, Any]
-    log_ratio: np.ndarray[Any, Any]
+    ends: NDArray[np.int64]
+    classes: NDArray[np.str_]
+    log_ratio: NDArray[np.float64]
 
-    def summarize(self, begin: int, end: int, base_rate: float) -> dict[str, Any] | None:
+    def summarize(self, begin: int, end: int, base_rate: float) -> SpanTokens | None:
         """Summarize the tokens that overlap the characters begin:end; return None where there are none.
 
         Args:
@@ -46,14 +49,14 @@ class AnswerTokens:
         count = int(inside.sum())
         if not count:
             return None
-        shifted, marginal = (int((self.classes[inside] == name).sum()) for name in ("shifted", "marginal"))
-        return {
-            "n_tokens": count,
-            "shifted": shifted,
-            "marginal": marginal,
-            "mean_log_ratio": round(float(self.log_ratio[inside].mean()), 4),
-            "above_average": (shifted + marginal) / count > base_rate,
-        }
+        shifted, marginal = (int((self.classes[inside] == name).sum()) for name in (_SHIFTED, _MARGINAL))
+        return SpanTokens(
+            n_tokens=count,
+            shifted=shifted,
+            marginal=marginal,
+            mean_log_ratio=round(float(self.log_ratio[inside].mean()), 4),
+            above_average=(shifted + marginal) / count > base_rate,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,7 @@ class Sources:
     answers: list[Answer]
     reference: list[tuple[str, str]]
     reference_name: str
-    tokens: Mapping[str, AnswerTokens]
+    tokens: Mapping[str, _AnswerTokens]
     inputs: Mapping[str, str]
 
     @classmethod
@@ -93,7 +96,7 @@ class Sources:
         reference: list[tuple[str, str]] = []
         if name is not None:
             reference, inputs[f"reference {name}"] = _read_reference(name)
-        tokens: Mapping[str, AnswerTokens] = {}
+        tokens: Mapping[str, _AnswerTokens] = {}
         if settings.shift is not None:
             run = Run(Path(settings.shift))
             tokens = _read_tokens(run, answers)
@@ -109,7 +112,7 @@ class Sources:
         if not self.tokens:
             return 0.0
         classes = np.concatenate([tokens.classes for tokens in self.tokens.values()])
-        return float((classes != "unshifted").mean())
+        return float((classes != _UNSHIFTED).mean())
 
 
 def prompt_text(answer: Answer) -> str:
@@ -171,7 +174,7 @@ def _read_reference(name: str) -> tuple[list[tuple[str, str]], str]:
     return texts, hashed
 
 
-def _read_tokens(run: Run, answers: Sequence[Answer]) -> dict[str, AnswerTokens]:
+def _read_tokens(run: Run, answers: Sequence[Answer]) -> dict[str, _AnswerTokens]:
     """Read the tokens of a shift run, by answer id.
 
     Raises:
@@ -179,15 +182,9 @@ def _read_tokens(run: Run, answers: Sequence[Answer]) -> dict[str, AnswerTokens]
     """
     if run.verb != "shift":
         raise SettingsError(f"--shift {run.path} is a run of {run.verb}; expected a run of shift")
-    if "tokens" not in run.tables:
-        raise RunError(f"--shift {run.path}: found no table tokens; remove the folder and run shift again")
-    table = run.tables["tokens"]
-    ids, *columns = (np.array(table[name].to_pylist()) for name in ("answer_id", "char_end", "class", "log_ratio"))
-    edges = [0, *(np.flatnonzero(ids[1:] != ids[:-1]) + 1), len(ids)]  # the table is sorted by answer
     tokens = {
-        str(ids[first]): AnswerTokens(*(column[first:last] for column in columns))
-        for first, last in pairwise(edges)
-        if first < last
+        answer_id: _AnswerTokens(*map(np.array, (part.char_end, part.token_class, part.log_ratio)))
+        for answer_id, part in ShiftTokens.read(run).by_answer().items()
     }
     if not any(answer.answer_id in tokens for answer in answers):
         raise RunError(f"--shift {run.path} has tokens of none of the answers; run shift on the same answers")

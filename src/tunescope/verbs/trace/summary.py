@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.trace import BorrowedWords, TopSource, TraceAnswersResult, TracedAnswer, TraceSpan
 from tunescope.stats import Estimate, mean_bootstrap, mean_pooled, mean_pooled_difference
 from tunescope.verbs.trace.index import IndexedRow
 from tunescope.verbs.trace.limitations_measures import COLUMNS
 from tunescope.verbs.trace.null import NullDistribution
 from tunescope.verbs.trace.rank import Candidate
 
-MAX_ROWS_NAMED = 10
+_MAX_ROWS_NAMED = 10
 """Rows named in the result and the view; the table `rows` has all."""
 _DRAWS = 2_000
 """Bootstrap samples."""
@@ -46,22 +48,22 @@ class SourceRows:
     def most_borrowed(self) -> list[tuple[str, int]]:
         """Return the rows that are the top source of most spans, with the number of spans."""
         order = sorted(self.top_source.items(), key=lambda item: (-item[1], -self.borrowed_bits[item[0]], item[0]))
-        return order[:MAX_ROWS_NAMED]
+        return order[:_MAX_ROWS_NAMED]
 
 
 class TracedAnswers(NamedTuple):
     """All that tracing answers gave.
 
     Attributes:
-        lines: a line of the table `answers` per answer.
-        spans: the records of all spans.
+        answers: a record per answer.
+        spans: a record per span.
         rows: the rows that the spans come from.
         distribution: the null distribution.
         threshold: the score from which on words are flagged.
     """
 
-    lines: list[dict[str, Any]]
-    spans: list[dict[str, Any]]
+    answers: list[TracedAnswer]
+    spans: list[TraceSpan]
     rows: SourceRows
     distribution: NullDistribution
     threshold: float
@@ -93,15 +95,15 @@ class AnswersSummary(NamedTuple):
 
 def summarize(traced: TracedAnswers) -> AnswersSummary:
     """Summarize traced answers, at least one of which has words."""
-    measured = [line for line in traced.lines if line["reason"] is None]
-    flagged, words = ([line.get(name) for line in traced.lines] for name in ("flagged", "tokens"))  # None: no words
+    measured = [answer for answer in traced.answers if answer.reason is None]
+    flagged, words = ([getattr(answer, name) for answer in traced.answers] for name in ("flagged", "tokens"))
     null_flagged = traced.distribution.flagged_words(traced.threshold).astype(float)
     null_words = traced.distribution.sample.lengths.astype(float)
-    significant = [float(line["p"] <= 0.05) if line["reason"] is None else None for line in traced.lines]
+    significant = [None if answer.p is None else float(answer.p <= 0.05) for answer in traced.answers]
     return AnswersSummary(
         n=len(measured),
-        n_missing=len(traced.lines) - len(measured),
-        words=sum(line["tokens"] for line in measured),
+        n_missing=len(traced.answers) - len(measured),
+        words=sum(answer.tokens or 0 for answer in measured),
         flagged=mean_pooled(flagged, words, draws=_DRAWS),
         expected=mean_pooled(null_flagged, null_words, draws=_DRAWS),
         excess=mean_pooled_difference(flagged, words, null_flagged, null_words, draws=_DRAWS),
@@ -110,30 +112,30 @@ def summarize(traced: TracedAnswers) -> AnswersSummary:
     )
 
 
-def _limitations_measures(lines: Sequence[Mapping[str, Any]]) -> dict[str, Estimate]:
+def _limitations_measures(answers: Sequence[TracedAnswer]) -> dict[str, Estimate]:
     """Return the mean of each measure that has values, over answers with a span."""
-    columns = {name: [line.get(name) for line in lines if line["spans"]] for name in COLUMNS}
+    columns = {name: [getattr(answer, name) for answer in answers if answer.spans] for name in COLUMNS}
     return {
         name: mean_bootstrap(values) for name, values in columns.items() if any(value is not None for value in values)
     }
 
 
-def as_result(summary: AnswersSummary, traced: TracedAnswers, rows_indexed: int) -> dict[str, Any]:
+def result_of(summary: AnswersSummary, traced: TracedAnswers, rows_indexed: int) -> TraceAnswersResult:
     """Return the result of the run; `rows_indexed` is the number of rows of the index."""
-    return {
-        "n": summary.n,
-        "n_missing": summary.n_missing,
-        "words": summary.words,
-        "summary": {
-            "flagged": summary.flagged.as_json(),
-            "expected": summary.expected.as_json(),
-            "excess": summary.excess.as_json(),
-            "answers_p_05": summary.answers_p_05.as_json(),
-        },
-        "threshold_bits": traced.threshold,
-        "null_source": traced.distribution.sample.source,
-        "spans": list(traced.spans),
-        "limitations_measures": {name: estimate.as_json() for name, estimate in summary.limitations.items()},
-        "rows_indexed": rows_indexed,
-        "rows_named": [{"row_id": row_id, "borrowed": count} for row_id, count in traced.rows.most_borrowed()],
-    }
+    return TraceAnswersResult(
+        n=summary.n,
+        n_missing=summary.n_missing,
+        words=summary.words,
+        summary=BorrowedWords(
+            flagged=MeanEstimate.of(summary.flagged),
+            expected=MeanEstimate.of(summary.expected),
+            excess=MeanEstimate.of(summary.excess),
+            answers_p_05=MeanEstimate.of(summary.answers_p_05),
+        ),
+        threshold_bits=traced.threshold,
+        null_source=traced.distribution.sample.source,
+        spans=tuple(traced.spans),
+        limitations_measures={name: MeanEstimate.of(estimate) for name, estimate in summary.limitations.items()},
+        rows_indexed=rows_indexed,
+        rows_named=tuple(TopSource(row_id=row_id, borrowed=n) for row_id, n in traced.rows.most_borrowed()),
+    )

@@ -16,6 +16,7 @@ from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
+from tunescope.results.tune import TunedRows, TuneStep
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.tune.launch import Launch
 from tunescope.verbs.tune.plan import Example, Plan, order
@@ -77,22 +78,8 @@ def _validate(settings: TuneSettings) -> None:
     from tunescope.models.load import is_adapter
     from tunescope.verbs.tune import command, train
 
-    for name in ("batch_size", "micro_batch", "max_length", "lora_rank", "max_steps"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-    if settings.epochs is not None and settings.epochs <= 0:
-        raise SettingsError(f"--epochs {settings.epochs}: expected more than 0")
-    if settings.lr is not None and not 0 < settings.lr < 1:
-        raise SettingsError(f"--lr {settings.lr}: expected a number above 0 and below 1")
-    if settings.warmup is not None and not 0 <= settings.warmup < 1:
-        raise SettingsError(f"--warmup {settings.warmup}: expected a share of the steps, from 0 to below 1")
-    if settings.neftune_alpha is not None and not 0 < settings.neftune_alpha < math.inf:
-        raise SettingsError(f"--neftune-alpha {settings.neftune_alpha}: expected more than 0, such as 5")
     if settings.neftune_alpha is not None and settings.packing:
         raise SettingsError("--neftune-alpha with --packing: noise is by the length of a row alone; drop one of them")
-    if settings.checkpoint_minutes < 0:
-        raise SettingsError(f"--checkpoint-minutes {settings.checkpoint_minutes}: expected 0 or more")
     if settings.load is not None:
         if settings.method == "full":
             raise SettingsError(
@@ -129,7 +116,7 @@ def _work(
     from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.models.load import device_of
     from tunescope.verbs.tune import view
-    from tunescope.verbs.tune.plan import examples, rows_table, show_example
+    from tunescope.verbs.tune.plan import examples, list_rows, show_example
     from tunescope.verbs.tune.train import train, validate_packing
 
     if launch.processes > 1 and settings.device_map is None and device_of(settings) != "cpu":
@@ -161,10 +148,11 @@ def _work(
     records, adapter_sha256 = train(settings, loaded, plan, folder, launch)
     if not launch.leads:
         return Outcome({}, View(()))
-    folder.records("metrics", (record.as_json(settings.neftune_alpha is not None) for record in records))
-    folder.table("rows", rows_table(all_examples))
+    has_noise = settings.neftune_alpha is not None
+    folder.records(TuneStep.NAME, (record.as_line(has_noise).as_json() for record in records))
+    folder.table(TunedRows.NAME, list_rows(all_examples).table())
     result = view.summarize(settings, folder, all_examples, records, adapter_sha256)
-    return Outcome(result, view.show(settings, result, all_examples, preview, preset))
+    return Outcome(result.as_json(), view.show(settings, result, all_examples, preview, preset))
 
 
 def _max_length(settings: TuneSettings, loaded: Loaded) -> int:

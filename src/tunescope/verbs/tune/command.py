@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from tunescope.errors import SettingsError, TunescopeError, WorkError
 from tunescope.models.load import ADAPTER_CONFIG
 from tunescope.progress import say
+from tunescope.results.tune import TuneResult
 from tunescope.runs import Outcome
 from tunescope.views import View
 
@@ -82,10 +83,10 @@ def run_command(settings: TuneSettings, rows: RowSet, folder: RunFolder) -> Outc
         raise WorkError(f"the model that {words[0]} made doesn't load: {error}") from error
     shutil.rmtree(target, ignore_errors=True)
     os.replace(out, target)
-    result = {"rows": writer.count, "model": str(target), "command": shlex.join(words)}
+    result = TuneResult(rows=writer.count, model=str(target), command=shlex.join(words))
     sentence = f"{words[0]} tuned {settings.model} on {writer.count:,} rows; the model is in {target}."
     note = "tunescope doesn't know which of their tokens it trained on, or its losses."
-    return Outcome(result, View((sentence, note)))
+    return Outcome(result.as_json(), View((sentence, note)))
 
 
 def _call(words: list[str]) -> None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from tunescope.results.tune import TunedRows
 
+if TYPE_CHECKING:
     from tunescope.chat import Chat, SupervisedTokens
     from tunescope.models.trainer import StepShare, TrainingSequence
     from tunescope.rows import Row
@@ -201,16 +201,12 @@ def show_example(chat: Chat, example: Example) -> str:
     return "".join(text).replace("\n", "↵")
 
 
-def rows_table(examples: Sequence[Example]) -> pa.Table:
-    """Return the table `rows`: row_id, n_tokens, n_supervised, truncated, reason."""
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "row_id": [e.row_id for e in examples],
-            "n_tokens": pa.array([e.n_tokens for e in examples], pa.int32()),
-            "n_supervised": pa.array([e.n_supervised for e in examples], pa.int32()),
-            "truncated": [e.truncated for e in examples],
-            "reason": pa.array([e.reason or None for e in examples], pa.string()),
-        }
+def list_rows(examples: Sequence[Example]) -> TunedRows:
+    """Return the columns of the table `rows`."""
+    return TunedRows(
+        row_id=[example.row_id for example in examples],
+        n_tokens=[example.n_tokens for example in examples],
+        n_supervised=[example.n_supervised for example in examples],
+        truncated=[example.truncated for example in examples],
+        reason=[example.reason or None for example in examples],
     )

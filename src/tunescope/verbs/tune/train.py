@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError, TunescopeError, WorkError
 from tunescope.models.embedded import EMBEDDED, MARKER
 from tunescope.progress import progress, say
+from tunescope.results.tune import TuneStep
 from tunescope.verbs.tune.launch import Launch
 
 if TYPE_CHECKING:
@@ -38,10 +39,10 @@ class StepRecord(NamedTuple):
     lr: float
     tokens: int
 
-    def as_json(self, has_noise: bool) -> dict[str, float]:
-        """Return it as written to metrics.jsonl; a loss under noise has a name of its own."""
-        record = self._asdict()
-        return {"loss_with_noise" if has_noise and name == "loss" else name: value for name, value in record.items()}
+    def as_line(self, has_noise: bool) -> TuneStep:
+        """Return it as it is written; a loss under noise has a name of its own."""
+        loss = {"loss_with_noise" if has_noise else "loss": self.loss}
+        return TuneStep(step=self.step, epoch=self.epoch, **loss, lr=self.lr, tokens=self.tokens)
 
 
 def validate_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
+from tunescope.results.tune import TuneResult
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
@@ -25,34 +26,35 @@ def summarize(
     examples: Sequence[Example],
     records: Sequence[StepRecord],
     adapter_sha256: str,
-) -> dict[str, Any]:
+) -> TuneResult:
     """Return the result of a training; losses are means over the first and the last tenth of the steps."""
     tenth = math.ceil(len(records) / 10)
     first, last = records[:tenth], records[-tenth:]
     n_trained = sum(bool(example.parts) for example in examples)
-    loss = _loss_name(settings)
-    result: dict[str, Any] = {
-        "rows": len(examples),
-        "trained": n_trained,
-        "dropped": len(examples) - n_trained,
-        "truncated": sum(example.truncated for example in examples),
-        "steps": len(records),
-        f"{loss}_first": sum(record.loss for record in first) / tenth,
-        f"{loss}_last": sum(record.loss for record in last) / tenth,
-        "tokens": sum(record.tokens for record in records),
-        "model": str(folder.path / "model"),
-    }
-    if adapter_sha256:
-        result["adapter_sha256"] = adapter_sha256
-    if settings.keep_checkpoints:
-        checkpoints = (str(path) for path in folder.path.glob("checkpoints/epoch-*"))
-        result["checkpoints"] = sorted(checkpoints, key=lambda path: int(path.rpartition("-")[2]))
-    return result
+    loss_first, loss_last = (sum(record.loss for record in part) / tenth for part in (first, last))
+    has_noise = settings.neftune_alpha is not None
+    checkpoints = (str(path) for path in folder.path.glob("checkpoints/epoch-*"))
+    in_order = sorted(checkpoints, key=lambda path: int(path.rpartition("-")[2]))
+    return TuneResult(
+        rows=len(examples),
+        trained=n_trained,
+        dropped=len(examples) - n_trained,
+        truncated=sum(example.truncated for example in examples),
+        steps=len(records),
+        loss_first=None if has_noise else loss_first,
+        loss_last=None if has_noise else loss_last,
+        loss_with_noise_first=loss_first if has_noise else None,
+        loss_with_noise_last=loss_last if has_noise else None,
+        tokens=sum(record.tokens for record in records),
+        model=str(folder.path / "model"),
+        adapter_sha256=adapter_sha256 or None,
+        checkpoints=tuple(in_order) if settings.keep_checkpoints else None,
+    )
 
 
 def show(
     settings: TuneSettings,
-    result: Mapping[str, Any],
+    result: TuneResult,
     examples: Sequence[Example],
     preview: Sequence[tuple[str, str]],
     preset: str | None,
@@ -64,8 +66,8 @@ def show(
     note = "The first rows in the order of training. The loss is taken over the text between ⟦ and ⟧."
     tables.append(Table("What is supervised", ("row id", "text"), tuple(preview), note))
     sentence = (
-        f"Tuned {settings.model} ({settings.method}) on {result['trained']} of {result['rows']} rows "
-        f"in {result['steps']} steps; the model is in {result['model']}."
+        f"Tuned {settings.model} ({settings.method}) on {result.trained} of {result.rows} rows "
+        f"in {result.steps} steps; the model is in {result.model}."
     )
     return View((sentence, f"{preset}.") if preset else (sentence,), tuple(tables))
 
@@ -86,8 +88,8 @@ def _loss_name(settings: TuneSettings) -> str:
     return "loss" if settings.neftune_alpha is None else "loss_with_noise"
 
 
-def _training_table(settings: TuneSettings, result: Mapping[str, Any]) -> Table:
-    loss, tenth = _loss_name(settings), math.ceil(result["steps"] / 10)
+def _training_table(settings: TuneSettings, result: TuneResult) -> Table:
+    loss, tenth = _loss_name(settings), math.ceil((result.steps or 0) / 10)
     names = ("rows", "trained", "dropped", "steps", "tokens", f"{loss}_first", f"{loss}_last")
     note = (
         f"{loss}_first and {loss}_last are means over the first and last 10 % of steps ({tenth}) of the step's loss, "
@@ -101,6 +103,6 @@ def _training_table(settings: TuneSettings, result: Mapping[str, Any]) -> Table:
     return Table(
         "Training",
         tuple("supervised tokens" if name == "tokens" else name for name in names),
-        (tuple(result[name] for name in names),),
+        (tuple(getattr(result, name) for name in names),),
         note,
     )
