@@ -39,7 +39,9 @@ _NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "
 
 def out_field() -> Any:
     """Return the `out` field that every settings class has."""
-    return field(default=None, metadata=NOT_IN_KEY)
+    return field(
+        default=None, metadata={**NOT_IN_KEY, "group": "Output", "near": ("o", "output", "output_dir", "output_file")}
+    )
 
 
 class Outcome(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tunescope.runs import Run
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.stats import Estimate
 from tunescope.verbs.trace.index import Index
 from tunescope.verbs.trace.settings import TraceSettings
@@ -121,7 +121,7 @@ def _next_commands(
         commands.append(f"tunescope why {traced.rows.most_borrowed()[0][0]}")
     if not sources.reference:
         answers = shlex.quote(settings.answers or "")
-        source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+        source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         commands.append(f"tunescope trace --answers {answers} --rows {source} --reference BASE_ANSWERS")
     return (*commands, f"tunescope report {here}")
 
@@ -129,9 +129,9 @@ def _next_commands(
 def _row_files(settings: TraceSettings, index: Index) -> str:
     """Return the row files as they are typed; of an index's folder, the files that it was built from."""
     if Path(settings.rows[0]) != index.path:
-        return typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+        return as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     of_index = Run(index.path).settings
-    return typed(of_index["rows"], of_index["format"], of_index["columns"], of_index["on_bad"])
+    return as_cli_args(of_index["rows"], of_index["format"], of_index["columns"], of_index["on_bad"])
 
 
 def _in_percent(value: float | None) -> float | None:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from tunescope.results.trace import VERBATIM, SpanRow, TraceIndexResult, TraceSpan, TraceTextResult
 from tunescope.runs import Outcome
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import MIN_WORDS, NullSample
 from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
@@ -66,7 +66,7 @@ def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Out
             f"Null distribution: {sample.source}. At most {percent(_INDEX_RATE, 0)} of their words lie in a stretch of "
             f"{threshold:.0f} bits or more that another row has too."
         )
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = (
         f'tunescope trace --text "a sentence" --rows {source}',
         f"tunescope trace --answers ANSWERS --rows {source}",
@@ -102,7 +102,7 @@ def show_text(
     marks = tuple((span.char_start, span.char_end) for span in spans)
     texts = [_mark_text(text, marks), *(_mark_row(number, row) for number, row in enumerate(rows, 1))]
     following = [f"tunescope why {rows[0].row.row_id}"] if rows else []
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following.append(f"tunescope trace --answers ANSWERS --rows {source}")
     result = TraceTextResult(
         spans=tuple(spans),
