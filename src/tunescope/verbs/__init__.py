@@ -96,7 +96,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         ),
         "compare": Verb(
             "verbs.compare:compare",
-            "verbs.compare:CompareSettings",
+            "verbs.compare.settings:CompareSettings",
             "Show what differs between two row sets, pair by pair.",
             (
                 "compare rows.json runs/select-0123456789ab",
@@ -200,9 +200,9 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             ),
         ),
         "shift runs": Verb(
-            "verbs.shift.side_by_side:across",
+            "verbs.shift.side_by_side:shift_runs",
             "verbs.shift.side_by_side:ShiftRunsSettings",
-            "Compare shift runs, by training-set size and row length.",
+            "Compare several shift runs: training-set size, row length and answer length.",
             (
                 "shift runs lora-shift full-shift",
                 "shift runs lora-shift full-shift --out shifts --json",

@@ -11,10 +11,11 @@ from typing import Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL
 from tunescope.verbs.analyze.score_table import ScoreTable
-from tunescope.verbs.analyze.view import ALPHA, view
+from tunescope.verbs.analyze.view import view
 
 VERSION = 1
 

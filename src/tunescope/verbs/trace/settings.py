@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDERS
 from tunescope.runs import INPUT, NOT_IN_KEY
 from tunescope.settings import POSITIONAL, RowsSettings, above, at_least
 
@@ -33,7 +32,7 @@ class TraceSettings(RowsSettings):
     """Answers to trace: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
 
     reference: str | None = field(default=None, metadata=INPUT)
-    """Answers or rows that don't come from the rows; by default the base model's own answers, if a run has any."""
+    """Answers (or rows) by a model that never saw the rows. Default: the base model's own answers, if in a run."""
 
     shift: str | None = field(default=None, metadata=INPUT)
     """A run folder of `shift` on the same answers; its tokens are joined to the spans."""
@@ -73,4 +72,6 @@ def validate(settings: TraceSettings) -> None:
             if getattr(settings, name) is not None:
                 raise SettingsError(f"--{name} needs --answers; a single --text is traced without it")
     if settings.embedder is not None and not settings.embedder.strip():
+        from tunescope.models.embedded import EMBEDDERS
+
         raise SettingsError(f"--embedder is empty; there is {', '.join(EMBEDDERS)}")
