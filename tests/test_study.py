@@ -13,7 +13,7 @@ from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.runs import Run
 from tunescope.settings import RowsSettings, help_of
-from tunescope.study import PlanSettings, Recipe, RecipeStep, StudySettings, variants
+from tunescope.study import PlanSettings, Recipe, RecipeStep, StudySettings, Variant, variants
 
 ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i) for i in range(6)]
 
@@ -119,7 +119,8 @@ def test_references_fan_out_and_lists_take_all(place):
 
 def made(name: str, settings: dict, vary: dict, done: dict) -> list[tuple[dict, dict]]:
     step = RecipeStep(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
-    return [(dict(v.label), dict(v.settings)) for v in variants(step, done)]
+    made: list[Variant] = list(variants(step, done))
+    return [(dict(variant.label), dict(variant.settings)) for variant in made]
 
 
 def test_variants_by_hand():

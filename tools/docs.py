@@ -149,9 +149,8 @@ def verb_table() -> str:
         lines.append(f"| **{question}** | |")
         for name, verb in verbs.items():
             page = page_of(name)
-            typed = (
-                f"`{usage(name, verb.settings_class()).removeprefix('Usage: tunescope ').replace(' [OPTIONS]', '')}`"
-            )
+            line = usage(name, verb.settings_class()).removeprefix("Usage: tunescope ")
+            typed = f"`{line.replace(' [OPTIONS]', '')}`"
             shown = f"[{typed}]({page.name})" if page.exists() else typed
             state = "" if verb.proven else " Inside recipes only ([not yet](not-yet.md))."
             lines.append(f"| {shown} | {verb.summary}{state} |")
