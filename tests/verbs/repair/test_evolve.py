@@ -54,7 +54,7 @@ def evolved(folder, rows, fake, **settings):
 
 
 def only(run):
-    """Return the one row that came out, and its line in the table."""
+    """Return the one row written, and its line in the table."""
     (written,) = read_rows(run.path / "rows.jsonl")
     (row,) = run.tables["repairs"].to_pylist()
     return written, row
@@ -287,7 +287,7 @@ def test_breadth_alone_keeps_rows_with_an_input(workplace):
     reasons = run.tables["repairs"]["reason"].to_pylist()
     assert reasons == [
         "evolved: 1 breadth held",
-        "input: breadth alone isn't defined for a row with an input; add other --operations",
+        "input: breadth alone isn't applicable to a row with an input; add other --operations",
     ]
     assert read_rows(run.path / "rows.jsonl")[1] == with_input
     assert (run.result["kept_by"], run.result["failed"], run.result["share_held"]["n"]) == ({"input": 1}, 0, 1)
@@ -377,7 +377,7 @@ def test_counts_add_up(workplace):
 def test_the_order_of_rows_changes_nothing(tmp_path_factory, order, concurrency):
     """Each row's operations, outcomes and texts are its own."""
     rows, fake = mixed(30)
-    found = []
+    runs = []
     for name, ordered in (("calm", rows), ("shuffled", [rows[i] for i in order])):
         folder = tmp_path_factory.mktemp(name)
         write_rows(folder / "rows.jsonl", ordered)
@@ -394,8 +394,8 @@ def test_the_order_of_rows_changes_nothing(tmp_path_factory, order, concurrency)
         own = ("row_id", "status", "reason", "new_row_id", "call_ids", "operations", "outcomes", "rounds_held")
         table = run.tables["repairs"].select(own).to_pylist()
         written = read_rows(run.path / "rows.jsonl")
-        found.append({row["n"]: (row, cells) for row, cells in zip(written, table, strict=True)})
-    assert found[0] == found[1]
+        runs.append({row["n"]: (row, cells) for row, cells in zip(written, table, strict=True)})
+    assert runs[0] == runs[1]
 
 
 def test_seeds_draw_other_operations_and_all_of_them(workplace):
@@ -443,15 +443,15 @@ def test_prompts_of_ones_own(workplace):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({"rounds": 0}, r"--rounds 0: expected at least 1"),
         ({"operations": ("deepen", "widen")}, r"--operations widen: expected some of constraints, deepen, concretise"),
         ({"operations": ()}, r"--operations \(none\): expected some of constraints"),
     ],
 )
-def test_settings_that_cant_be(workplace, settings, said):
-    with pytest.raises(SettingsError, match=said):
+def test_settings_that_are_refused(workplace, settings, message):
+    with pytest.raises(SettingsError, match=message):
         evolved(workplace, [A], FAKE, **settings)
 
 
