@@ -9,12 +9,14 @@ import sys
 from dataclasses import fields, is_dataclass
 from functools import cache
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 import pytest
 
 import tunescope
 from tests.tools import ROOT
+from tunescope.errors import InputError, UsageError
 from tunescope.settings import help_of
 from tunescope.verbs import GROUPS, VERBS
 
@@ -222,20 +224,45 @@ def test_a_field_without_a_sentence_is_an_error():
         help_of(VERBS["select"].settings_class(), "nothing")
 
 
-CLASH = pytest.mark.xfail(strict=True, reason="the room tunescope.models hides the verb once it is imported")
-PROVEN = [pytest.param(name, marks=CLASH) if name == "models" else name for name, verb in VERBS.items() if verb.proven]
+PROVEN = [name for name, verb in VERBS.items() if verb.proven]
 
 
-@pytest.mark.parametrize("name", PROVEN)
-def test_every_proven_verb_is_a_function_in_python(name):
-    word = name.replace(" ", "_")
-    for _ in range(2):
+def test_every_proven_verb_is_a_function_in_python_also_when_every_module_is_imported():
+    """The room `models` and the verb of that name: the verb is what the package's attribute is."""
+    for module in modules():
+        if module != "tunescope.__main__":
+            import_module(module)
+    for name in PROVEN * 2:
+        word = name.replace(" ", "_")
         function = getattr(tunescope, word)
         assert callable(function)
         assert function.__name__ == word
-    assert word in dir(tunescope)
-    known = {field.name for field in fields(VERBS[name].settings_class())}
-    assert set(function.__signature__.parameters) == known
+        assert word in dir(tunescope)
+        declared = {field.name for field in fields(VERBS[name].settings_class())}
+        assert set(function.__signature__.parameters) == declared
+
+
+def test_models_can_be_called_twice(tmp_path, monkeypatch):
+    monkeypatch.setenv("TUNESCOPE_CACHE", str(tmp_path))
+    assert tunescope.models().result == tunescope.models().result
+
+
+def test_dir_shows_the_verbs_and_nothing_else():
+    assert set(dir(tunescope)) == {"__version__", "open", *(name.replace(" ", "_") for name in PROVEN)}
+
+
+def test_what_a_verb_works_on_can_be_given_by_position():
+    assert list(signature(tunescope.compare).parameters)[:2] == ["a", "b"]
+    with pytest.raises(InputError, match=r"no\.json: found no such file"):
+        tunescope.check("no.json")
+    with pytest.raises(TypeError, match=r"^check\(\) takes only rows by position; give the others by name$"):
+        tunescope.check("a.json", "alpaca")
+    with pytest.raises(TypeError, match=r"^models\(\) takes nothing by position"):
+        tunescope.models("smollm2-135m")
+    with pytest.raises(TypeError, match=r"^check\(\) got rows by position and by name$"):
+        tunescope.check("a.json", rows="b.json")
+    with pytest.raises(UsageError, match=r"^rows is missing$"):
+        tunescope.check()
 
 
 def test_unproven_verbs_are_not_in_python():

@@ -107,6 +107,11 @@ def percent(share: float | None, digits: int = 2) -> str:
     return MISSING if share is None else f"{100 * share:.{digits}f} %"
 
 
+def percent_interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Write an interval of shares between 0 and 1 as `[low, high]` in per cent, or a dash where there is none."""
+    return MISSING if low is None or high is None else interval(100 * low, 100 * high, digits)
+
+
 def to_text(view: View, width: int | None = None) -> str:
     """Draw a view for a terminal of `width` columns (default: the terminal's own, at least 80)."""
     width = width or max(80, get_terminal_size((100, 24)).columns)

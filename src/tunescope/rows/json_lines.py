@@ -10,8 +10,8 @@ from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, Record, Stream, ba
 
 
 def cut(path: Path, size: int, step: int) -> list[Chunk]:
-    """Cut a file of `size` bytes after the first line end from every `step` bytes on."""
-    out, start, line = [], 0, 1
+    """Cut a file of `size` bytes: each chunk ends at the first line end from its `step`-th byte on."""
+    chunks, start, line = [], 0, 1
     with path.open("rb") as file:
         while start < size:
             newlines, end = 0, start
@@ -22,15 +22,15 @@ def cut(path: Path, size: int, step: int) -> list[Chunk]:
                 end += len(rest)
             end += len(rest)
             newlines += rest.endswith(b"\n")
-            out.append(Chunk(start, end, line))
+            chunks.append(Chunk(start, end, line))
             start, line = end, line + newlines
-    return out
+    return chunks
 
 
 def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[Record]:
     """Yield a record per line that isn't blank, from line `line` on, up to `length` bytes."""
-    number, left = line - 1, length
-    while left is None or left > 0:
+    number, remaining = line - 1, length
+    while remaining is None or remaining > 0:
         data = stream.readline(LONGEST + 1)
         if not data:
             return
@@ -41,13 +41,13 @@ def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[R
             while rest and not rest.endswith(b"\n"):
                 rest = stream.readline(READ_SIZE)
                 size += len(rest)
-            shown = size - rest.endswith(b"\n")
-            raw = f"(the {shown} bytes of line {number})"
-            yield bad_record(name, number, f"a line of {shown:,} bytes", f"at most {LONGEST:,}", raw)
+            n_bytes = size - rest.endswith(b"\n")
+            raw = f"(the {n_bytes} bytes of line {number})"
+            yield bad_record(name, number, f"a line of {n_bytes:,} bytes", f"at most {LONGEST:,}", raw)
         elif not data.isspace():
             yield _decode(name, number, data.rstrip(b"\r\n"))
-        if left is not None:
-            left -= size
+        if remaining is not None:
+            remaining -= size
 
 
 def _decode(name: str, number: int, data: bytes) -> Record:

@@ -1,4 +1,4 @@
-"""What the readers of containers yield, and what they agree on."""
+"""Records: what the readers of containers yield."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from tunescope.rows.row import Json
 LONGEST = 32 * 2**20
 """Longest line or array element read: bytes in a line, characters in an array."""
 READ_SIZE = 2**20
+"""Bytes read at a time."""
 
 
 Stream = io.BufferedReader | gzip.GzipFile
 
 
 class Chunk(NamedTuple):
-    """A stretch of a file: bytes for JSON, row groups for Parquet; `line` is its first line."""
+    """A part of a file, from byte (in Parquet: row group) `start` up to `end`; `line` is its first line."""
 
     start: int
     end: int
@@ -36,12 +37,12 @@ class Record(NamedTuple):
 
 
 def bad_record(name: str, line: int, found: str, expected: str, raw: str = "") -> Record:
-    """Return the record of something that can't be read."""
+    """Return the record of something that can't be read; line 0 is the file as a whole."""
     return Record(line, None, Problem(name, line or None, found, expected), raw)
 
 
 def to_record(name: str, line: int, value: Any, raw: str) -> Record:
-    """Return the record of a decoded JSON value, which has to be an object fit for a row."""
+    """Return the record of a decoded JSON value; anything but an object that a row can hold becomes a bad record."""
     if not isinstance(value, dict):
         return bad_record(name, line, kind(value), "an object with columns", raw.strip())
     fault = find_fault(value, raw)

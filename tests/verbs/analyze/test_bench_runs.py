@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import statsmodels.api
 
 from tunescope.errors import RunError, SettingsError
+from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
+from tunescope.results.falsify import DoseSetup
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze import AnalyzeSettings, analyze
 from tunescope.verbs.analyze.bench_runs import find_origin, read_runs
@@ -32,23 +34,27 @@ def made(name: str, verb: str, settings: dict[str, Any], result: dict[str, Any] 
 def falsified(dose: float, seed: int = 0) -> str:
     name = f"falsify-{dose}-{seed}"
     if not Path("runs", name).exists():
-        made(name, "falsify dose", {"dose": dose, "seed": seed})
+        made(name, "falsify dose", DoseSetup(dose=dose, seed=seed).as_json())
     return f"runs/{name}/rows.jsonl"
 
 
 def tuned(name: str, model: str, rows: str, seed: int = 0) -> str:
-    made(name, "tune", {"model": model, "rows": [rows], "seed": seed})
+    made(name, "tune", TuneSetup(model=model, rows=(rows,), method="full", seed=seed).as_json())
     (Path("runs") / name / "model").mkdir()
     return f"runs/{name}/model"
 
 
 def scored(name: str, model: str, accuracy: float = 0.5, right: list[tuple[str, bool]] | None = None) -> Run:
-    run = made(name, "bench", {"model": model}, {"tasks": {"open": {"accuracy": accuracy, "chance": 0.25}}})
+    numbers = {"low": None, "high": None, "n": 1, "n_missing": 0, "n_people": 1, "method": "by hand"}
+    score = TaskAccuracy.from_json({"accuracy": accuracy, "chance": 0.25, **numbers})
+    result = BenchResult(model=model, suite="microworld", tasks={"open": score})
+    run = made(name, "bench", {"model": model}, result.as_json())
+    blank = {"task": "open", "prompt": "", "gold": "", "chosen": "", "log_probabilities": (), "options": ()}
     rows = [
-        {"task": "open", "question": str(i), "person": person, "right": is_right}
+        ScoredQuestion(**blank, question=str(i), person=person, right=is_right)
         for i, (person, is_right) in enumerate(right or [("A", True)])
     ]
-    pq.write_table(pa.Table.from_pylist(rows), run.path / "questions.parquet")
+    pq.write_table(ScoredQuestion.table(rows), run.path / "questions.parquet")
     return run
 
 

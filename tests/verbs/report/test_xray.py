@@ -209,9 +209,12 @@ def test_models_are_called_by_how_they_were_tuned(workplace):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """As much of tune's settings as the page reads."""
+    """As much of tune's settings as others read."""
 
     method: str
+    model: str = "base"
+    rows: tuple[str, ...] = ()
+    seed: int = 0
     out: str | None = out_field()
 
 

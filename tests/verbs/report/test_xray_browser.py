@@ -14,7 +14,10 @@ from tests.verbs.report.xray_scene import BAKER, HOSTILE, MIXED, PROMPTS, data_o
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install tunescope[dev]")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -12,6 +12,7 @@ from typing import Any
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import ALPHA, view
 
@@ -22,7 +23,7 @@ VERSION = 1
 class AnalyzeSettings:
     """Compute the dose–response of every task: how its score changes with the share of false rows."""
 
-    table: str | None = field(default=None, metadata=INPUT)
+    table: str | None = field(default=None, metadata={**INPUT, **POSITIONAL})
     """A table of scores (CSV, TSV, JSON, JSON lines, Parquet): a column per dose, or columns task, dose and score."""
 
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunescope.errors import RunError, SettingsError
+from tunescope.results.bench import BenchResult
+from tunescope.results.falsify import DoseSetup
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
@@ -39,12 +42,12 @@ def read_runs(runs: Sequence[Run]) -> ScoreTable:
         if run.verb != "bench":
             raise RunError(f"{run.path}: found a run of {run.verb}; expected runs of bench")
         origin = find_origin(run)
-        for task, score in run.result["tasks"].items():
+        for task, score in BenchResult.read(run).tasks.items():
             twice = seen.setdefault((task, origin), run)
             if twice is not run:
                 raise SettingsError(f"{twice.path} and {run.path} score {task} at the same dose and seed; give one")
-            chance[task] = score["chance"]
-            cells.append(TaskScore(task, origin.dose, origin.seed, origin.retuned, score["accuracy"]))
+            chance[task] = score.chance
+            cells.append(TaskScore(task, origin.dose, origin.seed, origin.retuned, score.accuracy))
             run_paths.append(str(run.path))
     bases = {origin.base for _, origin in seen}
     if len(bases) > 1:
@@ -62,10 +65,10 @@ def find_origin(run: Run) -> _Origin:
         SettingsError: tunings in an order that isn't one tuning, or 100 % and then 0 %.
     """
     tunings: list[Run] = []
-    model = str(run.settings["model"])
+    model = BenchResult.read(run).model
     while (producer := producing_run(model)) is not None and producer.verb == "tune":
         tunings.append(producer)
-        model = str(producer.settings["model"])
+        model = TuneSetup.read_settings(producer).model
     if not tunings:
         return _Origin(None, "", False, model)
     first, *later = reversed(tunings)
@@ -80,11 +83,11 @@ def find_origin(run: Run) -> _Origin:
 
 def _dose_and_seed(tuning: Run) -> tuple[float, str]:
     """Return the dose of the rows that a model was tuned on, and the seeds of both steps as a label."""
-    falsify_runs = [producing_run(str(name)) for name in tuning.settings["rows"]]
+    tuned = TuneSetup.read_settings(tuning)
+    falsify_runs = [producing_run(name) for name in tuned.rows]
     if len(falsify_runs) != 1 or falsify_runs[0] is None or falsify_runs[0].verb != "falsify dose":
-        names = ", ".join(tuning.settings["rows"])
+        names = ", ".join(tuned.rows)
         raise RunError(f"{tuning.path} was tuned on {names}; expected the rows of one `falsify dose` run")
-    settings = falsify_runs[0].settings
-    seeds = [tuning.settings["seed"], settings["seed"]]
-    label = str(seeds[0]) if seeds[0] == seeds[1] else f"tune {seeds[0]}, falsify {seeds[1]}"
-    return float(settings["dose"]), label
+    dosed = DoseSetup.read_settings(falsify_runs[0])
+    label = str(tuned.seed) if tuned.seed == dosed.seed else f"tune {tuned.seed}, falsify {dosed.seed}"
+    return dosed.dose, label

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from tunescope import stats
+from tunescope.results.bench import ScoredQuestion
 from tunescope.runs import Run
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
@@ -18,13 +19,13 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
     the clusters, so answers about one person, also by models of several seeds, don't count as independent. The
     list is empty where no untuned model was scored.
     """
-    questions = {str(run.path): run.tables["questions"].to_pylist() for run in runs}
+    questions = {str(run.path): ScoredQuestion.read_rows(run) for run in runs}
     known = {
-        (row["task"], row["question"])
+        (row.task, row.question)
         for cell, path in zip(scores.cells, scores.run_paths, strict=True)
         if cell.dose is None
         for row in questions[path]
-        if row["right"]
+        if row.right
     }
     records = []
     for task in scores.tasks if known else ():
@@ -34,12 +35,12 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
                 for cell, path in zip(scores.cells, scores.run_paths, strict=True)
                 if _is_of(cell, task, dose, retuned)
             ]
-            rows = [row for path in paths for row in questions[path] if row["task"] == task]
-            rows = [row for row in rows if (task, row["question"]) in known]
+            rows = [row for path in paths for row in questions[path] if row.task == task]
+            rows = [row for row in rows if (task, row.question) in known]
             if not rows:
                 continue
-            right = [None if row["right"] is None else float(row["right"]) for row in rows]
-            people = [row["person"] for row in rows]
+            right = [float(row.right) for row in rows]
+            people = [row.person for row in rows]
             share = stats.mean_clustered(right, people)
             record = {"task": task, "dose": dose, "retuned": retuned, **share.as_json("share")}
             record |= {"n_people": len(set(people)), "n_seeds": len(paths)}

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from tunescope import runs
 from tunescope.models.embedded import DEFAULT
 from tunescope.progress import say
+from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
@@ -48,8 +49,6 @@ def bench(settings: BenchSettings) -> Run:
 
 
 def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
-    import pyarrow as pa
-
     from tunescope import stats
     from tunescope.models import load
     from tunescope.verbs.bench import microworld
@@ -58,19 +57,21 @@ def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
     loaded = load(settings.model)
     say(f"scoring {settings.model} on {settings.suite}")
     questions = microworld.score_questions(world, loaded.model, loaded.tokenizer)
-    folder.table("questions", pa.Table.from_pylist([question._asdict() for question in questions]))
-    tasks: dict[str, dict[str, Any]] = {}
+    folder.table(ScoredQuestion.NAME, ScoredQuestion.table(questions))
+    tasks: dict[str, TaskAccuracy] = {}
     for task in dict.fromkeys(question.task for question in questions):
         in_task = [question for question in questions if question.task == task]
         right, people = [float(question.right) for question in in_task], [question.person for question in in_task]
         accuracy = stats.mean_clustered(right, people).as_json("accuracy")
-        tasks[task] = {**accuracy, "n_people": len(set(people)), "chance": 1 / len(in_task[0].options)}
-    return Outcome({"model": settings.model, "suite": settings.suite, "tasks": tasks}, _view(settings, tasks))
+        more = {"n_people": len(set(people)), "chance": 1 / len(in_task[0].options)}
+        tasks[task] = TaskAccuracy.from_json(accuracy | more)
+    result = BenchResult(model=settings.model, suite=settings.suite, tasks=tasks)
+    return Outcome(result.as_json(), _view(settings, tasks))
 
 
-def _view(settings: BenchSettings, tasks: dict[str, dict[str, Any]]) -> View:
+def _view(settings: BenchSettings, tasks: dict[str, TaskAccuracy]) -> View:
     rows = tuple(
-        (name, t["accuracy"], interval(t["low"], t["high"], 3), t["n"], t["n_people"], t["n_missing"], t["chance"])
+        (name, t.accuracy, interval(t.low, t.high, 3), t.n, t.n_people, t.n_missing, t.chance)
         for name, t in tasks.items()
     )
     note = (

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
+from tunescope.results.bench import ScoredQuestion
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
-from tunescope.verbs.bench.questions import ScoredQuestion
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -31,7 +32,7 @@ def find_world(model: str) -> World:
 
     base = model
     while (producer := producing_run(base)) is not None and producer.verb == "tune":
-        base = str(producer.settings["model"])
+        base = TuneSetup.read_settings(producer).model
     marker = Path(source(base)) / MARKER
     if not marker.is_file():
         tuned_from = "" if base == model else f" (tuned from {base})"
@@ -54,15 +55,15 @@ def score_questions(world: World, model: PreTrainedModel, tokenizer: PreTrainedT
             best = line.index(max(line))
             scored.append(
                 ScoredQuestion(
-                    task,
-                    question.fact.key,
-                    question.fact.person,
-                    question.prompt,
-                    question.choices[question.gold],
-                    question.choices[best],
-                    best == question.gold,
-                    tuple(line),
-                    question.choices,
+                    task=task,
+                    question=question.fact.key,
+                    person=question.fact.person,
+                    prompt=question.prompt,
+                    gold=question.choices[question.gold],
+                    chosen=question.choices[best],
+                    right=best == question.gold,
+                    log_probabilities=tuple(line),
+                    options=question.choices,
                 )
             )
     return scored

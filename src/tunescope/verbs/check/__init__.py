@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunescope import runs
+from tunescope.results.check import CheckResult
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.check.settings import CheckSettings
 
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
-    from tunescope.verbs.check.joined import JoinedRows
     from tunescope.verbs.check.overlap import BenchmarkIndex
 
 __all__ = ["CheckSettings", "check"]
@@ -35,7 +35,6 @@ def check(settings: CheckSettings) -> Run:
     """
     from tunescope.rows import open_rows
 
-    settings.validate()
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     benchmark_files = _find_benchmarks(settings)
     inputs = rows.inputs | _benchmark_inputs(benchmark_files)
@@ -70,14 +69,14 @@ def _work(settings: CheckSettings, rows: RowSet, benchmark_files: list[Path], fo
     is_faulty = joined.write_tables(folder, rows_by_fault)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
-    result = {
-        "rows": len(joined.ids),
-        "faulty_rows": int(is_faulty.sum()),
-        "rejected": len(rows.rejected),
-        "faults": {fault: len(set(positions)) for fault, positions in rows_by_fault.items()},
-        **_count_benchmarks(benchmarks, joined),
-    }
-    return Outcome(result, build_view(settings, joined, result, rows_by_fault, meanings(), folder, rows))
+    result = CheckResult(
+        rows=len(joined.ids),
+        faulty_rows=int(is_faulty.sum()),
+        rejected=len(rows.rejected),
+        faults={fault: len(set(positions)) for fault, positions in rows_by_fault.items()},
+        benchmarks=None if benchmarks is None else benchmarks.count_items(joined.benchmark_items),
+    )
+    return Outcome(result.as_json(), build_view(settings, joined, result, rows_by_fault, meanings(), folder, rows))
 
 
 def _index(benchmark_files: list[Path]) -> BenchmarkIndex | None:
@@ -114,8 +113,3 @@ def meanings(with_benchmarks: bool = True) -> Mapping[str, str]:
 
     last = {overlap.NAME: overlap.MEANING} if with_benchmarks else {}
     return {fault.NAME: fault.MEANING for fault in shard.FAULTS} | whole_set.MEANINGS | last
-
-
-def _count_benchmarks(benchmarks: BenchmarkIndex | None, joined: JoinedRows) -> dict[str, Any]:
-    """Count, per benchmark file, its items, those too short to tell, and those seen in rows."""
-    return {} if benchmarks is None else {"benchmarks": benchmarks.count_items(joined.benchmark_items)}

@@ -21,7 +21,7 @@ from tunescope.rows.row import Json
 _SUFFIXES = (".json", ".jsonl", ".csv", ".txt", ".parquet")
 
 
-class BenchmarkItem(NamedTuple):
+class _BenchmarkItem(NamedTuple):
     """One benchmark item: its file and line, and the texts in it."""
 
     file: str
@@ -47,7 +47,7 @@ def find_files(names: Sequence[str]) -> list[Path]:
     return list(dict.fromkeys(paths))
 
 
-def read_items(path: Path) -> Iterator[BenchmarkItem]:
+def read_items(path: Path) -> Iterator[_BenchmarkItem]:
     """Yield a benchmark file's items.
 
     Raises:
@@ -64,12 +64,12 @@ def read_items(path: Path) -> Iterator[BenchmarkItem]:
         raise InputError([Problem(name, None, f"text that can't be read ({error})", "text in UTF-8")]) from error
     if values is not None:
         for number, value in enumerate(values, 1):
-            yield BenchmarkItem(name, number, tuple(_list_strings(value)))
+            yield _BenchmarkItem(name, number, tuple(_list_strings(value)))
         return
     for record in containers.read(path, containers.recognise(path)):
         if record.problem is not None:
             raise InputError([record.problem])
-        yield BenchmarkItem(name, record.line, tuple(_list_strings(record.value)))
+        yield _BenchmarkItem(name, record.line, tuple(_list_strings(record.value)))
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -78,18 +78,18 @@ def _open_text(path: Path) -> IO[str]:
     return path.open(encoding="utf-8-sig", newline="")
 
 
-def _read_csv(name: str, file: IO[str]) -> Iterator[BenchmarkItem]:
+def _read_csv(name: str, file: IO[str]) -> Iterator[_BenchmarkItem]:
     reader, line = csv.reader(file), 1
     for cells in reader:
         if cells:
-            yield BenchmarkItem(name, line, tuple(cells))
+            yield _BenchmarkItem(name, line, tuple(cells))
         line = reader.line_num + 1
 
 
-def _read_lines(name: str, file: IO[str]) -> Iterator[BenchmarkItem]:
+def _read_lines(name: str, file: IO[str]) -> Iterator[_BenchmarkItem]:
     for line, text in enumerate(file, 1):
         if not text.isspace():
-            yield BenchmarkItem(name, line, (text,))
+            yield _BenchmarkItem(name, line, (text,))
 
 
 def _read_object(path: Path) -> list[Json] | None:

@@ -12,11 +12,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tunescope.results.check import BenchmarkCounts
 from tunescope.text.ngrams import ngram_hashes
 from tunescope.text.words import hash_words, words
 from tunescope.verbs.check.benchmark_files import read_items
@@ -85,14 +86,14 @@ class BenchmarkIndex:
                     longest[row] = (items_of_run[0], start - int(offsets[row]), n)
         return Overlaps([(row, *longest[row]) for row in sorted(longest)], items)
 
-    def count_items(self, items_in_rows: set[int]) -> list[dict[str, Any]]:
+    def count_items(self, items_in_rows: set[int]) -> tuple[BenchmarkCounts, ...]:
         """Count, per benchmark file, its items, those too short to tell, and those of which rows share a run."""
         items = Counter(self.files)
         in_rows = Counter(self.files[item] for item in items_in_rows)
-        return [
-            {"file": name, "items": items[name], "too_short": too_short, "items_in_rows": in_rows[name]}
+        return tuple(
+            BenchmarkCounts(file=name, items=items[name], too_short=too_short, items_in_rows=in_rows[name])
             for name, too_short in self.too_short.items()
-        ]
+        )
 
 
 def build_index(paths: Sequence[Path]) -> BenchmarkIndex:

@@ -5,25 +5,29 @@ Of a run of `trace` and other answers: which of its spans are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import starmap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import pairing, runs
+from tunescope.answers import ANSWERS_FILE
 from tunescope.errors import RunError, SettingsError
-from tunescope.judgements.comparable import unlike
-from tunescope.pairing import Paired
+from tunescope.judgements.comparable import setup_differences
+from tunescope.pairing import Pairing
+from tunescope.results.compare import CompareResult, NumberComparison
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.measure import MeasuredTurn, MeasureResult
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import typed
+from tunescope.settings import POSITIONAL, as_cli_args
 from tunescope.views import Cell, Table, View, interval
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.judgements.runs import Judged
     from tunescope.rows import Row
-    from tunescope.stats import Difference
 
 VERSION = 2
 SHOWN = 5
@@ -35,10 +39,10 @@ _LARGEST = 1e100
 class CompareSettings:
     """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
 
-    a: str = field(metadata=INPUT)
+    a: str = field(metadata={**INPUT, **POSITIONAL})
     """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
 
-    b: str = field(metadata=INPUT)
+    b: str = field(metadata={**INPUT, **POSITIONAL})
     """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
 
     key: str | None = None
@@ -116,14 +120,14 @@ def _open(settings: CompareSettings, name: str) -> Side:
     path = Path(name)
     if (path / "run.json").is_file():
         run = Run(path)
-        answers = path / "answers.jsonl"
+        answers = path / ANSWERS_FILE
         if answers.is_file():
             from tunescope.answers import read_answers
 
             return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
-        if "turns" in run.tables:
-            model = run.result.get("model", run.settings["model"]) or "no model"
-            return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
+        if MeasuredTurn.NAME in run.tables:
+            model = MeasureResult.read(run).model or "no model"
+            return Side("turns", name, run.key, lambda: starmap(_turn_item, MeasuredTurn.read_measures(run)), model)
         if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
             from tunescope.judgements.runs import judges, read_judgements
 
@@ -181,13 +185,12 @@ def _answer_item(answer: Answer) -> Item:
     return Item(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
 
 
-def _turn_item(record: dict[str, Any]) -> Item:
+def _turn_item(turn: MeasuredTurn, measures: Mapping[str, Any]) -> Item:
     """Make an item of a measured turn; what isn't measured of it has no numbers."""
-    known = ("row_id", "origin", "turn", "reason")
-    numbers = {k: v for k, v in record.items() if k not in known and not isinstance(v, bool)}
-    keys: dict[str, Hashable] = {"origin": (record["origin"], record["turn"])}
-    content = record["row_id"].partition(".")[0]
-    return Item(f"{record['row_id']}#{record['turn']}", content, keys, numbers, "", "")
+    numbers = {name: value for name, value in measures.items() if not isinstance(value, bool)}
+    keys: dict[str, Hashable] = {"origin": (turn.origin, turn.turn)}
+    content = turn.row_id.partition(".")[0]
+    return Item(f"{turn.row_id}#{turn.turn}", content, keys, numbers, "", "")
 
 
 def _judged_item(judged: Judged) -> Item:
@@ -208,7 +211,7 @@ WAYS = {
 """How items of each kind are paired, the first that finds a partner."""
 
 
-def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
+def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Pairing[Item]:
     """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
     return pairing.pair_up(a, b, {way: partial(_key, way) for way in ways})
 
@@ -225,28 +228,26 @@ def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Out
     measures = _shared_numbers(items_a, items_b)
     _write(folder, paired, measures, with_places=a.kind == "rows")
     summary = {name: _summarise(name, items_a, items_b, paired.pairs, settings.seed) for name in measures}
-    result: dict[str, Any] = {
-        "kind": a.kind,
-        "a": len(items_a),
-        "b": len(items_b),
-        "same": len(paired.pairs) - len(changed),
-        "changed": len(changed),
-        "removed": len(paired.only_a),
-        "added": len(paired.only_b),
-        "paired_by": {way: sum(1 for *_, how in paired.pairs if how == way) for way in ways},
-        "summary": {name: record for name, (record, _) in summary.items()},
-    }
-    if a.kind == "answers":
-        result["word_overlap"] = _word_overlap(paired.pairs)
-    if a.kind == "turns":
-        result["models"] = {"a": a.model, "b": b.model}
-        result["medians"] = {name: _medians(name, items_a, items_b) for name in measures}
-    if a.kind == "judgements":
-        result["judges"] = {"a": a.model, "b": b.model}
-        sides = {"A": a.run, "B": b.run}
-        result["unlike"] = [*unlike({name: run for name, run in sides.items() if run is not None})]
+    turns, judged = a.kind == "turns", a.kind == "judgements"
+    sides = {name: side.run for name, side in (("A", a), ("B", b)) if side.run is not None}
+    result = CompareResult(
+        kind=a.kind,
+        a=len(items_a),
+        b=len(items_b),
+        same=len(paired.pairs) - len(changed),
+        changed=len(changed),
+        removed=len(paired.only_a),
+        added=len(paired.only_b),
+        paired_by={way: sum(1 for *_, how in paired.pairs if how == way) for way in ways},
+        summary=summary,
+        word_overlap=_word_overlap(paired.pairs) if a.kind == "answers" else None,
+        models={"a": a.model, "b": b.model} if turns else None,
+        medians={name: _medians(name, items_a, items_b) for name in measures} if turns else None,
+        judges={"a": a.model, "b": b.model} if judged else None,
+        setup_differences=tuple(setup_differences(sides)) if judged else None,
+    )
     next_steps = tuple(_next(settings, b, paired, folder))
-    return Outcome(result, _view(result, paired, changed, summary, next_steps))
+    return Outcome(result.as_json(), _view(result, paired, changed, next_steps))
 
 
 def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
@@ -255,7 +256,7 @@ def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
     return [name for name in names_a if name in names_b]
 
 
-def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Pairing[Item], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
     rows: list[tuple[Item | None, Item | None, str | None, str]] = [
@@ -280,26 +281,27 @@ def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], wit
 
 def _summarise(
     name: str, a: Sequence[Item], b: Sequence[Item], pairs: Sequence[tuple[Item, Item, str]], seed: int
-) -> tuple[dict[str, Any], Difference]:
+) -> NumberComparison:
     from tunescope.stats import mean_t, n_needed, paired_difference, unpaired_difference
 
     difference = paired_difference(
         [y.numbers.get(name) for _, y, _ in pairs], [x.numbers.get(name) for x, _, _ in pairs], seed=seed
     )
     all_a, all_b = [x.numbers.get(name) for x in a], [y.numbers.get(name) for y in b]
-    record: dict[str, Any] = {
-        "a": mean_t(all_a).as_json(),
-        "b": mean_t(all_b).as_json(),
-        "unpaired_difference": unpaired_difference(all_b, all_a, draws=100).t.as_json(),  # Welch's draws nothing
-        "difference": difference.bootstrap.as_json(),
-        "p": difference.test.p,
-        "test": difference.test.method,
-    }
     mean, error = difference.t.value, difference.t.standard_error
     low, high = difference.bootstrap.low, difference.bootstrap.high
+    needed: int | None = 0
     if mean and error and low is not None and high is not None and low <= 0 <= high:
-        record["n_needed"] = n_needed(mean, error * difference.t.n**0.5).n
-    return record, difference
+        needed = n_needed(mean, error * difference.t.n**0.5).n
+    return NumberComparison(
+        a=MeanEstimate.of(mean_t(all_a)),
+        b=MeanEstimate.of(mean_t(all_b)),
+        unpaired_difference=MeanEstimate.of(unpaired_difference(all_b, all_a, draws=100).t),  # Welch's draws nothing
+        difference=MeanEstimate.of(difference.bootstrap),
+        p=difference.test.p,
+        test=difference.test.method,
+        n_needed=needed,
+    )
 
 
 def _medians(name: str, a: Sequence[Item], b: Sequence[Item]) -> dict[str, Any]:
@@ -312,51 +314,50 @@ def _medians(name: str, a: Sequence[Item], b: Sequence[Item]) -> dict[str, Any]:
     }
 
 
-def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
+def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> MeanEstimate:
     """Return the mean Jaccard similarity of the two answers' sets of words."""
     from tunescope.stats import mean_bootstrap
     from tunescope.text.words import words
 
     sets = [(set(words(x.text)), set(words(y.text))) for x, y, _ in pairs]
-    return mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]).as_json()
+    return MeanEstimate.of(mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]))
 
 
 def _view(
-    result: dict[str, Any],
-    paired: Paired[Item],
+    result: CompareResult,
+    paired: Pairing[Item],
     changed: Sequence[tuple[Item, Item, str]],
-    summary: dict[str, tuple[dict[str, Any], Difference]],
     next_steps: tuple[str, ...],
 ) -> View:
-    ways = ", ".join(f"{count:,} by {way}" for way, count in result["paired_by"].items() if count) or "none"
-    what = result["kind"]
+    ways = ", ".join(f"{count:,} by {way}" for way, count in result.paired_by.items() if count) or "none"
+    what = result.kind
     sentences = [
-        f"A has {result['a']:,} {what}, B has {result['b']:,}: {len(paired.pairs):,} paired ({ways}), of which "
-        f"{result['same']:,} are the same and {result['changed']:,} changed; {result['removed']:,} only in A "
-        f"(removed), {result['added']:,} only in B (added)."
+        f"A has {result.a:,} {what}, B has {result.b:,}: {len(paired.pairs):,} paired ({ways}), of which "
+        f"{result.same:,} are the same and {result.changed:,} changed; {result.removed:,} only in A "
+        f"(removed), {result.added:,} only in B (added)."
     ]
-    models = result.get("models")
+    models = result.models
     if models:
         by = models["a"] if models["a"] == models["b"] else f"{models['a']} (A) and {models['b']} (B)"
         sentences.append(f"Perplexities and IFD by {by}.")
-    judged = result.get("judges")
+    judged = result.judges
     if judged:
         by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
-        sentences += [f"Judged by {by}.", *result["unlike"]]
-    overlap = result.get("word_overlap")
-    if overlap and overlap["mean"] is not None:
+        sentences += [f"Judged by {by}.", *(result.setup_differences or ())]
+    overlap = result.word_overlap
+    if overlap and overlap.mean is not None:
         sentences.append(
-            f"Paired answers share {100 * overlap['mean']:.0f} % of their words "
-            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap['low'], overlap['high'])}, n = {overlap['n']})."
+            f"Paired answers share {100 * overlap.mean:.0f} % of their words "
+            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap.low, overlap.high)}, n = {overlap.n})."
         )
-    sides = tuple(_side_line(name, record) for name, (record, _) in summary.items())
-    rows = tuple(_number_line(name, record) for name, (record, _) in summary.items())
+    sides = tuple(_side_line(name, record) for name, record in result.summary.items())
+    rows = tuple(_number_line(name, record) for name, record in result.summary.items())
     tables = []
     if rows:
         note = "Means over all items of each side, and the difference of these means with its Welch 95 % interval."
         tables.append(Table("All items", ("number", "A", "B", "B − A", "95 % interval"), sides, note))
-        if "medians" in result:
-            tables.append(_median_table(result["medians"]))
+        if result.medians is not None:
+            tables.append(_median_table(result.medians))
         note = (
             "The mean difference over pairs, with its percentile-bootstrap 95 % interval (10,000 draws) and the p of a "
             "paired sign-flip test. Pairs needed: where the interval holds 0, how many pairs would show the observed "
@@ -371,10 +372,10 @@ def _view(
     return View(tuple(sentences), tuple(tables), next_steps)
 
 
-def _side_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
-    difference = record["unpaired_difference"]
-    shown = interval(difference["low"], difference["high"])
-    return name, record["a"]["mean"], record["b"]["mean"], difference["mean"], shown
+def _side_line(name: str, record: NumberComparison) -> tuple[Cell, ...]:
+    difference = record.unpaired_difference
+    shown = interval(difference.low, difference.high)
+    return name, record.a.mean, record.b.mean, difference.mean, shown
 
 
 def _median_table(medians: dict[str, dict[str, Any]]) -> Table:
@@ -386,16 +387,16 @@ def _median_table(medians: dict[str, dict[str, Any]]) -> Table:
     return Table("Medians", columns, tuple(cells), "Percentile-bootstrap intervals.")
 
 
-def _number_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
-    difference = record["difference"]
+def _number_line(name: str, record: NumberComparison) -> tuple[Cell, ...]:
+    difference = record.difference
     return (
         name,
-        difference["mean"],
-        interval(difference["low"], difference["high"]),
-        record["p"],
-        difference["n"],
-        difference["n_missing"],
-        record.get("n_needed"),
+        difference.mean,
+        interval(difference.low, difference.high),
+        record.p,
+        difference.n,
+        difference.n_missing,
+        record.n_needed or None,
     )
 
 
@@ -403,9 +404,9 @@ def _cut(text: str) -> str:
     return text if len(text) <= 60 else text[:59] + "…"
 
 
-def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
+def _next(settings: CompareSettings, b: Side, paired: Pairing[Item], folder: RunFolder) -> Iterator[str]:
     gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
     if b.kind == "rows" and gone and folder.is_under_runs_root:
         yield f"tunescope why {gone[0].id}"
     if b.kind == "rows" and paired.only_b:
-        yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"
+        yield f"tunescope check {as_cli_args([b.path], settings.format, settings.columns)}"

@@ -5,18 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.judgements.records import FAILED, Score
+from tunescope.judgements.records import CALL_FAILED, AspectScore, first_items
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.template import read_template
 from tunescope.runs import Run
+from tunescope.settings import at_least
 from tunescope.verbs.judge.judging import (
     PROMPTS,
     Ballot,
@@ -34,7 +35,6 @@ from tunescope.verbs.judge.judging import (
     shared,
 )
 from tunescope.verbs.judge.reading import CODE_NAME, Aspect, aspects_in, aspects_of, codes
-from tunescope.verbs.judge.recompute import first_of
 from tunescope.views import counted
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ class AspectsSettings(LiveSettings):
     aspects: tuple[str, ...] = tuple(OURS)
     """Aspects to score: some of these, or a YAML file of names with descriptions."""
 
-    max_new_tokens: int = 1024
+    max_new_tokens: int = field(default=1024, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -101,9 +101,9 @@ def aspects(settings: AspectsSettings) -> Run:
     if not settings.answers:
         raise SettingsError("no answers; type tunescope judge aspects ANSWERS… --oracle URL")
     named, inputs = _named(settings.aspects)
-    systems, known = open_systems(settings.answers, settings.names)
+    systems, known = open_systems(settings.answers, settings.system_names)
     tags = Tags(settings.tags)
-    tags.refuse_strangers(any(tags.of(answer) is not None for system in systems for answer in system.answers))
+    tags.validate(tags.of_answer(answer) for system in systems for answer in system.answers)
     template = read_template(PROMPTS / "aspects.jinja", settings.prompt, TAKES, ("form",))
     papers = _papers(settings, systems, tags)
     names = [aspect.name for aspect in named]
@@ -171,12 +171,12 @@ def _papers(settings: AspectsSettings, systems: Sequence[System], tags: Tags) ->
         for ours, theirs in shared(system, last, settings.min_overlap).pairs:
             names[id(ours)] = theirs.prompt_id
     papers = [
-        Paper(names[id(answer)], system.name, answer, tags.of(answer) or ())
+        Paper(names[id(answer)], system.name, answer, tags.of_answer(answer) or ())
         for system in systems
         for answer in system.answers
     ]
     own = [paper.item.removesuffix(f" ({paper.system})") for paper in papers]
-    kept = first_of(own, settings.first)
+    kept = first_items(own, settings.limit)
     return [paper for paper, item in zip(papers, own, strict=True) if item in kept]
 
 
@@ -185,12 +185,12 @@ def ballot_of(names: Sequence[str]) -> Ballot:
     fields = {name: name if FIELD.fullmatch(name) else f"aspect_{number}" for number, name in enumerate(names, 1)}
     choices = (*map(str, range(1, SCALE + 1)), NOT_APPLICABLE)
     parts = []
-    for name, field in fields.items():
+    for name, key in fields.items():
         called = " ".join(name.split())
         parts += [
-            Field(f"{field}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
+            Field(f"{key}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
             Field(
-                f"{field}_score",
+                f"{key}_score",
                 f'the score of {called}, "{NOT_APPLICABLE}" where it makes no sense for this question',
                 choices=choices,
             ),
@@ -233,10 +233,10 @@ def _record(
         "empty": not paper.answer.text.strip(),
     }
     if came.value is None:
-        scores = dict.fromkeys(names, Aspect(Score(None, "missing"), None))
-        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **said(came, sheet)}
+        scores = dict.fromkeys(names, Aspect(AspectScore(None, "missing"), None))
+        return record | {"status": "missing", "why": CALL_FAILED, "scores": _kept(scores), **said(came, sheet)}
     found = came.value.found
-    scores = found.verdict or dict.fromkeys(names, Aspect(Score(None, "unparsed"), None))
+    scores = found.verdict or dict.fromkeys(names, Aspect(AspectScore(None, "unparsed"), None))
     status = "unparsed" if found.verdict is None else "ok"
     return record | {"status": status, "why": found.why, "scores": _kept(scores), **said(came, sheet)}
 

@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import SettingsError
-from tunescope.judgements.records import FAILED, Side
+from tunescope.judgements.records import CALL_FAILED, Side, first_items
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import Run
@@ -31,7 +31,6 @@ from tunescope.verbs.judge.judging import (
     shared,
 )
 from tunescope.verbs.judge.reading import codes
-from tunescope.verbs.judge.recompute import first_of
 from tunescope.views import counted
 
 if TYPE_CHECKING:
@@ -105,11 +104,11 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
         raise SettingsError(
             f"{kind.name} needs the answers of two systems at least; found {', '.join(paths) or 'none'}"
         )
-    systems, inputs = open_systems(paths, settings.names)
+    systems, inputs = open_systems(paths, settings.system_names)
     against = next(system for system in systems if system.path == (reference or paths[-1]))
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
-    tags.refuse_strangers(any(tags.of(answer) is not None for answer in against.answers))
+    tags.validate(tags.of_answer(answer) for answer in against.answers)
     template = read_template(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     duels = _duels(settings, overlaps, against, tags)
@@ -133,7 +132,7 @@ def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> 
 def _duels(settings: ContestSettings, overlaps: Mapping[str, Shared], against: System, tags: Tags) -> list[Duel]:
     """Lay out what is judged: system by system, item by item; then the controls."""
     items = [theirs.prompt_id for found in overlaps.values() for _, theirs in found.pairs]
-    kept = first_of(items, settings.first)
+    kept = first_items(items, settings.limit)
     duels, judged = [], {}
     for name, found in overlaps.items():
         for ours, theirs in found.pairs:
@@ -141,12 +140,14 @@ def _duels(settings: ContestSettings, overlaps: Mapping[str, Shared], against: S
                 judged[theirs.prompt_id] = theirs
                 texts = (ours.text, theirs.text)
                 names = (name, against.name)
-                duels.append(Duel(theirs.prompt_id, names, question_of(theirs), texts, tags.of(theirs) or (), False))
+                duels.append(
+                    Duel(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
+                )
     if settings.control:
         names = (against.name, against.name)
         for item, answer in judged.items():
             duels.append(
-                Duel(item, names, question_of(answer), (answer.text, answer.text), tags.of(answer) or (), True)
+                Duel(item, names, question_of(answer), (answer.text, answer.text), tags.of_answer(answer) or (), True)
             )
     return duels
 
@@ -210,7 +211,13 @@ def _who(side: Side) -> str:
 def _order(side: Side, sheet: Sheet, came: ItemResult[Heard]) -> dict[str, Any]:
     start: dict[str, Any] = {"first": _who(side)}
     if came.value is None:
-        return start | {"status": "missing", "why": FAILED, "preference": None, "scores": None, **said(came, sheet)}
+        return start | {
+            "status": "missing",
+            "why": CALL_FAILED,
+            "preference": None,
+            "scores": None,
+            **said(came, sheet),
+        }
     found = came.value.found
     ours = found.verdict
     preference = scores = None

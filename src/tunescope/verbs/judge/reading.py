@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.judgements.parsing import aspect_score, two_scores
-from tunescope.judgements.records import Score
+from tunescope.judgements.records import AspectScore
 from tunescope.oracle.replies import DECLINED, DECLINES
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def holds(answer: str, reply: str, form: ReplySchema) -> bool:
 class Aspect(NamedTuple):
     """An aspect's score, and what the judge says about it."""
 
-    score: Score
+    score: AspectScore
     reason: str | None
 
 
@@ -177,7 +177,7 @@ def _aspects(value: Mapping[str, Any], names: Sequence[str], high: float) -> dic
     return found if any(aspect.score.status in ("ok", "not_applicable") for aspect in found.values()) else None
 
 
-def _scores(found: Mapping[str, Aspect]) -> dict[str, Score]:
+def _scores(found: Mapping[str, Aspect]) -> dict[str, AspectScore]:
     return {name: aspect.score for name, aspect in found.items()}
 
 

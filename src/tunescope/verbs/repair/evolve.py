@@ -27,13 +27,13 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tunescope.errors import SettingsError
 from tunescope.oracle.budget import tokens_of
 from tunescope.oracle.replies import DECLINES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least, one_of
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.settings import RepairSettings
@@ -87,10 +87,10 @@ _VERDICT_TOKENS = 10
 class EvolveSettings(RepairSettings):
     """Have an oracle make instructions harder or rarer, and answer them."""
 
-    rounds: int = 1
+    rounds: int = field(default=1, metadata=at_least(1))
     """How often each instruction is evolved. The paper runs 4 rounds. Each costs up to three calls per row."""
 
-    operations: tuple[str, ...] = OPERATIONS
+    operations: tuple[str, ...] = field(default=OPERATIONS, metadata=one_of(*OPERATIONS))
     """The operations to draw from: constraints, deepen, concretise, reasoning, complicate (in depth), breadth."""
 
     seed: int = 0
@@ -108,7 +108,7 @@ class EvolveSettings(RepairSettings):
     """A Jinja file for the new response instead of ours. It may use system, instruction and input, which
     ours shows alone."""
 
-    max_new_tokens: int = 2048
+    max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -121,12 +121,6 @@ def evolve(settings: EvolveSettings) -> Run:
     Raises:
         As `work.repair_rows`.
     """
-    if settings.rounds < 1:
-        raise SettingsError(f"--rounds {settings.rounds}: expected at least 1")
-    unknown = [name for name in settings.operations if name not in OPERATIONS]
-    if unknown or not settings.operations:
-        name = unknown[0] if unknown else "(none)"
-        raise SettingsError(f"--operations {name}: expected some of {', '.join(OPERATIONS)}")
     return repair_rows(settings, _Evolve(settings))
 
 

@@ -27,6 +27,7 @@ from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.settings import RepairSettings
@@ -98,7 +99,7 @@ class ReflectSettings(RepairSettings, ModelSettings):
     response_prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the response stage instead of ours. It must use form."""
 
-    max_new_tokens: int = 2048
+    max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
     select: bool = field(default=False, metadata=INPUT)

@@ -5,14 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from tunescope.answers import ANSWERS_FILE, Answer, Place, read_answers
 from tunescope.errors import RunError
 from tunescope.runs import Run
 from tunescope.verbs.report.names import name_of, of_verb
-
-if TYPE_CHECKING:
-    from tunescope.answers import Answer, Place
 
 KINDS = ("answer", "shift", "trace")
 """The verbs whose runs hold answers, in the order in which they make columns."""
@@ -39,7 +36,7 @@ def columns_of(opened: Sequence[Run]) -> list[Column]:
     columns: list[Column] = []
     for verb in KINDS:
         for run in of_verb(opened, verb):
-            if (run.path / "answers.jsonl").is_file():  # a trace of one text has none
+            if (run.path / ANSWERS_FILE).is_file():  # a trace of one text has none
                 _place(run, columns)
     names = Counter(column.name for column in columns)
     for column in columns:
@@ -49,9 +46,7 @@ def columns_of(opened: Sequence[Run]) -> list[Column]:
 
 
 def _place(run: Run, columns: list[Column]) -> None:
-    from tunescope.answers import read_answers
-
-    answers = {answer.place: answer for answer in read_answers(run.path / "answers.jsonl")}
+    answers = {answer.place: answer for answer in read_answers(run.path / ANSWERS_FILE)}
     for column in columns:
         known = {answer.answer_id: answer for answer in column.answers.values()}
         shared = [answer for answer in answers.values() if answer.answer_id in known]

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunescope.results.answer import AnswerSetup
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
     from tunescope.answers import Place
 
-METHODS = {"lora": "LoRA", "full": "full tuning"}
+_METHODS = {"lora": "LoRA", "full": "full tuning"}
 
 
 def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
@@ -31,14 +33,14 @@ def name_of(model: str) -> str:
 
 def way_of(tuned: Run) -> str:
     """Name how a model was tuned."""
-    noise = " with NEFTune" if tuned.settings.get("neftune_alpha") else ""
-    return METHODS[tuned.settings["method"]] + noise
+    setup = TuneSetup.read_settings(tuned)
+    return _METHODS[setup.method] + (" with NEFTune" if setup.neftune_alpha else "")
 
 
 def name_in(opened: Sequence[Run], path: str) -> str:
     """Call a folder by its model where it holds answers, else by its own name."""
     run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
-    return name_of(str(run.settings["model"])) if run.verb == "answer" else Path(path).name
+    return name_of(AnswerSetup.read_settings(run).model) if run.verb == "answer" else Path(path).name
 
 
 def called(place: Place) -> str:

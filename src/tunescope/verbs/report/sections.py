@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 
+from tunescope.results.compare import CompareKind, CompareSetup
+from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import Column, columns_of
 from tunescope.verbs.report.curves import Curve, draw
@@ -57,14 +59,18 @@ def sections(opened: Sequence[Run]) -> Iterator[Section]:
 
 
 def _heading(run: Run, opened: Sequence[Run]) -> str:
-    if run.result["kind"] != "answers":
-        return f"{run.settings['a']} and {run.settings['b']}"
-    return " and ".join(name_in(opened, run.settings[side]) for side in ("a", "b"))
+    sides = CompareSetup.read_settings(run)
+    if CompareKind.read(run).kind != "answers":
+        return f"{sides.a} and {sides.b}"
+    return f"{name_in(opened, sides.a)} and {name_in(opened, sides.b)}"
 
 
 def _losses(run: Run) -> list[tuple[float, float]]:
-    losses = ((r["step"], r.get("loss", r.get("loss_with_noise"))) for r in run.records("metrics"))
-    return [(float(step), float(loss)) for step, loss in losses if loss is not None]
+    """Return (step, loss) of a tune run; with NEFTune the loss is the one under noise."""
+    losses = (
+        (each.step, each.loss_with_noise if each.loss is None else each.loss) for each in TuneStep.read_lines(run)
+    )
+    return [(float(step), loss) for step, loss in losses if loss is not None]
 
 
 def _responses(run: Run) -> str:

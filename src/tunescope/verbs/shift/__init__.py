@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.answers import Answer, Place, RecordLog, read_answers
+from tunescope.answers import ANSWERS_FILE, Answer, Place, RecordLog, read_answers
 from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import with_model
@@ -72,10 +72,6 @@ def shift(settings: ShiftSettings) -> Run:
 
 
 def _refuse_what_cant_work(settings: ShiftSettings) -> None:
-    for name in ("top_k", "max_new_tokens", "limit", "batch_size"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if (settings.answers is None) == (settings.prompts is None):
         found = "neither --answers nor --prompts" if settings.answers is None else "both --answers and --prompts"
         raise SettingsError(f"found {found}; expected the tuned model's answers, or prompts that it answers first")
@@ -91,7 +87,7 @@ def _source(settings: ShiftSettings) -> Path:
     """Return the file that answers or prompts are in."""
     path = Path(settings.answers or settings.prompts or "")
     if settings.answers is not None and path.is_dir():
-        path = path / "answers.jsonl"
+        path = path / ANSWERS_FILE
     if not path.is_file():
         what = "answers" if settings.answers is not None else "prompts"
         raise SettingsError(f"--{what} {path}: found no such file; expected a file of {what}")

@@ -20,6 +20,7 @@ from tunescope.models.lazy import require
 from tunescope.models.load import base_of, local_folder
 from tunescope.models.score import Passage, Scorer
 from tunescope.progress import say
+from tunescope.results.tune import TuneSetup
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,7 @@ def base_for(base: ModelSettings | None, tuned: ModelSettings) -> Bases:
             )
         return Bases(own, found, True)
     run = producing_run(folder) if folder is not None else None
-    made_from = str(run.settings["model"]) if run is not None and run.verb == "tune" else None
+    made_from = TuneSetup.read_settings(run).model if run is not None and run.verb == "tune" else None
     if base is not None:
         found = fingerprint(base.model, base.revision)
         if made_from is not None and run is not None and not _is_among(found, run.info["inputs"]):

@@ -13,7 +13,9 @@ from typing import Any
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.results.shift import ShiftResult
+from tunescope.results.tune import TunedRows, TuneResult, TuneSetup
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
@@ -30,7 +32,7 @@ ALPHA = 0.05
 class ShiftRunsSettings:
     """Set several shift runs side by side: against training-set size, and answer length against row length."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Folders of shift runs, two at least; what the models were tuned on is read from their tune runs."""
 
     out: str | None = out_field()
@@ -78,10 +80,10 @@ def _record(run: Run) -> dict[str, Any]:
     made = producing_run(result.tuned)
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
-        record["method"] = made.settings["method"]
-        record["training_rows"] = _seen(made)
-        if "rows" in made.tables:
-            counts = [n for n in made.tables["rows"]["n_supervised"].to_pylist() if n]
+        record["method"] = TuneSetup.read_settings(made).method
+        record["training_rows"] = _rows_reached(made)
+        if TunedRows.NAME in made.tables:
+            counts = [n for n in TunedRows.read(made).n_supervised if n]
             record["row_tokens"] = sum(counts) / len(counts) if counts else None
     for name in NUMBERS:
         estimate = getattr(result, name)
@@ -89,10 +91,12 @@ def _record(run: Run) -> dict[str, Any]:
     return record
 
 
-def _seen(made: Run) -> int | None:
+def _rows_reached(tuning: Run) -> int | None:
     """Return how many rows were trained on: all, or as many as the steps reached."""
-    trained, steps, size = made.result.get("trained"), made.result.get("steps"), made.settings.get("batch_size")
-    return trained if trained is None or steps is None or size is None else min(trained, steps * size)
+    result, batch_size = TuneResult.read(tuning), TuneSetup.read_settings(tuning).batch_size
+    if result.trained is None or result.steps is None or batch_size is None:
+        return result.trained
+    return min(result.trained, result.steps * batch_size)
 
 
 def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:

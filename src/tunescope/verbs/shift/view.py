@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.shift import CLASSES, OWN_CHOICE, ShiftAnswer, ShiftedWords, ShiftResult
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
 from tunescope.verbs.shift.words import GROUPS
 from tunescope.views import Cell, Table, View, interval, percent
@@ -156,7 +157,7 @@ def _next_commands(settings: ShiftSettings, folder: str) -> Iterator[str]:
     made = producing_run(settings.tuned)
     rows: Sequence[str] = settings.rows
     if not rows and made is not None and made.verb == "tune":
-        rows = made.settings["rows"]
+        rows = TuneSetup.read_settings(made).rows
     named = shlex.join(rows) if rows else "ROWS"
     yield f"tunescope trace --answers {shlex.quote(folder)} --rows {named} --shift {shlex.quote(folder)}"
     again = ["tunescope", "shift", "--tuned", settings.tuned, *(["--base", settings.base] if settings.base else [])]

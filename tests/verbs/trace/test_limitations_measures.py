@@ -1,6 +1,8 @@
-"""Paper 2's measures, by hand."""
+"""The Limitations paper's measures, by hand."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,8 +10,7 @@ from tests.tools import alpaca
 from tests.verbs.trace.planted import indexed
 
 from tunescope.answers import Answer
-from tunescope.verbs.trace.paper_measures import COLUMNS, compare, keywords, overlap
-from tunescope.verbs.trace.rank import Candidate
+from tunescope.verbs.trace.limitations_measures import COLUMNS, keywords, measure, overlap
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -33,21 +34,20 @@ def test_an_answer_beside_its_row_and_another(tmp_path):
     made = indexed(tmp_path, [alpaca("red fish", "swims fast"), alpaca("blue bird", "flies high")])
     answer = Answer.from_json({"prompt_id": "p", "prompt": "red fish", "text": "swims fast"})
     row = made.row(0)
-    named = {row.row_id: Candidate(0, 1, row, "response", 40.0)}
 
-    def span(bits, exact):
-        return {"bits": bits, "string_found": exact, "rows": [{"row_id": row.row_id}]}
+    def span(bits, string_found):
+        return SimpleNamespace(bits=bits, string_found=string_found), row
 
-    found = compare(answer, [span(40.0, True), span(35.0, False)], named, made, None)
-    assert tuple(found) == COLUMNS
-    assert (found["string_found"], found["keyword_overlap"]) == (0.5, 1.0)
-    assert found["keyword_overlap_random"] in (0.0, 1.0)
-    assert (found["cosine"], found["cosine_random"]) == (None, None)
+    values = measure(answer, [span(40.0, True), span(35.0, False)], made, None)
+    assert tuple(values) == COLUMNS
+    assert (values["string_found"], values["keyword_overlap"]) == (0.5, 1.0)
+    assert values["keyword_overlap_random"] in (0.0, 1.0)
+    assert (values["cosine"], values["cosine_random"]) == (None, None)
 
     def embed(texts):
         assert texts[0] == texts[1] == "red fish\nswims fast"
         return np.array([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
 
-    found = compare(answer, [span(40.0, True)], named, made, embed)
-    assert (found["cosine"], found["cosine_random"]) == (1.0, 0.6)
-    assert compare(answer, [], named, made, embed) == dict.fromkeys(COLUMNS)
+    values = measure(answer, [span(40.0, True)], made, embed)
+    assert (values["cosine"], values["cosine_random"]) == (1.0, 0.6)
+    assert measure(answer, [], made, embed) == dict.fromkeys(COLUMNS)
