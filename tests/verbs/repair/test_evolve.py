@@ -10,7 +10,8 @@ from tests.tools import alpaca, read_rows, real, write_rows
 
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.rows import open_rows
-from tunescope.verbs.repair.evolve import COPIED, DATA, OPERATIONS, SHORT, EvolveSettings, evolve
+from tunescope.verbs.repair.elimination import COPIED, SHORT
+from tunescope.verbs.repair.evolve import DATA, OPERATIONS, EvolveSettings, evolve
 from tunescope.verbs.why import WhySettings, why
 
 MARKS = {

@@ -25,15 +25,24 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import TYPE_CHECKING, Any
 
 from tunescope.oracle.budget import tokens_of
-from tunescope.oracle.replies import DECLINES, ParsedReply, Status, without_preamble
+from tunescope.oracle.replies import Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least, one_of
+from tunescope.verbs.repair.elimination import (
+    NEW_INSTRUCTION,
+    OUTCOMES,
+    RULES,
+    RoundOutcome,
+    check_response,
+    find_copied_words,
+    read_field,
+)
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.settings import RepairSettings
@@ -58,24 +67,11 @@ DATA = (
     "a piece of JSON",
 )
 """The data that `complicate` adds: the paper's six kinds."""
-_Rule = Literal["equal", "sorry", "empty", "copied"]
-_RULES: tuple[_Rule, ...] = get_args(_Rule)
-"""The paper's rules of elimination, in its order: no information gained; a short response that says sorry; a response
-of punctuation and stop words only; words of the evolving prompt in the instruction."""
-_Outcome = Literal["held", "equal", "sorry", "empty", "copied", "unparsed", "refused", "truncated", "failed"]
-_OUTCOMES: tuple[_Outcome, ...] = get_args(_Outcome)
-SHORT = 80
-"""A response that says sorry counts as an answer from so many words on."""
-COPIED = 6
-"""So many words in a row that are in the prompt and in a new instruction count as copied."""
-_PHRASES = (
-    *(f"{which} {what}" for which in ("given", "rewritten", "created", "new") for what in ("prompt", "instruction")),
-    "original instruction",
-)
-"""Phrases of a new instruction that refers to its own rewriting."""
 _VERDICT = re.compile(r"\W*(?P<negation>not\W+|un)?equal\W*", re.IGNORECASE)
-_NEW, _GAIN = "new_instruction", "verdict"
-_EVOLVED = ReplySchema("evolved", (Field(_NEW, "the instruction that comes out alone, without an answer or remarks"),))
+_GAIN = "verdict"
+_EVOLVED = ReplySchema(
+    "evolved", (Field(NEW_INSTRUCTION, "the instruction that comes out alone, without an answer or remarks"),)
+)
 _COMPARED = ReplySchema("compared", (Field(_GAIN, "equal or not equal"),))
 _ADDED_WORDS = 15
 """Words that an evolution is expected to add: the prompt asks for 10 to 20."""
@@ -129,7 +125,7 @@ class _Round:
     """The result of one round: the new pair if it held; `why` explains an outcome further."""
 
     operation: str
-    outcome: _Outcome
+    outcome: RoundOutcome
     pair: InstructionPair | None = None
     why: str = ""
     preamble: bool = False
@@ -142,7 +138,7 @@ class _Evolve:
         "operations": "string",
         "outcomes": "string",
         "rounds_held": "int64",
-        **{f"eliminated_{rule}": "int64" for rule in _RULES},
+        **{f"eliminated_{rule}": "int64" for rule in RULES},
         "preambles": "int64",
         **dict.fromkeys(WORD_COLUMNS, "int64"),
     }
@@ -234,17 +230,17 @@ class _Evolve:
     async def _run_round(self, current: InstructionPair, operation: str, calls: Calls) -> _Round:
         """Evolve a pair once and apply the rules; raises `Failed` where no reply can be had."""
         request = self._evolution_request(current, operation)
-        outcome, text = _read_field(await calls.ask(request), _NEW)
+        outcome, text = read_field(await calls.ask(request), NEW_INSTRUCTION)
         text, preamble = without_preamble(text)
         new = current.without_input(text)
         if not new:
             return _Round(operation, "unparsed" if outcome == "held" else outcome)
-        copied = _copied_words(request, new, current)
+        copied = find_copied_words(request, new, current)
         if copied:
             return _Round(operation, "copied", why=repr(copied))
         if new.split() == current.instruction.split():
             return _Round(operation, "equal", why="word for word")
-        outcome, text = _read_field(await calls.ask(self._verdict_request(current, new)), _GAIN)
+        outcome, text = read_field(await calls.ask(self._verdict_request(current, new)), _GAIN)
         verdict = _VERDICT.fullmatch(text)
         if verdict is None:
             return _Round(operation, "unparsed" if outcome == "held" else outcome, why="the verdict")
@@ -252,7 +248,7 @@ class _Evolve:
             return _Round(operation, "equal")
         evolved = replace(current, instruction=new)
         parsed = await calls.ask(self._response_request(evolved))
-        outcome, why = _check_response(parsed)
+        outcome, why = check_response(parsed)
         if outcome != "held":
             return _Round(operation, outcome, why=why)
         return _Round(operation, "held", replace(evolved, response=parsed.text.strip()), preamble=preamble != "")
@@ -268,23 +264,23 @@ class _Evolve:
         held = [each.columns.get("rounds_held") for each in results]
         share = proportion([None if n is None else float(n != 0) for n in held])
         cells: list[tuple[Cell, ...]] = [
-            (name, c.total(), *(c[outcome] for outcome in _OUTCOMES)) for name, c in counts.items()
+            (name, c.total(), *(c[outcome] for outcome in OUTCOMES)) for name, c in counts.items()
         ]
         operations = Table(
             "Operations",
-            ("operation", "tried", *_OUTCOMES),
-            (*cells, ("all", total.total(), *(total[outcome] for outcome in _OUTCOMES))),
+            ("operation", "tried", *OUTCOMES),
+            (*cells, ("all", total.total(), *(total[outcome] for outcome in OUTCOMES))),
             "Eliminated: equal (nothing gained), sorry (a short apology), empty (only stop words), copied (words of "
             "the prompt). The columns after these count replies that can't be used, and failed calls.",
         )
         spread = {n: held.count(n) for n in range(self.settings.rounds + 1)}
         rounds = Table("Rounds that held", ("rounds", "rows"), tuple(spread.items()), "Rows with a reply.")
         lengths, words = summarize_word_counts(results)
-        eliminated = sum(total[rule] for rule in _RULES)
+        eliminated = sum(total[rule] for rule in RULES)
         preambles = sum(int(each.columns.get("preambles") or 0) for each in results)
         sentences = (
             f"{total.total():,} evolutions = {total['held']:,} held + {eliminated:,} eliminated "
-            f"({', '.join(f'{rule} {total[rule]:,}' for rule in _RULES)}) + "
+            f"({', '.join(f'{rule} {total[rule]:,}' for rule in RULES)}) + "
             f"{total.total() - total['held'] - eliminated:,} without a reply that can be used.",
             f"Rows in which at least one round held: {percent(share.value, 1)} [{percent(share.low, 1)}, "
             f"{percent(share.high, 1)}] of n = {share.n:,}. {share.n_missing:,} rows have no reply. "
@@ -309,65 +305,6 @@ def _draw(names: Sequence[str], *by: object) -> str | None:
     return min(names, key=lambda name: blake2b(f"{text}\n{name}".encode(), digest_size=8).digest(), default=None)
 
 
-_OUTCOME_OF_STATUS: Mapping[Status, _Outcome] = {"ok": "held", "refused": "refused", "truncated": "truncated"}
-
-
-def _read_field(parsed: ParsedReply, name: str) -> tuple[_Outcome, str]:
-    """Return "held" and the text of a reply's one field, or the outcome of a reply without it."""
-    return _OUTCOME_OF_STATUS.get(parsed.status, "unparsed"), parsed.texts.get(name, "")
-
-
-def _copied_words(request: Request, new: str, old: InstructionPair) -> str:
-    """Return words of the prompt that are in a new instruction but not in the row; "" for none."""
-    from tunescope.text.words import words
-
-    texts = old.texts().values()
-    prompts = "\n".join(request.render(reply_format).prompt for reply_format in ("json", "tags"))
-    old_words = [f" {' '.join(words(text))} " for text in texts]
-    new_words = f" {' '.join(words(new))} "
-    phrases = {
-        phrase
-        for phrase in (*_PHRASES, _NEW)
-        if f" {phrase} " in new_words and not any(f" {phrase} " in text for text in old_words)
-    }
-    lines = _lines(new) & _lines(prompts) - set().union(*map(_lines, texts))
-    runs = _runs(new) & _runs(prompts) - set().union(*map(_runs, texts))
-    return min(phrases or lines | runs, default="")
-
-
-def _lines(text: str) -> set[str]:
-    """Return the lines of a text that aren't blank."""
-    return {line.strip() for line in text.splitlines()} - {""}
-
-
-def _runs(text: str) -> set[str]:
-    """Return every run of `COPIED` words."""
-    from tunescope.text.words import words
-
-    all_words = words(text)
-    return {" ".join(all_words[start : start + COPIED]) for start in range(len(all_words) - COPIED + 1)}
-
-
-def _check_response(parsed: ParsedReply) -> tuple[_Outcome, str]:
-    """Return "held" for a response that is complete, no short apology, and not only stop words; else why it isn't."""
-    from tunescope.text.words import stop_words, words
-
-    if parsed.status == "refused":
-        return "refused", parsed.problem
-    if parsed.status == "truncated":
-        return "truncated", "the response"
-    if parsed.status == "unparsed":
-        return "unparsed", "the response"
-    all_words = words(parsed.text)
-    if "sorry" in all_words and len(all_words) < SHORT:
-        return "sorry", f"{len(all_words)} words"
-    if not set(all_words) - stop_words():
-        return "empty", ""
-    if len(all_words) < SHORT and DECLINES.match(parsed.text):
-        return "refused", "the response"
-    return "held", ""
-
-
 def _make_result(
     pair: InstructionPair, current: InstructionPair, rounds: Sequence[_Round], n_rounds: int, notes: Mapping[str, str]
 ) -> RepairResult:
@@ -384,7 +321,7 @@ def _make_result(
         "operations": ", ".join(each.operation for each in rounds),
         "outcomes": ", ".join(outcomes),
         "rounds_held": held,
-        **{f"eliminated_{rule}": outcomes.count(rule) for rule in _RULES},
+        **{f"eliminated_{rule}": outcomes.count(rule) for rule in RULES},
         "preambles": sum(each.preamble for each in rounds),
         **count_words(pair, current),
     }
@@ -401,4 +338,4 @@ def _rounds_of(result: RepairResult) -> list[tuple[str, str]]:
 
 
 def _as_json(counts: Counter[str]) -> dict[str, int]:
-    return {"tried": counts.total(), **{outcome: counts[outcome] for outcome in _OUTCOMES}}
+    return {"tried": counts.total(), **{outcome: counts[outcome] for outcome in OUTCOMES}}
