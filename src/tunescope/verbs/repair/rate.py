@@ -109,10 +109,7 @@ class _Rate:
             if mean.value is not None
             else f"{settings.aspect}: no rating in "
         )
-        sentence += (
-            f"n = {len(ratings):,} rows. {n_missing:,} have no rating, {n_unparsed:,} of them because the reply "
-            "couldn't be parsed."
-        )
+        sentence += f"n = {len(ratings):,} rows. {n_missing:,} rows have no rating ({n_unparsed:,} unparsed)."
         tables = (Table("Ratings", ("rating", "rows"), counts, f"{settings.aspect}, 0 to {settings.scale}."),)
         result = {"rating": mean.as_json(), "n_unparsed": n_unparsed, "aspect": settings.aspect}
         best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
