@@ -24,8 +24,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
-from tunescope.errors import SettingsError
-from tunescope.oracle.budget import tokens_of
+from tunescope import runs
+from tunescope.errors import ItemFailed, SettingsError
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import DECLINES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
@@ -33,11 +34,11 @@ from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair_job
 from tunescope.views import Cell, Table, percent
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 BREADTH = "breadth"
@@ -111,7 +112,7 @@ def evolve(settings: EvolveSettings) -> Run:
     partial where some did, fallback where none did; it then is as it was.
 
     Raises:
-        As `work.repair`.
+        As `work.repair_job`.
     """
     if settings.rounds < 1:
         raise SettingsError(f"--rounds {settings.rounds}: expected at least 1")
@@ -119,7 +120,7 @@ def evolve(settings: EvolveSettings) -> Run:
     if unknown or not settings.operations:
         found = unknown[0] if unknown else "(none)"
         raise SettingsError(f"--operations {found}: expected some of {', '.join(OPERATIONS)}")
-    return repair(settings, _Evolve(settings))
+    return runs.execute(*repair_job(settings, _Evolve(settings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,16 +198,14 @@ class _Evolve:
                 break
             new = replace(now, instruction=now.instruction + f" {operation}" * MORE)
             found += [
-                self._ask(now, operation, tokens_of(len(new.instruction))),
+                self._ask(now, operation, estimate_tokens(len(new.instruction))),
                 self._ask_verdict(now, new.instruction),
-                self._ask_answer(new, tokens_of(len(pair.response))),
+                self._ask_answer(new, estimate_tokens(len(pair.response))),
             ]
             now = new
         return found
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        from tunescope.oracle.ask import Failed
-
         if not self._defined(pair):
             return Mended(None, "input: breadth alone isn't defined for a row with an input; add other --operations")
         now, rounds, tried, notes = pair, list[_Round](), list[str](), dict[str, str]()
@@ -216,7 +215,7 @@ class _Evolve:
                 break
             try:
                 came = await self._round(now, operation, calls)
-            except Failed as error:
+            except ItemFailed as error:
                 if not calls.ids:
                     raise
                 came = _Round(operation, "failed", why=str(error))
@@ -228,7 +227,7 @@ class _Evolve:
         return _mended(pair, now, rounds, self.settings.rounds, notes)
 
     async def _round(self, now: Pair, operation: str, calls: Calls) -> _Round:
-        """Evolve once, from a pair to the next; raises `Failed` where no reply can be had."""
+        """Evolve once, from a pair to the next; raises `ItemFailed` where no reply can be had."""
         question = self._ask(now, operation)
         outcome, text = _part(await calls.ask(question), NEW)
         text, line = without_preamble(text)

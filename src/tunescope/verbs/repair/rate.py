@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
@@ -16,11 +17,11 @@ from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.settings import typed
 from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair_job
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 EXPECTED = 60
@@ -52,11 +53,11 @@ def rate(settings: RateSettings) -> Run:
     `select --from RUN --where 'rating >= 4.5'` keeps the best.
 
     Raises:
-        As `work.repair`.
+        As `work.repair_job`.
     """
     if settings.scale < 1:
         raise SettingsError(f"--scale {settings.scale}: expected at least 1")
-    return repair(settings, _Rate(settings))
+    return runs.execute(*repair_job(settings, _Rate(settings)))
 
 
 class _Rate:

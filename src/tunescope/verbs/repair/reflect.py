@@ -18,10 +18,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tunescope.errors import SettingsError
+from tunescope import runs
+from tunescope.errors import ItemFailed, SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
-from tunescope.oracle.budget import tokens_of
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
@@ -30,11 +31,11 @@ from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.student import COLUMNS, Decision, Stage, Student, columns_of, in_words, with_decisions
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair_job
 from tunescope.views import Cell, Table
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 STAGES: tuple[Stage, ...] = ("instruction", "response")
@@ -112,7 +113,7 @@ def reflect(settings: ReflectSettings) -> Run:
     the old and the new pair (ratios of perplexities), whether the new one stayed, and why it wasn't scored.
 
     Raises:
-        As `work.repair`.
+        As `work.repair_job`.
         SettingsError: an option of the student's without `select`, or a model without a chat template.
         MissingPackageError: `select` without torch or transformers.
     """
@@ -121,7 +122,7 @@ def reflect(settings: ReflectSettings) -> Run:
         option = f"--{given[0].replace('_', '-')}"
         raise SettingsError(f"{option} without --select: nothing is scored by a model; add --select or leave it out")
     student = Student(settings) if settings.select else None
-    return repair(settings, _Reflect(settings, student), student)
+    return runs.execute(*repair_job(settings, _Reflect(settings, student), student))
 
 
 class _Said(NamedTuple):
@@ -178,17 +179,15 @@ class _Reflect:
 
     def asks(self, pair: Pair) -> list[Request]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
-        return [self._ask(stage, pair, CRITICISM + tokens_of(len(texts[stage]))) for stage in self.stages]
+        return [self._ask(stage, pair, CRITICISM + estimate_tokens(len(texts[stage]))) for stage in self.stages]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        from tunescope.oracle.ask import Failed
-
         now, said, failed = pair, dict[Stage, _Said](), ""
         decided: dict[Stage, Decision] = {}
         for stage in self.stages:
             try:
                 said[stage] = _read(stage, now, await calls.ask(self._ask(stage, now)))
-            except Failed as error:
+            except ItemFailed as error:
                 if not said:
                     raise
                 failed = f" ({stage}: {error})"
@@ -200,7 +199,7 @@ class _Reflect:
                 response=texts.get("new_response", now.response),
             )
             if self.student is not None and texts:
-                decided[stage] = await calls.beside(self.student.decide(stage, now, new))
+                decided[stage] = await calls.clock.off_the_clock(self.student.decide(stage, now, new))
             if stage not in decided or decided[stage].selected:
                 now = new
         return _mended(pair, now, said, decided, failed)

@@ -9,18 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunescope.oracle.budget import tokens_of
+from tunescope import runs
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import ParsedReply, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair_job
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 SHORT = "short_response"
@@ -41,9 +42,9 @@ def simplify(settings: SimplifySettings) -> Run:
     A new response that isn't shorter doesn't replace the old one.
 
     Raises:
-        As `work.repair`.
+        As `work.repair_job`.
     """
-    return repair(settings, _Simplify(settings))
+    return runs.execute(*repair_job(settings, _Simplify(settings)))
 
 
 class _Simplify:
@@ -62,7 +63,7 @@ class _Simplify:
     def asks(self, pair: Pair) -> list[Request]:
         texts = pair.texts()
         render = partial(self._prompt.render_with, texts)
-        return [Request(FORM, render, tuple(texts.values()), tokens_of(len(pair.response)))]
+        return [Request(FORM, render, tuple(texts.values()), estimate_tokens(len(pair.response)))]
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
         (question,) = self.asks(pair)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
@@ -12,26 +13,22 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tunescope import runs
 from tunescope.errors import SettingsError, WorkError
-from tunescope.oracle.plan import planned
 from tunescope.oracle.replies import STATUSES, Status
-from tunescope.oracle.reply_format import ReplyFormat
 from tunescope.oracle.request import Request
-from tunescope.oracle.settings import OracleSettings, refuse_nonsense
-from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.oracle.settings import OracleSettings, validate_oracle
+from tunescope.runs import NOT_IN_KEY, Outcome, RunFolder, RunJob
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
 from tunescope.views import Cell, Table, View
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls, Oracle
-    from tunescope.oracle.run import Known
+    from tunescope.oracle.caller import Caller
+    from tunescope.oracle.calls import Calls
     from tunescope.rows import Row, RowFile, RowSet
     from tunescope.verbs.repair.student import Student
 
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
-AS: Mapping[ReplyFormat, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
-"""How replies are asked for."""
 SHOWN = 10
 """Kept rows whose reason the view shows."""
 
@@ -92,14 +89,16 @@ class Repair(Protocol):
         """Return what is asked about a row, in order, as far as it is known before."""
 
     async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        """Ask about a row, and read the replies; raises `Failed` where there is none."""
+        """Ask about a row, and read the replies; raises `ItemFailed` where there is none."""
 
     def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
         """Sum up; `run` and `rows` are the folder and the rows that came out."""
 
 
-def repair(settings: RepairSettings, mender: Repair, student: Student | None = None) -> Run:
-    """Mend every row; write the rows (`rows.*`), and the table `repairs` with what happened to each.
+def repair_job(settings: RepairSettings, mender: Repair, student: Student | None = None) -> RunJob:
+    """Return the run that repairs every row or, with `--plan`, counts what would be asked.
+
+    It writes the rows (`rows.*`), and the table `repairs` with what happened to each.
 
     `student` is the model that the mender lets decide; it is at work while rows are asked about.
 
@@ -112,36 +111,28 @@ def repair(settings: RepairSettings, mender: Repair, student: Student | None = N
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.connect import model_of
+    from tunescope.oracle.connect import resolve_model
     from tunescope.rows import open_rows
 
-    refuse_nonsense(settings)
+    validate_oracle(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        from tunescope.oracle.run import known_journal
-
-        made = partial(_inputs, settings, mender, student, rows)
-        known = known_journal(mender.name, mender.version, replace(settings, out=None), made)
-        cached_inputs = {} if known is None else known.inputs
-        inputs = (
-            rows.inputs | mender.sources | cached_inputs | ({} if settings.price is None else {"price": settings.price})
-        )
-        work = partial(_plan, settings, mender, rows, known)
-        return runs.execute(f"{mender.name} plan", mender.version, settings, inputs, work)
-    model = model_of(settings)
+        return _plan_job(settings, mender, student, rows)
+    model = resolve_model(settings)
     inputs = _inputs(settings, mender, student, rows, model)
     work = partial(_work, settings, mender, student, rows, model)
     device = f"oracle, student on {student.device}" if student else "oracle"
-    return runs.execute(mender.name, mender.version, settings, inputs, work, device)
+    return RunJob(mender.name, mender.version, settings, inputs, work, device)
 
 
 def _inputs(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str
 ) -> dict[str, str]:
     """Return what the run's key knows beside its settings."""
-    from tunescope.oracle.connect import inputs_of
+    from tunescope.oracle.connect import oracle_inputs
 
-    return {**rows.inputs, **inputs_of(settings, model), **mender.sources, **(student.inputs if student else {})}
+    oracle = oracle_inputs(settings.oracle, model)
+    return {**rows.inputs, **oracle, **mender.sources, **(student.inputs if student else {})}
 
 
 def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dict[int, Mended]]:
@@ -160,45 +151,48 @@ def _pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Pair], dic
     return items, pairs, undefined
 
 
-def _plan(settings: RepairSettings, mender: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
-    from tunescope.oracle.run import replayed
+def _plan_job(settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet) -> RunJob:
+    from tunescope.oracle.plan import find_journal, plan_requests
     from tunescope.rows import require_same_shape
 
-    items, pairs, _ = _pairs(rows, require_same_shape(rows.files, mender.name))
-    asks = {place: mender.asks(pair) for place, pair in pairs.items()}
-    if known is None:
-        questions = [question for asked in asks.values() for question in asked]
-        way: ReplyFormat = "json" if settings.replies == "json" else "tags"
-        return planned(mender.name, len(items), len(pairs), questions, settings, way)
-    there = replayed(settings, known.model, known.journal, pairs, mender.mend)
-    questions = [
-        question
-        for place, asked in asks.items()
-        for calls in [there.calls[place]]
-        if calls is not None
-        for question in asked[calls:]
-    ]
-    return planned(mender.name, len(items), len(pairs), questions, settings, there.way, there.free, known.journal)
+    name = mender.name
+    inputs_for = partial(_inputs, settings, mender, student, rows)
+    journal = find_journal(name, mender.version, replace(settings, out=None), inputs_for)
+    inputs = rows.inputs | mender.sources | ({} if journal is None else journal.inputs)
+    inputs |= {} if settings.price is None else {"price": settings.price}
+
+    def plan(folder: RunFolder) -> Outcome:
+        all_rows, pairs, _ = _pairs(rows, require_same_shape(rows.files, name))
+        items = [(pair, mender.asks(pair)) for pair in pairs.values()]
+        about = f"about {len(pairs):,} of {len(all_rows):,} rows"
+        note = "A stage that builds on an earlier reply is counted with the row's own text."
+        return plan_requests(name, settings, items, mender.mend, journal, about, len(all_rows), note)
+
+    return RunJob(f"{name} plan", mender.version, settings, inputs, plan)
 
 
 def _work(
     settings: RepairSettings, mender: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
 ) -> Outcome:
-    from tunescope.oracle.run import ask_all
+    from tunescope.oracle.connect import connect
+    from tunescope.oracle.pool import ask_all
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, mender.name)
     items, pairs, mended = _pairs(rows, like)
-    with student.at_work(folder.scratch) if student else nullcontext():
-        oracle, asked = ask_all(settings, model, folder.path, pairs, mender.mend)
-    for place, came in asked.items():
-        mended[place] = came.value or Mended(None, f"failed: {came.failed}")
-    calls = {place: came.call_ids for place, came in asked.items() if came.call_ids}
+    with (
+        student.at_work(folder.scratch) if student else nullcontext(),
+        connect(settings, model, folder.path, len(pairs)) as results,
+    ):
+        asyncio.run(ask_all(results.caller, pairs.items(), mender.mend, results.add))
+    for place, result in results.items():
+        mended[place] = result.value or Mended(None, f"failed: {result.failure}")
+    calls = {place: result.call_ids for place, result in results.items() if result.call_ids}
     after = _write(mender, folder, like, items, pairs, mended, calls)
     _tables(settings, mender, folder, like, items, mended, calls, after)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
-    return _outcome(mender, folder, items, mended, after, oracle, len(rows.rejected))
+    return _outcome(settings, mender, folder, items, mended, after, results.caller, len(rows.rejected))
 
 
 class _After(NamedTuple):
@@ -290,14 +284,17 @@ def _renewed(
 
 
 def _outcome(
+    settings: RepairSettings,
     mender: Repair,
     folder: RunFolder,
     items: Sequence[Row],
     mended: Mapping[int, Mended],
     after: _After,
-    oracle: Oracle,
+    caller: Caller,
     rejected: int,
 ) -> Outcome:
+    from tunescope.oracle.caller import describe_usage
+
     ordered = [mended[place] for place in range(len(items))]
     told = mender.told(ordered, folder.path, after.path)
     counts = Counter(after.actions)
@@ -315,20 +312,20 @@ def _outcome(
         "statuses": {status: statuses[status] for status in STATUSES},
         "failed": failed,
         "rejected": rejected,
-        "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
-        "cost": oracle.budget.cost,
-        "oracle_model": oracle.model,
-        "replies": oracle.used,
+        "tokens": {"prompt": caller.budget.prompt_tokens, "completion": caller.budget.completion_tokens},
+        "cost": caller.budget.cost,
+        "oracle_model": caller.model,
+        "replies": caller.reply_format,
         "files": {"rows": after.path.name},
         **told.result,
     }
+    usage = describe_usage(caller, settings.journal is not None)
     listed = ", ".join(f"{name} {count:,}" for name, count in because.most_common())
     sentences = [
         f"{len(items):,} rows in = {counts['kept']:,} kept{f' ({listed})' if listed else ''} + "
         f"{counts['changed']:,} changed + 0 dropped.",
         *told.sentences,
-        f"Rows: {after.path}. What happened to each is in the table repairs. {oracle.told_used(AS)}; "
-        "every reply is in the journal.",
+        f"Rows: {after.path}. What happened to each is in the table repairs. {usage}. Every reply is in the journal.",
     ]
     if rejected:
         sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
