@@ -9,7 +9,7 @@ pytest.importorskip("openai")
 from tests.oracle.server import Said, completion, serving
 from tests.tools import alpaca, read_rows, write_rows
 from tunescope.errors import TunescopeError
-from tunescope.oracle.calls import PROBE
+from tunescope.oracle.format_probe import PROBE
 from tunescope.oracle.journal import call_key
 from tunescope.verbs.repair.rate import RateSettings, rate
 from tunescope.verbs.repair.reflect import ReflectSettings, reflect

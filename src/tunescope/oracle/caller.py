@@ -18,7 +18,7 @@ from tunescope.oracle.halt import FirstFailures, Halt
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.rate_limit import RateLimit, Sleep
 from tunescope.oracle.replies import Reply
-from tunescope.oracle.reply_format import FORMAT_WORDS
+from tunescope.oracle.reply_format import FORMAT_WORDS, ReplyFormat
 from tunescope.oracle.retry import EXTRA_RETRIES, ItemClock, Retries
 from tunescope.oracle.transport import Transport
 
@@ -38,7 +38,7 @@ class Caller:
     """One model, and what all calls to it share.
 
     Attributes:
-        reply_format: how replies are asked for; None before that was needed.
+        reply_format: how replies are asked for; None where it has to be found out.
         halt: whether calls are made, and why not.
         locks: one for each call that was wanted, by key: two that are alike are made once.
         n_made: calls made, those that failed included.
@@ -55,7 +55,7 @@ class Caller:
         budget: Budget | None = None,
         journal: Journal | None = None,
         export: CallExport | None = None,
-        wanted_format: Literal["auto", "json", "tags"] = "tags",
+        reply_format: Literal["auto", "json", "tags"] = "tags",
         extra_retries: int = EXTRA_RETRIES,
         sleep: Sleep = asyncio.sleep,
         jitter: Random | None = None,
@@ -64,8 +64,7 @@ class Caller:
         self.model, self.transport, self.decoding = model, transport, decoding
         self.concurrency, self.deadline = transport.max_concurrency or concurrency, deadline
         self.budget, self.journal, self.export = budget or Budget(), journal, export
-        self.wanted_format, self.reply_format = wanted_format, None if wanted_format == "auto" else wanted_format
-        self.detecting = asyncio.Lock()
+        self.reply_format: ReplyFormat | None = None if reply_format == "auto" else reply_format
         self.halt = Halt()
         self.rate_limit = RateLimit(self.concurrency, self.halt, sleep, jitter)
         self.retries = Retries(self.rate_limit, transport.is_answering, jitter, extra_retries)

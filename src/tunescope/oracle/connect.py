@@ -19,9 +19,9 @@ from tunescope.oracle.batch import BATCH_URL, BatchFiles, ImportedReplies, impor
 from tunescope.oracle.budget import Budget, Price
 from tunescope.oracle.call_export import CallExport
 from tunescope.oracle.caller import Caller
-from tunescope.oracle.calls import probe_call
 from tunescope.oracle.client import Client
 from tunescope.oracle.fake import FAKE_PREFIX, Fake, read_fake
+from tunescope.oracle.format_probe import probe_call
 from tunescope.oracle.halt import Halt
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.local import Local, find_local_model, is_local

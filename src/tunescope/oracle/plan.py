@@ -15,6 +15,7 @@ from tunescope.oracle.call_export import CallExport
 from tunescope.oracle.calls import Calls
 from tunescope.oracle.connect import journal_path, make_caller, resolve_model
 from tunescope.oracle.fake import FAKE_PREFIX
+from tunescope.oracle.format_probe import detect_reply_format
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.pool import ask_all
 from tunescope.oracle.reply_format import ReplyFormat
@@ -155,7 +156,7 @@ def _replay(
         caller = make_caller(settings, journal.model, replies, CallExport(journal.model, lambda key, body: None))
 
         async def replay_all() -> ReplyFormat:
-            reply_format = await Calls(caller).reply_format()
+            reply_format = await detect_reply_format(caller)
             await ask_all(caller, [(item, item) for item in enumerate(items)], replay, lambda key, result: None)
             return reply_format
 

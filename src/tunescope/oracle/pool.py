@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from tunescope.errors import Halted, ItemFailed, NotCached, TunescopeError, WorkError
 from tunescope.oracle.caller import Caller
 from tunescope.oracle.calls import Calls
+from tunescope.oracle.format_probe import detect_reply_format
 
 K = TypeVar("K")
 T = TypeVar("T")
@@ -44,9 +45,14 @@ async def ask_all(
     ends early and `caller.halt` has the error.
     """
     queue = iter(items)
-    async with caller.transport, asyncio.TaskGroup() as group:
-        for number in range(min(caller.concurrency, len(items))):
-            group.create_task(_worker(caller, number, queue, work, on_done))
+    async with caller.transport:
+        try:
+            caller.reply_format = await detect_reply_format(caller) if items else caller.reply_format
+        except TunescopeError as error:
+            caller.halt.set(error)
+        async with asyncio.TaskGroup() as group:
+            for number in range(min(caller.concurrency, len(items))):
+                group.create_task(_worker(caller, number, queue, work, on_done))
 
 
 async def _worker(
