@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from tests.tools import ROOT
+from tunescope.models import DEFAULT, cached
 
 # Threads that wait must not spin: on few cores that others use too, torch is several times slower. Tests run side by
 # side, one on each core, so each gets one thread.
@@ -25,12 +27,28 @@ settings.load_profile("tunescope")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+NEEDS_TORCH = re.compile(r'^(?:\w+ = )?pytest\.importorskip\("torch"\)', re.MULTILINE)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave the drills at full length to `pytest -m drill`."""
-    if "drill" not in config.option.markexpr:
-        drills = [item for item in items if item.get_closest_marker("drill")]
-        items[:] = [item for item in items if not item.get_closest_marker("drill")]
-        config.hook.pytest_deselected(items=drills)
+    """Leave the drills at full length to `pytest -m drill`, and what is slow to a run without `--fast`."""
+    left_out = {"drill"} if "drill" not in config.option.markexpr else set()
+    left_out |= {"slow", "model"} if config.option.fast else set()
+    for item in items:
+        if item.get_closest_marker("model") and cached(DEFAULT) is None:
+            item.add_marker(pytest.mark.skip("the embedded model isn't in the cache; type: tunescope models --fetch"))
+    dropped = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    items[:] = [item for item in items if item not in {*dropped}]
+    config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `--fast`, don't even import a test module that drills or needs torch: importing takes seconds."""
+    if config.option.fast and collection_path.name.startswith("test_"):
+        needs_torch = NEEDS_TORCH.search(collection_path.read_text("utf-8"))
+        if needs_torch or collection_path.parent.name == "drills":
+            return True
+    return None
 
 
 TESTED = ROOT / "docs" / "tested.md"
@@ -47,7 +65,8 @@ Made from test results (`make docs`); a run of the tests fails where a cell here
 
 
 def pytest_addoption(parser):
-    """Add the option that writes docs/tested.md."""
+    """Add the option that writes docs/tested.md, and the one that leaves out what is slow."""
+    parser.addoption("--fast", action="store_true", help="leave out models, drills, the docs' commands and Chromium")
     parser.addoption("--tested", action="store_true", help="write docs/tested.md from this run's results")
 
 

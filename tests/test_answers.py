@@ -96,7 +96,7 @@ def test_what_holds_answers(tmp_path):
     ("bad", "found"),
     [
         ({"prompt_id": "p2"}, r"no answer \('prompt'\)"),
-        ({"prompt_id": "p2", "prompt": "Hi", "text": None}, r"no answer \(text is no text\)"),
+        ({"prompt_id": "p2", "prompt": "Hi", "text": None}, r"no answer \(text isn't text\)"),
         ({"prompt_id": "p2", "prompt": "Hi", "text": "Yes", "messages": [1]}, "no answer"),
         ({"instruction": "Hi", "output": "Yes"}, r"no answer \(no question, or no text in output\)"),
         ({"instruction": " ", "output": "Yes", "generator": "m"}, "a blank text in column 'instruction'"),

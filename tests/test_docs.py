@@ -35,6 +35,7 @@ def test_alike():
     assert not alike("a 1.0", "a 1.0 2.0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", docs.pages(), ids=lambda page: page.name)
 def test_page_prints_what_it_says(page):
     now = docs.render(page, warm.programs())

@@ -12,6 +12,7 @@ from tests.tools import ROOT, alpaca, write_rows
 from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.runs import Run
+from tunescope.settings import RowsSettings, help_of
 from tunescope.study import PlanSettings, Step, StudySettings, variants
 
 ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i) for i in range(6)]
@@ -196,7 +197,7 @@ def test_no_recipe(place, text, expected):
             [
                 "step c: {d} is neither an input nor an earlier step",
                 "step c: {rows} is neither an input nor an earlier step",
-                "step c: max_words: found '{d}'; expected a whole number",
+                "step c: max_words '{d}': expected a whole number, at least 1",
             ],
         ),
         (
@@ -209,31 +210,36 @@ def test_mistakes(place, text, expected):
     assert complaints(text) == expected
 
 
-WHOLE = "max_words: found {}; expected a whole number"
+WHOLE = "max_words {}: expected a whole number, at least 1"
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ("max_words: 3", ["rows: not given, and without a default"]),
+        ("max_words: 3", ["rows is missing"]),
         ("rows: x, max_words: many", [WHOLE.format("'many'")]),
         ("rows: x, max_words: true", [WHOLE.format("True")]),
         ("rows: x, max_words: 1.5", [WHOLE.format("1.5")]),
-        ("rows: x, near_duplicate_at: a", ["near_duplicate_at: found 'a'; expected a number"]),
-        ("rows: [1, 2]", ["rows: found [1, 2]; expected a list of texts"]),
-        ("rows: {x: y}", ["rows: found {'x': 'y'}; expected a list of texts"]),
-        ("rows: x, on_bad: maybe", ["on_bad: found 'maybe'; expected refuse or skip"]),
-        ("rows: x, format: [a]", ["format: found ['a']; expected text or null"]),
+        ("rows: x, near_duplicate_at: a", ["near_duplicate_at 'a': expected a number, above 0 and at most 1"]),
+        ("rows: [1, 2]", ["rows [1, 2]: expected a list of texts"]),
+        ("rows: {x: y}", ["rows {'x': 'y'}: expected a list of texts"]),
+        ("rows: x, on_bad: maybe", ["on_bad 'maybe': expected refuse or skip"]),
+        ("rows: x, format: [a]", ["format ['a']: expected text"]),
         ("vary: {rows: x}", ["expected `vary:` with a list per setting"]),
         ("vary: [rows]", ["expected `vary:` with a list per setting"]),
         ("vary: {rows: []}", ["expected `vary:` with a list per setting"]),
         ("rows: x, vary: {rows: [y]}", ["rows is set, and varied"]),
         ("rows: x, vary: {max_words: [1, a, b]}", [WHOLE.format("'a'"), WHOLE.format("'b'")]),
         ("max_words: a, vary: {rows: [x, y]}", [WHOLE.format("'a'")]),
+        ("rows: x, max_words: 0", ["max_words 0: expected at least 1"]),
+        ("rows: x, near_duplicate_at: .nan", ["near_duplicate_at nan: expected above 0 and at most 1"]),
+        ("rows: x, words: 3", ["words: no such setting; did you mean max_words?"]),
+        ("rows: x, near-duplicate-at: 0.9", ["near-duplicate-at: no such setting; did you mean near_duplicate_at?"]),
+        ("dataset: x", [f"dataset: no such setting; did you mean rows? {help_of(RowsSettings, 'rows')}"]),
         (
-            "rows: x, words: 3",
+            "rows: x, zzz: 3",
             [
-                "words: no such setting; there is rows, format, columns, on_bad, against, max_words, "
+                "zzz: no such setting; there is rows, format, columns, on_bad, against, max_words, "
                 "near_duplicate_at, workers, out"
             ],
         ),

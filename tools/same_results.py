@@ -50,8 +50,6 @@ UNCOMPARED_FILES = re.compile(r"(^|/)(run\.json|journal\.sqlite.*|.*\.html|train
 """Files that hold settings by name, times or pages: a person reads them, or the other files say the same."""
 SHOWN = 3
 """How many differing values are shown per command."""
-TOLERANCE = 0.0
-"""Numbers must be equal to the last digit."""
 
 COMMANDS = ROOT / "tools" / "same_results.txt"
 WITHOUT_RUN = ("study plan", "why", "models")
@@ -90,10 +88,19 @@ steps:
 
 
 class Command(NamedTuple):
-    """One line of COMMANDS: its name, which is its run folder's too, and its words."""
+    """One line of COMMANDS: its name, which is its run folder's too, its words, and the right exit statuses."""
 
     name: str
     words: list[str]
+    statuses: tuple[int, ...] = (0, 3)  # 3 is that of --fail-on
+
+    @classmethod
+    def parse(cls, line: str) -> Command:
+        """Read a line of COMMANDS."""
+        name, words = line.split("|", 1)
+        if name.startswith("!"):
+            return cls(name.strip(" !"), shlex.split(words), (1,))
+        return cls(name.strip(), shlex.split(words))
 
     @property
     def verb(self) -> str:
@@ -190,7 +197,7 @@ def parse_renames(changelog: str, kind: str) -> list[Rename]:
 def commands(only: Sequence[str]) -> list[Command]:
     """Return the commands whose name or verb begins with one of `only`; all of them by default."""
     lines = [line for line in COMMANDS.read_text("utf-8").splitlines() if not line.startswith("#")]
-    parsed = [Command(name.strip(), shlex.split(words)) for name, words in (line.split("|", 1) for line in lines)]
+    parsed = [Command.parse(line) for line in lines if line.strip()]
     chosen = tuple(only)
     return [c for c in parsed if not chosen or c.name.startswith(chosen) or c.verb.startswith(chosen)]
 
@@ -200,7 +207,7 @@ def is_equal(before: Any, after: Any) -> bool:
     if isinstance(before, str) and isinstance(after, str):
         return RUN_KEY.sub("", before) == RUN_KEY.sub("", after)
     if isinstance(before, float) and isinstance(after, float):
-        return (math.isnan(before) and math.isnan(after)) or abs(before - after) <= TOLERANCE
+        return (math.isnan(before) and math.isnan(after)) or before == after
     return type(before) is type(after) and bool(before == after)
 
 
@@ -309,8 +316,11 @@ def write_inputs(folder: Path, tree: Tree) -> None:
     alpaca = json.loads((DATA / "instructions" / "random_9k.json").read_text("utf-8"))
     short = [row for row in dolly if len(row["output"]) < 400 and not row["input"]]
     save("dolly_300.json", dolly[:300])
+    save("dolly_60.json", dolly[:60])
+    save("dolly_2.json", short[:2])
     save("dolly_6.json", short[:6])
     save("alpaca_300.json", alpaca[:300])
+    save("alpaca_rows_60.json", alpaca[:60])
     save("alpaca_12.json", alpaca[:12])
     save("paired_300.json", [row | {"false_output": other["output"]} for row, other in pairwise(dolly[:301])])
     quiz = [json.loads(line) for line in (DATA / "benchmarks/boolq/validation.jsonl").read_text("utf-8").splitlines()]
@@ -437,7 +447,7 @@ def outputs(tree: Tree, folder: Path, chosen: Sequence[Command], server: str, is
     results = {}
     for command in chosen:
         entry = known.get(command.name)
-        if entry is None or entry["words"] != command.words:
+        if entry is None or entry["words"] != command.words or entry["status"] not in command.statuses:
             output = run_command(command, tree, folder, server)
             entry = known[command.name] = {"words": command.words, **vars(output)}
             record.write_text(json.dumps(known, indent=1), "utf-8")
@@ -455,7 +465,10 @@ def compare(
     comparison.compare("json", renamed(before.result, names, used), renamed(after.result, names, set()))
     old, new = (folder / "runs" / command.name for folder in folders)
     comparison.compare("files", read_folder(old, names, used), read_folder(new, names, set()))
-    if before.status not in (0, 3) or after.status not in (0, 3):
+    for path in sorted(folders[0].glob(f"{command.name}.*")):
+        twin = folders[1] / path.name
+        comparison.compare(path.name, read_file(path), read_file(twin) if twin.is_file() else None)
+    if not {before.status, after.status} <= {*command.statuses}:
         comparison.differences.append(f"failed: {(after.error or before.error).strip()[-300:]}")
     return comparison, used
 
@@ -506,7 +519,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="the Markdown file to write the table into")
     options = parser.parse_args()
     cache = options.cache.resolve()
-    shutil.rmtree(cache / "after", ignore_errors=True)
+    if not options.only:  # else a command may need the runs of those that were run before
+        shutil.rmtree(cache / "after", ignore_errors=True)
     before, after = Tree.at(options.before.resolve()), Tree.at(options.after.resolve())
     page, are_equal = [], True
     for line, is_equal_line in lines(commands(options.only), cache, before, after):

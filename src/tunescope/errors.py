@@ -3,6 +3,7 @@
     TunescopeError                    one sentence for the user; the command line exits 1
     ├── InputError (ValueError)       something in a file: carries up to 20 located problems
     ├── SettingsError (ValueError)    a setting that can't work, alone or with the others
+    │   └── UsageError                one that is unknown, missing or out of its range; the command line exits 2
     ├── ExpressionError (ValueError)  a `--where` or `--fail-on` that doesn't parse
     ├── RunError                      a run folder that is missing, unfinished or in use
     ├── WorkError                     a shard or a recipe step that failed while working
@@ -34,6 +35,10 @@ class TunescopeError(Exception):
 
 class SettingsError(TunescopeError, ValueError):
     """A setting can't work: what was found, what was expected, what to type."""
+
+
+class UsageError(SettingsError):
+    """A setting is unknown, missing, of the wrong type or out of its range; nothing has been looked at yet."""
 
 
 class ExpressionError(TunescopeError, ValueError):
@@ -110,14 +115,21 @@ class RetryableError(OracleSignal):
         retry_after: seconds that the server asks us to wait; None where it doesn't.
         overloaded: fewer calls at a time may help.
         silent: the server said nothing at all.
+        unreachable: the server was silent, or said that we call too often.
     """
 
     def __init__(
-        self, reason: str, retry_after: float | None = None, overloaded: bool = False, silent: bool = False
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        overloaded: bool = False,
+        silent: bool = False,
+        unreachable: bool = False,
     ) -> None:
         """Keep what the retry loop decides by."""
         super().__init__(reason)
         self.reason, self.retry_after, self.overloaded, self.silent = reason, retry_after, overloaded, silent
+        self.unreachable = unreachable or silent
 
 
 class RejectedRequest(OracleSignal):
@@ -138,13 +150,13 @@ class ItemFailed(OracleSignal):
     """No reply can be had for this item; the text is the reason.
 
     Attributes:
-        overloaded: the server was away, or had no room, each time.
+        unreachable: the server was silent, or said that we call too often, in the last try.
     """
 
-    def __init__(self, reason: str, overloaded: bool = False) -> None:
+    def __init__(self, reason: str, unreachable: bool = False) -> None:
         """Keep the reason."""
         super().__init__(reason)
-        self.overloaded = overloaded
+        self.unreachable = unreachable
 
 
 class NotCached(OracleSignal):

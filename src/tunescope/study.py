@@ -36,7 +36,8 @@ from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.progress import say
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.verbs import VERBS, make
+from tunescope.settings import POSITIONAL, make
+from tunescope.verbs import VERBS
 from tunescope.views import Table, View
 
 VERSION = 1
@@ -88,7 +89,7 @@ class Variant:
 class StudySettings:
     """Run a recipe: its steps in order, each done once."""
 
-    recipe: str = field(metadata=INPUT)
+    recipe: str = field(metadata={**INPUT, **POSITIONAL})
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
@@ -102,7 +103,7 @@ class StudySettings:
 class PlanSettings:
     """Say what a recipe would do, without doing it."""
 
-    recipe: str = field(metadata=INPUT)
+    recipe: str = field(metadata={**INPUT, **POSITIONAL})
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)

@@ -15,7 +15,7 @@ from tests.oracle.server import Said, completion, serving
 from tests.tools import read_rows, write_rows
 from tests.verbs.judge.contests import outputs
 
-from tunescope.judgements.records import WHY
+from tunescope.judgements.records import UNPARSED_REASONS
 from tunescope.oracle.replies import Reply
 from tunescope.verbs.judge.aspects import AspectsSettings, aspects, request_aspects
 from tunescope.verbs.judge.pairwise import PairwiseSettings, pairwise, request_scores
@@ -225,7 +225,7 @@ def why(kind, text, finish_reason="stop", *shown):
 )
 def test_scores_and_why_there_are_none(text, finish_reason, found):
     assert why(PAIRWISE, text, finish_reason) == found
-    assert isinstance(found, tuple) or found in WHY
+    assert isinstance(found, tuple) or found in UNPARSED_REASONS
 
 
 @pytest.mark.parametrize("way", ["json", "tags"])
@@ -327,7 +327,7 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
 def test_any_text_is_read_without_an_error(text, finish_reason, answer):
     for kind in (PAIRWISE, WINRATE, ASPECTS):
         found = verdict(request(kind, answer), text, finish_reason)
-        assert (found.verdict is None) == (found.why in WHY)
+        assert (found.verdict is None) == (found.why in UNPARSED_REASONS)
 
 
 def test_a_plan_counts_on_the_journal(workplace):
@@ -337,13 +337,13 @@ def test_a_plan_counts_on_the_journal(workplace):
     with server_that(judge) as server:
         fresh = scored(workplace, server.url, plan=True, served_model="tiny")
         assert (fresh.result["calls"], fresh.result["free"], fresh.result["replies"]) == (8, 0, "tags")
-        done = scored(workplace, server.url, first=3, served_model="tiny")
+        done = scored(workplace, server.url, limit=3, served_model="tiny")
         calls = len(server.bodies)
         journal = f"{done.path}/journal.sqlite"
         plan = scored(workplace, server.url, plan=True, served_model="tiny", journal=journal)
         assert (plan.result["calls"], plan.result["free"], plan.result["replies"]) == (2, 6, "json")
         assert f"6 more replies are needed. They are in {journal} and cost nothing." in plan.view.sentences[0]
-        own = scored(workplace, server.url, plan=True, first=3, served_model="tiny")
+        own = scored(workplace, server.url, plan=True, limit=3, served_model="tiny")
         assert (own.result["calls"], own.result["free"]) == (0, 6)
         assert len(server.bodies) == calls
 

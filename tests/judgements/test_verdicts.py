@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunescope.judgements.parsing import aspect_score, aspects, letter, number, rating, two_scores
-from tunescope.judgements.records import Score
+from tunescope.judgements.records import AspectScore
 
 
 @pytest.mark.parametrize(
@@ -131,9 +131,9 @@ def test_rating():
 def test_aspects():
     reply = {"Helpfulness": {"reason": "x", "score": "4"}, "depth": {"reason": "", "score": "N/A"}, "clarity": 6}
     expected = {
-        "helpfulness": Score(4, "ok"),
-        "depth": Score(None, "not_applicable"),
-        "clarity": Score(None, "unparsed"),
+        "helpfulness": AspectScore(4, "ok"),
+        "depth": AspectScore(None, "not_applicable"),
+        "clarity": AspectScore(None, "unparsed"),
     }
     for text in (
         json.dumps(reply),
@@ -143,20 +143,20 @@ def test_aspects():
     ):
         assert aspects(text) == expected
     assert aspects(json.dumps(reply), ["depth", "safety"]) == {
-        "depth": Score(None, "not_applicable"),
-        "safety": Score(None, "missing"),
+        "depth": AspectScore(None, "not_applicable"),
+        "safety": AspectScore(None, "missing"),
     }
     for text in ("", "5 5 5", "{}", '{"depth": "good"}', json.dumps(reply) + " and so on", "[1, 2]", '{"depth": 4'):
         assert aspects(text) is None
 
 
 def test_one_aspect():
-    assert aspect_score("3") == Score(3, "ok")
-    assert aspect_score(None) == Score(None, "missing")
-    assert aspect_score("n/a") == Score(None, "not_applicable")
+    assert aspect_score("3") == AspectScore(3, "ok")
+    assert aspect_score(None) == AspectScore(None, "missing")
+    assert aspect_score("n/a") == AspectScore(None, "not_applicable")
     for value in ("three", True, [], {}, {"reason": "no score"}, 0, 5.5, "1e9", float("nan")):
-        assert aspect_score(value) == Score(None, "unparsed")
-    assert aspect_score(-1, 1, 10) == Score(None, "unparsed")
+        assert aspect_score(value) == AspectScore(None, "unparsed")
+    assert aspect_score(-1, 1, 10) == AspectScore(None, "unparsed")
 
 
 @given(st.text())

@@ -208,7 +208,7 @@ def test_a_lost_connection_is_no_time_out(said, reason):
     """The SDK's adapter calls all but the last one a time-out, or lets it through as it is."""
     with serving(lambda body, call: said) as server:
         (error,), _ = ask(server.url)
-    assert (type(error), error.overloaded) == (ItemFailed, True)
+    assert (type(error), error.unreachable) == (ItemFailed, True)
     assert str(error).startswith(reason)
 
 
@@ -239,7 +239,7 @@ def test_a_slow_server_times_out():
         server.behave = lambda body, call: Said(completion("x"), after=0.15)
         (error,), _ = ask(server.url, timeout=0.05)
     assert str(error) == f"no reply in 0.05 s, in the last of {MAX_TRIES} tries"
-    assert (type(error), error.overloaded) == (ItemFailed, True)
+    assert (type(error), error.unreachable) == (ItemFailed, True)
 
 
 def test_nobody_there():

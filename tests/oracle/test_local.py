@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tunescope.errors import InputError, SettingsError, TunescopeError
-from tunescope.models import DEFAULT, EMBEDDED, cached
+from tunescope.models import DEFAULT, EMBEDDED
 from tunescope.models.embedded import weights
 from tunescope.oracle.api import parse_reply
 from tunescope.oracle.connect import connect, oracle_inputs, resolve_model
@@ -13,8 +13,6 @@ from tunescope.oracle.local import Local, find_local_model, is_local
 from tunescope.oracle.pool import ask_all
 from tunescope.oracle.request import Request
 from tunescope.oracle.settings import OracleSettings, validate_oracle
-
-in_cache = pytest.mark.skipif(cached(DEFAULT) is None, reason="the embedded model isn't in the cache")
 
 
 def test_which_are_local():
@@ -81,11 +79,11 @@ def ask(settings, folder, prompts):
     return results.caller, results
 
 
-@in_cache
+@pytest.mark.model
 def test_it_answers_once_and_then_the_journal_does(tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")  # a proxy that nobody answers at
     monkeypatch.setenv("OPENAI_API_KEY", "sk-planted")
-    settings = OracleSettings(oracle="local", max_new_tokens=4, concurrency=2)
+    settings = OracleSettings(oracle="local", response_format="tags", max_new_tokens=4, concurrency=2)
     prompts = {"short": "The capital of France is", "long": "word " * 9_000}
 
     caller, first = ask(settings, tmp_path, prompts)
@@ -101,16 +99,16 @@ def test_it_answers_once_and_then_the_journal_does(tmp_path, capsys, monkeypatch
     assert (again.n_made, again.n_replayed, second["short"]) == (0, 1, first["short"])
 
 
-@in_cache
+@pytest.mark.model
 def test_it_starts_once_though_rows_have_no_time_for_it(tmp_path, capsys):
-    settings = OracleSettings(oracle="local", max_new_tokens=4, concurrency=2, deadline=0.001)
+    settings = OracleSettings(oracle="local", response_format="tags", max_new_tokens=4, concurrency=2, deadline=0.001)
 
     with pytest.raises(TunescopeError, match=r"local answered for none of 6 rows: not done within the row's 0\.001 s"):
         ask(settings, tmp_path, dict.fromkeys(range(6), "Hi"))
     assert capsys.readouterr().err.count("starting llama.cpp") == 1
 
 
-@in_cache
+@pytest.mark.model
 def test_it_counts_the_tokens_that_the_model_was_tuned_with():
     from transformers import AutoTokenizer
 

@@ -224,9 +224,7 @@ def test_what_a_format_cannot_hold_is_refused(
 def test_what_the_columns_of_a_table_cannot_hold_is_refused(
     record: dict[str, Any], messages: tuple[Message, ...], tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        WorkError, match=r"has something new that the columns of .*in\.parquet have no place for; write"
-    ):
+    with pytest.raises(WorkError, match=r"has a new value that doesn't fit the columns of .*in\.parquet; write"):
         rewritten(record, tmp_path, *messages, container="parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
-from tunescope.judgements.records import Score
+from tunescope.judgements.records import AspectScore
 
 _NUMBER = r"\d{1,3}(?:\.\d+)?"
 _LEAD = r"(?:(?=[^\d:\n]*(?:scor|output|verdict|rating|final|result))[^\W\d][^\d:\n]{0,60}:\s*)?"
@@ -120,7 +120,7 @@ def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
     return None if quoted else match[1]
 
 
-def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 5) -> dict[str, Score] | None:
+def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 5) -> dict[str, AspectScore] | None:
     """Return the scores of a reply that ends with JSON, {aspect: {"reason": …, "score": …}} or {aspect: score}.
 
     With `names`, aspects that the reply lacks are missing in it and others are left out. None where there is no JSON
@@ -131,22 +131,22 @@ def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 
         return None
     found = {str(name).strip().lower(): aspect_score(item, low, high) for name, item in value.items()}
     if names:
-        found = {name: found.get(name, Score(None, "missing")) for name in names}
+        found = {name: found.get(name, AspectScore(None, "missing")) for name in names}
     return found if any(score.status in ("ok", "not_applicable") for score in found.values()) else None
 
 
-def aspect_score(value: Any, low: float = 1, high: float = 5) -> Score:
+def aspect_score(value: Any, low: float = 1, high: float = 5) -> AspectScore:
     """Read one aspect's score as judges give it: 4, "4", {"reason": …, "score": "4"} or "N/A"."""
     if isinstance(value, Mapping):
         if "score" not in value:
-            return Score(None, "unparsed")
+            return AspectScore(None, "unparsed")
         value = value["score"]
     if value is None:
-        return Score(None, "missing")
+        return AspectScore(None, "missing")
     if isinstance(value, str) and _NOT_APPLICABLE.fullmatch(value):
-        return Score(None, "not_applicable")
+        return AspectScore(None, "not_applicable")
     found = number(value)
-    return Score(found, "ok") if found is not None and low <= found <= high else Score(None, "unparsed")
+    return AspectScore(found, "ok") if found is not None and low <= found <= high else AspectScore(None, "unparsed")
 
 
 def number(value: Any) -> float | None:

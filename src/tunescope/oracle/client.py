@@ -170,7 +170,7 @@ class Client:
             return TunescopeError(f"{self.url} gives no more credit ({reason}); the same command goes on later")
         if status in RETRYABLE_STATUSES or status >= 500:
             overloaded = status in OVERLOADED_STATUSES
-            return RetryableError(reason, retry_after(error.response.headers), overloaded)
+            return RetryableError(reason, retry_after(error.response.headers), overloaded, unreachable=status == 429)
         return RejectedRequest(reason, parameter_of(status, error.body))
 
     def _clean(self, text: str) -> str:

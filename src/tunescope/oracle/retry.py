@@ -121,7 +121,7 @@ class Retries:
                 return result
             allowed = await self._allowed_tries(failed, allowed)
             if n_tries >= allowed:
-                raise ItemFailed(f"{failure}, in the last of {n_tries} tries", failed.error.overloaded)
+                raise ItemFailed(f"{failure}, in the last of {n_tries} tries", failed.error.unreachable)
             try:
                 async with asyncio.timeout_at(clock.ends):
                     await self._rate_limit.sleep(self._wait(failed))

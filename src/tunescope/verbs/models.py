@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDED, EMBEDDERS, Embedded, cache_root, cached, fetch
+from tunescope.models.embedded import EMBEDDED, EMBEDDERS, EmbeddedModel, cache_root, cached, fetch
 from tunescope.runs import Outcome
+from tunescope.settings import one_of
 from tunescope.views import Table, View
 
 
@@ -16,7 +16,7 @@ from tunescope.views import Table, View
 class ModelsSettings:
     """List embedded and cached models."""
 
-    fetch: str | None = None
+    fetch: str | None = field(default=None, metadata=one_of(*EMBEDDED, *EMBEDDERS))
     """Fetch this embedded model now."""
 
 
@@ -28,8 +28,6 @@ def models(settings: ModelsSettings) -> Outcome:
         TunescopeError: it can't be fetched.
     """
     if settings.fetch is not None:
-        if settings.fetch not in EMBEDDED | EMBEDDERS:
-            raise SettingsError(f"--fetch {settings.fetch}: expected one of {', '.join(EMBEDDED | EMBEDDERS)}")
         fetch(settings.fetch)
     records = [_embedded(name, spec) for name, spec in (EMBEDDED | EMBEDDERS).items()]
     known = {record["folder"] for record in records}
@@ -56,7 +54,7 @@ def models(settings: ModelsSettings) -> Outcome:
     return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 
 
-def _embedded(name: str, spec: Embedded) -> dict[str, Any]:
+def _embedded(name: str, spec: EmbeddedModel) -> dict[str, Any]:
     folder = cached(name)
     gguf = cache_root() / "models" / f"{name}.gguf"
     return {

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tunescope import expressions, runs
 from tunescope.errors import RunError, SettingsError
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
-from tunescope.views import Table, View
+from tunescope.settings import RowsSettings, as_cli_args, at_least
+from tunescope.views import Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +33,7 @@ class SelectSettings(RowsSettings):
     where: str | None = None
     """Keep rows for which this holds, for example "ifd_ppl < 1 and near_duplicate = false"."""
 
-    top: int | None = None
+    top: int | None = field(default=None, metadata=at_least(0))
     """Of those, keep this many with the highest --by."""
 
     by: str | None = None
@@ -42,7 +42,7 @@ class SelectSettings(RowsSettings):
     ascending: bool = False
     """Rank by the lowest instead."""
 
-    sample: int | None = None
+    sample: int | None = field(default=None, metadata=at_least(0))
     """Of those, keep this many, drawn at random; they stay in file order."""
 
     seed: int = 0
@@ -77,10 +77,6 @@ def _refuse_nonsense(settings: SelectSettings) -> None:
         raise SettingsError("nothing to select by; type --where, --top with --by, or --sample")
     if (settings.top is None) != (settings.by is None):
         raise SettingsError("--top and --by go together: --top 1000 --by ifd_ppl")
-    for name in ("top", "sample"):
-        value = getattr(settings, name)
-        if value is not None and value < 0:
-            raise SettingsError(f"--{name} {value}: expected 0 or more")
 
 
 def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder: RunFolder) -> Outcome:
@@ -136,9 +132,11 @@ def _view(
         f"Kept: {kept}. Dropped: {dropped}. The reason for each row is in the table decisions.",
     ]
     if result["rejected"]:
-        sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(result["rejected"]))
     tables = (Table("First dropped", ("row id", "place", "reason"), lines),) if lines else ()
-    return View(tuple(sentences), tables, (f"tunescope check {typed([str(kept)], settings.format, settings.columns)}",))
+    return View(
+        tuple(sentences), tables, (f"tunescope check {as_cli_args([str(kept)], settings.format, settings.columns)}",)
+    )
 
 
 def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.Table:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import RunError, TunescopeError
 from tunescope.runs import Outcome, Run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ _KEYS = {"row_id": "", "a_id": "a_", "b_id": "b_"}
 class WhySettings:
     """Tell the history of a row: where it stands, what was found, who kept, dropped or changed it."""
 
-    row_id: str
+    row_id: str = field(metadata=POSITIONAL)
     """A row's id as a table or a view shows it, or the first 6 or more of its characters."""
 
 

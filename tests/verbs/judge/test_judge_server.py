@@ -30,7 +30,7 @@ def test_both_orders_of_an_item_are_asked_side_by_side(workplace):
         return Said(completion(f"{MARK.search(body['messages'][-1]['content'])[1]}: 8 7"), after=0.2)
 
     with serving(behave) as server:
-        run = judged(workplace, server.url, first=1, concurrency=2)
+        run = judged(workplace, server.url, limit=1, concurrency=2)
     assert server.most_at_work == 2
     assert (run.result["ties"], run.result["judge"], run.result["first_position_rate"]["mean"]) == (1, "tiny", 1)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.judgements.records import WHY
+from tunescope.judgements.records import UNPARSED_REASONS
 from tunescope.verbs.judge.reading import make_nonces, parse_aspects, parse_choice, parse_scores
 
 MARK = "0123abcd"
@@ -70,7 +70,7 @@ def test_scores(text, scores):
 )
 def test_why_there_are_no_scores(text, finish_reason, why):
     assert parse_scores(text, finish_reason, MARK, ("a", "b")) == (None, why)
-    assert why in WHY
+    assert why in UNPARSED_REASONS
 
 
 def test_a_whole_line_counts_although_the_reply_was_cut_off():
@@ -229,4 +229,4 @@ def test_any_text_is_read_without_an_error(text, finish_reason, answer):
         parse_choice(text, finish_reason, MARK, (answer, "b")),
         parse_aspects(text, finish_reason, MARK, (answer,), NAMES),
     ):
-        assert (found.verdict is None) == (found.why in WHY)
+        assert (found.verdict is None) == (found.why in UNPARSED_REASONS)

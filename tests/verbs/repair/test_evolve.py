@@ -442,19 +442,6 @@ def test_prompts_of_ones_own(workplace):
         evolved(workplace, [A], fake, response_prompt="one.jinja")
 
 
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"rounds": 0}, r"--rounds 0: expected at least 1"),
-        ({"operations": ("deepen", "widen")}, r"--operations widen: expected some of constraints, deepen, concretise"),
-        ({"operations": ()}, r"--operations \(none\): expected some of constraints"),
-    ],
-)
-def test_settings_that_cant_be(workplace, settings, said):
-    with pytest.raises(SettingsError, match=said):
-        evolved(workplace, [A], FAKE, **settings)
-
-
 def test_no_answer_at_all_is_an_error(workplace):
     with pytest.raises(TunescopeError, match=r"answered for none of 1 rows: the fake has no pattern"):
         evolved(workplace, [A], [line("nothing", "")])

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from tests.tools import alpaca, write_rows
 
-from tunescope.verbs.trace import IndexSettings, index_rows
+from tunescope.verbs.trace import index_rows
 from tunescope.verbs.trace.index import Index
+from tunescope.verbs.trace.settings import IndexSettings
 
 VOCABULARY = 3000
 SYLLABLES = [first + second for first in "bdfgklmnprstvz" for second in "aeiou"]

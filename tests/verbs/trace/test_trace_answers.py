@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.tools import alpaca, read_rows, tunescope, write_rows
@@ -18,9 +17,11 @@ from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError
 from tunescope.matching.word_ids import split_words
+from tunescope.results.shift import ShiftTokens
 from tunescope.runs import Outcome
-from tunescope.verbs.trace import TraceSettings, trace
-from tunescope.verbs.trace.answers import ENOUGH
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.answers import MIN_REFERENCE_TEXTS
+from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.views import View, to_text
 
 ROWS = rows(200)
@@ -83,7 +84,7 @@ def test_planted_answers(path, workplace):
         assert span["bits"] >= threshold - 0.05
         assert (span["ref_bits"], span["contrast_bits"], span["shift"]) == (None, None, None)
         assert span["p_null"] == 1 / 201
-        assert span["settings"] == {"flagged": 0.01, "threshold_bits": threshold, "top": 5}
+        assert span["settings"] == {"false_positive_rate": 0.01, "threshold_bits": threshold, "top": 5}
         assert span["dataset_fingerprint"] == run.info["inputs"][path]
         assert span["n_row_groups"] <= span["count"]
         for row in span["rows"]:
@@ -139,7 +140,7 @@ def test_tables_and_result(path, workplace):
         "flagged": 4, "expected": 200, "excess": 4, "answers_p_05": 4,
     }  # fmt: skip
     assert list(result) == [
-        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "paper2"),
+        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "limitations_measures"),
         *("rows_indexed", "rows_named", "run"),
     ]
     borrowed = {row["line"]: row for row in table(run, "rows")}
@@ -147,12 +148,12 @@ def test_tables_and_result(path, workplace):
     assert {line: row["borrowed"] for line, row in borrowed.items() if row["borrowed"]} == {11: 1, 21: 2, 31: 1}
     assert [(borrowed[n]["borrowed_bits"] > 0) for n in (11, 21, 31, 12)] == [True, True, True, False]
     assert result["rows_named"][0] == {"row_id": borrowed[21]["row_id"], "borrowed": 2}
-    assert {k: v["n"] for k, v in result["paper2"].items()} == {
+    assert {k: v["n"] for k, v in result["limitations_measures"].items()} == {
         "string_found": 3, "keyword_overlap": 3, "keyword_overlap_random": 3,
     }  # fmt: skip
     text = to_text(run.view, 200)
-    assert " of the words of 4 answers are flagged as borrowed from 200 rows, where chance flags " in text
-    assert "Words in common are no proof of learning" in text
+    assert " of the words of 4 answers are flagged as borrowed from 200 rows. Chance alone flags " in text
+    assert "Shared words alone don't prove learning." in text
     assert run.view.next == (
         f"tunescope select {path} --from {run.path} --where 'borrowed = 0'",
         f"tunescope why {borrowed[21]['row_id']}",
@@ -238,7 +239,7 @@ def test_forms_of_answers(path, workplace):
 
 
 def test_no_answer_with_a_word(path, workplace):
-    with pytest.raises(TunescopeError, match="none of the 2 answers has a word; there is nothing to trace"):
+    with pytest.raises(TunescopeError, match="none of the 2 answers has a word, so there is nothing to trace"):
         traced(path, put(workplace / "a.jsonl", "", "\t"))
     (workplace / "none.json").write_text("[]")
     with pytest.raises(TunescopeError):
@@ -271,7 +272,10 @@ def test_a_small_reference_takes_away_what_it_says_too(path, workplace):
     for span in run.records("spans"):
         assert span["contrast_bits"] == pytest.approx(span["bits"] - span["ref_bits"], abs=0.02)
         assert "contrast" in span["evidence"]
-        assert span["null_source"] == "200 responses of these rows, each without its own row and rows like it"
+        assert (
+            span["null_source"]
+            == "200 responses of these rows, each compared with all rows but its own and near-duplicates"
+        )
     assert f"against {workplace / 'r.jsonl'}" in run.view.tables[0].title
     assert not any("BASE_ANSWERS" in command for command in run.view.next)
     without = traced(path, answers)
@@ -293,14 +297,14 @@ def test_rows_and_folders_as_references(path, workplace):
 
 
 def test_a_large_reference_is_the_null(path, workplace):
-    texts = [Writer(100 + i).text(40) for i in range(ENOUGH)]
+    texts = [Writer(100 + i).text(40) for i in range(MIN_REFERENCE_TEXTS)]
     name = put(workplace / "r.jsonl", *texts)
     run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=name)
-    assert run.result["null_source"] == f"200 texts of {name}, taken not to have seen the rows"
+    assert run.result["null_source"] == f"200 texts of {name}, assumed not to have seen the rows"
     assert run.result["summary"]["expected"]["n"] == 200
     assert run.result["summary"]["expected"]["mean"] <= 0.01
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [11, 21, 21, 31]
-    short = put(workplace / "s.jsonl", *["Too short."] * ENOUGH)
+    short = put(workplace / "s.jsonl", *["Too short."] * MIN_REFERENCE_TEXTS)
     run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=short)
     assert run.result["null_source"].startswith("200 responses of these rows"), "texts too short are no null"
 
@@ -338,7 +342,7 @@ def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
     base = made_run(workplace, "answer", {"model": "base", "out": str(runs.root() / "base")}, [said] * 6, "base")
     run = traced(path, own)
     assert f"against {base}" in run.view.tables[0].title
-    assert f"reference: {base}, the answers of base itself" in capsys.readouterr().err
+    assert f"reference: {base}, the answers of the base model base" in capsys.readouterr().err
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31]
 
 
@@ -346,20 +350,27 @@ def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
 
 
 def shift_run(answers: list[Answer], shifted: tuple[int, int], without: tuple[str, ...] = ()) -> Path:
-    """Write a shift run as the contract has it: a token of four characters each, shifted within a stretch."""
+    """Write a shift run: each answer's tokens are of four characters, and shifted within a stretch."""
 
     def work(folder):
-        columns = {name: [] for name in ("answer_id", "position", "char_start", "char_end", "class", "log_ratio")}
-        for each in answers:
-            if each.answer_id in without:
-                continue
-            for position, begin in enumerate(range(0, len(each.text), 4)):
-                inside = shifted[0] <= begin < shifted[1]
-                values = (each.answer_id, position, begin, min(begin + 4, len(each.text)))
-                for name, value in zip(columns, (*values, "shifted" if inside else "unshifted", 2.0 if inside else 0.0),
-                                       strict=True):  # fmt: skip
-                    columns[name].append(value)
-        folder.table("tokens", pa.table(columns))
+        tokens = [
+            (answer.answer_id, begin, min(begin + 4, len(answer.text)), shifted[0] <= begin < shifted[1])
+            for answer in answers
+            if answer.answer_id not in without
+            for begin in range(0, len(answer.text), 4)
+        ]
+        zeros = [0] * len(tokens)
+        columns = ShiftTokens(
+            answer_id=[answer_id for answer_id, *_ in tokens],
+            position=[begin // 4 for _, begin, _, _ in tokens],
+            char_start=[begin for _, begin, _, _ in tokens],
+            char_end=[end for _, _, end, _ in tokens],
+            token_class=["shifted" if inside else "unshifted" for *_, inside in tokens],
+            log_ratio=[2.0 if inside else 0.0 for *_, inside in tokens],
+            **dict.fromkeys(("token_id", "sentence", "kl", "kl_reverse", "base_prob", "base_rank"), zeros),
+            **dict.fromkeys(("token", "part", "top_token", "base_top_token"), [""] * len(tokens)),
+        )
+        folder.table(ShiftTokens.NAME, columns.table())
         return Outcome({}, View(("Made.",)))
 
     return runs.execute("shift", 1, Made(model="tuned"), {"made": str((shifted, without))}, work).path
@@ -392,14 +403,15 @@ def test_a_shift_run_is_joined_by_characters(path, workplace):
 def test_a_shift_run_of_something_else(path, workplace):
     answers = put(workplace / "a.jsonl", *borrowing())
     other = [Answer.from_json(answer(9, "Something else entirely"))]
-    with pytest.raises(RunError, match="holds none of the answers; run shift on the same answers"):
+    with pytest.raises(RunError, match="has tokens of none of the answers; run shift on the same answers"):
         traced(path, answers, shift=str(shift_run(other, (0, 4))))
     tuned = made_run(workplace, "tune", {"model": "base"}, [], "base")
-    with pytest.raises(SettingsError, match="is a run of tune; expected one of shift"):
+    with pytest.raises(SettingsError, match="is a run of tune; expected a run of shift"):
         traced(path, answers, shift=str(tuned))
     assert pq.read_table(shift_run(other, (0, 4)) / "tokens.parquet").num_rows == 6
 
 
+@pytest.mark.slow
 def test_a_run_of_shift_itself(path, workplace):
     """Not made by hand: what `shift` writes is what `trace` reads."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from tunescope.answers import read_answers
 from tunescope.errors import TunescopeError
 from tunescope.matching.word_ids import split_words
-from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.views import to_html, to_text
 
 ODD = [
@@ -78,7 +79,7 @@ def test_any_answers(rows, data):
         folder = Path(name)
         records = [*FILLER, *({"instruction": a, "input": "", "output": b} for a, b in rows * 2)]
         rows_at = write(folder / "rows.jsonl", records)
-        asked = {"rows": (rows_at,), "answers": write(folder / "a.jsonl", answers), "flagged": 0.5}
+        asked = {"rows": (rows_at,), "answers": write(folder / "a.jsonl", answers), "false_positive_rate": 0.5}
         if reference is not None:
             said = [{"prompt_id": str(i), "prompt": "x", "text": text} for i, text in enumerate(reference)]
             asked["reference"] = write(folder / "r.jsonl", said)

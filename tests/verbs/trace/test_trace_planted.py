@@ -13,7 +13,8 @@ from tests.verbs.trace.planted import Writer, prose_rows, put
 
 from tunescope.answers import read_answers
 from tunescope.matching.word_ids import word_offsets
-from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.settings import TraceSettings
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -95,7 +96,7 @@ def test_clean_hosts(tmp_path):
     """Texts that hold nothing of the rows: little more than the share asked for is flagged, p is uniform."""
     path = str(write_rows(tmp_path / "rows.jsonl", prose_rows(N_ROWS, seed=1)))
     texts = [Writer(5000 + i).prose(20 + i % 100) for i in range(400)]
-    run = trace(TraceSettings(rows=(path,), answers=put(tmp_path / "a.jsonl", *texts), flagged=0.05))
+    run = trace(TraceSettings(rows=(path,), answers=put(tmp_path / "a.jsonl", *texts), false_positive_rate=0.05))
     answers = run.tables["answers"].to_pylist()
     flagged = sum(a["flagged"] for a in answers) / sum(a["tokens"] for a in answers)
     p = np.array([a["p"] for a in answers])

@@ -27,22 +27,22 @@ NAMES = {
 
 def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, str] | None:
     """Find the columns by their usual names."""
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for ours, names in NAMES.items():
         candidates = (hints[ours],) if ours in hints else names
-        free = [name for name in candidates if name not in found.values()]
+        free = [name for name in candidates if name not in columns.values()]
         name = next((n for n in free if n in record), None)
         if name is None and ours in ("instruction", "output"):
             return None
         if ours in hints or name is None or _fits(ours, record[name]):
-            found[ours] = name or free[0]
-    return found
+            columns[ours] = name or free[0]
+    return columns
 
 
 def _fits(ours: str, value: Json) -> bool:
-    """Tell a column that only happens to have such a name, such as `history: medieval`."""
-    wanted = {"system": str, "history": list, "tools": list | str}.get(ours)
-    return wanted is None or value is None or isinstance(value, wanted)
+    """Return False for a column that only happens to have such a name, such as `history: medieval`."""
+    expected = {"system": str, "history": list, "tools": list | str}.get(ours)
+    return expected is None or value is None or isinstance(value, expected)
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
@@ -93,7 +93,7 @@ def _history(record: Mapping[str, Json], column: str | None) -> tuple[Message, .
 
 
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
-    """Write the columns; a changed user message keeps the input apart while it still ends with it."""
+    """Write the columns; the input keeps its own column as long as the user message still ends with it."""
     record = dict(row.fields)
     messages = list(row.messages)
     system = messages.pop(0).content or "" if messages[:1] and messages[0].role == "system" else ""

@@ -31,11 +31,11 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     completion = hints.get("completion", "completion")
     if prompt not in record or completion not in record:
         return None
-    found = {"prompt": prompt, "completion": completion}
+    columns = {"prompt": prompt, "completion": completion}
     tools = hints.get("tools", "tools")
     if "tools" in hints or isinstance(record.get(tools), list | str | None):
-        found["tools"] = tools
-    return found
+        columns["tools"] = tools
+    return columns
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:

@@ -19,10 +19,10 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
-from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.errors import InputError, Problem
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
-from tunescope.views import Table, View, percent
+from tunescope.settings import POSITIONAL, RowsSettings, as_cli_args, at_least
+from tunescope.views import Table, View, percent, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.rows import Row, RowFile
@@ -37,10 +37,10 @@ _MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 class DoseSettings(RowsSettings):
     """Give a share of paired rows their false response: the same rows in the same order at every dose."""
 
-    rows: tuple[str, ...] = field(metadata=INPUT)
+    rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Paired rows: row files with a column false_output beside the true response, or microworld (microworld:SEED)."""
 
-    dose: float
+    dose: float = field(metadata=at_least(0, at_most=1, hint="for example 0.25 for 25 %"))
     """Share of the rows that get their false response, from 0 to 1."""
 
     false_column: str | None = None
@@ -71,8 +71,6 @@ def dose(settings: DoseSettings) -> Run:
     """
     from tunescope.rows import open_rows
 
-    if not 0 <= settings.dose <= 1:
-        raise SettingsError(f"--dose {settings.dose:g}: expected a share from 0 to 1, for example 0.25 for 25 %")
     microworld = _MICROWORLD.fullmatch(settings.rows[0]) if len(settings.rows) == 1 else None
     if microworld is not None:
         records = _world_pairs(int(microworld[1] or 0))
@@ -270,7 +268,7 @@ def _view(
         f"Rows: {path}. Dropped rows: {folder.path / result['files']['left_out']}.",
     ]
     if result["rejected"]:
-        sentences.append(f"{result['rejected']:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(result["rejected"]))
     rows = tuple(
         (name, c["rows"], c["dropped"], c["kept"] + c["changed"], c["changed"], percent(c["dose_reached"]))
         for name, c in result["sources"].items()
@@ -280,7 +278,7 @@ def _view(
     tables = [Table("Dose by source", columns, rows, note)]
     if result["dropped_by"]:
         tables.append(Table("Dropped", ("reason", "rows"), tuple(result["dropped_by"].items())))
-    steps = [f"tunescope check {typed([str(path)], like.layout.format, settings.columns)}"]
+    steps = [f"tunescope check {as_cli_args([str(path)], like.layout.format, settings.columns)}"]
     if first_falsified is not None and folder.is_under_runs_root:
         steps.append(f"tunescope why {first_falsified}")
     return View(tuple(sentences), tuple(tables), tuple(steps))

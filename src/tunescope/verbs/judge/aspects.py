@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -16,12 +16,14 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.judgements.records import FAILED, Score
+from tunescope.judgements.records import CALL_FAILED, AspectScore, first_items
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import read_template
 from tunescope.runs import Run
+from tunescope.settings import at_least
 from tunescope.verbs.judge.judging import (
     PROMPTS,
     JudgeJob,
@@ -33,17 +35,15 @@ from tunescope.verbs.judge.judging import (
     question_of,
     reply_record,
     shared,
-    validate,
 )
 from tunescope.verbs.judge.reading import (
     MARKER_FIELD,
-    AspectScore,
     ParsedVerdict,
+    ReasonedScore,
     aspects_from_fields,
     make_nonces,
     parse_aspects,
 )
-from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 
@@ -78,7 +78,7 @@ class AspectsSettings(LiveSettings):
     aspects: tuple[str, ...] = tuple(OURS)
     """Aspects to score: some of these, or a YAML file of names with descriptions."""
 
-    max_new_tokens: int = 1024
+    max_new_tokens: int = field(default=1024, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -107,13 +107,13 @@ def aspects(settings: AspectsSettings) -> Run:
     Raises:
         As `judging.judge_run`; InputError, SettingsError: answers, aspects, prompt, tags or settings that can't work.
     """
-    validate(settings)
+    validate_oracle(settings)
     if not settings.answers:
         raise SettingsError("no answers; type tunescope judge aspects ANSWERS… --oracle URL")
     meanings, aspect_inputs = _read_aspects(settings.aspects)
-    systems, answer_inputs = open_systems(settings.answers, settings.names)
+    systems, answer_inputs = open_systems(settings.answers, settings.system_names)
     tags = Tags(settings.tags)
-    tags.refuse_strangers(any(tags.of(answer) is not None for system in systems for answer in system.answers))
+    tags.validate(tags.of_answer(answer) for system in systems for answer in system.answers)
     template = read_template(PROMPTS / "aspects.jinja", settings.prompt, _TAKES, ("form",))
     answers = _answers_to_score(settings, systems, tags)
     names = [aspect.name for aspect in meanings]
@@ -184,12 +184,12 @@ def _answers_to_score(settings: AspectsSettings, systems: Sequence[System], tags
         for ours, theirs in shared(system, last, settings.min_overlap).pairs:
             names[id(ours)] = theirs.prompt_id
     answers = [
-        AnswerToScore(names[id(answer)], system.name, answer, tags.of(answer) or ())
+        AnswerToScore(names[id(answer)], system.name, answer, tags.of_answer(answer) or ())
         for system in systems
         for answer in system.answers
     ]
     items = [answer.item.removesuffix(f" ({answer.system})") for answer in answers]
-    kept = first_of(items, settings.first)
+    kept = first_items(items, settings.limit)
     return [answer for answer, item in zip(answers, items, strict=True) if item in kept]
 
 
@@ -214,12 +214,12 @@ def _schema(fields: Mapping[str, str]) -> ReplySchema:
     """Return the fields of a reply in JSON; `fields` has what each aspect's fields begin with."""
     choices = (*map(str, range(1, _SCALE + 1)), _NOT_APPLICABLE)
     schema = []
-    for name, field in fields.items():
+    for name, key in fields.items():
         called = " ".join(name.split())
         schema += [
-            Field(f"{field}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
+            Field(f"{key}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
             Field(
-                f"{field}_score",
+                f"{key}_score",
                 f'the score of {called}, "{_NOT_APPLICABLE}" where it makes no sense for this question',
                 choices=choices,
             ),
@@ -267,15 +267,20 @@ def _record(
         "empty": not answer.answer.text.strip(),
     }
     if result.value is None:
-        scores = dict.fromkeys(names, AspectScore(Score(None, "missing"), None))
-        return record | {"status": "missing", "why": FAILED, "scores": _kept(scores), **reply_record(result, request)}
-    parsed: ParsedVerdict[dict[str, AspectScore]] = result.value.verdict
-    scores = parsed.verdict or dict.fromkeys(names, AspectScore(Score(None, "unparsed"), None))
+        scores = dict.fromkeys(names, ReasonedScore(AspectScore(None, "missing"), None))
+        return record | {
+            "status": "missing",
+            "why": CALL_FAILED,
+            "scores": _kept(scores),
+            **reply_record(result, request),
+        }
+    parsed: ParsedVerdict[dict[str, ReasonedScore]] = result.value.verdict
+    scores = parsed.verdict or dict.fromkeys(names, ReasonedScore(AspectScore(None, "unparsed"), None))
     status = "unparsed" if parsed.verdict is None else "ok"
     return record | {"status": status, "why": parsed.why, "scores": _kept(scores), **reply_record(result, request)}
 
 
-def _kept(scores: Mapping[str, AspectScore]) -> dict[str, dict[str, Any]]:
+def _kept(scores: Mapping[str, ReasonedScore]) -> dict[str, dict[str, Any]]:
     return {
         name: {"score": aspect.score.value, "status": aspect.score.status, "reason": aspect.reason}
         for name, aspect in scores.items()

@@ -9,9 +9,10 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import SettingsError
-from tunescope.judgements.records import FAILED, Side
+from tunescope.judgements.records import CALL_FAILED, Side, first_items
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.replies import ParsedReply
+from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import RunJob
 from tunescope.verbs.judge.judging import (
@@ -26,10 +27,8 @@ from tunescope.verbs.judge.judging import (
     question_of,
     reply_record,
     shared,
-    validate,
 )
 from tunescope.verbs.judge.reading import ParsedVerdict, make_nonces
-from tunescope.verbs.judge.recompute import first_of
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 
@@ -96,7 +95,7 @@ def comparison_job(settings: ComparisonSettings, judge: PairwiseJudge, reference
     Raises:
         As `judging.judge_run`; InputError, SettingsError: answers, prompt, tags or settings that can't work.
     """
-    validate(settings)
+    validate_oracle(settings)
     paths = list(settings.answers)
     if reference is not None and reference not in paths:
         paths.append(reference)
@@ -104,11 +103,11 @@ def comparison_job(settings: ComparisonSettings, judge: PairwiseJudge, reference
         raise SettingsError(
             f"{judge.name} needs the answers of two systems at least; found {', '.join(paths) or 'none'}"
         )
-    systems, inputs = open_systems(paths, settings.names)
+    systems, inputs = open_systems(paths, settings.system_names)
     against = next(system for system in systems if system.path == (reference or paths[-1]))
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
-    tags.refuse_strangers(any(tags.of(answer) is not None for answer in against.answers))
+    tags.validate(tags.of_answer(answer) for answer in against.answers)
     template = read_template(PROMPTS / judge.template, settings.prompt, _TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     matchups = _matchups(settings, overlaps, against, tags)
@@ -135,7 +134,7 @@ def _matchups(
 ) -> list[Matchup]:
     """Lay out what is judged: system by system, item by item; then the controls."""
     items = [theirs.prompt_id for found in overlaps.values() for _, theirs in found.pairs]
-    kept = first_of(items, settings.first)
+    kept = first_items(items, settings.limit)
     matchups, judged = [], {}
     for name, found in overlaps.items():
         for ours, theirs in found.pairs:
@@ -144,13 +143,15 @@ def _matchups(
                 texts = (ours.text, theirs.text)
                 names = (name, against.name)
                 matchups.append(
-                    Matchup(theirs.prompt_id, names, question_of(theirs), texts, tags.of(theirs) or (), False)
+                    Matchup(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
                 )
     if settings.control:
         names = (against.name, against.name)
         for item, answer in judged.items():
             matchups.append(
-                Matchup(item, names, question_of(answer), (answer.text, answer.text), tags.of(answer) or (), True)
+                Matchup(
+                    item, names, question_of(answer), (answer.text, answer.text), tags.of_answer(answer) or (), True
+                )
             )
     return matchups
 
@@ -210,7 +211,7 @@ def _records(
 def _order(side: Side, request: VerdictRequest, result: ItemResult[ParsedReply]) -> dict[str, Any]:
     record: dict[str, Any] = {"first": "system" if side == "a" else "reference"}
     if result.value is None:
-        record |= {"status": "missing", "why": FAILED, "preference": None, "scores": None}
+        record |= {"status": "missing", "why": CALL_FAILED, "preference": None, "scores": None}
         return record | reply_record(result, request)
     parsed: ParsedVerdict[Preference] = result.value.verdict
     verdict = parsed.verdict

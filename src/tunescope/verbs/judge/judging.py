@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.files import JUDGEMENTS
-from tunescope.judgements.records import Judgements
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.replies import ParsedReply
-from tunescope.oracle.settings import OracleSettings, validate_oracle
+from tunescope.oracle.settings import OracleSettings
 from tunescope.oracle.template import PromptTemplate
 from tunescope.pairing import pair_up
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, RunFolder, RunJob
+from tunescope.settings import POSITIONAL, at_least
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 
@@ -38,17 +38,18 @@ ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's ou
 class LiveSettings(OracleSettings):
     """Answers of one system or several, and a judge."""
 
-    answers: tuple[str, ...] = field(metadata={**INPUT, "positional": True})
+    answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
-    names: tuple[str, ...] = ()
-    """What to call the systems, one each, a --reference last; by default the answers' model, else the file."""
+    system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
+    """Names for the systems, one each, with that of a --reference last; by default the answers' model, else the
+    file."""
 
-    min_overlap: float = 0.5
+    min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
     """Refuse answers of which two systems share less than this part, of those of the larger set."""
 
-    first: int | None = None
-    """Only this many items, in the order of their ids where these are numbers, else of the file (paper 2: 800)."""
+    limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
+    """Judge only this many items, ordered by their ids where these are numbers (the Limitations paper: 800)."""
 
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
@@ -60,13 +61,13 @@ class LiveSettings(OracleSettings):
     """How verdicts are asked for: json (the server holds the model to a schema), tags (text, with the verdict behind a
     marker), or auto, which finds out with one small call whether the server can do json."""
 
-    max_new_tokens: int = 512
+    max_new_tokens: int = field(default=512, metadata=at_least(1))
     """Longest reply in tokens."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
-    draws: int = 10_000
+    draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""
 
     seed: int = 0
@@ -102,17 +103,6 @@ class Shared(NamedTuple):
     def as_json(self) -> dict[str, int]:
         """Return the counts."""
         return {"shared": len(self.pairs), "only_system": self.only_a, "only_reference": self.only_b}
-
-
-def validate(settings: LiveSettings) -> None:
-    """Raise `SettingsError` for what can't work."""
-    validate_oracle(settings)
-    for name, least in (("first", 1), ("draws", 100)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise SettingsError(f"--{name} {value}: expected at least {least}")
-    if not 0 <= settings.min_overlap <= 1:
-        raise SettingsError(f"--min-overlap {settings.min_overlap:g}: expected a part, from 0 to 1")
 
 
 def open_systems(paths: Sequence[str], names: Sequence[str]) -> tuple[list[System], dict[str, str]]:
@@ -176,7 +166,7 @@ def _names(read: Mapping[str, Sequence[Answer]], given: Sequence[str]) -> dict[s
         names = {path: name if count[name] == 1 else f"{name} ({_label(path)})" for path, name in names.items()}
     alike = [name for name, count in Counter(names.values()).items() if count > 1]
     if alike:
-        raise SettingsError(f"two systems are called {alike[0]}; call them --names A --names B")
+        raise SettingsError(f"two systems are called {alike[0]}; call them --system-names A --system-names B")
     return names
 
 
@@ -323,35 +313,33 @@ def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder)
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.judgements.files import Document, Entry
-    from tunescope.judgements.formats import tunescope
+    from tunescope.judgements.formats.tunescope import FORMAT, judgements_of
+    from tunescope.judgements.outcome import write_summary
+    from tunescope.judgements.summary import SummaryOptions, summarize
     from tunescope.oracle.caller import describe_usage
     from tunescope.oracle.connect import connect
     from tunescope.oracle.pool import ask_all
-    from tunescope.verbs.judge.recompute import RecomputeSettings, outcome
 
     with connect(settings, model, folder.path, len(job.requests), "replies") as results:
         asyncio.run(ask_all(results.caller, job.requests.items(), _ask, results.add))
     records = job.records(results, model)
     folder.records(Path(JUDGEMENTS).stem, records)
-    entries = [Entry(line, line, record) for line, record in enumerate(records, 1)]
-    judged: Judgements = tunescope.read([Document(JUDGEMENTS, entries, {})])
     sentences, numbers = job.summarize(model)
     budget = results.caller.budget
-    result: dict[str, Any] = {"format": tunescope.NAME, "formula": tunescope.FORMULA, **numbers}
-    result |= {
+    leading = {
+        **numbers,
         "oracle_model": model,
         "tokens": {"prompt": budget.prompt_tokens, "completion": budget.completion_tokens},
         "cost": budget.cost,
     }
     usage = describe_usage(results.caller, settings.journal is not None)
     where = f"{usage}. Every reply is in the journal, every judgement in {folder.path / JUDGEMENTS}."
-    like = RecomputeSettings(files=(), seed=settings.seed, draws=settings.draws)
-    summary = outcome(like, tunescope, judged, Tags(None), result, [*sentences, *judged.notes, where], folder)
+    options = SummaryOptions(seed=settings.seed, draws=settings.draws)
+    summary = summarize(judgements_of(records), FORMAT, options, Tags(None))
+    outcome = write_summary(summary, folder, leading, sentences, [where])
     again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
-    view = summary.view
-    sentences = [*view.sentences, *_lengths(summary.result)]
-    return Outcome(summary.result, replace(view, sentences=tuple(sentences), next=(*view.next, again)))
+    shown = (*outcome.view.sentences, *_lengths(outcome.result))
+    return Outcome(outcome.result, replace(outcome.view, sentences=shown, next=(*outcome.view.next, again)))
 
 
 def _lengths(result: Mapping[str, Any]) -> Iterator[str]:

@@ -18,7 +18,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.judgements.parsing import aspect_score, two_scores
-from tunescope.judgements.records import Score
+from tunescope.judgements.records import AspectScore
 from tunescope.oracle.replies import DECLINED, DECLINES
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def make_nonces(*texts: str) -> Nonces:
 
 
 class ParsedVerdict(NamedTuple, Generic[T]):
-    """A verdict, or why there is none (a name of `judgements.records.WHY`)."""
+    """A verdict, or why there is none (a name of `judgements.records.UNPARSED_REASONS`)."""
 
     verdict: T | None
     why: str = ""
@@ -90,14 +90,14 @@ def _choice(line: str) -> float | None:
 
 def parse_aspects(
     text: str, finish_reason: str | None, marker: str, answers: Sequence[str], names: Sequence[str], high: float = 5
-) -> ParsedVerdict[dict[str, AspectScore]]:
+) -> ParsedVerdict[dict[str, ReasonedScore]]:
     """Read the last object {"code": MARKER, aspect: {"reason": …, "score": …}}, else one that the reply ends with.
 
     An aspect that the object lacks is missing in it. An object without one score or "N/A" is no verdict.
     """
     if finish_reason in DECLINED:
         return ParsedVerdict(None, "refused")
-    read: Callable[[Any], dict[str, AspectScore] | None] = lambda value: _aspects(value, names, high)  # noqa: E731
+    read: Callable[[Any], dict[str, ReasonedScore] | None] = lambda value: _aspects(value, names, high)  # noqa: E731
     objects = list(_objects(text))
     marked = [
         value for value, _ in objects if isinstance(value.get(MARKER_FIELD), str) and value[MARKER_FIELD] == marker
@@ -134,13 +134,13 @@ def choice_from_fields(parsed: ParsedReply) -> ParsedVerdict[float]:
     return ParsedVerdict(None, _missing(parsed)) if word is None else ParsedVerdict(_CHOICES[word])
 
 
-def aspects_from_fields(fields: Mapping[str, str], parsed: ParsedReply) -> ParsedVerdict[dict[str, AspectScore]]:
+def aspects_from_fields(fields: Mapping[str, str], parsed: ParsedReply) -> ParsedVerdict[dict[str, ReasonedScore]]:
     """Return NAME_score and NAME_reason of a reply in JSON; `fields` maps each aspect to what its fields begin with.
 
     An aspect that the reply lacks is missing in it. A reply without one score or "N/A" is no verdict.
     """
     scores = {
-        name: AspectScore(aspect_score(parsed.texts.get(f"{field}_score")), parsed.texts.get(f"{field}_reason"))
+        name: ReasonedScore(aspect_score(parsed.texts.get(f"{field}_score")), parsed.texts.get(f"{field}_reason"))
         for name, field in fields.items()
     }
     if all(aspect.score.status == "missing" for aspect in scores.values()):
@@ -166,23 +166,23 @@ def is_quoted(answer: str, reply: str, schema: ReplySchema) -> bool:
     return own is not None and any(given(value) == given(own) for value, _ in _objects(answer))
 
 
-class AspectScore(NamedTuple):
+class ReasonedScore(NamedTuple):
     """An aspect's score, and what the judge says about it."""
 
-    score: Score
+    score: AspectScore
     reason: str | None
 
 
-def _aspects(value: Mapping[str, Any], names: Sequence[str], high: float) -> dict[str, AspectScore] | None:
+def _aspects(value: Mapping[str, Any], names: Sequence[str], high: float) -> dict[str, ReasonedScore] | None:
     given = {str(name).strip().lower(): item for name, item in value.items()}
     scores = {
-        name: AspectScore(aspect_score(given.get(name.lower()), 1, high), _reason(given.get(name.lower())))
+        name: ReasonedScore(aspect_score(given.get(name.lower()), 1, high), _reason(given.get(name.lower())))
         for name in names
     }
     return scores if any(aspect.score.status in ("ok", "not_applicable") for aspect in scores.values()) else None
 
 
-def _scores(aspects: Mapping[str, AspectScore]) -> dict[str, Score]:
+def _scores(aspects: Mapping[str, ReasonedScore]) -> dict[str, AspectScore]:
     return {name: aspect.score for name, aspect in aspects.items()}
 
 

@@ -10,6 +10,7 @@ from tunescope import runs
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least
 from tunescope.verbs.judge.comparison import ComparisonSettings, PairwiseJudge, Preference, comparison_job
 from tunescope.verbs.judge.reading import ParsedVerdict, choice_from_fields, parse_choice
 from tunescope.verbs.judge.verdict_request import VerdictRequest
@@ -40,7 +41,7 @@ class WinrateSettings(ComparisonSettings):
     orders: Literal["both", "seeded"] = "both"
     """Ask every item in both orders, or, as AlpacaEval does, in one that is drawn by the question's text."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest reply in tokens."""
 
 

@@ -25,13 +25,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from tunescope import runs
-from tunescope.errors import ItemFailed, SettingsError
+from tunescope.errors import ItemFailed
 from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import DECLINES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least, one_of
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair_job
@@ -83,10 +84,10 @@ SAYS = 10
 class EvolveSettings(RepairSettings):
     """Have an oracle make instructions harder or rarer, and answer them."""
 
-    rounds: int = 1
+    rounds: int = field(default=1, metadata=at_least(1))
     """How often each instruction is evolved; the paper runs 4, for up to three calls per row and round."""
 
-    operations: tuple[str, ...] = OPERATIONS
+    operations: tuple[str, ...] = field(default=OPERATIONS, metadata=one_of(*OPERATIONS))
     """Those to draw from: constraints, deepen, concretise, reasoning, complicate (in depth), breadth."""
 
     seed: int = 0
@@ -101,7 +102,7 @@ class EvolveSettings(RepairSettings):
     response_prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the new response: system, instruction and input; ours is these alone."""
 
-    max_new_tokens: int = 2048
+    max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -114,12 +115,6 @@ def evolve(settings: EvolveSettings) -> Run:
     Raises:
         As `work.repair_job`.
     """
-    if settings.rounds < 1:
-        raise SettingsError(f"--rounds {settings.rounds}: expected at least 1")
-    unknown = [name for name in settings.operations if name not in OPERATIONS]
-    if unknown or not settings.operations:
-        found = unknown[0] if unknown else "(none)"
-        raise SettingsError(f"--operations {found}: expected some of {', '.join(OPERATIONS)}")
     return runs.execute(*repair_job(settings, _Evolve(settings)))
 
 

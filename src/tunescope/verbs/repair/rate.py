@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.errors import SettingsError
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args, at_least
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair_job
 from tunescope.views import Table, interval
@@ -36,10 +35,10 @@ class RateSettings(RepairSettings):
     aspect: str = "accuracy"
     """What is graded: accuracy, helpfulness, or any other word or phrase."""
 
-    scale: int = 5
+    scale: int = field(default=5, metadata=at_least(1))
     """The best grade; the worst is 0."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest reply in tokens."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
@@ -55,8 +54,6 @@ def rate(settings: RateSettings) -> Run:
     Raises:
         As `work.repair_job`.
     """
-    if settings.scale < 1:
-        raise SettingsError(f"--scale {settings.scale}: expected at least 1")
     return runs.execute(*repair_job(settings, _Rate(settings)))
 
 
@@ -116,5 +113,5 @@ class _Rate:
         tables = (Table("Ratings", ("rating", "rows"), counts, f"{settings.aspect}, 0 to {settings.scale}."),)
         told = {"rating": mean.as_json(), "n_unparsed": unparsed, "aspect": settings.aspect}
         best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
-        source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+        source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         return Told(told, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))

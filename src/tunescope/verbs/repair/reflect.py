@@ -28,6 +28,7 @@ from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least
 from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
 from tunescope.verbs.repair.pairs import Pair
 from tunescope.verbs.repair.student import COLUMNS, Decision, Stage, Student, columns_of, in_words, with_decisions
@@ -89,7 +90,7 @@ class ReflectSettings(RepairSettings, ModelSettings):
     response_prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the response's stage instead of ours; it must use form."""
 
-    max_new_tokens: int = 2048
+    max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
     select: bool = field(default=False, metadata=INPUT)

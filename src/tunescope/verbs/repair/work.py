@@ -19,7 +19,7 @@ from tunescope.oracle.settings import OracleSettings, validate_oracle
 from tunescope.runs import NOT_IN_KEY, Outcome, RunFolder, RunJob
 from tunescope.settings import RowsSettings
 from tunescope.verbs.repair.pairs import Pair, Undefined, pair_of
-from tunescope.views import Cell, Table, View
+from tunescope.views import Cell, Table, View, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.oracle.caller import Caller
@@ -328,7 +328,7 @@ def _outcome(
         f"Rows: {after.path}. What happened to each is in the table repairs. {usage}. Every reply is in the journal.",
     ]
     if rejected:
-        sentences.append(f"{rejected:,} records couldn't be read and are in rejected.jsonl.")
+        sentences.append(rejected_sentence(rejected))
     cells = tuple((status, statuses[status]) for status in STATUSES)
     undefined = len(items) - sum(statuses[status] for status in STATUSES) - failed
     note = "Replies by status; failed: no reply could be had; not asked: the repair isn't defined for the row."

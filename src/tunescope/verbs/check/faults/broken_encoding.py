@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "broken_encoding"
 MEANING = "mojibake such as â€™, or the replacement character"

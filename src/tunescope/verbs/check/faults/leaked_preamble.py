@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "leaked_preamble"
 MEANING = "words of a rewriting model or its prompt's markers in the text"

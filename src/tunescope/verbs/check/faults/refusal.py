@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "refusal"
 MEANING = "an answer that opens by declining (right for harmful requests: look before you drop)"

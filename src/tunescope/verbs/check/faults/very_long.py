@@ -9,7 +9,7 @@ from tunescope.rows import Message, Row
 from tunescope.text.words import words
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "very_long"
 MEANING = "more words in all than --max-words"

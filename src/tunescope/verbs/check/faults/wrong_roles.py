@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import ROLES, Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "wrong_roles"
 MEANING = "roles that are unknown, out of order, or don't end with the assistant"
