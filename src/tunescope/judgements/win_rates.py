@@ -167,8 +167,8 @@ def _lengths(
     verdict or without lengths; ties and answers of equal length count nowhere. `not_longer` is the share of items in
     which a's answer isn't longer than b's. Where it is small, the length-controlled rate is an extrapolation.
     """
-    known = [pair.lengths for pair in pairs if pair.lengths is not None]
-    if not known:
+    both_lengths = [pair.lengths for pair in pairs if pair.lengths is not None]
+    if not both_lengths:
         names = ("avg_length", "avg_length_reference", "win_rate_length_controlled")
         return dict.fromkeys(names) | {"lengths_reason": "the files don't have the answers"}
     gaps = [None if pair.lengths is None else pair.lengths[0] - pair.lengths[1] for pair in pairs]
@@ -182,8 +182,8 @@ def _lengths(
     uneven = [(winner, loser) for winner, loser in decided if winner != loser]
     used = [gap for gap, value in zip(gaps, values, strict=True) if gap is not None and value is not None]
     return {
-        "avg_length": sum(a for a, _ in known) / len(known),
-        "avg_length_reference": sum(b for _, b in known) / len(known),
+        "avg_length": sum(a for a, _ in both_lengths) / len(both_lengths),
+        "avg_length_reference": sum(b for _, b in both_lengths) / len(both_lengths),
         "win_rate_length_controlled": controlled.as_json()
         | {"standard_error": controlled.standard_error, "slope": fit.slope, "scale": fit.scale},
         "not_longer": sum(gap <= 0 for gap in used) / len(used) if used else None,
