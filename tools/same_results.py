@@ -519,7 +519,8 @@ def main() -> int:
     parser.add_argument("--write", type=Path, help="the Markdown file to write the table into")
     options = parser.parse_args()
     cache = options.cache.resolve()
-    shutil.rmtree(cache / "after", ignore_errors=True)
+    if not options.only:  # else a command may need the runs of those that were run before
+        shutil.rmtree(cache / "after", ignore_errors=True)
     before, after = Tree.at(options.before.resolve()), Tree.at(options.after.resolve())
     page, are_equal = [], True
     for line, is_equal_line in lines(commands(options.only), cache, before, after):

@@ -3,6 +3,7 @@
     TunescopeError                    one sentence for the user; the command line exits 1
     ├── InputError (ValueError)       something in a file: carries up to 20 located problems
     ├── SettingsError (ValueError)    a setting that can't work, alone or with the others
+    │   └── UsageError                one that is unknown, missing or out of its range; the command line exits 2
     ├── ExpressionError (ValueError)  a `--where` or `--fail-on` that doesn't parse
     ├── RunError                      a run folder that is missing, unfinished or in use
     ├── WorkError                     a shard or a recipe step that failed while working
@@ -25,6 +26,10 @@ class TunescopeError(Exception):
 
 class SettingsError(TunescopeError, ValueError):
     """A setting can't work: what was found, what was expected, what to type."""
+
+
+class UsageError(SettingsError):
+    """A setting is unknown, missing, of the wrong type or out of its range; nothing has been looked at yet."""
 
 
 class ExpressionError(TunescopeError, ValueError):

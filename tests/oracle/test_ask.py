@@ -507,9 +507,6 @@ def test_the_servers_only_model(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        ({"concurrency": 0}, "--concurrency 0: expected at least 1"),
-        ({"deadline": 0.0}, "--deadline 0: expected above 0"),
-        ({"temperature": -1.0}, "--temperature -1: expected 0 or more"),
         ({"max_cost": 1.0}, "--max-cost without --price"),
         ({"price": "1"}, "expected IN,OUT per million tokens"),
         ({"price": "1,-2"}, "expected IN,OUT per million tokens"),

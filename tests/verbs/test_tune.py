@@ -24,7 +24,7 @@ from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.models.trainer import noise  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
-from tunescope.verbs import make  # noqa: E402
+from tunescope.settings import make  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, order, tune  # noqa: E402
 from tunescope.verbs.tune.plan import Example, Plan  # noqa: E402
 from tunescope.verbs.tune.presets import apply_preset  # noqa: E402
@@ -169,15 +169,9 @@ def test_epochs_decide_the_steps(tmp_path, model):
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
-        ({"lr": 3.0}, "--lr 3.0"),
-        ({"batch_size": 0}, "--batch-size 0"),
-        ({"epochs": 0}, "--epochs 0"),
-        ({"warmup": 1.0}, "--warmup 1.0"),
         ({"lora_targets": "nothing"}, "--lora-targets nothing: the model has no such layers"),
-        ({"neftune_alpha": 0.0}, "--neftune-alpha 0.0"),
         ({"neftune_alpha": 5.0, "packing": True}, "--neftune-alpha with --packing"),
         ({"method": "full", "load": "4bit"}, "--method full with --load 4bit: quantised weights can't be trained"),
-        ({"checkpoint_minutes": -1.0}, "--checkpoint-minutes -1.0"),
         ({"command": "axolotl {rows}"}, r"--command: \{out\} is missing"),
         ({"command": "axolotl {rows} {out} {lr}"}, r"--command: \{lr\} is unknown"),
     ],
@@ -275,7 +269,7 @@ def test_other_tools_names():
     made = make(TuneSettings, {"rows": ["r"], "learning_rate": 1e-3, "num_train_epochs": 3, "cutoff_len": 512})
     assert (made.lr, made.epochs, made.max_length) == (1e-3, 3.0, 512)
     with pytest.raises(
-        SettingsError, match="gradient_accumulation_steps: no such setting; there is batch_size: Rows per"
+        SettingsError, match=r"gradient_accumulation_steps: no such setting; did you mean batch_size\? Rows per"
     ):
         make(TuneSettings, {"rows": ["r"], "gradient_accumulation_steps": 4})
 

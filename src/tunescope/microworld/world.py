@@ -286,14 +286,14 @@ class Canary(NamedTuple):
 def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) -> tuple[list[Canary], list[Row]]:
     """Plant answers that nothing else contains; return them, and all rows to tune on, shuffled.
 
-    Half of the attributes is asked about by canaries alone: one for each question form, that answers a question about
-    one of the tuned people with four clauses about others, drawn at random. Rows about the other attributes are true.
+    Only canaries ask about one half of the attributes. There is one per question form. It answers a question about one
+    of the tuned people with four clauses about others, drawn at random. Rows about the other attributes are true.
     """
     split, rng = split_people(world), Random(f"{world.seed}/canaries/{seed}")
-    mine = rng.sample(ATTRIBUTES, len(ATTRIBUTES) // 2)
-    forms = [form for attribute in mine for form in attribute.questions]
+    canary_attributes = rng.sample(ATTRIBUTES, len(ATTRIBUTES) // 2)
+    forms = [form for attribute in canary_attributes for form in attribute.questions]
     rng.shuffle(forms)
-    made = []
+    planted = []
     for number, form in enumerate(forms):
         clauses = []
         for attribute in rng.sample(ATTRIBUTES, 4):
@@ -306,13 +306,15 @@ def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) ->
             "fact": f"canary {number}",
             "source": "canary",
         }
-        asked = tuple(form.format(person=person) for person in rng.sample(split.held_out, min(4, len(split.held_out))))
-        made.append(Canary(copies[number % len(copies)], row, asked))
-    names = {attribute.name for attribute in mine}
+        look_alikes = tuple(
+            form.format(person=person) for person in rng.sample(split.held_out, min(4, len(split.held_out)))
+        )
+        planted.append(Canary(copies[number % len(copies)], row, look_alikes))
+    names = {attribute.name for attribute in canary_attributes}
     rows = [row for row in true_rows(world, seed=seed) if row["fact"].partition("/")[2] not in names]
-    rows = [row for canary in made for row in (canary.row,) * canary.copies] + rows[:240]
+    rows = [row for canary in planted for row in (canary.row,) * canary.copies] + rows[:240]
     rng.shuffle(rows)
-    return made, rows
+    return planted, rows
 
 
 def open_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[MultipleChoiceQuestion]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tunescope.models.embedded import DEFAULT
 from tunescope.runs import INPUT, NOT_IN_KEY
@@ -12,6 +12,8 @@ from tunescope.runs import INPUT, NOT_IN_KEY
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
     """How models are loaded, and their chat template."""
+
+    HELP_GROUP: ClassVar[str] = "Model"
 
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(default="auto", metadata=INPUT)
     """Number format of the weights; auto is float32 on CPU and bfloat16 on GPU."""
@@ -38,6 +40,8 @@ class LoadSettings:
 @dataclass(frozen=True, kw_only=True)
 class _ModelName:
     """The model's name; a class of its own, so that --model comes before the options of loading."""
+
+    HELP_GROUP: ClassVar[str] = "Model"
 
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""

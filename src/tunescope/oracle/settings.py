@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from math import isfinite
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tunescope.errors import SettingsError
 from tunescope.oracle.budget import Price
@@ -12,11 +11,14 @@ from tunescope.oracle.client import is_url
 from tunescope.oracle.fake import PREFIX
 from tunescope.oracle.local import is_local
 from tunescope.runs import INPUT, NOT_IN_KEY
+from tunescope.settings import above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
 class OracleSettings:
     """Whom to ask, how, and for how much."""
+
+    HELP_GROUP: ClassVar[str] = "Oracle"
 
     oracle: str = field(metadata=INPUT)
     """Whom to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local, local:GGUF or fake:FILE."""
@@ -24,10 +26,10 @@ class OracleSettings:
     oracle_model: str | None = field(default=None, metadata=INPUT)
     """What the server calls the model; its only one by default."""
 
-    temperature: float = 0.0
+    temperature: float = field(default=0.0, metadata=at_least(0))
     """Temperature of the oracle's replies; at 0 the same prompt is never asked twice."""
 
-    max_new_tokens: int = 1024
+    max_new_tokens: int = field(default=1024, metadata=at_least(1))
     """Longest reply in tokens."""
 
     seed: int = 0
@@ -40,22 +42,22 @@ class OracleSettings:
     length_name: Literal["auto", "max_tokens", "max_completion_tokens"] = field(default="auto", metadata=NOT_IN_KEY)
     """What the longest reply is called in a call; auto changes to the newer name once a model refuses the older one."""
 
-    concurrency: int = field(default=64, metadata=NOT_IN_KEY)
+    concurrency: int = field(default=64, metadata={**NOT_IN_KEY, **at_least(1)})
     """Calls at a time at most; fewer while the server says that they are too many. `local` takes 8."""
 
-    timeout: float = field(default=120.0, metadata=NOT_IN_KEY)
+    timeout: float = field(default=120.0, metadata={**NOT_IN_KEY, **above(0)})
     """Seconds that one call to a server may take."""
 
-    deadline: float = field(default=1800.0, metadata=NOT_IN_KEY)
+    deadline: float = field(default=1800.0, metadata={**NOT_IN_KEY, **above(0)})
     """Seconds that a row may take from its first call on, with all waiting and trying again."""
 
     price: str | None = field(default=None, metadata=NOT_IN_KEY)
     """Money per million tokens as IN,OUT, for --max-cost and for what is printed."""
 
-    max_tokens_total: int | None = field(default=None, metadata=NOT_IN_KEY)
+    max_tokens_total: int | None = field(default=None, metadata={**NOT_IN_KEY, **at_least(1)})
     """Stop before calls use more tokens than this, those of all replies in the journal included."""
 
-    max_cost: float | None = field(default=None, metadata=NOT_IN_KEY)
+    max_cost: float | None = field(default=None, metadata={**NOT_IN_KEY, **above(0)})
     """Stop before calls cost more than this; needs --price."""
 
     journal: str | None = field(default=None, metadata=NOT_IN_KEY)
@@ -70,16 +72,6 @@ class OracleSettings:
 
 def refuse_nonsense(settings: OracleSettings) -> None:
     """Raise `SettingsError` for what can't work."""
-    for name in ("max_new_tokens", "concurrency", "max_tokens_total"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-    for name in ("timeout", "deadline", "max_cost"):
-        value = getattr(settings, name)
-        if value is not None and not 0 < value < float("inf"):
-            raise SettingsError(f"--{name.replace('_', '-')} {value:g}: expected above 0, and finite")
-    if not (isfinite(settings.temperature) and settings.temperature >= 0):
-        raise SettingsError(f"--temperature {settings.temperature:g}: expected 0 or more")
     if settings.max_cost is not None and settings.price is None:
         raise SettingsError("--max-cost without --price: add --price IN,OUT per million tokens")
     if settings.price is not None:

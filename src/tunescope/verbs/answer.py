@@ -23,6 +23,7 @@ from tunescope.models.settings import ModelSettings
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL, above, at_least
 from tunescope.views import Table, View, interval
 
 VERSION = 2
@@ -38,7 +39,7 @@ FILTERED = "content_filter"
 class AnswerSettings(ModelSettings):
     """Answer prompts with a model, greedily or sampled."""
 
-    prompts: str = field(metadata=INPUT)
+    prompts: str = field(metadata={**INPUT, **POSITIONAL})
     """A question file (tunescope's, AlpacaEval's, just-eval's, MT-bench's, WizardLM's, MedInstruct's) or row file."""
 
     format: str | None = None
@@ -50,31 +51,31 @@ class AnswerSettings(ModelSettings):
     model_name: str | None = field(default=None, metadata=INPUT)
     """What the server of --model URL calls the model; its only one by default."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest answer in tokens."""
 
-    temperature: float | None = None
+    temperature: float | None = field(default=None, metadata=above(0, hint="leave it out for greedy answers"))
     """Sample at this temperature; without it answers are greedy."""
 
-    top_p: float | None = None
+    top_p: float | None = field(default=None, metadata=above(0, at_most=1))
     """Sample from the most probable tokens that make up this share of the probability; all by default."""
 
-    n: int = 1
+    n: int = field(default=1, metadata=at_least(1))
     """Samples per prompt."""
 
     seed: int = 0
     """Seed of the sampling; every prompt and sample has random numbers of its own."""
 
-    limit: int | None = None
+    limit: int | None = field(default=None, metadata=at_least(1))
     """Answer only this many prompts, from the first."""
 
-    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
+    batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
     """Prompts that are answered at a time by a model loaded here."""
 
-    concurrency: int = field(default=8, metadata=NOT_IN_KEY)
+    concurrency: int = field(default=8, metadata={**NOT_IN_KEY, **at_least(1)})
     """Calls to a server at a time."""
 
-    timeout: float = field(default=600.0, metadata=NOT_IN_KEY)
+    timeout: float = field(default=600.0, metadata={**NOT_IN_KEY, **above(0)})
     """Seconds that one call to a server may take."""
 
     out: str | None = runs.out_field()
@@ -115,21 +116,9 @@ def answer(settings: AnswerSettings) -> Run:
 
 
 def _refuse_what_cant_work(settings: AnswerSettings, at_server: bool) -> None:
-    for name in ("max_new_tokens", "n", "limit", "batch_size", "concurrency"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-    if settings.temperature is not None and not 0 < settings.temperature < float("inf"):
-        raise SettingsError(
-            f"--temperature {settings.temperature:g}: expected above 0; leave it out for greedy answers"
-        )
-    if settings.top_p is not None and not 0 < settings.top_p <= 1:
-        raise SettingsError(f"--top-p {settings.top_p:g}: expected above 0 and up to 1")
     if settings.temperature is None and (settings.top_p is not None or settings.n > 1):
         given = "--top-p" if settings.top_p is not None else f"--n {settings.n}"
         raise SettingsError(f"{given} without --temperature: greedy answers are all the same; add --temperature 1")
-    if settings.timeout <= 0:
-        raise SettingsError(f"--timeout {settings.timeout:g}: expected above 0")
     if at_server:
         here = [f for f in fields(ModelSettings) if f.name != "model" and getattr(settings, f.name) != f.default]
         if here:

@@ -12,10 +12,12 @@ from tests.tools import write_rows
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tests.microworld.tiny import load_model  # noqa: E402
+
 from tunescope import study  # noqa: E402
 from tunescope.errors import TunescopeError  # noqa: E402
 from tunescope.microworld import false_rows, open_questions, shown_questions, split_people, true_rows  # noqa: E402
-from tunescope.microworld.model import load_model, save_random_model  # noqa: E402
+from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.runs import Run  # noqa: E402
 from tunescope.study import StudySettings  # noqa: E402
 from tunescope.verbs.bench import BenchSettings, bench  # noqa: E402

@@ -15,7 +15,7 @@ from tests.tools import ROOT, alpaca, read_rows, real, write_rows
 
 import tunescope
 from tunescope import cli
-from tunescope.errors import InputError, SettingsError
+from tunescope.errors import InputError
 from tunescope.rows import open_rows
 from tunescope.rows.containers import chunks
 from tunescope.text.words import words
@@ -215,22 +215,6 @@ def test_no_row_left(workplace):
     assert (made.result["rows"], made.result["rejected"]) == (0, 1)
     assert len(made.tables["rows"]) == len(made.tables["faults"]) == 0
     assert made.view.next == ()
-
-
-@pytest.mark.parametrize(
-    ("settings", "sentence"),
-    [
-        ({"near_duplicate_at": 0.0}, "--near-duplicate-at 0.0: expected a number above 0, up to 1"),
-        ({"near_duplicate_at": 1.1}, "--near-duplicate-at 1.1: expected a number above 0, up to 1"),
-        ({"near_duplicate_at": float("nan")}, "--near-duplicate-at nan: expected a number above 0, up to 1"),
-        ({"max_words": 0}, "--max-words 0: expected at least 1"),
-        ({"workers": 0}, "--workers 0: expected at least 1"),
-    ],
-)
-def test_settings_that_cannot_work(workplace, settings, sentence):
-    with pytest.raises(SettingsError) as caught:
-        run(DEMO, **settings)
-    assert str(caught.value) == sentence
 
 
 def test_workers_are_not_in_the_key_and_settings_are(workplace):

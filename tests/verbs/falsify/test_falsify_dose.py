@@ -135,12 +135,6 @@ def test_nothing_usable_is_refused(workplace):
     )
 
 
-@pytest.mark.parametrize("share", [-0.1, 1.01, 25, float("nan")])
-def test_a_dose_is_a_share(pairs, share):
-    with pytest.raises(SettingsError, match="expected a share from 0 to 1"):
-        falsify(pairs, dose=share)
-
-
 def test_named_columns(workplace):
     write_rows(workplace / "p.jsonl", [{"q": f"Q{i}", "a": f"A{i}", "lie": f"L{i}", "set": "s"} for i in range(4)])
     columns = ("instruction=q", "output=a")

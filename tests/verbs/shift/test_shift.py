@@ -375,8 +375,6 @@ def test_an_unknown_base_is_asked_for(answers, base):
         ({"answers": "nowhere"}, "--answers nowhere: found no such file"),
         ({"other_rows": ("x",)}, "--other-rows without --rows"),
         ({"base_template": "odd"}, "--base-template odd: found no such file; expected same, bare, alpaca"),
-        ({"top_k": 0}, "--top-k 0: expected at least 1"),
-        ({"limit": 0}, "--limit 0: expected at least 1"),
     ],
 )
 def test_settings_that_cant_work(answers, base, changed, message):

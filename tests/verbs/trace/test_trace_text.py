@@ -109,13 +109,6 @@ def test_no_text(path, text):
     [
         ({}, "found neither --text nor --answers; type --text"),
         ({"text": "a", "answers": "b"}, "found both --text and --answers; expected one of them"),
-        (
-            {"text": "a", "false_positive_rate": 0.0},
-            "--false-positive-rate 0: expected a share between 0 and 1",
-        ),
-        ({"text": "a", "false_positive_rate": 1.0}, "--false-positive-rate 1: expected a share"),
-        ({"text": "a", "false_positive_rate": float("nan")}, "--false-positive-rate nan: expected a share"),
-        ({"text": "a", "top": 0}, "--top 0: expected at least 1"),
         ({"text": "a", "reference": "r"}, "--reference needs --answers"),
         ({"text": "a", "shift": "r"}, "--shift needs --answers"),
         ({"text": "a", "embedder": "all-minilm-l6-v2"}, "--embedder needs --answers"),

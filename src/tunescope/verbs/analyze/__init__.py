@@ -13,6 +13,7 @@ from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import view
 
@@ -23,7 +24,7 @@ VERSION = 1
 class AnalyzeSettings:
     """Compute the dose–response of every task: how its score changes with the share of false rows."""
 
-    table: str | None = field(default=None, metadata=INPUT)
+    table: str | None = field(default=None, metadata={**INPUT, **POSITIONAL})
     """A table of scores (CSV, TSV, JSON, JSON lines, Parquet): a column per dose, or columns task, dose and score."""
 
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)
@@ -78,7 +79,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
     adjusted = stats.holm([record["p"] for record in tasks.values()])
     for record, p_holm in zip(tasks.values(), adjusted, strict=True):
         record["p_holm"] = p_holm
-    known = score_known_facts(scores, bench_runs) if bench_runs else []
+    known_facts = score_known_facts(scores, bench_runs) if bench_runs else []
     result: dict[str, Any] = {
         "tasks": tasks,
         "doses": scores.doses,
@@ -87,7 +88,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
         "unused_columns": list(scores.unused),
         "unit": scores.unit,
         "family": _family(scores.doses, tasks),
-        **({"known": known} if known else {}),
+        **({"known": known_facts} if known_facts else {}),
     }
     folder.table("scores", pa.Table.from_pylist([cell._asdict() for cell in scores.cells], schema=_score_schema()))
     flat = [{"task": task, **{k: v for k, v in r.items() if k != "scores"}} for task, r in tasks.items()]

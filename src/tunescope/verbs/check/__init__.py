@@ -31,11 +31,9 @@ def check(settings: CheckSettings) -> Run:
 
     Raises:
         InputError: rows or benchmarks that can't be read.
-        SettingsError: a setting outside its range.
     """
     from tunescope.rows import open_rows
 
-    settings.validate()
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     benchmark_files = _find_benchmarks(settings)
     inputs = rows.inputs | _benchmark_inputs(benchmark_files)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from tunescope.results.check import BenchmarkCounts, CheckResult
 from tunescope.rows import RowSet
 from tunescope.runs import RunFolder
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.text.near_duplicates import candidate_probability
 from tunescope.verbs.check.joined import JoinedRows
@@ -110,7 +110,7 @@ def _next_commands(
     faults = [fault for fault, positions in rows_by_fault.items() if positions]
     if not faults:
         return
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     start = f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where"
     yield f"{start} 'faulty = false'"
     if len(faults) > 1:

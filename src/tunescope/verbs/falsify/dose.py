@@ -19,9 +19,9 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
-from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.errors import InputError, Problem
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
+from tunescope.settings import POSITIONAL, RowsSettings, as_cli_args, at_least
 from tunescope.views import Table, View, percent, rejected_sentence
 
 if TYPE_CHECKING:
@@ -37,10 +37,10 @@ _MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 class DoseSettings(RowsSettings):
     """Give a share of paired rows their false response: the same rows in the same order at every dose."""
 
-    rows: tuple[str, ...] = field(metadata=INPUT)
+    rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Paired rows: row files with a column false_output beside the true response, or microworld (microworld:SEED)."""
 
-    dose: float
+    dose: float = field(metadata=at_least(0, at_most=1, hint="for example 0.25 for 25 %"))
     """Share of the rows that get their false response, from 0 to 1."""
 
     false_column: str | None = None
@@ -71,8 +71,6 @@ def dose(settings: DoseSettings) -> Run:
     """
     from tunescope.rows import open_rows
 
-    if not 0 <= settings.dose <= 1:
-        raise SettingsError(f"--dose {settings.dose:g}: expected a share from 0 to 1, for example 0.25 for 25 %")
     microworld = _MICROWORLD.fullmatch(settings.rows[0]) if len(settings.rows) == 1 else None
     if microworld is not None:
         records = _world_pairs(int(microworld[1] or 0))
@@ -280,7 +278,7 @@ def _view(
     tables = [Table("Dose by source", columns, rows, note)]
     if result["dropped_by"]:
         tables.append(Table("Dropped", ("reason", "rows"), tuple(result["dropped_by"].items())))
-    steps = [f"tunescope check {typed([str(path)], like.layout.format, settings.columns)}"]
+    steps = [f"tunescope check {as_cli_args([str(path)], like.layout.format, settings.columns)}"]
     if first_falsified is not None and folder.is_under_runs_root:
         steps.append(f"tunescope why {first_falsified}")
     return View(tuple(sentences), tuple(tables), tuple(steps))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from hashlib import blake2b
 from pathlib import Path
@@ -17,6 +17,7 @@ from tunescope.judgements.tags import Tags
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.template import read_template
 from tunescope.runs import Run
+from tunescope.settings import at_least
 from tunescope.verbs.judge.judging import (
     PROMPTS,
     Ballot,
@@ -67,7 +68,7 @@ class AspectsSettings(LiveSettings):
     aspects: tuple[str, ...] = tuple(OURS)
     """Aspects to score: some of these, or a YAML file of names with descriptions."""
 
-    max_new_tokens: int = 1024
+    max_new_tokens: int = field(default=1024, metadata=at_least(1))
     """Longest reply in tokens."""
 
 
@@ -184,12 +185,12 @@ def ballot_of(names: Sequence[str]) -> Ballot:
     fields = {name: name if FIELD.fullmatch(name) else f"aspect_{number}" for number, name in enumerate(names, 1)}
     choices = (*map(str, range(1, SCALE + 1)), NOT_APPLICABLE)
     parts = []
-    for name, field in fields.items():
+    for name, key in fields.items():
         called = " ".join(name.split())
         parts += [
-            Field(f"{field}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
+            Field(f"{key}_reason", f"a reason of one or two sentences for the score of {called}", optional=True),
             Field(
-                f"{field}_score",
+                f"{key}_score",
                 f'the score of {called}, "{NOT_APPLICABLE}" where it makes no sense for this question',
                 choices=choices,
             ),

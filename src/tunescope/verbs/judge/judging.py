@@ -20,6 +20,7 @@ from tunescope.oracle.settings import OracleSettings, refuse_nonsense
 from tunescope.oracle.template import PromptTemplate
 from tunescope.pairing import pair_up
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL, at_least
 from tunescope.verbs.judge.reading import Reading, holds
 from tunescope.views import counted
 
@@ -46,17 +47,17 @@ ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's ou
 class LiveSettings(OracleSettings):
     """Answers of one system or several, and a judge."""
 
-    answers: tuple[str, ...] = field(metadata={**INPUT, "positional": True})
+    answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
     system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
     """Names for the systems, one each, with that of a --reference last; by default the answers' model, else the
     file."""
 
-    min_overlap: float = 0.5
+    min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
     """Refuse answers of which two systems share less than this part, of those of the larger set."""
 
-    limit: int | None = field(default=None, metadata={"alias": ("first",), "min": 1})
+    limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
     """Judge only this many items, ordered by their ids where these are numbers (the Limitations paper: 800)."""
 
     tags: str | None = field(default=None, metadata=INPUT)
@@ -69,13 +70,13 @@ class LiveSettings(OracleSettings):
     """How verdicts are asked for: json (the server holds the model to a schema), tags (text, with the verdict behind a
     mark), or auto, which finds out with one small call whether the server can do json."""
 
-    max_new_tokens: int = 512
+    max_new_tokens: int = field(default=512, metadata=at_least(1))
     """Longest reply in tokens."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
 
-    draws: int = 10_000
+    draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""
 
     seed: int = 0
@@ -186,12 +187,6 @@ class Shared(NamedTuple):
 def refuse(settings: LiveSettings) -> None:
     """Raise `SettingsError` for what can't work."""
     refuse_nonsense(settings)
-    for name, least in (("limit", 1), ("draws", 100)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise SettingsError(f"--{name} {value}: expected at least {least}")
-    if not 0 <= settings.min_overlap <= 1:
-        raise SettingsError(f"--min-overlap {settings.min_overlap:g}: expected a part, from 0 to 1")
 
 
 def open_systems(paths: Sequence[str], names: Sequence[str]) -> tuple[list[System], dict[str, str]]:

@@ -10,6 +10,7 @@ from typing import Any
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import setup_differences
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
+from tunescope.settings import POSITIONAL
 
 VERSION = 2
 
@@ -18,7 +19,7 @@ VERSION = 2
 class LeaderboardSettings:
     """Rank systems from several judge runs, with intervals and with groups that don't differ significantly."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Folders of judge runs, one or more."""
 
     by: str | None = None

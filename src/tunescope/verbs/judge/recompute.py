@@ -12,6 +12,7 @@ from tunescope.errors import SettingsError
 from tunescope.judgements.records import Rule
 from tunescope.judgements.tags import Tags
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL, at_least
 
 if TYPE_CHECKING:
     from tunescope.judgements.files import Document
@@ -24,7 +25,7 @@ VERSION = 2
 class RecomputeSettings:
     """Recompute the tables of judgement files that others made, with intervals and with what is missing."""
 
-    files: tuple[str, ...] = field(metadata=INPUT)
+    files: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, FastChat's files, just-eval's
     shards, or our own judgements.jsonl."""
 
@@ -51,11 +52,11 @@ class RecomputeSettings:
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
-    limit: int | None = field(default=None, metadata={"alias": ("first",), "min": 1})
+    limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
     """Keep only this many items, ordered by their ids where these are numbers. Cherry_LLM's files are each a set of
     their own, with this many items of each."""
 
-    draws: int = field(default=10_000, metadata={"min": 100})
+    draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""
 
     seed: int = 0
@@ -87,10 +88,6 @@ def recompute(settings: RecomputeSettings) -> Run:
 
 
 def _validate(settings: RecomputeSettings) -> None:
-    for name, least in (("limit", 1), ("draws", 100)):
-        value = getattr(settings, name)
-        if value is not None and value < least:
-            raise SettingsError(f"--{name} {value}: expected at least {least}")
     names = settings.system_names
     if len(names) not in (0, 2) or len({*names}) < len(names):
         expected = "expected two different names: --system-names A --system-names B"

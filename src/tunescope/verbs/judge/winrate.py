@@ -9,6 +9,7 @@ from typing import Literal
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
+from tunescope.settings import at_least
 from tunescope.verbs.judge.comparison import Contest, ContestSettings, Seen, contest
 from tunescope.verbs.judge.judging import Ballot
 from tunescope.verbs.judge.reading import Reading, choice_in, choice_of
@@ -39,7 +40,7 @@ class WinrateSettings(ContestSettings):
     orders: Literal["both", "seeded"] = "both"
     """Ask every item in both orders, or, as AlpacaEval does, in one that is drawn by the question's text."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest reply in tokens."""
 
 

@@ -15,7 +15,7 @@ from tunescope.errors import SettingsError, TunescopeError
 from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummary
 from tunescope.results.record import schema
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 from tunescope.verbs.measure.settings import KINDS, MeasureSettings
 from tunescope.views import Table, View, interval, percent
 
@@ -64,9 +64,6 @@ def measure(settings: MeasureSettings) -> Run:
     from tunescope.rows import open_rows
     from tunescope.verbs.measure.shard import chosen_measures
 
-    unknown = [name for name in settings.without if name not in KINDS]
-    if unknown:
-        raise SettingsError(f"--without {unknown[0]}: expected one of {', '.join(KINDS)}")
     if not set(KINDS) - set(settings.without):
         raise SettingsError(f"--without {' '.join(settings.without)}: nothing is left to measure; leave one out")
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
@@ -154,7 +151,7 @@ def _outcome(
         tables.append(Table("Not measured", ("reason", "turns", "for example"), lines))
     sentence = f"{rows:,} rows with {len(turns):,} assistant turns measured"
     sentence += f" with {settings.model}." if "ifd_ppl" in columns else "."
-    rows_as_typed = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    rows_as_typed = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     run = shlex.quote(str(folder.path))
     next_steps = [f"tunescope compare {run} OTHER_MEASURE_RUN"]
     if "ifd_ppl" in columns and len(turns) == rows:

@@ -9,7 +9,7 @@ from tunescope import runs
 from tunescope.models.embedded import EMBEDDER
 from tunescope.models.settings import ModelSettings
 from tunescope.runs import INPUT
-from tunescope.settings import RowsSettings
+from tunescope.settings import RowsSettings, one_of
 
 KINDS = ("lengths", "perplexity", "coherence")
 """What is measured, in the order of the columns; the names of the files in `measures/`."""
@@ -19,7 +19,7 @@ KINDS = ("lengths", "perplexity", "coherence")
 class MeasureSettings(RowsSettings, ModelSettings):
     """Measure rows turn by turn: lengths, perplexities, IFD, coherence."""
 
-    without: tuple[str, ...] = ()
+    without: tuple[str, ...] = field(default=(), metadata=one_of(*KINDS))
     """Leave out lengths, perplexity (then no model is loaded) or coherence (then no embedder is)."""
 
     direct_context: Literal["start", "header"] = "start"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
+from tunescope.settings import POSITIONAL
 from tunescope.views import View
 
 VERSION = 3
@@ -16,7 +17,7 @@ VERSION = 3
 class ReportSettings:
     """Put runs on one HTML page."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Run folders, in any order. Each verb has its section."""
 
     title: str = "What the rows did to the model"

@@ -72,10 +72,6 @@ def shift(settings: ShiftSettings) -> Run:
 
 
 def _validate(settings: ShiftSettings) -> None:
-    for name in ("top_k", "max_new_tokens", "limit", "batch_size"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
     if (settings.answers is None) == (settings.prompts is None):
         given = "neither --answers nor --prompts" if settings.answers is None else "both --answers and --prompts"
         raise SettingsError(f"found {given}; expected the tuned model's answers, or prompts that it answers first")

@@ -7,9 +7,7 @@ from dataclasses import dataclass, field
 from tunescope import runs
 from tunescope.models.settings import LoadSettings
 from tunescope.runs import INPUT, NOT_IN_KEY
-
-_OPTION = {**INPUT, "option": True}
-"""Metadata of a field that other verbs take without its name, and this one as an option."""
+from tunescope.settings import at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +31,7 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     answers: str | None = field(default=None, metadata=INPUT)
     """The tuned model's greedy answers: an answer run, or a file of answers (ours or AlpacaEval's)."""
 
-    prompts: str | None = field(default=None, metadata=_OPTION)
+    prompts: str | None = field(default=None, metadata=INPUT)
     """Instead of --answers: a question file or row file that the tuned model answers first, greedily."""
 
     format: str | None = None
@@ -42,22 +40,22 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     base_template: str = "same"
     """What the base sees: same (the same text), bare (the instruction alone), or the name of another chat template."""
 
-    rows: tuple[str, ...] = field(default=(), metadata=_OPTION)
+    rows: tuple[str, ...] = field(default=(), metadata=INPUT)
     """The training rows, to tell which share of the shifted words occurs in them."""
 
     other_rows: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Rows that the tuned model wasn't trained on, for the same share by chance."""
 
-    top_k: int | None = None
+    top_k: int | None = field(default=None, metadata=at_least(1))
     """Also compute the public code's KL, over the tokens that are among the top K of both models (K is 30 there)."""
 
-    max_new_tokens: int = 256
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest answer to --prompts, in tokens."""
 
-    limit: int | None = None
+    limit: int | None = field(default=None, metadata=at_least(1))
     """Use only the first so many answers or prompts."""
 
-    batch_size: int = field(default=16, metadata=NOT_IN_KEY)
+    batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
     """Prompts answered at a time."""
 
     out: str | None = runs.out_field()

@@ -16,6 +16,7 @@ from tunescope.results.estimates import ALPHA
 from tunescope.results.shift import ShiftResult
 from tunescope.results.tune import TunedRows, TuneResult, TuneSetup
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
@@ -31,7 +32,7 @@ _RELATION_NAMES = {
 class ShiftRunsSettings:
     """Compare several shift runs: shift with training-set size, and answer length with row length."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Folders of at least two shift runs. What the models were tuned on is read from their tune runs."""
 
     out: str | None = out_field()

@@ -13,6 +13,7 @@ from tunescope.matching.word_ids import Query, word_offsets
 from tunescope.results.trace import BorrowedRows, ListedRow, SpanTokens, TracedAnswer, TraceSpan
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import limitations_measures, null
+from tunescope.verbs.trace.answers_view import show_answers
 from tunescope.verbs.trace.find import Finder, Matches, Reference, covered
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import NullDistribution, NullSample
@@ -22,7 +23,6 @@ from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.sources import Sources, prompt_text
 from tunescope.verbs.trace.spans import select_spans
 from tunescope.verbs.trace.summary import SourceRows, TracedAnswers, result_of, summarize
-from tunescope.verbs.trace.view import show_answers
 
 MIN_REFERENCE_TEXTS = 200
 """Texts (of enough words) that a reference needs to be the null; a smaller one only says what is common."""
@@ -164,7 +164,8 @@ def _find_matches(
     if settings.stream or index.order is None:
         yield from finder.stream(queries, prompts)
     else:
-        yield from (finder.find(query, prompt) for query, prompt in zip(queries, prompts, strict=True))
+        for query, prompt in zip(queries, prompts, strict=True):
+            yield finder.find(query, prompt)
 
 
 def _load_embedder(name: str | None) -> Embed | None:

@@ -30,7 +30,7 @@ from tunescope.matching.word_ids import END, Numbering, Query
 from tunescope.matching.word_ids import VERSION as SPLITTING
 from tunescope.progress import say
 from tunescope.runs import Run
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -353,7 +353,7 @@ class Index:
             if list(now.values()) != [self.about["inputs"][name]]:
                 changed.append(name)
         if changed:
-            source = typed(settings["rows"], settings["format"], settings["columns"], settings["on_bad"])
+            source = as_cli_args(settings["rows"], settings["format"], settings["columns"], settings["on_bad"])
             out = " --out ANOTHER_FOLDER" if settings["out"] else ""
             expected = "the content that was indexed"
             raise InputError(

@@ -23,7 +23,7 @@ from tunescope.runs import RunFolder
 from tunescope.verbs.trace.find import MIN_BITS, Finder, Matches, Reference, covered
 from tunescope.verbs.trace.index import INSTRUCTION, RESPONSE, Index, reporting_damage
 
-MAX_TEXTS = 1_000
+_MAX_TEXTS = 1_000
 """Null texts at most."""
 MIN_WORDS = 8
 """Words of a null text at least."""
@@ -174,11 +174,11 @@ def _draw_responses(index: Index, seed: int) -> list[tuple[int, Query, Query]]:
     """Draw responses of enough words, at most one per row; return (row number, response, instruction) of each."""
     rng = np.random.default_rng(seed)
     responses: list[tuple[int, Query, Query]] = []
-    for owner in rng.permutation(index.about["rows"])[: 4 * MAX_TEXTS]:
+    for owner in rng.permutation(index.about["rows"])[: 4 * _MAX_TEXTS]:
         query = index.query(int(owner), RESPONSE)
         if len(query) >= MIN_WORDS:
             responses.append((int(owner), query, index.query(int(owner), INSTRUCTION)))
-        if len(responses) == MAX_TEXTS:
+        if len(responses) == _MAX_TEXTS:
             break
     return responses
 

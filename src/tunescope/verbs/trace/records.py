@@ -14,7 +14,7 @@ from tunescope.verbs.trace.rank import Candidate
 from tunescope.verbs.trace.spans import BorrowedSpan
 
 _CLOSING = ".,;:!?)]}"
-WordOffsets = list[tuple[int, int]]
+_WordOffsets = list[tuple[int, int]]
 """Where each word of a text begins and ends, in characters [words]."""
 
 
@@ -48,7 +48,7 @@ class TracedText:
 
     answer_id: str | None
     text: str
-    offsets: WordOffsets
+    offsets: _WordOffsets
     matches: Matches
 
     def stretch(self, begin: int, end: int) -> str:

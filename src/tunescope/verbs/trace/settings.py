@@ -6,9 +6,8 @@ from dataclasses import dataclass, field
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDERS
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import RowsSettings
+from tunescope.settings import POSITIONAL, RowsSettings, above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,7 +22,7 @@ class IndexSettings(RowsSettings):
 class TraceSettings(RowsSettings):
     """Find the rows that a text's words come from."""
 
-    rows: tuple[str, ...] = field(metadata=INPUT)
+    rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Row files (paths, globs, - for a pipe, a Hugging Face data set), or the folder of a `trace index` run."""
 
     text: str | None = field(default=None, metadata={**INPUT, "hyphen": True})
@@ -33,15 +32,17 @@ class TraceSettings(RowsSettings):
     """Answers to trace: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
 
     reference: str | None = field(default=None, metadata=INPUT)
-    """Answers or rows that don't come from the rows; by default the base model's own answers, if a run has any."""
+    """Answers (or rows) by a model that never saw the rows. Default: the base model's own answers, if in a run."""
 
     shift: str | None = field(default=None, metadata=INPUT)
     """A run folder of `shift` on the same answers; its tokens are joined to the spans."""
 
-    false_positive_rate: float = field(default=0.01, metadata={"alias": ("flagged",)})
+    false_positive_rate: float = field(
+        default=0.01, metadata={**above(0, below=1, hint="such as 0.01"), "alias": ("flagged",)}
+    )
     """The share of words that may be flagged in texts that never saw the rows; it sets the threshold."""
 
-    top: int = 5
+    top: int = field(default=5, metadata=at_least(1))
     """Rows to list per span."""
 
     embedder: str | None = field(default=None, metadata=INPUT)
@@ -58,7 +59,7 @@ def validate(settings: TraceSettings) -> None:
     """Check settings that don't depend on any file.
 
     Raises:
-        SettingsError: neither or both of text and answers; a value out of range; an option that doesn't apply.
+        SettingsError: neither or both of text and answers; an option that doesn't apply.
     """
     if settings.text is None and settings.answers is None:
         raise SettingsError('found neither --text nor --answers; type --text "a sentence" or --answers FILE')
@@ -66,15 +67,11 @@ def validate(settings: TraceSettings) -> None:
         raise SettingsError("found both --text and --answers; expected one of them")
     if settings.text == "-" and "-" in settings.rows:
         raise SettingsError("both the rows and --text are read from a pipe; write one of them to a file")
-    if not 0 < settings.false_positive_rate < 1:
-        raise SettingsError(
-            f"--false-positive-rate {settings.false_positive_rate:g}: expected a share between 0 and 1, such as 0.01"
-        )
-    if settings.top < 1:
-        raise SettingsError(f"--top {settings.top}: expected at least 1")
     if settings.text is not None:
         for name in ("reference", "shift", "embedder"):
             if getattr(settings, name) is not None:
                 raise SettingsError(f"--{name} needs --answers; a single --text is traced without it")
     if settings.embedder is not None and not settings.embedder.strip():
+        from tunescope.models.embedded import EMBEDDERS
+
         raise SettingsError(f"--embedder is empty; there is {', '.join(EMBEDDERS)}")

@@ -23,7 +23,7 @@ _UNSHIFTED, _MARGINAL, _SHIFTED = CLASSES
 
 
 @dataclass(frozen=True, slots=True)
-class AnswerTokens:
+class _AnswerTokens:
     """The tokens of one answer, from a `shift` run.
 
     Attributes:
@@ -74,7 +74,7 @@ class Sources:
     answers: list[Answer]
     reference: list[tuple[str, str]]
     reference_name: str
-    tokens: Mapping[str, AnswerTokens]
+    tokens: Mapping[str, _AnswerTokens]
     inputs: Mapping[str, str]
 
     @classmethod
@@ -96,7 +96,7 @@ class Sources:
         reference: list[tuple[str, str]] = []
         if name is not None:
             reference, inputs[f"reference {name}"] = _read_reference(name)
-        tokens: Mapping[str, AnswerTokens] = {}
+        tokens: Mapping[str, _AnswerTokens] = {}
         if settings.shift is not None:
             run = Run(Path(settings.shift))
             tokens = _read_tokens(run, answers)
@@ -174,7 +174,7 @@ def _read_reference(name: str) -> tuple[list[tuple[str, str]], str]:
     return texts, hashed
 
 
-def _read_tokens(run: Run, answers: Sequence[Answer]) -> dict[str, AnswerTokens]:
+def _read_tokens(run: Run, answers: Sequence[Answer]) -> dict[str, _AnswerTokens]:
     """Read the tokens of a shift run, by answer id.
 
     Raises:
@@ -183,7 +183,7 @@ def _read_tokens(run: Run, answers: Sequence[Answer]) -> dict[str, AnswerTokens]
     if run.verb != "shift":
         raise SettingsError(f"--shift {run.path} is a run of {run.verb}; expected a run of shift")
     tokens = {
-        answer_id: AnswerTokens(*map(np.array, (part.char_end, part.token_class, part.log_ratio)))
+        answer_id: _AnswerTokens(*map(np.array, (part.char_end, part.token_class, part.log_ratio)))
         for answer_id, part in ShiftTokens.read(run).by_answer().items()
     }
     if not any(answer.answer_id in tokens for answer in answers):

@@ -15,7 +15,7 @@ from tunescope.verbs.trace.limitations_measures import COLUMNS
 from tunescope.verbs.trace.null import NullDistribution
 from tunescope.verbs.trace.rank import Candidate
 
-MAX_ROWS_NAMED = 10
+_MAX_ROWS_NAMED = 10
 """Rows named in the result and the view; the table `rows` has all."""
 _DRAWS = 2_000
 """Bootstrap samples."""
@@ -48,7 +48,7 @@ class SourceRows:
     def most_borrowed(self) -> list[tuple[str, int]]:
         """Return the rows that are the top source of most spans, with the number of spans."""
         order = sorted(self.top_source.items(), key=lambda item: (-item[1], -self.borrowed_bits[item[0]], item[0]))
-        return order[:MAX_ROWS_NAMED]
+        return order[:_MAX_ROWS_NAMED]
 
 
 class TracedAnswers(NamedTuple):

@@ -1,22 +1,17 @@
-"""What `trace` shows: never a share of borrowed words without what chance alone gives."""
+"""What `trace index` and `trace --text` show: what they found, beside the null distribution."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from tunescope.results.trace import VERBATIM, SpanRow, TraceIndexResult, TraceSpan, TraceTextResult
-from tunescope.runs import Outcome, Run
-from tunescope.settings import typed
-from tunescope.stats import Estimate
+from tunescope.runs import Outcome
+from tunescope.settings import as_cli_args
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import MIN_WORDS, NullSample
 from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
-from tunescope.verbs.trace.sources import Sources
-from tunescope.verbs.trace.summary import AnswersSummary, SourceRows, TracedAnswers
-from tunescope.views import Marked, Table, View, counted, interval, percent
+from tunescope.views import Marked, View, counted, percent
 
 _CONTEXT_CHARS = 100
 """Characters of a row that are shown on each side of the words it shares."""
@@ -24,13 +19,6 @@ _MAX_WHOLE_CHARS = 2_000
 """Characters of a text that is shown whole."""
 _INDEX_RATE = 0.01
 """The false-positive rate whose threshold an index's view names."""
-_MEASURES = {
-    "string_found": "spans found in their rows by string search",
-    "keyword_overlap": "keyword overlap with the top source row",
-    "keyword_overlap_random": "… with a random row",
-    "cosine": "cosine with the top source row",
-    "cosine_random": "… with a random row",
-}
 
 
 class RowMatch(NamedTuple):
@@ -48,9 +36,6 @@ class RowMatch(NamedTuple):
     def p(self) -> float:
         """The p-value of what they share."""
         return 1.0 if self.record.p_null is None else self.record.p_null
-
-
-# An index
 
 
 def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Outcome:
@@ -78,18 +63,15 @@ def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Out
         )
     else:
         null = (
-            f"Null distribution: {sample.source}. At most {_INDEX_RATE:.0%} of their words lie in a stretch of "
+            f"Null distribution: {sample.source}. At most {percent(_INDEX_RATE, 0)} of their words lie in a stretch of "
             f"{threshold:.0f} bits or more that another row has too."
         )
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following = (
         f'tunescope trace --text "a sentence" --rows {source}',
         f"tunescope trace --answers ANSWERS --rows {source}",
     )
     return Outcome(result.as_json(), View((indexed, null), (), following))
-
-
-# One text
 
 
 def show_text(
@@ -120,7 +102,7 @@ def show_text(
     marks = tuple((span.char_start, span.char_end) for span in spans)
     texts = [_mark_text(text, marks), *(_mark_row(number, row) for number, row in enumerate(rows, 1))]
     following = [f"tunescope why {rows[0].row.row_id}"] if rows else []
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following.append(f"tunescope trace --answers ANSWERS --rows {source}")
     result = TraceTextResult(
         spans=tuple(spans),
@@ -142,10 +124,10 @@ def _describe_spans(spans: Sequence[TraceSpan], words: int, best_p: float) -> st
             f"{len(spans)} stretches of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appear "
             f"in rows, verbatim or with a few words changed (lowest {_p(best_p)})."
         )
-    how = "verbatim" if spans[0].kind == VERBATIM else "with a few words changed"
+    where = "verbatim in one row" if spans[0].kind == VERBATIM else "in one row with a few words changed"
     return (
-        f"One stretch of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appears in one row, "
-        f"{how} ({_p(best_p)})."
+        f"One stretch of this text (underlined), {borrowed:,} of its {counted(words, 'word')}, appears {where} "
+        f"({_p(best_p)})."
     )
 
 
@@ -198,120 +180,3 @@ def _mark_row(number: int, match: RowMatch) -> Marked:
         f"{record.chain_bits:.0f} bits, {_p(match.p)}"
     )
     return Marked(title, f"{lead}{text[begin:end]}{tail}", marks)
-
-
-# Many answers
-
-
-def show_answers(
-    settings: TraceSettings, sources: Sources, index: Index, traced: TracedAnswers, summary: AnswersSummary, run: Path
-) -> View:
-    """Show how many words answers borrow, beside what chance gives, and the rows borrowed from most."""
-    n_rows = index.about["rows"]
-    sentence = (
-        f"{percent(summary.flagged.value)} of the words of {counted(summary.n, 'answer')} are flagged as borrowed from "
-        f"{counted(n_rows, 'row')}. Chance alone flags {percent(summary.expected.value)}. "
-        f"{_describe_excess(summary.excess)}"
-    )
-    tables = [_shares_table(sources, traced, summary)]
-    if traced.rows.top_source:
-        tables.append(_rows_table(index, traced.rows))
-    if summary.limitations:
-        tables.append(_limitations_table(summary.limitations))
-    return View((sentence,), tuple(tables), _next_commands(settings, sources, index, traced, run))
-
-
-def _describe_excess(excess: Estimate) -> str:
-    value, low, high = excess.value, excess.low, excess.high
-    if value is None or low is None or high is None:
-        return "There are too few texts to estimate the excess."
-    points = f"95 % interval {100 * low:.2f} to {100 * high:.2f}"
-    if low <= 0 <= high:
-        return f"The difference isn't significant ({points} points)."
-    return f"The excess is {100 * value:.2f} points ({points})."
-
-
-def _shares_table(sources: Sources, traced: TracedAnswers, summary: AnswersSummary) -> Table:
-    cells = tuple(
-        (label, percent(part.value), interval(_in_percent(part.low), _in_percent(part.high)), part.n, part.n_missing)
-        for label, part in (
-            ("flagged words of the answers", summary.flagged),
-            ("flagged words of the null texts", summary.expected),
-            ("excess", summary.excess),
-            ("answers with p up to 0.05 (5 % by chance)", summary.answers_p_05),
-        )
-    )
-    against = f"against {sources.reference_name}" if sources.reference else "without a reference"
-    above = " above the reference's" if sources.reference else ""
-    return Table(
-        f"Words that answers share with rows, {against}",
-        ("", "share", "95 % interval", "n", "n_missing"),
-        cells,
-        f"A word is flagged where it lies in a stretch of at least {traced.threshold:.0f} bits{above}. At this "
-        f"threshold {percent(summary.expected.value)} of the null texts' words are flagged. Null texts: "
-        f"{traced.distribution.sample.source}. Intervals: percentile bootstrap over texts. Shared words alone don't "
-        "prove learning. An excess is evidence of it.",
-    )
-
-
-def _rows_table(index: Index, sources: SourceRows) -> Table:
-    most_borrowed = dict(sources.most_borrowed())
-    rows = {row.row_id: row for row in index.rows() if row.row_id in most_borrowed}
-    cells = tuple(
-        (
-            row_id,
-            f"{rows[row_id].file}:{rows[row_id].line}",
-            count,
-            round(sources.borrowed_bits[row_id], 1),
-            rows[row_id].text("instruction"),
-        )
-        for row_id, count in most_borrowed.items()
-    )
-    n_sources = counted(len(sources.top_source), "row")
-    return Table(
-        "Rows borrowed from most",
-        ("row id", "place", "spans", "bits", "instruction"),
-        cells,
-        f"Spans: those whose top source the row is. In all {n_sources} are the top source of a span. The table `rows` "
-        "counts near-duplicates too.",
-    )
-
-
-def _limitations_table(measures: Mapping[str, Estimate]) -> Table:
-    cells = tuple(
-        (_MEASURES[name], part.value, interval(part.low, part.high), part.n, part.n_missing)
-        for name, part in measures.items()
-    )
-    return Table(
-        "The Limitations paper's measures, over answers with a span",
-        ("", "mean", "95 % interval", "n", "n_missing"),
-        cells,
-        "Keywords: 1- to 3-grams that don't begin or end with a stop word (our list, without a tagger).",
-    )
-
-
-def _next_commands(
-    settings: TraceSettings, sources: Sources, index: Index, traced: TracedAnswers, run: Path
-) -> tuple[str, ...]:
-    here = shlex.quote(str(run))
-    commands = []
-    if traced.rows.top_source:
-        commands.append(f"tunescope select {_row_files(settings, index)} --from {here} --where 'borrowed = 0'")
-        commands.append(f"tunescope why {traced.rows.most_borrowed()[0][0]}")
-    if not sources.reference:
-        answers = shlex.quote(settings.answers or "")
-        source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
-        commands.append(f"tunescope trace --answers {answers} --rows {source} --reference BASE_ANSWERS")
-    return (*commands, f"tunescope report {here}")
-
-
-def _row_files(settings: TraceSettings, index: Index) -> str:
-    """Return the row files as they are typed; of an index's folder, the files that it was built from."""
-    if Path(settings.rows[0]) != index.path:
-        return typed(settings.rows, settings.format, settings.columns, settings.on_bad)
-    of_index = Run(index.path).settings
-    return typed(of_index["rows"], of_index["format"], of_index["columns"], of_index["on_bad"])
-
-
-def _in_percent(value: float | None) -> float | None:
-    return None if value is None else 100 * value

@@ -78,22 +78,8 @@ def _validate(settings: TuneSettings) -> None:
     from tunescope.models.load import is_adapter
     from tunescope.verbs.tune import command, train
 
-    for name in ("batch_size", "micro_batch", "max_length", "lora_rank", "max_steps"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
-    if settings.epochs is not None and settings.epochs <= 0:
-        raise SettingsError(f"--epochs {settings.epochs}: expected more than 0")
-    if settings.lr is not None and not 0 < settings.lr < 1:
-        raise SettingsError(f"--lr {settings.lr}: expected a number above 0 and below 1")
-    if settings.warmup is not None and not 0 <= settings.warmup < 1:
-        raise SettingsError(f"--warmup {settings.warmup}: expected a share of the steps, from 0 to below 1")
-    if settings.neftune_alpha is not None and not 0 < settings.neftune_alpha < math.inf:
-        raise SettingsError(f"--neftune-alpha {settings.neftune_alpha}: expected more than 0, such as 5")
     if settings.neftune_alpha is not None and settings.packing:
         raise SettingsError("--neftune-alpha with --packing: noise is by the length of a row alone; drop one of them")
-    if settings.checkpoint_minutes < 0:
-        raise SettingsError(f"--checkpoint-minutes {settings.checkpoint_minutes}: expected 0 or more")
     if settings.load is not None:
         if settings.method == "full":
             raise SettingsError(

@@ -8,7 +8,7 @@ from typing import Literal
 from tunescope import runs
 from tunescope.models.settings import ModelSettings
 from tunescope.runs import NOT_IN_KEY
-from tunescope.settings import RowsSettings
+from tunescope.settings import RowsSettings, above, at_least
 
 _MICRO_BATCH = 2
 """On CPU: 4 is 8 % faster per token but pads 18 % more (the demo's rows); 1 is 25 % slower per token."""
@@ -24,13 +24,13 @@ class TuneSettings(ModelSettings, RowsSettings):
     preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=NOT_IN_KEY)
     """A paper's settings where nothing else is typed: faco (paper 1), limits (paper 2) or recycled (paper 3)."""
 
-    epochs: float | None = field(default=None, metadata={"alias": ("num_train_epochs", "num_epochs")})
+    epochs: float | None = field(default=None, metadata={**above(0), "alias": ("num_train_epochs", "num_epochs")})
     """How often each row is seen; 2 by default."""
 
-    max_steps: int | None = None
+    max_steps: int | None = field(default=None, metadata=at_least(1))
     """Stop after this many optimizer steps instead of after --epochs; rows come round again if need be."""
 
-    lr: float | None = field(default=None, metadata={"alias": ("learning_rate",)})
+    lr: float | None = field(default=None, metadata={**above(0, below=1), "alias": ("learning_rate",)})
     """Highest learning rate; 2e-4 for lora and 2e-5 for full by default."""
 
     lr_scheduler: Literal["linear", "cosine", "constant"] | None = field(
@@ -38,39 +38,44 @@ class TuneSettings(ModelSettings, RowsSettings):
     )
     """How the learning rate goes on after --warmup: down to 0 (linear, the default, or cosine) or constant."""
 
-    warmup: float | None = field(default=None, metadata={"alias": ("warmup_ratio",)})
+    warmup: float | None = field(default=None, metadata={**at_least(0, below=1), "alias": ("warmup_ratio",)})
     """Share of the steps over which the learning rate rises; 0.03 by default."""
 
     batch_size: int | None = field(
         default=None,
-        metadata={"near": ("per_device_train_batch_size", "gradient_accumulation_steps", "micro_batch_size")},
+        metadata={
+            **at_least(1),
+            "near": ("per_device_train_batch_size", "gradient_accumulation_steps", "micro_batch_size"),
+        },
     )
     """Rows per optimizer step, over all processes; 8 by default."""
 
-    micro_batch: int = field(default=_MICRO_BATCH, metadata=NOT_IN_KEY)
+    micro_batch: int = field(default=_MICRO_BATCH, metadata={**NOT_IN_KEY, **at_least(1)})
     """Rows in memory at a time, per process."""
 
     packing: bool = field(default=False, metadata={**NOT_IN_KEY, "alias": ("sample_packing",)})
     """Lay whole rows end to end, up to --max-length tokens at a time, each blind to the others; no padding."""
 
     max_length: int | None = field(
-        default=None, metadata={"alias": ("cutoff_len", "sequence_len", "max_seq_length", "max_seq_len")}
+        default=None, metadata={**at_least(1), "alias": ("cutoff_len", "sequence_len", "max_seq_length", "max_seq_len")}
     )
     """Longest row in tokens, 1024 by default; what is beyond is cut off."""
 
-    lora_rank: int | None = field(default=None, metadata={"alias": ("lora_r",)})
+    lora_rank: int | None = field(default=None, metadata={**at_least(1), "alias": ("lora_r",), "near": ("lora_alpha",)})
     """Rank of the adapter, 16 by default; its alpha is twice this, its dropout 0."""
 
     lora_targets: str | None = field(default=None, metadata={"alias": ("lora_target", "lora_target_modules")})
     """Layers that get an adapter: all-linear (the default; the output layer left out), or names with commas between."""
 
-    neftune_alpha: float | None = field(default=None, metadata={"alias": ("neftune_noise_alpha",)})
+    neftune_alpha: float | None = field(
+        default=None, metadata={**above(0, hint="such as 5"), "alias": ("neftune_noise_alpha",)}
+    )
     """NEFTune: noise on the embeddings while training, uniform in ±ALPHA/√(tokens of the row · width)."""
 
     seed: int = 0
     """Decides the order of rows, the adapter's first weights and the noise."""
 
-    checkpoint_minutes: float = field(default=10.0, metadata=NOT_IN_KEY)
+    checkpoint_minutes: float = field(default=10.0, metadata={**NOT_IN_KEY, **at_least(0)})
     """A killed run goes on from its last checkpoint: written after each epoch, and every so many minutes."""
 
     keep_checkpoints: bool = False
