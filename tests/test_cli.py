@@ -61,7 +61,7 @@ def test_done(rows, capsys):
         (["select", "rows.jsonl", "--where", "x = 1"], "there is no 'x' here; there is"),
         (["select", "rows.jsonl", "--where", "line > 1", "--from", "no"], "no: found no such folder"),
         (["compare", "rows.jsonl", "no.json"], "no.json: found no such file"),
-        (["why", "0123456789"], "no run in runs knows a row '0123456789'"),
+        (["why", "0123456789"], "no run in runs has a row '0123456789'"),
         (["study", "run", "no"], "no: no such recipe file; shipped are demo"),
         (["check", "rows.jsonl", "--out", "/proc/nowhere/run"], "[Errno 2] No such file or directory: '/proc/nowhere"),
     ],

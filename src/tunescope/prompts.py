@@ -66,7 +66,7 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class PromptFormat:
+class _PromptFormat:
     """A format of question files.
 
     Attributes:
@@ -127,22 +127,22 @@ class PromptFormat:
 
 
 FORMATS = (
-    PromptFormat("prompts", '{"prompt_id": "p1", "prompt": "…"}', "prompt_id", ("prompt",)),
-    PromptFormat(
+    _PromptFormat("prompts", '{"prompt_id": "p1", "prompt": "…"}', "prompt_id", ("prompt",)),
+    _PromptFormat(
         "mt_bench",
         '{"question_id": 81, "category": "…", "turns": ["…"]} (or "text")',
         "question_id",
         ("turns", "text"),
         meta=("category",),
     ),
-    PromptFormat(
+    _PromptFormat(
         "wizardlm",
         '{"idx": 1, "Skill": "…", "Difficulty": 1, "Instruction": "…"}',
         "idx",
         ("Instruction",),
         meta=("Skill", "Difficulty"),
     ),
-    PromptFormat(
+    _PromptFormat(
         "just_eval",
         '{"id": 0, "instruction": "…", "source_id": "…"} (or with its tags)',
         "id",
@@ -150,7 +150,7 @@ FORMATS = (
         marks=("source_id", "info-seek"),
         meta=("dataset", "category", "source_id"),
     ),
-    PromptFormat(
+    _PromptFormat(
         "medinstruct",
         '{"id": 0, "instruction": "…", "difficulty": "3"}',
         "id",
@@ -159,7 +159,7 @@ FORMATS = (
         without=("input", "output", "response"),
         meta=("difficulty",),
     ),
-    PromptFormat(
+    _PromptFormat(
         "alpaca_eval",
         '{"instruction": "…", "dataset": "…"} (or with output and generator)',
         None,
@@ -173,7 +173,7 @@ FORMATS = (
 SHAPES = "a question, such as " + ", ".join(form.shape for form in FORMATS) + ", or a row"
 
 
-def detect_format(record: Mapping[str, Json]) -> PromptFormat | None:
+def detect_format(record: Mapping[str, Json]) -> _PromptFormat | None:
     """Return the format that a record looks like, or None."""
     return next((form for form in FORMATS if form.fits(record)), None)
 
@@ -202,7 +202,7 @@ def _resolve_row_format(format: str, question_formats: Iterable[str]) -> str | N
         raise SettingsError(f"--format {format!r}: expected one of {expected}") from error
 
 
-def _detect_by_first_record(path: str | Path) -> PromptFormat | None:
+def _detect_by_first_record(path: str | Path) -> _PromptFormat | None:
     """Return the format of the first record that can be read; None where that is a row."""
     for n_records, (line, record, _) in enumerate(read_records(path, SHAPES), 1):
         if record is not None:
@@ -224,7 +224,7 @@ def _validate_row(path: str | Path, line: int, record: Mapping[str, Json]) -> No
         raise InputError([Problem(str(path), line, error.found, SHAPES)], "Name its format with --format.") from error
 
 
-def _read_questions(path: str | Path, question_format: PromptFormat) -> list[Prompt]:
+def _read_questions(path: str | Path, question_format: _PromptFormat) -> list[Prompt]:
     prompts: list[Prompt] = []
     problems: list[Problem] = []
     first_lines: dict[str, int] = {}
@@ -249,14 +249,14 @@ def _read_questions(path: str | Path, question_format: PromptFormat) -> list[Pro
     return prompts
 
 
-def _validate_new_id(question_format: PromptFormat, prompt: Prompt, first_lines: Mapping[str, int]) -> None:
+def _validate_new_id(question_format: _PromptFormat, prompt: Prompt, first_lines: Mapping[str, int]) -> None:
     """Raise `FormatError` for an id that an earlier record has."""
     if prompt.prompt_id in first_lines:
         repeated = f"{question_format.id_column} {abbreviate(prompt.prompt_id, quoted=False)} again"
         raise FormatError(f"{repeated} (first in line {first_lines[prompt.prompt_id]})", "an id per prompt")
 
 
-def number_repeat(question_format: PromptFormat, prompt: Prompt, repeats: RepeatCounter) -> Prompt:
+def number_repeat(question_format: _PromptFormat, prompt: Prompt, repeats: RepeatCounter) -> Prompt:
     """Add `.2`, `.3` … to an id that is made from the content, where the same content came before."""
     if question_format.id_column is not None:
         return prompt

@@ -110,14 +110,14 @@ def as_cli_args(rows: Sequence[str], format: str | None, columns: Sequence[str],
     return shlex.join([*words, *(("--on-bad", on_bad) if on_bad != "refuse" else ())])
 
 
-def public_name(name: str) -> str:
+def _public_name(name: str) -> str:
     """Return what a field is called outside its class: `from_` is `from`."""
     return name.rstrip("_")
 
 
 def as_option(name: str) -> str:
     """Return the option of a field: `--max-words`."""
-    return f"--{public_name(name).replace('_', '-')}"
+    return f"--{_public_name(name).replace('_', '-')}"
 
 
 def positional(settings: type[Any]) -> list[str]:
@@ -125,12 +125,12 @@ def positional(settings: type[Any]) -> list[str]:
     return [f.name for f in fields(settings) if f.metadata.get("positional")]
 
 
-def given_in_python(name: str, value: Any) -> str:
+def _given_in_python(name: str, value: Any) -> str:
     """Return a setting as Python and recipes give it: `on_bad 'maybe'`."""
-    return f"{public_name(name)} {value!r}"
+    return f"{_public_name(name)} {value!r}"
 
 
-def make(settings: type[Any], values: Mapping[str, Any], given: Callable[[str, Any], str] = given_in_python) -> Any:
+def make(settings: type[Any], values: Mapping[str, Any], given: Callable[[str, Any], str] = _given_in_python) -> Any:
     """Build a settings object from plain values: the command line, recipes and Python all pass here.
 
     Args:
@@ -147,12 +147,12 @@ def make(settings: type[Any], values: Mapping[str, Any], given: Callable[[str, A
     for name, value in values.items():
         ours = resolve_alias(settings, name)
         if ours is None:
-            there_is = f"there is {', '.join(map(public_name, declared))}"
+            there_is = f"there is {', '.join(map(_public_name, declared))}"
             raise UsageError(f"{name}: no such setting; {pointer(settings, name) or there_is}")
         if ours in resolved:
-            raise UsageError(f"{name}: {public_name(ours)} is given twice")
+            raise UsageError(f"{name}: {_public_name(ours)} is given twice")
         resolved[ours] = value
-    missing = [public_name(name) for name, f in declared.items() if is_required(f) and name not in resolved]
+    missing = [_public_name(name) for name, f in declared.items() if is_required(f) and name not in resolved]
     if missing:
         raise UsageError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
     fitted = {name: _fit(declared[name], hints[name], value, given) for name, value in resolved.items()}
@@ -166,16 +166,16 @@ def is_required(declared: Field[Any]) -> bool:
 
 def resolve_alias(settings: type[Any], name: str) -> str | None:
     """Return the field that is called `name`, by us or by other tools; None where none is."""
-    names = {f.name: (f.name, public_name(f.name), *f.metadata.get("alias", ())) for f in fields(settings)}
+    names = {f.name: (f.name, _public_name(f.name), *f.metadata.get("alias", ())) for f in fields(settings)}
     return next((own for own, called in names.items() if name in called), None)
 
 
-def pointer(settings: type[Any], name: str, spell: Callable[[str], str] = public_name) -> str:
+def pointer(settings: type[Any], name: str, spell: Callable[[str], str] = _public_name) -> str:
     """Say which setting may have been meant by `name`, which isn't one; empty where none is near."""
     for f in fields(settings):
         if name in f.metadata.get("near", ()):
             return f"did you mean {spell(f.name)}? {help_of(settings, f.name)}"
-    spelled = {public_name(f.name): spell(f.name) for f in fields(settings)}
+    spelled = {_public_name(f.name): spell(f.name) for f in fields(settings)}
     matches = get_close_matches(name.replace("-", "_"), spelled, 1)
     return f"did you mean {spelled[matches[0]]}?" if matches else ""
 

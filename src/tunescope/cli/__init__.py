@@ -29,7 +29,7 @@ from tunescope.errors import TunescopeError, UsageError
 from tunescope.settings import as_option, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
-EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
+_EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -81,7 +81,7 @@ def _is_first_process() -> bool:
 def build(invoked: str | None) -> App:
     """Build the commands, in the order and under the questions of the table; only the invoked verb is imported."""
     app = _app("tunescope", "Show what instruction data does to a language model, and repair the data.")
-    app.help_epilogue = EPILOGUE
+    app.help_epilogue = _EPILOGUE
     app.usage = "Usage: tunescope VERB [ARGUMENTS]"
     app["--help"].group = app["--version"].group = Group("Options", sort_key=len(QUESTIONS))
     groups: dict[str, App] = {}

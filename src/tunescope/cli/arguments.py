@@ -15,7 +15,7 @@ from tunescope.errors import UsageError
 from tunescope.settings import as_option, expected, pointer, resolve_alias
 from tunescope.verbs import GROUPS, VERBS
 
-HELP = ("--help", "-h")
+_HELP = ("--help", "-h")
 
 
 def find_verb(arguments: Sequence[str]) -> str | None:
@@ -44,7 +44,7 @@ def _nearest(word: str, words: Sequence[str]) -> str:
     return f"; did you mean {matches[0]}?" if matches else "; type: tunescope --help"
 
 
-class Option(NamedTuple):
+class _Option(NamedTuple):
     """An option of a verb: its name, what its value is (None: it has none), whether that may begin with a hyphen."""
 
     name: str
@@ -59,7 +59,7 @@ def with_our_names(verb: str, arguments: Sequence[str]) -> list[str]:
         UsageError: there is no such option, or its value is missing. Behind -- everything is a file.
     """
     settings = VERBS[verb].settings_class()
-    if any(word in HELP for word in arguments):
+    if any(word in _HELP for word in arguments):
         return list(arguments)
     words = iter(arguments)
     out: list[str] = []
@@ -77,13 +77,13 @@ def with_our_names(verb: str, arguments: Sequence[str]) -> list[str]:
     return out
 
 
-def _find_option(settings: type[Any], typed: str) -> Option:
+def _find_option(settings: type[Any], typed: str) -> _Option:
     """Return the option that was typed."""
     fields = settings.__dataclass_fields__
     if typed == "--json":
-        return Option(typed, None)
+        return _Option(typed, None)
     if typed == "--fail-on" and "out" in fields:
-        return Option(typed, "a condition")
+        return _Option(typed, "a condition")
     name = typed.lstrip("-").replace("-", "_")
     ours = resolve_alias(settings, name) if typed.startswith("--") else None
     if ours is None:
@@ -91,10 +91,10 @@ def _find_option(settings: type[Any], typed: str) -> Option:
         raise UsageError(f"there is no option {typed}" + (f"; {meant}" if meant else ""))
     hint = get_type_hints(settings)[ours]
     takes = None if hint is bool else expected(fields[ours], hint)
-    return Option(as_option(ours), takes, bool(fields[ours].metadata.get("hyphen")))
+    return _Option(as_option(ours), takes, bool(fields[ours].metadata.get("hyphen")))
 
 
-def _value(option: Option, word: str | None) -> str:
+def _value(option: _Option, word: str | None) -> str:
     """Return the word behind an option, as its value."""
     if word is None or (word.startswith("--") and not option.hyphen):
         raise UsageError(f"{option.name} is without its value; expected {option.expected}")

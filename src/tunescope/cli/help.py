@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
     from rich.console import Console, ConsoleOptions
 
-INPUT, OWN, OUTPUT = "Input", "Options", "Output"
-LABELS = {"command": 14, "parameter": 30}
+_INPUT, _OWN, OUTPUT = "Input", "Options", "Output"
+_LABEL_COLUMNS = {"command": 14, "parameter": 30}
 """Columns for names; a longer name has a line for itself."""
 
 
@@ -43,7 +43,7 @@ def headings(settings: type[Any]) -> dict[str, str]:
     A field that is typed by position is input. Else its metadata names a heading, or the first class that
     declares it does, as `HELP_GROUP`, where several verbs share it.
     """
-    own: dict[str, list[str]] = {INPUT: [], OWN: []}
+    own: dict[str, list[str]] = {_INPUT: [], _OWN: []}
     shared: dict[str, list[str]] = {}
     output: list[str] = []
     for f in fields(settings):
@@ -51,13 +51,13 @@ def headings(settings: type[Any]) -> dict[str, str]:
         common: str = vars(first).get("HELP_GROUP", "")
         title = f.metadata.get("group") or common
         if f.metadata.get("positional"):
-            own[INPUT].append(f.name)
+            own[_INPUT].append(f.name)
         elif title == OUTPUT:
             output.append(f.name)
         elif common:
             shared.setdefault(title, []).append(f.name)
         else:
-            own.setdefault(title or OWN, []).append(f.name)
+            own.setdefault(title or _OWN, []).append(f.name)
     return {name: title for title, names in [*own.items(), *shared.items(), (OUTPUT, output)] for name in names}
 
 
@@ -93,7 +93,9 @@ class Sections:
     def __call__(self, console: Console, options: ConsoleOptions, panel: HelpPanel) -> None:
         """Print one section."""
         if panel.entries:
-            lines = [line for entry in panel.entries for line in _lines(entry, LABELS[panel.format], console.width)]
+            lines = [
+                line for entry in panel.entries for line in _lines(entry, _LABEL_COLUMNS[panel.format], console.width)
+            ]
             self._print(console, "\n".join(["", str(panel.title), *lines]))
 
     def _print(self, console: Console, text: str) -> None:

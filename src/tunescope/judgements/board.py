@@ -12,8 +12,8 @@ from tunescope.judgements.records import unique_names
 from tunescope.judgements.win_rates import mean_of, standard_error
 from tunescope.runs import Run
 
-WIN_RATE = "win_rate"
-ALL_ASPECTS = "all_aspects"
+_WIN_RATE = "win_rate"
+_ALL_ASPECTS = "all_aspects"
 
 
 class RankedSystem(NamedTuple):
@@ -102,10 +102,10 @@ def make_board(runs: Sequence[Run], by: str | None, reference: str | None, judge
         raise SettingsError("some runs hold verdicts on pairs of answers and some scores of single ones; rank one kind")
     kind = kinds.pop()
     if kind == "pairs":
-        by, scale = by or WIN_RATE, 100
+        by, scale = by or _WIN_RATE, 100
         systems = [system for run in runs for system in _compared_systems(run, by)]
     else:
-        by, scale = by or ALL_ASPECTS, 1
+        by, scale = by or _ALL_ASPECTS, 1
         systems = [system for run in runs for system in _scored_systems(run, by)]
     systems = _select(_select(systems, "reference", reference), "judge", judge)
     systems = [system for system in systems if system.values]
@@ -120,7 +120,7 @@ def make_board(runs: Sequence[Run], by: str | None, reference: str | None, judge
 
 def _compared_systems(run: Run, by: str) -> Iterator[RankedSystem]:
     """Yield the systems of a run with verdicts on pairs of answers."""
-    if by != WIN_RATE:
+    if by != _WIN_RATE:
         raise SettingsError(f"--by {by}: {run.path} holds verdicts on pairs of answers; rank by win_rate")
     comparisons = {row["comparison"]: row for row in run.tables["comparisons"].to_pylist()}
     items: dict[str, list[dict[str, Any]]] = {}
@@ -150,9 +150,9 @@ def _scored_systems(run: Run, by: str) -> Iterator[RankedSystem]:
         aspects[row["aspect"]] = None
         questions[row["item"]] = row["question"]
         of_item = scores.setdefault((row["system"], row["judge"]), {}).setdefault(row["item"], [])
-        if by in (ALL_ASPECTS, row["aspect"]):
+        if by in (_ALL_ASPECTS, row["aspect"]):
             of_item.append(row["score"])
-    if by not in (ALL_ASPECTS, *aspects):
+    if by not in (_ALL_ASPECTS, *aspects):
         raise SettingsError(f"--by {by}: the aspects in {run.path} are {', '.join(aspects)}")
     for (system, judge), items in scores.items():
         known = {item: [v for v in of_item if v is not None] for item, of_item in items.items()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator, Sequence
 
-from tunescope.judgements.board import Board
+from tunescope.judgements.board import Board, RankedSystem
 from tunescope.judgements.ranking import SystemDifference
 from tunescope.judgements.view import fixed
 from tunescope.stats import n_needed
@@ -22,14 +22,7 @@ def board_view(board: Board, warnings: Sequence[str]) -> View:
 
 
 def _sentences(board: Board) -> Iterator[str]:
-    unit = " %" if board.kind == "pairs" else ""
-    first = board.systems[0]
-    against = f" against {first.reference}" if first.reference else ""
-    judge = f" (judge {first.judge})" if first.judge else ""
-    yield (
-        f"{counted(len(board.systems), 'system')} by {board.by}{against}{judge}. The first is {first.name} with "
-        f"{board.lines[0]['mean']:.2f}{unit}."
-    )
+    yield _first_sentence(board, board.systems[0])
     if board.compared:
         significant = sum(each.is_significant for each in board.compared)
         pairs = f"{len(board.compared):,} {'pair' if len(board.compared) == 1 else 'pairs'}"
@@ -41,6 +34,16 @@ def _sentences(board: Board) -> Iterator[str]:
     for each in board.compared:
         if each.paired and not each.is_significant and _are_neighbours(names, each.first, each.second):
             yield from _items_needed(each)
+
+
+def _first_sentence(board: Board, best: RankedSystem) -> str:
+    unit = " %" if board.kind == "pairs" else ""
+    against = f" against {best.reference}" if best.reference else ""
+    judge = f" (judge {best.judge})" if best.judge else ""
+    return (
+        f"{counted(len(board.systems), 'system')} by {board.by}{against}{judge}. The first is {best.name} with "
+        f"{board.lines[0]['mean']:.2f}{unit}."
+    )
 
 
 def _items_needed(each: SystemDifference) -> Iterator[str]:

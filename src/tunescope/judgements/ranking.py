@@ -7,9 +7,8 @@ from itertools import combinations
 from string import ascii_lowercase
 from typing import NamedTuple
 
+from tunescope.results.estimates import ALPHA
 from tunescope.stats import Estimate, PValue, holm, mean_t, sign_flip_test, t_test, unpaired_difference
-
-ALPHA = 0.05
 
 
 class SystemDifference(NamedTuple):

@@ -171,6 +171,13 @@ class Comparison(NamedTuple):
         return cls(pair.a, pair.b, pair.judge, pair.part)
 
 
+class ScoredSystem(NamedTuple):
+    """Which system is scored, by which judge; the judge is "" where the file doesn't say."""
+
+    system: str
+    judge: str
+
+
 class Judgements(NamedTuple):
     """What judgement files hold: judgements of pairs or of single answers.
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-from tunescope.judgements.records import AspectScore, ScoreJudgement, by_judge, unique_names
+from tunescope.judgements.records import AspectScore, ScoredSystem, ScoreJudgement, by_judge, unique_names
 from tunescope.judgements.rereading import Rereading, RereadingKind
 from tunescope.judgements.win_rates import mean_of
 from tunescope.stats import Estimate, paired_difference
@@ -18,13 +18,6 @@ ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safet
 TASKS = ("coding", "info-seek", "math", "procedure", "reasoning", "role-play", "writing")
 """The kinds of question in Tables 16 and 17 of the Limitations paper, in their order."""
 _NO_SCORE = AspectScore(None, "missing")
-
-
-class ScoredSystem(NamedTuple):
-    """A system and the judge that scored it; the judge is "" where the file doesn't say."""
-
-    system: str
-    judge: str
 
 
 def group_by_system(judgements: Sequence[ScoreJudgement]) -> dict[ScoredSystem, list[ScoreJudgement]]:

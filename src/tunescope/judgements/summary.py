@@ -213,7 +213,7 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
 
 
 def _not_reread(file_format: Format) -> SettingsError:
-    return SettingsError(f"--scores text: {file_format.name} files can't be read again: {file_format.why_not_reread}")
+    return SettingsError(f"--scores text: {file_format.name} files {file_format.no_rereading}")
 
 
 def _not_empty(tags: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

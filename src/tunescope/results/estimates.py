@@ -1,4 +1,4 @@
-"""How an estimate stands in a result."""
+"""How an estimate stands in a result, and when it counts as significant."""
 
 from __future__ import annotations
 
@@ -9,6 +9,10 @@ from tunescope.results.record import Record
 
 if TYPE_CHECKING:
     from tunescope.stats import Estimate
+
+
+ALPHA = 0.05
+"""The two-sided p below which something counts as significant."""
 
 
 @dataclass(frozen=True, kw_only=True)

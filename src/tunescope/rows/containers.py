@@ -1,6 +1,6 @@
 """From bytes to records: JSON lines, JSON arrays, gzip, Parquet and hub data sets.
 
-Every reader yields `Record`s: the object and its line, or a `Problem` and the raw text.
+Every reader yields `FileRecord`s: the object and its line, or a `Problem` and the raw text.
 Reading is streamed; a file is never held whole, and a JSON-lines, JSON-array or Parquet file can
 be read from the middle (`Chunk`), so that shards are read side by side.
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tunescope.errors import InputError, Problem
 from tunescope.rows import json_array, json_lines, tables
-from tunescope.rows.records import READ_SIZE, Chunk, Record, Stream, bad_record
+from tunescope.rows.records import READ_SIZE, Chunk, FileRecord, Stream, bad_record
 
 SUFFIXES = {
     "json": ".json",
@@ -87,7 +87,7 @@ def chunks(path: Path, container: str, step: int = _CHUNK_SIZE) -> list[Chunk]:
     return json_lines.cut(path, size, step) if container == "jsonl" else json_array.cut(path, size, step)
 
 
-def read(path: Path, container: str, chunk: Chunk | None = None, name: str | None = None) -> Iterator[Record]:
+def read(path: Path, container: str, chunk: Chunk | None = None, name: str | None = None) -> Iterator[FileRecord]:
     """Yield the records of a file, or of one of its chunks; never raises for a bad record.
 
     `name` is what problems call the file.
@@ -106,7 +106,7 @@ def read(path: Path, container: str, chunk: Chunk | None = None, name: str | Non
             yield bad_record(name, 0, f"a file that can't be read ({error.strerror})", "a file")
 
 
-def _read_json(name: str, path: Path, container: str, chunk: Chunk | None) -> Iterator[Record]:
+def _read_json(name: str, path: Path, container: str, chunk: Chunk | None) -> Iterator[FileRecord]:
     with _open(path, container) as stream:
         start = chunk.start if chunk else 0
         stream.seek(start)

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.rows.json_text import DECODER, Fault, abbreviate, explain, skip_blanks
-from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, Record, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, Stream, bad_record, to_record
 from tunescope.rows.row import Json
 
 # A string in JSON holds no line end, so one that meets a line end has lost its closing quote.
@@ -232,7 +232,7 @@ class _ArrayReader:
         return _Element(None, f"(the {length} characters of a row)", fault)
 
 
-def read(name: str, stream: Stream, chunk: Chunk | None, last: bool) -> Iterator[Record]:
+def read(name: str, stream: Stream, chunk: Chunk | None, last: bool) -> Iterator[FileRecord]:
     """Yield a record per element, of the whole array or of one chunk of it (`last`: to its end)."""
     array = _ArrayReader(stream, chunk.line if chunk else 1, chunk.end - stream.tell() if chunk else None)
     if chunk is None or chunk.start == 0:

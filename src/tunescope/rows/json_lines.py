@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunescope.rows.json_text import decode, explain
-from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, Record, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, Stream, bad_record, to_record
 
 
 def cut(path: Path, size: int, step: int) -> list[Chunk]:
@@ -27,7 +27,7 @@ def cut(path: Path, size: int, step: int) -> list[Chunk]:
     return chunks
 
 
-def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[Record]:
+def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[FileRecord]:
     """Yield a record per line that isn't blank, from line `line` on, up to `length` bytes."""
     number, remaining = line - 1, length
     while remaining is None or remaining > 0:
@@ -50,7 +50,7 @@ def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[R
             remaining -= size
 
 
-def _decode(name: str, number: int, data: bytes) -> Record:
+def _decode(name: str, number: int, data: bytes) -> FileRecord:
     try:
         text = data.decode()
         value = decode(text)

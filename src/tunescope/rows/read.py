@@ -13,7 +13,7 @@ from tunescope.rows import containers
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.layout import Layout
 from tunescope.rows.lineage import Lineage, read_lineages
-from tunescope.rows.records import Chunk, Record
+from tunescope.rows.records import Chunk, FileRecord
 from tunescope.rows.row import Json, RepeatCounter, Row, content_id
 
 OnBad = Literal["refuse", "skip"]
@@ -54,7 +54,7 @@ class RowFile:
         """Return the parts that can be read side by side; None is the whole file."""
         return [None] if self.container == "hub" else [*containers.chunks(self.path, self.container)]
 
-    def records(self, chunk: Chunk | None = None) -> Iterator[Record]:
+    def records(self, chunk: Chunk | None = None) -> Iterator[FileRecord]:
         """Yield the file's records, or those of one chunk."""
         return containers.read(self.path, self.container, chunk, self.name)
 

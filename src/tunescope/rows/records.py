@@ -27,7 +27,7 @@ class Chunk(NamedTuple):
     line: int
 
 
-class Record(NamedTuple):
+class FileRecord(NamedTuple):
     """An object read, or the problem and the text that has it."""
 
     line: int
@@ -36,17 +36,17 @@ class Record(NamedTuple):
     raw: str = ""
 
 
-def bad_record(name: str, line: int, found: str, expected: str, raw: str = "") -> Record:
+def bad_record(name: str, line: int, found: str, expected: str, raw: str = "") -> FileRecord:
     """Return the record of something that can't be read; line 0 is the file as a whole."""
-    return Record(line, None, Problem(name, line or None, found, expected), raw)
+    return FileRecord(line, None, Problem(name, line or None, found, expected), raw)
 
 
-def to_record(name: str, line: int, value: Any, raw: str) -> Record:
+def to_record(name: str, line: int, value: Any, raw: str) -> FileRecord:
     """Return the record of a decoded JSON value; anything but an object that a row can hold becomes a bad record."""
     if not isinstance(value, dict):
         return bad_record(name, line, kind(value), "an object with columns", raw.strip())
     fault = find_fault(value, raw)
     if fault is None:
-        return Record(line, value, None, raw)
+        return FileRecord(line, value, None, raw)
     line += raw.count("\n", 0, fault.position)
     return bad_record(name, line, fault.found, fault.expected, raw.strip())

@@ -14,7 +14,7 @@ from urllib.request import getproxies
 
 from tunescope.errors import InputError, MissingPackageError, Problem
 from tunescope.rows.json_text import abbreviate
-from tunescope.rows.records import Chunk, Record, bad_record
+from tunescope.rows.records import Chunk, FileRecord, bad_record
 from tunescope.rows.row import Json
 
 BATCH = 1024
@@ -38,7 +38,7 @@ def cut(path: Path, step: int) -> list[Chunk]:
     return chunks
 
 
-def read_parquet(name: str, path: Path, chunk: Chunk | None) -> Iterator[Record]:
+def read_parquet(name: str, path: Path, chunk: Chunk | None) -> Iterator[FileRecord]:
     """Yield the rows of a Parquet file, or of some of its row groups."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -53,13 +53,13 @@ def read_parquet(name: str, path: Path, chunk: Chunk | None) -> Iterator[Record]
         yield bad_record(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
 
 
-def read_hub(name: str) -> Iterator[Record]:
+def read_hub(name: str) -> Iterator[FileRecord]:
     """Yield the rows of a data set that `load_hub` opens."""
     data = load_hub(name)
     yield from _records(name, data.features.arrow_schema, data.with_format("arrow").iter(batch_size=BATCH), 1)
 
 
-def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Iterator[Record]:
+def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Iterator[FileRecord]:
     repeated = sorted({column for column in schema.names if schema.names.count(column) > 1})
     if repeated:
         yield bad_record(name, 0, f"two columns called {abbreviate(repeated[0])}", "a name per column")
@@ -69,7 +69,7 @@ def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Itera
         for value in batch.to_pylist():
             bad = next((column for column in floats if not _finite(value[column])), None)
             if bad is None:
-                yield Record(line, value)
+                yield FileRecord(line, value)
             else:
                 found = f"NaN or infinity in column {abbreviate(bad)}"
                 yield bad_record(name, line, found, "finite numbers or null", json.dumps(value, default=str))

@@ -1,4 +1,4 @@
-"""`judge pairwise`: both orders, paper 3's rule, the judge's own noise, and what isn't a verdict."""
+"""`judge pairwise`: both orders, their verdict, the judge's own noise, and what isn't a verdict."""
 
 from __future__ import annotations
 

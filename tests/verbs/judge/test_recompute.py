@@ -25,7 +25,7 @@ def run(*files, **options):
     "model", ["alpaca-7b", "gpt4", "llama-2-7b-chat-hf", "recycled-wizardlm-7b-v1.0", "wizardlm-13b"]
 )
 def test_alpaca_eval_s_leaderboard(workplace, model):
-    """And Table 1 of paper 3: these five are its rows whose raw judgements are here."""
+    """And Table 1 of the Reflection-Tuning paper: these five are its rows whose raw judgements are here."""
     with real("alpaca_eval", "alpaca_eval_gpt4_leaderboard.csv").open() as file:
         published = next(row for row in csv.DictReader(file) if row[""] == model)
     found = run(real("alpaca_eval", "annotations", f"{model}.json")).result
@@ -322,7 +322,7 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
         ([], {}, "no files"),
         (selfee, {"system_names": ("a",)}, "--system-names a: expected two different names"),
         (selfee, {"system_names": ("a", "a")}, "--system-names a a: expected two different names"),
-        (saved(workplace, "tunescope"), {"scores": "text"}, "without the answers, a verdict can't be told from one"),
+        (saved(workplace, "tunescope"), {"scores": "text"}, "tunescope files can't be read again: without the answers"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
         (saved(workplace, "just_eval"), {"reference": "x"}, "just_eval files hold no comparisons"),
         (saved(workplace, "alpaca_eval"), {"system_names": ("a", "b")}, "alpaca_eval files name their systems"),

@@ -314,7 +314,7 @@ def test_texts_can_open_no_element(made):
 
 def test_a_lone_surrogate_is_replaced_and_offsets_hold(tmp_path):
     answer = answer_of("p", "Why?", "b 😀 c", "LoRA")
-    row = {"row_id": "r", "file": "f", "line": 1, "fields": {"output": "a\ud800b 😀 c"}, "lineage": []}
+    row = {"row_id": "r", "origin": "r", "file": "f", "line": 1, "fields": {"output": "a\ud800b 😀 c"}, "lineage": []}
     span = span_of(answer, 0, 5, "verbatim", [span_row("r", "output", 2, 7, [[0, 5, 2, 7]])])
     data = data_of(page_of([trace_run(tmp_path / "t", [answer], [row], [span])], tmp_path / "page"))
     assert data["rows"][0]["fields"] == [["output", "a\ufffdb 😀 c", 0, 0]]

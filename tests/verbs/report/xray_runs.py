@@ -15,18 +15,9 @@ from tunescope.prompts import Prompt
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.record import keys, schema
 from tunescope.results.shift import CLASSES, FirstMinusRest, ShiftAnswer, ShiftedWords, ShiftResult, ShiftTokens
+from tunescope.results.trace import TracedAnswer
 from tunescope.runs import Outcome, Run, execute, out_field
 from tunescope.views import View
-
-FLAGGED = pa.schema(
-    {
-        "answer_id": pa.string(),
-        "tokens": pa.int32(),
-        "flagged": pa.int32(),
-        "expected": pa.float64(),
-        "excess": pa.float64(),
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +156,8 @@ def span_row(
         "influence": None,
         "file": "rows.jsonl",
         "line": 7,
+        "shared_words": 2,
+        "exact": True,
         "shared": shared,
         **more,
     }
@@ -180,6 +173,7 @@ def span_of(answer: Answer, start: int, end: int, kind: str, rows: list[dict[str
         "text": text,
         "kind": kind,
         "words": len(text.split()),
+        "shared_words": len(text.split()),
         "bits": 31.25,
         "ref_bits": None,
         "contrast_bits": None,
@@ -189,6 +183,7 @@ def span_of(answer: Answer, start: int, end: int, kind: str, rows: list[dict[str
         "shift": None,
         "score": 3.5,
         "rows": rows,
+        "string_found": True,
         "evidence": ["rarity"],
         "dataset_fingerprint": "f00d",
         "null_source": "the answers of base",
@@ -212,7 +207,7 @@ def trace_run(
         run.records("answers", [answer.as_json() for answer in answers])
         run.records("rows", rows)
         run.records("spans", spans)
-        run.table("answers", pa.Table.from_pylist(flagged, FLAGGED))
+        run.table("answers", TracedAnswer.table(map(TracedAnswer.from_json, flagged)))
         return Outcome({}, View((f"{len(spans)} borrowed spans, {len(spans) / 2:g} expected by chance.",)))
 
     return execute("trace", 1, HandSettings(seed=str(folder), out=str(folder)), {}, work)
@@ -222,7 +217,9 @@ def flagged_of(answer: Answer, spans: list[dict[str, Any]]) -> dict[str, Any]:
     """Count the words in an answer's spans."""
     count = sum(span["words"] for span in spans if span["answer_id"] == answer.answer_id)
     return {
+        **dict.fromkeys(keys(TracedAnswer)),
         "answer_id": answer.answer_id,
+        "prompt_id": answer.prompt_id,
         "tokens": len(answer.text.split()),
         "flagged": count,
         "expected": count / 2,
@@ -244,6 +241,7 @@ def many(folder: Path, answers: int, tokens: int, models: Sequence[str], seed: i
     rows = [
         {
             "row_id": f"{number:016x}",
+            "origin": f"{number:016x}",
             "file": "data/rows.jsonl",
             "line": number + 1,
             "fields": {

@@ -44,7 +44,7 @@ class Format:
         names_systems: whether the files name the systems; else `--system-names` does.
         one_file_per_order: whether each order has a file of its own, so that `--one-order` takes one alone.
         na_counted_as: the score that the format's own script counts for "N/A".
-        why_not_reread: why replies can't be read again, where `parse_pair` and `parse_scores` are None.
+        no_rereading: why replies can't be read again, where `parse_pair` and `parse_scores` are None.
     """
 
     name: str
@@ -57,7 +57,7 @@ class Format:
     names_systems: bool = True
     one_file_per_order: bool = False
     na_counted_as: float | None = None
-    why_not_reread: str = "the files keep no replies that can be read again"
+    no_rereading: str = "keep no replies that can be read again"
 
 
 def known_formats() -> Mapping[str, Format]:

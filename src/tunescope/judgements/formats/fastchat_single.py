@@ -7,7 +7,7 @@ from typing import Any
 
 from tunescope.judgements.files import Document, Problems
 from tunescope.judgements.formats import Format, ReadOptions
-from tunescope.judgements.formats._fastchat import NO_REPLY, identify, judge_of
+from tunescope.judgements.formats._fastchat import NO_REPLY, TurnId, identify, judge_of
 from tunescope.judgements.parsing import aspect_score, rating
 from tunescope.judgements.records import AspectScore, Judgements, ScoreJudgement, Status
 
@@ -32,28 +32,31 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
             turn = identify(document, record, ("model",), problems)
             if turn is None:
                 continue
-            columns, place = record.value, document.place(record)
-            model, judge = columns["model"], judge_of(columns)
-            first_place = places.setdefault((turn.item, model, judge), place)
-            if first_place != place:
-                found = f"{model} on {turn.item} again (first {first_place})"
+            judgement = _judgement(turn, record.value, document.place(record))
+            who = (judgement.item, judgement.system, judgement.judge)
+            first_place = places.setdefault(who, judgement.place)
+            if first_place != judgement.place:
+                found = f"{judgement.system} on {turn.item} again (first {first_place})"
                 problems.add(document, record, found, "one judgement each")
-            text = columns.get("judgment")
-            score = AspectScore(None, "missing") if text == NO_REPLY else aspect_score(columns.get("score"), 1, _TOP)
-            judgement = ScoreJudgement(
-                turn.item,
-                model,
-                judge,
-                {_ASPECT: score},
-                _status(score),
-                text if isinstance(text, str) else None,
-                tags=turn.tags,
-                place=place,
-                question=turn.question,
-            )
             judgements.append(judgement)
     problems.raise_any()
     return Judgements(scores=judgements)
+
+
+def _judgement(turn: TurnId, columns: Mapping[str, Any], place: str) -> ScoreJudgement:
+    text = columns.get("judgment")
+    score = AspectScore(None, "missing") if text == NO_REPLY else aspect_score(columns.get("score"), 1, _TOP)
+    return ScoreJudgement(
+        turn.item,
+        columns["model"],
+        judge_of(columns),
+        {_ASPECT: score},
+        _status(score),
+        text if isinstance(text, str) else None,
+        tags=turn.tags,
+        place=place,
+        question=turn.question,
+    )
 
 
 def _status(score: AspectScore) -> Status:

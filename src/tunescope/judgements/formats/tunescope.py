@@ -265,6 +265,6 @@ FORMAT = Format(
     "score. Two equal answers are a tie without asking the judge.",
     detect=_detect,
     read=_read,
-    why_not_reread="without the answers, a verdict can't be told from one that the reply quotes from an answer. Type "
-    "the judge's own command again, which takes the replies from its journal",
+    no_rereading="can't be read again: without the answers, nothing tells a verdict from one that the reply quotes. "
+    "Type the judge's own command again, which takes the replies from its journal",
 )

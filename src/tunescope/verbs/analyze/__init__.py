@@ -11,10 +11,11 @@ from typing import Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL
 from tunescope.verbs.analyze.score_table import ScoreTable
-from tunescope.verbs.analyze.view import ALPHA, view
+from tunescope.verbs.analyze.view import view
 
 VERSION = 1
 
@@ -78,7 +79,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
     adjusted = stats.holm([record["p"] for record in tasks.values()])
     for record, p_holm in zip(tasks.values(), adjusted, strict=True):
         record["p_holm"] = p_holm
-    known = score_known_facts(scores, bench_runs) if bench_runs else []
+    known_facts = score_known_facts(scores, bench_runs) if bench_runs else []
     result: dict[str, Any] = {
         "tasks": tasks,
         "doses": scores.doses,
@@ -87,7 +88,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
         "unused_columns": list(scores.unused),
         "unit": scores.unit,
         "family": _family(scores.doses, tasks),
-        **({"known": known} if known else {}),
+        **({"known": known_facts} if known_facts else {}),
     }
     folder.table("scores", pa.Table.from_pylist([cell._asdict() for cell in scores.cells], schema=_score_schema()))
     flat = [{"task": task, **{k: v for k, v in r.items() if k != "scores"}} for task, r in tasks.items()]

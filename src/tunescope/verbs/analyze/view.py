@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from tunescope.results.estimates import ALPHA
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
 
-ALPHA = 0.05
-"""Level of significance."""
 _ONE_BY_ONE = 4
 """Up to so many tasks each has its own sentence."""
 

@@ -31,7 +31,6 @@ def check(settings: CheckSettings) -> Run:
 
     Raises:
         InputError: rows or benchmarks that can't be read.
-        SettingsError: a setting outside its range.
     """
     from tunescope.rows import open_rows
 

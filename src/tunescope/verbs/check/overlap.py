@@ -1,9 +1,9 @@
 """Overlap of rows with benchmark files, by word n-grams.
 
-An item's texts are all strings in its record. A row overlaps an item when they share a run of
-13 words (the length of GPT-3's filter, Brown et al. 2020, appendix C), or, for a text of 8 to 12
-words, the whole text. Runs that occur in more than 10 items are phrasing, not content, and are
-left out, as there. Texts under 8 words are too short to tell and are counted.
+An item's texts are all strings in its record. A row overlaps an item when they share 13 words in a
+row (the length of GPT-3's filter, Brown et al. 2020, appendix C), or a whole text of 8 to 12 words.
+Runs that occur in more than 10 items are phrasing, not content, and are left out, as in that filter.
+Items whose texts have fewer than 8 words are counted as too short.
 """
 
 from __future__ import annotations

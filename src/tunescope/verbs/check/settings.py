@@ -1,4 +1,4 @@
-"""What `check` can be told."""
+"""Settings of `check`."""
 
 from __future__ import annotations
 

@@ -22,12 +22,12 @@ from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
 if TYPE_CHECKING:
-    from tunescope.verbs.compare import CompareSettings
+    from tunescope.verbs.compare.settings import CompareSettings
 
 VERSION = 1
-GONE = 0.5
+_GONE = 0.5
 """Share of a span's words in one run below which it is gone."""
-SHOWN = 5
+_SHOWN = 5
 
 
 def compare_spans(settings: CompareSettings, traced: Run, answers: Path, hashed: str) -> Run:
@@ -88,7 +88,7 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
         "change for other reasons too: compare with leaving out as many other rows (control = 0 in trace's rows)."
     )
     tables = [Table("Spans that are gone", ("share", "95 % interval", "n", "n_missing", "prompts"), cells, note)]
-    shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:SHOWN])
+    shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:_SHOWN])
     if shown:
         tables.append(Table("The first", ("prompt", "words", "in one run now", "span"), shown))
     report = shlex.join(["tunescope", "report", str(traced.path), str(folder.path)])
@@ -107,7 +107,7 @@ def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer
         "text": span["text"],
         "words": len(words),
         "longest": longest,
-        "gone": None if longest is None else float(longest < GONE * len(words)),
+        "gone": None if longest is None else float(longest < _GONE * len(words)),
         "reason": "no answer to this prompt" if other is None else None,
     }
 

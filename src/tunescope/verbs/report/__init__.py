@@ -18,13 +18,13 @@ class ReportSettings:
     """Put runs on one HTML page."""
 
     runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Run folders, in any order; each verb has its section."""
+    """Run folders, in any order. Each verb has its section."""
 
     title: str = "What the rows did to the model"
     """The page's heading."""
 
     notes: tuple[str, ...] = ()
-    """Sentences that must stand at the top: what this page can't show."""
+    """Sentences to print at the top, for example what this page can't show."""
 
     out: str | None = out_field()
     """The run folder; runs/report-KEY by default."""

@@ -10,7 +10,7 @@ from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import name_in, name_of, of_verb
+from tunescope.verbs.report.names import folder_label, model_label, of_verb
 from tunescope.views import counted, interval, percent, show
 
 _SHOWN_FAULTS = 3
@@ -48,9 +48,9 @@ def _check(run: Run) -> str:
 
 
 def _shift(run: Run) -> str:
-    """Say how many of a tuned model's tokens its base would have chosen too."""
+    """Say how many of a tuned model's tokens are its base's first choice too."""
     result = ShiftResult.read(run)
-    tuned, base = name_of(result.tuned), name_of(result.base)
+    tuned, base = model_label(result.tuned), model_label(result.base)
     own = result.own_choice.mean
     tokens = f"its {result.tokens:,} tokens"
     if own is not None and own < OWN_CHOICE:
@@ -70,12 +70,12 @@ def _within(estimate: MeanEstimate, unit: float) -> str:
 
 
 def _trace(run: Run) -> str:
-    """Say whose words a model's answers hold, and how many by chance."""
+    """Return the trace's finding, with the model whose words it is about where the run holds answers."""
     finding = run.view.sentences[0]
     if not (run.path / ANSWERS_FILE).is_file():
         return finding
     model = next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
-    return f"Whose words {name_of(model)} says: {finding}" if model else finding
+    return f"Whose words {model_label(model)} says: {finding}" if model else finding
 
 
 def _change(run: Run, opened: Sequence[Run]) -> str | None:
@@ -83,7 +83,7 @@ def _change(run: Run, opened: Sequence[Run]) -> str | None:
     if CompareKind.read(run).kind != "answers":
         return None
     result, sides = CompareResult.read(run), CompareSetup.read_settings(run)
-    first, second = name_in(opened, sides.a), name_in(opened, sides.b)
+    first, second = folder_label(opened, sides.a), folder_label(opened, sides.b)
     text = f"{second}'s answers differ from {first}'s on {result.changed} of {result.same + result.changed} prompts."
     overlap = result.word_overlap
     if overlap is not None and overlap.mean is not None:

@@ -12,13 +12,13 @@ from tunescope.settings import at_least
 
 @dataclass(frozen=True, kw_only=True)
 class _ModelsSettings:
-    """Which two models."""
+    """The two models that are compared."""
 
     tuned: str = field(metadata=INPUT)
     """The tuned model: a PEFT adapter, a tune run, a model folder, an embedded name, a GGUF file or a hub id."""
 
     base: str | None = field(default=None, metadata=INPUT)
-    """What it was tuned from; an adapter and a tune run know it."""
+    """What the tuned model was tuned from. An adapter and a tune run know it."""
 
     base_revision: str | None = field(default=None, metadata=INPUT)
     """Branch, tag or commit of --base where that is a hub id."""
@@ -38,25 +38,25 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     """Read --prompts as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format."""
 
     base_template: str = "same"
-    """What the base sees: same (the same text), bare (the instruction alone), or another chat template."""
+    """What the base sees: same (the same text), bare (the instruction alone), or the name of another chat template."""
 
     rows: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """The training rows, to tell how many of the shifted words are in them."""
+    """The training rows, to tell which share of the shifted words occurs in them."""
 
     other_rows: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Rows that it wasn't trained on, for the same share by chance."""
+    """Rows that the tuned model wasn't trained on, for the same share by chance."""
 
     top_k: int | None = field(default=None, metadata=at_least(1))
-    """Also the public code's KL, over the tokens among the most probable so many of both (30 there), as kl_top_k."""
+    """Also compute the public code's KL, over the tokens that are among the top K of both models (K is 30 there)."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
-    """Longest answer to --prompts in tokens."""
+    """Longest answer to --prompts, in tokens."""
 
     limit: int | None = field(default=None, metadata=at_least(1))
-    """Only this many answers, or prompts, from the first."""
+    """Use only the first so many answers or prompts."""
 
     batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
-    """Prompts that are answered at a time."""
+    """Prompts answered at a time."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/shift-KEY by default."""

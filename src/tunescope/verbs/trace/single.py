@@ -8,6 +8,7 @@ import numpy as np
 
 from tunescope.errors import SettingsError
 from tunescope.matching.word_ids import word_offsets
+from tunescope.results.estimates import ALPHA
 from tunescope.results.trace import TraceSpan
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import null
@@ -19,8 +20,6 @@ from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.spans import select_spans
 from tunescope.verbs.trace.view import RowMatch, show_text
 
-ALPHA = 0.05
-"""A span of a single text is flagged where its p-value is at most this."""
 COMPILE_ABOVE = 400
 """Words above which compiling the loops pays off."""
 _RANKED_PER_LISTED = 10

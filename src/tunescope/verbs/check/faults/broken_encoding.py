@@ -16,7 +16,7 @@ ORDER = 7
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
-    """Quote the first broken spot; mojibake counts where ftfy finds it and can mend it."""
+    """Quote the first broken place; mojibake counts where ftfy finds it and can repair it."""
     for message in row.messages:
         text = message.content or ""
         if text.isascii():

@@ -1,8 +1,8 @@
 """An answer that breaks off.
 
-Three signs, each of which a person can check: a code fence that never closes; a last word that
-can't end a sentence ("and", "the", a comma); a last paragraph of prose, written in sentences
-with full stops, that ends without one.
+It shows one of three signs that a person can check: a code fence that never closes, a last word that
+can't end a sentence ("and", "the", a comma), or a last paragraph of prose that has full stops but no
+final one.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _SENTENCE_END = re.compile(r"[a-z)\"'][.!?][\"')]?\s+[A-Z]")
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
-    """Say which sign the first broken-off assistant turn shows."""
+    """Name the sign of the first assistant turn that breaks off."""
     for answer in answers:
         text = (answer.content or "").rstrip()
         if text and (sign := _sign(text)):

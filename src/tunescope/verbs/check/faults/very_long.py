@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "very_long"
-MEANING = "more words in all than --max-words"
+MEANING = "more than --max-words words in all its messages"
 ORDER = 9
 
 
