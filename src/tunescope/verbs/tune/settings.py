@@ -22,7 +22,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Train a LoRA adapter, or all weights."""
 
     preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=NOT_IN_KEY)
-    """A paper's settings where nothing else is typed: faco (paper 1), limits (paper 2) or recycled (paper 3)."""
+    """The settings of the FACO, Limitations or Reflection-Tuning paper (faco, limits, recycled); options go before."""
 
     epochs: float | None = field(
         default=None, metadata={**group("Steps"), **above(0), "alias": ("num_train_epochs", "num_epochs")}
@@ -30,7 +30,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """How often each row is seen; 2 by default."""
 
     max_steps: int | None = field(default=None, metadata={**group("Steps"), **at_least(1)})
-    """Stop after this many optimizer steps instead of after --epochs; rows come round again if need be."""
+    """Stop after this many optimizer steps instead of after --epochs; rows repeat if there are too few."""
 
     lr: float | None = field(
         default=None, metadata={**group("Steps"), **above(0, below=1), "alias": ("learning_rate",)}
@@ -40,7 +40,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     lr_scheduler: Literal["linear", "cosine", "constant"] | None = field(
         default=None, metadata={**group("Steps"), "alias": ("lr_scheduler_type",)}
     )
-    """How the learning rate goes on after --warmup: down to 0 (linear, the default, or cosine) or constant."""
+    """Learning rate after --warmup: it falls to 0 (linear, the default, or cosine) or stays constant."""
 
     warmup: float | None = field(
         default=None, metadata={**group("Steps"), **at_least(0, below=1), "alias": ("warmup_ratio",)}
@@ -61,7 +61,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Rows in memory at a time, per process."""
 
     packing: bool = field(default=False, metadata={**group("Steps"), **NOT_IN_KEY, "alias": ("sample_packing",)})
-    """Lay whole rows end to end, up to --max-length tokens at a time, each blind to the others; no padding."""
+    """Pack whole rows end to end, up to --max-length tokens, without padding; attention stays inside each row."""
 
     max_length: int | None = field(
         default=None,
@@ -71,7 +71,7 @@ class TuneSettings(ModelSettings, RowsSettings):
             "alias": ("cutoff_len", "sequence_len", "max_seq_length", "max_seq_len"),
         },
     )
-    """Longest row in tokens, 1024 by default; what is beyond is cut off."""
+    """Longest row in tokens, 1024 by default; longer rows are cut."""
 
     lora_rank: int | None = field(
         default=None, metadata={**group("LoRA"), **at_least(1), "alias": ("lora_r",), "near": ("lora_alpha",)}
@@ -81,7 +81,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     lora_targets: str | None = field(
         default=None, metadata={**group("LoRA"), "alias": ("lora_target", "lora_target_modules")}
     )
-    """Layers that get an adapter: all-linear (the default; the output layer left out), or names with commas between."""
+    """Layers that get an adapter: all-linear (the default: all but the output layer), or names joined by commas."""
 
     neftune_alpha: float | None = field(
         default=None, metadata={**group("Steps"), **above(0, hint="such as 5"), "alias": ("neftune_noise_alpha",)}
@@ -92,7 +92,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Decides the order of rows, the adapter's first weights and the noise."""
 
     checkpoint_minutes: float = field(default=10.0, metadata={**group("Checkpoints"), **NOT_IN_KEY, **at_least(0)})
-    """A killed run goes on from its last checkpoint: written after each epoch, and every so many minutes."""
+    """Minutes between checkpoints; one is also written after each epoch. A killed run goes on from the last one."""
 
     keep_checkpoints: bool = field(default=False, metadata=group("Checkpoints"))
     """Keep the model of each epoch, as checkpoints/epoch-N."""
@@ -101,7 +101,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Also send the losses to a tracker, whose package must be installed."""
 
     command: str | None = field(default=None, metadata={"verbatim": True})
-    """Let another trainer do it: a command with {rows}, {out} and, if need be, {model} and {seed} in it."""
+    """Train with another program: a command with {rows} and {out} in it, and {model} and {seed} where needed."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/tune-KEY by default."""
