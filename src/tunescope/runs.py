@@ -238,6 +238,17 @@ def find_finished(verb: str, version: int, settings: Any, inputs: Mapping[str, s
     return Run(path) if (path / "run.json").is_file() and Run(path).key == key else None
 
 
+class RunJob(NamedTuple):
+    """A verb's work, ready for `execute(*job)`; see there."""
+
+    verb: str
+    version: int
+    settings: Any
+    inputs: Mapping[str, str]
+    work: Callable[[RunFolder], Outcome]
+    device: str = "cpu"
+
+
 def execute(
     verb: str,
     version: int,

@@ -26,7 +26,7 @@ CODE = """
 import sys
 from tunescope.verbs import in_python
 url, model = sys.argv[1:]
-whom = {"oracle": url, "replies": "tags", "concurrency": 4}
+whom = {"oracle": url, "response_format": "tags", "concurrency": 4}
 in_python("repair reflect")(rows="rows.jsonl", select=True, model=model, out="runs/repair", **whom)
 """
 

@@ -17,7 +17,7 @@ from tests.tools import ROOT, alpaca, read_rows, write_rows  # noqa: E402
 
 from tunescope.errors import SettingsError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
-from tunescope.oracle.ask import Calls  # noqa: E402
+from tunescope.oracle.retry import ItemClock  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
 from tunescope.verbs.repair.reflect import ReflectSettings, reflect  # noqa: E402
 from tunescope.verbs.repair.student import COLUMNS, TIE  # noqa: E402
@@ -310,12 +310,12 @@ def test_scores_dont_depend_on_company(workplace, model):
 
 def test_the_time_of_scoring_isnt_the_rows():
     async def work():
-        calls = Calls(None)
-        await calls.beside(asyncio.sleep(0))
-        assert calls.ends is None
-        ends, now = calls.start(1), asyncio.get_running_loop().time()
-        assert await calls.beside(asyncio.sleep(0.02, "done")) == "done"
-        return calls.ends - ends, asyncio.get_running_loop().time() - now
+        clock = ItemClock(1)
+        await clock.off_the_clock(asyncio.sleep(0))
+        assert clock.ends is None
+        ends, now = clock.start(), asyncio.get_running_loop().time()
+        assert await clock.off_the_clock(asyncio.sleep(0.02, "done")) == "done"
+        return clock.ends - ends, asyncio.get_running_loop().time() - now
 
     more, passed = asyncio.run(work())
     assert 0.015 < more <= passed

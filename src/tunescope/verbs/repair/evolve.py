@@ -27,7 +27,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunescope.oracle.budget import tokens_of
+from tunescope import runs
+from tunescope.errors import ItemFailed
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
@@ -47,11 +49,11 @@ from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.settings import RepairSettings
 from tunescope.verbs.repair.word_counts import WORD_COLUMNS, count_words, summarize_word_counts
-from tunescope.verbs.repair.work import repair_rows
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Cell, Table, percent
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 _BREADTH = "breadth"
@@ -115,9 +117,9 @@ def evolve(settings: EvolveSettings) -> Run:
     where some did, and fallback where none did; it then stays as it was.
 
     Raises:
-        As `work.repair_rows`.
+        As `work.repair_job`.
     """
-    return repair_rows(settings, _Evolve(settings))
+    return runs.execute(*repair_job(settings, _Evolve(settings)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +197,14 @@ class _Evolve:
                 break
             new = replace(current, instruction=current.instruction + f" {operation}" * _ADDED_WORDS)
             requests += [
-                self._evolution_request(current, operation, tokens_of(len(new.instruction))),
+                self._evolution_request(current, operation, estimate_tokens(len(new.instruction))),
                 self._verdict_request(current, new.instruction),
-                self._response_request(new, tokens_of(len(pair.response))),
+                self._response_request(new, estimate_tokens(len(pair.response))),
             ]
             current = new
         return requests
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
-        from tunescope.oracle.ask import Failed
-
         if not self._applicable(pair):
             return RepairResult(
                 None, "input: breadth alone isn't applicable to a row with an input; add other --operations"
@@ -216,7 +216,7 @@ class _Evolve:
                 break
             try:
                 result = await self._run_round(current, operation, calls)
-            except Failed as error:
+            except ItemFailed as error:
                 if not calls.ids:
                     raise
                 result = _Round(operation, "failed", why=str(error))
@@ -228,7 +228,7 @@ class _Evolve:
         return _make_result(pair, current, rounds, self.settings.rounds, notes)
 
     async def _run_round(self, current: InstructionPair, operation: str, calls: Calls) -> _Round:
-        """Evolve a pair once and apply the rules; raises `Failed` where no reply can be had."""
+        """Evolve a pair once and apply the rules; raises `ItemFailed` where no reply can be had."""
         request = self._evolution_request(current, operation)
         outcome, text = read_field(await calls.ask(request), NEW_INSTRUCTION)
         text, preamble = without_preamble(text)

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunescope import runs
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
@@ -17,11 +18,11 @@ from tunescope.settings import as_cli_args, at_least
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.settings import RepairSettings
-from tunescope.verbs.repair.work import repair_rows
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 _EXPECTED_TOKENS = 60
@@ -53,9 +54,9 @@ def rate(settings: RateSettings) -> Run:
     `select --from RUN --where 'rating >= 4.5'` keeps the best.
 
     Raises:
-        As `work.repair_rows`.
+        As `work.repair_job`.
     """
-    return repair_rows(settings, _Rate(settings))
+    return runs.execute(*repair_job(settings, _Rate(settings)))
 
 
 class _Rate:

@@ -11,7 +11,7 @@ from tunescope.oracle.replies import Status
 from tunescope.views import Cell, Table
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
     from tunescope.oracle.request import Request
     from tunescope.verbs.repair.instruction_pair import InstructionPair
 
@@ -83,7 +83,7 @@ class Repair(Protocol):
         """Return the requests about a row, in order, as far as they are known in advance."""
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
-        """Ask about a row and read the replies; raises `Failed` where there is no reply."""
+        """Ask about a row and read the replies; raises `ItemFailed` where there is no reply."""
 
     def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
         """Summarize all results; `run` and `rows` are the run folder and the file of the rows written."""

@@ -18,10 +18,11 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tunescope.errors import SettingsError
+from tunescope import runs
+from tunescope.errors import ItemFailed, SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
-from tunescope.oracle.budget import tokens_of
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
@@ -41,11 +42,11 @@ from tunescope.verbs.repair.student import (
     describe_decision,
 )
 from tunescope.verbs.repair.word_counts import WORD_COLUMNS, count_words, summarize_word_counts
-from tunescope.verbs.repair.work import repair_rows
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Cell, Table
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
@@ -123,7 +124,7 @@ def reflect(settings: ReflectSettings) -> Run:
     the new pair (ratios of perplexities), whether the new one was kept, and why it wasn't scored.
 
     Raises:
-        As `work.repair_rows`.
+        As `work.repair_job`.
         SettingsError: an option of the student without `select`, or a model without a chat template.
         MissingPackageError: `select` without torch or transformers.
     """
@@ -132,7 +133,7 @@ def reflect(settings: ReflectSettings) -> Run:
         option = f"--{student_options[0].replace('_', '-')}"
         raise SettingsError(f"{option} without --select: no model scores anything; add --select or leave it out")
     student = Student(settings) if settings.select else None
-    return repair_rows(settings, _Reflect(settings, student), student)
+    return runs.execute(*repair_job(settings, _Reflect(settings, student), student))
 
 
 class _StageReply(NamedTuple):
@@ -192,18 +193,18 @@ class _Reflect:
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
-        return [self._request(stage, pair, _CRITICISM_TOKENS + tokens_of(len(texts[stage]))) for stage in self.stages]
+        return [
+            self._request(stage, pair, _CRITICISM_TOKENS + estimate_tokens(len(texts[stage]))) for stage in self.stages
+        ]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
-        from tunescope.oracle.ask import Failed
-
         current, failure = pair, ""
         replies: dict[Stage, _StageReply] = {}
         decisions: dict[Stage, Decision] = {}
         for stage in self.stages:
             try:
                 replies[stage] = _read_reply(stage, current, await calls.ask(self._request(stage, current)))
-            except Failed as error:
+            except ItemFailed as error:
                 if not replies:
                     raise
                 failure = f" ({stage}: {error})"
@@ -215,7 +216,7 @@ class _Reflect:
                 response=texts.get("new_response", current.response),
             )
             if self.student is not None and texts:
-                decisions[stage] = await calls.beside(self.student.decide(stage, current, new))
+                decisions[stage] = await calls.clock.off_the_clock(self.student.decide(stage, current, new))
             if stage not in decisions or decisions[stage].selected:
                 current = new
         return _make_result(pair, current, replies, decisions, failure)

@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunescope.oracle.budget import tokens_of
+from tunescope import runs
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import ParsedReply, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
@@ -18,11 +19,11 @@ from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.settings import RepairSettings
-from tunescope.verbs.repair.work import repair_rows
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
 _SHORT = "short_response"
@@ -43,9 +44,9 @@ def simplify(settings: SimplifySettings) -> Run:
     A new response that isn't shorter doesn't replace the old one.
 
     Raises:
-        As `work.repair_rows`.
+        As `work.repair_job`.
     """
-    return repair_rows(settings, _Simplify(settings))
+    return runs.execute(*repair_job(settings, _Simplify(settings)))
 
 
 class _Simplify:
@@ -64,7 +65,7 @@ class _Simplify:
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = pair.texts()
         render = partial(self._prompt.render_with, texts)
-        return [Request(_SCHEMA, render, tuple(texts.values()), tokens_of(len(pair.response)))]
+        return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(len(pair.response)))]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
         (request,) = self.planned_requests(pair)

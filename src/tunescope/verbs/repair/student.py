@@ -32,6 +32,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunescope.answers import RecordLog
+from tunescope.errors import NotCached
 from tunescope.oracle.template import read_template
 from tunescope.progress import say
 from tunescope.rows import Message, Row
@@ -135,12 +136,10 @@ class Student:
         """Score both pairs and decide.
 
         Raises:
-            Later: the model isn't loaded, as in a plan, which then counts the next stage as one to ask.
+            NotCached: the model isn't loaded, as in a plan, which then counts the next stage as one to ask.
         """
-        from tunescope.oracle.ask import Later
-
         if self._thread is None:
-            raise Later
+            raise NotCached
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._decide, stage, old, new)
 
     def _decide(self, stage: Stage, old: InstructionPair, new: InstructionPair) -> Decision:

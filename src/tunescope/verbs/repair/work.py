@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.oracle.plan import planned
-from tunescope.oracle.reply_format import ReplyFormat
-from tunescope.oracle.settings import refuse_nonsense
-from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.oracle.settings import validate_oracle
+from tunescope.runs import Outcome, RunFolder, RunJob
 from tunescope.verbs.repair.instruction_pair import InstructionPair, NotApplicable, read_pair
 from tunescope.verbs.repair.records import Repair, RepairResult
 from tunescope.verbs.repair.repaired_rows import (
@@ -29,16 +26,14 @@ from tunescope.verbs.repair.settings import RepairSettings
 from tunescope.views import View, rejected_sentence
 
 if TYPE_CHECKING:
-    from tunescope.oracle.run import Known
     from tunescope.rows import Row, RowFile, RowSet
     from tunescope.verbs.repair.student import Student
 
-AS: Mapping[ReplyFormat, str] = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}
-"""How replies are asked for."""
 
+def repair_job(settings: RepairSettings, repair: Repair, student: Student | None = None) -> RunJob:
+    """Return the run that repairs every row or, with `--plan`, counts the requests.
 
-def repair_rows(settings: RepairSettings, repair: Repair, student: Student | None = None) -> Run:
-    """Repair every row; write the rows (`rows.*`), and the table `repairs` with what happened to each.
+    It writes the rows (`rows.*`), and the table `repairs` with what happened to each.
 
     `student` is the model that decides about new texts; it stays loaded while the oracle is asked.
 
@@ -51,35 +46,28 @@ def repair_rows(settings: RepairSettings, repair: Repair, student: Student | Non
         WorkError: the server went away, or the budget is used up; the same command continues.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.connect import model_of
+    from tunescope.oracle.connect import resolve_model
     from tunescope.rows import open_rows
 
-    refuse_nonsense(settings)
+    validate_oracle(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        from tunescope.oracle.run import known_journal
-
-        inputs_for = partial(_inputs, settings, repair, student, rows)
-        known = known_journal(repair.name, repair.version, replace(settings, out=None), inputs_for)
-        cached_inputs = {} if known is None else known.inputs
-        price = {} if settings.price is None else {"price": settings.price}
-        inputs = rows.inputs | repair.sources | cached_inputs | price
-        plan = partial(_plan, settings, repair, rows, known)
-        return runs.execute(f"{repair.name} plan", repair.version, settings, inputs, plan)
-    model = model_of(settings)
+        return _plan_job(settings, repair, student, rows)
+    model = resolve_model(settings)
     inputs = _inputs(settings, repair, student, rows, model)
     work = partial(_work, settings, repair, student, rows, model)
     device = f"oracle, student on {student.device}" if student else "oracle"
-    return runs.execute(repair.name, repair.version, settings, inputs, work, device)
+    return RunJob(repair.name, repair.version, settings, inputs, work, device)
 
 
 def _inputs(
     settings: RepairSettings, repair: Repair, student: Student | None, rows: RowSet, model: str
 ) -> dict[str, str]:
     """Return what the run's key depends on besides its settings."""
-    from tunescope.oracle.connect import inputs_of
+    from tunescope.oracle.connect import oracle_inputs
 
-    return {**rows.inputs, **inputs_of(settings, model), **repair.sources, **(student.inputs if student else {})}
+    oracle = oracle_inputs(settings.oracle, model)
+    return {**rows.inputs, **oracle, **repair.sources, **(student.inputs if student else {})}
 
 
 def _read_pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, InstructionPair], dict[int, RepairResult]]:
@@ -98,65 +86,70 @@ def _read_pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Instr
     return all_rows, pairs, not_applicable
 
 
-def _plan(settings: RepairSettings, repair: Repair, rows: RowSet, known: Known | None, folder: RunFolder) -> Outcome:
-    from tunescope.oracle.run import replayed
+def _plan_job(settings: RepairSettings, repair: Repair, student: Student | None, rows: RowSet) -> RunJob:
+    from tunescope.oracle.plan import find_journal, plan_requests
     from tunescope.rows import require_same_shape
 
-    all_rows, pairs, _ = _read_pairs(rows, require_same_shape(rows.files, repair.name))
-    requests = {position: repair.planned_requests(pair) for position, pair in pairs.items()}
-    if known is None:
-        reply_format: ReplyFormat = "json" if settings.replies == "json" else "tags"
-        missing = [request for each in requests.values() for request in each]
-        return planned(repair.name, len(all_rows), len(pairs), missing, settings, reply_format)
-    cached = replayed(settings, known.model, known.journal, pairs, repair.repair_row)
-    missing = [
-        request
-        for position, each in requests.items()
-        for n_cached in [cached.calls[position]]
-        if n_cached is not None
-        for request in each[n_cached:]
-    ]
-    return planned(repair.name, len(all_rows), len(pairs), missing, settings, cached.way, cached.free, known.journal)
+    name = repair.name
+    inputs_for = partial(_inputs, settings, repair, student, rows)
+    journal = find_journal(name, repair.version, replace(settings, out=None), inputs_for)
+    inputs = rows.inputs | repair.sources | ({} if journal is None else journal.inputs)
+    inputs |= {} if settings.price is None else {"price": settings.price}
+
+    def plan(folder: RunFolder) -> Outcome:
+        all_rows, pairs, _ = _read_pairs(rows, require_same_shape(rows.files, name))
+        items = [(pair, repair.planned_requests(pair)) for pair in pairs.values()]
+        about = f"about {len(pairs):,} of {len(all_rows):,} rows"
+        note = "A stage that builds on an earlier reply is counted with the row's own text."
+        return plan_requests(name, settings, items, repair.repair_row, journal, about, len(all_rows), note)
+
+    return RunJob(f"{name} plan", repair.version, settings, inputs, plan)
 
 
 def _work(
     settings: RepairSettings, repair: Repair, student: Student | None, rows: RowSet, model: str, folder: RunFolder
 ) -> Outcome:
-    from tunescope.oracle.run import ask_all
+    from tunescope.oracle.caller import describe_usage
+    from tunescope.oracle.connect import connect
+    from tunescope.oracle.pool import ask_all
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, repair.name)
     all_rows, pairs, not_applicable = _read_pairs(rows, like)
-    with student.loaded(folder.scratch) if student else nullcontext():
-        oracle, replies = ask_all(settings, model, folder.path, pairs, repair.repair_row)
+    with (
+        student.loaded(folder.scratch) if student else nullcontext(),
+        connect(settings, model, folder.path, len(pairs)) as results,
+    ):
+        asyncio.run(ask_all(results.caller, pairs.items(), repair.repair_row, results.add))
     repaired = []
     for position, row in enumerate(all_rows):
         if position in not_applicable:
             repaired.append(RepairedRow(row, row, not_applicable[position]))
         else:
-            reply = replies[position]
-            row_result = reply.value or RepairResult.failed(reply.failed)
-            repaired.append(apply_result(repair, like, pairs[position], row_result, reply.call_ids))
+            item = results[position]
+            row_result = item.value or RepairResult.failed(item.failure)
+            repaired.append(apply_result(repair, like, pairs[position], row_result, item.call_ids))
     path = write_rows(folder, like, repaired)
     write_tables(settings, repair, folder, like, repaired, path)
     if rows.rejected:
         folder.records("rejected", (record.as_json() for record in rows.rejected))
     summary = repair.summarize([row.result for row in repaired], folder.path, path)
+    caller = results.caller
     result = {
         **count_rows(repaired),
         "rejected": len(rows.rejected),
-        "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
-        "cost": oracle.budget.cost,
-        "oracle_model": oracle.model,
-        "replies": oracle.used,
+        "tokens": {"prompt": caller.budget.prompt_tokens, "completion": caller.budget.completion_tokens},
+        "cost": caller.budget.cost,
+        "oracle_model": caller.model,
+        "replies": caller.reply_format,
         "files": {"rows": path.name},
         **summary.result,
     }
     sentences = [
         counts_sentence(repaired),
         *summary.sentences,
-        f"Rows: {path}. The table repairs says what happened to each. {oracle.told_used(AS)}; every reply is in the "
-        "journal.",
+        f"Rows: {path}. The table repairs says what happened to each. "
+        f"{describe_usage(caller, settings.journal is not None)}. Every reply is in the journal.",
     ]
     if rows.rejected:
         sentences.append(rejected_sentence(len(rows.rejected)))
