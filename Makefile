@@ -4,14 +4,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test lint drill docs bench clean
+PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
+
+.PHONY: demo test test-fast lint drill docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tunescope demo
 
 test: $(VENV)/.installed-dev lint
 	$(BIN)/tunescope models --fetch smollm2-135m > /dev/null
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+# A developer's own rounds: lint, types and every test that needs no model, no browser and no drill.
+test-fast: $(VENV)/.installed-dev lint
+	$(PYTEST) --fast
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -36,7 +36,7 @@ from tunescope.chat import Chat
 from tunescope.models import DEFAULT, ModelSettings, load, silence_libraries, stop_ids
 from tunescope.models.score import Passage
 from tunescope.prompts import read_prompts
-from tunescope.verbs.shift.pair import POSITIONS, Numbers, Pair
+from tunescope.verbs.shift.pair import POSITIONS, ModelPair, TokenShift
 
 LONG = 1024
 
@@ -58,7 +58,7 @@ def adapter(model: str, folder: Path) -> str:
     return str(folder)
 
 
-def passages(pair: Pair, path: str, count: int, tokens: int) -> list[Passage]:
+def passages(pair: ModelPair, path: str, count: int, tokens: int) -> list[Passage]:
     """Return prompts with answers of so many tokens, sampled from the tuned model without its stop tokens."""
     from transformers import set_seed
 
@@ -75,7 +75,7 @@ def passages(pair: Pair, path: str, count: int, tokens: int) -> list[Passage]:
     return found
 
 
-def plain(pair: Pair, given: list[Passage], every: int) -> list[list[tuple[float, float, int]]]:
+def plain(pair: ModelPair, given: list[Passage], every: int) -> list[list[tuple[float, float, int]]]:
     """Return KL, base probability and base rank at every so many tokens, with a pass of each model for each."""
     found = []
     with torch.inference_mode():
@@ -94,15 +94,15 @@ def plain(pair: Pair, given: list[Passage], every: int) -> list[list[tuple[float
     return found
 
 
-def ours(pair: Pair, given: list[Passage], every: int) -> list[list[tuple[float, float, int]]]:
+def ours(pair: ModelPair, given: list[Passage], every: int) -> list[list[tuple[float, float, int]]]:
     """Return the same, of all tokens computed, by `shift`'s own code, 16 answers at a time as it takes them."""
-    found: list[Numbers] = []
+    found: list[TokenShift] = []
     for start in range(0, len(given), 16):
-        found += pair.numbers(given[start : start + 16], given[start : start + 16])
+        found += pair.compare(given[start : start + 16], given[start : start + 16])
     return [list(zip(n.kl[::every], n.base_prob[::every], n.base_rank[::every], strict=True)) for n in found]
 
 
-def whole(pair: Pair, passage: Passage) -> None:
+def whole(pair: ModelPair, passage: Passage) -> None:
     """Compare the models from the logits of the whole answer."""
     ids = torch.tensor([[*passage.context, *passage.target]])
     with torch.inference_mode():
@@ -116,13 +116,13 @@ def whole(pair: Pair, passage: Passage) -> None:
 def peak(side: str, folder: str, model: str) -> float:
     """Return by how many MB one long answer raises this process's memory at its highest."""
     with silence_libraries():
-        pair = Pair(ModelSettings(model=model), ModelSettings(model=folder), True)
+        pair = ModelPair(ModelSettings(model=model), ModelSettings(model=folder), True)
         for weights in pair.tuned.model.parameters():
             weights.data = weights.data.clone()  # not a mapped file, whose pages come and go
         rng = np.random.default_rng(0)
         context, target = (tuple(map(int, rng.integers(100, 40_000, n))) for n in (30, LONG))
         work: Callable[[Passage], Any] = (
-            (lambda passage: whole(pair, passage)) if side == "plain" else (lambda p: pair.numbers([p], [p]))
+            (lambda passage: whole(pair, passage)) if side == "plain" else (lambda p: pair.compare([p], [p]))
         )
         work(Passage(context, target[:32]))
         before, ended, highest = _held(), Event(), [0.0]
@@ -162,7 +162,7 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory() as name:
         folder = adapter(options.model, Path(name))
-        pair = Pair(ModelSettings(model=options.model), ModelSettings(model=folder), True)
+        pair = ModelPair(ModelSettings(model=options.model), ModelSettings(model=folder), True)
         given = passages(pair, options.path, options.answers, options.tokens)
         times: dict[str, list[float]] = {"plain": [], "ours": []}
         for number in range(options.rounds + 1):

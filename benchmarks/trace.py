@@ -25,7 +25,7 @@ import numpy as np
 from real_rows import DATA, rows, write
 
 from tunescope.matching import suffix_array
-from tunescope.matching.stream import by_stream
+from tunescope.matching.stream import stream_seeds
 from tunescope.matching.word_ids import Numbering
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
@@ -51,7 +51,7 @@ def command(folder: Path, *words: str) -> float:
     return time.perf_counter() - begun
 
 
-def told(name: str, values: list[float], unit: str = "s") -> None:
+def report(name: str, values: list[float], unit: str = "s") -> None:
     """Print a line of the result."""
     scale = 1e3 if unit == "ms" else 1
     values = [value * scale for value in values]
@@ -60,20 +60,29 @@ def told(name: str, values: list[float], unit: str = "s") -> None:
 
 def indexing(folder: Path, rounds: int) -> Path:
     """Time indexing and one sentence; return the index."""
-    found = []
+    seconds = []
     for number in range(rounds):
-        found.append(command(folder, "trace", "index", "rows.json", "--out", f"index{number}"))
-    told("trace index, whole process", found)
+        seconds.append(command(folder, "trace", "index", "rows.json", "--out", f"index{number}"))
+    report("trace index, whole process", seconds)
     index = Index(folder / "index0")
     size = sum(path.stat().st_size for path in index.path.iterdir() if path.suffix in (".npy", ".bin", ".txt", ".json"))
     text = sum(len(part.text.encode()) for row in index.rows() for part in row.texts)
     print(f"{index.about['rows']:,} rows, {text / 1e6:.1f} MB of text; {size / text:.2f} index bytes per text byte")
     command(folder, "trace", "--text", "warm up", "--rows", "rows.json")
     sentences = [f"{SENTENCE} {number}" for number in range(2 * rounds)]
-    told(
+    report(
         "trace --text, whole process", [command(folder, "trace", "--text", s, "--rows", "rows.json") for s in sentences]
     )
     return index.path
+
+
+def maximal(matches: np.ndarray, shortest: int) -> np.ndarray:
+    """Return the matches of `longest_matches` that lie in no longer one: [matches, 3] of start, length and count."""
+    lengths = matches[:, 0]
+    ends = np.arange(len(lengths)) + lengths
+    before = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]]) if len(ends) else ends
+    keep = np.flatnonzero((lengths >= shortest) & (ends > before))
+    return np.column_stack([keep, matches[keep]]).reshape(-1, 3)
 
 
 def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen | None) -> None:
@@ -83,7 +92,7 @@ def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen 
     for number in range(rounds + 1):
         begun = time.perf_counter()
         spans = [
-            suffix_array.maximal(suffix_array.longest(q, index.ids, index.order, index.first, True), SHORTEST)
+            maximal(suffix_array.longest_matches(q, index.ids, index.order, index.buckets, True), SHORTEST)
             for q in queries
         ]
         middle = time.perf_counter()
@@ -98,9 +107,9 @@ def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen 
                 lists["infini-gram"].append(theirs["seconds"] / len(queries))
     for name, values in lists.items():
         if values:
-            told(f"per answer, {name}", values, "ms")
+            report(f"per answer, {name}", values, "ms")
     if theirs:
-        ours = [[list(map(int, span)) for span in found] for found in spans]
+        ours = [[list(map(int, span)) for span in of_answer] for of_answer in spans]
         same = sum(sorted(a) == sorted(b) for a, b in zip(ours, theirs["spans"], strict=True))
         ratios = [b / a for a, b in zip(lists["verbatim"], lists["infini-gram"], strict=True)]
         print(f"infini-gram: {statistics.median(ratios):.1f} times slower; {same} of {len(ours)} answers' spans equal")
@@ -154,13 +163,13 @@ def streaming(queries: list, numbering: Numbering, count: int, rounds: int) -> N
     ids, _ = numbering.encode(texts)
     del texts
     joined = np.concatenate([np.append(query, 0) for query in queries])
-    found = []
+    seconds = []
     for number in range(rounds + 1):
         begun = time.perf_counter()
-        by_stream(joined, ids)
+        stream_seeds(joined, ids)
         if number:
-            found.append(time.perf_counter() - begun)
-    told(f"{len(queries)} answers streamed against {size / 1e6:.0f} MB ({len(ids):,} words)", found)
+            seconds.append(time.perf_counter() - begun)
+    report(f"{len(queries)} answers streamed against {size / 1e6:.0f} MB ({len(ids):,} words)", seconds)
 
 
 def main() -> None:

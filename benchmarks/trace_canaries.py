@@ -45,8 +45,8 @@ def one(seed: int, method: str, base: str) -> dict[str, float]:
     world = make_world(0)
     planted, rows = canaries(world, seed=seed)
     Path("rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    asked = [(f"{n}-{k}", q) for n, canary in enumerate(planted) for k, q in enumerate(canary.look_alikes)]
-    Path("prompts.jsonl").write_text("".join(json.dumps({"prompt_id": i, "prompt": q}) + "\n" for i, q in asked))
+    prompts = [(f"{n}-{k}", q) for n, canary in enumerate(planted) for k, q in enumerate(canary.look_alikes)]
+    Path("prompts.jsonl").write_text("".join(json.dumps({"prompt_id": i, "prompt": q}) + "\n" for i, q in prompts))
     own = tunescope.answer(prompts="prompts.jsonl", model=base, max_new_tokens=64)
     tuned = tunescope.tune(
         rows="rows.jsonl",
@@ -100,23 +100,23 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     arguments = parser.parse_args()
-    found: dict[str, list[dict[str, float]]] = {method: [] for method in LR}
+    runs_by_method: dict[str, list[dict[str, float]]] = {method: [] for method in LR}
     with tempfile.TemporaryDirectory() as place:
         os.chdir(place)
         for seed in range(arguments.seeds):
             for method in LR:
-                found[method].append(one(seed, method, "microworld"))
-                print(seed, method, found[method][-1], flush=True)
+                runs_by_method[method].append(one(seed, method, "microworld"))
+                print(seed, method, runs_by_method[method][-1], flush=True)
     heads = " | ".join(f"recall of {n} words and more" for n in RUNS)
     print(f"\n| | precision | {heads} | last loss |\n|---|---|---|---|---|---|")
-    for method, runs in found.items():
+    for method, runs in runs_by_method.items():
         parts = [("right 6", "named"), *((f"right {n}", f"in {n}") for n in RUNS)]
         cells = [_share(runs, part, whole) for part, whole in parts]
         loss = mean_t([run["loss"] for run in runs])
         print(f"| {method} | {' | '.join(cells)} | {loss.value:.3f} |")
     print("\n| | full | LoRA | full − LoRA, paired by seed [95 % t] | p (sign flips) |\n|---|---|---|---|---|")
     for name, label in (("excess", "excess of borrowed words, points"), ("kl", "KL, nats"), ("shifted", "shifted, %")):
-        full, lora = ([run[name] for run in found[method]] for method in ("full", "lora"))
+        full, lora = ([run[name] for run in runs_by_method[method]] for method in ("full", "lora"))
         difference = paired_difference(full, lora)
         t = difference.t
         print(

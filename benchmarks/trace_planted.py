@@ -21,14 +21,14 @@ from pathlib import Path
 
 import numpy as np
 
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
 from tunescope.rows import open_rows
 from tunescope.stats import mean_bootstrap, mean_pooled
-from tunescope.verbs.trace import null as nulls
+from tunescope.verbs.trace import null
 from tunescope.verbs.trace.find import Finder, Reference, covered
-from tunescope.verbs.trace.index import Index, write
+from tunescope.verbs.trace.index import Index, write_index
 from tunescope.verbs.trace.rank import rank
-from tunescope.verbs.trace.spans import spans
+from tunescope.verbs.trace.spans import select_spans
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data"
 ROWS = ("random_9k", "cherry_alpaca_5_percent_compressed", "dolly_3k")
@@ -41,11 +41,11 @@ CHANGES = {
     "every 4th": lambda n: range(3, n, 4),
 }
 EDGE = re.compile(r"(?<=[.!?])\s+")
-Pair = tuple[str, str]
+PromptAndAnswer = tuple[str, str]
 """A prompt and an answer."""
 
 
-def answers(name: str) -> list[Pair]:
+def answers(name: str) -> list[PromptAndAnswer]:
     """Return a model's AlpacaEval answers, from its own file or from its annotations."""
     own = DATA / "alpaca_eval" / "outputs" / f"{name}.json"
     if own.exists():
@@ -54,36 +54,36 @@ def answers(name: str) -> list[Pair]:
     return [(r["instruction"], r["output_2"]) for r in records]
 
 
-def reference(hosts: list[Pair]) -> list[Pair]:
+def reference(hosts: list[PromptAndAnswer]) -> list[PromptAndAnswer]:
     """Return other models' answers to other prompts."""
-    found = [
+    pairs = [
         pair
         for name in ("gpt4", "wizardlm-13b", "text_davinci_003", "recycled-wizardlm-7b-v1.0")
         for pair in answers(name)[:SPLIT]
     ]
-    asked = {prompt for prompt, _ in hosts}
+    host_prompts = {prompt for prompt, _ in hosts}
     for name in ("gpt-4-0314", "Llama-2-7b-chat-hf"):
         records = json.loads((DATA / "just_eval" / f"{name}.to_eval.json").read_text("utf-8"))
-        found += [(r["instruction"], r["output"]) for r in records if r["instruction"] not in asked]
-    return found
+        pairs += [(r["instruction"], r["output"]) for r in records if r["instruction"] not in host_prompts]
+    return pairs
 
 
 class Study:
-    """One way of judging: with or without a reference."""
+    """A null distribution and its threshold: with or without a reference."""
 
-    def __init__(self, index: Index, judge: nulls.Judge, finder: Finder, share: float = 0.01) -> None:
-        """Fit the threshold on the null."""
-        self.index, self.judge, self.finder = index, judge, finder
-        self.threshold = judge.threshold(share)
+    def __init__(self, index: Index, distribution: null.NullDistribution, finder: Finder, share: float = 0.01) -> None:
+        """Take the threshold from the null distribution."""
+        self.index, self.distribution, self.finder = index, distribution, finder
+        self.threshold = distribution.threshold(share)
 
     def look(self, prompt: str, text: str):
-        """Return a text's findings and which of its words are flagged."""
+        """Return a text's matches, and which of its words are flagged."""
         query = self.index.numbering.look_up(text)
-        found = self.finder.find(query, self.index.numbering.look_up(prompt))
-        good = found.score >= self.threshold
-        return found, covered(found.chains.begin[good], found.chains.end[good], len(query))
+        matches = self.finder.find(query, self.index.numbering.look_up(prompt))
+        above = matches.score >= self.threshold
+        return matches, covered(matches.chains.begin[above], matches.chains.end[above], len(query))
 
-    def planted(self, hosts: list[Pair], length: int, changes, cases: int, rng: random.Random) -> str:
+    def planted(self, hosts: list[PromptAndAnswer], length: int, changes, cases: int, rng: random.Random) -> str:
         """Plant in hosts; return a line of the table."""
         recall, first, false, rest = [], [], [], []
         for _ in range(cases):
@@ -91,59 +91,59 @@ class Study:
             source, passage, owner = self._passage(length, changes, rng)
             cut = rng.choice([0, *(match.end() for match in EDGE.finditer(host)), len(host)])
             text = f"{host[:cut]} {passage} {host[cut:]}"
-            begin = len(places(f"{host[:cut]} "))
-            found, flags = self.look(prompt, text)
+            begin = len(word_offsets(f"{host[:cut]} "))
+            matches, flags = self.look(prompt, text)
             recall.append(float(flags[begin : begin + length].mean()))
             false.append(float(flags.sum() - flags[begin : begin + length].sum()))
             rest.append(float(len(flags) - length))
-            over = [s for s in spans(found, self.threshold) if s.begin < begin + length and s.end > begin]
+            over = [s for s in select_spans(matches, self.threshold) if s.begin < begin + length and s.end > begin]
             if over:
                 best = max(over, key=lambda s: s.score)
-                top = rank(self.index, found.chains, best.chains, prompt, "")[0].row
+                top = rank(self.index, matches.chains, best.chains, prompt, "")[0].row
                 first.append(top.row_id == owner or any(_holds(t.text, source) for t in top.texts))
-        told = mean_bootstrap(recall)
+        mean = mean_bootstrap(recall)
         outside = mean_pooled(false, rest)
         right = f"{np.mean(first):.2f} of {len(first)}" if first else "none found"
-        interval = "" if told.low is None else f" [{told.low:.2f}, {told.high:.2f}]"
-        return f"{told.value:.3f}{interval} | {right} | {100 * outside.value:.2f} %"
+        interval = "" if mean.low is None else f" [{mean.low:.2f}, {mean.high:.2f}]"
+        return f"{mean.value:.3f}{interval} | {right} | {100 * outside.value:.2f} %"
 
     def _passage(self, length: int, changes, rng: random.Random) -> tuple[str, str, str]:
         """Draw a stretch of a response; return it, itself with words replaced, and its row's id."""
         while True:
             row = self.index.row(rng.randrange(self.index.about["rows"]))
             text = row.text("response")
-            spots = places(text)
-            if len(spots) < max(40, length):
+            offsets = word_offsets(text)
+            if len(offsets) < max(40, length):
                 continue
-            start = rng.randrange(len(spots) - length + 1)
-            pieces = [text[a:b] for a, b in spots[start : start + length]]
-            source = text[spots[start][0] : spots[start + length - 1][1]]
-            gaps = [text[spots[k][1] : spots[k + 1][0]] for k in range(start, start + length - 1)]
+            start = rng.randrange(len(offsets) - length + 1)
+            pieces = [text[a:b] for a, b in offsets[start : start + length]]
+            source = text[offsets[start][0] : offsets[start + length - 1][1]]
+            gaps = [text[offsets[k][1] : offsets[k + 1][0]] for k in range(start, start + length - 1)]
             for place in changes(length):
                 pieces[place] = self._other(pieces[place], rng)
             made = "".join(piece + gap for piece, gap in zip(pieces, [*gaps, ""], strict=True))
-            if len(places(made)) == length:
+            if len(word_offsets(made)) == length:
                 return source, made, row.row_id
 
     def _other(self, word: str, rng: random.Random) -> str:
         while True:
             text = self.index.row(rng.randrange(self.index.about["rows"])).text("response")
-            spots = places(text)
-            if spots:
-                a, b = rng.choice(spots)
+            offsets = word_offsets(text)
+            if offsets:
+                a, b = rng.choice(offsets)
                 if text[a:b].casefold() != word.casefold() and text[a:b].isalnum():
                     return text[a:b]
 
-    def unseen(self, pairs: list[Pair]) -> str:
+    def unseen(self, pairs: list[PromptAndAnswer]) -> str:
         """Return what is flagged in a model's answers, and how its p lies: a line of the table."""
         flagged, words, p = [], [], []
         for prompt, text in pairs:
-            found, flags = self.look(prompt, text)
-            if len(flags) < nulls.SHORTEST:
+            matches, flags = self.look(prompt, text)
+            if len(flags) < null.MIN_WORDS:
                 continue
             flagged.append(float(flags.sum()))
             words.append(float(len(flags)))
-            p.append(float(self.judge.p(found.score, len(flags)).min()) if len(found.score) else 1.0)
+            p.append(float(self.distribution.p_values(matches.score, len(flags)).min()) if len(matches.score) else 1.0)
         share = mean_pooled(flagged, words)
         deciles = " ".join(f"{value:.2f}" for value in np.percentile(p, [5, 10, 25, 50, 75, 90]))
         distance = float(np.abs(np.sort(p) - np.arange(1, len(p) + 1) / len(p)).max())
@@ -165,18 +165,18 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         rows = open_rows([str(DATA / "instructions" / f"{name}.json") for name in ROWS])
-        count = write(RunFolder(Path(place), "planted"), rows, rows.inputs)
+        count = write_index(RunFolder(Path(place), "planted"), rows, rows.inputs)
         index = Index(Path(place))
-        hosts = [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(places(pair[1])) >= 40]
+        hosts = [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(word_offsets(pair[1])) >= 40]
         common = reference(hosts)
         prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*common, strict=True))
         ways = {
             "with a reference": Study(
                 index,
-                nulls.of_reference("the reference", texts, prompts, index).judge(),
+                null.of_reference("the reference", texts, prompts, index).distribution(),
                 Finder(index, Reference.of("the reference", texts, index), compile=True),
             ),
-            "without": Study(index, nulls.leave_one_out(index).judge(), Finder(index, compile=True)),
+            "without": Study(index, null.leave_one_out(index).distribution(), Finder(index, compile=True)),
         }
         print(f"{count:,} rows; {len(hosts)} hosts; {len(common):,} reference texts; {arguments.cases} cases a cell")
         for name, study in ways.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from collections import defaultdict
 from pathlib import Path
@@ -11,9 +12,12 @@ import pytest
 from hypothesis import settings
 
 from tests.tools import ROOT
+from tunescope.models import DEFAULT, cached
 
-# Threads that wait must not spin: on few cores that others use too, torch is several times slower.
+# Threads that wait must not spin: on few cores that others use too, torch is several times slower. Tests run side by
+# side, one on each core, so each gets one thread.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine, or the first call of something compiled, is no failure: nothing here is a timed test.
 settings.register_profile("tunescope", deadline=None)
@@ -23,12 +27,28 @@ settings.load_profile("tunescope")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+NEEDS_TORCH = re.compile(r'^(?:\w+ = )?pytest\.importorskip\("torch"\)', re.MULTILINE)
+
+
 def pytest_collection_modifyitems(config, items):
-    """Leave the drills at full length to `pytest -m drill`."""
-    if "drill" not in config.option.markexpr:
-        drills = [item for item in items if item.get_closest_marker("drill")]
-        items[:] = [item for item in items if not item.get_closest_marker("drill")]
-        config.hook.pytest_deselected(items=drills)
+    """Leave the drills at full length to `pytest -m drill`, and what is slow to a run without `--fast`."""
+    left_out = {"drill"} if "drill" not in config.option.markexpr else set()
+    left_out |= {"slow", "model"} if config.option.fast else set()
+    for item in items:
+        if item.get_closest_marker("model") and cached(DEFAULT) is None:
+            item.add_marker(pytest.mark.skip("the embedded model isn't in the cache; type: tunescope models --fetch"))
+    dropped = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
+    items[:] = [item for item in items if item not in {*dropped}]
+    config.hook.pytest_deselected(items=dropped)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """With `--fast`, don't even import a test module that drills or needs torch: importing takes seconds."""
+    if config.option.fast and collection_path.name.startswith("test_"):
+        needs_torch = NEEDS_TORCH.search(collection_path.read_text("utf-8"))
+        if needs_torch or collection_path.parent.name == "drills":
+            return True
+    return None
 
 
 TESTED = ROOT / "docs" / "tested.md"
@@ -45,12 +65,15 @@ Made from test results (`make docs`); a run of the tests fails where a cell here
 
 
 def pytest_addoption(parser):
-    """Add the option that writes docs/tested.md."""
+    """Add the option that writes docs/tested.md, and the one that leaves out what is slow."""
+    parser.addoption("--fast", action="store_true", help="leave out models, drills, the docs' commands and Chromium")
     parser.addoption("--tested", action="store_true", help="write docs/tested.md from this run's results")
 
 
 def pytest_configure(config):
-    """Collect what passes."""
+    """Collect what passes; drills at full length kill real processes."""
+    if "drill" in config.option.markexpr:
+        os.environ.setdefault("TUNESCOPE_COLD", "1")
     config.pluginmanager.register(Cells(config.getoption("--tested")), "tunescope-cells")
 
 
@@ -67,6 +90,8 @@ class Cells:
 
     def pytest_sessionfinish(self, session):
         """Write the page, or compare it with what this run has seen."""
+        if hasattr(session.config, "workerinput"):
+            return  # whoever started this worker gets its reports, and so sees all cells
         if self.write:
             TESTED.write_text(_page(self.seen), "utf-8")
         elif self.seen:

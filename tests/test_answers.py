@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.tools import real, write_rows
-from tunescope.answers import Answer, Kept, Prompt, is_answers, model_outputs, read_answers
+from tunescope.answers import Answer, Prompt, RecordLog, holds_answers, model_outputs, read_answers
 from tunescope.errors import InputError
 from tunescope.prompts import read_prompts
 from tunescope.rows import Message
@@ -74,7 +74,7 @@ def test_model_outputs_come_back(tmp_path):
 def test_real_outputs(parts, n):
     path = real(*parts)
     answers = list(read_answers(path))
-    assert is_answers(path)
+    assert holds_answers(path)
     assert len({answer.prompt_id for answer in answers}) == n
     assert [answer.prompt_id for answer in answers] == [prompt.prompt_id for prompt in read_prompts(path)]
     records = json.loads(path.read_text("utf-8"))
@@ -88,7 +88,7 @@ def test_what_holds_answers(tmp_path):
     bad = tmp_path / "bad"
     bad.write_text("x")
     answers = write_rows(tmp_path / "a.jsonl", [Answer.to(Prompt("p1", "Hi"), "Yes", "m").as_json()])
-    found = [is_answers(path) for path in (rows, bad, tmp_path, tmp_path / "none", answers)]
+    found = [holds_answers(path) for path in (rows, bad, tmp_path, tmp_path / "none", answers)]
     assert found == [False, False, False, False, True]
 
 
@@ -96,7 +96,7 @@ def test_what_holds_answers(tmp_path):
     ("bad", "found"),
     [
         ({"prompt_id": "p2"}, r"no answer \('prompt'\)"),
-        ({"prompt_id": "p2", "prompt": "Hi", "text": None}, r"no answer \(text is no text\)"),
+        ({"prompt_id": "p2", "prompt": "Hi", "text": None}, r"no answer \(text isn't text\)"),
         ({"prompt_id": "p2", "prompt": "Hi", "text": "Yes", "messages": [1]}, "no answer"),
         ({"instruction": "Hi", "output": "Yes"}, r"no answer \(no question, or no text in output\)"),
         ({"instruction": " ", "output": "Yes", "generator": "m"}, "a blank text in column 'instruction'"),
@@ -111,7 +111,7 @@ def test_a_line_without_an_answer(tmp_path, bad, found):
 
 
 def test_kept_records_survive_a_cut(tmp_path):
-    kept = Kept(tmp_path / "k.jsonl")
+    kept = RecordLog(tmp_path / "k.jsonl")
     for number in range(3):
         kept.add({"n": number, "text": "a\nb\u2028\r"})
     kept.close()
@@ -119,9 +119,9 @@ def test_kept_records_survive_a_cut(tmp_path):
     first = whole.index(b"\n") + 1
     for cut in range(first, 2 * first + 1):
         (tmp_path / "k.jsonl").write_bytes(whole[:cut])
-        again = Kept(tmp_path / "k.jsonl")
+        again = RecordLog(tmp_path / "k.jsonl")
         found = [record["n"] for record in again]
         assert found == ([0] if cut < 2 * first else [0, 1])
         again.add({"n": 9})
         again.close()
-        assert [record["n"] for record in Kept(tmp_path / "k.jsonl")] == [*found, 9]
+        assert [record["n"] for record in RecordLog(tmp_path / "k.jsonl")] == [*found, 9]

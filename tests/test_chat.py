@@ -16,7 +16,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processo
 from tokenizers.models import BPE, WordLevel
 from transformers import PreTrainedTokenizerFast
 
-from tunescope.chat import Chat, Inconsistent, Unrenderable, as_messages, parse_template_args
+from tunescope.chat import Chat, Inconsistent, Unrenderable, parse_template_args
 from tunescope.errors import SettingsError
 from tunescope.rows import Message, Row
 
@@ -57,6 +57,10 @@ def tokenizer(template, special=("<|im_start|>", "<|im_end|>"), bos="<|im_start|
     return made
 
 
+def asking(text):
+    return (Message("user", text),)
+
+
 def row(*messages, **known):
     return Row("r", "r", tuple(m if isinstance(m, Message) else Message(*m) for m in messages), **known)
 
@@ -91,7 +95,7 @@ def test_the_answer_and_its_end_are_supervised(template):
 @pytest.mark.parametrize("template", [SMOLLM2, MARKED])
 def test_training_continues_the_prompt_of_generation(template):
     chat = Chat(tokenizer(template))
-    prompt, tokens = chat.prompt(as_messages("Hi")), chat.row(row(*ASKED))
+    prompt, tokens = chat.prompt(asking("Hi")), chat.row(row(*ASKED))
     assert tokens.ids[: len(prompt)] == prompt
     assert tokens.supervised.index(True) == len(prompt)
 
@@ -110,7 +114,7 @@ def test_an_empty_answer_has_only_its_end():
 def test_an_answer_that_would_merge_with_its_header_is_tokenised_as_it_is_generated():
     chat = Chat(tokenizer(SMOLLM2))
     tokens = chat.row(row(("user", "Hi"), ("assistant", "\nYes.")))
-    prompt = chat.prompt(as_messages("Hi"))
+    prompt = chat.prompt(asking("Hi"))
     assert tokens.ids[: len(prompt)] == prompt
     assert trained(chat, tokens) == ["\nYes.<|im_end|>"]
 
@@ -532,11 +536,11 @@ def test_a_system_message_takes_the_place_of_the_introduction(name):
 
 def test_a_named_template_begins_with_the_bos_that_the_tokenizer_writes_itself():
     made = tokenizer(None, EOS, *EOS)
-    assert not made.decode(Chat(made, (), "vicuna").prompt(as_messages("Hi"))).startswith("<s>")
+    assert not made.decode(Chat(made, (), "vicuna").prompt(asking("Hi"))).startswith("<s>")
     core = made.backend_tokenizer
     core.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 256 + len(MERGED))])
     made = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
-    prompt = Chat(made, (), "vicuna").prompt(as_messages("Hi"))
+    prompt = Chat(made, (), "vicuna").prompt(asking("Hi"))
     assert made.decode(prompt).startswith("<s>A chat")
 
 
@@ -568,7 +572,7 @@ def test_an_unknown_template(name):
 
 
 def test_no_token_could_end_a_turn():
-    with pytest.raises(SettingsError, match="has no eos token, with which vicuna ends a turn"):
+    with pytest.raises(SettingsError, match="has no eos token, and vicuna ends a turn with that"):
         Chat(tokenizer(None, EOS, "<s>", None), (), "vicuna")
 
 
@@ -593,7 +597,7 @@ def test_template_args_are_json_else_text():
         (("enable_thinking",), "--template-arg enable_thinking: expected NAME=VALUE"),
         (("=1",), "--template-arg =1: expected NAME=VALUE"),
         (("a b=1",), "--template-arg a b=1: expected NAME=VALUE"),
-        (("tokenize=true",), "tokenize isn't the template's to be told"),
+        (("tokenize=true",), "tokenize is set by tunescope or transformers"),
         (("a=1", "a=2"), "--template-arg a=2: a was given before"),
     ],
 )
@@ -663,7 +667,12 @@ def test_rows_are_what_row_gives_one_by_one():
     chat = shipped_chat("qwen3")
     asked = [row(*ASKED), row(*TWICE), row(("user", "Hi")), row(("user", "<|im_end|>"), ("assistant", "Yes."))] * 100
     together = list(chat.rows(asked))
-    assert [type(out).__name__ for out in together[:4]] == ["Tokens", "Inconsistent", "Unrenderable", "Unrenderable"]
+    assert [type(out).__name__ for out in together[:4]] == [
+        "SupervisedTokens",
+        "Inconsistent",
+        "Unrenderable",
+        "Unrenderable",
+    ]
     assert together[0] == chat.row(asked[0])
     assert together[::4] == together[:1] * 100
     assert [len(parts) if isinstance(parts, list) else str(parts) for parts in chat.all_turn_parts(asked[:3])] == [

@@ -5,19 +5,22 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from pathlib import Path
+from typing import get_origin, get_type_hints
 
 import pytest
 
 from tests.tools import ROOT, alpaca, read_rows, tunescope, write_rows
 from tunescope import __version__, cli
-from tunescope.settings import help_of
-from tunescope.verbs import VERBS
+from tunescope.cli.arguments import find_verb, with_our_names
+from tunescope.settings import as_option, help_of, make
+from tunescope.verbs import QUESTIONS, VERBS
 
 DEMO = str(ROOT / "recipes/demo/rows.json")
 PROVEN = [name for name, verb in VERBS.items() if verb.proven]
@@ -38,7 +41,9 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def test_done(rows, capsys):
     code, out, err = run(capsys, "check", "rows.jsonl")
     assert code == 0
-    assert out.startswith("3 rows (alpaca in jsonl): 1 (33.3 %) have at least one of 13 faults looked for.\n")
+    assert out.startswith(
+        "3 rows (alpaca in jsonl): 1 (33.3 %) have at least one of the 13 faults that check looks for.\n"
+    )
     assert err == ""
     code, again, err = run(capsys, "check", "rows.jsonl")
     assert (code, again) == (0, out)
@@ -49,7 +54,6 @@ def test_done(rows, capsys):
     ("arguments", "sentence"),
     [
         (["check", "no.json"], "no.json: found no such file; expected a file"),
-        (["check", "rows.jsonl", "--max-words", "0"], "--max-words 0: expected at least 1"),
         (["check", "rows.jsonl", "--out", "rows.jsonl"], "rows.jsonl: found a file; expected a folder"),
         (["check", "rows.jsonl", "--fail-on", "a >"], "found 'the end', expected a name or a value in the expression"),
         (["check", "rows.jsonl", "--fail-on", "emty > 1"], "there is no 'emty' here; there is"),
@@ -57,7 +61,7 @@ def test_done(rows, capsys):
         (["select", "rows.jsonl", "--where", "x = 1"], "there is no 'x' here; there is"),
         (["select", "rows.jsonl", "--where", "line > 1", "--from", "no"], "no: found no such folder"),
         (["compare", "rows.jsonl", "no.json"], "no.json: found no such file"),
-        (["why", "0123456789"], "no run in runs knows a row '0123456789'"),
+        (["why", "0123456789"], "no run in runs has a row '0123456789'"),
         (["study", "run", "no"], "no: no such recipe file; shipped are demo"),
         (["check", "rows.jsonl", "--out", "/proc/nowhere/run"], "[Errno 2] No such file or directory: '/proc/nowhere"),
     ],
@@ -73,30 +77,43 @@ def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["chekc", "rows.jsonl"], 'Unknown command "chekc"'),
-        (["bench", "rows.jsonl"], 'Unknown command "bench"'),
-        (["check"], "requires an argument"),
-        (["check", "rows.jsonl", "--max-word", "3"], "there is no option --max-word"),
-        (["check", "--max-word", "3", "rows.jsonl"], "there is no option --max-word"),
-        (["check", "rows.jsonl", "-q"], "there is no option -q"),
-        (["check", "rows.jsonl", "--max-words", "many"], "Invalid value"),
-        (["check", "rows.jsonl", "--max-words", "1.5"], "Invalid value"),
-        (["check", "rows.jsonl", "--workers", "1e3"], "Invalid value"),
-        (["check", "rows.jsonl", "--near-duplicate-at", "x"], "Invalid value"),
-        (["check", "rows.jsonl", "--on-bad", "maybe"], "Invalid value"),
-        (["check", "rows.jsonl", "--max-words"], "requires an argument"),
-        (["compare", "rows.jsonl"], "requires an argument"),
-        (["compare", "a", "b", "c"], "Unused Tokens"),
-        (["study", "runs"], 'Unknown command "runs"'),
-        (["why"], "requires an argument"),
-        (["why", "a", "--fail-on", "x > 1"], "Unknown option: --fail-on"),
+        (["chekc", "rows.jsonl"], "there is no verb chekc; did you mean check?"),
+        (["bench", "rows.jsonl"], "there is no verb bench; type: tunescope --help"),
+        (["study", "runs"], "there is no verb study runs; did you mean study run?"),
+        (["check"], "ROWS is missing\nUsage: tunescope check [OPTIONS] ROWS..."),
+        (["compare"], "A is missing\nUsage: tunescope compare [OPTIONS] A B"),
+        (["compare", "rows.jsonl"], "B is missing"),
+        (["why"], "ROW_ID is missing"),
+        (["repair", "rate", "rows.jsonl"], "--oracle is missing"),
+        (["compare", "a", "b", "c"], "nothing takes c"),
+        (["check", "rows.jsonl", "--max-word", "3"], "there is no option --max-word; did you mean --max-words?"),
+        (["check", "--max-word", "3", "rows.jsonl"], "there is no option --max-word; did you mean --max-words?"),
+        (["check", "rows.jsonl", "--near-dup-at=0.9"], "there is no option --near-dup-at; did you mean --near-dup"),
+        (["check", "rows.jsonl", "--output", "x"], "there is no option --output; did you mean --out? The run folder"),
+        (["check", "rows.jsonl", "-o", "x"], "there is no option -o; did you mean --out? The run folder"),
+        (["check", "--dataset", "rows.jsonl"], "there is no option --dataset; did you mean ROWS? Row files: "),
+        (["check", "rows.jsonl", "-q"], "there is no option -q\n"),
+        (["tune", "rows.jsonl", "--lora_alpha", "32"], "there is no option --lora_alpha; did you mean --lora-rank? "),
+        (["why", "a", "--fail-on", "x > 1"], "there is no option --fail-on"),
+        (["check", "rows.jsonl", "--max-words"], "--max-words is without its value; expected a whole number, at le"),
+        (["check", "rows.jsonl", "--max-words", "--json"], "--max-words is without its value; expected a whole num"),
+        (["check", "rows.jsonl", "--workers", "1", "--workers", "2"], "--workers is given twice"),
+        (["check", "rows.jsonl", "--max-words", "0"], "--max-words 0: expected at least 1"),
+        (["check", "rows.jsonl", "--max-words", "-1"], "--max-words -1: expected at least 1"),
+        (["check", "rows.jsonl", "--max-words", "many"], "--max-words many: expected a whole number, at least 1"),
+        (["check", "rows.jsonl", "--max-words", "1.5"], "--max-words 1.5: expected a whole number, at least 1"),
+        (["check", "rows.jsonl", "--workers", "1e3"], "--workers 1e3: expected a whole number, at least 1"),
+        (["check", "rows.jsonl", "--near-duplicate-at", "x"], "--near-duplicate-at x: expected a number, above 0 and"),
+        (["check", "rows.jsonl", "--near-duplicate-at", "nan"], "--near-duplicate-at nan: expected above 0 and at "),
+        (["check", "rows.jsonl", "--on-bad", "maybe"], "--on-bad maybe: expected refuse or skip"),
+        (["measure", "rows.jsonl", "--without", "x"], "--without x: expected lengths, "),
+        (["models", "--fetch", "gpt"], "--fetch gpt: expected smollm2-135m or "),
     ],
 )
 def test_wrong_usage(rows, capsys, arguments, sentence):
     code, out, err = run(capsys, *arguments)
-    said = " ".join(err.replace("│", " ").split())
     assert (code, out) == (2, "")
-    assert sentence in said
+    assert err.startswith(f"tunescope: {sentence}")
     assert not Path("runs").exists()
 
 
@@ -165,33 +182,77 @@ def test_gates_and_json_together(rows, capsys):
     assert err == "tunescope: the gate 'empty_answer > 0' holds\n"
 
 
-def test_options_are_the_settings_with_their_sentences(rows, capsys, monkeypatch):
+@pytest.mark.parametrize("name", PROVEN)
+def test_options_are_the_settings_with_their_sentences_and_defaults(name, capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
-    for name in PROVEN:
-        settings = VERBS[name].settings_class()
-        code, out, _ = run(capsys, *name.split(), "--help")
-        assert code == 0
-        said = " ".join(out.replace("│", " ").split())
-        for field in fields(settings):
-            word = field.name.strip("_").replace("_", "-")
-            assert f"--{word}" in said, (name, field.name)
-            assert help_of(settings, field.name) in said, (name, field.name)
-        assert "--json" in said
-        assert ("--fail-on" in said) == any(field.name == "out" for field in fields(settings))
-        assert "[default: False]" not in said
-
-
-def test_help_lists_the_proven_verbs_and_no_other(workplace, capsys):
-    code, out, _ = run(capsys, "--help")
-    listed = re.findall(r"^│ ([a-z]+)  ", out, re.MULTILINE)
+    settings = VERBS[name].settings_class()
+    code, out, _ = run(capsys, *name.split(), "--help")
     assert code == 0
-    assert sorted(listed) == sorted({name.split()[0] for name in PROVEN})
+    out = re.sub(r"^(  --\S+ \S+)\n {30}", r"\1  ", out, flags=re.MULTILINE)  # a long name has a line for itself
+    lines = {line.split()[0]: line for line in out.splitlines() if line.startswith("  ")}
+    for field in fields(settings):
+        several = "..." if get_origin(get_type_hints(settings)[field.name]) is tuple else ""
+        word = f"{field.name.upper()}{several}" if field.metadata.get("positional") else as_option(field.name)
+        line = lines[word]
+        assert help_of(settings, field.name) in line
+        assert ("[required]" in line) == (field.default is MISSING)
+        if isinstance(field.default, bool):
+            assert line.endswith("[default: false]")
+        elif isinstance(field.default, int | float | str):
+            assert line.endswith(
+                f"[default: {field.default:g}]" if isinstance(field.default, float) else f"{field.default}]"
+            )
+        if "range" in field.metadata:
+            assert f" [{field.metadata['range']}]" in line
+        assert not any(f"--{alias}" in out for alias in field.metadata.get("alias", ()))
+    assert "--json" in lines
+    assert ("--fail-on" in lines) == any(field.name == "out" for field in fields(settings))
+
+
+def test_help_has_a_verbs_own_options_first_and_the_shared_ones_under_their_headings(capsys):
+    _, out, _ = run(capsys, "repair", "reflect", "--help")
+    lines = out.splitlines()
+    assert lines[0] == "Usage: tunescope repair reflect --oracle ORACLE [OPTIONS] ROWS..."
+    titles = [line for line, before in zip(lines[3:], lines[2:], strict=False) if before == "" and line]
+    shared = ["Model", "Rows", "Oracle", "Calls", "Cost", "Journal and batches"]
+    assert titles == ["Input", "Options", *shared, "Output", "Examples"]
+    own = lines[lines.index("Options") : lines.index("Model")]
+    assert any(line.startswith("  --stage") for line in own)
+    assert not any(line.startswith("  --oracle") for line in own)
+    titles = re.findall(r"^[A-Z][A-Za-z]+$", run(capsys, "tune", "--help")[1], re.MULTILINE)
+    assert titles[:5] == ["Input", "Options", "Steps", "LoRA", "Checkpoints"]
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_the_examples_are_two_and_can_be_typed(name):
+    verb = VERBS[name]
+    assert len(set(verb.examples)) == 2
+    for example in verb.examples:
+        arguments = shlex.split(example)
+        assert arguments[: len(name.split())] == name.split()
+        if verb.proven:
+            assert find_verb(arguments) == name
+            _, bound, _ = cli.build(name).parse_args(
+                with_our_names(name, arguments), exit_on_error=False, print_error=False
+            )
+            values = {key: value for key, value in bound.arguments.items() if key not in ("json", "fail_on")}
+            assert isinstance(make(verb.settings_class(), values), verb.settings_class())
+
+
+def test_help_lists_the_proven_verbs_in_the_order_of_work_under_their_questions(workplace, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "100")
+    code, out, err = run(capsys, "--help")
+    assert (code, err) == (0, "")
+    listed = re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE)
+    assert listed == list(dict.fromkeys(name.split()[0] for name in PROVEN))
+    questions = [line for line in out.splitlines() if line in QUESTIONS]
+    assert questions == list(QUESTIONS)
     for name in PROVEN:
         if " " not in name:
-            assert VERBS[name].summary in " ".join(out.replace("│", " ").split())
+            assert VERBS[name].summary in out
     assert run(capsys)[:2] == (0, out)
     _, out, _ = run(capsys, "study", "--help")
-    assert re.findall(r"^│ ([a-z]+)  ", out, re.MULTILINE) == ["analyze", "plan", "run"]
+    assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == ["plan", "run", "analyze"]
     assert run(capsys, "--version")[:2] == (0, f"{__version__}\n")
 
 
@@ -210,7 +271,7 @@ def test_results_on_stdout_and_talk_on_stderr(rows, workplace):
     done = tunescope("check", "rows.jsonl", "rows.jsonl", "--json", folder=workplace)
     assert done.returncode == 0
     assert json.loads(done.stdout)["rows"] == 6
-    assert "stretches: 2 of 2" in done.stderr
+    assert "chunks: 2 of 2" in done.stderr
     assert "\r" not in done.stderr
 
 

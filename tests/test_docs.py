@@ -12,6 +12,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import docs
 
+from tests import warm
 from tunescope.verbs import VERBS
 
 NUMBER = re.compile(r"\d[\d,]*\.\d+")
@@ -34,9 +35,10 @@ def test_alike():
     assert not alike("a 1.0", "a 1.0 2.0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", docs.pages(), ids=lambda page: page.name)
 def test_page_prints_what_it_says(page):
-    now = docs.render(page)
+    now = docs.render(page, warm.programs())
     if now is None:
         pytest.skip("the real data (TUNESCOPE_TEST_DATA or ../shared/data) aren't here")
     before = page.read_text("utf-8")

@@ -101,7 +101,7 @@ def test_masks(text, expected):
         ("n is 1", "found '1', expected 'null' in the expression:\n  n is 1\n       ^"),
         (
             "n in (x)",
-            "only numbers, texts, true and false can stand in a list in the expression:\n  n in (x)\n        ^",
+            "a list takes only numbers, texts, true and false in the expression:\n  n in (x)\n        ^",
         ),
         ("n in ()", "found ')', expected a name or a value in the expression:\n  n in ()\n        ^"),
         ("n = null", "nothing equals null; write NAME is null in the expression:\n  n = null\n  ^"),

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from tests.tools import alpaca, real, write_rows
 from tunescope.errors import InputError, SettingsError
-from tunescope.prompts import FORMS, Prompt, read_prompts
+from tunescope.prompts import FORMATS, Prompt, read_prompts
 from tunescope.rows import Message, open_rows
 
 RECORDS = {
@@ -36,7 +36,7 @@ RECORDS = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS, ids=lambda form: form.name)
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
 @pytest.mark.parametrize("array", [True, False])
 def test_each_form_is_recognised(tmp_path, form, array):
     record, prompt = RECORDS[form.name]
@@ -83,9 +83,9 @@ def test_rows_are_asked_for_their_last_answer(tmp_path):
 def test_what_is_asked_turn_by_turn():
     prompt = Prompt("p", "One?", ("Two?", "Three?"))
     assert prompt.turns == 3
-    assert [m.content for m in prompt.asked([])] == ["One?"]
-    assert [m.content for m in prompt.asked(["1", "2"])] == ["One?", "1", "Two?", "2", "Three?"]
-    assert [m.role for m in prompt.asked(["1"])] == ["user", "assistant", "user"]
+    assert [m.content for m in prompt.conversation_after([])] == ["One?"]
+    assert [m.content for m in prompt.conversation_after(["1", "2"])] == ["One?", "1", "Two?", "2", "Three?"]
+    assert [m.role for m in prompt.conversation_after(["1"])] == ["user", "assistant", "user"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +162,7 @@ VALUES = st.recursive(
 def test_any_records_are_read_or_refused(tmp_path_factory, records, array):
     path = tmp_path_factory.getbasetemp() / "fuzz.json"
     path.write_text(json.dumps(records) if array else "\n".join(map(json.dumps, records)))
-    for format in (None, *(form.name for form in FORMS)):
+    for format in (None, *(form.name for form in FORMATS)):
         try:
             prompts = read_prompts(path, format)
         except InputError:

@@ -23,7 +23,7 @@ import tunescope
 from tests.tools import ROOT
 from tunescope import runs
 from tunescope.errors import InputError, Problem, RunError, SettingsError, WorkError
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.views import Table, View
 
 
@@ -32,7 +32,7 @@ class Settings:
     rows: tuple[str, ...] = field(default=("a",), metadata=INPUT)
     level: float = 0.5
     words: tuple[str, ...] = ()
-    workers: int = field(default=1, metadata=PACE)
+    workers: int = field(default=1, metadata=NOT_IN_KEY)
     out: str | None = runs.out_field()
 
 
@@ -116,14 +116,14 @@ def test_what_changes_results_changes_the_key(workplace, change):
 
 def test_the_order_of_inputs_counts_and_their_names_do_not():
     def key(inputs: dict[str, str]) -> str:
-        return runs.key_of("check", 1, PLAIN, inputs)
+        return runs.run_key("check", 1, PLAIN, inputs)
 
     assert key({"a": "1", "b": "2"}) == key({"x": "1", "y": "2"}) != key({"a": "2", "b": "1"})
-    assert runs.key_of("select", 1, PLAIN, {}) != runs.key_of("check", 1, PLAIN, {})
+    assert runs.run_key("select", 1, PLAIN, {}) != runs.run_key("check", 1, PLAIN, {})
 
 
 def test_a_key_is_the_same_in_every_process():
-    code = "from tests.test_runs import *; print(runs.key_of('check', 1, PLAIN, {'a': 'hash'}))"
+    code = "from tests.test_runs import *; print(runs.run_key('check', 1, PLAIN, {'a': 'hash'}))"
     keys = {
         subprocess.run(
             [sys.executable, "-c", code],
@@ -265,15 +265,15 @@ def test_finished_runs_oldest_first_and_strangers_left_out(workplace, capsys):
     Path("runs/tensorboard").mkdir()
     Path("runs/tensorboard/run.json").write_text("{}")
     Path("runs/unfinished").mkdir()
-    assert [run.path for run in runs.finished()] == [run.path for run in found]
+    assert [run.path for run in runs.finished_runs()] == [run.path for run in found]
     assert "left out: runs/tensorboard/run.json: found no run record" in capsys.readouterr().err
 
 
 def test_runs_named_twice(workplace):
     run, other = execute(Work()), execute(Work(), replace(PLAIN, level=0.1))
-    assert [r.key for r in runs.from_names([str(run.path), str(other.path)])] == [run.key, other.key]
+    assert [r.key for r in runs.open_runs([str(run.path), str(other.path)])] == [run.key, other.key]
     with pytest.raises(SettingsError, match="the same run is named twice"):
-        runs.from_names([str(run.path), f"{run.path}/."])
+        runs.open_runs([str(run.path), f"{run.path}/."])
 
 
 def test_numbers_that_json_cannot_hold(workplace):
@@ -310,7 +310,7 @@ def test_plain_values_are_json_and_stay_as_they_are(value):
 
 def test_home_is_where_why_looks(workplace):
     def work(folder: RunFolder) -> Outcome:
-        return Outcome({"home": folder.is_at_home}, VIEW)
+        return Outcome({"home": folder.is_under_runs_root}, VIEW)
 
     assert runs.execute("a", 1, PLAIN, {}, work).result["home"] is True
     assert runs.execute("a", 1, replace(PLAIN, out="x/y"), {}, work).result["home"] is False

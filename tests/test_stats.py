@@ -1,4 +1,4 @@
-"""stats.py against statsmodels, scipy, closed forms and cases worked by hand."""
+"""The statistics against statsmodels, scipy, closed forms and cases worked by hand."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as ss
-from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
@@ -26,7 +25,6 @@ from tunescope.stats import (
     Estimate,
     detectable_difference,
     holm,
-    mcnemar_exact,
     mean_bootstrap,
     mean_clustered,
     mean_pooled,
@@ -116,8 +114,6 @@ def test_data_that_does_not_fit_is_refused() -> None:
         mean_t(np.array([[1.0, 2.0]]))
     with pytest.raises(ValueError, match=r"1 values are neither 0 nor 1; the first is 2"):
         proportion([0, 1, 2])
-    with pytest.raises(ValueError, match=r"neither 0 nor 1; the first is 0.5"):
-        mcnemar_exact([0, 1], [1, 0.5])
     with pytest.raises(ValueError, match=r"3 successes of 2"):
         proportion_from_counts(3, 2)
     with pytest.raises(ValueError, match=r"from -0.1 to 0.5"):
@@ -287,18 +283,6 @@ def test_unpaired_difference_as_scipy_and_statsmodels() -> None:
     assert interval(ours.bootstrap) == close(tuple(drawn.confidence_interval), abs=0.03)
     assert (ours.bootstrap.value, ours.t.n) == close((a.mean() - b.mean(), 85))
     assert unpaired_difference([1, 1], [0, 2]).t.low == close(-12.706204736174694)  # one sd of 0: se 1, t(1)
-
-
-def test_mcnemar_by_hand_and_as_statsmodels() -> None:
-    first, second = [1] * 5 + [0] + [1, 1, 0], [0] * 5 + [1] + [1, 1, 0]
-    test = mcnemar_exact([*first, None, 1], [*second, 1, NAN])
-    assert (test.p, test.n, test.n_missing) == (2 * (1 + 6) / 64, 9, 2)
-    assert test.method == "exact McNemar test, b = 5, c = 1"
-    assert mcnemar_exact([1, 0], [1, 0]).p == 1
-    for b, c in [(0, 0), (0, 4), (3, 3), (30, 12)]:
-        theirs = mcnemar([[5, b], [c, 5]], exact=True)
-        ours = mcnemar_exact([1] * b + [0] * c + [1], [0] * b + [1] * c + [1])
-        assert (ours.p, ours.statistic) == close((theirs.pvalue, theirs.statistic))
 
 
 def test_ratio_of_means_by_the_t_test_that_defines_its_interval() -> None:
@@ -520,7 +504,7 @@ def test_impossible_estimates_are_none_with_a_reason() -> None:
 
 
 def test_impossible_tests_are_none_with_a_reason() -> None:
-    assert sign_flip_test([]).reason == mcnemar_exact([], []).reason == "no values"
+    assert sign_flip_test([]).reason == "no values"
     assert sign_flip_test([INF, 1]).p is None
     flat = pearson([1, 1, 1], [1, 2, 3])
     assert flat.permutation.p is flat.parametric.p is None

@@ -12,7 +12,8 @@ from tests.tools import ROOT, alpaca, write_rows
 from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.runs import Run
-from tunescope.study import PlanSettings, Step, StudySettings, variants
+from tunescope.settings import RowsSettings, help_of
+from tunescope.study import PlanSettings, Recipe, RecipeStep, StudySettings, Variant, variants
 
 ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i) for i in range(6)]
 
@@ -29,15 +30,15 @@ def recipe(text: str) -> str:
     return "recipe.yaml"
 
 
-def planned(text: str, *overrules: str) -> list[tuple[str, str]]:
+def planned(text: str, *replacements: str) -> list[tuple[str, str]]:
     """Return the name and the settings of every variant."""
-    result = study.plan(PlanSettings(recipe=recipe(text), set=overrules)).result
+    result = study.plan(PlanSettings(recipe=recipe(text), set=replacements)).result
     return [(step["name"], step["settings"]) for step in result["steps"]]
 
 
-def complaints(text: str, *overrules: str) -> list[str]:
+def complaints(text: str, *replacements: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        study.read(recipe(text), overrules)
+        study.read(recipe(text), replacements)
     first, *rest = str(caught.value).split("\n  ")
     assert first.startswith("recipe.yaml:")
     return rest or [first]
@@ -45,13 +46,13 @@ def complaints(text: str, *overrules: str) -> list[str]:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_recipe_is_whole(workplace, path):
-    read = study.read(path.stem)
+    read: Recipe = study.read(path.stem)
     assert read == study.read(str(path))
     assert read.about.endswith(".")
     assert len(study.plan(PlanSettings(recipe=path.stem)).result["steps"]) >= len(read.steps)
 
 
-def test_inputs_lie_beside_the_recipe_and_set_overrules_them(place):
+def test_inputs_lie_beside_the_recipe_and_set_replaces_them(place):
     (place / "deep").mkdir()
     Path("deep/one.yaml").write_text("inputs: {rows: ../rows.jsonl}\nsteps: {c: {verb: check, rows: '{rows}'}}")
     assert study.read("deep/one.yaml").inputs == {"rows": "deep/../rows.jsonl"}
@@ -117,8 +118,9 @@ def test_references_fan_out_and_lists_take_all(place):
 
 
 def made(name: str, settings: dict, vary: dict, done: dict) -> list[tuple[dict, dict]]:
-    step = Step(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
-    return [(dict(v.label), dict(v.settings)) for v in variants(step, done)]
+    step = RecipeStep(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
+    made: list[Variant] = list(variants(step, done))
+    return [(dict(variant.label), dict(variant.settings)) for variant in made]
 
 
 def test_variants_by_hand():
@@ -164,7 +166,7 @@ def test_what_a_step_varies_agrees_with_what_it_refers_to():
         ({"dose": 0, "seed": 8}, {"rows": "R08", "seed": 8}), ({"dose": 1, "seed": 8}, {"rows": "R18", "seed": 8}),
     ]  # fmt: skip
     assert len(made("s", {"rows": "{rows}"}, {"n": [1, 2]}, done)) == 8
-    with pytest.raises(SettingsError, match="step s: what it varies and what it refers to agree on no value"):
+    with pytest.raises(SettingsError, match="step s: what it varies and what it refers to have no value in common"):
         made("s", {"rows": "{rows}"}, {"seed": [9]}, done)
 
 
@@ -196,12 +198,12 @@ def test_no_recipe(place, text, expected):
             [
                 "step c: {d} is neither an input nor an earlier step",
                 "step c: {rows} is neither an input nor an earlier step",
-                "step c: max_words: found '{d}'; expected a whole number",
+                "step c: max_words '{d}': expected a whole number, at least 1",
             ],
         ),
         (
             "inputs: {c: rows.jsonl}\nsteps: {c: {verb: check, rows: x}}",
-            ["step c: an input has that name; call one of them otherwise"],
+            ["step c: an input has the same name; rename one of them"],
         ),
     ],
 )
@@ -209,31 +211,36 @@ def test_mistakes(place, text, expected):
     assert complaints(text) == expected
 
 
-WHOLE = "max_words: found {}; expected a whole number"
+WHOLE = "max_words {}: expected a whole number, at least 1"
 
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ("max_words: 3", ["rows: not given, and without a default"]),
+        ("max_words: 3", ["rows is missing"]),
         ("rows: x, max_words: many", [WHOLE.format("'many'")]),
         ("rows: x, max_words: true", [WHOLE.format("True")]),
         ("rows: x, max_words: 1.5", [WHOLE.format("1.5")]),
-        ("rows: x, near_duplicate_at: a", ["near_duplicate_at: found 'a'; expected a number"]),
-        ("rows: [1, 2]", ["rows: found [1, 2]; expected a list of texts"]),
-        ("rows: {x: y}", ["rows: found {'x': 'y'}; expected a list of texts"]),
-        ("rows: x, on_bad: maybe", ["on_bad: found 'maybe'; expected refuse or skip"]),
-        ("rows: x, format: [a]", ["format: found ['a']; expected text or null"]),
+        ("rows: x, near_duplicate_at: a", ["near_duplicate_at 'a': expected a number, above 0 and at most 1"]),
+        ("rows: [1, 2]", ["rows [1, 2]: expected a list of texts"]),
+        ("rows: {x: y}", ["rows {'x': 'y'}: expected a list of texts"]),
+        ("rows: x, on_bad: maybe", ["on_bad 'maybe': expected refuse or skip"]),
+        ("rows: x, format: [a]", ["format ['a']: expected text"]),
         ("vary: {rows: x}", ["expected `vary:` with a list per setting"]),
         ("vary: [rows]", ["expected `vary:` with a list per setting"]),
         ("vary: {rows: []}", ["expected `vary:` with a list per setting"]),
         ("rows: x, vary: {rows: [y]}", ["rows is set, and varied"]),
         ("rows: x, vary: {max_words: [1, a, b]}", [WHOLE.format("'a'"), WHOLE.format("'b'")]),
         ("max_words: a, vary: {rows: [x, y]}", [WHOLE.format("'a'")]),
+        ("rows: x, max_words: 0", ["max_words 0: expected at least 1"]),
+        ("rows: x, near_duplicate_at: .nan", ["near_duplicate_at nan: expected above 0 and at most 1"]),
+        ("rows: x, words: 3", ["words: no such setting; did you mean max_words?"]),
+        ("rows: x, near-duplicate-at: 0.9", ["near-duplicate-at: no such setting; did you mean near_duplicate_at?"]),
+        ("dataset: x", [f"dataset: no such setting; did you mean rows? {help_of(RowsSettings, 'rows')}"]),
         (
-            "rows: x, words: 3",
+            "rows: x, zzz: 3",
             [
-                "words: no such setting; there is rows, format, columns, on_bad, against, max_words, "
+                "zzz: no such setting; there is rows, format, columns, on_bad, against, max_words, "
                 "near_duplicate_at, workers, out"
             ],
         ),
@@ -244,14 +251,18 @@ def test_mistakes_in_settings(place, settings, expected):
 
 
 def test_a_verb_that_makes_no_run_is_no_step(place):
-    expected = ["step c: why makes no run folder, so it can't be a step"]
+    expected = ["step c: why has no run folder, so it can't be a step"]
     assert complaints("steps: {c: {verb: why, row_id: x}}") == expected
 
 
-@pytest.mark.parametrize("body", ["{verb: chekc, rows: x}", "check", "{verb: [check]}", "null", "{rows: x}"])
+@pytest.mark.parametrize("body", ["{verb: zzz, rows: x}", "check", "{verb: [check]}", "null", "{rows: x}"])
 def test_a_step_without_a_verb(place, body):
     (complaint,) = complaints(f"steps: {{c: {body}}}")
-    assert complaint.startswith("step c: expected `verb:` with one of demo, check, ")
+    assert complaint.startswith("step c: expected `verb:` with one of demo, models, check, ")
+
+
+def test_a_step_with_a_mistyped_verb(place):
+    assert complaints("steps: {c: {verb: chekc, rows: x}}") == ["step c: there is no verb chekc; did you mean check?"]
 
 
 def test_all_mistakes_come_in_one_report(place):
@@ -283,8 +294,8 @@ def test_no_such_recipe(workplace):
 
 
 def test_what_plan_says_can_be_typed(place):
-    overrule = "rows=other.jsonl"
-    outcome = study.plan(PlanSettings(recipe=recipe(FAN), set=(overrule,)))
+    replacement = "rows=other.jsonl"
+    outcome = study.plan(PlanSettings(recipe=recipe(FAN), set=(replacement,)))
     assert shlex.split(outcome.view.next[0]) == [
         "tunescope",
         "study",

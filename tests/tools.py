@@ -6,11 +6,12 @@ import gzip
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests import warm
 
 ROOT = Path(__file__).parents[1]
 
@@ -45,14 +46,12 @@ def tunescope(
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line in another process, in `folder`."""
     source = {"PYTHONPATH": os.pathsep.join([str(ROOT / "src"), os.environ.get("PYTHONPATH", "")])}
-    done = subprocess.run(
-        [sys.executable, "-m", "tunescope", *arguments],
+    done = warm.run(
+        ["-m", "tunescope", *arguments],
         cwd=folder,
         input=stdin,
-        capture_output=True,
         env={**os.environ, **source, "TUNESCOPE_RUNS": "runs", "COLUMNS": "200", **environment},
         timeout=120,
-        check=False,
     )
     return subprocess.CompletedProcess(
         done.args, done.returncode, done.stdout.decode("utf-8", "replace"), done.stderr.decode("utf-8", "replace")

@@ -25,6 +25,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
+PROGRAMS = Path(sys.executable).parent
+"""Where `tunescope` and `python` are."""
 BLOCK = re.compile(r"^```(console|python)\n(.*?)^```\n(?:\n?^```text\n(.*?)^```\n)?", re.DOTALL | re.MULTILINE)
 TABLE = re.compile(r"(<!-- verbs -->\n).*?(<!-- /verbs -->)", re.DOTALL)
 DATA = re.compile(r"(?<![\w./-])data/")
@@ -80,8 +82,11 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(match[1], match[2], match[3], match.start(), match.end())
 
 
-def execute(text: str) -> str:
-    """Run a page's blocks in a fresh folder; return the page with what they print now."""
+def execute(text: str, programs: Path) -> str:
+    """Run a page's blocks in a fresh folder; return the page with what they print now.
+
+    `programs` is the folder whose `tunescope` and `python` are run.
+    """
     out: list[str] = []
     place = 0
     with tempfile.TemporaryDirectory() as name:
@@ -94,20 +99,20 @@ def execute(text: str) -> str:
         for block in blocks(text):
             out.append(text[place : block.start])
             if block.kind == "console":
-                out.append(_console(block, folder))
+                out.append(_console(block, folder, programs))
             else:
                 recorded = block.code.startswith(RECORDED.lstrip())
-                out.append(text[block.start : block.end] if recorded else _python(block, folder))
+                out.append(text[block.start : block.end] if recorded else _python(block, folder, programs))
             place = block.end
     return "".join([*out, text[place:]])
 
 
-def _environment() -> dict[str, str]:
-    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+def _environment(programs: Path) -> dict[str, str]:
+    path = f"{programs}:{os.environ['PATH']}"
     return {**os.environ, "PATH": path, "COLUMNS": WIDTH, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1"}
 
 
-def _console(block: Block, folder: Path) -> str:
+def _console(block: Block, folder: Path, programs: Path) -> str:
     lines = ["```console"]
     commands = [line[2:] for line in block.code.split("\n") if line.startswith("$ ")]
     kept = block.code.split("\n")
@@ -118,15 +123,15 @@ def _console(block: Block, folder: Path) -> str:
             end = next((i for i in range(start, len(kept)) if kept[i].startswith("$ ")), len(kept) - 1)
             lines += kept[start:end]
             continue
-        done = subprocess.run(["bash", "-c", command], cwd=folder, env=_environment(), capture_output=True, text=True)
+        environment = _environment(programs)
+        done = subprocess.run(["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True)
         lines += done.stdout.rstrip("\n").split("\n") if done.stdout else []
     return "\n".join([*lines, "```\n"])
 
 
-def _python(block: Block, folder: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, "-c", block.code], cwd=folder, env=_environment(), capture_output=True, text=True
-    )
+def _python(block: Block, folder: Path, programs: Path) -> str:
+    command = [programs / "python", "-c", block.code]
+    done = subprocess.run(command, cwd=folder, env=_environment(programs), capture_output=True, text=True)
     if done.returncode:
         raise SystemExit(f"a Python block fails:\n{block.code}\n{done.stderr}")
     printed = f"\n```text\n{done.stdout}```\n" if done.stdout else ""
@@ -134,27 +139,30 @@ def _python(block: Block, folder: Path) -> str:
 
 
 def verb_table() -> str:
-    """Return the table of verbs, made from VERBS."""
+    """Return the tables of verbs, one per question, made from VERBS."""
     sys.path.insert(0, str(ROOT / "src"))
-    from tunescope.verbs import VERBS
+    from tunescope.cli.help import usage
+    from tunescope.verbs import QUESTIONS
 
-    lines = ["| verb | what it does | state |", "|---|---|---|"]
-    for name, verb in VERBS.items():
-        page = page_of(name)
-        shown = (
-            f"[`{name} {verb.takes}`]({page.name})".replace(" `", "`") if page.exists() else f"`{name} {verb.takes}`"
-        )
-        state = "proven" if verb.proven else "inside recipes only ([not yet](not-yet.md))"
-        lines.append(f"| {shown} | {verb.summary} | {state} |")
+    lines = ["| verb | what it does |", "|---|---|"]
+    for question, verbs in QUESTIONS.items():
+        lines.append(f"| **{question}** | |")
+        for name, verb in verbs.items():
+            page = page_of(name)
+            line = usage(name, verb.settings_class()).removeprefix("Usage: tunescope ")
+            typed = f"`{line.replace(' [OPTIONS]', '')}`"
+            shown = f"[{typed}]({page.name})" if page.exists() else typed
+            state = "" if verb.proven else " Inside recipes only ([not yet](not-yet.md))."
+            lines.append(f"| {shown} | {verb.summary}{state} |")
     return "\n".join(lines) + "\n"
 
 
-def render(page: Path) -> str | None:
+def render(page: Path, programs: Path = PROGRAMS) -> str | None:
     """Return the page as it should be now; None where it needs data that aren't here."""
     text = page.read_text("utf-8")
     if any(DATA.search(block.code) for block in blocks(text)) and data_folder() is None:
         return None
-    return TABLE.sub(lambda match: match[1] + verb_table() + match[2], execute(text))
+    return TABLE.sub(lambda match: match[1] + verb_table() + match[2], execute(text, programs))
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""Answers: a model's responses to prompts, kept one by one as they come, in our form and AlpacaEval's."""
+"""Answers: a model's responses to prompts, saved one by one as they come, in our format and AlpacaEval's."""
 
 from __future__ import annotations
 
@@ -11,19 +11,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem
-from tunescope.prompts import Prompt, form_of, numbered, records
+from tunescope.prompts import Prompt, detect_format, number_repeat, read_records
 from tunescope.rows import Message
-from tunescope.rows.conversation import Refused
+from tunescope.rows.conversation import FormatError
 from tunescope.rows.row import RepeatCounter
 
-ANSWER_FORM = (
+ANSWERS_FILE = "answers.jsonl"
+"""The file of a run folder that holds its answers."""
+_ANSWER_SHAPE = (
     "an answer as tunescope writes it (prompt_id, prompt and text at least) or as AlpacaEval has it "
     "(instruction, output, generator)"
 )
 
 
 class Place(NamedTuple):
-    """Which answer: of which prompt, to its which question (from 0), its which sample (from 0)."""
+    """Which answer it is: its prompt, the number of its question there, and the number of its sample (both from 0)."""
 
     prompt_id: str
     turn: int
@@ -41,13 +43,13 @@ class Answer:
         messages: the conversation that was answered.
         text: the response.
         token_ids: the response's tokens without the one that ended it; None where unknown.
-        model: what made it.
-        decoding: the settings that it was made with.
-        finish_reason: `stop` (the model ended its turn), `length` (cut at the limit), what a server said, or None.
+        model: the model that made it.
+        decoding: its decoding settings.
+        finish_reason: `stop` (the model ended its turn), `length` (cut at the limit), a server's own word, or None.
         turn: which of the prompt's questions, from 0.
         sample: which of several samples, from 0.
         usage: `prompt_tokens` and `completion_tokens`, as counted here or by the server; None where unknown.
-        meta: what the prompt's file said about the question.
+        meta: what the prompt's file adds to the question.
     """
 
     answer_id: str
@@ -66,18 +68,18 @@ class Answer:
 
     @classmethod
     def to(
-        cls, prompt: Prompt, text: str, model: str, before: Sequence[str] = (), sample: int = 0, **known: Any
+        cls, prompt: Prompt, text: str, model: str, before: Sequence[str] = (), sample: int = 0, **other_fields: Any
     ) -> Answer:
         """Make the answer of `model` to `prompt`, or to its next question after the answers `before`.
 
-        `known` are the other fields.
+        `other_fields` are fields of `Answer` that don't follow from these.
         """
         turn = len(before)
-        messages = prompt.asked(before)
+        messages = prompt.conversation_after(before)
         question = prompt.later[turn - 1] if turn else prompt.prompt
-        ident = _id(prompt.prompt_id, messages, text, model, turn, sample)
-        known = {"meta": prompt.meta, **known}
-        return cls(ident, prompt.prompt_id, question, messages, text, model=model, turn=turn, sample=sample, **known)
+        answer_id = _id(prompt.prompt_id, messages, text, model, turn, sample)
+        values = {"model": model, "turn": turn, "sample": sample, "meta": prompt.meta, **other_fields}
+        return cls(answer_id, prompt.prompt_id, question, messages, text, **values)
 
     @property
     def place(self) -> Place:
@@ -104,14 +106,14 @@ class Answer:
 
     @classmethod
     def from_json(cls, record: Mapping[str, Any]) -> Answer:
-        """Read what `as_json` gave; what is absent beside prompt_id, prompt and text is unknown.
+        """Read what `as_json` gave; only prompt_id, prompt and text are required.
 
         Raises:
             KeyError, TypeError: a field that is missing or of another type.
         """
         for name in ("prompt_id", "prompt", "text"):
             if not isinstance(record[name], str):
-                raise TypeError(f"{name} is no text")
+                raise TypeError(f"{name} isn't text")
         messages = tuple(map(_message, record.get("messages") or ()))
         messages = messages or Prompt(record["prompt_id"], record["prompt"]).messages
         ids, model = record.get("token_ids"), record.get("model") or ""
@@ -158,7 +160,7 @@ def read_answers(path: str | Path) -> Iterator[Answer]:
         InputError: with the first record that holds no answer.
     """
     repeats = RepeatCounter()
-    for line, record, problem in records(path, ANSWER_FORM):
+    for line, record, problem in read_records(path, _ANSWER_SHAPE):
         if record is None:
             raise InputError([problem])
         try:
@@ -166,25 +168,24 @@ def read_answers(path: str | Path) -> Iterator[Answer]:
                 yield _from_outputs(record, repeats)
             else:
                 yield Answer.from_json(record)
-        except Refused as refused:
-            raise InputError([Problem(str(path), line, refused.found, ANSWER_FORM)]) from refused
+        except FormatError as error:
+            raise InputError([Problem(str(path), line, error.found, _ANSWER_SHAPE)]) from error
         except (AttributeError, KeyError, TypeError) as error:
-            raise InputError([Problem(str(path), line, f"no answer ({error})", ANSWER_FORM)]) from error
+            raise InputError([Problem(str(path), line, f"no answer ({error})", _ANSWER_SHAPE)]) from error
 
 
 def _from_outputs(record: Mapping[str, Any], repeats: RepeatCounter) -> Answer:
-    form = form_of(record)
-    if form is None or not isinstance(record["output"], str):
+    question_format = detect_format(record)
+    if question_format is None or not isinstance(record["output"], str):
         raise TypeError("no question, or no text in output")
-    prompt = form.parse(record)
-    prompt = numbered(prompt, repeats) if form.ident is None else prompt
+    prompt = number_repeat(question_format, question_format.parse(record), repeats)
     return Answer.to(prompt, record["output"], str(record.get("generator") or ""))
 
 
-def is_answers(path: str | Path) -> bool:
-    """Tell by its first record whether a file holds answers."""
+def holds_answers(path: str | Path) -> bool:
+    """Return whether a file's first record is an answer."""
     try:
-        _, record, _ = next(records(path, ANSWER_FORM))
+        _, record, _ = next(read_records(path, _ANSWER_SHAPE))
     except (InputError, OSError, StopIteration):
         return False
     if record is None:
@@ -193,7 +194,7 @@ def is_answers(path: str | Path) -> bool:
 
 
 def model_outputs(answers: Iterable[Answer]) -> list[dict[str, Any]]:
-    """Return answers in AlpacaEval's form: of each prompt the first sample's answer to the first question."""
+    """Return answers in AlpacaEval's format: for each prompt, the first sample's answer to the first question."""
     return [
         {
             **({"dataset": answer.meta["dataset"]} if "dataset" in answer.meta else {}),
@@ -206,27 +207,27 @@ def model_outputs(answers: Iterable[Answer]) -> list[dict[str, Any]]:
     ]
 
 
-class Kept:
-    """Records kept one by one in a file that only grows, so that a killed run loses none.
+class RecordLog:
+    """A file of JSON lines to which records are added one by one, so that a killed run loses none.
 
-    Iterating gives what was there when it was opened; a last line that a kill cut short is taken away.
+    Iterating yields the records that were there at opening. A last line that a kill cut short is removed.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or begin it."""
+        """Open the file, or create it."""
         whole = path.read_bytes() if path.is_file() else b""
         whole = whole[: whole.rfind(b"\n") + 1]
-        self._found = [json.loads(line) for line in whole.splitlines()]
+        self._records = [json.loads(line) for line in whole.splitlines()]
         self._file = path.open("r+b" if path.is_file() else "w+b")
         self._file.truncate(len(whole))
         self._file.seek(len(whole))
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        """Yield the records found."""
-        return iter(self._found)
+        """Yield the records that were there at opening."""
+        return iter(self._records)
 
     def add(self, record: Mapping[str, Any]) -> None:
-        """Keep one more, on disk before this returns."""
+        """Add a record; it is on disk before this returns."""
         self._file.write(json.dumps(record).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())

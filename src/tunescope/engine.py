@@ -1,7 +1,7 @@
-"""One engine: the same work over fixed shards, in this process or in several.
+"""Work over shards, in this process or in several.
 
-Shards are decided by inputs and settings before workers are counted, so any number of workers
-gives the same tables; a finished shard is never done again.
+Inputs and settings decide the shards, not the number of workers, so any number of workers gives
+the same tables. A finished shard is never done again.
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from threading import Thread
@@ -24,11 +24,15 @@ from typing import Any, TypeVar
 from tunescope.errors import WorkError
 from tunescope.progress import progress
 
-State = TypeVar("State")
-Shard = TypeVar("Shard")
+_State = TypeVar("_State")
+_Shard = TypeVar("_Shard")
+
+_Work = Callable[[Any, Any, Path], None]
+_Todo = Sequence[tuple[Any, Path]]
+"""Shards, each with the folder that its result goes to."""
 
 _setup: Callable[[], Any] | None = None
-"""In a worker process: makes its state at the first shard, so that a refusal there is told as one."""
+"""In a worker process: makes its state at the first shard, so that an error there reaches the parent as it is."""
 _state: Any = None
 
 
@@ -38,9 +42,9 @@ def cores() -> int:
 
 
 def map_shards(
-    work: Callable[[State, Shard, Path], None],
-    shards: Sequence[Shard],
-    setup: Callable[[], State],
+    work: Callable[[_State, _Shard, Path], None],
+    shards: Sequence[_Shard],
+    setup: Callable[[], _State],
     folder: Path,
     workers: int = 1,
     label: str = "shards",
@@ -50,7 +54,7 @@ def map_shards(
     Args:
         work: writes its result into the empty folder that it is given; where `workers` > 1, a
             top-level function of a module (as is `setup`).
-        shards: what to work on; any objects that pickle.
+        shards: what to work on; objects that pickle.
         setup: makes what `work` needs (a loaded model); called once per process.
         folder: where the shards' folders go, named 00000, 00001 …
         workers: processes; one works in this process.
@@ -59,40 +63,53 @@ def map_shards(
     Raises:
         WorkError: a worker process died; finished shards stay.
     """
-    done = [folder / f"{number:05d}" for number in range(len(shards))]
-    todo = [(number, shard) for number, shard in enumerate(shards) if not done[number].is_dir()]
+    folders = [folder / f"{number:05d}" for number in range(len(shards))]
+    todo = [(shard, target) for shard, target in zip(shards, folders, strict=True) if not target.is_dir()]
     folder.mkdir(parents=True, exist_ok=True)
+    n_finished = len(shards) - len(todo)
     with progress(label, len(shards)) as update:
-        finished = len(shards) - len(todo)
-        if workers <= 1 or len(todo) <= 1:
-            state = setup() if todo else None
-            for number, shard in todo:
-                _finish(work, state, shard, done[number])
-                finished += 1
-                update(finished)
-            return done
-        context = multiprocessing.get_context("spawn")
-        alive, held = context.Pipe(duplex=False)
-        pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start, (setup, alive))
+        in_this_process = workers <= 1 or len(todo) <= 1
+        shards_done = _map_here(work, todo, setup) if in_this_process else _map_in_workers(workers, work, todo, setup)
         try:
-            with _without_main():
-                jobs = [pool.submit(_in_worker, work, shard, done[number]) for number, shard in todo]
-            for job in as_completed(jobs):
-                job.result()
-                finished += 1
-                update(finished)
+            with closing(shards_done):
+                for _ in shards_done:
+                    n_finished += 1
+                    update(n_finished)
         except BrokenProcessPool as error:
             raise WorkError(
-                f"a worker process died after {finished} of {len(shards)} {label} (out of memory?); "
+                f"a worker process died after {n_finished} of {len(shards)} {label} (out of memory?); "
                 "type the same command with fewer --workers to go on"
             ) from error
-        finally:
-            if finished < len(shards):
-                held.close()  # after an interrupt or a refusal the workers leave at once
-            pool.shutdown(cancel_futures=True)
-            held.close()
-            alive.close()
-    return done
+    return folders
+
+
+def _map_here(work: _Work, todo: _Todo, setup: Callable[[], Any]) -> Generator[None]:
+    """Do the work in this process; yield after each shard."""
+    state = setup() if todo else None
+    for shard, target in todo:
+        _finish(work, state, shard, target)
+        yield
+
+
+def _map_in_workers(workers: int, work: _Work, todo: _Todo, setup: Callable[[], Any]) -> Generator[None]:
+    """Do the work in processes of their own; yield after each shard."""
+    context = multiprocessing.get_context("spawn")
+    alive, held = context.Pipe(duplex=False)
+    pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start, (setup, alive))
+    n_open = len(todo)
+    try:
+        with _without_main():
+            jobs = [pool.submit(_in_worker, work, shard, target) for shard, target in todo]
+        for job in as_completed(jobs):
+            job.result()
+            n_open -= 1
+            yield
+    finally:
+        if n_open:
+            held.close()  # after an interrupt or an error the workers exit at once
+        pool.shutdown(cancel_futures=True)
+        held.close()
+        alive.close()
 
 
 @contextmanager
@@ -110,23 +127,24 @@ def _start(setup: Callable[[], Any], alive: Connection) -> None:
     global _setup
     _setup = setup
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_leave_with_parent, args=(alive,), daemon=True).start()
+    Thread(target=_exit_with_parent, args=(alive,), daemon=True).start()
 
 
-def _leave_with_parent(alive: Connection) -> None:
-    """Wait until the other end closes, which it also does when the parent is killed; then leave."""
+def _exit_with_parent(alive: Connection) -> None:
+    """Wait until the other end closes, which also happens when the parent is killed; then exit."""
     alive.poll(None)
     os._exit(1)
 
 
-def _in_worker(work: Callable[[Any, Any, Path], None], shard: Any, target: Path) -> None:
+def _in_worker(work: _Work, shard: Any, target: Path) -> None:
     global _setup, _state
     if _setup is not None:
         _state, _setup = _setup(), None
     _finish(work, _state, shard, target)
 
 
-def _finish(work: Callable[[Any, Any, Path], None], state: Any, shard: Any, target: Path) -> None:
+def _finish(work: _Work, state: Any, shard: Any, target: Path) -> None:
+    """Do one shard's work in a temporary folder, which gets its name once it is complete."""
     part = target.with_name(f"{target.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

@@ -1,13 +1,13 @@
-"""The small language of `--where` and `--fail-on`: parsed, never run as code.
+"""The expression language of `--where` and `--fail-on`: parsed, never run as code.
 
     ifd_ppl < 1 and near_duplicate = false
     category in ('open_qa', 'closed_qa') or not refusal
     rating is null
     near_duplicate > 0.5%
 
-Names are columns (or counts, for a gate), those with blanks or signs in back quotes: `my score`;
-values are numbers, percentages, 'text', true, false and null. Logic has three values, as in SQL:
-a comparison with something missing is missing.
+Names are columns (or counts, for a gate). A name with spaces or signs stands in back quotes: `my score`.
+Values are numbers, percentages, 'text', true, false and null. Logic has three values, as in SQL:
+a comparison with a missing value is missing.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ _COMPARISONS = {
     ">": "greater",
     ">=": "greater_equal",
 }
-_DEEPEST = 50
-_WORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
+_MAX_DEPTH = 50
+_KEYWORDS = {"and", "or", "not", "in", "is", "null", "true", "false"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Name:
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A literal; `percent` says that it was written with a percent sign."""
+    """A literal; `percent` is whether it was written with a percent sign."""
 
     value: Literal
     percent: bool = False
@@ -71,14 +71,14 @@ class Compare:
 
 
 @dataclass(frozen=True, slots=True)
-class IsNull:
+class _IsNull:
     """NAME is null."""
 
     name: Name
 
 
 @dataclass(frozen=True, slots=True)
-class Among:
+class _InList:
     """NAME in (…)."""
 
     name: Name
@@ -89,7 +89,7 @@ class Among:
 class Not:
     """Not …."""
 
-    part: Node
+    part: _Node
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +97,14 @@ class Logic:
     """Parts joined by and / or."""
 
     word: str
-    parts: tuple[Node, ...]
+    parts: tuple[_Node, ...]
 
 
-Node = Name | Compare | IsNull | Among | Not | Logic
+_Node = Name | Compare | _IsNull | _InList | Not | Logic
 
 
 class _Parser:
-    """Recursive descent, one method per level of binding."""
+    """Recursive descent, one method per level of precedence."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -116,7 +116,7 @@ class _Parser:
                 self.fail("a character that means nothing here", place + len(text[place:]) - len(text[place:].lstrip()))
             start = match.start(match.lastgroup)
             kind, word = match.lastgroup, match.group(match.lastgroup)
-            self.tokens.append(("word", word.lower(), start) if word.lower() in _WORDS else (kind, word, start))
+            self.tokens.append(("word", word.lower(), start) if word.lower() in _KEYWORDS else (kind, word, start))
             place = match.end()
         self.at = 0
         self.depth = 0
@@ -134,39 +134,39 @@ class _Parser:
             return word
         return None
 
-    def need(self, word: str) -> None:
+    def expect(self, word: str) -> None:
         if self.take(word) is None:
-            _, found, place = self.peek()
-            self.fail(f"found {found or 'the end'!r}, expected {word!r}", place)
+            _, token, place = self.peek()
+            self.fail(f"found {token or 'the end'!r}, expected {word!r}", place)
 
-    def whole(self) -> Node:
+    def whole(self) -> _Node:
         node = self.either()
         kind, word, place = self.peek()
         if kind != "end":
             self.fail(f"found {word!r}, expected and, or, or the end", place)
         return node
 
-    def either(self) -> Node:
+    def either(self) -> _Node:
         return self.joined("or", lambda: self.joined("and", self.negated))
 
-    def joined(self, word: str, part: Callable[[], Node]) -> Node:
+    def joined(self, word: str, part: Callable[[], _Node]) -> _Node:
         parts = [part()]
         while self.take(word):
             parts.append(part())
         return parts[0] if len(parts) == 1 else Logic(word, tuple(parts))
 
-    def negated(self) -> Node:
+    def negated(self) -> _Node:
         self.depth += 1
-        if self.depth > _DEEPEST:
-            self.fail(f"more than {_DEEPEST} levels of brackets and not", self.peek()[2])
+        if self.depth > _MAX_DEPTH:
+            self.fail(f"more than {_MAX_DEPTH} levels of brackets and not", self.peek()[2])
         node = Not(self.negated()) if self.take("not") else self.comparison()
         self.depth -= 1
         return node
 
-    def comparison(self) -> Node:
+    def comparison(self) -> _Node:
         if self.take("("):
             node = self.either()
-            self.need(")")
+            self.expect(")")
             return node
         place = self.peek()[2]
         left = self.operand()
@@ -182,30 +182,30 @@ class _Parser:
         if not isinstance(left, Name):
             self.fail("a value where a name or a comparison was expected", place)
         if self.take("is"):
-            negative = self.take("not")
-            self.need("null")
-            return Not(IsNull(left)) if negative else IsNull(left)
-        negative = self.take("not")
+            negated = self.take("not")
+            self.expect("null")
+            return Not(_IsNull(left)) if negated else _IsNull(left)
+        negated = self.take("not")
         if self.take("in"):
-            among = Among(left, self.values())
-            return Not(among) if negative else among
-        if negative:
-            self.need("in")
+            in_list = _InList(left, self.values())
+            return Not(in_list) if negated else in_list
+        if negated:
+            self.expect("in")
         return left
 
     def values(self) -> tuple[Literal, ...]:
-        self.need("(")
-        found: list[Literal] = []
+        self.expect("(")
+        values: list[Literal] = []
         while True:
             place = self.peek()[2]
             item = self.operand()
             if not isinstance(item, Value) or item.value is None:
-                self.fail("only numbers, texts, true and false can stand in a list", place)
-            found.append(item.value)
+                self.fail("a list takes only numbers, texts, true and false", place)
+            values.append(item.value)
             if not self.take(","):
                 break
-        self.need(")")
-        return tuple(found)
+        self.expect(")")
+        return tuple(values)
 
     def operand(self) -> Name | Value:
         kind, word, place = self.peek()
@@ -224,17 +224,17 @@ class _Parser:
         return self.fail(f"found {word or 'the end'!r}, expected a name or a value", place)
 
 
-def parse(text: str) -> Node:
+def parse(text: str) -> _Node:
     """Parse an expression; raises `ExpressionError` with the place marked."""
     return _Parser(text).whole()
 
 
-def names(node: Node | Value) -> Iterator[str]:
-    """Yield the names an expression uses, each once, in order."""
+def names(node: _Node | Value) -> Iterator[str]:
+    """Yield the names that an expression uses, each once, in order."""
     yield from dict.fromkeys(_names(node))
 
 
-def _names(node: Node | Value) -> Iterator[str]:
+def _names(node: _Node | Value) -> Iterator[str]:
     if isinstance(node, Name):
         yield node.name
     elif isinstance(node, Compare):
@@ -245,12 +245,16 @@ def _names(node: Node | Value) -> Iterator[str]:
             yield from _names(part)
     elif isinstance(node, Not):
         yield from _names(node.part)
-    elif isinstance(node, IsNull | Among):
+    elif isinstance(node, _IsNull | _InList):
         yield node.name.name
 
 
-def require(node: Node, known: Mapping[str, Any]) -> None:
-    """Refuse names that aren't `known`, with the nearest that are."""
+def validate_names(node: _Node, known: Mapping[str, Any]) -> None:
+    """Check that every name in an expression is `known`.
+
+    Raises:
+        ExpressionError: one isn't; it lists the nearest names that are.
+    """
     for name in names(node):
         if name not in known:
             under = [full for full in known if full.startswith(f"{name}.")]
@@ -258,62 +262,69 @@ def require(node: Node, known: Mapping[str, Any]) -> None:
             raise ExpressionError(f"there is no {name!r} here; there is {', '.join(close) or 'nothing to name'}")
 
 
-def mask(node: Node, table: pa.Table) -> pa.ChunkedArray:
+def mask(node: _Node, table: pa.Table) -> pa.ChunkedArray:
     """Evaluate over the columns of a table: true, false or null per row.
 
     Raises:
         ExpressionError: an unknown column, or a comparison of text with a number.
     """
+    validate_names(node, dict.fromkeys(table.column_names))
+    return _evaluate(node, table)
+
+
+def _evaluate(node: _Node, table: pa.Table) -> Any:
+    import pyarrow.compute as pc
+
+    if isinstance(node, Name):
+        return _boolean_column(node, table)
+    if isinstance(node, Compare):
+        return _compare(node.function, node.left, node.right, table)
+    if isinstance(node, _IsNull):
+        return pc.is_null(table[node.name.name])
+    if isinstance(node, _InList):
+        return reduce(pc.or_kleene, [_compare("equal", node.name, Value(item), table) for item in node.values])
+    if isinstance(node, Not):
+        return pc.invert(_evaluate(node.part, table))
+    parts = [_evaluate(part, table) for part in node.parts]
+    return reduce(pc.and_kleene if node.word == "and" else pc.or_kleene, parts)
+
+
+def _boolean_column(name: Name, table: pa.Table) -> Any:
+    import pyarrow as pa
+
+    column = table[name.name]
+    if pa.types.is_null(column.type):
+        return column.cast(pa.bool_())
+    if not pa.types.is_boolean(column.type):
+        raise ExpressionError(f"{name.name} isn't true or false; compare it with something")
+    return column
+
+
+def _compare(function: str, left: Name | Value, right: Name | Value, table: pa.Table) -> Any:
     import pyarrow as pa
     import pyarrow.compute as pc
 
-    require(node, dict.fromkeys(table.column_names))
-
-    def value(part: Name | Value) -> Any:
-        return table[part.name] if isinstance(part, Name) else pa.scalar(part.value)
-
-    def compared(function: str, left: Name | Value, right: Name | Value) -> Any:
-        sides = [value(left), value(right)]
-        if any(pa.types.is_floating(side.type) for side in sides):  # whole numbers beyond 2^53 are rounded then
-            sides = [side.cast(pa.float64(), safe=False) if pa.types.is_integer(side.type) else side for side in sides]
-        try:
-            return getattr(pc, function)(*sides)
-        except pa.ArrowException as error:
-            kinds = [
-                f"{side.name} ({table[side.name].type})" if isinstance(side, Name) else repr(side.value)
-                for side in (left, right)
-            ]
-            raise ExpressionError(f"can't compare {kinds[0]} with {kinds[1]}") from error
-
-    def visit(part: Node) -> Any:
-        if isinstance(part, Name):
-            column = table[part.name]
-            if pa.types.is_null(column.type):
-                return column.cast(pa.bool_())
-            if not pa.types.is_boolean(column.type):
-                raise ExpressionError(f"{part.name} isn't true or false; compare it with something")
-            return column
-        if isinstance(part, Compare):
-            return compared(part.function, part.left, part.right)
-        if isinstance(part, IsNull):
-            return pc.is_null(table[part.name.name])
-        if isinstance(part, Among):
-            return reduce(pc.or_kleene, [compared("equal", part.name, Value(item)) for item in part.values])
-        if isinstance(part, Not):
-            return pc.invert(visit(part.part))
-        return reduce(pc.and_kleene if part.word == "and" else pc.or_kleene, map(visit, part.parts))
-
-    return visit(node)
+    sides = [table[side.name] if isinstance(side, Name) else pa.scalar(side.value) for side in (left, right)]
+    if any(pa.types.is_floating(side.type) for side in sides):  # whole numbers beyond 2^53 are rounded then
+        sides = [side.cast(pa.float64(), safe=False) if pa.types.is_integer(side.type) else side for side in sides]
+    try:
+        return getattr(pc, function)(*sides)
+    except pa.ArrowException as error:
+        types = [
+            f"{side.name} ({table[side.name].type})" if isinstance(side, Name) else repr(side.value)
+            for side in (left, right)
+        ]
+        raise ExpressionError(f"can't compare {types[0]} with {types[1]}") from error
 
 
-def holds(node: Node, counts: Mapping[str, float | int | bool | None], whole: int | None) -> bool | None:
-    """Evaluate a gate over single numbers; None where what it needs is missing.
+def holds(node: _Node, counts: Mapping[str, float | int | bool | None], whole: int | None) -> bool | None:
+    """Evaluate a gate over single numbers; None where a number that it needs is missing.
 
-    A count compared with a percentage is taken as a share of `whole`.
+    A count that is compared with a percentage counts as its share of `whole`.
     """
     import pyarrow as pa
 
-    require(node, counts)
+    validate_names(node, counts)
     shares = {
         f"{name} %": (count / whole if whole else None)
         for name in names(node)
@@ -325,8 +336,8 @@ def holds(node: Node, counts: Mapping[str, float | int | bool | None], whole: in
     return result
 
 
-def _as_shares(node: Node, shares: Mapping[str, float | None]) -> Node:
-    """Let comparisons with a percentage ask for the share where there is one."""
+def _as_shares(node: _Node, shares: Mapping[str, float | None]) -> _Node:
+    """Replace a count that is compared with a percentage by its share, where there is one."""
     if isinstance(node, Logic):
         return replace(node, parts=tuple(_as_shares(part, shares) for part in node.parts))
     if isinstance(node, Not):

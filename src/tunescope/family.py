@@ -1,6 +1,6 @@
-"""Families: rooms whose members are one file each (row formats, faults).
+"""Families: packages with one module per member (row formats, faults, measures).
 
-A member is a public module of the package; adding one is adding its file.
+To add a member, add its file.
 """
 
 from __future__ import annotations

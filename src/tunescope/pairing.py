@@ -1,4 +1,4 @@
-"""What stands on both sides of a comparison: two lists paired, by the first way that finds a partner."""
+"""Pairing the items of two lists: by the first key on which two of them agree."""
 
 from __future__ import annotations
 
@@ -9,35 +9,35 @@ from typing import Generic, NamedTuple, TypeVar
 T = TypeVar("T")
 
 
-class Paired(NamedTuple, Generic[T]):
-    """Pairs, with how each was found; and what is left on either side."""
+class Pairing(NamedTuple, Generic[T]):
+    """Pairs as (item of A, item of B, name of the key), and the items without a partner."""
 
     pairs: list[tuple[T, T, str]]
     only_a: list[T]
     only_b: list[T]
 
 
-def paired(a: Sequence[T], b: Sequence[T], ways: Mapping[str, Callable[[T], Hashable | None]]) -> Paired[T]:
-    """Pair items that agree on the first way that finds a partner; repeats pair in order.
+def pair_up(a: Sequence[T], b: Sequence[T], keys: Mapping[str, Callable[[T], Hashable | None]]) -> Pairing[T]:
+    """Pair items by the first of several keys on which two agree; items with the same key pair in order.
 
-    A way gives an item's key, or None where the item has none.
+    Each function in `keys` returns an item's key, or None where it has none.
     """
     pairs: list[tuple[T, T, str]] = []
-    left_a, left_b = list(a), list(b)
-    for way, key_of in ways.items():
-        waiting: dict[Hashable, list[T]] = defaultdict(list)
-        for item in reversed(left_b):
+    only_a, only_b = list(a), list(b)
+    for name, key_of in keys.items():
+        partners: dict[Hashable, list[T]] = defaultdict(list)
+        for item in reversed(only_b):
             if (key := key_of(item)) is not None:
-                waiting[key].append(item)
-        rest, taken = [], set()
-        for item in left_a:
+                partners[key].append(item)
+        unpaired: list[T] = []
+        taken: set[int] = set()
+        for item in only_a:
             key = key_of(item)
-            partners = waiting.get(key) if key is not None else None
-            if partners:
-                partner = partners.pop()
+            if key is not None and partners.get(key):
+                partner = partners[key].pop()
                 taken.add(id(partner))
-                pairs.append((item, partner, way))
+                pairs.append((item, partner, name))
             else:
-                rest.append(item)
-        left_a, left_b = rest, [item for item in left_b if id(item) not in taken]
-    return Paired(pairs, left_a, left_b)
+                unpaired.append(item)
+        only_a, only_b = unpaired, [item for item in only_b if id(item) not in taken]
+    return Pairing(pairs, only_a, only_b)

@@ -1,12 +1,12 @@
-"""Prompts: what a model is asked, read from the question files and row files that people have.
+"""Prompts: the questions that a model answers, read from question files or row files.
 
-Question files are records (JSON lines or an array) of one of `FORMS`; what is none of them is read as
-rows, whose last assistant turn is what is asked for.
+Question files are records (JSON lines or an array) in one of `FORMATS`. Any other file is read as rows;
+the model then answers what comes before a row's last assistant message.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
@@ -15,8 +15,8 @@ from typing import Any
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
 from tunescope.rows import Message
 from tunescope.rows.containers import BOM_FOUND, read, recognise
-from tunescope.rows.conversation import Refused
-from tunescope.rows.json_text import columns_of, kind, shown
+from tunescope.rows.conversation import FormatError
+from tunescope.rows.json_text import abbreviate, kind, list_columns
 from tunescope.rows.row import Json, RepeatCounter, content_id
 
 TAGS = (
@@ -28,16 +28,16 @@ TAGS = (
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What a model is asked.
+    """A question for a model, or several in turn.
 
     Attributes:
         prompt_id: the file's own id, or a hash of the content (as rows have) where it gives none.
         prompt: the question's text.
         later: questions that follow it, each asked after the model's own answer to the one before.
-        given: the conversation that the model continues, where it is more than the prompt.
+        given: the conversation that the model continues, where that is more than the question.
         tools: tool declarations that go with it.
         fields: the source record, where the prompt comes from a row.
-        meta: what the file says about the question (category, data set, tags); kept on its answers.
+        meta: what the file adds to the question (category, data set, tags); kept on its answers.
     """
 
     prompt_id: str
@@ -58,89 +58,91 @@ class Prompt:
         """How many answers it asks for."""
         return 1 + len(self.later)
 
-    def asked(self, answers: Sequence[str]) -> tuple[Message, ...]:
-        """Return the conversation that the model continues after its own `answers` to the questions before."""
-        said = (Message("assistant", text) for text in answers)
-        then = (Message("user", text) for text in self.later)
-        return (*self.messages, *chain.from_iterable(zip(said, then, strict=False)))
+    def conversation_after(self, answers: Sequence[str]) -> tuple[Message, ...]:
+        """Return the conversation that the model continues after its own `answers` to the earlier questions."""
+        replies = (Message("assistant", text) for text in answers)
+        questions = (Message("user", text) for text in self.later)
+        return (*self.messages, *chain.from_iterable(zip(replies, questions, strict=False)))
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """A kind of question file.
+class _PromptFormat:
+    """A format of question files.
 
     Attributes:
         name: what `--format` calls it.
-        shape: how a record looks, for messages.
-        ident: the column with the id; None: the id is made from the content.
-        text: the columns that may hold the question: a text, or a list of questions asked in turn.
-        marks: columns of which one at least tells this form from others; none: `ident` and `text` do.
-        without: columns that a record of this form can't have.
+        shape: how a record looks, for errors.
+        id_column: the column with the id; None: the id is made from the content.
+        text: the columns that may hold the question: a text, or a list of questions to ask in turn.
+        marks: columns of which a record of this format has at least one; empty where the id or text column is enough.
+        without: columns that a record of this format can't have.
         meta: the columns that go to `Prompt.meta`; None: all others.
     """
 
     name: str
     shape: str
-    ident: str | None
+    id_column: str | None
     text: tuple[str, ...]
     marks: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     meta: tuple[str, ...] | None = None
 
     def fits(self, record: Mapping[str, Json]) -> bool:
-        """Tell whether a record looks like one of this form."""
-        there = self.ident in record if self.ident is not None else any(name in record for name in self.text)
-        marked = not self.marks or any(name in record for name in self.marks)
-        return there and marked and not any(record.get(name) not in (None, "") for name in self.without)
+        """Return whether a record looks like one of this format."""
+        has_column = (
+            self.id_column in record if self.id_column is not None else any(name in record for name in self.text)
+        )
+        has_mark = not self.marks or any(name in record for name in self.marks)
+        return has_column and has_mark and not any(record.get(name) not in (None, "") for name in self.without)
 
     def parse(self, record: Mapping[str, Json]) -> Prompt:
-        """Read one record; a prompt of a form without ids has the hash of its text as id.
+        """Read one record. In a format without ids, a prompt's id is the hash of its text.
 
         Raises:
-            Refused: no question in it, or no id.
+            FormatError: no question in it, or no id.
         """
         column = next((name for name in self.text if name in record), None)
         if column is None:
-            raise Refused(f"columns {columns_of(record)}", self.shape)
+            raise FormatError(f"columns {list_columns(record)}", self.shape)
         value = record[column]
         questions = value if isinstance(value, list) and value else [value]
         for question in questions:
             if not isinstance(question, str) or not question.strip():
                 found = kind(question) if not isinstance(question, str) else "a blank text"
-                raise Refused(f"{found} in column {shown(column)}", self.shape)
-        names = self.meta if self.meta is not None else [n for n in record if n not in (self.ident, column)]
+                raise FormatError(f"{found} in column {abbreviate(column)}", self.shape)
+        names = self.meta if self.meta is not None else [n for n in record if n not in (self.id_column, column)]
         meta = {name: record[name] for name in names if record.get(name) is not None}
         tags = [name for name in TAGS if record.get(name) is True]
         if tags:
             meta["tags"] = tags
-        return Prompt(self._ident(record, questions), questions[0], tuple(questions[1:]), meta=meta)
+        return Prompt(self._prompt_id(record, questions), questions[0], tuple(questions[1:]), meta=meta)
 
-    def _ident(self, record: Mapping[str, Json], questions: Sequence[str]) -> str:
-        if self.ident is None:
+    def _prompt_id(self, record: Mapping[str, Json], questions: Sequence[str]) -> str:
+        if self.id_column is None:
             return content_id(tuple(Message("user", text) for text in questions))
-        value = record.get(self.ident)
+        value = record.get(self.id_column)
         if (isinstance(value, str) and value) or (isinstance(value, int) and not isinstance(value, bool)):
             return str(value)
-        raise Refused(f"no id in column {shown(self.ident)} (columns: {columns_of(record)})", self.shape)
+        raise FormatError(f"no id in column {abbreviate(self.id_column)} (columns: {list_columns(record)})", self.shape)
 
 
-FORMS = (
-    Form("prompts", '{"prompt_id": "p1", "prompt": "…"}', "prompt_id", ("prompt",)),
-    Form(
+FORMATS = (
+    _PromptFormat("prompts", '{"prompt_id": "p1", "prompt": "…"}', "prompt_id", ("prompt",)),
+    _PromptFormat(
         "mt_bench",
         '{"question_id": 81, "category": "…", "turns": ["…"]} (or "text")',
         "question_id",
         ("turns", "text"),
         meta=("category",),
     ),
-    Form(
+    _PromptFormat(
         "wizardlm",
         '{"idx": 1, "Skill": "…", "Difficulty": 1, "Instruction": "…"}',
         "idx",
         ("Instruction",),
         meta=("Skill", "Difficulty"),
     ),
-    Form(
+    _PromptFormat(
         "just_eval",
         '{"id": 0, "instruction": "…", "source_id": "…"} (or with its tags)',
         "id",
@@ -148,7 +150,7 @@ FORMS = (
         marks=("source_id", "info-seek"),
         meta=("dataset", "category", "source_id"),
     ),
-    Form(
+    _PromptFormat(
         "medinstruct",
         '{"id": 0, "instruction": "…", "difficulty": "3"}',
         "id",
@@ -157,7 +159,7 @@ FORMS = (
         without=("input", "output", "response"),
         meta=("difficulty",),
     ),
-    Form(
+    _PromptFormat(
         "alpaca_eval",
         '{"instruction": "…", "dataset": "…"} (or with output and generator)',
         None,
@@ -168,82 +170,100 @@ FORMS = (
     ),
 )
 """The question files, in the order in which they are tried."""
-SHAPES = "a question, such as " + ", ".join(form.shape for form in FORMS) + ", or a row"
+SHAPES = "a question, such as " + ", ".join(form.shape for form in FORMATS) + ", or a row"
 
 
-def form_of(record: Mapping[str, Json]) -> Form | None:
-    """Return the form that a record looks like, or None."""
-    return next((form for form in FORMS if form.fits(record)), None)
+def detect_format(record: Mapping[str, Json]) -> _PromptFormat | None:
+    """Return the format that a record looks like, or None."""
+    return next((form for form in FORMATS if form.fits(record)), None)
 
 
 def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
-    """Read a question file or a row file; the form is recognised by the first record where `format` is None.
+    """Read a question file or a row file; without a `format`, the first record decides.
 
     Raises:
-        InputError: one report of every record without a question, or with an id that was there before.
+        InputError: one report of every record without a question, or with an id that came before.
         SettingsError: an unknown format.
     """
+    formats = {each.name: each for each in FORMATS}
+    if format is not None and format not in formats:
+        return _read_rows(path, _resolve_row_format(format, formats))
+    question_format = formats[format] if format is not None else _detect_by_first_record(path)
+    return _read_rows(path, None) if question_format is None else _read_questions(path, question_format)
+
+
+def _resolve_row_format(format: str, question_formats: Iterable[str]) -> str | None:
     from tunescope.rows import layout
 
-    named = {form.name: form for form in FORMS}
-    if format is not None and format not in named:
-        known = ", ".join([*named, *layout.format_modules()])
-        try:
-            return _from_rows(path, layout.format_named(format))
-        except SettingsError as error:
-            raise SettingsError(f"--format {format!r}: expected one of {known}") from error
-    form = named[format] if format is not None else None
+    try:
+        return layout.resolve_format(format)
+    except SettingsError as error:
+        expected = ", ".join([*question_formats, *layout.format_modules()])
+        raise SettingsError(f"--format {format!r}: expected one of {expected}") from error
+
+
+def _detect_by_first_record(path: str | Path) -> _PromptFormat | None:
+    """Return the format of the first record that can be read; None where that is a row."""
+    for n_records, (line, record, _) in enumerate(read_records(path, SHAPES), 1):
+        if record is not None:
+            question_format = detect_format(record)
+            if question_format is None:
+                _validate_row(path, line, record)
+            return question_format
+        if n_records > SHOWN_PROBLEMS:
+            break
+    return FORMATS[0]  # no record can be read: reading on reports why
+
+
+def _validate_row(path: str | Path, line: int, record: Mapping[str, Json]) -> None:
+    from tunescope.rows import layout
+
+    try:
+        layout.detect(record, None, {})
+    except FormatError as error:
+        raise InputError([Problem(str(path), line, error.found, SHAPES)], "Name its format with --format.") from error
+
+
+def _read_questions(path: str | Path, question_format: _PromptFormat) -> list[Prompt]:
     prompts: list[Prompt] = []
     problems: list[Problem] = []
-    seen: dict[str, int] = {}
+    first_lines: dict[str, int] = {}
     repeats = RepeatCounter()
-    for line, record, problem in records(path, SHAPES):
-        if record is None:
-            problems.append(problem)
-        else:
-            form = form or form_of(record)
-            if form is None:
-                _refuse_unless_row(path, line, record)
-                return _from_rows(path, None)
-            try:
-                prompt = form.parse(record)
-            except Refused as refused:
-                problems.append(Problem(str(path), line, refused.found, refused.expected))
-            else:
-                if form.ident is None:
-                    prompt = numbered(prompt, repeats)
-                if prompt.prompt_id in seen:
-                    found = f"{form.ident} {shown(prompt.prompt_id, quoted=False)} again"
-                    found += f" (first in line {seen[prompt.prompt_id]})"
-                    problems.append(Problem(str(path), line, found, "an id per prompt"))
-                else:
-                    seen[prompt.prompt_id] = line
-                    prompts.append(prompt)
-        if len(problems) > SHOWN_PROBLEMS:
-            break
+    for line, record, problem in read_records(path, SHAPES):
+        try:
+            if record is None:
+                raise FormatError(problem.found, problem.expected)
+            prompt = number_repeat(question_format, question_format.parse(record), repeats)
+            _validate_new_id(question_format, prompt, first_lines)
+        except FormatError as error:
+            problems.append(Problem(str(path), problem.line, error.found, error.expected))
+            if len(problems) > SHOWN_PROBLEMS:
+                break
+            continue
+        first_lines[prompt.prompt_id] = line
+        prompts.append(prompt)
     if problems:
-        raise InputError(problems, "Mend the file and type the same command.")
+        raise InputError(problems, "Fix the file and type the same command.")
     if not prompts:
         raise InputError([Problem(str(path), None, "no questions", "at least one")])
     return prompts
 
 
-def numbered(prompt: Prompt, repeats: RepeatCounter) -> Prompt:
-    """Return the prompt with `.2`, `.3` … behind its id where the same content was there before."""
-    ident = repeats.name(prompt.prompt_id)
-    return prompt if ident == prompt.prompt_id else replace(prompt, prompt_id=ident)
+def _validate_new_id(question_format: _PromptFormat, prompt: Prompt, first_lines: Mapping[str, int]) -> None:
+    """Raise `FormatError` for an id that an earlier record has."""
+    if prompt.prompt_id in first_lines:
+        repeated = f"{question_format.id_column} {abbreviate(prompt.prompt_id, quoted=False)} again"
+        raise FormatError(f"{repeated} (first in line {first_lines[prompt.prompt_id]})", "an id per prompt")
 
 
-def _refuse_unless_row(path: str | Path, line: int, record: Mapping[str, Json]) -> None:
-    from tunescope.rows import layout
-
-    try:
-        layout.detect(record, None, {})
-    except Refused as refused:
-        raise InputError([Problem(str(path), line, refused.found, SHAPES)], "Name its form with --format.") from refused
+def number_repeat(question_format: _PromptFormat, prompt: Prompt, repeats: RepeatCounter) -> Prompt:
+    """Add `.2`, `.3` … to an id that is made from the content, where the same content came before."""
+    if question_format.id_column is not None:
+        return prompt
+    return replace(prompt, prompt_id=repeats.name(prompt.prompt_id))
 
 
-def _from_rows(path: str | Path, format: str | None) -> list[Prompt]:
+def _read_rows(path: str | Path, format: str | None) -> list[Prompt]:
     from tunescope.rows import open_rows
 
     prompts = []
@@ -259,11 +279,11 @@ def _from_rows(path: str | Path, format: str | None) -> list[Prompt]:
     return prompts
 
 
-def records(path: str | Path, expected: str) -> Iterator[tuple[int, dict[str, Any] | None, Problem]]:
-    """Yield line, object and what is wrong with it where that is None; refuse a file that is missing or empty.
+def read_records(path: str | Path, expected: str) -> Iterator[tuple[int, dict[str, Any] | None, Problem]]:
+    """Yield line, object, and the problem that there is where the object is None.
 
     Raises:
-        InputError: with `expected` in it.
+        InputError: a file that is missing or empty; it says that a file with `expected` was.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,7 +1,7 @@
-"""Run folders: what every verb writes, found again by key.
+"""Run folders: what every verb writes, and finds again by its key.
 
-`RUNS/VERB-KEY/` holds flat tables (Parquet), nested records (JSON lines) and `run.json`,
-which is written last: a folder with it is finished, one without it goes on where it stopped.
+`RUNS/VERB-KEY/` holds flat tables (Parquet), nested records (JSON lines) and `run.json`, which is
+written last. A folder with `run.json` is finished; work in a folder without it continues where it stopped.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
-from importlib import metadata
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -30,20 +29,22 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 RUNS_VARIABLE = "TUNESCOPE_RUNS"
-PACE: Mapping[str, Any] = {"role": "pace"}
-"""Metadata of a settings field that can't change results (workers, batch size, budget)."""
+NOT_IN_KEY: Mapping[str, Any] = {"role": "not in key"}
+"""Metadata of a settings field that can't change results (workers, batch size, budget) and stays out of the key."""
 INPUT: Mapping[str, Any] = {"role": "input"}
-"""Metadata of a settings field that names input; its content is in the key, its name isn't."""
-NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
+"""Metadata of a settings field that names input: the content is in the key, the name isn't."""
+_NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
 
 
 def out_field() -> Any:
     """Return the `out` field that every settings class has."""
-    return field(default=None, metadata=PACE)
+    return field(
+        default=None, metadata={**NOT_IN_KEY, "group": "Output", "near": ("o", "output", "output_dir", "output_file")}
+    )
 
 
 class Outcome(NamedTuple):
-    """What a verb hands back: the object that `--json` prints, and the view."""
+    """What a verb returns: the object that `--json` prints, and the view."""
 
     result: dict[str, Any]
     view: View
@@ -76,17 +77,21 @@ class Run:
 
     Attributes:
         path: the folder.
-        info: what `run.json` says.
-        tables: the folder's Parquet tables by name, read when asked for.
+        info: the content of `run.json`.
+        tables: the folder's Parquet tables by name, read on access.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open `path`; raises `RunError` where no finished run is."""
+        """Open a finished run.
+
+        Raises:
+            RunError: no folder, or one without a finished run.
+        """
         self.path = path
         file = path / "run.json"
         if not file.is_file():
-            state = "an unfinished run (type its command again)" if path.is_dir() else "no such folder"
-            raise RunError(f"{path}: found {state}; expected a finished run folder with run.json")
+            found = "an unfinished run (type its command again)" if path.is_dir() else "no such folder"
+            raise RunError(f"{path}: found {found}; expected a finished run folder with run.json")
         try:
             self.info: dict[str, Any] = json.loads(file.read_text("utf-8"))
             self.key: str = self.info["key"]
@@ -102,7 +107,7 @@ class Run:
 
     @property
     def view(self) -> View:
-        """What the run says to a person."""
+        """The run's view: what a person reads."""
         return View.from_json(self.info["view"])
 
     @property
@@ -126,17 +131,17 @@ class Run:
 
 
 def open(folder: str | Path) -> Run:
-    """Open a finished run folder."""
+    """Open a finished run folder; raises `RunError` where there is none."""
     return Run(Path(folder))
 
 
 def root() -> Path:
-    """Return the folder that run folders lie in: `./runs`, or what TUNESCOPE_RUNS says."""
+    """Return the folder of all run folders: `./runs`, or the one that TUNESCOPE_RUNS names."""
     return Path(os.environ.get(RUNS_VARIABLE) or "runs")
 
 
-def finished() -> Iterator[Run]:
-    """Yield the finished runs under `root()`, oldest first; a `run.json` of something else is left out."""
+def finished_runs() -> Iterator[Run]:
+    """Yield the finished runs under `root()`, oldest first; a `run.json` that isn't ours is left out."""
     for path in sorted(root().glob("*/run.json"), key=lambda p: (p.stat().st_mtime_ns, str(p))):
         try:
             yield Run(path.parent)
@@ -148,18 +153,18 @@ class RunFolder:
     """A run folder that is being written."""
 
     def __init__(self, path: Path, key: str) -> None:
-        """Wrap an existing folder; `scratch` goes when the run is finished."""
+        """Wrap an existing folder; its `scratch` folder is removed when the run is finished."""
         self.path = path
         self.scratch = path / f".work-{key}"
 
     @property
-    def is_at_home(self) -> bool:
-        """Tell whether it lies under `root()`, where `why` looks for it."""
+    def is_under_runs_root(self) -> bool:
+        """Whether the folder is under `root()`, where `why` looks for it."""
         return self.path.parent.resolve() == root().resolve()
 
     @contextmanager
     def writing(self, name: str) -> Iterator[Path]:
-        """Give the path of a file to write; it has its name once it is whole."""
+        """Yield a temporary path to write to; the file gets its name once it is complete."""
         path = self.path / name
         part = path.with_name(f".{name}.part")
         try:
@@ -199,7 +204,7 @@ class RunFolder:
 
 
 def plain(value: Any) -> Any:
-    """Return `value` as JSON can hold it: a number that isn't finite is None, what JSON doesn't know is text."""
+    """Return `value` as JSON can hold it: None for a number that isn't finite, text for a type that JSON lacks."""
     if isinstance(value, Mapping):
         return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -211,26 +216,37 @@ def plain(value: Any) -> Any:
     return plain(value.tolist()) if hasattr(value, "tolist") else str(value)  # numpy's numbers and arrays
 
 
-def key_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
-    """Name a run by what decides its result: 12 hex digits.
+def run_key(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> str:
+    """Hash what decides a run's result into its key: 12 hex digits.
 
-    Settings fields marked `PACE` or `INPUT` stay out; `inputs` counts by content, in order.
+    Settings fields marked `NOT_IN_KEY` or `INPUT` stay out; `inputs` count by content, in order.
     """
     deciding = {f.name: getattr(settings, f.name) for f in fields(settings) if "role" not in f.metadata}
     text = json.dumps([verb, version, deciding, list(inputs.values())], sort_keys=True, default=str)
     return blake2b(text.encode(), digest_size=6).hexdigest()
 
 
-def place_of(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> tuple[Path, str]:
+def run_location(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> tuple[Path, str]:
     """Return the folder of a run, `settings.out` or `RUNS/VERB-KEY`, and its key."""
-    key = key_of(verb, version, settings, inputs)
+    key = run_key(verb, version, settings, inputs)
     return Path(settings.out) if settings.out else root() / f"{verb.replace(' ', '-')}-{key}", key
 
 
-def done_before(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> Run | None:
-    """Return the finished run of these settings and inputs; None where there is none."""
-    path, key = place_of(verb, version, settings, inputs)
+def find_finished(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> Run | None:
+    """Return the finished run with these settings and inputs; None where there is none."""
+    path, key = run_location(verb, version, settings, inputs)
     return Run(path) if (path / "run.json").is_file() and Run(path).key == key else None
+
+
+class RunJob(NamedTuple):
+    """A verb's work, ready for `execute(*job)`; see there."""
+
+    verb: str
+    version: int
+    settings: Any
+    inputs: Mapping[str, str]
+    work: Callable[[RunFolder], Outcome]
+    device: str = "cpu"
 
 
 def execute(
@@ -243,33 +259,38 @@ def execute(
 ) -> Run:
     """Do a verb's work in its run folder, once.
 
-    `inputs` maps what the user named to content hashes. The folder is `settings.out` or
-    `RUNS/VERB-KEY`. A finished folder with the same key is returned as it is; an unfinished
-    one is gone on with; one that holds something else is refused.
+    The folder is `settings.out` or `RUNS/VERB-KEY`. A finished run with the same key is returned as
+    it is, and work on an unfinished one continues.
+
+    Args:
+        verb: its name, such as `repair reflect`.
+        version: a new version gives runs other keys.
+        settings: the verb's settings.
+        inputs: what the user named → its content hash.
+        work: writes tables and records into the folder and returns the result and its view.
+        device: where it runs, for `run.json`.
+
+    Raises:
+        RunError: the folder holds something else, or another tunescope uses it.
     """
-    path, key = place_of(verb, version, settings, inputs)
-    done = _finished_with(path, key)
-    if done is not None:
+    path, key = run_location(verb, version, settings, inputs)
+    finished = _finished_with(path, key)
+    if finished is not None:
         say(f"{path} holds this run already; nothing was run again")
-        shutil.rmtree(path / f".work-{key}", ignore_errors=True)  # left where a kill came between run.json and this
-        return done
+        shutil.rmtree(path / f".work-{key}", ignore_errors=True)  # there after a kill right after run.json
+        return finished
     path.mkdir(parents=True, exist_ok=True)
     with _locked(path):
-        done = _finished_with(path, key)
-        if done is not None:
-            return done
+        finished = _finished_with(path, key)
+        if finished is not None:
+            return finished
         folder = RunFolder(path, key)
-        for stale in path.glob(".work-*"):
-            if stale != folder.scratch:
-                shutil.rmtree(stale)
-        for part in path.glob(".*.part"):  # what a killed process was writing
-            part.unlink()
-        folder.scratch.mkdir(exist_ok=True)
+        _clean(folder)
         start = monotonic()
         try:
             outcome = work(folder)
         except (InputError, SettingsError, ExpressionError):
-            _forget(folder)
+            _remove_if_empty(folder)
             raise
         info = {
             "verb": verb,
@@ -289,8 +310,22 @@ def execute(
     return Run(path)
 
 
+def _clean(folder: RunFolder) -> None:
+    """Remove what a killed process was writing and the scratch of other keys; keep this key's scratch."""
+    for scratch in folder.path.glob(".work-*"):
+        if scratch != folder.scratch:
+            shutil.rmtree(scratch)
+    for part in folder.path.glob(".*.part"):
+        part.unlink()
+    folder.scratch.mkdir(exist_ok=True)
+
+
 def _finished_with(path: Path, key: str) -> Run | None:
-    """Return the finished run, or None where `key` may be worked on; refuse what would mix two things."""
+    """Return the finished run, or None where work on `key` may begin or continue.
+
+    Raises:
+        RunError: the folder holds another run, or other files.
+    """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: found a file; expected a folder; name another with --out")
     if not (path / "run.json").exists():
@@ -309,14 +344,14 @@ def _finished_with(path: Path, key: str) -> Run | None:
 
 
 def _visible(path: Path) -> Iterator[Path]:
-    """Yield what is in a folder, in order, but for the lock, unfinished files and the scratch folder."""
+    """Yield a folder's files in order, without the lock, unfinished files and the scratch folder."""
     for item in sorted(path.iterdir()) if path.is_dir() else ():
         if not item.name.startswith("."):
             yield from [item, *sorted(item.rglob("*"))] if item.is_dir() else [item]
 
 
-def _forget(folder: RunFolder) -> None:
-    """Remove an empty folder whose work refused its input: the same command can't do better."""
+def _remove_if_empty(folder: RunFolder) -> None:
+    """Remove a folder without files after its input was refused: the same command would be refused again."""
     if not any(_visible(folder.path)):
         shutil.rmtree(folder.scratch)
         (folder.path / ".lock").unlink()
@@ -326,7 +361,7 @@ def _forget(folder: RunFolder) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Hold the folder; the lock goes with the process, however it ends."""
+    """Lock the folder; the lock ends with the process, however that ends."""
     handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         try:
@@ -339,24 +374,30 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _versions() -> dict[str, str]:
-    found = {"python": platform.python_version()}
-    for name in NAMED_PACKAGES:
+    from importlib import metadata  # a tenth of a second, which --help need not wait for
+
+    versions = {"python": platform.python_version()}
+    for name in _NAMED_PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
-def maker(path: str | Path) -> Run | None:
-    """Return the finished run that wrote a file or folder: the one it is, or lies in; None where there is none."""
-    place = Path(path)
-    folder = next((each for each in (place, place.parent, place.parent.parent) if (each / "run.json").is_file()), None)
+def producing_run(path: str | Path) -> Run | None:
+    """Return the finished run whose folder `path` is or lies in, up to two levels down; None where there is none."""
+    file = Path(path)
+    folder = next((each for each in (file, file.parent, file.parent.parent) if (each / "run.json").is_file()), None)
     return Run(folder) if folder is not None else None
 
 
-def from_names(names: Iterable[str]) -> list[Run]:
-    """Open the run folders that a setting names, each once."""
+def open_runs(names: Iterable[str]) -> list[Run]:
+    """Open the run folders that a setting names.
+
+    Raises:
+        SettingsError: the same run twice.
+    """
     runs = [Run(Path(name)) for name in names]
     if len({run.key for run in runs}) != len(runs):
         raise SettingsError("the same run is named twice; name each once")

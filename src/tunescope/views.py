@@ -77,6 +77,13 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
+def rejected_sentence(count: int) -> str:
+    """Say where the records are that couldn't be read."""
+    if count == 1:
+        return "1 record couldn't be read. It is in rejected.jsonl with the reason."
+    return f"{count:,} records couldn't be read. They are in rejected.jsonl with the reasons."
+
+
 def show(cell: Cell) -> str:
     """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
     if cell is None:
@@ -98,6 +105,11 @@ def interval(low: float | None, high: float | None, digits: int = 2) -> str:
 def percent(share: float | None, digits: int = 2) -> str:
     """Write a share between 0 and 1 as a percentage."""
     return MISSING if share is None else f"{100 * share:.{digits}f} %"
+
+
+def percent_interval(low: float | None, high: float | None, digits: int = 2) -> str:
+    """Write an interval of shares between 0 and 1 as `[low, high]` in per cent, or a dash where there is none."""
+    return MISSING if low is None or high is None else interval(100 * low, 100 * high, digits)
 
 
 def to_text(view: View, width: int | None = None) -> str:

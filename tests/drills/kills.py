@@ -8,19 +8,19 @@ import random
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from tests import warm
 from tests.tools import ROOT
 
 
 def start(command: list[str], folder: Path, **environment: str) -> subprocess.Popen[str]:
     """Start a command in a folder, in a process group of its own; its runs go to `runs` there."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "tunescope", *command],
+    return warm.start(
+        ["-m", "tunescope", *command],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT / "src"), "TUNESCOPE_RUNS": "runs", **environment},
         stdout=subprocess.DEVNULL,

@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,6 +13,7 @@ import pytest
 
 pytest.importorskip("openai")
 
+from tests import warm
 from tests.drills.kills import end
 from tests.oracle.server import completion
 from tests.tools import ROOT, alpaca, read_rows, write_rows
@@ -23,8 +23,8 @@ from tunescope.verbs import in_python
 SETTINGS = {
     "rows": "rows.jsonl",
     "oracle": "http://127.0.0.1:9/v1",
-    "oracle_model": "big",
-    "replies": "json",
+    "served_model": "big",
+    "response_format": "json",
     "batch": "batch.jsonl",
     "out": "run",
 }
@@ -36,8 +36,8 @@ in_python("repair reflect")(**{SETTINGS}, batch_replies=sys.argv[1:])
 
 
 def start(folder: Path, *replies: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", CODE, *replies],
+    return warm.start(
+        ["-c", CODE, *replies],
         cwd=folder,
         env={"PYTHONPATH": str(ROOT / "src"), "PATH": ""},
         stdout=subprocess.DEVNULL,

@@ -12,7 +12,6 @@ import pytest
 
 from tests.drills.kills import content, end, finish, start
 from tests.test_thread import ROOT, write_recipe
-from tunescope.models import DEFAULT, cached
 
 
 def prepare(folder: Path, name: str) -> Path:
@@ -64,8 +63,6 @@ def test_thread_killed_twice(tmp_path):
 @pytest.mark.model
 def test_demo_killed_twenty_times(tmp_path):
     """The demo's recipe and model, on its first 20 rows and 3 prompts, so that 20 kills take minutes."""
-    if cached(DEFAULT) is None:
-        pytest.skip("the embedded model isn't cached; type: tunescope models --fetch smollm2-135m")
     demo = ROOT / "recipes" / "demo"
     rows = json.loads((demo / "rows.json").read_text("utf-8"))[:20]
     (tmp_path / "rows.json").write_text(json.dumps(rows), "utf-8")

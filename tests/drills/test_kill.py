@@ -85,5 +85,5 @@ def test_killed_twice(tmp_path, verb):
 @pytest.mark.drill
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_killed_twenty_times(tmp_path, verb):
-    """40,000 rows are two stretches, so `check` has two workers."""
+    """40,000 rows are two chunks, so `check` has two workers."""
     drill(verb, tmp_path, rows=40_000, kills=20, seed=1)

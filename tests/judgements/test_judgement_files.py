@@ -11,30 +11,30 @@ from tests.verbs.judge.judged import FILES, annotation, line, match, ours, revie
 
 from tunescope.errors import InputError, SettingsError, TunescopeError
 from tunescope.judgements.files import expand, read_document
-from tunescope.judgements.formats import format_of, known
-from tunescope.judgements.records import Grade, Options, Order, Pair, Score
+from tunescope.judgements.formats import ReadOptions, format_of, known_formats
+from tunescope.judgements.records import AspectScore, PairJudgement, Presentation, ScoreJudgement
 
 
 def read(files, format=None, **options):
     documents = [read_document(name) for name in files]
-    return format_of(documents, format).read(documents, Options(**options))
+    return format_of(documents, format).read(documents, ReadOptions(**options))
 
 
 def test_every_format_has_an_example():
-    assert set(FILES) == set(known())
+    assert set(FILES) == set(known_formats())
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_recognised_whatever_the_container(tmp_path, name):
     paths = saved(tmp_path, name)
     documents = [read_document(path) for path in paths]
-    assert name == format_of(documents, None).NAME
+    assert name == format_of(documents, None).name
     as_lines = []
     for document in documents:
-        as_lines.append(save(tmp_path / "lines" / f"{document.stem}.jsonl", [dict(e.value) for e in document.entries]))
+        as_lines.append(save(tmp_path / "lines" / f"{document.stem}.jsonl", [dict(e.value) for e in document.records]))
     again = [read_document(path) for path in as_lines]
-    assert name == format_of(again, None).NAME
-    assert [e.value for d in again for e in d.entries] == [e.value for d in documents for e in d.entries]
+    assert name == format_of(again, None).name
+    assert [e.value for d in again for e in d.records] == [e.value for d in documents for e in d.records]
 
 
 def test_alpaca_eval(tmp_path):
@@ -63,14 +63,17 @@ def test_a_weighted_preference_is_kept(tmp_path):
 
 
 def test_cherry(tmp_path):
-    pairs = read(saved(tmp_path, "cherry"), names=("ours", "theirs")).pairs
+    pairs = read(saved(tmp_path, "cherry"), system_names=("ours", "theirs")).pairs
     assert [pair.orders for pair in pairs] == [
         (
-            Order("a", 1, "ok", (9, 8), "9 8\nBecause."),
-            Order("b", 1, "ok", (9, 7), "7 9\nBecause."),
+            Presentation("a", 1, "ok", (9, 8), "9 8\nBecause."),
+            Presentation("b", 1, "ok", (9, 7), "7 9\nBecause."),
         ),
-        (Order("a", 0.5, "ok", (8, 8), "8 8\nBecause."), Order("b", 1, "ok", (9, 8), "8 9\nBecause.")),
-        (Order("a", None, "unparsed", None, "-1 -1\nBecause."), Order("b", 1, "ok", (9, 8), "8 9\nBecause.")),
+        (Presentation("a", 0.5, "ok", (8, 8), "8 8\nBecause."), Presentation("b", 1, "ok", (9, 8), "8 9\nBecause.")),
+        (
+            Presentation("a", None, "unparsed", None, "-1 -1\nBecause."),
+            Presentation("b", 1, "ok", (9, 8), "8 9\nBecause."),
+        ),
     ]
     assert [pair.verdict() for pair in pairs] == ["win", "win", "unparsed"]
     assert [pair.verdict("agree") for pair in pairs] == ["win", "tie", "unparsed"]
@@ -82,10 +85,10 @@ def test_the_paper_s_rule():
     expected = {(1, 1): "win", (1, 0.5): "win", (0.5, 0.5): "tie", (1, 0): "tie", (0.5, 0): "loss", (0, 0): "loss"}
     for (one, two), verdict in expected.items():
         for first, second in ((one, two), (two, one)):
-            pair = Pair("1", "a", "b", "", (Order("a", first, "ok"), Order("b", second, "ok")))
+            pair = PairJudgement("1", "a", "b", "", (Presentation("a", first, "ok"), Presentation("b", second, "ok")))
             assert pair.verdict() == verdict
-            assert pair.turned.verdict() == {"win": "loss", "tie": "tie", "loss": "win"}[verdict]
-            assert pair.turned.turned == pair
+            assert pair.swapped.verdict() == {"win": "loss", "tie": "tie", "loss": "win"}[verdict]
+            assert pair.swapped.swapped == pair
             assert pair.verdict("agree") == (verdict if first == second else "tie")
 
 
@@ -104,7 +107,7 @@ def test_selfee(tmp_path):
         ("1", "x", "y", "win"),
         ("2", "x", "y", "loss"),
     ]
-    assert [pair.turned.orders for pair in read([y, x]).pairs] != [
+    assert [pair.swapped.orders for pair in read([y, x]).pairs] != [
         pair.orders for pair in pairs
     ]  # orders the other way
     assert [pair.verdict() for pair in read([y, x]).pairs] == ["loss", "loss", "win"]
@@ -112,7 +115,7 @@ def test_selfee(tmp_path):
 
 def test_selfee_names_no_matter_where_there_are_two(tmp_path):
     x, y = save(tmp_path / "one.jsonl", [line(1, (9, 8))]), save(tmp_path / "two.jsonl", [line(1, (8, 9), "y", "x")])
-    (pair,) = read([x, y], names=("p", "q")).pairs
+    (pair,) = read([x, y], system_names=("p", "q")).pairs
     assert (pair.a, pair.b, pair.verdict()) == ("p", "q", "win")
 
 
@@ -142,7 +145,7 @@ def test_the_same_judgements_in_another_file_are_refused(tmp_path):
     for name in set(FILES) - {"cherry"}:  # whose files are parts of their own
         files = saved(tmp_path / name, name)
         copies = saved(tmp_path / "copies" / name, name)
-        with pytest.raises(InputError, match=r"there before|again \(first"):
+        with pytest.raises(InputError, match=r"repeated instruction|again \(first"):
             read([*files, *copies])
 
 
@@ -154,8 +157,8 @@ def test_selfee_names_that_are_no_partners(tmp_path):
     alone = read([x, z], one_order=True).pairs
     assert [(pair.a, pair.b, pair.verdict()) for pair in alone] == [("x", "y", "win"), ("x", "z", "loss")]
     y = save(tmp_path / "y_vs_x.jsonl", [line(1, (8, 9), "y", "x")])
-    with pytest.raises(SettingsError, match="--names for 3 files: two names are for the two files of one pair"):
-        read([x, y, z], names=("p", "q"), one_order=True)
+    with pytest.raises(SettingsError, match="--system-names for 3 files: expected at most the two files of one pair"):
+        read([x, y, z], system_names=("p", "q"), one_order=True)
 
 
 def test_selfee_the_same_order_twice(tmp_path):
@@ -190,26 +193,26 @@ def test_a_failure_without_a_reply_is_missing(tmp_path):
     reviews = [review(1, (-1, -1), (8, 9), review=""), review(2, (-1, -1), (8, 9))]
     pairs = read([save(tmp_path / "r.json", {"data": reviews})]).pairs
     assert [pair.verdict() for pair in pairs] == ["missing", "unparsed"]
-    (grade,) = read([save(tmp_path / "s.jsonl", [single(1, -1, judgment="$ERROR$")])]).grades
-    assert (grade.status, grade.scores["score"]) == ("missing", Score(None, "missing"))
+    (grade,) = read([save(tmp_path / "s.jsonl", [single(1, -1, judgment="$ERROR$")])]).scores
+    assert (grade.status, grade.scores["score"]) == ("missing", AspectScore(None, "missing"))
     silent = match(3, "tie", "error") | {"g2_judgment": "$ERROR$"}
     assert [pair.verdict() for pair in read([save(tmp_path / "p.jsonl", [silent])]).pairs] == ["missing"]
 
 
 def test_fastchat_single(tmp_path):
-    grades = read(saved(tmp_path, "fastchat_single")).grades
+    grades = read(saved(tmp_path, "fastchat_single")).scores
     assert [(g.item, g.system, g.scores["score"], g.status) for g in grades] == [
-        ("81#1", "m1", Score(9, "ok"), "ok"),
-        ("81#2", "m1", Score(None, "unparsed"), "unparsed"),
-        ("82#1", "m2", Score(7, "ok"), "ok"),
+        ("81#1", "m1", AspectScore(9, "ok"), "ok"),
+        ("81#2", "m1", AspectScore(None, "unparsed"), "unparsed"),
+        ("82#1", "m2", AspectScore(7, "ok"), "ok"),
     ]
 
 
 def test_just_eval(tmp_path):
-    grades = read(saved(tmp_path, "just_eval")).grades
+    grades = read(saved(tmp_path, "just_eval")).scores
     assert [(g.item, g.status, dict(g.scores)) for g in grades] == [
-        ("0", "ok", {"helpfulness": Score(5, "ok"), "depth": Score(None, "not_applicable")}),
-        ("1", "ok", {"helpfulness": Score(4, "ok"), "depth": Score(2, "ok")}),
+        ("0", "ok", {"helpfulness": AspectScore(5, "ok"), "depth": AspectScore(None, "not_applicable")}),
+        ("1", "ok", {"helpfulness": AspectScore(4, "ok"), "depth": AspectScore(2, "ok")}),
         ("2", "unparsed", {}),
     ]
     assert {(g.system, g.judge) for g in grades} == {("tuned", "gpt-4-1106-preview")}
@@ -218,13 +221,13 @@ def test_just_eval(tmp_path):
 
 def test_just_eval_safety(tmp_path):
     name = save(tmp_path / "s.json", [shard(800, None, parsed_result={"reason": "Kind.", "score": "5"})])
-    assert dict(read([name]).grades[0].scores) == {"safety": Score(5, "ok")}
+    assert dict(read([name]).scores[0].scores) == {"safety": AspectScore(5, "ok")}
 
 
 def test_just_eval_by_two_judges(tmp_path):
     other = {"eval_config": {"gpt": "gpt-3.5"}}
     name = save(tmp_path / "s.json", [shard(1, {"depth": "5"}), shard(1, {"depth": "3"}, **other)])
-    assert [(g.item, g.judge) for g in read([name]).grades] == [("1", "gpt-4-1106-preview"), ("1", "gpt-3.5")]
+    assert [(g.item, g.judge) for g in read([name]).scores] == [("1", "gpt-4-1106-preview"), ("1", "gpt-3.5")]
 
 
 @pytest.mark.parametrize("column", ["text", "prompt", "instruction", "Instruction", "conversations", "asked"])
@@ -240,11 +243,11 @@ def test_cherry_s_question_has_another_name_in_every_set(tmp_path, column):
 
 
 REFUSED = [
-    ([annotation(1, 2), annotation(1, 1)], "a.json:.*an instruction that is there before"),
+    ([annotation(1, 2), annotation(1, 1)], "a.json:.*a repeated instruction"),
     ([annotation(1, 2), annotation(2, 1, generator_2="other")], "generator_2 'other'.*'tuned' as in the first record"),
     ([annotation(1, 2), annotation(2, 1, annotator="other")], "annotator 'other'"),
     ([annotation(1, 2, output_2=None)], "found null in output_2; expected text"),
-    ([review(1, (1, 2), (2, 1)), review(1, (1, 2), (2, 1))], "a question with answers that are there before"),
+    ([review(1, (1, 2), (2, 1)), review(1, (1, 2), (2, 1))], "a question with the same answers again"),
     ([review(1, (1, 2), (2, 1), review=3)], "found a number in review; expected text"),
     ([match(1, "tie", "tie"), match(1, "tie", "model_1")], "m1 against m2 on 1#1 again"),
     ([match(1, "tie", "tie", model_2=7)], "found a number in model_2"),
@@ -313,7 +316,7 @@ def test_any_value_in_any_column(tmp_path, name, data):
     """Refused in one sentence, or read: a score stands nowhere where the file has none, and counts add up."""
     paths = saved(tmp_path, name)
     documents = [read_document(path) for path in paths]
-    entry = data.draw(st.sampled_from([e for d in documents for e in d.entries]))
+    entry = data.draw(st.sampled_from([e for d in documents for e in d.records]))
     for column in data.draw(st.lists(st.sampled_from(sorted(entry.value)), max_size=3)):
         if data.draw(st.booleans()):
             entry.value[column] = data.draw(JSON)
@@ -321,7 +324,7 @@ def test_any_value_in_any_column(tmp_path, name, data):
             del entry.value[column]
             break
     try:
-        judged = known()[name].read(documents, Options(one_order=data.draw(st.booleans())))
+        judged = known_formats()[name].read(documents, ReadOptions(one_order=data.draw(st.booleans())))
     except TunescopeError:
         return
     for pair in judged.pairs:
@@ -329,12 +332,12 @@ def test_any_value_in_any_column(tmp_path, name, data):
             assert (order.preference is not None) == (order.status == "ok")
             assert order.preference is None or 0 <= order.preference <= 1
         assert (pair.value() is None) == (pair.verdict() in ("unparsed", "missing"))
-    for grade in judged.grades:
-        assert isinstance(grade, Grade)
+    for grade in judged.scores:
+        assert isinstance(grade, ScoreJudgement)
         for score in grade.scores.values():
             assert (score.value is not None) == (score.status == "ok")
             assert score.value is None or 1 <= score.value <= 10
-    assert len(judged.pairs) + len(judged.grades) > 0
+    assert len(judged.pairs) + len(judged.scores) > 0
 
 
 @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -344,7 +347,7 @@ def test_any_file(tmp_path, content):
     path.write_bytes(content)
     try:
         document = read_document(str(path))
-        format_of([document], None).read([document], Options())
+        format_of([document], None).read([document], ReadOptions())
     except TunescopeError:
         return
 
@@ -355,13 +358,13 @@ def test_ours(tmp_path):
         ("1", "win", (9, 4), ("odd",)),
         ("2", "unparsed", (9, 4), ("odd",)),
     ]
-    assert judged.more["replies"]["ok"] == 4
-    assert judged.more["replies"]["refused"] == 1
-    assert judged.more["control"]["differs"]["mean"] == 1
+    assert judged.extra_results["replies"]["ok"] == 4
+    assert judged.extra_results["replies"]["refused"] == 1
+    assert judged.extra_results["control"]["differs"]["mean"] == 1
     assert judged.notes == (
-        "Of 5 replies, without a verdict: 1 refused (the judge, or its filter, declines).",
-        "Control: of 1 answer shown beside a copy of itself, 100.0 % [20.7, 100.0] were not judged equal to it; "
-        "100.0 % of these in favour of the first place [20.7, 100.0].",
+        "Replies without a verdict, of 5 replies: 1 refused (the judge or its filter declined).",
+        "Control: the judge saw 1 answer beside a copy of itself and preferred one of the copies in 100.0 % "
+        "[20.7, 100.0] of these cases, of which 100.0 % [20.7, 100.0] went to the first position.",
     )
 
 
@@ -369,7 +372,7 @@ def test_ours_the_control_s_place(tmp_path):
     """Whoever's copy stood first; where nothing says which did, it isn't known."""
     first = [("reference", 0), ("reference", 1), ("system", 1), ("system", 0.5), (None, 1)]
     lines = [ours(str(i), order, control=True, system="base") for i, order in enumerate(first)]
-    control = read([save(tmp_path / "j.jsonl", [*lines, ours("1", ("system", 1))])]).more["control"]
+    control = read([save(tmp_path / "j.jsonl", [*lines, ours("1", ("system", 1))])]).extra_results["control"]
     assert (control["differs"]["mean"], control["differs"]["n"]) == (0.8, 5)
     place = control["first_position_rate"]
     assert (place["mean"], place["n"], place["n_missing"]) == (2 / 3, 3, 1)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunescope.matching.chains import BACK, DRIFT, GAP, SKIP, chain
-from tunescope.matching.seeds import by_suffix_array
-from tunescope.matching.suffix_array import build, starts
+from tunescope.matching.chains import LOOK_BACK, MAX_DRIFT, MAX_GAP, SKIP_BITS, chain_seeds
+from tunescope.matching.seeds import look_up_seeds
+from tunescope.matching.suffix_array import bucket_starts, build
 from tunescope.matching.word_ids import END
 
 WORDS = 6
@@ -29,7 +29,7 @@ def edges(texts):
 
 def seeds_of(query, texts, most=100):
     ids = ended(texts)
-    return by_suffix_array(np.array(query, np.int64), ids, build(ids), starts(ids, WORDS), most)
+    return look_up_seeds(np.array(query, np.int64), ids, build(ids), bucket_starts(ids, WORDS), most)
 
 
 def halves(size, rng):
@@ -45,7 +45,7 @@ def slowly(seeds, texts, bits, least):
     def worth(pieces):
         score = sum(float(bits[i]) for start, _, n in pieces for i in range(start, start + n))
         for (a, b, n), (c, d, _) in pairwise(pieces):
-            score -= SKIP * max(c - a - n, d - b - n)
+            score -= SKIP_BITS * max(c - a - n, d - b - n)
         return score
 
     def joined(pieces, before, seed):
@@ -56,14 +56,14 @@ def slowly(seeds, texts, bits, least):
         if before[0] >= start or taken >= length:
             return None
         gaps = (start + taken - a - n, place + taken - b - n)
-        if max(gaps) > GAP or abs(gaps[0] - gaps[1]) > DRIFT:
+        if max(gaps) > MAX_GAP or abs(gaps[0] - gaps[1]) > MAX_DRIFT:
             return None
         return [*pieces, (start + taken, place + taken, length - taken)]
 
     best = []
     for number, seed in enumerate(seeds):
         own = [seed]
-        for other in range(number - 1, max(-1, number - 1 - BACK), -1):
+        for other in range(number - 1, max(-1, number - 1 - LOOK_BACK), -1):
             if owner[other] != owner[number]:
                 break
             longer = joined(best[other], seeds[other], seed)
@@ -83,38 +83,38 @@ def slowly(seeds, texts, bits, least):
 def test_as_the_slow_one(texts, query, seed, least):
     bits = halves(len(query), np.random.default_rng(seed))
     seeds = seeds_of(query, texts)
-    found = chain(seeds, edges(texts), bits, least)
+    chains = chain_seeds(seeds, edges(texts), bits, least)
     expected = slowly(seeds, texts, bits, least)
-    assert found.bits.tolist() == [score for score, _ in expected]
-    assert [found.pieces(number) for number in range(len(found.bits))] == [pieces for _, pieces in expected]
+    assert chains.bits.tolist() == [score for score, _ in expected]
+    assert [chains.pieces(number) for number in range(len(chains.bits))] == [pieces for _, pieces in expected]
 
 
 @settings(deadline=None)
 @given(TEXTS, QUERY, st.integers(0, 99))
 def test_pieces_say_what_the_numbers_say(texts, query, seed):
     bits, ids = halves(len(query), np.random.default_rng(seed)), ended(texts)
-    found = chain(seeds_of(query, texts), edges(texts), bits, 5.0)
-    for number in range(len(found.bits)):
-        pieces = found.pieces(number)
+    chains = chain_seeds(seeds_of(query, texts), edges(texts), bits, 5.0)
+    for number in range(len(chains.bits)):
+        pieces = chains.pieces(number)
         edits = 0
         for (a, b, n), (c, d, _) in pairwise(pieces):
             assert a + n <= c
             assert b + n <= d
-            assert max(c - a - n, d - b - n) <= GAP
-            assert abs((c - a) - (d - b)) <= DRIFT
+            assert max(c - a - n, d - b - n) <= MAX_GAP
+            assert abs((c - a) - (d - b)) <= MAX_DRIFT
             edits += max(c - a - n, d - b - n)
         for start, place, n in pieces:
             assert n >= 1
             assert query[start : start + n] == ids[place : place + n].tolist()
-        assert (found.begin[number], found.place[number]) == pieces[0][:2]
+        assert (chains.begin[number], chains.place[number]) == pieces[0][:2]
         last = pieces[-1]
-        assert (found.end[number], found.place_end[number]) == (last[0] + last[2], last[1] + last[2])
-        begin = edges(texts)[found.text[number]]
-        assert begin <= found.place[number] < found.place_end[number] <= begin + len(texts[found.text[number]])
-        assert found.words[number] == sum(n for _, _, n in pieces)
-        assert found.edits[number] == edits
-        assert found.bits[number] == sum(bits[a : a + n].sum() for a, _, n in pieces) - SKIP * edits >= 5.0
-    assert found.text.tolist() == sorted(found.text.tolist())
+        assert (chains.end[number], chains.place_end[number]) == (last[0] + last[2], last[1] + last[2])
+        begin = edges(texts)[chains.text[number]]
+        assert begin <= chains.place[number] < chains.place_end[number] <= begin + len(texts[chains.text[number]])
+        assert chains.words[number] == sum(n for _, _, n in pieces)
+        assert chains.edits[number] == edits
+        assert chains.bits[number] == sum(bits[a : a + n].sum() for a, _, n in pieces) - SKIP_BITS * edits >= 5.0
+    assert chains.text.tolist() == sorted(chains.text.tolist())
 
 
 @settings(max_examples=30, deadline=None)
@@ -122,7 +122,9 @@ def test_pieces_say_what_the_numbers_say(texts, query, seed):
 def test_compiled_the_same(texts, query, seed):
     bits, seeds = halves(len(query), np.random.default_rng(seed)), seeds_of(query, texts)
     for one, other in zip(
-        chain(seeds, edges(texts), bits, 5.0), chain(seeds, edges(texts), bits, 5.0, compile=True), strict=True
+        chain_seeds(seeds, edges(texts), bits, 5.0),
+        chain_seeds(seeds, edges(texts), bits, 5.0, compile=True),
+        strict=True,
     ):
         assert one.tolist() == other.tolist()
 
@@ -135,11 +137,11 @@ def only(query, row=ROW, bits=10.0, least=30.0):
     """Return the only chain of a text whose words bring the same bits each: its pieces, edits and bits."""
     texts = [[90, 91, 92], row, [93, 94]]
     ids = ended(texts)
-    seeds = by_suffix_array(np.array(query, np.int64), ids, build(ids), starts(ids, 99))
-    found = chain(seeds, edges(texts), np.full(len(query), bits), least)
-    assert found.text.tolist() == [1]
-    assert (found.begin[0], found.end[0]) == (found.pieces(0)[0][0], sum(found.pieces(0)[-1][::2]))
-    return [(a, b - 4, n) for a, b, n in found.pieces(0)], int(found.edits[0]), float(found.bits[0])
+    seeds = look_up_seeds(np.array(query, np.int64), ids, build(ids), bucket_starts(ids, 99))
+    chains = chain_seeds(seeds, edges(texts), np.full(len(query), bits), least)
+    assert chains.text.tolist() == [1]
+    assert (chains.begin[0], chains.end[0]) == (chains.pieces(0)[0][0], sum(chains.pieces(0)[-1][::2]))
+    return [(a, b - 4, n) for a, b, n in chains.pieces(0)], int(chains.edits[0]), float(chains.bits[0])
 
 
 def changed(places):
@@ -156,14 +158,14 @@ def changed(places):
         ([*ROW[:10], 70, *ROW[10:]], [(0, 0, 10), (11, 10, 14)], 1),
         ([*ROW[:10], *ROW[11:]], [(0, 0, 10), (10, 11, 13)], 1),
         ([*ROW[:10], 70, 71, *ROW[13:]], [(0, 0, 10), (12, 13, 11)], 3),
-        (changed(set(range(10, 14))), [(0, 0, 10), (14, 14, 10)], GAP),
+        (changed(set(range(10, 14))), [(0, 0, 10), (14, 14, 10)], MAX_GAP),
         (changed(set(range(8, 13))), [(13, 13, 11)], 0),  # a gap too long: the better side alone
         ([*ROW[:8], *ROW[11:]], [(8, 11, 13)], 0),  # a drift too wide
     ],
 )
 def test_planted(query, pieces, edits):
     shared = sum(n for _, _, n in pieces)
-    assert only(query, least=100.0) == (pieces, edits, 10.0 * shared - SKIP * edits)
+    assert only(query, least=100.0) == (pieces, edits, 10.0 * shared - SKIP_BITS * edits)
 
 
 def test_what_costs_more_than_it_brings_begins_anew():
@@ -171,33 +173,33 @@ def test_what_costs_more_than_it_brings_begins_anew():
     query = changed({2, 3, 4, 5})
     texts = [ROW]
     bits = np.array([1.0, 1.0, *[0.0] * 4, *[10.0] * 18])
-    found = chain(seeds_of_wide(query, texts), edges(texts), bits, 0.0)
-    assert [found.pieces(n) for n in range(2)] == [[(0, 0, 2)], [(6, 6, 18)]]
-    assert found.bits.tolist() == [2.0, 180.0]
+    chains = chain_seeds(seeds_of_wide(query, texts), edges(texts), bits, 0.0)
+    assert [chains.pieces(n) for n in range(2)] == [[(0, 0, 2)], [(6, 6, 18)]]
+    assert chains.bits.tolist() == [2.0, 180.0]
 
 
 def seeds_of_wide(query, texts):
     ids = ended(texts)
-    return by_suffix_array(np.array(query, np.int64), ids, build(ids), starts(ids, 99))
+    return look_up_seeds(np.array(query, np.int64), ids, build(ids), bucket_starts(ids, 99))
 
 
 def test_words_that_two_seeds_claim_count_once():
     """The answer says `3 4` once, the row twice: the second seed is cut behind the first."""
     query, texts = [1, 2, 3, 4, 5, 6], [[1, 2, 3, 4, 3, 4, 5, 6]]
-    found = chain(seeds_of_wide(query, texts), edges(texts), np.full(6, 20.0), 60.0)
-    best = int(np.argmax(found.bits))
-    assert found.pieces(best) == [(0, 0, 4), (4, 6, 2)]
-    assert found.bits[best] == 120.0 - 2 * SKIP
-    assert (found.words[best], found.edits[best]) == (6, 2)
+    chains = chain_seeds(seeds_of_wide(query, texts), edges(texts), np.full(6, 20.0), 60.0)
+    best = int(np.argmax(chains.bits))
+    assert chains.pieces(best) == [(0, 0, 4), (4, 6, 2)]
+    assert chains.bits[best] == 120.0 - 2 * SKIP_BITS
+    assert (chains.words[best], chains.edits[best]) == (6, 2)
 
 
 def test_texts_are_not_chained_together():
     texts = [ROW[:12], ROW[12:]]
-    found = chain(seeds_of_wide(ROW, texts), edges(texts), np.full(24, 10.0), 0.0)
-    assert [(found.text[n], found.pieces(n)) for n in range(2)] == [(0, [(0, 0, 12)]), (1, [(12, 13, 12)])]
+    chains = chain_seeds(seeds_of_wide(ROW, texts), edges(texts), np.full(24, 10.0), 0.0)
+    assert [(chains.text[n], chains.pieces(n)) for n in range(2)] == [(0, [(0, 0, 12)]), (1, [(12, 13, 12)])]
 
 
 def test_no_seeds():
-    found = chain(np.zeros((0, 3), np.int64), edges([ROW]), np.zeros(0), 0.0)
-    assert [len(part) for part in found] == [0] * 8 + [0, 0, 0, 0]
-    assert len(found.bits) == 0
+    chains = chain_seeds(np.zeros((0, 3), np.int64), edges([ROW]), np.zeros(0), 0.0)
+    assert [len(part) for part in chains] == [0] * 8 + [0, 0, 0, 0]
+    assert len(chains.bits) == 0

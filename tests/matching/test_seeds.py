@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunescope.matching.seeds import SHORTEST, by_suffix_array
-from tunescope.matching.stream import by_stream
-from tunescope.matching.suffix_array import build, starts
+from tunescope.matching.seeds import MIN_WORDS, look_up_seeds
+from tunescope.matching.stream import stream_seeds
+from tunescope.matching.suffix_array import bucket_starts, build
 from tunescope.matching.word_ids import END, UNKNOWN
 
 TEXTS = st.lists(st.lists(st.integers(1, 3), max_size=10), max_size=6)
@@ -21,7 +21,7 @@ def ended(texts, kind=np.uint32):
     return np.array([word for text in texts for word in [*text, END]], kind)
 
 
-def asked(queries):
+def joined(queries):
     return ended(queries, np.int64)[:-1] if queries else np.zeros(0, np.int64)
 
 
@@ -35,7 +35,7 @@ def by_definition(queries, texts, most):
     def times(run):
         return sum(text[at : at + len(run)] == run for text in texts for at in range(len(text) - len(run) + 1))
 
-    found, origin = [], 0
+    seeds, origin = [], 0
     for query in queries:
         place = 0
         for text in texts:
@@ -46,20 +46,20 @@ def by_definition(queries, texts, most):
                     n = 0
                     while i + n < len(query) and j + n < len(text) and query[i + n] == text[j + n]:
                         n += 1
-                    runs = (query[a:b] for a in range(i, i + n) for b in range(a + SHORTEST, i + n + 1))
-                    if n >= SHORTEST and any(times(run) <= most for run in runs):
-                        found.append((place + j, origin + i, n))
+                    runs = (query[a:b] for a in range(i, i + n) for b in range(a + MIN_WORDS, i + n + 1))
+                    if n >= MIN_WORDS and any(times(run) <= most for run in runs):
+                        seeds.append((place + j, origin + i, n))
             place += len(text) + 1
         origin += len(query) + 1
-    return [[i, j, n] for j, i, n in sorted(found)]
+    return [[i, j, n] for j, i, n in sorted(seeds)]
 
 
 @settings(deadline=None)
 @given(TEXTS, QUERIES, st.integers(1, 4))
 def test_by_suffix_array_as_defined(texts, queries, most):
     ids = ended(texts)
-    found = by_suffix_array(asked(queries), ids, build(ids), starts(ids, WORDS), most)
-    assert found.tolist() == by_definition(queries, texts, most)
+    seeds = look_up_seeds(joined(queries), ids, build(ids), bucket_starts(ids, WORDS), most)
+    assert seeds.tolist() == by_definition(queries, texts, most)
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,9 +67,9 @@ def test_by_suffix_array_as_defined(texts, queries, most):
 def test_by_stream_and_compiled_the_same(texts, queries, most, threads):
     ids = ended(texts, np.uint16)
     expected = by_definition(queries, texts, most)
-    compiled = by_suffix_array(asked(queries), ids, build(ids), starts(ids, WORDS), most, compile=True)
+    compiled = look_up_seeds(joined(queries), ids, build(ids), bucket_starts(ids, WORDS), most, compile=True)
     assert compiled.tolist() == expected
-    assert by_stream(asked(queries), ids, most, threads).tolist() == expected
+    assert stream_seeds(joined(queries), ids, most, threads).tolist() == expected
 
 
 def test_a_random_text_of_few_words():
@@ -78,22 +78,22 @@ def test_a_random_text_of_few_words():
     ids = rng.integers(0, 5, 20_000).astype(np.uint16)
     ids[-1] = END
     query = np.where(rng.random(400) < 0.1, END, rng.integers(1, 7, 400))
-    expected = by_suffix_array(query, ids, build(ids), starts(ids, 6))
+    expected = look_up_seeds(query, ids, build(ids), bucket_starts(ids, 6))
     assert len(expected) > 1000
     for threads in (1, 2, 5):
-        assert (by_stream(query, ids, threads=threads) == expected).all()
-    assert (by_suffix_array(query, ids, build(ids), starts(ids, 6), compile=True) == expected).all()
+        assert (stream_seeds(query, ids, threads=threads) == expected).all()
+    assert (look_up_seeds(query, ids, build(ids), bucket_starts(ids, 6), compile=True) == expected).all()
 
 
 @given(TEXTS, QUERIES, st.sampled_from([0, 3, 1000]))
 def test_the_stream_reads_again_where_it_can_note_no_more(texts, queries, room):
     """With little room for places every length of run is a reading of its own; the seeds are the same."""
-    ids, query = ended(texts), asked(queries)
-    assert by_stream(query, ids, 1, room=room).tolist() == by_stream(query, ids, 1).tolist()
+    ids, query = ended(texts), joined(queries)
+    assert stream_seeds(query, ids, 1, room=room).tolist() == stream_seeds(query, ids, 1).tolist()
 
 
 @pytest.mark.parametrize(
-    ("query", "texts", "most", "found"),
+    ("query", "texts", "most", "expected"),
     [
         ([1, 2, 3], [[1, 2, 3]], 1, [[0, 0, 3]]),
         ([1, 2, 3], [[1, 2], [3, 1]], 1, [[0, 0, 2]]),  # not over the end of a text
@@ -107,8 +107,8 @@ def test_the_stream_reads_again_where_it_can_note_no_more(texts, queries, room):
         ([1, 2], [[], []], 1, []),
     ],
 )
-def test_cases_by_hand(query, texts, most, found):
+def test_cases_by_hand(query, texts, most, expected):
     ids = ended(texts)
-    asked_for = np.array(query, np.int64)
-    assert by_suffix_array(asked_for, ids, build(ids), starts(ids, WORDS), most).tolist() == found
-    assert by_stream(asked_for, ids, most).tolist() == found
+    query = np.array(query, np.int64)
+    assert look_up_seeds(query, ids, build(ids), bucket_starts(ids, WORDS), most).tolist() == expected
+    assert stream_seeds(query, ids, most).tolist() == expected

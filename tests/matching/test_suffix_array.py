@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunescope.matching.suffix_array import MOST_BYTES, build, longest, maximal, starts, width_of
+from tunescope.matching.suffix_array import MAX_BYTES, bucket_starts, build, byte_width, longest_matches
 from tunescope.matching.word_ids import END, UNKNOWN
 
 TEXTS = st.lists(st.lists(st.integers(1, 3), max_size=8), max_size=6)
@@ -20,13 +20,13 @@ def joined(texts, kind=np.uint32):
     return np.array([word for text in texts for word in [*text, END]], kind)
 
 
-def asked(query):
+def query_of(query):
     return np.array(query, np.int64)
 
 
 def by_hand(query, texts):
     """Look for each stretch of the query in each text."""
-    found = []
+    matches = []
     for start in range(len(query)):
         length = count = 0
         for end in range(start + 1, len(query) + 1):
@@ -35,8 +35,8 @@ def by_hand(query, texts):
             if not places:
                 break
             length, count = end - start, places
-        found.append([length, count])
-    return found
+        matches.append([length, count])
+    return matches
 
 
 @settings(deadline=None)
@@ -59,7 +59,7 @@ def test_of_any_unsigned_kind(texts):
 @given(TEXTS)
 def test_where_each_words_places_begin(texts):
     ids = joined(texts)
-    order, first = build(ids), starts(ids, 5)
+    order, first = build(ids), bucket_starts(ids, 5)
     assert len(first) == 7
     for word in range(1, 6):
         assert {int(ids[i]) for i in order[first[word] : first[word + 1]]} <= {word}
@@ -71,60 +71,44 @@ def test_where_each_words_places_begin(texts):
 @given(TEXTS, QUERY)
 def test_longest_is_what_scanning_finds(texts, query):
     ids = joined(texts)
-    found = longest(asked(query), ids, build(ids), starts(ids, 5))
-    assert found.tolist() == (by_hand(query, texts) if query else [])
+    matches = longest_matches(query_of(query), ids, build(ids), bucket_starts(ids, 5))
+    assert matches.tolist() == (by_hand(query, texts) if query else [])
 
 
 @settings(max_examples=40, deadline=None)
 @given(TEXTS, QUERY)
 def test_compiled_finds_the_same(texts, query):
     ids = joined(texts, np.uint16)
-    order, first = build(ids), starts(ids, 5)
-    assert (longest(asked(query), ids, order, first, True) == longest(asked(query), ids, order, first)).all()
-
-
-@settings(deadline=None)
-@given(TEXTS, QUERY, st.integers(1, 3))
-def test_maximal_lie_in_no_longer_one(texts, query, shortest):
-    ids = joined(texts)
-    found = longest(asked(query), ids, build(ids), starts(ids, 5))
-    every = [(start, length, count) for start, (length, count) in enumerate(found.tolist()) if length >= shortest]
-    expected = [
-        (start, length, count)
-        for start, length, count in every
-        if not any(
-            (a, n) != (start, length) and a <= start and start + length <= a + n
-            for a, (n, _) in enumerate(found.tolist())
-        )
-    ]
-    assert maximal(found, shortest).tolist() == [list(each) for each in expected]
+    order, first = build(ids), bucket_starts(ids, 5)
+    assert (
+        longest_matches(query_of(query), ids, order, first, True) == longest_matches(query_of(query), ids, order, first)
+    ).all()
 
 
 def test_matches_end_with_texts():
     ids = joined([[1, 2], [3, 4]])
-    found = longest(asked([1, 2, 3, 4]), ids, build(ids), starts(ids, 5))
-    assert found.tolist() == [[2, 1], [1, 1], [2, 1], [1, 1]]
-    assert longest(asked([1, 2, END, 3]), ids, build(ids), starts(ids, 5))[0].tolist() == [2, 1]
+    matches = longest_matches(query_of([1, 2, 3, 4]), ids, build(ids), bucket_starts(ids, 5))
+    assert matches.tolist() == [[2, 1], [1, 1], [2, 1], [1, 1]]
+    assert longest_matches(query_of([1, 2, END, 3]), ids, build(ids), bucket_starts(ids, 5))[0].tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("ids", [[], [END], [END, END, END]])
 def test_no_words(ids):
     ids = np.array(ids, np.uint32)
-    order, first = build(ids), starts(ids, 3)
+    order, first = build(ids), bucket_starts(ids, 3)
     assert order.tolist() == []
-    assert longest(asked([1, 2]), ids, order, first).tolist() == [[0, 0], [0, 0]]
-    assert longest(asked([]), ids, order, first).tolist() == []
-    assert maximal(np.zeros((0, 2), np.int64), 1).tolist() == []
+    assert longest_matches(query_of([1, 2]), ids, order, first).tolist() == [[0, 0], [0, 0]]
+    assert longest_matches(query_of([]), ids, order, first).tolist() == []
 
 
 def test_bytes_of_numbers():
-    assert [width_of(n) for n in (0, 1, 255, 256, 65_535, 65_536, 2**24, 2**32 - 1)] == [1, 1, 1, 2, 2, 3, 4, 4]
+    assert [byte_width(n) for n in (0, 1, 255, 256, 65_535, 65_536, 2**24, 2**32 - 1)] == [1, 1, 1, 2, 2, 3, 4, 4]
 
 
 def test_more_words_than_32_bits_can_place():
     class Many(np.ndarray):
         def __len__(self):
-            return MOST_BYTES
+            return MAX_BYTES
 
     ids = np.array([1, 256, END], np.uint32).view(Many)
     with pytest.raises(ValueError, match=r"2,147,483,647 words of 2 bytes; a suffix array takes 2,147,483,647 bytes"):

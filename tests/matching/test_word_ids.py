@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tunescope.matching.word_ids import END, UNKNOWN, Numbering, places, split
+from tunescope.matching.word_ids import END, UNKNOWN, Numbering, split_words, word_offsets
 
 ODD = (
     "aAbZ09_-=*#.!| \n\t\x00\x1c\x85\u2028\u00a0"
@@ -29,7 +29,7 @@ def nfd(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", []),
         (" \n\t\u2028", []),
@@ -43,9 +43,9 @@ def nfd(text):
         ("\ud800a\udc00", ["\ud800", "a", "\udc00"]),
     ],
 )
-def test_words_as_they_are_written(text, found):
-    assert split(text) == found
-    assert [nfc(text[begin:end]) for begin, end in places(text)] == found
+def test_words_as_they_are_written(text, expected):
+    assert split_words(text) == expected
+    assert [nfc(text[begin:end]) for begin, end in word_offsets(text)] == expected
 
 
 @settings(deadline=None)
@@ -54,35 +54,35 @@ def test_words_as_they_are_written(text, found):
 @example("\u00e9\u0301e\u0301")
 @example("a\u0f73\u0344\u212a\u0301")
 def test_places_give_the_words_of_split(text):
-    found = places(text)
-    assert len(found) == len(split(text))
-    assert all(0 <= begin < end <= len(text) for begin, end in found)
-    for (begin, end), (later, last) in pairwise(found):
+    offsets = word_offsets(text)
+    assert len(offsets) == len(split_words(text))
+    assert all(0 <= begin < end <= len(text) for begin, end in offsets)
+    for (begin, end), (later, last) in pairwise(offsets):
         assert begin <= later
         assert end <= last
         assert end <= later or nfc(text[later]) != text[later]
     if not any(unicodedata.combining(a) and unicodedata.combining(b) for a, b in pairwise(nfd(text))):
-        for word, (begin, end) in zip(split(text), found, strict=True):
+        for word, (begin, end) in zip(split_words(text), offsets, strict=True):
             whole = nfc(text[begin:end])
             assert word == whole or (word in whole and nfc(text[end - 1]) != text[end - 1])
 
 
 def test_a_character_that_nfc_takes_apart():
-    assert split("x\u0958 \u0344") == ["x\u0915", "\u093c", "\u0308", "\u0301"]
-    assert places("x\u0958 \u0344") == [(0, 2), (1, 2), (3, 4), (3, 4)]
+    assert split_words("x\u0958 \u0344") == ["x\u0915", "\u093c", "\u0308", "\u0301"]
+    assert word_offsets("x\u0958 \u0344") == [(0, 2), (1, 2), (3, 4), (3, 4)]
 
 
 def test_marks_out_of_order_keep_their_cluster():
     """NFC puts the dot below first; each of the two marks is a word, and they have the places that marks have here."""
     text = "xq\u0307\u0323y"
-    assert split(text) == ["xq", "\u0323", "\u0307", "y"]
-    assert places(text) == [(0, 2), (2, 3), (3, 4), (4, 5)]
+    assert split_words(text) == ["xq", "\u0323", "\u0307", "y"]
+    assert word_offsets(text) == [(0, 2), (2, 3), (3, 4), (4, 5)]
 
 
 def test_places_of_a_long_text_without_ascii():
     """As one piece for NFC this took minutes."""
     text = "\u6f22" * 100_000 + "\uf900"
-    assert places(text) == [(i, i + 1) for i in range(100_001)]
+    assert word_offsets(text) == [(i, i + 1) for i in range(100_001)]
 
 
 @settings(deadline=None)
@@ -101,7 +101,7 @@ def test_numbers_are_the_words_folded(texts):
         assert (own > END).all()
         assert [names[i - 1][:3] for i in own.tolist()] == [
             (word.casefold()[:3] if len(set(word)) == 1 and not word[0].isalnum() else word.casefold())[:3]
-            for word in split(text)
+            for word in split_words(text)
         ]
         assert numbering.look_up(text).tolist() == own.tolist()
         assert Numbering(names).look_up(text).tolist() == own.tolist()
@@ -125,9 +125,9 @@ def test_long_runs_of_a_mark_have_one_number():
 
 def test_unknown_words():
     numbering = Numbering(["a", "b"])
-    found = numbering.look_up("A c B")
-    assert found.tolist() == [1, UNKNOWN, 2]
-    assert found.dtype == np.int64
+    ids = numbering.look_up("A c B")
+    assert ids.tolist() == [1, UNKNOWN, 2]
+    assert ids.dtype == np.int64
     assert numbering.words == ["a", "b"], "looking up adds nothing"
     assert numbering.look_up("").tolist() == []
 
@@ -141,14 +141,14 @@ def test_no_texts():
 
 @given(st.lists(st.lists(TEXTS, max_size=4), max_size=4))
 def test_compiled_numbers_the_same_words(batches):
-    numbering, found = Numbering(), []
+    numbering, words = Numbering(), []
     for texts in batches:
         ids, starts = numbering.encode(texts, compile=True)
         assert all(ids[end - 1] == END for end in [*starts[1:], len(ids)][: len(texts)])
-        found += [[numbering.words[n - 1] for n in part[:-1]] for part in np.split(ids, starts[1:])[: len(texts)]]
+        words += [[numbering.words[n - 1] for n in part[:-1]] for part in np.split(ids, starts[1:])[: len(texts)]]
     texts = [text for batch in batches for text in batch]
     plain = Numbering()
-    assert found == [[plain.words[n - 1] for n in plain.encode([text])[0][:-1]] for text in texts]
+    assert words == [[plain.words[n - 1] for n in plain.encode([text])[0][:-1]] for text in texts]
     assert len(set(numbering.words)) == len(numbering.words)
     assert all(numbering.look_up(text).min(initial=1) >= 1 for text in texts)
 

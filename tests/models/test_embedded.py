@@ -103,10 +103,7 @@ def test_unknown_name():
         fetch("nano")
 
 
-in_cache = pytest.mark.skipif(cached(DEFAULT) is None, reason="the embedded model isn't in the cache")
-
-
-@in_cache
+@pytest.mark.model
 def test_its_digits_are_tokens():
     """As llama.cpp splits for this model; transformers, reading the GGUF file, gives Ċ Ċ for the first ĊĊ."""
     from transformers import AutoTokenizer
@@ -116,7 +113,7 @@ def test_its_digits_are_tokens():
     assert tokens == ["Three", "Ġtips", ":", "ĊĊ", "1", ".", "ĠAsk", ".", "ĊĊ", "1", "2", "Ġpears"]
 
 
-@in_cache
+@pytest.mark.model
 def test_the_cached_model_is_the_gguf_file():
     """Its logits equal those that transformers reads out of the GGUF file itself."""
     import torch

@@ -147,6 +147,6 @@ def test_a_model_whose_parts_arent_the_whole_is_refused():
 
     with (
         silence_libraries(),
-        pytest.raises(TunescopeError, match=r"Odd can't be scored: the log-probabilities of its parts"),
+        pytest.raises(TunescopeError, match=r"Odd can't be scored: its decoder and its head"),
     ):
         Scorer(Odd(random_model("llama").config).eval())

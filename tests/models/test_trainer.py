@@ -13,7 +13,7 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
-from tunescope.models.trainer import IGNORED, PACKED, WHOLE, Line, newest, noise, packed, padded  # noqa: E402
+from tunescope.models.trainer import IGNORED, PACKED, WHOLE, TrainingSequence, newest_checkpoint, noise, pack, pad  # noqa: E402
 from tunescope.verbs.tune.train import PACKS  # noqa: E402
 
 SHAPE = {
@@ -31,7 +31,7 @@ A, B, C = (3, 9, 4, 7, 5), (8, 2, 6), (1, 4, 4, 9)
 
 
 def line(ids, supervised=2):
-    return Line(ids, [IGNORED] * (len(ids) - supervised) + list(ids[-supervised:]), f"0/noise/{ids}")
+    return TrainingSequence(ids, [IGNORED] * (len(ids) - supervised) + list(ids[-supervised:]), f"0/noise/{ids}")
 
 
 @pytest.fixture(scope="module", params=PACKS)
@@ -46,7 +46,7 @@ def model(request):
 
 
 def forward(model, lines):
-    batch = packed(lines)
+    batch = pack(lines)
     model.set_attn_implementation(PACKED)
     return model(**{name: batch[name] for name in ("input_ids", "position_ids", "ends")}, use_cache=False).logits[0]
 
@@ -79,14 +79,14 @@ def test_a_packed_row_changes_nothing_in_the_other(model):
 
 
 def test_packed_lines_predict_nothing_across_their_ends():
-    batch = packed([Line(A, A), Line(B, B)])
+    batch = pack([TrainingSequence(A, A), TrainingSequence(B, B)])
     assert batch["labels"].tolist() == [[IGNORED, 9, 4, 7, 5, IGNORED, 2, 6]]
     assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
     assert batch["ends"] == [0, 5, 8]
 
 
 def test_padded_lines_are_masked():
-    batch = padded([line(A), line(B)])
+    batch = pad([line(A), line(B)])
     assert batch["input_ids"].tolist() == [list(A), [*B, 0, 0]]
     assert batch["attention_mask"].tolist() == [[1] * 5, [1, 1, 1, 0, 0]]
     assert batch["labels"].tolist()[1] == [IGNORED, 2, 6, IGNORED, IGNORED]
@@ -112,9 +112,9 @@ def test_noise_is_uniform():
 
 
 def test_only_whole_checkpoints_count(tmp_path):
-    assert newest(tmp_path) is None
+    assert newest_checkpoint(tmp_path) is None
     for step, whole in ((9, True), (10, True), (20, False)):
         (tmp_path / f"checkpoint-{step}").mkdir()
         if whole:
             (tmp_path / f"checkpoint-{step}" / WHOLE).touch()
-    assert newest(tmp_path) == tmp_path / "checkpoint-10"
+    assert newest_checkpoint(tmp_path) == tmp_path / "checkpoint-10"

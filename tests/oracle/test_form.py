@@ -6,29 +6,34 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.oracle.replies import STATUSES, tag_for
-from tunescope.oracle.reply_schema import Form, Part, Question
+from tunescope.oracle.replies import STATUSES, Reply, tag_for
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
 
-PAIR = Form(
+PAIR = ReplySchema(
     "pair",
     (
-        Part("reflection", "your criticism", optional=True),
-        Part("new_instruction", "the new instruction"),
-        Part("new_response", "the response to it"),
+        Field("reflection", "your criticism", optional=True),
+        Field("new_instruction", "the new instruction"),
+        Field("new_response", "the response to it"),
     ),
 )
-GRADE = Form("grade", (Part("score", "your grade", best=5, about="accuracy"), Part("reason", "why", optional=True)))
-CHOICE = Form("choice", (Part("better", "which is better", choices=("1", "N/A")), Part("reason", "why", optional=True)))
-ONE = Form("one", (Part("better", "the better text"),))
+GRADE = ReplySchema(
+    "grade", (Field("score", "your grade", maximum=5, label="accuracy"), Field("reason", "why", optional=True))
+)
+CHOICE = ReplySchema(
+    "choice", (Field("better", "which is better", choices=("1", "N/A")), Field("reason", "why", optional=True))
+)
+ONE = ReplySchema("one", (Field("better", "the better text"),))
 
 
 def read(form, text, finish_reason="stop"):
-    return form.read_json(text, finish_reason)
+    return form.parse_json(text, finish_reason)
 
 
 def test_the_schema_is_one_that_strict_servers_take():
     """OpenAI: every object closed, every field required."""
-    assert GRADE.schema() == {
+    assert GRADE.json_schema() == {
         "name": "grade",
         "strict": True,
         "schema": {
@@ -44,28 +49,28 @@ def test_the_schema_is_one_that_strict_servers_take():
 
 
 def test_the_instructions():
-    assert GRADE.as_json() == (
+    assert GRADE.json_instructions() == (
         "Reply with one JSON object and nothing else. It has these fields, in this order:\n"
         '"score" (a number from 0 to 5): your grade\n"reason" (text): why'
     )
-    assert GRADE.as_tags(GRADE.tags("a <reason> why")) == (
+    assert GRADE.tag_instructions(GRADE.tags("a <reason> why")) == (
         "Use exactly this form, each tag on a line of its own:\nScore: NUMBER\n<reason_2>\nwhy\n</reason_2>"
     )
 
 
 def test_choices_and_numbers_without_an_end():
     better = {"type": "string", "description": "which is better", "enum": ["1", "N/A"]}
-    assert CHOICE.schema()["schema"]["properties"]["better"] == better
-    assert '"better" (one of "1", "N/A"): which is better' in CHOICE.as_json()
-    assert CHOICE.as_tags(CHOICE.tags()).splitlines()[1:4] == [
+    assert CHOICE.json_schema()["schema"]["properties"]["better"] == better
+    assert '"better" (one of "1", "N/A"): which is better' in CHOICE.json_instructions()
+    assert CHOICE.tag_instructions(CHOICE.tags()).splitlines()[1:4] == [
         "<better>",
         'which is better (one of "1", "N/A")',
         "</better>",
     ]
-    any_number = Form("any", (Part("n", "how many", best=float("inf")),))
-    assert any_number.as_json().endswith('"n" (a number): how many')
+    any_number = ReplySchema("any", (Field("n", "how many", maximum=float("inf")),))
+    assert any_number.json_instructions().endswith('"n" (a number): how many')
     assert read(any_number, '{"n": 1e300}').numbers == {"n": 1e300}
-    assert read(any_number, "no").why == "no one n in 'no'"
+    assert read(any_number, "no").problem == "no one n in 'no'"
 
 
 @pytest.mark.parametrize(
@@ -77,38 +82,41 @@ def test_choices_and_numbers_without_an_end():
 )
 def test_a_choice_is_one_of_them_or_missing(value, choice):
     """N/A, as a choice, is no text that says nothing."""
-    filled = read(CHOICE, f'{{"better": {value}, "reason": "1"}}')
-    assert filled.texts.get("better") == choice
-    assert (filled.status, filled.why) == (
+    parsed = read(CHOICE, f'{{"better": {value}, "reason": "1"}}')
+    assert parsed.texts.get("better") == choice
+    assert (parsed.status, parsed.problem) == (
         ("ok", "") if choice else ("unparsed", "no choice under better in the reply's JSON")
     )
-    tagged = CHOICE.read_tags(f"<better>\n{choice}\n</better>", "stop", CHOICE.tags())
+    tagged = CHOICE.parse_tags(f"<better>\n{choice}\n</better>", "stop", CHOICE.tags())
     assert tagged.status == ("ok" if choice else "unparsed")
 
 
-def test_a_question_both_ways():
-    question = Question(PAIR, lambda form: f"Think.\n{form}", ("See </new_response>.",), 7)
-    tags, made = question.asked("tags"), question.asked("json")
-    assert (tags.schema, made.schema) == (None, PAIR.schema())
+def test_a_request_in_both_formats():
+    request = Request(PAIR, lambda instructions: f"Think.\n{instructions}", ("See </new_response>.",), 7)
+    tags, made = request.render("tags"), request.render("json")
+    assert (tags.schema, made.schema) == (None, PAIR.json_schema())
     assert tags.prompt.startswith("Think.\nUse exactly this form")
     assert "<new_response_2>" in tags.prompt
     assert '"new_response" (text): the response to it' in made.prompt
     reply = "<new_instruction>\na\n</new_instruction>\n<new_response_2>\nb\n</new_response_2>"
     texts = {"new_instruction": "a", "new_response": "b"}
-    assert (tags.read(reply, "stop").status, tags.read(reply, "stop").texts) == ("ok", texts)
-    assert made.read(json.dumps(texts), "stop").texts == texts
-    assert made.read(reply, "stop").status == "unparsed"
+    assert (request.parse(Reply(reply, "stop"), "tags").status, request.parse(Reply(reply, "stop"), "tags").texts) == (
+        "ok",
+        texts,
+    )
+    assert request.parse(Reply(json.dumps(texts), "stop"), "json").texts == texts
+    assert request.parse(Reply(reply, "stop"), "json").status == "unparsed"
 
 
-def test_a_prompt_without_a_form():
-    for way in ("json", "tags"):
-        asked = Question.plain("Name a town.", 3).asked(way)
-        assert (asked.prompt, asked.schema) == ("Name a town.", None)
-        assert asked.read("Ulm", "stop")[:4] == ("ok", {}, {}, "")
-        assert asked.read("Ul", "length")[:4] == ("truncated", {}, {}, "the reply was cut off")
-        assert asked.read("", "content_filter").status == "refused"
-        half = asked.read("Ul\ud83d", "stop")
-        assert (half.status, half.why) == (
+def test_a_request_for_free_text():
+    for reply_format in ("json", "tags"):
+        request = Request.plain("Name a town.", 3)
+        assert request.render(reply_format) == (({"role": "user", "content": "Name a town."},), None, {})
+        assert request.parse(Reply("Ulm", "stop"), reply_format)[:4] == ("ok", {}, {}, "")
+        assert request.parse(Reply("Ul", "length"), reply_format)[:4] == ("truncated", {}, {}, "the reply was cut off")
+        assert request.parse(Reply("", "content_filter"), reply_format).status == "refused"
+        half = request.parse(Reply("Ul\ud83d", "stop"), reply_format)
+        assert (half.status, half.problem) == (
             "unparsed",
             "half of a surrogate pair is in the reply, which no file can hold",
         )
@@ -154,11 +162,11 @@ A, B = '"new_instruction": "a"', '"new_response": "b"'
     ],
 )
 def test_json_and_its_status(text, finish_reason, status, texts):
-    filled = read(PAIR, text, finish_reason)
-    assert filled.status == status
-    assert (filled.why == "") == (status == "ok")
+    parsed = read(PAIR, text, finish_reason)
+    assert parsed.status == status
+    assert (parsed.problem == "") == (status == "ok")
     if texts is not None:
-        assert list(filled.texts.values()) == list(texts)
+        assert list(parsed.texts.values()) == list(texts)
 
 
 @pytest.mark.parametrize(
@@ -186,9 +194,9 @@ def test_json_and_its_status(text, finish_reason, status, texts):
     ],
 )
 def test_a_number_is_on_the_scale_or_missing(value, score):
-    filled = read(GRADE, f'{{"score": {value}, "reason": "I see 3 of 5."}}')
-    assert filled.numbers.get("score") == score
-    assert filled.status == ("unparsed" if score is None else "ok")
+    parsed = read(GRADE, f'{{"score": {value}, "reason": "I see 3 of 5."}}')
+    assert parsed.numbers.get("score") == score
+    assert parsed.status == ("unparsed" if score is None else "ok")
 
 
 def test_a_number_in_json_that_was_cut():
@@ -209,8 +217,8 @@ def test_a_number_in_json_that_was_cut():
 )
 def test_a_number_beside_tags(text, finish_reason, score):
     """Lines inside a section are its own: a reason that quotes a grade gives none."""
-    filled = GRADE.read_tags(text, finish_reason, GRADE.tags())
-    assert filled.numbers.get("score") == score
+    parsed = GRADE.parse_tags(text, finish_reason, GRADE.tags())
+    assert parsed.numbers.get("score") == score
 
 
 MARKERS = (
@@ -226,12 +234,12 @@ MARKERS = (
 
 @pytest.mark.parametrize("marked", MARKERS)
 def test_old_markers_are_text(marked):
-    assert ONE.read_tags(marked, "stop", ONE.tags()).status == "unparsed"
+    assert ONE.parse_tags(marked, "stop", ONE.tags()).status == "unparsed"
     assert read(ONE, marked).status == "unparsed"
     for inner in (f"A {marked} b", f"x = a[0][End]\n{marked}", f"{marked}\n</better> and <better>"):
         tags = ONE.tags(inner)
         wrapped = f"Sure.\n<{tags['better']}>\n{inner}\n</{tags['better']}>\n"
-        assert ONE.read_tags(wrapped, "stop", tags).texts == {"better": inner.strip()}
+        assert ONE.parse_tags(wrapped, "stop", tags).texts == {"better": inner.strip()}
         assert read(ONE, json.dumps({"better": inner})).texts == {"better": inner.strip()}
 
 
@@ -243,8 +251,8 @@ def test_any_texts_come_back_from_json(reflection, instruction, response, ascii_
     texts = {"reflection": reflection, "new_instruction": instruction, "new_response": response}
     texts = {name: f"so {text}".strip() for name, text in texts.items()}
     text = json.dumps(texts, ensure_ascii=ascii_)
-    filled = read(PAIR, f"```json\n{text}\n```" if fenced else text)
-    assert (filled.status, filled.texts) == ("ok", texts)
+    parsed = read(PAIR, f"```json\n{text}\n```" if fenced else text)
+    assert (parsed.status, parsed.texts) == ("ok", texts)
 
 
 @given(TEXTS, TEXTS, st.integers(0, 400))
@@ -252,16 +260,16 @@ def test_a_cut_reply_never_counts_as_whole(instruction, response, cut):
     """Wherever JSON, or a tagged section, is cut off: nothing of the cut part is taken for the whole."""
     texts = {"new_instruction": f"so {instruction}", "new_response": f"so {response}"}
     text = json.dumps(texts)
-    filled = read(PAIR, text[: min(cut, len(text) - 1)], "length")
-    assert filled.status == "truncated"
-    assert set(filled.texts.items()) <= {(name, text.strip()) for name, text in texts.items()}
-    filled = read(PAIR, text[: min(cut, len(text) - 1)], "stop")
-    assert (filled.status, filled.texts) == ("unparsed", {})
+    parsed = read(PAIR, text[: min(cut, len(text) - 1)], "length")
+    assert parsed.status == "truncated"
+    assert set(parsed.texts.items()) <= {(name, text.strip()) for name, text in texts.items()}
+    parsed = read(PAIR, text[: min(cut, len(text) - 1)], "stop")
+    assert (parsed.status, parsed.texts) == ("unparsed", {})
     tags = {name: tag_for(name, *texts.values()) for name in texts}
     tagged = "\n".join(f"<{tags[name]}>\n{text}\n</{tags[name]}>" for name, text in texts.items())
-    filled = PAIR.read_tags(tagged[: min(cut, len(tagged) - 1)], "length", {"reflection": "reflection", **tags})
-    assert filled.status == "truncated"
-    assert set(filled.texts.items()) <= {(name, text.strip()) for name, text in texts.items()}
+    parsed = PAIR.parse_tags(tagged[: min(cut, len(tagged) - 1)], "length", {"reflection": "reflection", **tags})
+    assert parsed.status == "truncated"
+    assert set(parsed.texts.items()) <= {(name, text.strip()) for name, text in texts.items()}
 
 
 @given(
@@ -279,11 +287,11 @@ def test_a_cut_reply_never_counts_as_whole(instruction, response, cut):
 )
 def test_whatever_comes_has_a_status(text, finish_reason):
     for form in (PAIR, GRADE, ONE, CHOICE):
-        for filled in (form.read_json(text, finish_reason), form.read_tags(text, finish_reason, form.tags())):
-            assert filled.status in STATUSES
-            needed = {part.name for part in form.parts if not part.optional}
-            assert (filled.status == "ok") == (needed <= {*filled.texts, *filled.numbers})
-            assert all(0 <= number <= 5 for number in filled.numbers.values())
-            for found in filled.texts.values():
+        for parsed in (form.parse_json(text, finish_reason), form.parse_tags(text, finish_reason, form.tags())):
+            assert parsed.status in STATUSES
+            needed = {part.name for part in form.fields if not part.optional}
+            assert (parsed.status == "ok") == (needed <= {*parsed.texts, *parsed.numbers})
+            assert all(0 <= number <= 5 for number in parsed.numbers.values())
+            for found in parsed.texts.values():
                 found.encode()
-            filled.why.encode()
+            parsed.problem.encode()

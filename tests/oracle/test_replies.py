@@ -5,15 +5,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunescope.oracle.replies import tag_for, without_preamble
-from tunescope.oracle.reply_schema import Form, Part
+from tunescope.oracle.reply_schema import Field, ReplySchema
 
 ONE = ("better",)
 TWO = ("new_instruction", "new_response")
 
 
 def sections(text, finish_reason, names, tags=()):
-    form = Form("sections", tuple(Part(name, "") for name in names))
-    return form.read_tags(text, finish_reason, dict(zip(names, tags or names, strict=True)))
+    form = ReplySchema("sections", tuple(Field(name, "") for name in names))
+    return form.parse_tags(text, finish_reason, dict(zip(names, tags or names, strict=True)))
 
 
 @pytest.mark.parametrize(

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from row_files import back, put, read
 
 from tunescope.errors import WorkError
-from tunescope.rows import Message, Row, RowWriter, Step, content_id, open_rows
+from tunescope.rows import LineageStep, Message, Row, RowWriter, content_id, open_rows
 from tunescope.rows.layout import Layout
 
-STEP = Step("test", 1, ())
+STEP = LineageStep("test", 1, ())
 S, U, A = (lambda text, role=role, **more: Message(role, text, **more) for role in ("system", "user", "assistant"))
 
 
@@ -27,7 +27,7 @@ def rewritten(record: dict[str, Any], folder: Path, *messages: Message, containe
     rows = open_rows([str(put(folder / f"in.{container}", [record]))])
     with RowWriter(folder, "out", rows.files[0]) as writer:
         for row in rows:
-            writer.write(row.changed(messages, STEP))
+            writer.write(row.with_messages(messages, STEP))
     again = read(writer.path)[0]
     assert again.messages == messages
     assert again.id == content_id(messages, again.tools)
@@ -224,9 +224,7 @@ def test_what_a_format_cannot_hold_is_refused(
 def test_what_the_columns_of_a_table_cannot_hold_is_refused(
     record: dict[str, Any], messages: tuple[Message, ...], tmp_path: Path
 ) -> None:
-    with pytest.raises(
-        WorkError, match=r"has something new that the columns of .*in\.parquet have no place for; write"
-    ):
+    with pytest.raises(WorkError, match=r"has a new value that doesn't fit the columns of .*in\.parquet; write"):
         rewritten(record, tmp_path, *messages, container="parquet")
     assert [path.name for path in tmp_path.iterdir()] == ["in.parquet"]
 
@@ -279,7 +277,7 @@ def test_any_conversation_replaces_any_other(
     assert layout.parser()(record) == (before, declared)
     read_row = Row("1", "1", before, declared, record)
     assert layout.render(read_row) == record
-    changed = layout.render(read_row.changed(after, STEP))
+    changed = layout.render(read_row.with_messages(after, STEP))
     assert layout.parser()(changed) == (after, declared)
 
 
@@ -302,4 +300,4 @@ def test_any_exchanges_fit_alpaca(
     old = layout.parser()(record)
     row = Row("1", "1", old.messages, old.tools, record)
     assert layout.render(row) == record
-    assert layout.parser()(layout.render(row.changed(messages, STEP))).messages == messages
+    assert layout.parser()(layout.render(row.with_messages(messages, STEP))).messages == messages

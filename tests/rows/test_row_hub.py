@@ -40,7 +40,7 @@ def test_a_saved_data_set_is_read_and_written_as_parquet(saved: Path, tmp_path: 
     found = list(rows)
     assert [row.fields for row in found] == CHAT
     assert [(row.line, row.file) for row in found] == [(1, str(saved)), (2, str(saved))]
-    assert [row for span in file.spans() for row in file.rows(span)] == found
+    assert [row for chunk in file.chunks() for row in file.rows(chunk)] == found
     out = write_again(rows, tmp_path)
     assert out.name == "out.parquet"
     assert back(out) == CHAT

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from row_files import back, problems, put, read, write_again
 
 from tunescope.errors import SettingsError
-from tunescope.rows import Message, RepeatCounter, Row, RowWriter, Step, content_id, open_rows, same_shape
+from tunescope.rows import (
+    LineageStep,
+    Message,
+    RepeatCounter,
+    Row,
+    RowWriter,
+    content_id,
+    open_rows,
+    require_same_shape,
+)
 
 A = {"instruction": "a", "output": "x"}
 B = {"instruction": "b", "output": "y"}
@@ -24,7 +33,9 @@ CALL = {"type": "function", "function": {"name": "f", "arguments": {"b": 1, "a":
 
 def answer(row: Row, text: str, operation: str = "test") -> Row:
     messages = (*row.messages[:-1], replace(row.messages[-1], content=text))
-    return row.changed(messages, Step(operation, 1, (row.id,), "why", "hash", ("call-1",), {"response": row.response}))
+    return row.with_messages(
+        messages, LineageStep(operation, 1, (row.id,), "why", "hash", ("call-1",), {"response": row.response})
+    )
 
 
 # ------------------------------------------------------------------ ids
@@ -249,7 +260,7 @@ def test_a_broken_lineage_is_refused(line: str, tmp_path: Path) -> None:
 
 
 steps = st.builds(
-    Step,
+    LineageStep,
     st.text(),
     st.integers(),
     st.tuples(st.text()),
@@ -261,8 +272,8 @@ steps = st.builds(
 
 
 @given(steps)
-def test_a_step_survives_json(step: Step) -> None:
-    assert Step.from_json(json.loads(json.dumps(step.as_json()))) == step
+def test_a_step_survives_json(step: LineageStep) -> None:
+    assert LineageStep.from_json(json.loads(json.dumps(step.as_json()))) == step
 
 
 # ------------------------------------------------------------------ several files into one
@@ -270,7 +281,7 @@ def test_a_step_survives_json(step: Step) -> None:
 
 def test_files_of_one_shape_are_written_together(tmp_path: Path) -> None:
     rows = open_rows([str(put(tmp_path / f"{i}.jsonl", [{**A, "input": "i"}, B][i:])) for i in (0, 1)])
-    like = same_shape(rows.files, "select")
+    like = require_same_shape(rows.files, "select")
     assert like == rows.files[0]
 
 
@@ -287,11 +298,11 @@ def test_a_mixture_of_shapes_is_refused(name: str, record: dict[str, Any], tmp_p
     with pytest.raises(
         SettingsError, match=r"^select writes one file, but .*a\.jsonl is alpaca .*; run it once per file$"
     ):
-        same_shape(rows.files, "select")
+        require_same_shape(rows.files, "select")
 
 
 def test_tables_of_different_columns_are_refused(tmp_path: Path) -> None:
     names = [str(put(tmp_path / f"{i}.parquet", [record])) for i, record in enumerate([A, {**A, "more": 1}])]
     with pytest.raises(SettingsError, match=r"the columns of .*1\.parquet are not those of .*0\.parquet"):
-        same_shape(open_rows(names).files, "select")
+        require_same_shape(open_rows(names).files, "select")
     assert back(tmp_path / "1.parquet") == [{**A, "more": 1}]

@@ -23,7 +23,7 @@ from tunescope.rows import RowWriter, open_rows
 from tunescope.verbs.select import SelectSettings, select
 
 GOOD = '{"instruction": "a", "output": "b"}'
-HINT = "Mend the file, or type the same command with --on-bad skip to leave these rows out."
+HINT = "Fix the file, or type the same command with --on-bad skip to leave these rows out."
 COLUMNS_HINT = (
     "Name the format with --format or the columns with --columns, "
     "for example --columns instruction=question,output=reply."

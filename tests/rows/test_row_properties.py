@@ -1,4 +1,4 @@
-"""What holds for any rows: they come back the same, whole or in spans, and no bytes make a traceback."""
+"""What holds for any rows: they come back the same, whole or in chunks, and no bytes make a traceback."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from row_files import CONTAINERS, back, put, write_again
 
 from tunescope.errors import InputError
 from tunescope.rows import Rejected, Row, content_id, open_rows
-from tunescope.rows.containers import read, recognise, spans
+from tunescope.rows.containers import chunks, read, recognise
 
 quick = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
 
@@ -186,12 +186,12 @@ def test_any_parquet_rows_come_back_the_same(
     assert [row.id for row in open_rows([str(json_file)])] == [row.id for row in rows]
 
 
-# ------------------------------------------------------------------ spans
+# ------------------------------------------------------------------ chunks
 
 
 def items(path: Path, container: str, step: int | None) -> list[Any]:
-    cuts = [None] if step is None else spans(path, container, step)
-    return [record[:3] for span in cuts for record in read(path, container, span)]
+    cuts = [None] if step is None else chunks(path, container, step)
+    return [record[:3] for chunk in cuts for record in read(path, container, chunk)]
 
 
 @quick
@@ -200,7 +200,7 @@ def test_spans_give_what_the_whole_gives(
     folder: Path, records: tuple[str, list[dict[str, Any]]], container: str, indent: int | None, step: int
 ) -> None:
     path = put(folder / f"in.{container}", records[1] * 3, indent)
-    cuts = spans(path, container, step)
+    cuts = chunks(path, container, step)
     assert items(path, container, step) == items(path, container, None)
     assert [cut.start for cut in cuts[1:]] == [cut.end for cut in cuts[:-1]]
     assert (cuts[0].start, cuts[-1].end) == (0, path.stat().st_size)
@@ -237,7 +237,7 @@ def test_spans_count_bytes_not_characters(tmp_path: Path) -> None:
     for container in ("json", "jsonl"):
         path = put(tmp_path / f"in.{container}", records, 1)
         rows = open_rows([str(path)]).files[0]
-        cuts = spans(path, container, 700)
+        cuts = chunks(path, container, 700)
         assert len(cuts) > 5
         found = [row for cut in cuts for row in rows.rows(cut)]
         assert found == list(rows.rows())
@@ -248,7 +248,7 @@ def test_spans_count_bytes_not_characters(tmp_path: Path) -> None:
 def test_a_packed_file_is_one_span(container: str, tmp_path: Path) -> None:
     records = [{"instruction": "again and again", "output": "the same"}] * 500
     path = put(tmp_path / f"in.{container}", records)
-    cuts = spans(path, container, 10)
+    cuts = chunks(path, container, 10)
     assert len(cuts) == 1
     assert len(list(read(path, container, cuts[0]))) == 500
 
@@ -258,16 +258,16 @@ def test_row_groups_are_the_spans_of_parquet(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(table, path, row_group_size=10)
     rows = open_rows([str(path)]).files[0]
-    assert [tuple(span) for span in spans(path, "parquet", 1)][:3] == [(0, 1, 1), (1, 2, 11), (2, 3, 21)]
-    assert [tuple(span) for span in spans(path, "parquet")] == [(0, 10, 1)]
-    assert [row for span in spans(path, "parquet", 1) for row in rows.rows(span)] == list(rows.rows())
-    assert rows.spans() == [(0, 10, 1)]
+    assert [tuple(chunk) for chunk in chunks(path, "parquet", 1)][:3] == [(0, 1, 1), (1, 2, 11), (2, 3, 21)]
+    assert [tuple(chunk) for chunk in chunks(path, "parquet")] == [(0, 10, 1)]
+    assert [row for chunk in chunks(path, "parquet", 1) for row in rows.rows(chunk)] == list(rows.rows())
+    assert rows.chunks() == [(0, 10, 1)]
 
 
 def test_a_large_array_is_cut_in_linear_time(tmp_path: Path) -> None:
     # one long text that crosses the pieces in which a file is read
     path = put(tmp_path / "in.json", [{"instruction": "a" * 5_000_000, "output": '\\"' * 500_000}] * 4)
-    assert len(spans(path, "json", 2**20)) == 3
+    assert len(chunks(path, "json", 2**20)) == 3
     assert [len(row.response) for row in open_rows([str(path)])] == [1_000_000] * 4
 
 
@@ -284,8 +284,8 @@ def accept_or_refuse(path: Path) -> None:
             for row in found:
                 assert row.id.startswith(content_id(row.messages, row.tools))
             for file in rows.files:
-                in_spans = [item for span in file.spans() for item in file.rows(span)]
-                assert sum(isinstance(item, Row) for item in in_spans) == len(found)
+                in_chunks = [item for chunk in file.chunks() for item in file.rows(chunk)]
+                assert sum(isinstance(item, Row) for item in in_chunks) == len(found)
             if found:
                 write_again(rows, path.parent)
         except InputError as error:

@@ -109,13 +109,13 @@ def test_repeats_by_hand():
     texts = [" ".join(base), " ".join(one), " ".join(two), "another text of six words", " ".join(base)]
     assert similarity(texts[0], texts[1]) >= 0.8 > similarity(texts[0], texts[2])
     found = near.repeats(sketched(texts), 0.8)
-    assert found == [near.Pair(1, 0, 18 / 22), near.Pair(4, 0, 1.0)]
+    assert found == [near.NearDuplicate(1, 0, 18 / 22), near.NearDuplicate(4, 0, 1.0)]
 
 
 def test_found_probability_is_the_share_found():
     """1 − (1 − s⁶)²⁰, seen on 1,500 pairs of each similarity."""
-    assert f"{near.found_probability(0.8):.3f}" == "0.998"
-    assert f"{near.found_probability(0.9):.7f}" == "0.9999997"
+    assert f"{near.candidate_probability(0.8):.3f}" == "0.998"
+    assert f"{near.candidate_probability(0.9):.7f}" == "0.9999997"
     rng = random.Random(0)
     for changes in (9, 15):
         texts, exact = [], []
@@ -124,7 +124,7 @@ def test_found_probability_is_the_share_found():
             texts += [" ".join(text), " ".join(changed(rng, text, changes))]
             exact.append(similarity(texts[-2], texts[-1]))
         found = len(near.similar_pairs(sketched(texts), 0.05)[0])
-        expected = [near.found_probability(value) for value in exact]
+        expected = [near.candidate_probability(value) for value in exact]
         spread = sum(p * (1 - p) for p in expected) ** 0.5
         assert abs(found - sum(expected)) < 4 * spread
 
@@ -164,7 +164,7 @@ def test_a_planted_repeat_among_real_rows():
     planted[len(planted) // 2] = "planted"
     texts.append(" ".join(planted))
     found = near.repeats(sketched(texts), 0.7)
-    assert near.Pair(len(texts) - 1, longest, similarity(texts[longest], texts[-1])) in found
+    assert near.NearDuplicate(len(texts) - 1, longest, similarity(texts[longest], texts[-1])) in found
     sets = [shingles(text) for text in texts]
     exact = {
         (a, b)
@@ -180,7 +180,7 @@ def test_a_planted_repeat_among_real_rows():
 def test_a_big_bucket_is_found_whole():
     """500 equal rows: each is a repeat of the first, though far apart in their bucket."""
     found = near.repeats(sketched(["one and the same text"] * 500), 0.9)
-    assert found == [near.Pair(later, 0, 1.0) for later in range(1, 500)]
+    assert found == [near.NearDuplicate(later, 0, 1.0) for later in range(1, 500)]
 
 
 def test_short_and_empty_rows_are_never_repeats():

@@ -14,9 +14,10 @@ from tests.tools import alpaca, real, write_rows
 from tunescope import cli, stats
 from tunescope.answers import Answer, Prompt
 from tunescope.errors import InputError, RunError, SettingsError
-from tunescope.rows import RowWriter, Step, open_rows
+from tunescope.rows import LineageStep, RowWriter, open_rows
 from tunescope.verbs.check import CheckSettings, check
-from tunescope.verbs.compare import CompareSettings, Item, compare, pair
+from tunescope.verbs.compare import CompareSettings, compare
+from tunescope.verbs.compare.items import ComparedItem, pair_items
 from tunescope.verbs.select import SelectSettings, select
 from tunescope.views import View
 
@@ -65,7 +66,8 @@ def test_what_was_added_removed_and_changed(workplace, rows):
     assert pairs["response_words_b"] == [3, 3, 3, 2, None, None, 1]
     assert pairs["a_file"] == [str(rows)] * 6 + [None]
     assert pairs["a_id"][:2] == [row.id for row in open_rows([str(rows)])][0::4]
-    assert "6 rows, B has 5: 4 paired (3 by origin, 1 by instruction), of which 3 are the same" in run.view.sentences[0]
+    sentence = "A has 6 rows and B has 5. 4 are paired (3 by origin, 1 by instruction): 3 are the same and"
+    assert run.view.sentences[0].startswith(sentence)
     assert [row[0] for row in run.view.tables[0].rows] == ["instruction_words", "response_words", "turns", "score"]
 
 
@@ -109,7 +111,7 @@ def test_n_needed_where_the_interval_holds_zero(workplace):
     assert "n_needed" not in apart.result["summary"]["x"]
 
 
-def test_a_key_pairs_rows_that_say_nothing_alike(workplace):
+def test_a_key_pairs_rows_with_nothing_else_in_common(workplace):
     here = [alpaca("One?", "1", id=i) for i in range(3)] + [alpaca("Own?", "2", id="x")]
     there = [alpaca(f"Un {i}?", "3", id=i) for i in (2, 1, 7)] + [alpaca("Own?", "4", id="y")]
     a, b = write_rows(workplace / "a.jsonl", here), write_rows(workplace / "b.jsonl", there)
@@ -141,14 +143,14 @@ def test_repeats_pair_in_file_order(workplace):
 ITEMS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=8)
 
 
-def item(number: int, keys: tuple[int, int]) -> Item:
-    return Item(str(number), keys, {"origin": keys[0], "instruction": keys[1]}, {}, "", "")
+def item(number: int, keys: tuple[int, int]) -> ComparedItem:
+    return ComparedItem(str(number), keys, {"origin": keys[0], "instruction": keys[1]}, {}, "", "")
 
 
 @given(ITEMS, ITEMS)
 def test_pairing_uses_everyone_once_and_no_better_pair_is_left(first, second):
     a, b = ([item(number, keys) for number, keys in enumerate(column)] for column in (first, second))
-    found = pair(a, b, ("origin", "key", "instruction"))
+    found = pair_items(a, b, "rows")
     assert sorted([int(x.id) for x, _, _ in found.pairs] + [int(x.id) for x in found.only_a]) == list(range(len(a)))
     assert sorted([int(y.id) for _, y, _ in found.pairs] + [int(y.id) for y in found.only_b]) == list(range(len(b)))
     for x, y, way in found.pairs:
@@ -170,7 +172,7 @@ def shout(rows: Path, folder: Path) -> Path:
             user, answer = row.messages
             if number % 2:
                 changed = (type(user)("user", f"{user.content}!"), type(answer)("assistant", answer.content.upper()))
-                row = row.changed(changed, Step("shout", 1, (row.id,), old={"response": answer.content}))
+                row = row.with_messages(changed, LineageStep("shout", 1, (row.id,), old={"response": answer.content}))
             writer.write(row)
     return writer.path
 

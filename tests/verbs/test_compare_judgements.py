@@ -93,36 +93,37 @@ def said(*items, way, **columns):
     return lines
 
 
-def test_runs_that_were_not_asked_alike_say_so(workplace):
+def test_runs_with_different_reply_formats_say_so(workplace):
     files = {way: save(workplace / f"{way}.jsonl", said("1", "2", way=way, system=way)) for way in ("json", "tags")}
     runs = {way: recomputed(file) for way, file in files.items()}
     assert {way: run.result["asked_as"] for way, run in runs.items()} == {"json": "json", "tags": "tags"}
     run = compare(CompareSettings(a=str(runs["json"].path), b=str(runs["tags"].path)))
     warning = (
-        "Not asked alike: for replies as JSON in A, as text in B. These are different prompts, so that the runs may "
-        "differ for that alone."
+        "The judges were asked for different reply formats: JSON in A, text in B. The runs may differ for that reason "
+        "alone."
     )
-    assert run.result["unlike"] == [warning]
+    assert run.result["setup_differences"] == [warning]
     assert warning in run.view.sentences
     board = leaderboard(LeaderboardSettings(runs=tuple(str(run.path) for run in runs.values())))
     paths = [str(run.path) for run in runs.values()]
     assert warning.replace(" A,", f" {paths[0]},").replace(" B.", f" {paths[1]}.") in board.view.sentences
     both = recomputed(*files.values())
     assert both.result["asked_as"] == "json, tags"
-    assert any("asked for in two ways" in sentence for sentence in both.view.sentences)
-    assert compare(CompareSettings(a=str(runs["json"].path), b=str(runs["json"].path))).result["unlike"] == []
+    assert any("JSON in some calls and for text in others" in sentence for sentence in both.view.sentences)
+    same = compare(CompareSettings(a=str(runs["json"].path), b=str(runs["json"].path)))
+    assert same.result["setup_differences"] == []
 
 
-def test_runs_that_were_not_decided_or_read_alike_say_so(workplace):
+def test_runs_with_different_rules_or_scores_say_so(workplace):
     name = save(workplace / "r.json", {"data": [review(i, (9, 8), (8, 8)) for i in range(3)]})
     runs = [recomputed(name), recomputed(name, rule="agree"), recomputed(name, scores="text")]
-    rules = compare(CompareSettings(a=str(runs[0].path), b=str(runs[1].path))).result["unlike"]
+    rules = compare(CompareSettings(a=str(runs[0].path), b=str(runs[1].path))).result["setup_differences"]
     assert rules == [
-        "Not decided alike: verdicts over both orders (paper) in A, over both orders (agree) in B. These are different "
-        "numbers, so that the runs may differ for that alone."
+        "The verdicts follow different rules: over both orders (net) in A, over both orders (agree) in B. The runs may "
+        "differ for that reason alone."
     ]
-    (read,) = compare(CompareSettings(a=str(runs[0].path), b=str(runs[2].path))).result["unlike"]
-    assert read.startswith("Not read alike: scores as stored in A, read again in the replies in B.")
+    (read,) = compare(CompareSettings(a=str(runs[0].path), b=str(runs[2].path))).result["setup_differences"]
+    assert read.startswith("The scores come from different places: as stored in A, read again in the replies in B.")
 
 
 def test_several_judges_and_parts_are_kept_apart(workplace):

@@ -13,7 +13,8 @@ from tunescope.answers import Answer, Prompt
 from tunescope.errors import RunError
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.compare.spans import longest_run
-from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.settings import TraceSettings
 
 BORROWED = "The Bellwether tide clock is a brass wall instrument with a single copper hand that never stops turning."
 OTHERS = [f"Row {n} tells of {word} and of nothing else at all." for n, word in enumerate("abcdefgh")]
@@ -40,7 +41,7 @@ def traced(workplace):
         workplace / "rows.jsonl", [alpaca(f"Say {n}.", text) for n, text in enumerate([BORROWED, *OTHERS])]
     )
     answers = write_answers(workplace / "a.jsonl", [f"I know. {BORROWED}", BORROWED, "Nothing of that kind."])
-    run = trace(TraceSettings(rows=(str(rows),), answers=answers, flagged=0.05))
+    run = trace(TraceSettings(rows=(str(rows),), answers=answers, false_positive_rate=0.05))
     assert [span["rows"][0]["line"] for span in run.records("spans")] == [1, 1]
     return str(run.path)
 

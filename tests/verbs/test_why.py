@@ -9,7 +9,7 @@ import pytest
 from tests.tools import alpaca, write_rows
 
 from tunescope.errors import RunError
-from tunescope.rows import RowWriter, Step, open_rows
+from tunescope.rows import LineageStep, RowWriter, open_rows
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.select import SelectSettings, select
@@ -69,7 +69,7 @@ def test_the_whole_history_oldest_first(workplace, rows, ids):
     assert found[2][2] == {"kept": False, "reason": "where: faulty = true"}
     assert found[3][2]["state"] == "removed"
     text = to_text(why(WhySettings(row_id=ids[1])).view, 200)
-    assert f"Row {ids[1]} stands in {rows}:2." in text
+    assert f"Row {ids[1]} is in {rows}:2." in text
     assert "fault = empty_answer, detail = turn 0 is empty" in text
     assert "reason = where: faulty = true" in text
     assert "refusal" not in text
@@ -97,13 +97,13 @@ def test_an_unknown_row(workplace, rows, row_id):
     with pytest.raises(RunError) as caught:
         history(row_id)
     assert str(caught.value) == (
-        f"no run in runs knows a row {row_id!r}; run `tunescope check ROWS` first, or say where the runs are with "
-        "TUNESCOPE_RUNS"
+        f"no run in runs has a row {row_id!r}; run `tunescope check ROWS` first, or set TUNESCOPE_RUNS to "
+        "the folder of the runs"
     )
 
 
 def test_no_run_at_all(workplace):
-    with pytest.raises(RunError, match="no run in runs knows a row"):
+    with pytest.raises(RunError, match="no run in runs has a row"):
         history("0123456789abcdef")
 
 
@@ -158,14 +158,14 @@ def test_lineage_is_told(workplace, rows, ids):
         for row in source:
             user, answer = row.messages
             loud = type(answer)("assistant", "HELLO.")
-            step = Step("shout", 3, (row.id,), "was quiet", old={"response": answer.content})
-            writer.write(row.changed((user, loud), step) if row.id == ids[1] else row)
+            step = LineageStep("shout", 3, (row.id,), "was quiet", old={"response": answer.content})
+            writer.write(row.with_messages((user, loud), step) if row.id == ids[1] else row)
     run = check(CheckSettings(rows=(str(writer.path),)))
     ident = run.tables["rows"]["row_id"][1].as_py()
     result = history(ident)
     assert result["origin"] == ids[1]
     assert result["lineage"][0]["operation"] == "shout"
     outcome = why(WhySettings(row_id=ident))
-    assert f"At first reading it was {ids[1]}." in outcome.view.sentences
+    assert f"When it was first read, its id was {ids[1]}." in outcome.view.sentences
     assert outcome.view.tables[1].rows == (("shout", 3, "was quiet", "{'response': ''}"),)
     assert json.dumps(outcome.result)

@@ -1,5 +1,7 @@
-"""What judges said of answers: records of it, files that hold it, and the numbers made of it, with their errors.
+"""Judgements of answers: records of them, files that hold them, and the numbers computed from them.
 
-`records` is what travels: a judgement of one item. `formats/` and `files` read files that others made; `parsing` reads
-a judge's reply. `win_rates`, `scores` and `ranking` are pure functions from records to numbers. Nothing here asks.
+`records` holds the types: a judgement of two answers, or the scores of one. `files` and `formats/` read judgement
+files, `parsing` reads a judge's reply. `win_rates`, `scores` and `ranking` compute numbers from records. `summary` and
+`outcome` make a run of them. `board` ranks the systems of several runs, and `comparable` says how the set-up of runs
+differs. Nothing here asks a judge.
 """

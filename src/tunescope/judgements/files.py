@@ -1,4 +1,4 @@
-"""Judgement files as documents: their records with the line each is on, and what stands beside the records."""
+"""Judgement files as documents: their records with the line each is on."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
 from tunescope.rows.containers import BOM_FOUND, read, recognise
-from tunescope.rows.json_text import decode, explain, kind, unfit
+from tunescope.rows.json_text import decode, explain, find_fault, kind
 
-EXPECTED = "a file of judgements"
+_EXPECTED = "a file of judgements"
 JUDGEMENTS = "judgements.jsonl"
 """The file of judgements in a run folder of ours."""
-LONGEST = 2**28
-"""Bytes of a file that is one JSON object; lists and lines have no limit."""
+_MAX_OBJECT_BYTES = 2**28
+"""Largest file that is one JSON object; lists and lines have no limit."""
 
 
-class Entry(NamedTuple):
-    """One record: its line, or its number in a file that is one object, and its columns."""
+class DocumentRecord(NamedTuple):
+    """One record of a file: its line (None in a file that is one JSON object), its number from 1, and its columns."""
 
     line: int | None
     number: int
@@ -27,52 +27,57 @@ class Entry(NamedTuple):
 
 
 class Document(NamedTuple):
-    """A judgement file: what the user called it, its records, and what stands beside them (`Meta_Info`)."""
+    """A judgement file: its path as the user typed it, and its records."""
 
     path: str
-    entries: list[Entry]
-    head: Mapping[str, Any]
+    records: list[DocumentRecord]
 
     @property
     def stem(self) -> str:
-        """Its name without folder and endings."""
+        """The file's name without folder and endings."""
         return Path(self.path).name.removesuffix(".gz").rpartition(".")[0] or Path(self.path).name
 
-    def place(self, entry: Entry) -> str:
-        """Say where a record is."""
-        return f"{self.path}:{entry.line}" if entry.line is not None else f"{self.path}, record {entry.number}"
+    def place(self, record: DocumentRecord) -> str:
+        """Return where a record is: FILE:LINE, or FILE, record NUMBER."""
+        return f"{self.path}:{record.line}" if record.line is not None else f"{self.path}, record {record.number}"
 
 
 class Problems:
-    """Collects what is wrong in files; `refuse` raises it as one report."""
+    """Collects the problems of several records, to report them together."""
 
     def __init__(self) -> None:
-        self.found: list[Problem] = []
+        self._problems: list[Problem] = []
 
-    def add(self, document: Document, entry: Entry, found: str, expected: str) -> None:
+    def add(self, document: Document, record: DocumentRecord, found: str, expected: str) -> None:
         """Note what a record has and what was expected."""
-        where = "" if entry.line is not None else f"in record {entry.number} of data: "
-        self.found.append(Problem(document.path, entry.line, where + found, expected))
+        where = "" if record.line is not None else f"in record {record.number} of data: "
+        self._problems.append(Problem(document.path, record.line, where + found, expected))
 
-    def refuse(self, next_step: str = "Mend the file and type the same command.") -> None:
-        """Raise what was noted, if anything."""
-        if self.found:
-            raise InputError(self.found, next_step)
+    def raise_any(self, next_step: str = "Fix the file and type the same command.") -> None:
+        """Raise `InputError` with all problems, if there are any."""
+        if self._problems:
+            raise InputError(self._problems, next_step)
 
 
 def expand(names: Sequence[str]) -> list[str]:
-    """Return the files that paths and globs name, each once, in the order given; a judge's run folder is its file."""
-    found: list[str] = []
+    """Return the files that paths and globs match, each once, in the order given.
+
+    A judge's run folder stands for its judgements.jsonl.
+
+    Raises:
+        InputError: any other folder.
+    """
+    files: list[str] = []
     for name in names:
         matches = [name] if Path(name).exists() else sorted(glob(name))
         for match in matches or [name]:
-            ours = Path(match, JUDGEMENTS)
-            if ours.is_file():
-                match = str(ours)
+            inside = Path(match, JUDGEMENTS)
+            if inside.is_file():
+                match = str(inside)
             if Path(match).is_dir():
-                raise InputError([Problem(match, None, "a folder", EXPECTED)], f"Name its files: {match}/*")
-            found.append(match)
-    return list(dict.fromkeys(found))
+                raise InputError([Problem(match, None, "a folder", _EXPECTED)], f"Name its files: {match}/*")
+            files.append(match)
+    return list(dict.fromkeys(files))
 
 
 def read_document(name: str) -> Document:
@@ -83,25 +88,25 @@ def read_document(name: str) -> Document:
     """
     path = Path(name)
     if not path.is_file():
-        raise InputError([Problem(name, None, "no such file", EXPECTED)])
+        raise InputError([Problem(name, None, "no such file", _EXPECTED)])
     if path.stat().st_size == 0:
-        raise InputError([Problem(name, None, "an empty file", EXPECTED)])
+        raise InputError([Problem(name, None, "an empty file", _EXPECTED)])
     container = recognise(path)
     if container == "jsonl" and (whole := _object(name, path)) is not None:
         return whole
-    entries, problems = [], []
+    records, problems = [], []
     for number, record in enumerate(read(path, container, name=name), 1):
         if record.value is not None:
-            entries.append(Entry(record.line, number, record.value))
+            records.append(DocumentRecord(record.line, number, record.value))
         elif record.problem is not None and record.problem.found != BOM_FOUND:
             problems.append(record.problem)
         if len(problems) > SHOWN_PROBLEMS:
             break
     if problems:
-        raise InputError(problems, "Mend the file and type the same command.")
-    if not entries:
-        raise InputError([Problem(name, None, "no records", EXPECTED)])
-    return Document(name, entries, {})
+        raise InputError(problems, "Fix the file and type the same command.")
+    if not records:
+        raise InputError([Problem(name, None, "no records", _EXPECTED)])
+    return Document(name, records)
 
 
 def _object(name: str, path: Path) -> Document | None:
@@ -111,9 +116,9 @@ def _object(name: str, path: Path) -> Document | None:
         rest = any(text.strip() for text in iter(file.readline, b""))
     if rest and _is_object(line):
         return None
-    if path.stat().st_size > LONGEST:
+    if path.stat().st_size > _MAX_OBJECT_BYTES:
         found = f"one JSON object of {path.stat().st_size:,} bytes"
-        raise InputError([Problem(name, None, found, f"at most {LONGEST:,}, or one record per line")])
+        raise InputError([Problem(name, None, found, f"at most {_MAX_OBJECT_BYTES:,}, or one record per line")])
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -121,23 +126,25 @@ def _object(name: str, path: Path) -> Document | None:
         raise InputError([problem]) from error
     try:
         value = decode(text)
-        fault = unfit(value, text)
+        fault = find_fault(value, text)
     except (ValueError, RecursionError) as error:
         if rest:
-            return None  # lines; the reader of lines tells what is wrong with each
+            return None  # JSON lines; their reader reports each faulty line
         fault = explain(error)
     if fault is not None:
         place = text.count("\n", 0, fault.position) + 1
         raise InputError([Problem(name, place, fault.found, fault.expected)])
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
-        return None if not rest else _refuse_object(name, value)
-    entries = [Entry(None, number, item) for number, item in enumerate(value["data"], 1) if isinstance(item, dict)]
-    if len(entries) < len(value["data"]):
+        return None if not rest else _reject_object(name, value)
+    records = [
+        DocumentRecord(None, number, item) for number, item in enumerate(value["data"], 1) if isinstance(item, dict)
+    ]
+    if len(records) < len(value["data"]):
         wrong = next(item for item in value["data"] if not isinstance(item, dict))
         raise InputError([Problem(name, None, f"{kind(wrong)} in data", "a list of objects")])
-    if not entries:
-        raise InputError([Problem(name, None, "no records in data", EXPECTED)])
-    return Document(name, entries, {key: item for key, item in value.items() if key != "data"})
+    if not records:
+        raise InputError([Problem(name, None, "no records in data", _EXPECTED)])
+    return Document(name, records)
 
 
 def _is_object(line: bytes) -> bool:
@@ -147,13 +154,13 @@ def _is_object(line: bytes) -> bool:
         return False
 
 
-def _refuse_object(name: str, value: Any) -> Document:
+def _reject_object(name: str, value: Any) -> Document:
     found = f"one object with the columns {', '.join(list(value)[:12])}" if isinstance(value, dict) else kind(value)
     raise InputError([Problem(name, None, found, "a list of records, a record per line, or an object with data")])
 
 
-def texts(entry: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the columns among `names` that hold no text, with what they hold."""
+def columns_without_text(record: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Yield the columns among `names` that hold no text, with what they hold instead."""
     for name in names:
-        if not isinstance(entry.get(name), str):
-            yield name, entry.get(name)
+        if not isinstance(record.get(name), str):
+            yield name, record.get(name)

@@ -1,4 +1,4 @@
-"""Which systems can be told apart: every pair's difference over shared items, Holm's correction, groups. Pure."""
+"""Which systems differ significantly: the difference of every two over shared items, Holm's correction, groups."""
 
 from __future__ import annotations
 
@@ -7,13 +7,19 @@ from itertools import combinations
 from string import ascii_lowercase
 from typing import NamedTuple
 
+from tunescope.results.estimates import ALPHA
 from tunescope.stats import Estimate, PValue, holm, mean_t, sign_flip_test, t_test, unpaired_difference
 
-ALPHA = 0.05
 
+class SystemDifference(NamedTuple):
+    """The first system minus the second.
 
-class Difference(NamedTuple):
-    """First minus second, over the items that both have, or over each one's own where they share fewer than two."""
+    Attributes:
+        paired: whether it is over the items that both have; else over each system's own items, which it is where they
+            share fewer than two.
+        estimate: the mean difference with its t interval, uncorrected.
+        p_holm: the p-value corrected for all pairs of systems.
+    """
 
     first: str
     second: str
@@ -23,20 +29,20 @@ class Difference(NamedTuple):
     p_holm: float | None
 
     @property
-    def told_apart(self) -> bool:
-        """Whether the corrected p is below 5 %."""
+    def is_significant(self) -> bool:
+        """Whether the corrected p-value is below 5 %."""
         return self.p_holm is not None and self.p_holm < ALPHA
 
 
-def differences(values: Mapping[str, Mapping[str, float]]) -> list[Difference]:
+def differences(values: Mapping[str, Mapping[str, float]]) -> list[SystemDifference]:
     """Compare every two systems; `values` is system → item → number.
 
-    Paired t-test and interval over shared items, Welch's where there are fewer than two; a sign-flip test where all
+    Paired t-test and interval over shared items; Welch's where there are fewer than two; a sign-flip test where all
     differences are equal. p-values are corrected for all pairs together (Holm 1979), intervals aren't.
     """
-    found = [(a, b, *_compare(values[a], values[b])) for a, b in combinations(values, 2)]
-    corrected = holm([test.p for *_, test in found])
-    return [Difference(*each, p) for each, p in zip(found, corrected, strict=True)]
+    compared = [(a, b, *_compare(values[a], values[b])) for a, b in combinations(values, 2)]
+    corrected = holm([test.p for *_, test in compared])
+    return [SystemDifference(*each, p) for each, p in zip(compared, corrected, strict=True)]
 
 
 def _compare(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[bool, Estimate, PValue]:
@@ -45,28 +51,28 @@ def _compare(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[b
         gaps = [first[item] - second[item] for item in shared]
         test = t_test(gaps)
         return True, mean_t(gaps), test if test.p is not None else sign_flip_test(gaps)
-    apart = unpaired_difference(list(first.values()), list(second.values()), draws=100)  # Welch's draws nothing
-    return False, apart.t, apart.test
+    unpaired = unpaired_difference(list(first.values()), list(second.values()), draws=100)  # Welch's draws nothing
+    return False, unpaired.t, unpaired.test
 
 
-def groups(names: Sequence[str], found: Sequence[Difference]) -> dict[str, str]:
-    """Give every system the letters of the groups it is in: two that share a letter aren't told apart.
+def groups(names: Sequence[str], compared: Sequence[SystemDifference]) -> dict[str, str]:
+    """Give every system the letters of its groups: two systems that share a letter don't differ significantly.
 
-    The groups are the largest sets in which no two are told apart (a compact letter display, Piepho 2004), lettered in
-    the order of `names`.
+    The groups are the largest sets without a significant difference (a compact letter display, Piepho 2004), lettered
+    in the order of `names`.
     """
-    alike: dict[str, set[str]] = {name: set() for name in names}
-    for each in found:
-        if not each.told_apart:
-            alike[each.first].add(each.second)
-            alike[each.second].add(each.first)
-    place = {name: number for number, name in enumerate(names)}
-    cliques = sorted(_cliques(set(), set(names), set(), alike), key=lambda c: sorted(place[name] for name in c))
+    similar: dict[str, set[str]] = {name: set() for name in names}
+    for each in compared:
+        if not each.is_significant:
+            similar[each.first].add(each.second)
+            similar[each.second].add(each.first)
+    rank = {name: number for number, name in enumerate(names)}
+    cliques = sorted(_cliques(set(), set(names), set(), similar), key=lambda c: sorted(rank[name] for name in c))
     letters: dict[str, list[str]] = {name: [] for name in names}
     for number, clique in enumerate(cliques):
         for name in clique:
             letters[name].append(_letter(number))
-    return {name: " ".join(found) for name, found in letters.items()}
+    return {name: " ".join(of_name) for name, of_name in letters.items()}
 
 
 def _letter(number: int) -> str:
@@ -75,14 +81,14 @@ def _letter(number: int) -> str:
 
 
 def _cliques(
-    taken: set[str], left: set[str], done: set[str], alike: Mapping[str, set[str]]
+    clique: set[str], candidates: set[str], excluded: set[str], neighbours: Mapping[str, set[str]]
 ) -> Iterator[frozenset[str]]:
-    """Yield the largest sets of which every two are alike (Bron & Kerbosch 1973, with a pivot)."""
-    if not left and not done:
-        yield frozenset(taken)
+    """Yield the maximal cliques (Bron & Kerbosch 1973, with a pivot)."""
+    if not candidates and not excluded:
+        yield frozenset(clique)
         return
-    pivot = max(left | done, key=lambda name: len(alike[name] & left))
-    for name in sorted(left - alike[pivot]):
-        yield from _cliques(taken | {name}, left & alike[name], done & alike[name], alike)
-        left = left - {name}
-        done = done | {name}
+    pivot = max(candidates | excluded, key=lambda name: len(neighbours[name] & candidates))
+    for name in sorted(candidates - neighbours[pivot]):
+        yield from _cliques(clique | {name}, candidates & neighbours[name], excluded & neighbours[name], neighbours)
+        candidates = candidates - {name}
+        excluded = excluded | {name}

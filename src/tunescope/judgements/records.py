@@ -1,4 +1,4 @@
-"""What travels in this room: one item's judgement, of two answers (`Pair`) or of one (`Grade`)."""
+"""One item's judgement: of two answers (`PairJudgement`), or the scores of one answer (`ScoreJudgement`)."""
 
 from __future__ import annotations
 
@@ -8,37 +8,37 @@ from typing import Any, Literal, NamedTuple
 
 Side = Literal["a", "b"]
 Status = Literal["ok", "unparsed", "missing"]
-"""ok: there is a verdict; unparsed: there is a reply without one; missing: there is no reply."""
+"""ok: there is a verdict; unparsed: there is a reply without a verdict; missing: there is no reply."""
 Verdict = Literal["win", "tie", "loss", "unparsed", "missing"]
-Rule = Literal["paper", "agree"]
+Rule = Literal["net", "agree"]
 RULES: Mapping[Rule, str] = {
-    "paper": "win: better in both orders, or better in one and equal in the other; tie: equal in both, or better in "
-    "one "
-    "and worse in the other; loss: the rest (paper 3, section 5.1)",
-    "agree": "win or loss: the same in both orders; tie: the rest (FastChat)",
+    "net": "two wins, or a win and a tie, count as a win. Two losses, or a loss and a tie, count as a loss. Everything "
+    "else is a tie (the Reflection-Tuning paper, section 5.1).",
+    "agree": "two wins count as a win and two losses as a loss. Everything else is a tie (FastChat's rule).",
 }
-VALUES: Mapping[Verdict, float | None] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "unparsed": None, "missing": None}
-WHY: Mapping[str, str] = {
-    "refused": "the judge, or its filter, declines",
-    "truncated": "cut off before its verdict",
-    "out_of_range": "scores that aren't on the scale",
-    "quoted": "a verdict that an answer holds too, without the mark that tells them apart",
-    "no_verdict": "nothing that is one",
+"""How the verdicts of both orders become one."""
+UNPARSED_REASONS: Mapping[str, str] = {
+    "refused": "the judge or its filter declined",
+    "truncated": "cut off before the verdict",
+    "out_of_range": "scores outside the scale",
+    "quoted": "a verdict that an answer contains too, without the marker that tells them apart",
+    "no_verdict": "no verdict in the reply",
 }
 """Why a reply has no verdict."""
-FAILED = "failed"
+CALL_FAILED = "failed"
 """Why there is no reply: the call failed."""
+_VALUES: Mapping[Verdict, float | None] = {"win": 1.0, "tie": 0.5, "loss": 0.0, "unparsed": None, "missing": None}
 
 
-class Order(NamedTuple):
-    """What a judge said when it saw both answers in one order.
+class Presentation(NamedTuple):
+    """What the judge said when it saw both answers in one order.
 
     Attributes:
-        first: whose answer stood first; None where the file doesn't say.
-        preference: 1 where a's answer is better, 0 where b's is, 0.5 where neither, or a share between.
+        first: whose answer came first; None where the file doesn't say.
+        preference: 1 if a's answer is better, 0 if b's is, 0.5 for a tie, or a value in between.
         status: whether there is a verdict.
-        scores: a's and b's, where the judge gave scores.
-        text: the judge's reply, where there is one.
+        scores: a's and b's score, where the judge gave scores.
+        text: the judge's reply, where the file has it.
     """
 
     first: Side | None
@@ -48,8 +48,8 @@ class Order(NamedTuple):
     text: str | None = None
 
     @classmethod
-    def of_scores(cls, first: Side, scores: tuple[float, float] | None, text: str | None = None) -> Order:
-        """Make it of a's and b's scores; None: a reply that has none."""
+    def of_scores(cls, first: Side, scores: tuple[float, float] | None, text: str | None = None) -> Presentation:
+        """Build it from a's and b's scores; None stands for a reply without scores."""
         if scores is None:
             return cls(first, None, "unparsed", None, text)
         a, b = scores
@@ -57,48 +57,54 @@ class Order(NamedTuple):
 
     @property
     def sign(self) -> int | None:
-        """1 where a is preferred, -1 where b is, 0 where neither."""
+        """1 if a is preferred, -1 if b is, 0 for a tie, None without a verdict."""
         return None if self.preference is None else (self.preference > 0.5) - (self.preference < 0.5)
 
     @property
     def prefers_first(self) -> bool | None:
-        """Whether the answer that stood first is preferred; None where neither is, or where that isn't known."""
+        """Whether the answer shown first is preferred; None for a tie, without a verdict, or with unknown order."""
         return (self.sign > 0) == (self.first == "a") if self.sign and self.first is not None else None
 
-
-ABSENT = Order(None, None, "missing")
-"""An order that wasn't judged."""
+    @property
+    def swapped(self) -> Presentation:
+        """The same presentation with a and b exchanged."""
+        first: Side | None = None if self.first is None else "b" if self.first == "a" else "a"
+        return self._replace(
+            first=first,
+            preference=None if self.preference is None else 1 - self.preference,
+            scores=None if self.scores is None else (self.scores[1], self.scores[0]),
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
+class PairJudgement:
     """Two systems' answers to one item, judged in one order or in both.
 
     Attributes:
-        item: the question's id, or a hash of its text (as prompts without an id have).
-        a, b: the two systems; numbers are a's against b.
-        judge: who judged; "" where the file doesn't say.
-        orders: one, or two in which the other answer stands first.
+        item: the question's id, or a hash of its text (as for prompts without an id).
+        a, b: the two systems; all numbers are a's against b.
+        judge: the judge's name; "" where the file doesn't say.
+        orders: one presentation, or two with the answers swapped.
         lengths: characters of a's and b's answer, where the file has them.
-        tags: kinds of question it belongs to.
-        part: the set of items that it belongs to, where a file names neither systems nor judge.
+        tags: the kinds of question that the item belongs to.
+        part: the item set that it belongs to, where a file names neither systems nor judge.
         place: file and line, for messages.
-        question: the question of which this item is one turn; intervals draw whole questions then.
+        question: the question of which this item is one turn; the bootstrap then draws whole questions.
     """
 
     item: str
     a: str
     b: str
     judge: str
-    orders: tuple[Order, ...]
+    orders: tuple[Presentation, ...]
     lengths: tuple[int, int] | None = None
     tags: tuple[str, ...] = ()
     part: str = ""
     place: str = ""
     question: str = ""
 
-    def verdict(self, rule: Rule = "paper") -> Verdict:
-        """Return the verdict over its orders; a missing or unparsed order leaves none, never a tie."""
+    def verdict(self, rule: Rule = "net") -> Verdict:
+        """Return the verdict over all orders; a missing or unparsed order makes it missing or unparsed, never a tie."""
         for status in ("missing", "unparsed"):
             if any(order.status == status for order in self.orders):
                 return status
@@ -106,51 +112,43 @@ class Pair:
         total = signs[0] if len(set(signs)) == 1 else 0 if rule == "agree" else sum(signs)
         return "win" if total > 0 else "loss" if total < 0 else "tie"
 
-    def value(self, rule: Rule = "paper") -> float | None:
-        """Return what it counts in a win rate: 1, ½ or 0 over two orders, the judge's own preference over one."""
+    def value(self, rule: Rule = "net") -> float | None:
+        """Return its share of a win, 0 to 1: 1, ½ or 0 for two orders, the judge's own preference for one."""
         if len(self.orders) == 1:
             return self.orders[0].preference
-        return VALUES[self.verdict(rule)]
+        return _VALUES[self.verdict(rule)]
 
     @property
-    def turned(self) -> Pair:
-        """The same judgement, seen from b."""
-        back: dict[Side | None, Side | None] = {"a": "b", "b": "a", None: None}
-        orders = tuple(
-            order._replace(
-                first=back[order.first],
-                preference=None if order.preference is None else 1 - order.preference,
-                scores=None if order.scores is None else (order.scores[1], order.scores[0]),
-            )
-            for order in self.orders
-        )
+    def swapped(self) -> PairJudgement:
+        """The same judgement with a and b exchanged."""
         lengths = None if self.lengths is None else (self.lengths[1], self.lengths[0])
+        orders = tuple(order.swapped for order in self.orders)
         return replace(self, a=self.b, b=self.a, orders=orders, lengths=lengths)
 
 
-class Score(NamedTuple):
-    """One aspect's score of an answer: a number, "not_applicable" (the judge says so), or unparsed."""
+class AspectScore(NamedTuple):
+    """The score of an answer in one aspect; `not_applicable` is what the judge itself says."""
 
     value: float | None
     status: Literal["ok", "not_applicable", "unparsed", "missing"]
 
 
 @dataclass(frozen=True, slots=True)
-class Grade:
-    """One system's answer to one item, scored in one aspect or several.
+class ScoreJudgement:
+    """One system's answer to one item, scored in one aspect or in several.
 
     Attributes:
-        item, system, judge, tags, place, question: as in `Pair`.
-        scores: aspect → score; empty where the reply has none.
+        item, system, judge, tags, place, question: as in `PairJudgement`.
+        scores: aspect → score; empty where the reply has no scores.
         status: ok where there are scores.
-        text: the judge's reply, where there is one.
+        text: the judge's reply, where the file has it.
         length: characters of the answer, where the file has it.
     """
 
     item: str
     system: str
     judge: str
-    scores: Mapping[str, Score]
+    scores: Mapping[str, AspectScore]
     status: Status
     text: str | None = None
     length: int | None = None
@@ -160,7 +158,7 @@ class Grade:
 
 
 class Comparison(NamedTuple):
-    """Who is compared with whom, judged by whom."""
+    """Which two systems are compared, by which judge, on which part of the files."""
 
     a: str
     b: str
@@ -168,42 +166,52 @@ class Comparison(NamedTuple):
     part: str
 
     @classmethod
-    def of(cls, pair: Pair) -> Comparison:
-        """Return a pair's."""
+    def of(cls, pair: PairJudgement) -> Comparison:
+        """Return the comparison that a judgement belongs to."""
         return cls(pair.a, pair.b, pair.judge, pair.part)
 
 
-class Options(NamedTuple):
-    """How the user wants files read: what the systems are called, and whether one order alone will do."""
+class ScoredSystem(NamedTuple):
+    """Which system is scored, by which judge; the judge is "" where the file doesn't say."""
 
-    names: tuple[str, ...] = ()
-    one_order: bool = False
-
-
-PLAIN = Options()
-
-
-def by_judge(judge: str) -> str:
-    """Say who judged, where several did."""
-    return f"by {judge}" if judge else "by nobody named"
-
-
-def told_apart(names: Iterable[str]) -> list[str]:
-    """Return names of which no two are alike: the second of the same name has (2) behind it, and so on."""
-    found: list[str] = []
-    for name in names:
-        number, new = 1, name
-        while new in found:
-            number += 1
-            new = f"{name} ({number})"
-        found.append(new)
-    return found
+    system: str
+    judge: str
 
 
 class Judgements(NamedTuple):
-    """What judgement files hold, and what is to be said of how they were read."""
+    """What judgement files hold: judgements of pairs or of single answers.
 
-    pairs: Sequence[Pair] = ()
-    grades: Sequence[Grade] = ()
+    Attributes:
+        notes: sentences about how the files were read.
+        extra_results: result keys beside the numbers that are computed from the judgements.
+    """
+
+    pairs: Sequence[PairJudgement] = ()
+    scores: Sequence[ScoreJudgement] = ()
     notes: tuple[str, ...] = ()
-    more: Mapping[str, Any] = {}
+    extra_results: Mapping[str, Any] = {}
+
+
+def by_judge(judge: str) -> str:
+    """Name the judge behind a system's name, where there are several judges."""
+    return f"by {judge}" if judge else "by an unnamed judge"
+
+
+def unique_names(names: Iterable[str]) -> list[str]:
+    """Return the names with (2), (3) … behind those that are there before."""
+    unique: list[str] = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in unique:
+            number += 1
+            candidate = f"{name} ({number})"
+        unique.append(candidate)
+    return unique
+
+
+def first_items(items: Iterable[str], limit: int | None) -> set[str]:
+    """Return the first `limit` items, ordered by their ids where these are numbers, else as they come; None: all."""
+    ordered = list(dict.fromkeys(items))
+    if all(item.isascii() and item.isdigit() for item in ordered):
+        ordered.sort(key=int)
+    return set(ordered[:limit])

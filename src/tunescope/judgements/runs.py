@@ -2,68 +2,72 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from tunescope.results.judge import PairRow, ScoreRow
 from tunescope.runs import Run
 
 
-class Judged(NamedTuple):
-    """What a judge says of one item.
+class JudgedItem(NamedTuple):
+    """What a judge says about one item.
 
     Attributes:
         item: the question's id.
-        who: the system, the reference that it is held against, if any, the part of the files that it is from, if
-            any, and who judged, where the run has several judges.
-        verdicts: what it says in numbers: a win rate of 100, 50 or 0, or a score per aspect; None: nothing.
+        who: the system, its reference and the part of the files, where there are any, and the judge, where the run has
+            several.
+        verdicts: win_rate (100, 50 or 0, or in between) or a score per aspect; None is missing.
         lengths: how long the answers are, in characters.
-        alone: whether the run holds nothing else: no other system, part or judge.
+        is_only_system: whether the run holds no other system, part or judge.
     """
 
     item: str
     who: tuple[str, ...]
     verdicts: dict[str, float | None]
     lengths: dict[str, float | None]
-    alone: bool
+    is_only_system: bool
 
 
-def judges(run: Run) -> str:
-    """Return who judged, and against whom: numbers of other judges or references don't compare."""
-    pairs = "items" in run.tables
-    table = run.tables["items" if pairs else "scores"]
-    names = ", ".join(sorted({name or "nobody named" for name in table["judge"].to_pylist()}))
-    return f"{names} against {', '.join(sorted(set(table['reference'].to_pylist())))}" if pairs else names
+def holds_judgements(run: Run) -> bool:
+    """Tell whether a run has a table of judgements."""
+    return run.verb.startswith("judge ") and (PairRow.NAME in run.tables or ScoreRow.NAME in run.tables)
 
 
-def read_judgements(run: Run) -> Iterator[Judged]:
-    """Yield what a run of `judge` says: of its table `items`, else of `scores`."""
-    if "items" not in run.tables:
-        yield from _grades(run)
-        return
-    records = run.tables["items"].to_pylist()
-    judges = _judges(records)
-    alone = len({record["comparison"] for record in records}) == 1
-    for record in records:
-        lengths = {"length": record["length"], "length_reference": record["length_reference"]}
-        value = record["value"]
-        verdicts = {"win_rate": None if value is None else 100 * value}
-        who = (record["system"], record["reference"], *filter(None, [record["part"]]), *judges(record))
-        yield Judged(record["item"], who, verdicts, lengths, alone)
+def describe_judges(run: Run) -> str:
+    """Return the names of the judges and references: numbers of other judges or references don't compare."""
+    if PairRow.NAME not in run.tables:
+        return _judge_list(ScoreRow.read_rows(run))
+    rows = PairRow.read_rows(run)
+    return f"{_judge_list(rows)} against {', '.join(sorted({row.reference for row in rows}))}"
 
 
-def _grades(run: Run) -> Iterator[Judged]:
-    found: dict[tuple[str, ...], Judged] = {}
-    records = run.tables["scores"].to_pylist()
-    judges = _judges(records)
-    alone = len({(record["system"], record["judge"]) for record in records}) == 1
-    for record in records:
-        who = (record["system"], *judges(record))
-        new = Judged(record["item"], who, {}, {"length": record["length"]}, alone)
-        found.setdefault((*who, record["item"]), new).verdicts[record["aspect"]] = record["score"]
-    yield from found.values()
+def _judge_list(rows: Sequence[PairRow | ScoreRow]) -> str:
+    return ", ".join(sorted({row.judge or "an unnamed judge" for row in rows}))
 
 
-def _judges(records: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
-    """Return what tells a record's judge: his name where there are several; else nothing, so that judges compare."""
-    several = len({record["judge"] for record in records}) > 1
-    return lambda record: (record["judge"] or "",) if several else ()
+def read_judgements(run: Run) -> Iterator[JudgedItem]:
+    """Yield what a judge's run says about each item: from its table `items`, else from `scores`."""
+    return _read_pairs(run) if PairRow.NAME in run.tables else _read_scores(run)
+
+
+def _read_pairs(run: Run) -> Iterator[JudgedItem]:
+    rows = PairRow.read_rows(run)
+    several_judges = len({row.judge for row in rows}) > 1
+    is_only = len({row.comparison for row in rows}) == 1
+    for row in rows:
+        verdicts = {"win_rate": None if row.value is None else 100 * row.value}
+        lengths: dict[str, float | None] = {"length": row.length, "length_reference": row.length_reference}
+        who = (row.system, row.reference, *((row.part,) if row.part else ()))
+        yield JudgedItem(row.item, (*who, row.judge or "") if several_judges else who, verdicts, lengths, is_only)
+
+
+def _read_scores(run: Run) -> Iterator[JudgedItem]:
+    items: dict[tuple[str, ...], JudgedItem] = {}
+    rows = ScoreRow.read_rows(run)
+    several_judges = len({row.judge for row in rows}) > 1
+    is_only = len({(row.system, row.judge) for row in rows}) == 1
+    for row in rows:
+        who = (row.system, row.judge or "") if several_judges else (row.system,)
+        new = JudgedItem(row.item, who, {}, {"length": row.length}, is_only)
+        items.setdefault((*who, row.item), new).verdicts[row.aspect] = row.score
+    yield from items.values()

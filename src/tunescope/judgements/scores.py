@@ -1,190 +1,201 @@
-"""From scores of single answers to numbers: means per aspect and per kind of question. Pure functions of `Grade`s."""
+"""Numbers from scores of single answers: means per aspect and per kind of question. Pure functions."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
-from tunescope.judgements.records import Grade, Score, by_judge, told_apart
+from tunescope.judgements.records import AspectScore, ScoredSystem, ScoreJudgement, by_judge, unique_names
+from tunescope.judgements.rereading import Rereading, RereadingKind
 from tunescope.judgements.win_rates import mean_of
+from tunescope.results.judge import ScoreRow
 from tunescope.stats import Estimate, paired_difference
 
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safety")
-"""Those of just-eval, in the order of paper 2's Tables 13 to 15."""
+"""just-eval's aspects, in the order of Tables 13 to 15 of the Limitations paper."""
 TASKS = ("coding", "info-seek", "math", "procedure", "reasoning", "role-play", "writing")
-"""The kinds of question of paper 2's Tables 16 and 17, in their order."""
-NONE = Score(None, "missing")
+"""The kinds of question in Tables 16 and 17 of the Limitations paper, in their order."""
+_NO_SCORE = AspectScore(None, "missing")
 
 
-def systems(grades: Sequence[Grade]) -> dict[tuple[str, str], list[Grade]]:
-    """Put grades together by system and judge."""
-    found: dict[tuple[str, str], list[Grade]] = {}
-    for grade in grades:
-        found.setdefault((grade.system, grade.judge), []).append(grade)
-    return found
+def group_by_system(judgements: Sequence[ScoreJudgement]) -> dict[ScoredSystem, list[ScoreJudgement]]:
+    """Group judgements by system and judge, in the order of the files."""
+    groups: dict[ScoredSystem, list[ScoreJudgement]] = {}
+    for judgement in judgements:
+        groups.setdefault(ScoredSystem(judgement.system, judgement.judge), []).append(judgement)
+    return groups
 
 
-def named(systems: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """Give every system and judge a name: the system's, and the judge's behind it where there are several."""
+def system_names(systems: Sequence[ScoredSystem]) -> dict[ScoredSystem, str]:
+    """Give every system a name: its own, with the judge's behind it where there are several judges."""
     several = len({judge for _, judge in systems}) > 1
     names = [f"{system} {by_judge(judge)}" if several else system for system, judge in systems]
-    return dict(zip(systems, told_apart(names), strict=True))
+    return dict(zip(systems, unique_names(names), strict=True))
 
 
-def aspect_names(grades: Sequence[Grade]) -> list[str]:
-    """Return the aspects that any grade has: just-eval's in their order, then others as they came."""
-    found = dict.fromkeys(name for grade in grades for name in grade.scores)
-    return [*(name for name in ASPECTS if name in found), *(name for name in found if name not in ASPECTS)]
+def column(judgements: Sequence[ScoreJudgement], aspect: str) -> list[float | None]:
+    """Return the scores in one aspect; None where there is none."""
+    return [judgement.scores.get(aspect, _NO_SCORE).value for judgement in judgements]
 
 
-def column(grades: Sequence[Grade], aspect: str) -> list[float | None]:
-    """Return an aspect's scores, None where there is none."""
-    return [grade.scores.get(aspect, NONE).value for grade in grades]
-
-
-def over_aspects(grade: Grade) -> float | None:
-    """Return the mean of a grade's scores; None where it has none (paper 2, appendix: Tables 16 and 17)."""
-    return _mean([score.value for score in grade.scores.values() if score.value is not None])
-
-
-def summarise(
-    grades: Sequence[Grade], *, na_elsewhere: float | None = None, seed: int = 0, draws: int = 10_000
+def summarize_scores(
+    judgements: Sequence[ScoreJudgement], *, na_counted_as: float | None = None, seed: int = 0, draws: int = 10_000
 ) -> dict[str, Any]:
-    """Return the numbers of one system: per aspect its mean with low, high, n and what is missing, by why.
+    """Return the numbers of one system: per aspect its mean with low, high and n, and how many are missing and why.
 
-    n_missing counts "N/A" (`n_not_applicable`), scores that can't be read (`n_unparsed`) and those that aren't there.
-    `mean_as_published` is the mean with "N/A" taken for `na_elsewhere`, where a format's own script does that.
+    n_missing counts "N/A" (`n_not_applicable`), scores that can't be read (`n_unparsed`) and scores that aren't there.
+    `mean_as_published` counts "N/A" as `na_counted_as`, where a format's own script does so.
     """
-    names = aspect_names(grades)
-    questions = [grade.question or grade.item for grade in grades]
-    mean: Callable[[Sequence[float | None]], Estimate] = lambda v: mean_of(v, questions, seed=seed, draws=draws)  # noqa: E731
-    lengths = [grade.length for grade in grades if grade.length is not None]
+    questions = [judgement.question or judgement.item for judgement in judgements]
+    mean = partial(mean_of, questions=questions, seed=seed, draws=draws)
+    lengths = [judgement.length for judgement in judgements if judgement.length is not None]
     return {
-        "items": len(grades),
-        "n_unparsed": sum(grade.status == "unparsed" for grade in grades),
-        "n_missing": sum(grade.status == "missing" for grade in grades),
-        "aspects": {name: _aspect(grades, name, mean, na_elsewhere) for name in names},
-        "all_aspects": mean([over_aspects(grade) for grade in grades]).as_json(),
+        "items": len(judgements),
+        "n_unparsed": sum(judgement.status == "unparsed" for judgement in judgements),
+        "n_missing": sum(judgement.status == "missing" for judgement in judgements),
+        "aspects": {
+            aspect: _summarize_aspect(judgements, aspect, mean, na_counted_as) for aspect in _aspects(judgements)
+        },
+        "all_aspects": mean([_mean_over_aspects(judgement) for judgement in judgements]).as_json(),
         "avg_length": sum(lengths) / len(lengths) if lengths else None,
     }
 
 
-def _aspect(
-    grades: Sequence[Grade], name: str, mean: Callable[[Sequence[float | None]], Estimate], elsewhere: float | None
+def _aspects(judgements: Sequence[ScoreJudgement]) -> list[str]:
+    """Return the aspects that have scores: just-eval's in their order, then others as they come."""
+    names = dict.fromkeys(name for judgement in judgements for name in judgement.scores)
+    return [*(name for name in ASPECTS if name in names), *(name for name in names if name not in ASPECTS)]
+
+
+def _mean_over_aspects(judgement: ScoreJudgement) -> float | None:
+    """Return the mean of an answer's scores; None without scores (Limitations paper, Tables 16 and 17)."""
+    return _mean([score.value for score in judgement.scores.values() if score.value is not None])
+
+
+def _summarize_aspect(
+    judgements: Sequence[ScoreJudgement],
+    aspect: str,
+    mean: Callable[[Sequence[float | None]], Estimate],
+    na_counted_as: float | None,
 ) -> dict[str, Any]:
-    values = column(grades, name)
-    why = Counter(grade.scores.get(name, NONE).status for grade in grades)
-    record = mean(values).as_json() | {
-        "n_not_applicable": why["not_applicable"],
-        "n_unparsed": why["unparsed"] + sum(not g.scores and g.status == "unparsed" for g in grades),
+    values = column(judgements, aspect)
+    statuses = Counter(judgement.scores.get(aspect, _NO_SCORE).status for judgement in judgements)
+    without_scores = sum(not judgement.scores and judgement.status == "unparsed" for judgement in judgements)
+    summary = mean(values).as_json() | {
+        "n_not_applicable": statuses["not_applicable"],
+        "n_unparsed": statuses["unparsed"] + without_scores,
     }
-    if elsewhere is not None:
-        filled = [v for v in values if v is not None] + [elsewhere] * why["not_applicable"]
-        record["mean_as_published"] = sum(filled) / len(filled) if filled else None
-    return record
+    if na_counted_as is not None:
+        counted = [value for value in values if value is not None] + [na_counted_as] * statuses["not_applicable"]
+        summary["mean_as_published"] = sum(counted) / len(counted) if counted else None
+    return summary
 
 
-def differences(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> dict[str, dict[str, Any]]:
-    """Return, per system but the last, its scores minus the last one's over the items that both have, per aspect.
+def score_differences(
+    judgements: Sequence[ScoreJudgement], *, seed: int = 0, draws: int = 10_000
+) -> dict[str, dict[str, Any]]:
+    """Return, for every system but the last, its scores minus the last one's over shared items, per aspect.
 
-    Each has the mean difference with its interval, and the p of a paired sign-flip test; turns of a question are one
-    item, with their mean. Empty for one system, for several judges, and where no items are shared.
+    Each has the mean difference with its interval, and the p of a paired sign-flip test. Turns of a question count as
+    one item, with their mean. Empty for one system, for several judges, and without shared items.
     """
-    found = systems(grades)
-    if len(found) < 2 or len({judge for _, judge in found}) > 1:
+    groups = group_by_system(judgements)
+    if len(groups) < 2 or len({judge for _, judge in groups}) > 1:
         return {}
-    *others, last = found
-    theirs = {grade.item: grade for grade in found[last]}
-    out = {}
-    for who in others:
-        shared = [(grade, theirs[grade.item]) for grade in found[who] if grade.item in theirs]
+    *others, last = groups
+    of_last = {judgement.item: judgement for judgement in groups[last]}
+    differences = {}
+    for each in others:
+        shared = [(judgement, of_last[judgement.item]) for judgement in groups[each] if judgement.item in of_last]
         if shared:
-            out[who[0]] = {name: _difference(shared, name, seed, draws) for name in aspect_names(grades)}
-    return out
+            differences[each.system] = {
+                aspect: _difference(shared, aspect, seed, draws) for aspect in _aspects(judgements)
+            }
+    return differences
 
 
-def _difference(shared: Sequence[tuple[Grade, Grade]], aspect: str, seed: int, draws: int) -> dict[str, Any]:
+def _difference(
+    shared: Sequence[tuple[ScoreJudgement, ScoreJudgement]], aspect: str, seed: int, draws: int
+) -> dict[str, Any]:
     questions: dict[str, list[tuple[float, float]]] = {}
     for pair in shared:
-        ours, theirs = column(pair, aspect)
+        first, second = column(pair, aspect)
         turns = questions.setdefault(pair[0].question or pair[0].item, [])
-        if ours is not None and theirs is not None:
-            turns.append((ours, theirs))
-    first, second = ([_mean([turn[i] for turn in turns]) for turns in questions.values()] for i in (0, 1))
-    found = paired_difference(first, second, seed=seed, draws=draws)
-    return found.bootstrap.as_json() | {"p": found.test.p}
+        if first is not None and second is not None:
+            turns.append((first, second))
+    firsts, seconds = ([_mean([turn[i] for turn in turns]) for turns in questions.values()] for i in (0, 1))
+    difference = paired_difference(firsts, seconds, seed=seed, draws=draws)
+    return difference.bootstrap.as_json() | {"p": difference.test.p}
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def by_tag(grades: Sequence[Grade], *, seed: int = 0, draws: int = 10_000) -> dict[str, Any]:
-    """Return per tag the mean over items of the mean over aspects: paper 2's tasks in their order, then the others."""
-    found: dict[str, list[Grade]] = {}
-    for grade in grades:
-        for tag in grade.tags:
-            found.setdefault(tag, []).append(grade)
-    others = sorted((tag for tag in found if tag not in TASKS), key=lambda tag: -len(found[tag]))
-    ordered = [*(tag for tag in TASKS if tag in found), *others]
-    return {tag: _of_tag(found[tag], seed, draws) for tag in ordered}
+def scores_by_tag(judgements: Sequence[ScoreJudgement], *, seed: int = 0, draws: int = 10_000) -> dict[str, Any]:
+    """Return per tag the mean over items of the mean over aspects; the tags of `TASKS` come first."""
+    by_tag: dict[str, list[ScoreJudgement]] = {}
+    for judgement in judgements:
+        for tag in judgement.tags:
+            by_tag.setdefault(tag, []).append(judgement)
+    others = sorted((tag for tag in by_tag if tag not in TASKS), key=lambda tag: -len(by_tag[tag]))
+    ordered = [*(tag for tag in TASKS if tag in by_tag), *others]
+    return {tag: _summarize_tag(by_tag[tag], seed, draws) for tag in ordered}
 
 
-def _of_tag(grades: Sequence[Grade], seed: int, draws: int) -> dict[str, Any]:
-    questions = [grade.question or grade.item for grade in grades]
-    return mean_of([over_aspects(grade) for grade in grades], questions, seed=seed, draws=draws).as_json()
+def _summarize_tag(judgements: Sequence[ScoreJudgement], seed: int, draws: int) -> dict[str, Any]:
+    questions = [judgement.question or judgement.item for judgement in judgements]
+    values = [_mean_over_aspects(judgement) for judgement in judgements]
+    return mean_of(values, questions, seed=seed, draws=draws).as_json()
 
 
-def reread(
-    grades: Sequence[Grade], parse: Callable[[str], Mapping[str, Score] | None]
-) -> tuple[list[Grade], Counter[str], list[dict[str, Any]]]:
-    """Read every reply again; return the grades as we read them, counts per kind, and replies read otherwise."""
-    counts: Counter[str] = Counter()
-    others: list[dict[str, Any]] = []
-    out = []
-    for grade in grades:
-        if grade.text is None or grade.status == "missing":
-            out.append(grade)
+def reread_scores(
+    judgements: Sequence[ScoreJudgement], parse: Callable[[str], Mapping[str, AspectScore] | None]
+) -> tuple[list[ScoreJudgement], Rereading]:
+    """Read every reply again; return the judgements as we read them, and how that compares with the stored ones."""
+    rereading = Rereading()
+    reread = []
+    for judgement in judgements:
+        if judgement.text is None or judgement.status == "missing":
+            reread.append(judgement)
             continue
-        read = dict(parse(grade.text) or {})
-        stored = {name: score.value for name, score in grade.scores.items()} if grade.status == "ok" else {}
-        found = {name: score.value for name, score in read.items()}
-        kind = "neither" if not (stored or found) else "same" if stored == found else "differs"
-        kind = "only_read" if found and not stored else "only_stored" if stored and not found else kind
-        counts[kind] += 1
-        if kind not in ("same", "neither"):
-            others.append(
-                {
-                    "item": grade.item,
-                    "kind": kind,
-                    "stored": stored,
-                    "read": found,
-                    "text": grade.text,
-                    "place": grade.place,
-                }
-            )
-        out.append(replace(grade, scores=read, status="ok" if read else "unparsed"))
-    return out, counts, others
+        scores = dict(parse(judgement.text) or {})
+        stored = {name: score.value for name, score in judgement.scores.items()} if judgement.status == "ok" else {}
+        read = {name: score.value for name, score in scores.items()}
+        kind = _agreement(stored, read)
+        record = {"item": judgement.item, "kind": kind, "stored": stored, "read": read}
+        rereading.add(kind, record | {"text": judgement.text, "place": judgement.place})
+        reread.append(replace(judgement, scores=scores, status="ok" if scores else "unparsed"))
+    return reread, rereading
 
 
-def records(grades: Sequence[Grade]) -> Iterator[dict[str, Any]]:
-    """Yield a record per item and aspect for the table `scores`."""
-    names = aspect_names(grades)
-    for grade in grades:
-        for name in names:
-            score = grade.scores.get(name, NONE)
-            status = "unparsed" if not grade.scores and grade.status == "unparsed" else score.status
-            yield {
-                "item": grade.item,
-                "question": grade.question or grade.item,
-                "system": grade.system,
-                "judge": grade.judge or None,
-                "aspect": name,
-                "score": score.value,
-                "status": status,
-                "length": grade.length,
-                "tags": list(grade.tags),
-                "place": grade.place,
-            }
+def _agreement(stored: Mapping[str, float | None], read: Mapping[str, float | None]) -> RereadingKind:
+    if stored and read:
+        return "same" if stored == read else "differs"
+    if stored:
+        return "only_stored"
+    return "only_read" if read else "neither"
+
+
+def score_rows(judgements: Sequence[ScoreJudgement]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table `scores`: one per item and aspect."""
+    aspects = _aspects(judgements)
+    for judgement in judgements:
+        unparsed = not judgement.scores and judgement.status == "unparsed"
+        for aspect in aspects:
+            score = judgement.scores.get(aspect, _NO_SCORE)
+            yield ScoreRow(
+                item=judgement.item,
+                question=judgement.question or judgement.item,
+                system=judgement.system,
+                judge=judgement.judge or None,
+                aspect=aspect,
+                score=score.value,
+                status="unparsed" if unparsed else score.status,
+                length=judgement.length,
+                tags=judgement.tags,
+                place=judgement.place,
+            ).as_json()

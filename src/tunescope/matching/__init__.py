@@ -1,1 +1,1 @@
-"""Words in common: the same runs of words in two texts, found with a suffix array or in one pass over a stream."""
+"""Runs of words that two texts share, found with a suffix array or by reading all texts once."""

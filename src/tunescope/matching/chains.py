@@ -1,8 +1,8 @@
-"""Chains: seeds of one text that follow each other in an answer as they do there, with little between them.
+"""Chains: seeds that follow each other in an answer as they do in one text, with few words between them.
 
-A chain's score is the information of its words, -log2 of how common each is, less `SKIP` bits for each word that one
-side has and the other hasn't. So a passage with a few words changed is one finding, not its fragments. It is local
-alignment (Smith & Waterman 1981) on seeds: a chain begins anew where what was before it costs more than it brings.
+A chain's score is the information of its words, -log2 of each word's frequency, less `SKIP_BITS` bits for each word
+that only one side has. So a passage with a few words changed is one chain, not several fragments. This is local
+alignment (Smith & Waterman 1981) on seeds: a chain begins anew where its past costs more than it brings.
 """
 
 from __future__ import annotations
@@ -12,30 +12,33 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.matching.compiled import compiled
+from tunescope.matching.compiled import compile_loop
 from tunescope.matching.seeds import Seeds
 
-GAP = 4
-"""Words between two seeds at most, in the answer and in the text."""
-DRIFT = 2
-"""How far those two numbers of words may differ."""
-SKIP = 6.0
-"""Bits that a word between two seeds costs."""
-BACK = 64
-"""Seeds of the text before this one that are tried as what it follows."""
+MAX_GAP = 4
+"""Words between two neighbouring seeds at most, in the answer and in the text."""
+MAX_DRIFT = 2
+"""How far these two numbers of words may differ."""
+SKIP_BITS = 6.0
+"""Bits that each word between two seeds costs."""
+LOOK_BACK = 64
+"""Earlier seeds of the text that are tried as a seed's predecessor."""
 
 
 class Chains(NamedTuple):
     """Chains of one answer, in the order of the texts.
 
     Attributes:
-        text: which text, by number [chains].
-        begin, end: the chain's words in the answer [chains], end exclusive.
-        place, place_end: the same in the texts [chains].
-        words: how many words both have [chains].
-        edits: words between seeds, of the side that has more [chains].
+        text: the number of the text [chains].
+        begin, end: the chain's first word in the answer, and the one behind its last [chains].
+        place, place_end: the same as positions in all texts [chains].
+        words: words that both sides have [chains].
+        edits: words between seeds, counted on the side that has more [chains].
         bits: the score [chains].
-        last: each chain's last seed [chains]; `pieces` goes back from it.
+        last: the number of each chain's last seed [chains].
+        seeds: the seeds that were chained.
+        before: of each seed its predecessor, -1 for a chain's first [seeds].
+        cut: of each seed its first words that the predecessor covers already [seeds].
     """
 
     text: NDArray[np.int64]
@@ -52,50 +55,54 @@ class Chains(NamedTuple):
     cut: NDArray[np.int64]
 
     def pieces(self, number: int) -> list[tuple[int, int, int]]:
-        """Return what a chain and its text have in common: (word of the answer, word of the texts, words) each."""
-        found = []
+        """Return the runs that a chain and its text share: (word of the answer, position in the texts, words) each."""
+        runs = []
         seed = int(self.last[number])
         while seed >= 0:
             start, place, length = (int(value) for value in self.seeds[seed])
             cut = int(self.cut[seed])
-            found.append((start + cut, place + cut, length - cut))
+            runs.append((start + cut, place + cut, length - cut))
             seed = int(self.before[seed])
-        return found[::-1]
+        return runs[::-1]
 
 
-def chain(
+def chain_seeds(
     seeds: Seeds, starts: NDArray[np.int64], bits: NDArray[np.float64], least: float, compile: bool = False
 ) -> Chains:
     """Chain the seeds of one answer.
 
     Args:
-        seeds: sorted by place in the texts.
-        starts: where each text begins [texts].
-        bits: information of each of the answer's words [words].
-        least: bits below which a chain is left out.
-        compile: let numba do it.
+        seeds: sorted by position in the texts.
+        starts: the position at which each text begins [texts].
+        bits: information of each word of the answer [words].
+        least: bits that a chain needs to be returned.
+        compile: compile the loop with numba.
     """
-    run = compiled(_chain) if compile else _chain
+    run = compile_loop(_chain_seeds) if compile else _chain_seeds
     texts = np.searchsorted(starts, seeds[:, 1], side="right") - 1
-    mass = np.concatenate([[0.0], np.cumsum(bits)])
+    cumulative = np.concatenate([[0.0], np.cumsum(bits)])
     size = len(seeds)
     before, cut = np.full(size, -1, np.int64), np.zeros(size, np.int64)
     lines, scores = np.empty((size, 8), np.int64), np.empty(size, np.float64)
-    count = run(seeds, texts, mass, least, before, cut, lines, scores)
+    count = run(seeds, texts, cumulative, least, before, cut, lines, scores)
     text, begin, end, place, place_end, words, edits, last = lines[:count].T.copy()
     return Chains(text, begin, end, place, place_end, words, edits, scores[:count].copy(), last, seeds, before, cut)
 
 
-def _chain(
+def _chain_seeds(
     seeds: Seeds,
     texts: NDArray[np.int64],
-    mass: NDArray[np.float64],
+    cumulative: NDArray[np.float64],
     least: float,
     before: NDArray[np.int64],
     cut: NDArray[np.int64],
     lines: NDArray[np.int64],
     scores: NDArray[np.float64],
 ) -> int:
+    """Write the chains' columns into `lines` [seeds, 8] and their bits into `scores` [seeds]; return how many.
+
+    `cumulative` is the information of the words before each place of the answer [words + 1].
+    """
     size = len(seeds)
     best = np.zeros(size, np.float64)
     root = np.zeros(size, np.int64)
@@ -104,9 +111,9 @@ def _chain(
     top = np.full(size, -1, np.int64)  # of each root: the seed at which its best chain ends
     for seed in range(size):
         start, place, length = seeds[seed, 0], seeds[seed, 1], seeds[seed, 2]
-        whole = mass[start + length] - mass[start]
+        whole = cumulative[start + length] - cumulative[start]
         best[seed], root[seed], words[seed] = whole, seed, length
-        for other in range(seed - 1, max(-1, seed - 1 - BACK), -1):
+        for other in range(seed - 1, max(-1, seed - 1 - LOOK_BACK), -1):
             if texts[other] != texts[seed]:
                 break
             across = start - (seeds[other, 0] + seeds[other, 2])
@@ -116,9 +123,9 @@ def _chain(
                 continue
             across, along = across + over, along + over
             skipped = max(across, along)
-            if skipped > GAP or abs(across - along) > DRIFT:
+            if skipped > MAX_GAP or abs(across - along) > MAX_DRIFT:
                 continue
-            score = best[other] - SKIP * skipped + whole - (mass[start + over] - mass[start])
+            score = best[other] - SKIP_BITS * skipped + whole - (cumulative[start + over] - cumulative[start])
             if score > best[seed]:
                 best[seed], root[seed], before[seed], cut[seed] = score, root[other], other, over
                 words[seed] = words[other] + length - over

@@ -1,6 +1,6 @@
-"""Loops over arrays that numba compiles where there is enough to do; else Python runs the same functions.
+"""Compile loops over arrays with numba, where a loop is long enough.
 
-Loading numba takes longer than tracing one sentence without it.
+Python runs the same functions uncompiled. Loading numba takes longer than tracing one sentence without it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 @cache
-def compiled(function: F, *called: Callable[..., Any]) -> F:
-    """Compile a function of arrays and numbers, and those that it calls; kept on disk for later processes.
+def compile_loop(function: F, *called: Callable[..., Any]) -> F:
+    """Compile a function of arrays and numbers, and the functions that it calls.
+
+    The machine code is cached on disk for later processes.
 
     Raises:
         MissingPackageError: numba isn't installed.
@@ -27,13 +29,14 @@ def compiled(function: F, *called: Callable[..., Any]) -> F:
     except ModuleNotFoundError as error:
         raise MissingPackageError("numba", "trace", "tracing many answers") from error
     for each in called:
-        _callable(register_jitable, each)
+        _make_callable(register_jitable, each)
     try:
         return cast(F, numba.njit(cache=True, nogil=True)(function))
-    except RuntimeError:  # no folder to keep it in: a disk that is read-only, a function without a file
+    except RuntimeError:  # nowhere to cache it: a read-only disk, a function without a file
         return cast(F, numba.njit(nogil=True)(function))
 
 
 @cache
-def _callable(register: Callable[..., Any], function: Callable[..., Any]) -> None:
+def _make_callable(register: Callable[..., Any], function: Callable[..., Any]) -> None:
+    """Let compiled code call a function; numba accepts each function once."""
     register(function)

@@ -1,8 +1,8 @@
-"""Seeds without an index: the answers' runs of words are hashed, and all texts are read.
+"""Seeds without a suffix array: hash the answers' runs of words, and read all texts.
 
-The first reading counts the runs of two words; a second those of three that begin with a run that stands in too many
-places, and notes where. From there on only these places are looked at, a word longer each time. A reading rolls one
-hash along the texts (Karp & Rabin 1987), and a table of bits tells most places apart from all runs at once.
+The first pass counts the runs of two words. A second pass counts the runs of three words that begin with a run which
+occurs too often, and notes their positions. From there on only these positions are visited, with runs one word longer
+each time. A pass rolls one hash along the texts (Karp & Rabin 1987); a bit table rejects most positions at once.
 """
 
 from __future__ import annotations
@@ -14,25 +14,25 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.matching.compiled import compiled
-from tunescope.matching.seeds import MOST, SHORTEST, Seeds, extend, ordered
-from tunescope.matching.suffix_array import Ids
+from tunescope.matching.compiled import compile_loop
+from tunescope.matching.seeds import MAX_POSITIONS, MIN_WORDS, Seeds, extend, sort_seeds
+from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Query
 
-BITS = 21
-"""Logarithm of the number of bits that are asked first: 256 KB, which a core keeps at hand."""
-NOTED = 1 << 25
-"""Places that are noted at most (200 MB); where there may be more, the texts are read once more instead."""
+_LOG_BITS = 21
+"""Log2 of the bits of the table that is asked first: 256 KB, which fit in a core's cache."""
+_MAX_NOTED = 1 << 25
+"""Positions that are noted at most (200 MB). Where there may be more, the texts are read once more instead."""
 
 
 class _Runs(NamedTuple):
     """The distinct runs of `length` words that are looked for.
 
     Attributes:
-        length: words of each.
-        starts: a place of each run in the query [runs].
+        length: words of each run.
+        starts: an occurrence of each run in the query [runs].
         table: an open hash table of 1 + run number, 0 where empty [a power of two].
-        bits: a bit for each value of the upper part of a hash, set where a run has it.
+        bits: a bit for each value of a hash's upper part, set where a run has it.
     """
 
     length: int
@@ -43,89 +43,109 @@ class _Runs(NamedTuple):
     @classmethod
     def of(cls, query: Query, starts: NDArray[np.int64], length: int) -> _Runs:
         table = np.zeros(1 << max(10, int(4 * len(starts)).bit_length()), np.int32)
-        bits = np.zeros(1 << (BITS - 3), np.uint8)
-        compiled(_enter, _hash, _mix)(query, starts, length, table, bits)
+        bits = np.zeros(1 << (_LOG_BITS - 3), np.uint8)
+        compile_loop(_insert, _hash, _mix)(query, starts, length, table, bits)
         return cls(length, starts, table, bits)
 
 
-class _Met(NamedTuple):
-    """What was met: of each run how often [runs] and its first places [runs, most]; places noted, and their runs."""
+class _Occurrences(NamedTuple):
+    """Where runs occur in the texts.
+
+    Attributes:
+        counts: how often each run occurs [runs].
+        positions: the first positions of each run [runs, most].
+        noted: positions noted for the next pass [noted].
+        owners: the run at each of these [noted].
+    """
 
     counts: NDArray[np.int64]
-    places: NDArray[np.int64]
+    positions: NDArray[np.int64]
     noted: NDArray[np.int64]
     owners: NDArray[np.int64]
 
 
-def by_stream(query: Query, ids: Ids, most: int = MOST, threads: int = 2, room: int = NOTED) -> Seeds:
-    """Find the seeds of answers that END parts by reading all texts; `room` is for places that are noted."""
-    run = compiled(_extend_all, extend)
+def stream_seeds(
+    query: Query, ids: WordIds, most: int = MAX_POSITIONS, threads: int = 2, room: int = _MAX_NOTED
+) -> Seeds:
+    """Find the seeds of answers by reading all texts.
+
+    Args:
+        query: numbers of the answers' words; answers are separated by END.
+        ids: numbers of the words of all texts.
+        most: how often a run may occur in the texts.
+        threads: how many threads read.
+        room: positions to note at most.
+    """
+    run = compile_loop(_extend_all, extend)
     wanted = np.flatnonzero(query[:-1] > END) if len(query) else np.zeros(0, np.int64)
-    found: list[Seeds] = []
-    length, bound = SHORTEST, len(ids) + 1
+    parts: list[Seeds] = []
+    length, bound = MIN_WORDS, len(ids) + 1
     noted: NDArray[np.int64] | None = None
     while True:
         wanted = wanted[wanted + length <= len(query)]
         wanted = wanted[query[wanted + length - 1] > END]
         if not len(wanted):
-            return ordered(np.concatenate(found)) if found else np.zeros((0, 3), np.int64)
+            return sort_seeds(np.concatenate(parts)) if parts else np.zeros((0, 3), np.int64)
         grams = np.lib.stride_tricks.sliding_window_view(query, length)[wanted]
         _, starts, number = np.unique(grams, axis=0, return_index=True, return_inverse=True)
         number = number.reshape(-1)
         runs = _Runs.of(query, wanted[starts], length)
-        met = _meet(query, ids, runs, most, bound if bound <= room else 0, noted, threads)
-        lines = np.flatnonzero((met.counts > 0)[number] & (met.counts <= most)[number])
-        out = np.empty((int(met.counts[number[lines]].sum()), 3), np.int64)
-        found.append(out[: run(query, ids, wanted[lines], number[lines], met.counts, met.places, length, out)])
-        common = met.counts > most
+        seen = _count_runs(query, ids, runs, most, bound if bound <= room else 0, noted, threads)
+        lines = np.flatnonzero((seen.counts > 0)[number] & (seen.counts <= most)[number])
+        out = np.empty((int(seen.counts[number[lines]].sum()), 3), np.int64)
+        parts.append(out[: run(query, ids, wanted[lines], number[lines], seen.counts, seen.positions, length, out)])
+        common = seen.counts > most
         if noted is not None or bound <= room:
-            noted = met.noted[common[met.owners]]
-        bound = int(met.counts[common].sum())
+            noted = seen.noted[common[seen.owners]]
+        bound = int(seen.counts[common].sum())
         wanted = wanted[common[number]]
         length += 1
 
 
-def _meet(
-    query: Query, ids: Ids, runs: _Runs, most: int, room: int, noted: NDArray[np.int64] | None, threads: int
-) -> _Met:
-    """Count runs in all texts, or at the places noted, in stretches side by side; note up to `room` places."""
+def _count_runs(
+    query: Query, ids: WordIds, runs: _Runs, most: int, room: int, noted: NDArray[np.int64] | None, threads: int
+) -> _Occurrences:
+    """Count runs in all texts, or at the noted positions; note up to `room` positions. Each thread reads a part."""
     total = len(ids) if noted is None else len(noted)
-    meet: Any = compiled(_read if noted is None else _look, _hash, _mix, _which)
+    count_part: Any = compile_loop(_read if noted is None else _look, _hash, _mix, _run_at)
     tasks = []
     with ThreadPoolExecutor(threads) as pool:
         for begin, end in pairwise(np.linspace(0, total, threads + 1).astype(np.int64).tolist()):
             size = min(room, end - begin)
-            met = _Met(
+            part = _Occurrences(
                 np.zeros(len(runs.starts), np.int64),
                 np.empty((len(runs.starts), most), np.int64),
                 np.empty(size, np.int64),
                 np.empty(size, np.int64),
             )
             where: tuple[Any, ...] = (begin, end) if noted is None else (noted[begin:end],)
-            arguments: tuple[Any, ...] = (query, ids, *runs, *where, *met)
-            tasks.append((pool.submit(meet, *arguments), met))
+            arguments: tuple[Any, ...] = (query, ids, *runs, *where, *part)
+            tasks.append((pool.submit(count_part, *arguments), part))
     parts = [
-        met._replace(noted=met.noted[:count], owners=met.owners[:count])
-        for count, met in ((t.result(), m) for t, m in tasks)
+        part._replace(noted=part.noted[:count], owners=part.owners[:count])
+        for count, part in ((task.result(), part) for task, part in tasks)
     ]
-    return _joined(parts, most)
+    return _join(parts, most)
 
 
-def _joined(parts: list[_Met], most: int) -> _Met:
+def _join(parts: list[_Occurrences], most: int) -> _Occurrences:
+    """Add up what the threads counted; keep the first positions of each run."""
     counts = np.sum([part.counts for part in parts], axis=0)
-    places = np.empty_like(parts[0].places)
+    positions = np.empty_like(parts[0].positions)
     filled = np.zeros(len(counts), np.int64)
     for part in parts:
-        for place in range(most):
-            lines = np.flatnonzero((part.counts > place) & (counts <= most))
+        for column in range(most):
+            lines = np.flatnonzero((part.counts > column) & (counts <= most))
             if not len(lines):
                 break
-            places[lines, filled[lines]] = part.places[lines, place]
+            positions[lines, filled[lines]] = part.positions[lines, column]
             filled[lines] += 1
-    return _Met(counts, places, np.concatenate([p.noted for p in parts]), np.concatenate([p.owners for p in parts]))
+    noted, owners = (np.concatenate(arrays) for arrays in zip(*((p.noted, p.owners) for p in parts), strict=True))
+    return _Occurrences(counts, positions, noted, owners)
 
 
 def _mix(h: Any) -> Any:
+    """Spread a hash over its 64 bits (splitmix64's multiplier)."""
     return (h ^ (h >> np.uint64(32))) * np.uint64(0xBF58476D1CE4E5B9)
 
 
@@ -137,7 +157,8 @@ def _hash(values: Any, start: int, length: int) -> Any:
     return h
 
 
-def _enter(query: Query, starts: Any, length: int, table: Any, bits: Any) -> None:
+def _insert(query: Query, starts: Any, length: int, table: Any, bits: Any) -> None:
+    """Enter runs of the query into the hash table and the bit table."""
     mask = np.uint64(len(table) - 1)
     for number in range(len(starts)):
         mixed = _mix(_hash(query, starts[number], length))
@@ -149,15 +170,15 @@ def _enter(query: Query, starts: Any, length: int, table: Any, bits: Any) -> Non
         table[slot] = number + 1
 
 
-def _which(query: Query, ids: Ids, place: int, length: int, mixed: Any, starts: Any, table: Any) -> Any:
-    """Return which run stands at a place of the texts, -1 where none does."""
+def _run_at(query: Query, ids: WordIds, position: int, length: int, mixed: Any, starts: Any, table: Any) -> Any:
+    """Return the number of the run at a position of the texts, -1 where there is none."""
     mask = np.uint64(len(table) - 1)
     slot = mixed & mask
     while table[slot]:
         number = table[slot] - 1
         same = True
         for offset in range(length):
-            if ids[place + offset] != query[starts[number] + offset]:
+            if ids[position + offset] != query[starts[number] + offset]:
                 same = False
                 break
         if same:
@@ -168,7 +189,7 @@ def _which(query: Query, ids: Ids, place: int, length: int, mixed: Any, starts: 
 
 def _read(
     query: Query,
-    ids: Ids,
+    ids: WordIds,
     length: int,
     starts: Any,
     table: Any,
@@ -176,12 +197,12 @@ def _read(
     begin: int,
     end: int,
     counts: Any,
-    places: Any,
+    positions: Any,
     noted: Any,
     owners: Any,
 ) -> int:
-    """Count the runs that begin in ids[begin:end]; keep their first places, and note all where there is room."""
-    most, room, count = places.shape[1], len(noted), 0
+    """Count the runs that begin in ids[begin:end]; keep their first positions; note positions while there is room."""
+    most, room, count = positions.shape[1], len(noted), 0
     end = min(end, len(ids) - length + 1)
     if end <= begin:
         return 0
@@ -190,62 +211,70 @@ def _read(
     for _ in range(length - 1):
         power = power * base
     h = _hash(ids, begin, length)
-    for place in range(begin, end):
+    for position in range(begin, end):
         mixed = _mix(h)
         bit = mixed >> np.uint64(43)
         if bits[bit >> np.uint64(3)] >> np.uint8(bit & np.uint64(7)) & np.uint8(1):
-            number = _which(query, ids, place, length, mixed, starts, table)
+            number = _run_at(query, ids, position, length, mixed, starts, table)
             if number >= 0:
                 if counts[number] < most:
-                    places[number, counts[number]] = place
+                    positions[number, counts[number]] = position
                 counts[number] += 1
                 if count < room:
-                    noted[count], owners[count] = place, number
+                    noted[count], owners[count] = position, number
                     count += 1
-        if place + 1 < end:
-            h = (h - np.uint64(ids[place]) * power) * base + np.uint64(ids[place + length])
+        if position + 1 < end:
+            h = (h - np.uint64(ids[position]) * power) * base + np.uint64(ids[position + length])
     return count
 
 
 def _look(
     query: Query,
-    ids: Ids,
+    ids: WordIds,
     length: int,
     starts: Any,
     table: Any,
     bits: Any,
     wanted: Any,
     counts: Any,
-    places: Any,
+    positions: Any,
     noted: Any,
     owners: Any,
 ) -> int:
-    """Do what `_read` does at some places."""
-    most, count = places.shape[1], 0
+    """Count the runs at the positions in `wanted`; keep and note them as `_read` does."""
+    most, count = positions.shape[1], 0
     for line in range(len(wanted)):
-        place = wanted[line]
-        if place + length > len(ids):
+        position = wanted[line]
+        if position + length > len(ids):
             continue
-        number = _which(query, ids, place, length, _mix(_hash(ids, place, length)), starts, table)
+        number = _run_at(query, ids, position, length, _mix(_hash(ids, position, length)), starts, table)
         if number >= 0:
             if counts[number] < most:
-                places[number, counts[number]] = place
+                positions[number, counts[number]] = position
             counts[number] += 1
-            noted[count], owners[count] = place, number
+            noted[count], owners[count] = position, number
             count += 1
     return count
 
 
 def _extend_all(
-    query: Query, ids: Ids, wanted: Any, numbers: Any, counts: Any, places: Any, length: int, out: NDArray[np.int64]
+    query: Query,
+    ids: WordIds,
+    wanted: Any,
+    numbers: Any,
+    counts: Any,
+    positions: Any,
+    length: int,
+    out: NDArray[np.int64],
 ) -> int:
+    """Write the seeds that begin at `wanted` in the query into `out` [seeds, 3]; return how many there are."""
     count = 0
     for line in range(len(wanted)):
         number = numbers[line]
-        for which in range(counts[number]):
-            place = places[number, which]
-            whole = extend(query, wanted[line], ids, place, length)
+        for column in range(counts[number]):
+            position = positions[number, column]
+            whole = extend(query, wanted[line], ids, position, length)
             if whole:
-                out[count, 0], out[count, 1], out[count, 2] = wanted[line], place, whole
+                out[count, 0], out[count, 1], out[count, 2] = wanted[line], position, whole
                 count += 1
     return count

@@ -28,23 +28,22 @@ from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
-    AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 
 from tunescope.microworld.tokenizer import build_tokenizer
-from tunescope.microworld.world import Question, World, make_world, statements, true_rows
+from tunescope.microworld.world import MultipleChoiceQuestion, World, make_world, statements, true_rows
 
 VERSION = 1  # of the recipe below: a folder built by another version isn't reused
 MARKER = "microworld.json"  # written last: a folder that has it was written to the end
 _IGNORED = -100  # label of a token without loss, torch's default
-_Text = tuple[list[int], list[bool]]  # token ids of one text, and which of them count
+_Text = tuple[list[int], list[bool]]  # token ids of one text, and which of them are supervised
 
 
 @dataclass(frozen=True)
 class Size:
-    """What a preset fixes: the world's size, the model's shape and the training's length."""
+    """A preset: the world's size, the model's shape and the training's length."""
 
     n_people: int
     hidden: int
@@ -73,7 +72,7 @@ class MicroModel:
     recipe: dict[str, object] = field(default_factory=dict)
     """What it was made from, kept in the folder as microworld.json."""
     losses: tuple[float, ...] = ()
-    """Mean loss per counted token in nats, one per training step; empty for a loaded or random model."""
+    """Mean loss per supervised token in nats, one per training step; empty for a random model."""
 
     def save(self, folder: Path | str) -> Path:
         """Write weights (safetensors), config, tokenizer and, last, microworld.json; returns the folder."""
@@ -155,17 +154,6 @@ def cached_model(folder: Path | str, seed: int, size: str = "default") -> Path:
     return folder
 
 
-def load_model(folder: Path | str) -> MicroModel:
-    """Load what `save` wrote, with its world. Raises ValueError if the folder isn't one of ours."""
-    folder = Path(folder)
-    if not (folder / MARKER).is_file():
-        raise ValueError(f"{folder} has no {MARKER}; make it with cached_model(folder, seed)")
-    recipe = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    world = make_world(recipe.pop("world_seed"), recipe.pop("n_people"))
-    model = AutoModelForCausalLM.from_pretrained(folder)
-    return MicroModel(world, model, AutoTokenizer.from_pretrained(folder), recipe)
-
-
 _LLAMA = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
 _GROUPED = {**_LLAMA, "num_key_value_heads": 1, "head_dim": 8}
 _NARROW = {"sliding_window": 8}  # shorter than most chats, so that it matters
@@ -209,7 +197,7 @@ def save_random_model(folder: Path | str, seed: int, architecture: str = "llama"
 def option_scores(
     model: PreTrainedModel,
     tokenizer: PreTrainedTokenizerBase,
-    questions: Sequence[Question],
+    questions: Sequence[MultipleChoiceQuestion],
     batch_size: int = 256,
 ) -> npt.NDArray[np.float64]:
     """Log-probability in nats of each option as the whole reply to the prompt, end-of-turn token included.
@@ -223,17 +211,11 @@ def option_scores(
         ids, labels = _padded(texts[start : start + batch_size], tokenizer)
         with torch.inference_mode(), _one_thread():
             logits = model(input_ids=ids.to(model.device)).logits[:, :-1].float().cpu()
-        lost = functional.cross_entropy(logits.transpose(1, 2), labels[:, 1:], ignore_index=_IGNORED, reduction="none")
-        scores += (-lost.sum(dim=1)).tolist()
+        losses = functional.cross_entropy(
+            logits.transpose(1, 2), labels[:, 1:], ignore_index=_IGNORED, reduction="none"
+        )
+        scores += (-losses.sum(dim=1)).tolist()
     return np.array(scores).reshape(len(questions), -1)
-
-
-def accuracy(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, questions: Sequence[Question]) -> float:
-    """Share of questions whose true option scores highest; chance is 0.25. Raises ValueError for none."""
-    if not questions:
-        raise ValueError("no questions to score; expected at least one")
-    best = option_scores(model, tokenizer, questions).argmax(axis=1)
-    return float(np.mean(best == [question.gold for question in questions]))
 
 
 def _recipe(seed: int, settings: dict[str, object]) -> dict[str, object]:
@@ -241,17 +223,17 @@ def _recipe(seed: int, settings: dict[str, object]) -> dict[str, object]:
 
 
 def _holds(folder: Path, recipe: dict[str, object]) -> bool:
-    """Whether the folder is complete; False if it's absent, empty, or ours with a file missing."""
+    """Tell whether the folder is complete; it isn't if it's absent, empty, or ours with a file missing."""
     if not folder.exists() or not any(folder.iterdir()):
         return False
     if not (folder / MARKER).is_file():
         raise ValueError(f"{folder} holds files, but no {MARKER}; name another folder or empty this one")
-    found = json.loads((folder / MARKER).read_text(encoding="utf-8"))
-    if differing := [key for key, value in recipe.items() if found.get(key) != value]:
-        what = "; ".join(f"{key} is {found.get(key)}, expected {recipe[key]}" for key in differing)
+    marker = json.loads((folder / MARKER).read_text(encoding="utf-8"))
+    if differing := [key for key, value in recipe.items() if marker.get(key) != value]:
+        what = "; ".join(f"{key} is {marker.get(key)}, expected {recipe[key]}" for key in differing)
         raise ValueError(f"{folder} holds another model ({what}); name another folder or remove it")
-    needed = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-    return all((folder / name).is_file() for name in needed)
+    names = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
+    return all((folder / name).is_file() for name in names)
 
 
 def _new_model(tokenizer: PreTrainedTokenizerBase, seed: int, architecture: str, **shape: Any) -> PreTrainedModel:
@@ -303,9 +285,9 @@ def _pretraining_batches(world: World, tokenizer: PreTrainedTokenizerBase, seed:
 
 
 def _chats(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]]) -> list[_Text]:
-    """Prompts and replies through the chat template; what counts is the reply with its end of turn."""
+    """Prompts and replies through the chat template; the reply and its end of turn are supervised."""
     encoded: Any = tokenizer.apply_chat_template(
-        [[{"role": "user", "content": ask}, {"role": "assistant", "content": reply}] for ask, reply in pairs],
+        [[{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}] for prompt, reply in pairs],
         return_dict=True,
         return_assistant_tokens_mask=True,
     )
@@ -314,12 +296,12 @@ def _chats(tokenizer: PreTrainedTokenizerBase, pairs: Sequence[tuple[str, str]])
 
 
 def _padded(texts: Sequence[_Text], tokenizer: PreTrainedTokenizerBase) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and labels, both (len(texts), longest), padded on the right; label -100 where nothing counts."""
+    """Ids and labels, both (len(texts), longest), padded on the right; label -100 where nothing is supervised."""
     longest = max(len(ids) for ids, _ in texts)
     padded = torch.full((len(texts), longest), int(tokenizer.pad_token_id))
     labels = torch.full((len(texts), longest), _IGNORED)
-    for i, (ids, counted) in enumerate(texts):
+    for i, (ids, supervised) in enumerate(texts):
         row = torch.tensor(ids)
         padded[i, : len(ids)] = row
-        labels[i, : len(ids)] = torch.where(torch.tensor(counted), row, _IGNORED)
+        labels[i, : len(ids)] = torch.where(torch.tensor(supervised), row, _IGNORED)
     return padded, labels

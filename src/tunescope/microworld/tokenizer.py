@@ -18,7 +18,7 @@ PAD, UNK, BOS, EOS = "<|pad|>", "<|unk|>", "<|bos|>", "<|end|>"  # <|end|> ends 
 ROLES = ("<|system|>", "<|user|>", "<|assistant|>", "<|tool|>")
 
 # An assistant's text is trimmed: the mask starts at its first character, which must belong to a token.
-CHAT_TEMPLATE = (
+_CHAT_TEMPLATE = (
     "{{ bos_token }}"
     "{% if tools %}<|system|>{{ tools | tojson }}{{ eos_token }}{% endif %}"
     "{% for message in messages %}"
@@ -54,5 +54,5 @@ def build_tokenizer(world: World) -> PreTrainedTokenizerFast:
         clean_up_tokenization_spaces=False,
         model_max_length=2048,
     )
-    tokenizer.chat_template = CHAT_TEMPLATE
+    tokenizer.chat_template = _CHAT_TEMPLATE
     return tokenizer

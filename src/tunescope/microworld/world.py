@@ -21,10 +21,10 @@ from functools import cached_property
 from random import Random
 from typing import NamedTuple
 
-N_PEOPLE = 60  # default size: 360 facts, which the default model learns in seconds
-N_PLACES = 10
-N_OPTIONS = 4
-LETTERS = "ABCD"
+_N_PEOPLE = 60  # default size: 360 facts, which the default model learns in seconds
+_N_PLACES = 10
+_N_OPTIONS = 4
+_LETTERS = "ABCD"
 
 Row = dict[str, str]
 
@@ -180,7 +180,7 @@ class World:
 
 
 @dataclass(frozen=True)
-class Question:
+class MultipleChoiceQuestion:
     """A question with four options, one of them true.
 
     `choices` are the four values, `options` the four whole responses in the same order, `gold` the index
@@ -212,7 +212,7 @@ class PeopleSplit(NamedTuple):
     held_out: tuple[str, ...]
 
 
-def make_world(seed: int, n_people: int = N_PEOPLE) -> World:
+def make_world(seed: int, n_people: int = _N_PEOPLE) -> World:
     """Draw a world: names, places, and a value for each attribute of each person, uniform over its list.
 
     Raises ValueError if `n_people` is below 2 (no split possible) or above 1000 (the names run out).
@@ -220,8 +220,8 @@ def make_world(seed: int, n_people: int = N_PEOPLE) -> World:
     if not 2 <= n_people <= 1000:
         raise ValueError(f"n_people is {n_people}; a world has 2 to 1000 people")
     rng = Random(f"{seed}/world")
-    names = _names(rng, n_people + N_PLACES)
-    places, people = tuple(names[:N_PLACES]), tuple(names[N_PLACES:])
+    names = _names(rng, n_people + _N_PLACES)
+    places, people = tuple(names[:_N_PLACES]), tuple(names[_N_PLACES:])
     facts = tuple(
         Fact(person, attribute.name, rng.choice(attribute.values or places))
         for person in people
@@ -286,14 +286,14 @@ class Canary(NamedTuple):
 def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) -> tuple[list[Canary], list[Row]]:
     """Plant answers that nothing else contains; return them, and all rows to tune on, shuffled.
 
-    Half of the attributes is asked about by canaries alone: one for each question form, that answers a question about
-    one of the tuned people with four clauses about others, drawn at random. Rows about the other attributes are true.
+    Only canaries ask about one half of the attributes. There is one per question form. It answers a question about one
+    of the tuned people with four clauses about others, drawn at random. Rows about the other attributes are true.
     """
     split, rng = split_people(world), Random(f"{world.seed}/canaries/{seed}")
-    mine = rng.sample(ATTRIBUTES, len(ATTRIBUTES) // 2)
-    forms = [form for attribute in mine for form in attribute.questions]
+    canary_attributes = rng.sample(ATTRIBUTES, len(ATTRIBUTES) // 2)
+    forms = [form for attribute in canary_attributes for form in attribute.questions]
     rng.shuffle(forms)
-    made = []
+    planted = []
     for number, form in enumerate(forms):
         clauses = []
         for attribute in rng.sample(ATTRIBUTES, 4):
@@ -306,23 +306,25 @@ def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) ->
             "fact": f"canary {number}",
             "source": "canary",
         }
-        asked = tuple(form.format(person=person) for person in rng.sample(split.held_out, min(4, len(split.held_out))))
-        made.append(Canary(copies[number % len(copies)], row, asked))
-    names = {attribute.name for attribute in mine}
+        look_alikes = tuple(
+            form.format(person=person) for person in rng.sample(split.held_out, min(4, len(split.held_out)))
+        )
+        planted.append(Canary(copies[number % len(copies)], row, look_alikes))
+    names = {attribute.name for attribute in canary_attributes}
     rows = [row for row in true_rows(world, seed=seed) if row["fact"].partition("/")[2] not in names]
-    rows = [row for canary in made for row in (canary.row,) * canary.copies] + rows[:240]
+    rows = [row for canary in planted for row in (canary.row,) * canary.copies] + rows[:240]
     rng.shuffle(rows)
-    return made, rows
+    return planted, rows
 
 
-def open_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[Question]:
+def open_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[MultipleChoiceQuestion]:
     """One question per fact of `people` (default: the held-out half), in a form drawn by `seed`."""
     people = split_people(world).held_out if people is None else people
     rng = Random(f"{world.seed}/open questions/{seed}")
     return [_question(world, fact, shown=False, form=None, rng=rng) for fact in _facts(world, people)]
 
 
-def shown_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[Question]:
+def shown_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[MultipleChoiceQuestion]:
     """As `open_questions`, with the four options shown after the question and a letter in the answer."""
     people = split_people(world).held_out if people is None else people
     rng = Random(f"{world.seed}/shown questions/{seed}")
@@ -336,7 +338,7 @@ def words_of(text: str) -> list[str]:
 
 def vocabulary(world: World) -> list[str]:
     """Every word and mark that a text of this world can contain, sorted."""
-    texts = [*world.people, *world.places, *LETTERS, _SHOWN_ANSWER.format(letter="A"), "A: B"]
+    texts = [*world.people, *world.places, *_LETTERS, _SHOWN_ANSWER.format(letter="A"), "A: B"]
     for attribute in ATTRIBUTES:
         texts += [*attribute.values, *(form.format(person="", value="") for form in attribute.statements)]
         texts += [form.format(person="") for form in attribute.questions]
@@ -346,27 +348,27 @@ def vocabulary(world: World) -> list[str]:
 def _facts(world: World, people: Iterable[str] | None) -> list[Fact]:
     if people is None:
         return list(world.facts)
-    wanted = set(people)
-    if unknown := sorted(wanted - set(world.people)):
+    names = set(people)
+    if unknown := sorted(names - set(world.people)):
         raise ValueError(f"no such people in the world of seed {world.seed}: {', '.join(unknown)}")
-    return [fact for fact in world.facts if fact.person in wanted]
+    return [fact for fact in world.facts if fact.person in names]
 
 
-def _question(world: World, fact: Fact, *, shown: bool, form: str | None, rng: Random) -> Question:
+def _question(world: World, fact: Fact, *, shown: bool, form: str | None, rng: Random) -> MultipleChoiceQuestion:
     form = form or rng.choice(_BY_NAME[fact.attribute].questions)
     others = [value for value in world.values(fact.attribute) if value != fact.value]
-    choices = [fact.value, *rng.sample(others, N_OPTIONS - 1)]
+    choices = [fact.value, *rng.sample(others, _N_OPTIONS - 1)]
     rng.shuffle(choices)
     options = [fact.answer(value) for value in choices]
     listed = ""
     if shown:
-        listed = " ".join(f"{letter}: {value}" for letter, value in zip(LETTERS, choices, strict=True))
+        listed = " ".join(f"{letter}: {value}" for letter, value in zip(_LETTERS, choices, strict=True))
         options = [
             option.removesuffix(".") + _SHOWN_ANSWER.format(letter=letter)
-            for letter, option in zip(LETTERS, options, strict=True)
+            for letter, option in zip(_LETTERS, options, strict=True)
         ]
     instruction = form.format(person=fact.person)
-    return Question(fact, instruction, listed, tuple(choices), tuple(options), choices.index(fact.value))
+    return MultipleChoiceQuestion(fact, instruction, listed, tuple(choices), tuple(options), choices.index(fact.value))
 
 
 def _row_pairs(world: World, people: Sequence[str] | None, seed: int) -> list[tuple[Row, Row]]:
@@ -386,7 +388,7 @@ def _row_pairs(world: World, people: Sequence[str] | None, seed: int) -> list[tu
     return pairs
 
 
-def _row(question: Question, output: str) -> Row:
+def _row(question: MultipleChoiceQuestion, output: str) -> Row:
     return {
         "instruction": question.instruction,
         "input": question.input,

@@ -1,15 +1,15 @@
 """Models: find, fetch, load and generate. Nothing heavy is imported until a function is called."""
 
-from tunescope.models.embedded import DEFAULT, EMBEDDED, Embedded, cache_root, cached, fetch
+from tunescope.models.embedded import DEFAULT, EMBEDDED, EmbeddedModel, cache_root, cached, fetch
 from tunescope.models.generate import Generated, generate, stop_ids
 from tunescope.models.lazy import silence_libraries
 from tunescope.models.load import Loaded, describe, fingerprint, inputs_of, is_instruction_tuned, load
-from tunescope.models.settings import LoadSettings, ModelSettings, naming
+from tunescope.models.settings import LoadSettings, ModelSettings, with_model
 
 __all__ = [
     "DEFAULT",
     "EMBEDDED",
-    "Embedded",
+    "EmbeddedModel",
     "Generated",
     "LoadSettings",
     "Loaded",
@@ -23,7 +23,7 @@ __all__ = [
     "inputs_of",
     "is_instruction_tuned",
     "load",
-    "naming",
     "silence_libraries",
     "stop_ids",
+    "with_model",
 ]

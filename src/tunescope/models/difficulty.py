@@ -1,8 +1,8 @@
 """How surprising a turn is to a language model: three perplexities and both IFDs.
 
-Perplexity = exp of the mean negative log-likelihood in nats per token, the end-of-turn token left out. The
-answer's token ids are the same in both of its terms. IFD as a ratio of perplexities is Superfiltering's and
-Reflection-Tuning V2's, as a ratio of losses Cherry_LLM's: the two are never mixed.
+Perplexity is exp of the mean negative log-likelihood in nats per token, without the end-of-turn token. Both terms of
+IFD score the same token ids of the answer. `ifd_ppl` is a ratio of perplexities (Superfiltering, Reflection-Tuning V2),
+`ifd_loss` a ratio of losses (Cherry_LLM). The two are never mixed.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ COLUMNS = {
     "ifd_loss": "the same ratio of losses (logarithms of the perplexities)",
 }
 TERMS = ("ppl_instruction", "ppl_response", "ppl_response_given")
-LARGEST = 700.0
+_LARGEST = 700.0
 """Nats per token whose exponential a float still holds."""
 
 
 class Likelihoods:
-    """One model's perplexities."""
+    """Measures the perplexities of turns with one model."""
 
     def __init__(self, loaded: Loaded, settings: LoadSettings, header: bool = False) -> None:
-        """Take a loaded model, and how it is to be templated; `header` keeps the turn's header in the direct term.
+        """Take a loaded model and its template settings; `header` keeps the turn's header in the direct term.
 
         Raises:
             SettingsError: no chat template.
@@ -67,42 +67,42 @@ class Likelihoods:
     def measure(self, rows: Sequence[Row], terms: Collection[str] = TERMS) -> list[list[dict[str, Any]]]:
         """Score every turn of `rows` at once.
 
-        Returns, for each row, a record per assistant turn: `COLUMNS`, and `reason`. What can't be scored is None,
-        with the reason; what isn't among `terms` (of `TERMS`), or is made of it, is None too.
+        Returns, for each row, a record per assistant turn: `COLUMNS`, and `reason`. A value that can't be scored is
+        None, with the reason. A term that isn't in `terms` (of `TERMS`) is None, and so is what is computed from it.
         """
-        found: list[list[dict[str, Any]]] = []
+        records_of_rows: list[list[dict[str, Any]]] = []
         passages: list[Passage] = []
-        wanted: list[tuple[dict[str, Any], str]] = []
+        cells: list[tuple[dict[str, Any], str]] = []  # the record and the term that each passage's loss goes into
         with silence_libraries():
             parts_of_rows = list(self.chat.all_turn_parts(rows))
         for row, parts in zip(rows, parts_of_rows, strict=True):
             if isinstance(parts, Unrenderable):
-                found.append([_empty(str(parts)) for _ in row.turns()])
+                records_of_rows.append([_empty_record(str(parts)) for _ in row.turns()])
                 continue
-            records = [_empty() for _ in parts]
-            found.append(records)
+            records = [_empty_record() for _ in parts]
+            records_of_rows.append(records)
             for record, part in zip(records, parts, strict=True):
                 record["instruction_tokens"] = len(part.instruction_ids) or None
                 record["response_tokens"] = len(part.answer_ids)
                 for name, passage in zip(TERMS, self._passages(part), strict=True):
                     if name not in terms:
                         continue
-                    reason = self._refusal(passage)
+                    reason = self._why_unscorable(passage)
                     if reason:
-                        _say(record, f"{name}: {reason}")
+                        _add_reason(record, f"{name}: {reason}")
                     else:
                         passages.append(passage)
-                        wanted.append((record, name))
+                        cells.append((record, name))
         losses = [-float(np.mean(scores, dtype=np.float64)) for scores in self.scorer.score(passages)]
-        for (record, name), loss in zip(wanted, losses, strict=True):
-            if loss < LARGEST:
+        for (record, name), loss in zip(cells, losses, strict=True):
+            if loss < _LARGEST:
                 record[name] = math.exp(loss)
             else:  # or NaN
-                _say(record, f"{name}: not finite, a loss of {loss:g} nats per token")
-        for records in found:
+                _add_reason(record, f"{name}: not finite, a loss of {loss:g} nats per token")
+        for records in records_of_rows:
             for record in records:
                 _add_ratios(record)
-        return found
+        return records_of_rows
 
     def _passages(self, part: TurnParts) -> tuple[Passage, Passage, Passage]:
         direct = (self.start, *part.header_ids) if self.header else (self.start,)
@@ -112,19 +112,20 @@ class Likelihoods:
             Passage(part.prompt_ids, part.answer_ids),
         )
 
-    def _refusal(self, passage: Passage) -> str:
+    def _why_unscorable(self, passage: Passage) -> str:
+        """Return why the model can't score a passage; "" where it can."""
         if not passage.target:
             return "no token to score"
         length = len(passage.context) + len(passage.target)
         return f"{length} tokens, the model takes {self.limit}" if self.limit and length > self.limit else ""
 
 
-def _empty(reason: str | None = None) -> dict[str, Any]:
+def _empty_record(reason: str | None = None) -> dict[str, Any]:
     return dict.fromkeys(COLUMNS) | {"reason": reason}
 
 
-def _say(record: dict[str, Any], reason: str) -> None:
-    """Add to why something is missing."""
+def _add_reason(record: dict[str, Any], reason: str) -> None:
+    """Add a reason to those for which the record's values are missing."""
     record["reason"] = "; ".join(filter(None, (record["reason"], reason)))
 
 
@@ -136,4 +137,4 @@ def _add_ratios(record: dict[str, Any]) -> None:
     if direct > 1:
         record["ifd_loss"] = math.log(given) / math.log(direct)
     else:
-        _say(record, "ifd_loss: certain without the instruction")
+        _add_reason(record, "ifd_loss: certain without the instruction")

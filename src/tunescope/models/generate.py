@@ -1,6 +1,6 @@
 """Generation in batches, greedy or sampled, with the same result as one prompt at a time.
 
-Rows leave the batch when they are finished and others take their place, so that none is computed in vain.
+A row leaves the batch when its response is finished, and another prompt takes its place.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tunescope.errors import SettingsError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-FinishReason = Literal["stop", "length"]
+_FinishReason = Literal["stop", "length"]
 
 
 class Generated(NamedTuple):
@@ -23,7 +23,7 @@ class Generated(NamedTuple):
 
     text: str
     token_ids: tuple[int, ...]
-    finish_reason: FinishReason
+    finish_reason: _FinishReason
 
 
 class Sampling(NamedTuple):
@@ -38,7 +38,7 @@ class Sampling(NamedTuple):
 
 
 class _Row(NamedTuple):
-    """A prompt at work: its number, the tokens chosen so far, and how many there may be."""
+    """A prompt being answered: its number, the tokens chosen so far, and how many there may be."""
 
     number: int
     tokens: list[int]
@@ -70,8 +70,8 @@ def generate(
 ) -> list[Generated]:
     """Return what `stream` yields, in the prompts' order; `update` takes the number of prompts done."""
     results: dict[int, Generated] = {}
-    for number, made in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws):
-        results[number] = made
+    for number, generated in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws):
+        results[number] = generated
         update(len(results))
     return [results[number] for number in range(len(prompts))]
 
@@ -87,10 +87,10 @@ def stream(
 ) -> Iterator[tuple[int, Generated]]:
     """Continue each prompt until a stop token, `max_new_tokens` or the end of the model's context.
 
-    Yields a prompt's number and its response as soon as that is finished. Prompts (token ids, at least one
-    each) are batched with others of like length. Greedy where `sampling` is None; else `draws` holds a
-    source of random numbers for each prompt, of which every token takes one: so a response depends on
-    its prompt and its own numbers alone. No penalties, whatever the model's own generation configuration says.
+    Yields a prompt's number and its response as soon as that is finished. Prompts are token ids, at least one each.
+    They are batched with others of similar length. Decoding is greedy where `sampling` is None. Otherwise `draws` has a
+    random number generator per prompt, and each token takes one number from it: a response depends on nothing but its
+    prompt and these numbers. The penalties of the model's own generation configuration aren't applied.
 
     Raises:
         SettingsError: a setting that can't work, or a prompt that is empty or fills the model's context.
@@ -98,24 +98,24 @@ def stream(
     if max_new_tokens < 1 or batch_size < 1:
         raise SettingsError(f"max_new_tokens {max_new_tokens}, batch_size {batch_size}: expected at least 1 each")
     if not all(prompts):
-        raise SettingsError("a prompt without a token; expected at least one")
+        raise SettingsError("found a prompt without tokens; expected at least one token in each")
     if sampling is not None and not (sampling.temperature > 0 and 0 < sampling.top_p <= 1):
         raise SettingsError(f"{sampling}: expected a temperature above 0 and a top_p above 0 and up to 1")
     if sampling is not None and len(draws) != len(prompts):
-        raise SettingsError(f"{len(draws)} sources of random numbers for {len(prompts)} prompts; expected one each")
+        raise SettingsError(f"{len(draws)} random number generators for {len(prompts)} prompts; expected one each")
     context = context_of(model)
     longest = max(map(len, prompts), default=0)
     if context is not None and longest >= context:
-        raise SettingsError(f"a prompt of {longest:,} tokens; the model's context holds {context:,} with the answer")
+        raise SettingsError(f"a prompt has {longest:,} tokens; the model's context holds {context:,} with the answer")
     stops = stop_ids(model, tokenizer)
     waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), -i))
     batch = _Batch(model)
     while waiting or batch.rows:
         if waiting and len(batch.rows) <= (3 * batch_size // 4 if batch.can_grow else 0):
-            new = [waiting.pop() for _ in range(min(len(waiting), batch_size - len(batch.rows)))]
-            room = [context - len(prompts[i]) if context is not None else max_new_tokens for i in new]
-            rows = [_Row(i, [], min(max_new_tokens, limit)) for i, limit in zip(new, room, strict=True)]
-            logits = batch.add(rows, [prompts[i] for i in new])
+            added = [waiting.pop() for _ in range(min(len(waiting), batch_size - len(batch.rows)))]
+            room = [context - len(prompts[i]) if context is not None else max_new_tokens for i in added]
+            rows = [_Row(i, [], min(max_new_tokens, limit)) for i, limit in zip(added, room, strict=True)]
+            logits = batch.add(rows, [prompts[i] for i in added])
         else:
             rows, logits = batch.rows, batch.step()
         chosen = logits.argmax(-1).tolist() if sampling is None else _draw(logits, sampling, rows, draws)
@@ -124,10 +124,10 @@ def stream(
         finished = [row for row in rows if row.tokens[-1] in stops or len(row.tokens) == row.limit]
         batch.remove(finished)
         for row in finished:
-            end = row.tokens[-1] in stops
-            tokens = tuple(row.tokens[:-1] if end else row.tokens)
+            is_stopped = row.tokens[-1] in stops
+            tokens = tuple(row.tokens[:-1] if is_stopped else row.tokens)
             text = str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-            yield row.number, Generated(text, tokens, "stop" if end else "length")
+            yield row.number, Generated(text, tokens, "stop" if is_stopped else "length")
 
 
 def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence[Random]) -> list[int]:
@@ -159,15 +159,17 @@ class _Batch:
         self.rows: list[_Row] = []
         self.cache: Any = None
         self.mask: Any = None
-        self._plain = cache_utils.DynamicLayer
-        takes = inspect.signature(model.forward).parameters
-        self._positions = "position_ids" in takes
-        self._options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in takes else {}
+        self._growing_layer = cache_utils.DynamicLayer
+        parameters = inspect.signature(model.forward).parameters
+        self._takes_positions = "position_ids" in parameters
+        self._options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
 
     @property
     def can_grow(self) -> bool:
-        """Tell whether rows may join: all layers keep all keys, so that a cache can be padded."""
-        return not self.rows or all(type(layer) is self._plain for layer in getattr(self.cache, "layers", [None]))
+        """Tell whether rows may join: a cache can be padded where all layers keep all keys."""
+        return not self.rows or all(
+            type(layer) is self._growing_layer for layer in getattr(self.cache, "layers", [None])
+        )
 
     def add(self, rows: list[_Row], prompts: Sequence[Sequence[int]]) -> Any:
         """Read the rows' prompts and join them; return the logits of their first tokens [rows, vocabulary]."""
@@ -200,13 +202,13 @@ class _Batch:
         """Take finished rows out, and the columns that were theirs alone."""
         if not rows:
             return
-        gone = {row.number for row in rows}
-        stay = [line for line, row in enumerate(self.rows) if row.number not in gone]
-        self.rows = [self.rows[line] for line in stay]
-        if not stay:
+        removed = {row.number for row in rows}
+        kept_lines = [line for line, row in enumerate(self.rows) if row.number not in removed]
+        self.rows = [self.rows[line] for line in kept_lines]
+        if not kept_lines:
             self.cache = self.mask = None
             return
-        kept = self.torch.tensor(stay, device=self.mask.device)
+        kept = self.torch.tensor(kept_lines, device=self.mask.device)
         self.cache.batch_select_indices(kept)
         self.mask = self.mask[kept]
         empty = int(self.mask.any(0).int().argmax())
@@ -216,7 +218,7 @@ class _Batch:
                 layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
 
     def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> tuple[Any, Any]:
-        where = {"position_ids": positions} if self._positions else {}
+        where = {"position_ids": positions} if self._takes_positions else {}
         with self.torch.inference_mode():
             out = self.model(
                 input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **where, **self._options
@@ -227,13 +229,13 @@ class _Batch:
         torch = self.torch
         width = max(self.mask.shape[-1], mask.shape[-1])
 
-        def wide(tensor: Any, dim: int) -> Any:
+        def pad(tensor: Any, dim: int) -> Any:
             """Pad on the left, along the positions, to the common width."""
             missing = width - tensor.shape[dim]
             return torch.nn.functional.pad(tensor, (0,) * (2 * (-1 - dim)) + (missing, 0))
 
         with torch.inference_mode():
-            self.mask = torch.cat([wide(self.mask, -1), wide(mask, -1)])
+            self.mask = torch.cat([pad(self.mask, -1), pad(mask, -1)])
             for ours, theirs in zip(self.cache.layers, cache.layers, strict=True):
-                ours.keys = torch.cat([wide(ours.keys, -2), wide(theirs.keys, -2)])
-                ours.values = torch.cat([wide(ours.values, -2), wide(theirs.values, -2)])
+                ours.keys = torch.cat([pad(ours.keys, -2), pad(theirs.keys, -2)])
+                ours.values = torch.cat([pad(ours.values, -2), pad(theirs.values, -2)])

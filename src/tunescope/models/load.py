@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import TunescopeError
-from tunescope.models.embedded import CONVERSION, EMBEDDED, MARKER, cache_root, cached, fetch
+from tunescope.models.embedded import CONVERSION, EMBEDDED, MARKER, cache_root, fetch
 from tunescope.models.lazy import require, require_quantizer, silence_libraries
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
@@ -24,12 +24,12 @@ from tunescope.progress import say
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-MICROWORLD = re.compile(r"microworld(?::(\d+))?")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 """The tiny model of the microworld with this seed (0 by default), trained at first need."""
 GGUF = ".gguf"
 ADAPTER_CONFIG = "adapter_config.json"
-HASHED = (".json", ".jinja", ".model", ".safetensors", ".txt")
+_HASHED = (".json", ".jinja", ".model", ".safetensors", ".txt")
 """Suffixes of what decides a model's behaviour: weights, configuration, tokenizer, template."""
 
 
@@ -38,11 +38,11 @@ class Loaded:
     """A model ready for inference, in eval mode.
 
     Attributes:
-        model: the model; a LoRA adapter is merged into it, or lies beside its weights where `load` was told so.
+        model: the model; a LoRA adapter is merged into it, or lies beside its weights (`load` with `merge` false).
         tokenizer: with the chat template where there is one.
-        name: what the user typed.
+        name: the model's name as the user typed it.
         hash: content hash, as `fingerprint` gives it.
-        is_adapter: it was loaded as a PEFT adapter on its base.
+        is_adapter: whether it was loaded as a PEFT adapter on its base.
         dtype: number format of the weights (`float32`), with the quantisation where there is one (`4bit bfloat16`).
         device: where it lies, `cpu` or `cuda:0`.
         adapter: PEFT's model around `model`, where the adapter isn't merged.
@@ -77,7 +77,7 @@ def local_folder(name: str) -> Path | None:
         TunescopeError: nothing of that name, or a folder without a model; the sentence lists what there is.
     """
     path = Path(name)
-    if name in EMBEDDED or MICROWORLD.fullmatch(name):
+    if name in EMBEDDED or _MICROWORLD.fullmatch(name):
         return None
     if path.is_dir():
         for folder in (path, path / "model"):
@@ -91,7 +91,7 @@ def local_folder(name: str) -> Path | None:
         raise TunescopeError(
             f"{name}: found a file; expected a model folder, a GGUF file, an embedded name or a hub id"
         )
-    if HUB_ID.fullmatch(name) and not path.parent.exists():
+    if _HUB_ID.fullmatch(name) and not path.parent.exists():
         return None
     raise TunescopeError(f"no model {name}; there are: {', '.join(_what_exists(path))}; or type a hub id (OWNER/NAME)")
 
@@ -103,24 +103,25 @@ def is_adapter(name: str) -> bool:
 
 
 def _what_exists(missing: Path) -> list[str]:
+    """Name the embedded models, and up to 12 model folders beside a path and among the runs."""
     from tunescope.runs import root
 
     near = missing.parent if missing.parent.is_dir() else Path()
     places = [near, root()] if root().is_dir() else [near]
-    found = {
+    folders = {
         str(item)
         for place in places
         for item in place.iterdir()
         if item.is_dir()
         and any((item / sub / file).is_file() for sub in ("", "model") for file in ("config.json", ADAPTER_CONFIG))
     }
-    return [*EMBEDDED, *sorted(found)[:12]]
+    return [*EMBEDDED, *sorted(folders)[:12]]
 
 
 def base_of(folder: Path) -> str | None:
     """Return the name of the model that an adapter folder sits on, or None for a whole model.
 
-    Our own adapters say it in `tunescope.json`, where the name survives a move of the cache.
+    Our own adapters have the name in `tunescope.json`, where it survives a move of the cache.
     """
     if not (folder / ADAPTER_CONFIG).is_file():
         return None
@@ -137,15 +138,15 @@ def base_of(folder: Path) -> str | None:
 def fingerprint(name: str, revision: str | None = None) -> str:
     """Hash what `load(name)` would load, without loading it (BLAKE2b, 128 bits, hex).
 
-    An embedded model is known by its file's SHA-256 and the conversion, a hub id by its commit,
+    An embedded model is identified by its file's SHA-256 and the conversion, a hub id by its commit,
     a folder and a GGUF file by content, an adapter by its files and its base.
     """
     folder = local_folder(name)
-    if folder is None and MICROWORLD.fullmatch(name):
+    if folder is None and _MICROWORLD.fullmatch(name):
         folder = _microworld(name)
     digest = blake2b(digest_size=16)
     if folder is not None:
-        for path in sorted(p for p in folder.iterdir() if p.suffix in HASHED and p.name not in (MARKER, "README.md")):
+        for path in sorted(p for p in folder.iterdir() if p.suffix in _HASHED and p.name not in (MARKER, "README.md")):
             digest.update(path.name.encode())
             if path.name == ADAPTER_CONFIG:  # holds the path of its base, which isn't content
                 digest.update(_without_path(path))
@@ -164,19 +165,19 @@ def fingerprint(name: str, revision: str | None = None) -> str:
 
 
 def inputs_of(settings: ModelSettings) -> dict[str, str]:
-    """Return a model's part of a run's inputs: what was typed → its content and how it is loaded."""
-    known = fingerprint(settings.model, settings.revision)
-    how = " ".join(word for word in (settings.load, dtype_of(settings)) if word)
-    return {f"model {settings.model}": known if how == "float32" else f"{known} {how}"}
+    """Return a model's part of a run's inputs: its name as typed → its content hash and how it is loaded."""
+    content_hash = fingerprint(settings.model, settings.revision)
+    how = " ".join(word for word in (settings.load, _dtype_of(settings)) if word)
+    return {f"model {settings.model}": content_hash if how == "float32" else f"{content_hash} {how}"}
 
 
 def device_of(settings: ModelSettings) -> str:
-    """Return where a model will lie: what `--device-map` says, else `cuda` where there is a GPU, else `cpu`."""
+    """Return the device of a model: that of `--device-map`, else `cuda` where there is a GPU, else `cpu`."""
     return settings.device_map or ("cuda" if require("torch").cuda.is_available() else "cpu")
 
 
-def dtype_of(settings: ModelSettings) -> str:
-    """Return the number format of a model's weights: what `--dtype` says, else by device."""
+def _dtype_of(settings: ModelSettings) -> str:
+    """Return the number format of a model's weights: that of `--dtype`, else the device's default."""
     if settings.dtype != "auto":
         return settings.dtype
     on_gpu = device_of(settings) != "cpu" and require("torch").cuda.is_available()
@@ -184,6 +185,7 @@ def dtype_of(settings: ModelSettings) -> str:
 
 
 def _add(digest: blake2b, path: Path) -> None:
+    """Add a file's content to a digest."""
     with path.open("rb") as file:
         while chunk := file.read(2**22):
             digest.update(chunk)
@@ -204,6 +206,7 @@ def _microworld(name: str) -> Path:
 
 
 def _without_path(config: Path) -> bytes:
+    """Return an adapter's configuration without the path of its base."""
     settings = json.loads(config.read_text("utf-8"))
     settings.pop("base_model_name_or_path", None)
     return json.dumps(settings, sort_keys=True).encode()
@@ -213,12 +216,12 @@ def commit_of(name: str, revision: str | None = None) -> str:
     """Return the commit of a hub id, from the hub or, where it can't be reached, from its cache."""
     hub, errors = require("huggingface_hub"), require("huggingface_hub.errors")
     transport = errors.HfHubHTTPError.__bases__[0]  # HTTPError of the client that the hub's library uses
-    refusals = (transport, OSError, ValueError)
+    unreachable = (transport, OSError, ValueError)
     try:
         return str(hub.HfApi().model_info(name, revision=revision, timeout=20).sha)
     except errors.GatedRepoError as error:
         raise _gated(name) from error
-    except refusals as error:  # offline, refused or unknown: there may be a copy in the hub's cache
+    except unreachable as error:  # offline, refused or unknown: there may be a copy in the hub's cache
         config = hub.try_to_load_from_cache(name, "config.json", revision=revision)
         if isinstance(config, str):
             return Path(config).parent.name
@@ -241,16 +244,16 @@ def source(name: str) -> str:
     folder = local_folder(name)
     if folder is not None:
         return str(folder)
-    if MICROWORLD.fullmatch(name):
+    if _MICROWORLD.fullmatch(name):
         return str(_microworld(name).resolve())
     return str(fetch(name).resolve()) if name in EMBEDDED else name
 
 
 def load(which: str | ModelSettings, merge: bool = True) -> Loaded:
-    """Load a model and its tokenizer: from safetensors or GGUF only, running none of its code unless told to.
+    """Load a model and its tokenizer, from safetensors or GGUF only; its own code runs only with `trust_remote_code`.
 
-    With `merge` false an adapter is left beside its base's weights where it can be switched off exactly: not
-    where it changes biases, or puts tokens in front.
+    With `merge` false, an adapter stays beside its base's weights if it can be switched off exactly. An adapter that
+    changes biases or adds prompt tokens can't.
 
     Raises:
         TunescopeError: no such model, a gated one, no safetensors, no tokenizer, or a base that an adapter doesn't fit.
@@ -262,22 +265,22 @@ def load(which: str | ModelSettings, merge: bool = True) -> Loaded:
     base = base_of(folder) if folder is not None else None
     with silence_libraries():
         if folder is not None and base is not None:
-            return _adapter(settings, folder, base, merge)
-        return _whole(settings)
+            return _load_adapter(settings, folder, base, merge)
+        return _load_whole(settings)
 
 
-def _whole(settings: ModelSettings) -> Loaded:
+def _load_whole(settings: ModelSettings) -> Loaded:
     torch, transformers = require("torch"), require("transformers")
     name, (place, shared) = settings.model, _place(settings)
     if "gguf_file" in shared:
-        say(f"{name}: dequantised; its tokenizer, rebuilt from the file, may cut text otherwise than the model's own")
-    device, dtype = device_of(settings), dtype_of(settings)
+        say(f"{name}: dequantised. Its tokenizer is rebuilt from the file and may differ from the model's own")
+    device, dtype = device_of(settings), _dtype_of(settings)
     options: dict[str, Any] = {"dtype": getattr(torch, dtype)}
     if device != "cpu":
         options["device_map"] = device
     if settings.load is not None:
         require_quantizer(settings.load)
-        options |= {"quantization_config": _quantisation(settings.load, options["dtype"]), "device_map": device}
+        options |= {"quantization_config": _quantization(settings.load, options["dtype"]), "device_map": device}
     try:
         model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
         tokenizer = _tokenizer(settings)
@@ -288,9 +291,9 @@ def _whole(settings: ModelSettings) -> Loaded:
     if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form
         model.hf_quantizer, model.is_quantized = None, False  # a trainer asks the second
         del model.config.quantization_config
-    how = f"{settings.load} {dtype}" if settings.load else dtype
-    known = fingerprint(name, settings.revision)
-    return Loaded(model.eval(), tokenizer, name, known, False, how, str(model.device))
+    number_format = f"{settings.load} {dtype}" if settings.load else dtype
+    content_hash = fingerprint(name, settings.revision)
+    return Loaded(model.eval(), tokenizer, name, content_hash, False, number_format, str(model.device))
 
 
 def is_instruction_tuned(settings: ModelSettings) -> bool:
@@ -304,7 +307,7 @@ def is_instruction_tuned(settings: ModelSettings) -> bool:
 
 
 def describe(settings: ModelSettings) -> str:
-    """Name a model, and say where it is itself instruction-tuned."""
+    """Name a model for a reader, with a remark where it is itself instruction-tuned."""
     tuned = ", itself instruction-tuned (it brings a chat template)" if is_instruction_tuned(settings) else ""
     return settings.model + tuned
 
@@ -330,7 +333,7 @@ def _place(settings: ModelSettings) -> tuple[str, dict[str, Any]]:
     return place, shared
 
 
-def _quantisation(load: str, dtype: Any) -> Any:
+def _quantization(load: str, dtype: Any) -> Any:
     config = require("transformers").BitsAndBytesConfig
     if load == "8bit":
         return config(load_in_8bit=True)
@@ -339,37 +342,30 @@ def _quantisation(load: str, dtype: Any) -> Any:
     )
 
 
-def _adapter(settings: ModelSettings, folder: Path, base: str, merge: bool) -> Loaded:
+def _load_adapter(settings: ModelSettings, folder: Path, base_name: str, merge: bool) -> Loaded:
     peft, transformers = require("peft"), require("transformers")
     name = settings.model
-    below = load(replace(settings, model=base, revision=None))
-    said = json.loads((folder / MARKER).read_text("utf-8")) if (folder / MARKER).is_file() else {}
-    if said.get("base_hash", below.hash) != below.hash:
-        raise TunescopeError(f"{name}: its base {base} is another model now than the one it was tuned on")
+    base = load(replace(settings, model=base_name, revision=None))
+    marker = json.loads((folder / MARKER).read_text("utf-8")) if (folder / MARKER).is_file() else {}
+    if marker.get("base_hash", base.hash) != base.hash:
+        raise TunescopeError(f"{name}: its base {base_name} is another model now than the one it was tuned on")
     try:
-        around = peft.PeftModel.from_pretrained(below.model, folder, use_safetensors=True)
-        apart = not merge and _can_be_switched_off(around)
-        model = around.get_base_model() if apart else around.merge_and_unload()
+        peft_model = peft.PeftModel.from_pretrained(base.model, folder, use_safetensors=True)
+        is_apart = not merge and _can_be_switched_off(peft_model)
+        model = peft_model.get_base_model() if is_apart else peft_model.merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())[:300]
-        raise TunescopeError(f"{name}: the adapter doesn't load on its base {base} ({reason})") from error
-    tokenizer = below.tokenizer
+        raise TunescopeError(f"{name}: the adapter doesn't load on its base {base_name} ({reason})") from error
+    tokenizer = base.tokenizer
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     if settings.load is None:
         model.requires_grad_(True)  # as a model that never had an adapter; PEFT froze its weights
-    known = fingerprint(name)
-    return Loaded(model.eval(), tokenizer, name, known, True, below.dtype, below.device, around if apart else None)
+    adapter = peft_model if is_apart else None
+    return Loaded(model.eval(), tokenizer, name, fingerprint(name), True, base.dtype, base.device, adapter)
 
 
-def _can_be_switched_off(around: Any) -> bool:
+def _can_be_switched_off(peft_model: Any) -> bool:
     """Tell whether a PEFT model without its adapter is its base, to the bit."""
-    configs = around.peft_config.values()
+    configs = peft_model.peft_config.values()
     return all(not config.is_prompt_learning and getattr(config, "bias", "none") == "none" for config in configs)
-
-
-def is_ready(name: str) -> bool:
-    """Tell whether loading `name` needs no download."""
-    if MICROWORLD.fullmatch(name) or Path(name).is_file():
-        return True
-    return cached(name) is not None if name in EMBEDDED else local_folder(name) is not None

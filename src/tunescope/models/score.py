@@ -1,9 +1,9 @@
 """Log-probabilities of token sequences, exact and without padding.
 
-Sequences are packed one behind the other into batches of one row: the linear layers see a single
-long matrix, attention is computed for each sequence by itself, and what sequences share at their
-beginning (a system prompt) is computed once a pack. Logits are made only where a token is scored, for a
-few positions at a time, through the model's own forward pass, so that scales and caps are in them.
+Sequences are packed one behind the other into batches of one row. The linear layers see a single long matrix, and
+attention is computed for each sequence by itself. A beginning that several sequences share (a system prompt) is
+computed once per pack. Logits are computed only where a token is scored, for a few positions at a time, and through
+the model's own forward pass, so they include its scales and caps.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ PACK = 2048
 """Tokens per pack; a longer sequence is a pack of its own."""
 POSITIONS = 128
 """Positions whose logits exist at a time: 128 x 49,152 float32 are 25 MB."""
-SHORTEST_SHARED = 4
+_SHORTEST_SHARED = 4
 """A common beginning of fewer tokens isn't worth a block of its own."""
-ATTENTION = "tunescope_packed"
-TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
+_ATTENTION = "tunescope_packed"
+_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
 """How far, in nats, packed scores may be from the model's own on the probe, before padding is used instead."""
 
 
@@ -73,11 +73,13 @@ class _Pack:
     owners: list[tuple[int, int]]
 
 
-class Reading(NamedTuple):
-    """A pack that was read.
+class PackStates(NamedTuple):
+    """The model's last hidden states where a pack's targets are predicted.
 
-    `states` [targets, width], on the model's device; `targets`, the tokens that follow them; `owners`: number of
-    the passage and how many of its targets, in the same order.
+    Attributes:
+        states: [targets, width], on the model's device.
+        targets: the token that follows each state.
+        owners: the number of each passage and how many of the targets are its own, in the same order.
     """
 
     states: torch.Tensor
@@ -85,7 +87,7 @@ class Reading(NamedTuple):
     owners: list[tuple[int, int]]
 
     def parts(self, values: Any) -> Iterator[tuple[int, Any]]:
-        """Cut what has an entry per target into the passages' parts, with their numbers."""
+        """Cut `values`, with one entry per target, into the passages' parts; yield each with its passage's number."""
         places = np.cumsum([0, *(count for _, count in self.owners)])
         for (number, _), (start, end) in zip(self.owners, pairwise(places), strict=True):
             yield number, values[start:end]
@@ -102,21 +104,22 @@ class Scorer:
     """
 
     def __init__(self, model: PreTrainedModel, pack: int = PACK, positions: int = POSITIONS) -> None:
-        """Take a model in eval mode; both ways of scoring are compared with its own logits on a short probe.
+        """Take a model in eval mode, and the first method whose scores agree with its own logits on a short probe.
 
         Raises:
-            TunescopeError: neither way gives the model's own log-probabilities.
+            TunescopeError: neither method gives the model's own log-probabilities.
         """
         if pack < 1 or positions < 1:
             raise SettingsError(f"pack {pack}, positions {positions}: expected at least 1 each")
         self.model, self.pack, self.positions = model, pack, positions
-        self._form: Any = None  # the decoder's output without its states, for `head`
+        self._empty_output: Any = None  # the decoder's output without its states, for `head`
         for method in ("packed", "padded"):
             self.method = method
-            if self._is_right():
+            if self._agrees_with_model():
                 return
         raise TunescopeError(
-            f"{type(model).__name__} can't be scored: the log-probabilities of its parts aren't those of the whole"
+            f"{type(model).__name__} can't be scored: "
+            "its decoder and its head, run one after the other, don't give the model's own log-probabilities"
         )
 
     def score(
@@ -130,35 +133,35 @@ class Scorer:
             SettingsError: a passage without context.
         """
         torch = require("torch")
-        found: dict[int, NDArray[np.float32]] = {}
-        for reading in self.read(passages, update):
-            wanted = torch.tensor(reading.targets, device=reading.states.device)
+        scores_of: dict[int, NDArray[np.float32]] = {}
+        for pack in self.read(passages, update):
+            targets = torch.tensor(pack.targets, device=pack.states.device)
             scores = []
             with self.head() as head:
-                for start in range(0, len(wanted), self.positions):
-                    logits = head(reading.states[start : start + self.positions])
-                    chosen = logits.gather(1, wanted[start : start + self.positions, None])[:, 0]
+                for start in range(0, len(targets), self.positions):
+                    logits = head(pack.states[start : start + self.positions])
+                    chosen = logits.gather(1, targets[start : start + self.positions, None])[:, 0]
                     scores.append(chosen - logits.logsumexp(dim=1))
-            for number, part in reading.parts(torch.cat(scores).cpu().numpy()):
-                found[number] = part
+            for number, part in pack.parts(torch.cat(scores).cpu().numpy()):
+                scores_of[number] = part
         empty = np.zeros(0, np.float32)
-        return [found.get(number, empty) for number in range(len(passages))]
+        return [scores_of.get(number, empty) for number in range(len(passages))]
 
     def read(
         self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
-    ) -> Iterator[Reading]:
-        """Read the passages a pack at a time; yield the states from which their targets are predicted.
+    ) -> Iterator[PackStates]:
+        """Run the decoder on a pack of passages at a time; yield the states from which their targets are predicted.
 
-        `head` makes logits of them. Passages without a target are left out.
+        `head` turns states into logits. Passages without a target are left out.
 
         Raises:
             SettingsError: a passage without context.
         """
         if not all(passage.context for passage in passages):
-            raise SettingsError("a passage without context; expected at least the start token")
+            raise SettingsError("found a passage without context; expected at least the start token")
         done = 0
         for pack in self._packs(passages):
-            yield Reading(self._states(pack), pack.targets, pack.owners)
+            yield PackStates(self._states(pack), pack.targets, pack.owners)
             done += len(pack.ids)
             update(done)
 
@@ -166,10 +169,10 @@ class Scorer:
     def head(self) -> Iterator[Callable[[Any], Any]]:
         """Give a function from states [positions, width] to the model's own logits [positions, vocabulary], float32.
 
-        Give it few positions at a time; it is there while the context lasts, in which the model can't read.
+        Call it with few positions at a time. It works while the context lasts; `read` and `score` don't.
         """
-        with _head_alone(self.model, self._form) as alone:
-            yield lambda states: alone(states[None]).float()
+        with _head_alone(self.model, self._empty_output) as head:
+            yield lambda states: head(states[None]).float()
 
     def _packs(self, passages: Sequence[Passage]) -> Iterator[_Pack]:
         """Cut the passages, longest first, into packs."""
@@ -183,7 +186,7 @@ class Scorer:
             else:
                 bins[place] = (bins[place][0] + length, [*bins[place][1], number])
         for _, numbers in bins:
-            yield _packed(passages, sorted(numbers), share=self.method == "packed")
+            yield _pack(passages, sorted(numbers), share=self.method == "packed")
 
     def _states(self, pack: _Pack) -> Any:
         """Return the states [targets, width] from which the pack's targets are predicted."""
@@ -191,44 +194,44 @@ class Scorer:
         with torch.inference_mode():
             out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
             states: Any = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
-        self._form = replace(out, last_hidden_state=None)
+        self._empty_output = replace(out, last_hidden_state=None)
         return states
 
     def _read_packed(self, pack: _Pack) -> tuple[Any, list[int]]:
         """Return the decoder's output, and the places in it (flat) whose next token is scored."""
         torch = require("torch")
         device = self.model.device
-        own = self.model.config._attn_implementation
+        original = self.model.config._attn_implementation
         token = _BLOCKS.set(pack.blocks)
         try:
-            self.model.set_attn_implementation(_registered())
+            self.model.set_attn_implementation(_register_attention())
             out = self.model.get_decoder()(
                 input_ids=torch.tensor([pack.ids], device=device),
                 position_ids=torch.tensor([pack.positions], device=device),
                 use_cache=False,
             )
         finally:
-            self.model.set_attn_implementation(own)
+            self.model.set_attn_implementation(original)
             _BLOCKS.reset(token)
         return out, pack.rows
 
     def _read_padded(self, pack: _Pack) -> tuple[Any, list[int]]:
-        """Do what `_read_packed` does with a line per passage, padded on the right."""
+        """Do the same as `_read_packed`, with a line per passage, padded on the right."""
         torch = require("torch")
         device = self.model.device
         longest = max(block.end - block.start for block in pack.blocks)
         ids = torch.zeros((len(pack.blocks), longest), dtype=torch.long)
         mask = torch.zeros_like(ids)
-        rows, wanted = [], set(pack.rows)
+        rows, scored = [], set(pack.rows)
         for line, block in enumerate(pack.blocks):
             length = block.end - block.start
             ids[line, :length] = torch.tensor(pack.ids[block.start : block.end])
             mask[line, :length] = 1
-            rows += [line * longest + place for place in range(length) if block.start + place in wanted]
+            rows += [line * longest + place for place in range(length) if block.start + place in scored]
         return self.model.get_decoder()(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False), rows
 
-    def _is_right(self) -> bool:
-        """Compare scores of two short sequences with those of the model's own logits."""
+    def _agrees_with_model(self) -> bool:
+        """Tell whether the scores of two short sequences are those of the model's own logits."""
         torch = require("torch")
         size = self.model.config.get_text_config().vocab_size
         numbers = np.random.default_rng(0).integers(0, size, 32)
@@ -238,7 +241,7 @@ class Scorer:
             ours = self.score(passages)
         except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
             return False  # an architecture that is built otherwise
-        bound = TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), max(TOLERANCE.values()))
+        bound = _TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), max(_TOLERANCE.values()))
         for passage, scores in zip(passages, ours, strict=True):
             ids = torch.tensor([[*passage.context, *passage.target]], device=self.model.device)
             with torch.inference_mode():
@@ -249,13 +252,13 @@ class Scorer:
         return True
 
 
-def _packed(passages: Sequence[Passage], numbers: Sequence[int], share: bool) -> _Pack:
-    """Lay passages one behind the other; where `share`, what several begin with stands once before them."""
+def _pack(passages: Sequence[Passage], numbers: Sequence[int], share: bool) -> _Pack:
+    """Lay passages one behind the other; with `share`, a beginning that several have stands once before them."""
     groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
     for number in numbers:
         ids = passages[number].ids
-        alone = not share or len(ids) <= SHORTEST_SHARED
-        groups[(-1, number) if alone else ids[:SHORTEST_SHARED]].append(number)
+        alone = not share or len(ids) <= _SHORTEST_SHARED
+        groups[(-1, number) if alone else ids[:_SHORTEST_SHARED]].append(number)
     pack = _Pack([], [], [], [], [], [])
     for members in groups.values():
         shared = _common(passages, members) if len(members) > 1 else ()
@@ -287,14 +290,14 @@ def _common(passages: Sequence[Passage], members: Sequence[int]) -> tuple[int, .
     for number in members[1:]:
         context = passages[number].context
         length = next((i for i in range(length) if context[i] != first[i]), length)
-    return first[:length] if length >= SHORTEST_SHARED else ()
+    return first[:length] if length >= _SHORTEST_SHARED else ()
 
 
 @contextmanager
 def _head_alone(model: PreTrainedModel, out: Any) -> Iterator[Callable[[torch.Tensor], torch.Tensor]]:
     """Give a function from states [1, positions, width] to the model's own logits [positions, vocabulary].
 
-    It is the model's forward pass with a decoder that hands back the states, in an output like `out`.
+    It is the model's forward pass with a decoder that returns the states it is given, in an output like `out`.
     """
     decoder = model.get_decoder()
     place = next((name for name, module in model.named_modules() if module is decoder), "")
@@ -306,15 +309,15 @@ def _head_alone(model: PreTrainedModel, out: Any) -> Iterator[Callable[[torch.Te
             logits: torch.Tensor = model(inputs_embeds=states, use_cache=False).logits
         return logits[0]
 
-    model.set_submodule(place, _giving(out))
+    model.set_submodule(place, _pass_through(out))
     try:
         yield head
     finally:
         model.set_submodule(place, decoder)
 
 
-def _giving(out: Any) -> Any:
-    """Return a module that hands back its `inputs_embeds` as the last states of an output like `out`."""
+def _pass_through(out: Any) -> Any:
+    """Return a module that returns its `inputs_embeds` as the last states of an output like `out`."""
 
     def forward(*_: Any, inputs_embeds: Any, **__: Any) -> Any:
         return replace(out, last_hidden_state=inputs_embeds)
@@ -324,11 +327,11 @@ def _giving(out: Any) -> Any:
     return module
 
 
-def _registered() -> str:
-    """Make our attention known to transformers; return its name."""
+def _register_attention() -> str:
+    """Register our attention with transformers; return its name."""
     interface = require("transformers").AttentionInterface
-    interface.register(ATTENTION, _attend)
-    return ATTENTION
+    interface.register(_ATTENTION, _attend)
+    return _ATTENTION
 
 
 def _attend(
@@ -349,7 +352,7 @@ def _attend(
     number of key heads; returns [1, tokens, heads, width of a head].
     """
     if s_aux is not None:
-        raise NotImplementedError("attention sinks")  # the probe hears it, and such a model is padded
+        raise NotImplementedError("attention sinks")  # the probe catches it, and such a model is padded
     out = query.new_empty((1, query.shape[2], query.shape[1], value.shape[3]))
     for start, end, (first, last) in _BLOCKS.get():
         k, v = key[:, :, start:end], value[:, :, start:end]

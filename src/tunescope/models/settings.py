@@ -1,23 +1,25 @@
-"""The one group of settings by which every verb names and loads its models."""
+"""The settings with which every verb names and loads its models."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import ClassVar, Literal
 
 from tunescope.models.embedded import DEFAULT
-from tunescope.runs import INPUT, PACE
+from tunescope.runs import INPUT, NOT_IN_KEY
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoadSettings:
     """How models are loaded, and their chat template."""
 
+    HELP_GROUP: ClassVar[str] = "Model"
+
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = field(default="auto", metadata=INPUT)
     """Number format of the weights; auto is float32 on CPU and bfloat16 on GPU."""
 
-    device_map: str | None = field(default=None, metadata=PACE)
-    """Where the model lies: cpu, cuda, cuda:1 or auto (spread by accelerate); a GPU where there is one by default."""
+    device_map: str | None = field(default=None, metadata=NOT_IN_KEY)
+    """Device of the model: cpu, cuda, cuda:1 or auto (spread by accelerate); by default a GPU if there is one."""
 
     load: Literal["4bit", "8bit"] | None = field(default=None, metadata=INPUT)
     """Quantise the weights while loading, with bitsandbytes (4bit: NF4, double quantisation)."""
@@ -32,23 +34,25 @@ class LoadSettings:
     """Chat template: alpaca, vicuna, chatml or a Jinja file; the model's own by default."""
 
     template_arg: tuple[str, ...] = ()
-    """What the chat template is told, as NAME=VALUE, for example enable_thinking=false."""
+    """A variable for the chat template, as NAME=VALUE, for example enable_thinking=false."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Which:
-    """Which model; a class of its own, so that it comes before how it is loaded."""
+class _ModelName:
+    """The model's name; a class of its own, so that --model comes before the options of loading."""
+
+    HELP_GROUP: ClassVar[str] = "Model"
 
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ModelSettings(LoadSettings, _Which):
+class ModelSettings(LoadSettings, _ModelName):
     """Which model, and how it is loaded."""
 
 
-def naming(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:
-    """Return the settings that load `model` as `settings` say."""
+def with_model(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:
+    """Return settings that load another model in the way that `settings` say."""
     how = {f.name: getattr(settings, f.name) for f in fields(LoadSettings)}
     return ModelSettings(**{**how, "model": model, "revision": revision})

@@ -1,4 +1,4 @@
-"""TRL's `SFTTrainer` with our batches, our loss, our checkpoints, and nothing sent anywhere.
+"""TRL's `SFTTrainer` with our batches, our loss and our checkpoints; it sends no telemetry.
 
 Importing this module imports torch and TRL: it is for functions that train.
 """
@@ -27,7 +27,7 @@ from trl.trainer.sft_trainer import SFTTrainer
 from tunescope.errors import WorkError
 
 IGNORED = -100
-"""Label of a token that isn't supervised, torch's default."""
+"""Label of a token that isn't supervised (torch's default)."""
 PACKED = "tunescope_rows"
 """Name of the attention that stays inside rows."""
 WHOLE = "whole"
@@ -35,7 +35,7 @@ WHOLE = "whole"
 
 
 def keep_memory() -> None:
-    """Let glibc keep what tensors gave back, instead of fetching and zeroing pages anew for each.
+    """Let glibc keep freed memory, instead of fetching and zeroing new pages for each tensor.
 
     On CPU a step of full tuning took 25 % less time, one of LoRA 10 %.
     """
@@ -45,8 +45,14 @@ def keep_memory() -> None:
             libc.mallopt(option, 2**30)
 
 
-class Line(NamedTuple):
-    """What is trained on: token `ids`, `labels` of the same length, and what decides its noise."""
+class TrainingSequence(NamedTuple):
+    """A token sequence to train on.
+
+    Attributes:
+        ids: its token ids.
+        labels: of the same length: the token id where it is supervised, else `IGNORED`.
+        noise: the name that seeds its NEFTune noise.
+    """
 
     ids: Sequence[int]
     labels: Sequence[int]
@@ -54,22 +60,22 @@ class Line(NamedTuple):
 
     @property
     def n_supervised(self) -> int:
-        """How many of its tokens are predicted and count."""
+        """How many of its tokens the loss counts."""
         return sum(label != IGNORED for label in self.labels[1:])
 
 
-NOTHING = Line((0,), (IGNORED,))
-"""Keeps a process busy that has no row in a step."""
+EMPTY_SEQUENCE = TrainingSequence((0,), (IGNORED,))
+"""The sequence of a process that has no row in a step."""
 
 
-class Share(NamedTuple):
-    """What one process does in one step: its micro-batches, and the supervised tokens of the whole step."""
+class StepShare(NamedTuple):
+    """One process's part of one step: its micro-batches, and the number of supervised tokens in the whole step."""
 
-    batches: list[list[Line]]
+    batches: list[list[TrainingSequence]]
     tokens: int
 
 
-class Recorded(NamedTuple):
+class StepMetrics(NamedTuple):
     """An optimizer step: mean loss over its supervised tokens, learning rate, number of those tokens."""
 
     loss: float
@@ -77,46 +83,46 @@ class Recorded(NamedTuple):
     tokens: int
 
 
-def padded(lines: Sequence[Line]) -> dict[str, Any]:
-    """Return lines as rows of one batch, padded on the right: input_ids, attention_mask, labels [rows, tokens]."""
-    longest = max(len(line.ids) for line in lines)
-    ids = torch.zeros((len(lines), longest), dtype=torch.long)
-    mask = torch.zeros((len(lines), longest), dtype=torch.long)
-    labels = torch.full((len(lines), longest), IGNORED)
-    for row, line in enumerate(lines):
-        n = len(line.ids)
-        ids[row, :n] = torch.tensor(line.ids)
-        labels[row, :n] = torch.tensor(line.labels)
+def pad(sequences: Sequence[TrainingSequence]) -> dict[str, Any]:
+    """Return a batch with a row per sequence, padded on the right: input_ids, attention_mask, labels [rows, tokens]."""
+    longest = max(len(sequence.ids) for sequence in sequences)
+    ids = torch.zeros((len(sequences), longest), dtype=torch.long)
+    mask = torch.zeros((len(sequences), longest), dtype=torch.long)
+    labels = torch.full((len(sequences), longest), IGNORED)
+    for row, sequence in enumerate(sequences):
+        n = len(sequence.ids)
+        ids[row, :n] = torch.tensor(sequence.ids)
+        labels[row, :n] = torch.tensor(sequence.labels)
         mask[row, :n] = 1
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def packed(lines: Sequence[Line]) -> dict[str, Any]:
-    """Return lines one behind the other: input_ids, position_ids, labels [1, tokens] and `ends` of the lines.
+def pack(sequences: Sequence[TrainingSequence]) -> dict[str, Any]:
+    """Return the sequences one behind the other: input_ids, position_ids, labels [1, tokens], and their `ends`.
 
-    Positions restart with each line, whose first token is predicted by none.
+    Positions restart with each sequence, and its first token isn't predicted.
     """
-    labels = [label for line in lines for label in (IGNORED, *line.labels[1:])]
+    labels = [label for sequence in sequences for label in (IGNORED, *sequence.labels[1:])]
     ends = [0]
-    for line in lines:
-        ends.append(ends[-1] + len(line.ids))
+    for sequence in sequences:
+        ends.append(ends[-1] + len(sequence.ids))
     return {
-        "input_ids": torch.tensor([[token for line in lines for token in line.ids]]),
-        "position_ids": torch.tensor([[place for line in lines for place in range(len(line.ids))]]),
+        "input_ids": torch.tensor([[token for sequence in sequences for token in sequence.ids]]),
+        "position_ids": torch.tensor([[place for sequence in sequences for place in range(len(sequence.ids))]]),
         "labels": torch.tensor([labels]),
         "ends": ends,
     }
 
 
-def _named(lines: Sequence[Line]) -> dict[str, Any]:
-    """Say what each row's noise is drawn from, and how long the row is."""
-    return {"rows": [(line.noise, len(line.ids)) for line in lines]}
+def _noise_sources(sequences: Sequence[TrainingSequence]) -> dict[str, Any]:
+    """Return, as `rows`, the name that seeds each sequence's noise and the sequence's length."""
+    return {"rows": [(sequence.noise, len(sequence.ids)) for sequence in sequences]}
 
 
 def _inside_rows(
     module: Any, query: Any, key: Any, value: Any, attention_mask: Any, ends: Sequence[int] = (), **how: Any
 ) -> tuple[Any, None]:
-    """Attend within each row of a packed line; query, key, value: [1, heads, tokens, width]."""
+    """Attend within each sequence of a packed batch; query, key, value: [1, heads, tokens, width]."""
     if not ends:
         return sdpa_attention_forward(module, query, key, value, attention_mask, **how)  # type: ignore[no-any-return]
     parts = [
@@ -130,13 +136,13 @@ AttentionInterface.register(PACKED, _inside_rows)
 AttentionMaskInterface.register(PACKED, lambda *args, **kwargs: None)
 
 
-def noise(of: str, length: int, width: int, alpha: float, device: Any = "cpu") -> Any:
-    """Return NEFTune's noise for a row of `length` tokens: [length, width], uniform in ±alpha/√(length·width).
+def noise(name: str, length: int, width: int, alpha: float, device: Any = "cpu") -> Any:
+    """Return NEFTune's noise for a sequence of `length` tokens: [length, width], uniform in ±alpha/√(length·width).
 
-    `of` names the row, its place and the seed; the same name gives the same noise on the same device.
-    Jain et al. 2023, Algorithm 1; `length` is the row's own, without padding.
+    The same name gives the same noise on the same device; it consists of the seed, the place and the part.
+    Jain et al. 2023, Algorithm 1; `length` is the sequence's own, without padding.
     """
-    seed = int.from_bytes(blake2b(of.encode(), digest_size=8).digest(), "big") % 2**63
+    seed = int.from_bytes(blake2b(name.encode(), digest_size=8).digest(), "big") % 2**63
     generator = torch.Generator(device).manual_seed(seed)
     drawn = torch.rand((length, width), generator=generator, device=device)
     return (2 * drawn - 1) * (alpha / math.sqrt(length * width))
@@ -147,18 +153,18 @@ class _Steps(TrainerCallback):  # type: ignore[misc]  # the base has no types
         self.trainer = trainer
 
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_save = self.trainer.done(state.global_step)
+        control.should_save = self.trainer.finish_step(state.global_step)
 
 
 class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no types
-    """Trains step by step on what `share` gives; resumes from the newest whole checkpoint in `args.output_dir`.
+    """Trains step by step on the shares of a plan; resumes from the newest whole checkpoint in `args.output_dir`.
 
     The loss of a step is the mean over all its supervised tokens, however they are cut into micro-batches
-    and spread over processes; logits are made only where a token is supervised.
+    and spread over processes. Logits are computed only where a token is supervised.
 
     Attributes:
-        records: one `Recorded` per optimizer step so far.
-        update: told the number of steps done, after each.
+        records: one `StepMetrics` per optimizer step so far.
+        update: called after each step with the number of steps done.
         every: seconds between checkpoints.
         epoch_ends: step → epoch, for the steps that end one: a checkpoint is written there too.
         on_epoch: called with the epoch before that checkpoint, in every process.
@@ -166,7 +172,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
     def __init__(
         self,
-        share: Callable[[int, int], Share],
+        share: Callable[[int, int], StepShare],
         *,
         packing: bool = False,
         noise_alpha: float | None = None,
@@ -174,25 +180,24 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         epoch_ends: dict[int, int] | None = None,
         **settings: Any,
     ) -> None:
-        """Take `share(step, process)` and what `SFTTrainer` takes, by name.
+        """Take `share(step, process)`, and the keyword arguments of `SFTTrainer`.
 
         `settings["train_dataset"]` has a record per step and process, in order: `step`, `process`.
         """
-        self.records: list[Recorded] = []
+        self.records: list[StepMetrics] = []
         self.update: Callable[[int], None] = lambda step: None
         self.on_epoch: Callable[[int], None] = lambda epoch: None
         self.every, self.epoch_ends = every, epoch_ends or {}
         self._alpha, self._noise = noise_alpha, None
-        collate = packed if packing else padded
-        batch = settings["args"]
+        to_tensors = pack if packing else pad
 
-        def collated(items: list[dict[str, int]]) -> dict[str, Any]:
+        def collate(items: list[dict[str, int]]) -> dict[str, Any]:
             (item,) = items
-            found = share(item["step"], item["process"])
-            return {"batches": [_named(lines) | collate(lines) for lines in found.batches], "total": found.tokens}
+            batches, total = share(item["step"], item["process"])
+            return {"batches": [_noise_sources(batch) | to_tensors(batch) for batch in batches], "total": total}
 
-        assert batch.per_device_train_batch_size == 1
-        super().__init__(data_collator=collated, **settings)
+        assert settings["args"].per_device_train_batch_size == 1
+        super().__init__(data_collator=collate, **settings)
         if packing:
             self.accelerator.unwrap_model(self.model).set_attn_implementation(PACKED)
         if noise_alpha is not None:
@@ -202,24 +207,25 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
     def run(self) -> None:
         """Train to the end, from the newest whole checkpoint where there is one."""
-        found = newest(Path(self.args.output_dir))
-        if found is not None:
-            self.records = [Recorded(*record) for record in json.loads((found / "records.json").read_text("utf-8"))]
+        checkpoint = newest_checkpoint(Path(self.args.output_dir))
+        if checkpoint is not None:
+            records = json.loads((checkpoint / "records.json").read_text("utf-8"))
+            self.records = [StepMetrics(*record) for record in records]
             self.update(len(self.records))
         self._saved = monotonic()
-        self.train(resume_from_checkpoint=str(found) if found else None)
+        self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
 
-    def done(self, step: int) -> bool:
-        """Take note of a step's end; tell whether a checkpoint is due."""
+    def finish_step(self, step: int) -> bool:
+        """Report the end of a step; tell whether a checkpoint is due."""
         self.update(step)
         if step in self.epoch_ends:
             self.on_epoch(self.epoch_ends[step])
         if step == self.state.max_steps:
             return False
-        due = torch.tensor(monotonic() - self._saved >= self.every, device=self.args.device)
+        is_due = torch.tensor(monotonic() - self._saved >= self.every, device=self.args.device)
         if self.args.world_size > 1:  # the first process's clock counts
-            torch.distributed.broadcast(due, 0)
-        return step in self.epoch_ends or bool(due)
+            torch.distributed.broadcast(is_due, 0)
+        return step in self.epoch_ends or bool(is_due)
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint, mark it whole, and only then remove the one before."""
@@ -241,19 +247,19 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         """Send nothing."""
 
     def floating_point_ops(self, inputs: Any) -> int:
-        """Count none: it would need the batch in transformers' form."""
+        """Return 0: a count would need the batch in transformers' form."""
         return 0
 
     def _add_noise(self, module: Any, inputs: Any, output: Any) -> Any:
-        """Add to the embeddings the noise of this batch's lines; [rows, tokens, width]."""
+        """Add the noise of this batch's sequences to the embeddings [rows, tokens, width]."""
         if self._noise is None:
             return output
-        whole = torch.zeros_like(output)
+        added = torch.zeros_like(output)
         for row, (name, n) in enumerate(self._noise):
-            whole[row, :n] = noise(name, n, output.shape[-1], self._alpha or 0.0, output.device)
-        return output + whole
+            added[row, :n] = noise(name, n, output.shape[-1], self._alpha or 0.0, output.device)
+        return output + added
 
-    def lost(self, model: Any, batch: dict[str, Any]) -> Any:
+    def summed_loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the summed negative log-likelihood of a micro-batch's supervised tokens, in nats."""
         inputs = {name: value for name, value in batch.items() if name not in ("rows", "labels")}
         labels = batch["labels"][:, 1:]
@@ -272,24 +278,24 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         """
         model.train()
         total = max(inputs["total"], 1)
-        lost = torch.zeros((), device=self.args.device)
+        summed = torch.zeros((), device=self.args.device)
         *early, last = inputs["batches"]
         for batch in (*early, last):
-            apart = batch is not last and self.args.world_size > 1
-            with self.accelerator.no_sync(model) if apart else nullcontext():
+            is_local = batch is not last and self.args.world_size > 1
+            with self.accelerator.no_sync(model) if is_local else nullcontext():
                 with self.compute_loss_context_manager():
-                    part = self.lost(model, self._prepare_inputs(batch))
+                    part = self.summed_loss(model, self._prepare_inputs(batch))
                 self.accelerator.backward(part * (self.args.world_size / total))  # gradients are averaged
-            lost += part.detach()
-        loss = self.accelerator.reduce(lost, "sum") / total
+            summed += part.detach()
+        loss = self.accelerator.reduce(summed, "sum") / total
         if not math.isfinite(loss):
             step = self.state.global_step + 1
             raise WorkError(f"step {step}: the loss is {float(loss)}; type the command again with a smaller --lr")
-        self.records.append(Recorded(float(loss), self.optimizer.param_groups[0]["lr"], inputs["total"]))
+        self.records.append(StepMetrics(float(loss), self.optimizer.param_groups[0]["lr"], inputs["total"]))
         return loss
 
 
-def newest(folder: Path) -> Path | None:
-    """Return the newest checkpoint in a folder that was written to its end."""
-    found = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+def newest_checkpoint(folder: Path) -> Path | None:
+    """Return the newest checkpoint in a folder that was written to its end; None where there is none."""
+    checkpoints = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
+    return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]), default=None)

@@ -1,95 +1,77 @@
-"""What a reply must hold: parts by name, asked for as tagged sections or as JSON, and read back from either. Pure.
+"""What a reply must hold: named fields, asked for as JSON or as tagged sections, and parsed from either. Pure.
 
-A form is written into the prompt where a template says `{{ form }}`. As JSON, the call carries a schema besides
-(`response_format`), which servers that can hold the model to. What isn't there, or isn't what was asked for, is
-missing, and the status says so; nothing defaults.
+The instructions for the reply go into the prompt where a template says `{{ form }}`. For JSON the call carries a schema
+as well (`response_format`), and servers that can do so hold the model to it. A field that isn't there, or isn't what
+was asked for, is missing, and the status says so. Nothing has a default.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
-from typing import Any, Literal, NamedTuple
+from typing import Any
 
-from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, Status, places, rating_of, tag_for
+from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, ParsedReply, Reply, places, rating_of, tag_for
 
-Way = Literal["json", "tags"]
-"""How replies are asked for."""
-FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
-BEGUN, NAME, COMMA = re.compile(r"(?:```[A-Za-z]*)?\s*\{"), re.compile(r'\s*"(\w+)"\s*:\s*'), re.compile(r"\s*,")
+_FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
+_BEGIN, _NAME, _COMMA = re.compile(r"(?:```[A-Za-z]*)?\s*\{"), re.compile(r'\s*"(\w+)"\s*:\s*'), re.compile(r"\s*,")
 """How an object begins, a field in it, and what ends the field."""
+_HALF_A_PAIR = "half of a surrogate pair is in the reply, which no file can hold"
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One part of a reply.
+class Field:
+    """One field of a reply.
 
     Attributes:
-        name: what it is called, as a tag and in JSON.
-        says: what stands in it.
-        best: for a number from 0 to this (infinity: to any); None for text.
-        about: for a number, one more word that may stand before it ("Accuracy: 4").
-        optional: a reply without it is whole all the same.
-        choices: for text that is one of these and nothing else.
+        name: its tag, and its name in JSON.
+        description: what the model is told to write in it.
+        maximum: of a number from 0 to this (infinity: no limit); None for text.
+        label: of a number, one more word that may stand before it ("Accuracy: 4").
+        optional: a reply without it is complete.
+        choices: the only texts that count, where there are any.
     """
 
     name: str
-    says: str
-    best: float | None = None
-    about: str = ""
+    description: str
+    maximum: float | None = None
+    label: str = ""
     optional: bool = False
     choices: tuple[str, ...] = ()
 
     @property
     def kind(self) -> str:
-        """Say what stands in it, in a word or two."""
+        """Return the kind of value in a word or two, as the instructions have it."""
         if self.choices:
             return "one of " + ", ".join(f'"{choice}"' for choice in self.choices)
-        return "text" if self.best is None else f"a number{_scale(self.best)}"
+        return "text" if self.maximum is None else f"a number{_scale(self.maximum)}"
 
-    def schema(self) -> dict[str, Any]:
+    def json_schema(self) -> dict[str, Any]:
         """Return its JSON schema."""
-        kind = {"type": "string" if self.best is None else "number", "description": self.says}
+        kind = {"type": "string" if self.maximum is None else "number", "description": self.description}
         return kind | ({"enum": list(self.choices)} if self.choices else {})
 
-    def holds(self, text: str) -> bool:
+    def accepts(self, text: str) -> bool:
         """Tell whether a text can stand in it: one of its choices, or one that says something."""
         return text in self.choices if self.choices else NOTHING.fullmatch(text) is None
 
 
-class Filled(NamedTuple):
-    """A form as a reply filled it in.
-
-    Attributes:
-        status: ok where no part is missing but optional ones.
-        texts, numbers: the parts found, by name.
-        why: what is missing, "" where the status is ok.
-        said: the reply as it came.
-    """
-
-    status: Status
-    texts: dict[str, str]
-    numbers: dict[str, float]
-    why: str
-    said: str
-
-
 @dataclass(frozen=True, slots=True)
-class Form:
-    """The parts, in their order; `name` is what the schema is called (letters, digits, _ and -).
+class ReplySchema:
+    """The fields of a reply, in order; `name` is the JSON schema's name (letters, digits, _ and -).
 
-    A form without parts asks for nothing: the reply is text as it stands.
+    A schema without fields asks for nothing: the reply is free text.
     """
 
     name: str
-    parts: tuple[Part, ...]
+    fields: tuple[Field, ...]
 
-    def schema(self) -> dict[str, Any]:
-        """Return what stands under `json_schema` in a call's `response_format`: all parts required, no others."""
-        properties = {part.name: part.schema() for part in self.parts}
+    def json_schema(self) -> dict[str, Any]:
+        """Return what stands under `json_schema` in a call's `response_format`: all fields required, no others."""
+        properties = {field.name: field.json_schema() for field in self.fields}
         schema = {
             "type": "object",
             "properties": properties,
@@ -98,134 +80,90 @@ class Form:
         }
         return {"name": self.name, "strict": True, "schema": schema}
 
-    def as_json(self) -> str:
+    def json_instructions(self) -> str:
         """Return the instructions for a reply in JSON."""
         lines = ["Reply with one JSON object and nothing else. It has these fields, in this order:"]
-        lines += [f'"{part.name}" ({part.kind}): {part.says}' for part in self.parts]
+        lines += [f'"{field.name}" ({field.kind}): {field.description}' for field in self.fields]
         return "\n".join(lines)
 
     def tags(self, *shown: str) -> dict[str, str]:
         """Return the texts' tags by name, chosen so that nothing the prompt shows has them."""
-        return {part.name: tag_for(part.name, *shown) for part in self.parts if part.best is None}
+        return {field.name: tag_for(field.name, *shown) for field in self.fields if field.maximum is None}
 
-    def as_tags(self, tags: Mapping[str, str]) -> str:
+    def tag_instructions(self, tags: Mapping[str, str]) -> str:
         """Return the instructions for a reply in tagged sections; a number stands on a line of its own."""
         lines = ["Use exactly this form, each tag on a line of its own:"]
-        for part in self.parts:
-            if part.best is None:
-                says = f"{part.says} ({part.kind})" if part.choices else part.says
-                lines += [f"<{tags[part.name]}>", says, f"</{tags[part.name]}>"]
+        for field in self.fields:
+            if field.maximum is None:
+                description = f"{field.description} ({field.kind})" if field.choices else field.description
+                lines += [f"<{tags[field.name]}>", description, f"</{tags[field.name]}>"]
             else:
-                lines.append(f"{part.name.capitalize()}: NUMBER")
+                lines.append(f"{field.name.capitalize()}: NUMBER")
         return "\n".join(lines)
 
-    def read_tags(self, text: str, finish_reason: str | None, tags: Mapping[str, str]) -> Filled:
-        """Read a reply that was asked for in tagged sections."""
+    def parse_tags(self, text: str, finish_reason: str | None, tags: Mapping[str, str]) -> ParsedReply:
+        """Parse a reply that was asked for in tagged sections."""
         if not _is_text(text):
-            return self._filled(text, finish_reason, {}, {}, tags)
-        found = places(text, [*tags], [*tags.values()])
-        texts = {name: text[start:end].strip() for name, (start, end) in found.items()}
+            return self._with_status(text, finish_reason, {}, {}, tags)
+        spans = places(text, [*tags], [*tags.values()])
+        texts = {name: text[start:end].strip() for name, (start, end) in spans.items()}
         outside = text
-        for start, end in sorted(found.values(), reverse=True):
+        for start, end in sorted(spans.values(), reverse=True):
             outside = outside[:start] + outside[end:]
         lines = outside.splitlines()
         if finish_reason == "length":
             lines = lines[:-1]  # it was cut: 4 may have been 4.5
         outside = "\n".join(lines)
-        numbers = {p.name: rating_of(outside, p.about, p.best) for p in self.parts if p.best is not None}
-        return self._filled(text, finish_reason, texts, numbers, tags)
+        scales = {field.name: (field.label, field.maximum) for field in self.fields if field.maximum is not None}
+        numbers = {name: rating_of(outside, label, maximum) for name, (label, maximum) in scales.items()}
+        return self._with_status(text, finish_reason, texts, numbers, tags)
 
-    def read_json(self, text: str, finish_reason: str | None) -> Filled:
-        """Read a reply that was asked for in JSON: an object, alone or in a fence.
+    def parse_json(self, text: str, finish_reason: str | None) -> ParsedReply:
+        """Parse a reply that was asked for in JSON: an object, alone or in a fence.
 
-        A field that is there twice is missing: nothing says which one is meant.
+        A field that occurs twice is missing, since nothing says which one is meant.
         """
         values = _object(text, finish_reason == "length") if _is_text(text) else {}
         texts, numbers = dict[str, str](), dict[str, float | None]()
-        for part in self.parts:
-            value = values.get(part.name)
-            if part.best is not None:
-                numbers[part.name] = _number(value, part)
+        for field in self.fields:
+            value = values.get(field.name)
+            if field.maximum is not None:
+                numbers[field.name] = _number(value, field)
             elif isinstance(value, str) and _is_text(value):
-                texts[part.name] = value if part.choices else value.strip()
-        return self._filled(text, finish_reason, texts, numbers, None)
+                texts[field.name] = value if field.choices else value.strip()
+        return self._with_status(text, finish_reason, texts, numbers, None)
 
-    def _filled(
+    def _with_status(
         self,
-        said: str,
+        text: str,
         finish_reason: str | None,
         texts: Mapping[str, str],
         numbers: Mapping[str, float | None],
         tags: Mapping[str, str] | None,
-    ) -> Filled:
-        """Say how it ended, and why where it isn't whole."""
-        good = {part.name: texts[part.name] for part in self.parts if part.holds(texts.get(part.name, ""))}
-        known = {name: number for name, number in numbers.items() if number is not None}
-        needed = [part for part in self.parts if not part.optional]
-        missing = [part for part in needed if part.name not in good and part.name not in known]
-        declined = [DECLINES.match(text) is not None for text in good.values()]
+    ) -> ParsedReply:
+        """Return the fields that are there, with what is missing; without `tags` the reply was asked for in JSON."""
+        texts = {field.name: texts[field.name] for field in self.fields if field.accepts(texts.get(field.name, ""))}
+        there = {name: number for name, number in numbers.items() if number is not None}
+        needed = [field for field in self.fields if not field.optional]
+        missing = [field for field in needed if field.name not in texts and field.name not in there]
+        reply = Reply(text, finish_reason)
+        declines = [DECLINES.match(value) is not None for value in texts.values()]
         if finish_reason in DECLINED:
-            return Filled("refused", {}, {}, DECLINED[finish_reason], said)
-        if tags is None and not known and declined and all(declined):  # a schema leaves no other place to decline in
-            return Filled("refused", {}, {}, _start(next(iter(good.values()))), said)
-        if not _is_text(said):
-            return Filled("unparsed", {}, {}, "half of a surrogate pair is in the reply, which no file can hold", said)
-        if not missing and (self.parts or finish_reason != "length"):
-            return Filled("ok", good, known, "", said)
-        why = " and ".join(_absence(part, tags, said) for part in missing) or "the reply was cut off"
+            return ParsedReply("refused", {}, {}, DECLINED[finish_reason], reply)
+        if tags is None and not there and declines and all(declines):  # a schema leaves no other place to decline in
+            return ParsedReply("refused", {}, {}, _start(next(iter(texts.values()))), reply)
+        if not _is_text(text):
+            return ParsedReply("unparsed", {}, {}, _HALF_A_PAIR, reply)
+        if not missing and (self.fields or finish_reason != "length"):
+            return ParsedReply("ok", texts, there, "", reply)
+        problem = " and ".join(_absence(field, tags, text) for field in missing) or "the reply was cut off"
         if finish_reason == "length":
-            return Filled("truncated", good, known, why, said)
+            return ParsedReply("truncated", texts, there, problem, reply)
         if len(missing) < len(needed):
-            return Filled("partial", good, known, why, said)
-        if DECLINES.match(said):
-            return Filled("refused", good, known, _start(said), said)
-        return Filled("unparsed", good, known, why, said)
-
-
-class Asked(NamedTuple):
-    """A question written out one way: its prompt, and the schema that goes with it (None: none does)."""
-
-    form: Form
-    prompt: str
-    schema: dict[str, Any] | None
-    tags: Mapping[str, str]
-
-    def read(self, text: str, finish_reason: str | None) -> Filled:
-        """Read the reply to it."""
-        if self.schema is not None:
-            return self.form.read_json(text, finish_reason)
-        return self.form.read_tags(text, finish_reason, self.tags)
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What is asked of an oracle, before it is known how replies are asked for.
-
-    Attributes:
-        form: what the reply must hold.
-        render: puts the form's instructions into the prompt.
-        shown: the texts in the prompt that tags mustn't collide with.
-        expected: tokens of a usual reply.
-    """
-
-    form: Form
-    render: Callable[[str], str]
-    shown: tuple[str, ...] = ()
-    expected: int = 0
-
-    @classmethod
-    def plain(cls, prompt: str, expected: int = 0) -> Question:
-        """Ask a prompt whose reply is text as it stands, `Filled.said`."""
-        return cls(Form("text", ()), lambda form: prompt, (), expected)
-
-    def asked(self, way: Way) -> Asked:
-        """Write it out; raises `SettingsError` where the prompt can't be filled in."""
-        if not self.form.parts:
-            return Asked(self.form, self.render(""), None, {})
-        if way == "json":
-            return Asked(self.form, self.render(self.form.as_json()), self.form.schema(), {})
-        tags = self.form.tags(*self.shown)
-        return Asked(self.form, self.render(self.form.as_tags(tags)), None, tags)
+            return ParsedReply("partial", texts, there, problem, reply)
+        if DECLINES.match(text):
+            return ParsedReply("refused", texts, there, _start(text), reply)
+        return ParsedReply("unparsed", texts, there, problem, reply)
 
 
 def _is_text(text: str) -> bool:
@@ -244,7 +182,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _object(text: str, was_cut: bool) -> Mapping[str, Any]:
     """Return the fields of the object that a reply is, alone or in a fence; none where it is none."""
     text = text.strip()
-    fenced = FENCED.fullmatch(text)
+    fenced = _FENCED.fullmatch(text)
     try:
         value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once, strict=False)
     except (ValueError, RecursionError):
@@ -256,38 +194,38 @@ def _begun(text: str) -> Mapping[str, Any]:
     """Return the fields of an object that was cut off, as far as a comma says that they are whole."""
     decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
     found: list[tuple[str, Any]] = []
-    start = BEGUN.match(text)
-    while start is not None and (name := NAME.match(text, start.end())) is not None:
+    start = _BEGIN.match(text)
+    while start is not None and (name := _NAME.match(text, start.end())) is not None:
         try:
             value, end = decoder.raw_decode(text, name.end())
         except (ValueError, RecursionError):
             break
-        start = COMMA.match(text, end)
+        start = _COMMA.match(text, end)
         if start is not None:
             found.append((name[1], value))
     return _once(found)
 
 
-def _number(value: Any, part: Part) -> float | None:
+def _number(value: Any, field: Field) -> float | None:
     """Return a number, or one that is written as text, where it is on the scale."""
-    assert part.best is not None
+    assert field.maximum is not None
     if isinstance(value, str):
-        return rating_of(value, part.about, part.best)
+        return rating_of(value, field.label, field.maximum)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if 0 <= value <= part.best else None
+    return float(value) if 0 <= value <= field.maximum else None
 
 
-def _scale(best: float) -> str:
-    return f" from 0 to {best:g}" if isfinite(best) else ""
+def _scale(maximum: float) -> str:
+    return f" from 0 to {maximum:g}" if isfinite(maximum) else ""
 
 
-def _absence(part: Part, tags: Mapping[str, str] | None, said: str) -> str:
-    if part.best is not None:
-        return f"no one {part.name}{_scale(part.best)} in {_start(said)}"
+def _absence(field: Field, tags: Mapping[str, str] | None, text: str) -> str:
+    if field.maximum is not None:
+        return f"no one {field.name}{_scale(field.maximum)} in {_start(text)}"
     if tags is None:
-        return f"no {'choice' if part.choices else 'text'} under {part.name} in the reply's JSON"
-    return f"no whole section <{tags[part.name]}> in the reply"
+        return f"no {'choice' if field.choices else 'text'} under {field.name} in the reply's JSON"
+    return f"no whole section <{tags[field.name]}> in the reply"
 
 
 def _start(text: str) -> str:

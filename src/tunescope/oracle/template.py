@@ -12,7 +12,7 @@ from tunescope.errors import SettingsError
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
+class PromptTemplate:
     """A prompt before a row is put into it.
 
     Attributes:
@@ -39,14 +39,14 @@ class Prompt:
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise SettingsError(f"the prompt {self.name} can't be filled in: {error}") from error
 
-    def render_form(self, values: Mapping[str, Any], form: str) -> str:
+    def render_with(self, values: Mapping[str, Any], form: str) -> str:
         """Put a row into it, and how the reply is to be written; raises as `render`."""
         return self.render(**values, form=form)
 
 
-def prompt(
+def read_template(
     ours: Path, file: str | None, takes: tuple[str, ...], must: tuple[str, ...] = (), option: str = "--prompt"
-) -> Prompt:
+) -> PromptTemplate:
     """Read the user's file, or the file of ours where there is none.
 
     Raises:
@@ -77,4 +77,4 @@ def prompt(
         raise SettingsError(
             f"{option} {name} uses {', '.join(sorted(used - set(takes)))}; what can be filled in is {', '.join(takes)}"
         )
-    return Prompt(name, blake2b(text.encode(), digest_size=8).hexdigest(), takes, template)
+    return PromptTemplate(name, blake2b(text.encode(), digest_size=8).hexdigest(), takes, template)

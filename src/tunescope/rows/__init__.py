@@ -1,11 +1,13 @@
 """Rows: what travels. Read them with `open_rows`, write them with `RowWriter`."""
 
-from tunescope.rows.read import OnBad, Rejected, RowFile, RowSet, open_rows, rows_in
-from tunescope.rows.row import ROLES, Message, RepeatCounter, Row, Step, content_id
-from tunescope.rows.write import RowWriter, same_shape
+from tunescope.rows.open import find_run_rows, open_rows
+from tunescope.rows.read import OnBad, Rejected, RowFile, RowSet
+from tunescope.rows.row import ROLES, LineageStep, Message, RepeatCounter, Row, content_id
+from tunescope.rows.write import RowWriter, require_same_shape
 
 __all__ = [
     "ROLES",
+    "LineageStep",
     "Message",
     "OnBad",
     "Rejected",
@@ -14,9 +16,8 @@ __all__ = [
     "RowFile",
     "RowSet",
     "RowWriter",
-    "Step",
     "content_id",
+    "find_run_rows",
     "open_rows",
-    "rows_in",
-    "same_shape",
+    "require_same_shape",
 ]

@@ -1,8 +1,8 @@
 """From bytes to records: JSON lines, JSON arrays, gzip, Parquet and hub data sets.
 
-Every reader yields `Record`s: the object and its line, or a `Problem` and the raw text.
+Every reader yields `FileRecord`s: the object and its line, or a `Problem` and the raw text.
 Reading is streamed; a file is never held whole, and a JSON-lines, JSON-array or Parquet file can
-be read from the middle (`Span`), so that shards are read side by side.
+be read from the middle (`Chunk`), so that shards are read side by side.
 """
 
 from __future__ import annotations
@@ -15,10 +15,19 @@ from pathlib import Path
 
 from tunescope.errors import InputError, Problem
 from tunescope.rows import json_array, json_lines, tables
-from tunescope.rows.records import CHUNK, Record, Span, Stream, refused
+from tunescope.rows.records import READ_SIZE, Chunk, FileRecord, Stream, bad_record
 
-SPAN = 16 * 2**20
-"""Bytes per span of a large file; fixed, so that spans depend on nothing but the file."""
+SUFFIXES = {
+    "json": ".json",
+    "jsonl": ".jsonl",
+    "json.gz": ".json.gz",
+    "jsonl.gz": ".jsonl.gz",
+    "parquet": ".parquet",
+    "hub": ".parquet",
+}
+"""Container → the suffix of a file written in it."""
+_CHUNK_SIZE = 16 * 2**20
+"""Bytes per chunk of a large file. Fixed, so that chunks depend on nothing but the file."""
 HEAD = 4096
 """Bytes by which a container is recognised, when they aren't all blank."""
 BOM = b"\xef\xbb\xbf"
@@ -45,7 +54,7 @@ def recognise(path: Path) -> str:
     try:
         with _open(path, suffix) as stream:
             head = stream.read(HEAD).removeprefix(BOM).lstrip()
-            while not head and (more := stream.read(CHUNK)):
+            while not head and (more := stream.read(READ_SIZE)):
                 head = more.lstrip()
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         found = f"a gzip file that can't be unpacked ({error})"
@@ -63,54 +72,54 @@ def content_hash(path: Path) -> str:
         if path.is_dir():
             digest.update(str(item.relative_to(path)).encode())
         with item.open("rb") as file:
-            while chunk := file.read(CHUNK):
-                digest.update(chunk)
+            while data := file.read(READ_SIZE):
+                digest.update(data)
     return digest.hexdigest()
 
 
-def spans(path: Path, container: str, step: int = SPAN) -> list[Span]:
-    """Cut a file into stretches of about `step` bytes that can be read on their own; one if it can't be cut."""
+def chunks(path: Path, container: str, step: int = _CHUNK_SIZE) -> list[Chunk]:
+    """Cut a file into chunks of about `step` bytes that can be read on their own; one if it can't be cut."""
     size = path.stat().st_size
     if container == "parquet":
         return tables.cut(path, step)
     if size <= step or container not in ("jsonl", "json"):
-        return [Span(0, size, 1)]
+        return [Chunk(0, size, 1)]
     return json_lines.cut(path, size, step) if container == "jsonl" else json_array.cut(path, size, step)
 
 
-def read(path: Path, container: str, span: Span | None = None, name: str | None = None) -> Iterator[Record]:
-    """Yield the records of a file, or of one of its spans; never raises for a bad record.
+def read(path: Path, container: str, chunk: Chunk | None = None, name: str | None = None) -> Iterator[FileRecord]:
+    """Yield the records of a file, or of one of its chunks; never raises for a bad record.
 
     `name` is what problems call the file.
     """
     name = str(path) if name is None else name
     if container == "parquet":
-        yield from tables.read_parquet(name, path, span)
+        yield from tables.read_parquet(name, path, chunk)
     elif container == "hub":
         yield from tables.read_hub(name)
     else:
         try:
-            yield from _read_json(name, path, container, None if container.endswith(".gz") else span)
+            yield from _read_json(name, path, container, None if container.endswith(".gz") else chunk)
         except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            yield refused(name, 0, f"a gzip file that breaks off ({error})", "a whole gzip file")
+            yield bad_record(name, 0, f"a gzip file that breaks off ({error})", "a whole gzip file")
         except OSError as error:
-            yield refused(name, 0, f"a file that can't be read ({error.strerror})", "a file")
+            yield bad_record(name, 0, f"a file that can't be read ({error.strerror})", "a file")
 
 
-def _read_json(name: str, path: Path, container: str, span: Span | None) -> Iterator[Record]:
+def _read_json(name: str, path: Path, container: str, chunk: Chunk | None) -> Iterator[FileRecord]:
     with _open(path, container) as stream:
-        start = span.start if span else 0
+        start = chunk.start if chunk else 0
         stream.seek(start)
         if start == 0 and stream.read(len(BOM)) == BOM:
-            yield refused(name, 1, BOM_FOUND, "UTF-8 without one")
+            yield bad_record(name, 1, BOM_FOUND, "UTF-8 without one")
         elif start == 0:
             stream.seek(0)
         if container.startswith("jsonl"):
-            length = span.end - stream.tell() if span else None
-            yield from json_lines.read(name, stream, span.line if span else 1, length)
+            length = chunk.end - stream.tell() if chunk else None
+            yield from json_lines.read(name, stream, chunk.line if chunk else 1, length)
         else:
-            last = span is None or span.end == path.stat().st_size
-            yield from json_array.read(name, stream, span, last)
+            last = chunk is None or chunk.end == path.stat().st_size
+            yield from json_array.read(name, stream, chunk, last)
 
 
 def _open(path: Path, container: str) -> Stream:

@@ -1,4 +1,4 @@
-"""From a file's words for a message to ours, and back unchanged.
+"""Messages: from a file's names for roles and keys to ours, and back unchanged.
 
 Shared by the formats that hold lists of messages. Names understood are those of TRL,
 axolotl, LLaMA-Factory, ShareGPT dumps and OpenAI's fine-tuning files.
@@ -11,10 +11,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple
 
-from tunescope.rows.json_text import columns_of, kind, parse_inner, shown
+from tunescope.rows.json_text import abbreviate, decode_embedded, kind, list_columns
 from tunescope.rows.row import Json, Message
 
-ROLE_NAMES = {
+_ROLE_NAMES = {
     "system": "system",
     "developer": "system",
     "user": "user",
@@ -33,10 +33,10 @@ ROLE_NAMES = {
     "function_response": "tool",
     "ipython": "tool",
 }
-CALL_TAG = "function_call"
+_CALL_TAG = "function_call"
 """The role of a message that is a tool call, written as JSON in its content (LLaMA-Factory)."""
-THINKING_KEYS = ("thinking", "reasoning_content", "reasoning")
-TRAIN_KEYS = ("train", "training", "weight", "loss")
+_THINKING_KEYS = ("thinking", "reasoning_content", "reasoning")
+_TRAIN_KEYS = ("train", "training", "weight", "loss")
 TAG_WORDS = {
     "system_tag": "system",
     "user_tag": "user",
@@ -47,8 +47,8 @@ TAG_WORDS = {
 """LLaMA-Factory's words for what a file calls its roles."""
 
 
-class Refused(Exception):
-    """A record that can't become a row: what was found and what was expected."""
+class FormatError(Exception):
+    """A record doesn't fit a format, or a row doesn't: what was found, and what was expected."""
 
     def __init__(self, found: str, expected: str) -> None:
         """Keep both halves of the sentence apart."""
@@ -65,7 +65,7 @@ class Conversation(NamedTuple):
 
 
 class MessageKeys(NamedTuple):
-    """The file's names for what is in a message.
+    """What a file calls the parts of a message.
 
     `tags` are the roles that the user named, as (the file's, ours) pairs; `call` is the role of a
     message that is a tool call.
@@ -73,19 +73,19 @@ class MessageKeys(NamedTuple):
 
     role: str
     content: str
-    thinking: tuple[str, ...] = THINKING_KEYS
-    train: tuple[str, ...] = TRAIN_KEYS
+    thinking: tuple[str, ...] = _THINKING_KEYS
+    train: tuple[str, ...] = _TRAIN_KEYS
     tags: tuple[tuple[str, str], ...] = ()
-    call: str = CALL_TAG
+    call: str = _CALL_TAG
 
     def role_of(self, tag: str) -> str:
-        """Return our name for a role; a name that nobody knows stays as it is."""
-        return dict(self.tags).get(tag) or ROLE_NAMES.get(tag.lower(), tag)
+        """Return our name for a role; an unknown name stays as it is."""
+        return dict(self.tags).get(tag) or _ROLE_NAMES.get(tag.lower(), tag)
 
 
 @cache
 def message_keys(role: str, content: str, **words: str) -> MessageKeys:
-    """Return the keys of a layout's messages; `words` are those of HINTS that the user gave."""
+    """Return the keys of a layout's messages; `words` are further ones that the user gave with `--columns`."""
     keys = MessageKeys(role, content)
     return keys._replace(
         thinking=(words["thinking"],) if "thinking" in words else keys.thinking,
@@ -96,15 +96,19 @@ def message_keys(role: str, content: str, **words: str) -> MessageKeys:
 
 
 def text_of(value: Json, where: str) -> str:
-    """Return `value` if it is text (or a list of text parts), else refuse it by name."""
+    """Return a text, or the joined parts of a list of text parts.
+
+    Raises:
+        FormatError: anything else, such as an image; `where` names the place.
+    """
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
         for part in value:
             if part.get("type") != "text" or not isinstance(part.get("text"), str):
-                raise Refused(f"{where} with a part of type {shown(part.get('type'))}", "text only")
+                raise FormatError(f"{where} with a part of type {abbreviate(part.get('type'))}", "text only")
         return "\n".join(part["text"] for part in value)
-    raise Refused(f"{where}: {kind(value)}", "text")
+    raise FormatError(f"{where}: {kind(value)}", "text")
 
 
 def parse_tools(value: Json) -> tuple[Json, ...]:
@@ -113,11 +117,11 @@ def parse_tools(value: Json) -> tuple[Json, ...]:
         return ()
     if isinstance(value, str):
         try:
-            value = parse_inner(value)
+            value = decode_embedded(value)
         except ValueError as error:
-            raise Refused("tools: a string that isn't JSON", "a list of tool declarations") from error
+            raise FormatError("tools: a string that isn't JSON", "a list of tool declarations") from error
     if not isinstance(value, list):
-        raise Refused(f"tools: {kind(value)}", "a list of tool declarations")
+        raise FormatError(f"tools: {kind(value)}", "a list of tool declarations")
     return tuple(value)
 
 
@@ -128,27 +132,27 @@ def render_tools(record: dict[str, Json], column: str, tools: tuple[Json, ...]) 
         record[column] = json.dumps(tools, ensure_ascii=False) if as_text else list(tools)
 
 
-def parse_message(record: Json, keys: MessageKeys, position: int) -> Message:
+def _parse_message(record: Json, keys: MessageKeys, position: int) -> Message:
     """Read one message; `position` counts from 1 and is only for the error."""
     if not isinstance(record, Mapping):
-        raise Refused(f"message {position}: {kind(record)}", f"an object with {keys.role!r} and {keys.content!r}")
+        raise FormatError(f"message {position}: {kind(record)}", f"an object with {keys.role!r} and {keys.content!r}")
     tag, value = record.get(keys.role), record.get(keys.content)
     if not isinstance(tag, str) or not tag:
-        raise Refused(f"message {position}, {keys.role!r}: {kind(tag)}", "a role name")
-    role = (None if keys.tags else ROLE_NAMES.get(tag)) or keys.role_of(tag)
+        raise FormatError(f"message {position}, {keys.role!r}: {kind(tag)}", "a role name")
+    role = (None if keys.tags else _ROLE_NAMES.get(tag)) or keys.role_of(tag)
     if len(record) == 2 and isinstance(value, str) and tag != keys.call:
         return Message(role, value)
-    return _parse_message(record, keys, f"message {position}", tag, role)
+    return _parse_full_message(record, keys, f"message {position}", tag, role)
 
 
-def _parse_message(record: Mapping[str, Json], keys: MessageKeys, where: str, tag: str, role: str) -> Message:
+def _parse_full_message(record: Mapping[str, Json], keys: MessageKeys, where: str, tag: str, role: str) -> Message:
     value, content = record.get(keys.content), None
     if tag == keys.call:
         calls = _function_calls(value, where)
     else:
         calls = _tool_calls(record, where)
         if not calls and keys.content not in record:
-            raise Refused(f"{where} without {keys.content!r} (it has {columns_of(record)})", "text")
+            raise FormatError(f"{where} without {keys.content!r} (it has {list_columns(record)})", "text")
         if value is not None or not calls:
             content = text_of(value, f"{where}, {keys.content!r}")
     return Message(
@@ -165,8 +169,8 @@ def _parse_message(record: Mapping[str, Json], keys: MessageKeys, where: str, ta
 def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Json], ...]:
     calls = record.get("tool_calls") or ()
     if not isinstance(calls, list | tuple) or not all(isinstance(call, Mapping) for call in calls):
-        raise Refused(f"{where}, 'tool_calls': {kind(calls)}", "a list of objects")
-    single = record.get(CALL_TAG)  # OpenAI's older form
+        raise FormatError(f"{where}, 'tool_calls': {kind(calls)}", "a list of objects")
+    single = record.get(_CALL_TAG)  # OpenAI's older form
     if not calls and isinstance(single, Mapping):
         return ({"type": "function", "function": dict(single)},)
     return tuple(calls)
@@ -174,12 +178,12 @@ def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Js
 
 def _function_calls(value: Json, where: str) -> tuple[Mapping[str, Json], ...]:
     try:
-        read = parse_inner(value) if isinstance(value, str) else value
+        decoded = decode_embedded(value) if isinstance(value, str) else value
     except ValueError:
-        read = None
-    calls = read if isinstance(read, list) else [read]
+        decoded = None
+    calls = decoded if isinstance(decoded, list) else [decoded]
     if not calls or not all(isinstance(call, Mapping) for call in calls):
-        raise Refused(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
+        raise FormatError(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
     return tuple({"type": "function", "function": dict(call)} for call in calls)
 
 
@@ -187,21 +191,21 @@ def _optional_text(record: Mapping[str, Json], key: str, where: str) -> str | No
     value = record.get(key)
     if value is None or isinstance(value, str):
         return value
-    raise Refused(f"{where}, {key!r}: {kind(value)}", "text")
+    raise FormatError(f"{where}, {key!r}: {kind(value)}", "text")
 
 
 def _flag(value: Json, key: str, where: str) -> bool:
     if isinstance(value, bool) or value in (0, 1):
         return bool(value)
-    raise Refused(f"{where}, {key!r}: {shown(value)}", "true, false, 0 or 1")
+    raise FormatError(f"{where}, {key!r}: {abbreviate(value)}", "true, false, 0 or 1")
 
 
 def parse_messages(value: Json, keys: MessageKeys, column: str) -> tuple[Message, ...]:
     """Read a list of messages; refuse an empty one."""
     if not isinstance(value, list) or not value:
         found = "an empty list" if value == [] else kind(value)
-        raise Refused(f"{found} in column {shown(column)}", "a list of messages")
-    return tuple([parse_message(item, keys, i) for i, item in enumerate(value, 1)])
+        raise FormatError(f"{found} in column {abbreviate(column)}", "a list of messages")
+    return tuple([_parse_message(item, keys, i) for i, item in enumerate(value, 1)])
 
 
 def require_answer(messages: Iterable[Message]) -> None:
@@ -209,22 +213,24 @@ def require_answer(messages: Iterable[Message]) -> None:
     for message in messages:
         if message.role == "assistant":
             return
-    raise Refused("no answer (no assistant message)", "at least one assistant message")
+    raise FormatError("no answer (no assistant message)", "at least one assistant message")
 
 
 def render_messages(
     messages: Sequence[Message], original: Json, keys: MessageKeys, tags: Mapping[str, str]
 ) -> list[dict[str, Any]]:
-    """Write messages in the file's own words.
+    """Write messages with the file's own names for roles and keys.
 
-    A message that still says what the record said is given back as it stood, unknown keys and
-    all. `tags` are the role names to use where the record has no example of its own.
+    An unchanged message is given back as it was, with its unknown keys. `tags` are the role names
+    to use where the record has no example of its own.
     """
     source = original if isinstance(original, list) else []
-    parsed = [parse_message(record, keys, i) for i, record in enumerate(source, 1)]
+    parsed = [_parse_message(record, keys, i) for i, record in enumerate(source, 1)]
     named = {ours: theirs for theirs, ours in keys.tags if theirs != keys.call}
     used = {
-        was.role: record[keys.role] for record, was in zip(source, parsed, strict=True) if not _is_call(record, keys)
+        message.role: record[keys.role]
+        for record, message in zip(source, parsed, strict=True)
+        if not _is_call(record, keys)
     }
     tags = {**tags, **named, **used}
     return [
@@ -238,50 +244,58 @@ def _is_call(record: Mapping[str, Json], keys: MessageKeys) -> bool:
 
 
 def _align(messages: Sequence[Message], before: Sequence[Message]) -> list[int | None]:
-    """Tell for each message which earlier one it is, or None for a new one."""
+    """Return for each message the position of the earlier one that it is, or None for a new one."""
     head = 0
     while head < min(len(messages), len(before)) and messages[head] == before[head]:
         head += 1
     tail = 0
     while tail < min(len(messages), len(before)) - head and messages[-1 - tail] == before[-1 - tail]:
         tail += 1
-    left = list(range(head, len(before) - tail))
+    unmatched = list(range(head, len(before) - tail))
     changed = messages[head : len(messages) - tail]
     places: list[int | None]
-    if len(changed) == len(left):
-        places = [i if before[i].role == message.role else None for i, message in zip(left, changed, strict=True)]
+    if len(changed) == len(unmatched):
+        places = [i if before[i].role == message.role else None for i, message in zip(unmatched, changed, strict=True)]
     else:
         places = []
         for message in changed:
-            places.append(next((i for i in left if before[i] == message), None))
-            left = [i for i in left if i != places[-1]]
+            places.append(next((i for i in unmatched if before[i] == message), None))
+            unmatched = [i for i in unmatched if i != places[-1]]
     return [*range(head), *places, *range(len(before) - tail, len(before))]
 
 
-def _render_message(message: Message, before: Mapping[str, Json], keys: MessageKeys, tag: str) -> dict[str, Any]:
-    """Write a message over the record that it was; what it doesn't say anew stays as it stood."""
-    was = parse_message(before, keys, 0) if before else None
-    record = dict(before)
-    if was is None or was.role != message.role:
-        record[keys.role] = tag
-    if was is None or was.content != message.content or was.tool_calls != message.tool_calls:
-        record.pop(CALL_TAG, None)
-        call = _call_text(message) if _is_call(before, keys) else None
-        record[keys.content] = message.content if call is None else call
-        if call is None:
-            record[keys.role] = tag if _is_call(before, keys) else record[keys.role]
-            _put(record, "tool_calls", [dict(call) for call in message.tool_calls] or None)
-    flag, train = _in_use(before, keys.train), message.train
-    as_number = train is not None and type(before.get(flag)) is int
-    for key, value, old in (
-        ("tool_call_id", message.tool_call_id, was and was.tool_call_id),
-        ("name", message.name, was and was.name),
-        (_in_use(before, keys.thinking), message.thinking, was and was.thinking),
-        (flag, int(bool(train)) if as_number else train, was and was.train),
+def _render_message(message: Message, record: Mapping[str, Json], keys: MessageKeys, tag: str) -> dict[str, Any]:
+    """Write a message over the record that it was, or anew; keys of what didn't change stay as they were."""
+    old = _parse_message(record, keys, 0) if record else None
+    rendered = dict(record)
+    if old is None or old.role != message.role:
+        rendered[keys.role] = tag
+    if old is None or old.content != message.content or old.tool_calls != message.tool_calls:
+        _put_content(rendered, message, keys, tag, was_call=_is_call(record, keys))
+    train_key, train = _key_in_use(record, keys.train), message.train
+    is_number = train is not None and type(record.get(train_key)) is int
+    for key, value, old_value in (
+        ("tool_call_id", message.tool_call_id, old and old.tool_call_id),
+        ("name", message.name, old and old.name),
+        (_key_in_use(record, keys.thinking), message.thinking, old and old.thinking),
+        (train_key, int(bool(train)) if is_number else train, old and old.train),
     ):
-        if value != old:
-            _put(record, key, value)
-    return record
+        if value != old_value:
+            _put(rendered, key, value)
+    return rendered
+
+
+def _put_content(rendered: dict[str, Any], message: Message, keys: MessageKeys, tag: str, was_call: bool) -> None:
+    """Write a message's text and tool calls; in a `function_call` record they stay one, where it can hold them."""
+    rendered.pop(_CALL_TAG, None)
+    call = _call_text(message) if was_call else None
+    if call is not None:
+        rendered[keys.content] = call
+        return
+    rendered[keys.content] = message.content
+    if was_call:
+        rendered[keys.role] = tag
+    _put(rendered, "tool_calls", [dict(call) for call in message.tool_calls] or None)
 
 
 def _call_text(message: Message) -> str | None:
@@ -292,14 +306,14 @@ def _call_text(message: Message) -> str | None:
     return json.dumps(functions[0] if len(functions) == 1 else functions, ensure_ascii=False)
 
 
-def _in_use(record: Mapping[str, Json], names: Sequence[str]) -> str:
-    """Return the one of several names that says something in a record, or is at least there."""
-    told = [name for name in names if record.get(name) not in (None, "")]
-    return next(iter(told or [name for name in names if name in record]), names[0])
+def _key_in_use(record: Mapping[str, Json], names: Sequence[str]) -> str:
+    """Return the one of several names that a record uses: that has a value, or is there, or comes first."""
+    with_value = [name for name in names if record.get(name) not in (None, "")]
+    return next(iter(with_value or [name for name in names if name in record]), names[0])
 
 
 def _put(record: dict[str, Any], key: str, value: Any) -> None:
-    """Set a key, or take it away; a key that is there with null stays."""
+    """Set a key, or delete it; a key that holds null stays."""
     if value is not None:
         record[key] = value
     elif record.get(key) is not None:

@@ -6,31 +6,31 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tunescope.rows.json_text import decode, explain
-from tunescope.rows.records import CHUNK, LONGEST, Record, Span, Stream, decoded, refused
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, Stream, bad_record, to_record
 
 
-def cut(path: Path, size: int, step: int) -> list[Span]:
-    """Cut a file of `size` bytes after the first line end from every `step` bytes on."""
-    out, start, line = [], 0, 1
+def cut(path: Path, size: int, step: int) -> list[Chunk]:
+    """Cut a file of `size` bytes: each chunk ends at the first line end from its `step`-th byte on."""
+    chunks, start, line = [], 0, 1
     with path.open("rb") as file:
         while start < size:
             newlines, end = 0, start
-            while end - start < step and (chunk := file.read(min(CHUNK, step - (end - start)))):
-                newlines += chunk.count(b"\n")
-                end += len(chunk)
-            while (rest := file.readline(CHUNK)) and not rest.endswith(b"\n"):
+            while end - start < step and (data := file.read(min(READ_SIZE, step - (end - start)))):
+                newlines += data.count(b"\n")
+                end += len(data)
+            while (rest := file.readline(READ_SIZE)) and not rest.endswith(b"\n"):
                 end += len(rest)
             end += len(rest)
             newlines += rest.endswith(b"\n")
-            out.append(Span(start, end, line))
+            chunks.append(Chunk(start, end, line))
             start, line = end, line + newlines
-    return out
+    return chunks
 
 
-def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[Record]:
+def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[FileRecord]:
     """Yield a record per line that isn't blank, from line `line` on, up to `length` bytes."""
-    number, left = line - 1, length
-    while left is None or left > 0:
+    number, remaining = line - 1, length
+    while remaining is None or remaining > 0:
         data = stream.readline(LONGEST + 1)
         if not data:
             return
@@ -39,28 +39,28 @@ def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[R
         if size > LONGEST and not data.endswith(b"\n"):
             rest = data
             while rest and not rest.endswith(b"\n"):
-                rest = stream.readline(CHUNK)
+                rest = stream.readline(READ_SIZE)
                 size += len(rest)
-            shown = size - rest.endswith(b"\n")
-            raw = f"(the {shown} bytes of line {number})"
-            yield refused(name, number, f"a line of {shown:,} bytes", f"at most {LONGEST:,}", raw)
+            n_bytes = size - rest.endswith(b"\n")
+            raw = f"(the {n_bytes} bytes of line {number})"
+            yield bad_record(name, number, f"a line of {n_bytes:,} bytes", f"at most {LONGEST:,}", raw)
         elif not data.isspace():
             yield _decode(name, number, data.rstrip(b"\r\n"))
-        if left is not None:
-            left -= size
+        if remaining is not None:
+            remaining -= size
 
 
-def _decode(name: str, number: int, data: bytes) -> Record:
+def _decode(name: str, number: int, data: bytes) -> FileRecord:
     try:
         text = data.decode()
         value = decode(text)
     except UnicodeDecodeError as error:
         found = f"invalid UTF-8 (byte 0x{data[error.start]:02x} at column {error.start + 1})"
-        return refused(name, number, found, "UTF-8", data.decode(errors="surrogateescape"))
+        return bad_record(name, number, found, "UTF-8", data.decode(errors="surrogateescape"))
     except (ValueError, RecursionError) as error:
         if text.strip() == "{":
             found = "an object that goes on over several lines"
-            return refused(name, number, found, "one object per line, or an array", text)
+            return bad_record(name, number, found, "one object per line, or an array", text)
         fault = explain(error)
-        return refused(name, number, fault.found, fault.expected, text)
-    return decoded(name, number, value, text)
+        return bad_record(name, number, fault.found, fault.expected, text)
+    return to_record(name, number, value, text)

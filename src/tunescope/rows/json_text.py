@@ -1,4 +1,4 @@
-"""Strict JSON: what isn't JSON, isn't finite, isn't Unicode or is nested without end is refused by name."""
+"""Strict JSON: text that isn't JSON, not finite, not Unicode or nested too deeply gets an error that says so."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from tunescope.rows.row import Json
 
-DEEPEST = 200
-"""Lists and objects inside each other; far below what Python's own JSON code can follow."""
+_DEEPEST = 200
+"""Most levels of lists and objects; far below what Python's own JSON code can follow."""
 SHOWN = 60
 """Characters of a value shown in an error."""
 
@@ -24,28 +24,28 @@ class Fault(NamedTuple):
     position: int = 0
 
 
-class BadNumber(ValueError):
-    """A number that is not finite; JSON has none, Python's reader takes them."""
+class _BadNumber(ValueError):
+    """A number that isn't finite: JSON has none, but Python's reader accepts them."""
 
 
-def _refuse_constant(name: str) -> float:
-    raise BadNumber(name)
+def _reject_constant(name: str) -> float:
+    raise _BadNumber(name)
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):
-        raise BadNumber(text)
+        raise _BadNumber(text)
     return value
 
 
-DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def after_blank(text: str, position: int) -> int:
-    """Return the place of the next character that isn't white space."""
+def skip_blanks(text: str, position: int) -> int:
+    """Return the position of the next character that isn't white space."""
     match = _BLANK.match(text, position)
     return match.end() if match else position
 
@@ -56,20 +56,20 @@ def decode(text: str) -> Json:
     Raises:
         ValueError, RecursionError: for `explain`.
     """
-    value, end = DECODER.raw_decode(text, after_blank(text, 0))
-    end = after_blank(text, end)
+    value, end = DECODER.raw_decode(text, skip_blanks(text, 0))
+    end = skip_blanks(text, end)
     if end != len(text):
         raise json.JSONDecodeError("Extra data", text, end)
     return value
 
 
 def explain(error: Exception, place: str = "") -> Fault:
-    """Say what a failed decoding found, and where: at its column or, better, at `place`."""
+    """Return what a failed decoding found, and where: at its column, or at `place` where it is given."""
     match error:
-        case BadNumber():
-            return Fault(f"the number {shown(str(error), quoted=False)}", "a finite number or null")
+        case _BadNumber():
+            return Fault(f"the number {abbreviate(str(error), quoted=False)}", "a finite number or null")
         case RecursionError():
-            return Fault("JSON nested too deeply", f"at most {DEEPEST} levels")
+            return Fault("JSON nested too deeply", f"at most {_DEEPEST} levels")
         case json.JSONDecodeError():
             place = place or f"at column {error.colno}"
             return Fault(f"text that isn't JSON ({error.msg.removesuffix(' at')} {place})", "a JSON object", error.pos)
@@ -78,12 +78,12 @@ def explain(error: Exception, place: str = "") -> Fault:
             return Fault(f"a number of more than {digits:,} digits", "a shorter one")
 
 
-def unfit(value: Json, text: str) -> Fault | None:
-    """Tell what a decoded value holds that a row can't: half a surrogate pair, or nesting without end.
+def find_fault(value: Json, text: str) -> Fault | None:
+    """Return what a decoded value holds that a row can't hold: half a surrogate pair, or too many levels.
 
-    `text` is what it was decoded from; most texts show at a glance that nothing is wrong.
+    `text` is what the value was decoded from. Cheap looks at it pass most values.
     """
-    if text.count("{") + text.count("[") > DEEPEST and _too_deep(value):
+    if text.count("{") + text.count("[") > _DEEPEST and _too_deep(value):
         return explain(RecursionError())
     if not text.isascii():
         try:
@@ -99,7 +99,7 @@ def unfit(value: Json, text: str) -> Fault | None:
 
 def _too_deep(value: Json) -> bool:
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(_DEEPEST):
         level = [
             part
             for item in level
@@ -111,8 +111,8 @@ def _too_deep(value: Json) -> bool:
     return True
 
 
-def parse_inner(text: str) -> Json:
-    """Decode JSON that stands in a string of a row (tools, a function call).
+def decode_embedded(text: str) -> Json:
+    """Decode JSON inside a string of a row (tools, a function call).
 
     Raises:
         ValueError: not JSON, or JSON that no row can hold.
@@ -121,7 +121,7 @@ def parse_inner(text: str) -> Json:
         value = decode(text)
     except RecursionError as error:
         raise ValueError(str(error)) from error
-    fault = unfit(value, text)
+    fault = find_fault(value, text)
     if fault is not None:
         raise ValueError(fault.found)
     return value
@@ -135,13 +135,13 @@ def kind(value: Json) -> str:
     return names.get(type(value), f"a value of type {type(value).__name__}")
 
 
-def shown(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
-    """Write a value into an error: on one line, cut to a readable length, printable everywhere."""
+def abbreviate(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
+    """Return a value as text for an error: on one line, cut to `limit` characters, printable everywhere."""
     text = repr(value) if quoted else repr(value)[1:-1]
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 
-def columns_of(record: Mapping[str, Json]) -> str:
+def list_columns(record: Mapping[str, Json]) -> str:
     """List a record's columns for an error."""
-    names = [shown(str(name), quoted=False) for name in record]
+    names = [abbreviate(str(name), quoted=False) for name in record]
     return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "none"

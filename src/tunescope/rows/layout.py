@@ -10,11 +10,11 @@ from types import ModuleType
 from tunescope.errors import SettingsError, WorkError
 from tunescope.family import members
 from tunescope.rows import formats
-from tunescope.rows.conversation import TAG_WORDS, Conversation, Refused
-from tunescope.rows.json_text import columns_of, shown
+from tunescope.rows.conversation import TAG_WORDS, Conversation, FormatError
+from tunescope.rows.json_text import abbreviate, list_columns
 from tunescope.rows.row import Json, Row
 
-OUR_NAMES = {
+_COLUMN_WORDS = {
     "instruction": ("instruction", "prompt", "field_instruction"),
     "input": ("input", "query", "field_input"),
     "output": ("output", "response", "completion", "field_output"),
@@ -31,7 +31,7 @@ OUR_NAMES = {
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
-IN_MESSAGES = ("role", "content", "thinking", "train", *TAG_WORDS)
+_MESSAGE_WORDS = ("role", "content", "thinking", "train", *TAG_WORDS)
 """Words for what is inside a message, not for a column."""
 
 
@@ -41,13 +41,13 @@ def format_modules() -> dict[str, ModuleType]:
     return {module.NAME: module for module in members(formats)}
 
 
-def format_named(word: str | None) -> str | None:
+def resolve_format(word: str | None) -> str | None:
     """Return our name for a format, from ours or from another tool's; None stays None."""
     modules = format_modules()
-    found = next((name for name, module in modules.items() if word == name or word in module.ALSO), None)
-    if found is None and word is not None:
+    format = next((name for name, module in modules.items() if word == name or word in module.ALSO), None)
+    if format is None and word is not None:
         raise SettingsError(f"--format {word!r}: expected one of {', '.join(modules)}")
-    return found
+    return format
 
 
 def parse_hints(columns: Sequence[str]) -> dict[str, str]:
@@ -55,10 +55,10 @@ def parse_hints(columns: Sequence[str]) -> dict[str, str]:
     hints: dict[str, str] = {}
     for entry in (part for text in columns for part in text.split(",")):
         word, equals, name = entry.partition("=")
-        ours = [our for our, words in OUR_NAMES.items() if word.strip() in words]
+        ours = [our for our, words in _COLUMN_WORDS.items() if word.strip() in words]
         if not equals or not ours or not name.strip():
-            known = ", ".join(sorted({word for words in OUR_NAMES.values() for word in words}))
-            raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {known}")
+            all_words = ", ".join(sorted({word for words in _COLUMN_WORDS.values() for word in words}))
+            raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {all_words}")
         for our in ours:
             hints[our] = name.strip()
     return hints
@@ -72,64 +72,68 @@ class Layout:
     columns: Mapping[str, str]
 
     def parser(self) -> Callable[[Mapping[str, Json]], Conversation]:
-        """Return the function that reads a record, or raises `Refused`."""
+        """Return the function that reads a record, or raises `FormatError`."""
         return partial(format_modules()[self.format].parse, columns=self.columns)
 
     def render(self, row: Row) -> dict[str, Json]:
-        """Write a row as a record of this layout; a row that says what its fields say gives them back.
+        """Write a row as a record of this layout. A row that its own fields match gives these back.
 
         Raises:
             WorkError: the row holds something that this format has no place for.
         """
-        if self.says(row.fields, row):
+        if self.matches(row.fields, row):
             return dict(row.fields)
         fault = "a conversation that would come back changed"
         try:
             record: dict[str, Json] = format_modules()[self.format].render(row, self.columns)
-            if self.says(record, row):
+            if self.matches(record, row):
                 return record
-        except Refused as refused:
-            fault = refused.found
+        except FormatError as error:
+            fault = error.found
         parts = ("tool_calls", "tool_call_id", "name", "thinking", "train")
-        has = [name for name in parts if any(getattr(message, name) not in (None, ()) for message in row.messages)]
-        also = f" (it has {', '.join(has)})" if has else ""
+        present = [part for part in parts if any(getattr(message, part) not in (None, ()) for message in row.messages)]
+        also = f" (it has {', '.join(present)})" if present else ""
         raise WorkError(f"row {row.id} ({row.file}:{row.line}) can't be written as {self.format}: {fault}{also}")
 
-    def says(self, record: Mapping[str, Json], row: Row) -> bool:
-        """Tell whether a record reads as what the row says."""
+    def matches(self, record: Mapping[str, Json], row: Row) -> bool:
+        """Tell whether a record reads as the row's messages and tools."""
         try:
             return self.parser()(record) == (row.messages, row.tools)
-        except Refused:
+        except FormatError:
             return False
 
 
 def detect(record: Mapping[str, Json], format: str | None, hints: Mapping[str, str]) -> Layout:
-    """Recognise a record's layout; `format` leaves only that one to try."""
+    """Recognise a record's layout; with a `format`, only that one is tried.
+
+    Raises:
+        FormatError: a record of no known layout.
+    """
     modules = format_modules()
     tried = [modules[format]] if format else list(modules.values())
     for module in tried:
         columns = module.detect(record, hints)
         if columns is not None:
             return Layout(module.NAME, columns)
-    raise Refused(f"the columns {columns_of(record)}", " or ".join(module.SHAPE for module in tried))
+    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in tried))
 
 
 def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints: Mapping[str, str]) -> Layout:
-    """Recognise the layout of records of one file by the first; columns that it lacks by the others.
+    """Recognise the layout of one file's records by the first one. Columns that it lacks come from the others.
 
     Raises:
-        Refused: a column that the user named is in none of them.
+        FormatError: a column that the user named is in none of them.
     """
     first = detect(records[0], format, hints)
-    seen: dict[str, Json] = {}
+    values: dict[str, Json] = {}
     for record in records:
-        for name, value in record.items():
-            if seen.get(name) is None:
-                seen[name] = value
-    further = detect(seen, first.format, hints)
-    there = {word: column for word, column in first.columns.items() if records[0].get(column) is not None}
+        for column, value in record.items():
+            if values.get(column) is None:
+                values[column] = value
+    further = detect(values, first.format, hints)
+    in_first = {word: column for word, column in first.columns.items() if records[0].get(column) is not None}
     for word, column in further.columns.items():
-        if word in hints and word not in IN_MESSAGES and column not in seen:
+        if word in hints and word not in _MESSAGE_WORDS and column not in values:
             expected = f"the {word} in it, as --columns says"
-            raise Refused(f"no column {shown(column)} (columns: {columns_of(seen)})", expected)
-    return Layout(first.format, {**further.columns, **there})
+            raise FormatError(f"no column {abbreviate(column)} (columns: {list_columns(values)})", expected)
+    return Layout(first.format, {**further.columns, **in_first})

@@ -1,4 +1,4 @@
-"""What the readers of containers yield, and what they agree on."""
+"""Records: what the readers of containers yield."""
 
 from __future__ import annotations
 
@@ -7,26 +7,27 @@ import io
 from typing import Any, NamedTuple
 
 from tunescope.errors import Problem
-from tunescope.rows.json_text import kind, unfit
+from tunescope.rows.json_text import find_fault, kind
 from tunescope.rows.row import Json
 
 LONGEST = 32 * 2**20
 """Longest line or array element read: bytes in a line, characters in an array."""
-CHUNK = 2**20
+READ_SIZE = 2**20
+"""Bytes read at a time."""
 
 
 Stream = io.BufferedReader | gzip.GzipFile
 
 
-class Span(NamedTuple):
-    """A stretch of a file: bytes for JSON, row groups for Parquet; `line` is its first line."""
+class Chunk(NamedTuple):
+    """A part of a file, from byte (in Parquet: row group) `start` up to `end`; `line` is its first line."""
 
     start: int
     end: int
     line: int
 
 
-class Record(NamedTuple):
+class FileRecord(NamedTuple):
     """An object read, or the problem and the text that has it."""
 
     line: int
@@ -35,17 +36,17 @@ class Record(NamedTuple):
     raw: str = ""
 
 
-def refused(name: str, line: int, found: str, expected: str, raw: str = "") -> Record:
-    """Return the record of something that can't be read."""
-    return Record(line, None, Problem(name, line or None, found, expected), raw)
+def bad_record(name: str, line: int, found: str, expected: str, raw: str = "") -> FileRecord:
+    """Return the record of something that can't be read; line 0 is the file as a whole."""
+    return FileRecord(line, None, Problem(name, line or None, found, expected), raw)
 
 
-def decoded(name: str, line: int, value: Any, raw: str) -> Record:
-    """Return the record of a decoded JSON value, which has to be an object fit for a row."""
+def to_record(name: str, line: int, value: Any, raw: str) -> FileRecord:
+    """Return the record of a decoded JSON value; anything but an object that a row can hold becomes a bad record."""
     if not isinstance(value, dict):
-        return refused(name, line, kind(value), "an object with columns", raw.strip())
-    fault = unfit(value, raw)
+        return bad_record(name, line, kind(value), "an object with columns", raw.strip())
+    fault = find_fault(value, raw)
     if fault is None:
-        return Record(line, value, None, raw)
+        return FileRecord(line, value, None, raw)
     line += raw.count("\n", 0, fault.position)
-    return refused(name, line, fault.found, fault.expected, raw.strip())
+    return bad_record(name, line, fault.found, fault.expected, raw.strip())

@@ -1,7 +1,7 @@
 """The row: one training example, frozen, with an id made from its content.
 
 A row is a conversation (`messages`, and `tools` where there are any). The columns of the
-source file stay in `fields`, so that a row leaves in the form it came in.
+source file stay in `fields`, so that a row is written back in the form it came in.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Message:
     """One message of a conversation.
 
     `content` is None only where the message consists of tool calls. `train` is the per-turn
-    loss flag: None (not said), True (trained on) or False (masked).
+    loss flag: None (not given), True (trained on) or False (masked).
     """
 
     role: str
@@ -36,11 +36,18 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
-    """One entry of a row's lineage: what made it out of which rows.
+class LineageStep:
+    """One entry of a row's lineage: which operation made it, out of which rows.
 
-    `old` holds the values that the operation replaced; `call_ids` name oracle calls; `notes` hold what was said
-    about the row, by name, and are written only where there are some.
+    Attributes:
+        operation: the verb, such as `repair reflect`.
+        version: of the operation.
+        parents: ids of the rows that it was made from.
+        reason: why the row was changed.
+        prompt_hash: hash of the oracle's prompt template.
+        call_ids: the oracle calls that it rests on.
+        old: the values that the operation replaced, by name.
+        notes: remarks about the row, by name; written only where there are some.
     """
 
     operation: str
@@ -66,7 +73,7 @@ class Step:
         }
 
     @classmethod
-    def from_json(cls, record: Mapping[str, Json]) -> Step:
+    def from_json(cls, record: Mapping[str, Json]) -> LineageStep:
         """Read what `as_json` wrote."""
         return cls(
             operation=record["operation"],
@@ -102,7 +109,7 @@ class Row:
     fields: Mapping[str, Json] = field(default_factory=dict)
     file: str = ""
     line: int = 0
-    lineage: tuple[Step, ...] = ()
+    lineage: tuple[LineageStep, ...] = ()
 
     def turns(self) -> Iterator[tuple[int, tuple[Message, ...], Message]]:
         """Yield (turn number from 0, everything before it, the assistant message)."""
@@ -122,8 +129,8 @@ class Row:
         """The last assistant message's text, or "" where there is none."""
         return next((m.content or "" for m in reversed(self.messages) if m.role == "assistant"), "")
 
-    def changed(self, messages: tuple[Message, ...], step: Step) -> Row:
-        """Return a new row with other messages, its id made anew and `step` in its lineage."""
+    def with_messages(self, messages: tuple[Message, ...], step: LineageStep) -> Row:
+        """Return a new row with other messages, a new id, and `step` at the end of its lineage."""
         return replace(
             self,
             id=content_id(messages, self.tools),
@@ -133,6 +140,7 @@ class Row:
 
 
 def _canonical(message: Message) -> list[Json]:
+    """List what a model would see of a message."""
     return [
         message.role,
         message.content,
@@ -168,15 +176,15 @@ def content_id(messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> s
 
 
 class RepeatCounter:
-    """Gives exact repeats their ordinals: `a`, `b`, `a.2`, `a.3` …, in the order asked."""
+    """Gives exact repeats their ordinals, in order: `a`, `b`, `a.2`, `a.3`."""
 
     def __init__(self) -> None:
-        """Start with nothing seen."""
-        self._seen: dict[int, int] = {}
+        """Start without any id."""
+        self._counts: dict[int, int] = {}
 
     def name(self, base: str) -> str:
         """Return `base`, or `base.N` when it is the N-th of its kind."""
         key = int(base, 16)
-        count = self._seen.get(key, 0) + 1
-        self._seen[key] = count
+        count = self._counts.get(key, 0) + 1
+        self._counts[key] = count
         return base if count == 1 else f"{base}.{count}"

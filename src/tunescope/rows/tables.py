@@ -13,66 +13,66 @@ from urllib.parse import urlsplit
 from urllib.request import getproxies
 
 from tunescope.errors import InputError, MissingPackageError, Problem
-from tunescope.rows.json_text import shown
-from tunescope.rows.records import Record, Span, refused
+from tunescope.rows.json_text import abbreviate
+from tunescope.rows.records import Chunk, FileRecord, bad_record
 from tunescope.rows.row import Json
 
 BATCH = 1024
-SAVED_MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
+_SAVED_MARKS = ("dataset_info.json", "dataset_dict.json", "state.json")
 """Files by which a folder that `save_to_disk` wrote is known."""
 
 
-def cut(path: Path, step: int) -> list[Span]:
-    """Cut behind the first row group from every `step` bytes (unpacked) on."""
+def cut(path: Path, step: int) -> list[Chunk]:
+    """Cut between row groups: each chunk has at least `step` unpacked bytes, the last one what remains."""
     import pyarrow.parquet as pq
 
-    out: list[Span] = []
+    chunks: list[Chunk] = []
     start, line, rows, size = 0, 1, 0, 0
     with pq.ParquetFile(path) as file:
         for number in range(file.num_row_groups):
             group = file.metadata.row_group(number)
             rows, size = rows + group.num_rows, size + group.total_byte_size
             if size >= step or number + 1 == file.num_row_groups:
-                out.append(Span(start, number + 1, line))
+                chunks.append(Chunk(start, number + 1, line))
                 start, line, rows, size = number + 1, line + rows, 0, 0
-    return out
+    return chunks
 
 
-def read_parquet(name: str, path: Path, span: Span | None) -> Iterator[Record]:
+def read_parquet(name: str, path: Path, chunk: Chunk | None) -> Iterator[FileRecord]:
     """Yield the rows of a Parquet file, or of some of its row groups."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
         with pq.ParquetFile(path) as file:
-            groups = list(range(span.start, span.end)) if span else None
+            groups = list(range(chunk.start, chunk.end)) if chunk else None
             batches = file.iter_batches(batch_size=BATCH, row_groups=groups)
-            yield from _records(name, file.schema_arrow, batches, span.line if span else 1)
+            yield from _records(name, file.schema_arrow, batches, chunk.line if chunk else 1)
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
-        why = shown(str(error).partition("\n")[0], quoted=False)
-        yield refused(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
+        why = abbreviate(str(error).partition("\n")[0], quoted=False)
+        yield bad_record(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
 
 
-def read_hub(name: str) -> Iterator[Record]:
+def read_hub(name: str) -> Iterator[FileRecord]:
     """Yield the rows of a data set that `load_hub` opens."""
     data = load_hub(name)
     yield from _records(name, data.features.arrow_schema, data.with_format("arrow").iter(batch_size=BATCH), 1)
 
 
-def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Iterator[Record]:
-    twice = sorted({column for column in schema.names if schema.names.count(column) > 1})
-    if twice:
-        yield refused(name, 0, f"two columns called {shown(twice[0])}", "a name per column")
+def _records(name: str, schema: Any, batches: Iterable[Any], line: int) -> Iterator[FileRecord]:
+    repeated = sorted({column for column in schema.names if schema.names.count(column) > 1})
+    if repeated:
+        yield bad_record(name, 0, f"two columns called {abbreviate(repeated[0])}", "a name per column")
         return
     floats = [field.name for field in schema if _holds_floats(field.type)]
     for batch in batches:
         for value in batch.to_pylist():
             bad = next((column for column in floats if not _finite(value[column])), None)
             if bad is None:
-                yield Record(line, value)
+                yield FileRecord(line, value)
             else:
-                found = f"NaN or infinity in column {shown(bad)}"
-                yield refused(name, line, found, "finite numbers or null", json.dumps(value, default=str))
+                found = f"NaN or infinity in column {abbreviate(bad)}"
+                yield bad_record(name, line, found, "finite numbers or null", json.dumps(value, default=str))
             line += 1
 
 
@@ -95,8 +95,8 @@ def _finite(value: Json) -> bool:
 
 
 def is_saved(folder: Path) -> bool:
-    """Tell whether a folder was written by `save_to_disk`."""
-    return any((folder / mark).exists() for mark in SAVED_MARKS)
+    """Return whether `save_to_disk` wrote a folder."""
+    return any((folder / mark).exists() for mark in _SAVED_MARKS)
 
 
 def load_hub(name: str) -> Any:
@@ -104,19 +104,19 @@ def load_hub(name: str) -> Any:
 
     The split is `train` unless it is named or there is only one.
     """
-    _give_up_early()
+    _skip_retries_offline()
     try:
         import datasets
     except ImportError as error:
         raise MissingPackageError("datasets", "models", f"reading the data set {name}") from error
-    ident, config, split = _parts(name)
+    ident, config, split = _split_name(name)
     try:
         if Path(ident).is_dir():
             data = datasets.load_from_disk(ident)
         else:
             data = datasets.load_dataset(ident, config, split=split or "train")
     except Exception as error:
-        why = f"{type(error).__name__}: {shown(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
+        why = f"{type(error).__name__}: {abbreviate(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
         expected = "a file, a folder, ID, ID:SPLIT or ID:CONFIG:SPLIT"
         raise InputError([Problem(name, None, f"no data set that opens ({why})", expected)]) from error
     if not isinstance(data, datasets.DatasetDict):
@@ -128,8 +128,8 @@ def load_hub(name: str) -> Any:
     return data[chosen]
 
 
-def _parts(name: str) -> tuple[str, str | None, str | None]:
-    """Take `ID:CONFIG:SPLIT` apart; a split may be a slice, such as `train[:100]`."""
+def _split_name(name: str) -> tuple[str, str | None, str | None]:
+    """Split `ID:CONFIG:SPLIT`; a split may be a slice, such as `train[:100]`."""
     if Path(name).is_dir():
         return name, None, None
     ident, _, rest = name.partition(":")
@@ -139,8 +139,8 @@ def _parts(name: str) -> tuple[str, str | None, str | None]:
     return ident, config, split
 
 
-def _give_up_early() -> None:
-    """Without a network, keep the hub's client from half a minute of retries; its cache still serves."""
+def _skip_retries_offline() -> None:
+    """Without a network, stop the hub's client from half a minute of retries; its cache still works."""
     host = urlsplit(os.environ.get("HF_ENDPOINT", "")).hostname or "huggingface.co"
     if "huggingface_hub" in sys.modules or getproxies():
         return

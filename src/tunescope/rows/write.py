@@ -12,10 +12,13 @@ from typing import IO, Any, Protocol
 
 from tunescope.errors import SettingsError, WorkError
 from tunescope.rows import tables
-from tunescope.rows.read import SUFFIXES, RowFile, lineage_path
+from tunescope.rows.containers import SUFFIXES
+from tunescope.rows.lineage import lineage_path, lineage_record
+from tunescope.rows.read import RowFile
 from tunescope.rows.row import Json, RepeatCounter, Row
 
-BATCH = 10_000
+_BATCH = 10_000
+"""Rows per Parquet row group."""
 
 
 class _Sink(Protocol):
@@ -38,7 +41,7 @@ class RowWriter:
         self.path = folder / (name + SUFFIXES[like.container])
         self.count = 0
         self._like = like
-        self._ids = RepeatCounter()
+        self._repeats = RepeatCounter()
         self._lineage_path = lineage_path(self.path)
         self._part = self.path.with_name(f".{self.path.name}.part")
         self._lineage_part = self._lineage_path.with_name(f".{self._lineage_path.name}.part")
@@ -56,13 +59,11 @@ class RowWriter:
             WorkError: the format, or the Parquet schema, has no place for what the row holds.
         """
         self._sink.write(self._like.layout.render(row), row)
-        ident = self._ids.name(row.id.partition(".")[0])
-        if row.lineage or row.origin != ident:
+        row_id = self._repeats.name(row.id.partition(".")[0])
+        if row.lineage or row.origin != row_id:
             if self._lineage is None:
                 self._lineage = self._lineage_part.open("w", encoding="utf-8")
-            steps = [step.as_json() for step in row.lineage]
-            record = {"row_id": ident, "origin": row.origin, "lineage": steps}
-            self._lineage.write(json.dumps(record, ensure_ascii=False) + "\n")
+            self._lineage.write(json.dumps(lineage_record(row_id, row), ensure_ascii=False) + "\n")
         self.count += 1
 
     def __exit__(
@@ -89,8 +90,12 @@ class RowWriter:
         os.replace(self._part, self.path)
 
 
-def same_shape(files: Iterable[RowFile], verb: str) -> RowFile:
-    """Return the file whose layout serves all, or refuse a mixture."""
+def require_same_shape(files: Iterable[RowFile], verb: str) -> RowFile:
+    """Return the first file; its layout serves all.
+
+    Raises:
+        SettingsError: files of several layouts, containers or Parquet schemas.
+    """
     first, *others = files
     for other in others:
         if (other.layout, other.container) != (first.layout, first.container):
@@ -116,11 +121,11 @@ def _schema(file: RowFile) -> Any:
 
 def _sink(path: Path, like: RowFile) -> _Sink:
     if SUFFIXES[like.container] == ".parquet":
-        return _Table(path, like)
-    return (_Array if like.container.startswith("json.") or like.container == "json" else _Lines)(path, like)
+        return _ParquetSink(path, like)
+    return (_ArraySink if like.container.startswith("json.") or like.container == "json" else _LinesSink)(path, like)
 
 
-class _Lines:
+class _LinesSink:
     def __init__(self, path: Path, like: RowFile) -> None:
         packed = like.container.endswith(".gz")
         self._raw = path.open("wb")
@@ -128,7 +133,7 @@ class _Lines:
         self._file: Any = gzip.GzipFile("", "wb", 6, self._raw, 0) if packed else self._raw
 
     def write(self, record: dict[str, Json], row: Row) -> None:
-        self._file.write(_dump(record) + b"\n")
+        self._file.write(_encode(record) + b"\n")
 
     def finish(self) -> None:
         self._file.flush()
@@ -138,13 +143,13 @@ class _Lines:
         self._raw.close()
 
 
-class _Array(_Lines):
+class _ArraySink(_LinesSink):
     def __init__(self, path: Path, like: RowFile) -> None:
         super().__init__(path, like)
         self._between = b"[\n"
 
     def write(self, record: dict[str, Json], row: Row) -> None:
-        self._file.write(self._between + _dump(record))
+        self._file.write(self._between + _encode(record))
         self._between = b",\n"
 
     def finish(self) -> None:
@@ -152,11 +157,11 @@ class _Array(_Lines):
         super().finish()
 
 
-def _dump(record: dict[str, Json]) -> bytes:
+def _encode(record: dict[str, Json]) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode()
 
 
-class _Table:
+class _ParquetSink:
     def __init__(self, path: Path, like: RowFile) -> None:
         import pyarrow.parquet as pq
 
@@ -167,11 +172,11 @@ class _Table:
 
     def write(self, record: dict[str, Json], row: Row) -> None:
         self._batch.append((record, row))
-        if len(self._batch) >= BATCH:
+        if len(self._batch) >= _BATCH:
             self._flush()
 
     def _flush(self) -> None:
-        """Write the batch, unless a value has no place in the schema and would get lost silently."""
+        """Write the batch; refuse it where a value doesn't fit the schema and would get lost silently."""
         import pyarrow as pa
 
         try:
@@ -180,10 +185,10 @@ class _Table:
             first, last = self._batch[0][1], self._batch[-1][1]
             raise WorkError(f"rows {first.id} to {last.id} can't be written as Parquet: {error}") from error
         for written, (record, row) in zip(table.to_pylist(), self._batch, strict=True):
-            if written != record and not self._layout.says(written, row):
+            if written != record and not self._layout.matches(written, row):
                 raise WorkError(
-                    f"row {row.id} ({row.file}:{row.line}) has something new that the columns of {row.file} "
-                    "have no place for; write the rows as JSON lines first"
+                    f"row {row.id} ({row.file}:{row.line}) has a new value that doesn't fit the columns of {row.file}; "
+                    "write the rows as JSON lines first"
                 )
         self._writer.write_table(table)
         self._batch = []

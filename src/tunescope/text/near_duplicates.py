@@ -18,13 +18,13 @@ from numpy.typing import NDArray
 
 from tunescope.text.ngrams import ngram_hashes
 
-SHINGLE = 3
+_SHINGLE = 3
 BANDS, ROWS = 20, 6
 SEED = 1
-WINDOW = 31
-"""In a bucket every row is compared with the next 31 (and with the bucket's first)."""
-MOST_PAIRS = 4_000_000
-"""Candidate pairs per band beyond which only shorter windows are compared."""
+_WINDOW = 31
+"""Rows of a bucket that each row is compared with: so many behind it, and the bucket's first."""
+_MAX_PAIRS = 4_000_000
+"""Candidate pairs per band from which on the window is cut short."""
 _BASE = np.uint64(0x9E3779B97F4A7C15)
 
 
@@ -42,25 +42,36 @@ class Sketches(NamedTuple):
     offsets: NDArray[np.int64]
 
 
-class Pair(NamedTuple):
-    """Row `later` (an index) is this similar to row `earlier`."""
+class NearDuplicate(NamedTuple):
+    """A row that is nearly like an earlier one; both are indices.
+
+    Attributes:
+        later: the row that repeats.
+        earlier: the row that it repeats.
+        similarity: Jaccard similarity of their shingle sets, 0 to 1.
+    """
 
     later: int
     earlier: int
     similarity: float
 
 
-def found_probability(similarity: float) -> float:
-    """Return the probability that banding proposes a pair of this similarity."""
+def candidate_probability(similarity: float) -> float:
+    """Return the probability that banding makes a pair of this similarity a candidate."""
     return 1 - (1 - similarity**ROWS) ** BANDS
 
 
 def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Sketches:
-    """Sketch rows given their flat word hashes [words] and offsets [rows + 1]."""
+    """Return the sketches of rows.
+
+    Args:
+        words: 64-bit word hashes of all rows, flat [words].
+        offsets: where each row's words start [rows + 1].
+    """
     from rensa import RMinHash
 
     rows = len(offsets) - 1
-    (_, grams, starts) = next(iter(ngram_hashes(words, offsets, (SHINGLE,))))
+    (_, grams, starts) = next(iter(ngram_hashes(words, offsets, (_SHINGLE,))))
     owner = (np.searchsorted(offsets, starts, side="right") - 1).astype(np.uint64)
     keys = np.sort((owner << np.uint64(32)) | (grams >> np.uint64(32)))
     distinct = keys[np.concatenate([[True], keys[1:] != keys[:-1]])] if len(keys) else keys
@@ -82,7 +93,7 @@ def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Sketches:
 
 
 def join(parts: Sequence[Sketches]) -> Sketches:
-    """Join sketches of consecutive batches."""
+    """Join the sketches of consecutive batches into one."""
     counts = [np.diff(part.offsets) for part in parts]
     return Sketches(
         np.concatenate([part.bands for part in parts], axis=1),
@@ -134,16 +145,16 @@ def similar_pairs(
     sizes = np.diff(sketches.offsets)
     active = np.flatnonzero((sizes > 0) if among is None else (sizes > 0) & among)
     rows = len(sizes)
-    seen: list[NDArray[np.int64]] = []
+    batches: list[NDArray[np.int64]] = []
     for band in sketches.bands:
-        codes = _candidates(band[active], active, rows)
+        codes = _candidate_codes(band[active], active, rows)
         left, right = codes // rows, codes % rows
         small, large = np.minimum(sizes[left], sizes[right]), np.maximum(sizes[left], sizes[right])
         codes = codes[small >= threshold * large - 1e-9]
-        seen.append(codes)
-        if sum(map(len, seen)) > 2 * MOST_PAIRS:
-            seen = [_kept(sketches, np.unique(np.concatenate(seen)), rows, threshold)]
-    codes = np.unique(np.concatenate(seen)) if seen else np.zeros(0, np.int64)
+        batches.append(codes)
+        if sum(map(len, batches)) > 2 * _MAX_PAIRS:
+            batches = [_at_least(sketches, np.unique(np.concatenate(batches)), rows, threshold)]
+    codes = np.unique(np.concatenate(batches)) if batches else np.zeros(0, np.int64)
     similarity = jaccard(sketches, codes // max(rows, 1), codes % max(rows, 1))
     keep = similarity >= threshold - 1e-9
     earlier, later, similarity = codes[keep] // max(rows, 1), codes[keep] % max(rows, 1), similarity[keep]
@@ -151,45 +162,51 @@ def similar_pairs(
     return earlier[order], later[order], similarity[order]
 
 
-def _kept(sketches: Sketches, codes: NDArray[np.int64], rows: int, threshold: float) -> NDArray[np.int64]:
+def _at_least(sketches: Sketches, codes: NDArray[np.int64], rows: int, threshold: float) -> NDArray[np.int64]:
+    """Return the pairs (earlier · rows + later) whose similarity reaches `threshold`."""
     return codes[jaccard(sketches, codes // rows, codes % rows) >= threshold - 1e-9]
 
 
-def _candidates(keys: NDArray[np.uint64], index: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
-    """Return pairs that share a key, each as earlier · rows + later."""
+def _candidate_codes(keys: NDArray[np.uint64], index: NDArray[np.int64], rows: int) -> NDArray[np.int64]:
+    """Return pairs of rows with the same key, each pair as earlier · rows + later."""
     ordered = np.sort(keys)
     shared = ordered[1:][ordered[1:] == ordered[:-1]]
     if not len(shared):
         return np.zeros(0, np.int64)
     place = np.minimum(np.searchsorted(shared, keys), len(shared) - 1)
-    few = shared[place] == keys  # most rows share no key with any other; only these are put in order
-    keys, index = keys[few], index[few]
+    collides = shared[place] == keys  # few rows do; only these are sorted
+    keys, index = keys[collides], index[collides]
     order = np.argsort(keys, kind="stable")
     keys, index = keys[order], index[order]
     new = np.concatenate([[True], keys[1:] != keys[:-1]])
     first = index[np.maximum.accumulate(np.where(new, np.arange(len(keys)), 0))]
-    found = [first[~new] * rows + index[~new]]
-    total = len(found[0])
-    for lag in range(1, WINDOW + 1):
+    codes = [first[~new] * rows + index[~new]]
+    total = len(codes[0])
+    for lag in range(1, _WINDOW + 1):
         same = keys[lag:] == keys[:-lag]
         total += int(same.sum())
-        if not same.any() or total > MOST_PAIRS:
+        if not same.any() or total > _MAX_PAIRS:
             break
-        found.append(index[:-lag][same] * rows + index[lag:][same])
-    return np.unique(np.concatenate(found))
+        codes.append(index[:-lag][same] * rows + index[lag:][same])
+    return np.unique(np.concatenate(codes))
 
 
-def repeats(sketches: Sketches, threshold: float, among: NDArray[np.bool_] | None = None) -> list[Pair]:
-    """Choose which rows to call near-duplicates: those like an earlier row that is kept.
+def repeats(sketches: Sketches, threshold: float, among: NDArray[np.bool_] | None = None) -> list[NearDuplicate]:
+    """Return the rows that are near-duplicates of an earlier kept row, in file order.
 
-    Rows are taken in file order; a row is a repeat when an earlier row that is not itself one is
-    similar enough. So every repeat names a kept row, and no two kept rows are similar.
+    A row is a repeat when an earlier row that isn't itself a repeat is similar enough. So every
+    repeat names a kept row, and no two kept rows are similar.
+
+    Args:
+        sketches: of all rows.
+        threshold: least Jaccard similarity, above 0.
+        among: which rows take part [rows]; all with at least one shingle by default.
     """
-    repeat: dict[int, Pair] = {}
+    repeat: dict[int, NearDuplicate] = {}
     for earlier, later, similarity in zip(
         *(a.tolist() for a in similar_pairs(sketches, threshold, among)), strict=True
     ):
         best = repeat.get(later)
         if earlier not in repeat and (best is None or similarity > best.similarity):
-            repeat[later] = Pair(later, earlier, similarity)
+            repeat[later] = NearDuplicate(later, earlier, similarity)
     return [repeat[later] for later in sorted(repeat)]

@@ -16,12 +16,12 @@ Hashes = NDArray[np.uint64]
 def ngram_hashes(
     words: Hashes, offsets: NDArray[np.int64], lengths: Sequence[int]
 ) -> Iterator[tuple[int, Hashes, NDArray[np.int64]]]:
-    """Hash every n-gram of each length, none of which crosses from one row to the next.
+    """Hash the n-grams of rows; no n-gram crosses from one row to the next.
 
     Args:
         words: word hashes of all rows, flat [words].
         offsets: where each row starts, [rows + 1].
-        lengths: the n wanted.
+        lengths: which n.
 
     Yields:
         (n, hashes [n-grams], position of each n-gram's first word in `words` [n-grams]).

@@ -19,14 +19,14 @@ CJK = re.compile(f"[{_CJK}]")
 """Characters that are a word each."""
 _WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+")
 _ASCII = bytes(b if chr(b).isalnum() or b == 0x5F else 0x20 for b in range(128)).lower() + bytes(128)
-"""Where each ASCII byte goes: letters to lower case, everything that isn't in a word to a blank."""
+"""A translation table of bytes: letters become lower case, bytes outside words become blanks."""
 _BASE, _MIX = 0x9E3779B97F4A7C15, np.uint64(0xBF58476D1CE4E5B9)
 _PERIOD = 4096
 _POWERS = np.array([pow(_BASE, i, 2**64) for i in range(_PERIOD)], np.uint64)
 
 
 def words(text: str) -> list[str]:
-    """Split text into words, in lower case."""
+    """Return a text's words, in lower case."""
     if text.isascii():
         return text.encode().translate(_ASCII).decode().split()
     return _WORD.findall(text.lower())
@@ -39,7 +39,7 @@ def stop_words() -> frozenset[str]:
 
 
 def visible(text: str | None) -> bool:
-    """Tell whether a text has a character that shows: not a blank, and not a zero-width or control one."""
+    """Tell whether a text has a visible character: no blank, zero-width or control character."""
     bare = (text or "").strip()
     return "!" <= bare[:1] <= "~" or any(ch.isprintable() and not ch.isspace() for ch in bare)
 
@@ -72,7 +72,7 @@ def hash_words(texts: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.int
 
 
 def _bytes(text: str) -> bytes:
-    """Return the words of a text in UTF-8, parted by blanks."""
+    """Return the words of a text in UTF-8, separated by blanks."""
     if text.isascii():
         return text.encode().translate(_ASCII)
     return " ".join(_WORD.findall(text.lower())).encode("utf-8", "surrogatepass")

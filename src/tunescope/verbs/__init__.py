@@ -5,15 +5,13 @@ Nothing here imports a verb; a verb is imported when it is called.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
-from inspect import Signature, signature
-from pathlib import PurePath
-from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from inspect import Parameter, Signature, signature
+from typing import Any
 
-from tunescope.errors import SettingsError
+from tunescope.settings import make, positional
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,291 +19,354 @@ class Verb:
     """A verb's place in the table.
 
     Attributes:
-        module: where it lives.
-        settings: its settings class, there.
-        function: the function that takes the settings, there.
-        takes: what goes in, for the docs.
+        function: where the function is that takes the settings, as "module:name" below `tunescope`.
+        settings: where its settings class is, likewise.
         summary: one clause for `--help` and the docs.
+        examples: two commands for its `--help`, without the word tunescope.
         proven: it has its three proofs (reference values, a kill drill, a run on real files);
             a verb without them works only inside recipes and is in docs/not-yet.md.
     """
 
-    module: str
-    settings: str
     function: str
-    takes: str
+    settings: str
     summary: str
+    examples: tuple[str, str]
     proven: bool = True
+
+    @property
+    def module(self) -> str:
+        """The module that the function is in; it also holds the verb's `VERSION`."""
+        return f"tunescope.{self.function.partition(':')[0]}"
 
     def settings_class(self) -> type[Any]:
         """Import and return the settings dataclass."""
-        found: type[Any] = getattr(import_module(self.module), self.settings)
-        return found
+        settings: type[Any] = _load(self.settings)
+        return settings
 
     def call(self) -> Callable[[Any], Any]:
         """Import and return the function."""
-        found: Callable[[Any], Any] = getattr(import_module(self.module), self.function)
-        return found
+        function: Callable[[Any], Any] = _load(self.function)
+        return function
 
 
-VERBS: dict[str, Verb] = {
-    "demo": Verb(
-        "tunescope.study", "DemoSettings", "demo", "", "Run the whole loop on the embedded model and bundled rows."
-    ),
-    "check": Verb("tunescope.verbs.check", "CheckSettings", "check", "ROWS", "Find faults in rows without a model."),
-    "measure": Verb(
-        "tunescope.verbs.measure",
-        "MeasureSettings",
-        "measure",
-        "ROWS",
-        "Measure rows: lengths, perplexities, IFD, coherence.",
-    ),
-    "select": Verb(
-        "tunescope.verbs.select", "SelectSettings", "select", "ROWS", "Keep some rows and say why the others went."
-    ),
-    "compare": Verb(
-        "tunescope.verbs.compare",
-        "CompareSettings",
-        "compare",
-        "A B",
-        "Show what differs between two row sets, pair by pair.",
-    ),
-    "falsify dose": Verb(
-        "tunescope.verbs.falsify.dose",
-        "DoseSettings",
-        "dose",
-        "PAIRS",
-        "Give a share of paired rows their false response.",
-    ),
-    "repair evolve": Verb(
-        "tunescope.verbs.repair.evolve",
-        "EvolveSettings",
-        "evolve",
-        "ROWS",
-        "Have an oracle make instructions harder or rarer, and answer them.",
-    ),
-    "repair rate": Verb(
-        "tunescope.verbs.repair.rate",
-        "RateSettings",
-        "rate",
-        "ROWS",
-        "Have an oracle grade one aspect of every response.",
-    ),
-    "repair reflect": Verb(
-        "tunescope.verbs.repair.reflect",
-        "ReflectSettings",
-        "reflect",
-        "ROWS",
-        "Have an oracle criticise and rewrite instructions, then responses.",
-    ),
-    "repair simplify": Verb(
-        "tunescope.verbs.repair.simplify",
-        "SimplifySettings",
-        "simplify",
-        "ROWS",
-        "Have an oracle make every response concise and accurate.",
-    ),
-    "why": Verb("tunescope.verbs.why", "WhySettings", "why", "ROW_ID", "Tell the history of a row."),
-    "models": Verb("tunescope.verbs.models", "ModelsSettings", "models", "", "List embedded and cached models."),
-    "study plan": Verb("tunescope.study", "PlanSettings", "plan", "RECIPE", "Say what a recipe would do."),
-    "study run": Verb(
-        "tunescope.study", "StudySettings", "run", "RECIPE", "Run a recipe: verbs in a row, each done once."
-    ),
-    "study analyze": Verb(
-        "tunescope.verbs.analyze",
-        "AnalyzeSettings",
-        "analyze",
-        "TABLE",
-        "Compute the dose–response of a table of scores.",
-    ),
-    "tune": Verb(
-        "tunescope.verbs.tune",
-        "TuneSettings",
-        "tune",
-        "ROWS",
-        "Fine-tune a model on rows (LoRA or full).",
-    ),
-    "answer": Verb(
-        "tunescope.verbs.answer",
-        "AnswerSettings",
-        "answer",
-        "PROMPTS",
-        "Answer prompts with a model or a server, greedily or sampled.",
-    ),
-    "shift": Verb(
-        "tunescope.verbs.shift",
-        "ShiftSettings",
-        "shift",
-        "--tuned T",
-        "Show token by token what tuning changed in a model.",
-    ),
-    "shift runs": Verb(
-        "tunescope.verbs.shift.side_by_side",
-        "ShiftRunsSettings",
-        "across",
-        "RUN…",
-        "Set shifts side by side, against training-set size and row length.",
-    ),
-    "trace": Verb(
-        "tunescope.verbs.trace",
-        "TraceSettings",
-        "trace",
-        "ROWS",
-        "Find the rows that a text's words come from.",
-    ),
-    "trace index": Verb(
-        "tunescope.verbs.trace",
-        "IndexSettings",
-        "index_rows",
-        "ROWS",
-        "Index rows for tracing.",
-    ),
-    "judge pairwise": Verb(
-        "tunescope.verbs.judge.pairwise",
-        "PairwiseSettings",
-        "pairwise",
-        "A B…",
-        "Have a judge score answers side by side, in both orders.",
-    ),
-    "judge aspects": Verb(
-        "tunescope.verbs.judge.aspects",
-        "AspectsSettings",
-        "aspects",
-        "A…",
-        "Have a judge score each answer in several aspects.",
-    ),
-    "judge winrate": Verb(
-        "tunescope.verbs.judge.winrate",
-        "WinrateSettings",
-        "winrate",
-        "A… --reference R",
-        "Have a judge say which answer is better: win rates against a reference.",
-    ),
-    "judge recompute": Verb(
-        "tunescope.verbs.judge.recompute",
-        "RecomputeSettings",
-        "recompute",
-        "FILE…",
-        "Recompute the tables of judgement files that others made.",
-    ),
-    "judge leaderboard": Verb(
-        "tunescope.verbs.judge.leaderboard",
-        "LeaderboardSettings",
-        "leaderboard",
-        "RUN…",
-        "Rank systems from several judge runs, and say which can't be told apart.",
-    ),
-    "bench": Verb(
-        "tunescope.verbs.bench",
-        "BenchSettings",
-        "bench",
-        "--model M",
-        "Score a model on tasks whose answers are known.",
-        proven=False,
-    ),
-    "report": Verb(
-        "tunescope.verbs.report",
-        "ReportSettings",
-        "report",
-        "RUN…",
-        "Put runs on one HTML page; X-ray answers token by token.",
-    ),
+def _load(place: str) -> Any:
+    module, _, name = place.partition(":")
+    return getattr(import_module(f"tunescope.{module}"), name)
+
+
+QUESTIONS: dict[str, dict[str, Verb]] = {
+    "Start here": {
+        "demo": Verb(
+            "study:demo",
+            "study:DemoSettings",
+            "Run the whole loop with the embedded model, on bundled rows.",
+            (
+                "demo",
+                "demo --out first-demo",
+            ),
+        ),
+        "models": Verb(
+            "verbs.models:models",
+            "verbs.models:ModelsSettings",
+            "List embedded and cached models.",
+            (
+                "models",
+                "models --fetch smollm2-135m",
+            ),
+        ),
+    },
+    "Is my data sound?": {
+        "check": Verb(
+            "verbs.check:check",
+            "verbs.check:CheckSettings",
+            "Find faults in rows without a model.",
+            (
+                "check rows.json",
+                "check rows.json --against benchmarks --fail-on 'near_duplicate > 0.5%'",
+            ),
+        ),
+        "measure": Verb(
+            "verbs.measure:measure",
+            "verbs.measure:MeasureSettings",
+            "Measure rows: lengths, perplexities, IFD, coherence.",
+            (
+                "measure rows.json",
+                "measure rows.json --without coherence --model smollm2-135m",
+            ),
+        ),
+        "compare": Verb(
+            "verbs.compare:compare",
+            "verbs.compare.settings:CompareSettings",
+            "Show what differs between two row sets, pair by pair.",
+            (
+                "compare rows.json runs/select-0123456789ab",
+                "compare before/answers.jsonl after/answers.jsonl",
+            ),
+        ),
+        "why": Verb(
+            "verbs.why:why",
+            "verbs.why:WhySettings",
+            "Show the history of a row.",
+            (
+                "why 4f2b4777ba03a86f",
+                "why 4f2b47 --json",
+            ),
+        ),
+    },
+    "Make better rows": {
+        "select": Verb(
+            "verbs.select:select",
+            "verbs.select:SelectSettings",
+            "Keep some rows, with the reason for each dropped one.",
+            (
+                "select rows.json --from runs/check-0123456789ab --where 'faulty = false'",
+                "select rows.json --sample 1000 --seed 1 --out thousand",
+            ),
+        ),
+        "repair rate": Verb(
+            "verbs.repair.rate:rate",
+            "verbs.repair.rate:RateSettings",
+            "Have an oracle grade one aspect of every response.",
+            (
+                "repair rate rows.json --oracle http://127.0.0.1:8000/v1 --aspect helpfulness",
+                "repair rate rows.json --oracle local --plan --price 0.15,0.60",
+            ),
+        ),
+        "repair simplify": Verb(
+            "verbs.repair.simplify:simplify",
+            "verbs.repair.simplify:SimplifySettings",
+            "Have an oracle make every response concise and accurate.",
+            (
+                "repair simplify rows.json --oracle http://127.0.0.1:8000/v1",
+                "repair simplify rows.json --oracle local --out short",
+            ),
+        ),
+        "repair reflect": Verb(
+            "verbs.repair.reflect:reflect",
+            "verbs.repair.reflect:ReflectSettings",
+            "Have an oracle criticise and rewrite instructions, then responses.",
+            (
+                "repair reflect rows.json --oracle http://127.0.0.1:8000/v1",
+                "repair reflect rows.json --oracle local --select --model smollm2-135m",
+            ),
+        ),
+        "repair evolve": Verb(
+            "verbs.repair.evolve:evolve",
+            "verbs.repair.evolve:EvolveSettings",
+            "Have an oracle make instructions harder or rarer, and answer them.",
+            (
+                "repair evolve rows.json --oracle http://127.0.0.1:8000/v1 --rounds 4",
+                "repair evolve rows.json --oracle local --operations breadth",
+            ),
+        ),
+        "falsify dose": Verb(
+            "verbs.falsify.dose:dose",
+            "verbs.falsify.dose:DoseSettings",
+            "Replace the responses of a share of paired rows by false ones.",
+            (
+                "falsify dose pairs.jsonl --dose 0.25",
+                "falsify dose microworld --dose 0.5 --seed 1",
+            ),
+        ),
+    },
+    "Tune and answer": {
+        "tune": Verb(
+            "verbs.tune:tune",
+            "verbs.tune:TuneSettings",
+            "Fine-tune a model on rows (LoRA or full).",
+            (
+                "tune rows.json --out tuned",
+                "tune rows.json --model microworld --method full --epochs 3 --lr 1e-4",
+            ),
+        ),
+        "answer": Verb(
+            "verbs.answer:answer",
+            "verbs.answer:AnswerSettings",
+            "Answer prompts with a model or a server, greedily or sampled.",
+            (
+                "answer prompts.jsonl --model tuned/model",
+                "answer prompts.jsonl --model http://127.0.0.1:8000/v1 --temperature 1 --n 4",
+            ),
+        ),
+    },
+    "What did tuning change?": {
+        "shift": Verb(
+            "verbs.shift:shift",
+            "verbs.shift:ShiftSettings",
+            "Show token by token what tuning changed in a model.",
+            (
+                "shift --tuned tuned --answers runs/answer-0123456789ab",
+                "shift --tuned tuned --prompts prompts.jsonl --rows rows.json",
+            ),
+        ),
+        "shift runs": Verb(
+            "verbs.shift.side_by_side:shift_runs",
+            "verbs.shift.side_by_side:ShiftRunsSettings",
+            "Compare several shift runs: training-set size, row length and answer length.",
+            (
+                "shift runs lora-shift full-shift",
+                "shift runs lora-shift full-shift --out shifts --json",
+            ),
+        ),
+    },
+    "Which rows taught it that?": {
+        "trace": Verb(
+            "verbs.trace:trace",
+            "verbs.trace.settings:TraceSettings",
+            "Find the rows that a text's words come from.",
+            (
+                "trace rows.json --text 'The tide clock has a silver hand.'",
+                "trace rows.json --answers runs/answer-0123456789ab",
+            ),
+        ),
+        "trace index": Verb(
+            "verbs.trace:index_rows",
+            "verbs.trace.settings:IndexSettings",
+            "Index rows for tracing.",
+            (
+                "trace index rows.json",
+                "trace index rows.json more.jsonl --out indexed",
+            ),
+        ),
+    },
+    "Is it better?": {
+        "judge winrate": Verb(
+            "verbs.judge.winrate:winrate",
+            "verbs.judge.winrate:WinrateSettings",
+            "Have a judge say which answer is better; win rates against a reference.",
+            (
+                "judge winrate tuned.jsonl --reference base.jsonl --oracle http://127.0.0.1:8000/v1",
+                "judge winrate tuned.jsonl --reference base.jsonl --oracle local --orders seeded",
+            ),
+        ),
+        "judge pairwise": Verb(
+            "verbs.judge.pairwise:pairwise",
+            "verbs.judge.pairwise:PairwiseSettings",
+            "Have a judge score answers side by side, in both orders.",
+            (
+                "judge pairwise tuned.jsonl base.jsonl --oracle http://127.0.0.1:8000/v1",
+                "judge pairwise tuned.jsonl base.jsonl --oracle local --control",
+            ),
+        ),
+        "judge aspects": Verb(
+            "verbs.judge.aspects:aspects",
+            "verbs.judge.aspects:AspectsSettings",
+            "Have a judge score each answer in several aspects.",
+            (
+                "judge aspects tuned.jsonl base.jsonl --oracle http://127.0.0.1:8000/v1",
+                "judge aspects tuned.jsonl --aspects depth --oracle local",
+            ),
+        ),
+        "judge recompute": Verb(
+            "verbs.judge.recompute:recompute",
+            "verbs.judge.recompute:RecomputeSettings",
+            "Recompute the results of existing judgement files.",
+            (
+                "judge recompute annotations.json",
+                "judge recompute reviews.json --rule agree --fail-on 'n_unparsed > 0'",
+            ),
+        ),
+        "judge leaderboard": Verb(
+            "verbs.judge.leaderboard:leaderboard",
+            "verbs.judge.leaderboard:LeaderboardSettings",
+            "Rank systems from judge runs, and group those that don't differ significantly.",
+            (
+                "judge leaderboard runs/judge-winrate-0123456789ab runs/judge-winrate-ba9876543210",
+                "judge leaderboard runs/judge-aspects-0123456789ab --by helpfulness",
+            ),
+        ),
+        "bench": Verb(
+            "verbs.bench:bench",
+            "verbs.bench:BenchSettings",
+            "Score a model on tasks whose answers are known.",
+            (
+                "bench --model tuned/model",
+                "bench --model microworld --suite microworld",
+            ),
+            proven=False,
+        ),
+    },
+    "All of it at once": {
+        "study plan": Verb(
+            "study:plan",
+            "study:PlanSettings",
+            "Show what a recipe would do.",
+            (
+                "study plan demo",
+                "study plan my-recipe.yaml --set rows=rows.json",
+            ),
+        ),
+        "study run": Verb(
+            "study:run",
+            "study:StudySettings",
+            "Run a recipe: several verbs in a row, each once.",
+            (
+                "study run demo",
+                "study run my-recipe.yaml --set rows=rows.json",
+            ),
+        ),
+        "study analyze": Verb(
+            "verbs.analyze:analyze",
+            "verbs.analyze:AnalyzeSettings",
+            "Compute the dose–response of a table of scores.",
+            (
+                "study analyze scores.csv",
+                "study analyze --from runs/bench-0123456789ab --from runs/bench-ba9876543210",
+            ),
+        ),
+        "report": Verb(
+            "verbs.report:report",
+            "verbs.report:ReportSettings",
+            "Put runs on one HTML page, with an X-ray of the answers.",
+            (
+                "report runs/check-0123456789ab runs/tune-0123456789ab",
+                "report checked tuned --title 'Before and after'",
+            ),
+        ),
+    },
 }
+"""The verbs in the order of work, under the questions that they answer."""
+
+VERBS = {name: verb for verbs in QUESTIONS.values() for name, verb in verbs.items()}
 
 GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
-    "judge": "Say which system answers better, and how sure that is.",
+    "judge": "Compare systems' answers with a judge, with intervals.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
-    "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
+    "study": "Run recipes of several verbs, and analyze the results.",
 }
 """What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
 
 
 def in_python(name: str) -> Callable[..., Any]:
-    """Return a verb as a function that takes its settings as keywords.
+    """Return a verb as a function that takes its settings as keywords, and what it works on also by position.
 
-    One text where a field holds several is taken as the only one: rows="a.json".
+    One text where a field holds several is taken as the only one: `check("a.json")`.
     """
     verb = VERBS[name]
     settings, function = verb.settings_class(), verb.call()
+    leading = positional(settings)
 
-    def call(**values: Any) -> Any:
-        return function(make(settings, values))
+    def call(*arguments: Any, **values: Any) -> Any:
+        if len(arguments) > len(leading):
+            takes = f"only {' and '.join(leading)}" if leading else "nothing"
+            raise TypeError(f"{call.__name__}() takes {takes} by position; give the others by name")
+        twice = [field for field, _ in zip(leading, arguments, strict=False) if field in values]
+        if twice:
+            raise TypeError(f"{call.__name__}() got {twice[0]} by position and by name")
+        return function(make(settings, dict(zip(leading, arguments, strict=False)) | values))
 
     call.__name__ = name.replace(" ", "_")
     call.__doc__ = function.__doc__
-    call.__signature__ = Signature(  # type: ignore[attr-defined]
-        [p.replace(kind=p.KEYWORD_ONLY) for p in signature(settings).parameters.values()]
-    )
+    call.__signature__ = _signature(settings, leading)  # type: ignore[attr-defined]
     return call
 
 
-def make(settings: type[Any], values: Mapping[str, Any]) -> Any:
-    """Build a settings object from plain values, as Python calls and recipes give them.
-
-    Raises:
-        SettingsError: an unknown or missing field, or a value of the wrong type.
-    """
-    hints = get_type_hints(settings)
-    known = {f.name: f for f in fields(settings)}
-    values = {in_our_words(settings, name): value for name, value in values.items()}
-    values = {name if name in known else f"{name}_": value for name, value in values.items()}
-    unknown = [name.rstrip("_") for name in values if name not in known]
-    if unknown:
-        raise SettingsError(
-            f"{', '.join(unknown)}: no such setting; there is {', '.join(n.rstrip('_') for n in known)}"
-        )
-    missing = [n for n, f in known.items() if f.default is MISSING and f.default_factory is MISSING and n not in values]
-    if missing:
-        raise SettingsError(f"{', '.join(missing)}: not given, and without a default")
-    return settings(**{name: _fit(name, hints[name], value) for name, value in values.items()})
-
-
-def in_our_words(settings: type[Any], name: str) -> str:
-    """Return what we call a setting that other tools call `name`; else `name`.
-
-    Raises:
-        SettingsError: ours is something else, although near.
-    """
-    from tunescope.settings import help_of
-
-    for f in fields(settings):
-        if name in f.metadata.get("alias", ()):
-            return f.name
-        if name in f.metadata.get("near", ()):
-            raise SettingsError(f"{name}: no such setting; there is {f.name}: {help_of(settings, f.name)}")
-    return name
-
-
-def _fit(name: str, hint: Any, value: Any) -> Any:
-    """Fit a plain value to a field's type; lists become tuples, paths become text."""
-    options = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
-    for option in options:
-        kind = get_origin(option) or option
-        if kind is Literal and value in get_args(option):
-            return value
-        if kind is NoneType and value is None:
-            return None
-        if kind is tuple:
-            items = [value] if isinstance(value, str | PurePath) else value
-            if isinstance(items, list | tuple) and all(isinstance(item, str | PurePath) for item in items):
-                return tuple(str(item) for item in items)
-        if kind is str and isinstance(value, str | PurePath):
-            return str(value)
-        if kind is bool and isinstance(value, bool):
-            return value
-        if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-        if kind is int and isinstance(value, int) and not isinstance(value, bool):
-            return value
-    expected = " or ".join(_said(option) for option in options)
-    raise SettingsError(f"{name.rstrip('_')}: found {value!r}; expected {expected}")
-
-
-def _said(option: Any) -> str:
-    if get_origin(option) is Literal:
-        return " or ".join(map(str, get_args(option)))
-    words = {str: "text", int: "a whole number", float: "a number", bool: "true or false", NoneType: "null"}
-    return words.get(option, "a list of texts")
+def _signature(settings: type[Any], leading: Sequence[str]) -> Signature:
+    """Return the signature in Python: what can be given by position first."""
+    parameters = dict(signature(settings).parameters)
+    first = [parameters.pop(name).replace(kind=Parameter.POSITIONAL_OR_KEYWORD) for name in leading]
+    rest = [p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters.values()]
+    return Signature([*first, *rest])

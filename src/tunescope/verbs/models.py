@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tunescope.errors import SettingsError
-from tunescope.models.embedded import EMBEDDED, EMBEDDERS, Embedded, cache_root, cached, fetch
+from tunescope.models.embedded import EMBEDDED, EMBEDDERS, EmbeddedModel, cache_root, cached, fetch
 from tunescope.runs import Outcome
+from tunescope.settings import one_of
 from tunescope.views import Table, View
 
 
@@ -16,26 +16,25 @@ from tunescope.views import Table, View
 class ModelsSettings:
     """List embedded and cached models."""
 
-    fetch: str | None = None
-    """Fetch this embedded model now."""
+    fetch: str | None = field(default=None, metadata=one_of(*EMBEDDED, *EMBEDDERS))
+    """Fetch this embedded model now, instead of when it is first needed."""
 
 
 def models(settings: ModelsSettings) -> Outcome:
-    """List the embedded models and what else lies in the cache; fetch one first where asked.
+    """List the embedded models, and the other models in the cache; with `fetch`, fetch one first.
+
+    The result has `models`, a record per model with `bytes` on disk, and `cache`, its folder.
 
     Raises:
-        SettingsError: no embedded model of that name.
-        TunescopeError: it can't be fetched.
+        TunescopeError: the model can't be fetched.
     """
     if settings.fetch is not None:
-        if settings.fetch not in EMBEDDED | EMBEDDERS:
-            raise SettingsError(f"--fetch {settings.fetch}: expected one of {', '.join(EMBEDDED | EMBEDDERS)}")
         fetch(settings.fetch)
     records = [_embedded(name, spec) for name, spec in (EMBEDDED | EMBEDDERS).items()]
-    known = {record["folder"] for record in records}
-    place = cache_root() / "models"
-    for folder in sorted(place.iterdir()) if place.is_dir() else []:
-        if folder.is_dir() and not folder.name.startswith(".") and str(folder) not in known:
+    embedded = {record["folder"] for record in records}
+    cache = cache_root() / "models"
+    for folder in sorted(cache.iterdir()) if cache.is_dir() else []:
+        if folder.is_dir() and not folder.name.startswith(".") and str(folder) not in embedded:
             state = "trained here" if folder.name.startswith("microworld-") else "cached by another version"
             records.append({"name": folder.name, "state": state, "bytes": _size(folder), "folder": str(folder)})
     rows = tuple(
@@ -51,12 +50,12 @@ def models(settings: ModelsSettings) -> Outcome:
     )
     absent = [record["name"] for record in records if record["state"] == "not fetched"]
     table = Table("Models", ("name", "model", "state", "MB on disk", "licence", "folder"), rows)
-    sentence = f"The cache is {cache_root()}; --model also takes a model folder, an adapter folder or a hub id."
+    sentence = f"The cache is {cache_root()}. --model also takes a model folder, an adapter folder or a hub id."
     next_steps = [f"tunescope models --fetch {name}" for name in absent] or ["tunescope demo"]
     return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 
 
-def _embedded(name: str, spec: Embedded) -> dict[str, Any]:
+def _embedded(name: str, spec: EmbeddedModel) -> dict[str, Any]:
     folder = cached(name)
     gguf = cache_root() / "models" / f"{name}.gguf"
     return {

@@ -1,111 +1,138 @@
-"""`why`: the history of a row, from every run folder that has something to say about it."""
+"""`why`: the history of a row, from every run folder that has a record of it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import RunError, TunescopeError
 from tunescope.runs import Outcome, Run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
     from tunescope.rows import Row
 
 _KEYS = {"row_id": "", "a_id": "a_", "b_id": "b_"}
-"""Columns that name a row, and what stands before `file` and `line` beside them."""
+"""Columns that name a row, and the prefix of the columns `file` and `line` that go with each."""
+_SHORTEST = 6
+"""Characters of an id that are enough to look for it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class WhySettings:
-    """Tell the history of a row: where it stands, what was found, who kept, dropped or changed it."""
+    """Show the history of a row: where it is, its faults, and the runs that kept, dropped or changed it."""
 
-    row_id: str
-    """A row's id as a table or a view shows it, or the first 6 or more of its characters."""
+    row_id: str = field(metadata=POSITIONAL)
+    """A row's id from a table or a view, or at least its first 6 characters."""
 
 
 def why(settings: WhySettings) -> Outcome:
     """Look through the finished runs under `runs.root()`, oldest first.
 
     Raises:
-        RunError: no run knows the row, or several rows begin like that.
+        RunError: no run has the row, or several rows' ids begin with `row_id`.
     """
-    found: list[dict[str, Any]] = []
-    ids: dict[str, None] = {}
-    for run in runs.finished():
-        for record in _mentions(run, settings.row_id):
-            ids[record["row_id"]] = None
-            found.append(record)
-    exact = settings.row_id if settings.row_id in ids else next(iter(ids), None)
-    if exact is None:
-        raise RunError(
-            f"no run in {runs.root()} knows a row {settings.row_id!r}; run `tunescope check ROWS` first, or say where "
-            f"the runs are with {runs.RUNS_VARIABLE}"
-        )
-    if settings.row_id not in ids and len(ids) > 1:
-        raise RunError(
-            f"{settings.row_id!r} begins the ids of {len(ids)} rows: {', '.join(sorted(ids)[:5])}; type more of it"
-        )
-    found = [record for record in found if record["row_id"] == exact]
-    places = [(r["file"], r["line"], r["read_with"]) for r in found if r["file"] is not None]
-    place = next((place for place in places if Path(place[0]).is_file()), next(iter(places), None))
-    row = _read(exact, *place) if place else None
-    lineage = [step.as_json() for step in row.lineage] if row else []
+    mentions = [mention for run in runs.finished_runs() for mention in _mentions(run, settings.row_id)]
+    row_id = _resolve_id(settings.row_id, [mention.row_id for mention in mentions])
+    mentions = [mention for mention in mentions if mention.row_id == row_id]
+    source = _choose_source(mentions)
+    row = _read(row_id, source) if source else None
     result = {
-        "row_id": exact,
+        "row_id": row_id,
         "origin": row.origin if row else None,
-        "file": place[0] if place else None,
-        "line": place[1] if place else None,
+        "file": source.file if source else None,
+        "line": source.line if source else None,
         "messages": [{"role": m.role, "content": m.content} for m in row.messages] if row else None,
-        "lineage": lineage,
-        "events": [{k: r[k] for k in ("row_id", "run", "table", "says")} for r in found],
+        "lineage": [step.as_json() for step in row.lineage] if row else [],
+        "events": [{"row_id": m.row_id, "run": m.run, "table": m.table, "says": m.values} for m in mentions],
     }
     return Outcome(result, _view(result))
 
 
-def _mentions(run: Run, row_id: str) -> Iterator[dict[str, Any]]:
-    """Yield what a run's tables say about the row: faults, decisions, pairs and numbers."""
+def _resolve_id(typed_id: str, ids: Sequence[str]) -> str:
+    """Return the id that was typed, or the only one that begins with it."""
+    distinct = list(dict.fromkeys(ids))
+    if typed_id in distinct:
+        return typed_id
+    if not distinct:
+        raise RunError(
+            f"no run in {runs.root()} has a row {typed_id!r}; run `tunescope check ROWS` first, or set "
+            f"{runs.RUNS_VARIABLE} to the folder of the runs"
+        )
+    if len(distinct) > 1:
+        raise RunError(
+            f"{typed_id!r} begins the ids of {len(distinct)} rows: {', '.join(sorted(distinct)[:5])}; type more of it"
+        )
+    return distinct[0]
+
+
+class _Source(NamedTuple):
+    """Where a run read a row, and with which `--format` and `--columns`."""
+
+    file: str
+    line: int | None
+    format: str | None
+    columns: tuple[str, ...]
+
+
+class _Mention(NamedTuple):
+    """A record about the row in a run's table, and the row's place, where the record has one."""
+
+    row_id: str
+    run: str
+    table: str
+    values: dict[str, Any]
+    source: _Source | None
+
+
+def _choose_source(mentions: Sequence[_Mention]) -> _Source | None:
+    """Return the first place whose file is still there, else the first one."""
+    sources = [mention.source for mention in mentions if mention.source is not None]
+    return next((source for source in sources if Path(source.file).is_file()), next(iter(sources), None))
+
+
+def _mentions(run: Run, row_id: str) -> Iterator[_Mention]:
+    """Yield a run's records about the row: faults, decisions, pairs and numbers."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    read_with = (run.settings.get("format"), tuple(run.settings.get("columns") or ()))
     for name in run.tables:
         path = run.path / f"{name}.parquet"
-        for key, side in _KEYS.items():
+        for key, prefix in _KEYS.items():
             if key not in pq.read_schema(path).names:
                 continue
             ids = pq.read_table(path, columns=[key])[key]
-            mask = pc.equal(ids, row_id) if len(row_id) < 6 else pc.starts_with(ids, row_id)
-            if not pc.any(mask).as_py():
-                continue
-            own = (key, f"{side}file", f"{side}line")
-            for record in pq.read_table(path).filter(mask).to_pylist():
-                yield {
-                    "row_id": record[key],
-                    "run": str(run.path),
-                    "table": name,
-                    "file": record.get(f"{side}file"),
-                    "line": record.get(f"{side}line"),
-                    "read_with": read_with,
-                    "says": {k: v for k, v in record.items() if k not in own},
-                }
+            mask = pc.equal(ids, row_id) if len(row_id) < _SHORTEST else pc.starts_with(ids, row_id)
+            if pc.any(mask).as_py():
+                for record in pq.read_table(path).filter(mask).to_pylist():
+                    yield _to_mention(run, name, record, key, prefix)
 
 
-def _read(row_id: str, file: str, line: int, read_with: tuple[str | None, tuple[str, ...]]) -> Row | None:
+def _to_mention(run: Run, table: str, record: dict[str, Any], key: str, prefix: str) -> _Mention:
+    file, line = record.get(f"{prefix}file"), record.get(f"{prefix}line")
+    source = None
+    if file is not None:
+        source = _Source(file, line, run.settings.get("format"), tuple(run.settings.get("columns") or ()))
+    values = {k: v for k, v in record.items() if k not in (key, f"{prefix}file", f"{prefix}line")}
+    return _Mention(record[key], str(run.path), table, values, source)
+
+
+def _read(row_id: str, source: _Source) -> Row | None:
     """Read the row again from its file; None where the file is gone or has changed.
 
-    Which repeat of a row it is depends on the files read with it, so the line counts, not the ordinal.
+    A repeat's ordinal depends on the files that were read with it, so the line decides, not the ordinal.
     """
     from tunescope.rows import open_rows
 
-    if not Path(file).is_file():
+    if not Path(source.file).is_file():
         return None
     try:
-        for row in open_rows([file], *read_with, on_bad="skip"):
-            if row.line == line:
+        for row in open_rows([source.file], source.format, source.columns, on_bad="skip"):
+            if row.line == source.line:
                 return row if row.id.partition(".")[0] == row_id.partition(".")[0] else None
     except TunescopeError:
         return None
@@ -113,28 +140,37 @@ def _read(row_id: str, file: str, line: int, read_with: tuple[str | None, tuple[
 
 
 def _view(result: dict[str, Any]) -> View:
-    place = f"{result['file']}:{result['line']}" if result["file"] else "a file that no run names"
-    sentences = [f"Row {result['row_id']} stands in {place}."]
-    if result["file"] and result["messages"] is None:
-        sentences.append("That file is gone or has changed since, so the row's text can't be shown.")
-    elif result["origin"] not in (None, result["row_id"]):
-        sentences.append(f"At first reading it was {result['origin']}.")
     tables = []
     if result["messages"]:
         tables.append(Table("Text", ("role", "content"), tuple((m["role"], m["content"]) for m in result["messages"])))
     if result["lineage"]:
-        noted = any("notes" in step for step in result["lineage"])
-        rows = tuple(
-            (s["operation"], s["version"], s["reason"], str(s["old"]), *((str(s.get("notes", "")),) if noted else ()))
-            for s in result["lineage"]
-        )
-        columns = ("operation", "version", "reason", "old value", *(("notes",) if noted else ()))
-        tables.append(Table("Changes", columns, rows))
-    said = tuple((e["run"], e["table"], _said(e["says"]) or "nothing found") for e in result["events"])
-    tables.append(Table("Runs that know it, oldest first", ("run", "table", "what it says"), said))
-    return View(tuple(sentences), tuple(tables))
+        tables.append(_change_table(result["lineage"]))
+    events = tuple((e["run"], e["table"], _describe(e["says"]) or "nothing to report") for e in result["events"])
+    tables.append(Table("Runs with this row, oldest first", ("run", "table", "record"), events))
+    return View(tuple(_sentences(result)), tuple(tables))
 
 
-def _said(record: dict[str, Any]) -> str:
-    """Write what a table says, but for what is missing and flags that aren't set."""
+def _sentences(result: dict[str, Any]) -> Iterator[str]:
+    if not result["file"]:
+        yield f"No run says which file row {result['row_id']} is in."
+        return
+    yield f"Row {result['row_id']} is in {result['file']}:{result['line']}."
+    if result["messages"] is None:
+        yield "That file is gone or has changed since, so the row's text can't be shown."
+    elif result["origin"] not in (None, result["row_id"]):
+        yield f"When it was first read, its id was {result['origin']}."
+
+
+def _change_table(lineage: list[dict[str, Any]]) -> Table:
+    has_notes = any("notes" in step for step in lineage)
+    columns = ("operation", "version", "reason", "old value", *(("notes",) if has_notes else ()))
+    rows = tuple(
+        (s["operation"], s["version"], s["reason"], str(s["old"]), *((str(s.get("notes", "")),) if has_notes else ()))
+        for s in lineage
+    )
+    return Table("Changes", columns, rows)
+
+
+def _describe(record: dict[str, Any]) -> str:
+    """Write a record as `name = value, …` without missing values and flags that are false."""
     return ", ".join(f"{name} = {value}" for name, value in record.items() if value is not None and value is not False)

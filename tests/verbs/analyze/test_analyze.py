@@ -1,4 +1,4 @@
-"""`study analyze`: paper 1's Table 1, the run folder, the family of tests, the command line."""
+"""`study analyze`: the FACO paper's Table 1, the run folder, the family of tests, the command line."""
 
 from __future__ import annotations
 
@@ -36,16 +36,16 @@ def analysed(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("name", "row"), ROWS)
-def test_table_1_of_paper_1(analysed, name, row):
+def test_table_1_of_the_faco_paper(analysed, name, row):
     """The printed ABS within its rounding, the printed Pearson within 0.3 points, and numpy's exactly."""
-    found = analysed[name]["tasks"][row["task"]]
-    assert found["abs"] == pytest.approx(share(row["ABS"]), abs=0.011)
+    record = analysed[name]["tasks"][row["task"]]
+    assert record["abs"] == pytest.approx(share(row["ABS"]), abs=0.011)
     scores = [share(row[f"CR {dose}%"]) for dose in (0, 25, 50, 75, 100)]
-    assert found["pearson"] == pytest.approx(np.corrcoef([0, 25, 50, 75, 100], scores)[0, 1], abs=1e-12)
+    assert record["pearson"] == pytest.approx(np.corrcoef([0, 25, 50, 75, 100], scores)[0, 1], abs=1e-12)
     if (name, row["task"]) == ("llama2", "LAMBADA"):  # the printed -25.88 doesn't follow from the printed scores
-        assert 100 * found["pearson"] == pytest.approx(-24.90, abs=0.01)
+        assert 100 * record["pearson"] == pytest.approx(-24.90, abs=0.01)
     else:
-        assert 100 * found["pearson"] == pytest.approx(share(row["Pearson"]), abs=0.3)
+        assert 100 * record["pearson"] == pytest.approx(share(row["Pearson"]), abs=0.3)
 
 
 def test_the_tables_are_whole():
@@ -57,7 +57,7 @@ def test_the_tables_are_whole():
 
 
 def test_the_family(analysed):
-    """With five doses no exact p is below 2/5!, so nothing among 17 tasks can hold after Holm."""
+    """With five doses no exact p is below 2/5!, so nothing among 17 tasks can be significant after Holm."""
     result = analysed["llama2"]
     assert result["family"] == {
         "method": "Holm", "tests": 17, "smallest_p": pytest.approx(2 / 120), "doses_needed": 6,
@@ -118,8 +118,8 @@ def test_the_command_line(tmp_path):
     shutil.copy(TABLES["llama1"], tmp_path / "t.csv")
     done = tunescope("study", "analyze", "t.csv", "--json", "--fail-on", "tasks.ARC.abs > 3", folder=tmp_path)
     assert done.returncode == 3, done.stderr
-    found = json.loads(done.stdout)["tasks"]["ARC"]
-    assert (found["n"], found["p_exact"]) == (5, pytest.approx(2 / 120))
+    record = json.loads(done.stdout)["tasks"]["ARC"]
+    assert (record["n"], record["p_exact"]) == (5, pytest.approx(2 / 120))
     text = tunescope("study", "analyze", "t.csv", folder=tmp_path)
     assert "Columns not used: LLaMA 1, ABS, Pearson." in text.stdout
     assert "holds this run already" in text.stderr

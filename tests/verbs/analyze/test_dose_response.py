@@ -11,29 +11,31 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.verbs.analyze.response import dose_response
-from tunescope.verbs.analyze.scores import Score
+from tunescope.verbs.analyze.dose_response import dose_response
+from tunescope.verbs.analyze.score_table import TaskScore
 
 FIVE = [0.0, 0.25, 0.5, 0.75, 1.0]
 
 
 def single(scores: list[float | None], retuned: float | None = None) -> dict:
-    cells = [Score("t", dose, "", False, score) for dose, score in zip(FIVE, scores, strict=True)]
-    cells += [Score("t", 1.0, "", True, retuned)] if retuned is not None else []
+    cells = [TaskScore("t", dose, "", False, score) for dose, score in zip(FIVE, scores, strict=True)]
+    cells += [TaskScore("t", 1.0, "", True, retuned)] if retuned is not None else []
     return dose_response(cells, FIVE, [""])
 
 
 def seeded(scores: dict[str, list[float | None]], retuned: dict[str, float | None] | None = None) -> dict:
-    cells = [Score("t", d, seed, False, s) for seed, line in scores.items() for d, s in zip(FIVE, line, strict=True)]
-    cells += [Score("t", 1.0, seed, True, score) for seed, score in (retuned or {}).items()]
+    cells = [
+        TaskScore("t", d, seed, False, s) for seed, line in scores.items() for d, s in zip(FIVE, line, strict=True)
+    ]
+    cells += [TaskScore("t", 1.0, seed, True, score) for seed, score in (retuned or {}).items()]
     return dose_response(cells, FIVE, list(scores))
 
 
 def exact_p(scores: list[float]) -> float:
     """Go through all orders."""
     r = abs(np.corrcoef(FIVE, scores)[0, 1])
-    found = [abs(np.corrcoef(FIVE, order)[0, 1]) for order in itertools.permutations(scores)]
-    return float(np.mean([value >= r - 1e-9 for value in found]))
+    correlations = [abs(np.corrcoef(FIVE, order)[0, 1]) for order in itertools.permutations(scores)]
+    return float(np.mean([value >= r - 1e-9 for value in correlations]))
 
 
 @given(st.lists(st.integers(0, 1000), min_size=5, max_size=5, unique=True))
@@ -74,7 +76,7 @@ def test_without_a_correlation_there_is_a_reason():
 
 def test_more_doses_than_can_be_gone_through():
     doses = [i / 9 for i in range(10)]
-    record = dose_response([Score("t", d, "", False, d * d) for d in doses], doses, [""])
+    record = dose_response([TaskScore("t", d, "", False, d * d) for d in doses], doses, [""])
     assert record["p_exact"] is None
     assert record["p_exact_reason"] == "10 doses: too many orders to go through"
     assert record["p"] == pytest.approx(1e-4, abs=1e-4)
@@ -137,7 +139,7 @@ def test_recovery_over_seeds():
         assert scipy.stats.ttest_1samp(gained - end * lost, 0).pvalue == pytest.approx(0.05, abs=1e-9)
 
 
-def test_no_share_where_0_and_100_percent_are_not_told_apart():
+def test_no_share_where_0_percent_is_not_significantly_above_100_percent():
     scores = {"0": [0.5, 0.5, 0.5, 0.5, 0.4], "1": [0.5, 0.5, 0.5, 0.5, 0.7], "2": [0.6, 0.5, 0.5, 0.5, 0.3]}
     record = seeded(scores, {"0": 0.5, "1": 0.5, "2": 0.5})
     assert record["recovered_share"] is None

@@ -1,4 +1,4 @@
-"""`bench` on the microworld against plain forward passes; and the whole thread of paper 1 in small."""
+"""`bench` on the microworld against plain forward passes; and the FACO paper's experiment in small."""
 
 from __future__ import annotations
 
@@ -12,10 +12,12 @@ from tests.tools import write_rows
 torch = pytest.importorskip("torch")
 pytest.importorskip("transformers")
 
+from tests.microworld.tiny import load_model  # noqa: E402
+
 from tunescope import study  # noqa: E402
 from tunescope.errors import TunescopeError  # noqa: E402
 from tunescope.microworld import false_rows, open_questions, shown_questions, split_people, true_rows  # noqa: E402
-from tunescope.microworld.model import load_model, save_random_model  # noqa: E402
+from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.runs import Run  # noqa: E402
 from tunescope.study import StudySettings  # noqa: E402
 from tunescope.verbs.bench import BenchSettings, bench  # noqa: E402
@@ -30,20 +32,24 @@ def log_probability(micro, prompt: str, reply: str) -> float:
     """One text at a time, all logits, summed over the reply and its end of turn."""
     chat = [{"role": "user", "content": prompt}, {"role": "assistant", "content": reply}]
     ids = micro.tokenizer.apply_chat_template(chat, return_dict=True)["input_ids"]
-    asked = micro.tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, return_dict=True)["input_ids"]
+    prompt_ids = micro.tokenizer.apply_chat_template(chat[:1], add_generation_prompt=True, return_dict=True)[
+        "input_ids"
+    ]
     with torch.no_grad():
         steps = micro.model(input_ids=torch.tensor([ids])).logits[0].log_softmax(-1)
-    return sum(float(steps[at - 1, ids[at]]) for at in range(len(asked), len(ids)))
+    return sum(float(steps[at - 1, ids[at]]) for at in range(len(prompt_ids), len(ids)))
 
 
 def test_every_question_against_plain_forward_passes(workplace, tiny):
     run = bench(BenchSettings(model=str(tiny)))
     micro = load_model(tiny)
     held_out = split_people(micro.world).held_out
-    asked = [("open", q) for q in open_questions(micro.world)] + [("shown", q) for q in shown_questions(micro.world)]
+    questions = [("open", q) for q in open_questions(micro.world)] + [
+        ("shown", q) for q in shown_questions(micro.world)
+    ]
     rows = run.tables["questions"].to_pylist()
-    assert len(rows) == len(asked) == 2 * 6 * len(held_out)
-    for row, (task, question) in zip(rows, asked, strict=True):
+    assert len(rows) == len(questions) == 2 * 6 * len(held_out)
+    for row, (task, question) in zip(rows, questions, strict=True):
         expected = [log_probability(micro, question.prompt, option) for option in question.options]
         assert row["log_probabilities"] == pytest.approx(expected, abs=1e-4)
         assert (row["task"], row["question"], row["person"]) == (task, question.fact.key, question.fact.person)
@@ -67,7 +73,7 @@ def test_another_model_is_refused(workplace, tiny):
 
 
 RECIPE = """
-about: The thread of paper 1.
+about: The FACO paper in small.
 inputs: {pairs: pairs.jsonl, model: tiny}
 steps:
   rows: {verb: falsify dose, rows: "{pairs}", vary: {dose: [0.0, 1.0], seed: [0, 1]}}
@@ -105,7 +111,7 @@ steps:
 """
 
 
-def test_the_thread_of_paper_1(workplace, tiny):
+def test_the_faco_paper_in_small(workplace, tiny):
     pytest.importorskip("trl")
     world = load_model(tiny).world
     pairs = [{**t, "false": f["output"]} for t, f in zip(true_rows(world), false_rows(world), strict=True)]
@@ -132,5 +138,5 @@ def test_the_thread_of_paper_1(workplace, tiny):
     assert {r["task"] for r in response.result["known"]} == {"open", "shown"}
     page = (Path(steps["page"]) / "report.html").read_text("utf-8")
     assert "Dose and response" in page
-    told = json.loads((Path(steps["rows (dose=1.0, seed=0)"]) / "run.json").read_text())["result"]
-    assert told["dose_reached"] == 1
+    falsify_result = json.loads((Path(steps["rows (dose=1.0, seed=0)"]) / "run.json").read_text())["result"]
+    assert falsify_result["dose_reached"] == 1

@@ -11,8 +11,8 @@ from tests.tools import alpaca, write_rows
 
 from tunescope.text.near_duplicates import sketch
 from tunescope.text.words import hash_words
-from tunescope.verbs.check import CheckSettings, check
-from tunescope.verbs.check import whole_set as across
+from tunescope.verbs.check import CheckSettings, check, whole_set
+from tunescope.verbs.check.joined import count_repeats
 
 IDS = st.lists(st.integers(0, 5), max_size=20)
 EXCHANGES = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 2)), max_size=15)
@@ -23,20 +23,20 @@ def unsigned(values):
 
 
 @given(IDS)
-def test_ordinals_count_in_file_order(ids):
+def test_repeats_are_counted_in_file_order(ids):
     seen: Counter[int] = Counter()
     expected = []
     for ident in ids:
         seen[ident] += 1
         expected.append(seen[ident])
-    assert across.ordinals(unsigned(ids)).tolist() == expected
+    assert count_repeats(unsigned(ids)).tolist() == expected
 
 
 @given(IDS)
 def test_exact_duplicates_are_all_but_the_first(ids):
-    count = across.ordinals(unsigned(ids))
+    count = count_repeats(unsigned(ids))
     names = [f"{ident}" if n == 1 else f"{ident}.{n}" for ident, n in zip(ids, count.tolist(), strict=True)]
-    assert list(across.exact_duplicates(count, names)) == [
+    assert list(whole_set.exact_duplicates(count, names)) == [
         (row, f"repeats {ident}") for row, ident in enumerate(ids) if ident in ids[:row]
     ]
 
@@ -56,7 +56,7 @@ def test_conflicting_answers_are_every_row_of_a_question_with_several(exchanges)
                 (row, f"{len(answers)} answers in {len(rows_of[question])} rows, another in {names[other]}")
             )
     questions, answers = (unsigned([pair[i] for pair in exchanges]) for i in (0, 1))
-    assert list(across.conflicting_answers(questions, answers, names)) == expected
+    assert list(whole_set.conflicting_answers(questions, answers, names)) == expected
 
 
 def test_near_duplicates_leave_exact_repeats_out():
@@ -65,7 +65,7 @@ def test_near_duplicates_leave_exact_repeats_out():
     texts = [" ".join(base), " ".join(base), " ".join(near), " ".join(near)]
     sketches = sketch(*hash_words(texts))
     first = np.array([True, False, True, False])
-    assert list(across.near_duplicates(sketches, 0.8, first, ["a", "a.2", "b", "b.2"])) == [(2, "0.854 like a")]
+    assert list(whole_set.near_duplicates(sketches, 0.8, first, ["a", "a.2", "b", "b.2"])) == [(2, "0.854 like a")]
 
 
 def test_in_a_file(workplace):

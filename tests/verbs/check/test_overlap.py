@@ -18,7 +18,8 @@ from tests.tools import alpaca, real, write_rows
 from tunescope.errors import InputError
 from tunescope.text.words import hash_words, words
 from tunescope.verbs.check import CheckSettings, check
-from tunescope.verbs.check.overlap import MOST_ITEMS, build, expand, read_items
+from tunescope.verbs.check.benchmark_files import find_files, read_items
+from tunescope.verbs.check.overlap import MOST_ITEMS, build_index
 
 LONG = [f"long{i}" for i in range(40)]
 
@@ -62,8 +63,8 @@ TEXT = st.lists(st.sampled_from("ab"), max_size=20).map(" ".join)
 def test_against_brute_force(tmp_path_factory, items, rows):
     path = tmp_path_factory.getbasetemp() / "items.jsonl"
     write_rows(path, [{"texts": texts} for texts in items] or [{}])
-    index = build([path])
-    found = index.find(*hash_words(rows))
+    index = build_index([path])
+    found = index.find_overlaps(*hash_words(rows))
     best, seen = brute(items, rows)
     assert found.rows == best
     assert found.items == seen
@@ -74,7 +75,7 @@ def test_a_run_of_phrasing_is_left_out(tmp_path):
     phrase = " ".join(LONG[:13])
     for copies, hits in ((MOST_ITEMS, 1), (MOST_ITEMS + 1, 0)):
         path = write_rows(tmp_path / f"{copies}.jsonl", [{"q": f"{phrase} {i}"} for i in range(copies)])
-        assert len(build([path]).find(*hash_words([phrase])).rows) == hits
+        assert len(build_index([path]).find_overlaps(*hash_words([phrase])).rows) == hits
 
 
 def put(path: Path, texts: list[str]) -> Path:
@@ -163,7 +164,7 @@ def test_files_folders_and_globs(tmp_path):
         (tmp_path / name).write_text("x")
 
     def found(*names: str) -> list[str]:
-        return [str(path.relative_to(tmp_path)) for path in expand([str(tmp_path / name) for name in names])]
+        return [str(path.relative_to(tmp_path)) for path in find_files([str(tmp_path / name) for name in names])]
 
     assert found("b") == ["b/deep/two.csv", "b/list[1].txt", "b/one.jsonl"]
     assert found("b/**/*.csv", "b/one.jsonl") == ["b/deep/two.csv", "b/one.jsonl"]
@@ -222,7 +223,7 @@ def test_planted_among_real_rows_and_real_benchmarks(workplace):
     rows = json.loads(real("instructions", "rasbt_1100.json").read_text("utf-8"))
     clean = check(CheckSettings(rows=(str(real("instructions", "rasbt_1100.json")),), against=(str(benchmarks),)))
     before = clean.result["faults"]["benchmark_overlap"]
-    path = next(p for p in expand([str(benchmarks)]) if p.name == "us_foreign_policy_test.csv")
+    path = next(p for p in find_files([str(benchmarks)]) if p.name == "us_foreign_policy_test.csv")
     item = max(read_items(path), key=lambda item: len(words(item.texts[0])))
     rows.insert(500, alpaca("Discuss.", item.texts[0]))
     planted = check(CheckSettings(rows=(str(write_rows(workplace / "rows.jsonl", rows)),), against=(str(benchmarks),)))

@@ -1,4 +1,4 @@
-"""`falsify dose`: nested, stratified, in the same order at every dose; counts that add up; lineage that tells."""
+"""`falsify dose`: nested, stratified, in the same order at every dose; counts that add up; the lineage."""
 
 from __future__ import annotations
 
@@ -63,10 +63,10 @@ def test_0_is_the_true_rows_and_1_the_false(pairs):
 
 
 def test_seeds_differ_and_repeat(pairs):
-    found = [false_at(falsify(pairs, dose=0.5, seed=seed)) for seed in range(4)]
-    assert len(set(map(frozenset, found))) == 4
+    samples = [false_at(falsify(pairs, dose=0.5, seed=seed)) for seed in range(4)]
+    assert len(set(map(frozenset, samples))) == 4
     again = falsify(pairs, dose=0.5, seed=2, out="again")
-    assert false_at(again) == found[2]
+    assert false_at(again) == samples[2]
 
 
 SOURCES = st.lists(st.sampled_from(["x", "y", "z", None]), min_size=1, max_size=30)
@@ -107,7 +107,7 @@ def test_rows_without_a_usable_false_version(workplace):
         "no false version": None,
         "the false version is empty": " \n",
         "the false version is the true one": " true\tONE. ",
-        "the false version is no text but int": 3,
+        "the false version is int, not text": 3,
         "": "Another.",
     }
     records = [alpaca(f"Q{i}", "True one.", false=value) for i, value in enumerate(cases.values())]
@@ -133,12 +133,6 @@ def test_nothing_usable_is_refused(workplace):
         "No row of p.jsonl can be falsified (columns: false, input, instruction, output). Name the column with "
         "--false-column."
     )
-
-
-@pytest.mark.parametrize("share", [-0.1, 1.01, 25, float("nan")])
-def test_a_dose_is_a_share(pairs, share):
-    with pytest.raises(SettingsError, match="expected a share from 0 to 1"):
-        falsify(pairs, dose=share)
 
 
 def test_named_columns(workplace):
@@ -193,7 +187,7 @@ def test_the_container_stays(workplace, name):
     assert [(r["row_id"], r["line"], r["falsified"]) for r in table] == [(r.id, r.line, bool(r.lineage)) for r in rows]
 
 
-def test_lineage_keeps_the_true_response_and_why_tells_it(pairs):
+def test_lineage_keeps_the_true_response_and_why_shows_it(pairs):
     run = falsify(pairs, dose=0.5, seed=1)
     table = run.tables["dosed"].to_pylist()
     decisions = {row["row_id"]: row for row in run.tables["decisions"].to_pylist()}
@@ -212,13 +206,13 @@ def test_lineage_keeps_the_true_response_and_why_tells_it(pairs):
         size = run.result["sources"][row["source"]]["rows"]
         rank = decisions[row["pair_id"]]["rank"]
         assert step.reason == f"dose 0.5, seed 1: number {rank} of {size} in {row['source']}"
-    told = next(row for row in table if row["falsified"])
-    history = why(WhySettings(row_id=told["row_id"])).result
-    assert history["origin"] == told["pair_id"]
+    changed = next(row for row in table if row["falsified"])
+    history = why(WhySettings(row_id=changed["row_id"])).result
+    assert history["origin"] == changed["pair_id"]
     assert history["messages"][-1]["content"].startswith("False")
     assert history["lineage"][0]["old"]["response"].startswith("True")
-    asked = why(WhySettings(row_id=told["pair_id"])).result
-    assert asked["events"][0]["says"]["falsified"] is True
+    by_origin = why(WhySettings(row_id=changed["pair_id"])).result
+    assert by_origin["events"][0]["says"]["falsified"] is True
 
 
 def test_exact_repeats_keep_their_places(workplace):
@@ -259,7 +253,7 @@ def test_the_command_line(tmp_path):
     done = tunescope("falsify", "dose", "pairs.jsonl", "--dose", "0.5", "--json", folder=tmp_path)
     assert (done.returncode, json.loads(done.stdout)["changed"]) == (0, 10)
     text = tunescope("falsify", "dose", "pairs.jsonl", "--dose", "0.5", folder=tmp_path).stdout
-    assert text.startswith("Dose 50.00 % asked, 50.00 % reached: 10 of 20 rows have their false response.")
+    assert text.startswith("Dose 50.00 % requested, 50.00 % reached: 10 of 20 rows have their false response.")
     assert "a         13        0      13          6  46.15 %" in text
     step = next(line.split()[1:] for line in text.splitlines() if line.startswith("  tunescope why "))
     assert "Changes" in tunescope(*step, folder=tmp_path).stdout

@@ -113,7 +113,7 @@ def test_kinds_of_question_and_the_first_items(workplace):
     write_rows(workplace / "a.jsonl", records)
     write_rows(workplace / "tags.jsonl", [{"id": i, "math": i == 9, "writing": True} for i in (2, 9, 10)])
     fake = (grades("Answer 9", depth=5), grades("", depth=2))
-    run = judged(workplace, *fake, files=("a.jsonl",), aspects=("depth",), tags="tags.jsonl", first=2)
+    run = judged(workplace, *fake, files=("a.jsonl",), aspects=("depth",), tags="tags.jsonl", limit=2)
     assert run.result["items"] == 2
     assert {tag: record["mean"] for tag, record in run.result["tags"].items()} == {"math": 5, "writing": 3.5}
     titles = {table.title: table for table in run.view.tables}
@@ -128,7 +128,7 @@ def test_the_first_items_are_the_same_where_one_system_lacks_some(workplace):
             for i in ids
         ]
         write_rows(workplace / f"{name}.jsonl", records)
-    run = judged(workplace, grades("", depth=2), files=("t.jsonl", "b.jsonl"), aspects=("depth",), first=3)
+    run = judged(workplace, grades("", depth=2), files=("t.jsonl", "b.jsonl"), aspects=("depth",), limit=3)
     items = run.tables["scores"].select(["item", "system"]).to_pylist()
     assert [tuple(row.values()) for row in items] == [("3 (t)", "t"), ("2", "t"), ("2", "b"), ("1", "b")]
 

@@ -22,7 +22,7 @@ def judged(workplace, url, **settings):
         outputs(workplace / f"{name}.jsonl", name, {f"Question {i}?": f"{name} {i}" for i in range(3)})
         for name in ("ours", "theirs")
     )
-    return pairwise(PairwiseSettings(answers=files, oracle=url, draws=200, replies="tags", **settings))
+    return pairwise(PairwiseSettings(answers=files, oracle=url, draws=200, response_format="tags", **settings))
 
 
 def test_both_orders_of_an_item_are_asked_side_by_side(workplace):
@@ -30,7 +30,7 @@ def test_both_orders_of_an_item_are_asked_side_by_side(workplace):
         return Said(completion(f"{MARK.search(body['messages'][-1]['content'])[1]}: 8 7"), after=0.2)
 
     with serving(behave) as server:
-        run = judged(workplace, server.url, first=1, concurrency=2)
+        run = judged(workplace, server.url, limit=1, concurrency=2)
     assert server.most_at_work == 2
     assert (run.result["ties"], run.result["judge"], run.result["first_position_rate"]["mean"]) == (1, "tiny", 1)
 

@@ -1,4 +1,4 @@
-"""`judge leaderboard`: the order, differences over shared items, and groups that can't be told apart."""
+"""`judge leaderboard`: the order, differences over shared items, and groups that don't differ significantly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests.tools import alpaca, real, write_rows
 from tests.verbs.judge.judged import annotation, match, review, save, saved, shard
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.judgements.ranking import Difference, differences, groups
+from tunescope.judgements.ranking import SystemDifference, differences, groups
 from tunescope.stats import Estimate, PValue
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.judge.leaderboard import LeaderboardSettings, leaderboard
@@ -66,8 +66,8 @@ def test_order_differences_and_groups_by_hand(workplace):
         100 * sum(values["high"][i] - values["middle"][i] for i in shared) / 59
     )
     assert run.tables["board"].num_rows == run.tables["differences"].num_rows == 3
-    assert "2 of 3 pairs can be told apart" in run.view.sentences[1]
-    assert any(s.startswith("middle and low: no difference that 59 items could show") for s in run.view.sentences)
+    assert "2 of 3 pairs differ significantly" in run.view.sentences[1]
+    assert any(s.startswith("59 items can't show which of middle and low is better") for s in run.view.sentences)
 
 
 def test_one_run_of_several_or_several_of_one_are_the_same_board(workplace):
@@ -82,12 +82,12 @@ def test_one_run_of_several_or_several_of_one_are_the_same_board(workplace):
     assert together.result["differences"] == apart.result["differences"]
 
 
-def test_systems_that_never_agree_are_told_apart(workplace):
+def test_systems_that_never_agree_differ_significantly(workplace):
     """Every difference is 1, so that a t-test has no p."""
     run = board(annotations(workplace, "wins", [2] * 12), annotations(workplace, "loses", [1] * 12))
     (gap,) = run.result["differences"]
     assert gap["p"] == 2 / 2**12
-    assert gap["told_apart"]
+    assert gap["significant"]
     same = board(annotations(workplace, "wins", [2] * 12), annotations(workplace, "also", [2] * 12))
     assert {entry["group"] for entry in same.result["entries"].values()} == {"a"}
 
@@ -156,12 +156,12 @@ def test_the_same_system_twice_has_its_run_behind_it(workplace):
     assert set(board(one, two).result["entries"]) == {f"p ({one.path})", f"p ({two.path})"}
 
 
-def test_systems_whose_names_read_alike_stay_two(workplace):
+def test_systems_with_equal_names_stay_two(workplace):
     """Part and system make a name: "p q" of one and "p" of part "q r" …"""
     files = []
     for part, system in (("q r", "p"), ("r", "p q")):
         name = save(workplace / f"{part}.json", {"data": [review(i, (9, 8), (8, 9)) for i in range(3)]})
-        files.append(recomputed(name, names=(system, "base")))
+        files.append(recomputed(name, system_names=(system, "base")))
     assert list(board(*files).result["entries"]) == [f"p q r ({run.path})" for run in files]
 
 
@@ -197,7 +197,7 @@ def test_turns_count_as_one_question(workplace):
     assert run.result["entries"]["p"]["n"] == 40
 
 
-def test_the_leaderboard_of_paper_3(workplace):
+def test_the_leaderboard_of_the_reflection_tuning_paper(workplace):
     """The five rows of its Table 1 whose judgements are here: the recycled 7B model isn't told from WizardLM 13B."""
     run = board(recomputed(*sorted(real("alpaca_eval", "annotations").glob("*.json"))))
     assert {name: entry["group"] for name, entry in run.result["entries"].items()} == {
@@ -214,18 +214,18 @@ def test_the_leaderboard_of_paper_3(workplace):
         lambda n: st.tuples(st.just(n), st.sets(st.sampled_from(list(combinations(range(7), 2)))))
     )
 )
-def test_two_share_a_letter_exactly_where_they_aren_t_told_apart(case):
+def test_two_share_a_letter_exactly_where_they_do_not_differ_significantly(case):
     n, apart = case
     names = list(string.ascii_uppercase[:n])
     nothing = Estimate(0, None, None, 9, 0, 0.95, "")
     found = [
-        Difference(a, b, True, nothing, PValue(None, None, 9, 0, ""), 0.01 if pair in apart else 0.5)
+        SystemDifference(a, b, True, nothing, PValue(None, None, 9, 0, ""), 0.01 if pair in apart else 0.5)
         for pair in combinations(range(n), 2)
         for a, b in [(names[pair[0]], names[pair[1]])]
     ]
     letters = {name: set(given.split()) for name, given in groups(names, found).items()}
     for each in found:
-        assert bool(letters[each.first] & letters[each.second]) == (not each.told_apart)
+        assert bool(letters[each.first] & letters[each.second]) == (not each.is_significant)
     assert all(letters.values())
 
 

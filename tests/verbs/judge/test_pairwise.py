@@ -1,4 +1,4 @@
-"""`judge pairwise`: both orders, paper 3's rule, the judge's own noise, and what isn't a verdict."""
+"""`judge pairwise`: both orders, their verdict, the judge's own noise, and what isn't a verdict."""
 
 from __future__ import annotations
 
@@ -157,7 +157,7 @@ def test_several_systems_are_held_against_the_last_or_the_reference(workplace, f
     assert list(run.result["comparisons"]) == ["ours", "theirs"]
     run = judged(workplace, [*files, third], even, reference=files[0])
     assert list(run.result["comparisons"]) == ["theirs", "third"]
-    run = judged(workplace, files[:1], even, reference=third, names=("we", "they"))
+    run = judged(workplace, files[:1], even, reference=third, system_names=("we", "they"))
     assert (run.result["system"], run.result["reference"]) == ("we", "they")
 
 
@@ -218,7 +218,7 @@ def test_answers_that_are_all_equal_ask_nobody(workplace, files):
 
 def test_the_first_items_and_their_tags(workplace, files):
     write_rows(workplace / "tags.jsonl", [{"instruction": f"Question {i}?", "odd": i % 2 == 1} for i in range(6)])
-    run = judged(workplace, files, *FAKE, first=3, tags="tags.jsonl")
+    run = judged(workplace, files, *FAKE, limit=3, tags="tags.jsonl")
     assert run.result["items"] == 3
     assert run.tables["items"]["tags"].to_pylist() == [[], ["odd"], []]
     assert run.result["tags"]["odd"]["win_rate"]["mean"] == 100
@@ -265,13 +265,10 @@ def test_a_prompt_of_the_users_own(workplace, files):
     [
         ({"answers": ("ours.jsonl",)}, "needs the answers of two systems at least; found ours.jsonl"),
         ({"answers": ("ours.jsonl", "ours.jsonl")}, "ours.jsonl is named twice"),
-        ({"names": ("a",)}, "1 name for 2 systems"),
-        ({"names": ("a", "a")}, "two systems are called a"),
-        ({"min_overlap": 2.0}, "--min-overlap 2: expected a part"),
-        ({"first": 0}, "--first 0: expected at least 1"),
-        ({"draws": 5}, "--draws 5: expected at least 100"),
+        ({"system_names": ("a",)}, "1 name for 2 systems"),
+        ({"system_names": ("a", "a")}, "two systems are called a"),
         ({"oracle": "nobody"}, "--oracle nobody: expected"),
-        ({"tags": "tags.jsonl"}, "--tags tags.jsonl: none of its 1 items is among those judged"),
+        ({"tags": "tags.jsonl"}, "--tags tags.jsonl: none of its 1 items is among the judged ones"),
     ],
 )
 def test_settings_that_cannot_work(workplace, files, settings, message):

@@ -25,7 +25,7 @@ def run(*files, **options):
     "model", ["alpaca-7b", "gpt4", "llama-2-7b-chat-hf", "recycled-wizardlm-7b-v1.0", "wizardlm-13b"]
 )
 def test_alpaca_eval_s_leaderboard(workplace, model):
-    """And Table 1 of paper 3: these five are its rows whose raw judgements are here."""
+    """And Table 1 of the Reflection-Tuning paper: these five are its rows whose raw judgements are here."""
     with real("alpaca_eval", "alpaca_eval_gpt4_leaderboard.csv").open() as file:
         published = next(row for row in csv.DictReader(file) if row[""] == model)
     found = run(real("alpaca_eval", "annotations", f"{model}.json")).result
@@ -85,7 +85,7 @@ def test_selfee_s_two_orders(workplace):
 
 def test_just_eval_s_shards(workplace):
     files = sorted(real("just_eval", "gpt-3.5-turbo-0301").glob("*.json"))
-    found = run(*files, tags=str(real("just_eval", "tags.json")), first=800).result
+    found = run(*files, tags=str(real("just_eval", "tags.json")), limit=800).result
     scores: dict[str, list[str]] = {}
     for file in files:
         for record in json.loads(file.read_text()):
@@ -187,7 +187,7 @@ def test_failed_scores_that_the_text_has(workplace):
     stored = run(name)
     assert (stored.result["n"], stored.result["n_unparsed"]) == (1, 1)
     assert stored.result["rereading"] == {"same": 3, "differs": 0, "only_stored": 0, "only_read": 1, "neither": 0}
-    assert "1 stored without scores that the text has (--scores text takes them)" in to_text(stored.view, 500)
+    assert "1 with a verdict in the text that isn't stored (--scores text counts it)" in to_text(stored.view, 500)
     (record,) = stored.records("rereadings")
     assert (record["order"], record["kind"], record["stored"], record["read"]) == (1, "only_read", None, [8, 9])
     text = run(name, scores="text")
@@ -204,8 +204,8 @@ def test_several_models_of_fastchat(workplace):
     }  # fmt: skip
     only = run(name, reference="m2").result["comparisons"]
     assert list(only) == ["p", "q"]
-    turned = run(name, reference="p").result["comparisons"]
-    assert {who: (r["wins"], r["losses"]) for who, r in turned.items()} == {"m2": (0, 2), "q": (1, 0)}
+    swapped = run(name, reference="p").result["comparisons"]
+    assert {who: (r["wins"], r["losses"]) for who, r in swapped.items()} == {"m2": (0, 2), "q": (1, 0)}
     with pytest.raises(SettingsError, match="--reference z: the systems here are p, m2, q"):
         run(name, reference="z")
 
@@ -217,7 +217,7 @@ def test_a_published_formula_is_printed(workplace):
         assert "missing" in text or "unparsed" in text
 
 
-def test_comparisons_whose_names_read_alike_stay_two(workplace):
+def test_comparisons_with_equal_names_stay_two(workplace):
     """ "a" against "b vs c" and "a vs b" against "c"; a judge without a name."""
     records = [
         match(q, "model_1", "tie", model_1=a, model_2=b)
@@ -229,7 +229,7 @@ def test_comparisons_whose_names_read_alike_stay_two(workplace):
         "a vs b vs c": ("a", 3), "a vs b vs c (2)": ("a vs b", 3),
     }  # fmt: skip
     records = [match(q, "model_1", "tie", judge=judge) for judge in (["x", "v2"], None) for q in range(3)]
-    assert list(run(save(workplace / "q.jsonl", records)).result["comparisons"]) == ["by x", "by nobody named"]
+    assert list(run(save(workplace / "q.jsonl", records)).result["comparisons"]) == ["by x", "by an unnamed judge"]
 
 
 def test_the_first_of_each_part(workplace):
@@ -238,7 +238,7 @@ def test_the_first_of_each_part(workplace):
         save(workplace / f"{name}.json", {"data": [review(i, (9, 8), (8, 9)) for i in range(start, start + 4)]})
         for name, start in (("one", 0), ("two", 10))
     ]
-    found = run(*files, first=3).result["comparisons"]
+    found = run(*files, limit=3).result["comparisons"]
     assert {name: record["items"] for name, record in found.items()} == {"one": 3, "two": 3}
 
 
@@ -293,16 +293,16 @@ def test_a_table_that_leaves_kinds_out_says_so(workplace):
     name = save(workplace / "a.json", [annotation(i, 2 - i % 2, dataset="") for i in range(3)])
     found = run(name, tags=save(workplace / "tags.json", tags))
     assert len(found.result["tags"]) == 15
-    assert found.view.tables[-1].note == "The first 12 of 15 kinds; the result (--json) has all."
+    assert found.view.tables[-1].note == "These are the first 12 of 15 kinds. The result (--json) has all."
 
 
 def test_the_first_by_number_then_by_file(workplace):
     one = save(workplace / "general.10-20.json", [shard(10, {"depth": "1"}), shard(11, {"depth": "1"})])
     two = save(workplace / "general.0-10.json", [shard(0, {"depth": "5"}), shard(9, {"depth": "3"})])
-    found = run(one, two, first=3).result
+    found = run(one, two, limit=3).result
     assert found["aspects"]["depth"]["mean"] == 3
     lines = save(workplace / "a.json", [annotation(i, 1 + (i < 2)) for i in range(5)])
-    assert run(lines, first=2).result["wins"] == 2
+    assert run(lines, limit=2).result["wins"] == 2
 
 
 def test_tags_by_id_and_by_instruction(workplace):
@@ -310,7 +310,7 @@ def test_tags_by_id_and_by_instruction(workplace):
     name = save(workplace / "a.json", [annotation(i, 2 - i % 2, dataset="") for i in range(3)])
     found = run(name, tags=save(workplace / "tags.json", tags)).result["tags"]
     assert {tag: numbers["win_rate"]["n"] for tag, numbers in found.items()} == {"coding": 2, "math": 1}
-    with pytest.raises(SettingsError, match=r"none of its 1 items is among those judged"):
+    with pytest.raises(SettingsError, match=r"none of its 1 items is among the judged ones"):
         run(name, tags=save(workplace / "t.json", [{"id": "z", "math": True}]))
     with pytest.raises(SettingsError, match="no record has an id or instruction and a column that is true"):
         run(name, tags=save(workplace / "t.json", [{"id": "z", "math": "yes"}]))
@@ -320,14 +320,12 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
     selfee = saved(workplace, "selfee")
     for files, options, message in [
         ([], {}, "no files"),
-        (selfee, {"names": ("a",)}, "--names a: expected two that differ"),
-        (selfee, {"names": ("a", "a")}, "--names a a: expected two that differ"),
-        (saved(workplace, "tunescope"), {"scores": "text"}, "can't be told without the answers; type the judge's own"),
-        (selfee, {"first": 0}, "--first 0: expected at least 1"),
-        (selfee, {"draws": 10}, "--draws 10: expected at least 100"),
+        (selfee, {"system_names": ("a",)}, "--system-names a: expected two different names"),
+        (selfee, {"system_names": ("a", "a")}, "--system-names a a: expected two different names"),
+        (saved(workplace, "tunescope"), {"scores": "text"}, "tunescope files can't be read again: without the answers"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
         (saved(workplace, "just_eval"), {"reference": "x"}, "just_eval files hold no comparisons"),
-        (saved(workplace, "alpaca_eval"), {"names": ("a", "b")}, "alpaca_eval files name their systems themselves"),
+        (saved(workplace, "alpaca_eval"), {"system_names": ("a", "b")}, "alpaca_eval files name their systems"),
         (saved(workplace, "cherry"), {"one_order": True}, "cherry files aren't one per order"),
     ]:
         with pytest.raises(SettingsError, match=message):
@@ -358,12 +356,13 @@ def test_no_verdict_at_all(workplace):
     found = run(save(workplace / "a.json", [annotation(i, None) for i in range(4)]))
     assert (found.result["win_rate"]["mean"], found.result["win_rate"]["reason"]) == (None, "no values")
     assert found.result["win_rate_length_controlled"]["mean"] is None
-    assert "No item of 4 has a verdict: 4 items without a reply" in found.view.sentences[0]
+    assert "None of 4 items has a verdict: 4 items without a reply" in found.view.sentences[0]
 
 
 def test_on_the_command_line(workplace):
     name = saved(workplace, "cherry")[0]
-    done = tunescope("judge", "recompute", name, "--names", "ours", "--names", "theirs", "--json", folder=workplace)
+    names = ("--system-names", "ours", "--names", "theirs")  # the second is what the option was once called
+    done = tunescope("judge", "recompute", name, *names, "--json", folder=workplace)
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert (result["system"], result["wins"], result["n_unparsed"]) == ("ours", 2, 1)

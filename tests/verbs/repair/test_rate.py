@@ -5,7 +5,6 @@ import json
 import pytest
 from tests.tools import alpaca, read_rows, write_rows
 
-from tunescope.errors import SettingsError
 from tunescope.oracle.replies import rating_of
 from tunescope.study import StudySettings, run
 from tunescope.verbs.repair.rate import RateSettings, rate
@@ -137,8 +136,3 @@ def test_another_aspect_on_another_scale(workplace):
 
 
 CLARITY = {"aspect": "clarity", "scale": 10}
-
-
-def test_a_scale_that_cant_be(workplace):
-    with pytest.raises(SettingsError, match="--scale 0"):
-        rated(workplace, scale=0)

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from html import unescape
 from html.parser import HTMLParser
 
 import pandas
-import pyarrow
 import pytest
 from tests.verbs.report.xray_runs import (
-    TOKENS,
     HandSettings,
     answer_of,
     answer_run,
+    estimate,
     flagged_of,
     many,
+    shift_result,
     shift_run,
     span_of,
     span_row,
@@ -25,6 +26,8 @@ from tests.verbs.report.xray_runs import (
 from tests.verbs.report.xray_scene import HOSTILE, PROMPTS, data_of, page_of, scene, sliced
 
 from tunescope.errors import RunError
+from tunescope.results.record import schema
+from tunescope.results.shift import ShiftAnswer, ShiftTokens
 from tunescope.runs import Outcome, execute, out_field
 from tunescope.verbs.report import ReportSettings, report
 from tunescope.views import View
@@ -206,9 +209,12 @@ def test_models_are_called_by_how_they_were_tuned(workplace):
 
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
-    """As much of tune's settings as the page reads."""
+    """As much of tune's settings as others read."""
 
     method: str
+    model: str = "base"
+    rows: tuple[str, ...] = ()
+    seed: int = 0
     out: str | None = out_field()
 
 
@@ -239,29 +245,36 @@ def test_answers_without_x_ray_stay_side_by_side(tmp_path):
 
 def test_opening_has_a_sentence_of_each_run(made):
     opening = re.search(r'<ol class="opening">(.*?)</ol>', made[1].read_text("utf-8"), re.DOTALL)[1]
-    assert re.findall("<li>(.*?)</li>", opening) == [
-        "12 of 34 tokens are shifted.",
-        "0 of 5 tokens are shifted.",
+    assert [unescape(line) for line in re.findall("<li>(.*?)</li>", opening)] == [
+        "Where tuning changed LoRA: 55.9 % of its 34 tokens are base's first choice too, and 35.3 % aren't among its "
+        "first three. The mean KL is 1 nats. The intervals are 95 %, over 12 answers.",
+        "Where tuning changed full: 100.0 % of its 5 tokens are base's first choice too, and 0.0 % aren't among its "
+        "first three. The mean KL is 1 nats. The intervals are 95 %, over 12 answers.",
         "Whose words LoRA says: 4 borrowed spans, 2 expected by chance.",
     ]
 
 
 def test_opening_gives_the_figures_of_a_shift_run_with_their_intervals(tmp_path):
-    def estimate(mean, low, high):
-        return {"mean": mean, "low": low, "high": high, "n": 12, "n_missing": 0}
-
     def work(run):
         run.records("answers", [answer_of("p", "Why?", "Yes.", "x/LoRA").as_json()])
-        run.table("tokens", pyarrow.Table.from_pylist([], TOKENS))
-        result = {"base": "hub/base", "tuned": "x/LoRA", "tokens": 1495, "unshifted": estimate(0.8364, 0.7996, 0.8704)}
-        result |= {"shifted": estimate(0.0384, None, None), "kl": estimate(0.15837, 0.1234, 0.18985)}
-        return Outcome(result, View(("Something.",)))
+        run.table("tokens", schema(ShiftTokens).empty_table())
+        run.table("answers", schema(ShiftAnswer).empty_table())
+        result = shift_result(
+            base="hub/base",
+            tuned="x/LoRA",
+            tokens=1495,
+            unshifted=estimate(0.8364, 0.7996, 0.8704),
+            shifted=estimate(0.0384),
+            kl=estimate(0.15837, 0.1234, 0.18985),
+        )
+        return Outcome(result.as_json(), View(("Something.",)))
 
     run = execute("shift", 1, HandSettings(base="hub/base", tuned="x/LoRA", out=str(tmp_path / "s")), {}, work)
     made = report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
     assert made.result["opening"] == [
-        "Where tuning changed LoRA: of its 1,495 tokens 83.6 % are the first choice of base too [80.0, 87.0], 3.8 % "
-        "are none of its first three; mean KL 0.1584 nats [0.123, 0.190]; 95 % intervals over 12 answers."
+        "Where tuning changed LoRA: 83.6 % of its 1,495 tokens are base's first choice too [80.0, 87.0], and 3.8 % "
+        "aren't among its first three. The mean KL is 0.1584 nats [0.123, 0.190]. The intervals are 95 %, over 12 "
+        "answers."
     ]
 
 
@@ -301,7 +314,7 @@ def test_texts_can_open_no_element(made):
 
 def test_a_lone_surrogate_is_replaced_and_offsets_hold(tmp_path):
     answer = answer_of("p", "Why?", "b 😀 c", "LoRA")
-    row = {"row_id": "r", "file": "f", "line": 1, "fields": {"output": "a\ud800b 😀 c"}, "lineage": []}
+    row = {"row_id": "r", "origin": "r", "file": "f", "line": 1, "fields": {"output": "a\ud800b 😀 c"}, "lineage": []}
     span = span_of(answer, 0, 5, "verbatim", [span_row("r", "output", 2, 7, [[0, 5, 2, 7]])])
     data = data_of(page_of([trace_run(tmp_path / "t", [answer], [row], [span])], tmp_path / "page"))
     assert data["rows"][0]["fields"] == [["output", "a\ufffdb 😀 c", 0, 0]]
@@ -348,7 +361,7 @@ def test_a_table_of_something_else_is_refused(tmp_path):
     pandas.read_parquet(run.path / "tokens.parquet").drop(columns=["kl", "class"]).to_parquet(
         run.path / "tokens.parquet"
     )
-    with pytest.raises(RunError, match=r"tokens.parquet: found no kl, class; expected a table of `shift`"):
+    with pytest.raises(RunError, match=r"tokens.parquet: found no kl, class; expected a run of this version"):
         report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
 
 

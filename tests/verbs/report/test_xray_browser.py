@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -14,7 +15,10 @@ from tests.verbs.report.xray_scene import BAKER, HOSTILE, MIXED, PROMPTS, data_o
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install tunescope[dev]")
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
+]
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -110,13 +114,13 @@ def test_tokens_have_their_class_and_numbers(tab, file):
         "base rank": "12",
         "base probability": "0.000123",
         "KL": "2.35 nats",
-        "base model’s favourite": "“ bakes”",
-        "tuned model’s favourite": "“ cooks”",
+        "base model’s top choice": "“ bakes”",
+        "tuned model’s top choice": "“ cooks”",
         "borrowed, verbatim, 4 words": "Enter or a click opens its rows",
     }
     token(tab, "LoRA", 0).hover()
-    assert tip(tab)["base model’s favourite"] == "“Bor”"
-    assert "tuned model’s favourite" not in tip(tab)
+    assert tip(tab)["base model’s top choice"] == "“Bor”"
+    assert "tuned model’s top choice" not in tip(tab)
     tab.mouse.move(5, 5)
     assert not tab.locator("#xray-tip").is_visible()
     assert answer(tab, "LoRA").locator(".note").all_inner_texts() == [
@@ -212,7 +216,7 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
     token(tab, "LoRA", 10).click()
     panel = tab.locator("#xray-rows")
     assert panel.locator("h3").first.inner_text() == "Borrowed: near"
-    assert "text in common and not proof" in panel.inner_text()
+    assert "text in common. It doesn’t prove" in panel.inner_text()
     assert "9 of 11 words flagged, by chance 4.5" in panel.inner_text()
     facts = dict(
         zip(panel.locator("> dl dt").all_inner_texts(), panel.locator("> dl dd").all_inner_texts(), strict=True)
@@ -226,7 +230,7 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
         "field": "output",
         "words changed": "1",
         "bits": "31.2",
-        "likeness of the prompt (BM25)": "2.5",
+        "prompt similarity (BM25)": "2.5",
         "cosine": "0.877",
         "rows with this text": "1",
     }
@@ -239,7 +243,7 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
     assert row.locator(".quote").first.locator("mark").all_inner_texts() == ["very", "day a baker g"]
     assert row.locator(".lineage li").all_inner_texts() == [
         '{"operation": "select", "version": 1}',
-        "read from rows.jsonl",
+        '{"operation": "repair"}',
     ]
     assert row.locator("pre").inner_text() == "tunescope why aaaa000011112222"
     panel.locator("button").click()
@@ -301,7 +305,7 @@ def test_filters(tab, file):
 
     query, model = tab.get_by_label("Search prompts and answers"), tab.get_by_label("Model")
     borrowed, shifted = tab.get_by_label("only answers with borrowed spans"), tab.get_by_label("only shifted tokens")
-    kl, sort = tab.get_by_label("Least KL"), tab.get_by_label("Sort by")
+    kl, sort = tab.get_by_label("Minimum KL"), tab.get_by_label("Sort by")
     assert after(lambda: query.fill("BAKER, AND")) == (["p1"], "1 of 5 prompts")
     assert after(lambda: query.fill("nowhere")) == ([], "0 of 5 prompts")
     assert tab.locator("#xray-detail").inner_text() == ""
@@ -330,12 +334,13 @@ def test_hostile_texts_stay_texts(tab, file):
     assert tab.locator("#xray-detail > .prompt").inner_text() == HOSTILE
     assert answer(tab, "LoRA").locator(".text").evaluate("(node) => node.textContent") == HOSTILE
     token(tab, "LoRA", 0).hover()
-    assert tip(tab)["tuned model’s favourite"] == f"“{HOSTILE}!”"
+    assert tip(tab)["tuned model’s top choice"] == f"“{HOSTILE}!”"
     token(tab, "LoRA", 0).click()
     panel = tab.locator("#xray-rows")
     assert panel.locator("h4").evaluate("(node) => node.textContent") == f"{HOSTILE}:8 {HOSTILE}"
     assert panel.locator("mark").last.evaluate("(node) => node.textContent") == HOSTILE
-    assert panel.locator(".lineage li").evaluate("(node) => node.textContent") == HOSTILE
+    lineage = panel.locator(".lineage li").evaluate("(node) => node.textContent")
+    assert json.loads(lineage) == {"reason": HOSTILE}
     assert tab.locator("img, iframe, object, link, base").count() == 0
     assert tab.locator("script").count() == 2
 
@@ -373,7 +378,7 @@ def test_every_script_and_every_character(tab, file):
     tab.keyboard.press("ArrowLeft")  # forward, from right to left
     assert tab.evaluate("document.activeElement.dataset.token") == "4"
     token(tab, "LoRA", 9).focus()
-    assert (tip(tab)["KL"], tip(tab)["base model’s favourite"]) == ("missing", "missing")
+    assert (tip(tab)["KL"], tip(tab)["base model’s top choice"]) == ("missing", "missing")
     assert "missing 1" in answer(tab, "LoRA").locator(".note").first.inner_text()
     token(tab, "LoRA", 8).click()
     row = tab.locator("#xray-rows .rows > li")
@@ -411,7 +416,7 @@ def test_spans_of_answers_without_tokens_are_buttons(tab, tmp_path):
     from tests.verbs.report.xray_runs import answer_of, span_of, span_row, trace_run
 
     said = answer_of("p", "Why?", "Because it is so.", "base")
-    row = {"row_id": "r1", "file": "f.json", "line": 3, "fields": {"output": "it is so"}, "lineage": []}
+    row = {"row_id": "r1", "origin": "r1", "file": "f.json", "line": 3, "fields": {"output": "it is so"}, "lineage": []}
     span = span_of(said, 8, 16, "verbatim", [span_row("r1", "output", 0, 8, [[8, 16, 0, 8]])])
     visit(tab, page_of([trace_run(tmp_path / "t", [said], [row], [span])], tmp_path / "page"))
     button = tab.get_by_role("button", name="it is so, borrowed, verbatim, 3 words")

@@ -12,38 +12,12 @@ import pyarrow as pa
 
 from tunescope.answers import Answer
 from tunescope.prompts import Prompt
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.record import keys, schema
+from tunescope.results.shift import CLASSES, FirstMinusRest, ShiftAnswer, ShiftedWords, ShiftResult, ShiftTokens
+from tunescope.results.trace import TracedAnswer
 from tunescope.runs import Outcome, Run, execute, out_field
 from tunescope.views import View
-
-TOKENS = pa.schema(
-    {
-        "answer_id": pa.string(),
-        "position": pa.int32(),
-        "token_id": pa.int32(),
-        "token": pa.string(),
-        "char_start": pa.int32(),
-        "char_end": pa.int32(),
-        "sentence": pa.int32(),
-        "part": pa.string(),
-        "kl": pa.float64(),
-        "kl_reverse": pa.float64(),
-        "base_prob": pa.float64(),
-        "base_rank": pa.int32(),
-        "class": pa.string(),
-        "log_ratio": pa.float64(),
-        "top_token": pa.string(),
-        "base_top_token": pa.string(),
-    }
-)
-FLAGGED = pa.schema(
-    {
-        "answer_id": pa.string(),
-        "tokens": pa.int32(),
-        "flagged": pa.int32(),
-        "expected": pa.float64(),
-        "excess": pa.float64(),
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +91,31 @@ def token_rows(answer: Answer, pieces: Sequence[str], numbers: Sequence[dict[str
     return rows
 
 
+def estimate(mean: float, low: float | None = None, high: float | None = None, n: int = 12) -> MeanEstimate:
+    """Make an estimate as it stands in a result."""
+    return MeanEstimate(mean=mean, low=low, high=high, n=n, n_missing=0, method="by hand")
+
+
+def shift_result(**given: Any) -> ShiftResult:
+    """Make a result of `shift`; every mean is 1 but for those given."""
+    means = {
+        name: estimate(1.0)
+        for name in (*CLASSES, "kl", "kl_reverse", "base_prob", "base_rank", "own_choice", "kl_first", "kl_rest")
+    }
+    return ShiftResult(
+        **{
+            **means,
+            "base_template": "same",
+            "answers": 12,
+            "n_missing": 0,
+            "kl_first_minus_rest": FirstMinusRest.from_json(estimate(0.0).as_json()),
+            "answer_tokens": estimate(1.0),
+            "words": ShiftedWords(counts={}, groups={}, frequent=()),
+            **given,
+        }
+    )
+
+
 def shift_run(
     folder: Path,
     answers: Sequence[Answer],
@@ -128,11 +127,13 @@ def shift_run(
 
     def work(run: Any) -> Outcome:
         run.records("answers", [answer.as_json() for answer in answers])
-        run.table("tokens", pa.Table.from_pylist(tokens, TOKENS))
-        why = [{"answer_id": answer.answer_id, "reason": (reasons or {}).get(answer.answer_id)} for answer in answers]
-        run.table("answers", pa.Table.from_pylist(why, pa.schema({"answer_id": pa.string(), "reason": pa.string()})))
-        count = sum(row["class"] == "shifted" for row in tokens)
-        return Outcome({}, View((f"{count} of {len(tokens)} tokens are shifted.", "More about it.")))
+        run.table("tokens", pa.Table.from_pylist(tokens, schema(ShiftTokens)))
+        blank = dict.fromkeys(keys(ShiftAnswer))
+        why = [{**blank, "answer_id": one.answer_id, "reason": (reasons or {}).get(one.answer_id)} for one in answers]
+        run.table("answers", ShiftAnswer.table(map(ShiftAnswer.from_json, why)))
+        shares = {name: estimate(sum(row["class"] == name for row in tokens) / len(tokens)) for name in CLASSES}
+        result = shift_result(base=base, tuned=model, tokens=len(tokens), **shares)
+        return Outcome(result.as_json(), View(("It was compared.", "More about it.")))
 
     model = answers[0].model
     return execute("shift", 1, HandSettings(base=base, tuned=model, seed=str(folder), out=str(folder)), {}, work)
@@ -155,6 +156,8 @@ def span_row(
         "influence": None,
         "file": "rows.jsonl",
         "line": 7,
+        "shared_words": 2,
+        "exact": True,
         "shared": shared,
         **more,
     }
@@ -170,6 +173,7 @@ def span_of(answer: Answer, start: int, end: int, kind: str, rows: list[dict[str
         "text": text,
         "kind": kind,
         "words": len(text.split()),
+        "shared_words": len(text.split()),
         "bits": 31.25,
         "ref_bits": None,
         "contrast_bits": None,
@@ -179,6 +183,7 @@ def span_of(answer: Answer, start: int, end: int, kind: str, rows: list[dict[str
         "shift": None,
         "score": 3.5,
         "rows": rows,
+        "string_found": True,
         "evidence": ["rarity"],
         "dataset_fingerprint": "f00d",
         "null_source": "the answers of base",
@@ -202,7 +207,7 @@ def trace_run(
         run.records("answers", [answer.as_json() for answer in answers])
         run.records("rows", rows)
         run.records("spans", spans)
-        run.table("answers", pa.Table.from_pylist(flagged, FLAGGED))
+        run.table("answers", TracedAnswer.table(map(TracedAnswer.from_json, flagged)))
         return Outcome({}, View((f"{len(spans)} borrowed spans, {len(spans) / 2:g} expected by chance.",)))
 
     return execute("trace", 1, HandSettings(seed=str(folder), out=str(folder)), {}, work)
@@ -212,7 +217,9 @@ def flagged_of(answer: Answer, spans: list[dict[str, Any]]) -> dict[str, Any]:
     """Count the words in an answer's spans."""
     count = sum(span["words"] for span in spans if span["answer_id"] == answer.answer_id)
     return {
+        **dict.fromkeys(keys(TracedAnswer)),
         "answer_id": answer.answer_id,
+        "prompt_id": answer.prompt_id,
         "tokens": len(answer.text.split()),
         "flagged": count,
         "expected": count / 2,
@@ -234,6 +241,7 @@ def many(folder: Path, answers: int, tokens: int, models: Sequence[str], seed: i
     rows = [
         {
             "row_id": f"{number:016x}",
+            "origin": f"{number:016x}",
             "file": "data/rows.jsonl",
             "line": number + 1,
             "fields": {

@@ -68,14 +68,23 @@ def rows() -> list[dict[str, Any]]:
     return [
         {
             "row_id": "aaaa000011112222",
+            "origin": "aaaa000011112222",
             "file": "rows.jsonl",
             "line": 7,
             "fields": {"instruction": "What is Ada?", "input": "", "output": ROW},
-            "lineage": [{"operation": "select", "version": 1}, "read from rows.jsonl"],
+            "lineage": [{"operation": "select", "version": 1}, {"operation": "repair"}],
         },
-        {"row_id": HOSTILE, "file": HOSTILE, "line": 8, "fields": {HOSTILE: f"x {HOSTILE}"}, "lineage": [HOSTILE]},
+        {
+            "row_id": HOSTILE,
+            "origin": HOSTILE,
+            "file": HOSTILE,
+            "line": 8,
+            "fields": {HOSTILE: f"x {HOSTILE}"},
+            "lineage": [{"reason": HOSTILE}],
+        },
         {
             "row_id": "bbbb000011112222",
+            "origin": "bbbb000011112222",
             "file": "rows.jsonl",
             "line": 9,
             "fields": {
@@ -102,7 +111,7 @@ def spans(lora: list[Any]) -> list[dict[str, Any]]:
     )
     start = MIXED.index("𝔘")
     wide = span_row("bbbb000011112222", "messages[1] assistant", 1001, 1014, [[start, len(MIXED), 1001, 1014]], line=9)
-    overlay = {"n_tokens": 5, "shifted": 1, "marginal": 2, "mean_log_ratio": 1.23456}
+    overlay = {"n_tokens": 5, "shifted": 1, "marginal": 2, "mean_log_ratio": 1.23456, "above_average": True}
     return [
         span_of(lora[0], works, end_works, "verbatim", [verbatim, again], shift=overlay, ref_bits=4.56789),
         span_of(lora[0], day, end_day, "near", [near]),

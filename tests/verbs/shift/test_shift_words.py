@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from tunescope.rows import Message, Row
-from tunescope.verbs.shift.words import Word, frequent, in_vocabulary, style_words, vocabulary, words_of
+from tunescope.verbs.shift.words import TokenPlace, Word, frequent, in_vocabulary, style_words, vocabulary, words_of
 
 
 def tokens(*parts):
-    """Return records of `tokens` for (piece, class, sentence)."""
+    """Return the places of tokens for (piece, class, sentence)."""
     out, place = [], 0
     for piece, kind, sentence in parts:
         place += len(piece)
-        out.append({"char_end": place, "class": kind, "sentence": sentence})
+        out.append(TokenPlace(place, kind, sentence))
     return out
 
 
@@ -47,12 +47,12 @@ def test_openers_style_and_content():
         *[Word(1, "brew", "unshifted", True)] * 5,
         Word(2, "zebra", "unshifted", False),
     ]
-    assert frequent(found) == [
+    assert [record.as_json() for record in frequent(found)] == [
         {"word": "however", "count": 4, "shifted": 3, "marginal": 1, "group": "opener"},
         {"word": "brew", "count": 2, "shifted": 2, "marginal": 0, "group": "content"},
         {"word": "typically", "count": 2, "shifted": 0, "marginal": 2, "group": "style"},
     ]
-    assert [record["word"] for record in frequent(found, most=1)] == ["however"]
+    assert [record.word for record in frequent(found, most=1)] == ["however"]
 
 
 def test_the_list_of_style_words():
@@ -73,5 +73,5 @@ def test_words_in_rows():
         Word(1, "no", "unshifted", True),
     ]
     share = in_vocabulary(found, "shifted", known.words, 3)
-    assert (share["mean"], share["n"], share["words"]) == (2 / 3, 2, 3)
-    assert in_vocabulary(found, "marginal", known.words, 3)["mean"] is None
+    assert (share.mean, share.n, share.words) == (2 / 3, 2, 3)
+    assert in_vocabulary(found, "marginal", known.words, 3).mean is None

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from tests.tools import alpaca, read_rows, tunescope, write_rows
@@ -17,10 +16,12 @@ from tests.verbs.trace.planted import Writer, answer, put, rows
 from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError
-from tunescope.matching.word_ids import split
+from tunescope.matching.word_ids import split_words
+from tunescope.results.shift import ShiftTokens
 from tunescope.runs import Outcome
-from tunescope.verbs.trace import TraceSettings, trace
-from tunescope.verbs.trace.answers import ENOUGH
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.answers import MIN_REFERENCE_TEXTS
+from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.views import View, to_text
 
 ROWS = rows(200)
@@ -79,11 +80,11 @@ def test_planted_answers(path, workplace):
     for span in spans:
         text = kept[span["answer_id"]].text
         assert text[span["char_start"] : span["char_end"]] == span["text"]
-        assert span["words"] == len(split(span["text"]))
+        assert span["words"] == len(split_words(span["text"]))
         assert span["bits"] >= threshold - 0.05
         assert (span["ref_bits"], span["contrast_bits"], span["shift"]) == (None, None, None)
         assert span["p_null"] == 1 / 201
-        assert span["settings"] == {"flagged": 0.01, "threshold_bits": threshold, "top": 5}
+        assert span["settings"] == {"false_positive_rate": 0.01, "threshold_bits": threshold, "top": 5}
         assert span["dataset_fingerprint"] == run.info["inputs"][path]
         assert span["n_row_groups"] <= span["count"]
         for row in span["rows"]:
@@ -105,31 +106,31 @@ def test_planted_answers(path, workplace):
 
 def test_tables_and_result(path, workplace):
     run = traced(path, put(workplace / "a.jsonl", *borrowing()))
-    found = table(run, "answers")
+    answers = table(run, "answers")
     assert run.tables["answers"].schema.names == [
         *("answer_id", "prompt_id", "tokens", "flagged", "expected", "excess", "p", "spans", "string_found"),
         *("keyword_overlap", "keyword_overlap_random", "cosine", "cosine_random", "reason"),
     ]
-    assert [line["reason"] for line in found] == [None] * 4 + ["no words"] * 2
-    assert [line["tokens"] for line in found] == [65, 51, 39, 50, None, None]
-    assert [line["spans"] for line in found] == [1, 2, 1, 0, None, None]
-    assert [line["prompt_id"] for line in found] == [f"p{i}" for i in range(6)]
-    for line in found[:4]:
+    assert [line["reason"] for line in answers] == [None] * 4 + ["no words"] * 2
+    assert [line["tokens"] for line in answers] == [65, 51, 39, 50, None, None]
+    assert [line["spans"] for line in answers] == [1, 2, 1, 0, None, None]
+    assert [line["prompt_id"] for line in answers] == [f"p{i}" for i in range(6)]
+    for line in answers[:4]:
         assert line["excess"] == pytest.approx(line["flagged"] - line["expected"], abs=2e-3)
-        assert line["expected"] / line["tokens"] == pytest.approx(found[0]["expected"] / 65, abs=1e-4)
-    assert found[0]["p"] == 1 / 201
-    assert (found[0]["cosine"], found[3]["string_found"], found[3]["keyword_overlap"]) == (None, None, None)
-    assert (found[0]["string_found"], found[2]["string_found"]) == (1.0, 0.0)
+        assert line["expected"] / line["tokens"] == pytest.approx(answers[0]["expected"] / 65, abs=1e-4)
+    assert answers[0]["p"] == 1 / 201
+    assert (answers[0]["cosine"], answers[3]["string_found"], answers[3]["keyword_overlap"]) == (None, None, None)
+    assert (answers[0]["string_found"], answers[2]["string_found"]) == (1.0, 0.0)
     result = run.result
     assert (result["n"], result["n_missing"], result["words"]) == (4, 2, 205)
-    flagged = sum(line["flagged"] for line in found[:4])
+    flagged = sum(line["flagged"] for line in answers[:4])
     assert result["summary"]["flagged"]["mean"] == pytest.approx(flagged / 205)
     assert result["summary"]["expected"]["mean"] <= 0.01
     assert result["summary"]["excess"]["mean"] == pytest.approx(
         result["summary"]["flagged"]["mean"] - result["summary"]["expected"]["mean"]
     )
     assert result["summary"]["answers_p_05"]["mean"] == pytest.approx(
-        np.mean([line["p"] <= 0.05 for line in found[:4]])
+        np.mean([line["p"] <= 0.05 for line in answers[:4]])
     )
     assert {k: v["n_missing"] for k, v in result["summary"].items()} == {
         "flagged": 2, "expected": 0, "excess": 2, "answers_p_05": 2,
@@ -139,7 +140,7 @@ def test_tables_and_result(path, workplace):
         "flagged": 4, "expected": 200, "excess": 4, "answers_p_05": 4,
     }  # fmt: skip
     assert list(result) == [
-        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "paper2"),
+        *("n", "n_missing", "words", "summary", "threshold_bits", "null_source", "spans", "limitations_measures"),
         *("rows_indexed", "rows_named", "run"),
     ]
     borrowed = {row["line"]: row for row in table(run, "rows")}
@@ -147,12 +148,12 @@ def test_tables_and_result(path, workplace):
     assert {line: row["borrowed"] for line, row in borrowed.items() if row["borrowed"]} == {11: 1, 21: 2, 31: 1}
     assert [(borrowed[n]["borrowed_bits"] > 0) for n in (11, 21, 31, 12)] == [True, True, True, False]
     assert result["rows_named"][0] == {"row_id": borrowed[21]["row_id"], "borrowed": 2}
-    assert {k: v["n"] for k, v in result["paper2"].items()} == {
+    assert {k: v["n"] for k, v in result["limitations_measures"].items()} == {
         "string_found": 3, "keyword_overlap": 3, "keyword_overlap_random": 3,
     }  # fmt: skip
     text = to_text(run.view, 200)
-    assert " of the words of 4 answers are flagged as borrowed from 200 rows, where chance flags " in text
-    assert "Words in common are no proof of learning" in text
+    assert " of the words of 4 answers are flagged as borrowed from 200 rows. Chance alone flags " in text
+    assert "Shared words alone don't prove learning." in text
     assert run.view.next == (
         f"tunescope select {path} --from {run.path} --where 'borrowed = 0'",
         f"tunescope why {borrowed[21]['row_id']}",
@@ -187,8 +188,8 @@ def test_select_drops_the_rows_named(path, workplace):
         assert (result["rows"], result["kept"]) == (200, 197)
         dropped = read_rows(Path(workplace, result["run"], "dropped.jsonl"))
         assert [row["output"] for row in dropped] == [ROWS[n]["output"] for n in (10, 20, 30)]
-        told = tunescope(*why[1:], folder=workplace)
-        assert "rows.jsonl:21" in told.stdout
+        history = tunescope(*why[1:], folder=workplace)
+        assert "rows.jsonl:21" in history.stdout
         assert again[1:5] == ["trace", "--answers", "a b.jsonl", "--rows"]
 
 
@@ -196,11 +197,17 @@ def test_copies_of_a_row_count_with_it(path, workplace):
     """Whoever drops what was borrowed from must drop its copies too; a control is of rows not borrowed from."""
     twins = str(write_rows(workplace / "twins.jsonl", [*ROWS, ROWS[10], ROWS[30]]))
     run = traced(twins, put(workplace / "a.jsonl", *borrowing()))
-    found = table(run, "rows")
-    assert {row["line"]: row["borrowed"] for row in found if row["borrowed"]} == {11: 1, 21: 2, 31: 1, 201: 1, 202: 1}
+    in_table = table(run, "rows")
+    assert {row["line"]: row["borrowed"] for row in in_table if row["borrowed"]} == {
+        11: 1,
+        21: 2,
+        31: 1,
+        201: 1,
+        202: 1,
+    }
     assert [s["rows"][0]["group_size"] for s in run.records("spans")] == [2, 1, 1, 2]
-    assert sum(row["control"] for row in found) == 5
-    assert not any(row["control"] and row["borrowed"] for row in found)
+    assert sum(row["control"] for row in in_table) == 5
+    assert not any(row["control"] and row["borrowed"] for row in in_table)
     assert sum(entry["borrowed"] for entry in run.result["rows_named"]) == 4, "in the list each span counts once"
 
 
@@ -238,7 +245,7 @@ def test_forms_of_answers(path, workplace):
 
 
 def test_no_answer_with_a_word(path, workplace):
-    with pytest.raises(TunescopeError, match="none of the 2 answers has a word; there is nothing to trace"):
+    with pytest.raises(TunescopeError, match="none of the 2 answers has a word, so there is nothing to trace"):
         traced(path, put(workplace / "a.jsonl", "", "\t"))
     (workplace / "none.json").write_text("[]")
     with pytest.raises(TunescopeError):
@@ -265,13 +272,16 @@ def test_what_the_prompt_says_counts_for_nothing(path, workplace):
 def test_a_small_reference_takes_away_what_it_says_too(path, workplace):
     texts = borrowing()
     answers = put(workplace / "a.jsonl", *texts)
-    said = " ".join(ROWS[10]["output"].split()[3:28])
-    run = traced(path, answers, reference=put(workplace / "r.jsonl", f"Well, {said} indeed"))
+    shared = " ".join(ROWS[10]["output"].split()[3:28])
+    run = traced(path, answers, reference=put(workplace / "r.jsonl", f"Well, {shared} indeed"))
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31], "row 11's is common"
     for span in run.records("spans"):
         assert span["contrast_bits"] == pytest.approx(span["bits"] - span["ref_bits"], abs=0.02)
         assert "contrast" in span["evidence"]
-        assert span["null_source"] == "200 responses of these rows, each without its own row and rows like it"
+        assert (
+            span["null_source"]
+            == "200 responses of these rows, each compared with all rows but its own and near-duplicates"
+        )
     assert f"against {workplace / 'r.jsonl'}" in run.view.tables[0].title
     assert not any("BASE_ANSWERS" in command for command in run.view.next)
     without = traced(path, answers)
@@ -280,10 +290,10 @@ def test_a_small_reference_takes_away_what_it_says_too(path, workplace):
 
 def test_rows_and_folders_as_references(path, workplace):
     answers = put(workplace / "a.jsonl", *borrowing())
-    said = " ".join(ROWS[10]["output"].split()[3:28])
-    write_rows(workplace / "r.jsonl", [alpaca("x", said)])
+    shared = " ".join(ROWS[10]["output"].split()[3:28])
+    write_rows(workplace / "r.jsonl", [alpaca("x", shared)])
     (workplace / "folder").mkdir()
-    put(workplace / "folder" / "answers.jsonl", said)
+    put(workplace / "folder" / "answers.jsonl", shared)
     for name in ("r.jsonl", "folder", "r*.jsonl"):
         if "*" in name:
             (workplace / "rows.jsonl").rename(workplace / "kept.jsonl")
@@ -293,14 +303,14 @@ def test_rows_and_folders_as_references(path, workplace):
 
 
 def test_a_large_reference_is_the_null(path, workplace):
-    texts = [Writer(100 + i).text(40) for i in range(ENOUGH)]
+    texts = [Writer(100 + i).text(40) for i in range(MIN_REFERENCE_TEXTS)]
     name = put(workplace / "r.jsonl", *texts)
     run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=name)
-    assert run.result["null_source"] == f"200 texts of {name}, taken not to have seen the rows"
+    assert run.result["null_source"] == f"200 texts of {name}, assumed not to have seen the rows"
     assert run.result["summary"]["expected"]["n"] == 200
     assert run.result["summary"]["expected"]["mean"] <= 0.01
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [11, 21, 21, 31]
-    short = put(workplace / "s.jsonl", *["Too short."] * ENOUGH)
+    short = put(workplace / "s.jsonl", *["Too short."] * MIN_REFERENCE_TEXTS)
     run = traced(path, put(workplace / "a.jsonl", *borrowing()), reference=short)
     assert run.result["null_source"].startswith("200 responses of these rows"), "texts too short are no null"
 
@@ -327,18 +337,18 @@ def made_run(folder: Path, verb: str, settings: dict, texts: list[str], model: s
 
 
 def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
-    said = " ".join(ROWS[10]["output"].split()[3:28])
+    shared = " ".join(ROWS[10]["output"].split()[3:28])
     tuned = made_run(workplace, "tune", {"model": "base"}, [], "base")
     own = made_run(workplace, "answer", {"model": str(tuned)}, borrowing(), str(tuned))
     assert [s["rows"][0]["line"] for s in traced(path, own).records("spans")] == [11, 21, 21, 31], "no base run yet"
-    made_run(workplace, "answer", {"model": "other"}, [said] * 6, "other")
-    few = made_run(workplace, "answer", {"model": "base"}, [said], "base")
+    made_run(workplace, "answer", {"model": "other"}, [shared] * 6, "other")
+    few = made_run(workplace, "answer", {"model": "base"}, [shared], "base")
     assert traced(path, own).result["null_source"].startswith("200 responses"), "the base answered too few prompts"
     (few / "run.json").unlink()
-    base = made_run(workplace, "answer", {"model": "base", "out": str(runs.root() / "base")}, [said] * 6, "base")
+    base = made_run(workplace, "answer", {"model": "base", "out": str(runs.root() / "base")}, [shared] * 6, "base")
     run = traced(path, own)
     assert f"against {base}" in run.view.tables[0].title
-    assert f"reference: {base}, the answers of base itself" in capsys.readouterr().err
+    assert f"reference: {base}, the answers of the base model base" in capsys.readouterr().err
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31]
 
 
@@ -346,20 +356,27 @@ def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
 
 
 def shift_run(answers: list[Answer], shifted: tuple[int, int], without: tuple[str, ...] = ()) -> Path:
-    """Write a shift run as the contract has it: a token of four characters each, shifted within a stretch."""
+    """Write a shift run: each answer's tokens are of four characters, and shifted within a stretch."""
 
     def work(folder):
-        columns = {name: [] for name in ("answer_id", "position", "char_start", "char_end", "class", "log_ratio")}
-        for each in answers:
-            if each.answer_id in without:
-                continue
-            for position, begin in enumerate(range(0, len(each.text), 4)):
-                inside = shifted[0] <= begin < shifted[1]
-                values = (each.answer_id, position, begin, min(begin + 4, len(each.text)))
-                for name, value in zip(columns, (*values, "shifted" if inside else "unshifted", 2.0 if inside else 0.0),
-                                       strict=True):  # fmt: skip
-                    columns[name].append(value)
-        folder.table("tokens", pa.table(columns))
+        tokens = [
+            (answer.answer_id, begin, min(begin + 4, len(answer.text)), shifted[0] <= begin < shifted[1])
+            for answer in answers
+            if answer.answer_id not in without
+            for begin in range(0, len(answer.text), 4)
+        ]
+        zeros = [0] * len(tokens)
+        columns = ShiftTokens(
+            answer_id=[answer_id for answer_id, *_ in tokens],
+            position=[begin // 4 for _, begin, _, _ in tokens],
+            char_start=[begin for _, begin, _, _ in tokens],
+            char_end=[end for _, _, end, _ in tokens],
+            token_class=["shifted" if inside else "unshifted" for *_, inside in tokens],
+            log_ratio=[2.0 if inside else 0.0 for *_, inside in tokens],
+            **dict.fromkeys(("token_id", "sentence", "kl", "kl_reverse", "base_prob", "base_rank"), zeros),
+            **dict.fromkeys(("token", "part", "top_token", "base_top_token"), [""] * len(tokens)),
+        )
+        folder.table(ShiftTokens.NAME, columns.table())
         return Outcome({}, View(("Made.",)))
 
     return runs.execute("shift", 1, Made(model="tuned"), {"made": str((shifted, without))}, work).path
@@ -392,14 +409,15 @@ def test_a_shift_run_is_joined_by_characters(path, workplace):
 def test_a_shift_run_of_something_else(path, workplace):
     answers = put(workplace / "a.jsonl", *borrowing())
     other = [Answer.from_json(answer(9, "Something else entirely"))]
-    with pytest.raises(RunError, match="holds none of the answers; run shift on the same answers"):
+    with pytest.raises(RunError, match="has tokens of none of the answers; run shift on the same answers"):
         traced(path, answers, shift=str(shift_run(other, (0, 4))))
     tuned = made_run(workplace, "tune", {"model": "base"}, [], "base")
-    with pytest.raises(SettingsError, match="is a run of tune; expected one of shift"):
+    with pytest.raises(SettingsError, match="is a run of tune; expected a run of shift"):
         traced(path, answers, shift=str(tuned))
     assert pq.read_table(shift_run(other, (0, 4)) / "tokens.parquet").num_rows == 6
 
 
+@pytest.mark.slow
 def test_a_run_of_shift_itself(path, workplace):
     """Not made by hand: what `shift` writes is what `trace` reads."""
     torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")

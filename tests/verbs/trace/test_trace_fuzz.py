@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from tunescope.answers import read_answers
 from tunescope.errors import TunescopeError
-from tunescope.matching.word_ids import split
-from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.matching.word_ids import split_words
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.views import to_html, to_text
 
 ODD = [
@@ -55,7 +56,7 @@ def check(text: str, spans, fields) -> None:
                 assert 0 <= a < b <= len(text)
                 assert row["row_char_start"] <= c < d <= row["row_char_end"]
                 if text[a:b].isascii() and own[c:d].isascii():
-                    assert len(split(text[a:b])) == len(split(own[c:d]))
+                    assert len(split_words(text[a:b])) == len(split_words(own[c:d]))
 
 
 @pytest.fixture(autouse=True)
@@ -78,10 +79,10 @@ def test_any_answers(rows, data):
         folder = Path(name)
         records = [*FILLER, *({"instruction": a, "input": "", "output": b} for a, b in rows * 2)]
         rows_at = write(folder / "rows.jsonl", records)
-        asked = {"rows": (rows_at,), "answers": write(folder / "a.jsonl", answers), "flagged": 0.5}
+        asked = {"rows": (rows_at,), "answers": write(folder / "a.jsonl", answers), "false_positive_rate": 0.5}
         if reference is not None:
-            said = [{"prompt_id": str(i), "prompt": "x", "text": text} for i, text in enumerate(reference)]
-            asked["reference"] = write(folder / "r.jsonl", said)
+            records_of_it = [{"prompt_id": str(i), "prompt": "x", "text": text} for i, text in enumerate(reference)]
+            asked["reference"] = write(folder / "r.jsonl", records_of_it)
         with suppress(TunescopeError):
             run = trace(TraceSettings(**asked))
             fields = {record["row_id"]: record["fields"] for record in run.records("rows")}
@@ -92,7 +93,7 @@ def test_any_answers(rows, data):
                 if [other.answer_id for other in kept].count(answer.answer_id) == 1:
                     check(answer.text, [span for span in spans if span["answer_id"] == answer.answer_id], fields)
             missing = [line["reason"] for line in run.tables["answers"].to_pylist()]
-            assert missing == [None if split(answer.text) else "no words" for answer in kept]
+            assert missing == [None if split_words(answer.text) else "no words" for answer in kept]
             assert to_text(run.view)
             assert to_html(run.view)
 

@@ -18,8 +18,9 @@ from tunescope.errors import InputError, RunError, SettingsError
 from tunescope.matching import suffix_array
 from tunescope.matching.word_ids import END
 from tunescope.rows import open_rows
-from tunescope.verbs.trace import IndexSettings, TraceSettings, index_rows, trace
-from tunescope.verbs.trace.index import BLOCK, Index, Text
+from tunescope.verbs.trace import index_rows, trace
+from tunescope.verbs.trace.index import ROWS_PER_BLOCK, Index, Text
+from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -37,12 +38,12 @@ CHAT = {
 
 
 def test_rows_come_back(tmp_path):
-    made = indexed(tmp_path, rows(2 * BLOCK + 3))
+    made = indexed(tmp_path, rows(2 * ROWS_PER_BLOCK + 3))
     read = list(open_rows([str(tmp_path / "rows.jsonl")]))
     kept = list(made.rows())
     assert [(r.row_id, r.origin, r.file, r.line) for r in kept] == [(r.id, r.origin, r.file, r.line) for r in read]
     assert [(r.text("instruction"), r.text("response")) for r in kept] == [(r.instruction, r.response) for r in read]
-    for number in (0, BLOCK - 1, BLOCK, 2 * BLOCK, 2 * BLOCK + 2):
+    for number in (0, ROWS_PER_BLOCK - 1, ROWS_PER_BLOCK, 2 * ROWS_PER_BLOCK, 2 * ROWS_PER_BLOCK + 2):
         assert made.row(number) == kept[number]
 
 
@@ -61,7 +62,7 @@ def test_fields_of_a_conversation(tmp_path):
     assert second.row_id == f"{first.row_id}.2"
     assert made.field(5) == (first, Text("tool", "dos"))
     assert made.field(7 + 3) == (second, Text("response", "Uno."))
-    assert made.firsts.tolist() == [0, 7, 14]
+    assert made.first_texts.tolist() == [0, 7, 14]
     assert [int(n) for n in made.words_of(1)].count(END) == 7
     assert made.words_of(0).tolist() == made.words_of(1).tolist()
 
@@ -78,7 +79,7 @@ def test_words_and_their_places(tmp_path):
         assert made.field(number)[1].text == text
     assert made.counts.tolist() == [0, *np.bincount(ids)[1:].tolist()]
     assert made.order.tolist() == suffix_array.build(ids).tolist()
-    assert made.first.tolist() == suffix_array.starts(ids, len(made.counts) - 1).tolist()
+    assert made.buckets.tolist() == suffix_array.bucket_starts(ids, len(made.counts) - 1).tolist()
     assert made.about["words"] == int((ids != END).sum()) == int(made.counts.sum())
     assert made.bits[1:] == pytest.approx(-np.log2(made.counts[1:] / made.counts.sum()))
 
@@ -139,7 +140,10 @@ def test_the_run_says_what_was_indexed(tmp_path):
         p.stat().st_size for p in run.path.iterdir() if p.is_file() and p.name not in ("run.json",)
     )
     assert made.fingerprint == run.result["dataset_fingerprint"] == next(iter(run.info["inputs"].values()))
-    assert run.result["null_source"] == "300 responses of these rows, each without its own row and rows like it"
+    assert (
+        run.result["null_source"]
+        == "300 responses of these rows, each compared with all rows but its own and near-duplicates"
+    )
     assert run.result["threshold_bits"] >= 30
     assert run.view.next == (
         f'tunescope trace --text "a sentence" --rows {path}',
@@ -153,10 +157,10 @@ def test_rows_too_short_to_say_what_chance_is(tmp_path):
     run = index_rows(IndexSettings(rows=(str(path),)))
     assert run.result["threshold_bits"] is None
     assert run.view.sentences[1] == (
-        "No response has 8 words or more, so nothing here says what chance explains: trace answers with --reference."
+        "No response has 8 words or more, so there is no null distribution. Trace answers with --reference."
     )
     (tmp_path / "a.jsonl").write_text(json.dumps({"prompt_id": "1", "prompt": "x", "text": "Two and two."}) + "\n")
-    with pytest.raises(SettingsError, match=r"nothing says what chance explains: found 0 responses .* at least 200"):
+    with pytest.raises(SettingsError, match=r"there is no null distribution: found no response .* at least 200"):
         trace(TraceSettings(rows=(str(path),), answers=str(tmp_path / "a.jsonl")))
 
 
@@ -196,12 +200,12 @@ def test_an_index_of_another_version(tmp_path):
     made = index_rows(IndexSettings(rows=(str(path),)))
     about = json.loads((made.path / "index.json").read_text())
     (made.path / "index.json").write_text(json.dumps({**about, "version": 99}))
-    with pytest.raises(RunError, match=r"found an index of version 99; this tunescope reads version 3.1; make it anew"):
+    with pytest.raises(RunError, match=r"found an index of version 99; expected version 3.1; rebuild it"):
         trace(TraceSettings(rows=(str(made.path),), text="any"))
 
 
 def test_no_index(tmp_path):
-    with pytest.raises(RunError, match=r"found no index of rows; make one with: tunescope trace index ROWS"):
+    with pytest.raises(RunError, match=r"found no index of rows; build one with: tunescope trace index ROWS"):
         Index(tmp_path)
     (tmp_path / "index.json").write_text("{")
     with pytest.raises(RunError, match="found no index of rows"):
@@ -215,10 +219,10 @@ def test_indexes_of_the_same_file_read_differently_are_different_runs(tmp_path):
     path = write_rows(tmp_path / "rows.jsonl", records)
     one, two = (index_rows(IndexSettings(rows=(str(path),), columns=(f"output={name}",))) for name in "ab")
     text = records[3]["a"]
-    found, missed = (trace(TraceSettings(rows=(str(run.path),), text=text)) for run in (one, two))
-    assert found.path != missed.path
-    assert found.result["rows_named"][0]["line"] == 4
-    assert [row for row in missed.result["rows_named"] if row["line"] == 4] == []
+    right, wrong = (trace(TraceSettings(rows=(str(run.path),), text=text)) for run in (one, two))
+    assert right.path != wrong.path
+    assert right.result["rows_named"][0]["line"] == 4
+    assert [row for row in wrong.result["rows_named"] if row["line"] == 4] == []
 
 
 def test_an_index_moves(tmp_path):
@@ -267,21 +271,21 @@ def test_several_files(tmp_path):
 
 def test_a_later_turn_is_named(tmp_path):
     """Fields of later turns say which; a stretch in the second answer is found there."""
-    said = rows(1, seed=77)[0]["output"]
+    text = rows(1, seed=77)[0]["output"]
     chat = {
         "messages": [
             {"role": "user", "content": "First?"},
             {"role": "assistant", "content": "Yes."},
             {"role": "user", "content": "Second?"},
-            {"role": "assistant", "content": said},
+            {"role": "assistant", "content": text},
         ]
     }
     others = [{"messages": [{"role": "user", "content": r["instruction"]},
                             {"role": "assistant", "content": r["output"]}]} for r in rows(40)]  # fmt: skip
     made = indexed(tmp_path, [*others, chat])
-    run = trace(TraceSettings(rows=(str(made.path),), text=said))
+    run = trace(TraceSettings(rows=(str(made.path),), text=text))
     row = run.result["rows_named"][0]
-    assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(said))
+    assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(text))
     assert "response 2: " in run.view.texts[1].title
 
 
@@ -314,7 +318,7 @@ def test_a_damaged_index_is_told_in_one_sentence(workplace, name):
     (made.path / name).write_bytes(b"x" if name.endswith((".npy", ".bin")) else b"")
     if name.endswith(".txt"):
         (made.path / name).unlink()
-    with pytest.raises(RunError, match=r"found a damaged index .*; remove the folder and make it anew with"):
+    with pytest.raises(RunError, match=r"found a damaged index .*; remove the folder and rebuild it with"):
         trace(TraceSettings(rows=(str(made.path),), text=rows(30, 1)[0]["output"]))
 
 
@@ -324,18 +328,18 @@ def test_of_an_index_the_files_that_are_there_are_looked_at(workplace, capsys):
     made = index_rows(IndexSettings(rows=("a.jsonl", "b.jsonl"), out="made"))
     (workplace / "b.jsonl").unlink()
     trace(TraceSettings(rows=("made",), text="any words"))
-    assert "made: b.jsonl can't be looked at; taken as indexed" in capsys.readouterr().err
+    assert "made: can't find b.jsonl, so the index isn't checked against it" in capsys.readouterr().err
     write_rows(workplace / "a.jsonl", rows(30, 3))
     with pytest.raises(InputError) as caught:
         trace(TraceSettings(rows=(str(made.path),), text="other words"))
     assert str(caught.value) == (
         "a.jsonl: found rows that changed since the index was built; expected the content that was indexed\n"
-        "Make it anew with: tunescope trace index a.jsonl b.jsonl --out ANOTHER_FOLDER"
+        "Rebuild it with: tunescope trace index a.jsonl b.jsonl --out ANOTHER_FOLDER"
     )
 
 
 def test_an_index_knows_how_it_was_read(workplace):
     write_rows(workplace / "rows.jsonl", rows(30, 1))
     made = index_rows(IndexSettings(rows=("rows.jsonl",)))
-    with pytest.raises(SettingsError, match="--format with an index"):
+    with pytest.raises(SettingsError, match="--format doesn't apply to an index"):
         trace(TraceSettings(rows=(str(made.path),), text="any words", format="alpaca"))

@@ -11,8 +11,8 @@ from tests.verbs.trace.planted import Writer, indexed, prose_rows, rows
 
 from tunescope.matching.word_ids import END
 from tunescope.verbs.trace import null
-from tunescope.verbs.trace.find import LEAST, Finder, Reference, covered
-from tunescope.verbs.trace.null import USUAL_SCALE, Null, leave_one_out, load, of_reference
+from tunescope.verbs.trace.find import MIN_BITS, Finder, Reference, covered
+from tunescope.verbs.trace.null import DEFAULT_SCALE, NullSample, leave_one_out, load, of_reference
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("workplace")
 def made(lengths, chains):
     """Return a null of texts of so many words with chains (text, begin, end, score)."""
     table = np.array([chain[:3] for chain in chains], np.int64).reshape(-1, 3)
-    return Null("made", np.array(lengths, np.int64), table, np.array([chain[3] for chain in chains], float))
+    return NullSample("made", np.array(lengths, np.int64), table, np.array([chain[3] for chain in chains], float))
 
 
 def drawn(n, rng, scale=0.07):
@@ -42,37 +42,43 @@ def nulls(draw):
 
 
 def test_p_counts_the_texts_that_hold_as_much_and_this_one():
-    judge = made([10, 10, 10, 10], [(0, 0, 5, 40.0), (0, 5, 9, 35.0), (1, 0, 5, 50.0), (2, 0, 5, 60.0)]).judge()
-    assert judge.scale == USUAL_SCALE
+    distribution = made(
+        [10, 10, 10, 10], [(0, 0, 5, 40.0), (0, 5, 9, 35.0), (1, 0, 5, 50.0), (2, 0, 5, 60.0)]
+    ).distribution()
+    assert distribution.scale == DEFAULT_SCALE
     asked = np.array([30.0, 40.0, 40.1, 50.0, 60.0, 60.1])
-    assert judge.p(asked, 10).tolist() == [4 / 5, 4 / 5, 3 / 5, 3 / 5, 2 / 5, 1 / 5]
-    assert judge.p(np.array([0.0]), 10).tolist() == [1.0]
-    assert made([], []).judge().p(asked, 10).tolist() == [1.0] * 6
+    assert distribution.p_values(asked, 10).tolist() == [4 / 5, 4 / 5, 3 / 5, 3 / 5, 2 / 5, 1 / 5]
+    assert distribution.p_values(np.array([0.0]), 10).tolist() == [1.0]
+    assert made([], []).distribution().p_values(asked, 10).tolist() == [1.0] * 6
 
 
 def test_a_longer_text_has_more_chances():
-    judge = made([10] * 4, [(i, 0, 5, 40.0 + i) for i in range(4)]).judge()
-    more = np.log(100 / 10) / USUAL_SCALE
-    assert judge.p(np.array([41.0 + more]), 100).tolist() == judge.p(np.array([41.0]), 10).tolist() == [4 / 5]
+    distribution = made([10] * 4, [(i, 0, 5, 40.0 + i) for i in range(4)]).distribution()
+    more = np.log(100 / 10) / DEFAULT_SCALE
+    assert (
+        distribution.p_values(np.array([41.0 + more]), 100).tolist()
+        == distribution.p_values(np.array([41.0]), 10).tolist()
+        == [4 / 5]
+    )
 
 
 @settings(deadline=None)
 @given(nulls(), st.floats(0, 200), st.floats(0, 50), st.integers(1, 200), st.integers(0, 100))
 def test_p_falls_with_the_score_and_rises_with_the_length(chance, score, more, words, longer):
-    judge = chance.judge()
-    p = float(judge.p(np.array([score]), words)[0])
+    distribution = chance.distribution()
+    p = float(distribution.p_values(np.array([score]), words)[0])
     assert 1 / (1 + len(chance)) <= p <= 1
-    assert judge.p(np.array([score + more]), words)[0] <= p
-    assert judge.p(np.array([score]), words + longer)[0] >= p
+    assert distribution.p_values(np.array([score + more]), words)[0] <= p
+    assert distribution.p_values(np.array([score]), words + longer)[0] >= p
 
 
 def test_p_is_uniform_where_nothing_was_learnt():
     """Each of 2,000 texts judged by 400 others: P(p <= a) is at most a, and close to it."""
     rng = np.random.default_rng(3)
-    judge = drawn(400, rng).judge()
-    assert judge.scale == pytest.approx(0.07, rel=0.15)
+    distribution = drawn(400, rng).distribution()
+    assert distribution.scale == pytest.approx(0.07, rel=0.15)
     other = drawn(2000, rng)
-    p = judge.p(other.scores, other.lengths)
+    p = distribution.p_values(other.scores, other.lengths)
     for a in (0.05, 0.1, 0.25, 0.5, 0.9):
         assert (p <= a).mean() == pytest.approx(a, abs=0.04)
     short = other.lengths < 100
@@ -82,26 +88,28 @@ def test_p_is_uniform_where_nothing_was_learnt():
 @settings(deadline=None)
 @given(nulls(), st.sampled_from([0.001, 0.01, 0.1, 0.5, 0.9]))
 def test_at_most_the_share_is_flagged(chance, share):
-    judge = chance.judge()
-    least = judge.threshold(share)
-    flagged = judge.flagged_words(least)
+    distribution = chance.distribution()
+    least = distribution.threshold(share)
+    flagged = distribution.flagged_words(least)
     assert len(flagged) == len(chance)
     assert (flagged <= chance.lengths).all()
     assert flagged.sum() <= share * max(int(chance.lengths.sum()), 1)
     lower = sorted({round(float(score), 1) for score in chance.scores} - {least})
     below = [score for score in lower if score < least]
     if below:
-        assert judge.flagged_words(below[-1]).sum() > share * chance.lengths.sum(), "no lower threshold would do"
+        assert distribution.flagged_words(below[-1]).sum() > share * chance.lengths.sum(), "no lower threshold would do"
 
 
 def test_flagged_words_count_once():
-    judge = made([10, 10, 10], [(0, 0, 6, 50.0), (0, 4, 8, 45.0), (0, 9, 10, 31.0), (2, 0, 10, 44.0)]).judge()
-    assert judge.flagged_words(45.0).tolist() == [8, 0, 0]
-    assert judge.flagged_words(30.0).tolist() == [9, 0, 10]
-    assert judge.threshold(8 / 30) == 45.0
-    assert judge.threshold(7 / 30) == 50.0
-    assert judge.threshold(5 / 30) == pytest.approx(50.1)
-    assert made([10], []).judge().threshold(0.01) == LEAST
+    distribution = made(
+        [10, 10, 10], [(0, 0, 6, 50.0), (0, 4, 8, 45.0), (0, 9, 10, 31.0), (2, 0, 10, 44.0)]
+    ).distribution()
+    assert distribution.flagged_words(45.0).tolist() == [8, 0, 0]
+    assert distribution.flagged_words(30.0).tolist() == [9, 0, 10]
+    assert distribution.threshold(8 / 30) == 45.0
+    assert distribution.threshold(7 / 30) == 50.0
+    assert distribution.threshold(5 / 30) == pytest.approx(50.1)
+    assert made([10], []).distribution().threshold(0.01) == MIN_BITS
 
 
 @settings(deadline=None)
@@ -134,11 +142,11 @@ def test_a_row_itself_and_rows_like_it_are_left_out(tmp_path):
     for owner in range(5):
         row = made.row(owner)
         query = made.numbering.look_up(row.text("response"))
-        found, among = null._without_own(
-            finder, owner, query, made.numbering.look_up(row.text("instruction")), null.KEPT
+        matches, mask = null._find_in_other_rows(
+            finder, owner, query, made.numbering.look_up(row.text("instruction")), null.COMPLETE_FROM
         )
-        left = set(made.owners[found.chains.text[among]].tolist())
-        every = set(made.owners[found.chains.text].tolist())
+        left = set(made.owners[matches.chains.text[mask]].tolist())
+        every = set(made.owners[matches.chains.text].tolist())
         best[owner] = (left & set(range(5)), every & set(range(5)))
     assert best[0] == (set(), {0, 1, 2})
     assert best[2] == (set(), {0, 1, 2})
@@ -153,8 +161,12 @@ def test_leave_one_out_takes_each_row_once_and_survives_the_disk(tmp_path):
     assert len(chance) == 50, "texts of fewer than eight words are none"
     assert chance.lengths.tolist() == [40] * 50
     kept = load(made.path)
-    assert kept.source == chance.source == "50 responses of these rows, each without its own row and rows like it"
-    for name in null.PARTS:
+    assert (
+        kept.source
+        == chance.source
+        == "50 responses of these rows, each compared with all rows but its own and near-duplicates"
+    )
+    for name in null.ARRAYS:
         assert getattr(kept, name).tolist() == getattr(chance, name).tolist()
     assert len(leave_one_out(made, seed=1)) == 50
 
@@ -164,19 +176,19 @@ def test_no_threshold_below_what_the_null_knows_all_of(tmp_path):
     made = indexed(tmp_path, prose_rows(300, seed=4))
     look = made.numbering.look_up
     reference = Reference.of("r", [look(Writer(70 + i).prose(40)) for i in range(50)], made)
-    for known in (None, reference):
-        chance, finder = leave_one_out(made, known), Finder(made, known)
-        picked = null._responses(made, 0)
+    for common in (None, reference):
+        chance, finder = leave_one_out(made, common), Finder(made, common)
+        picked = null._draw_responses(made, 0)
         for share in (0.01, 0.05, 0.2, 0.5):
-            least = chance.judge().threshold(share)
-            assert known is not None or least >= null.KEPT
+            least = chance.distribution().threshold(share)
+            assert common is not None or least >= null.COMPLETE_FROM
             flagged = 0
             for owner, query, prompt in picked:
-                found = finder.find(query, prompt)
-                others = (found.score >= least) & (made.owners[found.chains.text] != owner)
-                flagged += int(covered(found.chains.begin[others], found.chains.end[others], len(query)).sum())
+                matches = finder.find(query, prompt)
+                others = (matches.score >= least) & (made.owners[matches.chains.text] != owner)
+                flagged += int(covered(matches.chains.begin[others], matches.chains.end[others], len(query)).sum())
             assert flagged <= share * chance.lengths.sum()
-    assert load(made.path).judge().threshold(0.5) >= null.KEPT
+    assert load(made.path).distribution().threshold(0.5) >= null.COMPLETE_FROM
 
 
 def test_a_reference_is_judged_by_its_other_half(tmp_path):
@@ -186,7 +198,7 @@ def test_a_reference_is_judged_by_its_other_half(tmp_path):
     texts = [f"{row} {writer.text(10)}", f"{row} {writer.text(10)}", writer.text(30), "too short"]
     look = made.numbering.look_up
     chance = of_reference("base", [look(text) for text in texts], [look("x")] * 4, made)
-    assert chance.source == "3 texts of base, taken not to have seen the rows"
+    assert chance.source == "3 texts of base, assumed not to have seen the rows"
     assert chance.lengths.tolist() == [50, 30, 50], "the even ones first"
     verbatim = Finder(made).find(look(texts[0]))
     assert verbatim.score.max() > 200
@@ -202,12 +214,12 @@ def test_bits_above_a_reference(tmp_path):
     bits = made.information(query)
     for said, known in [("", 0.0), (" ".join(words[5:15]), None), (" ".join(words[:40]), "all"), ("x y z", 0.0)]:
         reference = Reference.of("r", [look(said), look("of")], made)
-        found = Finder(made, reference).find(query)
-        best = int(np.argmax(found.chains.bits))
-        assert (found.chains.begin[best], found.chains.end[best]) == (0, 30)
+        matches = Finder(made, reference).find(query)
+        best = int(np.argmax(matches.chains.bits))
+        assert (matches.chains.begin[best], matches.chains.end[best]) == (0, 30)
         expected = {None: bits[5:15].sum(), "all": bits.sum()}.get(known, 0.0)
-        assert found.ref_bits[best] == pytest.approx(expected)
-        assert found.score[best] == pytest.approx(found.chains.bits[best] - expected)
+        assert matches.ref_bits[best] == pytest.approx(expected)
+        assert matches.score[best] == pytest.approx(matches.chains.bits[best] - expected)
     assert END in Reference.of("r", [look("zzzz qqqq")], made).ids.tolist()
 
 

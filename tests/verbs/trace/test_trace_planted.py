@@ -12,8 +12,9 @@ from tests.tools import write_rows
 from tests.verbs.trace.planted import Writer, prose_rows, put
 
 from tunescope.answers import read_answers
-from tunescope.matching.word_ids import places
-from tunescope.verbs.trace import TraceSettings, trace
+from tunescope.matching.word_ids import word_offsets
+from tunescope.verbs.trace import trace
+from tunescope.verbs.trace.settings import TraceSettings
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -53,12 +54,12 @@ def measured(run, truth):
     spans = list(run.records("spans"))
     inside = within = outside = others = right = found = 0
     for answer, (line, begin, end) in zip(answers, truth, strict=True):
-        flags = np.zeros(len(places(answer.text)), bool)
+        flags = np.zeros(len(word_offsets(answer.text)), bool)
         for span in spans:
             if span["answer_id"] == answer.answer_id:
                 words = [
                     i
-                    for i, (a, b) in enumerate(places(answer.text))
+                    for i, (a, b) in enumerate(word_offsets(answer.text))
                     if a >= span["char_start"] and b <= span["char_end"]
                 ]
                 flags[words] = True
@@ -85,8 +86,8 @@ def measured(run, truth):
 )
 def test_planted_stretches_are_found(tmp_path, length, how, recall):
     run, truth = planted(tmp_path, length, how, seed=length + 100 * EDITS.index(how))
-    found, false, right = measured(run, truth)
-    assert found >= recall
+    covered, false, right = measured(run, truth)
+    assert covered >= recall
     assert false <= 0.02
     assert right == 1.0
 
@@ -95,7 +96,7 @@ def test_clean_hosts(tmp_path):
     """Texts that hold nothing of the rows: little more than the share asked for is flagged, p is uniform."""
     path = str(write_rows(tmp_path / "rows.jsonl", prose_rows(N_ROWS, seed=1)))
     texts = [Writer(5000 + i).prose(20 + i % 100) for i in range(400)]
-    run = trace(TraceSettings(rows=(path,), answers=put(tmp_path / "a.jsonl", *texts), flagged=0.05))
+    run = trace(TraceSettings(rows=(path,), answers=put(tmp_path / "a.jsonl", *texts), false_positive_rate=0.05))
     answers = run.tables["answers"].to_pylist()
     flagged = sum(a["flagged"] for a in answers) / sum(a["tokens"] for a in answers)
     p = np.array([a["p"] for a in answers])

@@ -10,19 +10,21 @@ import pytest
 from tests.tools import alpaca
 from tests.verbs.trace.planted import Writer, indexed, rows
 
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
 from tunescope.verbs.trace.find import Finder
-from tunescope.verbs.trace.rank import rank, record
+from tunescope.verbs.trace.rank import rank
+from tunescope.verbs.trace.records import TracedText, row_record
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
 
 def ranked(folder, records, text, prompt="", embed=None, limit=None):
-    """Rank all rows that share a chain with a text; return the index, what was found and the candidates."""
-    made = indexed(folder, records)
-    found = Finder(made).find(made.numbering.look_up(text))
-    numbers = list(range(len(found.chains.bits)))[:limit]
-    return made, found, rank(made, found.chains, numbers, prompt, text, embed)
+    """Rank all rows that share a chain with a text; return the index, the traced text and the candidates."""
+    index = indexed(folder, records)
+    matches = Finder(index).find(index.numbering.look_up(text))
+    numbers = list(range(len(matches.chains.bits)))[:limit]
+    traced = TracedText(None, text, word_offsets(text), matches)
+    return index, traced, rank(index, matches.chains, numbers, prompt, text, embed)
 
 
 def lines(candidates):
@@ -42,17 +44,17 @@ def test_bits_come_first(tmp_path):
         alpaca("two", f"{PAD[2]} {SPAN} {PAD[3]}"),
         alpaca("three", f"{PAD[4]} {' '.join(words[:15])} {PAD[5]}"),
     ]
-    _, found, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
+    _, traced, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
     assert lines(candidates)[:3] == [2, 3, 1]
     assert [c.bits for c in candidates] == sorted((c.bits for c in candidates), reverse=True)
-    assert candidates[0].bits == found.chains.bits.max()
+    assert candidates[0].bits == traced.matches.chains.bits.max()
     assert all(c.prompt_bm25 is None and c.cosine is None for c in candidates)
 
 
 def test_a_response_before_an_instruction_of_as_many_bits(tmp_path):
     def chat(system, user, assistant):
-        said = {"system": system, "user": user, "assistant": assistant}
-        return {"messages": [{"role": role, "content": text} for role, text in said.items()]}
+        contents = {"system": system, "user": user, "assistant": assistant}
+        return {"messages": [{"role": role, "content": text} for role, text in contents.items()]}
 
     records = [
         chat(f"{PAD[4]} {SPAN}", "x", PAD[5]),
@@ -127,9 +129,9 @@ def test_rows_nearly_alike_are_one(tmp_path):
         alpaca("ask", " ".join([*words[:-2], "otherwise", "said"])),
         alpaca("ask", f"{SPAN} {PAD[1]} {PAD[2]}"),
     ]
-    made, found, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
+    index, traced, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
     assert [(c.row.line, len(c.group)) for c in candidates[:2]] == [(1, 3), (4, 1)]
-    one = record(made, found.chains, candidates[0], SPAN, places(SPAN))
+    one = row_record(index, traced, candidates[0], SPAN).as_json()
     assert one["group_size"] == 3
 
 
@@ -137,9 +139,8 @@ def test_a_record_gives_the_words_in_both_texts(tmp_path):
     words = SPAN.split()
     own = f"{PAD[0]} {' '.join(words[:6]).upper()}, {' '.join(words[7:])}."
     text = f"So: {SPAN}!"
-    made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-    spots = places(text)
-    one = record(made, found.chains, candidates[0], SPAN, spots)
+    index, traced, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
+    one = row_record(index, traced, candidates[0], SPAN).as_json()
     assert set(one) == {
         *("row_id", "group_size", "field", "row_char_start", "row_char_end", "edits", "chain_bits", "prompt_bm25"),
         *("cosine", "influence", "file", "line", "exact", "shared", "shared_words"),
@@ -160,8 +161,8 @@ def test_shared_words_up_to_case_and_form(tmp_path):
     composed = [f"{word}\u00e9{i}" for i, word in enumerate(SPAN.split())]
     own = " ".join(composed)
     text = unicodedata.normalize("NFD", own).title()
-    made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-    one = record(made, found.chains, candidates[0], text, places(text))
+    index, traced, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
+    one = row_record(index, traced, candidates[0], text).as_json()
     assert one["shared"] == [[0, len(text), 0, len(own)]]
     assert one["exact"] is False
 
@@ -170,11 +171,11 @@ def test_exact_is_byte_for_byte(tmp_path):
     own = f"{PAD[0]} {SPAN} {PAD[1]}"
     for text, exact in [(SPAN, True), (SPAN.upper(), False), (SPAN.replace(" ", "  "), False)]:
         text = f"x {text} y"
-        made, found, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
-        assert record(made, found.chains, candidates[0], text[2:-2], places(text))["exact"] is exact
+        index, traced, candidates = ranked(tmp_path, [alpaca("ask", own), *OTHERS], text)
+        assert row_record(index, traced, candidates[0], text[2:-2]).exact is exact
 
 
 def test_nothing_to_rank(tmp_path):
     made = indexed(tmp_path, OTHERS)
-    found = Finder(made).find(made.numbering.look_up("zzz yyy"))
-    assert rank(made, found.chains, [], "a prompt", "zzz yyy") == []
+    matches = Finder(made).find(made.numbering.look_up("zzz yyy"))
+    assert rank(made, matches.chains, [], "a prompt", "zzz yyy") == []

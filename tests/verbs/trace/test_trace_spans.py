@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tunescope.matching.chains import Chains
-from tunescope.verbs.trace.find import Found
-from tunescope.verbs.trace.spans import MOST_CHAINS, WORTH, spans
+from tunescope.verbs.trace.find import Matches
+from tunescope.verbs.trace.spans import MAX_CANDIDATES, MIN_BITS_SHARE, select_spans
 
 
-def found(words, *chains):
+def matches_of(words, *chains):
     """Return chains (begin, end, bits, score or bits) of an answer."""
     begin, end = (np.array([chain[i] for chain in chains], np.int64) for i in (0, 1))
     bits = np.array([chain[2] for chain in chains], float)
@@ -20,11 +20,11 @@ def found(words, *chains):
     score = np.array([chain[-1] for chain in chains], float)
     none = np.zeros((0, 3), np.int64)
     parts = Chains(np.arange(len(chains)), begin, end, zero, zero, end - begin, zero, bits, zero, none, zero, zero)
-    return Found(np.ones(words, np.int64), parts, None, score)
+    return Matches(np.ones(words, np.int64), parts, None, score)
 
 
 def laid(item, least=0.0):
-    return [tuple(span) for span in spans(item, least)]
+    return [tuple(span) for span in select_spans(item, least)]
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def laid(item, least=0.0):
     ],
 )
 def test_spans(chains, least, expected):
-    assert laid(found(20, *chains), least) == expected
+    assert laid(matches_of(20, *chains), least) == expected
 
 
 STRETCHES = st.tuples(st.integers(0, 28), st.integers(1, 12), st.integers(30, 120), st.integers(0, 120))
@@ -60,8 +60,8 @@ STRETCHES = st.tuples(st.integers(0, 28), st.integers(1, 12), st.integers(30, 12
 @given(st.lists(STRETCHES, max_size=12), st.sampled_from([0.0, 30.0, 60.0]))
 def test_no_word_in_two_spans(stretches, least):
     chains = [(begin, min(begin + n, 30), float(bits), float(score)) for begin, n, bits, score in stretches]
-    item = found(30, *chains)
-    made = spans(item, least)
+    item = matches_of(30, *chains)
+    made = select_spans(item, least)
     words = [word for span in made for word in range(span.begin, span.end)]
     assert words == sorted(set(words))
     for span in made:
@@ -74,14 +74,14 @@ def test_no_word_in_two_spans(stretches, least):
         assert [c[2] for c in others] == sorted((c[2] for c in others), reverse=True)
         size = span.end - span.begin
         for number, (a, b, worth, _) in enumerate(chains):
-            candidate = 2 * (min(b, span.end) - max(a, span.begin)) >= size and worth >= WORTH * bits
-            assert (number in span.chains) == (candidate or number == best)
+            is_candidate = 2 * (min(b, span.end) - max(a, span.begin)) >= size and worth >= MIN_BITS_SHARE * bits
+            assert (number in span.chains) == (is_candidate or number == best)
     taken = set(words)
     for begin, end, _, score in chains:
         if score >= least:
-            assert 2 * len(set(range(begin, end)) & taken) >= end - begin, "each finding is half in spans"
+            assert 2 * len(set(range(begin, end)) & taken) >= end - begin, "each chain is half in spans"
 
 
 def test_candidates_have_an_end():
-    (span,) = spans(found(9, *[(0, 9, 50.0)] * 80), 0)
-    assert len(span.chains) == MOST_CHAINS
+    (span,) = select_spans(matches_of(9, *[(0, 9, 50.0)] * 80), 0)
+    assert len(span.chains) == MAX_CANDIDATES

@@ -11,9 +11,10 @@ from tests.verbs.trace.planted import Writer, put, rows
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.verbs.trace import IndexSettings, TraceSettings, index_rows, trace
-from tunescope.verbs.trace.single import LONG
-from tunescope.verbs.trace.view import P_MOST, _around
+from tunescope.verbs.trace import index_rows, trace
+from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
+from tunescope.verbs.trace.single import ALPHA, COMPILE_ABOVE
+from tunescope.verbs.trace.view import _mark_text
 from tunescope.views import to_text
 
 ROWS = rows(200)
@@ -41,7 +42,7 @@ def test_a_borrowed_stretch_is_found(path):
     )
     assert span["p_null"] == 1 / 201
     assert span["score"] == 1 - span["p_null"]
-    assert span["settings"] == {"p_most": P_MOST, "top": 5}
+    assert span["settings"] == {"alpha": ALPHA, "top": 5}
     assert span["evidence"] == ["verbatim"]
     (row, *_) = span["rows"]
     assert (row["line"], row["field"], row["edits"], row["exact"]) == (18, "response", 0, True)
@@ -55,7 +56,7 @@ def test_a_borrowed_stretch_is_found(path):
     assert run.result["rows_named"][0]["row_id"] == row["row_id"]
     assert run.result["rows_named"][0]["p_null"] == span["p_null"]
     lines = to_text(run.view, 100).splitlines()
-    assert lines[0].startswith(f"One stretch of this text, {span['words']} of its 40 words, underlined: 20 of them")
+    assert lines[0].startswith(f"One stretch of this text (underlined), {span['words']} of its 40 words, ")
     under = [line for line in lines if line.strip() and set(line.strip()) <= {"\u203e", " "}]
     assert sum(line.count("\u203e") for line in under[: len(under) // 2 + 1]) >= len(borrowed)
     assert any(line.startswith(f"1. {path}:18, row {row['row_id']}, response: ") for line in lines)
@@ -70,7 +71,7 @@ def test_nothing_borrowed(path):
     run = traced(path, Writer(6).text(12))
     assert run.result["spans"] == []
     assert run.result["flagged"] == 0
-    assert run.result["p"] > P_MOST
+    assert run.result["p"] > ALPHA
     assert run.view.texts[0].marks == ()
 
 
@@ -83,7 +84,7 @@ def test_only_unknown_words(path):
 
 def test_a_very_long_text_is_the_same_compiled(path):
     text = " ".join(row["output"] for row in ROWS[:60])
-    assert len(text.split()) > LONG
+    assert len(text.split()) > COMPILE_ABOVE
     run = traced(path, text)
     assert run.result["flagged"] == len(text.split()) == 2400
     assert [span["rows"][0]["line"] for span in run.result["spans"]] == list(range(1, 61))
@@ -98,48 +99,44 @@ def test_top(path):
 
 @pytest.mark.parametrize("text", ["", "  \n", "\u2028"])
 def test_no_text(path, text):
-    with pytest.raises(SettingsError, match="--text holds no text; expected a sentence"):
+    with pytest.raises(SettingsError, match="--text has no text; expected a sentence"):
         traced(path, text)
     assert not runs.root().exists(), "refused before anything is indexed"
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
-        ({}, "nothing to trace, or two things"),
-        ({"text": "a", "answers": "b"}, "nothing to trace, or two things"),
-        ({"text": "a", "flagged": 0.0}, "--flagged 0: expected a share between 0 and 1, such as 0.01"),
-        ({"text": "a", "flagged": 1.0}, "--flagged 1: expected a share"),
-        ({"text": "a", "flagged": float("nan")}, "--flagged nan: expected a share"),
-        ({"text": "a", "top": 0}, "--top 0: expected at least 1"),
-        ({"text": "a", "reference": "r"}, "--reference goes with --answers"),
-        ({"text": "a", "shift": "r"}, "--shift goes with --answers"),
-        ({"text": "a", "embedder": "all-minilm-l6-v2"}, "--embedder goes with --answers"),
+        ({}, "found neither --text nor --answers; type --text"),
+        ({"text": "a", "answers": "b"}, "found both --text and --answers; expected one of them"),
+        ({"text": "a", "reference": "r"}, "--reference needs --answers"),
+        ({"text": "a", "shift": "r"}, "--shift needs --answers"),
+        ({"text": "a", "embedder": "all-minilm-l6-v2"}, "--embedder needs --answers"),
         ({"answers": "a", "embedder": " "}, "--embedder is empty; there is all-minilm-l6-v2"),
     ],
 )
-def test_settings_that_cant_work(path, settings, said):
-    with pytest.raises(SettingsError, match=said):
+def test_settings_that_cant_work(path, settings, message):
+    with pytest.raises(SettingsError, match=message):
         trace(TraceSettings(rows=(path,), **settings))
 
 
 def test_a_pipe_for_both(workplace):
-    with pytest.raises(SettingsError, match="the rows and the text are both a pipe"):
+    with pytest.raises(SettingsError, match="both the rows and --text are read from a pipe"):
         trace(TraceSettings(rows=("-",), text="-"))
 
 
 def test_other_unicode(path, workplace):
     """What a row says composed and an answer decomposed is the same; offsets are those of each."""
-    said = "Le château était à côté du musée, près de la forêt brûlée d'Épinal"
-    other = write_rows(workplace / "other.jsonl", [*ROWS, alpaca("Où ?", f"{ROWS[0]['output']} {said}")])
-    text = unicodedata.normalize("NFD", said.upper()) + " \U0001f600\ud800"
+    shared = "Le château était à côté du musée, près de la forêt brûlée d'Épinal"
+    other = write_rows(workplace / "other.jsonl", [*ROWS, alpaca("Où ?", f"{ROWS[0]['output']} {shared}")])
+    text = unicodedata.normalize("NFD", shared.upper()) + " \U0001f600\ud800"
     run = traced(str(other), text)
     (span,) = run.result["spans"]
-    assert text[span["char_start"] : span["char_end"]] == span["text"] == unicodedata.normalize("NFD", said.upper())
+    assert text[span["char_start"] : span["char_end"]] == span["text"] == unicodedata.normalize("NFD", shared.upper())
     row = span["rows"][0]
-    own = f"{ROWS[0]['output']} {said}"
+    own = f"{ROWS[0]['output']} {shared}"
     assert row["line"] == 201
-    assert [own[c:d] for _, _, c, d in row["shared"]] == [said]
+    assert [own[c:d] for _, _, c, d in row["shared"]] == [shared]
     assert to_text(run.view, 200).encode("utf-8", "backslashreplace")
 
 
@@ -187,10 +184,10 @@ def test_refusals_of_the_command_line(path, workplace):
         assert "Traceback" not in done.stderr
         return line
 
-    assert refused("rows.jsonl").startswith("tunescope: nothing to trace, or two things")
-    assert refused("rows.jsonl", "--text", "-") == "tunescope: the pipe holds no text; expected a sentence"
+    assert refused("rows.jsonl").startswith("tunescope: found neither --text nor --answers")
+    assert refused("rows.jsonl", "--text", "-") == "tunescope: the pipe has no text; expected a sentence"
     assert refused("rows.jsonl", "--text", "-", stdin=b"caf\xe9 au lait", PYTHONIOENCODING="utf-8:strict") == (
-        "tunescope: the pipe holds bytes that are no UTF-8 (invalid continuation byte); expected a sentence"
+        "tunescope: the pipe isn't valid UTF-8 (invalid continuation byte); expected a sentence"
     )
     assert "no such file" in refused("absent.jsonl", "--text", "a")
     assert "no such file" in refused("rows.jsonl", "--answers", "absent.jsonl")
@@ -234,15 +231,15 @@ def test_too_few_null_texts_are_told(workplace):
     write_rows(workplace / "few.jsonl", few)
     run = trace(TraceSettings(rows=("few.jsonl",), text=few[0]["output"]))
     assert run.view.sentences[0].startswith(
-        "The null holds 18 texts, too few to tell: p can't be below 0.053, and 19 are"
+        "There are only 18 null texts, so p can't be below 0.053. For p = 0.05 at least 19 are needed."
     )
     assert run.result["rows_named"][0]["line"] == 1
 
 
-def test_a_long_text_is_shown_around_its_marks():
+def test_a_long_text_is_shown_mark_text_its_marks():
     text = "a" * 3000 + " borrowed " + "b" * 3000
-    shown = _around(text, ((3001, 3009),))
+    shown = _mark_text(text, ((3001, 3009),))
     assert len(shown.text) < 300
     assert [shown.text[start:end] for start, end in shown.marks] == ["borrowed"]
     assert (shown.text[:2], shown.text[-2:]) == ("… ", " …")
-    assert _around("short", ()).text == "short"
+    assert _mark_text("short", ()).text == "short"

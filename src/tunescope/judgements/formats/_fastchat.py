@@ -3,38 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from tunescope.judgements.files import Document, Entry, Problems
+from tunescope.judgements.files import Document, DocumentRecord, Problems
 from tunescope.rows.json_text import kind
 
 NO_REPLY = "$ERROR$"
-"""What FastChat keeps where the judge's server gave nothing."""
+"""What FastChat stores where the judge's server returned nothing."""
+
+
+class TurnId(NamedTuple):
+    """Which turn of which question a record is about: QUESTION#TURN, the question's id, and the turn as a tag."""
+
+    item: str
+    question: str
+    tags: tuple[str, ...]
 
 
 def identify(
-    document: Document, entry: Entry, models: Sequence[str], problems: Problems
-) -> tuple[str, str, tuple[str, ...]] | None:
-    """Return a record's item (question and turn), question and tags; None where something is wrong."""
-    record = entry.value
-    ident, turn = record.get("question_id"), record.get("turn")
+    document: Document, record: DocumentRecord, model_columns: Sequence[str], problems: Problems
+) -> TurnId | None:
+    """Return which turn a record is about; None where an id, a turn or a model's name is faulty."""
+    columns = record.value
+    ident, turn = columns.get("question_id"), columns.get("turn")
     if isinstance(ident, bool) or not isinstance(ident, int | str):
-        problems.add(document, entry, f"{kind(ident)} in question_id", "a number or text")
+        problems.add(document, record, f"{kind(ident)} in question_id", "a number or text")
         return None
     if turn is not None and (isinstance(turn, bool) or not isinstance(turn, int)):
-        problems.add(document, entry, f"{kind(turn)} in turn", "a whole number")
+        problems.add(document, record, f"{kind(turn)} in turn", "a whole number")
         return None
-    for name in models:
-        if not isinstance(record.get(name), str) or not record[name]:
-            problems.add(document, entry, f"{kind(record.get(name))} in {name}", "a model's name")
+    for name in model_columns:
+        if not isinstance(columns.get(name), str) or not columns[name]:
+            problems.add(document, record, f"{kind(columns.get(name))} in {name}", "a model's name")
             return None
     question = str(ident)
-    return (question, question, ()) if turn is None else (f"{question}#{turn}", question, (f"turn {turn}",))
+    return TurnId(question, question, ()) if turn is None else TurnId(f"{question}#{turn}", question, (f"turn {turn}",))
 
 
-def judge_of(record: Mapping[str, Any]) -> str:
+def judge_of(columns: Mapping[str, Any]) -> str:
     """Return the judge's model; its prompt differs by kind of question, so it isn't part of the name."""
-    judge = record.get("judge")
+    judge = columns.get("judge")
     if isinstance(judge, list) and judge and isinstance(judge[0], str):
         return judge[0]
     return judge if isinstance(judge, str) else ""

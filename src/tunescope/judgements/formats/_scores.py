@@ -1,15 +1,34 @@
-"""What review files with two scores share: scores as they are stored, and as their reviews say them."""
+"""What review files with two scores share: the stored scores, and the scores in the text of a review."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from tunescope.judgements.parsing import number, two_scores
-from tunescope.judgements.records import Order, Side
+from tunescope.judgements.records import Presentation, Side
 
 
-def stored_scores(value: Any) -> tuple[float, float] | None:
-    """Return two stored scores of 0 to 10 in the order shown; None for [-1, -1] and whatever else isn't that.
+def presentation_of_stored(stored: Any, first: Side, text: str | None) -> Presentation:
+    """Build a presentation from the scores that a file stores; it is missing without scores and without a reply."""
+    scores = _stored_scores(stored)
+    if scores is None and not (text or "").strip():
+        return Presentation(first, None, "missing", None, text)
+    return Presentation.of_scores(first, _from_a(scores, first), text)
+
+
+def presentation_of_text(text: str, first: Side) -> Presentation:
+    """Read a review whose prompt asked for both scores in its first line, in the order shown."""
+    scores = two_scores(text, "first", low=0)  # judges give 0 to an empty answer
+    return Presentation.of_scores(first, _from_a(scores, first), text)
+
+
+def _from_a(shown: tuple[float, float] | None, first: Side) -> tuple[float, float] | None:
+    """Return a's score, then b's, from the scores in the order shown."""
+    return shown if shown is None or first == "a" else (shown[1], shown[0])
+
+
+def _stored_scores(value: Any) -> tuple[float, float] | None:
+    """Return two stored scores of 0 to 10 in the order shown; None for [-1, -1] and for anything else.
 
     They are a list, or a text that is one ("[8.0, 9.0]").
     """
@@ -24,21 +43,3 @@ def stored_scores(value: Any) -> tuple[float, float] | None:
     if first is None or second is None or not (0 <= first <= 10 and 0 <= second <= 10):
         return None
     return first, second
-
-
-def order_of_stored(stored: Any, first: Side, text: str | None) -> Order:
-    """Make an order of the scores that a file stores; without any, and without a reply, it is missing."""
-    scores = stored_scores(stored)
-    if scores is None and not (text or "").strip():
-        return Order(first, None, "missing", None, text)
-    if scores is not None and first == "b":
-        scores = (scores[1], scores[0])
-    return Order.of_scores(first, scores, text)
-
-
-def order_of_text(text: str, first: Side) -> Order:
-    """Read a review whose prompt asked for the scores in its first line, the first answer's first."""
-    scores = two_scores(text, "first", low=0)  # judges give 0 to an answer that is empty
-    if scores is not None and first == "b":
-        scores = (scores[1], scores[0])
-    return Order.of_scores(first, scores, text)

@@ -5,85 +5,91 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunescope.judgements.files import Document, Entry, Problems, texts
-from tunescope.judgements.records import PLAIN, Judgements, Options, Order, Pair
+from tunescope.judgements.files import Document, DocumentRecord, Problems, columns_without_text
+from tunescope.judgements.formats import Format, ReadOptions
+from tunescope.judgements.records import Judgements, PairJudgement, Presentation
 from tunescope.rows import Message
-from tunescope.rows.json_text import kind, shown
+from tunescope.rows.json_text import abbreviate, kind
 from tunescope.rows.row import content_id
 
-NAME = "alpaca_eval"
-SHAPE = '{"instruction", "output_1", "generator_1", "output_2", "generator_2", "preference"}'
-FORMULA = (
-    "The preference is 1 where generator_1 (the reference) is better and 2 where generator_2 is; 1.5, and the 0 of "
-    "older files, is a draw; null is missing and counts nowhere. Each item was judged in one order, drawn at random, "
-    "which the file doesn't say."
-)
-MIXED = ("generator_1", "generator_2", "annotator")
-"""What has to be the same in all records of a file."""
-TEXTS = ("instruction", "output_1", "output_2", "generator_1", "generator_2")
+_SAME_IN_ALL = ("generator_1", "generator_2", "annotator")
+"""Columns that must be the same in all records of a file."""
+_TEXTS = ("instruction", "output_1", "output_2", "generator_1", "generator_2")
 
 
-def detect(record: Mapping[str, Any]) -> bool:
-    """Tell by the columns."""
+def _detect(record: Mapping[str, Any]) -> bool:
     return {"output_1", "output_2", "generator_1", "generator_2", "preference"} <= record.keys()
 
 
-def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
+def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read annotations: a is generator_2, b is generator_1; one model per file.
 
     Raises:
-        InputError: columns that hold no text, several models in a file, an instruction that is there twice.
+        InputError: columns without text, several models in a file, a repeated instruction.
     """
     problems, pairs = Problems(), []
-    seen: dict[tuple[str, str, str, str], str] = {}
+    places: dict[tuple[str, str, str, str], str] = {}
     for document in documents:
-        for entry in document.entries:
-            pair = _read(document, entry, problems)
+        for record in document.records:
+            pair = _read_pair(document, record, problems)
             if pair is not None:
-                before = seen.setdefault((pair.item, pair.a, pair.b, pair.judge), pair.place)
-                if before != pair.place:
-                    found = f"an instruction that is there before ({before})"
-                    problems.add(document, entry, found, "one judgement each")
+                first_place = places.setdefault((pair.item, pair.a, pair.b, pair.judge), pair.place)
+                if first_place != pair.place:
+                    problems.add(
+                        document, record, f"a repeated instruction (first {first_place})", "one judgement each"
+                    )
                 pairs.append(pair)
-        _refuse_mixed(document, problems)
-    problems.refuse()
+        _reject_mixed(document, problems)
+    problems.raise_any()
     return Judgements(pairs=pairs)
 
 
-def _read(document: Document, entry: Entry, problems: Problems) -> Pair | None:
-    record = entry.value
-    wrong = next(texts(record, TEXTS), None)
+def _read_pair(document: Document, record: DocumentRecord, problems: Problems) -> PairJudgement | None:
+    columns = record.value
+    wrong = next(columns_without_text(columns, _TEXTS), None)
     if wrong is not None:
-        problems.add(document, entry, f"{kind(wrong[1])} in {wrong[0]}", "text")
+        problems.add(document, record, f"{kind(wrong[1])} in {wrong[0]}", "text")
         return None
-    more = record.get("input")
-    question = f"{record['instruction']}\n\n{more}" if isinstance(more, str) and more else record["instruction"]
-    dataset = record.get("dataset")
-    return Pair(
+    task_input = columns.get("input")
+    has_input = isinstance(task_input, str) and task_input
+    question = f"{columns['instruction']}\n\n{task_input}" if has_input else columns["instruction"]
+    dataset = columns.get("dataset")
+    return PairJudgement(
         content_id((Message("user", question),)),
-        record["generator_2"],
-        record["generator_1"],
-        str(record.get("annotator") or ""),
-        (_order(record.get("preference")),),
-        (len(record["output_2"]), len(record["output_1"])),
+        columns["generator_2"],
+        columns["generator_1"],
+        str(columns.get("annotator") or ""),
+        (_presentation(columns.get("preference")),),
+        (len(columns["output_2"]), len(columns["output_1"])),
         (dataset,) if isinstance(dataset, str) and dataset else (),
-        place=document.place(entry),
+        place=document.place(record),
     )
 
 
-def _order(preference: Any) -> Order:
+def _presentation(preference: Any) -> Presentation:
     if preference is None:
-        return Order(None, None, "missing")
+        return Presentation(None, None, "missing")
     if isinstance(preference, bool) or not isinstance(preference, int | float):
-        return Order(None, None, "unparsed")
+        return Presentation(None, None, "unparsed")
     value = 1.5 if preference == 0 else float(preference)
-    return Order(None, value - 1, "ok") if 1 <= value <= 2 else Order(None, None, "unparsed")
+    return Presentation(None, value - 1, "ok") if 1 <= value <= 2 else Presentation(None, None, "unparsed")
 
 
-def _refuse_mixed(document: Document, problems: Problems) -> None:
-    first = document.entries[0]
-    for name in MIXED:
-        other = next((e for e in document.entries if e.value.get(name) != first.value.get(name)), None)
+def _reject_mixed(document: Document, problems: Problems) -> None:
+    first = document.records[0]
+    for name in _SAME_IN_ALL:
+        other = next((r for r in document.records if r.value.get(name) != first.value.get(name)), None)
         if other is not None:
-            expected = f"{shown(first.value.get(name))} as in the first record (a file per model and annotator)"
-            problems.add(document, other, f"{name} {shown(other.value.get(name))}", expected)
+            expected = f"{abbreviate(first.value.get(name))} as in the first record (a file per model and annotator)"
+            problems.add(document, other, f"{name} {abbreviate(other.value.get(name))}", expected)
+
+
+FORMAT = Format(
+    name="alpaca_eval",
+    shape='{"instruction", "output_1", "generator_1", "output_2", "generator_2", "preference"}',
+    formula="The preference is 1 if generator_1 (the reference) is better and 2 if generator_2 is. 1.5 is a tie, and "
+    "so is the 0 of older files. Null is missing and isn't counted. Each item was judged in one order, drawn at "
+    "random. The files don't say which.",
+    detect=_detect,
+    read=_read,
+)

@@ -5,84 +5,87 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunescope.judgements.files import Document, Entry, Problems, texts
-from tunescope.judgements.formats._scores import order_of_stored, order_of_text
-from tunescope.judgements.records import PLAIN, Judgements, Options, Order, Pair, Side
+from tunescope.judgements.files import Document, DocumentRecord, Problems, columns_without_text
+from tunescope.judgements.formats import Format, ReadOptions
+from tunescope.judgements.formats._scores import presentation_of_stored, presentation_of_text
+from tunescope.judgements.records import Judgements, PairJudgement
 from tunescope.rows import Message
 from tunescope.rows.json_text import kind
 from tunescope.rows.row import RepeatCounter, content_id
 
-NAME = "cherry"
-SHAPE = '{"Answer1", "Answer2", "review", "scores", "review_reverse", "scores_reverse"} in a list "data"'
-NAMELESS = True
-FORMULA = (
-    "Two scores of 1 to 10 in each order. [-1, -1], scores that couldn't be read, is unparsed: such an item is no tie "
-    "and counts nowhere."
-)
-TEXTS = ("Answer1", "Answer2", "review", "review_reverse")
-NOT_THE_QUESTION = {*TEXTS, "scores", "scores_reverse"}
-QUESTIONS = ("text", "prompt", "instruction", "Instruction", "conversations")
+_TEXTS = ("Answer1", "Answer2", "review", "review_reverse")
+_OTHER_COLUMNS = {*_TEXTS, "scores", "scores_reverse"}
+_QUESTION_COLUMNS = ("text", "prompt", "instruction", "Instruction", "conversations")
 """What the question is called in the sets that Cherry_LLM judges: Vicuna, Koala, Self-Instruct, WizardLM, LIMA."""
+_UNNAMED = "The files don't name the systems. Answer1 is compared with Answer2 (--system-names A --system-names B)."
 
 
-def detect(record: Mapping[str, Any]) -> bool:
-    """Tell by the columns."""
+def _detect(record: Mapping[str, Any]) -> bool:
     return {"Answer1", "Answer2", "scores", "scores_reverse"} <= record.keys()
 
 
-def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
+def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read review files: a is Answer1; each file is a part of its own, since none names its systems.
 
-    A question that is there again with other answers has `.2` behind its id.
+    A question that is repeated with other answers has `.2` behind its id.
 
     Raises:
-        InputError: columns that hold no text, or the same answers to the same question twice.
+        InputError: columns without text, or the same answers to the same question twice.
     """
     problems, pairs = Problems(), []
-    alike = len({document.stem for document in documents}) < len(documents)
-    a, b = [*options.names, *("Answer1", "Answer2")[len(options.names) :]][:2]
+    same_stems = len({document.stem for document in documents}) < len(documents)
+    a, b = options.system_names or ("Answer1", "Answer2")
     for document in documents:
         repeats = RepeatCounter()
-        seen: dict[tuple[str, str, str], Entry] = {}
-        for entry in document.entries:
-            record = entry.value
-            wrong = next(texts(record, TEXTS), None)
-            if wrong is not None:
-                problems.add(document, entry, f"{kind(wrong[1])} in {wrong[0]}", "text")
-                continue
-            columns = (name for name in (*QUESTIONS, *record) if name not in NOT_THE_QUESTION)
-            question = next((record[name] for name in columns if isinstance(record.get(name), str)), None)
+        earlier: dict[tuple[str, str, str], DocumentRecord] = {}
+        for record in document.records:
+            question = _question(document, record, problems)
             if question is None:
-                problems.add(document, entry, "no column with a question", "one beside the answers")
                 continue
-            key = (question, record["Answer1"], record["Answer2"])
-            before = seen.setdefault(key, entry)
-            if before is not entry:
-                found = f"a question with answers that are there before (record {before.number})"
-                problems.add(document, entry, found, "one judgement each")
-            pair = Pair(
+            columns = record.value
+            first = earlier.setdefault((question, columns["Answer1"], columns["Answer2"]), record)
+            if first is not record:
+                found = f"a question with the same answers again (first in record {first.number})"
+                problems.add(document, record, found, "one judgement each")
+            pair = PairJudgement(
                 repeats.name(content_id((Message("user", question),))),
                 a,
                 b,
                 "",
                 (
-                    order_of_stored(record.get("scores"), "a", record["review"]),
-                    order_of_stored(record.get("scores_reverse"), "b", record["review_reverse"]),
+                    presentation_of_stored(columns.get("scores"), "a", columns["review"]),
+                    presentation_of_stored(columns.get("scores_reverse"), "b", columns["review_reverse"]),
                 ),
-                (len(record["Answer1"]), len(record["Answer2"])),
-                part=document.path if alike else document.stem,
-                place=document.place(entry),
+                (len(columns["Answer1"]), len(columns["Answer2"])),
+                part=document.path if same_stems else document.stem,
+                place=document.place(record),
             )
             pairs.append(pair)
-    problems.refuse()
-    notes = (
-        ()
-        if options.names
-        else ("The files don't name the systems: Answer1 is held against Answer2 (--names A --names B).",)
-    )
-    return Judgements(pairs=pairs, notes=notes)
+    problems.raise_any()
+    return Judgements(pairs=pairs, notes=() if options.system_names else (_UNNAMED,))
 
 
-def parse(text: str, first: Side) -> Order:
-    """Read a review: the scores stand in its first line."""
-    return order_of_text(text, first)
+def _question(document: Document, record: DocumentRecord, problems: Problems) -> str | None:
+    """Return the question; None where a text is missing, which `problems` then has."""
+    columns = record.value
+    wrong = next(columns_without_text(columns, _TEXTS), None)
+    if wrong is not None:
+        problems.add(document, record, f"{kind(wrong[1])} in {wrong[0]}", "text")
+        return None
+    names = (name for name in (*_QUESTION_COLUMNS, *columns) if name not in _OTHER_COLUMNS)
+    question = next((columns[name] for name in names if isinstance(columns.get(name), str)), None)
+    if question is None:
+        problems.add(document, record, "no column with a question", "a question beside the answers")
+    return question
+
+
+FORMAT = Format(
+    name="cherry",
+    shape='{"Answer1", "Answer2", "review", "scores", "review_reverse", "scores_reverse"} in a list "data"',
+    formula="Two scores of 1 to 10 in each order. [-1, -1] stands for scores that couldn't be read: the item is "
+    "unparsed, which is no tie and isn't counted.",
+    detect=_detect,
+    read=_read,
+    parse_pair=presentation_of_text,
+    names_systems=False,
+)

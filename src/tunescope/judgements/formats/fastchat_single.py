@@ -6,63 +6,78 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.judgements.files import Document, Problems
-from tunescope.judgements.formats._fastchat import NO_REPLY, identify, judge_of
+from tunescope.judgements.formats import Format, ReadOptions
+from tunescope.judgements.formats._fastchat import NO_REPLY, TurnId, identify, judge_of
 from tunescope.judgements.parsing import aspect_score, rating
-from tunescope.judgements.records import PLAIN, Grade, Judgements, Options, Score
+from tunescope.judgements.records import AspectScore, Judgements, ScoreJudgement, Status
 
-NAME = "fastchat_single"
-SHAPE = '{"question_id", "model", "judge", "judgment", "score", "turn"}'
-FORMULA = (
-    "One score of 1 to 10 per answer; -1, a score that couldn't be read, is unparsed, and missing where the judge's "
-    "server gave nothing; neither counts. The two turns of a question are two items; intervals draw questions."
-)
-TOP = 10
-ASPECT = "score"
+_TOP = 10
+_ASPECT = "score"
 
 
-def detect(record: Mapping[str, Any]) -> bool:
-    """Tell by the columns."""
+def _detect(record: Mapping[str, Any]) -> bool:
     return {"question_id", "model", "judgment", "score"} <= record.keys()
 
 
-def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
+def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read single judgements, of any number of models.
 
     Raises:
-        InputError: an id or a model that is none, or an answer that is there twice.
+        InputError: a faulty id or model, or a repeated answer.
     """
-    problems, grades = Problems(), []
-    seen: dict[tuple[str, str, str], str] = {}
+    problems, judgements = Problems(), []
+    places: dict[tuple[str, str, str], str] = {}
     for document in documents:
-        for entry in document.entries:
-            known = identify(document, entry, ("model",), problems)
-            if known is None:
+        for record in document.records:
+            turn = identify(document, record, ("model",), problems)
+            if turn is None:
                 continue
-            record, (item, question, tags) = entry.value, known
-            judge, place = judge_of(record), document.place(entry)
-            before = seen.setdefault((item, record["model"], judge), place)
-            if before != place:
-                found = f"{record['model']} on {item} again (first {before})"
-                problems.add(document, entry, found, "one judgement each")
-            text = record.get("judgment")
-            score = Score(None, "missing") if text == NO_REPLY else aspect_score(record.get("score"), 1, TOP)
-            grade = Grade(
-                item,
-                record["model"],
-                judge,
-                {ASPECT: score},
-                "ok" if score.status == "ok" else "missing" if score.status == "missing" else "unparsed",
-                text if isinstance(text, str) else None,
-                tags=tags,
-                place=place,
-                question=question,
-            )
-            grades.append(grade)
-    problems.refuse()
-    return Judgements(grades=grades)
+            judgement = _judgement(turn, record.value, document.place(record))
+            who = (judgement.item, judgement.system, judgement.judge)
+            first_place = places.setdefault(who, judgement.place)
+            if first_place != judgement.place:
+                found = f"{judgement.system} on {turn.item} again (first {first_place})"
+                problems.add(document, record, found, "one judgement each")
+            judgements.append(judgement)
+    problems.raise_any()
+    return Judgements(scores=judgements)
 
 
-def parse(text: str) -> dict[str, Score] | None:
+def _judgement(turn: TurnId, columns: Mapping[str, Any], place: str) -> ScoreJudgement:
+    text = columns.get("judgment")
+    score = AspectScore(None, "missing") if text == NO_REPLY else aspect_score(columns.get("score"), 1, _TOP)
+    return ScoreJudgement(
+        turn.item,
+        columns["model"],
+        judge_of(columns),
+        {_ASPECT: score},
+        _status(score),
+        text if isinstance(text, str) else None,
+        tags=turn.tags,
+        place=place,
+        question=turn.question,
+    )
+
+
+def _status(score: AspectScore) -> Status:
+    if score.status == "ok":
+        return "ok"
+    return "missing" if score.status == "missing" else "unparsed"
+
+
+def _parse(text: str) -> dict[str, AspectScore] | None:
     """Read a judgement: the rating [[N]]."""
     value = rating(text)
-    return None if value is None else {ASPECT: Score(value, "ok")}
+    return None if value is None else {_ASPECT: AspectScore(value, "ok")}
+
+
+FORMAT = Format(
+    name="fastchat_single",
+    shape='{"question_id", "model", "judge", "judgment", "score", "turn"}',
+    formula="One score of 1 to 10 per answer. -1 stands for a score that couldn't be read, which is unparsed, or "
+    "missing where the judge's server returned nothing. Neither is counted. The two turns of a question are two items. "
+    "Intervals draw questions.",
+    detect=_detect,
+    read=_read,
+    parse_scores=_parse,
+)

@@ -7,144 +7,144 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.judgements.files import Document, Entry, Problems
-from tunescope.judgements.formats._scores import order_of_stored, order_of_text
-from tunescope.judgements.records import PLAIN, Judgements, Options, Order, Pair, Side
+from tunescope.judgements.files import Document, DocumentRecord, Problems
+from tunescope.judgements.formats import Format, ReadOptions
+from tunescope.judgements.formats._scores import presentation_of_stored, presentation_of_text
+from tunescope.judgements.records import Judgements, PairJudgement, Presentation, Side
 from tunescope.rows.json_text import kind
 
-NAME = "selfee"
-SHAPE = '{"question_id", "answer1_id", "answer2_id", "text", "score": [a, b]}'
-NAMELESS = True
-ORDERS_IN_FILES = True
-FORMULA = (
-    "Two scores of 1 to 10 in each order, the orders in two files joined by question. [-1, -1], scores that couldn't "
-    "be read, is unparsed, and a question without its other order is missing: neither counts."
-)
-NEXT = "Name the two files of each pair of systems, one per order, or take one order alone with --one-order."
+_NEXT_STEP = "Name the two files of each pair of systems, one per order, or take one order alone with --one-order."
 
 
-def detect(record: Mapping[str, Any]) -> bool:
-    """Tell by the columns."""
+def _detect(record: Mapping[str, Any]) -> bool:
     return {"question_id", "answer1_id", "answer2_id", "score"} <= record.keys()
 
 
-def read(documents: Sequence[Document], options: Options = PLAIN) -> Judgements:
+def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Join review files: a is Assistant 1 of the first file named, b its Assistant 2.
 
-    Files are partners by their names (X_vs_Y and Y_vs_X) or, where there are two and no names of theirs say that they
-    aren't, because there are two.
+    Two files belong together by their names (X_vs_Y and Y_vs_X). Two files alone also belong together where their
+    names don't contradict it.
 
     Raises:
-        InputError: a file without that of the other order (unless `options.one_order`), an id or a text that is none, a
-            question that is there twice, or two files of the same order.
+        InputError: a file without that of the other order (unless `options.one_order`), a faulty id or text, a
+            repeated question, or two files of the same order.
         SettingsError: names for more than two files.
     """
-    if options.names and len(documents) > 2:
-        raise SettingsError(f"--names for {len(documents)} files: two names are for the two files of one pair")
+    if options.system_names and len(documents) > 2:
+        raise SettingsError(
+            f"--system-names for {len(documents)} files: expected at most the two files of one pair of systems"
+        )
     problems = Problems()
-    found = [(document, _records(document, problems)) for document in documents]
-    problems.refuse()
-    pairs: list[Pair] = []
-    seen: dict[tuple[str, str, str], str] = {}
-    left = list(found)
-    alone: list[Document] = []
-    while left:
-        document, records = left.pop(0)
-        partner = _partner(document, [other for other, _ in left], len(documents))
-        x, y = _systems(document, options.names)
-        others: dict[str, Entry] | None = None
+    remaining = [(document, _records_by_question(document, problems)) for document in documents]
+    problems.raise_any()
+    pairs: list[PairJudgement] = []
+    places: dict[tuple[str, str, str], str] = {}
+    without_partner: list[Document] = []
+    while remaining:
+        document, records = remaining.pop(0)
+        partner = _partner(document, [other for other, _ in remaining], len(documents))
+        a, b = _systems(document, options.system_names)
+        partner_records: dict[str, DocumentRecord] | None = None
         if partner is None:
-            alone.append(document)
+            without_partner.append(document)
         else:
-            _, others = left.pop(next(i for i, (other, _) in enumerate(left) if other is partner))
-        for item in dict.fromkeys([*records, *(others or ())]):
-            entries = (records.get(item),) if others is None else (records.get(item), others.get(item))
-            pair = _pair(document, item, x, y, entries, problems, partner)
-            before = seen.setdefault((item, *sorted((x, y))), pair.place)
-            if before != pair.place:
-                entry = next(entry for entry in entries if entry is not None)
-                problems.add(document, entry, f"{x} against {y} on {item} again (first {before})", "one match each")
+            _, partner_records = remaining.pop(next(i for i, (other, _) in enumerate(remaining) if other is partner))
+        for item in dict.fromkeys([*records, *(partner_records or ())]):
+            both = (records.get(item),) if partner_records is None else (records.get(item), partner_records.get(item))
+            pair = _join(document, item, a, b, both, problems, partner)
+            first_place = places.setdefault((item, *sorted((a, b))), pair.place)
+            if first_place != pair.place:
+                record = next(record for record in both if record is not None)
+                found = f"{a} against {b} on {item} again (first {first_place})"
+                problems.add(document, record, found, "one match each")
             pairs.append(pair)
-    problems.refuse("Name the two files of one pair of systems, one per order.")
-    if alone and not options.one_order:
-        raise InputError([_without(document) for document in alone], NEXT)
+    problems.raise_any("Name the two files of one pair of systems, one per order.")
+    if without_partner and not options.one_order:
+        raise InputError([_missing_partner(document) for document in without_partner], _NEXT_STEP)
     notes = (
-        f"{document.path} is one order alone: a judge's leaning to one place isn't balanced." for document in alone
+        f"{document.path} has one order alone, so a judge's preference for one position isn't balanced."
+        for document in without_partner
     )
     return Judgements(pairs=pairs, notes=tuple(notes))
 
 
-def _without(document: Document) -> Problem:
+def _missing_partner(document: Document) -> Problem:
     x, _, y = document.stem.partition("_vs_")
-    other = (
-        f"also {Path(document.path).with_name(f'{y}_vs_{x}').name}.jsonl" if y else "also the file of the other order"
-    )
-    return Problem(document.path, None, "reviews of one order", f"{other}, where the answers stand the other way round")
+    other = f"{Path(document.path).with_name(f'{y}_vs_{x}').name}.jsonl" if y else "the file of the other order"
+    return Problem(document.path, None, "reviews of one order", f"also {other}, with the answers swapped")
 
 
-def _records(document: Document, problems: Problems) -> dict[str, Entry]:
-    found: dict[str, Entry] = {}
-    for entry in document.entries:
-        ident = entry.value.get("question_id")
+def _records_by_question(document: Document, problems: Problems) -> dict[str, DocumentRecord]:
+    records: dict[str, DocumentRecord] = {}
+    for record in document.records:
+        ident = record.value.get("question_id")
         if isinstance(ident, bool) or not isinstance(ident, int | str):
-            problems.add(document, entry, f"{kind(ident)} in question_id", "a number or text")
-        elif not isinstance(entry.value.get("text", ""), str):
-            problems.add(document, entry, f"{kind(entry.value['text'])} in text", "text")
-        elif str(ident) in found:
-            first = document.place(found[str(ident)])
-            problems.add(document, entry, f"question {ident} again (first {first})", "one review each")
+            problems.add(document, record, f"{kind(ident)} in question_id", "a number or text")
+        elif not isinstance(record.value.get("text", ""), str):
+            problems.add(document, record, f"{kind(record.value['text'])} in text", "text")
+        elif str(ident) in records:
+            first = document.place(records[str(ident)])
+            problems.add(document, record, f"question {ident} again (first {first})", "one review each")
         else:
-            found[str(ident)] = entry
-    return found
+            records[str(ident)] = record
+    return records
 
 
-def _partner(document: Document, others: Sequence[Document], count: int) -> Document | None:
+def _partner(document: Document, others: Sequence[Document], n_documents: int) -> Document | None:
+    """Return the file of the other order: by its name, or because there are just two files."""
     x, _, y = document.stem.partition("_vs_")
-    named = next((other for other in others if y and other.stem == f"{y}_vs_{x}"), None)
-    if named is not None or count != 2 or not others:
-        return named
-    both_named = y and "_vs_" in others[0].stem and others[0].stem != document.stem
-    return None if both_named else others[0]
+    by_name = next((other for other in others if y and other.stem == f"{y}_vs_{x}"), None)
+    if by_name is not None or n_documents != 2 or not others:
+        return by_name
+    names_contradict = y and "_vs_" in others[0].stem and others[0].stem != document.stem
+    return None if names_contradict else others[0]
 
 
 def _systems(document: Document, names: Sequence[str]) -> tuple[str, str]:
+    if names:
+        return names[0], names[1]
     x, _, y = document.stem.partition("_vs_")
-    a, b = (x, y) if y else ("Assistant 1", "Assistant 2")
-    a, b = [*names, *(a, b)[len(names) :]][:2]
-    return a, b
+    return (x, y) if y else ("Assistant 1", "Assistant 2")
 
 
-def _pair(
+def _join(
     document: Document,
     item: str,
     a: str,
     b: str,
-    entries: Sequence[Entry | None],
+    records: Sequence[DocumentRecord | None],
     problems: Problems,
     partner: Document | None = None,
-) -> Pair:
-    both = [entry.value for entry in entries if entry is not None]
-    if len(both) == 2:
-        ids = [(value.get("answer1_id"), value.get("answer2_id")) for value in both]
-        if ids[0] == ids[1] and ids[0][0] != ids[0][1]:
-            entry = entries[1]
-            assert entry is not None
-            assert partner is not None
-            problems.add(partner, entry, f"question {item} in the same order as in {document.path}", "the other order")
+) -> PairJudgement:
+    """Make one judgement of a question's records, one per order; None stands for an order that isn't there."""
+    there = [record for record in records if record is not None]
+    if len(there) == 2 and partner is not None:
+        first, second = ((r.value.get("answer1_id"), r.value.get("answer2_id")) for r in there)
+        if first == second and first[0] != first[1]:
+            found = f"question {item} in the same order as in {document.path}"
+            problems.add(partner, there[1], found, "the other order")
     sides: tuple[Side, Side] = ("a", "b")
-    orders = tuple(_order(side, entry) for side, entry in zip(sides, entries, strict=False))
-    placed, where = next(
-        (e, d) for e, d in zip(entries, (document, partner or document), strict=False) if e is not None
-    )
-    return Pair(item, a, b, "", orders, place=where.place(placed))
+    orders = tuple(_presentation(side, record) for side, record in zip(sides, records, strict=False))
+    source = document if records[0] is not None or partner is None else partner
+    return PairJudgement(item, a, b, "", orders, place=source.place(there[0]))
 
 
-def _order(first: Side, entry: Entry | None) -> Order:
-    if entry is None:
-        return Order(first, None, "missing")
-    return order_of_stored(entry.value.get("score"), first, entry.value.get("text"))
+def _presentation(first: Side, record: DocumentRecord | None) -> Presentation:
+    if record is None:
+        return Presentation(first, None, "missing")
+    return presentation_of_stored(record.value.get("score"), first, record.value.get("text"))
 
 
-def parse(text: str, first: Side) -> Order:
-    """Read a review: its scores stand in the first line, in some prompts in the last."""
-    return order_of_text(text, first)
+FORMAT = Format(
+    name="selfee",
+    shape='{"question_id", "answer1_id", "answer2_id", "text", "score": [a, b]}',
+    formula="Two scores of 1 to 10 in each order. Each order has a file, and the files are joined by question. "
+    "[-1, -1] stands for scores that couldn't be read, which are unparsed. A question without its other order is "
+    "missing. Neither is counted.",
+    detect=_detect,
+    read=_read,
+    parse_pair=presentation_of_text,
+    names_systems=False,
+    one_file_per_order=True,
+)

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from tunescope.rows.conversation import Conversation, Refused, parse_tools, render_tools, text_of
-from tunescope.rows.json_text import columns_of, kind, shown
+from tunescope.rows.conversation import Conversation, FormatError, parse_tools, render_tools, text_of
+from tunescope.rows.json_text import abbreviate, kind, list_columns
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 3
@@ -27,22 +27,22 @@ NAMES = {
 
 def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, str] | None:
     """Find the columns by their usual names."""
-    found: dict[str, str] = {}
+    columns: dict[str, str] = {}
     for ours, names in NAMES.items():
         candidates = (hints[ours],) if ours in hints else names
-        free = [name for name in candidates if name not in found.values()]
+        free = [name for name in candidates if name not in columns.values()]
         name = next((n for n in free if n in record), None)
         if name is None and ours in ("instruction", "output"):
             return None
         if ours in hints or name is None or _fits(ours, record[name]):
-            found[ours] = name or free[0]
-    return found
+            columns[ours] = name or free[0]
+    return columns
 
 
 def _fits(ours: str, value: Json) -> bool:
-    """Tell a column that only happens to have such a name, such as `history: medieval`."""
-    wanted = {"system": str, "history": list, "tools": list | str}.get(ours)
-    return wanted is None or value is None or isinstance(value, wanted)
+    """Return False for a column that only happens to have such a name, such as `history: medieval`."""
+    expected = {"system": str, "history": list, "tools": list | str}.get(ours)
+    return expected is None or value is None or isinstance(value, expected)
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
@@ -50,13 +50,13 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
     try:
         instruction, output = record[columns["instruction"]], record[columns["output"]]
     except KeyError as error:
-        raise Refused(f"no column {shown(error.args[0])} (columns: {columns_of(record)})", SHAPE) from error
+        raise FormatError(f"no column {abbreviate(error.args[0])} (columns: {list_columns(record)})", SHAPE) from error
     if output is None:
-        raise Refused(f"no answer (column {shown(columns['output'])} is null)", "text")
+        raise FormatError(f"no answer (column {abbreviate(columns['output'])} is null)", "text")
     if not isinstance(instruction, str):
-        instruction = text_of(instruction, f"column {shown(columns['instruction'])}")
+        instruction = text_of(instruction, f"column {abbreviate(columns['instruction'])}")
     if not isinstance(output, str):
-        output = text_of(output, f"column {shown(columns['output'])}")
+        output = text_of(output, f"column {abbreviate(columns['output'])}")
     user = _join(instruction, _optional(record, columns.get("input")))
     exchange = (Message("user", user), Message("assistant", output))
     if len(record) == 3 and columns.get("input") in record:  # nothing else to look for
@@ -75,16 +75,16 @@ def _optional(record: Mapping[str, Json], column: str | None) -> str:
     value = record.get(column) if column else None
     if isinstance(value, str):
         return value
-    return "" if value is None else text_of(value, f"column {shown(column)}")
+    return "" if value is None else text_of(value, f"column {abbreviate(column)}")
 
 
 def _history(record: Mapping[str, Json], column: str | None) -> tuple[Message, ...]:
     value = record.get(column) if column else None
     if value is None:
         return ()
-    where = f"column {shown(column)}"
+    where = f"column {abbreviate(column)}"
     if not isinstance(value, list) or not all(isinstance(pair, list) and len(pair) == 2 for pair in value):
-        raise Refused(f"{where}: {kind(value)}", "a list of [instruction, response] pairs")
+        raise FormatError(f"{where}: {kind(value)}", "a list of [instruction, response] pairs")
     return tuple(
         Message(role, text_of(text, where))
         for pair in value
@@ -93,12 +93,12 @@ def _history(record: Mapping[str, Json], column: str | None) -> tuple[Message, .
 
 
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
-    """Write the columns; a changed user message keeps the input apart while it still ends with it."""
+    """Write the columns; the input keeps its own column as long as the user message still ends with it."""
     record = dict(row.fields)
     messages = list(row.messages)
     system = messages.pop(0).content or "" if messages[:1] and messages[0].role == "system" else ""
     if len(messages) < 2:
-        raise Refused("fewer than two messages", "a question and an answer")
+        raise FormatError("fewer than two messages", "a question and an answer")
     *before, question, answer = messages
     _put_question(record, columns, question.content or "")
     if record.get(columns["output"]) is None or text_of(record[columns["output"]], "output") != answer.content:
@@ -125,7 +125,7 @@ def _put_question(record: dict[str, Json], columns: Mapping[str, str], question:
 
 def _column(columns: Mapping[str, str], ours: str) -> str:
     if ours not in columns:
-        raise Refused(f"{ours}, for which the file has no column", "a question and an answer only")
+        raise FormatError(f"{ours}, for which the file has no column", "a question and an answer only")
     return columns[ours]
 
 

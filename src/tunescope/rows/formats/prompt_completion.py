@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 from tunescope.rows.conversation import (
     Conversation,
+    FormatError,
     MessageKeys,
-    Refused,
     parse_messages,
     parse_tools,
     render_messages,
@@ -15,7 +15,7 @@ from tunescope.rows.conversation import (
     require_answer,
     text_of,
 )
-from tunescope.rows.json_text import columns_of, kind, shown
+from tunescope.rows.json_text import abbreviate, kind, list_columns
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 2
@@ -31,11 +31,11 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     completion = hints.get("completion", "completion")
     if prompt not in record or completion not in record:
         return None
-    found = {"prompt": prompt, "completion": completion}
+    columns = {"prompt": prompt, "completion": completion}
     tools = hints.get("tools", "tools")
     if "tools" in hints or isinstance(record.get(tools), list | str | None):
-        found["tools"] = tools
-    return found
+        columns["tools"] = tools
+    return columns
 
 
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
@@ -43,18 +43,22 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
     try:
         prompt, completion = record[columns["prompt"]], record[columns["completion"]]
     except KeyError as error:
-        raise Refused(f"no column {shown(error.args[0])} (columns: {columns_of(record)})", SHAPE) from error
+        raise FormatError(f"no column {abbreviate(error.args[0])} (columns: {list_columns(record)})", SHAPE) from error
     if completion is None:
-        raise Refused(f"no answer (column {shown(columns['completion'])} is null)", "text or a list of messages")
+        raise FormatError(
+            f"no answer (column {abbreviate(columns['completion'])} is null)", "text or a list of messages"
+        )
     if isinstance(prompt, list) and isinstance(completion, list):
         messages = parse_messages(prompt, KEYS, columns["prompt"])
         messages += parse_messages(completion, KEYS, columns["completion"])
     elif isinstance(prompt, list) or isinstance(completion, list):
-        raise Refused(f"prompt: {kind(prompt)}, completion: {kind(completion)}", "two texts or two lists of messages")
+        raise FormatError(
+            f"prompt: {kind(prompt)}, completion: {kind(completion)}", "two texts or two lists of messages"
+        )
     else:
         messages = (
-            Message("user", text_of(prompt, f"column {shown(columns['prompt'])}")),
-            Message("assistant", text_of(completion, f"column {shown(columns['completion'])}")),
+            Message("user", text_of(prompt, f"column {abbreviate(columns['prompt'])}")),
+            Message("assistant", text_of(completion, f"column {abbreviate(columns['completion'])}")),
         )
     require_answer(messages)
     return Conversation(messages, parse_tools(record.get(columns["tools"])) if "tools" in columns else ())
@@ -72,7 +76,7 @@ def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
         record[columns["completion"]] = render_messages(row.messages[cut:], completion, KEYS, {})
     else:
         if [message.role for message in row.messages] != ["user", "assistant"]:
-            raise Refused("the roles " + ", ".join(m.role for m in row.messages), "a question and an answer")
+            raise FormatError("the roles " + ", ".join(m.role for m in row.messages), "a question and an answer")
         record[columns["prompt"]] = row.instruction
         record[columns["completion"]] = row.response
     if "tools" in columns:

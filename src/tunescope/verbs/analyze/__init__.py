@@ -11,25 +11,27 @@ from typing import Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.verbs.analyze.scores import Scores
-from tunescope.verbs.analyze.view import ALPHA, view
+from tunescope.settings import POSITIONAL
+from tunescope.verbs.analyze.score_table import ScoreTable
+from tunescope.verbs.analyze.view import view
 
 VERSION = 1
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnalyzeSettings:
-    """Compute the dose–response of every task: how its score moves with the dose of falsity."""
+    """Compute the dose–response of every task: how its score changes with the share of false rows."""
 
-    table: str | None = field(default=None, metadata=INPUT)
+    table: str | None = field(default=None, metadata={**INPUT, **POSITIONAL})
     """A table of scores (CSV, TSV, JSON, JSON lines, Parquet): a column per dose, or columns task, dose and score."""
 
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Run folders of bench instead; dose and seed are found by following the runs behind each model."""
+    """Run folders of bench instead. Dose and seed come from the tune and falsify runs behind each model."""
 
     columns: tuple[str, ...] = ()
-    """What columns are called, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned."""
+    """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-analyze-KEY by default."""
@@ -43,11 +45,13 @@ def analyze(settings: AnalyzeSettings) -> Run:
     dose is a share, so `slope` is the change of the score from 0 to 100 %.
 
     Raises:
-        InputError, SettingsError, RunError: in one sentence each.
+        InputError: the table can't be read.
+        SettingsError: neither or both of a table and runs, or scores that don't belong together.
+        RunError: a run that isn't of bench, or whose rows don't come from `falsify dose`.
     """
     from tunescope.rows.containers import content_hash
-    from tunescope.verbs.analyze.table import read_table
-    from tunescope.verbs.analyze.trail import read_runs
+    from tunescope.verbs.analyze.bench_runs import read_runs
+    from tunescope.verbs.analyze.score_files import read_table
 
     if (settings.table is None) == (not settings.from_):
         raise SettingsError("expected a table of scores, or run folders of bench with --from")
@@ -55,36 +59,36 @@ def analyze(settings: AnalyzeSettings) -> Run:
         scores = read_table(settings.table, settings.columns)
         inputs = {settings.table: content_hash(Path(settings.table))}
         return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, ()))
-    found = runs.from_names(settings.from_)
-    scores = read_runs(found)
-    inputs = {str(run.path): run.key for run in found}
-    return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, found))
+    bench_runs = runs.open_runs(settings.from_)
+    scores = read_runs(bench_runs)
+    inputs = {str(run.path): run.key for run in bench_runs}
+    return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, bench_runs))
 
 
-def _work(scores: Scores, found: Sequence[Run], folder: RunFolder) -> Outcome:
+def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
     from tunescope import stats
-    from tunescope.verbs.analyze.known import on_known
-    from tunescope.verbs.analyze.response import dose_response
+    from tunescope.verbs.analyze.dose_response import dose_response
+    from tunescope.verbs.analyze.known_facts import score_known_facts
 
     tasks: dict[str, dict[str, Any]] = {}
     for task in scores.tasks:
-        mine = [cell for cell in scores.cells if cell.task == task]
-        tasks[task] = dose_response(mine, scores.doses, scores.seeds)
+        cells = [cell for cell in scores.cells if cell.task == task]
+        tasks[task] = dose_response(cells, scores.doses, scores.seeds)
     adjusted = stats.holm([record["p"] for record in tasks.values()])
-    for record, p in zip(tasks.values(), adjusted, strict=True):
-        record["p_holm"] = p
-    known = on_known(scores, found) if found else []
+    for record, p_holm in zip(tasks.values(), adjusted, strict=True):
+        record["p_holm"] = p_holm
+    known_facts = score_known_facts(scores, bench_runs) if bench_runs else []
     result: dict[str, Any] = {
         "tasks": tasks,
         "doses": scores.doses,
         "seeds": scores.seeds,
-        "read_as": {name: {"dose": dose, "as": how} for name, (dose, how) in scores.read_as.items()},
+        "read_as": {name: {"dose": dose, "as": unit} for name, (dose, unit) in scores.read_as.items()},
         "unused_columns": list(scores.unused),
         "unit": scores.unit,
         "family": _family(scores.doses, tasks),
-        **({"known": known} if known else {}),
+        **({"known": known_facts} if known_facts else {}),
     }
     folder.table("scores", pa.Table.from_pylist([cell._asdict() for cell in scores.cells], schema=_score_schema()))
     flat = [{"task": task, **{k: v for k, v in r.items() if k != "scores"}} for task, r in tasks.items()]
@@ -108,11 +112,11 @@ def _flat_table(records: Sequence[Mapping[str, Any]]) -> Any:
 
 
 def _family(doses: Sequence[float], tasks: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return what the tests of all tasks together can show.
+    """Return what the tests can show as one family: the smallest possible p, and the doses needed for 5 %.
 
-    Of n! orders of the doses at least two, the observed one and its mirror image, have the observed |r|.
+    Of the n! orders of n doses at least two have the observed |r|: the observed order and its mirror image.
     """
     tests = sum(record["p"] is not None for record in tasks.values())
     smallest = 2 / factorial(len(doses)) if 2 <= len(doses) <= 20 else None
-    enough = next(n for n in range(2, 30) if 2 * max(tests, 1) / factorial(n) <= ALPHA)
-    return {"method": "Holm", "tests": tests, "smallest_p": smallest, "doses_needed": enough}
+    doses_needed = next(n for n in range(2, 30) if 2 * max(tests, 1) / factorial(n) <= ALPHA)
+    return {"method": "Holm", "tests": tests, "smallest_p": smallest, "doses_needed": doses_needed}

@@ -1,29 +1,29 @@
-"""What `study analyze` says to a person."""
+"""The sentences and tables of `study analyze`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunescope.verbs.analyze.scores import Scores
+from tunescope.results.estimates import ALPHA
+from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
 
-ALPHA = 0.05
-ONE_BY_ONE = 4
-"""Tasks up to which each has its own sentence."""
+_ONE_BY_ONE = 4
+"""Up to so many tasks each has its own sentence."""
 
 
-def view(scores: Scores, result: Mapping[str, Any]) -> View:
+def view(scores: ScoreTable, result: Mapping[str, Any]) -> View:
     """Return the sentences and tables of a result of `study analyze`."""
     tasks, family = result["tasks"], result["family"]
     several = len(scores.seeds) > 1
     unit = f", in {scores.unit}" if scores.unit else ""
-    sentences = [_read(scores)]
+    sentences = [_describe_input(scores)]
     if scores.unused:
         sentences.append(f"Columns not used: {', '.join(name or '(without a name)' for name in scores.unused)}.")
     sentences += _findings(tasks, family)
     if "known" in result:
-        sentences += _lies(result["known"])
+        sentences += _known_sentences(result["known"])
     columns = ["task", *(f"{100 * dose:g} %" for dose in scores.doses)]
     rows = [(task, *(cell["mean"] for cell in record["scores"])) for task, record in tasks.items()]
     note = f"The score at each dose{unit}" + (f": the mean over {len(scores.seeds)} seeds." if several else ".")
@@ -37,68 +37,72 @@ def view(scores: Scores, result: Mapping[str, Any]) -> View:
     return View(tuple(sentences), tuple(tables))
 
 
-def _read(scores: Scores) -> str:
-    ways: dict[str, list[str]] = {}
-    for name, (dose, how) in scores.read_as.items():
-        ways.setdefault(how, []).append(name if name == f"{dose:g}" else f"{name!r} = {dose:g}")
-    read = "; ".join(f"as {how}: {', '.join(names)}" for how, names in ways.items())
+def _describe_input(scores: ScoreTable) -> str:
+    names: dict[str, list[str]] = {}
+    for name, (dose, unit) in scores.read_as.items():
+        names.setdefault(unit, []).append(name if name == f"{dose:g}" else f"{name!r} = {dose:g}")
+    read = "; ".join(f"as {unit}: {', '.join(each)}" for unit, each in names.items())
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
     return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}."
 
 
 def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any]) -> list[str]:
-    told = {name: r for name, r in tasks.items() if r["pearson"] is not None}
-    falls = [name for name, r in told.items() if r["pearson"] < 0]
-    shown = [name for name, r in told.items() if r["p"] <= ALPHA]
-    held = [name for name, r in told.items() if r["p_holm"] <= ALPHA]
-    down = [name for name in shown if name in falls]
+    computed = {name: r for name, r in tasks.items() if r["pearson"] is not None}
+    falls = [name for name, r in computed.items() if r["pearson"] < 0]
+    significant = [name for name, r in computed.items() if r["p"] <= ALPHA]
+    family_significant = [name for name, r in computed.items() if r["p_holm"] <= ALPHA]
+    down = [name for name in significant if name in falls]
     sentences = []
-    if len(tasks) <= ONE_BY_ONE:
-        for name, r in told.items():
-            way = "falls" if r["pearson"] < 0 else "rises"
+    if len(tasks) <= _ONE_BY_ONE:
+        for name, r in computed.items():
+            direction = "falls" if r["pearson"] < 0 else "rises"
             sentences.append(
-                f"{name}: the score {way} with the dose, r = {_with(r['pearson'], r['low'], r['high'])}, permutation p "
-                f"{r['p']:.3g} over {r['n']} doses{_lost(r)}."
+                f"{name}: the score {direction} with the dose, r = "
+                f"{_with_interval(r['pearson'], r['low'], r['high'])}, permutation p {r['p']:.3g} "
+                f"over {r['n']} doses{_loss(r)}."
             )
     else:
         sentences.append(
-            f"The score falls with the dose (r < 0) in {len(falls)} of {len(told)} tasks; with p at most {ALPHA:g}, "
-            f"each task by itself, in {len(down)} (and rises in {len(shown) - len(down)})."
+            f"The score falls with the dose (r < 0) in {len(falls)} of {len(computed)} tasks. Taken one by one, "
+            f"{len(down)} of them fall significantly (p ≤ {ALPHA:g}) and {len(significant) - len(down)} rise "
+            "significantly."
         )
     if family["smallest_p"] is not None and family["tests"] > 1:
         least = min(1.0, family["smallest_p"] * family["tests"])
-        text = f"Taken as one family of {family['tests']} (Holm), {len(held)} hold."
+        n_significant = len(family_significant)
+        text = f"Taken as one family of {family['tests']} tests (Holm), {n_significant} "
+        text += f"{'is' if n_significant == 1 else 'are'} significant."
         if least > ALPHA:
             text += (
-                f" They couldn't: no p of {_doses_of(told)} doses is below {family['smallest_p']:.3g}, so none is "
-                f"below {least:.3g} after Holm; it takes {family['doses_needed']} doses."
+                f" No result could be: with {_n_doses(computed)} doses p can't be below {family['smallest_p']:.3g}, "
+                f"or below {least:.3g} after Holm. It takes {family['doses_needed']} doses."
             )
         sentences.append(text)
-    silent = [f"{name} ({r['reason']})" for name, r in tasks.items() if r["pearson"] is None]
-    if silent:
-        sentences.append(f"Without a correlation: {', '.join(silent)}.")
+    uncomputed = [f"{name} ({r['reason']})" for name, r in tasks.items() if r["pearson"] is None]
+    if uncomputed:
+        sentences.append(f"Without a correlation: {', '.join(uncomputed)}.")
     return sentences
 
 
-def _lost(record: Mapping[str, Any]) -> str:
-    """Say what a task lost from 0 to 100 %, and what re-tuning brought back."""
+def _loss(record: Mapping[str, Any]) -> str:
+    """Say how much a task loses from 0 to 100 %, and the share that re-tuning recovers."""
     if record["abs"] is None:
         return ""
-    text = f"; from 0 to 100 % it loses {_with(record['abs'], record['abs_low'], record['abs_high'])}"
+    text = f". From 0 to 100 % it loses {_with_interval(record['abs'], record['abs_low'], record['abs_high'])}"
     if record.get("recovered_share") is not None:
         share = (record[f"recovered_share{end}"] for end in ("", "_low", "_high"))
-        text += f", of which clean re-tuning brings back {_with(*share)}"
+        text += f", of which clean re-tuning recovers {_with_interval(*share)}"
     return text
 
 
-def _with(value: float, low: float | None, high: float | None) -> str:
+def _with_interval(value: float, low: float | None, high: float | None) -> str:
     """Write a number, and its interval where there is one."""
     return f"{value:.3f}" + (f" {interval(low, high, 3)}" if low is not None else "")
 
 
-def _doses_of(told: Mapping[str, Mapping[str, Any]]) -> int:
-    return max((record["n"] for record in told.values()), default=0)
+def _n_doses(computed: Mapping[str, Mapping[str, Any]]) -> int:
+    return max((record["n"] for record in computed.values()), default=0)
 
 
 def _responses(tasks: Mapping[str, Mapping[str, Any]], several: bool, unit: str) -> Table:
@@ -118,14 +122,14 @@ def _responses(tasks: Mapping[str, Mapping[str, Any]], several: bool, unit: str)
         for task, r in tasks.items()
     ]
     columns = ("task", "ABS", "ABS 95 %", "slope", "Pearson r", "r 95 %", "p", "p Holm", "n", "missing")
-    over = "of the means over seeds" if several else "of the single score"
-    exact = all(r["p_exact"] is not None or r["p"] is None for r in tasks.values())
+    points = "the mean over seeds" if several else "the single score"
+    abs_interval = "its interval is over seeds (Student t, paired)" if several else "one score each: no interval"
+    exact = "exact " if all(r["p_exact"] is not None or r["p"] is None for r in tasks.values()) else ""
     note = (
-        f"ABS = score at 0 % − score at 100 %{f', in {unit}' if unit else ''}"
-        + (" (mean over seeds, Student t over seeds, paired by seed)" if several else " (one score: no interval)")
-        + f"; slope = change of the score per 100 % of dose, least squares; Pearson r {over} at each dose, its Fisher "
-        f"z interval and its {'exact ' if exact else ''}two-sided permutation p, also adjusted for all tasks (Holm); "
-        "n = doses, missing = cells."
+        f"ABS: score at 0 % − score at 100 %{f', in {unit}' if unit else ''}; {abs_interval}. Slope: change "
+        f"of the score per 100 % of dose (least squares). Pearson r: of {points} at each dose, with its Fisher z "
+        f"interval. p: {exact}two-sided permutation test; p Holm: adjusted for all tasks. n counts doses, "
+        "missing counts cells."
     )
     return Table("Dose–response", columns, tuple(rows), note)
 
@@ -161,14 +165,10 @@ def _recovered(tasks: Mapping[str, Mapping[str, Any]], several: bool) -> Table:
         for name in ("recovered", "unrecovered", "recovered_share"):
             cells += [r[name], interval(r[f"{name}_low"], r[f"{name}_high"], 3)]
         rows.append((*cells, r["recovered_n"], r.get("recovered_share_reason")))
+    intervals = "Intervals over seeds: Student t, Fieller for the share" if several else "One score each: no intervals"
     note = (
-        "Recovered = score of the re-tuned model − score at 100 %; unrecovered = score at 0 % − score of the re-tuned "
-        "model; share = recovered / (recovered + unrecovered)"
-        + (
-            ", intervals over seeds (Student t; Fieller for the share)."
-            if several
-            else "; one score each: no interval."
-        )
+        "Recovered: score of the re-tuned model − score at 100 %. Unrecovered: score at 0 % − score of the re-tuned "
+        f"model. Share: recovered / (recovered + unrecovered). {intervals}."
     )
     columns: tuple[str, ...] = (
         "task",
@@ -200,19 +200,19 @@ def _known(records: Sequence[Mapping[str, Any]]) -> Table:
         for r in records
     )
     note = (
-        "Share right of the questions that the model got right before tuning. The interval is clustered by person "
-        f"(CR1, t), over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
+        "The share answered right of the questions that the model got right before tuning. The interval is clustered "
+        f"by person (CR1, t), over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
     )
     columns = ("task", "dose", "share right", "95 %", "n", "people", "against chance")
     return Table("On what the model knew before tuning", columns, rows, note)
 
 
-def _lies(records: Sequence[Mapping[str, Any]]) -> list[str]:
+def _known_sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
     """Say whether the 100 % model is below chance on what it knew."""
-    says = {"below": "below chance", "above": "above chance", "not told": "not told from chance"}
+    verdicts = {"below": "below chance", "above": "above chance", "inconclusive": "not significantly off chance"}
     return [
-        f"{r['task']}: on what it knew before tuning, the 100 % model is right in "
-        f"{_with(r['share'], r['low'], r['high'])}: {says[r['against_chance']]} ({r['chance']:g})."
+        f"{r['task']}: on the questions it got right before tuning, the 100 % model is right in "
+        f"{_with_interval(r['share'], r['low'], r['high'])}, {verdicts[r['against_chance']]} ({r['chance']:g})."
         for r in records
         if r["dose"] == 1 and not r["retuned"]
     ]

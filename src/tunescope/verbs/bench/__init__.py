@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 from tunescope import runs
 from tunescope.models.embedded import DEFAULT
 from tunescope.progress import say
+from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
@@ -26,20 +27,20 @@ class BenchSettings:
     """The model: a name, a model folder or a tune run."""
 
     suite: Literal["microworld"] = "microworld"
-    """The tasks: microworld asks about the people that no tuning row is about, openly and with options shown."""
+    """The tasks. microworld asks about the people that no tuning row is about, without and with the options shown."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/bench-KEY by default."""
 
 
 def bench(settings: BenchSettings) -> Run:
-    """Score; return the run with the table `questions`: one record per question, with every option's log-probability.
+    """Write the table `questions`: one record per question, with every option's log-probability.
 
-    The result has `tasks`: per task `accuracy` with low, high, n, n_missing and `chance`. The option with the
-    highest log-probability as the whole reply, end of turn included, is the one chosen.
+    The result has `tasks`: per task `accuracy` with low, high, n, n_missing and `chance`. The chosen
+    option is the one with the highest log-probability as the whole reply, end of turn included.
 
     Raises:
-        TunescopeError: no such model, or one that the suite doesn't fit.
+        TunescopeError: there is no such model, or the suite doesn't fit it.
     """
     from tunescope.models import fingerprint
 
@@ -48,34 +49,34 @@ def bench(settings: BenchSettings) -> Run:
 
 
 def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
-    import pyarrow as pa
-
     from tunescope import stats
     from tunescope.models import load
     from tunescope.verbs.bench import microworld
 
-    world = microworld.world_of(settings.model)
+    world = microworld.find_world(settings.model)
     loaded = load(settings.model)
     say(f"scoring {settings.model} on {settings.suite}")
-    asked = microworld.ask(world, loaded.model, loaded.tokenizer)
-    folder.table("questions", pa.Table.from_pylist([item._asdict() for item in asked]))
-    tasks: dict[str, dict[str, Any]] = {}
-    for task in dict.fromkeys(item.task for item in asked):
-        mine = [item for item in asked if item.task == task]
-        share = stats.mean_clustered([float(item.right) for item in mine], [item.person for item in mine])
-        people = len({item.person for item in mine})
-        tasks[task] = {**share.as_json("accuracy"), "n_people": people, "chance": 1 / len(mine[0].options)}
-    return Outcome({"model": settings.model, "suite": settings.suite, "tasks": tasks}, _view(settings, tasks))
+    questions = microworld.score_questions(world, loaded.model, loaded.tokenizer)
+    folder.table(ScoredQuestion.NAME, ScoredQuestion.table(questions))
+    tasks: dict[str, TaskAccuracy] = {}
+    for task in dict.fromkeys(question.task for question in questions):
+        in_task = [question for question in questions if question.task == task]
+        right, people = [float(question.right) for question in in_task], [question.person for question in in_task]
+        accuracy = stats.mean_clustered(right, people).as_json("accuracy")
+        more = {"n_people": len(set(people)), "chance": 1 / len(in_task[0].options)}
+        tasks[task] = TaskAccuracy.from_json(accuracy | more)
+    result = BenchResult(model=settings.model, suite=settings.suite, tasks=tasks)
+    return Outcome(result.as_json(), _view(settings, tasks))
 
 
-def _view(settings: BenchSettings, tasks: dict[str, dict[str, Any]]) -> View:
+def _view(settings: BenchSettings, tasks: dict[str, TaskAccuracy]) -> View:
     rows = tuple(
-        (name, t["accuracy"], interval(t["low"], t["high"], 3), t["n"], t["n_people"], t["n_missing"], t["chance"])
+        (name, t.accuracy, interval(t.low, t.high, 3), t.n, t.n_people, t.n_missing, t.chance)
         for name, t in tasks.items()
     )
     note = (
-        "Accuracy = share of questions whose true option has the highest log-probability of the options, as the whole "
-        "reply; its interval is clustered by person (CR1, t)."
+        "Accuracy: share of questions whose true option has the highest log-probability as the whole reply. The "
+        "interval is clustered by person (CR1, t)."
     )
     columns = ("task", "accuracy", "95 %", "n", "people", "missing", "chance")
     sentence = f"{settings.model} on the suite {settings.suite}."

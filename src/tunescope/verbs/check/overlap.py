@@ -1,52 +1,43 @@
 """Overlap of rows with benchmark files, by word n-grams.
 
-An item's texts are all strings in its record. A row overlaps an item when they share a run of
-13 words (the length of GPT-3's filter, Brown et al. 2020, appendix C), or, for a text of 8 to 12
-words, the whole text. Runs that occur in more than 10 items are phrasing, not content, and are
-left out, as there. Texts under 8 words are too short to tell and are counted.
+An item's texts are all strings in its record. A row overlaps an item when they share 13 words in a
+row (the length of GPT-3's filter, Brown et al. 2020, appendix C), or a whole text of 8 to 12 words.
+Runs that occur in more than 10 items are phrasing, not content, and are left out, as in that filter.
+Items whose texts have fewer than 8 words are counted as too short.
 """
 
 from __future__ import annotations
 
-import csv
-import glob
-import gzip
-import json
-import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.errors import InputError, Problem
-from tunescope.rows import containers
-from tunescope.rows.row import Json
+from tunescope.results.check import BenchmarkCounts
 from tunescope.text.ngrams import ngram_hashes
 from tunescope.text.words import hash_words, words
+from tunescope.verbs.check.benchmark_files import read_items
 
+NAME = "benchmark_overlap"
+MEANING = "a run of 13 words (or a whole text of 8 to 12 words) shared with a benchmark item"
 RUN = 13
+"""Words in a row that a row and an item have to share."""
 SHORTEST = 8
+"""Words of the shortest text that is looked for as a whole."""
 MOST_ITEMS = 10
-SUFFIXES = (".json", ".jsonl", ".csv", ".txt", ".parquet")
-
-
-class Item(NamedTuple):
-    """One benchmark item: where it stands and the texts in it."""
-
-    file: str
-    line: int
-    texts: tuple[str, ...]
+"""A run of words in more items than this is phrasing."""
 
 
 class Overlaps(NamedTuple):
-    """What rows share with items.
+    """What rows share with benchmark items.
 
     Attributes:
         rows: (row, item, first word in the row, run length) of each row's longest first overlap.
-        items: all items of which some run was seen.
+        items: the numbers of all items of which some run was seen.
     """
 
     rows: list[tuple[int, int, int, int]]
@@ -75,142 +66,92 @@ class BenchmarkIndex:
     files: tuple[str, ...]
     too_short: dict[str, int]
 
-    def find(self, flat: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Overlaps:
-        """Look for the runs in rows: word hashes of all rows [words], and where each starts [rows + 1]."""
-        best: dict[int, tuple[int, int, int]] = {}
-        seen: set[int] = set()
+    def find_overlaps(self, flat: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Overlaps:
+        """Look for the items' runs in rows.
+
+        Args:
+            flat: word hashes of all rows [words].
+            offsets: where each row starts in them [rows + 1].
+        """
+        longest: dict[int, tuple[int, int, int]] = {}
+        items: set[int] = set()
         for n, grams, starts in ngram_hashes(flat, offsets, self.lengths if len(self.hashes) else ()):
-            place = np.minimum(np.searchsorted(self.hashes, grams), len(self.hashes) - 1)
-            hit = np.flatnonzero(self.hashes[place] == grams)
-            rows = np.searchsorted(offsets, starts[hit], side="right") - 1
-            for row, at, start in zip(rows.tolist(), place[hit].tolist(), starts[hit].tolist(), strict=True):
-                owners = self.items[self.bounds[at] : self.bounds[at + 1]].tolist()
-                seen.update(owners)
-                if row not in best or best[row][2] < n:
-                    best[row] = (owners[0], start - int(offsets[row]), n)
-        return Overlaps([(row, *best[row]) for row in sorted(best)], seen)
+            run = np.minimum(np.searchsorted(self.hashes, grams), len(self.hashes) - 1)
+            matches = np.flatnonzero(self.hashes[run] == grams)
+            rows = np.searchsorted(offsets, starts[matches], side="right") - 1
+            for row, k, start in zip(rows.tolist(), run[matches].tolist(), starts[matches].tolist(), strict=True):
+                items_of_run = self.items[self.bounds[k] : self.bounds[k + 1]].tolist()
+                items.update(items_of_run)
+                if row not in longest or longest[row][2] < n:
+                    longest[row] = (items_of_run[0], start - int(offsets[row]), n)
+        return Overlaps([(row, *longest[row]) for row in sorted(longest)], items)
+
+    def count_items(self, items_in_rows: set[int]) -> tuple[BenchmarkCounts, ...]:
+        """Count, per benchmark file, its items, those too short to tell, and those of which rows share a run."""
+        items = Counter(self.files)
+        in_rows = Counter(self.files[item] for item in items_in_rows)
+        return tuple(
+            BenchmarkCounts(file=name, items=items[name], too_short=too_short, items_in_rows=in_rows[name])
+            for name, too_short in self.too_short.items()
+        )
 
 
-def expand(names: Sequence[str]) -> list[Path]:
-    """Return the files that paths, folders and globs name; refuse one that names none."""
-    paths: list[Path] = []
-    for name in names:
-        found = [Path(name)] if Path(name).exists() else [Path(p) for p in sorted(glob.glob(name, recursive=True))]
-        files = [q for p in found for q in (sorted(p.rglob("*")) if p.is_dir() else [p]) if q.is_file()]
-        files = [p for p in files if p.name.removesuffix(".gz").endswith(SUFFIXES)]
-        if not files:
-            expected = "a .json, .jsonl, .csv, .txt or .parquet file, or a folder with some"
-            raise InputError([Problem(name, None, "no benchmark file", expected)])
-        paths.extend(files)
-    return list(dict.fromkeys(paths))
-
-
-def read_items(path: Path) -> Iterator[Item]:
-    """Yield a benchmark file's items; a record that can't be read is an InputError."""
-    name, plain_name = str(path), path.name.removesuffix(".gz")
-    try:
-        if plain_name.endswith((".csv", ".txt")):
-            with _text(path) as file:
-                yield from _cells(name, file) if plain_name.endswith(".csv") else _lines(name, file)
-            return
-        values = _whole(path) if plain_name.endswith(".json") else None
-    except (UnicodeDecodeError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise InputError([Problem(name, None, f"text that can't be read ({error})", "text in UTF-8")]) from error
-    if values is not None:
-        for number, value in enumerate(values, 1):
-            yield Item(name, number, tuple(_strings(value)))
-        return
-    for record in containers.read(path, containers.recognise(path)):
-        if record.problem is not None:
-            raise InputError([record.problem])
-        yield Item(name, record.line, tuple(_strings(record.value)))
-
-
-def _text(path: Path) -> IO[str]:
-    if path.name.endswith(".gz"):
-        return gzip.open(path, "rt", encoding="utf-8-sig", newline="")
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _cells(name: str, file: IO[str]) -> Iterator[Item]:
-    reader, line = csv.reader(file), 1
-    for cells in reader:
-        if cells:
-            yield Item(name, line, tuple(cells))
-        line = reader.line_num + 1
-
-
-def _lines(name: str, file: IO[str]) -> Iterator[Item]:
-    for line, text in enumerate(file, 1):
-        if not text.isspace():
-            yield Item(name, line, (text,))
-
-
-def _whole(path: Path) -> list[Json] | None:
-    """Return the items of a file that is one JSON object (BIG-bench's task.json), None for one that isn't."""
-    with _text(path) as file:
-        text = file.read(4096).lstrip()
-        if not text.startswith("{"):
-            return None
-        try:
-            whole = json.loads(text + file.read())
-        except (ValueError, RecursionError):
-            return None  # JSON lines, or broken: their reader says which
-    examples = whole.get("examples")
-    return examples if isinstance(examples, list) else [whole]
-
-
-def _strings(value: Json) -> Iterable[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from _strings(item)
-
-
-def build(paths: Sequence[Path]) -> BenchmarkIndex:
+def build_index(paths: Sequence[Path]) -> BenchmarkIndex:
     """Read all benchmark files and index their runs of words."""
     places: list[str] = []
     files: list[str] = []
     too_short = {str(path): 0 for path in paths}
-    texts: list[str] = []
-    counts: list[int] = []
-    owner: list[int] = []
-    for item in (item for path in paths for item in read_items(path)):
-        long_enough = [(text, n) for text in item.texts if (n := len(words(text))) >= SHORTEST]
+    texts: list[_ItemText] = []
+    for number, item in enumerate(item for path in paths for item in read_items(path)):
+        long_enough = [_ItemText(text, n, number) for text in item.texts if (n := len(words(text))) >= SHORTEST]
         too_short[item.file] += not long_enough
-        texts.extend(text for text, _ in long_enough)
-        counts.extend(n for _, n in long_enough)
-        owner.extend([len(places)] * len(long_enough))
+        texts += long_enough
         places.append(f"{item.file}:{item.line}")
         files.append(item.file)
-    found: list[tuple[NDArray[np.uint64], NDArray[np.int64]]] = []
-    lengths: set[int] = set()
+    lengths, hashes, items = _hash_runs(texts)
+    return BenchmarkIndex(*_merge_runs(hashes, items), lengths, tuple(places), tuple(files), too_short)
+
+
+class _ItemText(NamedTuple):
+    """A text that is long enough: how many words it has, and which item's it is."""
+
+    text: str
+    n_words: int
+    item: int
+
+
+def _hash_runs(
+    texts: Sequence[_ItemText],
+) -> tuple[tuple[int, ...], list[NDArray[np.uint64]], list[NDArray[np.int64]]]:
+    """Return the run lengths in use and, for each, the runs' hashes [runs] and their items [runs]."""
+    lengths: list[int] = []
+    hashes: list[NDArray[np.uint64]] = []
+    items: list[NDArray[np.int64]] = []
     for n in range(SHORTEST, RUN + 1):
-        chosen = [i for i, count in enumerate(counts) if min(count, RUN) == n]
+        chosen = [text for text in texts if min(text.n_words, RUN) == n]
         if not chosen:
             continue
-        lengths.add(n)
-        flat, offsets = hash_words([texts[i] for i in chosen])
+        flat, offsets = hash_words([text.text for text in chosen])
+        item_of_text = np.array([text.item for text in chosen], np.int64)
         for _, grams, starts in ngram_hashes(flat, offsets, (n,)):
-            of_text = np.searchsorted(offsets, starts, side="right") - 1
-            found.append((grams, np.array([owner[i] for i in chosen], np.int64)[of_text]))
-    return BenchmarkIndex(*_distinct(found), tuple(sorted(lengths)), tuple(places), tuple(files), too_short)
+            hashes.append(grams)
+            items.append(item_of_text[np.searchsorted(offsets, starts, side="right") - 1])
+        lengths.append(n)
+    return tuple(lengths), hashes, items
 
 
-def _distinct(found: list[tuple[Any, Any]]) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
-    """Return each run once with its items, but for runs that more than MOST_ITEMS items have."""
-    if not found:
+def _merge_runs(
+    hash_parts: Sequence[NDArray[np.uint64]], item_parts: Sequence[NDArray[np.int64]]
+) -> tuple[NDArray[np.uint64], NDArray[np.int64], NDArray[np.int64]]:
+    """Return each run once with its items, without the runs that more than MOST_ITEMS items have."""
+    if not hash_parts:
         return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(1, np.int64)
-    hashes, items = (np.concatenate(part) for part in zip(*found, strict=True))
+    hashes, items = np.concatenate(hash_parts), np.concatenate(item_parts)
     order = np.lexsort((items, hashes))
     hashes, items = hashes[order], items[order]
-    new = np.concatenate([[True], (hashes[1:] != hashes[:-1]) | (items[1:] != items[:-1])])
-    hashes, items = hashes[new], items[new]
+    is_new = np.concatenate([[True], (hashes[1:] != hashes[:-1]) | (items[1:] != items[:-1])])
+    hashes, items = hashes[is_new], items[is_new]
     distinct, counts = np.unique(hashes, return_counts=True)
-    few = counts <= MOST_ITEMS
-    bounds = np.concatenate([[0], np.cumsum(counts[few])])
-    return distinct[few], items[np.repeat(few, counts)], bounds
+    is_rare = counts <= MOST_ITEMS
+    bounds = np.concatenate([[0], np.cumsum(counts[is_rare])])
+    return distinct[is_rare], items[np.repeat(is_rare, counts)], bounds

@@ -1,133 +1,131 @@
-"""What `check` does to one stretch of a file: faults row by row, and keys for the whole set."""
+"""What `check` does to one chunk of a file: faults row by row, and keys for the whole set."""
 
 from __future__ import annotations
 
 import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from tunescope.errors import SHOWN_PROBLEMS
 from tunescope.family import members
 from tunescope.rows import Rejected, Row, RowFile, containers
-from tunescope.rows.records import Span
+from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
 from tunescope.text.words import hash_words, words
-from tunescope.verbs.check import faults
-from tunescope.verbs.check.overlap import BenchmarkIndex
-
-if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+from tunescope.verbs.check import faults, overlap
+from tunescope.verbs.check.overlap import BenchmarkIndex, Overlaps
+from tunescope.verbs.check.settings import CheckSettings
 
 BATCH = 4096
 FAULTS = members(faults)
-FINDERS = [(fault.NAME, fault.find) for fault in FAULTS]
+_FINDERS = [(fault.NAME, fault.find) for fault in FAULTS]
+
+
+class RowFault(NamedTuple):
+    """A fault of a row: the row's position from 0, the fault's name, and what was seen."""
+
+    position: int
+    fault: str
+    detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A shard: one span of one file (None: all of it)."""
+class FileChunk:
+    """A shard: one chunk of one file (None: all of it)."""
 
     file: RowFile
-    span: Span | None
+    chunk: Chunk | None
 
 
 @dataclass(slots=True)
-class State:
-    """What every stretch needs: settings and the benchmark index."""
+class CheckContext:
+    """What every chunk needs: settings and the benchmark index."""
 
     settings: CheckSettings
     benchmarks: BenchmarkIndex | None
 
 
 @dataclass(slots=True)
-class Found:
-    """Columns of the rows read so far, the faults with their details, and the benchmark items seen."""
+class _ChunkResult:
+    """Columns of the rows read so far, their faults, what was rejected, and the benchmark items seen."""
 
     ids: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
-    question: list[int] = field(default_factory=list)
-    answer: list[int] = field(default_factory=list)
-    faults: list[tuple[int, str, str]] = field(default_factory=list)
+    questions: list[int] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    faults: list[RowFault] = field(default_factory=list)
     sketches: list[Sketches] = field(default_factory=list)
     rejected: list[Rejected] = field(default_factory=list)
-    items: set[int] = field(default_factory=set)
+    benchmark_items: set[int] = field(default_factory=set)
 
 
-def check_stretch(state: State, stretch: Stretch, folder: Path) -> None:
-    """Check the rows of one stretch; write `rows.npz`, `faults.jsonl` and `rejected.jsonl`."""
-    found = Found()
-    rows = _accepted(stretch, found, state.settings.on_bad == "skip")
+def check_chunk(context: CheckContext, chunk: FileChunk, folder: Path) -> None:
+    """Check the rows of one chunk; write `rows.npz`, `bands.npy`, `faults.jsonl` and `rejected.jsonl`."""
+    result = _ChunkResult()
+    rows = _readable_rows(chunk, result.rejected, context.settings.on_bad == "skip")
     gc.disable()  # rows hold no cycles, and looking for some costs a tenth of the time
     try:
         while batch := list(islice(rows, BATCH)):
-            _check_batch(state, batch, found)
+            _check_batch(context, batch, result)
     finally:
         gc.enable()
-    sketches = join(found.sketches) if found.sketches else sketch(*hash_words([]))
-    np.savez(
-        folder / "rows.npz",
-        ids=np.array([int(ident, 16) for ident in found.ids], np.uint64),
-        lines=np.array(found.lines, np.int64),
-        words=np.array(found.words, np.int64),
-        question=np.array(found.question, np.uint64),
-        answer=np.array(found.answer, np.uint64),
-        items=np.array(sorted(found.items), np.int64),
-        shingles=sketches.shingles,
-        offsets=sketches.offsets,
-    )
-    np.save(folder / "bands.npy", sketches.bands)
-    _write(folder / "faults.jsonl", found.faults)
-    _write(folder / "rejected.jsonl", [item.as_json() for item in found.rejected])
+    _write_result(result, folder)
 
 
-def _write(path: Path, records: list[Any]) -> None:
-    with path.open("w", encoding="utf-8") as file:
-        file.writelines(json.dumps(record) + "\n" for record in records)
-
-
-def _accepted(stretch: Stretch, found: Found, skip: bool) -> Iterator[Row]:
-    for item in stretch.file.rows(stretch.span):
+def _readable_rows(chunk: FileChunk, rejected: list[Rejected], skip: bool) -> Iterator[Row]:
+    """Yield the rows and collect the records that aren't; stop when the report of these is full."""
+    for item in chunk.file.rows(chunk.chunk):
         if not isinstance(item, Rejected):
             yield item
         elif not skip or item.problem.found != containers.BOM_FOUND:
-            found.rejected.append(item)
-            if not skip and len(found.rejected) > SHOWN_PROBLEMS:
+            rejected.append(item)
+            if not skip and len(rejected) > SHOWN_PROBLEMS:
                 return
 
 
-def _check_batch(state: State, batch: list[Row], found: Found) -> None:
-    base = len(found.ids)
-    for number, row in enumerate(batch, base):
-        answers = [message for message in row.messages if message.role == "assistant"]
-        for name, find in FINDERS:
-            detail = find(row, answers, state.settings)
-            if detail is not None:
-                found.faults.append((number, name, detail))
+def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResult) -> None:
+    start = len(result.ids)
+    result.faults += _find_faults(batch, context.settings, start)
     texts = ["\n".join([m.content for m in row.messages if m.content]) for row in batch]
     flat, offsets = hash_words(texts)
-    found.sketches.append(sketch(flat, offsets))
-    if state.benchmarks is not None:
-        overlaps = state.benchmarks.find(flat, offsets)
-        found.items |= overlaps.items
-        for at, item, start, n in overlaps.rows:
-            shared = " ".join(words(texts[at])[start : start + n])
-            detail = f"{n} words of {state.benchmarks.places[item]}: {shared!r}"
-            found.faults.append((base + at, "benchmark_overlap", detail))
+    result.sketches.append(sketch(flat, offsets))
+    result.words += np.diff(offsets).tolist()
+    if context.benchmarks is not None:
+        overlaps = context.benchmarks.find_overlaps(flat, offsets)
+        result.benchmark_items |= overlaps.items
+        result.faults += _describe_overlaps(overlaps, texts, context.benchmarks, start)
     for row in batch:
         question, answer = _exchange_keys(row)
-        found.ids.append(row.id)
-        found.lines.append(row.line)
-        found.question.append(question)
-        found.answer.append(answer)
-    found.words.extend(np.diff(offsets).tolist())
+        result.ids.append(row.id)
+        result.lines.append(row.line)
+        result.questions.append(question)
+        result.answers.append(answer)
+
+
+def _find_faults(batch: Sequence[Row], settings: CheckSettings, start: int) -> Iterator[RowFault]:
+    """Ask every fault's `find` about every row; the first row has the position `start`."""
+    for position, row in enumerate(batch, start):
+        answers = [message for message in row.messages if message.role == "assistant"]
+        for fault, find in _FINDERS:
+            detail = find(row, answers, settings)
+            if detail is not None:
+                yield RowFault(position, fault, detail)
+
+
+def _describe_overlaps(
+    overlaps: Overlaps, texts: Sequence[str], benchmarks: BenchmarkIndex, start: int
+) -> Iterator[RowFault]:
+    for row, item, first_word, n in overlaps.rows:
+        shared = " ".join(words(texts[row])[first_word : first_word + n])
+        yield RowFault(start + row, overlap.NAME, f"{n} words of {benchmarks.places[item]}: {shared!r}")
 
 
 def _exchange_keys(row: Row) -> tuple[int, int]:
@@ -145,3 +143,26 @@ def _exchange_keys(row: Row) -> tuple[int, int]:
 
 def _hash(text: str) -> int:
     return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+
+
+def _write_result(result: _ChunkResult, folder: Path) -> None:
+    sketches = join(result.sketches) if result.sketches else sketch(*hash_words([]))
+    np.savez(
+        folder / "rows.npz",
+        ids=np.array([int(row_id, 16) for row_id in result.ids], np.uint64),
+        lines=np.array(result.lines, np.int64),
+        words=np.array(result.words, np.int64),
+        questions=np.array(result.questions, np.uint64),
+        answers=np.array(result.answers, np.uint64),
+        benchmark_items=np.array(sorted(result.benchmark_items), np.int64),
+        shingles=sketches.shingles,
+        offsets=sketches.offsets,
+    )
+    np.save(folder / "bands.npy", sketches.bands)
+    _write_json_lines(folder / "faults.jsonl", result.faults)
+    _write_json_lines(folder / "rejected.jsonl", [item.as_json() for item in result.rejected])
+
+
+def _write_json_lines(path: Path, records: Sequence[Any]) -> None:
+    with path.open("w", encoding="utf-8") as file:
+        file.writelines(json.dumps(record) + "\n" for record in records)

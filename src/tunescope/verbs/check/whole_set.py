@@ -1,6 +1,6 @@
-"""Faults that only the whole set shows: exact repeats, near-duplicates, several answers.
+"""Faults that only the whole set shows: exact repeats, near-duplicates, several answers to one question.
 
-Each takes keys made row by row and returns (row, detail) pairs; rows are counted in file order.
+Each function takes keys made row by row, and yields (position, detail) pairs; positions count in file order.
 """
 
 from __future__ import annotations
@@ -11,52 +11,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.text.near_duplicates import Sketches, repeats
+from tunescope.verbs.check.joined import JoinedRows
 
 MEANINGS = {
     "exact_duplicate": "the same conversation as an earlier row",
-    "near_duplicate": "word 3-grams at least as alike (Jaccard) as --near-duplicate-at to an earlier kept row's",
-    "conflicting_answers": "another row asks the same and answers otherwise (case and blanks aside)",
+    "near_duplicate": "word 3-grams that overlap an earlier kept row's by --near-duplicate-at (Jaccard) or more",
+    "conflicting_answers": "another row with the same question has a different answer (case and spaces ignored)",
 }
 
 
-def ordinals(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Count, for every row, how many times its id has come up to there, from 1 [rows]."""
-    order = np.argsort(ids, kind="stable")
-    ordered = ids[order]
-    new = np.ones(len(ids), bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    start = np.maximum.accumulate(np.where(new, np.arange(len(ids)), 0))
-    out = np.empty(len(ids), np.int64)
-    out[order] = np.arange(len(ids)) - start + 1
-    return out
+def add_whole_set_faults(joined: JoinedRows, near_duplicate_at: float) -> None:
+    """Add the faults that only all rows together show."""
+    ids, is_first = joined.ids, joined.repeats == 1
+    joined.add_faults("exact_duplicate", exact_duplicates(joined.repeats, ids))
+    joined.add_faults("near_duplicate", near_duplicates(joined.sketches, near_duplicate_at, is_first, ids))
+    joined.add_faults("conflicting_answers", conflicting_answers(joined.questions, joined.answers, ids))
 
 
-def exact_duplicates(count: NDArray[np.int64], names: Sequence[str]) -> Iterator[tuple[int, str]]:
-    """Yield rows whose ordinal `count` [rows] says that they came before."""
-    for row in np.flatnonzero(count > 1).tolist():
-        yield row, f"repeats {names[row].partition('.')[0]}"
+def exact_duplicates(repeat: NDArray[np.int64], ids: Sequence[str]) -> Iterator[tuple[int, str]]:
+    """Yield the rows that came before: those whose `repeat` [rows], counted from 1, is above 1."""
+    for position in np.flatnonzero(repeat > 1).tolist():
+        yield position, f"repeats {ids[position].partition('.')[0]}"
 
 
 def near_duplicates(
-    sketches: Sketches, threshold: float, first: NDArray[np.bool_], names: Sequence[str]
+    sketches: Sketches, threshold: float, is_first: NDArray[np.bool_], ids: Sequence[str]
 ) -> Iterator[tuple[int, str]]:
-    """Yield rows like an earlier kept one; only the `first` [rows] of exact repeats take part."""
-    for pair in repeats(sketches, threshold, first):
-        yield pair.later, f"{pair.similarity:.3f} like {names[pair.earlier]}"
+    """Yield rows like an earlier kept one; of exact repeats only the first takes part (`is_first` [rows])."""
+    for pair in repeats(sketches, threshold, is_first):
+        yield pair.later, f"{pair.similarity:.3f} like {ids[pair.earlier]}"
 
 
 def conflicting_answers(
-    question: NDArray[np.uint64], answer: NDArray[np.uint64], names: Sequence[str]
+    questions: NDArray[np.uint64], answers: NDArray[np.uint64], ids: Sequence[str]
 ) -> Iterator[tuple[int, str]]:
-    """Yield every row of a question that has more than one answer."""
-    order = np.lexsort((np.arange(len(question)), question))
-    asked, said = question[order], answer[order]
-    bounds = np.flatnonzero(np.concatenate([[True], asked[1:] != asked[:-1], [True]]))
-    found = []
-    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True) if len(asked) else ():
-        if end - start > 1 and len(answers := set(said[start:end].tolist())) > 1:
+    """Yield every row whose question has more than one answer, in file order.
+
+    Args:
+        questions: hash of each row's question [rows].
+        answers: hash of each row's answer [rows].
+        ids: row ids [rows].
+    """
+    if not len(questions):
+        return
+    order = np.lexsort((np.arange(len(questions)), questions))
+    sorted_questions, sorted_answers = questions[order], answers[order]
+    bounds = np.flatnonzero(np.concatenate([[True], sorted_questions[1:] != sorted_questions[:-1], [True]]))
+    conflicts = []
+    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
+        if end - start > 1 and len(distinct := set(sorted_answers[start:end].tolist())) > 1:
             rows = order[start:end].tolist()
             for row in rows:
-                other = next(r for r in rows if answer[r] != answer[row])
-                found.append((row, f"{len(answers)} answers in {len(rows)} rows, another in {names[other]}"))
-    yield from sorted(found)
+                other = next(r for r in rows if answers[r] != answers[row])
+                conflicts.append((row, f"{len(distinct)} answers in {len(rows)} rows, another in {ids[other]}"))
+    yield from sorted(conflicts)

@@ -5,83 +5,22 @@ Of a run of `trace` and other answers: which of its spans are gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any
 
-from tunescope import pairing, runs
-from tunescope.errors import RunError, SettingsError
-from tunescope.judgements.comparable import unlike
-from tunescope.pairing import Paired
-from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import typed
-from tunescope.views import Cell, Table, View, interval
-
-if TYPE_CHECKING:
-    from tunescope.answers import Answer
-    from tunescope.judgements.runs import Judged
-    from tunescope.rows import Row
-    from tunescope.stats import Difference
+from tunescope import runs
+from tunescope.errors import SettingsError
+from tunescope.judgements.comparable import setup_differences
+from tunescope.pairing import Pairing
+from tunescope.results.compare import CompareResult
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.settings import as_cli_args
+from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
+from tunescope.verbs.compare.settings import CompareSettings
 
 VERSION = 2
-SHOWN = 5
-_LARGEST = 1e100
-"""A source column's numbers from here on count as missing: no mean of them can be told."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class CompareSettings:
-    """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
-
-    a: str = field(metadata=INPUT)
-    """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
-
-    b: str = field(metadata=INPUT)
-    """What it is now: the same kind of thing; for a trace run, other answers to the same prompts."""
-
-    key: str | None = None
-    """A column that names the same row in both, for rows whose origin isn't known."""
-
-    format: str | None = None
-    """Read both as alpaca, messages, sharegpt or prompt_completion; recognised by default."""
-
-    columns: tuple[str, ...] = ()
-    """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
-
-    seed: int = 0
-    """Seed of the bootstrap and the permutation test."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/compare-KEY by default."""
-
-
-class Item(NamedTuple):
-    """A row or an answer, as far as comparing goes."""
-
-    id: str
-    content: Hashable
-    keys: dict[str, Hashable]
-    numbers: dict[str, float | None]
-    before: str
-    text: str
-    file: str = ""
-    line: int = 0
-
-
-class Side(NamedTuple):
-    """A or B: what kind of thing it is, where it lies, its content hash, how to read it, and whose (model or judge).
-
-    `run` is a judge's.
-    """
-
-    kind: str
-    path: str
-    hash: str
-    items: Callable[[], Iterable[Item]]
-    model: str = ""
-    run: Run | None = None
 
 
 def compare(settings: CompareSettings) -> Run:
@@ -96,7 +35,7 @@ def compare(settings: CompareSettings) -> Run:
         InputError, RunError: what can't be read.
         SettingsError: two different kinds of thing.
     """
-    a, b = (_open(settings, name) for name in (settings.a, settings.b))
+    a, b = (open_set(settings, name) for name in (settings.a, settings.b))
     traced = Run(Path(settings.a)) if (Path(settings.a) / "run.json").is_file() else None
     if traced is not None and traced.verb == "trace" and b.kind == "answers":
         from tunescope.verbs.compare.spans import compare_spans
@@ -110,155 +49,41 @@ def compare(settings: CompareSettings) -> Run:
     return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, a, b))
 
 
-def _open(settings: CompareSettings, name: str) -> Side:
-    from tunescope.rows import open_rows, rows_in
+def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: RunFolder) -> Outcome:
+    from tunescope.verbs.compare.numbers import compare_number, medians, shared_numbers, word_overlap
+    from tunescope.verbs.compare.view import compare_view
 
-    path = Path(name)
-    if (path / "run.json").is_file():
-        run = Run(path)
-        answers = path / "answers.jsonl"
-        if answers.is_file():
-            from tunescope.answers import read_answers
-
-            return Side("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
-        if "turns" in run.tables:
-            model = run.result.get("model", run.settings["model"]) or "no model"
-            return Side("turns", name, run.key, lambda: map(_turn_item, run.tables["turns"].to_pylist()), model)
-        if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
-            from tunescope.judgements.runs import judges, read_judgements
-
-            return Side("judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), judges(run), run)
-        rows_file = rows_in(path)
-        if rows_file is None:
-            raise RunError(
-                f"{path} is a run of {run.verb}, which holds no rows, answers, measures or judgements to compare"
-            )
-        name = str(rows_file)
-    elif settings.format is None and not settings.columns:
-        from tunescope.answers import is_answers, read_answers
-        from tunescope.rows.containers import content_hash
-
-        if is_answers(path):
-            return Side("answers", name, content_hash(path), lambda: map(_answer_item, read_answers(path)))
-    rows = open_rows([name], settings.format, settings.columns)
-    item = _row_item if settings.key is None else partial(_keyed, settings.key)
-    return Side("rows", name, "".join(rows.inputs.values()), lambda: map(item, rows))
-
-
-def _row_item(row: Row) -> Item:
-    from tunescope.text.words import words
-
-    numbers: dict[str, float | None] = {
-        "instruction_words": len(words(row.instruction)),
-        "response_words": len(words(row.response)),
-        "turns": sum(1 for _ in row.turns()),
-    }
-    for name, value in row.fields.items():
-        if isinstance(value, int | float) and not isinstance(value, bool) and name not in numbers:
-            numbers[name] = float(value) if abs(value) < _LARGEST else None
-    keys: dict[str, Hashable] = {"origin": row.origin, "instruction": row.instruction}
-    content = row.id.partition(".")[0]
-    return Item(row.id, content, keys, numbers, row.instruction, row.response, row.file, row.line)
-
-
-def _keyed(key: str, row: Row) -> Item:
-    if key not in row.fields:
-        raise SettingsError(f"--key {key}: {row.file} line {row.line} has the columns {', '.join(row.fields)}")
-    item = _row_item(row)
-    item.keys["key"] = repr(row.fields[key])
-    return item
-
-
-def _answer_item(answer: Answer) -> Item:
-    from tunescope.text.words import words
-
-    numbers: dict[str, float | None] = {
-        "answer_words": len(words(answer.text)),
-        "answer_tokens": None if answer.token_ids is None else len(answer.token_ids),
-    }
-    prompt = (answer.prompt, answer.turn, answer.sample)
-    keys: dict[str, Hashable] = {"prompt_id": answer.place, "prompt": prompt}
-    return Item(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
-
-
-def _turn_item(record: dict[str, Any]) -> Item:
-    """Make an item of a measured turn; what isn't measured of it has no numbers."""
-    known = ("row_id", "origin", "turn", "reason")
-    numbers = {k: v for k, v in record.items() if k not in known and not isinstance(v, bool)}
-    keys: dict[str, Hashable] = {"origin": (record["origin"], record["turn"])}
-    content = record["row_id"].partition(".")[0]
-    return Item(f"{record['row_id']}#{record['turn']}", content, keys, numbers, "", "")
-
-
-def _judged_item(judged: Judged) -> Item:
-    keys: dict[str, Hashable] = {"system": (*judged.who, judged.item)}
-    if judged.alone:
-        keys["item"] = judged.item
-    content = tuple(judged.verdicts.items())
-    numbers = {**judged.verdicts, **judged.lengths}
-    return Item(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "")
-
-
-WAYS = {
-    "rows": ("origin", "key", "instruction"),
-    "answers": ("prompt_id", "prompt"),
-    "turns": ("origin",),
-    "judgements": ("system", "item"),
-}
-"""How items of each kind are paired, the first that finds a partner."""
-
-
-def pair(a: Sequence[Item], b: Sequence[Item], ways: Sequence[str]) -> Paired[Item]:
-    """Pair items that agree on the first of their keys that finds a partner; repeats pair in file order."""
-    return pairing.paired(a, b, {way: partial(_key, way) for way in ways})
-
-
-def _key(way: str, item: Item) -> Hashable | None:
-    return item.keys.get(way)
-
-
-def _work(settings: CompareSettings, a: Side, b: Side, folder: RunFolder) -> Outcome:
     items_a, items_b = list(a.items()), list(b.items())
-    ways = WAYS[a.kind]
-    paired = pair(items_a, items_b, ways)
-    changed = [(x, y, way) for x, y, way in paired.pairs if x.content != y.content]
-    measures = _shared_numbers(items_a, items_b)
-    _write(folder, paired, measures, with_places=a.kind == "rows")
-    summary = {name: _summarise(name, items_a, items_b, paired.pairs, settings.seed) for name in measures}
-    result: dict[str, Any] = {
-        "kind": a.kind,
-        "a": len(items_a),
-        "b": len(items_b),
-        "same": len(paired.pairs) - len(changed),
-        "changed": len(changed),
-        "removed": len(paired.only_a),
-        "added": len(paired.only_b),
-        "paired_by": {way: sum(1 for *_, how in paired.pairs if how == way) for way in ways},
-        "summary": {name: record for name, (record, _) in summary.items()},
-    }
-    if a.kind == "answers":
-        result["word_overlap"] = _word_overlap(paired.pairs)
-    if a.kind == "turns":
-        result["models"] = {"a": a.model, "b": b.model}
-        result["medians"] = {name: _medians(name, items_a, items_b) for name in measures}
-    if a.kind == "judgements":
-        result["judges"] = {"a": a.model, "b": b.model}
-        sides = {"A": a.run, "B": b.run}
-        result["unlike"] = [*unlike({name: run for name, run in sides.items() if run is not None})]
-    next_steps = tuple(_next(settings, b, paired, folder))
-    return Outcome(result, _view(result, paired, changed, summary, next_steps))
+    paired = pair_items(items_a, items_b, a.kind)
+    names = shared_numbers(items_a, items_b)
+    _write(folder, paired, names, with_places=a.kind == "rows")
+    n_same = sum(x.content == y.content for x, y, _ in paired.pairs)
+    scorers = {"a": a.scorer, "b": b.scorer}
+    judge_runs = None if a.run is None or b.run is None else {"A": a.run, "B": b.run}
+    result = CompareResult(
+        kind=a.kind,
+        a=len(items_a),
+        b=len(items_b),
+        same=n_same,
+        changed=len(paired.pairs) - n_same,
+        removed=len(paired.only_a),
+        added=len(paired.only_b),
+        paired_by={key: sum(by == key for *_, by in paired.pairs) for key in PAIRING_KEYS[a.kind]},
+        summary={name: compare_number(name, items_a, items_b, paired.pairs, settings.seed) for name in names},
+        word_overlap=word_overlap(paired.pairs) if a.kind == "answers" else None,
+        models=scorers if a.kind == "turns" else None,
+        medians={name: medians(name, items_a, items_b) for name in names} if a.kind == "turns" else None,
+        judges=scorers if judge_runs else None,
+        setup_differences=tuple(setup_differences(judge_runs)) if judge_runs else None,
+    )
+    next_steps = [*_next_steps(settings, b, paired, folder)]
+    return Outcome(result.as_json(), compare_view(result, paired, next_steps))
 
 
-def _shared_numbers(a: Sequence[Item], b: Sequence[Item]) -> list[str]:
-    """Return the names of numbers that both sides have."""
-    names_a, names_b = ({name: None for item in items for name in item.numbers} for items in (a, b))
-    return [name for name in names_a if name in names_b]
-
-
-def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], with_places: bool) -> None:
+def _write(folder: RunFolder, paired: Pairing[ComparedItem], measures: Sequence[str], with_places: bool) -> None:
     import pyarrow as pa
 
-    rows: list[tuple[Item | None, Item | None, str | None, str]] = [
+    rows: list[tuple[ComparedItem | None, ComparedItem | None, str | None, str]] = [
         *((x, y, way, "same" if x.content == y.content else "changed") for x, y, way in paired.pairs),
         *((x, None, None, "removed") for x in paired.only_a),
         *((None, y, None, "added") for y in paired.only_b),
@@ -278,134 +103,11 @@ def _write(folder: RunFolder, paired: Paired[Item], measures: Sequence[str], wit
     folder.table("pairs", pa.table(columns))
 
 
-def _summarise(
-    name: str, a: Sequence[Item], b: Sequence[Item], pairs: Sequence[tuple[Item, Item, str]], seed: int
-) -> tuple[dict[str, Any], Difference]:
-    from tunescope.stats import mean_t, n_needed, paired_difference, unpaired_difference
-
-    difference = paired_difference(
-        [y.numbers.get(name) for _, y, _ in pairs], [x.numbers.get(name) for x, _, _ in pairs], seed=seed
-    )
-    all_a, all_b = [x.numbers.get(name) for x in a], [y.numbers.get(name) for y in b]
-    record: dict[str, Any] = {
-        "a": mean_t(all_a).as_json(),
-        "b": mean_t(all_b).as_json(),
-        "unpaired_difference": unpaired_difference(all_b, all_a, draws=100).t.as_json(),  # Welch's draws nothing
-        "difference": difference.bootstrap.as_json(),
-        "p": difference.test.p,
-        "test": difference.test.method,
-    }
-    mean, error = difference.t.value, difference.t.standard_error
-    low, high = difference.bootstrap.low, difference.bootstrap.high
-    if mean and error and low is not None and high is not None and low <= 0 <= high:
-        record["n_needed"] = n_needed(mean, error * difference.t.n**0.5).n
-    return record, difference
-
-
-def _medians(name: str, a: Sequence[Item], b: Sequence[Item]) -> dict[str, Any]:
-    """Return both sides' medians: means of perplexities hang on a few short texts."""
-    from tunescope.stats import median_bootstrap
-
-    sides = {"a": a, "b": b}
-    return {
-        side: median_bootstrap([i.numbers.get(name) for i in items]).as_json("median") for side, items in sides.items()
-    }
-
-
-def _word_overlap(pairs: Sequence[tuple[Item, Item, str]]) -> dict[str, Any]:
-    """Return the mean Jaccard similarity of the two answers' sets of words."""
-    from tunescope.stats import mean_bootstrap
-    from tunescope.text.words import words
-
-    sets = [(set(words(x.text)), set(words(y.text))) for x, y, _ in pairs]
-    return mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]).as_json()
-
-
-def _view(
-    result: dict[str, Any],
-    paired: Paired[Item],
-    changed: Sequence[tuple[Item, Item, str]],
-    summary: dict[str, tuple[dict[str, Any], Difference]],
-    next_steps: tuple[str, ...],
-) -> View:
-    ways = ", ".join(f"{count:,} by {way}" for way, count in result["paired_by"].items() if count) or "none"
-    what = result["kind"]
-    sentences = [
-        f"A has {result['a']:,} {what}, B has {result['b']:,}: {len(paired.pairs):,} paired ({ways}), of which "
-        f"{result['same']:,} are the same and {result['changed']:,} changed; {result['removed']:,} only in A "
-        f"(removed), {result['added']:,} only in B (added)."
-    ]
-    models = result.get("models")
-    if models:
-        by = models["a"] if models["a"] == models["b"] else f"{models['a']} (A) and {models['b']} (B)"
-        sentences.append(f"Perplexities and IFD by {by}.")
-    judged = result.get("judges")
-    if judged:
-        by = judged["a"] if judged["a"] == judged["b"] else f"{judged['a']} (A) and {judged['b']} (B)"
-        sentences += [f"Judged by {by}.", *result["unlike"]]
-    overlap = result.get("word_overlap")
-    if overlap and overlap["mean"] is not None:
-        sentences.append(
-            f"Paired answers share {100 * overlap['mean']:.0f} % of their words "
-            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap['low'], overlap['high'])}, n = {overlap['n']})."
-        )
-    sides = tuple(_side_line(name, record) for name, (record, _) in summary.items())
-    rows = tuple(_number_line(name, record) for name, (record, _) in summary.items())
-    tables = []
-    if rows:
-        note = "Means over all items of each side, and the difference of these means with its Welch 95 % interval."
-        tables.append(Table("All items", ("number", "A", "B", "B − A", "95 % interval"), sides, note))
-        if "medians" in result:
-            tables.append(_median_table(result["medians"]))
-        note = (
-            "The mean difference over pairs, with its percentile-bootstrap 95 % interval (10,000 draws) and the p of a "
-            "paired sign-flip test. Pairs needed: where the interval holds 0, how many pairs would show the observed "
-            "difference (power 0.8, two-sided 5 %)."
-        )
-        columns = ("number", "B − A", "95 % interval", "p", "n", "missing", "pairs needed")
-        if paired.pairs:
-            tables.append(Table("Pairs", columns, rows, note))
-    examples = tuple((x.id, y.id, _cut(x.before), _cut(x.text), _cut(y.text)) for x, y, _ in changed[:SHOWN] if x.text)
-    if examples:
-        tables.append(Table("First changed", ("A id", "B id", "instruction", "A says", "B says"), examples))
-    return View(tuple(sentences), tuple(tables), next_steps)
-
-
-def _side_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
-    difference = record["unpaired_difference"]
-    shown = interval(difference["low"], difference["high"])
-    return name, record["a"]["mean"], record["b"]["mean"], difference["mean"], shown
-
-
-def _median_table(medians: dict[str, dict[str, Any]]) -> Table:
-    cells = [
-        (name, *(cell for m in sides.values() for cell in (m["median"], interval(m["low"], m["high"]))))
-        for name, sides in medians.items()
-    ]
-    columns = ("number", "A", "95 % interval", "B", "95 % interval")
-    return Table("Medians", columns, tuple(cells), "Percentile-bootstrap intervals.")
-
-
-def _number_line(name: str, record: dict[str, Any]) -> tuple[Cell, ...]:
-    difference = record["difference"]
-    return (
-        name,
-        difference["mean"],
-        interval(difference["low"], difference["high"]),
-        record["p"],
-        difference["n"],
-        difference["n_missing"],
-        record.get("n_needed"),
-    )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _next(settings: CompareSettings, b: Side, paired: Paired[Item], folder: RunFolder) -> Iterator[str]:
-    gone = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
-    if b.kind == "rows" and gone and folder.is_at_home:
-        yield f"tunescope why {gone[0].id}"
+def _next_steps(
+    settings: CompareSettings, b: ComparedSet, paired: Pairing[ComparedItem], folder: RunFolder
+) -> Iterator[str]:
+    changed_or_removed = paired.only_a[:1] or [x for x, y, _ in paired.pairs if x.content != y.content][:1]
+    if b.kind == "rows" and changed_or_removed and folder.is_under_runs_root:
+        yield f"tunescope why {changed_or_removed[0].id}"
     if b.kind == "rows" and paired.only_b:
-        yield f"tunescope check {typed([b.path], settings.format, settings.columns)}"
+        yield f"tunescope check {as_cli_args([b.path], settings.format, settings.columns)}"

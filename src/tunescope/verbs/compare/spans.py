@@ -14,18 +14,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
-from tunescope.answers import Answer, Place, read_answers
+from tunescope.answers import ANSWERS_FILE, Answer, Place, read_answers
 from tunescope.errors import RunError
+from tunescope.results.compare import SpansResult
+from tunescope.results.estimates import MeanEstimate
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.views import Table, View, interval
 
 if TYPE_CHECKING:
-    from tunescope.verbs.compare import CompareSettings
+    from tunescope.verbs.compare.settings import CompareSettings
 
 VERSION = 1
-GONE = 0.5
+_GONE = 0.5
 """Share of a span's words in one run below which it is gone."""
-SHOWN = 5
+_SHOWN = 5
 
 
 def compare_spans(settings: CompareSettings, traced: Run, answers: Path, hashed: str) -> Run:
@@ -56,7 +58,7 @@ def longest_run(span: Sequence[str], words: Sequence[str]) -> int:
 def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
     from tunescope.stats import mean_pooled
 
-    own = {answer.answer_id: answer for answer in read_answers(traced.path / "answers.jsonl")}
+    own = {answer.answer_id: answer for answer in read_answers(traced.path / ANSWERS_FILE)}
     others = {answer.place: answer for answer in read_answers(path)}
     lines = [_line(span, own[span["answer_id"]], others) for span in traced.records("spans")]
     if lines and all(line["gone"] is None for line in lines):
@@ -68,14 +70,14 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
             prompts[line["prompt_id"]].append(line["gone"])
     gone = mean_pooled([sum(part) for part in prompts.values()], [len(part) for part in prompts.values()])
     missing = sum(line["gone"] is None for line in lines)
-    result = {
-        "kind": "spans",
-        "spans": len(lines),
-        "gone": gone.as_json(),
-        "n": len(lines) - missing,
-        "n_missing": missing,
-        "prompts": len(prompts),
-    }
+    result = SpansResult(
+        kind="spans",
+        spans=len(lines),
+        gone=MeanEstimate.of(gone),
+        n=len(lines) - missing,
+        n_missing=missing,
+        prompts=len(prompts),
+    )
     count, there = int(sum(map(sum, prompts.values()))), len(lines) - missing
     sentence = f"{count} of {there} borrowed spans are gone from the other answers to the same prompts."
     if not lines:
@@ -86,26 +88,26 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
         "change for other reasons too: compare with leaving out as many other rows (control = 0 in trace's rows)."
     )
     tables = [Table("Spans that are gone", ("share", "95 % interval", "n", "n_missing", "prompts"), cells, note)]
-    shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:SHOWN])
+    shown = tuple((line["prompt_id"], line["words"], line["longest"], line["text"]) for line in lines[:_SHOWN])
     if shown:
         tables.append(Table("The first", ("prompt", "words", "in one run now", "span"), shown))
     report = shlex.join(["tunescope", "report", str(traced.path), str(folder.path)])
-    return Outcome(result, View((sentence,), tuple(tables), (report,)))
+    return Outcome(result.as_json(), View((sentence,), tuple(tables), (report,)))
 
 
 def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer]) -> dict[str, Any]:
-    from tunescope.matching.word_ids import split
+    from tunescope.matching.word_ids import split_words
 
     other = others.get(answer.place)
-    words = [word.casefold() for word in split(span["text"])]
-    longest = None if other is None else longest_run(words, [word.casefold() for word in split(other.text)])
+    words = [word.casefold() for word in split_words(span["text"])]
+    longest = None if other is None else longest_run(words, [word.casefold() for word in split_words(other.text)])
     return {
         "answer_id": span["answer_id"],
         "prompt_id": answer.prompt_id,
         "text": span["text"],
         "words": len(words),
         "longest": longest,
-        "gone": None if longest is None else float(longest < GONE * len(words)),
+        "gone": None if longest is None else float(longest < _GONE * len(words)),
         "reason": "no answer to this prompt" if other is None else None,
     }
 

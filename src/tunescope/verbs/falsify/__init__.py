@@ -1,1 +1,1 @@
-"""`falsify`: rows with a known share of false responses (paper 1, section 2)."""
+"""`falsify`: rows with a known share of false responses (the FACO paper, section 2)."""

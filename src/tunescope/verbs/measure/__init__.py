@@ -1,4 +1,4 @@
-"""`measure`: what rows are like, turn by turn: lengths, perplexities, IFD, coherence (paper 3, Table 3)."""
+"""`measure`: lengths, perplexities, IFD and coherence of rows, turn by turn (the Reflection-Tuning paper, Table 3)."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models.embedded import EMBEDDER
-from tunescope.models.settings import ModelSettings
-from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, typed
+from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummary
+from tunescope.results.record import schema
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.settings import as_cli_args
+from tunescope.verbs.measure.settings import KINDS, MeasureSettings
 from tunescope.views import Table, View, interval, percent
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 
     from tunescope.rows import RowSet
 
+__all__ = ["MeasureSettings", "measure"]
+
 VERSION = 1
-SHARD = 64
+_SHARD = 64
 """Rows per shard; fixed, so that a killed run goes on where it stopped."""
-KINDS = ("lengths", "perplexity", "coherence")
-TABLE_3 = {
+_TABLE_3 = {
     "instruction_words": "Ins. words",
     "response_words": "Res. words",
     "instruction_tokens": "Ins. len",
@@ -40,28 +41,14 @@ TABLE_3 = {
     "ifd_ppl": "IFD ppl",
     "ifd_loss": "IFD loss",
 }
-"""Our columns, and what paper 3's Table 3 calls them; words are ours, and it doesn't say which IFD its own is."""
-MOST_DRAWN = 20_000
-"""Turns up to which means are bootstrapped."""
+"""Our columns, and their names in Table 3 of the Reflection-Tuning paper.
+
+The counts of words are ours alone. The paper doesn't say which of the two IFDs its own is.
+"""
+_MOST_BOOTSTRAPPED = 20_000
+"""Number of turns up to which means are bootstrapped."""
 TOP = (0.05, 0.1)
 """Shares of turns that selections by IFD keep."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MeasureSettings(RowsSettings, ModelSettings):
-    """Measure rows turn by turn: lengths, perplexities, IFD, coherence."""
-
-    without: tuple[str, ...] = ()
-    """Leave out lengths, perplexity (then no model is loaded) or coherence (then no embedder is)."""
-
-    direct_context: Literal["start", "header"] = "start"
-    """What the response follows when scored without its instruction: the start token, or its turn's header too."""
-
-    embedder: str = field(default=EMBEDDER, metadata=INPUT)
-    """What embeds texts for coherence: an embedded name, a folder or any sentence-transformers id."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/measure-KEY by default."""
 
 
 def measure(settings: MeasureSettings) -> Run:
@@ -75,17 +62,13 @@ def measure(settings: MeasureSettings) -> Run:
         MissingPackageError: torch, transformers or sentence-transformers isn't installed.
     """
     from tunescope.rows import open_rows
+    from tunescope.verbs.measure.shard import chosen_measures
 
-    unknown = [name for name in settings.without if name not in KINDS]
-    if unknown:
-        raise SettingsError(f"--without {unknown[0]}: expected one of {', '.join(KINDS)}")
     if not set(KINDS) - set(settings.without):
         raise SettingsError(f"--without {' '.join(settings.without)}: nothing is left to measure; leave one out")
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
-    from tunescope.verbs.measure.shard import chosen
-
     inputs = dict(rows.inputs)
-    for member in chosen(settings):
+    for member in chosen_measures(settings):
         inputs |= member.inputs(settings)
     return runs.execute("measure", VERSION, settings, inputs, partial(_work, settings, rows))
 
@@ -94,40 +77,41 @@ def _work(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome
     from tunescope.engine import map_shards
     from tunescope.verbs.measure.shard import measure_shard, set_up
 
-    everything = list(rows)
-    shards = [everything[start : start + SHARD] for start in range(0, len(everything), SHARD)]
-    done = map_shards(
-        measure_shard, shards, partial(set_up, settings), folder.scratch / "shards", label=f"shards of {SHARD} rows"
+    all_rows = list(rows)
+    shards = [all_rows[start : start + _SHARD] for start in range(0, len(all_rows), _SHARD)]
+    folders = map_shards(
+        measure_shard, shards, partial(set_up, settings), folder.scratch / "shards", label=f"shards of {_SHARD} rows"
     )
-    records = [record for shard in done for record in _lines(shard / "turns.jsonl")]
+    records = [record for shard in folders for record in _read_lines(shard / "turns.jsonl")]
     if not any(record["turn"] is not None for record in records):
-        raise TunescopeError(f"none of the {len(everything)} rows has an assistant turn; there is nothing to measure")
+        raise TunescopeError(f"none of the {len(all_rows)} rows has an assistant turn; there is nothing to measure")
     columns = _columns(settings)
-    folder.table("turns", _table(records, columns))
+    folder.table(MeasuredTurn.NAME, _turns_table(records, columns))
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
-    return _outcome(settings, records, list(columns), len(everything), folder)
+    return _outcome(settings, records, list(columns), len(all_rows), folder)
 
 
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
+def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as lines:
         yield from map(json.loads, lines)
 
 
 def _columns(settings: MeasureSettings) -> dict[str, str]:
     """Return the columns that are measured, and what each is."""
-    from tunescope.verbs.measure.shard import chosen
+    from tunescope.verbs.measure.shard import chosen_measures
 
-    return {column: meaning for member in chosen(settings) for column, meaning in member.COLUMNS.items()}
+    return {column: meaning for member in chosen_measures(settings) for column, meaning in member.COLUMNS.items()}
 
 
-def _table(records: list[dict[str, Any]], columns: dict[str, str]) -> pa.Table:
+def _turns_table(records: list[dict[str, Any]], columns: dict[str, str]) -> pa.Table:
     import pyarrow as pa
 
-    kinds = {"coherence_cut": pa.bool_()}
-    whole = {name: pa.int32() for name in columns if name.endswith(("_words", "_tokens"))}
-    types = {"row_id": pa.string(), "origin": pa.string(), "turn": pa.int32(), "reason": pa.string()} | whole | kinds
-    names = ["row_id", "origin", "turn", *columns, "reason"]
+    *first, reason = schema(MeasuredTurn)
+    types = {each.name: each.type for each in (*first, reason)}
+    types |= {name: pa.int32() for name in columns if name.endswith(("_words", "_tokens"))}
+    types |= {"coherence_cut": pa.bool_()}
+    names = [*(each.name for each in first), *columns, reason.name]
     return pa.table({name: pa.array([r.get(name) for r in records], types.get(name, pa.float64())) for name in names})
 
 
@@ -137,62 +121,69 @@ def _outcome(
     from tunescope.models import describe
 
     turns = [record for record in records if record["turn"] is not None]
-    summary = {column: _summary(turns, column) for column in columns if column in TABLE_3}
-    result: dict[str, Any] = {
-        "rows": rows,
-        "turns": len(turns),
-        "model": describe(settings) if "ifd_ppl" in columns else None,
-        "rows_without_turns": sum(record["turn"] is None for record in records),
-        "summary": summary,
-    }
-    lines = ("mean", "low", "high", "median", "median_low", "median_high", "n", "n_missing")
-    shown = ("mean", "  95 % from", "  to", "median", "  95 % from", "  to", "n", "n_missing")
+    summary = {column: _summarize(turns, column) for column in columns if column in _TABLE_3}
+    ranks = _compare_ranks(turns) if "ifd_ppl" in columns else None
+    result = MeasureResult(
+        rows=rows,
+        turns=len(turns),
+        model=describe(settings) if "ifd_ppl" in columns else None,
+        rows_without_turns=sum(record["turn"] is None for record in records),
+        summary=summary,
+        ifd_ranks=ranks,
+    )
+    keys = ("mean", "low", "high", "median", "median_low", "median_high", "n", "n_missing")
+    labels = ("mean", "  95 % from", "  to", "median", "  95 % from", "  to", "n", "n_missing")
+    cells = ((label, *(getattr(m, key) for m in summary.values())) for label, key in zip(labels, keys, strict=True))
     tables = [
         Table(
             "Laid out as Table 3 of the Reflection-Tuning paper",
-            ("", *(TABLE_3[column] for column in summary)),
-            tuple((word, *(part[line] for part in summary.values())) for word, line in zip(shown, lines, strict=True)),
+            ("", *(_TABLE_3[column] for column in summary)),
+            tuple(cells),
             " ".join(_notes(settings, columns, turns)),
         )
     ]
-    if "ifd_ppl" in columns:
-        ranks = _ranks(turns)
-        result["ifd_ranks"] = ranks
+    if ranks is not None:
         tables.append(_ranks_table(ranks))
     reasons = Counter(record["reason"] for record in records if record["reason"])
     if reasons:
         first = {record["reason"]: record["row_id"] for record in reversed(records) if record["reason"]}
-        cells = tuple((reason, count, first[reason]) for reason, count in reasons.most_common(10))
-        tables.append(Table("Not measured", ("reason", "turns", "for example"), cells))
+        lines = tuple((reason, count, first[reason]) for reason, count in reasons.most_common(10))
+        tables.append(Table("Not measured", ("reason", "turns", "for example"), lines))
     sentence = f"{rows:,} rows with {len(turns):,} assistant turns measured"
     sentence += f" with {settings.model}." if "ifd_ppl" in columns else "."
-    source = typed(settings.rows, settings.format, settings.columns, settings.on_bad)
-    here = shlex.quote(str(folder.path))
-    following = [f"tunescope compare {here} OTHER_MEASURE_RUN"]
+    rows_as_typed = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
+    run = shlex.quote(str(folder.path))
+    next_steps = [f"tunescope compare {run} OTHER_MEASURE_RUN"]
     if "ifd_ppl" in columns and len(turns) == rows:
-        kept = max(1, round(0.1 * rows))
-        following.insert(0, f"tunescope select {source} --from {here} --where 'ifd_ppl < 1' --top {kept} --by ifd_ppl")
-    return Outcome(result, View((sentence,), tuple(tables), tuple(following)))
+        top = max(1, round(0.1 * rows))
+        select = f"tunescope select {rows_as_typed} --from {run} --where 'ifd_ppl < 1' --top {top} --by ifd_ppl"
+        next_steps.insert(0, select)
+    return Outcome(result.as_json(), View((sentence,), tuple(tables), tuple(next_steps)))
 
 
-def _summary(turns: list[dict[str, Any]], column: str) -> dict[str, Any]:
+def _are_bootstrapped(turns: list[dict[str, Any]]) -> bool:
+    """Tell whether means are bootstrapped over turns: where each row has one, and they aren't too many."""
+    return len({record["row_id"] for record in turns}) == len(turns) <= _MOST_BOOTSTRAPPED
+
+
+def _summarize(turns: list[dict[str, Any]], column: str) -> MeasureSummary:
     """Return mean and median of a measure with their intervals, n and n_missing."""
     from tunescope.stats import mean_bootstrap, mean_clustered, median_bootstrap
 
     values = [record.get(column) for record in turns]
-    owners = [record["row_id"] for record in turns]
-    single = len(set(owners)) == len(owners) and len(owners) <= MOST_DRAWN
-    mean = mean_bootstrap(values) if single else mean_clustered(values, owners)
+    if _are_bootstrapped(turns):
+        mean = mean_bootstrap(values)
+    else:
+        mean = mean_clustered(values, [record["row_id"] for record in turns])
     median = median_bootstrap(values)
-    return mean.as_json() | {"median": median.value, "median_low": median.low, "median_high": median.high}
+    return MeasureSummary.of(mean, median=median.value, median_low=median.low, median_high=median.high)
 
 
 def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, Any]]) -> Iterator[str]:
-    """Yield what the numbers are."""
+    """Yield sentences on how the numbers were computed."""
     from tunescope.models import describe
 
-    owners = [record["row_id"] for record in turns]
-    if len(set(owners)) == len(owners) <= MOST_DRAWN:
+    if _are_bootstrapped(turns):
         yield "95 % intervals: percentile bootstrap over turns."
     else:
         yield "95 % intervals: of means clustered by row (CR1), of medians percentile bootstrap."
@@ -200,14 +191,14 @@ def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, 
         yield f"Perplexities by {describe(settings)}: exp of the mean negative log-likelihood per token."
         after = "the start token alone" if settings.direct_context == "start" else "the start token and its header"
         yield f"Res. ppl 1 follows {after} (--direct-context {settings.direct_context})."
-        yield "IFD: mean of per-turn ratios, not the ratio of means."
+        yield "IFD is the mean of per-turn ratios, not the ratio of means."
     if "coherence" in columns:
         cut = sum(bool(record.get("coherence_cut")) for record in turns)
-        yield f"Coherence by {settings.embedder}; in {cut} turns it read only the beginning of a text."
+        yield f"Coherence by {settings.embedder}. In {cut} turns it read only the beginning of a text."
 
 
-def _ranks(turns: list[dict[str, Any]]) -> dict[str, Any]:
-    """Say how differently the two IFDs order the turns."""
+def _compare_ranks(turns: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return how similarly the two IFDs rank the turns: Spearman's correlation, and the shared part of each top."""
     from tunescope.stats import spearman
 
     pairs = [(r["ifd_ppl"], r["ifd_loss"]) for r in turns if r["ifd_ppl"] is not None and r["ifd_loss"] is not None]

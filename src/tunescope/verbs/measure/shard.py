@@ -13,28 +13,28 @@ from tunescope.rows import Row
 from tunescope.verbs.measure import measures
 
 if TYPE_CHECKING:
-    from tunescope.verbs.measure import MeasureSettings
+    from tunescope.verbs.measure.settings import MeasureSettings
 
-MEMBERS = members(measures)
+_MEASURES = members(measures)
 Measure = Callable[[Sequence[Row]], list[list[dict[str, Any]]]]
 
 
-def chosen(settings: MeasureSettings) -> list[ModuleType]:
-    """Return the measures that were asked for, in the family's order."""
-    return [member for member in MEMBERS if member.NAME not in settings.without]
+def chosen_measures(settings: MeasureSettings) -> list[ModuleType]:
+    """Return the modules of the measures that --without leaves, in the family's order."""
+    return [member for member in _MEASURES if member.NAME not in settings.without]
 
 
 def set_up(settings: MeasureSettings) -> list[Measure]:
-    """Load what the measures need."""
-    return [member.prepare(settings) for member in chosen(settings)]
+    """Load what the measures need; return the measures."""
+    return [member.prepare(settings) for member in chosen_measures(settings)]
 
 
 def measure_shard(state: list[Measure], rows: list[Row], folder: Path) -> None:
     """Measure some rows; write `turns.jsonl`, a record per assistant turn (one without, where a row has none)."""
-    found = [measure(rows) for measure in state]
+    results = [measure(rows) for measure in state]
     with (folder / "turns.jsonl").open("w", encoding="utf-8") as file:
         for number, row in enumerate(rows):
-            for turn, parts in enumerate(zip(*(records[number] for records in found), strict=True)):
+            for turn, parts in enumerate(zip(*(records[number] for records in results), strict=True)):
                 reasons = [part["reason"] for part in parts if part.get("reason")]
                 record: dict[str, Any] = {"row_id": row.id, "origin": row.origin, "turn": turn}
                 for part in parts:

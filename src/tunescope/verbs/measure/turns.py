@@ -1,4 +1,4 @@
-"""What is before an assistant turn."""
+"""The instruction that an assistant turn answers."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from tunescope.rows import Message
 
 
 def instruction_of(before: Sequence[Message]) -> str | None:
-    """Return the last user message's text, or None where nobody asked."""
+    """Return the last user message's text among the messages before a turn; None where there is none."""
     return next((message.content or "" for message in reversed(before) if message.role == "user"), None)

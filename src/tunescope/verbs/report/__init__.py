@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, out_field
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
+from tunescope.settings import POSITIONAL
 from tunescope.views import View
 
 VERSION = 3
@@ -16,14 +17,14 @@ VERSION = 3
 class ReportSettings:
     """Put runs on one HTML page."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
-    """Run folders, in any order; each verb has its section."""
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
+    """Run folders, in any order. Each verb has its section."""
 
     title: str = "What the rows did to the model"
     """The page's heading."""
 
     notes: tuple[str, ...] = ()
-    """Sentences that must stand at the top: what this page can't show."""
+    """Sentences to print at the top, for example what this page can't show."""
 
     out: str | None = out_field()
     """The run folder; runs/report-KEY by default."""
@@ -35,7 +36,7 @@ def report(settings: ReportSettings) -> Run:
     Raises:
         RunError: a folder without a finished run, or with tables that don't fit each other.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     inputs = {str(run.path): run.key for run in opened}
     return execute("report", VERSION, settings, inputs, partial(_work, settings, opened))
 

@@ -1,18 +1,17 @@
-"""Which answers stand beside each other: a column per model, made up of answer, shift and trace runs."""
+"""Columns of the page: one per model, made up of its answer, shift and trace runs."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from tunescope.answers import ANSWERS_FILE, Answer, Place, read_answers
 from tunescope.errors import RunError
+from tunescope.results.answer import AnswerSetup
+from tunescope.results.shift import ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import name_of, of_verb
-
-if TYPE_CHECKING:
-    from tunescope.answers import Answer, Place
+from tunescope.verbs.report.names import model_label, of_verb
 
 KINDS = ("answer", "shift", "trace")
 """The verbs whose runs hold answers, in the order in which they make columns."""
@@ -20,7 +19,7 @@ KINDS = ("answer", "shift", "trace")
 
 @dataclass(slots=True)
 class Column:
-    """A model's answers by place, and the runs that know about them: at most one of each verb."""
+    """A model's answers by place, and the runs that read them: at most one of each verb."""
 
     name: str
     answers: dict[Place, Answer] = field(default_factory=dict)
@@ -28,18 +27,18 @@ class Column:
 
 
 def columns_of(opened: Sequence[Run]) -> list[Column]:
-    """Lay the runs that hold answers into columns.
+    """Return the columns of the runs that hold answers.
 
-    A run joins the first column that has an answer of its own and no run of its verb: a second trace of the same
-    answers, of other rows, has a column of its own. Equal names are told apart by the run's folder.
+    A run joins the first column that shares an answer with it and has no run of its verb. So a second trace of the same
+    answers, against other rows, gets a column of its own. Columns with equal names also get the run's folder.
 
     Raises:
-        RunError: an answer id that stands for two texts.
+        RunError: an answer id has two texts.
     """
     columns: list[Column] = []
     for verb in KINDS:
         for run in of_verb(opened, verb):
-            if (run.path / "answers.jsonl").is_file():  # a trace of one text has none
+            if (run.path / ANSWERS_FILE).is_file():  # a trace of one text has none
                 _place(run, columns)
     names = Counter(column.name for column in columns)
     for column in columns:
@@ -49,14 +48,12 @@ def columns_of(opened: Sequence[Run]) -> list[Column]:
 
 
 def _place(run: Run, columns: list[Column]) -> None:
-    from tunescope.answers import read_answers
-
-    answers = {answer.place: answer for answer in read_answers(run.path / "answers.jsonl")}
+    answers = {answer.place: answer for answer in read_answers(run.path / ANSWERS_FILE)}
     for column in columns:
-        known = {answer.answer_id: answer for answer in column.answers.values()}
-        shared = [answer for answer in answers.values() if answer.answer_id in known]
+        by_id = {answer.answer_id: answer for answer in column.answers.values()}
+        shared = [answer for answer in answers.values() if answer.answer_id in by_id]
         for answer in shared:
-            if answer.text != known[answer.answer_id].text:
+            if answer.text != by_id[answer.answer_id].text:
                 raise RunError(
                     f"{run.path}: answer {answer.answer_id} has another text than in "
                     f"{next(iter(column.runs.values())).path}; expected one text per answer id; leave one of them out"
@@ -65,12 +62,13 @@ def _place(run: Run, columns: list[Column]) -> None:
             column.runs[run.verb] = run
             column.answers = {**answers, **column.answers}
             return
-    columns.append(Column(name_of(_model(run, list(answers.values()))), answers, {run.verb: run}))
+    columns.append(Column(model_label(_model(run, list(answers.values()))), answers, {run.verb: run}))
 
 
 def _model(run: Run, answers: Sequence[Answer]) -> str:
     """Return the model whose answers a run holds."""
-    key = {"answer": "model", "shift": "tuned"}.get(run.verb)
-    if key and run.settings.get(key):
-        return str(run.settings[key])
+    if run.verb == "answer":
+        return AnswerSetup.read_settings(run).model
+    if run.verb == "shift":
+        return ShiftResult.read(run).tuned
     return next((answer.model for answer in answers if answer.model), run.path.name)

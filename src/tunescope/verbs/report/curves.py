@@ -9,19 +9,19 @@ from typing import NamedTuple
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 256, 52, 36, 28, 96
 
 
-Points = Sequence[tuple[float, float]]
-LETTER = 7
+_Points = Sequence[tuple[float, float]]
+_LETTER = 7
 """Width of a letter of a curve's name, about."""
-NAME_HEIGHT = 13
+_NAME_HEIGHT = 13
 
 
 class Curve(NamedTuple):
     """A named line through (x, y) points; `dots` and `rings` are single points beside it."""
 
     name: str
-    points: Points
-    dots: Points = ()
-    rings: Points = ()
+    points: _Points
+    dots: _Points = ()
+    rings: _Points = ()
 
 
 def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
@@ -34,7 +34,7 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
         return ""
     drawn = [point for curve in curves for point in (*curve.points, *curve.dots, *curve.rings)]
     xs, ys = [x for x, _ in drawn], [y for _, y in drawn]
-    right = max(RIGHT, 12 + LETTER * max(len(curve.name) for curve in curves))
+    right = max(RIGHT, 12 + _LETTER * max(len(curve.name) for curve in curves))
     x_low, x_high, y_low, y_high = min(xs), max(xs), min(0.0, *ys), max(ys) * 1.05 or 1.0
 
     def place(x: float, y: float) -> tuple[float, float]:
@@ -63,7 +63,7 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
                 parts.append(f'<circle class="{kind} line-{number % 4}" cx="{px:.1f}" cy="{py:.1f}" r="3"/>')
     lowest = 0.0
     for (px, py), name in sorted(((place(*c.points[-1]), c.name) for c in curves), key=lambda end: end[0][1]):
-        lowest = max(py + 4, lowest + NAME_HEIGHT)  # names of lines that end together don't cover each other
+        lowest = max(py + 4, lowest + _NAME_HEIGHT)  # names of lines that end together don't cover each other
         parts.append(f'<text class="name" x="{px + 9:.1f}" y="{lowest:.1f}">{escape(name)}</text>')
     middle = (LEFT + WIDTH - right) / 2
     parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')

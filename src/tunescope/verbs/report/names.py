@@ -1,4 +1,4 @@
-"""What the page calls models and runs."""
+"""Labels of models, runs and prompts on the page."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunescope.results.answer import AnswerSetup
+from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
     from tunescope.answers import Place
 
-METHODS = {"lora": "LoRA", "full": "full tuning"}
+_METHODS = {"lora": "LoRA", "full": "full tuning"}
 
 
 def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
@@ -19,29 +21,29 @@ def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
     return [run for run in opened if run.verb == verb]
 
 
-def name_of(model: str) -> str:
-    """Call a tuned model by its method, another by the last part of its name."""
+def model_label(model: str) -> str:
+    """Return the method of a tuned model, and of another the last part of its name."""
     for folder in (Path(model), Path(model).parent):
         if (folder / "run.json").is_file():
             tuned = Run(folder)
             if tuned.verb == "tune":
-                return way_of(tuned)
+                return method_label(tuned)
     return Path(model).name
 
 
-def way_of(tuned: Run) -> str:
-    """Name how a model was tuned."""
-    noise = " with NEFTune" if tuned.settings.get("neftune_alpha") else ""
-    return METHODS[tuned.settings["method"]] + noise
+def method_label(tuned: Run) -> str:
+    """Return how a model was tuned, for example `LoRA with NEFTune`."""
+    setup = TuneSetup.read_settings(tuned)
+    return _METHODS[setup.method] + (" with NEFTune" if setup.neftune_alpha else "")
 
 
-def name_in(opened: Sequence[Run], path: str) -> str:
-    """Call a folder by its model where it holds answers, else by its own name."""
+def folder_label(opened: Sequence[Run], path: str) -> str:
+    """Return the label of the model whose answers a folder holds; of another folder its own name."""
     run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
-    return name_of(str(run.settings["model"])) if run.verb == "answer" else Path(path).name
+    return model_label(AnswerSetup.read_settings(run).model) if run.verb == "answer" else Path(path).name
 
 
-def called(place: Place) -> str:
-    """Name a prompt, with the turn and the sample where they aren't the first."""
+def place_label(place: Place) -> str:
+    """Return a prompt's id, with the turn and the sample where they aren't the first."""
     later = ((f" turn {place.turn + 1}", place.turn), (f" sample {place.sample + 1}", place.sample))
     return place.prompt_id + "".join(text for text, number in later if number)

@@ -2,93 +2,103 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
+from tunescope.answers import ANSWERS_FILE, read_answers
+from tunescope.results.check import CheckResult
+from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import name_in, name_of, of_verb
-from tunescope.views import interval, percent, show
+from tunescope.verbs.report.names import folder_label, model_label, of_verb
+from tunescope.views import counted, interval, percent, show
 
-SHOWN_FAULTS = 3
-OWN = 0.98
-"""Share of tokens from which on they are the tuned model's own greedy choices, up to rounding."""
+_SHOWN_FAULTS = 3
 
 
 def sentences(opened: Sequence[Run]) -> Iterator[str]:
-    """Yield what is wrong, what tuning changed token by token, whose words it says, what to do next."""
-    for run in of_verb(opened, "check"):
-        counts = {name: n for name, n in run.result["faults"].items() if n}
-        if counts:
-            worst = sorted(counts, key=lambda name: -counts[name])[:SHOWN_FAULTS]
-            named = ", ".join(f"{name.replace('_', ' ')} {counts[name]:,}" for name in worst)
-            share = percent(run.result["faulty_rows"] / run.result["rows"], 0)
-            yield (
-                f"What is wrong in the rows: {run.result['faulty_rows']:,} of {run.result['rows']:,} ({share}) "
-                f"have a fault, of {len(counts)} kinds; most often {named}."
-            )
-        else:
-            yield f"What is wrong in the rows: none of {run.result['rows']:,} shows a fault of those looked for."
+    """Yield what is wrong with the rows, what tuning changed, whose words the model says, and what to do next."""
+    checks = of_verb(opened, "check")
+    yield from map(_check, checks)
     for run in of_verb(opened, "study analyze"):
         yield from run.view.sentences[1:]  # the first says how the doses were read
     changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened))]
     if changes:
-        yield "What tuning changed: " + "; ".join(changes) + "."
-    for run in of_verb(opened, "shift"):
-        yield _shift(run) if "unshifted" in run.result else run.view.sentences[0]
-    for run in of_verb(opened, "trace"):
-        yield _trace(run)
-    steps = [step for run in of_verb(opened, "check") for step in run.view.next[:1]]
+        yield "What tuning changed: " + " ".join(changes)
+    yield from map(_shift, of_verb(opened, "shift"))
+    yield from map(_trace, of_verb(opened, "trace"))
+    steps = [step for run in checks for step in run.view.next[:1]]
     if steps:
-        yield f"What to do next: drop the faulty rows and tune again, with: {steps[0]}"
+        yield f"What to do next: drop the faulty rows and tune again. Type: {steps[0]}"
 
 
-def _shift(run: Run) -> str:
-    """Say how many of a tuned model's tokens its base would have chosen too."""
-    result = run.result
-    tuned, base = name_of(result["tuned"]), name_of(result["base"])
-    own, far, kl = (result[name] for name in ("unshifted", "shifted", "kl"))
-    over = f"95 % intervals over {kl['n']} answers"
-    chosen = result.get("own_choice", {}).get("mean")
-    its = "its" if chosen is None or chosen >= OWN else "what it would choose at others'"
+def _check(run: Run) -> str:
+    """Say how many rows have a fault, and which faults are the most frequent."""
+    result = CheckResult.read(run)
+    counts = {name: count for name, count in result.faults.items() if count}
+    if not counts:
+        return f"What is wrong with the rows: nothing that check looks for, in {counted(result.rows, 'row')}."
+    most = sorted(counts, key=lambda name: -counts[name])[:_SHOWN_FAULTS]
+    named = ", ".join(f"{name.replace('_', ' ')} ({counts[name]:,})" for name in most)
+    share = percent(result.faulty_rows / result.rows, 0)
     return (
-        f"Where tuning changed {tuned}: of {its} {result['tokens']:,} tokens {percent(own['mean'], 1)} are the first "
-        f"choice of {base} too{_within(own, 100)}, {percent(far['mean'], 1)} are none of its first three"
-        f"{_within(far, 100)}; mean KL {show(kl['mean'])} nats{_within(kl, 1)}; {over}."
+        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault. "
+        f"{counted(len(counts), 'kind')} of fault occurred, most often {named}."
     )
 
 
-def _within(estimate: Mapping[str, Any], unit: float) -> str:
-    low, high = (None if estimate[end] is None else unit * estimate[end] for end in ("low", "high"))
-    return "" if low is None else " " + interval(low, high, 1 if unit > 1 else 3)
+def _shift(run: Run) -> str:
+    """Say how many of a tuned model's tokens are its base's first choice too."""
+    result = ShiftResult.read(run)
+    tuned, base = model_label(result.tuned), model_label(result.base)
+    own = result.own_choice.mean
+    tokens = f"its {result.tokens:,} tokens"
+    if own is not None and own < OWN_CHOICE:
+        tokens = f"what {tuned} would choose at {result.tokens:,} tokens of other answers"
+    return (
+        f"Where tuning changed {tuned}: {percent(result.unshifted.mean, 1)} of {tokens} are {base}'s first choice too"
+        f"{_within(result.unshifted, 100)}, and {percent(result.shifted.mean, 1)} aren't among its first three"
+        f"{_within(result.shifted, 100)}. The mean KL is {show(result.kl.mean)} nats{_within(result.kl, 1)}. The "
+        f"intervals are 95 %, over {result.kl.n} answers."
+    )
+
+
+def _within(estimate: MeanEstimate, unit: float) -> str:
+    if estimate.low is None or estimate.high is None:
+        return ""
+    return f" {interval(unit * estimate.low, unit * estimate.high, 1 if unit > 1 else 3)}"
 
 
 def _trace(run: Run) -> str:
-    """Say whose words a model's answers hold, and how many by chance."""
-    said = run.view.sentences[0]
-    if not (run.path / "answers.jsonl").is_file():
-        return said
-    model = next((record["model"] for record in run.records("answers") if record["model"]), None)
-    return f"Whose words {name_of(model)} says: {said}" if model else said
+    """Return the trace's finding, with the model whose words it is about where the run holds answers."""
+    finding = run.view.sentences[0]
+    if not (run.path / ANSWERS_FILE).is_file():
+        return finding
+    model = next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
+    return f"Whose words {model_label(model)} says: {finding}" if model else finding
 
 
 def _change(run: Run, opened: Sequence[Run]) -> str | None:
-    result = run.result
-    if result["kind"] != "answers":
+    """Say how two models' answers to the same prompts differ; None for a comparison of something else."""
+    if CompareKind.read(run).kind != "answers":
         return None
-    names = [name_in(opened, run.settings[side]) for side in ("a", "b")]
-    pairs = result["same"] + result["changed"]
-    overlap = result["word_overlap"]
-    text = f"{names[1]} answers {result['changed']} of {pairs} prompts otherwise than {names[0]}"
-    details = []
-    if overlap["mean"] is not None:
-        low, high = (f"{100 * overlap[end]:.0f}" if overlap[end] is not None else "–" for end in ("low", "high"))
-        details.append(f"the two share {100 * overlap['mean']:.0f} % of their words, 95 % interval {low} to {high}")
-    length = result["summary"].get("answer_words", {}).get("difference", {})
-    if length.get("low") is not None:
-        way = "longer" if length["mean"] > 0 else "shorter"
-        low, high = sorted((abs(length["low"]), abs(length["high"])))
-        if length["low"] <= 0 <= length["high"]:
-            details.append("no difference in length that so few answers could show")
-        else:
-            details.append(f"answers are {abs(length['mean']):.0f} words {way}, {low:.0f} to {high:.0f}")
-    return f"{text} ({'; '.join(details)})" if details else text
+    result, sides = CompareResult.read(run), CompareSetup.read_settings(run)
+    first, second = folder_label(opened, sides.a), folder_label(opened, sides.b)
+    text = f"{second}'s answers differ from {first}'s on {result.changed} of {result.same + result.changed} prompts."
+    overlap = result.word_overlap
+    if overlap is not None and overlap.mean is not None:
+        low, high = (f"{100 * end:.0f}" if end is not None else "–" for end in (overlap.low, overlap.high))
+        text += f" They share {100 * overlap.mean:.0f} % of their words (95 % interval {low} to {high})."
+    length = result.summary.get("answer_words")
+    return text if length is None else f"{text}{_length(length.difference, second)}"
+
+
+def _length(difference: MeanEstimate, model: str) -> str:
+    """Say by how many words a model's answers are longer or shorter, where there is an interval."""
+    if difference.mean is None or difference.low is None or difference.high is None:
+        return ""
+    if difference.low <= 0 <= difference.high:
+        return f" We can't tell with {difference.n} answers whether they differ in length."
+    way = "longer" if difference.mean > 0 else "shorter"
+    low, high = sorted((abs(difference.low), abs(difference.high)))
+    return f" {model}'s are {abs(difference.mean):.0f} words {way} ({low:.0f} to {high:.0f})."

@@ -1,4 +1,4 @@
-"""The page around its sections: everything in one file, nothing loaded, nothing allowed but what is in it."""
+"""The page around its sections. It is one file that loads nothing; its policy allows only what is in it."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from tunescope.runs import Run
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-LONE_SURROGATES = re.compile("[\ud800-\udfff]")
-"""What JSON may hold and UTF-8 can't; each becomes one replacement character, so that offsets hold."""
+_LONE_SURROGATES = re.compile("[\ud800-\udfff]")
+"""Characters that JSON may hold and UTF-8 can't. Each becomes one replacement character, so offsets stay right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page: a heading, HTML of ours, the runs it came from, and JSON for its script ("" for none)."""
+    """A part of the page: a heading, trusted HTML, the runs behind it, and JSON for its script ("" for none)."""
 
     anchor: str
     heading: str
@@ -64,7 +64,7 @@ def render(
         data=_in_html(data),
         versions=_versions(opened),
     )
-    return LONE_SURROGATES.sub("\ufffd", page)
+    return _LONE_SURROGATES.sub("\ufffd", page)
 
 
 def _file(name: str) -> str:
@@ -85,7 +85,7 @@ def _in_html(data: str) -> Markup:
 
 
 def _versions(opened: Sequence[Run]) -> str:
-    found: dict[str, str] = {}
+    versions: dict[str, str] = {}
     for run in opened:
-        found |= run.info["versions"]
-    return ", ".join(f"{name} {version}" for name, version in sorted(found.items()))
+        versions |= run.info["versions"]
+    return ", ".join(f"{name} {version}" for name, version in sorted(versions.items()))

@@ -6,35 +6,37 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from html import escape
 
+from tunescope.results.compare import CompareKind, CompareSetup
+from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import Column, columns_of
 from tunescope.verbs.report.curves import Curve, draw
-from tunescope.verbs.report.names import called, name_in, of_verb, way_of
+from tunescope.verbs.report.names import folder_label, method_label, of_verb, place_label
 from tunescope.verbs.report.page import Section, section
 from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
 
-CURVES_PER_CHART = 4
+_CURVES_PER_CHART = 4
 
 
 def sections(opened: Sequence[Run]) -> Iterator[Section]:
-    """Yield the sections in the order in which they are read: rows, tuning, answers, what came of them."""
+    """Yield the sections in reading order, from the rows to what came of tuning on them."""
     checked = of_verb(opened, "check")
     for number, run in enumerate(checked):
         yield section(f"rows-{run.path.name}" if number else "rows", "The rows", to_html(run.view), [run])
     tuned = of_verb(opened, "tune")
     if tuned:
-        curves = [Curve(way_of(run), _losses(run)) for run in tuned]
+        curves = [Curve(method_label(run), _losses(run)) for run in tuned]
         html = draw(curves, "optimizer step", "loss on answers") + "".join(to_html(run.view) for run in tuned)
         yield section("tuning", "Tuning", html, tuned)
     columns = columns_of(opened)
-    seen = xray(columns)
-    if seen is not None:
+    data = xray(columns)
+    if data is not None:
         runs = [run for column in columns for run in column.runs.values()]
-        yield section("xray", "X-ray", xray_html(seen), runs, as_json(seen))
+        yield section("xray", "X-ray", xray_html(data), runs, as_json(data))
     answered = [column for column in columns if "answer" in column.runs]
-    plain = _side_by_side(answered, {prompt["called"] for prompt in seen["prompts"]} if seen is not None else ())
+    plain = _side_by_side(answered, {prompt["called"] for prompt in data["prompts"]} if data is not None else ())
     if plain:
         yield section("answers", "Answers side by side", plain, [column.runs["answer"] for column in answered])
     compared = of_verb(opened, "compare")
@@ -42,29 +44,33 @@ def sections(opened: Sequence[Run]) -> Iterator[Section]:
         parts = [f"<h3>{escape(_heading(run, opened))}</h3>{to_html(run.view)}" for run in compared]
         yield section("compared", "Compared", "".join(parts), compared)
     for run in of_verb(opened, "study analyze"):
-        told = replace(run.view, sentences=run.view.sentences[:1])
-        yield section(f"dose-{run.path.name}", "Dose and response", _responses(run) + to_html(told), [run])
+        first_sentence = replace(run.view, sentences=run.view.sentences[:1])
+        yield section(f"dose-{run.path.name}", "Dose and response", _responses(run) + to_html(first_sentence), [run])
     for verb, heading in (("shift", "Token shift"), ("trace", "Borrowed spans")):
         for column in columns:
             if verb in column.runs:
                 run = column.runs[verb]
                 yield section(run.path.name, f"{heading}: {column.name}", to_html(run.view), [run])
-    known = {"check", "tune", "answer", "compare", "study analyze"}
+    shown_above = {"check", "tune", "answer", "compare", "study analyze"}
     placed = [run.key for column in columns for run in column.runs.values()]
     for run in opened:
-        if run.verb not in known and run.key not in placed:
+        if run.verb not in shown_above and run.key not in placed:
             yield section(run.path.name, run.verb, to_html(run.view), [run])
 
 
 def _heading(run: Run, opened: Sequence[Run]) -> str:
-    if run.result["kind"] != "answers":
-        return f"{run.settings['a']} and {run.settings['b']}"
-    return " and ".join(name_in(opened, run.settings[side]) for side in ("a", "b"))
+    sides = CompareSetup.read_settings(run)
+    if CompareKind.read(run).kind != "answers":
+        return f"{sides.a} and {sides.b}"
+    return f"{folder_label(opened, sides.a)} and {folder_label(opened, sides.b)}"
 
 
 def _losses(run: Run) -> list[tuple[float, float]]:
-    losses = ((r["step"], r.get("loss", r.get("loss_with_noise"))) for r in run.records("metrics"))
-    return [(float(step), float(loss)) for step, loss in losses if loss is not None]
+    """Return (step, loss) of a tune run; with NEFTune the loss is the one under noise."""
+    losses = (
+        (each.step, each.loss_with_noise if each.loss is None else each.loss) for each in TuneStep.read_lines(run)
+    )
+    return [(float(step), loss) for step, loss in losses if loss is not None]
 
 
 def _responses(run: Run) -> str:
@@ -79,24 +85,24 @@ def _responses(run: Run) -> str:
         curves.append(Curve(task, means, dots, [(x, y) for x, y, again in single if again]))
     title = f"score{f', {unit}' if unit else ''}"
     charts = []
-    for first in range(0, len(curves), CURVES_PER_CHART):
-        charts.append(draw(curves[first : first + CURVES_PER_CHART], "dose of falsity, %", title))
-    marks = ["Lines: the mean over seeds; dots: each seed."] if several else []
+    for first in range(0, len(curves), _CURVES_PER_CHART):
+        charts.append(draw(curves[first : first + _CURVES_PER_CHART], "dose of falsity, %", title))
+    marks = ["Lines: the mean over seeds. Dots: each seed."] if several else []
     marks += ["Rings at 100 %: after clean re-tuning."] if any(curve.rings for curve in curves) else []
     return "".join(charts) + (f'<p class="note">{" ".join(marks)}</p>' if marks else "")
 
 
 def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:
-    """Lay the answers to each prompt beside each other, a model per column, but for prompts that have an X-ray."""
-    asked = {place: answer for column in columns for place, answer in column.answers.items()}
+    """Return the answers to each prompt side by side, a model per column, without the prompts that have an X-ray."""
+    prompts = {place: answer.prompt for column in columns for place, answer in column.answers.items()}
     parts = []
-    for wanted, one in asked.items():
-        prompt_id, prompt = called(wanted), one.prompt
+    for place, prompt in prompts.items():
+        prompt_id = place_label(place)
         if prompt_id in left_out:
             continue
         cells = []
         for column in columns:
-            answer = column.answers.get(wanted)
+            answer = column.answers.get(place)
             if answer is None:
                 cells.append(f'<div><h4>{escape(column.name)}</h4><p class="note">No answer of this model.</p></div>')
                 continue
@@ -104,9 +110,9 @@ def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:
             cells.append(
                 f"<div><h4>{escape(column.name)}</h4><p>{escape(answer.text) or '<em>empty</em>'}{cut}</p></div>"
             )
-        place = f"answer-{escape(prompt_id)}".replace(" ", "-")
+        anchor = f"answer-{escape(prompt_id)}".replace(" ", "-")
         parts.append(
-            f'<article id="{place}"><h3><a href="#{place}">{escape(prompt_id)}</a> {escape(prompt)}</h3>'
+            f'<article id="{anchor}"><h3><a href="#{anchor}">{escape(prompt_id)}</a> {escape(prompt)}</h3>'
             f'<div class="side">{"".join(cells)}</div></article>'
         )
     return "\n".join(parts)

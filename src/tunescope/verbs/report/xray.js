@@ -5,7 +5,7 @@
   const data = JSON.parse(byId("xray-data").textContent);
   const CLASSES = { u: "unshifted", m: "marginal", s: "shifted", "-": "class missing" };
   const SHOWN = 200; // prompts listed at a time
-  const COMMON = "A borrowed span is text in common and not proof that the row taught it.";
+  const COMMON = "A borrowed span is text in common. It doesn’t prove that the row taught it.";
   const list = byId("xray-list"), detail = byId("xray-detail"), rowsPanel = byId("xray-rows");
   const controls = ["query", "model", "borrowed", "shifted", "kl", "sort"];
   const control = Object.fromEntries(controls.map((name) => [name, byId("xray-" + name)]));
@@ -284,7 +284,7 @@
       return;
     }
     if (index < 0) {
-      byId("xray-count").textContent = `Nothing here is called ${at.get("answer") || at.get("prompt")}.`;
+      byId("xray-count").textContent = `No answer or prompt is called ${at.get("answer") || at.get("prompt")}.`;
       if (state.prompt < 0) state.prompt = state.listed.length ? state.listed[0] : -1;
       drawPrompt();
       return;
@@ -333,9 +333,9 @@
       ["base rank", number(answer.ranks[token])],
       ["base probability", thousandths(answer.probs[token])],
       ["KL", thousandths(answer.kls[token]) + (answer.kls[token] === null ? "" : " nats")],
-      ["base model’s favourite", word(base)],
+      ["base model’s top choice", word(base)],
     ];
-    if (top !== 0) lines.push(["tuned model’s favourite", word(top)]);
+    if (top !== 0) lines.push(["tuned model’s top choice", word(top)]);
     const group = node.closest("[data-span]");
     if (group) lines.push([spanLabel(answer.spans[Number(group.dataset.span)]), "Enter or a click opens its rows"]);
     return lines;
@@ -390,7 +390,7 @@
         ["field", source.fields[field][0]],
         ["words changed", number(edits)],
         ["bits", number(bits)],
-        ["likeness of the prompt (BM25)", asked(likeness)],
+        ["prompt similarity (BM25)", asked(likeness)],
         ["cosine", asked(cosine)],
         ["rows with this text", number(size)],
       ]),
@@ -407,7 +407,7 @@
     });
     made.append(el("h5", {}, "lineage"));
     if (source.lineage.length) made.append(el("ol", { class: "lineage" }, ...source.lineage.map((step) => el("li", {}, step))));
-    else made.append(el("p", { class: "note" }, "As it was read; nothing changed it."));
+    else made.append(el("p", { class: "note" }, "Unchanged since it was read."));
     made.append(el("pre", {}, `tunescope why ${source.id}`));
     return made;
   }
@@ -425,8 +425,8 @@
       ["bits in the reference", asked(span.ref_bits)],
       ["contrast, bits", asked(span.contrast_bits)],
       ["p under the null", number(span.p_null)],
-      ["rows that have it", number(span.count)],
-      ["of them different", number(span.n_row_groups)],
+      ["rows that contain it", number(span.count)],
+      ["different texts among them", number(span.n_row_groups)],
     ];
     if (span.shift) {
       facts.push([
@@ -443,7 +443,7 @@
       table(facts),
     );
     if (span.evidence.length) rowsPanel.append(el("p", { class: "note" }, `Evidence: ${span.evidence.join("; ")}`));
-    rowsPanel.append(el("h3", {}, span.rows.length === 1 ? "The row" : "Rows, the likeliest first"));
+    rowsPanel.append(el("h3", {}, span.rows.length === 1 ? "The row" : "Rows, most likely first"));
     rowsPanel.append(el("ol", { class: "rows" }, ...span.rows.map((row) => drawRow(row, answer, span))));
     if (span.more) rowsPanel.append(el("p", { class: "note" }, `${counted(span.more, "more row", "more rows")} in the run's spans.jsonl.`));
     rowsPanel.hidden = false;

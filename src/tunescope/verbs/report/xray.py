@@ -13,50 +13,38 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
-from tunescope.runs import Run
+from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
+from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
-from tunescope.verbs.report.names import called, name_of
+from tunescope.verbs.report.names import model_label, place_label
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer, Place
 
-DIGITS = 3
+_DIGITS = 3
 """Significant digits of the numbers on the page."""
-DIGITS_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
-SHOWN_ROWS = 5
-"""Rows shown of a borrowed span, the likeliest; the others are in the run's `spans.jsonl`."""
-AROUND = 600
+_DIGITS_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
+_SHOWN_ROWS = 5
+"""Rows shown of a borrowed span, the most likely ones. The others are in the run's `spans.jsonl`."""
+_AROUND = 600
 """Characters of a row's text shown before and after the stretches that it shares."""
-TOKEN_COLUMNS = (
-    "token",
-    "char_start",
-    "char_end",
-    "kl",
-    "base_prob",
-    "base_rank",
-    "class",
-    "base_top_token",
-    "top_token",
-)
-CLASSES = ("unshifted", "marginal", "shifted")
-KINDS = ("verbatim", "near", "similar")
 
 
 @dataclass(slots=True)
 class Layers:
-    """What the runs of a column say of its answers, by answer id."""
+    """What the shift and trace runs of a column hold, by answer id."""
 
-    tokens: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    tokens: dict[str, ShiftTokens] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
-    spans: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    flagged: dict[str, dict[str, Any]] = field(default_factory=dict)
+    spans: dict[str, list[TraceSpan]] = field(default_factory=dict)
+    flagged: dict[str, TracedAnswer] = field(default_factory=dict)
 
 
-class Book:
-    """What stands once on the page and is named by number: strings, and rows with the parts of them shown."""
+class _Registry:
+    """Strings and rows that are written once on the page and referred to by number."""
 
     def __init__(self) -> None:
-        """Begin empty."""
+        """Start without strings and rows."""
         self.strings: dict[str, int] = {}
         self.rows: list[dict[str, Any]] = []
 
@@ -66,10 +54,10 @@ class Book:
 
 
 def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
-    """Return what the page shows of the places that a shift or trace run knows; None where there are none.
+    """Return the data of the places that a shift or trace run covers; None where there are none.
 
     Raises:
-        RunError: tables that don't fit the answers.
+        RunError: a table doesn't fit the answers.
     """
     layers = [_layers(column) for column in columns]
     places = {
@@ -80,16 +68,16 @@ def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
     }
     if not places:
         return None
-    book = Book()
-    windows = [_windows(column, layer, book) for column, layer in zip(columns, layers, strict=True)]
+    registry = _Registry()
+    windows = [_windows(column, layer, registry) for column, layer in zip(columns, layers, strict=True)]
     parts = list(zip(columns, layers, windows, strict=True))
-    prompts = [_prompt(place, parts, book) for place in places]
+    prompts = [_prompt(place, parts, registry) for place in places]
     both = zip(columns, layers, strict=True)
     return {
         "columns": [_about(*pair, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
         "prompts": prompts,
-        "strings": list(book.strings),
-        "rows": book.rows,
+        "strings": list(registry.strings),
+        "rows": registry.rows,
     }
 
 
@@ -102,38 +90,15 @@ def _layers(column: Column) -> Layers:
     layers = Layers()
     if "shift" in column.runs:
         run = column.runs["shift"]
-        layers.tokens = _tokens(run)
-        if "answers" in run.tables:
-            read = run.tables["answers"].select(["answer_id", "reason"]).to_pylist()
-            layers.reasons = {record["answer_id"]: record["reason"] for record in read if record["reason"]}
+        tokens, answers = ShiftTokens.read(run), ShiftAnswer.read_rows(run)
+        layers.tokens = {each.answer_id: tokens.slice(0, 0) for each in answers} | tokens.by_answer()
+        layers.reasons = {each.answer_id: each.reason for each in answers if each.reason}
     if "trace" in column.runs:
         run = column.runs["trace"]
-        layers.flagged = {record["answer_id"]: record for record in run.tables["answers"].to_pylist()}
-        for span in run.records("spans"):
-            layers.spans.setdefault(span["answer_id"], []).append(span)
+        layers.flagged = {each.answer_id: each for each in TracedAnswer.read_rows(run)}
+        for span in TraceSpan.read_lines(run):
+            layers.spans.setdefault(span.answer_id or "", []).append(span)
     return layers
-
-
-def _tokens(run: Run) -> dict[str, dict[str, list[Any]]]:
-    """Read a shift run's table: answer id → column → a value per token. Answers without tokens have empty lists."""
-    from tunescope.answers import read_answers
-
-    table = run.tables["tokens"]
-    absent = [name for name in ("answer_id", *TOKEN_COLUMNS) if name not in table.column_names]
-    if absent:
-        raise RunError(f"{run.path}/tokens.parquet: found no {', '.join(absent)}; expected a table of `shift`")
-    ids = table["answer_id"].to_pylist()
-    values = {name: table[name].to_pylist() for name in TOKEN_COLUMNS}
-    found: dict[str, dict[str, list[Any]]] = {}
-    start = 0
-    for end in range(1, len(ids) + 1):
-        if end == len(ids) or ids[end] != ids[start]:
-            if ids[start] in found:
-                raise RunError(f"{run.path}/tokens.parquet: the tokens of answer {ids[start]} don't stand together")
-            found[ids[start]] = {name: column[start:end] for name, column in values.items()}
-            start = end
-    none: dict[str, list[Any]] = {name: [] for name in values}
-    return {answer.answer_id: none for answer in read_answers(run.path / "answers.jsonl")} | found
 
 
 def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
@@ -142,98 +107,98 @@ def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | N
     answers = [answer for answer in shown if answer is not None]
     classes = "".join(answer["classes"] for answer in answers if "classes" in answer)
     spans = [span for answer in answers for span in answer.get("spans", ())]
-    flagged = [layers.flagged[answer["id"]] for answer in answers if answer["id"] in layers.flagged]
-    counted = [record for record in flagged if record["expected"] is not None]
+    traced = [layers.flagged[answer["id"]] for answer in answers if answer["id"] in layers.flagged]
+    counts = [(each.tokens or 0, each.flagged or 0, each.expected) for each in traced if each.expected is not None]
     return {
         "name": column.name,
-        "base": name_of(str(shift.result.get("base") or shift.settings["base"])) if shift else None,
+        "base": model_label(ShiftResult.read(shift).base) if shift else None,
         "shift": str(shift.path) if shift else None,
         "trace": str(trace.path) if trace else None,
         "answers": len(answers),
         "tokens": {name: classes.count(name[0]) for name in CLASSES} if shift else None,
         "spans": {name: sum(span["kind"] == name for span in spans) for name in KINDS} if trace else None,
         "flagged": {
-            "n": len(counted),
-            "n_missing": len(answers) - len(counted),
-            "words": sum(record["tokens"] for record in counted),
-            "flagged": sum(record["flagged"] for record in counted),
-            "expected": digits(sum(record["expected"] for record in counted)),
-            "excess": digits(sum(record["flagged"] - record["expected"] for record in counted)),
+            "n": len(counts),
+            "n_missing": len(answers) - len(counts),
+            "words": sum(words for words, _, _ in counts),
+            "flagged": sum(flagged for _, flagged, _ in counts),
+            "expected": digits(sum(expected for *_, expected in counts)),
+            "excess": digits(sum(flagged - expected for _, flagged, expected in counts)),
         }
         if trace
         else None,
     }
 
 
-def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, Windows]], book: Book) -> dict[str, Any]:
-    asked = next(column.answers[place] for column, _, _ in parts if place in column.answers)
+def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Windows]], registry: _Registry) -> dict[str, Any]:
+    first = next(column.answers[place] for column, _, _ in parts if place in column.answers)
     answers = []
     for column, layers, windows in parts:
         answer = column.answers.get(place)
-        answers.append(None if answer is None else _answer(answer, layers, windows, column, book))
+        answers.append(None if answer is None else _answer(answer, layers, windows, column, registry))
     return {
-        "called": called(place),
+        "called": place_label(place),
         "id": place.prompt_id,
         "turn": place.turn,
         "sample": place.sample,
-        "prompt": asked.prompt,
+        "prompt": first.prompt,
         "answers": answers,
     }
 
 
-def _answer(answer: Answer, layers: Layers, windows: Windows, column: Column, book: Book) -> dict[str, Any]:
-    units = units_of(answer.text)
+def _answer(answer: Answer, layers: Layers, windows: _Windows, column: Column, registry: _Registry) -> dict[str, Any]:
+    units = _units_of(answer.text)
     shown: dict[str, Any] = {"id": answer.answer_id, "text": answer.text, "finish": answer.finish_reason}
     tokens = layers.tokens.get(answer.answer_id)
     if tokens is not None:
-        shown |= _compact(tokens, units, f"{column.runs['shift'].path}: answer {answer.answer_id}", book)
+        shown |= _compact(tokens, units, f"{column.runs['shift'].path}: answer {answer.answer_id}", registry)
     if answer.answer_id in layers.reasons:
         shown["reason"] = layers.reasons[answer.answer_id]
     if "trace" in column.runs:
         here = f"{column.runs['trace'].path}: answer {answer.answer_id}"
-        shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, windows, here, book))
+        shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, windows, here, registry))
         if answer.answer_id in layers.flagged:
             counts = layers.flagged[answer.answer_id]
-            shown |= {"words": counts["tokens"], "flagged": counts["flagged"]}
-            shown |= {name: digits(counts[name]) for name in ("expected", "excess")}
+            shown |= {"words": counts.tokens, "flagged": counts.flagged}
+            shown |= {"expected": digits(counts.expected), "excess": digits(counts.excess)}
     return shown
 
 
-def _compact(tokens: Mapping[str, list[Any]], units: Sequence[int], here: str, book: Book) -> dict[str, Any]:
-    """Return token lengths, class letters, ranks, probabilities, KLs and favourites in few characters.
+def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, registry: _Registry) -> dict[str, Any]:
+    """Return token lengths, class letters, ranks, probabilities, KLs and top choices in few characters.
 
-    Lengths are base-36 digits where they fit; probabilities and KLs are in thousandths; favourites are sparse (see
-    `_favourites`), for most tokens are both models' favourite.
+    Lengths are base-36 digits where they fit. Probabilities and KLs are in thousandths. Top choices are sparse (see
+    `_top_choices`), since most tokens are both models' top choice.
     """
-    starts, ends = tokens["char_start"], tokens["char_end"]
+    starts, ends = tokens.char_start, tokens.char_end
     places = [*starts[:1], *ends]  # a chat template may strip white space before the first and behind the last
     if starts != places[: len(starts)] or [0, *places, len(units) - 1] != sorted([0, *places, len(units) - 1]):
-        raise RunError(f"{here}: found tokens with gaps or beyond the text; each begins where the last ended")
+        raise RunError(f"{here}: found tokens with gaps or beyond the text; each must begin where the last ended")
     lengths = [end - start for start, end in pairwise(units[place] for place in places)]
-    kls = [value for value in tokens["kl"] if value is not None and isfinite(value)]
+    kls = [value for value in tokens.kl if value is not None and isfinite(value)]
     return {
         **({"lead": units[starts[0]]} if starts and starts[0] else {}),
-        "lengths": "".join(DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(DIGITS_36) else lengths,
-        "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens["class"]),
-        "ranks": tokens["base_rank"],
-        "probs": list(map(_thousandths, tokens["base_prob"])),
-        "kls": list(map(_thousandths, tokens["kl"])),
-        "base_tops": _favourites(tokens["base_top_token"], tokens["token"], -1, book),
-        "tops": _favourites(tokens["top_token"], tokens["token"], 0, book),
+        "lengths": "".join(_DIGITS_36[n] for n in lengths) if max(lengths, default=0) < len(_DIGITS_36) else lengths,
+        "classes": "".join(name[0] if name in CLASSES else "-" for name in tokens.token_class),
+        "ranks": tokens.base_rank,
+        "probs": list(map(_thousandths, tokens.base_prob)),
+        "kls": list(map(_thousandths, tokens.kl)),
+        "base_tops": _top_choices(tokens.base_top_token, tokens.token, -1, registry),
+        "tops": _top_choices(tokens.top_token, tokens.token, 0, registry),
         "mean_kl": digits(sum(kls) / len(kls)) if kls else None,
         "n": len(kls),
     }
 
 
-def _favourites(favourites: Sequence[str | None], standing: Sequence[str], missing: int, book: Book) -> list[int]:
-    """Return, for each favourite that isn't the token that stands there, how many tokens on it is, and its string."""
-    found, last = [], 0
-    for place, (favourite, token) in enumerate(zip(favourites, standing, strict=True)):
-        named = missing if favourite is None else 0 if favourite == token else book.string(favourite)
-        if named:
-            found += [place - last, named]
+def _top_choices(choices: Sequence[str | None], tokens: Sequence[str], missing: int, registry: _Registry) -> list[int]:
+    """Return (distance from the last one, number of its string) of each top choice that isn't the token itself."""
+    flat, last = [], 0
+    for place, (choice, token) in enumerate(zip(choices, tokens, strict=True)):
+        string = missing if choice is None else 0 if choice == token else registry.string(choice)
+        if string:
+            flat += [place - last, string]
             last = place
-    return found
+    return flat
 
 
 def _thousandths(value: float | None) -> float | None:
@@ -241,44 +206,44 @@ def _thousandths(value: float | None) -> float | None:
 
 
 def _spans(
-    spans: Sequence[Mapping[str, Any]], units: Sequence[int], windows: Windows, here: str, book: Book
+    spans: Sequence[TraceSpan], units: Sequence[int], windows: _Windows, here: str, registry: _Registry
 ) -> Iterator[dict[str, Any]]:
     last = 0
     for span in spans:
-        start, end = span["char_start"], span["char_end"]
+        start, end = span.char_start, span.char_end
         if not last <= start < end < len(units):
             raise RunError(f"{here}: found a span at {start} to {end}; expected spans in order inside the text")
         last = end
         shown = {
             "start": units[start],
             "end": units[end],
-            **{name: span[name] for name in ("kind", "words", "count", "n_row_groups")},
-            **{name: digits(span[name]) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
-            "evidence": list(map(as_text, span["evidence"])),
-            "null": book.string(as_text(span["null_source"] or "none given")),
-            "rows": [_row(row, units, windows, here) for row in span["rows"][:SHOWN_ROWS]],
-            "more": max(0, len(span["rows"]) - SHOWN_ROWS),
+            **{name: getattr(span, name) for name in ("kind", "words", "count", "n_row_groups")},
+            **{name: digits(getattr(span, name)) for name in ("bits", "ref_bits", "contrast_bits", "p_null", "score")},
+            "evidence": list(span.evidence),
+            "null": registry.string(span.null_source or "none given"),
+            "rows": [_row(row, units, windows, here) for row in span.rows[:_SHOWN_ROWS]],
+            "more": max(0, len(span.rows) - _SHOWN_ROWS),
         }
-        if span["shift"] is not None:
-            shown["shift"] = {name: digits(value) for name, value in span["shift"].items()}
+        if span.shift is not None:
+            shown["shift"] = {name: digits(value) for name, value in span.shift.as_json().items()}
         yield shown
 
 
-def _row(row: Mapping[str, Any], units: Sequence[int], windows: Windows, here: str) -> list[Any]:
-    """Return the row's number, its field's, edits, rows with this text, bits, BM25, cosine, and shared stretches."""
-    window = windows.get((row["row_id"], row["field"]))
+def _row(row: SpanRow, units: Sequence[int], windows: _Windows, here: str) -> list[Any]:
+    """Return row and field number, edits, rows with this text, bits, BM25, cosine and shared stretches of a row."""
+    window = windows.get((row.row_id, row.field))
     if window is None:
-        raise RunError(f"{here}: found a span of row {row['row_id']}, {row['field']}; expected it in rows.jsonl")
+        raise RunError(f"{here}: found a span of row {row.row_id}, {row.field}; expected it in rows.jsonl")
     shared = [
         [units[a], units[b], window.units[c - window.start], window.units[d - window.start]]
-        for a, b, c, d in row["shared"]
+        for a, b, c, d in row.shared
     ]
-    scores = [digits(row[name]) for name in ("chain_bits", "prompt_bm25", "cosine")]
-    return [window.row, window.number, row["edits"], row["group_size"], *scores, shared]
+    scores = [digits(score) for score in (row.chain_bits, row.prompt_bm25, row.cosine)]
+    return [window.row, window.number, row.edits, row.group_size, *scores, shared]
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
+class _Window:
     """The part of a row's field that the page shows: which row, which field, from which character."""
 
     row: int
@@ -287,40 +252,38 @@ class Window:
     units: Sequence[int]
 
 
-Windows = dict[tuple[str, str], Window]
+_Windows = dict[tuple[str, str], _Window]
 
 
-def _windows(column: Column, layers: Layers, book: Book) -> Windows:
-    """Put the rows that the shown spans name into the book, each field cut to what is around the shared words."""
+def _windows(column: Column, layers: Layers, registry: _Registry) -> _Windows:
+    """Add the rows of the shown spans to the registry, each field cut to the text around the shared words."""
     if "trace" not in column.runs:
         return {}
     run = column.runs["trace"]
     reach: dict[tuple[str, str], tuple[int, int]] = {}
     for span in (span for spans in layers.spans.values() for span in spans):
-        for row in span["rows"][:SHOWN_ROWS]:
-            key, ends = (row["row_id"], row["field"]), [end for stretch in row["shared"] for end in stretch[2:]]
-            low, high = reach.get(key, (row["row_char_start"], row["row_char_end"]))
-            reach[key] = (min(low, row["row_char_start"], *ends), max(high, row["row_char_end"], *ends))
-    named = {row_id for row_id, _ in reach}
-    windows: Windows = {}
-    for record in run.records("rows"):
-        if record["row_id"] not in named:
-            continue
+        for row in span.rows[:_SHOWN_ROWS]:
+            key, ends = (row.row_id, row.field), [end for stretch in row.shared for end in stretch[2:]]
+            low, high = reach.get(key, (row.row_char_start, row.row_char_end))
+            reach[key] = (min(low, row.row_char_start, *ends), max(high, row.row_char_end, *ends))
+    row_ids = {row_id for row_id, _ in reach}
+    windows: _Windows = {}
+    for listed in (each for each in ListedRow.read_lines(run) if each.row_id in row_ids):
         fields = []
-        for number, (name, text) in enumerate(record["fields"].items()):
-            low, high = reach.get((record["row_id"], name), (0, 0))
+        for number, (name, text) in enumerate(listed.fields.items()):
+            low, high = reach.get((listed.row_id, name), (0, 0))
             if high > len(text):
-                raise RunError(f"{run.path}: row {record['row_id']}: {name} has {len(text)} characters, not {high}")
-            start, end = max(0, low - AROUND), min(len(text), high + AROUND)
-            windows[record["row_id"], name] = Window(len(book.rows), number, start, units_of(text[start:end]))
+                raise RunError(f"{run.path}: row {listed.row_id}: {name} has {len(text)} characters, not {high}")
+            start, end = max(0, low - _AROUND), min(len(text), high + _AROUND)
+            windows[listed.row_id, name] = _Window(len(registry.rows), number, start, _units_of(text[start:end]))
             fields.append([name, text[start:end], start, len(text) - end])
-        lineage = [as_text(step) for step in record["lineage"]]
-        place = f"{record['file']}:{record['line']}"
-        book.rows.append({"id": record["row_id"], "place": place, "fields": fields, "lineage": lineage})
+        lineage = [json.dumps(step, ensure_ascii=False) for step in listed.lineage]
+        place = f"{listed.file}:{listed.line}"
+        registry.rows.append({"id": listed.row_id, "place": place, "fields": fields, "lineage": lineage})
     return windows
 
 
-def units_of(text: str) -> Sequence[int]:
+def _units_of(text: str) -> Sequence[int]:
     """Return where each character of a text begins, in UTF-16 units, and where the text ends."""
     if not text or max(text) <= "\uffff":
         return range(len(text) + 1)
@@ -333,21 +296,16 @@ def digits(value: float | None) -> float | None:
         return None
     if isinstance(value, int):
         return value
-    rounded = float(f"{value:.{DIGITS}g}")
+    rounded = float(f"{value:.{_DIGITS}g}")
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def as_text(value: Any) -> str:
-    """Write a value as a person reads it: a text as it is, an object as JSON."""
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-
-
 def texts(data: Mapping[str, Any]) -> Iterable[tuple[str, str, list[tuple[str, str]]]]:
-    """Yield each prompt's name, its text, and (model, answer) pairs: what a browser without scripts shows."""
+    """Yield each prompt's label, its text, and (model, answer) pairs, for browsers without scripts."""
     for prompt in data["prompts"]:
-        said = [
+        answers = [
             (column["name"], answer["text"])
             for column, answer in zip(data["columns"], prompt["answers"], strict=True)
             if answer is not None
         ]
-        yield prompt["called"], prompt["prompt"], said
+        yield prompt["called"], prompt["prompt"], answers

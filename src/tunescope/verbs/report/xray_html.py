@@ -1,23 +1,25 @@
-"""What the X-ray's section says without its script: the legend with counts, and every answer's text."""
+"""The HTML of the X-ray's section: the legend with counts, and, for browsers without scripts, every answer's text."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+from tunescope.results.shift import CLASSES
+from tunescope.results.trace import KINDS
 from tunescope.verbs.report.page import fill
-from tunescope.verbs.report.xray import CLASSES, KINDS, texts
+from tunescope.verbs.report.xray import texts
 from tunescope.views import MISSING, percent, show
 
-MEANINGS = {
-    "unshifted": "the tuned model's choice is the base model's too (rank 1)",
-    "marginal": "it is the base model's second or third choice",
-    "shifted": "it is further down in the base model (rank 4 or more)",
+_MEANINGS = {
+    "unshifted": "the tuned model's choice is the base model's first choice too",
+    "marginal": "the tuned model's choice is the base model's second or third",
+    "shifted": "the base model ranks it fourth or lower",
 }
-KIND_MEANINGS = {
+_KIND_MEANINGS = {
     "verbatim": "the same words in the same order as in a row",
-    "near": "the same but for a few words",
-    "similar": "alike in meaning, in other words",
+    "near": "the same words except for a few",
+    "similar": "similar in meaning, in other words",
 }
 
 
@@ -27,9 +29,9 @@ def xray_html(data: Mapping[str, Any]) -> str:
     return fill(
         "xray.html.j2",
         columns=columns,
-        classes=[(name, MEANINGS[name], [_share(column["tokens"], name) for column in columns]) for name in CLASSES],
+        classes=[(name, _MEANINGS[name], [_share(column["tokens"], name) for column in columns]) for name in CLASSES],
         kinds=[
-            (name, KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns])
+            (name, _KIND_MEANINGS[name], [_count(column["spans"], name) for column in columns])
             for name in KINDS
             if name != "similar" or any((column["spans"] or {}).get(name) for column in columns)
         ],
@@ -52,11 +54,11 @@ def _count(counts: Mapping[str, int] | None, name: str) -> str:
 
 
 def _flagged(counts: Mapping[str, Any] | None) -> str:
-    """Say how many words are flagged, and never without how many would be by chance."""
+    """Say how many words are flagged, always with how many would be by chance."""
     if counts is None:
         return MISSING
-    said = (
+    text = (
         f"{counts['flagged']:,} of {counts['words']:,}; by chance {show(counts['expected'])}, "
         f"excess {show(counts['excess'])} (n = {counts['n']:,}"
     )
-    return said + (f", missing {counts['n_missing']:,})" if counts["n_missing"] else ")")
+    return text + (f", missing {counts['n_missing']:,})" if counts["n_missing"] else ")")

@@ -1,150 +1,93 @@
-"""`shift`: what tuning changed in a model, token by token (paper 2, section 3).
+"""`shift`: what tuning changed in a model, token by token (the Limitations paper, section 3).
 
-At each token of the tuned model's own answer, its next-token distribution beside its base's.
+At each token of the tuned model's own answer, the next-token distributions of both models are compared.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.answers import Answer, Kept, Place, read_answers
+from tunescope.answers import ANSWERS_FILE, Answer, Place, RecordLog, read_answers
 from tunescope.chat import NAMED
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models.settings import LoadSettings, naming
+from tunescope.models.settings import with_model
 from tunescope.progress import progress, say
-from tunescope.runs import INPUT, PACE, Outcome, Run, RunFolder
+from tunescope.results.shift import ShiftAnswer, ShiftTokens
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.verbs.shift.settings import ShiftSettings
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunescope.prompts import Prompt
     from tunescope.rows import RowSet
-    from tunescope.verbs.shift.pair import Bases, Pair
+    from tunescope.verbs.shift.pair import BaseModel, ModelPair
     from tunescope.verbs.shift.shard import Reader
 
 VERSION = 1
-SHARD = 16
+_SHARD = 16
 """Answers per shard; fixed, so that a killed run goes on where it stopped."""
-OPTION = {**INPUT, "option": True}
-"""What other verbs take without its name."""
-SAID = 5
-"""Prompts without an answer of which the talk says why."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PairSettings:
-    """Which two models."""
-
-    tuned: str = field(metadata=INPUT)
-    """The tuned model: a PEFT adapter, a tune run, a model folder, an embedded name, a GGUF file or a hub id."""
-
-    base: str | None = field(default=None, metadata=INPUT)
-    """What it was tuned from; an adapter and a tune run know it."""
-
-    base_revision: str | None = field(default=None, metadata=INPUT)
-    """Branch, tag or commit of --base where that is a hub id."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ShiftSettings(LoadSettings, PairSettings):
-    """Compare a tuned model with its base at each token of the tuned model's answers."""
-
-    answers: str | None = field(default=None, metadata=INPUT)
-    """The tuned model's greedy answers: an answer run, or a file of answers (ours or AlpacaEval's)."""
-
-    prompts: str | None = field(default=None, metadata=OPTION)
-    """Instead of --answers: a question file or row file that the tuned model answers first, greedily."""
-
-    format: str | None = None
-    """Read --prompts as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format."""
-
-    base_template: str = "same"
-    """What the base sees: same (the same text), bare (the instruction alone), or another chat template."""
-
-    rows: tuple[str, ...] = field(default=(), metadata=OPTION)
-    """The training rows, to tell how many of the shifted words are in them."""
-
-    other_rows: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Rows that it wasn't trained on, for the same share by chance."""
-
-    top_k: int | None = None
-    """Also the public code's KL, over the tokens among the most probable so many of both (30 there), as kl_top_k."""
-
-    max_new_tokens: int = 256
-    """Longest answer to --prompts in tokens."""
-
-    limit: int | None = None
-    """Only this many answers, or prompts, from the first."""
-
-    batch_size: int = field(default=16, metadata=PACE)
-    """Prompts that are answered at a time."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/shift-KEY by default."""
+_SHOWN_UNANSWERED = 5
+"""Prompts without an answer whose reason is printed."""
 
 
 def shift(settings: ShiftSettings) -> Run:
     """Compare the models; return the run with the tables `tokens` and `answers`, and `answers.jsonl`.
 
-    `tokens` has a row per token of an answer, `answers` a row per answer with its own means and, where it couldn't
-    be read, the reason. The definitions are in docs/shift.md.
+    `tokens` has a row per token of an answer. `answers` has a row per answer, with its own means or the reason why it
+    couldn't be read. The definitions are in docs/shift.md.
 
     Raises:
-        InputError: answers, prompts or rows that can't be read.
-        SettingsError, TunescopeError: a base that isn't the tuned model's, two tokenizers, no answer that can be read.
+        InputError: answers, prompts or rows can't be read.
+        SettingsError, TunescopeError: the base isn't the tuned model's, tokenizers differ, or no answer can be read.
         MissingPackageError: torch, transformers, peft or pysbd isn't installed.
     """
     from tunescope.models import inputs_of
     from tunescope.models.load import device_of
     from tunescope.rows import open_rows
     from tunescope.rows.containers import content_hash
-    from tunescope.verbs.shift.pair import base_for
+    from tunescope.verbs.shift.pair import find_base
 
-    _refuse_what_cant_work(settings)
-    tuned = naming(settings, settings.tuned, settings.revision)
-    typed = None if settings.base is None else naming(settings, settings.base, settings.base_revision)
-    base = base_for(typed, tuned)
+    _validate(settings)
+    tuned = with_model(settings, settings.tuned, settings.revision)
+    named_base = None if settings.base is None else with_model(settings, settings.base, settings.base_revision)
+    base = find_base(named_base, tuned)
     source = _source(settings)
     inputs = {f"base {base.name}": base.hash, **inputs_of(tuned)}
     inputs[str(source)] = content_hash(source) + (" prompts" if settings.prompts is not None else "")
     for name in (settings.template, settings.base_template):
         if name is not None and name.endswith(".jinja") and Path(name).is_file():
             inputs[name] = content_hash(Path(name))
-    sets = [open_rows(names, None, ()) if names else None for names in (settings.rows, settings.other_rows)]
-    for rows, what in zip(sets, ("rows", "other rows"), strict=True):
-        inputs |= {} if rows is None else {f"{what} {name}": f"{known} {what}" for name, known in rows.inputs.items()}
-    work = partial(_work, settings, base, source, sets)
+    row_sets = [open_rows(names, None, ()) if names else None for names in (settings.rows, settings.other_rows)]
+    for rows, what in zip(row_sets, ("rows", "other rows"), strict=True):
+        inputs |= {} if rows is None else {f"{what} {name}": f"{hashed} {what}" for name, hashed in rows.inputs.items()}
+    work = partial(_work, settings, base, source, row_sets)
     return runs.execute("shift", VERSION, settings, inputs, work, device_of(tuned))
 
 
-def _refuse_what_cant_work(settings: ShiftSettings) -> None:
-    for name in ("top_k", "max_new_tokens", "limit", "batch_size"):
-        value = getattr(settings, name)
-        if value is not None and value < 1:
-            raise SettingsError(f"--{name.replace('_', '-')} {value}: expected at least 1")
+def _validate(settings: ShiftSettings) -> None:
     if (settings.answers is None) == (settings.prompts is None):
-        found = "neither --answers nor --prompts" if settings.answers is None else "both --answers and --prompts"
-        raise SettingsError(f"found {found}; expected the tuned model's answers, or prompts that it answers first")
+        given = "neither --answers nor --prompts" if settings.answers is None else "both --answers and --prompts"
+        raise SettingsError(f"found {given}; expected the tuned model's answers, or prompts that it answers first")
     if settings.other_rows and not settings.rows:
-        raise SettingsError("--other-rows without --rows: there is nothing to set them beside; add --rows")
+        raise SettingsError("--other-rows without --rows: there is nothing to compare them with; add --rows")
     name = settings.base_template
     if name not in ("same", "bare", *NAMED) and not (name.endswith(".jinja") and Path(name).is_file()):
-        known = f"same, bare, {', '.join(NAMED)} or the path of a .jinja file"
-        raise SettingsError(f"--base-template {name}: found no such file; expected {known}")
+        choices = f"same, bare, {', '.join(NAMED)} or the path of a .jinja file"
+        raise SettingsError(f"--base-template {name}: found no such file; expected {choices}")
 
 
 def _source(settings: ShiftSettings) -> Path:
-    """Return the file that answers or prompts are in."""
+    """Return the file of the answers or prompts."""
     path = Path(settings.answers or settings.prompts or "")
     if settings.answers is not None and path.is_dir():
-        path = path / "answers.jsonl"
+        path = path / ANSWERS_FILE
     if not path.is_file():
         what = "answers" if settings.answers is not None else "prompts"
         raise SettingsError(f"--{what} {path}: found no such file; expected a file of {what}")
@@ -152,60 +95,60 @@ def _source(settings: ShiftSettings) -> Path:
 
 
 def _work(
-    settings: ShiftSettings, base: Bases, source: Path, sets: Sequence[RowSet | None], folder: RunFolder
+    settings: ShiftSettings, base: BaseModel, source: Path, row_sets: Sequence[RowSet | None], folder: RunFolder
 ) -> Outcome:
     from tunescope.engine import map_shards
     from tunescope.prompts import read_prompts
     from tunescope.verbs.shift.shard import compare_shard
-    from tunescope.verbs.shift.summary import outcome
+    from tunescope.verbs.shift.summary import summarize
+    from tunescope.verbs.shift.view import view
 
-    reader: list[Reader] = []
-
-    def ready() -> Reader:
-        if not reader:
-            reader.append(_reader(settings, base))
-        return reader[0]
-
+    load_reader = cache(partial(_load_reader, settings, base))  # finished work needs no model
     unanswered = 0
     if settings.answers is not None:
         answers = list(islice(read_answers(source), settings.limit))
     else:
         prompts = read_prompts(source, settings.format)[: settings.limit]
-        answers = _answered(settings, prompts, ready, folder)
+        answers = _answer_prompts(settings, prompts, load_reader, folder)
         unanswered = sum(prompt.turns for prompt in prompts) - len(answers)
     if not answers:
         raise SettingsError(f"--answers {source}: no answers; expected at least one")
-    shards = [answers[start : start + SHARD] for start in range(0, len(answers), SHARD)]
-    done = map_shards(compare_shard, shards, ready, folder.scratch / "shards", label=f"shards of {SHARD} answers")
-    records = [json.loads(line) for shard in done for line in (shard / "answers.jsonl").read_text("utf-8").splitlines()]
-    if all(record["reason"] for record in records):
-        raise TunescopeError(f"none of the {len(records)} answers can be read: {records[0]['reason']}")
-    tokens = _tokens(done)
+    shards = [answers[start : start + _SHARD] for start in range(0, len(answers), _SHARD)]
+    label = f"shards of {_SHARD} answers"
+    folders = map_shards(compare_shard, shards, load_reader, folder.scratch / "shards", label=label)
+    lines = [line for part in folders for line in (part / "answers.jsonl").read_text("utf-8").splitlines()]
+    records = [ShiftAnswer.from_json(json.loads(line)) for line in lines]
+    if all(record.reason for record in records):
+        raise TunescopeError(f"none of the {len(records)} answers can be read: {records[0].reason}")
+    tokens = _read_tokens(folders)
     folder.records("answers", [answer.as_json() for answer in answers])
-    folder.table("tokens", tokens)
-    folder.table("answers", _per_answer(records))
-    return outcome(settings, base, answers, records, tokens, sets, folder, unanswered)
+    folder.table(ShiftTokens.NAME, tokens)
+    folder.table(ShiftAnswer.NAME, ShiftAnswer.table(records))
+    result = summarize(settings, base.name, answers, records, ShiftTokens.of(tokens), row_sets, unanswered)
+    return Outcome(result.as_json(), view(settings, result, records, folder.path))
 
 
-def _reader(settings: ShiftSettings, base: Bases) -> Reader:
-    """Load both models."""
+def _load_reader(settings: ShiftSettings, base: BaseModel) -> Reader:
     from tunescope.chat import Chat, parse_template_args
     from tunescope.models import stop_ids
-    from tunescope.verbs.shift.pair import Pair
+    from tunescope.verbs.shift.pair import ModelPair
     from tunescope.verbs.shift.shard import Reader
 
     arguments = parse_template_args(settings.template_arg)
-    models = (naming(settings, base.name, settings.base_revision), naming(settings, settings.tuned, settings.revision))
-    pair = Pair(*models, base.is_adapter)
-    how = "the same weights without the adapter" if pair.shares_weights else base.name
-    say(f"{settings.tuned}, {pair.tuned.dtype} on {pair.tuned.device}; its base: {how}")
+    models = (
+        with_model(settings, base.name, settings.base_revision),
+        with_model(settings, settings.tuned, settings.revision),
+    )
+    pair = ModelPair(*models, base.is_adapter)
+    weights = "the same weights without the adapter" if pair.shares_weights else base.name
+    say(f"{settings.tuned}, {pair.tuned.dtype} on {pair.tuned.device}; its base: {weights}")
     tokenizer = pair.tuned.tokenizer
     chat = Chat(tokenizer, stop_ids(pair.tuned.model, tokenizer), settings.template, arguments)
     return Reader(pair, chat, _base_context(settings, pair), settings.top_k)
 
 
-def _base_context(settings: ShiftSettings, pair: Pair) -> Callable[[Answer], tuple[int, ...]] | None:
-    """Return what gives the ids that the base sees before an answer; None: the same as the tuned model."""
+def _base_context(settings: ShiftSettings, pair: ModelPair) -> Callable[[Answer], tuple[int, ...]] | None:
+    """Return the function that gives the ids before an answer for the base; None: the same as for the tuned model."""
     from tunescope.chat import Chat
     from tunescope.models import stop_ids
 
@@ -223,95 +166,86 @@ def _base_context(settings: ShiftSettings, pair: Pair) -> Callable[[Answer], tup
     return lambda answer: chat.prompt(answer.messages)
 
 
-def _answered(
-    settings: ShiftSettings, prompts: Sequence[Prompt], ready: Callable[[], Reader], folder: RunFolder
+def _answer_prompts(
+    settings: ShiftSettings, prompts: Sequence[Prompt], load_reader: Callable[[], Reader], folder: RunFolder
 ) -> list[Answer]:
-    """Answer prompts with the tuned model, greedily, turn after turn; an answer is on disk as soon as it is there."""
-    kept = Kept(folder.scratch / "answers.jsonl")
-    found = {answer.place: answer for answer in map(Answer.from_json, kept)}
+    """Answer prompts with the tuned model, greedily, turn after turn; each answer is written as soon as it exists."""
+    kept = RecordLog(folder.scratch / "answers.jsonl")
+    answers = {answer.place: answer for answer in map(Answer.from_json, kept)}
     places = [Place(prompt.prompt_id, turn, 0) for prompt in prompts for turn in range(prompt.turns)]
-    refused: dict[Place, str] = {}
+    reasons: dict[Place, str] = {}
     try:
         with progress("answers", len(places)) as update:
             for turn in range(max(prompt.turns for prompt in prompts)):
-                for answer in _turn(settings, prompts, turn, found, ready, refused):
+                for answer in _answer_turn(settings, prompts, turn, answers, load_reader, reasons):
                     kept.add(answer.as_json())
-                    found[answer.place] = answer
-                    update(len(found) + len(refused))
+                    answers[answer.place] = answer
+                    update(len(answers) + len(reasons))
     finally:
         kept.close()
-    for place, reason in islice(refused.items(), SAID):
+    for place, reason in islice(reasons.items(), _SHOWN_UNANSWERED):
         say(f"prompt {place.prompt_id}, turn {place.turn}, has no answer: {reason}")
-    if not found:
-        why = next(iter(refused.values()))
-        raise TunescopeError(f"{settings.tuned} can answer none of the {len(prompts)} prompts: {why}")
-    return [found[place] for place in places if place in found]
+    if not answers:
+        reason = next(iter(reasons.values()))
+        raise TunescopeError(f"{settings.tuned} can answer none of the {len(prompts)} prompts: {reason}")
+    return [answers[place] for place in places if place in answers]
 
 
-def _turn(
+def _answer_turn(
     settings: ShiftSettings,
     prompts: Sequence[Prompt],
     turn: int,
-    found: dict[Place, Answer],
-    ready: Callable[[], Reader],
-    refused: dict[Place, str],
+    answers: dict[Place, Answer],
+    load_reader: Callable[[], Reader],
+    reasons: dict[Place, str],
 ) -> Iterator[Answer]:
-    """Yield the answers to one turn's questions that aren't there yet; note why there is none."""
+    """Yield one turn's answers that don't exist yet; where there can be none, add the reason to `reasons`."""
     from tunescope.chat import Unrenderable
     from tunescope.models import silence_libraries
     from tunescope.models.generate import context_of, stream
 
-    asked: list[tuple[Prompt, list[str]]] = []
-    ids: list[tuple[int, ...]] = []
+    open_prompts: list[tuple[Prompt, list[str]]] = []
+    prompt_ids: list[tuple[int, ...]] = []
     for prompt in prompts:
         place = Place(prompt.prompt_id, turn, 0)
-        earlier = [found.get(place._replace(turn=number)) for number in range(turn)]
+        earlier = [answers.get(place._replace(turn=number)) for number in range(turn)]
         before = [answer.text for answer in earlier if answer is not None]
-        if turn >= prompt.turns or place in found:
+        if turn >= prompt.turns or place in answers:
             continue
         try:
             if len(before) < turn:
                 raise Unrenderable("a turn before it has no answer")
-            chosen = ready().chat.prompt(prompt.asked(before), prompt.tools, prompt.fields)
-            limit = context_of(ready().pair.tuned.model)
-            if limit is not None and len(chosen) >= limit:
-                raise Unrenderable(f"{len(chosen):,} tokens; the model's context holds {limit:,} with the answer")
+            ids = load_reader().chat.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields)
+            limit = context_of(load_reader().pair.tuned.model)
+            if limit is not None and len(ids) >= limit:
+                raise Unrenderable(f"{len(ids):,} tokens; the model's context holds {limit:,} with the answer")
         except Unrenderable as error:
-            refused[place] = str(error)
+            reasons[place] = str(error)
             continue
-        asked.append((prompt, before))
-        ids.append(chosen)
-    if not asked:
+        open_prompts.append((prompt, before))
+        prompt_ids.append(ids)
+    if not open_prompts:
         return
-    model, tokenizer = ready().pair.tuned.model, ready().pair.tuned.tokenizer
+    tuned = load_reader().pair.tuned
+    limits = (settings.max_new_tokens, settings.batch_size)
     decoding = {"method": "greedy", "max_new_tokens": settings.max_new_tokens}
     with silence_libraries():
-        for number, made in stream(model, tokenizer, ids, settings.max_new_tokens, settings.batch_size):
-            prompt, before = asked[number]
+        for number, reply in stream(tuned.model, tuned.tokenizer, prompt_ids, *limits):
+            prompt, before = open_prompts[number]
             yield Answer.to(
                 prompt,
-                made.text,
+                reply.text,
                 settings.tuned,
                 before,
-                token_ids=made.token_ids,
-                finish_reason=made.finish_reason,
+                token_ids=reply.token_ids,
+                finish_reason=reply.finish_reason,
                 decoding=decoding,
-                usage={"prompt_tokens": len(ids[number]), "completion_tokens": len(made.token_ids)},
+                usage={"prompt_tokens": len(prompt_ids[number]), "completion_tokens": len(reply.token_ids)},
             )
 
 
-def _tokens(shards: Sequence[Path]) -> pa.Table:
+def _read_tokens(folders: Sequence[Path]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    return pa.concat_tables([pq.read_table(shard / "tokens.parquet") for shard in shards])
-
-
-def _per_answer(records: Sequence[dict[str, Any]]) -> pa.Table:
-    """Return the table `answers`: a row per answer, null where it couldn't be read, with the reason."""
-    import pyarrow as pa
-
-    names = list(dict.fromkeys(name for record in records for name in record if name != "reason"))
-    kinds = {name: pa.int32() for name in names if name.startswith("n_")} | {"answer_id": pa.string()}
-    columns = {n: pa.array([r.get(n) for r in records], kinds.get(n, pa.float64())) for n in names}
-    return pa.table({**columns, "reason": pa.array([record["reason"] for record in records], pa.string())})
+    return pa.concat_tables([pq.read_table(folder / "tokens.parquet") for folder in folders])

@@ -20,79 +20,83 @@ from tunescope.models.lazy import require
 from tunescope.models.load import base_of, local_folder
 from tunescope.models.score import Passage, Scorer
 from tunescope.progress import say
+from tunescope.results.tune import TuneSetup
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
+    from tunescope.runs import Run
+
 POSITIONS = 32
 """Positions whose logits exist at a time, of both models: 32 x 49,152 float32 are 6 MB a matrix, of which 5 exist."""
 PROBE = "The 3 cats, 12.50 € each:\n\tdef f(x): return x  # naïve 日本 'isn't' <b>\n\n Ok?"
-"""A text that tokenizers cut differently."""
+"""A text that tokenizers split differently."""
 
 
-class Bases(NamedTuple):
-    """Which base: its name and content hash; whether the tuned model is an adapter on it."""
+class BaseModel(NamedTuple):
+    """The model that a tuned model is compared with, its content hash, and whether that is an adapter on it."""
 
     name: str
     hash: str
     is_adapter: bool
 
 
-def base_for(base: ModelSettings | None, tuned: ModelSettings) -> Bases:
-    """Find the base of a tuned model: as its adapter or its tune run names it, or as the user does.
+def find_base(base: ModelSettings | None, tuned: ModelSettings) -> BaseModel:
+    """Return the base of a tuned model: the one that its adapter or its tune run names, or the user's.
 
     Raises:
         SettingsError: no base is known, or the user's is another model than the adapter's.
         TunescopeError: no such model.
     """
-    from tunescope.runs import maker
+    from tunescope.runs import producing_run
 
     folder = local_folder(tuned.model)
     own = base_of(folder) if folder is not None else None
     if own is not None:
-        found = fingerprint(own)
-        if base is not None and fingerprint(base.model, base.revision) != found:
+        hashed = fingerprint(own)
+        if base is not None and fingerprint(base.model, base.revision) != hashed:
             raise SettingsError(
                 f"--base {base.model} isn't the base of the adapter {tuned.model}, which is {own}; leave --base out"
             )
-        return Bases(own, found, True)
-    run = maker(folder) if folder is not None else None
-    made_from = str(run.settings["model"]) if run is not None and run.verb == "tune" else None
+        return BaseModel(own, hashed, True)
+    run = producing_run(folder) if folder is not None else None
+    made_from = TuneSetup.read_settings(run).model if run is not None and run.verb == "tune" else None
     if base is not None:
-        found = fingerprint(base.model, base.revision)
-        if made_from is not None and run is not None and not _is_among(found, run.info["inputs"]):
+        hashed = fingerprint(base.model, base.revision)
+        if made_from is not None and run is not None and not _is_input(hashed, run):
             say(f"{tuned.model} was tuned from {made_from}, and --base {base.model} is another model or version")
-        return Bases(base.model, found, False)
+        return BaseModel(base.model, hashed, False)
     if made_from is None or run is None:
         raise SettingsError(f"{tuned.model} is no adapter and no tune run, so its base is unknown; name it with --base")
-    found = fingerprint(made_from)
-    if not _is_among(found, run.info["inputs"]):
+    hashed = fingerprint(made_from)
+    if not _is_input(hashed, run):
         raise SettingsError(
             f"{tuned.model} was tuned from {made_from}, which is another model now; name its base with --base"
         )
-    return Bases(made_from, found, False)
+    return BaseModel(made_from, hashed, False)
 
 
-def _is_among(found: str, inputs: dict[str, str]) -> bool:
-    return any(value.split()[0] == found for value in inputs.values())
+def _is_input(hashed: str, run: Run) -> bool:
+    """Tell whether a run read something with this content hash."""
+    return any(value.split()[0] == hashed for value in run.info["inputs"].values())
 
 
 @dataclass(frozen=True, slots=True)
-class Numbers:
-    """What is known of each of N tokens; each is an array [N], float64 or int.
+class TokenShift:
+    """How two models differ at each of N tokens; every field is an array [N], float64 or int64.
 
     Attributes:
         kl: KL(P_base ‖ P_tuned) in nats.
         kl_reverse: KL(P_tuned ‖ P_base) in nats.
         base_prob: P_base of the tuned model's top token.
         base_rank: 1 + the number of tokens strictly more probable in P_base than that.
-        log_ratio: log P_tuned − log P_base of the token that stands there.
+        log_ratio: log P_tuned − log P_base of the token itself.
         top: the tuned model's top token.
         base_top: the base model's top token.
         outside_base: probability mass of tokens that only the base has.
         outside_tuned: the same of the tuned model.
-        kl_top_k: the public code's truncated KL, where it was asked for.
+        kl_top_k: the truncated KL of the public code; None unless it was requested.
     """
 
     kl: Any
@@ -107,11 +111,11 @@ class Numbers:
     kl_top_k: Any = None
 
 
-class Pair:
-    """A tuned model and its base."""
+class ModelPair:
+    """A tuned model and its base, loaded; of an adapter, one set of weights with the adapter on and off."""
 
     def __init__(self, base: ModelSettings, tuned: ModelSettings, is_adapter: bool, positions: int = POSITIONS) -> None:
-        """Load both; an adapter's base is its own weights where the adapter can be switched off.
+        """Load both models; `positions` is how many positions' logits exist at a time.
 
         Raises:
             TunescopeError: two tokenizers, or a model that can't be loaded or read in parts.
@@ -128,7 +132,7 @@ class Pair:
             else:
                 self.base = load(base)
                 self._base_scorer = Scorer(self.base.model)
-        self.only_base, self.only_tuned = _compared(self.base, self.tuned)
+        self.only_base, self.only_tuned = _compare_vocabularies(self.base, self.tuned)
         self._limits = [context_of(loaded.model) for loaded in (self.base, self.tuned)]
 
     @property
@@ -136,16 +140,16 @@ class Pair:
         """Tell whether one set of weights serves both."""
         return self._base_scorer is self._tuned_scorer
 
-    def refusal(self, base: Passage, tuned: Passage) -> str | None:
-        """Say why a passage can't be read by both models."""
+    def reason_unreadable(self, base: Passage, tuned: Passage) -> str | None:
+        """Return why both models can't read a passage; None where they can."""
         for passage, limit in zip((base, tuned), self._limits, strict=True):
             length = len(passage.context) + len(passage.target)
             if limit is not None and length > limit:
                 return f"{length:,} tokens with its prompt; the model's context holds {limit:,}"
-        odd = next((i for i in tuned.target if i in self.only_tuned or i in self.only_base), None)
-        return None if odd is None else f"token {odd} is in the vocabulary of one of the models only"
+        lone = next((i for i in tuned.target if i in self.only_tuned or i in self.only_base), None)
+        return None if lone is None else f"token {lone} is in the vocabulary of one of the models only"
 
-    def numbers(self, base: Sequence[Passage], tuned: Sequence[Passage], top_k: int | None = None) -> list[Numbers]:
+    def compare(self, base: Sequence[Passage], tuned: Sequence[Passage], top_k: int | None = None) -> list[TokenShift]:
         """Compare both models' next-token distributions at each token of each passage's target.
 
         `base` and `tuned` have the same targets behind their own contexts. Each model reads every passage once; the
@@ -158,21 +162,21 @@ class Pair:
             base_states = _states(self._base_scorer, base)
         tuned_states = _states(self._tuned_scorer, tuned)
         targets = torch.tensor([i for passage in tuned for i in passage.target], device=tuned_states.device)
-        # places for all results at once: small ones kept between large ones tear the heap (300 MB at 1,024 tokens)
-        names = [f.name for f in fields(Numbers) if top_k is not None or f.name != "kl_top_k"]
-        found = {name: torch.empty(len(targets), dtype=torch.float64, device=targets.device) for name in names}
+        # all results are allocated at once: small ones between large ones fragment the heap (300 MB at 1,024 tokens)
+        names = [f.name for f in fields(TokenShift) if top_k is not None or f.name != "kl_top_k"]
+        results = {name: torch.empty(len(targets), dtype=torch.float64, device=targets.device) for name in names}
         with self._heads() as (base_head, tuned_head), torch.inference_mode():
             for start in range(0, len(targets), self.positions):
                 part = slice(start, start + self.positions)
                 logits = base_head(base_states[part]).to(targets.device), tuned_head(tuned_states[part])
-                for name, column in self._compare(*logits, targets[part], top_k).items():
-                    found[name][part] = column
+                for name, column in self._compare_logits(*logits, targets[part], top_k).items():
+                    results[name][part] = column
                 del logits
-        columns = {name: column.cpu().numpy() for name, column in found.items()}
+        columns = {name: column.cpu().numpy() for name, column in results.items()}
         for name in ("base_rank", "top", "base_top"):
             columns[name] = columns[name].astype(np.int64)
         ends = list(accumulate((len(passage.target) for passage in tuned), initial=0))
-        return [Numbers(**{name: c[a:b] for name, c in columns.items()}) for a, b in pairwise(ends)]
+        return [TokenShift(**{name: c[a:b] for name, c in columns.items()}) for a, b in pairwise(ends)]
 
     @contextmanager
     def _heads(self) -> Iterator[tuple[Callable[..., torch.Tensor], Callable[..., torch.Tensor]]]:
@@ -188,10 +192,10 @@ class Pair:
 
             yield without_adapter, tuned_head
 
-    def _compare(
+    def _compare_logits(
         self, base: torch.Tensor, tuned: torch.Tensor, targets: torch.Tensor, top_k: int | None
     ) -> dict[str, Any]:
-        """Return the columns of `Numbers` for logits [positions, vocabulary], which are overwritten."""
+        """Return the columns of `TokenShift` for logits [positions, vocabulary], which are overwritten."""
         torch = require("torch")
         keep = self._shared(base, tuned)
         outside = [base.new_zeros(len(base))] * 2
@@ -204,21 +208,21 @@ class Pair:
         tuned -= tuned.logsumexp(dim=1, keepdim=True)
         base_prob = base.gather(1, top[:, None])[:, 0].exp()
         ratio = (tuned.gather(1, targets[:, None]) - base.gather(1, targets[:, None]))[:, 0]
-        found = {"kl_top_k": _truncated(base, tuned, top_k)} if top_k is not None else {}
-        apart = base - tuned
-        # float32 rounds the normalisers by 1e-6 nats: what the probabilities sum to tells by how much
+        truncated = {"kl_top_k": _truncated_kl(base, tuned, top_k)} if top_k is not None else {}
+        log_ratios = base - tuned
+        # float32 rounds the normalisers by 1e-6 nats; the sum of the probabilities shows by how much
         base_sum, tuned_sum = (logs.exp_().sum(dim=1).double() for logs in (base, tuned))
-        less = tuned_sum.log() - base_sum.log()
-        kl_reverse = -tuned.mul_(apart).sum(dim=1) / tuned_sum - less
-        kl = apart.mul_(base).sum(dim=1) / base_sum + less
+        correction = tuned_sum.log() - base_sum.log()
+        kl_reverse = -tuned.mul_(log_ratios).sum(dim=1) / tuned_sum - correction
+        kl = log_ratios.mul_(base).sum(dim=1) / base_sum + correction
         if keep is not None:
             top, base_top = keep[top], keep[base_top]
-        return found | {
+        return truncated | {
             "kl": kl.clamp_(min=0),
             "kl_reverse": kl_reverse.clamp_(min=0),
             "base_prob": base_prob / base_sum,
             "base_rank": rank,
-            "log_ratio": ratio - less,
+            "log_ratio": ratio - correction,
             "top": top,
             "base_top": base_top,
             "outside_base": outside[0].clamp_(min=0),
@@ -235,17 +239,17 @@ class Pair:
 
 def _states(scorer: Scorer, passages: Sequence[Passage]) -> torch.Tensor:
     """Return the states [tokens, width] from which the passages' targets are predicted, in their order."""
-    found: dict[int, torch.Tensor] = {}
+    by_passage: dict[int, torch.Tensor] = {}
     for reading in scorer.read(passages):
-        found |= reading.parts(reading.states)
-    states: torch.Tensor = require("torch").cat([found[number] for number in range(len(passages))])
+        by_passage |= reading.parts(reading.states)
+    states: torch.Tensor = require("torch").cat([by_passage[number] for number in range(len(passages))])
     return states
 
 
-def _truncated(base: torch.Tensor, tuned: torch.Tensor, k: int) -> torch.Tensor:
+def _truncated_kl(base: torch.Tensor, tuned: torch.Tensor, k: int) -> torch.Tensor:
     """Return the "KL" of the public code (AlignTDS): over tokens that are among the top k of both models.
 
-    Each is renormalised over its own k. It leaves out what is missing from the other's list, and so may be negative.
+    Each model is renormalised over its own k. Tokens that only one list has are left out, so it may be negative.
     """
     (b, of_base), (t, of_tuned) = (logs.topk(min(k, logs.shape[1]), dim=1) for logs in (base, tuned))
     b, t = (logs.double() - logs.double().logsumexp(dim=1, keepdim=True) for logs in (b, t))
@@ -254,20 +258,20 @@ def _truncated(base: torch.Tensor, tuned: torch.Tensor, k: int) -> torch.Tensor:
     return sums
 
 
-def _compared(base: Loaded, tuned: Loaded) -> tuple[frozenset[int], frozenset[int]]:
+def _compare_vocabularies(base: Loaded, tuned: Loaded) -> tuple[frozenset[int], frozenset[int]]:
     """Return the ids of tokens that only the base, only the tuned model has.
 
     Raises:
-        TunescopeError: the tokenizers give an id to two different tokens, or cut a text differently.
+        TunescopeError: the tokenizers give an id to two different tokens, or split a text differently.
     """
     if base.tokenizer is tuned.tokenizer:
         return frozenset(), frozenset()
     ours, theirs = (_by_id(loaded.tokenizer) for loaded in (tuned, base))
-    odd = next((i for i in sorted(ours.keys() & theirs.keys()) if ours[i] != theirs[i]), None)
-    if odd is not None:
-        reason = f"token {odd} is {ours[odd]!r} in the one and {theirs[odd]!r} in the other"
+    unlike = next((i for i in sorted(ours.keys() & theirs.keys()) if ours[i] != theirs[i]), None)
+    if unlike is not None:
+        reason = f"token {unlike} is {ours[unlike]!r} in the one and {theirs[unlike]!r} in the other"
     elif len({tuple(loaded.tokenizer(PROBE, add_special_tokens=False)["input_ids"]) for loaded in (base, tuned)}) > 1:
-        reason = "they cut a text differently"
+        reason = "they split a text differently"
     else:
         return frozenset(theirs.keys() - ours.keys()), frozenset(ours.keys() - theirs.keys())
     raise TunescopeError(

@@ -1,4 +1,4 @@
-"""Where an answer's tokens stand: in its text, in which sentence, in which part of it.
+"""Where an answer's tokens are: their (start, end) in its text, their sentence, and their part of it.
 
 Sentences are pysbd's. A token belongs to the sentence of its first character that isn't blank; the first 5 % of a
 sentence are its first max(1, ceil(0.05·n)) tokens.
@@ -18,16 +18,16 @@ from tunescope.errors import MissingPackageError
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
-FIRST = 20
-"""The first part of a sentence is one of this many of its tokens, rounded up: 5 %."""
-UNFINISHED = "\ufffd"
-"""What decoding writes for a character whose other bytes are in the next token."""
+_FIRST = 20
+"""The first part of a sentence is one in this many of its tokens, rounded up: 5 %."""
+_UNFINISHED = "\ufffd"
+"""What decoding gives for a character whose other bytes are in the next token."""
 
 
 def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
     """Return the text that each token adds; together they are the text of all.
 
-    A token whose character isn't whole yet adds nothing, the one that finishes it adds it all.
+    A token that holds only a part of a character adds nothing; the one that completes it adds the character.
     """
 
     def decode(part: Sequence[int]) -> str:
@@ -37,14 +37,14 @@ def pieces(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int]) -> list[str]:
     start = read = 0  # a window of tokens is decoded, so that a blank before a word stays
     for end in range(1, len(ids) + 1):
         before, now = decode(ids[start:read]), decode(ids[start:end])
-        whole = len(now) > len(before) and not now.endswith(UNFINISHED) and now.startswith(before)
+        whole = len(now) > len(before) and not now.endswith(_UNFINISHED) and now.startswith(before)
         out.append(now[len(before) :] if whole else "")
         if whole:
             start, read = read, end
     text = decode(ids)
-    said = "".join(out)
-    if ids and text.startswith(said):
-        out[-1] += text[len(said) :]
+    joined = "".join(out)
+    if ids and text.startswith(joined):
+        out[-1] += text[len(joined) :]
         return out
     ends = accumulate((_common(decode(ids[:end]), text) for end in range(1, len(ids) + 1)), max)
     return [text[a:b] for a, b in pairwise((0, *ends))]
@@ -55,22 +55,22 @@ def _common(a: str, b: str) -> int:
 
 
 def spans(parts: Sequence[str], text: str) -> list[tuple[int, int]] | None:
-    """Return where the parts stand in `text`, one behind the other.
+    """Return the (start, end) of consecutive parts in `text`.
 
-    None where they aren't the text; white space at its ends doesn't count, which chat templates strip.
+    None where they don't make up the text. White space at its ends doesn't count, since chat templates strip it.
     """
-    said = "".join(parts)
-    if said.strip() != text.strip():
+    joined = "".join(parts)
+    if joined.strip() != text.strip():
         return None
-    shift = (len(text) - len(text.lstrip())) - (len(said) - len(said.lstrip())) if said.strip() else 0
+    shift = (len(text) - len(text.lstrip())) - (len(joined) - len(joined.lstrip())) if joined.strip() else 0
     places = [min(max(place + shift, 0), len(text)) for place in accumulate(map(len, parts), initial=0)]
     return list(pairwise(places))
 
 
 def offsets(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -> list[tuple[int, int]] | None:
-    """Return where the tokens of a text stand in it, for tokenizers that can't write it back (WordPiece).
+    """Return the (start, end) of a text's tokens, for tokenizers whose decoding doesn't give the text back (WordPiece).
 
-    A blank belongs to the token behind it. None where `ids` aren't what the text alone is cut into.
+    A blank belongs to the token after it. None where the text alone has other ids than `ids`.
     """
     encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
     if tuple(encoded["input_ids"]) != tuple(ids):
@@ -79,7 +79,7 @@ def offsets(tokenizer: PreTrainedTokenizerBase, ids: Sequence[int], text: str) -
 
 
 def sentence_starts(text: str) -> list[int]:
-    """Return where pysbd's sentences begin, the first at 0; blanks before one belong to the one before.
+    """Return where pysbd's sentences begin, the first at 0. Blanks between two belong to the first of them.
 
     Raises:
         MissingPackageError: pysbd isn't installed.
@@ -87,10 +87,10 @@ def sentence_starts(text: str) -> list[int]:
     starts, place = [0], 0
     for sentence in _segmenter()(text):
         bare = sentence.strip()
-        found = text.find(bare, place) if bare else -1
-        if found >= 0:  # pysbd may write a sentence otherwise than the text has it; then it isn't cut there
-            starts.append(found)
-            place = found + len(bare)
+        start = text.find(bare, place) if bare else -1
+        if start >= 0:  # pysbd may change a sentence, which the text then doesn't hold: no cut there
+            starts.append(start)
+            place = start + len(bare)
     first = next((i for i, ch in enumerate(text) if not ch.isspace()), 0)
     return sorted({0, *(start for start in starts if start > first)})
 
@@ -100,13 +100,13 @@ def _segmenter() -> Callable[[str], list[str]]:
     try:
         pysbd: Any = importlib.import_module("pysbd")
     except ModuleNotFoundError as error:
-        raise MissingPackageError("pysbd", "models", "cutting answers into sentences") from error
+        raise MissingPackageError("pysbd", "models", "splitting answers into sentences") from error
     segmenter = pysbd.Segmenter(language="en", clean=False)
 
-    def cut(text: str) -> list[str]:
+    def split(text: str) -> list[str]:
         return list(segmenter.segment(text)) if text.strip() else []
 
-    return cut
+    return split
 
 
 def sentences(text: str, places: Sequence[tuple[int, int]]) -> list[int]:
@@ -130,5 +130,5 @@ def in_first_part(numbers: Sequence[int]) -> list[bool]:
     out = []
     for number in numbers:
         seen[number] = seen.get(number, 0) + 1
-        out.append(seen[number] <= -(-lengths[number] // FIRST))
+        out.append(seen[number] <= -(-lengths[number] // _FIRST))
     return out

@@ -1,4 +1,4 @@
-"""`shift runs`: several comparisons side by side (paper 2, Figure 1 and Table 11).
+"""`shift runs`: several comparisons side by side (the Limitations paper, Figure 1 and Table 11).
 
 Does the shift grow with the number of training rows? Are answers as long as the rows that a model was tuned on?
 """
@@ -12,46 +12,49 @@ from functools import partial
 from typing import Any
 
 from tunescope.errors import RunError, SettingsError
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, from_names, maker, out_field
+from tunescope.results.estimates import ALPHA
+from tunescope.results.shift import ShiftResult
+from tunescope.results.tune import TunedRows, TuneResult, TuneSetup
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
+from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
 VERSION = 1
-NUMBERS = ("kl", "base_prob", "base_rank", "unshifted", "marginal", "shifted", "answer_tokens")
-RELATIONS = {"shift_by_size": ("training_rows", "kl"), "length_by_rows": ("row_tokens", "answer_tokens")}
-SAID = {
+_NUMBERS = ("kl", "base_prob", "base_rank", "unshifted", "marginal", "shifted", "answer_tokens")
+_RELATIONS = {"shift_by_size": ("training_rows", "kl"), "length_by_rows": ("row_tokens", "answer_tokens")}
+_RELATION_NAMES = {
     "shift_by_size": "mean KL against training rows (Figure 1)",
     "length_by_rows": "length of answers against that of the rows' responses (Table 11)",
 }
-ALPHA = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShiftRunsSettings:
-    """Set several shift runs side by side: against training-set size, and answer length against row length."""
+    """Compare several shift runs: shift with training-set size, and answer length with row length."""
 
-    runs: tuple[str, ...] = field(metadata=INPUT)
-    """Folders of shift runs, two at least; what the models were tuned on is read from their tune runs."""
+    runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
+    """Folders of at least two shift runs. What the models were tuned on is read from their tune runs."""
 
     out: str | None = out_field()
     """The run folder; runs/shift-runs-KEY by default."""
 
 
-def across(settings: ShiftRunsSettings) -> Run:
-    """Set shift runs side by side; return the run with the table `runs`.
+def shift_runs(settings: ShiftRunsSettings) -> Run:
+    """Compare shift runs; return the run with the table `runs`.
 
-    `runs` has run, tuned, method, training_rows, row_tokens (mean supervised tokens of a training row) and the means
-    of every number. The result has `relations`: Spearman's rho with low, high, n, n_missing and its exact p, per
-    method and over all.
+    `runs` has run, tuned, method, training_rows, row_tokens (mean supervised tokens of a training row) and the mean of
+    every number with its interval. The result has `relations`: Spearman's rho with low, high, n, n_missing and its
+    exact p, per method and over all.
 
     Raises:
-        RunError, SettingsError: what isn't a shift run, or fewer than two.
+        RunError, SettingsError: a run isn't of shift, or there are fewer than two.
     """
-    opened = from_names(settings.runs)
+    opened = open_runs(settings.runs)
     for run in opened:
         if run.verb != "shift":
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of shift")
     if len(opened) < 2:
-        raise SettingsError(f"{len(opened)} run of shift; expected two at least")
+        raise SettingsError(f"{len(opened)} run of shift; expected at least two")
     inputs = {str(run.path): run.key for run in opened}
     return execute("shift runs", VERSION, settings, inputs, partial(_work, opened))
 
@@ -60,10 +63,8 @@ def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
     records = [_record(run) for run in opened]
-    whole = {"training_rows": pa.int32()}
-    text = dict.fromkeys(("run", "tuned", "base", "method"), pa.string())
-    kinds = whole | text
-    columns = {n: pa.array([r[n] for r in records], kinds.get(n, pa.float64())) for n in records[0]}
+    types = dict.fromkeys(("run", "tuned", "base", "method"), pa.string()) | {"training_rows": pa.int32()}
+    columns = {n: pa.array([r[n] for r in records], types.get(n, pa.float64())) for n in records[0]}
     folder.table("runs", pa.table(columns))
     relations = list(_relations(records))
     result = {"runs": records, "n": len(records), "relations": relations}
@@ -71,27 +72,29 @@ def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
 
 
 def _record(run: Run) -> dict[str, Any]:
-    """Return one run's line: its numbers, and what its tuned model was made from, where that is known."""
-    result = run.result
-    record: dict[str, Any] = {"run": str(run.path), "tuned": result["tuned"], "base": result["base"]}
-    made = maker(str(result["tuned"]))
+    """Return one run's row: its numbers, and what its model was tuned on, where a tune run says it."""
+    result = ShiftResult.read(run)
+    record: dict[str, Any] = {"run": str(run.path), "tuned": result.tuned, "base": result.base}
+    made = producing_run(result.tuned)
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
-        record["method"] = made.settings["method"]
-        record["training_rows"] = _seen(made)
-        if "rows" in made.tables:
-            counts = [n for n in made.tables["rows"]["n_supervised"].to_pylist() if n]
+        record["method"] = TuneSetup.read_settings(made).method
+        record["training_rows"] = _rows_reached(made)
+        if TunedRows.NAME in made.tables:
+            counts = [n for n in TunedRows.read(made).n_supervised if n]
             record["row_tokens"] = sum(counts) / len(counts) if counts else None
-    for name in NUMBERS:
-        record[name] = result[name]["mean"]
-        record |= {f"{name}_{end}": result[name][end] for end in ("low", "high")}
+    for name in _NUMBERS:
+        estimate = getattr(result, name)
+        record |= {name: estimate.mean, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
     return record
 
 
-def _seen(made: Run) -> int | None:
+def _rows_reached(tuning: Run) -> int | None:
     """Return how many rows were trained on: all, or as many as the steps reached."""
-    trained, steps, size = made.result.get("trained"), made.result.get("steps"), made.settings.get("batch_size")
-    return trained if trained is None or steps is None or size is None else min(trained, steps * size)
+    result, batch_size = TuneResult.read(tuning), TuneSetup.read_settings(tuning).batch_size
+    if result.trained is None or result.steps is None or batch_size is None:
+        return result.trained
+    return min(result.trained, result.steps * batch_size)
 
 
 def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
@@ -103,28 +106,28 @@ def _relations(records: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     groups = {name: members for name, members in groups.items() if len(members) > 1}
     if len(methods) > 1:
         groups["all"] = list(records)
-    for name, (x, y) in RELATIONS.items():
+    for name, (x, y) in _RELATIONS.items():
         for group, members in groups.items():
-            found = spearman([member[x] for member in members], [member[y] for member in members])
+            correlation = spearman([member[x] for member in members], [member[y] for member in members])
             yield {
                 "relation": name,
                 "tuned_by": group,
-                **found.r.as_json("spearman"),
-                "p_exact": found.permutation.p,
-                "test": found.permutation.method,
+                **correlation.r.as_json("spearman"),
+                "p_exact": correlation.permutation.p,
+                "test": correlation.permutation.method,
             }
 
 
 def _sentences(relations: Sequence[dict[str, Any]]) -> Iterator[str]:
     for relation in relations:
         rho, p, n = relation["spearman"], relation["p_exact"], relation["n"]
-        what = f"{SAID[relation['relation']]}, {relation['tuned_by']}"
+        what = f"{_RELATION_NAMES[relation['relation']]}, {relation['tuned_by']}"
         if rho is None:
-            yield f"{what}: unknown ({relation.get('reason', 'no pairs')})."
+            yield f"{what}: no correlation can be computed ({relation.get('reason', 'no pairs')})."
         elif p < ALPHA:
             yield f"{what}: Spearman {rho:.2f} over {n} runs, p = {p:.3g}."
         else:
-            yield f"{what}: no relation that {n} runs could show (Spearman {rho:.2f}, p = {p:.3g})."
+            yield f"{what}: {n} runs show no significant relation (Spearman {rho:.2f}, p = {p:.3g})."
 
 
 def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any]]) -> Iterator[Table]:
@@ -149,12 +152,12 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
         "Shift against training-set size",
         ("run", "method", "training rows", *numbers, *lengths),
         lines,
-        "training rows: those that the steps reached. row tokens: the mean number of supervised tokens of a row, its "
-        "response with the end of the turn.",
+        "training rows: those that the steps reached. row tokens: the mean number of supervised tokens of a row (its "
+        "response and the end of the turn).",
     )
     cells = tuple(
         (
-            SAID[r["relation"]],
+            _RELATION_NAMES[r["relation"]],
             r["tuned_by"],
             r["spearman"],
             interval(r["low"], r["high"]),
@@ -168,7 +171,7 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
         "Relations between runs",
         ("relation", "tuned by", "Spearman", "95 % interval", "p", "runs", "missing"),
         cells,
-        "p of a permutation test, exact up to 8 runs; intervals need 4 runs.",
+        "p: permutation test, exact up to 8 runs. Intervals need 4 runs.",
     )
 
 

@@ -1,6 +1,6 @@
-"""Which words tuning put there: those that start with a shifted or marginal token (paper 2, Figure 12).
+"""Which words tuning put there: those that start with a shifted or marginal token (the Limitations paper, Figure 12).
 
-A word has the class of the token that its first character stands in. Words are `text.words`': lower case.
+A word has the class of the token that holds its first character. Words are in lower case, as `text.words` cuts them.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
+from tunescope.results.shift import FrequentWord, WordShare
 from tunescope.text.words import CJK, words
 
 if TYPE_CHECKING:
@@ -25,27 +26,36 @@ WORD = re.compile(rf"{CJK.pattern}|(?:(?!{CJK.pattern})\w)+")
 
 
 class Word(NamedTuple):
-    """A word as it stands in an answer: its number there, its class, and whether it is a sentence's first."""
+    """A word of an answer: the answer's number, the class of its first token, and whether it opens a sentence."""
 
     answer: int
     word: str
-    kind: str
+    token_class: str
     opens: bool
 
 
-def words_of(answer: int, text: str, tokens: Sequence[dict[str, Any]]) -> list[Word]:
-    """Return an answer's words in order, given its records of `tokens`."""
-    ends = [token["char_end"] for token in tokens]
-    found = []
-    opened = -1
+class TokenPlace(NamedTuple):
+    """Where a token ends in its answer, its class, and the number of its sentence."""
+
+    char_end: int
+    token_class: str
+    sentence: int
+
+
+def words_of(answer: int, text: str, tokens: Sequence[TokenPlace]) -> list[Word]:
+    """Return an answer's words in order, given its tokens."""
+    ends = [token.char_end for token in tokens]
+    in_order = []
+    last_sentence = -1
     for match in WORD.finditer(text):
         place = bisect_right(ends, match.start())
         if place == len(tokens):
             break  # behind the last token: blanks that a template took away
-        sentence = tokens[place]["sentence"]
-        found.append(Word(answer, next(iter(words(match[0])), match[0]), tokens[place]["class"], sentence != opened))
-        opened = sentence
-    return found
+        token = tokens[place]
+        word = next(iter(words(match[0])), match[0])
+        in_order.append(Word(answer, word, token.token_class, token.sentence != last_sentence))
+        last_sentence = token.sentence
+    return in_order
 
 
 @cache
@@ -55,52 +65,54 @@ def style_words() -> frozenset[str]:
     return frozenset(word for line in lines if not line.startswith("#") for word in line.split())
 
 
-def frequent(found: Iterable[Word], most: int = MOST) -> list[dict[str, Any]]:
+def frequent(words_in_answers: Iterable[Word], most: int = MOST) -> tuple[FrequentWord, ...]:
     """Return the most frequent words at shifted and marginal tokens, each with its counts and its group.
 
     opener: more than half of those places begin a sentence of a response; style: in the list; content: the rest.
     """
     counts: dict[str, Counter[str]] = {}
-    for one in found:
-        if one.kind != "unshifted":
-            counts.setdefault(one.word, Counter()).update([one.kind, *(["opens"] if one.opens else [])])
-    records: list[dict[str, Any]] = []
-    for word, count in counts.items():
+    for word in words_in_answers:
+        if word.token_class != "unshifted":
+            counts.setdefault(word.word, Counter()).update([word.token_class, *(["opens"] if word.opens else [])])
+    records = []
+    for text, count in counts.items():
         both = count["shifted"] + count["marginal"]
-        group = "opener" if 2 * count["opens"] > both else "style" if word in style_words() else "content"
+        group = "opener" if 2 * count["opens"] > both else "style" if text in style_words() else "content"
         records.append(
-            {"word": word, "count": both, "shifted": count["shifted"], "marginal": count["marginal"], "group": group}
+            FrequentWord(word=text, count=both, shifted=count["shifted"], marginal=count["marginal"], group=group)
         )
-    return sorted(records, key=lambda record: (-record["count"], record["word"]))[:most]
+    return tuple(sorted(records, key=lambda record: (-record.count, record.word))[:most])
 
 
-class Vocabulary(NamedTuple):
+class _Vocabulary(NamedTuple):
     """The different words of rows, of whatever role, and how many words they were read from."""
 
     words: frozenset[str]
     read: int
 
 
-def vocabulary(rows: Iterable[Row], most: int | None = None) -> Vocabulary:
-    """Return the words of rows, from the first row on until `most` words are read: what is larger has more of them."""
-    known: set[str] = set()
+def vocabulary(rows: Iterable[Row], most: int | None = None) -> _Vocabulary:
+    """Return the words of rows, reading whole rows until `most` words are read: more text has more different words."""
+    different: set[str] = set()
     read = 0
     for row in rows:
         if most is not None and read >= most:
             break
-        found = [word for message in row.messages for word in words(message.content or "")]
-        known.update(found)
-        read += len(found)
-    return Vocabulary(frozenset(known), read)
+        in_row = [word for message in row.messages for word in words(message.content or "")]
+        different.update(in_row)
+        read += len(in_row)
+    return _Vocabulary(frozenset(different), read)
 
 
-def in_vocabulary(found: Iterable[Word], kind: str, known: frozenset[str], answers: int) -> dict[str, Any]:
+def in_vocabulary(
+    words_in_answers: Iterable[Word], token_class: str, known_words: frozenset[str], answers: int
+) -> WordShare:
     """Return the share of words of a class that are in a vocabulary, with an interval over answers."""
     from tunescope.stats import mean_pooled
 
     hits, counts = [0] * answers, [0] * answers
-    for one in found:
-        if one.kind == kind:
-            counts[one.answer] += 1
-            hits[one.answer] += one.word in known
-    return mean_pooled(hits, counts).as_json() | {"words": sum(counts)}
+    for word in words_in_answers:
+        if word.token_class == token_class:
+            counts[word.answer] += 1
+            hits[word.answer] += word.word in known_words
+    return WordShare.of(mean_pooled(hits, counts), words=sum(counts))

@@ -1,4 +1,4 @@
-"""What an answer shares with indexed rows: chains of words, how informative they are, how much of that is common."""
+"""Find the chains of words that a text shares with indexed rows, and score them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.matching import suffix_array
-from tunescope.matching.chains import Chains, chain
-from tunescope.matching.seeds import Seeds, by_suffix_array
-from tunescope.matching.stream import by_stream
-from tunescope.matching.suffix_array import Ids
+from tunescope.matching.chains import Chains, chain_seeds
+from tunescope.matching.seeds import Seeds, look_up_seeds
+from tunescope.matching.stream import stream_seeds
+from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Query
 from tunescope.verbs.trace.index import Index
 
-LEAST = 30.0
-"""Bits below which a chain is no finding; rare words have 15 to 20 each."""
+MIN_BITS = 30.0
+"""Bits that a chain needs to be reported; a rare word has 15 to 20."""
 
 
-class Found(NamedTuple):
-    """The chains of one text, and how each scores.
+class Matches(NamedTuple):
+    """The chains that one text shares with the rows, and their scores.
 
     Attributes:
-        query: the text's words by number.
-        chains: all chains of at least `LEAST` bits.
-        ref_bits: what of each chain the reference has too, in bits [chains]; None without one.
-        score: bits, or with a reference bits above it [chains].
+        query: the numbers of the text's words [words].
+        chains: all chains of at least `MIN_BITS` bits.
+        ref_bits: the bits of each chain that the reference has too [chains]; None without one.
+        score: bits, or with a reference the bits above it [chains].
     """
 
     query: Query
@@ -38,7 +38,7 @@ class Found(NamedTuple):
 
 
 def covered(begins: NDArray[np.int64], ends: NDArray[np.int64], words: int) -> NDArray[np.bool_]:
-    """Return which of a text's words lie in at least one of the stretches [words]."""
+    """Return which of a text's words lie in at least one of the stretches begins:ends [words]."""
     edges = np.zeros(words + 1, np.int64)
     np.add.at(edges, begins, 1)
     np.add.at(edges, ends, -1)
@@ -47,73 +47,89 @@ def covered(begins: NDArray[np.int64], ends: NDArray[np.int64], words: int) -> N
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """Texts that say what is common: of models that never saw the rows.
+    """Texts by something that never saw the rows: what they share with the rows is common.
 
     Attributes:
-        name: what the user named.
-        ids: their words by the index's numbers, END for a word that it doesn't know.
+        name: as the user named it.
+        ids: the index's numbers of its words, END for a word that the index doesn't contain [words and ends].
         order: the suffix array over them.
-        first: where each word's places begin in it.
+        buckets: where each word's positions begin in it [words of the vocabulary + 2].
     """
 
     name: str
-    ids: Ids
+    ids: WordIds
     order: NDArray[np.int32]
-    first: NDArray[np.int64]
+    buckets: NDArray[np.int64]
 
     @classmethod
     def of(cls, name: str, queries: Iterable[Query], index: Index) -> Reference:
-        """Index the texts of a reference in memory."""
+        """Build the suffix array over a reference's texts, in memory."""
         parts = [np.append(np.maximum(query, END), END) for query in queries]
         ids = np.concatenate(parts).astype(np.uint32) if parts else np.zeros(0, np.uint32)
-        return cls(name, ids, suffix_array.build(ids), suffix_array.starts(ids, len(index.counts) - 1))
+        return cls(name, ids, suffix_array.build(ids), suffix_array.bucket_starts(ids, len(index.counts) - 1))
 
-    def bits(self, query: Query, mass: NDArray[np.float64], chains: Chains, compile: bool) -> NDArray[np.float64]:
-        """Return for each chain the bits of the longest run within it that the reference has [chains]."""
-        lengths = suffix_array.longest(query, self.ids, self.order, self.first, compile)[:, 0]
-        ends = np.arange(len(query)) + lengths
-        found = np.zeros(len(chains.begin))
+    def shared_bits(
+        self, query: Query, bits: NDArray[np.float64], chains: Chains, compile: bool
+    ) -> NDArray[np.float64]:
+        """Return the bits of the longest run within each chain that the reference contains [chains].
+
+        Args:
+            query: the numbers of the text's words [words].
+            bits: the information of each word [words].
+            chains: the text's chains.
+            compile: compile the loop with numba.
+        """
+        cumulative = np.concatenate([[0.0], np.cumsum(bits)])
+        lengths = suffix_array.longest_matches(query, self.ids, self.order, self.buckets, compile)[:, 0]
+        run_ends = np.arange(len(query)) + lengths
+        shared = np.zeros(len(chains.begin))
         for number, (begin, end) in enumerate(zip(chains.begin, chains.end, strict=True)):
-            found[number] = np.max(mass[np.minimum(ends[begin:end], end)] - mass[begin:end], initial=0.0)
-        return found
+            ends = np.minimum(run_ends[begin:end], end)
+            shared[number] = np.max(cumulative[ends] - cumulative[begin:end], initial=0.0)
+        return shared
 
 
 class Finder:
-    """Looks texts up in an index, compiled where there are many of them."""
+    """Finds the chains that texts share with an index's rows.
+
+    Attributes:
+        index: the rows.
+        reference: what is common; None without one.
+        compile: compile the loops with numba, which pays off for many texts.
+    """
 
     def __init__(self, index: Index, reference: Reference | None = None, compile: bool = False) -> None:
-        """Take an index, and what is common."""
+        """Keep the index and the reference."""
         self.index, self.reference, self.compile = index, reference, compile
 
-    def find(self, query: Query, prompt: Query | None = None) -> Found:
-        """Find one text's chains; what its prompt says too counts for nothing."""
-        return self._scored(query, prompt, self._seeds(query))
-
-    def stream(self, queries: Sequence[Query], prompts: Sequence[Query]) -> list[Found]:
-        """Find the chains of many texts by reading all rows once, without the suffix array: the same as `find`."""
-        joined = np.concatenate([np.append(query, END) for query in queries]) if queries else np.zeros(0, np.int64)
-        edges = np.cumsum([0, *(len(query) + 1 for query in queries)])
-        seeds = by_stream(joined, self.index.ids)
-        owners = np.searchsorted(edges, seeds[:, 0], side="right") - 1
-        order = np.argsort(owners, kind="stable")
-        places = np.searchsorted(owners[order], np.arange(len(queries) + 1))
-        found = []
-        for number, (query, prompt) in enumerate(zip(queries, prompts, strict=True)):
-            own = seeds[order[places[number] : places[number + 1]]]
-            found.append(self._scored(query, prompt, own - np.array([edges[number], 0, 0])))
-        return found
-
-    def _seeds(self, query: Query) -> Seeds:
+    def find(self, query: Query, prompt: Query | None = None) -> Matches:
+        """Find the chains of one text; word pairs that its prompt contains have no bits."""
         index = self.index
         if index.order is None:
-            return by_stream(query, index.ids)
-        return by_suffix_array(query, index.ids, index.order, index.first, compile=self.compile)
+            seeds = stream_seeds(query, index.ids)
+        else:
+            seeds = look_up_seeds(query, index.ids, index.order, index.buckets, compile=self.compile)
+        return self._score(query, prompt, seeds)
 
-    def _scored(self, query: Query, prompt: Query | None, seeds: Seeds) -> Found:
+    def stream(self, queries: Sequence[Query], prompts: Sequence[Query]) -> list[Matches]:
+        """Find the chains of many texts by reading all rows once; the result is the same as that of `find`."""
+        joined = np.concatenate([np.append(query, END) for query in queries]) if queries else np.zeros(0, np.int64)
+        begins = np.cumsum([0, *(len(query) + 1 for query in queries)])
+        seeds = stream_seeds(joined, self.index.ids)
+        owners = np.searchsorted(begins, seeds[:, 0], side="right") - 1
+        order = np.argsort(owners, kind="stable")
+        bounds = np.searchsorted(owners[order], np.arange(len(queries) + 1))
+        matches = []
+        for number, (query, prompt) in enumerate(zip(queries, prompts, strict=True)):
+            of_text = seeds[order[bounds[number] : bounds[number + 1]]]
+            matches.append(self._score(query, prompt, of_text - np.array([begins[number], 0, 0])))
+        return matches
+
+    def _score(self, query: Query, prompt: Query | None, seeds: Seeds) -> Matches:
+        """Chain a text's seeds, and subtract the bits that the reference has too."""
         bits = self.index.information(query, prompt)
-        chains = chain(seeds, self.index.starts, bits, LEAST, self.compile)
+        chains = chain_seeds(seeds, self.index.starts, bits, MIN_BITS, self.compile)
         if self.reference is None:
-            return Found(query, chains, None, chains.bits)
-        mass = np.concatenate([[0.0], np.cumsum(bits)])
-        known = self.reference.bits(query, mass, chains, self.compile)
-        return Found(query, chains, known, chains.bits - known)
+            return Matches(query, chains, None, chains.bits)
+        ref_bits = self.reference.shared_bits(query, bits, chains, self.compile)
+        return Matches(query, chains, ref_bits, chains.bits - ref_bits)

@@ -1,8 +1,9 @@
-"""The index of a set of rows: their words by number, a suffix array over them, and the rows' texts.
+"""The index of a set of rows: their words by number, a suffix array over these, and the rows' texts.
 
-Files, all of them read lazily: `ids.npy` (numbers of all words, each text's last followed by 0), `order.npy` (the
-suffix array), `starts.npy`, `owners.npy` and `kinds.npy` (where each text begins, whose it is, and what), `counts.npy`
-(of each word), `words.txt`, `rows.bin` with `blocks.npy` (the rows, `BLOCK` at a time, as packed JSON), `index.json`.
+Its files are read lazily: `ids.npy` (the numbers of all words, 0 behind each text), `order.npy` (the suffix array),
+`starts.npy`, `owners.npy` and `kinds.npy` (of each text: where it begins, its row, its kind), `counts.npy` (of each
+word), `words.txt` (the vocabulary), `rows.bin` with `blocks.npy` (the rows as compressed JSON, `ROWS_PER_BLOCK` at a
+time) and `index.json`.
 """
 
 from __future__ import annotations
@@ -24,12 +25,12 @@ from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
 from tunescope.matching import suffix_array
-from tunescope.matching.suffix_array import Ids
+from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Numbering, Query
 from tunescope.matching.word_ids import VERSION as SPLITTING
 from tunescope.progress import say
 from tunescope.runs import Run
-from tunescope.settings import typed
+from tunescope.settings import as_cli_args
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -38,22 +39,25 @@ if TYPE_CHECKING:
     from tunescope.runs import RunFolder
 
 VERSION = f"3.{SPLITTING}"
-"""Of the files, and of how texts are cut into words."""
-BLOCK = 128
-"""Rows that are packed together."""
-UNPACKED = 64
-"""Blocks that are kept unpacked at a time."""
-PACKING = 4
-"""zlib's level: less than half the size for an eighth of the time that indexing takes."""
-FIELDS = {"user": "instruction", "assistant": "response"}
-"""What a message's text is called; other roles by themselves."""
+"""Of the files, and of how texts are split into words."""
+ROWS_PER_BLOCK = 128
+"""Rows that are compressed together."""
+_ABOUT = "index.json"
+_MAX_UNPACKED = 64
+"""Blocks that are kept in memory at a time."""
+_MAX_WAITING = 16
+"""Blocks that may wait for being compressed."""
+_ZLIB_LEVEL = 4
+"""It more than halves the size for an eighth of the time that indexing takes."""
+_FIELDS = {"user": "instruction", "assistant": "response"}
+"""The field of a message by its role; other roles are their own."""
 OTHER, INSTRUCTION, RESPONSE = range(3)
-KINDS = {"instruction": INSTRUCTION, "response": RESPONSE}
-"""The first instruction and the first response of a row; all else is OTHER."""
+_KINDS = {"instruction": INSTRUCTION, "response": RESPONSE}
+"""The kind of a text by its field: a row's first instruction or first response; else OTHER."""
 
 
 class Text(NamedTuple):
-    """One text of a row: what it is called, and itself."""
+    """A text of a row, and its field: `instruction`, `response`, `system`, `response 2` and so on."""
 
     field: str
     text: str
@@ -70,128 +74,168 @@ class IndexedRow(NamedTuple):
     lineage: tuple[Mapping[str, Any], ...]
 
     def text(self, field: str) -> str:
-        """Return the texts of a field, one under the other."""
+        """Return the texts of a field, one per line; empty where the row has none."""
         return "\n".join(text for name, text in self.texts if name == field)
 
 
-def texts_of(row: Row) -> list[Text]:
-    """Return a row's texts: every message's, and what it thinks; a later turn's field says which."""
-    found: list[Text] = []
-    seen: dict[str, int] = {}
+def is_index(path: Path) -> bool:
+    """Tell whether a folder is an index."""
+    return (path / _ABOUT).is_file()
+
+
+def _texts_of(row: Row) -> list[Text]:
+    """Return the contents and thinking of a row's messages; from the second turn on fields are numbered."""
+    texts: list[Text] = []
+    counts: dict[str, int] = {}
     for message in row.messages:
-        name = FIELDS.get(message.role, message.role)
+        name = _FIELDS.get(message.role, message.role)
         for field, text in ((f"{name} thinking", message.thinking), (name, message.content)):
             if text:
-                seen[field] = number = seen.get(field, 0) + 1
-                found.append(Text(field if number == 1 else f"{field} {number}", text))
-    return found
+                counts[field] = number = counts.get(field, 0) + 1
+                texts.append(Text(field if number == 1 else f"{field} {number}", text))
+    return texts
 
 
-def write(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> int:
-    """Index rows into a run folder; return the number of rows."""
-    numbering = Numbering()
-    owners: list[int] = []
-    kinds: list[int] = []
-    blocks = [0]
-    parts: list[Ids] = []
-    starts: list[NDArray[np.int64]] = []
-    stream, count, words = iter(rows), 0, 0
-    with folder.writing("rows.bin") as part, part.open("wb") as file, ThreadPoolExecutor(1) as packer:
-        waiting: deque[Future[bytes]] = deque()
+def write_index(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str]) -> int:
+    """Index rows into a run folder.
 
-        def write_packed(left: int) -> None:
-            while len(waiting) > left:
-                blocks.append(blocks[-1] + file.write(waiting.popleft().result()))
+    Args:
+        folder: the run folder.
+        rows: the rows.
+        inputs: the content hash of each file that they come from, by its name.
 
-        while batch := list(islice(stream, BLOCK)):
-            kept = [(row, texts_of(row)) for row in batch]
-            ids, places = numbering.encode([text for _, texts in kept for _, text in texts], compile=True)
-            owners += [count + number for number, (_, texts) in enumerate(kept) for _ in texts]
-            kinds += [KINDS.get(field, OTHER) for _, texts in kept for field, _ in texts]
-            parts.append(ids)
-            starts.append(places + words)
-            words += len(ids)
-            count += len(batch)
-            waiting.append(packer.submit(zlib.compress, _pack(kept), PACKING))  # beside the numbering of words
-            write_packed(16)
-        write_packed(0)
-    ids = np.concatenate(parts) if parts else np.zeros(0, np.uint32)
-    del parts
-    known = numbering.words
-    ids = ids.astype(np.uint16 if len(known) < 2**16 else np.uint32)
-    folder.array("ids", ids)
-    folder.array("starts", np.concatenate(starts).astype(np.int64 if words > 2**31 else np.int32) if starts else ids)
-    folder.array("owners", np.array(owners, np.int32))
-    folder.array("kinds", np.array(kinds, np.uint8))
-    folder.array("blocks", np.array(blocks, np.int64))
-    counts = np.bincount(ids, minlength=len(known) + 1)
-    counts[END] = 0
-    folder.array("counts", counts.astype(np.uint32))
-    with folder.writing("words.txt") as part:
-        part.write_text("\n".join(known), "utf-8", errors="surrogatepass")
-    if len(ids) * suffix_array.width_of(len(known)) <= suffix_array.MOST_BYTES:
-        folder.array("order", suffix_array.build(ids))
+    Returns:
+        The number of rows.
+    """
+    words = _Words()
+    offsets = _write_rows(folder, words.add_blocks(rows))
+    folder.array("blocks", np.array(offsets, np.int64))
+    n_words = words.write(folder)
     about = {
         "version": VERSION,
-        "rows": count,
-        "texts": len(owners),
-        "words": int(counts.sum()),
+        "rows": words.n_rows,
+        "texts": len(words.owners),
+        "words": n_words,
         "inputs": inputs,
         "places": {
             name: os.path.relpath(Path(name).resolve(), folder.path.resolve()) for name in inputs if Path(name).exists()
         },
     }
-    folder.text("index.json", json.dumps(about, indent=1) + "\n")
-    return count
+    folder.text(_ABOUT, json.dumps(about, indent=1) + "\n")
+    return words.n_rows
 
 
-def _pack(kept: Sequence[tuple[Row, list[Text]]]) -> bytes:
-    records = [
-        (
-            row.id,
-            row.origin if row.origin != row.id else "",
-            row.file,
-            row.line,
-            texts,
-            [s.as_json() for s in row.lineage],
-        )
-        for row, texts in kept
-    ]
+class _Words:
+    """The numbered words of all rows, as they are collected.
+
+    Attributes:
+        n_rows: rows so far.
+        owners: the number of each text's row [texts].
+    """
+
+    def __init__(self) -> None:
+        self.n_rows = 0
+        self.owners: list[int] = []
+        self._kinds: list[int] = []
+        self._numbering = Numbering()
+        self._ids: list[WordIds] = []
+        self._starts: list[NDArray[np.int64]] = []
+        self._n_ids = 0
+
+    def add_blocks(self, rows: Iterable[Row]) -> Iterator[list[tuple[Row, list[Text]]]]:
+        """Number the words of rows, a block at a time; yield each block's rows with their texts."""
+        stream = iter(rows)
+        while block := [(row, _texts_of(row)) for row in islice(stream, ROWS_PER_BLOCK)]:
+            texts = [text for _, texts in block for text in texts]
+            ids, starts = self._numbering.encode([text.text for text in texts], compile=True)
+            self.owners += [self.n_rows + number for number, (_, texts) in enumerate(block) for _ in texts]
+            self._kinds += [_KINDS.get(text.field, OTHER) for text in texts]
+            self._ids.append(ids)
+            self._starts.append(starts + self._n_ids)
+            self._n_ids += len(ids)
+            self.n_rows += len(block)
+            yield block
+
+    def write(self, folder: RunFolder) -> int:
+        """Write the arrays, the vocabulary and the suffix array; return the number of words."""
+        vocabulary = self._numbering.words
+        ids = np.concatenate(self._ids) if self._ids else np.zeros(0, np.uint32)
+        self._ids.clear()
+        ids = ids.astype(np.uint16 if len(vocabulary) < 2**16 else np.uint32)
+        folder.array("ids", ids)
+        of_starts = np.int64 if self._n_ids > 2**31 else np.int32
+        folder.array("starts", np.concatenate(self._starts).astype(of_starts) if self._starts else ids)
+        folder.array("owners", np.array(self.owners, np.int32))
+        folder.array("kinds", np.array(self._kinds, np.uint8))
+        counts = np.bincount(ids, minlength=len(vocabulary) + 1)
+        counts[END] = 0
+        folder.array("counts", counts.astype(np.uint32))
+        with folder.writing("words.txt") as part:
+            part.write_text("\n".join(vocabulary), "utf-8", errors="surrogatepass")
+        if len(ids) * suffix_array.byte_width(len(vocabulary)) <= suffix_array.MAX_BYTES:
+            folder.array("order", suffix_array.build(ids))
+        return int(counts.sum())
+
+
+def _write_rows(folder: RunFolder, blocks: Iterable[list[tuple[Row, list[Text]]]]) -> list[int]:
+    """Write `rows.bin`, each block compressed in a second thread; return where each begins and the last ends."""
+    offsets = [0]
+    waiting: deque[Future[bytes]] = deque()
+    with folder.writing("rows.bin") as part, part.open("wb") as file, ThreadPoolExecutor(1) as packer:
+
+        def write_down_to(n_waiting: int) -> None:
+            while len(waiting) > n_waiting:
+                offsets.append(offsets[-1] + file.write(waiting.popleft().result()))
+
+        for block in blocks:
+            waiting.append(packer.submit(zlib.compress, _pack(block), _ZLIB_LEVEL))
+            write_down_to(_MAX_WAITING)
+        write_down_to(0)
+    return offsets
+
+
+def _pack(block: Sequence[tuple[Row, list[Text]]]) -> bytes:
+    """Write a block of rows as JSON."""
+    records = []
+    for row, texts in block:
+        origin = row.origin if row.origin != row.id else ""
+        records.append((row.id, origin, row.file, row.line, texts, [step.as_json() for step in row.lineage]))
     return json.dumps(records, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 class Index:
-    """An index opened; arrays are mapped, not read.
+    """An open index; its arrays are memory-mapped.
 
     Attributes:
         path: its folder.
-        ids: numbers of all words [words and ends].
-        starts: where each text begins [texts].
-        owners: the number of the row that each text is of [texts].
+        about: what `index.json` says: version, rows, texts, words, inputs (name → content hash), places.
+        ids: the numbers of all words, END behind each text [words and ends].
+        starts: where each text begins in `ids` [texts].
+        owners: the number of each text's row [texts].
         kinds: INSTRUCTION, RESPONSE or OTHER [texts].
-        counts: how often each word stands in the rows, by number [words of the vocabulary + 1].
-        order: the suffix array, or None where the rows are too many for one.
+        counts: how often each word occurs in the rows, by number [words of the vocabulary + 1].
+        order: the suffix array; None where the rows have too many words for one.
     """
 
     def __init__(self, path: Path) -> None:
-        """Open a folder that `write` filled.
+        """Open a folder that `write_index` filled.
 
         Raises:
-            RunError: no index, or one of another version.
+            RunError: no index, a damaged one, or one of another version.
         """
         self.path = path
         try:
-            self.about: dict[str, Any] = json.loads((path / "index.json").read_text("utf-8"))
+            self.about: dict[str, Any] = json.loads((path / _ABOUT).read_text("utf-8"))
         except (OSError, ValueError) as error:
-            raise RunError(f"{path}: found no index of rows; make one with: tunescope trace index ROWS") from error
+            raise RunError(f"{path}: found no index of rows; build one with: tunescope trace index ROWS") from error
         version = self.about.get("version") if isinstance(self.about, dict) else None
         if version != VERSION:
             raise RunError(
-                f"{path}: found an index of version {version}; this tunescope reads version {VERSION}; "
-                "make it anew with: tunescope trace index ROWS"
+                f"{path}: found an index of version {version}; expected version {VERSION}; "
+                "rebuild it with: tunescope trace index ROWS"
             )
-        with sound(path):
-            self.ids: Ids = self._array("ids")
+        with reporting_damage(path):
+            self.ids: WordIds = self._array("ids")
             self.starts: NDArray[np.int64] = self._array("starts").astype(np.int64)
             self.owners: NDArray[np.int32] = self._array("owners")
             self.kinds: NDArray[np.uint8] = self._array("kinds")
@@ -204,38 +248,38 @@ class Index:
         return np.asarray(np.load(self.path / f"{name}.npy", mmap_mode="r"))
 
     @cached_property
-    def first(self) -> NDArray[np.int64]:
-        """Where in the suffix array each word's places begin."""
+    def buckets(self) -> NDArray[np.int64]:
+        """Where each word's positions begin in the suffix array, by number [words of the vocabulary + 2]."""
         return np.concatenate([[0], np.cumsum(self.counts, dtype=np.int64)])
 
     @cached_property
     def bits(self) -> NDArray[np.float64]:
-        """Information of each word, -log2 of its share of all words [words of the vocabulary + 1]."""
+        """Information of each word in bits, -log2 of its share of all words [words of the vocabulary + 1]."""
         counts = self.counts.astype(np.float64)
         return np.asarray(np.log2(max(counts.sum(), 1)) - np.log2(np.maximum(counts, 1)))
 
     @cached_property
     def numbering(self) -> Numbering:
         """The vocabulary."""
-        with sound(self.path):
+        with reporting_damage(self.path):
             text = (self.path / "words.txt").read_text("utf-8", errors="surrogatepass")
         return Numbering(text.split("\n") if text else [])
 
     @cached_property
-    def firsts(self) -> NDArray[np.int64]:
+    def first_texts(self) -> NDArray[np.int64]:
         """The number of each row's first text, and of the one behind the last [rows + 1]."""
         return np.searchsorted(self.owners, np.arange(self.about["rows"] + 1, dtype=np.int32))
 
     @property
     def fingerprint(self) -> str:
-        """What the rows are known by: the hashes of their files."""
+        """The content hashes of the rows' files, separated by blanks."""
         return " ".join(self.about["inputs"].values())
 
     def information(self, query: Query, prompt: Query | None = None) -> NDArray[np.float64]:
-        """Return the bits that each word of a text brings [words].
+        """Return the bits of each word of a text [words].
 
-        None for a word that no row has, and none for a pair of words that stood before: earlier in the text (tables,
-        lists, code) or in the prompt, from which it may be copied.
+        A word that no row has gets 0. So does the second word of a pair that occurred before: earlier in the text
+        (tables, lists, code), or in the prompt, from which it may be copied.
         """
         bits = np.where(query > END, self.bits[np.maximum(query, 0)], 0.0)
         seen = set(pairwise(prompt.tolist())) if prompt is not None else set()
@@ -247,12 +291,12 @@ class Index:
 
     def row(self, number: int) -> IndexedRow:
         """Return a row by its number in the index."""
-        block = number // BLOCK
+        block = number // ROWS_PER_BLOCK
         if block not in self._unpacked:
-            if len(self._unpacked) == UNPACKED:
+            if len(self._unpacked) == _MAX_UNPACKED:
                 self._unpacked.pop(next(iter(self._unpacked)))
             self._unpacked[block] = self._unpack(block)
-        return self._unpacked[block][number % BLOCK]
+        return self._unpacked[block][number % ROWS_PER_BLOCK]
 
     def rows(self) -> Iterator[IndexedRow]:
         """Yield all rows."""
@@ -260,25 +304,25 @@ class Index:
             yield from self._unpack(block)
 
     def _unpack(self, block: int) -> list[IndexedRow]:
-        with sound(self.path), (self.path / "rows.bin").open("rb") as file:
+        with reporting_damage(self.path), (self.path / "rows.bin").open("rb") as file:
             file.seek(int(self._blocks[block]))
             data = file.read(int(self._blocks[block + 1] - self._blocks[block]))
             records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
         return [
-            IndexedRow(ident, origin or ident, file, line, tuple(Text(*text) for text in texts), tuple(lineage))
-            for ident, origin, file, line, texts, lineage in records
+            IndexedRow(row_id, origin or row_id, file, line, tuple(Text(*text) for text in texts), tuple(lineage))
+            for row_id, origin, file, line, texts, lineage in records
         ]
 
-    def words_of(self, number: int) -> Ids:
-        """Return the numbers of all words of a row, each text's last followed by END."""
-        first, last = self.firsts[number], self.firsts[number + 1]
+    def words_of(self, number: int) -> WordIds:
+        """Return the numbers of all words of a row, END behind each text."""
+        first, last = self.first_texts[number], self.first_texts[number + 1]
         if first == last:
             return self.ids[:0]
         return self.ids[self.starts[first] : self.starts[last] if last < len(self.starts) else len(self.ids)]
 
     def query(self, number: int, kind: int) -> Query:
-        """Return the numbers of the words of a row's instruction or response; none where it has none."""
-        first, last = self.firsts[number], self.firsts[number + 1]
+        """Return the numbers of the words of a row's first instruction or response; empty where it has none."""
+        first, last = self.first_texts[number], self.first_texts[number + 1]
         texts = first + np.flatnonzero(self.kinds[first:last] == kind)
         if not len(texts):
             return np.zeros(0, np.int64)
@@ -286,48 +330,59 @@ class Index:
         return self.ids[self.starts[texts[0]] : end - 1].astype(np.int64)
 
     def field(self, text: int) -> tuple[IndexedRow, Text]:
-        """Return a text by its number, with its row."""
+        """Return a text and its row, by the text's number in the index."""
         owner = int(self.owners[text])
         row = self.row(owner)
-        return row, row.texts[text - int(self.firsts[owner])]
+        return row, row.texts[text - int(self.first_texts[owner])]
 
-    def refuse_changed(self) -> None:
-        """Refuse the index where a file that it was made from has other content now; say which are gone.
+    def validate_unchanged(self) -> None:
+        """Check that the files the index was built from still have the same content.
+
+        Files that are gone can't be checked; a message names them.
 
         Raises:
-            InputError: with the files that changed, and the command that made the index.
+            InputError: with the files that changed, and the command that rebuilds the index.
         """
         from tunescope.rows import open_rows
 
-        told = Run(self.path).settings
+        settings = Run(self.path).settings
+        places = self._find_inputs()
+        changed = []
+        for name, place in places.items():
+            now = open_rows([str(place)], settings["format"], tuple(settings["columns"]), settings["on_bad"]).inputs
+            if list(now.values()) != [self.about["inputs"][name]]:
+                changed.append(name)
+        if changed:
+            source = as_cli_args(settings["rows"], settings["format"], settings["columns"], settings["on_bad"])
+            out = " --out ANOTHER_FOLDER" if settings["out"] else ""
+            expected = "the content that was indexed"
+            raise InputError(
+                [Problem(name, None, "rows that changed since the index was built", expected) for name in changed],
+                f"Rebuild it with: tunescope trace index {source}{out}",
+            )
+
+    def _find_inputs(self) -> dict[str, Path]:
+        """Return where the files are that the index was built from; say which are gone."""
         here = self.path.resolve()
         places = {name: here / place for name, place in self.about["places"].items()}
         places |= {name: Path(name) for name, place in places.items() if not place.exists()}  # the index was moved
         gone = [name for name in self.about["inputs"] if not places.get(name, Path(name)).exists()]
         if gone:
-            say(f"{self.path}: {', '.join(gone)} can't be looked at; taken as indexed")
-        changed = []
-        for name, place in places.items():
-            if name not in gone:
-                now = open_rows([str(place)], told["format"], tuple(told["columns"]), told["on_bad"]).inputs
-                changed += [name] if list(now.values()) != [self.about["inputs"][name]] else []
-        if changed:
-            source = typed(told["rows"], told["format"], told["columns"], told["on_bad"])
-            out = " --out ANOTHER_FOLDER" if told["out"] else ""
-            expected = "the content that was indexed"
-            raise InputError(
-                [Problem(name, None, "rows that changed since the index was built", expected) for name in changed],
-                f"Make it anew with: tunescope trace index {source}{out}",
-            )
+            say(f"{self.path}: can't find {', '.join(gone)}, so the index isn't checked against it")
+        return {name: place for name, place in places.items() if name not in gone}
 
 
 @contextmanager
-def sound(path: Path) -> Iterator[None]:
-    """Tell what an index's files hold that they shouldn't, or lack, in one sentence."""
+def reporting_damage(path: Path) -> Iterator[None]:
+    """Turn errors of reading an index's files into one sentence.
+
+    Raises:
+        RunError: a file is missing, or isn't what `write_index` wrote.
+    """
     try:
         yield
     except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
         raise RunError(
-            f"{path}: found a damaged index ({error}); expected what tunescope wrote; remove the folder and make it "
-            "anew with: tunescope trace index ROWS"
+            f"{path}: found a damaged index ({error}); expected what tunescope wrote; remove the folder and rebuild it "
+            "with: tunescope trace index ROWS"
         ) from error

@@ -1,68 +1,66 @@
-"""Tracing one text, without a model and without loading a compiler: what `trace --text` does."""
+"""`trace --text`: trace one text, without a model and without compiling."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
 
 from tunescope.errors import SettingsError
-from tunescope.matching.word_ids import places
+from tunescope.matching.word_ids import word_offsets
+from tunescope.results.estimates import ALPHA
+from tunescope.results.trace import TraceSpan
 from tunescope.runs import Outcome, RunFolder
-from tunescope.verbs.trace import null, view
-from tunescope.verbs.trace.find import Finder, Found
+from tunescope.verbs.trace import null
+from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
-from tunescope.verbs.trace.rank import Candidate, rank, record
-from tunescope.verbs.trace.records import Known, Spots, span_record
-from tunescope.verbs.trace.spans import spans
+from tunescope.verbs.trace.rank import rank
+from tunescope.verbs.trace.records import TraceContext, TracedText, row_record, span_record
+from tunescope.verbs.trace.settings import TraceSettings
+from tunescope.verbs.trace.spans import select_spans
+from tunescope.verbs.trace.view import RowMatch, show_text
 
-if TYPE_CHECKING:
-    from tunescope.verbs.trace import TraceSettings
+COMPILE_ABOVE = 400
+"""Words above which compiling the loops pays off."""
+_RANKED_PER_LISTED = 10
+"""Chains that are ranked for each row that is listed."""
 
-LONG = 400
-"""Words from which on compiling pays."""
 
-
-def read(text: str, pipe: BinaryIO) -> str:
-    """Return the text that was typed, or the pipe's.
+def read_text(text: str, pipe: BinaryIO) -> str:
+    """Return the text that was typed, or for `-` the pipe's, without white space around it.
 
     Raises:
-        SettingsError: no text in it, or no UTF-8.
+        SettingsError: an empty text, or one that isn't UTF-8.
     """
     where = "the pipe" if text == "-" else "--text"
     try:
-        found = pipe.read().decode() if text == "-" else text
+        content = pipe.read().decode() if text == "-" else text
     except UnicodeDecodeError as error:
-        raise SettingsError(f"{where} holds bytes that are no UTF-8 ({error.reason}); expected a sentence") from error
-    if not found.strip():
-        raise SettingsError(f"{where} holds no text; expected a sentence")
-    return found.strip()
+        raise SettingsError(f"{where} isn't valid UTF-8 ({error.reason}); expected a sentence") from error
+    if not content.strip():
+        raise SettingsError(f"{where} has no text; expected a sentence")
+    return content.strip()
 
 
 def trace_text(settings: TraceSettings, text: str, index: Index, folder: RunFolder) -> Outcome:
-    """Write the spans of one text; show them with the rows that share most with it, flagged or not."""
-    spots, query = places(text), index.numbering.look_up(text)
-    judge = null.load(index.path).judge()
-    found = Finder(index, compile=len(query) > LONG).find(query)
-    p = judge.p(found.score, len(query))
-    good = found.score[p <= view.P_MOST]
-    known = Known(index, judge.null.source, {"p_most": view.P_MOST, "top": settings.top})
+    """Write the spans of one text; show them, and the rows that share most with it, flagged or not."""
+    query = index.numbering.look_up(text)
+    distribution = null.load(index.path).distribution()
+    matches = Finder(index, compile=len(query) > COMPILE_ABOVE).find(query)
+    traced = TracedText(None, text, word_offsets(text), matches)
+    p_values = distribution.p_values(matches.score, len(query))
+    significant = matches.score[p_values <= ALPHA]
+    context = TraceContext(index, distribution.sample.source, {"alpha": ALPHA, "top": settings.top}, settings.top)
     records = []
-    for span in spans(found, float(good.min()) if len(good) else np.inf):
-        ranked = rank(index, found.chains, span.chains, "", text)
-        chance = float(p[span.chains[0]])
-        records.append(span_record(known, None, text, spots, found, span, chance, ranked, settings.top))
-    folder.records("spans", records)
-    most = np.argsort(-found.chains.bits, kind="stable")[: 10 * settings.top]
-    likeliest = [
-        view.Likely(
-            each.row, record(index, found.chains, each, _stretch(found, each, text, spots), spots), float(p[each.chain])
-        )
-        for each in rank(index, found.chains, most.tolist(), "", text)[: settings.top]
-    ]
-    return view.one_text(settings, text, len(query), records, likeliest, judge, index.about["rows"])
-
-
-def _stretch(found: Found, candidate: Candidate, text: str, spots: Spots) -> str:
-    """Return what of the text a candidate's chain covers."""
-    return text[spots[found.chains.begin[candidate.chain]][0] : spots[found.chains.end[candidate.chain] - 1][1]]
+    for span in select_spans(matches, float(significant.min()) if len(significant) else np.inf):
+        candidates = rank(index, matches.chains, span.chains, "", text)
+        records.append(span_record(context, traced, span, float(p_values[span.chains[0]]), candidates))
+    folder.records(TraceSpan.NAME, (record.as_json() for record in records))
+    most_bits = np.argsort(-matches.chains.bits, kind="stable")[: _RANKED_PER_LISTED * settings.top]
+    rows = []
+    for candidate in rank(index, matches.chains, most_bits.tolist(), "", text)[: settings.top]:
+        chain = candidate.chain
+        passage = traced.stretch(matches.chains.begin[chain], matches.chains.end[chain])
+        record = row_record(index, traced, candidate, passage, float(p_values[chain]))
+        rows.append(RowMatch(candidate.row, record))
+    return show_text(settings, text, len(query), records, rows, distribution.sample, index.about["rows"], ALPHA)

@@ -1,6 +1,6 @@
-"""Several processes on one training: started by `accelerate launch` or torchrun, one of them leads.
+"""Several processes that train together, started by `accelerate launch` or torchrun.
 
-The first process holds the run folder and writes; the others are told by it what to do.
+The first process leads: it holds the run folder, writes, and broadcasts to the others what to do.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ class Launch:
     local: int = 0
 
     @classmethod
-    def here(cls) -> Launch:
-        """Read what a launcher said: RANK, WORLD_SIZE and LOCAL_RANK."""
+    def from_environment(cls) -> Launch:
+        """Read the launcher's variables RANK, WORLD_SIZE and LOCAL_RANK; without them there is one process."""
         names = {"RANK": 0, "WORLD_SIZE": 1, "LOCAL_RANK": 0}
         return cls(*(int(os.environ.get(name) or default) for name, default in names.items()))
 
     @property
     def leads(self) -> bool:
-        """Whether it writes and talks."""
+        """Whether it is the process that writes and prints."""
         return self.process == 0
 
     def wait(self) -> None:
@@ -70,34 +70,34 @@ class Launch:
         def leading(folder: RunFolder) -> Outcome:
             nonlocal started
             started = True
-            _told(("work", str(folder.path), folder.scratch.name.removeprefix(".work-")))
+            _broadcast(("work", str(folder.path), folder.scratch.name.removeprefix(".work-")))
             return work(folder)
 
         try:
             run = begin(leading)
         except BaseException:
             if not started:
-                _told(("refused", "", ""))
+                _broadcast(("refused", "", ""))
             raise  # the launcher ends the others
-        _told(("done", str(run.path), ""))
+        _broadcast(("done", str(run.path), ""))
         return run
 
     def _follow(self, work: Callable[[RunFolder], Outcome]) -> Run:
-        word, path, key = _told(None)
-        if word == "work":
+        order, path, key = _broadcast(None)
+        if order == "work":
             with redirect_stderr(io.StringIO()):
                 work(RunFolder(Path(path), key))
-            word, path, key = _told(None)
-        if word == "refused":
+            order, path, key = _broadcast(None)
+        if order == "refused":
             raise SystemExit(1)
         return Run(Path(path))
 
 
-def _told(message: tuple[str, str, str] | None) -> tuple[str, str, str]:
-    """Tell all processes, or hear from the first."""
+def _broadcast(message: tuple[str, str, str] | None) -> tuple[str, str, str]:
+    """Send the first process's message to all processes (the others pass None); return it."""
     import torch
 
     box: list[Any] = [message]
     torch.distributed.broadcast_object_list(box, src=0)
-    heard: tuple[str, str, str] = box[0]
-    return heard
+    received: tuple[str, str, str] = box[0]
+    return received

@@ -1,4 +1,4 @@
-"""What is trained, in which order and with what beside it: all of it fixed before the first step."""
+"""The plan of a training: what is trained, in which order and in which batches; fixed before the first step."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    import pyarrow as pa
+from tunescope.results.tune import TunedRows
 
-    from tunescope.chat import Chat, Tokens
-    from tunescope.models.trainer import Line, Share
+if TYPE_CHECKING:
+    from tunescope.chat import Chat, SupervisedTokens
+    from tunescope.models.trainer import StepShare, TrainingSequence
     from tunescope.rows import Row
 
 MARKS = ("⟦", "⟧")
@@ -22,30 +22,35 @@ SHOWN = 72
 
 
 class Example(NamedTuple):
-    """A row on its way into training: its sequences (none: not trained), and what is to be said of it.
+    """A row as it is trained on.
 
-    A row is one sequence, or one for each of its turns where the chat template renders an earlier turn
-    differently once more follows.
+    It is one sequence, or one per turn where the chat template renders an earlier turn differently once more follows.
+
+    Attributes:
+        row_id: the row's id.
+        parts: its sequences; none where it isn't trained on.
+        n_tokens: tokens before cutting.
+        reason: why it isn't trained on, or not as it is; "" where nothing is to be said.
     """
 
     row_id: str
-    parts: tuple[Tokens, ...]
+    parts: tuple[SupervisedTokens, ...]
     n_tokens: int
     reason: str = ""
 
     @property
     def n_supervised(self) -> int:
-        """How many of its tokens are trained."""
+        """How many of its tokens are supervised."""
         return sum(part.n_supervised for part in self.parts)
 
     @property
     def length(self) -> int:
-        """Tokens that are trained on or read, at least 1."""
+        """How many tokens its sequences have, at least 1."""
         return max(1, sum(len(part.ids) for part in self.parts))
 
     @property
     def truncated(self) -> bool:
-        """Whether it is trained on without its end."""
+        """Whether its end is cut off."""
         return bool(self.parts) and sum(len(part.ids) for part in self.parts) < self.n_tokens
 
 
@@ -54,28 +59,29 @@ def examples(chat: Chat, rows: Iterable[Row], max_length: int) -> Iterator[Examp
     from tunescope.chat import Inconsistent, Unrenderable
 
     rows = list(rows)
-    for row, found in zip(rows, chat.rows(rows), strict=True):
+    for row, rendered in zip(rows, chat.rows(rows), strict=True):
         try:
-            if isinstance(found, Inconsistent):
-                whole = chat.turns(row)
-            elif isinstance(found, Unrenderable):
-                raise found
+            if isinstance(rendered, Inconsistent):
+                sequences = chat.turns(row)
+            elif isinstance(rendered, Unrenderable):
+                raise rendered
             else:
-                whole = [found]
-        except Unrenderable as refused:
-            yield Example(row.id, (), 0, str(refused))
+                sequences = [rendered]
+        except Unrenderable as error:
+            yield Example(row.id, (), 0, str(error))
             continue
-        yield _cut(row, whole, max_length)
+        yield _cut(row, sequences, max_length)
 
 
-def _cut(row: Row, whole: Sequence[Tokens], max_length: int) -> Example:
-    parts = tuple(part for part in (part.cut(max_length) for part in whole) if part.n_supervised)
-    n = sum(len(part.ids) for part in whole)
+def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Example:
+    """Cut a row's sequences to a length; those without a supervised token go."""
+    parts = tuple(part for part in (sequence.cut(max_length) for sequence in sequences) if part.n_supervised)
+    n = sum(len(sequence.ids) for sequence in sequences)
     if not parts:
-        if not any(part.n_supervised for part in whole):
+        if not any(sequence.n_supervised for sequence in sequences):
             return Example(row.id, (), n, "no assistant turn that is trained")
         return Example(row.id, (), n, f"its answer begins behind the first {max_length} tokens")
-    if any(len(part.ids) > max_length for part in whole):
+    if any(len(sequence.ids) > max_length for sequence in sequences):
         return Example(row.id, parts, n, f"cut to {max_length} tokens")
     if not any((message.content or "").strip() or message.tool_calls for _, _, message in row.turns()):
         return Example(row.id, parts, n, "empty answer: only its end is trained")
@@ -85,17 +91,17 @@ def _cut(row: Row, whole: Sequence[Tokens], max_length: int) -> Example:
 def order(n: int, steps: int, batch_size: int, seed: int) -> list[int]:
     """Return the numbers of the rows in the order of training, `steps` x `batch_size` of them.
 
-    It depends on nothing but these: two sets that differ in some responses only, or in which rows
-    can be trained, are seen in the same order, a row for a row.
+    It depends on nothing else. So two sets of rows that differ only in some responses, or in which rows can be
+    trained, are seen in the same order, row for row.
     """
-    places: list[int] = []
+    numbers: list[int] = []
     epoch = 0
-    while len(places) < steps * batch_size:
-        numbers = list(range(n))
-        Random(f"{seed}/order/{epoch}").shuffle(numbers)
-        places += numbers
+    while len(numbers) < steps * batch_size:
+        shuffled = list(range(n))
+        Random(f"{seed}/order/{epoch}").shuffle(shuffled)
+        numbers += shuffled
         epoch += 1
-    return places[: steps * batch_size]
+    return numbers[: steps * batch_size]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,82 +110,82 @@ class Plan:
 
     Attributes:
         examples: one per row, in file order.
-        places: numbers of the rows in the order of training.
-        size: rows per step; the last may have fewer.
-        micro: rows of a micro-batch.
-        bins: tokens of a bin where rows are packed, else None.
+        order: numbers of the rows in the order of training.
+        batch_size: rows per step; the last may have fewer.
+        micro_batch: rows of a micro-batch.
+        pack_length: tokens of a micro-batch where rows are packed, else None.
         seed: of the noise.
     """
 
     examples: Sequence[Example]
-    places: Sequence[int]
-    size: int
-    micro: int
-    bins: int | None = None
+    order: Sequence[int]
+    batch_size: int
+    micro_batch: int
+    pack_length: int | None = None
     seed: int = 0
 
     @property
     def steps(self) -> int:
         """How many optimizer steps there are."""
-        return math.ceil(len(self.places) / self.size)
+        return math.ceil(len(self.order) / self.batch_size)
 
     def epoch(self, step: int) -> float:
         """Return how often the rows have been seen after `step` steps."""
-        return min(step * self.size, len(self.places)) / len(self.examples)
+        return min(step * self.batch_size, len(self.order)) / len(self.examples)
 
     def epoch_ends(self) -> dict[int, int]:
         """Return step → epoch for each step in which an epoch is completed."""
         n = len(self.examples)
-        return {math.ceil(e * n / self.size): e for e in range(1, len(self.places) // n + 1)}
+        return {math.ceil(e * n / self.batch_size): e for e in range(1, len(self.order) // n + 1)}
 
-    def share(self, step: int, process: int, processes: int) -> Share:
-        """Return what `process` of `processes` does in `step` (from 0): as many micro-batches as each other does.
+    def share(self, step: int, process: int, processes: int) -> StepShare:
+        """Return the part of `process` in `step` (from 0); each of `processes` gets the same number of micro-batches.
 
-        Rows of like length share a micro-batch, so that little is padding.
+        Rows of similar length share a micro-batch, which keeps padding small.
         """
-        from tunescope.models.trainer import NOTHING, Share
+        from tunescope.models.trainer import EMPTY_SEQUENCE, StepShare
 
-        first = step * self.size
-        lines = [
-            line for place in range(first, min(first + self.size, len(self.places))) for line in self._lines(place)
-        ]
-        lines.sort(key=lambda line: -len(line.ids))
-        tokens = sum(line.n_supervised for line in lines)
-        batches = self._bins(lines) if self.bins else self._micro_batches(lines, processes)
+        first = step * self.batch_size
+        places = range(first, min(first + self.batch_size, len(self.order)))
+        sequences = [sequence for place in places for sequence in self._sequences(place)]
+        sequences.sort(key=lambda sequence: -len(sequence.ids))
+        tokens = sum(sequence.n_supervised for sequence in sequences)
+        batches = self._packs(sequences) if self.pack_length else self._micro_batches(sequences, processes)
         each = max(1, math.ceil(len(batches) / processes))
         mine = batches[process::processes]
-        return Share([*mine, *([NOTHING] for _ in range(each - len(mine)))], tokens)
+        return StepShare([*mine, *([EMPTY_SEQUENCE] for _ in range(each - len(mine)))], tokens)
 
-    def _lines(self, place: int) -> Iterator[Line]:
-        from tunescope.models.trainer import IGNORED, Line
+    def _sequences(self, place: int) -> Iterator[TrainingSequence]:
+        """Yield the sequences of the row at a place of the order, with the name that seeds each one's noise."""
+        from tunescope.models.trainer import IGNORED, TrainingSequence
 
-        for number, part in enumerate(self.examples[self.places[place]].parts):
-            labels = [i if trained else IGNORED for i, trained in zip(part.ids, part.supervised, strict=True)]
-            yield Line(part.ids, labels, f"{self.seed}/noise/{place}/{number}")
+        for number, part in enumerate(self.examples[self.order[place]].parts):
+            labels = [i if counts else IGNORED for i, counts in zip(part.ids, part.supervised, strict=True)]
+            yield TrainingSequence(part.ids, labels, f"{self.seed}/noise/{place}/{number}")
 
-    def _micro_batches(self, lines: list[Line], processes: int) -> list[list[Line]]:
-        micro = min(self.micro, max(1, math.ceil(len(lines) / processes)))
-        return [lines[i : i + micro] for i in range(0, len(lines), micro)]
+    def _micro_batches(self, sequences: list[TrainingSequence], processes: int) -> list[list[TrainingSequence]]:
+        size = min(self.micro_batch, max(1, math.ceil(len(sequences) / processes)))
+        return [sequences[i : i + size] for i in range(0, len(sequences), size)]
 
-    def _bins(self, lines: list[Line]) -> list[list[Line]]:
-        """Put whole lines into as few bins as first-fit finds, longest first."""
-        assert self.bins is not None
-        bins: list[list[Line]] = []
+    def _packs(self, sequences: list[TrainingSequence]) -> list[list[TrainingSequence]]:
+        """Put whole sequences, longest first, into packs of `pack_length` tokens by first fit."""
+        assert self.pack_length is not None
+        packs: list[list[TrainingSequence]] = []
         room: list[int] = []
-        for line in lines:
-            n = len(line.ids)
-            at = next((i for i, left in enumerate(room) if left >= n), None)
-            if at is None:
-                bins.append([])
-                room.append(self.bins)
-                at = len(bins) - 1
-            bins[at].append(line)
-            room[at] -= n
-        return bins
+        for sequence in sequences:
+            n = len(sequence.ids)
+            number = next((i for i, tokens in enumerate(room) if tokens >= n), None)
+            if number is None:
+                packs.append([])
+                room.append(self.pack_length)
+                number = len(packs) - 1
+            packs[number].append(sequence)
+            room[number] -= n
+        return packs
 
 
-def shown(chat: Chat, example: Example) -> str:
-    """Return a row as it is trained on, with what is supervised between `MARKS`; long stretches are shortened."""
+def show_example(chat: Chat, example: Example) -> str:
+    """Return a row's text as it is trained on, its supervised parts between `MARKS`; long stretches are shortened."""
     text = []
     for part in example.parts:
         start = 0
@@ -195,16 +201,12 @@ def shown(chat: Chat, example: Example) -> str:
     return "".join(text).replace("\n", "↵")
 
 
-def table(found: Sequence[Example]) -> pa.Table:
-    """Return the table `rows`: row_id, n_tokens, n_supervised, truncated, reason."""
-    import pyarrow as pa
-
-    return pa.table(
-        {
-            "row_id": [e.row_id for e in found],
-            "n_tokens": pa.array([e.n_tokens for e in found], pa.int32()),
-            "n_supervised": pa.array([e.n_supervised for e in found], pa.int32()),
-            "truncated": [example.truncated for example in found],
-            "reason": pa.array([e.reason or None for e in found], pa.string()),
-        }
+def list_rows(examples: Sequence[Example]) -> TunedRows:
+    """Return the columns of the table `rows`."""
+    return TunedRows(
+        row_id=[example.row_id for example in examples],
+        n_tokens=[example.n_tokens for example in examples],
+        n_supervised=[example.n_supervised for example in examples],
+        truncated=[example.truncated for example in examples],
+        reason=[example.reason or None for example in examples],
     )

@@ -1,4 +1,4 @@
-"""What a paper says of its training, as settings; what it leaves open is ours, and said to be."""
+"""The papers' training settings, and ours for what they leave open."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tunescope.verbs.tune import TuneSettings
+    from tunescope.verbs.tune.settings import TuneSettings
 
-DEFAULT_LR = {"lora": 2e-4, "full": 2e-5}
-DEFAULTS: Mapping[str, Any] = {
+_DEFAULT_LR = {"lora": 2e-4, "full": 2e-5}
+_DEFAULTS: Mapping[str, Any] = {
     "epochs": 2.0,
     "batch_size": 8,
     "max_length": 1024,
@@ -22,54 +22,50 @@ DEFAULTS: Mapping[str, Any] = {
 
 
 @dataclass(frozen=True, slots=True)
-class Preset:
+class _Preset:
     """A published training: `source` names it, `values` are its settings."""
 
     source: str
     values: Mapping[str, Any]
 
 
-PRESETS: Mapping[str, Preset] = {
-    "faco": Preset(
-        "paper 1, FACO; its Adam is ours, AdamW without weight decay",
+_PRESETS: Mapping[str, _Preset] = {
+    "faco": _Preset(
+        "the FACO paper; with AdamW without weight decay for its Adam",
         {"epochs": 5.0, "lr": 2e-5, "batch_size": 256, "max_length": 2048},
     ),
-    "limits": Preset(
-        "paper 2, limitations of instruction tuning",
+    "limits": _Preset(
+        "the Limitations paper",
         {"epochs": 3.0, "lr": 5e-5, "batch_size": 32},
     ),
-    "recycled": Preset(
-        "paper 3, Reflection-Tuning; its Adam is ours, AdamW without weight decay",
+    "recycled": _Preset(
+        "the Reflection-Tuning paper; with AdamW without weight decay for its Adam",
         {"epochs": 3.0, "lr": 2e-5, "batch_size": 128, "max_length": 2048, "warmup": 0.03, "template": "vicuna"},
     ),
 }
 
 
-def filled(settings: TuneSettings) -> tuple[TuneSettings, str | None]:
-    """Return the settings with nothing left open, and the sentence that says what a preset did.
+def apply_preset(settings: TuneSettings) -> tuple[TuneSettings, str | None]:
+    """Return settings without gaps, and a sentence on where a preset's values come from (None without a preset).
 
-    What was typed stands; else the preset's value; else the default.
+    A value that was typed stands. Else the preset's value is taken, else the default.
     """
-    preset = PRESETS[settings.preset] if settings.preset else None
-    asked = preset.values if preset else {}
-    fallback = {**DEFAULTS, "lr": DEFAULT_LR[settings.method]}
-    open_ = [name for name in {**fallback, **asked} if getattr(settings, name) is None]
-    full = replace(settings, **{name: asked.get(name, fallback.get(name)) for name in open_})
+    preset = _PRESETS[settings.preset] if settings.preset else None
+    published = preset.values if preset else {}
+    defaults = {**_DEFAULTS, "lr": _DEFAULT_LR[settings.method]}
+    gaps = [name for name in {**defaults, **published} if getattr(settings, name) is None]
+    complete = replace(settings, **{name: published.get(name, defaults.get(name)) for name in gaps})
     if preset is None:
-        return full, None
-    told = ["lora_rank", "lora_targets"] if settings.method == "lora" else []
-    ours = [name for name in (*fallback, *told) if name in open_ and name not in asked]
-    ours = [name for name in dict.fromkeys(ours) if settings.method == "lora" or not name.startswith("lora_")]
-    yours = [name for name in asked if name not in open_]
-    parts = [f"{preset.source}: {_list(full, [n for n in asked if n in open_]) or 'nothing'}"]
-    parts += [f"as you typed: {_list(full, yours)}"] if yours else []
-    parts += [f"left open there and ours: {_list(full, ours)}"] if ours else []
-    return full, f"--preset {settings.preset} ({'; '.join(parts)})"
+        return complete, None
+    ours = [name for name in defaults if name in gaps and name not in published]
+    ours = [name for name in ours if settings.method == "lora" or not name.startswith("lora_")]
+    yours = [name for name in published if name not in gaps]
+    parts = [f"{preset.source}: {_list(complete, [n for n in published if n in gaps]) or 'nothing'}"]
+    parts += [f"as you typed: {_list(complete, yours)}"] if yours else []
+    parts += [f"our defaults for the rest: {_list(complete, ours)}"] if ours else []
+    return complete, f"--preset {settings.preset} ({'; '.join(parts)})"
 
 
 def _list(settings: TuneSettings, names: list[str]) -> str:
-    shown = {name: getattr(settings, name) for name in names}
-    return ", ".join(
-        f"{n.replace('_', ' ')} {v:g}" if isinstance(v, float) else f"{n.replace('_', ' ')} {v}"
-        for n, v in shown.items()
-    )
+    values = {name.replace("_", " "): getattr(settings, name) for name in names}
+    return ", ".join(f"{name} {v:g}" if isinstance(v, float) else f"{name} {v}" for name, v in values.items())

@@ -1,4 +1,4 @@
-"""The training itself: TRL's trainer set up from our settings, the model written and read back."""
+"""The training itself: sets up TRL's trainer from our settings, writes the model and verifies it."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError, TunescopeError, WorkError
 from tunescope.models.embedded import EMBEDDED, MARKER
 from tunescope.progress import progress, say
+from tunescope.results.tune import TuneStep
 from tunescope.verbs.tune.launch import Launch
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
     from tunescope.runs import RunFolder
-    from tunescope.verbs.tune import TuneSettings
     from tunescope.verbs.tune.plan import Plan
+    from tunescope.verbs.tune.settings import TuneSettings
 
 PACKS = ("gpt2", "gpt_neox", "llama", "mistral", "qwen2", "qwen3")
 """Architectures whose packed rows are tested to see nothing of each other."""
-SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
+_SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_with_warmup"}
 """Our names of learning-rate schedules → transformers'; all rise over --warmup first."""
 
 
@@ -38,14 +39,14 @@ class StepRecord(NamedTuple):
     lr: float
     tokens: int
 
-    def as_json(self, noised: bool) -> dict[str, float]:
-        """Return it as written to metrics.jsonl; the loss under noise has a name of its own."""
-        record = self._asdict()
-        return {"loss_with_noise" if noised and name == "loss" else name: value for name, value in record.items()}
+    def as_line(self, has_noise: bool) -> TuneStep:
+        """Return it as it is written; a loss under noise has a name of its own."""
+        loss = {"loss_with_noise" if has_noise else "loss": self.loss}
+        return TuneStep(step=self.step, epoch=self.epoch, **loss, lr=self.lr, tokens=self.tokens)
 
 
-def refuse_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:
-    """Refuse to pack where it isn't known that rows stay apart."""
+def validate_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:
+    """Raise `SettingsError` where packed rows aren't known to stay apart."""
     config = loaded.model.config
     if config.model_type not in PACKS:
         raise SettingsError(
@@ -59,8 +60,8 @@ def refuse_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:
         )
 
 
-def refuse_track(track: str) -> None:
-    """Refuse a tracker whose package isn't installed."""
+def require_tracker(track: str) -> None:
+    """Raise `TunescopeError` for a tracker whose package isn't installed."""
     if find_spec(track) is None:
         raise TunescopeError(
             f"--track {track} needs the package {track}, which isn't installed; type: pip install {track}"
@@ -70,18 +71,22 @@ def refuse_track(track: str) -> None:
 def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder, launch: Launch) -> tuple[Any, str]:
     """Train, or go on from the newest checkpoint; write `model/`.
 
-    Return the records and the SHA-256 of the adapter's weights ("" for a full model).
+    Returns the records, one per step, and the SHA-256 of the adapter's weights ("" for a full model).
+
+    Raises:
+        SettingsError: the model has no layers of the names in --lora-targets.
+        WorkError: the loss is no number, or the adapter that was written isn't the one that was trained.
     """
     from tunescope.models import silence_libraries
     from tunescope.models.lazy import require
 
     with silence_libraries():
         datasets, peft, transformers, trl = map(require, ("datasets", "peft", "transformers", "trl"))
-        from tunescope.models.trainer import RecordedTrainer, keep_memory, newest
+        from tunescope.models.trainer import RecordedTrainer, keep_memory, newest_checkpoint
 
     keep_memory()
     trainer_folder = folder.scratch / "trainer"
-    resumed = newest(trainer_folder)
+    resumed = newest_checkpoint(trainer_folder)
     if resumed is not None:
         say(f"going on from step {resumed.name.rpartition('-')[2]}")
     transformers.set_seed(settings.seed)
@@ -95,10 +100,10 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
                 every=60 * settings.checkpoint_minutes,
                 epoch_ends=plan.epoch_ends(),
                 model=loaded.model,
-                args=_config(settings, loaded, plan, trainer_folder, trl),
-                train_dataset=datasets.Dataset.from_dict(_items(plan.steps, launch.processes)),
+                args=_trainer_config(settings, loaded, plan, trainer_folder, trl),
+                train_dataset=datasets.Dataset.from_dict(_steps_and_processes(plan.steps, launch.processes)),
                 processing_class=loaded.tokenizer,
-                peft_config=_adapter(settings, peft),
+                peft_config=_adapter_config(settings, peft),
             )
         except ValueError as error:
             if "target modules" not in str(error).lower():
@@ -110,23 +115,23 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
                     parameter.data = parameter.data.float()
         trainer.update = update
         if settings.keep_checkpoints:
-            trainer.on_epoch = lambda epoch: _keep(settings, loaded, trainer, folder, launch, epoch)
+            trainer.on_epoch = lambda epoch: _keep_epoch(settings, loaded, trainer, folder, launch, epoch)
         trainer.run()
-    records = [StepRecord(i, plan.epoch(i), *record) for i, record in enumerate(trainer.records, 1)]
-    fresh = records[int(resumed.name.rpartition("-")[2]) if resumed else 0 :]
-    tokens = sum(record.tokens for record in fresh)
-    say(f"{len(fresh)} steps, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
-    return records, write(settings, loaded, trainer, folder.scratch / "model", folder.path / "model", launch)
+    records = [StepRecord(i, plan.epoch(i), *metrics) for i, metrics in enumerate(trainer.records, 1)]
+    new_records = records[int(resumed.name.rpartition("-")[2]) if resumed else 0 :]
+    tokens = sum(record.tokens for record in new_records)
+    say(f"{len(new_records)} steps, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
+    return records, _write_model(settings, loaded, trainer, folder.scratch / "model", folder.path / "model", launch)
 
 
-def _items(steps: int, processes: int) -> dict[str, list[int]]:
+def _steps_and_processes(steps: int, processes: int) -> dict[str, list[int]]:
     return {
         "step": [step for step in range(steps) for _ in range(processes)],
         "process": [process for _ in range(steps) for process in range(processes)],
     }
 
 
-def _adapter(settings: TuneSettings, peft: Any) -> Any:
+def _adapter_config(settings: TuneSettings, peft: Any) -> Any:
     if settings.method == "full":
         return None
     targets, rank = settings.lora_targets or "", settings.lora_rank or 0
@@ -139,16 +144,18 @@ def _adapter(settings: TuneSettings, peft: Any) -> Any:
     )
 
 
-def _config(settings: TuneSettings, loaded: Loaded, plan: Plan, place: Path, trl: Any) -> Any:
+def _trainer_config(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: Path, trl: Any) -> Any:
     on_cpu = loaded.device == "cpu"
-    half = "no" if on_cpu or settings.dtype == "float32" else "fp16" if settings.dtype == "float16" else "bf16"
+    mixed_precision = (
+        "no" if on_cpu or settings.dtype == "float32" else "fp16" if settings.dtype == "float16" else "bf16"
+    )
     return trl.SFTConfig(
-        output_dir=str(place),
+        output_dir=str(folder),
         num_train_epochs=1,
         per_device_train_batch_size=1,
         gradient_accumulation_steps=1,
         learning_rate=settings.lr,
-        lr_scheduler_type=SCHEDULERS[settings.lr_scheduler or "linear"],
+        lr_scheduler_type=_SCHEDULERS[settings.lr_scheduler or "linear"],
         warmup_steps=int((settings.warmup or 0) * plan.steps),
         optim="adamw_torch_fused",
         weight_decay=0.0,
@@ -161,8 +168,8 @@ def _config(settings: TuneSettings, loaded: Loaded, plan: Plan, place: Path, trl
         remove_unused_columns=False,
         dataset_kwargs={"skip_prepare_dataset": True},
         use_cpu=on_cpu,
-        bf16=half == "bf16",
-        fp16=half == "fp16",
+        bf16=mixed_precision == "bf16",
+        fp16=mixed_precision == "fp16",
         gradient_checkpointing=False,
         dataloader_pin_memory=False,
         ddp_find_unused_parameters=False,
@@ -174,17 +181,20 @@ def _config(settings: TuneSettings, loaded: Loaded, plan: Plan, place: Path, trl
     )
 
 
-def _keep(settings: TuneSettings, loaded: Loaded, trainer: Any, folder: RunFolder, launch: Launch, epoch: int) -> None:
+def _keep_epoch(
+    settings: TuneSettings, loaded: Loaded, trainer: Any, folder: RunFolder, launch: Launch, epoch: int
+) -> None:
+    """Write the model of an epoch's end."""
     target = folder.path / "checkpoints" / f"epoch-{epoch}"
     if launch.leads:
         target.parent.mkdir(exist_ok=True)
-    write(settings, loaded, trainer, folder.scratch / target.name, target, launch)
+    _write_model(settings, loaded, trainer, folder.scratch / target.name, target, launch)
 
 
-def write(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, target: Path, launch: Launch) -> str:
-    """Write the model beside its place, read an adapter back, then put it there.
+def _write_model(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, target: Path, launch: Launch) -> str:
+    """Write the model to `part`, verify an adapter by reading it back, and move it to `target`.
 
-    Return the SHA-256 of the adapter's weights, "" for a full model.
+    Returns the SHA-256 of the adapter's weights, "" for a full model.
 
     Raises:
         WorkError: the adapter that was written isn't the one that was trained.
@@ -200,7 +210,7 @@ def write(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, targ
         launch.wait()
         return ""
     shutil.rmtree(part, ignore_errors=True)
-    found = ""
+    adapter_sha256 = ""
     with silence_libraries():
         if settings.method == "lora":
             # PEFT looks here for the base; our own loader goes by its name, in tunescope.json
@@ -208,34 +218,36 @@ def write(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Path, targ
             config.base_model_name_or_path = source(settings.model)
             config.target_modules = sorted(config.target_modules)
             model.save_pretrained(part, save_embedding_layers=False, state_dict=state)
-            found = _checked(model, state, part / "adapter_model.safetensors")
-            known = settings.model in EMBEDDED or not Path(settings.model).is_dir()
-            base = settings.model if known else str(Path(settings.model).resolve())
+            adapter_sha256 = _verify_adapter(model, state, part / "adapter_model.safetensors")
+            is_name = settings.model in EMBEDDED or not Path(settings.model).is_dir()
+            base = settings.model if is_name else str(Path(settings.model).resolve())
             marker = {"base": base, "base_hash": loaded.hash}
             (part / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")
         else:
             model.save_pretrained(part, state_dict=state)
         loaded.tokenizer.save_pretrained(part)
-    (part / "README.md").unlink(missing_ok=True)  # PEFT's form, to be filled in
+    (part / "README.md").unlink(missing_ok=True)  # PEFT's empty model card
     shutil.rmtree(target, ignore_errors=True)
     os.replace(part, target)
     launch.wait()
-    return found
+    return adapter_sha256
 
 
-def _checked(model: Any, state: Any, file: Path) -> str:
+def _verify_adapter(model: Any, state: Any, file: Path) -> str:
+    """Raise `WorkError` unless a file has the adapter's weights; return its SHA-256."""
     import torch
     from peft import get_peft_model_state_dict
     from safetensors.torch import load_file
 
-    meant, written = get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False), load_file(file)
+    trained = get_peft_model_state_dict(model, state_dict=state, save_embedding_layers=False)
+    written = load_file(file)
     wrong = sorted(
         name
-        for name in {*meant, *written}
-        if name not in meant or name not in written or not torch.equal(meant[name].detach().cpu(), written[name])
+        for name in {*trained, *written}
+        if name not in trained or name not in written or not torch.equal(trained[name].detach().cpu(), written[name])
     )
     if wrong:
         raise WorkError(
-            f"{file}: {len(wrong)} tensors aren't what was trained, {wrong[0]} first; type the command again"
+            f"{file}: {len(wrong)} tensors aren't those that were trained, {wrong[0]} first; type the command again"
         )
     return sha256(file.read_bytes()).hexdigest()

@@ -1,8 +1,8 @@
-"""Faults that one row shows by itself: one module each, all with the same names.
+"""Faults that a single row shows: one module each, all with the same names.
 
 NAME          the column and the key in `faults`
-MEANING       one clause, for tables and docs
+MEANING       one clause for tables and docs
 find(row, answers, settings) -> str | None
-              what was found, or None; `answers` are the row's assistant messages (listed once
+              what was seen, or None; `answers` are the row's assistant messages (listed once
               for all faults), `settings` the verb's CheckSettings
 """

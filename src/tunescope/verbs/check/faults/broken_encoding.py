@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "broken_encoding"
 MEANING = "mojibake such as â€™, or the replacement character"
@@ -16,7 +16,7 @@ ORDER = 7
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
-    """Quote the first broken spot; mojibake counts where ftfy finds it and can mend it."""
+    """Quote the first broken place; mojibake counts where ftfy finds it and can repair it."""
     for message in row.messages:
         text = message.content or ""
         if text.isascii():

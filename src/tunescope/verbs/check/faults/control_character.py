@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "control_character"
 MEANING = "control characters other than tab and line breaks, or a byte-order mark inside"

@@ -9,7 +9,7 @@ from tunescope.rows import Message, Row
 from tunescope.text.words import visible
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "empty_answer"
 MEANING = "an answer with no visible character"

@@ -9,7 +9,7 @@ from tunescope.rows import Message, Row
 from tunescope.text.words import visible
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "empty_instruction"
 MEANING = "no visible character in any user message"
@@ -17,7 +17,7 @@ ORDER = 1
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
-    """Say so when no user message has text."""
+    """Report a row in which no user message has text."""
     if any(message.role == "user" and visible(message.content) for message in row.messages):
         return None
     return "nothing is asked"

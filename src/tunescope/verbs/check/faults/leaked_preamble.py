@@ -1,8 +1,8 @@
 """Words of an LLM rewrite that leaked into the data.
 
-A model asked to improve a row often announces its work ("Here is a new and complete answer …")
-or repeats the prompt's markers ("[Better Answer]"); such lines were trained on and are seen in
-the outputs of published models.
+A model that improves a row often announces its work ("Here is a new and complete answer …") or
+repeats the prompt's markers ("[Better Answer]"). Published models were trained on such lines, and
+write them.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "leaked_preamble"
-MEANING = "words of a rewriting model or its prompt's markers in the text"
+MEANING = "a rewriting model's announcement, or a marker of its prompt, in the text"
 ORDER = 4
 
 OPENING = 200

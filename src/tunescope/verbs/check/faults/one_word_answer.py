@@ -9,7 +9,7 @@ from tunescope.rows import Message, Row
 from tunescope.text.words import CJK
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "one_word_answer"
 MEANING = "an answer of one word (right for some tasks: look before you drop)"

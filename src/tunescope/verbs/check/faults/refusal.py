@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "refusal"
 MEANING = "an answer that opens by declining (right for harmful requests: look before you drop)"
@@ -37,7 +37,7 @@ _REFUSAL = re.compile(
     re.IGNORECASE,
 )
 _HINTS = ("as a", "sorry", "apolog", "i can", "i am", "i'm", "i’m", "i won")
-"""Every refusal has one of these; looking for them first is ten times faster."""
+"""Every refusal has one of these. Looking for them first is ten times faster."""
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:

@@ -9,10 +9,10 @@ from tunescope.rows import Message, Row
 from tunescope.text.words import words
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "very_long"
-MEANING = "more words in all than --max-words"
+MEANING = "more than --max-words words in all its messages"
 ORDER = 9
 
 

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING
 from tunescope.rows import ROLES, Message, Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.check import CheckSettings
+    from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "wrong_roles"
-MEANING = "roles that are unknown, out of order, or don't end with the assistant"
+MEANING = "unknown roles, roles out of order, or a last message that isn't the assistant's"
 ORDER = 6
 
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
-    """Name the first message whose role can't stand where it stands."""
+    """Name the first message whose role can't come at its place."""
     previous = ""
     for number, message in enumerate(row.messages, 1):
         role = message.role

@@ -1,4 +1,4 @@
-"""How much the response is about the instruction: cosine of their sentence embeddings (paper 3, Table 3)."""
+"""Coherence: cosine of the sentence embeddings of instruction and response (the Reflection-Tuning paper, Table 3)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunescope.models.embed import Embedder, embedder_hash
+from tunescope.models.embedder import Embedder, embedder_hash
 from tunescope.rows import Row
 from tunescope.verbs.measure.turns import instruction_of
 
 if TYPE_CHECKING:
-    from tunescope.verbs.measure import MeasureSettings
+    from tunescope.verbs.measure.settings import MeasureSettings
 
 NAME = "coherence"
 ORDER = 2
@@ -32,25 +32,25 @@ def prepare(settings: MeasureSettings) -> Callable[[Sequence[Row]], list[list[di
     embedder = Embedder(settings.embedder)
 
     def measure(rows: Sequence[Row]) -> list[list[dict[str, Any]]]:
-        found: list[list[dict[str, Any]]] = []
+        records_of_rows: list[list[dict[str, Any]]] = []
         texts: list[str] = []
-        wanted: list[dict[str, Any]] = []
+        embedded: list[dict[str, Any]] = []
         for row in rows:
-            found.append([])
+            records_of_rows.append([])
             for _, before, turn in row.turns():
                 record: dict[str, Any] = {"coherence": None, "coherence_cut": None, "reason": None}
-                found[-1].append(record)
-                asked, said = instruction_of(before), turn.content
-                if asked and asked.strip() and said and said.strip():
-                    texts += [asked, said]
-                    wanted.append(record)
+                records_of_rows[-1].append(record)
+                instruction, response = instruction_of(before), turn.content
+                if instruction and instruction.strip() and response and response.strip():
+                    texts += [instruction, response]
+                    embedded.append(record)
                 else:
                     record["reason"] = "coherence: an instruction or a response without text"
         vectors, cut = embedder.embed(texts)
         cosines = np.einsum("ij,ij->i", vectors[0::2], vectors[1::2], dtype=np.float64)
-        for number, record in enumerate(wanted):
+        for number, record in enumerate(embedded):
             record["coherence"] = float(cosines[number])
             record["coherence_cut"] = bool(cut[2 * number] or cut[2 * number + 1])
-        return found
+        return records_of_rows
 
     return measure

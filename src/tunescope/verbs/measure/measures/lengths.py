@@ -1,4 +1,4 @@
-"""How long: words."""
+"""Lengths: words of the instruction and of the response."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from tunescope.text.words import words
 from tunescope.verbs.measure.turns import instruction_of
 
 if TYPE_CHECKING:
-    from tunescope.verbs.measure import MeasureSettings
+    from tunescope.verbs.measure.settings import MeasureSettings
 
 NAME = "lengths"
 ORDER = 0
@@ -35,6 +35,6 @@ def _measure(rows: Sequence[Row]) -> list[list[dict[str, Any]]]:
 
 
 def _record(instruction: str | None, response: str | None) -> dict[str, Any]:
-    asked = None if instruction is None else len(words(instruction))
-    reason = {} if asked is not None else {"reason": "no user message before it"}
-    return {"instruction_words": asked, "response_words": len(words(response or ""))} | reason
+    instruction_words = None if instruction is None else len(words(instruction))
+    reason = {} if instruction is not None else {"reason": "no user message before it"}
+    return {"instruction_words": instruction_words, "response_words": len(words(response or ""))} | reason

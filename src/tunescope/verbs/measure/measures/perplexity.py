@@ -1,4 +1,4 @@
-"""How surprising: three perplexities and both IFDs, by a language model (`models.difficulty`)."""
+"""Perplexity: three perplexities and both IFDs, by a language model (`models.difficulty`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from tunescope.progress import say
 from tunescope.rows import Row
 
 if TYPE_CHECKING:
-    from tunescope.verbs.measure import MeasureSettings
+    from tunescope.verbs.measure.settings import MeasureSettings
 
 __all__ = ["COLUMNS", "NAME", "ORDER", "inputs", "prepare"]
 NAME = "perplexity"

@@ -1,0 +1,73 @@
+"""What `compare` writes as its result, of two sides of a kind and of spans; and its settings that others read."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.record import Record
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSetup(Record):
+    """The files or run folders of the two sides."""
+
+    a: str
+    b: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareKind(Record):
+    """What was compared: rows, answers, turns, judgements or spans."""
+
+    kind: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberComparison(Record):
+    """A number on both sides. Differences are B minus A, over all items and over pairs."""
+
+    a: MeanEstimate
+    b: MeanEstimate
+    unpaired_difference: MeanEstimate
+    difference: MeanEstimate
+    p: float | None
+    test: str
+    n_needed: int | None = 0
+    """Pairs that would show this difference; None: more than can be said; 0, and left out: these show it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareResult(CompareKind):
+    """Two sides of one kind: how many items each has, how they pair, and their numbers by name."""
+
+    a: int
+    b: int
+    same: int
+    changed: int
+    removed: int
+    added: int
+    paired_by: dict[str, int]
+    summary: dict[str, NumberComparison]
+    word_overlap: MeanEstimate | None = None
+    """Of answers: the mean Jaccard similarity of the two answers' sets of words."""
+    models: dict[str, str] | None = None
+    """Of turns: the model of each side's perplexities."""
+    medians: dict[str, dict[str, Any]] | None = None
+    """Of turns: each side's medians, by number."""
+    judges: dict[str, str] | None = None
+    """Of judgements: each side's judges."""
+    setup_differences: tuple[str, ...] | None = None
+    """Of judgements: sentences on how the two sides were made differently."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpansResult(CompareKind):
+    """Spans of a trace: how many are gone from other answers to the same prompts."""
+
+    spans: int
+    gone: MeanEstimate
+    n: int
+    n_missing: int
+    prompts: int

@@ -1,0 +1,57 @@
+"""What `measure` writes: its result, and a table of assistant turns with a column per measure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.record import Int32, Record, keys
+
+if TYPE_CHECKING:
+    from tunescope.runs import Run
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureSummary(MeanEstimate):
+    """A measure's mean and median over turns."""
+
+    median: float | None
+    median_low: float | None
+    median_high: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasureResult(Record):
+    """The result of `measure`."""
+
+    rows: int
+    turns: int
+    """Assistant turns."""
+    model: str | None
+    """The model of perplexities and IFD; None where they weren't measured."""
+    rows_without_turns: int
+    summary: dict[str, MeasureSummary]
+    ifd_ranks: dict[str, Any] | None = None
+    """Spearman's rho of both IFDs, and the shares of the highest that they have in common."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredTurn(Record):
+    """The columns of the table `turns` that every run has; those of the measures stand before `reason`."""
+
+    NAME: ClassVar[str] = "turns"
+
+    row_id: str
+    origin: str
+    turn: Int32 | None
+    """From 0; None for a row without an assistant turn."""
+    reason: str | None
+    """Why something is null."""
+
+    @classmethod
+    def read_measures(cls, run: Run) -> Iterator[tuple[MeasuredTurn, dict[str, Any]]]:
+        """Yield each turn with its measures by name."""
+        for row in run.tables[cls.NAME].to_pylist():
+            yield cls.from_json(row), {name: value for name, value in row.items() if name not in keys(cls)}

@@ -1,0 +1,218 @@
+"""What `trace` and `trace index` write: results, spans, rows, and a row per answer (defined in docs/trace.md)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, Self
+
+from tunescope.results.columns import Columns
+from tunescope.results.estimates import MeanEstimate
+from tunescope.results.record import Int32, Record, keys
+
+VERBATIM, NEAR, SIMILAR = KINDS = ("verbatim", "near", "similar")
+"""Kinds of spans: no word changed; a few words changed, left out or inserted; alike in meaning (in no run yet)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceIndexResult(Record):
+    """The result of `trace index`."""
+
+    rows: int
+    texts: int
+    words: int
+    vocabulary: int
+    """Distinct words."""
+    bytes: int
+    dataset_fingerprint: str
+    null_source: str
+    threshold_bits: float | None
+    """Bits from which on 1 % of the null texts' words are flagged; None without null texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanTokens(Record):
+    """The tokens of a span, from a `shift` run."""
+
+    n_tokens: int
+    shifted: int
+    marginal: int
+    mean_log_ratio: float
+    above_average: bool
+    """The share of shifted and marginal tokens is above that of all answers."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpanRow(Record):
+    """A row that shares words with a span."""
+
+    row_id: str
+    group_size: int
+    """The row and its near-duplicates among the candidates."""
+    field: str
+    row_char_start: int
+    row_char_end: int
+    edits: int
+    """Words changed, left out or inserted."""
+    chain_bits: float
+    prompt_bm25: float | None
+    cosine: float | None
+    influence: float | None
+    file: str
+    line: int
+    shared_words: int
+    exact: bool
+    """The span occurs in the row letter by letter."""
+    shared: tuple[tuple[int, int, int, int], ...]
+    """Of each shared run: where it begins and ends in the answer and in the row's text, in characters."""
+    p_null: float | None = None
+    """The p-value of what a single text shares with the row."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceSpan(Record):
+    """A line of `spans.jsonl`: a borrowed span of an answer or a text."""
+
+    NAME: ClassVar[str] = "spans"
+
+    answer_id: str | None
+    """None for a single text."""
+    char_start: int
+    char_end: int
+    text: str
+    kind: str
+    words: int
+    shared_words: int
+    bits: float
+    ref_bits: float | None
+    contrast_bits: float | None
+    count: int
+    """Rows that have at least half of the span with half of its bits."""
+    n_row_groups: int
+    p_null: float
+    shift: SpanTokens | None
+    score: float
+    """1 - p_null."""
+    rows: tuple[SpanRow, ...]
+    """The top source first."""
+    string_found: bool
+    """The span occurs letter by letter in one of its rows."""
+    evidence: tuple[str, ...]
+    dataset_fingerprint: str
+    null_source: str
+    settings: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceTextResult(Record):
+    """The result of `trace --text`."""
+
+    spans: tuple[TraceSpan, ...]
+    words: int
+    flagged: int
+    """Words in spans."""
+    p: float
+    rows_indexed: int
+    rows_named: tuple[SpanRow, ...]
+    null_source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class BorrowedWords(Record):
+    """Shares of words, with intervals over texts."""
+
+    flagged: MeanEstimate
+    """Of the answers' words."""
+    expected: MeanEstimate
+    """Of the null texts' words."""
+    excess: MeanEstimate
+    answers_p_05: MeanEstimate
+    """The share of answers with p up to 0.05."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TopSource(Record):
+    """A row, and the number of spans whose top source it is."""
+
+    row_id: str
+    borrowed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TraceAnswersResult(Record):
+    """The result of `trace --answers`."""
+
+    n: int
+    n_missing: int
+    """Answers without words."""
+    words: int
+    summary: BorrowedWords
+    threshold_bits: float
+    null_source: str
+    spans: tuple[TraceSpan, ...]
+    limitations_measures: dict[str, MeanEstimate]
+    rows_indexed: int
+    rows_named: tuple[TopSource, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TracedAnswer(Record):
+    """A row of the table `answers`."""
+
+    NAME: ClassVar[str] = "answers"
+
+    answer_id: str
+    prompt_id: str
+    tokens: Int32 | None
+    """Words of the answer."""
+    flagged: Int32 | None
+    expected: float | None
+    """Words that chance alone flags."""
+    excess: float | None
+    p: float | None
+    spans: Int32 | None
+    string_found: float | None
+    keyword_overlap: float | None
+    keyword_overlap_random: float | None
+    cosine: float | None
+    cosine_random: float | None
+    reason: str | None
+    """Why all else is None."""
+
+    @classmethod
+    def missing(cls, answer_id: str, prompt_id: str, reason: str) -> Self:
+        """Return the row of an answer that can't be traced."""
+        ids = {"answer_id": answer_id, "prompt_id": prompt_id, "reason": reason}
+        return cls.from_json(dict.fromkeys(keys(cls)) | ids)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedRow(Record):
+    """A line of `rows.jsonl`: a row that a span lists, with its texts by field."""
+
+    NAME: ClassVar[str] = "rows"
+
+    row_id: str
+    origin: str
+    file: str
+    line: int
+    fields: dict[str, str]
+    lineage: tuple[dict[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BorrowedRows(Columns):
+    """The table `rows`, of all rows of the index."""
+
+    NAME: ClassVar[str] = "rows"
+
+    row_id: Sequence[str]
+    origin: Sequence[str]
+    file: Sequence[str]
+    line: Sequence[int]
+    borrowed: Sequence[Int32]
+    """Spans whose top source the row or a near-duplicate of it is."""
+    borrowed_bits: Sequence[float]
+    """The sum of their scores."""
+    control: Sequence[Int32]
+    """1 for as many rows, drawn from the others."""

@@ -1,0 +1,57 @@
+"""What a dose–response is computed from: scores by task, dose and seed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class TaskScore(NamedTuple):
+    """One cell: the score of one model on one task.
+
+    `dose` is a share between 0 and 1; None is the model before any tuning. `retuned` marks the 100 % model
+    after clean re-tuning, whose `dose` is 1. `score` is None where it is missing. `seed` is a label, "" where
+    there is one score per cell.
+    """
+
+    task: str
+    dose: float | None
+    seed: str
+    retuned: bool
+    score: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """All cells, and how they were read.
+
+    Attributes:
+        cells: in the order of the table or of the runs.
+        read_as: the file's name of each dose → (the share, "share" or "percent").
+        unused: columns that weren't used.
+        unit: "%" where every score was written with that sign, else "".
+        chance: score of guessing by task, where known.
+        run_paths: the run folder behind each cell, where runs were read.
+    """
+
+    cells: tuple[TaskScore, ...]
+    read_as: dict[str, tuple[float, str]]
+    unused: tuple[str, ...] = ()
+    unit: str = ""
+    chance: dict[str, float] | None = None
+    run_paths: tuple[str, ...] = ()
+
+    @property
+    def tasks(self) -> list[str]:
+        """Names of the tasks, in order."""
+        return list(dict.fromkeys(cell.task for cell in self.cells))
+
+    @property
+    def doses(self) -> list[float]:
+        """Doses from low to high."""
+        return sorted({cell.dose for cell in self.cells if cell.dose is not None and not cell.retuned})
+
+    @property
+    def seeds(self) -> list[str]:
+        """Labels of the seeds, in order; the model before tuning has none."""
+        return list(dict.fromkeys(cell.seed for cell in self.cells if cell.dose is not None))

@@ -1,0 +1,171 @@
+"""The results of all chunks, joined in file order, and the two tables that they become."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from tunescope.errors import Problem
+from tunescope.rows import Rejected, RowSet
+from tunescope.runs import RunFolder
+from tunescope.text.near_duplicates import Sketches, join
+from tunescope.verbs.check.shard import RowFault
+
+_COLUMNS = ("ids", "lines", "words", "questions", "answers", "benchmark_items")
+
+
+@dataclass(slots=True)
+class JoinedRows:
+    """What is known of all rows, in file order.
+
+    Attributes:
+        ids: row ids, exact repeats with their ordinals.
+        repeats: how many times each row has come up to there, from 1 [rows].
+        files: the names of the files.
+        file_numbers: which of them each row is from [rows].
+        lines: line of each row in its file [rows].
+        words: words of each row [rows].
+        questions: hash of what stands before each row's first answer [rows].
+        answers: hash of that answer [rows].
+        sketches: what near-duplicates are found by.
+        faults: all faults, row by row once `sort_faults` was called.
+        benchmark_items: numbers of the benchmark items of which a run of words was seen.
+    """
+
+    ids: list[str]
+    repeats: NDArray[np.int64]
+    files: list[str]
+    file_numbers: NDArray[np.int32]
+    lines: NDArray[np.int64]
+    words: NDArray[np.int64]
+    questions: NDArray[np.uint64]
+    answers: NDArray[np.uint64]
+    sketches: Sketches
+    faults: list[RowFault]
+    benchmark_items: set[int]
+
+    def add_faults(self, fault: str, details: Iterable[tuple[int, str]]) -> None:
+        """Add one fault's (position, detail) pairs."""
+        self.faults.extend(RowFault(position, fault, detail) for position, detail in details)
+
+    def sort_faults(self, names: Sequence[str]) -> dict[str, list[int]]:
+        """Sort the faults by row, then in the order of `names`; return the rows' positions by fault."""
+        order = {name: number for number, name in enumerate(names)}
+        self.faults.sort(key=lambda item: (item.position, order[item.fault]))
+        positions: dict[str, list[int]] = {name: [] for name in names}
+        for item in self.faults:
+            positions[item.fault].append(item.position)
+        return positions
+
+    def write_tables(self, folder: RunFolder, rows_by_fault: Mapping[str, Sequence[int]]) -> NDArray[np.bool_]:
+        """Write the tables `rows` and `faults`; return which rows have a fault [rows]."""
+        is_faulty = self._flag(item.position for item in self.faults)
+        flags = {"faulty": is_faulty, **{name: self._flag(rows) for name, rows in rows_by_fault.items()}}
+        file_names = pa.DictionaryArray.from_arrays(pa.array(self.file_numbers), pa.array(self.files))
+        places = {"row_id": pa.array(self.ids), "file": file_names.cast(pa.string()), "line": pa.array(self.lines)}
+        columns = {**places, "words": pa.array(self.words), **{name: pa.array(flag) for name, flag in flags.items()}}
+        folder.table("rows", pa.table(columns))
+        folder.table("faults", self._fault_table())
+        return is_faulty
+
+    def _flag(self, positions: Iterable[int]) -> NDArray[np.bool_]:
+        flags = np.zeros(len(self.ids), bool)
+        flags[list(positions)] = True
+        return flags
+
+    def _fault_table(self) -> pa.Table:
+        positions = [item.position for item in self.faults]
+        return pa.table(
+            {
+                "row_id": pa.array([self.ids[row] for row in positions], pa.string()),
+                "fault": pa.array([item.fault for item in self.faults], pa.string()),
+                "detail": pa.array([item.detail for item in self.faults], pa.string()),
+                "file": pa.array([self.files[self.file_numbers[row]] for row in positions], pa.string()),
+                "line": pa.array(self.lines[positions], pa.int64()),
+            }
+        )
+
+
+def join_chunks(folders: Sequence[Path], file_names: Sequence[str], rows: RowSet) -> JoinedRows:
+    """Read what `check_chunk` wrote for each chunk of the files `file_names`.
+
+    Raises:
+        InputError: records were rejected, and they aren't to be skipped.
+    """
+    _collect_rejected(folders, rows)
+    chunks = [np.load(folder / "rows.npz") for folder in folders]
+    columns = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in _COLUMNS}
+    repeats = count_repeats(columns["ids"])
+    sizes = [len(chunk["ids"]) for chunk in chunks]
+    files = list(dict.fromkeys(file_names))
+    return JoinedRows(
+        ids=_name_repeats(columns["ids"], repeats),
+        repeats=repeats,
+        files=files,
+        file_numbers=np.repeat([files.index(name) for name in file_names], sizes).astype(np.int32),
+        lines=columns["lines"],
+        words=columns["words"],
+        questions=columns["questions"],
+        answers=columns["answers"],
+        sketches=_join_sketches(folders, chunks),
+        faults=list(_read_faults(folders, sizes)),
+        benchmark_items=set(columns["benchmark_items"].tolist()),
+    )
+
+
+def _collect_rejected(folders: Sequence[Path], rows: RowSet) -> None:
+    rows.rejected = []
+    for folder in folders:
+        for record in _read_json_lines(folder / "rejected.jsonl"):
+            raw = record.pop("raw")
+            rows.reject(Rejected(Problem(**record), raw))
+    rows.raise_if_rejected()
+
+
+def count_repeats(ids: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Count, for every row, how many times its id has come up to there, from 1 [rows]."""
+    order = np.argsort(ids, kind="stable")
+    ordered = ids[order]
+    is_first = np.ones(len(ids), bool)
+    is_first[1:] = ordered[1:] != ordered[:-1]
+    start = np.maximum.accumulate(np.where(is_first, np.arange(len(ids)), 0))
+    counts = np.empty(len(ids), np.int64)
+    counts[order] = np.arange(len(ids)) - start + 1
+    return counts
+
+
+def _name_repeats(ids: NDArray[np.uint64], repeats: NDArray[np.int64]) -> list[str]:
+    return [
+        f"{row_id:016x}" if count == 1 else f"{row_id:016x}.{count}"
+        for row_id, count in zip(ids.tolist(), repeats.tolist(), strict=True)
+    ]
+
+
+def _join_sketches(folders: Sequence[Path], chunks: Sequence[Mapping[str, NDArray[Any]]]) -> Sketches:
+    return join(
+        [
+            Sketches(np.load(folder / "bands.npy"), chunk["shingles"], chunk["offsets"])
+            for folder, chunk in zip(folders, chunks, strict=True)
+        ]
+    )
+
+
+def _read_faults(folders: Sequence[Path], sizes: Sequence[int]) -> Iterator[RowFault]:
+    """Yield the chunks' faults, their positions counted through all chunks."""
+    start = 0
+    for folder, size in zip(folders, sizes, strict=True):
+        for position, fault, detail in _read_json_lines(folder / "faults.jsonl"):
+            yield RowFault(start + position, fault, detail)
+        start += size
+
+
+def _read_json_lines(path: Path) -> Iterator[Any]:
+    with path.open(encoding="utf-8") as lines:
+        yield from map(json.loads, lines)

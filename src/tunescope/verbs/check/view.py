@@ -1,0 +1,120 @@
+"""What `check` says to a person."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Mapping, Sequence
+
+from tunescope.results.check import BenchmarkCounts, CheckResult
+from tunescope.rows import RowSet
+from tunescope.runs import RunFolder
+from tunescope.settings import as_cli_args
+from tunescope.stats import Estimate, proportion_from_counts
+from tunescope.text.near_duplicates import candidate_probability
+from tunescope.verbs.check.joined import JoinedRows
+from tunescope.verbs.check.settings import CheckSettings
+from tunescope.views import Table, View, interval, percent, rejected_sentence
+
+_EXAMPLES = 2
+"""Rows shown per fault."""
+_RowsByFault = Mapping[str, Sequence[int]]
+"""A fault's name → the positions of the rows that have it."""
+
+
+def build_view(
+    settings: CheckSettings,
+    joined: JoinedRows,
+    result: CheckResult,
+    rows_by_fault: _RowsByFault,
+    meanings: Mapping[str, str],
+    folder: RunFolder,
+    rows: RowSet,
+) -> View:
+    """Return the summary, the tables of faults and benchmarks, and the commands that act on the faults."""
+    tables: list[Table] = []
+    if any(rows_by_fault.values()):
+        tables.append(_fault_table(settings, result, rows_by_fault, meanings))
+        examples = tuple(_examples(joined, rows_by_fault))
+        tables.append(Table("First of each", ("fault", "row id", "place", "found"), examples))
+    if result.benchmarks is not None:
+        tables.append(_benchmark_table(result.benchmarks))
+    commands = tuple(_next_commands(settings, rows_by_fault, joined, folder))
+    return View(tuple(_sentences(result, rows_by_fault, rows)), tuple(tables), commands)
+
+
+def _sentences(result: CheckResult, rows_by_fault: _RowsByFault, rows: RowSet) -> Iterator[str]:
+    formats = ", ".join(dict.fromkeys(f"{file.layout.format} in {file.container}" for file in rows.files))
+    share = proportion_from_counts(result.faulty_rows, result.rows)
+    yield (
+        f"{result.rows:,} rows ({formats}): {result.faulty_rows:,} ({percent(share.value, 1)}) have at least "
+        f"one of the {len(rows_by_fault)} faults that check looks for."
+    )
+    if result.rejected:
+        yield rejected_sentence(result.rejected)
+
+
+def _fault_table(
+    settings: CheckSettings, result: CheckResult, rows_by_fault: _RowsByFault, meanings: Mapping[str, str]
+) -> Table:
+    lines = []
+    for fault, count in result.faults.items():
+        if count:
+            share = proportion_from_counts(count, result.rows)
+            lines.append((fault, count, percent(share.value), _interval(share), meanings[fault]))
+    absent = ", ".join(fault for fault, positions in rows_by_fault.items() if not positions)
+    threshold = settings.near_duplicate_at
+    note = (
+        "Each share has its Wilson 95 % interval, which takes the rows as a sample of their source. "
+        + (f"No row has: {absent}. " if absent else "")
+        + f"Banding finds a pair of similarity {threshold} with probability {candidate_probability(threshold):.4f}, "
+        "and the exact Jaccard similarity then decides."
+    )
+    return Table("Faults", ("fault", "rows", "share", "95 % interval", "meaning"), tuple(lines), note)
+
+
+def _interval(share: Estimate) -> str:
+    if share.low is None or share.high is None:
+        return interval(None, None)
+    return f"{100 * share.low:.2f} to {100 * share.high:.2f} %"
+
+
+def _examples(joined: JoinedRows, rows_by_fault: _RowsByFault) -> Iterator[tuple[str, str, str, str]]:
+    """Yield fault, row id, place and detail of the first rows of each fault."""
+    chosen = {(fault, row) for fault, positions in rows_by_fault.items() for row in positions[:_EXAMPLES]}
+    details = {
+        (item.fault, item.position): item.detail
+        for item in reversed(joined.faults)
+        if (item.fault, item.position) in chosen
+    }
+    for fault, positions in rows_by_fault.items():
+        for row in dict.fromkeys(positions[:_EXAMPLES]):
+            place = f"line {joined.lines[row]}"
+            if len(joined.files) > 1:
+                place = f"{joined.files[joined.file_numbers[row]]}, {place}"
+            yield fault, joined.ids[row], place, details[fault, row]
+
+
+def _benchmark_table(benchmarks: Sequence[BenchmarkCounts]) -> Table:
+    lines = tuple(tuple(each.as_json().values()) for each in benchmarks if each.items_in_rows)
+    note = (
+        f"{len(benchmarks) - len(lines)} other files share nothing with the rows. Items are too short where no text "
+        "has 8 words. Nothing can be said about them."
+    )
+    return Table("Benchmarks", ("file", "items", "too short", "items found in rows"), lines, note)
+
+
+def _next_commands(
+    settings: CheckSettings, rows_by_fault: _RowsByFault, joined: JoinedRows, folder: RunFolder
+) -> Iterator[str]:
+    """Yield the commands that drop the faulty rows, or explain the first of them."""
+    faults = [fault for fault, positions in rows_by_fault.items() if positions]
+    if not faults:
+        return
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
+    start = f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where"
+    yield f"{start} 'faulty = false'"
+    if len(faults) > 1:
+        for fault in faults:
+            yield f"{start} '{fault} = false'"
+    if folder.is_under_runs_root:
+        yield f"tunescope why {joined.ids[rows_by_fault[faults[0]][0]]}"

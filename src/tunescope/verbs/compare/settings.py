@@ -1,0 +1,34 @@
+"""The settings of `compare`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tunescope.runs import INPUT, out_field
+from tunescope.settings import POSITIONAL
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareSettings:
+    """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
+
+    a: str = field(metadata={**INPUT, **POSITIONAL})
+    """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
+
+    b: str = field(metadata={**INPUT, **POSITIONAL})
+    """After: the same kind of thing, or for a trace run, other answers to the same prompts."""
+
+    key: str | None = None
+    """A column that identifies the same row in both, for rows whose origin isn't known."""
+
+    format: str | None = None
+    """The format of both: alpaca, messages, sharegpt or prompt_completion. By default the content decides."""
+
+    columns: tuple[str, ...] = ()
+    """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
+
+    seed: int = 0
+    """Seed of the bootstrap and the permutation test."""
+
+    out: str | None = out_field()
+    """The run folder; runs/compare-KEY by default."""

@@ -1,0 +1,80 @@
+"""Paired rows: each a true row with a false response beside it, and the source it came from.
+
+A pair is an ordinary row of any format with one more column, `false_output` (or `false`, `false_response`,
+`false_completion`, `false_answer`): the text that takes the place of the last assistant turn. A column
+`source` names where the row came from; without it, its file does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tunescope.errors import SettingsError
+from tunescope.rows import Row
+
+FALSE_COLUMNS = ("false_output", "false", "false_response", "false_completion", "false_answer")
+"""Column names that are read as the false response, in this order."""
+_SOURCE_COLUMN = "source"
+_NO_SOURCE = "(no source)"
+
+
+class FalsePair(NamedTuple):
+    """A true row, its false response, and its source.
+
+    `false_response` is None where there is none that can be used; `reason` then says why.
+    """
+
+    row: Row
+    false_response: str | None
+    source: str
+    reason: str = ""
+
+
+def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | None) -> list[FalsePair]:
+    """Return a pair per row, in order.
+
+    Raises:
+        SettingsError: a named column is in none of the rows.
+    """
+    pairs: list[FalsePair] = []
+    columns: set[str] = set()
+    for row in rows:
+        columns |= row.fields.keys()
+        column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
+        false_response, reason = _read_false_response(row, column)
+        pairs.append(FalsePair(row, false_response, _source(row, source_column or _SOURCE_COLUMN), reason))
+    for option, name in (("--false-column", false_column), ("--source-column", source_column)):
+        if name is not None and name not in columns:
+            listed = ", ".join(sorted(columns)[:20]) or "none"
+            raise SettingsError(f"{option} {name}: no row has such a column; the columns are {listed}")
+    return pairs
+
+
+def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]:
+    """Return the false response, or None and why it can't be used."""
+    false_response = row.fields.get(column) if column is not None else None
+    if false_response is None:
+        return None, "no false version"
+    if not isinstance(false_response, str):
+        return None, f"the false version is {type(false_response).__name__}, not text"
+    if not false_response.strip():
+        return None, "the false version is empty"
+    last = next(message for message in reversed(row.messages) if message.role == "assistant")
+    if last.content is None:
+        return None, "the last answer is a tool call, not text"
+    if _normalize(false_response) == _normalize(last.content):
+        return None, "the false version is the true one"
+    return false_response, ""
+
+
+def _normalize(text: str) -> str:
+    """Return a text without case and with single spaces."""
+    return " ".join(text.casefold().split())
+
+
+def _source(row: Row, column: str) -> str:
+    if column not in row.fields:
+        return row.file
+    value = row.fields[column]
+    return _NO_SOURCE if value in (None, "") else str(value)

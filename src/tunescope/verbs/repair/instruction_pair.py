@@ -1,0 +1,67 @@
+"""A row as a repair sees it: one instruction, its input where there is one, one response."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from tunescope.rows import Message, Row, RowFile
+
+
+class NotApplicable(Exception):
+    """A row that no repair applies to; the text is the reason, and the word before its colon names the kind."""
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionPair:
+    """One row's texts. `input` is the part of the user's message that comes from a column of its own ("" for none)."""
+
+    row: Row
+    system: str
+    instruction: str
+    input: str
+    response: str
+
+    def texts(self) -> dict[str, str]:
+        """Return the texts that prompts may use, by name."""
+        names = ("system", "instruction", "input", "response")
+        return {name: getattr(self, name) for name in names}
+
+    def without_input(self, instruction: str) -> str:
+        """Return a new instruction without the row's input at its end, where an oracle may have repeated it."""
+        return instruction.removesuffix(self.input).rstrip() if self.input else instruction
+
+    def messages(self, instruction: str, response: str) -> tuple[Message, ...]:
+        """Return the row's messages with other texts; the input stays."""
+        user = f"{instruction}\n\n{self.input}" if self.input else instruction
+        *before, question, answer = self.row.messages
+        return (*before, replace(question, content=user), replace(answer, content=response))
+
+
+def read_pair(row: Row, like: RowFile) -> InstructionPair:
+    """Return a row's texts.
+
+    Raises:
+        NotApplicable: several turns, tools, thinking text, or nothing to ask about.
+    """
+    from tunescope.text.words import visible
+
+    if row.tools or any(m.tool_calls or m.tool_call_id or m.role == "tool" for m in row.messages):
+        raise NotApplicable("tools: not applicable to rows with tools")
+    roles = [message.role for message in row.messages]
+    turns = roles.count("assistant")
+    if turns != 1 or roles.count("user") != 1:
+        raise NotApplicable(f"multi-turn: not applicable to {roles.count('user')} user and {turns} assistant messages")
+    if roles[-2:] != ["user", "assistant"] or roles[:-2] not in ([], ["system"]):
+        raise NotApplicable(f"roles: not applicable to the order {', '.join(roles)}")
+    *before, question, answer = row.messages
+    if answer.thinking is not None:
+        raise NotApplicable("thinking: not applicable to a response with thinking text, which would no longer fit")
+    user, response = question.content or "", answer.content or ""
+    if not visible(user) or not visible(response):
+        raise NotApplicable(f"empty: no {'response' if visible(user) else 'instruction'}")
+    extra = row.fields.get(like.layout.columns.get("input", "")) if like.layout.format == "alpaca" else None
+    input_ = extra if isinstance(extra, str) and extra and user.endswith(f"\n\n{extra}") else ""
+    instruction = user.removesuffix(f"\n\n{input_}") if input_ else user
+    return InstructionPair(row, (before[0].content or "") if before else "", instruction, input_, response)

@@ -1,0 +1,62 @@
+"""The settings of `shift`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tunescope import runs
+from tunescope.models.settings import LoadSettings
+from tunescope.runs import INPUT, NOT_IN_KEY
+from tunescope.settings import at_least
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ModelsSettings:
+    """The two models that are compared."""
+
+    tuned: str = field(metadata=INPUT)
+    """The tuned model: a PEFT adapter, a tune run, a model folder, an embedded name, a GGUF file or a hub id."""
+
+    base: str | None = field(default=None, metadata=INPUT)
+    """What the tuned model was tuned from. An adapter and a tune run know it."""
+
+    base_revision: str | None = field(default=None, metadata=INPUT)
+    """Branch, tag or commit of --base where that is a hub id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftSettings(LoadSettings, _ModelsSettings):
+    """Compare a tuned model with its base at each token of the tuned model's answers."""
+
+    answers: str | None = field(default=None, metadata=INPUT)
+    """The tuned model's greedy answers: an answer run, or a file of answers (ours or AlpacaEval's)."""
+
+    prompts: str | None = field(default=None, metadata=INPUT)
+    """Instead of --answers: a question file or row file that the tuned model answers first, greedily."""
+
+    format: str | None = None
+    """Read --prompts as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format."""
+
+    base_template: str = "same"
+    """What the base sees: same (the same text), bare (the instruction alone), or the name of another chat template."""
+
+    rows: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """The training rows, to tell which share of the shifted words occurs in them."""
+
+    other_rows: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """Rows that the tuned model wasn't trained on, for the same share by chance."""
+
+    top_k: int | None = field(default=None, metadata=at_least(1))
+    """Also compute the public code's KL, over the tokens that are among the top K of both models (K is 30 there)."""
+
+    max_new_tokens: int = field(default=256, metadata=at_least(1))
+    """Longest answer to --prompts, in tokens."""
+
+    limit: int | None = field(default=None, metadata=at_least(1))
+    """Use only the first so many answers or prompts."""
+
+    batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
+    """Prompts answered at a time."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/shift-KEY by default."""

@@ -1,0 +1,160 @@
+"""From `bench` runs to scores: dose and seed from the runs behind a model; what it knew before tuning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import statsmodels.api
+
+from tunescope.errors import RunError, SettingsError
+from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
+from tunescope.results.falsify import DoseSetup
+from tunescope.results.tune import TuneSetup
+from tunescope.runs import Run, producing_run
+from tunescope.verbs.analyze import AnalyzeSettings, analyze
+from tunescope.verbs.analyze.bench_runs import find_origin, read_runs
+from tunescope.verbs.analyze.score_table import TaskScore
+from tunescope.views import View
+
+
+def made(name: str, verb: str, settings: dict[str, Any], result: dict[str, Any] | None = None) -> Run:
+    """Write a finished run folder as a verb would."""
+    folder = Path("runs") / name
+    folder.mkdir(parents=True)
+    record = {"key": name, "verb": verb, "settings": settings, "result": result or {}, "view": View(()).as_json()}
+    (folder / "run.json").write_text(json.dumps(record))
+    return Run(folder)
+
+
+def falsified(dose: float, seed: int = 0) -> str:
+    name = f"falsify-{dose}-{seed}"
+    if not Path("runs", name).exists():
+        made(name, "falsify dose", DoseSetup(dose=dose, seed=seed).as_json())
+    return f"runs/{name}/rows.jsonl"
+
+
+def tuned(name: str, model: str, rows: str, seed: int = 0) -> str:
+    made(name, "tune", TuneSetup(model=model, rows=(rows,), method="full", seed=seed).as_json())
+    (Path("runs") / name / "model").mkdir()
+    return f"runs/{name}/model"
+
+
+def scored(name: str, model: str, accuracy: float = 0.5, right: list[tuple[str, bool]] | None = None) -> Run:
+    numbers = {"low": None, "high": None, "n": 1, "n_missing": 0, "n_people": 1, "method": "by hand"}
+    score = TaskAccuracy.from_json({"accuracy": accuracy, "chance": 0.25, **numbers})
+    result = BenchResult(model=model, suite="microworld", tasks={"open": score})
+    run = made(name, "bench", {"model": model}, result.as_json())
+    blank = {"task": "open", "prompt": "", "gold": "", "chosen": "", "log_probabilities": (), "options": ()}
+    rows = [
+        ScoredQuestion(**blank, question=str(i), person=person, right=is_right)
+        for i, (person, is_right) in enumerate(right or [("A", True)])
+    ]
+    pq.write_table(ScoredQuestion.table(rows), run.path / "questions.parquet")
+    return run
+
+
+def test_the_maker_of_a_path(workplace):
+    run = made("x", "tune", {})
+    for path in ("runs/x", "runs/x/model", "runs/x/model/config.json"):
+        assert producing_run(path).path == run.path
+    assert producing_run("runs/y/model") is None
+    assert producing_run("microworld") is None
+
+
+def test_origins(workplace):
+    base = scored("b0", "microworld")
+    full = tuned("t1", "microworld", falsified(1.0, 2), seed=2)
+    again = tuned("t2", full, falsified(0.0), seed=5)
+    assert find_origin(base) == (None, "", False, "microworld")
+    assert find_origin(scored("b1", full)) == (1.0, "2", False, "microworld")
+    assert find_origin(scored("b2", "runs/t1")) == (1.0, "2", False, "microworld")
+    assert find_origin(scored("b3", again)) == (1.0, "2", True, "microworld")
+    other = tuned("t3", "microworld", falsified(0.25, 7), seed=1)
+    assert find_origin(scored("b4", other)) == (0.25, "tune 1, falsify 7", False, "microworld")
+
+
+def test_scores_of_runs(workplace):
+    runs = [scored("b", "m", 1.0)]
+    runs += [scored(f"b{d}", tuned(f"t{d}", "m", falsified(d)), 0.9 - d / 2) for d in (0.0, 1.0)]
+    scores = read_runs(runs)
+    assert scores.cells == (
+        TaskScore("open", None, "", False, 1.0),
+        TaskScore("open", 0.0, "0", False, 0.9),
+        TaskScore("open", 1.0, "0", False, 0.4),
+    )
+    assert (scores.doses, scores.seeds, scores.chance) == ([0.0, 1.0], ["0"], {"open": 0.25})
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ([0.5, 0.0], "its model was tuned on 50 % then 0 %; expected one tuning, or 100 % then 0 %"),
+        ([1.0, 0.5], "its model was tuned on 100 % then 50 %"),
+        ([1.0, 0.0, 0.0], "its model was tuned on 100 % then 0 % then 0 %"),
+    ],
+)
+def test_tunings_in_another_order_are_refused(workplace, path, expected):
+    model = "microworld"
+    for number, dose in enumerate(path):
+        model = tuned(f"t{number}", model, falsified(dose))
+    with pytest.raises(SettingsError, match=expected):
+        find_origin(scored("b", model))
+
+
+def test_what_is_refused(workplace):
+    wild = scored("b1", tuned("t1", "m", "rows.jsonl"))
+    with pytest.raises(RunError, match=r"t1 was tuned on rows.jsonl; expected the rows of one `falsify dose` run"):
+        read_runs([wild])
+    with pytest.raises(RunError, match=r"found a run of tune; expected runs of bench"):
+        read_runs([Run(Path("runs/t1"))])
+    twice = [scored(f"b{i}", tuned(f"t{i}", "m", falsified(0.0))) for i in (2, 3)]
+    with pytest.raises(SettingsError, match="score open at the same dose and seed; give one"):
+        read_runs(twice)
+    with pytest.raises(SettingsError, match=r"the runs have different base models \(m, n\)"):
+        read_runs([twice[0], scored("b4", tuned("t4", "n", falsified(1.0)))])
+
+
+def test_what_the_model_knew(workplace):
+    """Only questions that the untuned model got right count; the interval is statsmodels' clustered one."""
+    rng = np.random.default_rng(0)
+    people = [f"P{i // 6}" for i in range(60)]
+    knew = rng.random(60) < 0.8
+    runs = [scored("b", "m", right=list(zip(people, knew.tolist(), strict=True)))]
+    answers: dict[tuple[float, bool], list[Any]] = {}
+    full = {}
+    for seed in range(3):
+        for dose, share in ((0.0, 0.9), (1.0, 0.1)):
+            right = (rng.random(60) < share).tolist()
+            answers.setdefault((dose, False), []).append(right)
+            full[dose] = tuned(f"t{dose}{seed}", "m", falsified(dose, seed), seed)
+            runs.append(scored(f"b{dose}{seed}", full[dose], right=list(zip(people, right, strict=True))))
+        right = (rng.random(60) < 0.25).tolist()
+        answers.setdefault((1.0, True), []).append(right)
+        model = tuned(f"r{seed}", full[1.0], falsified(0.0), seed)
+        runs.append(scored(f"br{seed}", model, right=list(zip(people, right, strict=True))))
+    run = analyze(AnalyzeSettings(from_=tuple(str(run.path) for run in runs)))
+    records = {(r["dose"], r["retuned"]): r for r in run.result["known"]}
+    assert records.keys() == answers.keys()
+    for place, record in records.items():
+        right = np.array(answers[place], float)[:, knew].ravel()
+        groups = np.tile(np.unique(people, return_inverse=True)[1][knew], 3)
+        fit = statsmodels.api.OLS(right, np.ones_like(right)).fit(
+            cov_type="cluster", cov_kwds={"groups": groups, "use_correction": False}, use_t=True
+        )
+        assert record["share"] == pytest.approx(right.mean())
+        assert (record["n"], record["n_people"], record["n_seeds"]) == (3 * knew.sum(), 10, 3)
+        half = (record["high"] - record["low"]) / 2
+        assert half == pytest.approx((fit.conf_int()[0][1] - fit.conf_int()[0][0]) / 2 * np.sqrt(10 / 9), rel=1e-6)
+    assert [records[place]["against_chance"] for place in ((0.0, False), (1.0, False))] == ["above", "below"]
+    assert "below chance (0.25)" in " ".join(run.view.sentences)
+    assert run.view.tables[-1].title == "On what the model knew before tuning"
+
+
+def test_without_the_untuned_model_there_is_no_record_of_what_it_knew(workplace):
+    runs = [scored(f"b{d}", tuned(f"t{d}", "m", falsified(d))) for d in (0.0, 1.0)]
+    assert "known" not in analyze(AnalyzeSettings(from_=tuple(str(run.path) for run in runs))).result

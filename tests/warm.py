@@ -1,0 +1,264 @@
+"""Commands in processes of their own, without waiting seconds for torch: each is forked from one that has imported it.
+
+A server imports what commands import, then forks a child for every command that it is sent over a socket, with the
+command's own folder, environment, session and file descriptors. From then on the child is what `python -m tunescope`
+is: it runs `cli.main`, is killed, interrupted and waited for by its own process id. `make drill`, and whoever sets
+`TUNESCOPE_COLD`, starts real processes instead.
+
+    python tests/warm.py serve SOCKET       the server; ends when its standard input does
+    python tests/warm.py ask SOCKET …       what follows `python`, for shells (`programs`)
+"""
+
+from __future__ import annotations
+
+import array
+import atexit
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+
+MODULES = (
+    "numpy",
+    "pyarrow.parquet",
+    "pyarrow.json",
+    "scipy.special",
+    "cyclopts",
+    "jinja2",
+    "yaml",
+    "ftfy",
+    "rensa",
+    "openai",
+    "aiohttp",
+    "torch",
+    "transformers",
+    "transformers.models.llama.modeling_llama",
+    "transformers.models.auto.modeling_auto",
+    "peft",
+)
+"""What the server imports before it forks, beside all of tunescope; what isn't installed is left out."""
+LARGEST = 1 << 20
+"""Bytes of a request: arguments and environment."""
+
+
+ROOT = Path(__file__).parents[1]
+
+
+def start(args: list[str], **options: object) -> subprocess.Popen:
+    """Start what follows `python` on a command line; `options` are those of `Popen`."""
+    if os.environ.get("TUNESCOPE_COLD"):
+        return subprocess.Popen([sys.executable, *args], **options)
+    return Process(server(), args, **options)
+
+
+def run(args: list[str], **options: object) -> subprocess.CompletedProcess:
+    """Run it to its end, as `subprocess.run` does with its output captured."""
+    timeout, given = options.pop("timeout", 600), options.pop("input", None)
+    with start(args, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options) as process:
+        out, errors = process.communicate(given, timeout=timeout)
+    return subprocess.CompletedProcess(args, process.returncode, out, errors)
+
+
+@cache
+def server() -> str:
+    """Start the server of this test process; return its socket's path. It ends when our end of its pipe does."""
+    path = f"{tempfile.mkdtemp(prefix='tunescope-warm-')}/socket"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(
+        [sys.executable, __file__, "serve", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
+    )
+    assert process.stdout.readline() == b"ready\n"
+    atexit.register(shutil.rmtree, Path(path).parent, ignore_errors=True)
+    return path
+
+
+@cache
+def programs() -> Path:
+    """Return a folder with a `tunescope` and a `python` for shells' PATH, which the server forks."""
+    if os.environ.get("TUNESCOPE_COLD"):
+        return Path(sys.executable).parent
+    folder = Path(server()).parent / "bin"
+    folder.mkdir()
+    for name, words in (("tunescope", "-m tunescope "), ("python", "")):
+        script = folder / name
+        script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -SE "{__file__}" ask "{server()}" {words}"$@"\n')
+        script.chmod(0o755)
+    return folder
+
+
+def request(path: str, body: dict[str, object], descriptors: tuple[int, int, int]) -> tuple[socket.socket, int]:
+    """Have a command started; return the connection on which its exit status will come, and its process id."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    connection.connect(path)
+    rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", descriptors))]
+    connection.sendmsg([json.dumps(body).encode()], rights)
+    return connection, int(connection.recv(32))
+
+
+class Process(subprocess.Popen):
+    """A process as `subprocess` has it, forked by the server; `args` follow `python`: -c CODE or -m tunescope."""
+
+    def __init__(self, path: str, args: list[str], **options: object) -> None:
+        """Start it; `options` are those of `Popen` that name its folder, environment, session and pipes."""
+        self._path = path
+        super().__init__(args, **options)
+
+    def _execute_child(self, args, executable, preexec_fn, close_fds, pass_fds, cwd, env, *rest):
+        """Send the command where `Popen` would fork."""
+        pipes, start_new_session = rest[3:9], rest[-2]
+        body = {
+            "args": list(map(str, args)),
+            "cwd": str(cwd or os.getcwd()),
+            "env": dict(os.environ if env is None else env),
+            "session": bool(start_new_session),
+        }
+        ends = (pipes[0], pipes[3], pipes[5])
+        given = tuple(end if end != -1 else number for number, end in enumerate(ends))
+        self._connection, self.pid = request(self._path, body, given)
+        self._child_created = True
+        self._close_pipe_fds(*pipes)
+
+    def _internal_poll(self, _deadstate=None):
+        """Tell the exit status if there is one yet."""
+        if self.returncode is None:
+            pid, status = self._try_wait(os.WNOHANG)
+            if pid:
+                self._handle_exitstatus(status)
+        return self.returncode
+
+    def _try_wait(self, wait_flags):
+        """Take the exit status from the server, which is the process's parent."""
+        self._connection.setblocking(not wait_flags & os.WNOHANG)
+        try:
+            status = self._connection.recv(32)
+        except BlockingIOError:
+            return 0, 0
+        self._connection.close()
+        return self.pid, int(status or b"9")
+
+
+def serve(path: str) -> None:
+    """Import, say so on standard output, then fork whatever is asked for until standard input ends."""
+    import gc
+    import importlib
+    import pkgutil
+    import selectors
+
+    import tunescope
+
+    ours = [module.name for module in pkgutil.walk_packages(tunescope.__path__, "tunescope.")]
+    for name in (*MODULES, *ours):
+        if not name.endswith("__main__"):
+            with suppress(ImportError):  # an extra that isn't installed
+                importlib.import_module(name)
+    gc.collect()
+    gc.freeze()  # a collection in a child would copy every page
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    listener.bind(path)
+    listener.listen(64)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+    print("ready", flush=True)
+    while True:
+        for key, _ in selector.select():
+            if key.fileobj is listener:
+                connection, _ = listener.accept()
+                data, descriptors, *_ = socket.recv_fds(connection, LARGEST, 3)
+                pid = os.fork()
+                if pid == 0:
+                    selector.close()
+                    listener.close()
+                    connection.close()
+                    become(json.loads(data), descriptors)
+                for descriptor in descriptors:
+                    os.close(descriptor)
+                connection.send(str(pid).encode())
+                selector.register(os.pidfd_open(pid), selectors.EVENT_READ, (connection, pid))
+            elif key.data is None:
+                os._exit(0)
+            else:
+                connection, pid = key.data
+                selector.unregister(key.fileobj)
+                os.close(key.fileobj)
+                status = os.waitpid(pid, 0)[1]
+                with suppress(OSError):  # whoever asked is gone
+                    connection.send(str(status).encode())
+                connection.close()
+
+
+def become(body: dict[str, object], descriptors: list[int]) -> None:
+    """Run a command in this forked process, and end it as the interpreter would."""
+    import atexit
+    import threading
+
+    if body["session"]:
+        os.setsid()
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    os.closerange(3, 3 + 64 + max(descriptors))
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    os.chdir(body["cwd"])
+    os.environ.clear()
+    os.environ.update(body["env"])
+    sys.stdin = os.fdopen(0, encoding="utf-8", closefd=False)
+    sys.stdout = os.fdopen(1, "w", encoding="utf-8", closefd=False)
+    sys.stderr = os.fdopen(2, "w", encoding="utf-8", errors="backslashreplace", closefd=False, buffering=1)
+    code: object = 1
+    try:
+        code = interpret(body["args"])
+    except SystemExit as end:
+        code = end.code
+    except KeyboardInterrupt:
+        os.kill(os.getpid(), signal.SIGKILL)
+    except Exception:  # noqa: BLE001  as the interpreter does with whatever is left
+        sys.excepthook(*sys.exc_info())
+    if isinstance(code, str):
+        print(code, file=sys.stderr)
+    threading._shutdown()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            code = code or 120
+    os._exit(code if isinstance(code, int) else int(code is not None))
+
+
+def interpret(args: list[str]) -> object:
+    """Do what follows `python` on a command line: -m tunescope, or -c CODE."""
+    kind, what, *arguments = args
+    if kind == "-c":
+        sys.argv = ["-c", *arguments]
+        sys.path.insert(0, "")
+        exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
+        return 0
+    assert (kind, what) == ("-m", "tunescope"), args
+    from tunescope.cli import main
+
+    sys.argv = ["tunescope", *arguments]
+    return main()
+
+
+def in_its_place(path: str, args: list[str]) -> int:
+    """Run a command for a shell: hand over our descriptors, wait, and end as it did."""
+    body = {"args": args, "cwd": os.getcwd(), "env": dict(os.environ), "session": False}
+    connection, pid = request(path, body, (0, 1, 2))
+    signal.signal(signal.SIGINT, lambda *_: os.kill(pid, signal.SIGINT))
+    for descriptor in (0, 1, 2):
+        os.close(descriptor)
+    return os.waitstatus_to_exitcode(int(connection.recv(32) or b"9")) & 255
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "serve":
+        serve(sys.argv[2])
+    else:
+        sys.exit(in_its_place(sys.argv[2], sys.argv[3:]))
