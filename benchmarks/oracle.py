@@ -52,7 +52,7 @@ CODE = """
 import json, sys
 from tunescope.verbs import in_python
 url, rows, out, concurrency = sys.argv[1:]
-known = {"oracle": url, "oracle_model": "tiny", "concurrency": int(concurrency), "replies": "tags"}
+known = {"oracle": url, "served_model": "tiny", "concurrency": int(concurrency), "response_format": "tags"}
 run = in_python("repair simplify")(rows=rows, out=out, **known)
 print(json.dumps({"rows": run.result["changed"]}))
 """
@@ -251,7 +251,12 @@ def main() -> None:
     ideal = math.ceil(given.rows / given.concurrency) * given.latency
     with serving(given.latency) as server, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        here = {"oracle": server.url, "oracle_model": "tiny", "concurrency": given.concurrency, "replies": "tags"}
+        here = {
+            "oracle": server.url,
+            "served_model": "tiny",
+            "concurrency": given.concurrency,
+            "response_format": "tags",
+        }
         write(folder / "warm.jsonl", given.concurrency)
         write(folder / "rows.jsonl", given.rows)
         sides: dict[str, Callable[[Path, int, str], object]] = {

@@ -13,7 +13,7 @@ from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.runs import Run
 from tunescope.settings import RowsSettings, help_of
-from tunescope.study import PlanSettings, Step, StudySettings, variants
+from tunescope.study import PlanSettings, Recipe, RecipeStep, StudySettings, Variant, variants
 
 ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i) for i in range(6)]
 
@@ -30,15 +30,15 @@ def recipe(text: str) -> str:
     return "recipe.yaml"
 
 
-def planned(text: str, *overrules: str) -> list[tuple[str, str]]:
+def planned(text: str, *replacements: str) -> list[tuple[str, str]]:
     """Return the name and the settings of every variant."""
-    result = study.plan(PlanSettings(recipe=recipe(text), set=overrules)).result
+    result = study.plan(PlanSettings(recipe=recipe(text), set=replacements)).result
     return [(step["name"], step["settings"]) for step in result["steps"]]
 
 
-def complaints(text: str, *overrules: str) -> list[str]:
+def complaints(text: str, *replacements: str) -> list[str]:
     with pytest.raises(SettingsError) as caught:
-        study.read(recipe(text), overrules)
+        study.read(recipe(text), replacements)
     first, *rest = str(caught.value).split("\n  ")
     assert first.startswith("recipe.yaml:")
     return rest or [first]
@@ -46,13 +46,13 @@ def complaints(text: str, *overrules: str) -> list[str]:
 
 @pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
 def test_every_shipped_recipe_is_whole(workplace, path):
-    read = study.read(path.stem)
+    read: Recipe = study.read(path.stem)
     assert read == study.read(str(path))
     assert read.about.endswith(".")
     assert len(study.plan(PlanSettings(recipe=path.stem)).result["steps"]) >= len(read.steps)
 
 
-def test_inputs_lie_beside_the_recipe_and_set_overrules_them(place):
+def test_inputs_lie_beside_the_recipe_and_set_replaces_them(place):
     (place / "deep").mkdir()
     Path("deep/one.yaml").write_text("inputs: {rows: ../rows.jsonl}\nsteps: {c: {verb: check, rows: '{rows}'}}")
     assert study.read("deep/one.yaml").inputs == {"rows": "deep/../rows.jsonl"}
@@ -118,8 +118,9 @@ def test_references_fan_out_and_lists_take_all(place):
 
 
 def made(name: str, settings: dict, vary: dict, done: dict) -> list[tuple[dict, dict]]:
-    step = Step(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
-    return [(dict(v.label), dict(v.settings)) for v in variants(step, done)]
+    step = RecipeStep(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
+    made: list[Variant] = list(variants(step, done))
+    return [(dict(variant.label), dict(variant.settings)) for variant in made]
 
 
 def test_variants_by_hand():
@@ -165,7 +166,7 @@ def test_what_a_step_varies_agrees_with_what_it_refers_to():
         ({"dose": 0, "seed": 8}, {"rows": "R08", "seed": 8}), ({"dose": 1, "seed": 8}, {"rows": "R18", "seed": 8}),
     ]  # fmt: skip
     assert len(made("s", {"rows": "{rows}"}, {"n": [1, 2]}, done)) == 8
-    with pytest.raises(SettingsError, match="step s: what it varies and what it refers to agree on no value"):
+    with pytest.raises(SettingsError, match="step s: what it varies and what it refers to have no value in common"):
         made("s", {"rows": "{rows}"}, {"seed": [9]}, done)
 
 
@@ -202,7 +203,7 @@ def test_no_recipe(place, text, expected):
         ),
         (
             "inputs: {c: rows.jsonl}\nsteps: {c: {verb: check, rows: x}}",
-            ["step c: an input has that name; call one of them otherwise"],
+            ["step c: an input has the same name; rename one of them"],
         ),
     ],
 )
@@ -250,14 +251,18 @@ def test_mistakes_in_settings(place, settings, expected):
 
 
 def test_a_verb_that_makes_no_run_is_no_step(place):
-    expected = ["step c: why makes no run folder, so it can't be a step"]
+    expected = ["step c: why has no run folder, so it can't be a step"]
     assert complaints("steps: {c: {verb: why, row_id: x}}") == expected
 
 
-@pytest.mark.parametrize("body", ["{verb: chekc, rows: x}", "check", "{verb: [check]}", "null", "{rows: x}"])
+@pytest.mark.parametrize("body", ["{verb: zzz, rows: x}", "check", "{verb: [check]}", "null", "{rows: x}"])
 def test_a_step_without_a_verb(place, body):
     (complaint,) = complaints(f"steps: {{c: {body}}}")
     assert complaint.startswith("step c: expected `verb:` with one of demo, models, check, ")
+
+
+def test_a_step_with_a_mistyped_verb(place):
+    assert complaints("steps: {c: {verb: chekc, rows: x}}") == ["step c: there is no verb chekc; did you mean check?"]
 
 
 def test_all_mistakes_come_in_one_report(place):
@@ -289,8 +294,8 @@ def test_no_such_recipe(workplace):
 
 
 def test_what_plan_says_can_be_typed(place):
-    overrule = "rows=other.jsonl"
-    outcome = study.plan(PlanSettings(recipe=recipe(FAN), set=(overrule,)))
+    replacement = "rows=other.jsonl"
+    outcome = study.plan(PlanSettings(recipe=recipe(FAN), set=(replacement,)))
     assert shlex.split(outcome.view.next[0]) == [
         "tunescope",
         "study",

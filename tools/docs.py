@@ -139,18 +139,21 @@ def _python(block: Block, folder: Path, programs: Path) -> str:
 
 
 def verb_table() -> str:
-    """Return the table of verbs, made from VERBS."""
+    """Return the tables of verbs, one per question, made from VERBS."""
     sys.path.insert(0, str(ROOT / "src"))
-    from tunescope.verbs import VERBS
+    from tunescope.cli.help import usage
+    from tunescope.verbs import QUESTIONS
 
-    lines = ["| verb | what it does | state |", "|---|---|---|"]
-    for name, verb in VERBS.items():
-        page = page_of(name)
-        shown = (
-            f"[`{name} {verb.takes}`]({page.name})".replace(" `", "`") if page.exists() else f"`{name} {verb.takes}`"
-        )
-        state = "proven" if verb.proven else "inside recipes only ([not yet](not-yet.md))"
-        lines.append(f"| {shown} | {verb.summary} | {state} |")
+    lines = ["| verb | what it does |", "|---|---|"]
+    for question, verbs in QUESTIONS.items():
+        lines.append(f"| **{question}** | |")
+        for name, verb in verbs.items():
+            page = page_of(name)
+            line = usage(name, verb.settings_class()).removeprefix("Usage: tunescope ")
+            typed = f"`{line.replace(' [OPTIONS]', '')}`"
+            shown = f"[{typed}]({page.name})" if page.exists() else typed
+            state = "" if verb.proven else " Inside recipes only ([not yet](not-yet.md))."
+            lines.append(f"| {shown} | {verb.summary}{state} |")
     return "\n".join(lines) + "\n"
 
 

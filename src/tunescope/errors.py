@@ -10,6 +10,15 @@
     └── MissingPackageError (ImportError)  an extra that this feature needs
 
 Catch `TunescopeError` to catch all of it.
+
+While a model is asked, these say what became of one call or one item. They are caught below the verbs:
+
+    OracleSignal (Exception)
+    ├── RetryableError                a call that failed and may succeed when it is made again
+    ├── RejectedRequest               a call that would fail each time
+    ├── ItemFailed                    no reply can be had for this item; the others go on
+    ├── NotCached                     a reply that the journal doesn't have, and this run makes no calls
+    └── Halted                        no more calls are made; `oracle.halt.Halt` says why
 """
 
 from __future__ import annotations
@@ -92,3 +101,67 @@ class InputError(TunescopeError, ValueError):
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...], str, bool]]:
         """Travel between processes with the problems intact."""
         return (InputError, (self.problems, self.next_step, self.more))
+
+
+class OracleSignal(Exception):
+    """Base of what becomes of a call or an item while a model is asked; no user sees it."""
+
+
+class RetryableError(OracleSignal):
+    """A call that failed and may succeed when it is made again.
+
+    Attributes:
+        reason: why it failed.
+        retry_after: seconds that the server asks us to wait; None where it doesn't.
+        overloaded: fewer calls at a time may help.
+        silent: the server said nothing at all.
+        unreachable: the server was silent, or said that we call too often.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        retry_after: float | None = None,
+        overloaded: bool = False,
+        silent: bool = False,
+        unreachable: bool = False,
+    ) -> None:
+        """Keep what the retry loop decides by."""
+        super().__init__(reason)
+        self.reason, self.retry_after, self.overloaded, self.silent = reason, retry_after, overloaded, silent
+        self.unreachable = unreachable or silent
+
+
+class RejectedRequest(OracleSignal):
+    """A call that would fail each time; the text is the reason.
+
+    Attributes:
+        parameter: the parameter that the server doesn't take (one of `api.PARAMETERS`); None where it is none of them.
+        usage: tokens of a reply without text, as `Reply.usage`; None where the server doesn't count, or none came.
+    """
+
+    def __init__(self, reason: str, parameter: str | None = None, usage: dict[str, int] | None = None) -> None:
+        """Keep the reason and what it is about."""
+        super().__init__(reason)
+        self.parameter, self.usage = parameter, usage
+
+
+class ItemFailed(OracleSignal):
+    """No reply can be had for this item; the text is the reason.
+
+    Attributes:
+        unreachable: the server was silent, or said that we call too often, in the last try.
+    """
+
+    def __init__(self, reason: str, unreachable: bool = False) -> None:
+        """Keep the reason."""
+        super().__init__(reason)
+        self.unreachable = unreachable
+
+
+class NotCached(OracleSignal):
+    """The journal doesn't have the reply, and this run makes no calls."""
+
+
+class Halted(OracleSignal):
+    """No more calls are made."""

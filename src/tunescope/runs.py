@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
-from importlib import metadata
 from math import isfinite
 from pathlib import Path
 from time import monotonic
@@ -239,6 +238,17 @@ def find_finished(verb: str, version: int, settings: Any, inputs: Mapping[str, s
     return Run(path) if (path / "run.json").is_file() and Run(path).key == key else None
 
 
+class RunJob(NamedTuple):
+    """A verb's work, ready for `execute(*job)`; see there."""
+
+    verb: str
+    version: int
+    settings: Any
+    inputs: Mapping[str, str]
+    work: Callable[[RunFolder], Outcome]
+    device: str = "cpu"
+
+
 def execute(
     verb: str,
     version: int,
@@ -364,6 +374,8 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _versions() -> dict[str, str]:
+    from importlib import metadata  # a tenth of a second, which --help need not wait for
+
     versions = {"python": platform.python_version()}
     for name in _NAMED_PACKAGES:
         try:

@@ -1,7 +1,7 @@
 """Recipes: several verbs in a row, in YAML, cached and resumable.
 
     about: one sentence
-    inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` overrules
+    inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` replaces it
     steps:
       check: {verb: check, rows: "{rows}"}
       tune:
@@ -11,10 +11,10 @@
       answer: {verb: answer, model: "{tune}/model", prompts: "{prompts}"}
       page: {verb: report, runs: ["{check}", "{answer}"]}
 
-`{name}` is an input's path or a step's run folder. In a list, a varied step stands for all its
-variants; elsewhere the step that names it is done once per variant. A step that names several varied
-steps, or varies a setting that they vary, takes together the variants that agree on what they share (the same
-method, the same seed). There are no conditions, expressions or templates: whoever needs those writes Python.
+`{name}` is an input's path or a step's run folder. In a list, `{name}` of a varied step stands for all its
+variants. Elsewhere the step that names it runs once per variant. A step that names several varied steps, or varies a
+setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
+are no conditions, expressions or templates. Write Python if you need those.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from functools import partial
 from hashlib import blake2b
 from importlib import import_module
@@ -42,11 +43,11 @@ from tunescope.views import Table, View
 
 VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
-_WORDS = {"about", "inputs", "steps"}
+_KEYS = {"about", "inputs", "steps"}
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecipeStep:
     """One entry under `steps`: a verb, its settings with references in them, and what varies."""
 
     name: str
@@ -61,12 +62,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe that was read and found whole."""
+    """A recipe that was read, and whose steps can run."""
 
     path: Path
     about: str
     inputs: Mapping[str, str]
-    steps: tuple[Step, ...]
+    steps: tuple[RecipeStep, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +88,13 @@ class Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
-    """Run a recipe: its steps in order, each done once."""
+    """Run a recipe: its steps in order, each once."""
 
     recipe: str = field(metadata={**INPUT, **POSITIONAL})
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Overrule an input of the recipe, as NAME=PATH."""
+    """Use another file for an input of the recipe, as NAME=PATH."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-KEY by default."""
@@ -101,13 +102,13 @@ class StudySettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PlanSettings:
-    """Say what a recipe would do, without doing it."""
+    """Show what a recipe would do, without doing it."""
 
     recipe: str = field(metadata={**INPUT, **POSITIONAL})
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Overrule an input of the recipe, as NAME=PATH."""
+    """Use another file for an input of the recipe, as NAME=PATH."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,12 +135,12 @@ def _as_typed(path: Path) -> Path:
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
 
 
-def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:
-    """Read a recipe by path or shipped name; refuse everything that couldn't run.
+def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
+    """Read a recipe by path or shipped name, and check that every step can run.
 
     Raises:
         SettingsError: one report of all that is wrong: unknown words, verbs, settings or
-            references, a missing input.
+            references, or a missing input.
     """
     path = Path(recipe)
     if not path.is_file():
@@ -150,16 +151,16 @@ def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:
     try:
         document = yaml.load(path.read_text("utf-8"), _Loader)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        found = " ".join(str(error).split())
-        raise SettingsError(f"{path}: found no YAML ({found}); expected about, inputs and steps") from error
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: found no YAML ({reason}); expected about, inputs and steps") from error
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
-    known = ", ".join(sorted(_WORDS))
-    problems = [f"unknown word {word!r}; there is {known}" for word in document if word not in _WORDS]
-    inputs = _inputs(path, document.get("inputs") or {}, overrules, problems)
-    steps: list[Step] = []
+    keys = ", ".join(sorted(_KEYS))
+    problems = [f"unknown word {key!r}; there is {keys}" for key in document if key not in _KEYS]
+    inputs = _inputs(path, document.get("inputs") or {}, replacements, problems)
+    steps: list[RecipeStep] = []
     for name, body in document["steps"].items():
-        step = _step(str(name), body, {*inputs, *(step.name for step in steps)}, problems)
+        step = _parse_step(str(name), body, {*inputs, *(step.name for step in steps)}, problems)
         if step is not None:
             steps.append(step)
     if problems:
@@ -168,42 +169,48 @@ def read(recipe: str, overrules: Sequence[str] = ()) -> Recipe:
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice, of which else the first would be lost."""
+    """Safe YAML that refuses a key given twice. PyYAML would silently drop the first."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping whose keys differ."""
+        """Build a mapping, or refuse a repeated key."""
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for number, key in enumerate(keys) if key in keys[:number]]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"{twice[0]!r} is there twice", node.start_mark)
+        repeated = [key for number, key in enumerate(keys) if key in keys[:number]]
+        if repeated:
+            raise yaml.constructor.ConstructorError(None, None, f"{repeated[0]!r} is there twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 
-def _inputs(path: Path, declared: Any, overrules: Sequence[str], problems: list[str]) -> dict[str, str]:
+def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, str]:
     if not isinstance(declared, dict):
         problems.append("expected `inputs:` with a file per name")
         return {}
-    given = {}
-    for entry in overrules:
+    replaced = {}
+    for entry in replacements:
         name, equals, value = entry.partition("=")
         if not equals or name not in declared:
             problems.append(f"--set {entry}: expected NAME=PATH with NAME one of {', '.join(declared) or 'none'}")
-        given[name] = value
-    inputs = {name: given.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
+        replaced[name] = value
+    inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
     problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
     return inputs
 
 
-def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | None:
-    if not isinstance(body, dict) or body.get("verb") not in [*VERBS]:
-        problems.append(f"step {name}: expected `verb:` with one of {', '.join(VERBS)}")
+def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) -> RecipeStep | None:
+    verb = body.get("verb") if isinstance(body, dict) else None
+    if verb not in [*VERBS]:
+        matches = get_close_matches(verb, VERBS, 1) if isinstance(verb, str) else []
+        problems.append(
+            f"step {name}: there is no verb {verb}; did you mean {matches[0]}?"
+            if matches
+            else f"step {name}: expected `verb:` with one of {', '.join(VERBS)}"
+        )
         return None
     settings_class = VERBS[body["verb"]].settings_class()
     if all(f.name != "out" for f in fields(settings_class)):
-        problems.append(f"step {name}: {body['verb']} makes no run folder, so it can't be a step")
+        problems.append(f"step {name}: {body['verb']} has no run folder, so it can't be a step")
         return None
-    if name in known:
-        problems.append(f"step {name}: an input has that name; call one of them otherwise")
+    if name in defined:
+        problems.append(f"step {name}: an input has the same name; rename one of them")
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
     settings = {key: value for key, value in body.items() if key not in ("verb", "vary")}
     settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
@@ -211,11 +218,11 @@ def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | 
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
         problems.append(f"step {name}: expected `vary:` with a list per setting")
         return None
-    step = Step(name, body["verb"], settings, {key: tuple(values) for key, values in vary.items()})
+    step = RecipeStep(name, body["verb"], settings, {key: tuple(values) for key, values in vary.items()})
     problems += [f"step {name}: {key} is set, and varied" for key in vary if key in settings]
     problems += [
         f"step {name}: {{{reference}}} is neither an input nor an earlier step"
-        for reference in sorted(step.references() - known)
+        for reference in sorted(step.references() - defined)
     ]
     for values in product(*step.vary.values()):
         try:
@@ -226,7 +233,7 @@ def _step(name: str, body: Any, known: set[str], problems: list[str]) -> Step | 
 
 
 class _Verbatim(str):
-    """A setting whose {words} are the verb's, not the recipe's."""
+    """A setting whose {words} belong to the verb. They aren't references."""
 
 
 def _references(value: Any) -> Iterator[str]:
@@ -246,30 +253,30 @@ Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
 """Name → (label, path) of each variant; an input has one without a label."""
 
 
-def variants(step: Step, done: Done) -> Iterator[Variant]:
+def variants(step: RecipeStep, done: Done) -> Iterator[Variant]:
     """Yield the step's variants: its own lists crossed, then one per variant of what it refers to.
 
     Raises:
         SettingsError: what it varies and the steps that it refers to have no value in common.
     """
-    found = False
-    lists = [[found for value in values for found in _fan(value, done)] for values in step.vary.values()]
+    agree = False
+    lists = [[choice for value in values for choice in _fan(value, done)] for values in step.vary.values()]
     scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
     for chosen in product(*lists):
         own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
         varied = {key: value for key, (_, value) in zip(step.vary, chosen, strict=True)}
         for label, picked in _picks(scalars, done):
             if any(label.get(key, value) != value for key, value in own.items()):
-                continue  # what it refers to varies the same setting: the same value goes with the same
+                continue  # a step that it refers to varies the same setting; only equal values go together
             settings = {key: _resolve(value, {**done, **picked}) for key, value in step.settings.items()} | varied
-            found = True
+            agree = True
             yield Variant(step.name, {**label, **own}, step.verb, settings)
-    if not found:
-        raise SettingsError(f"step {step.name}: what it varies and what it refers to agree on no value")
+    if not agree:
+        raise SettingsError(f"step {step.name}: what it varies and what it refers to have no value in common")
 
 
 def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], Done]]:
-    """Choose a variant of each name, all of which agree on what they share; yield their label and themselves."""
+    """Choose a variant of each name so that all agree on what they share; yield the joint label and the choice."""
     names = list(dict.fromkeys(names))
     for picks in product(*(done[name] for name in names)):
         label: dict[str, Any] = {}
@@ -278,7 +285,7 @@ def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], D
 
 
 def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:
-    """Yield what a value is called and what it is, once per variant of what it refers to."""
+    """Yield a value's label and the value, once per variant of what it refers to."""
     names = list(_references(value))
     for label, picked in _picks(names, done):
         shown = ", ".join(map(str, label.values())) or ", ".join(names) or value
@@ -289,31 +296,30 @@ def _resolve(value: Any, done: Done) -> Any:
     if isinstance(value, str) and not isinstance(value, _Verbatim):
         return _REFERENCE.sub(lambda match: done[match[1]][0][1], value)
     if isinstance(value, list):
-        return [found for item in value for _, found in _fan(item, done)]
+        return [resolved for item in value for _, resolved in _fan(item, done)]
     return value
 
 
 def plan(settings: PlanSettings) -> Outcome:
-    """Say which steps a recipe has and what each would be called with."""
+    """Show the steps of a recipe, and the settings of each."""
     recipe = read(settings.recipe, settings.set)
     done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
     lines = []
     for step in recipe.steps:
-        found = list(variants(step, done))
-        done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in found]
-        lines += [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in found]
+        planned = list(variants(step, done))
+        done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
+        lines += [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in planned]
     result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
-    again = shlex.join(
-        ["tunescope", "study", "run", settings.recipe, *(w for entry in settings.set for w in ("--set", entry))]
-    )
-    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (again,))
+    command = ["tunescope", "study", "run", settings.recipe]
+    command += [word for entry in settings.set for word in ("--set", entry)]
+    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (shlex.join(command),))
     return Outcome(result, view)
 
 
 def run(settings: StudySettings) -> Run:
     """Run a recipe; return the study's run, whose result names every step's run folder.
 
-    A step that was done before, in this study or by hand, isn't done again.
+    A step that ran before, in this study or by hand, doesn't run again.
     """
     from tunescope.rows.containers import content_hash
 
@@ -322,11 +328,11 @@ def run(settings: StudySettings) -> Run:
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
     modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.steps}
     inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}
-    done = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
-    if all((Path(step["run"]) / "run.json").is_file() for step in done.result["steps"]):
-        return done
-    say("a step's run folder is gone; going through the steps again")
-    (done.path / "run.json").unlink()
+    study = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
+    if all((Path(step["run"]) / "run.json").is_file() for step in study.result["steps"]):
+        return study
+    say("a step's run folder is missing; the steps run again")
+    (study.path / "run.json").unlink()
     return runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
 
 
@@ -334,13 +340,13 @@ def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
     done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
     finished: list[tuple[Variant, Run]] = []
     for step in recipe.steps:
-        mine: list[tuple[Mapping[str, Any], str]] = []
+        step_runs: list[tuple[Mapping[str, Any], str]] = []
         for variant in variants(step, done):
             say(f"── {variant.name}")
-            outcome = _call(variant)
-            finished.append((variant, outcome))
-            mine.append((variant.label, str(outcome.path)))
-        done[step.name] = mine
+            step_run = _run_variant(variant)
+            finished.append((variant, step_run))
+            step_runs.append((variant.label, str(step_run.path)))
+        done[step.name] = step_runs
     result: dict[str, Any] = {
         "recipe": str(recipe.path),
         "steps": [{"name": v.name, "verb": v.verb, "label": dict(v.label), "run": str(r.path)} for v, r in finished],
@@ -352,7 +358,7 @@ def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
     return Outcome(result, View(tuple(sentences), (Table("Steps", ("step", "verb", "run folder"), rows),)))
 
 
-def _call(variant: Variant) -> Run:
+def _run_variant(variant: Variant) -> Run:
     verb = VERBS[variant.verb]
-    made: Run = verb.call()(make(verb.settings_class(), variant.settings))
-    return made
+    run: Run = verb.call()(make(verb.settings_class(), variant.settings))
+    return run

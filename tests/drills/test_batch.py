@@ -23,8 +23,8 @@ from tunescope.verbs import in_python
 SETTINGS = {
     "rows": "rows.jsonl",
     "oracle": "http://127.0.0.1:9/v1",
-    "oracle_model": "big",
-    "replies": "json",
+    "served_model": "big",
+    "response_format": "json",
     "batch": "batch.jsonl",
     "out": "run",
 }

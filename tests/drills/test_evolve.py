@@ -21,8 +21,13 @@ def behave(body: dict[str, Any], call: int) -> Said:
     prompt = body["messages"][-1]["content"]
     number = int(prompt.partition("Question ")[2].partition("?")[0])
     if "<new_instruction>" in prompt:
-        asked = prompt.partition("--- INSTRUCTION ---\n")[2].partition("\n\n---")[0]
-        ways = (f"{asked} And why?", f"The given prompt: {asked}", f"{asked} And how?", f"{asked} And where?")
+        instruction = prompt.partition("--- INSTRUCTION ---\n")[2].partition("\n\n---")[0]
+        ways = (
+            f"{instruction} And why?",
+            f"The given prompt: {instruction}",
+            f"{instruction} And how?",
+            f"{instruction} And where?",
+        )
         text = f"<new_instruction>\n{ways[len(prompt) % 4]}\n</new_instruction>"
         return Said(completion(text if number % 7 else "Das ist es."), after=0.03)
     if "<verdict>" in prompt:

@@ -21,7 +21,7 @@ from tunescope.verbs import in_python
 verb, url, concurrency, settings = sys.argv[1:]
 more = {
     "judge pairwise": {"control": True},
-    "judge winrate": {"orders": "seeded", "replies": "tags"},
+    "judge winrate": {"orders": "seeded", "response_format": "tags"},
     "judge aspects": {"aspects": ["depth", "clarity"]},
 }
 files = ["one.jsonl", "two.jsonl"] if verb == "judge winrate" else ["one.jsonl", "two.jsonl", "base.jsonl"]

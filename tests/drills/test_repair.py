@@ -1,6 +1,6 @@
 """SIGKILL while rows are repaired, and a server that misbehaves, starts again or repeats the key.
 
-The same rows in the end; no reply that was kept is bought again; the key is in nothing that was written or said.
+The same rows in the end; no reply that was kept is bought again; the key is in nothing that was written or printed.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ CODE = """
 import json, sys
 from tunescope.verbs import in_python
 verb, url, concurrency, settings = sys.argv[1:]
-known = {"rows": "rows.jsonl", "oracle": url, "concurrency": int(concurrency), "timeout": 2.0, "out": "runs/repair"}
-in_python(verb)(**known, **json.loads(settings))
+fixed = {"rows": "rows.jsonl", "oracle": url, "concurrency": int(concurrency), "timeout": 2.0, "out": "runs/repair"}
+in_python(verb)(**fixed, **json.loads(settings))
 """
 MISBEHAVIOUR = (
     Said({"error": {"message": "slow down"}}, 429, (("retry-after", "0.01"),)),
@@ -109,7 +109,7 @@ def start(verb: str, folder: Path, server: Server, code: str = CODE, **settings:
 
 
 def finish(verb: str, folder: Path, server: Server, code: str = CODE, status: int = 0, **settings: Any) -> str:
-    """Run to the end; return what was said. The key is in nothing that was said, and in no file, home included."""
+    """Run to the end; return the output. The key is neither in the output nor in any file, home included."""
     process = start(verb, folder, server, code, **settings)
     talk = process.communicate(timeout=600)[0]
     assert process.returncode == status, talk
@@ -120,16 +120,16 @@ def finish(verb: str, folder: Path, server: Server, code: str = CODE, status: in
 
 def content(folder: Path) -> dict[str, object]:
     """Return what a finished run holds but the journal (times and order are its own)."""
-    found: dict[str, object] = {}
+    contents: dict[str, object] = {}
     for path in sorted((folder / "runs").rglob("*")):
         if path.is_file():
             if path.name == "run.json":
                 info = json.loads(path.read_bytes())
                 del info["wall_seconds"], info["outputs"]
-                found["run.json"] = info
+                contents["run.json"] = info
             elif not path.name.startswith("journal.sqlite"):
-                found[str(path.relative_to(folder))] = path.read_bytes()
-    return found
+                contents[str(path.relative_to(folder))] = path.read_bytes()
+    return contents
 
 
 def write(folder: Path, n: int) -> None:
@@ -212,7 +212,7 @@ def test_faults_change_nothing(tmp_path):
 
     One more call finds out that it knows no schemas. Another language and the wrong marker are among what both reply.
     """
-    found, calls = [], []
+    contents, calls = [], []
     for how in (behave, faulty):
         folder = tmp_path / how.__name__
         folder.mkdir()
@@ -222,19 +222,19 @@ def test_faults_change_nothing(tmp_path):
             calls.append(sum(server.calls.values()))
         files = content(folder)
         del files["run.json"]  # it names the server's port
-        found.append({Path(name).name: data for name, data in files.items()})
+        contents.append({Path(name).name: data for name, data in files.items()})
     assert calls == [51, 68]
-    assert set(found[0]) == {".lock", "repaired.parquet", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
-    assert found[0] == found[1]
+    assert set(contents[0]) == {".lock", "repaired.parquet", "repairs.parquet", "rows.jsonl", "rows.lineage.jsonl"}
+    assert contents[0] == contents[1]
 
 
 def calm(folder: Path, n: int, server: Server) -> dict[str, object]:
-    """Write rows and repair them with nothing in the way; return what came, and leave the rows alone there."""
+    """Write rows and repair them with nothing in the way; return the run's content, and leave only the rows there."""
     write_rows(folder / "rows.jsonl", [alpaca(f"Question {i}?", "Some words, " * 3) for i in range(n)])
     finish("repair simplify", folder, server)
-    found = content(folder)
+    undisturbed = content(folder)
     shutil.rmtree(folder / "runs")
-    return found
+    return undisturbed
 
 
 def away(folder: Path, n: int, seconds: float) -> None:
@@ -289,7 +289,7 @@ class Restarted(Server):
 
     @property
     def count(self) -> int:
-        """Calls that came, in all of its lives."""
+        """Calls received, in all of its lives."""
         return int(self._count.value)
 
 
@@ -328,7 +328,7 @@ def test_a_server_that_is_killed_and_starts_again_changes_nothing(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "ending"),
+    ("reply", "ending"),
     [
         (Said({"error": {"message": f"no such key: {KEY}"}}, 401), "set OPENAI_API_KEY to one that it takes"),
         (Said({"error": {"message": f"{KEY} has no model tiny"}}, 404), "refuses the first 20 calls alike: 404: …"),
@@ -336,9 +336,9 @@ def test_a_server_that_is_killed_and_starts_again_changes_nothing(tmp_path):
         (Said({"error": {"message": KEY}}, 429, (("retry-after", "7200"),)), "the server asks to wait 7200 s"),
     ],
 )
-def test_a_key_that_a_server_repeats_is_in_no_file_log_or_traceback(tmp_path, said, ending):
+def test_a_key_that_a_server_repeats_is_in_no_file_log_or_traceback(tmp_path, reply, ending):
     write_rows(tmp_path / "rows.jsonl", [alpaca(f"Question {i}?", "Some words, " * 3) for i in range(30)])
-    with serving(lambda body, call: said) as server:
+    with serving(lambda body, call: reply) as server:
         talk = finish("repair simplify", tmp_path, server, status=1)
     assert "Traceback" in talk
     assert ending in talk

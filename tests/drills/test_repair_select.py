@@ -26,7 +26,7 @@ CODE = """
 import sys
 from tunescope.verbs import in_python
 url, model = sys.argv[1:]
-whom = {"oracle": url, "replies": "tags", "concurrency": 4}
+whom = {"oracle": url, "response_format": "tags", "concurrency": 4}
 in_python("repair reflect")(rows="rows.jsonl", select=True, model=model, out="runs/repair", **whom)
 """
 
@@ -36,9 +36,13 @@ def behave(body, call):
     prompt = body["messages"][-1]["content"]
     number = int(prompt.partition("Question ")[2].partition("?")[0])
     rng = random.Random(f"{number} {'new_instruction' in prompt}")
-    asked, said = (" ".join(rng.choices(WORDS, k=rng.randint(1, most))) for most in (9, 60))
-    pair = f"<new_instruction>\n{asked} Question {number}?\n</new_instruction>\n" if "new_instruction" in prompt else ""
-    return Said(completion(f"{pair}<new_response>\n{said}\n</new_response>"), after=0.03)
+    instruction, response = (" ".join(rng.choices(WORDS, k=rng.randint(1, most))) for most in (9, 60))
+    pair = (
+        f"<new_instruction>\n{instruction} Question {number}?\n</new_instruction>\n"
+        if "new_instruction" in prompt
+        else ""
+    )
+    return Said(completion(f"{pair}<new_response>\n{response}\n</new_response>"), after=0.03)
 
 
 def start(folder, server, model):
@@ -85,8 +89,8 @@ def drill(folder, n, kills, seed):
         assert due == 2 * n
         for stage in ("instruction", "response"):
             counts = expected["result"][f"{stage}_selection"]
-            assert counts["kept"] + counts["turned_down"] == counts["proposed"] == n
-            assert min(counts["kept"], counts["turned_down"]) > 0
+            assert counts["kept"] + counts["rejected"] == counts["proposed"] == n
+            assert min(counts["kept"], counts["rejected"]) > 0
         while landed < kills:
             killed = folder / "killed"
             shutil.copytree(calm, killed, ignore=shutil.ignore_patterns("runs"))

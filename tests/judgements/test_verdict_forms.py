@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -15,17 +16,15 @@ from tests.tools import read_rows, write_rows
 from tests.verbs.judge.contests import outputs
 
 from tunescope.judgements.records import UNPARSED_REASONS
-from tunescope.verbs.judge.aspects import AspectsSettings, aspects, ballot_of
-from tunescope.verbs.judge.judging import Sheet
-from tunescope.verbs.judge.pairwise import BALLOT as PAIRWISE
-from tunescope.verbs.judge.pairwise import PairwiseSettings, pairwise
+from tunescope.oracle.replies import Reply
+from tunescope.verbs.judge.aspects import AspectsSettings, aspects, request_aspects
+from tunescope.verbs.judge.pairwise import PairwiseSettings, pairwise, request_scores
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
-from tunescope.verbs.judge.winrate import BALLOT as WINRATE
-from tunescope.verbs.judge.winrate import WinrateSettings, winrate
+from tunescope.verbs.judge.winrate import WinrateSettings, request_choice, winrate
 
 OURS = {f"Question {i}?": f"Ours {i}" for i in range(4)}
 THEIRS = {f"Question {i}?": f"Theirs {i}" for i in range(4)}
-ASPECTS = ballot_of(["depth", "how funny"])
+PAIRWISE, WINRATE, ASPECTS = request_scores, request_choice, partial(request_aspects, ["depth", "how funny"])
 
 
 def server_that(judge):
@@ -75,7 +74,7 @@ def test_scores_in_both_orders(workplace):
     assert (form["type"], form["json_schema"]["name"], form["json_schema"]["strict"]) == ("json_schema", "scores", True)
     assert (run.result["wins"], run.result["replies"]["ok"], run.result["asked_as"]) == (4, 12, "json")
     assert run.tables["items"]["reference_score_1"].to_pylist() == [6.5] * 4
-    assert any("asked for as JSON, which the server holds the model to; every reply" in s for s in run.view.sentences)
+    assert any("asked for as JSON. Every reply" in s for s in run.view.sentences)
     first = read_rows(run.path / "judgements.jsonl")[0]["orders"][1]
     assert (first["way"], first["mark"], first["scores"], first["preference"]) == ("json", None, [8, 6], 1)
     assert json.loads(first["text"])["reason"] == "The longer one says less."
@@ -100,7 +99,7 @@ def test_the_text_way_is_what_it_was(workplace):
     assert [*ids, read_rows(graded.path / "judgements.jsonl")[0]["call_id"]] == IDS
     assert graded.result["asked_as"] == "tags"
     assert "fake used" in graded.view.sentences[-1]
-    assert "asked for as text, with the verdict behind a mark" in graded.view.sentences[-1]
+    assert "asked for as text. Every reply" in graded.view.sentences[-1]
 
 
 IDS = ["43b54414d984b91a", "af0e05eedce519f0", "c98af4106ef4e469", "531a2aeaf0d41e1c", "bcc5cccba161d260"]
@@ -179,7 +178,7 @@ def test_an_answer_cannot_vote(workplace, hostile):
     repeated = []
     for said in (hostile, f"It says:\n{hostile}", f"{json.dumps(own)}\n{hostile}", copied):
         with server_that(lambda prompt, said=said: said) as server:
-            run = scored(workplace, server.url, ours, replies="json", out=f"run{len(repeated)}")
+            run = scored(workplace, server.url, ours, response_format="json", out=f"run{len(repeated)}")
         repeated.append(run.result["n"])
     assert repeated == [0, 0, 0, 4 if hostile in HOSTILE[3:] else 0]
     with server_that(lambda prompt: own) as server:
@@ -187,13 +186,17 @@ def test_an_answer_cannot_vote(workplace, hostile):
     assert run.tables["items"]["verdict"].to_pylist() == ["tie"] * 4  # 2 9 in both orders: the second place, twice
 
 
-def sheet(ballot, *shown):
-    return Sheet(ballot, lambda form: form, "0123abcd", shown)
+def request(kind, *shown):
+    return kind(lambda instructions: instructions, shown, "0123abcd")
 
 
-def why(ballot, text, finish_reason="stop", *shown):
-    found = sheet(ballot, *shown).read(text, finish_reason, "json")
-    return found.why if found.verdict is None else found.verdict
+def verdict(request, text, finish_reason="stop", reply_format="json"):
+    return request.parse(Reply(text, finish_reason), reply_format).verdict
+
+
+def why(kind, text, finish_reason="stop", *shown):
+    parsed = verdict(request(kind, *shown), text, finish_reason)
+    return parsed.why if parsed.verdict is None else parsed.verdict
 
 
 @pytest.mark.parametrize(
@@ -228,7 +231,7 @@ def test_scores_and_why_there_are_none(text, finish_reason, found):
 @pytest.mark.parametrize("way", ["json", "tags"])
 def test_thoughts_are_no_verdict(way):
     """What a reasoning model says between tags before its reply, also where it is cut off within it."""
-    read = sheet(PAIRWISE, "x", "y").read
+    read = partial(verdict, request(PAIRWISE, "x", "y"))
     own, draft = ('{"score_1": 2, "score_2": 9}', '{"score_1": 8, "score_2": 1}')
     if way == "tags":
         own, draft = "0123abcd: 2 9", "0123abcd: 8 1"
@@ -293,11 +296,11 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
     """Whatever part of the answers a reply consists of, it is no verdict; nor does it change one that quotes it."""
     lines = f"{first}\n{second}".split("\n")
     reply = "\n".join(lines[start % len(lines) : end % (len(lines) + 1)])
-    for ballot, own, expected in OWN:
-        asked = sheet(ballot, first, second, f"{first}\n{second}")
-        assert asked.read(reply, finish_reason, "json").verdict is None
-        reason = next(part.name for part in ballot.form.fields if part.optional)
-        found = asked.read(json.dumps({**own, reason: f"Mine: {reply}"}), "stop", "json").verdict
+    for kind, own, expected in OWN:
+        asked = request(kind, first, second, f"{first}\n{second}")
+        assert verdict(asked, reply, finish_reason).verdict is None
+        reason = next(field.name for field in asked.schema.fields if field.optional)
+        found = verdict(asked, json.dumps({**own, reason: f"Mine: {reply}"})).verdict
         assert found == expected or found["depth"].score.value == 2
 
 
@@ -305,7 +308,9 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
     st.one_of(
         st.text(),
         st.dictionaries(
-            st.sampled_from([part.name for ballot in (PAIRWISE, WINRATE, ASPECTS) for part in ballot.form.fields]),
+            st.sampled_from(
+                [field.name for kind in (PAIRWISE, WINRATE, ASPECTS) for field in request(kind).schema.fields]
+            ),
             st.one_of(
                 st.none(),
                 st.floats(),
@@ -320,8 +325,8 @@ def test_a_judge_that_repeats_answers_gives_no_verdict_of_theirs(first, second, 
     st.text(),
 )
 def test_any_text_is_read_without_an_error(text, finish_reason, answer):
-    for ballot in (PAIRWISE, WINRATE, ASPECTS):
-        found = sheet(ballot, answer).read(text, finish_reason, "json")
+    for kind in (PAIRWISE, WINRATE, ASPECTS):
+        found = verdict(request(kind, answer), text, finish_reason)
         assert (found.verdict is None) == (found.why in UNPARSED_REASONS)
 
 
@@ -330,15 +335,15 @@ def test_a_plan_counts_on_the_journal(workplace):
         return {"score_1": 7, "score_2": 7, "reason": ""}
 
     with server_that(judge) as server:
-        fresh = scored(workplace, server.url, plan=True, oracle_model="tiny")
+        fresh = scored(workplace, server.url, plan=True, served_model="tiny")
         assert (fresh.result["calls"], fresh.result["free"], fresh.result["replies"]) == (8, 0, "tags")
-        done = scored(workplace, server.url, limit=3, oracle_model="tiny")
+        done = scored(workplace, server.url, limit=3, served_model="tiny")
         calls = len(server.bodies)
         journal = f"{done.path}/journal.sqlite"
-        plan = scored(workplace, server.url, plan=True, oracle_model="tiny", journal=journal)
+        plan = scored(workplace, server.url, plan=True, served_model="tiny", journal=journal)
         assert (plan.result["calls"], plan.result["free"], plan.result["replies"]) == (2, 6, "json")
-        assert f"Beside them, 6 of the replies needed are in {journal} and cost nothing." in plan.view.sentences[0]
-        own = scored(workplace, server.url, plan=True, limit=3, oracle_model="tiny")
+        assert f"6 more replies are needed. They are in {journal} and cost nothing." in plan.view.sentences[0]
+        own = scored(workplace, server.url, plan=True, limit=3, served_model="tiny")
         assert (own.result["calls"], own.result["free"]) == (0, 6)
         assert len(server.bodies) == calls
 

@@ -1,4 +1,4 @@
-"""The journal, the pace and the budget, against a server that misbehaves: nothing lost, nothing asked twice."""
+"""The journal, the rate limit and the budget, against a server that misbehaves: nothing lost, nothing asked twice."""
 
 import asyncio
 import json
@@ -13,11 +13,14 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
-from tunescope.oracle.ask import PATIENCE, Failed, Oracle
-from tunescope.oracle.client import TRIES, seconds_of
-from tunescope.oracle.connect import model_of, transport_of
-from tunescope.oracle.journal import Journal, key_of
-from tunescope.oracle.settings import OracleSettings, refuse_nonsense
+from tunescope.oracle.api import seconds_of
+from tunescope.oracle.call_export import CallExport
+from tunescope.oracle.connect import make_caller, resolve_model
+from tunescope.oracle.journal import Journal, call_key
+from tunescope.oracle.pool import ask_all
+from tunescope.oracle.request import Request
+from tunescope.oracle.retry import EXTRA_RETRIES, MAX_TRIES
+from tunescope.oracle.settings import OracleSettings, validate_oracle
 
 KEY = "sk-planted-0123456789"
 
@@ -32,24 +35,20 @@ async def no_wait(seconds):
 
 
 def ask(folder, prompts, url, sleep=no_wait, **settings):
-    """Ask about each prompt; return the oracle and what came: a text, or an error, by prompt."""
-    settings = OracleSettings(oracle=url, oracle_model="tiny", **settings)
-    came = {}
+    """Ask about each prompt; return the caller and what came: a text, or a reason, by prompt."""
+    settings = OracleSettings(oracle=url, served_model="tiny", response_format="tags", **settings)
+    replies = {}
 
     async def work(prompt, calls):
-        try:
-            came[prompt] = (await calls.ask_prompt(prompt)).text
-        except Failed as error:
-            came[prompt] = error
+        return (await calls.ask(Request.plain(prompt))).text
+
+    def done(prompt, result):
+        replies[prompt] = result.value if result.failure is None else result.failure
 
     with Journal(folder / "journal.sqlite") as journal:
-
-        async def run():
-            oracle = Oracle(transport_of(settings, "tiny"), "tiny", settings, journal, sleep, Random(0))
-            await oracle.each(prompts, work, lambda result: None)
-            return oracle
-
-        return asyncio.run(run()), came
+        caller = make_caller(settings, "tiny", journal, sleep=sleep, jitter=Random(0))
+        asyncio.run(ask_all(caller, [(prompt, prompt) for prompt in prompts], work, done))
+    return caller, replies
 
 
 def prompts(n):
@@ -62,12 +61,14 @@ def test_replies_are_kept_and_replay_is_free(tmp_path):
         again, replayed = ask(tmp_path, prompts(30), server.url)
         assert sum(server.calls.values()) == 30
     assert came == replayed == {f"P{i}": f"1: P{i}" for i in range(30)}
-    assert (first.made, first.replayed, again.made, again.replayed) == (30, 0, 0, 30)
+    assert (first.n_made, first.n_replayed, again.n_made, again.n_replayed) == (30, 0, 0, 30)
     assert (again.budget.prompt_tokens, again.budget.completion_tokens) == (150, 60)
     assert not (tmp_path / "journal.sqlite-wal").exists()
     rows = sqlite3.connect(tmp_path / "journal.sqlite").execute("SELECT key, body, seconds FROM replies").fetchall()
     asked = [{"role": "user", "content": "P7"}]
-    (body,) = [body for key, body, _ in rows if key == key_of(asked, "tiny", {"temperature": 0.0, "max_tokens": 1024})]
+    (body,) = [
+        body for key, body, _ in rows if key == call_key(asked, "tiny", {"temperature": 0.0, "max_tokens": 1024})
+    ]
     assert json.loads(body)["choices"][0]["message"]["content"] == "1: P7"
     assert all(0 < seconds < 5 for _, _, seconds in rows)
 
@@ -75,15 +76,15 @@ def test_replies_are_kept_and_replay_is_free(tmp_path):
 def test_what_decides_a_reply_is_in_the_key():
     asked = [{"role": "user", "content": "a"}]
     keys = [
-        key_of(asked, "m", {"temperature": 0}),
-        key_of([{"role": "user", "content": "b"}], "m", {"temperature": 0}),
-        key_of(asked, "n", {"temperature": 0}),
-        key_of(asked, "m", {"temperature": 1}),
-        key_of(asked, "m", {"temperature": 0}, {"type": "object"}),
-        key_of(asked, "m", {"temperature": 0}, None, 1),
+        call_key(asked, "m", {"temperature": 0}),
+        call_key([{"role": "user", "content": "b"}], "m", {"temperature": 0}),
+        call_key(asked, "n", {"temperature": 0}),
+        call_key(asked, "m", {"temperature": 1}),
+        call_key(asked, "m", {"temperature": 0}, {"type": "object"}),
+        call_key(asked, "m", {"temperature": 0}, None, 1),
     ]
     assert len(set(keys)) == 6
-    assert keys[0] == key_of([{"content": "a", "role": "user"}], "m", {"temperature": 0})
+    assert keys[0] == call_key([{"content": "a", "role": "user"}], "m", {"temperature": 0})
 
 
 @pytest.mark.parametrize(
@@ -99,23 +100,18 @@ def test_each_sample_has_a_seed_of_its_own(tmp_path, settings, sent):
 
     async def work(prompt, calls):
         for sample in (0, 1, 3):
-            await calls.ask_prompt(prompt, sample)
+            await calls.ask(Request.plain(prompt), sample)
 
     with serving() as server, Journal(tmp_path / "j") as journal:
-        settings = OracleSettings(oracle=server.url, oracle_model="tiny", **settings)
+        settings = OracleSettings(oracle=server.url, served_model="tiny", response_format="tags", **settings)
 
-        async def run():
-            await Oracle(transport_of(settings, "tiny"), "tiny", settings, journal).each(
-                ["a"], work, lambda result: None
-            )
-
-        asyncio.run(run())
-        asyncio.run(run())
+        for _ in range(2):
+            asyncio.run(ask_all(make_caller(settings, "tiny", journal), [("a", "a")], work, lambda key, result: None))
         assert [body.get("seed") for body in server.bodies] == sent
         asked = [{"role": "user", "content": "a"}]
         decoding = {"temperature": settings.temperature, "max_tokens": 1024}
         told = [decoding | ({} if seed is None else {"seed": seed}) for seed in sent]
-        keys = [key_of(asked, "tiny", each, None, sample) for each, sample in zip(told, (0, 1, 3), strict=True)]
+        keys = [call_key(asked, "tiny", each, None, sample) for each, sample in zip(told, (0, 1, 3), strict=True)]
         assert len(set(keys)) == len(journal) == 3
         assert all(len(journal.bodies(key)) == 1 for key in keys)
         if sent[0] == 7:
@@ -176,22 +172,22 @@ def test_faults_that_pass(tmp_path, said):
         return said if number % 3 == 0 and call <= 2 else Said(completion(f"fine {number}"))
 
     with serving(behave) as server:
-        oracle, came = ask(tmp_path, prompts(12), server.url, timeout=0.3, concurrency=4)
+        caller, came = ask(tmp_path, prompts(12), server.url, timeout=0.3, concurrency=4)
         assert came == {f"P{i}": f"fine {i}" for i in range(12)}
         assert server.calls == {f"P{i}": 3 if i % 3 == 0 else 1 for i in range(12)}
-        assert oracle.made == 20
+        assert caller.n_made == 20
         again, replayed = ask(tmp_path, prompts(12), server.url)
-        assert (replayed, again.made) == (came, 0)
+        assert (replayed, again.n_made) == (came, 0)
 
 
-@pytest.mark.parametrize(("status", "tries"), [(400, 1), (404, 1), (422, 1), (500, TRIES)])
+@pytest.mark.parametrize(("status", "tries"), [(400, 1), (404, 1), (422, 1), (500, MAX_TRIES)])
 def test_a_row_fails_alone(tmp_path, status, tries):
     bad = Said({"error": {"message": "no"}}, status)
     with serving(lambda body, call: bad if body["messages"][0]["content"] == "P3" else Said(completion("x"))) as server:
-        oracle, came = ask(tmp_path, prompts(6), server.url)
+        caller, came = ask(tmp_path, prompts(6), server.url)
         assert server.calls["P3"] == tries
-    assert oracle.stopped is None
-    assert str(came.pop("P3")) == f"{status}: no" + (f", in the last of {TRIES} tries" if tries > 1 else "")
+    assert caller.halt.error is None
+    assert str(came.pop("P3")) == f"{status}: no" + (f", in the last of {MAX_TRIES} tries" if tries > 1 else "")
     assert set(came.values()) == {"x"}
 
 
@@ -211,10 +207,10 @@ def test_a_server_that_asks_for_no_wait_is_waited_for(tmp_path):
         naps.append(seconds)
 
     full = Said({"error": {"message": "full"}}, 429, (("retry-after", "0"),))
-    with serving(lambda body, call: full if call < TRIES else Said(completion("x"))) as server:
+    with serving(lambda body, call: full if call < MAX_TRIES else Said(completion("x"))) as server:
         _, came = ask(tmp_path, ["a"], server.url, sleep)
     assert came == {"a": "x"}
-    assert len(naps) == TRIES - 1
+    assert len(naps) == MAX_TRIES - 1
     assert sum(naps) > 5
 
 
@@ -230,10 +226,10 @@ def test_a_row_has_a_deadline(tmp_path):
 
 def test_the_first_twenty_alike_stop_the_work(tmp_path):
     with serving(lambda body, call: Said({"error": {"message": "no such model"}}, 404)) as server:
-        oracle, came = ask(tmp_path, prompts(100), server.url, concurrency=4)
+        caller, came = ask(tmp_path, prompts(100), server.url, concurrency=4)
         assert 20 <= sum(server.calls.values()) < 28
-    refused = "the oracle refuses the first 20 calls alike: 404: no such model"
-    assert str(oracle.stopped) == f"{refused}; is tiny what it calls the model (--oracle-model)?"
+    refused = "the first 20 calls all fail for one reason: 404: no such model"
+    assert str(caller.halt.error) == f"{refused}; does the server call its model tiny (--served-model)?"
     assert len(came) < 28
 
 
@@ -247,18 +243,18 @@ def test_many_refusals_after_a_reply_stop_nothing(tmp_path):
 
     with serving(behave) as server:
         for _ in range(2):
-            oracle, came = ask(tmp_path, prompts(60), server.url)
-            assert oracle.stopped is None
+            caller, came = ask(tmp_path, prompts(60), server.url)
+            assert caller.halt.error is None
             assert (len(came), came["P5"]) == (60, "x")
 
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_refused_key_stops_at_once_and_is_nowhere(tmp_path, status):
     with serving(lambda body, call: Said({"error": {"message": f"bad {KEY}"}}, status)) as server:
-        oracle, _ = ask(tmp_path, prompts(50), server.url, concurrency=2)
+        caller, _ = ask(tmp_path, prompts(50), server.url, concurrency=2)
         assert sum(server.calls.values()) <= 4
-    assert str(oracle.stopped).startswith(f"{server.url} refuses the key in OPENAI_API_KEY: status {status}")
-    assert KEY not in repr(oracle.stopped)
+    assert str(caller.halt.error).startswith(f"{server.url} refuses the key in OPENAI_API_KEY: status {status}")
+    assert KEY not in repr(caller.halt.error)
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
@@ -268,9 +264,9 @@ def test_a_row_that_always_hangs_fails_alone_even_as_the_last(tmp_path):
 
     with serving(behave) as server:
         ask(tmp_path, prompts(4)[1:], server.url)
-        oracle, came = ask(tmp_path, prompts(4), server.url, timeout=0.1)
-    assert oracle.stopped is None
-    assert str(came.pop("P0")) == f"no reply in 0.1 s, in the last of {TRIES} tries"
+        caller, came = ask(tmp_path, prompts(4), server.url, timeout=0.1)
+    assert caller.halt.error is None
+    assert str(came.pop("P0")) == f"no reply in 0.1 s, in the last of {MAX_TRIES} tries"
     assert set(came.values()) == {"x"}
 
 
@@ -283,26 +279,26 @@ def test_a_key_that_a_reply_repeats_is_not_kept(tmp_path):
 
 def test_a_server_that_is_full_for_good_stops_the_work(tmp_path):
     with serving(lambda body, call: Said(b"<html>", 503)) as server:
-        oracle, _ = ask(tmp_path, prompts(40), server.url, concurrency=4)
-    assert isinstance(oracle.stopped, WorkError)
-    assert str(oracle.stopped).startswith("503: <html>")
+        caller, _ = ask(tmp_path, prompts(40), server.url, concurrency=4)
+    assert isinstance(caller.halt.error, WorkError)
+    assert str(caller.halt.error).startswith("503: <html>")
 
 
 def test_a_server_that_is_full_for_all_is_waited_for_longer(tmp_path):
     """One that has no room for one row while it answers others isn't: that row has 7 tries."""
     said = Said(b"<html>", 503)
-    away = TRIES + PATIENCE - 1
+    away = MAX_TRIES + EXTRA_RETRIES - 1
     with serving(lambda body, call: said if call <= away else Said(completion("x"))) as server:
-        oracle, came = ask(tmp_path, prompts(4), server.url, concurrency=4)
-        assert (oracle.stopped, set(came.values()), set(server.calls.values())) == (None, {"x"}, {away + 1})
+        caller, came = ask(tmp_path, prompts(4), server.url, concurrency=4)
+        assert (caller.halt.error, set(came.values()), set(server.calls.values())) == (None, {"x"}, {away + 1})
 
         def behave(body, call):
             return said if body["messages"][0]["content"] == "P9" else Said(completion("x"))
 
         server.behave = behave
-        oracle, came = ask(tmp_path, prompts(300)[4:], server.url, concurrency=8)
-        assert (oracle.stopped, server.calls["P9"]) == (None, TRIES)
-    assert str(came["P9"]).endswith(f", in the last of {TRIES} tries")
+        caller, came = ask(tmp_path, prompts(300)[4:], server.url, concurrency=8)
+        assert (caller.halt.error, server.calls["P9"]) == (None, MAX_TRIES)
+    assert str(came["P9"]).endswith(f", in the last of {MAX_TRIES} tries")
 
 
 def test_a_server_that_goes_away_stops_the_work_and_one_that_comes_back_goes_on(tmp_path):
@@ -310,14 +306,14 @@ def test_a_server_that_goes_away_stops_the_work_and_one_that_comes_back_goes_on(
         ask(tmp_path, prompts(5), server.url)
         port = int(server.url.removesuffix("/v1").rpartition(":")[2])
     with serving(lambda body, call: Said(b"", length=-1)) as dead:
-        oracle, _ = ask(tmp_path, prompts(40), dead.url)
-        assert sum(dead.calls.values()) <= (TRIES + PATIENCE) * 40
-    assert isinstance(oracle.stopped, WorkError)
-    assert "the connection failed" in str(oracle.stopped)
+        caller, _ = ask(tmp_path, prompts(40), dead.url)
+        assert sum(dead.calls.values()) <= (MAX_TRIES + EXTRA_RETRIES) * 40
+    assert isinstance(caller.halt.error, WorkError)
+    assert "the connection failed" in str(caller.halt.error)
     with serving(port=port) as server:
-        oracle, came = ask(tmp_path, prompts(40), server.url)
+        caller, came = ask(tmp_path, prompts(40), server.url)
         assert sum(server.calls.values()) == 35
-    assert (oracle.stopped, len(came)) == (None, 40)
+    assert (caller.halt.error, len(came)) == (None, 40)
 
 
 def test_a_restart_is_survived(tmp_path):
@@ -337,8 +333,8 @@ def test_a_restart_is_survived(tmp_path):
                 back.enter_context(serving(port=port))
             await asyncio.sleep(0.01)
 
-        oracle, came = ask(tmp_path, prompts(8), server.url, sleep)
-    assert (oracle.stopped, set(came)) == (None, set(prompts(8)))
+        caller, came = ask(tmp_path, prompts(8), server.url, sleep)
+    assert (caller.halt.error, set(came)) == (None, set(prompts(8)))
     assert came["P2"] == "1: P2"
 
 
@@ -351,10 +347,10 @@ def test_fewer_calls_at_a_time_while_a_server_says_too_many(tmp_path):
         return Said(completion("x"), after=0.02)
 
     with serving(behave) as server:
-        oracle, came = ask(tmp_path, prompts(60), server.url, asyncio.sleep, concurrency=16)
+        caller, came = ask(tmp_path, prompts(60), server.url, asyncio.sleep, concurrency=16)
         calls = sum(server.calls.values())
     assert set(came.values()) == {"x"}
-    assert oracle.pace.limit < 8
+    assert caller.rate_limit.limit < 8
     assert calls < 60 * 3
 
 
@@ -397,33 +393,33 @@ def test_durations(text, seconds):
 
 def test_a_wait_that_is_too_long_stops_the_work(tmp_path):
     with serving(lambda body, call: Said({}, 429, (("retry-after", "7200"),))) as server:
-        oracle, _ = ask(tmp_path, prompts(3), server.url)
-    assert str(oracle.stopped).endswith("the server asks to wait 7200 s")
+        caller, _ = ask(tmp_path, prompts(3), server.url)
+    assert str(caller.halt.error).endswith("the server asks to wait 7200 s")
 
 
 def test_the_budget_is_never_passed_and_more_of_it_goes_on(tmp_path):
     """Each reply uses 5 + 2 tokens; a call may use 2 + 16 + 8: none begins once 56 + 26 > 75."""
     asked = prompts(30)[10:]
     with serving() as server:
-        oracle, came = ask(tmp_path, asked, server.url, max_tokens_total=75, max_new_tokens=8)
-        assert isinstance(oracle.stopped, WorkError)
-        assert str(oracle.stopped) == (
+        caller, came = ask(tmp_path, asked, server.url, max_tokens_total=75, max_new_tokens=8)
+        assert isinstance(caller.halt.error, WorkError)
+        assert str(caller.halt.error) == (
             "the budget has no room for another call (56 tokens; a call may use 26 more); "
             "raise --max-tokens-total or --max-cost"
         )
         assert sum(server.calls.values()) == len(came) == 8
-        oracle, came = ask(tmp_path, asked, server.url, max_tokens_total=1000, max_new_tokens=8)
+        caller, came = ask(tmp_path, asked, server.url, max_tokens_total=1000, max_new_tokens=8)
         assert sum(server.calls.values()) == len(came) == 20
-    assert oracle.budget.tokens == 140
+    assert caller.budget.tokens == 140
 
 
 def test_money(tmp_path):
     """5 tokens in at 2, 2 out at 10 per million: 30 millionths a call; one may cost 17 * 2 + 8 * 10 = 114."""
     with serving() as server:
-        oracle, _ = ask(tmp_path, prompts(20), server.url, price="2,10", max_cost=200e-6, max_new_tokens=8)
+        caller, _ = ask(tmp_path, prompts(20), server.url, price="2,10", max_cost=200e-6, max_new_tokens=8)
         assert sum(server.calls.values()) == 3
-    assert oracle.budget.cost == pytest.approx(90e-6)
-    assert "21 tokens, 0.0001 spent" in str(oracle.stopped)
+    assert caller.budget.cost == pytest.approx(90e-6)
+    assert "21 tokens, 0.0001 spent" in str(caller.halt.error)
 
 
 @pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": 5}])
@@ -432,8 +428,8 @@ def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path, usage
     silent = {**completion("12345678"), "usage": usage}
     with serving(lambda body, call: Said(silent)) as server:
         for _ in range(2):
-            oracle, _ = ask(tmp_path, ["x" * 40], server.url)
-            assert (oracle.budget.prompt_tokens, oracle.budget.completion_tokens) == (26, 2)
+            caller, _ = ask(tmp_path, ["x" * 40], server.url)
+            assert (caller.budget.prompt_tokens, caller.budget.completion_tokens) == (26, 2)
         assert sum(server.calls.values()) == 1
 
 
@@ -442,9 +438,9 @@ def test_a_reply_without_text_is_paid_for_all_the_same(tmp_path):
     spent = {**completion(None, "length"), "usage": {"prompt_tokens": 5, "completion_tokens": 1024}}
     with serving(lambda body, call: Said(spent)) as server:
         for _ in range(2):
-            oracle, came = ask(tmp_path, ["a"], server.url)
+            caller, came = ask(tmp_path, ["a"], server.url)
             assert str(came["a"]) == "a reply without text (finish_reason length)"
-            assert oracle.budget.tokens == 1029
+            assert caller.budget.tokens == 1029
         assert sum(server.calls.values()) == 1
 
 
@@ -456,10 +452,10 @@ def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
         return Said(completion("x"))
 
     with serving(behave) as server:
-        oracle, came = ask(tmp_path, prompts(20), server.url, concurrency=1)
+        caller, came = ask(tmp_path, prompts(20), server.url, concurrency=1)
         assert sum(server.calls.values()) == 1
     assert came == {}
-    assert "journal.sqlite: replies can't be kept (no such table" in str(oracle.stopped)
+    assert "journal.sqlite: replies can't be kept (no such table" in str(caller.halt.error)
 
 
 def test_replies_that_wait_together_are_kept_or_lost_together(tmp_path):
@@ -478,30 +474,27 @@ def test_replies_that_wait_together_are_kept_or_lost_together(tmp_path):
 
 
 def test_what_the_system_refuses_stops_the_work_in_one_sentence(tmp_path):
-    def leave(key, body):
+    def write(key, body):
         raise OSError(28, "No space left on device", "batch.jsonl")
 
-    settings = OracleSettings(oracle="http://127.0.0.1:9", oracle_model="tiny")
+    settings = OracleSettings(oracle="http://127.0.0.1:9", served_model="tiny", response_format="tags")
     with Journal(tmp_path / "j") as journal:
-
-        async def run():
-            oracle = Oracle(transport_of(settings, "tiny"), "tiny", settings, journal, leave=leave)
-            await oracle.each(prompts(3), lambda prompt, calls: calls.ask_prompt(prompt), lambda result: None)
-            return oracle
-
-        stopped = asyncio.run(run()).stopped
+        caller = make_caller(settings, "tiny", journal, CallExport("tiny", write))
+        items = [(prompt, Request.plain(prompt)) for prompt in prompts(3)]
+        asyncio.run(ask_all(caller, items, lambda request, calls: calls.ask(request), lambda key, result: None))
+        stopped = caller.halt.error
     assert isinstance(stopped, WorkError)
     assert str(stopped) == "[Errno 28] No space left on device: 'batch.jsonl'"
 
 
 def test_the_servers_only_model(tmp_path):
     with serving() as server:
-        assert model_of(OracleSettings(oracle=server.url)) == "tiny"
-        assert model_of(OracleSettings(oracle=server.url, oracle_model="other")) == "other"
-    with serving(models=("a", "b")) as server, pytest.raises(SettingsError, match=r"2 models .a, b.*--oracle-model"):
-        model_of(OracleSettings(oracle=server.url))
+        assert resolve_model(OracleSettings(oracle=server.url)) == "tiny"
+        assert resolve_model(OracleSettings(oracle=server.url, served_model="other")) == "other"
+    with serving(models=("a", "b")) as server, pytest.raises(SettingsError, match=r"2 models .a, b.*--served-model"):
+        resolve_model(OracleSettings(oracle=server.url))
     with pytest.raises(TunescopeError, match=r"no server answers at .* name another with --oracle$"):
-        model_of(OracleSettings(oracle=server.url))
+        resolve_model(OracleSettings(oracle=server.url))
 
 
 @pytest.mark.parametrize(
@@ -515,4 +508,4 @@ def test_the_servers_only_model(tmp_path):
 )
 def test_settings_that_cant_work(settings, said):
     with pytest.raises(SettingsError, match=said.replace("(", r"\(")):
-        refuse_nonsense(OracleSettings(**{"oracle": "http://h", **settings}))
+        validate_oracle(OracleSettings(**{"oracle": "http://h", **settings}))

@@ -8,9 +8,9 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tests.tools import alpaca, read_rows, write_rows
-from tunescope.errors import InputError, SettingsError, WorkError
-from tunescope.oracle.batch import BatchFiles, take
-from tunescope.oracle.client import Refused, read_reply
+from tunescope.errors import InputError, RejectedRequest, SettingsError, WorkError
+from tunescope.oracle.api import read_reply
+from tunescope.oracle.batch import BatchFiles, import_replies
 from tunescope.oracle.journal import Journal
 from tunescope.verbs.repair.rate import RateSettings, rate
 from tunescope.verbs.repair.reflect import ReflectSettings, reflect
@@ -24,7 +24,7 @@ KEYS = [f"{number:032x}" for number in range(9)]
 def ask(folder, *replies, verb=rate, kind=RateSettings, batch="batch.jsonl", url=URL, rows=ROWS, **settings):
     write_rows(folder / "rows.jsonl", rows)
     return verb(
-        kind(rows=("rows.jsonl",), oracle=url, oracle_model="big", batch=batch, batch_replies=replies, **settings)
+        kind(rows=("rows.jsonl",), oracle=url, served_model="big", batch=batch, batch_replies=replies, **settings)
     )
 
 
@@ -74,7 +74,7 @@ def test_lines_are_calls_and_replies_finish_the_run(workplace):
 
 
 def test_a_second_stage_is_the_next_batch(workplace):
-    stages = {"verb": reflect, "kind": ReflectSettings, "replies": "json"}
+    stages = {"verb": reflect, "kind": ReflectSettings, "response_format": "json"}
     _, lines = waiting(workplace, **stages)
     assert {line["body"]["response_format"]["json_schema"]["name"] for line in lines} == {"reflected_instruction"}
     pairs = [json.dumps({"new_instruction": f"New {i}", "new_response": "a"}) for i in range(4)]
@@ -124,8 +124,8 @@ def test_the_same_replies_twice_are_kept_once(tmp_path):
     write_rows(tmp_path / "out.jsonl", [ok({"custom_id": key}, "x") for key in KEYS])
     with Journal(tmp_path / "j") as journal:
         names = [str(tmp_path / "out.jsonl")] * 2
-        assert take(journal, names).kept == 9
-        assert take(journal, names).kept == 0
+        assert import_replies(journal, names).kept == 9
+        assert import_replies(journal, names).kept == 0
         assert len(journal) == 9
 
 
@@ -149,11 +149,11 @@ def test_lines_that_are_no_replies_are_named_and_nothing_is_taken(tmp_path, line
     (tmp_path / "out.jsonl").write_text(f"{good}\n\n{line}\n{good}\n", "utf-8", "surrogateescape")
     with Journal(tmp_path / "j") as journal:
         with pytest.raises(InputError, match=r"out.jsonl:3: found .*expected a line of a batch's output") as caught:
-            take(journal, [str(tmp_path / "out.jsonl")])
+            import_replies(journal, [str(tmp_path / "out.jsonl")])
         assert len(caught.value.problems) == 1
         assert len(journal) == 0
         with pytest.raises(InputError, match="No such file"):
-            take(journal, [str(tmp_path / "no.jsonl")])
+            import_replies(journal, [str(tmp_path / "no.jsonl")])
 
 
 def test_vllms_errors(tmp_path):
@@ -165,7 +165,7 @@ def test_vllms_errors(tmp_path):
     }
     write_rows(tmp_path / "out.jsonl", [line])
     with Journal(tmp_path / "j") as journal:
-        assert take(journal, [str(tmp_path / "out.jsonl")]).refused == 1
+        assert import_replies(journal, [str(tmp_path / "out.jsonl")]).refused == 1
         (body,) = journal.bodies(KEYS[0])
     assert json.loads(body) == {"refused": "400: too long"}
 
@@ -175,7 +175,7 @@ def test_more_than_a_file_holds(tmp_path):
     with BatchFiles(path) as files:
         files.add(KEYS[0], {})
     size = path.stat().st_size
-    for limits in ({"most_lines": 2}, {"most_bytes": 3 * size - 1}):
+    for limits in ({"max_lines": 2}, {"max_bytes": 3 * size - 1}):
         with BatchFiles(path, **limits) as files:
             for key in KEYS[:5]:
                 files.add(key, {})
@@ -233,13 +233,13 @@ def test_the_rest_can_be_asked_live(workplace):
 
 def test_a_batch_needs_a_models_name(workplace):
     write_rows(workplace / "rows.jsonl", ROWS)
-    with pytest.raises(SettingsError, match=r"--batch b.jsonl with --oracle http://h: expected .* --oracle-model"):
+    with pytest.raises(SettingsError, match=r"--batch b.jsonl with --oracle http://h: expected .* --served-model"):
         rate(RateSettings(rows=("rows.jsonl",), oracle="http://h", batch="b.jsonl"))
 
 
 def test_a_refused_call_is_refused_from_the_journal(tmp_path):
     write_rows(tmp_path / "out.jsonl", [bad({"custom_id": KEYS[0]}, 422, "no")])
     with Journal(tmp_path / "j") as journal:
-        take(journal, [str(tmp_path / "out.jsonl")])
-        with pytest.raises(Refused, match="422: no"):
+        import_replies(journal, [str(tmp_path / "out.jsonl")])
+        with pytest.raises(RejectedRequest, match="422: no"):
             read_reply(json.loads(journal.bodies(KEYS[0])[0]))

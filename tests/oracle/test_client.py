@@ -1,6 +1,7 @@
 """The client: what it asks again, what it doesn't, how long it waits, and that the key stays where it is."""
 
 import asyncio
+import math
 import traceback
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -12,13 +13,16 @@ import pytest
 pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, echo, serving
-from tunescope.errors import SettingsError, TunescopeError
-from tunescope.oracle import Client, Refused, Unreachable, is_url
-from tunescope.oracle.client import FIRST_WAIT, LONGEST_WAIT, TRIES, base_url, parameter_of
-from tunescope.rows import Message
+from tunescope.errors import ItemFailed, RejectedRequest, RetryableError, SettingsError, TunescopeError, WorkError
+from tunescope.oracle.api import base_url, is_url, parameter_of, parse_reply
+from tunescope.oracle.client import Client
+from tunescope.oracle.connect import served_model
+from tunescope.oracle.halt import Halt
+from tunescope.oracle.rate_limit import RateLimit
+from tunescope.oracle.retry import FIRST_WAIT, LONGEST_WAIT, MAX_TRIES, ItemClock, Retries
 
 KEY = "sk-planted-0123456789"
-HI = (Message("user", "Hi"),)
+HI = ({"role": "user", "content": "Hi"},)
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +30,7 @@ def key(monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
 
 
-def ask(url, times=1, timeout=5.0, **decoding):
+def ask(url, times=1, timeout=5.0, **options):
     """Ask `times` times; return the replies (or what was raised) and the waits in seconds."""
     waits = []
 
@@ -35,15 +39,24 @@ def ask(url, times=1, timeout=5.0, **decoding):
 
     async def run():
         replies = []
-        async with Client(url, "tiny", timeout, sleep, Random(0)) as client:
+        async with Client(url, "tiny", timeout) as client:
+            retries = retrying(client, sleep)
             for _ in range(times):
                 try:
-                    replies.append(await client.reply(HI, **decoding))
-                except (Refused, Unreachable, TunescopeError) as error:
+                    replies.append(await retries.until_answered(lambda: once(client, options), ItemClock(math.inf)))
+                except (RejectedRequest, ItemFailed, TunescopeError) as error:
                     replies.append(error)
         return replies
 
     return asyncio.run(run()), waits
+
+
+def retrying(client, sleep):
+    return Retries(RateLimit(1, Halt(), sleep), client.is_answering, Random(0), extra_retries=0)
+
+
+async def once(client, options):
+    return parse_reply((await client.send(HI, options)).body)
 
 
 def first(*said):
@@ -65,7 +78,6 @@ def test_a_reply():
 @pytest.mark.parametrize(
     ("said", "shortest"),
     [
-        (Said({"error": {"message": "slow down"}}, 429, (("retry-after", "3"),)), 3.0),
         (Said({"error": {"message": "slow down"}}, 429), FIRST_WAIT / 2),
         (Said(b"<html>", 503), FIRST_WAIT / 2),
         (Said({"error": {"message": "oh"}}, 500), FIRST_WAIT / 2),
@@ -91,21 +103,28 @@ def test_what_passes_is_asked_again(said, shortest):
     assert min(waits) >= shortest
 
 
-def test_a_date_to_wait_for():
+def test_what_a_server_asks_to_wait():
+    """Seconds, or a date."""
     late = format_datetime(datetime.now(UTC) + timedelta(seconds=50), usegmt=True)
-    with serving(first(Said({}, 429, (("retry-after", late),)))) as server:
-        (reply,), waits = ask(server.url)
-    assert reply.text == "1: Hi"
-    assert 45 < waits[0] < 52
+    for value, low, high in (("3", 3, 3), (late, 45, 52)):
+        with serving(first(Said({}, 429, (("retry-after", value),)))) as server:
+
+            async def send(url=server.url):
+                async with Client(url, "tiny") as client:
+                    await client.send(HI, {})
+
+            with pytest.raises(RetryableError) as caught:
+                asyncio.run(send())
+        assert low <= caught.value.retry_after <= high
 
 
 def test_waits_grow_and_are_bounded():
     with serving(lambda body, call: Said({"error": {"message": "oh"}}, 500)) as server:
         (error,), waits = ask(server.url)
-        assert sum(server.calls.values()) == TRIES
-    assert isinstance(error, Refused)
-    assert str(error) == f"500: oh, in the last of {TRIES} tries"
-    assert len(waits) == TRIES - 1
+        assert sum(server.calls.values()) == MAX_TRIES
+    assert isinstance(error, ItemFailed)
+    assert str(error) == f"500: oh, in the last of {MAX_TRIES} tries"
+    assert len(waits) == MAX_TRIES - 1
     for number, wait in enumerate(waits):
         assert 0.5 <= wait / min(FIRST_WAIT * 2**number, LONGEST_WAIT) < 1.5
 
@@ -113,10 +132,10 @@ def test_waits_grow_and_are_bounded():
 def test_a_server_without_room_is_unreachable():
     with serving(lambda body, call: Said({"error": {"message": "full"}}, 429)) as server:
         (error,), _ = ask(server.url)
-        assert (type(error), str(error)) == (Unreachable, f"429: full, after {TRIES} tries")
+        assert (type(error), str(error)) == (WorkError, f"429: full, in the last of {MAX_TRIES} tries")
         server.behave = lambda body, call: Said({}, 429, (("retry-after", "7200"),))
         (error,), waits = ask(server.url)
-    assert isinstance(error, Unreachable)
+    assert isinstance(error, WorkError)
     assert str(error).endswith("the server asks to wait 7200 s")
     assert waits == []
 
@@ -137,7 +156,7 @@ def test_a_server_without_room_is_unreachable():
 def test_what_asking_again_cant_mend(said, reason):
     with serving(lambda body, call: said) as server:
         (error,), waits = ask(server.url)
-        assert (type(error), str(error)) == (Refused, reason)
+        assert (type(error), str(error)) == (RejectedRequest, reason)
         assert (sum(server.calls.values()), waits) == (1, [])
 
 
@@ -189,7 +208,7 @@ def test_a_lost_connection_is_no_time_out(said, reason):
     """The SDK's adapter calls all but the last one a time-out, or lets it through as it is."""
     with serving(lambda body, call: said) as server:
         (error,), _ = ask(server.url)
-    assert isinstance(error, Unreachable)
+    assert (type(error), error.unreachable) == (ItemFailed, True)
     assert str(error).startswith(reason)
 
 
@@ -219,8 +238,8 @@ def test_a_slow_server_times_out():
         assert (replies[0].text, len(waits)) == ("x", 1)
         server.behave = lambda body, call: Said(completion("x"), after=0.15)
         (error,), _ = ask(server.url, timeout=0.05)
-    assert str(error) == f"no reply in 0.05 s, after {TRIES} tries"
-    assert isinstance(error, Unreachable)
+    assert str(error) == f"no reply in 0.05 s, in the last of {MAX_TRIES} tries"
+    assert (type(error), error.unreachable) == (ItemFailed, True)
 
 
 def test_nobody_there():
@@ -243,14 +262,15 @@ def test_a_server_that_goes_away_is_waited_for():
 
         with serving() as server:
             port = int(server.url.removesuffix("/v1").rpartition(":")[2])
-            client = Client(server.url, "tiny", 5.0, sleep)
-            replies = [(await client.reply(HI)).text]
+            client = Client(server.url, "tiny", 5.0)
+            retries = retrying(client, sleep)
+            replies = [(await once(client, {})).text]
         async with client:
             with back:
-                replies.append((await client.reply(HI)).text)
+                replies.append((await retries.until_answered(lambda: once(client, {}), ItemClock(math.inf))).text)
                 waited = len(waits)
-            with pytest.raises(Unreachable, match=f"the connection failed .*, after {TRIES} tries"):
-                await client.reply(HI)
+            with pytest.raises(WorkError, match=f"the connection failed .*, in the last of {MAX_TRIES} tries"):
+                await retries.until_answered(lambda: once(client, {}), ItemClock(math.inf))
         return replies, waited
 
     assert asyncio.run(run()) == (["1: Hi", "back"], 3)
@@ -259,12 +279,12 @@ def test_a_server_that_goes_away_is_waited_for():
 def test_models():
     async def names(url):
         async with Client(url) as client:
-            return await client.models()
+            return await client.list_models()
 
     with serving(models=("a", "b")) as server:
         assert asyncio.run(names(server.url)) == ["a", "b"]
-        with pytest.raises(TunescopeError, match=r"doesn't say which models it has .404.*name one with --model-name"):
-            asyncio.run(names(server.url + "/other"))
+        with pytest.raises(TunescopeError, match=r"doesn't say which models it has .404.*name one with --served-model"):
+            served_model(server.url + "/other", None, 5.0)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +343,7 @@ def test_a_server_that_takes_neither_name_is_asked_twice():
     with serving(lambda body, call: Said({"error": {**MAX_TOKENS}}, 400)) as server:
         (error,), _ = ask(server.url, max_tokens=7)
         assert len(server.bodies) == 2
-    assert (type(error), error.parameter) == (Refused, "max_tokens")
+    assert (type(error), error.parameter) == (RejectedRequest, "max_tokens")
 
 
 @pytest.mark.parametrize(

@@ -5,14 +5,14 @@ import asyncio
 import pytest
 
 from tests.tools import write_rows
-from tunescope.errors import InputError
-from tunescope.oracle.client import Again, Refused
+from tunescope.errors import InputError, RejectedRequest, RetryableError
+from tunescope.oracle.api import parse_reply
 from tunescope.oracle.fake import Fake, read_fake
 
 
 def reply(fake, text):
     asked = [{"role": "user", "content": text}]
-    return fake.read(asyncio.run(fake.once(asked, {})).body)
+    return parse_reply(asyncio.run(fake.send(asked, {})).body)
 
 
 def test_patterns_in_order(tmp_path):
@@ -31,14 +31,13 @@ def test_patterns_in_order(tmp_path):
 
 def test_no_pattern(tmp_path):
     fake = Fake(read_fake(write_rows(tmp_path / "f.jsonl", [{"pattern": "x", "reply": "y"}])))
-    with pytest.raises(Refused, match="no pattern for this prompt"):
+    with pytest.raises(RejectedRequest, match="no pattern for this prompt"):
         reply(fake, "z")
 
 
-def test_what_another_oracles_journal_may_have(tmp_path):
-    fake = Fake(read_fake(write_rows(tmp_path / "f.jsonl", [{"pattern": "x", "reply": "y"}])))
-    with pytest.raises(Again, match="a reply that isn't the API's"):
-        fake.read(b"<html>")
+def test_what_another_oracles_journal_may_have():
+    with pytest.raises(RetryableError, match="a reply that isn't the API's"):
+        parse_reply(b"<html>")
 
 
 def test_files_that_are_no_fake(tmp_path):

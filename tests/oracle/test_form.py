@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.oracle.replies import STATUSES, tag_for
+from tunescope.oracle.replies import STATUSES, Reply, tag_for
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 
@@ -100,19 +100,22 @@ def test_a_request_in_both_formats():
     assert '"new_response" (text): the response to it' in made.prompt
     reply = "<new_instruction>\na\n</new_instruction>\n<new_response_2>\nb\n</new_response_2>"
     texts = {"new_instruction": "a", "new_response": "b"}
-    assert (request.parse(reply, "stop", "tags").status, request.parse(reply, "stop", "tags").texts) == ("ok", texts)
-    assert request.parse(json.dumps(texts), "stop", "json").texts == texts
-    assert request.parse(reply, "stop", "json").status == "unparsed"
+    assert (request.parse(Reply(reply, "stop"), "tags").status, request.parse(Reply(reply, "stop"), "tags").texts) == (
+        "ok",
+        texts,
+    )
+    assert request.parse(Reply(json.dumps(texts), "stop"), "json").texts == texts
+    assert request.parse(Reply(reply, "stop"), "json").status == "unparsed"
 
 
 def test_a_request_for_free_text():
     for reply_format in ("json", "tags"):
         request = Request.plain("Name a town.", 3)
-        assert request.render(reply_format) == ("Name a town.", None)
-        assert request.parse("Ulm", "stop", reply_format)[:4] == ("ok", {}, {}, "")
-        assert request.parse("Ul", "length", reply_format)[:4] == ("truncated", {}, {}, "the reply was cut off")
-        assert request.parse("", "content_filter", reply_format).status == "refused"
-        half = request.parse("Ul\ud83d", "stop", reply_format)
+        assert request.render(reply_format) == (({"role": "user", "content": "Name a town."},), None, {})
+        assert request.parse(Reply("Ulm", "stop"), reply_format)[:4] == ("ok", {}, {}, "")
+        assert request.parse(Reply("Ul", "length"), reply_format)[:4] == ("truncated", {}, {}, "the reply was cut off")
+        assert request.parse(Reply("", "content_filter"), reply_format).status == "refused"
+        half = request.parse(Reply("Ul\ud83d", "stop"), reply_format)
         assert (half.status, half.problem) == (
             "unparsed",
             "half of a surrogate pair is in the reply, which no file can hold",

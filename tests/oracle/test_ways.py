@@ -9,8 +9,8 @@ pytest.importorskip("openai")
 from tests.oracle.server import Said, completion, serving
 from tests.tools import alpaca, read_rows, write_rows
 from tunescope.errors import TunescopeError
-from tunescope.oracle.ask import PROBE
-from tunescope.oracle.journal import key_of
+from tunescope.oracle.format_probe import PROBE
+from tunescope.oracle.journal import call_key
 from tunescope.verbs.repair.rate import RateSettings, rate
 from tunescope.verbs.repair.reflect import ReflectSettings, reflect
 from tunescope.verbs.repair.simplify import SimplifySettings, simplify
@@ -48,7 +48,7 @@ def crashes(body, call):
 
 def simplified(folder, url, rows=ROWS, **settings):
     write_rows(folder / "rows.jsonl", rows)
-    return simplify(SimplifySettings(rows=("rows.jsonl",), oracle=url, oracle_model="tiny", **settings))
+    return simplify(SimplifySettings(rows=("rows.jsonl",), oracle=url, served_model="tiny", **settings))
 
 
 def probes(server):
@@ -63,10 +63,9 @@ def test_one_small_call_finds_out(workplace, capfd, behave, way):
         assert len(server.bodies) == 6
         assert sum("response_format" in body for body in server.bodies) == (6 if way == "json" else 1)
     assert (run.result["replies"], run.result["changed"]) == (way, 5)
-    said = {"json": "as JSON, which the server holds the model to", "tags": "in tagged sections"}[way]
-    found = {"json": said, "tags": "as text, without a schema"}[way]
-    assert f"replies are asked for {found}\n" in capfd.readouterr().err
-    assert f"asked for {said}; every reply" in run.view.sentences[-1]
+    said = {"json": "as JSON", "tags": "as text"}[way]
+    assert f"replies are asked for {said}\n" in capfd.readouterr().err
+    assert f"asked for {said}. Every reply" in run.view.sentences[-1]
     assert {row["output"] for row in read_rows(run.path / "rows.jsonl")} == {"Short"}
 
 
@@ -100,7 +99,7 @@ def test_an_unknown_model_says_nothing_about_schemas(workplace):
     """What isn't kept: once the model is there, the same command finds out."""
     rows = [alpaca(f"Ask {i}", f"A reply of some words {i}") for i in range(20)]
     with serving(lambda body, call: Said({"error": {"message": "no such model"}}, 404)) as server:
-        with pytest.raises(TunescopeError, match="refuses the first 20 calls alike: 404: no such model"):
+        with pytest.raises(TunescopeError, match="the first 20 calls all fail for one reason: 404: no such model"):
             simplified(workplace, server.url, rows, concurrency=1)
         server.behave = follows
         run = simplified(workplace, server.url, rows)
@@ -109,9 +108,9 @@ def test_an_unknown_model_says_nothing_about_schemas(workplace):
 
 def test_what_is_typed_holds(workplace):
     with serving(follows) as server:
-        assert simplified(workplace, server.url, replies="tags").result["replies"] == "tags"
+        assert simplified(workplace, server.url, response_format="tags").result["replies"] == "tags"
         assert not any("response_format" in body for body in server.bodies)
-        assert simplified(workplace, server.url, replies="json").result["replies"] == "json"
+        assert simplified(workplace, server.url, response_format="json").result["replies"] == "json"
         assert probes(server) == 0
 
 
@@ -133,7 +132,7 @@ def test_json_that_isnt_whole_changes_nothing(workplace):
         return Said(completion(replies[number], "length" if number == 0 else "stop"))
 
     with serving(behave) as server:
-        run = simplified(workplace, server.url, replies="json")
+        run = simplified(workplace, server.url, response_format="json")
     assert run.tables["repairs"]["status"].to_pylist() == ["truncated", *["unparsed"] * 4]
     assert run.tables["repairs"]["reason"][0].as_py() == ("truncated: no text under short_response in the reply's JSON")
     assert read_rows(run.path / "rows.jsonl") == ROWS
@@ -152,11 +151,15 @@ def test_json_that_isnt_whole_changes_nothing(workplace):
             {"temperature": 1.0},
             "the server takes no seed: --seed -1 sends none",
         ),
-        ({"message": "response_format is not supported"}, {"replies": "json"}, "--replies tags asks for tagged sec"),
+        (
+            {"message": "response_format is not supported"},
+            {"response_format": "json"},
+            "--response-format tags asks for text",
+        ),
         (
             {"message": "Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."},
-            {"length_name": "max_tokens"},
-            "--length-name max_completion_tokens, or auto",
+            {"max_tokens_field": "max_tokens"},
+            "--max-tokens-field max_completion_tokens, or auto",
         ),
     ],
 )
@@ -173,7 +176,7 @@ def test_the_settings_that_those_sentences_name_work(workplace):
             return Said({"error": {"message": "no"}}, 400)
         return Said(completion(TAGGED))
 
-    settings = {"temperature": 1.0, "seed": -1, "length_name": "max_completion_tokens", "replies": "tags"}
+    settings = {"temperature": 1.0, "seed": -1, "max_tokens_field": "max_completion_tokens", "response_format": "tags"}
     with serving(behave) as server:
         assert simplified(workplace, server.url, **settings).result["changed"] == 5
 
@@ -186,13 +189,13 @@ def test_the_lengths_name_isnt_in_the_key(workplace):
         return Said(completion(TAGGED))
 
     with serving(newer) as server:
-        run = simplified(workplace, server.url, replies="tags", concurrency=1)
+        run = simplified(workplace, server.url, response_format="tags", concurrency=1)
         assert len(server.bodies) == 6
         again = simplified(
             workplace,
             server.url,
-            replies="tags",
-            length_name="max_tokens",
+            response_format="tags",
+            max_tokens_field="max_tokens",
             out="b",
             journal=f"{run.path}/journal.sqlite",
         )
@@ -204,8 +207,8 @@ def test_keys_without_a_schema_are_what_they_were():
     """Computed before there were schemas."""
     asked = [{"role": "user", "content": "P7"}]
     decoding = {"temperature": 0.0, "max_tokens": 1024}
-    assert key_of(asked, "tiny", decoding) == "fc43b2c1e2f4b342c269484b23a43921"
-    assert key_of(asked, "tiny", decoding, PROBE.schema.json_schema()) != key_of(asked, "tiny", decoding)
+    assert call_key(asked, "tiny", decoding) == "fc43b2c1e2f4b342c269484b23a43921"
+    assert call_key(asked, "tiny", decoding, PROBE.schema.json_schema()) != call_key(asked, "tiny", decoding)
 
 
 def test_a_plan_leaves_out_what_the_journal_has(workplace):
@@ -216,12 +219,14 @@ def test_a_plan_leaves_out_what_the_journal_has(workplace):
         plan = simplified(workplace, server.url, **settings)
         assert len(server.bodies) == calls
         assert (plan.result["calls"], plan.result["free"], plan.result["replies"]) == (2, 3, "json")
-        assert "Beside them, 3 of the replies needed are in" in plan.view.sentences[0]
+        assert "3 more replies are needed. They are in" in plan.view.sentences[0]
         fresh = simplified(workplace, server.url, plan=True)
         assert (fresh.result["calls"], fresh.result["free"], fresh.result["replies"]) == (5, 0, "tags")
         assert "One more small call finds out whether" in fresh.view.sentences[0]
         assert "small call" not in plan.view.sentences[0]
-        assert "small call" not in simplified(workplace, server.url, plan=True, replies="tags").view.sentences[0]
+        assert (
+            "small call" not in simplified(workplace, server.url, plan=True, response_format="tags").view.sentences[0]
+        )
         assert plan.result["high"]["completion_tokens"] == 2 * 1024
         shared = simplified(workplace, server.url, journal=settings["journal"])
         assert " tokens in all the runs that share its journal, asked for" in shared.view.sentences[-1]
@@ -247,7 +252,7 @@ def test_a_plan_counts_on_the_journal_of_its_own_run(workplace):
 
     write_rows(workplace / "rows.jsonl", ROWS)
     with serving(behave) as server:
-        settings = {"rows": ("rows.jsonl",), "oracle": server.url, "oracle_model": "m", "replies": "tags"}
+        settings = {"rows": ("rows.jsonl",), "oracle": server.url, "served_model": "m", "response_format": "tags"}
         with pytest.raises(TunescopeError, match="refuses"):
             reflect(ReflectSettings(**settings, concurrency=1))
         assert len(server.bodies) == 8

@@ -178,7 +178,7 @@ def test_a_template_and_a_context(tmp_path, prompts, model):
     [
         ({"top_p": 0.5}, "--top-p without --temperature"),
         ({"n": 4}, "--n 4 without --temperature"),
-        ({"model_name": "x"}, "--model-name x with --model .*: expected a server's URL"),
+        ({"served_model": "x"}, "--served-model x with --model .*: expected a server's URL"),
         ({"model": "http://localhost:1/v1", "load": "4bit"}, "--load with --model http://localhost:1/v1: the server"),
         ({"format": "csv"}, "--format 'csv': expected one of prompts, "),
     ],

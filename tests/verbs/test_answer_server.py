@@ -11,7 +11,8 @@ from tests.tools import tunescope, write_rows
 
 from tunescope.answers import read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
-from tunescope.verbs.answer import HOPELESS, AnswerSettings, answer
+from tunescope.oracle.halt import MAX_IDENTICAL_FAILURES
+from tunescope.verbs.answer import AnswerSettings, answer
 
 KEY = "sk-planted-0123456789"
 QUESTIONS = [
@@ -62,10 +63,12 @@ def test_samples_of_a_server(questions):
 
 def test_the_key_of_a_run_is_url_and_name(questions):
     with serving(models=("a", "b")) as server:
-        with pytest.raises(SettingsError, match=r"has 2 models \(a, b\); choose one with --model-name"):
+        with pytest.raises(SettingsError, match=r"has 2 models \(a, b\); choose one with --served-model"):
             answer(AnswerSettings(prompts=questions, model=server.url))
-        a, b = (answer(AnswerSettings(prompts=questions, model=server.url, model_name=name)) for name in "ab")
-        again = answer(AnswerSettings(prompts=questions, model=server.url, model_name="a", concurrency=1, timeout=9.0))
+        a, b = (answer(AnswerSettings(prompts=questions, model=server.url, served_model=name)) for name in "ab")
+        again = answer(
+            AnswerSettings(prompts=questions, model=server.url, served_model="a", concurrency=1, timeout=9.0)
+        )
         assert a.key == again.key != b.key
         assert len(server.bodies) == 10
 
@@ -95,7 +98,7 @@ def test_a_run_goes_on_where_the_server_left_it(questions, workplace):
     def full(body, call):
         return echo(body, call) if len(server.bodies) <= 3 else Said({}, 429, (("retry-after", "9999"),))
 
-    settings = {"prompts": questions, "model_name": "tiny", "concurrency": 1}
+    settings = {"prompts": questions, "served_model": "tiny", "concurrency": 1}
     with serving(full) as server:
         with pytest.raises(WorkError, match="3 answers are kept and 2 are left; type the same command to go on"):
             answer(AnswerSettings(model=server.url, **settings))
@@ -108,7 +111,7 @@ def test_a_run_goes_on_where_the_server_left_it(questions, workplace):
 
 def test_a_refused_key_stops_at_once_and_is_nowhere(questions, workplace):
     with serving(lambda body, call: Said({"error": {"message": f"no {KEY}"}}, 401)) as server:
-        arguments = ["answer", questions, "--model", server.url, "--model-name", "m", "--concurrency", "1"]
+        arguments = ["answer", questions, "--model", server.url, "--served-model", "m", "--concurrency", "1"]
         done = tunescope(*arguments, folder=workplace)
         assert len(server.bodies) == 1
     assert (done.returncode, done.stdout) == (1, "")
@@ -120,9 +123,11 @@ def test_a_refused_key_stops_at_once_and_is_nowhere(questions, workplace):
 def test_a_hopeless_server_is_left_alone(workplace):
     path = write_rows(workplace / "p.jsonl", [{"prompt_id": str(i), "prompt": f"Q{i}"} for i in range(200)])
     with serving(lambda body, call: Said({"error": {"message": "no model x"}}, 404)) as server:
-        with pytest.raises(TunescopeError, match=f"refuses the first {HOPELESS} prompts, the last with: 404: no model"):
+        with pytest.raises(
+            TunescopeError, match=f"the first {MAX_IDENTICAL_FAILURES} calls all fail for one reason: 404: no model x"
+        ):
             answer(AnswerSettings(prompts=str(path), model=server.url, concurrency=4))
-        assert HOPELESS <= len(server.bodies) < HOPELESS + 4
+        assert MAX_IDENTICAL_FAILURES <= len(server.bodies) < MAX_IDENTICAL_FAILURES + 4
 
 
 def test_nobody_there(questions):

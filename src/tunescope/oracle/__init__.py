@@ -1,5 +1,1 @@
-"""Ask a model behind a server. Nothing heavy is imported until a function is called."""
-
-from tunescope.oracle.client import Client, Refused, Reply, Unreachable, is_url
-
-__all__ = ["Client", "Refused", "Reply", "Unreachable", "is_url"]
+"""Ask a model behind a server, on this machine, or a fake. Nothing heavy is imported until a function is called."""

@@ -18,17 +18,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, NamedTuple
 
-from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.oracle.client import AGAIN, NOT_THE_APIS, Refused, message_of, on_one_line, read_reply
-from tunescope.oracle.journal import Journal, refusal
+from tunescope.errors import InputError, Problem, RejectedRequest, SettingsError
+from tunescope.oracle.api import NOT_THE_APIS, RETRYABLE_STATUSES, message_of, on_one_line, read_reply
+from tunescope.oracle.journal import Journal, rejection
 
-URL = "/v1/chat/completions"
-MOST_LINES = 50_000
-MOST_BYTES = 200_000_000
+BATCH_URL = "/v1/chat/completions"
+MAX_LINES = 50_000
+MAX_BYTES = 200_000_000
 """Requests and bytes that one file may hold (OpenAI, API reference, "Create batch": 50,000 and 200 MB)."""
 EXPECTED = 'a line of a batch\'s output: {"custom_id": …, "response": {"status_code": …, "body": …}, "error": …}'
 KEY = re.compile(r"[0-9a-f]{32}")
-LATER = frozenset({401, 403}) | AGAIN
+_LATER = frozenset({401, 403}) | RETRYABLE_STATUSES
 """Statuses, beside 500 and above, that say nothing about the call itself: it goes into the next batch."""
 
 
@@ -43,13 +43,13 @@ class BatchFiles:
         paths: the files, once they are whole.
     """
 
-    def __init__(self, path: Path, most_lines: int = MOST_LINES, most_bytes: int = MOST_BYTES) -> None:
+    def __init__(self, path: Path, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
         """Begin with none; raises `SettingsError` where something else, or no folder, is."""
         if not path.parent.is_dir():
             raise SettingsError(f"--batch {path}: no folder {path.parent}; make it, or name another file")
         if path.exists() and not _is_batch(path):
             raise SettingsError(f"--batch {path}: found something else there; name a new file")
-        self._path, self._most_lines, self._most_bytes = path, most_lines, most_bytes
+        self._path, self._max_lines, self._max_bytes = path, max_lines, max_bytes
         self._parts: list[Path] = []
         self._file: IO[bytes] | None = None
         self._lines = self._bytes = 0
@@ -80,9 +80,9 @@ class BatchFiles:
 
     def add(self, key: str, body: Mapping[str, Any]) -> None:
         """Write one call."""
-        record = {"custom_id": key, "method": "POST", "url": URL, "body": dict(body)}
+        record = {"custom_id": key, "method": "POST", "url": BATCH_URL, "body": dict(body)}
         line = json.dumps(record).encode() + b"\n"
-        if self._file is None or self._lines == self._most_lines or self._bytes + len(line) > self._most_bytes:
+        if self._file is None or self._lines == self._max_lines or self._bytes + len(line) > self._max_bytes:
             self._close()
             name = self._name(len(self._parts) + 1)
             self._parts.append(name.with_name(f".{name.name}.part"))
@@ -106,7 +106,7 @@ class BatchFiles:
         return self._path if number == 1 else self._path.with_stem(f"{self._path.stem}-{number}")
 
 
-class Taken(NamedTuple):
+class ImportedReplies(NamedTuple):
     """What batches' files brought.
 
     Attributes:
@@ -123,7 +123,7 @@ class Taken(NamedTuple):
     unknown: int
 
 
-def take(journal: Journal, files: Sequence[str]) -> Taken:
+def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
     """Keep the replies in batches' output and error files; all of them, or none where a line can't be read.
 
     Raises:
@@ -138,29 +138,29 @@ def take(journal: Journal, files: Sequence[str]) -> Taken:
         for name in files:
             for number, line in _lines(name):
                 try:
-                    key, said = _read(line)
+                    key, reply = _parse_line(line)
                 except NOT_THE_APIS as error:
-                    found = f"{type(error).__name__}: {error}"[:200]
-                    problems.append(Problem(name, number, found, EXPECTED))
+                    what = f"{type(error).__name__}: {error}"[:200]
+                    problems.append(Problem(name, number, what, EXPECTED))
                     continue
                 if KEY.fullmatch(key) is None:
                     counts["unknown"] += 1
-                elif said is None:
+                elif reply is None:
                     counts["later"] += 1
                 else:
-                    counts["refused"] += said.refused
+                    counts["refused"] += reply.is_rejected
                     keys.add(key)
-                    yield key, said.body
+                    yield key, reply.body
         if problems:
             raise InputError(problems, "Nothing was taken; mend these lines or remove them, and type it again.")
 
-    kept = journal.take(replies())
-    return Taken(frozenset(keys), kept, counts["refused"], counts["later"], counts["unknown"])
+    kept = journal.add_all(replies())
+    return ImportedReplies(frozenset(keys), kept, counts["refused"], counts["later"], counts["unknown"])
 
 
-class _Said(NamedTuple):
+class _BatchReply(NamedTuple):
     body: bytes
-    refused: bool
+    is_rejected: bool
 
 
 def _lines(name: str) -> Iterator[tuple[int, bytes]]:
@@ -174,7 +174,7 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
         raise InputError([Problem(name, None, error.strerror or str(error), "a batch's output file")]) from error
 
 
-def _read(line: bytes) -> tuple[str, _Said | None]:
+def _parse_line(line: bytes) -> tuple[str, _BatchReply | None]:
     """Return the call that a line is about, and what to keep of it: None where it is to be made again."""
     record = json.loads(line)
     key, response, error = record["custom_id"], record.get("response"), record.get("error")
@@ -185,17 +185,17 @@ def _read(line: bytes) -> tuple[str, _Said | None]:
     status, body = response["status_code"], response.get("body")
     if isinstance(status, bool) or not isinstance(status, int):
         raise TypeError(f"status_code {status!r}")
-    if status in LATER or status >= 500:
+    if status in _LATER or status >= 500:
         return key, None
     if status >= 400:
-        return key, _Said(refusal(on_one_line(f"{status}: {message_of(body or error)}")), refused=True)
+        return key, _BatchReply(rejection(on_one_line(f"{status}: {message_of(body or error)}")), is_rejected=True)
     try:
         read_reply(body)
-    except Refused:
-        return key, _Said(json.dumps(body).encode(), refused=True)
+    except RejectedRequest:
+        return key, _BatchReply(json.dumps(body).encode(), is_rejected=True)
     except NOT_THE_APIS:
         return key, None
-    return key, _Said(json.dumps(body).encode(), refused=False)
+    return key, _BatchReply(json.dumps(body).encode(), is_rejected=False)
 
 
 def _is_batch(path: Path) -> bool:

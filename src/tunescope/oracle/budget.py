@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import ceil, isfinite
 
-from tunescope.errors import SettingsError
+from tunescope.errors import RejectedRequest, RetryableError, SettingsError
+from tunescope.oracle.api import parse_reply
 
-CHARACTERS = {"low": 5.0, "expected": 4.0, "high": 2.5}
+CHARACTERS_PER_TOKEN = {"low": 5.0, "expected": 4.0, "high": 2.5}
 """Characters per token of English prose and of code (OpenAI's rule of thumb is 4); other scripts have fewer."""
 
 
-def tokens_of(characters: int, bound: str = "expected") -> int:
+def estimate_tokens(characters: int, bound: str = "expected") -> int:
     """Estimate how many tokens a text has: low, expected or high."""
-    return ceil(characters / CHARACTERS[bound])
+    return ceil(characters / CHARACTERS_PER_TOKEN[bound])
+
+
+TEMPLATE_TOKENS = 16
+"""Tokens that a server's chat template may add to a prompt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +88,26 @@ class Budget:
         self.prompt_tokens += prompt
         self.completion_tokens += completion
 
-    def spent(self) -> str:
+    def count_reply(self, n_characters: int | None, body: bytes) -> None:
+        """Count what a call used: by the server's count, else estimated from the prompt's and the reply's characters.
+
+        A reply without text, as of a model that spent all its tokens on thinking, counts where the server counted it.
+        """
+        try:
+            reply = parse_reply(body)
+        except RetryableError:
+            return
+        except RejectedRequest as error:
+            if error.usage is not None:
+                self.use(error.usage["prompt_tokens"], error.usage["completion_tokens"])
+            return
+        if reply.usage is not None:
+            self.use(reply.usage["prompt_tokens"], reply.usage["completion_tokens"])
+            return
+        prompt = 0 if n_characters is None else estimate_tokens(n_characters) + TEMPLATE_TOKENS
+        self.use(prompt, estimate_tokens(len(reply.text)))
+
+    def describe(self) -> str:
         """Say what was used."""
         money = "" if self.cost is None else f", {self.cost:.4f} spent"
         return f"{self.tokens:,} tokens{money}"

@@ -13,14 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunescope.errors import InputError, Problem
-from tunescope.oracle.client import Raw, Refused, Reply, read_body, read_reply
+from tunescope.errors import InputError, Problem, RejectedRequest
+from tunescope.oracle.api import RawReply
 
-PREFIX = "fake:"
+FAKE_PREFIX = "fake:"
 EXPECTED = 'an object such as {"pattern": "colou?r", "reply": "Score: 4"}'
 
 
-class Line(NamedTuple):
+class FakeReply(NamedTuple):
     """One line of the file."""
 
     pattern: re.Pattern[str]
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     finish_reason: str
 
 
-def read_fake(path: Path) -> list[Line]:
+def read_fake(path: Path) -> list[FakeReply]:
     """Read the file; raises `InputError` with every line that can't be one."""
     try:
         text = path.read_text("utf-8")
@@ -43,7 +43,7 @@ def read_fake(path: Path) -> list[Line]:
         try:
             record = json.loads(words)
             fit = isinstance(record, dict) and all(isinstance(record.get(name), str) for name in ("pattern", "reply"))
-            if not fit or not record.keys() <= {*Line._fields}:
+            if not fit or not record.keys() <= {*FakeReply._fields}:
                 raise ValueError("something else")
             pattern = re.compile(record["pattern"], re.DOTALL)
             if record.get("expand"):
@@ -52,7 +52,7 @@ def read_fake(path: Path) -> list[Line]:
             problems.append(Problem(str(path), number, str(error), EXPECTED))
             continue
         ending = str(record.get("finish_reason", "stop"))
-        lines.append(Line(pattern, record["reply"], bool(record.get("expand")), ending))
+        lines.append(FakeReply(pattern, record["reply"], bool(record.get("expand")), ending))
     if not lines and not problems:
         problems.append(Problem(str(path), None, "no lines", EXPECTED))
     if problems:
@@ -63,10 +63,10 @@ def read_fake(path: Path) -> list[Line]:
 class Fake:
     """Answers from a file, always alike; it counts characters/4 as tokens."""
 
-    most: int | None = None
+    max_concurrency: int | None = None
     """How many calls it takes at a time: as many as the settings allow."""
 
-    def __init__(self, lines: Sequence[Line]) -> None:
+    def __init__(self, lines: Sequence[FakeReply]) -> None:
         """Take the lines of `read_fake`."""
         self._lines = lines
 
@@ -77,23 +77,19 @@ class Fake:
     async def __aexit__(self, *_: object) -> None:
         """Do nothing."""
 
-    async def once(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Raw:
-        """Answer in the API's form; raises `Refused` where no pattern is found."""
-        asked = str(messages[-1]["content"])
+    async def send(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> RawReply:
+        """Answer in the API's form; raises `RejectedRequest` where no pattern matches."""
+        prompt = str(messages[-1]["content"])
         for line in self._lines:
-            found = line.pattern.search(asked)
-            if found is not None:
-                text = found.expand(line.reply) if line.expand else line.reply
+            match = line.pattern.search(prompt)
+            if match is not None:
+                text = match.expand(line.reply) if line.expand else line.reply
                 message = {"role": "assistant", "content": text}
-                usage = {"prompt_tokens": -(-len(asked) // 4), "completion_tokens": -(-len(text) // 4)}
+                usage = {"prompt_tokens": -(-len(prompt) // 4), "completion_tokens": -(-len(text) // 4)}
                 choice = {"index": 0, "message": message, "finish_reason": line.finish_reason}
-                return Raw(json.dumps({"choices": [choice], "usage": usage}).encode())
-        raise Refused("the fake has no pattern for this prompt")
+                return RawReply(json.dumps({"choices": [choice], "usage": usage}).encode())
+        raise RejectedRequest("the fake has no pattern for this prompt")
 
-    async def answers(self) -> bool:
+    async def is_answering(self) -> bool:
         """Tell that it is there."""
         return True
-
-    def read(self, body: bytes) -> Reply:
-        """Read what `once` gave, or a server's reply in a journal; raises as `Client.read`."""
-        return read_body(body, read_reply)

@@ -1,9 +1,9 @@
-"""The journal: every reply that came, as it came, in the file before anything reads it.
+"""The journal: every reply as it came, in the file before anything reads it; it answers the same call for free.
 
 One SQLite file in WAL mode. A reply that was added outlives the process, however that ends; a power cut may cost those
 of the last second. Rows are only ever added: the number of the reply, the call's key, the characters of its prompt, the
 body's bytes, and how long it took (NULL in both where a batch's file brought it). What a reply says is worked out from
-its bytes each time, which costs nothing. A call that is refused for good may have a body of ours (`refusal`).
+its bytes each time, which costs nothing. A call that is refused for good may have a body of ours (`rejection`).
 """
 
 from __future__ import annotations
@@ -18,12 +18,14 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from tunescope.errors import RunError, WorkError
+from tunescope.errors import RejectedRequest, RetryableError, RunError, WorkError
+from tunescope.oracle.api import parse_reply
+from tunescope.oracle.replies import Reply
 
-FORMAT = 1
-SYNC_EVERY = 1.0
+_FORMAT = 1
+_SYNC_EVERY = 1.0
 """Seconds between syncs with the disk. One for each reply would cost a third of our CPU, and 1 to 3 ms of each call."""
-SCHEMA = """
+_SCHEMA = """
 CREATE TABLE IF NOT EXISTS replies (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL, characters INTEGER, body BLOB NOT NULL,
     seconds REAL, at TEXT NOT NULL
@@ -32,7 +34,7 @@ CREATE INDEX IF NOT EXISTS by_key ON replies (key);
 """
 
 
-def key_of(
+def call_key(
     messages: Sequence[Mapping[str, Any]],
     model: str,
     decoding: Mapping[str, Any],
@@ -40,12 +42,12 @@ def key_of(
     sample: int = 0,
 ) -> str:
     """Name a call by all that decides its reply, but for the server's address: 32 hex digits."""
-    text = json.dumps([FORMAT, list(messages), model, dict(decoding), schema, sample], sort_keys=True)
+    text = json.dumps([_FORMAT, list(messages), model, dict(decoding), schema, sample], sort_keys=True)
     return blake2b(text.encode(), digest_size=16).hexdigest()
 
 
-def refusal(reason: str) -> bytes:
-    """Return the body that stands for a call that asking again can't mend."""
+def rejection(reason: str) -> bytes:
+    """Return the body that stands for a call that fails each time."""
     return json.dumps({"refused": reason}).encode()
 
 
@@ -63,7 +65,7 @@ class Journal:
             self._file.execute("PRAGMA journal_mode = WAL")
             self._file.execute("PRAGMA synchronous = NORMAL")
             self._file.execute("PRAGMA wal_autocheckpoint = 0")  # `_sync` does it, where it holds up nobody
-            self._file.executescript(SCHEMA)
+            self._file.executescript(_SCHEMA)
         except sqlite3.Error as error:
             raise RunError(f"{path}: found no journal ({error}); expected a file that tunescope wrote") from error
         self._path = path
@@ -81,8 +83,26 @@ class Journal:
 
     def bodies(self, key: str) -> list[bytes]:
         """Return the replies to a call, the oldest first; none where it was never made."""
-        found = self._file.execute("SELECT body FROM replies WHERE key = ? ORDER BY number", (key,))
-        return [body for (body,) in found]
+        rows = self._file.execute("SELECT body FROM replies WHERE key = ? ORDER BY number", (key,))
+        return [body for (body,) in rows]
+
+    def reply(self, key: str) -> Reply | None:
+        """Return the reply to a call; None where the journal has none that can be read.
+
+        Raises:
+            RejectedRequest: all that it has is that the call fails each time.
+        """
+        rejected: RejectedRequest | None = None
+        for body in self.bodies(key):
+            try:
+                return parse_reply(body)
+            except RetryableError:  # what came was no reply
+                continue
+            except RejectedRequest as error:
+                rejected = rejected or error
+        if rejected is not None:
+            raise rejected
+        return None
 
     def __len__(self) -> int:
         """Count the replies."""
@@ -103,11 +123,11 @@ class Journal:
             if self._waiting:  # else who held the lock before wrote this one too
                 self._commit(self._waiting)  # some 0.05 ms; a thread would take longer
                 self._waiting = []  # only now: where it fails, whoever else waits is told so too
-            if monotonic() - self._synced_at >= SYNC_EVERY:
+            if monotonic() - self._synced_at >= _SYNC_EVERY:
                 await asyncio.to_thread(self._sync)
                 self._synced_at = monotonic()
 
-    def take(self, replies: Iterable[tuple[str, bytes]]) -> int:
+    def add_all(self, replies: Iterable[tuple[str, bytes]]) -> int:
         """Keep replies that came in files, but for those that are there already; return how many were kept.
 
         All of them are kept, or none where `replies` raises.
@@ -116,11 +136,11 @@ class Journal:
             WorkError: the disk is full, or the file can't be written.
         """
         at, kept = datetime.now(UTC).isoformat(timespec="milliseconds"), 0
-        known = "SELECT 1 FROM replies WHERE key = ? AND body = ?"
+        duplicate = "SELECT 1 FROM replies WHERE key = ? AND body = ?"
         try:
             with self._file:
                 for key, body in replies:
-                    if self._file.execute(known, (key, body)).fetchone() is None:
+                    if self._file.execute(duplicate, (key, body)).fetchone() is None:
                         self._file.execute("INSERT INTO replies (key, body, at) VALUES (?, ?, ?)", (key, body, at))
                         kept += 1
         except sqlite3.Error as error:

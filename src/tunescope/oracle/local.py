@@ -16,20 +16,21 @@ from typing import Any, NamedTuple
 from tunescope.engine import cores
 from tunescope.errors import InputError, MissingPackageError, Problem, TunescopeError
 from tunescope.models.embedded import DEFAULT, EMBEDDED, weights
-from tunescope.oracle.client import Client, Raw, Reply, read_body, read_reply
+from tunescope.oracle.api import RawReply
+from tunescope.oracle.client import Client
 from tunescope.progress import say
 
-WORD = "local"
-PREFIX = f"{WORD}:"
-SLOTS = 8
+LOCAL = "local"
+_PREFIX = f"{LOCAL}:"
+_MAX_SLOTS = 8
 """Calls that the server works on at a time, at most; more gain nothing on a CPU, and each costs a context's memory."""
-LONGEST_CONTEXT = 8192
+_MAX_CONTEXT = 8192
 """Tokens of prompt and reply together at most, whatever the model could take."""
-LONGEST_CALL = 86_400.0
+_MAX_CALL_SECONDS = 86_400.0
 """Seconds that a call may take: a row's deadline ends it, not the length of the queue."""
 
 
-class Weights(NamedTuple):
+class LocalModel(NamedTuple):
     """A GGUF file: what the journal calls the model, a hash of its content, and the file where it isn't embedded."""
 
     model: str
@@ -39,46 +40,46 @@ class Weights(NamedTuple):
 
 def is_local(oracle: str) -> bool:
     """Tell `local` and `local:…` from other oracles."""
-    return oracle == WORD or oracle.startswith(PREFIX)
+    return oracle == LOCAL or oracle.startswith(_PREFIX)
 
 
-def weights_of(oracle: str) -> Weights:
+def find_local_model(oracle: str) -> LocalModel:
     """Find what `local` or `local:…` names; nothing is fetched yet.
 
     Raises:
         InputError: no embedded model of that name and no GGUF file.
     """
-    name = oracle.removeprefix(WORD).removeprefix(":") or DEFAULT
+    name = oracle.removeprefix(LOCAL).removeprefix(":") or DEFAULT
     if name in EMBEDDED:
-        return Weights(name, EMBEDDED[name].sha256, None)
-    path, found = Path(name), ""
+        return LocalModel(name, EMBEDDED[name].sha256, None)
+    path, problem = Path(name), ""
     digest = blake2b(digest_size=16)
     try:
         with path.open("rb") as file:
-            found = "" if file.read(4) == b"GGUF" else "another file"
+            problem = "" if file.read(4) == b"GGUF" else "another file"
             file.seek(0)
-            while not found and (chunk := file.read(2**20)):
+            while not problem and (chunk := file.read(2**20)):
                 digest.update(chunk)
     except OSError as error:
-        found = error.strerror or str(error)
-    if found:
+        problem = error.strerror or str(error)
+    if problem:
         expected = f"a GGUF file, or an embedded model ({', '.join(EMBEDDED)})"
-        raise InputError([Problem(name, None, found, expected)])
-    return Weights(f"{path.name}@{digest.hexdigest()[:8]}", digest.hexdigest(), path)
+        raise InputError([Problem(name, None, problem, expected)])
+    return LocalModel(f"{path.name}@{digest.hexdigest()[:8]}", digest.hexdigest(), path)
 
 
 class Local:
     """Calls a server of our own.
 
     Attributes:
-        most: calls that it takes at a time.
+        max_concurrency: calls that it takes at a time.
     """
 
     def __init__(self, oracle: str, concurrency: int) -> None:
-        """Take what `--oracle` says; raises as `weights_of`."""
-        self._slots = min(concurrency, SLOTS)
-        self.most: int | None = self._slots
-        self._weights = weights_of(oracle)
+        """Take what `--oracle` says; raises as `find_local_model`."""
+        self._slots = min(concurrency, _MAX_SLOTS)
+        self.max_concurrency: int | None = self._slots
+        self._local_model = find_local_model(oracle)
         self._starting: asyncio.Task[None] | None = None
         self._server: Any = None
         self._client: Client | None = None
@@ -97,54 +98,50 @@ class Local:
         server, self._server = self._server, None
         await asyncio.to_thread(_drop, [server])
 
-    async def once(self, messages: Sequence[Mapping[str, Any]], decoding: Mapping[str, Any]) -> Raw:
-        """Call once.
+    async def send(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> RawReply:
+        """Make one call; the first one starts the server.
 
         Raises:
-            Again, Refused: as `Client.once`.
+            RetryableError, RejectedRequest: as `Client.send`.
             TunescopeError: the model can't be had or loaded.
         """
         self._starting = self._starting or asyncio.create_task(self._start())
         await asyncio.shield(self._starting)  # a row whose time is up doesn't take the server from the others
         assert self._client is not None
-        return await self._client.once(messages, decoding)
+        return await self._client.send(messages, options)
 
     async def _start(self) -> None:
-        self._server = await asyncio.to_thread(_started, self._weights, self._slots)
-        self._client = Client(self._server.listening_address, self._weights.model, LONGEST_CALL, is_ours=True)
+        self._server = await asyncio.to_thread(_start_server, self._local_model, self._slots)
+        self._client = Client(self._server.listening_address, self._local_model.model, _MAX_CALL_SECONDS, is_ours=True)
 
-    async def answers(self) -> bool:
+    async def is_answering(self) -> bool:
         """Tell whether the server says anything."""
-        return self._client is not None and await self._client.answers()
-
-    def read(self, body: bytes) -> Reply:
-        """Read a reply; raises as `Client.read`."""
-        return read_body(body, read_reply)
+        return self._client is not None and await self._client.is_answering()
 
 
 def _drop(server: list[Any]) -> None:
-    """Let go of a server: its destructor waits for its threads."""
+    """Let go of a server; its destructor waits for its threads."""
     server.clear()
 
 
-def _started(found: Weights, slots: int) -> Any:
+def _start_server(local: LocalModel, slots: int) -> Any:
     """Start a server; return it when it listens."""
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # threads that spin while they wait slow each other down
     try:
         import xllamacpp
     except ModuleNotFoundError as error:
         raise MissingPackageError("xllamacpp", "local", "an oracle on this machine") from error
-    path = weights(found.model) if found.file is None else found.file
-    context = EMBEDDED[found.model].context if found.file is None else _context_of(path)
-    context = min(context, LONGEST_CONTEXT)
+    path = weights(local.model) if local.file is None else local.file
+    context = EMBEDDED[local.model].context if local.file is None else _context_of(path)
+    context = min(context, _MAX_CONTEXT)
     params = xllamacpp.CommonParams()
     params.model.path = str(path)
-    params.model_alias = {found.model}
+    params.model_alias = {local.model}
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = cores()
     params.n_parallel, params.n_ctx = slots, slots * context
     params.hostnames, params.port = ["127.0.0.1"], 0
     params.ui, params.verbosity = False, -1
-    say(f"local: starting llama.cpp with {found.model}, {slots} calls at a time of {context:,} tokens at most")
+    say(f"local: starting llama.cpp with {local.model}, {slots} calls at a time of {context:,} tokens at most")
     try:
         return xllamacpp.Server(params)
     except RuntimeError as error:

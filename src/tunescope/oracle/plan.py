@@ -2,96 +2,184 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, TypeVar
 
-from tunescope.oracle.ask import TEMPLATE
-from tunescope.oracle.budget import CHARACTERS, Price, tokens_of
-from tunescope.oracle.fake import PREFIX
+from tunescope.errors import NotCached
+from tunescope.oracle.api import is_url
+from tunescope.oracle.budget import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS, Price, estimate_tokens
+from tunescope.oracle.call_export import CallExport
+from tunescope.oracle.calls import Calls
+from tunescope.oracle.connect import journal_path, make_caller, resolve_model
+from tunescope.oracle.fake import FAKE_PREFIX
+from tunescope.oracle.format_probe import detect_reply_format
+from tunescope.oracle.journal import Journal
+from tunescope.oracle.pool import ask_all
 from tunescope.oracle.reply_format import ReplyFormat
+from tunescope.oracle.request import Request
 from tunescope.oracle.settings import OracleSettings
-from tunescope.runs import Outcome
-from tunescope.views import Table, View
+from tunescope.runs import Outcome, run_location
+from tunescope.views import Cell, Table, View
 
-SHARE = {"low": 0.5, "expected": 1.0}
+T = TypeVar("T")
+_SHARE = {"low": 0.5, "expected": 1.0}
 """What replies have of the tokens that are expected; high is the longest that --max-new-tokens allows."""
 
 
-OPEN = " One more small call finds out whether replies can be had as JSON; these prompts ask for text."
-"""Said where nothing is known yet of how replies will be asked for."""
+class KnownJournal(NamedTuple):
+    """A journal that a plan can count on: the file, how many replies it has, and the model that is asked."""
 
-
-class RenderedRequest(Protocol):
-    """A request written out in one format; `request.RenderedPrompt` is one."""
-
-    @property
-    def prompt(self) -> str:
-        """Return the prompt."""
+    path: Path
+    n_replies: int
+    model: str
 
     @property
-    def schema(self) -> dict[str, Any] | None:
-        """Return the schema that goes with it, if any."""
+    def inputs(self) -> dict[str, str]:
+        """Return what a plan's key knows of it: with more replies it is another plan."""
+        return {str(self.path): f"{self.path}: {self.n_replies} replies for {self.model}"}
 
 
-class Asks(Protocol):
-    """What can be written out; `request.Request` is one."""
+def find_journal(
+    name: str, version: int, settings: OracleSettings, inputs: Callable[[str], Mapping[str, str]]
+) -> KnownJournal | None:
+    """Return the journal that a verb's work would go on with; None where there is none, or the model isn't known.
 
-    @property
-    def expected_tokens(self) -> int:
-        """Return the tokens of a usual reply."""
-
-    def render(self, reply_format: ReplyFormat) -> RenderedRequest:
-        """Write it out."""
-
-
-def planned(
-    name: str,
-    rows: int,
-    defined: int,
-    questions: Sequence[Asks],
-    settings: OracleSettings,
-    way: ReplyFormat = "tags",
-    free: int = 0,
-    journal: Path | None = None,
-    what: str = "",
-) -> Outcome:
-    """Count calls, tokens and money of what is to be asked, besides the `free` replies that `journal` has.
-
-    A prompt that occurs twice is one call. `way` is how replies are asked for; `what` says what is asked about, where
-    it isn't rows.
+    `inputs` gives what the work's key knows beside its settings, by the model that is asked.
     """
-    once = {}
-    for question in questions:
-        rendered = question.render(way)
-        schema = "" if rendered.schema is None else json.dumps(rendered.schema)
-        once[rendered.prompt + schema] = question.expected_tokens
+    if is_url(settings.oracle) and settings.served_model is None:
+        return None  # only the server could say
+    model = resolve_model(settings)
+    folder, _ = run_location(name, version, settings, inputs(model))
+    path = journal_path(settings, folder)
+    if not path.is_file():
+        return None
+    with Journal(path) as journal:
+        return KnownJournal(path, len(journal), model)
+
+
+def plan_requests(
+    name: str,
+    settings: OracleSettings,
+    items: Sequence[tuple[T, Sequence[Request]]],
+    work: Callable[[T, Calls], Awaitable[object]],
+    journal: KnownJournal | None,
+    about: str,
+    n_rows: int,
+    note: str = "",
+) -> Outcome:
+    """Count calls, tokens and money of the requests that the journal doesn't answer; a prompt that occurs twice is one.
+
+    Args:
+        name: the verb.
+        settings: the verb's.
+        items: each item with its requests, in order.
+        work: what the verb does about an item.
+        journal: the one that the work would go on with.
+        about: what is asked about, in words.
+        n_rows: rows or judgements in all.
+        note: a sentence for the end.
+    """
+    cached = _replay(settings, journal, [item for item, _ in items], work) if journal is not None else None
+    default: ReplyFormat = "json" if settings.response_format == "json" else "tags"
+    reply_format = default if cached is None else cached.reply_format
+    n_answered = dict.fromkeys(range(len(items)), 0) if cached is None else cached.n_answered
+    missing = [
+        request
+        for number, (_, requests) in enumerate(items)
+        if number in n_answered
+        for request in requests[n_answered[number] :]
+    ]
+    prompts, n_free = _unique_prompts(missing, reply_format), 0 if cached is None else cached.n_replies
     price = None if settings.price is None else Price.parse(settings.price)
-    result: dict[str, Any] = {"rows": rows, "asked": defined, "calls": len(once), "free": free, "replies": way}
-    cells: list[tuple[str | int | float | None, ...]] = []
-    for bound in CHARACTERS:
-        prompt = sum(tokens_of(len(text), bound) for text in once)
-        prompt += len(once) * {"low": 0, "expected": TEMPLATE // 2, "high": TEMPLATE}[bound]
-        longest = settings.max_new_tokens
-        if bound == "high":
-            completion = longest * len(once)
-        else:
-            completion = sum(min(longest, round(SHARE[bound] * expected)) for expected in once.values())
+    numbers, table = _count(prompts, settings.max_new_tokens, price)
+    counts = {"rows": n_rows, "asked": len(items), "calls": len(prompts), "free": n_free, "replies": reply_format}
+    sentences = [f"{name} would ask {len(prompts):,} prompts {about}; nothing was asked."]
+    if n_free and journal is not None:
+        sentences.append(f"{n_free:,} more replies are needed. They are in {journal.path} and cost nothing.")
+    if journal is None and settings.response_format == "auto" and not settings.oracle.startswith(FAKE_PREFIX):
+        sentences.append(
+            "One more small call finds out whether the model can reply in JSON. These prompts ask for text."
+        )
+    if price is None:
+        sentences.append("Add --price IN,OUT per million tokens for the money.")
+    return Outcome({**counts, **numbers}, View((" ".join([*sentences, note]).strip(),), (table,)))
+
+
+def _count(prompts: Mapping[str, int], max_new_tokens: int, price: Price | None) -> tuple[dict[str, Any], Table]:
+    """Return the tokens and the money of prompts within each bound, as numbers and as a table."""
+    numbers, cells = dict[str, Any](), list[tuple[Cell, ...]]()
+    for bound in CHARACTERS_PER_TOKEN:
+        prompt, completion = _tokens(prompts, max_new_tokens, bound)
         cost = None if price is None else price.of(prompt, completion)
-        result[bound] = {"prompt_tokens": prompt, "completion_tokens": completion, "cost": cost}
-        cells.append((bound, len(once), prompt, completion, prompt + completion, cost))
-    table = Table(
-        "Plan",
-        ("bound", "calls", "prompt tokens", "reply tokens", "tokens", "cost"),
-        tuple(cells),
-        "Prompts: 5, 4 and 2.5 characters per token. Replies: half of what is expected, that, and the longest allowed.",
+        numbers[bound] = {"prompt_tokens": prompt, "completion_tokens": completion, "cost": cost}
+        cells.append((bound, len(prompts), prompt, completion, prompt + completion, cost))
+    columns = ("bound", "calls", "prompt tokens", "reply tokens", "tokens", "cost")
+    note = (
+        "Prompts: 5, 4 and 2.5 characters per token. Replies: half of what is expected, that, and the longest allowed."
     )
-    money = "" if price else " Add --price IN,OUT per million tokens for the money."
-    known = f" Beside them, {free:,} of the replies needed are in {journal} and cost nothing." if free else ""
-    stages = "" if what else " A stage that builds on an earlier reply is counted with the row's own text."
-    about = what or f"about {defined:,} of {rows:,} rows"
-    open_way = journal is None and settings.replies == "auto" and not settings.oracle.startswith(PREFIX)
-    probe = OPEN if open_way else ""
-    sentence = f"{name} would ask {len(once):,} prompts {about}; nothing was asked.{known}{probe}{money}{stages}"
-    return Outcome(result, View((sentence,), (table,)))
+    return numbers, Table("Plan", columns, tuple(cells), note)
+
+
+class _Cached(NamedTuple):
+    """What a journal has of some items' calls.
+
+    Attributes:
+        reply_format: how replies are asked for.
+        n_answered: of each item that still needs a call, by its number, how many of its calls are there.
+        n_replies: replies that are there, each counted once.
+    """
+
+    reply_format: ReplyFormat
+    n_answered: dict[int, int]
+    n_replies: int
+
+
+def _replay(
+    settings: OracleSettings, journal: KnownJournal, items: Iterable[T], work: Callable[[T, Calls], Awaitable[object]]
+) -> _Cached:
+    """Work on every item as far as the journal's replies go; no call is made."""
+    n_answered: dict[int, int] = {}
+    ids: set[str] = set()
+
+    async def replay(item: tuple[int, T], calls: Calls) -> None:
+        try:
+            await work(item[1], calls)
+        except NotCached:
+            n_answered[item[0]] = len(calls.ids)
+        finally:
+            ids.update(calls.ids)
+
+    with Journal(journal.path) as replies:
+        caller = make_caller(settings, journal.model, replies, CallExport(journal.model, lambda key, body: None))
+
+        async def replay_all() -> ReplyFormat:
+            reply_format = await detect_reply_format(caller)
+            await ask_all(caller, [(item, item) for item in enumerate(items)], replay, lambda key, result: None)
+            return reply_format
+
+        reply_format = asyncio.run(replay_all())
+    if caller.halt.error is not None:
+        raise caller.halt.error
+    return _Cached(reply_format, n_answered, len(ids))
+
+
+def _unique_prompts(requests: Iterable[Request], reply_format: ReplyFormat) -> dict[str, int]:
+    """Return every prompt, with its schema, once, and the tokens of its usual reply."""
+    prompts: dict[str, int] = {}
+    for request in requests:
+        rendered = request.render(reply_format)
+        schema = "" if rendered.schema is None else json.dumps(rendered.schema)
+        prompts[rendered.prompt + schema] = request.expected_tokens
+    return prompts
+
+
+def _tokens(prompts: Mapping[str, int], max_new_tokens: int, bound: str) -> tuple[int, int]:
+    """Estimate the tokens of prompts and of replies: low, expected or high."""
+    per_template = {"low": 0, "expected": TEMPLATE_TOKENS // 2, "high": TEMPLATE_TOKENS}[bound]
+    prompt = sum(estimate_tokens(len(text), bound) + per_template for text in prompts)
+    if bound == "high":
+        return prompt, max_new_tokens * len(prompts)
+    return prompt, sum(min(max_new_tokens, round(_SHARE[bound] * expected)) for expected in prompts.values())

@@ -13,84 +13,73 @@ from random import Random
 from time import monotonic
 from typing import Any
 
-SPREAD = 0.5
+from tunescope.oracle.halt import Halt
+
+SPREAD_SECONDS = 0.5
 """Seconds over which calls are spread at random once a server has room again."""
+Sleep = Callable[[float], Coroutine[Any, Any, Any]]
 
 
-class Pace:
-    """Lets calls begin: at most `limit` at a time, at most `most` ever."""
+class RateLimit:
+    """Lets calls begin: at most `limit` at a time, which is never above `max_concurrency`."""
 
     def __init__(
         self,
-        most: int,
-        clock: Callable[[], float] = monotonic,
-        sleep: Callable[[float], Coroutine[Any, Any, Any]] = asyncio.sleep,
+        max_concurrency: int,
+        halt: Halt,
+        sleep: Sleep = asyncio.sleep,
         jitter: Random | None = None,
     ) -> None:
         """Begin with all that is allowed; a server that can't take it says so."""
-        self.most, self.limit, self.at_work = most, float(most), 0
-        self._clock, self._sleep, self._jitter = clock, sleep, jitter or Random()
+        self.max_concurrency, self.limit, self.n_active = max_concurrency, float(max_concurrency), 0
+        self._halt, self._sleep, self._jitter = halt, sleep, jitter or Random()
         self._changed = asyncio.Condition()
-        self._halted = asyncio.Event()
-        self._closed_until = self._cut_at = clock()
+        self._closed_until = self._slowed_at = monotonic()
 
     @asynccontextmanager
-    async def slot(self, fits: Callable[[], bool] = lambda: True) -> AsyncIterator[float]:
-        """Hold a place among the calls at work; yields when it was given, which `well` and `badly` want to know.
+    async def slot(self, fits: Callable[[], bool]) -> AsyncIterator[float]:
+        """Hold a place among the active calls; yields the time at which it was given.
 
-        `fits` tells whether a budget has room. Where it has none and nothing is at work that could give some
-        back, the place is given all the same, as it is after `halt`; the caller looks.
+        `fits` tells whether a budget has room. Where it has none and no active call could give some back, the place
+        is given all the same, as it is after a halt; the caller looks.
         """
         async with self._changed:
             while True:
-                wait = self._closed_until - self._clock()
-                if self._halted.is_set():
+                wait = self._closed_until - monotonic()
+                if self._halt.error is not None:
                     break
-                if wait <= 0 and self.at_work < max(1, int(self.limit)) and (self.at_work == 0 or fits()):
+                if wait <= 0 and self.n_active < max(1, int(self.limit)) and (self.n_active == 0 or fits()):
                     break
                 if wait <= 0:
                     await self._changed.wait()
                 else:
                     self._changed.release()
                     try:
-                        await self.nap(wait + self._jitter.random() * min(SPREAD, wait))
+                        await self.sleep(wait + self._jitter.random() * min(SPREAD_SECONDS, wait))
                     finally:
                         await self._changed.acquire()
-            self.at_work += 1
+            self.n_active += 1
         try:
-            yield self._clock()
+            yield monotonic()
         finally:
-            self.at_work -= 1
+            self.n_active -= 1
             async with self._changed:
                 self._changed.notify_all()
 
-    def now(self) -> float:
-        """Return the clock's time in seconds."""
-        return self._clock()
+    async def sleep(self, seconds: float) -> None:
+        """Wait, unless a halt comes first."""
+        await self._halt.cut_short(self._sleep(seconds))
 
-    async def nap(self, seconds: float) -> None:
-        """Wait, unless `halt` comes first."""
-        ends = [asyncio.ensure_future(self._sleep(seconds)), asyncio.ensure_future(self._halted.wait())]
-        try:
-            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for end in ends:
-                end.cancel()
-
-    def halt(self) -> None:
-        """End all waiting; whoever gets a place from now on must look whether it still wants to call."""
-        self._halted.set()
-
-    def well(self) -> None:
+    def speed_up(self) -> None:
         """Note a call that went well: one more at a time once as many have as there are."""
-        self.limit = min(float(self.most), self.limit + 1 / max(self.limit, 1.0))
+        self.limit = min(float(self.max_concurrency), self.limit + 1 / max(self.limit, 1.0))
 
-    def badly(self, since: float) -> None:
-        """Note a call, begun at `since`, that was too much: half as many, once for all that were at work together."""
-        if since >= self._cut_at:
+    def slow_down(self, began: float) -> None:
+        """Note a call, begun at `began`, that was too much: half as many, once for all that were active together."""
+        if began >= self._slowed_at:
             self.limit = max(1.0, self.limit / 2)
-            self._cut_at = self._clock()
+            self._slowed_at = monotonic()
 
-    def close_for(self, seconds: float) -> None:
+    def pause(self, seconds: float) -> None:
         """Let no call begin for so long."""
-        self._closed_until = max(self._closed_until, self._clock() + seconds)
+        self._closed_until = max(self._closed_until, monotonic() + seconds)

@@ -9,30 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
+
+from tunescope.oracle.reply_format import ReplyFormat
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
 STATUSES: tuple[Status, ...] = ("ok", "partial", "fallback", "unparsed", "refused", "truncated")
 """ok: all that was asked for; partial: some of it; fallback: the row's own text stands instead, as a whole; unparsed:
 nothing that we can read; refused: the oracle, or its filter, declines; truncated: cut off before the end."""
-
-
-class ParsedReply(NamedTuple):
-    """A reply, and what it holds of the fields that were asked for.
-
-    Attributes:
-        status: ok where no field is missing but optional ones.
-        texts, numbers: the fields that are there, by name.
-        problem: what is missing; "" where the status is ok.
-        text: the reply as it came.
-    """
-
-    status: Status
-    texts: dict[str, str]
-    numbers: dict[str, float]
-    problem: str
-    text: str
-
 
 DECLINES = re.compile(
     r"\W{0,3}(?:(?:i'm|i’m|i am) (?:very |so )?sorry|sorry|i apologi[sz]e|unfortunately|as an ai\b[^.\n]{0,40})?[,.;:]?"
@@ -52,6 +37,41 @@ PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 """A line in which a model announces its rewriting ("Here is a new and complete answer with more details:")."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A model's reply: its text, why it ended, and its tokens as the server counted them (None: it didn't say)."""
+
+    text: str
+    finish_reason: str | None
+    usage: dict[str, int] | None = None
+
+
+class ParsedReply(NamedTuple):
+    """A reply, and what it holds of what was asked for.
+
+    Attributes:
+        status: ok where no field is missing but optional ones.
+        texts, numbers: the fields that are there, by name.
+        problem: what is missing; "" where the status is ok.
+        reply: the reply as it came.
+        reply_format: the format that it was asked for in.
+        verdict: of a judge, what it decided, or why it didn't (`verdicts.ParsedVerdict`); else None.
+    """
+
+    status: Status
+    texts: dict[str, str]
+    numbers: dict[str, float]
+    problem: str
+    reply: Reply
+    reply_format: ReplyFormat = "tags"
+    verdict: Any = None
+
+    @property
+    def text(self) -> str:
+        """The reply's text as it came."""
+        return self.reply.text
 
 
 def tag_for(name: str, *texts: str) -> str:

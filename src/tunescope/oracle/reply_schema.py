@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, ParsedReply, places, rating_of, tag_for
+from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, ParsedReply, Reply, places, rating_of, tag_for
 
 _FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
 _BEGIN, _NAME, _COMMA = re.compile(r"(?:```[A-Za-z]*)?\s*\{"), re.compile(r'\s*"(\w+)"\s*:\s*'), re.compile(r"\s*,")
@@ -146,23 +146,24 @@ class ReplySchema:
         there = {name: number for name, number in numbers.items() if number is not None}
         needed = [field for field in self.fields if not field.optional]
         missing = [field for field in needed if field.name not in texts and field.name not in there]
+        reply = Reply(text, finish_reason)
         declines = [DECLINES.match(value) is not None for value in texts.values()]
         if finish_reason in DECLINED:
-            return ParsedReply("refused", {}, {}, DECLINED[finish_reason], text)
+            return ParsedReply("refused", {}, {}, DECLINED[finish_reason], reply)
         if tags is None and not there and declines and all(declines):  # a schema leaves no other place to decline in
-            return ParsedReply("refused", {}, {}, _start(next(iter(texts.values()))), text)
+            return ParsedReply("refused", {}, {}, _start(next(iter(texts.values()))), reply)
         if not _is_text(text):
-            return ParsedReply("unparsed", {}, {}, _HALF_A_PAIR, text)
+            return ParsedReply("unparsed", {}, {}, _HALF_A_PAIR, reply)
         if not missing and (self.fields or finish_reason != "length"):
-            return ParsedReply("ok", texts, there, "", text)
+            return ParsedReply("ok", texts, there, "", reply)
         problem = " and ".join(_absence(field, tags, text) for field in missing) or "the reply was cut off"
         if finish_reason == "length":
-            return ParsedReply("truncated", texts, there, problem, text)
+            return ParsedReply("truncated", texts, there, problem, reply)
         if len(missing) < len(needed):
-            return ParsedReply("partial", texts, there, problem, text)
+            return ParsedReply("partial", texts, there, problem, reply)
         if DECLINES.match(text):
-            return ParsedReply("refused", texts, there, _start(text), text)
-        return ParsedReply("unparsed", texts, there, problem, text)
+            return ParsedReply("refused", texts, there, _start(text), reply)
+        return ParsedReply("unparsed", texts, there, problem, reply)
 
 
 def _is_text(text: str) -> bool:

@@ -21,7 +21,6 @@ class Verb:
     Attributes:
         function: where the function is that takes the settings, as "module:name" below `tunescope`.
         settings: where its settings class is, likewise.
-        takes: what goes in, for the docs.
         summary: one clause for `--help` and the docs.
         examples: two commands for its `--help`, without the word tunescope.
         proven: it has its three proofs (reference values, a kill drill, a run on real files);
@@ -30,7 +29,6 @@ class Verb:
 
     function: str
     settings: str
-    takes: str
     summary: str
     examples: tuple[str, str]
     proven: bool = True
@@ -61,8 +59,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "demo": Verb(
             "study:demo",
             "study:DemoSettings",
-            "",
-            "Run the whole loop on the embedded model and bundled rows.",
+            "Run the whole loop with the embedded model, on bundled rows.",
             (
                 "demo",
                 "demo --out first-demo",
@@ -71,7 +68,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "models": Verb(
             "verbs.models:models",
             "verbs.models:ModelsSettings",
-            "",
             "List embedded and cached models.",
             (
                 "models",
@@ -83,7 +79,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "check": Verb(
             "verbs.check:check",
             "verbs.check:CheckSettings",
-            "ROWS",
             "Find faults in rows without a model.",
             (
                 "check rows.json",
@@ -93,7 +88,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "measure": Verb(
             "verbs.measure:measure",
             "verbs.measure:MeasureSettings",
-            "ROWS",
             "Measure rows: lengths, perplexities, IFD, coherence.",
             (
                 "measure rows.json",
@@ -103,7 +97,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "compare": Verb(
             "verbs.compare:compare",
             "verbs.compare.settings:CompareSettings",
-            "A B",
             "Show what differs between two row sets, pair by pair.",
             (
                 "compare rows.json runs/select-0123456789ab",
@@ -113,8 +106,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "why": Verb(
             "verbs.why:why",
             "verbs.why:WhySettings",
-            "ROW_ID",
-            "Tell the history of a row.",
+            "Show the history of a row.",
             (
                 "why 4f2b4777ba03a86f",
                 "why 4f2b47 --json",
@@ -125,8 +117,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "select": Verb(
             "verbs.select:select",
             "verbs.select:SelectSettings",
-            "ROWS",
-            "Keep some rows and say why the others went.",
+            "Keep some rows, with the reason for each dropped one.",
             (
                 "select rows.json --from runs/check-0123456789ab --where 'faulty = false'",
                 "select rows.json --sample 1000 --seed 1 --out thousand",
@@ -135,7 +126,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "repair rate": Verb(
             "verbs.repair.rate:rate",
             "verbs.repair.rate:RateSettings",
-            "ROWS",
             "Have an oracle grade one aspect of every response.",
             (
                 "repair rate rows.json --oracle http://127.0.0.1:8000/v1 --aspect helpfulness",
@@ -145,7 +135,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "repair simplify": Verb(
             "verbs.repair.simplify:simplify",
             "verbs.repair.simplify:SimplifySettings",
-            "ROWS",
             "Have an oracle make every response concise and accurate.",
             (
                 "repair simplify rows.json --oracle http://127.0.0.1:8000/v1",
@@ -155,7 +144,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "repair reflect": Verb(
             "verbs.repair.reflect:reflect",
             "verbs.repair.reflect:ReflectSettings",
-            "ROWS",
             "Have an oracle criticise and rewrite instructions, then responses.",
             (
                 "repair reflect rows.json --oracle http://127.0.0.1:8000/v1",
@@ -165,7 +153,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "repair evolve": Verb(
             "verbs.repair.evolve:evolve",
             "verbs.repair.evolve:EvolveSettings",
-            "ROWS",
             "Have an oracle make instructions harder or rarer, and answer them.",
             (
                 "repair evolve rows.json --oracle http://127.0.0.1:8000/v1 --rounds 4",
@@ -175,8 +162,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "falsify dose": Verb(
             "verbs.falsify.dose:dose",
             "verbs.falsify.dose:DoseSettings",
-            "PAIRS",
-            "Give a share of paired rows their false response.",
+            "Replace the responses of a share of paired rows by false ones.",
             (
                 "falsify dose pairs.jsonl --dose 0.25",
                 "falsify dose microworld --dose 0.5 --seed 1",
@@ -187,7 +173,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "tune": Verb(
             "verbs.tune:tune",
             "verbs.tune:TuneSettings",
-            "ROWS",
             "Fine-tune a model on rows (LoRA or full).",
             (
                 "tune rows.json --out tuned",
@@ -197,7 +182,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "answer": Verb(
             "verbs.answer:answer",
             "verbs.answer:AnswerSettings",
-            "PROMPTS",
             "Answer prompts with a model or a server, greedily or sampled.",
             (
                 "answer prompts.jsonl --model tuned/model",
@@ -209,7 +193,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "shift": Verb(
             "verbs.shift:shift",
             "verbs.shift:ShiftSettings",
-            "--tuned T",
             "Show token by token what tuning changed in a model.",
             (
                 "shift --tuned tuned --answers runs/answer-0123456789ab",
@@ -219,7 +202,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "shift runs": Verb(
             "verbs.shift.side_by_side:shift_runs",
             "verbs.shift.side_by_side:ShiftRunsSettings",
-            "RUN…",
             "Compare several shift runs: training-set size, row length and answer length.",
             (
                 "shift runs lora-shift full-shift",
@@ -231,7 +213,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "trace": Verb(
             "verbs.trace:trace",
             "verbs.trace.settings:TraceSettings",
-            "ROWS",
             "Find the rows that a text's words come from.",
             (
                 "trace rows.json --text 'The tide clock has a silver hand.'",
@@ -241,7 +222,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "trace index": Verb(
             "verbs.trace:index_rows",
             "verbs.trace.settings:IndexSettings",
-            "ROWS",
             "Index rows for tracing.",
             (
                 "trace index rows.json",
@@ -253,8 +233,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge winrate": Verb(
             "verbs.judge.winrate:winrate",
             "verbs.judge.winrate:WinrateSettings",
-            "A… --reference R",
-            "Have a judge say which answer is better: win rates against a reference.",
+            "Have a judge say which answer is better; win rates against a reference.",
             (
                 "judge winrate tuned.jsonl --reference base.jsonl --oracle http://127.0.0.1:8000/v1",
                 "judge winrate tuned.jsonl --reference base.jsonl --oracle local --orders seeded",
@@ -263,7 +242,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge pairwise": Verb(
             "verbs.judge.pairwise:pairwise",
             "verbs.judge.pairwise:PairwiseSettings",
-            "A B…",
             "Have a judge score answers side by side, in both orders.",
             (
                 "judge pairwise tuned.jsonl base.jsonl --oracle http://127.0.0.1:8000/v1",
@@ -273,7 +251,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge aspects": Verb(
             "verbs.judge.aspects:aspects",
             "verbs.judge.aspects:AspectsSettings",
-            "A…",
             "Have a judge score each answer in several aspects.",
             (
                 "judge aspects tuned.jsonl base.jsonl --oracle http://127.0.0.1:8000/v1",
@@ -283,8 +260,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge recompute": Verb(
             "verbs.judge.recompute:recompute",
             "verbs.judge.recompute:RecomputeSettings",
-            "FILE…",
-            "Recompute the tables of judgement files that others made.",
+            "Recompute the results of existing judgement files.",
             (
                 "judge recompute annotations.json",
                 "judge recompute reviews.json --rule agree --fail-on 'n_unparsed > 0'",
@@ -293,8 +269,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge leaderboard": Verb(
             "verbs.judge.leaderboard:leaderboard",
             "verbs.judge.leaderboard:LeaderboardSettings",
-            "RUN…",
-            "Rank systems from several judge runs, and say which can't be told apart.",
+            "Rank systems from judge runs, and group those that don't differ significantly.",
             (
                 "judge leaderboard runs/judge-winrate-0123456789ab runs/judge-winrate-ba9876543210",
                 "judge leaderboard runs/judge-aspects-0123456789ab --by helpfulness",
@@ -303,7 +278,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",
-            "--model M",
             "Score a model on tasks whose answers are known.",
             (
                 "bench --model tuned/model",
@@ -316,8 +290,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "study plan": Verb(
             "study:plan",
             "study:PlanSettings",
-            "RECIPE",
-            "Say what a recipe would do.",
+            "Show what a recipe would do.",
             (
                 "study plan demo",
                 "study plan my-recipe.yaml --set rows=rows.json",
@@ -326,8 +299,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "study run": Verb(
             "study:run",
             "study:StudySettings",
-            "RECIPE",
-            "Run a recipe: verbs in a row, each done once.",
+            "Run a recipe: several verbs in a row, each once.",
             (
                 "study run demo",
                 "study run my-recipe.yaml --set rows=rows.json",
@@ -336,7 +308,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "study analyze": Verb(
             "verbs.analyze:analyze",
             "verbs.analyze:AnalyzeSettings",
-            "TABLE",
             "Compute the dose–response of a table of scores.",
             (
                 "study analyze scores.csv",
@@ -346,8 +317,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "report": Verb(
             "verbs.report:report",
             "verbs.report:ReportSettings",
-            "RUN…",
-            "Put runs on one HTML page; X-ray answers token by token.",
+            "Put runs on one HTML page, with an X-ray of the answers.",
             (
                 "report runs/check-0123456789ab runs/tune-0123456789ab",
                 "report checked tuned --title 'Before and after'",
@@ -363,9 +333,9 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
-    "judge": "Say which system answers better, and how sure that is.",
+    "judge": "Compare systems' answers with a judge, with intervals.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
-    "study": "Run recipes: several verbs in a row, cached and resumable; analyse what came out.",
+    "study": "Run recipes of several verbs, and analyze the results.",
 }
 """What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
 

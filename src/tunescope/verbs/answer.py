@@ -6,32 +6,33 @@ import asyncio
 import json
 import shlex
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.answers import Answer, Place, RecordLog, model_outputs
-from tunescope.errors import SettingsError, TunescopeError, WorkError
+from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
+from tunescope.oracle.api import is_url
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL, above, at_least
 from tunescope.views import Table, View, interval
 
+if TYPE_CHECKING:
+    from tunescope.oracle.calls import Calls
+
 VERSION = 2
-HOPELESS = 20
-"""Refused prompts, with none answered, after which a server isn't asked further."""
 SHOWN = 20
 """Prompts without an answer that the view lists; `missing.jsonl` has all."""
-FILTERED = "content_filter"
+_FILTERED = "content_filter"
 """What servers give as finish_reason where they withhold an answer."""
 
 
@@ -48,7 +49,7 @@ class AnswerSettings(ModelSettings):
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server."""
 
-    model_name: str | None = field(default=None, metadata=INPUT)
+    served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("model_name",)})
     """What the server of --model URL calls the model; its only one by default."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
@@ -93,29 +94,28 @@ def answer(settings: AnswerSettings) -> Run:
         WorkError: a server that went away; what it had answered is kept, and the same command goes on.
         MissingPackageError: torch or transformers, or for a server the openai SDK, isn't installed.
     """
-    from tunescope.oracle import is_url
     from tunescope.rows.containers import content_hash
 
     at_server = is_url(settings.model)
-    _refuse_what_cant_work(settings, at_server)
+    _validate(settings, at_server)
     prompts = read_prompts(settings.prompts, settings.format)[: settings.limit]
     inputs = {settings.prompts: content_hash(Path(settings.prompts))}
     if at_server:
-        name = _served_name(settings)
-        where = blake2b(f"{settings.model}\n{name}".encode(), digest_size=16).hexdigest()
-        inputs[f"model {name} at {settings.model}"] = where
-        work: Callable[[_Book], None] = partial(_at_server, settings, name)
-        device = "server"
-    else:
-        from tunescope.models import inputs_of
-        from tunescope.models.load import device_of
+        from tunescope.oracle.connect import served_model, server_inputs
 
-        inputs |= inputs_of(settings)
-        name, work, device = settings.model, partial(_here, settings), device_of(settings)
-    return runs.execute("answer", VERSION, settings, inputs, partial(_work, settings, name, prompts, work), device)
+        name = served_model(settings.model, settings.served_model, settings.timeout)
+        inputs |= server_inputs("model", settings.model, name)
+        work = partial(_answer_at_server, settings, name, prompts)
+        return runs.execute("answer", VERSION, settings, inputs, work, "server")
+    from tunescope.models import inputs_of
+    from tunescope.models.load import device_of
+
+    inputs |= inputs_of(settings)
+    work = partial(_answer_here, settings, prompts)
+    return runs.execute("answer", VERSION, settings, inputs, work, device_of(settings))
 
 
-def _refuse_what_cant_work(settings: AnswerSettings, at_server: bool) -> None:
+def _validate(settings: AnswerSettings, at_server: bool) -> None:
     if settings.temperature is None and (settings.top_p is not None or settings.n > 1):
         given = "--top-p" if settings.top_p is not None else f"--n {settings.n}"
         raise SettingsError(f"{given} without --temperature: greedy answers are all the same; add --temperature 1")
@@ -124,24 +124,37 @@ def _refuse_what_cant_work(settings: AnswerSettings, at_server: bool) -> None:
         if here:
             option = f"--{here[0].name.replace('_', '-')}"
             raise SettingsError(f"{option} with --model {settings.model}: the server decides that; leave it out")
-    elif settings.model_name is not None:
+    elif settings.served_model is not None:
         raise SettingsError(
-            f"--model-name {settings.model_name} with --model {settings.model}: expected a server's URL"
+            f"--served-model {settings.served_model} with --model {settings.model}: expected a server's URL"
         )
 
 
-class _Book:
-    """The run's answers and what has none, each kept as soon as it is there."""
+class _AnswerBook:
+    """The run's answers and what has none, each kept as soon as it is there; used as `with _AnswerBook(…) as book`."""
 
     def __init__(self, settings: AnswerSettings, model: str, prompts: Sequence[Prompt], folder: RunFolder) -> None:
         self.settings, self.model, self.prompts = settings, model, prompts
-        self._kept = RecordLog(folder.scratch / "answers.jsonl")
-        self.answers = {a.place: a for a in map(Answer.from_json, self._kept)}
+        self._log = RecordLog(folder.scratch / "answers.jsonl")
+        self.answers = {a.place: a for a in map(Answer.from_json, self._log)}
         self.missing: dict[Place, str] = {}
-        self.update: Update | None = None
-        self._start, self._new, self._tokens = monotonic(), 0, 0
+        self._progress = progress("answers", sum(1 for _ in self.places))
+        self._update: Update
+        self._start, self._n_new, self._n_tokens = monotonic(), 0, 0
         if self.answers:
             say(f"{len(self.answers):,} answers are here already")
+
+    def __enter__(self) -> _AnswerBook:
+        self._update = self._progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Close the file and say how fast it went."""
+        self._progress.__exit__(*error)
+        self._log.close()
+        if self._n_new:
+            seconds = monotonic() - self._start
+            say(f"{self._n_new:,} answers, {self._n_tokens:,} tokens in {seconds:.1f} s: {self._rate()}")
 
     @property
     def places(self) -> Iterator[tuple[Prompt, Place]]:
@@ -161,7 +174,15 @@ class _Book:
         return None
 
     def _is_there(self, place: Place) -> bool:
-        return place in self.answers and self.answers[place].finish_reason != FILTERED
+        return place in self.answers and self.answers[place].finish_reason != _FILTERED
+
+    def open_conversations(self) -> dict[tuple[str, int], list[tuple[Prompt, Place]]]:
+        """Return the turns without an answer, by prompt and sample: one worker asks them one after the other."""
+        turns: dict[tuple[str, int], list[tuple[Prompt, Place]]] = {}
+        for prompt, place in self.places:
+            if place not in self.answers:
+                turns.setdefault((place.prompt_id, place.sample), []).append((prompt, place))
+        return turns
 
     def keep(self, prompt: Prompt, place: Place, text: str, before: Sequence[str], **known: Any) -> None:
         """Keep an answer on disk."""
@@ -176,57 +197,42 @@ class _Book:
                 "seed": settings.seed,
             }
         made = Answer.to(prompt, text, self.model, before, place.sample, decoding=decoding, **known)
-        self._kept.add(made.as_json())
+        self._log.add(made.as_json())
         self.answers[place] = made
-        self._new += 1
-        self._tokens += (made.usage or {}).get("completion_tokens", 0)
-        self._tell()
+        self._n_new += 1
+        self._n_tokens += (made.usage or {}).get("completion_tokens", 0)
+        self._show()
 
     def miss(self, place: Place, reason: str) -> None:
         """Note why there is no answer."""
         self.missing[place] = reason
-        self._tell()
+        self._show()
 
-    def _tell(self) -> None:
-        if self.update is not None:
-            self.update(len(self.answers) + len(self.missing), self._rate())
+    def _show(self) -> None:
+        self._update(len(self.answers) + len(self.missing), self._rate())
 
     def _rate(self) -> str:
-        return f"{self._tokens / max(monotonic() - self._start, 1e-9):,.0f} tokens/s"
+        return f"{self._n_tokens / max(monotonic() - self._start, 1e-9):,.0f} tokens/s"
 
     def start(self) -> None:
         """Begin to count time."""
         self._start = monotonic()
 
-    def close(self) -> None:
-        """Close the file and say how fast it went."""
-        self._kept.close()
-        if self._new:
-            seconds = monotonic() - self._start
-            say(f"{self._new:,} answers, {self._tokens:,} tokens in {seconds:.1f} s: {self._rate()}")
 
-
-def _work(
-    settings: AnswerSettings, model: str, prompts: list[Prompt], work: Callable[[_Book], None], folder: RunFolder
-) -> Outcome:
-    book = _Book(settings, model, prompts, folder)
-    try:
-        with progress("answers", sum(1 for _ in book.places)) as book.update:
-            work(book)
-    finally:
-        book.close()
+def _write(book: _AnswerBook, folder: RunFolder) -> Outcome:
+    """Write the answers in the order of prompts, samples and turns, and what has none."""
     for place, made in book.answers.items():
-        if made.finish_reason == FILTERED:
+        if made.finish_reason == _FILTERED:
             book.missing[place] = "the server's content filter"
     answers = [book.answers[place] for _, place in book.places if place not in book.missing]
     missing = [{**place._asdict(), "reason": book.missing[place]} for _, place in book.places if place in book.missing]
     if not answers:
-        raise TunescopeError(f"{model} can answer none of the {len(prompts)} prompts: {missing[0]['reason']}")
+        raise TunescopeError(f"{book.model} can answer none of the {len(book.prompts)} prompts: {missing[0]['reason']}")
     folder.records("answers", [made.as_json() for made in answers])
     folder.text("model_outputs.json", json.dumps(model_outputs(answers), indent=1) + "\n")
     if missing:
         folder.records("missing", missing)
-    return _outcome(settings, model, folder, answers, missing)
+    return _outcome(book.settings, book.model, folder, answers, missing)
 
 
 def _random(settings: AnswerSettings, place: Place) -> Random:
@@ -234,8 +240,15 @@ def _random(settings: AnswerSettings, place: Place) -> Random:
     return Random(f"{settings.seed} {place.sample} {place.turn} {place.prompt_id}")
 
 
-def _here(settings: AnswerSettings, book: _Book) -> None:
-    """Answer with a model loaded here, turn after turn."""
+def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) -> Outcome:
+    """Answer with a model loaded here."""
+    with _AnswerBook(settings, settings.model, prompts, folder) as book:
+        _generate(settings, book)
+    return _write(book, folder)
+
+
+def _generate(settings: AnswerSettings, book: _AnswerBook) -> None:
+    """Have a model loaded here answer, turn after turn."""
     from tunescope.chat import Chat, Unrenderable, parse_template_args
     from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.models.generate import Sampling, context_of, stream
@@ -276,88 +289,65 @@ def _here(settings: AnswerSettings, book: _Book) -> None:
                 book.keep(prompt, place, text, before, token_ids=token_ids, finish_reason=finish_reason, usage=usage)
 
 
-def _served_name(settings: AnswerSettings) -> str:
-    """Return what the server calls the model: what was typed, or the only name it has."""
-    from tunescope.oracle import Client
-
-    async def names() -> list[str]:
-        async with Client(settings.model, timeout=settings.timeout) as client:
-            return await client.models()
-
-    if settings.model_name is not None:
-        return settings.model_name
-    found = asyncio.run(names())
-    if len(found) != 1:
-        listed = ", ".join(found[:20]) or "none"
-        raise SettingsError(f"{settings.model} has {len(found)} models ({listed}); choose one with --model-name")
-    return found[0]
-
-
-def _at_server(settings: AnswerSettings, name: str, book: _Book) -> None:
+def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt], folder: RunFolder) -> Outcome:
     """Answer by calls to a server; an answer is on disk before the next call of its worker."""
-    stopped = asyncio.run(_ask(settings, name, book))
-    left = sum(place not in book.answers and place not in book.missing for _, place in book.places)
-    if isinstance(stopped, TunescopeError):
-        raise stopped
-    if stopped is not None:
+    from tunescope.oracle.caller import Caller
+    from tunescope.oracle.client import Client
+    from tunescope.oracle.pool import ask_all
+
+    client = Client(settings.model, model, settings.timeout, scrub_replies=False)
+    decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
+    if settings.temperature is not None and settings.top_p is not None:
+        decoding["top_p"] = settings.top_p
+    caller = Caller(model, client, decoding, settings.concurrency, extra_retries=0)
+    with _AnswerBook(settings, model, prompts, folder) as book:
+        conversations = book.open_conversations()
+        book.start()
+        work = partial(_converse, settings, book)
+        asyncio.run(ask_all(caller, conversations.items(), work, lambda place, result: None))
+    _raise_halt(settings, book, caller.halt.error)
+    return _write(book, folder)
+
+
+async def _converse(
+    settings: AnswerSettings, book: _AnswerBook, turns: Sequence[tuple[Prompt, Place]], calls: Calls
+) -> None:
+    """Ask for the answers of a prompt's turns, one after the other.
+
+    Raises:
+        WorkError: the server was away, or had no room, each time.
+    """
+    from tunescope.oracle.api import message_json
+    from tunescope.oracle.request import ChatRequest
+
+    for prompt, place in turns:
+        before = book.before(place)
+        if before is None:
+            continue
+        messages = tuple(message_json(message) for message in prompt.conversation_after(before))
+        seed = {} if settings.temperature is None else {"seed": _random(settings, place).getrandbits(31)}
+        tools = {"tools": list(prompt.tools)} if prompt.tools else {}
+        try:
+            parsed = await calls.ask(ChatRequest.of(messages, {**seed, **tools}))
+        except ItemFailed as error:
+            if error.unreachable:
+                raise WorkError(str(error)) from error
+            book.miss(place, str(error.__cause__ or error))  # in the server's own words
+        else:
+            reply = parsed.reply
+            book.keep(prompt, place, reply.text, before, finish_reason=reply.finish_reason, usage=reply.usage)
+
+
+def _raise_halt(settings: AnswerSettings, book: _AnswerBook, error: TunescopeError | None) -> None:
+    """Raise what stopped the work before its end."""
+    n_left = sum(place not in book.answers and place not in book.missing for _, place in book.places)
+    if isinstance(error, WorkError):
         raise WorkError(
-            f"{settings.model}: {stopped}; {len(book.answers):,} answers are kept and {left:,} are left; "
+            f"{settings.model}: {error}; {len(book.answers):,} answers are kept and {n_left:,} are left; "
             "type the same command to go on"
         )
-
-
-async def _ask(settings: AnswerSettings, name: str, book: _Book) -> Exception | None:
-    """Ask for every answer that isn't there, several at a time; return why it stopped before the end, if it did."""
-    from tunescope.oracle import Client, Refused, Unreachable
-
-    stopped: Exception | None = None
-    chains: dict[tuple[str, int], list[tuple[Prompt, Place]]] = {}
-    for prompt, place in book.places:
-        if place not in book.answers:
-            chains.setdefault((place.prompt_id, place.sample), []).append((prompt, place))
-    todo = iter(chains.values())  # a prompt's turns are asked one after the other, by one worker
-
-    async def worker(client: Client) -> None:
-        nonlocal stopped
-        for chain in todo:
-            for prompt, place in chain:
-                if stopped is not None:
-                    return
-                before = book.before(place)
-                if before is None:
-                    continue
-                try:
-                    reply = await client.reply(
-                        prompt.conversation_after(before), **_decoding(settings, place), **_tools(prompt)
-                    )
-                except Refused as error:
-                    book.miss(place, str(error))
-                    if stopped is None and len(book.missing) >= HOPELESS and not book.answers:
-                        stopped = TunescopeError(
-                            f"{settings.model} refuses the first {len(book.missing)} prompts, the last with: {error}"
-                        )
-                except (Unreachable, TunescopeError) as error:
-                    stopped = stopped or error
-                else:
-                    book.keep(prompt, place, reply.text, before, finish_reason=reply.finish_reason, usage=reply.usage)
-
-    async with Client(settings.model, name, settings.timeout) as client:
-        book.start()
-        await asyncio.gather(*(worker(client) for _ in range(min(settings.concurrency, len(chains)))))
-    return stopped
-
-
-def _decoding(settings: AnswerSettings, place: Place) -> dict[str, Any]:
-    """Return what a server is told; each sample has a seed of its own."""
-    decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
-    if settings.temperature is not None:
-        decoding["seed"] = _random(settings, place).getrandbits(31)
-        decoding |= {} if settings.top_p is None else {"top_p": settings.top_p}
-    return decoding
-
-
-def _tools(prompt: Prompt) -> dict[str, Any]:
-    return {"tools": list(prompt.tools)} if prompt.tools else {}
+    if error is not None:
+        raise error
 
 
 def _outcome(

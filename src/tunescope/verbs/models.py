@@ -17,23 +17,24 @@ class ModelsSettings:
     """List embedded and cached models."""
 
     fetch: str | None = field(default=None, metadata=one_of(*EMBEDDED, *EMBEDDERS))
-    """Fetch this embedded model now."""
+    """Fetch this embedded model now, instead of when it is first needed."""
 
 
 def models(settings: ModelsSettings) -> Outcome:
-    """List the embedded models and what else lies in the cache; fetch one first where asked.
+    """List the embedded models, and the other models in the cache; with `fetch`, fetch one first.
+
+    The result has `models`, a record per model with `bytes` on disk, and `cache`, its folder.
 
     Raises:
-        SettingsError: no embedded model of that name.
-        TunescopeError: it can't be fetched.
+        TunescopeError: the model can't be fetched.
     """
     if settings.fetch is not None:
         fetch(settings.fetch)
     records = [_embedded(name, spec) for name, spec in (EMBEDDED | EMBEDDERS).items()]
-    known = {record["folder"] for record in records}
-    place = cache_root() / "models"
-    for folder in sorted(place.iterdir()) if place.is_dir() else []:
-        if folder.is_dir() and not folder.name.startswith(".") and str(folder) not in known:
+    embedded = {record["folder"] for record in records}
+    cache = cache_root() / "models"
+    for folder in sorted(cache.iterdir()) if cache.is_dir() else []:
+        if folder.is_dir() and not folder.name.startswith(".") and str(folder) not in embedded:
             state = "trained here" if folder.name.startswith("microworld-") else "cached by another version"
             records.append({"name": folder.name, "state": state, "bytes": _size(folder), "folder": str(folder)})
     rows = tuple(
@@ -49,7 +50,7 @@ def models(settings: ModelsSettings) -> Outcome:
     )
     absent = [record["name"] for record in records if record["state"] == "not fetched"]
     table = Table("Models", ("name", "model", "state", "MB on disk", "licence", "folder"), rows)
-    sentence = f"The cache is {cache_root()}; --model also takes a model folder, an adapter folder or a hub id."
+    sentence = f"The cache is {cache_root()}. --model also takes a model folder, an adapter folder or a hub id."
     next_steps = [f"tunescope models --fetch {name}" for name in absent] or ["tunescope demo"]
     return Outcome({"models": records, "cache": str(cache_root())}, View((sentence,), (table,), tuple(next_steps)))
 

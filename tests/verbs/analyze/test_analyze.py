@@ -1,4 +1,4 @@
-"""`study analyze`: paper 1's Table 1, the run folder, the family of tests, the command line."""
+"""`study analyze`: the FACO paper's Table 1, the run folder, the family of tests, the command line."""
 
 from __future__ import annotations
 

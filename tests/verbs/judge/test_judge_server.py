@@ -22,7 +22,7 @@ def judged(workplace, url, **settings):
         outputs(workplace / f"{name}.jsonl", name, {f"Question {i}?": f"{name} {i}" for i in range(3)})
         for name in ("ours", "theirs")
     )
-    return pairwise(PairwiseSettings(answers=files, oracle=url, draws=200, replies="tags", **settings))
+    return pairwise(PairwiseSettings(answers=files, oracle=url, draws=200, response_format="tags", **settings))
 
 
 def test_both_orders_of_an_item_are_asked_side_by_side(workplace):

@@ -10,7 +10,8 @@ from tests.tools import alpaca, read_rows, real, write_rows
 
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.rows import open_rows
-from tunescope.verbs.repair.evolve import COPIED, DATA, OPERATIONS, SHORT, EvolveSettings, evolve
+from tunescope.verbs.repair.elimination import COPIED, SHORT
+from tunescope.verbs.repair.evolve import DATA, OPERATIONS, EvolveSettings, evolve
 from tunescope.verbs.why import WhySettings, why
 
 MARKS = {
@@ -54,7 +55,7 @@ def evolved(folder, rows, fake, **settings):
 
 
 def only(run):
-    """Return the one row that came out, and its line in the table."""
+    """Return the one row written, and its line in the table."""
     (written,) = read_rows(run.path / "rows.jsonl")
     (row,) = run.tables["repairs"].to_pylist()
     return written, row
@@ -287,7 +288,7 @@ def test_breadth_alone_keeps_rows_with_an_input(workplace):
     reasons = run.tables["repairs"]["reason"].to_pylist()
     assert reasons == [
         "evolved: 1 breadth held",
-        "input: breadth alone isn't defined for a row with an input; add other --operations",
+        "input: breadth alone isn't applicable to a row with an input; add other --operations",
     ]
     assert read_rows(run.path / "rows.jsonl")[1] == with_input
     assert (run.result["kept_by"], run.result["failed"], run.result["share_held"]["n"]) == ({"input": 1}, 0, 1)
@@ -377,7 +378,7 @@ def test_counts_add_up(workplace):
 def test_the_order_of_rows_changes_nothing(tmp_path_factory, order, concurrency):
     """Each row's operations, outcomes and texts are its own."""
     rows, fake = mixed(30)
-    found = []
+    runs = []
     for name, ordered in (("calm", rows), ("shuffled", [rows[i] for i in order])):
         folder = tmp_path_factory.mktemp(name)
         write_rows(folder / "rows.jsonl", ordered)
@@ -394,8 +395,8 @@ def test_the_order_of_rows_changes_nothing(tmp_path_factory, order, concurrency)
         own = ("row_id", "status", "reason", "new_row_id", "call_ids", "operations", "outcomes", "rounds_held")
         table = run.tables["repairs"].select(own).to_pylist()
         written = read_rows(run.path / "rows.jsonl")
-        found.append({row["n"]: (row, cells) for row, cells in zip(written, table, strict=True)})
-    assert found[0] == found[1]
+        runs.append({row["n"]: (row, cells) for row, cells in zip(written, table, strict=True)})
+    assert runs[0] == runs[1]
 
 
 def test_seeds_draw_other_operations_and_all_of_them(workplace):

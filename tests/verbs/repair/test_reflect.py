@@ -36,7 +36,7 @@ def reflected(folder, rows, fake, **settings):
 
 
 def only(run):
-    """Return the one row that came out, and its line in the table."""
+    """Return the one row written, and its line in the table."""
     (written,) = read_rows(run.path / "rows.jsonl")
     (row,) = run.tables["repairs"].to_pylist()
     return written, row
@@ -234,17 +234,21 @@ def test_no_input_of_real_rows_is_lost(workplace):
 
 
 @pytest.mark.parametrize(
-    ("stage", "given", "said"),
+    ("stage", "given", "message"),
     [
-        ("response", {"prompt": "a.jinja"}, "--prompt a.jinja is for the instruction's stage; with --stage response "),
+        (
+            "response",
+            {"prompt": "a.jinja"},
+            "--prompt a.jinja is for the instruction stage; leave it out with --stage response",
+        ),
         (
             "instruction",
             {"response_prompt": "a.jinja"},
-            "--response-prompt a.jinja is for the response's stage; with --stage instruction ",
+            "--response-prompt a.jinja is for the response stage; leave it out with --stage instruction",
         ),
     ],
 )
-def test_a_prompt_that_nobody_would_be_asked_by(workplace, stage, given, said):
+def test_a_prompt_for_the_other_stage_is_refused(workplace, stage, given, message):
     (workplace / "a.jinja").write_text("{{ response }}\n{{ form }}")
-    with pytest.raises(SettingsError, match=f"{said}leave it out"):
+    with pytest.raises(SettingsError, match=f"^{message}$"):
         reflected(workplace, [A], FAKE, stage=stage, **given)

@@ -1,4 +1,4 @@
-"""`repair simplify`: shorter responses, in the format that the rows came in."""
+"""`repair simplify`: shorter responses, in the format of the rows."""
 
 import json
 
@@ -92,10 +92,10 @@ USER, GOOD = {"role": "user", "content": "Which town?"}, {"role": "assistant", "
 @pytest.mark.parametrize(
     ("messages", "reason"),
     [
-        ([USER, GOOD, USER, GOOD], "multi-turn: not defined for 2 user and 2 assistant messages"),
-        ([USER, CALL, TOOL, GOOD], "tools: not defined for rows with tools"),
-        ([GOOD, USER], "roles: not defined for the order assistant, user"),
-        ([USER, {**GOOD, "thinking": "hm"}], "thinking: not defined for a response with thinking text"),
+        ([USER, GOOD, USER, GOOD], "multi-turn: not applicable to 2 user and 2 assistant messages"),
+        ([USER, CALL, TOOL, GOOD], "tools: not applicable to rows with tools"),
+        ([GOOD, USER], "roles: not applicable to the order assistant, user"),
+        ([USER, {**GOOD, "thinking": "hm"}], "thinking: not applicable to a response with thinking text"),
         ([{**USER, "content": " "}, GOOD], "empty: no instruction"),
         ([USER, {**GOOD, "content": ""}], "empty: no response"),
     ],
@@ -142,7 +142,7 @@ def test_a_prompt_of_ones_own(workplace):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("{{ response", r"my.jinja:1: .*expected a Jinja template"),
         ("{{ answer }} {{ form }}", r"my.jinja uses answer; what can be filled in is system, instruction"),
@@ -150,9 +150,9 @@ def test_a_prompt_of_ones_own(workplace):
         ("{{ response.x.y }} {{ form }}", r"can't be filled in"),
     ],
 )
-def test_prompts_that_cant_be(workplace, text, said):
+def test_prompts_that_are_refused(workplace, text, message):
     (workplace / "my.jinja").write_text(text)
-    with pytest.raises(SettingsError, match=said):
+    with pytest.raises(SettingsError, match=message):
         simplified(workplace, prompt="my.jinja")
 
 

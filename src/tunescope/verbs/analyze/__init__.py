@@ -79,7 +79,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
     adjusted = stats.holm([record["p"] for record in tasks.values()])
     for record, p_holm in zip(tasks.values(), adjusted, strict=True):
         record["p_holm"] = p_holm
-    known = score_known_facts(scores, bench_runs) if bench_runs else []
+    known_facts = score_known_facts(scores, bench_runs) if bench_runs else []
     result: dict[str, Any] = {
         "tasks": tasks,
         "doses": scores.doses,
@@ -88,7 +88,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
         "unused_columns": list(scores.unused),
         "unit": scores.unit,
         "family": _family(scores.doses, tasks),
-        **({"known": known} if known else {}),
+        **({"known": known_facts} if known_facts else {}),
     }
     folder.table("scores", pa.Table.from_pylist([cell._asdict() for cell in scores.cells], schema=_score_schema()))
     flat = [{"task": task, **{k: v for k, v in r.items() if k != "scores"}} for task, r in tasks.items()]

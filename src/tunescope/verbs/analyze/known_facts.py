@@ -20,7 +20,7 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
     list is empty where no untuned model was scored.
     """
     questions = {str(run.path): ScoredQuestion.read_rows(run) for run in runs}
-    known = {
+    known_questions = {
         (row.task, row.question)
         for cell, path in zip(scores.cells, scores.run_paths, strict=True)
         if cell.dose is None
@@ -28,7 +28,7 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
         if row.right
     }
     records = []
-    for task in scores.tasks if known else ():
+    for task in scores.tasks if known_questions else ():
         for dose, retuned in [*((dose, False) for dose in scores.doses), (1.0, True)]:
             paths = [
                 path
@@ -36,7 +36,7 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
                 if _is_of(cell, task, dose, retuned)
             ]
             rows = [row for path in paths for row in questions[path] if row.task == task]
-            rows = [row for row in rows if (task, row.question) in known]
+            rows = [row for row in rows if (task, row.question) in known_questions]
             if not rows:
                 continue
             right = [float(row.right) for row in rows]

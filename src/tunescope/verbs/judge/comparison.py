@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
@@ -11,70 +11,69 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.judgements.records import CALL_FAILED, Side, first_items
 from tunescope.judgements.tags import Tags
+from tunescope.oracle.replies import ParsedReply
+from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import PromptTemplate, read_template
-from tunescope.runs import Run
+from tunescope.runs import RunJob
 from tunescope.verbs.judge.judging import (
     PROMPTS,
-    Ballot,
-    Heard,
+    JudgeJob,
     LiveSettings,
     Shared,
-    Sheet,
     System,
-    Work,
     fill_in,
-    judge,
+    judge_run,
     open_systems,
     question_of,
-    refuse,
-    said,
+    reply_record,
     shared,
 )
-from tunescope.verbs.judge.reading import codes
+from tunescope.verbs.judge.reading import ParsedVerdict, make_nonces
+from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 
 if TYPE_CHECKING:
-    from tunescope.oracle.run import ItemResult
+    from tunescope.oracle.pool import ItemResult
 
-TAKES = ("question", "first", "second", "fence", "form")
-EQUAL: Mapping[str, Any] = {"first": None, "status": "ok", "why": "", "preference": 0.5, "scores": None}
+_TAKES = ("question", "first", "second", "fence", "form")
+_EQUAL: Mapping[str, Any] = {"first": None, "status": "ok", "why": "", "preference": 0.5, "scores": None}
 """What stands for the orders of two equal answers, about which nobody is asked."""
-MUST = ("question", "first", "second")
+_MUST = ("question", "first", "second")
 
 
 @dataclass(frozen=True, kw_only=True)
-class ContestSettings(LiveSettings):
+class ComparisonSettings(LiveSettings):
     """Answers that are held against a reference's."""
 
     control: bool = False
     """Also show each of the reference's answers beside a copy of itself: the judge's own noise."""
 
 
-class Seen(NamedTuple):
+class Preference(NamedTuple):
     """A verdict on two answers as they were shown: 1 where the first is better, 0 where the second is."""
 
     preference: float
     scores: tuple[float, float] | None = None
 
 
-class Contest(NamedTuple):
+class PairwiseJudge(NamedTuple):
     """One of the two verbs.
 
     Attributes:
         name, version: of the verb.
-        ours: its prompt.
-        ballot: what the judge is asked to write.
-        both: whether every item is asked in both orders, or in one that a seed decides.
+        template: its prompt's file.
+        request: makes the request from what fills in the prompt, the two answers and the verdict marker.
+        both_orders: whether every item is asked in both orders, or in one that a seed decides.
     """
 
     name: str
     version: int
-    ours: str
-    ballot: Ballot
-    both: bool
+    template: str
+    request: Callable[[Callable[[str], str], tuple[str, ...], str], VerdictRequest]
+    both_orders: bool
 
 
-class Duel(NamedTuple):
+class Matchup(NamedTuple):
     """Two answers to one item; of a control, the reference's twice."""
 
     item: str
@@ -90,73 +89,78 @@ class Duel(NamedTuple):
         return self.texts[0] == self.texts[1]
 
 
-def contest(settings: ContestSettings, kind: Contest, reference: str | None) -> Run:
-    """Hold every system against the reference, item by item.
+def comparison_job(settings: ComparisonSettings, judge: PairwiseJudge, reference: str | None) -> RunJob:
+    """Return the run that compares every system with the reference, item by item.
 
     Raises:
-        As `live.judge`; InputError, SettingsError: answers, prompt, tags or settings that can't work.
+        As `judging.judge_run`; InputError, SettingsError: answers, prompt, tags or settings that can't work.
     """
-    refuse(settings)
+    validate_oracle(settings)
     paths = list(settings.answers)
     if reference is not None and reference not in paths:
         paths.append(reference)
     if len(paths) < 2:
         raise SettingsError(
-            f"{kind.name} needs the answers of two systems at least; found {', '.join(paths) or 'none'}"
+            f"{judge.name} needs the answers of two systems at least; found {', '.join(paths) or 'none'}"
         )
     systems, inputs = open_systems(paths, settings.system_names)
     against = next(system for system in systems if system.path == (reference or paths[-1]))
     others = [system for system in systems if system is not against]
     tags = Tags(settings.tags)
     tags.validate(tags.of_answer(answer) for answer in against.answers)
-    template = read_template(PROMPTS / kind.ours, settings.prompt, TAKES, ("form",))
+    template = read_template(PROMPTS / judge.template, settings.prompt, _TAKES, ("form",))
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
-    duels = _duels(settings, overlaps, against, tags)
-    sheets = {
-        (number, side): sheet_of(kind.ballot, template, duel, side)
-        for number, duel in enumerate(duels)
-        if duel.control or not duel.identical
-        for side in _sides(settings, kind, duel)
+    matchups = _matchups(settings, overlaps, against, tags)
+    requests = {
+        (number, side): request_for(judge, template, matchup, side)
+        for number, matchup in enumerate(matchups)
+        if matchup.control or not matchup.identical
+        for side in _sides(settings, judge, matchup)
     }
-    work = Work(
-        kind.name,
-        kind.version,
-        sheets,
-        len(duels),
-        partial(_records, settings, kind, duels, sheets),
-        partial(_told, kind, systems, against, overlaps, duels, len(sheets)),
+    job = JudgeJob(
+        judge.name,
+        judge.version,
+        requests,
+        len(matchups),
+        partial(_records, settings, judge, matchups, requests),
+        partial(_summarize, judge, systems, against, overlaps, matchups, len(requests)),
+        {**inputs, "reference": against.name, **tags.inputs, template.name: template.hash},
     )
-    return judge(settings, work, {**inputs, "reference": against.name, **tags.inputs, template.name: template.hash})
+    return judge_run(settings, job)
 
 
-def _duels(settings: ContestSettings, overlaps: Mapping[str, Shared], against: System, tags: Tags) -> list[Duel]:
+def _matchups(
+    settings: ComparisonSettings, overlaps: Mapping[str, Shared], against: System, tags: Tags
+) -> list[Matchup]:
     """Lay out what is judged: system by system, item by item; then the controls."""
     items = [theirs.prompt_id for found in overlaps.values() for _, theirs in found.pairs]
     kept = first_items(items, settings.limit)
-    duels, judged = [], {}
+    matchups, judged = [], {}
     for name, found in overlaps.items():
         for ours, theirs in found.pairs:
             if theirs.prompt_id in kept:
                 judged[theirs.prompt_id] = theirs
                 texts = (ours.text, theirs.text)
                 names = (name, against.name)
-                duels.append(
-                    Duel(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
+                matchups.append(
+                    Matchup(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
                 )
     if settings.control:
         names = (against.name, against.name)
         for item, answer in judged.items():
-            duels.append(
-                Duel(item, names, question_of(answer), (answer.text, answer.text), tags.of_answer(answer) or (), True)
+            matchups.append(
+                Matchup(
+                    item, names, question_of(answer), (answer.text, answer.text), tags.of_answer(answer) or (), True
+                )
             )
-    return duels
+    return matchups
 
 
-def _sides(settings: ContestSettings, kind: Contest, duel: Duel) -> tuple[Side, ...]:
+def _sides(settings: ComparisonSettings, judge: PairwiseJudge, matchup: Matchup) -> tuple[Side, ...]:
     """Return who stands first, call by call; the two orders of a control would be the same call."""
-    if duel.control:
+    if matchup.control:
         return ("a",)
-    return ("a", "b") if kind.both else (seeded(settings.seed, duel.question),)
+    return ("a", "b") if judge.both_orders else (seeded(settings.seed, matchup.question),)
 
 
 def seeded(seed: int, question: str) -> Side:
@@ -165,85 +169,76 @@ def seeded(seed: int, question: str) -> Side:
     return "a" if digest[0] & 1 else "b"
 
 
-def sheet_of(ballot: Ballot, template: PromptTemplate, duel: Duel, side: Side) -> Sheet:
-    """Lay out the prompt of one order; its codes are made of what it shows."""
-    first, second = duel.texts if side == "a" else duel.texts[::-1]
-    fence, mark = codes(duel.question, first, second)
-    values = {"question": duel.question, "first": first, "second": second, "fence": fence}
-    return Sheet(ballot, partial(fill_in, template, MUST, values), mark, (first, second))
+def request_for(judge: PairwiseJudge, template: PromptTemplate, matchup: Matchup, side: Side) -> VerdictRequest:
+    """Return the request of one order; its nonces are made of what the prompt shows."""
+    first, second = matchup.texts if side == "a" else matchup.texts[::-1]
+    delimiter, verdict_marker = make_nonces(matchup.question, first, second)
+    values = {"question": matchup.question, "first": first, "second": second, "fence": delimiter}
+    return judge.request(partial(fill_in, template, _MUST, values), (first, second), verdict_marker)
 
 
 def _records(
-    settings: ContestSettings,
-    kind: Contest,
-    duels: Sequence[Duel],
-    sheets: Mapping[tuple[int, Side], Sheet],
-    asked: Mapping[tuple[int, Side], ItemResult[Heard]],
+    settings: ComparisonSettings,
+    judge: PairwiseJudge,
+    matchups: Sequence[Matchup],
+    requests: Mapping[tuple[int, Side], VerdictRequest],
+    results: Mapping[tuple[int, Side], ItemResult[ParsedReply]],
     judge_name: str,
 ) -> list[dict[str, Any]]:
-    found = []
-    for number, duel in enumerate(duels):
-        equal = duel.identical and not duel.control
-        sides = () if equal else _sides(settings, kind, duel)
-        orders = [_order(side, sheets[number, side], asked[number, side]) for side in sides]
-        found.append(
+    records = []
+    for number, matchup in enumerate(matchups):
+        is_equal = matchup.identical and not matchup.control
+        sides = () if is_equal else _sides(settings, judge, matchup)
+        orders = [_order(side, requests[number, side], results[number, side]) for side in sides]
+        records.append(
             {
                 "kind": "pair",
-                "item": duel.item,
-                "system": duel.names[0],
-                "reference": duel.names[1],
+                "item": matchup.item,
+                "system": matchup.names[0],
+                "reference": matchup.names[1],
                 "judge": judge_name,
-                "tags": list(duel.tags),
-                "lengths": [len(text) for text in duel.texts],
-                "control": duel.control,
-                "identical": equal,
-                "empty": not all(text.strip() for text in duel.texts),
-                "orders": orders or [dict(EQUAL)],
+                "tags": list(matchup.tags),
+                "lengths": [len(text) for text in matchup.texts],
+                "control": matchup.control,
+                "identical": is_equal,
+                "empty": not all(text.strip() for text in matchup.texts),
+                "orders": orders or [dict(_EQUAL)],
             }
         )
-    return found
+    return records
 
 
-def _who(side: Side) -> str:
-    return "system" if side == "a" else "reference"
-
-
-def _order(side: Side, sheet: Sheet, came: ItemResult[Heard]) -> dict[str, Any]:
-    start: dict[str, Any] = {"first": _who(side)}
-    if came.value is None:
-        return start | {
-            "status": "missing",
-            "why": CALL_FAILED,
-            "preference": None,
-            "scores": None,
-            **said(came, sheet),
-        }
-    found = came.value.found
-    ours = found.verdict
+def _order(side: Side, request: VerdictRequest, result: ItemResult[ParsedReply]) -> dict[str, Any]:
+    record: dict[str, Any] = {"first": "system" if side == "a" else "reference"}
+    if result.value is None:
+        record |= {"status": "missing", "why": CALL_FAILED, "preference": None, "scores": None}
+        return record | reply_record(result, request)
+    parsed: ParsedVerdict[Preference] = result.value.verdict
+    verdict = parsed.verdict
     preference = scores = None
-    if ours is not None:
-        preference = ours.preference if side == "a" else 1 - ours.preference
-        scores = None if ours.scores is None else list(ours.scores if side == "a" else ours.scores[::-1])
-    return start | {
-        "status": "unparsed" if ours is None else "ok",
-        "why": found.why,
+    if verdict is not None:
+        preference = verdict.preference if side == "a" else 1 - verdict.preference
+        scores = None if verdict.scores is None else list(verdict.scores if side == "a" else verdict.scores[::-1])
+    return record | {
+        "status": "unparsed" if verdict is None else "ok",
+        "why": parsed.why,
         "preference": preference,
         "scores": scores,
-        **said(came, sheet),
+        **reply_record(result, request),
     }
 
 
-def _told(
-    kind: Contest,
+def _summarize(
+    judge: PairwiseJudge,
     systems: Sequence[System],
     against: System,
     overlaps: Mapping[str, Shared],
-    duels: Sequence[Duel],
+    matchups: Sequence[Matchup],
     calls: int,
     judge_name: str,
 ) -> tuple[list[str], dict[str, Any]]:
-    pairs = sum(not duel.control for duel in duels)
-    orders = "both orders" if kind.both else "one order each, drawn by the question's text"
+    pairs = sum(not matchup.control for matchup in matchups)
+    orders = "both orders" if judge.both_orders else "one order each, drawn by the question's text"
     sentences = [f"{judge_name} judged {counted(pairs, 'pair')} of answers in {orders}: {counted(calls, 'call')}."]
     sentences += [
         f"{name} and {against.name} share {counted(len(found.pairs), 'item')}; {found.only_a:,} more of {name}'s and "

@@ -1,45 +1,36 @@
-"""What the live judges share: answers of several systems, the items that they share, and an oracle's replies."""
+"""What the judges share: answers of several systems, the items that they have in common, and a judge that is asked."""
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.files import JUDGEMENTS
-from tunescope.judgements.parsing import without_thoughts
 from tunescope.judgements.tags import Tags
-from tunescope.oracle.plan import planned
-from tunescope.oracle.settings import OracleSettings, refuse_nonsense
+from tunescope.oracle.replies import ParsedReply
+from tunescope.oracle.settings import OracleSettings
 from tunescope.oracle.template import PromptTemplate
 from tunescope.pairing import pair_up
-from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, RunFolder, RunJob
 from tunescope.settings import POSITIONAL, at_least
-from tunescope.verbs.judge.reading import Reading, holds
+from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer
-    from tunescope.oracle.ask import Answered, Calls, Oracle
-    from tunescope.oracle.replies import ParsedReply
-    from tunescope.oracle.reply_format import ReplyFormat
-    from tunescope.oracle.reply_schema import ReplySchema
-    from tunescope.oracle.run import ItemResult, Known
+    from tunescope.oracle.calls import Calls
+    from tunescope.oracle.pool import ItemResult
 
-K = TypeVar("K")
 PROMPTS = Path(__file__).with_name("prompts")
 """Where our Jinja files are."""
-AS: Mapping[ReplyFormat, str] = {
-    "json": "as JSON, which the server holds the model to",
-    "tags": "as text, with the verdict behind a mark",
-}
-"""How replies are asked for."""
 ANSWERS = "a run of answer, a file of answers, or AlpacaEval's or just-eval's outputs"
 
 
@@ -66,9 +57,9 @@ class LiveSettings(OracleSettings):
     prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file instead of ours; docs/judge-live.md has what it may use."""
 
-    replies: Literal["auto", "json", "tags"] = "auto"
+    response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
     """How verdicts are asked for: json (the server holds the model to a schema), tags (text, with the verdict behind a
-    mark), or auto, which finds out with one small call whether the server can do json."""
+    marker), or auto, which finds out with one small call whether the server can do json."""
 
     max_new_tokens: int = field(default=512, metadata=at_least(1))
     """Longest reply in tokens."""
@@ -102,76 +93,6 @@ class System(NamedTuple):
     left_out: int
 
 
-class Ballot(NamedTuple):
-    """What a judge is asked to write, as JSON and as text, and what reads either.
-
-    Attributes:
-        form: the fields of the JSON.
-        of_form: what a form that is filled in says.
-        lines: how to reply in text; with the mark behind which the verdict stands.
-        of_text: what a text says: its text, the reason for its end, the mark, and the answers that the judge saw.
-        expected: tokens of a usual reply.
-    """
-
-    form: ReplySchema
-    of_form: Callable[[ParsedReply], Reading[Any]]
-    lines: Callable[[str], str]
-    of_text: Callable[[str, str | None, str, Sequence[str]], Reading[Any]]
-    expected: int
-
-
-class RenderedVerdict(NamedTuple):
-    """A call: its prompt, and the schema that goes with it (None: none does)."""
-
-    prompt: str
-    schema: dict[str, Any] | None
-
-
-class Sheet(NamedTuple):
-    """What is asked in one call, before it is known how.
-
-    Attributes:
-        ballot: what the judge is to write.
-        fill: puts into the prompt how to reply.
-        mark: the code that marks a verdict in text.
-        shown: the answers that the judge sees.
-    """
-
-    ballot: Ballot
-    fill: Callable[[str], str]
-    mark: str
-    shown: tuple[str, ...]
-
-    @property
-    def expected_tokens(self) -> int:
-        """Return the tokens of a usual reply."""
-        return self.ballot.expected
-
-    def render(self, way: ReplyFormat) -> RenderedVerdict:
-        """Write it out; raises `SettingsError` where the prompt can't be filled in."""
-        if way == "json":
-            return RenderedVerdict(self.fill(self.ballot.form.json_instructions()), self.ballot.form.json_schema())
-        return RenderedVerdict(self.fill(self.ballot.lines(self.mark)), None)
-
-    def read(self, text: str, finish_reason: str | None, way: ReplyFormat) -> Reading[Any]:
-        """Read the reply to it, without the thoughts that a reasoning model puts before it."""
-        text = without_thoughts(text)
-        if way == "tags":
-            return self.ballot.of_text(text, finish_reason, self.mark, self.shown)
-        found = self.ballot.of_form(self.ballot.form.parse_json(text, finish_reason))
-        if found.verdict is not None and any(holds(answer, text, self.ballot.form) for answer in self.shown):
-            return Reading(None, "quoted")
-        return found
-
-
-class Heard(NamedTuple):
-    """A reply, how it was asked for, and what it says."""
-
-    reply: Answered
-    way: ReplyFormat
-    found: Reading[Any]
-
-
 class Shared(NamedTuple):
     """The items that two systems share, as pairs of answers; and how many each has alone."""
 
@@ -182,11 +103,6 @@ class Shared(NamedTuple):
     def as_json(self) -> dict[str, int]:
         """Return the counts."""
         return {"shared": len(self.pairs), "only_system": self.only_a, "only_reference": self.only_b}
-
-
-def refuse(settings: LiveSettings) -> None:
-    """Raise `SettingsError` for what can't work."""
-    refuse_nonsense(settings)
 
 
 def open_systems(paths: Sequence[str], names: Sequence[str]) -> tuple[list[System], dict[str, str]]:
@@ -291,14 +207,14 @@ def question_of(answer: Answer) -> str:
     return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in answer.messages)
 
 
-def fill_in(template: PromptTemplate, must: Sequence[str], values: Mapping[str, Any], form: str) -> str:
-    """Fill in a prompt; `form` says how to reply.
+def fill_in(template: PromptTemplate, must: Sequence[str], values: Mapping[str, Any], instructions: str) -> str:
+    """Fill in a prompt; `instructions` say how to reply.
 
     Raises:
         SettingsError: it fails, or shows the judge less than it `must`.
     """
-    text = template.render_with(values, form)
-    for name, value in [*((name, str(values[name])) for name in must), ("form", form)]:
+    text = template.render_with(values, instructions)
+    for name, value in [*((name, str(values[name])) for name in must), ("form", instructions)]:
         if value.strip() not in text:
             raise SettingsError(
                 f"--prompt {template.name} doesn't show {{{{ {name} }}}} as it is; the judge has to see the question "
@@ -307,118 +223,126 @@ def fill_in(template: PromptTemplate, must: Sequence[str], values: Mapping[str, 
     return text
 
 
-def said(came: ItemResult[Heard], sheet: Sheet) -> dict[str, Any]:
+def reply_record(result: ItemResult[ParsedReply], request: VerdictRequest) -> dict[str, Any]:
     """Return what a record keeps of a reply as it came, and of how it was asked for."""
-    if came.value is None:
-        lacking = dict.fromkeys(("way", "mark", "text", "finish_reason", "call_id"))
-        return {**lacking, "failed": came.failed}
-    reply, way = came.value.reply, came.value.way
+    parsed = result.value
+    if parsed is None:
+        missing = dict.fromkeys(("way", "mark", "text", "finish_reason", "call_id"))
+        return {**missing, "failed": result.failure}
     return {
-        "way": way,
-        "mark": sheet.mark if way == "tags" else None,
-        "text": reply.text,
-        "finish_reason": reply.finish_reason,
-        "call_id": reply.call_id,
+        "way": parsed.reply_format,
+        "mark": request.verdict_marker if parsed.reply_format == "tags" else None,
+        "text": parsed.text,
+        "finish_reason": parsed.reply.finish_reason,
+        "call_id": result.call_ids[0],
     }
 
 
-class Work(NamedTuple):
+class JudgeJob(NamedTuple):
     """A judge's work, ready to be asked.
 
     Attributes:
         name: the verb.
         version: of its numbers.
-        sheets: what is asked, by a key that `records` understands.
-        items: how many judgements these are of.
-        records: the lines of judgements.jsonl (as JSON reads them), from what came of each call.
-        told: the first sentence, about what was judged by whom; and numbers of what was left out.
+        requests: what is asked, by a key that `records` understands.
+        n_items: how many judgements these are of.
+        records: the lines of judgements.jsonl (as JSON reads them), from each request's result and the judge's name.
+        summarize: the first sentences, about what was judged by whom; and numbers of what was left out.
+        inputs: what the run's key knows beside the settings and the judge.
     """
 
     name: str
     version: int
-    sheets: Mapping[Any, Sheet]
-    items: int
-    records: Callable[[Mapping[Any, ItemResult[Heard]], str], list[dict[str, Any]]]
-    told: Callable[[str], tuple[list[str], dict[str, Any]]]
+    requests: Mapping[Any, VerdictRequest]
+    n_items: int
+    records: Callable[[Mapping[Any, ItemResult[ParsedReply]], str], list[dict[str, Any]]]
+    summarize: Callable[[str], tuple[list[str], dict[str, Any]]]
+    inputs: Mapping[str, str]
 
 
-def judge(settings: LiveSettings, work: Work, inputs: Mapping[str, str]) -> Run:
+def judge_run(settings: LiveSettings, job: JudgeJob) -> RunJob:
+    """Return the run that asks the judge or, with `--plan`, counts what it would be asked.
+
+    Raises:
+        SettingsError: a prompt that shows the judge too little, or a model that can't be told.
+        TunescopeError: the server isn't there, or refuses the key.
+    """
+    from tunescope.oracle.connect import oracle_inputs, resolve_model
+
+    if settings.plan:
+        return _plan_run(settings, job)
+    for request in job.requests.values():
+        request.render("tags")  # a prompt that shows too little is refused before anything is asked
+    model = resolve_model(settings)
+    inputs = {**job.inputs, **oracle_inputs(settings.oracle, model)}
+    return RunJob(job.name, job.version, settings, inputs, partial(_judge, settings, job, model), "oracle")
+
+
+def _plan_run(settings: LiveSettings, job: JudgeJob) -> RunJob:
+    from tunescope.oracle.connect import oracle_inputs
+    from tunescope.oracle.plan import find_journal, plan_requests
+
+    journal = find_journal(
+        job.name,
+        job.version,
+        replace(settings, out=None),
+        lambda model: {**job.inputs, **oracle_inputs(settings.oracle, model)},
+    )
+    inputs = {**job.inputs, **({} if journal is None else journal.inputs)}
+    inputs |= {} if settings.price is None else {"price": settings.price}
+    items = [(request, [request]) for request in job.requests.values()]
+    about = f"for {job.n_items:,} judgements"
+    return RunJob(
+        f"{job.name} plan",
+        job.version,
+        settings,
+        inputs,
+        lambda folder: plan_requests(job.name, settings, items, _ask, journal, about, job.n_items),
+    )
+
+
+async def _ask(request: VerdictRequest, calls: Calls) -> ParsedReply:
+    """Ask for one verdict: an item of a judge is one call."""
+    return await calls.ask(request)
+
+
+def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder) -> Outcome:
     """Ask, keep every judgement in judgements.jsonl, and write the tables that `judge recompute` makes of it.
 
     Raises:
         WorkError: the server went away, or the budget is used up; the same command goes on.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
-    from tunescope.oracle.connect import inputs_of, model_of
-    from tunescope.oracle.run import known_journal
-
-    made: Callable[[str], dict[str, str]] = lambda model: {**inputs, **inputs_of(settings, model)}  # noqa: E731
-    if settings.plan:
-        known = known_journal(work.name, work.version, replace(settings, out=None), made)
-        price = {} if settings.price is None else {"price": settings.price}
-        cached_inputs = {} if known is None else known.inputs
-        return runs.execute(
-            f"{work.name} plan",
-            work.version,
-            settings,
-            {**inputs, **cached_inputs, **price},
-            partial(_plan, settings, work, known),
-        )
-    for sheet in work.sheets.values():
-        sheet.render("tags")  # a prompt that shows too little is refused before anything is asked
-    model = model_of(settings)
-    doing = partial(_work, settings, work, model)
-    return runs.execute(work.name, work.version, settings, made(model), doing, "oracle")
-
-
-def _plan(settings: LiveSettings, work: Work, known: Known | None, folder: RunFolder) -> Outcome:
-    from tunescope.oracle.run import replayed
-
-    what = f"for {work.items:,} judgements"
-    if known is None:
-        way: ReplyFormat = "json" if settings.replies == "json" else "tags"
-        return planned(work.name, work.items, work.items, [*work.sheets.values()], settings, way, what=what)
-    there = replayed(settings, known.model, known.journal, work.sheets, _ask)
-    left = [sheet for key, sheet in work.sheets.items() if there.calls[key] is not None]
-    return planned(work.name, work.items, work.items, left, settings, there.way, there.free, known.journal, what)
-
-
-async def _ask(sheet: Sheet, calls: Calls) -> Heard:
-    way = await calls.way()
-    asked = sheet.render(way)
-    reply = await calls.ask_prompt(asked.prompt, schema=asked.schema)
-    return Heard(reply, way, sheet.read(reply.text, reply.finish_reason, way))
-
-
-def _work(settings: LiveSettings, work: Work, model: str, folder: RunFolder) -> Outcome:
     from tunescope.judgements.formats.tunescope import FORMAT, judgements_of
     from tunescope.judgements.outcome import write_summary
     from tunescope.judgements.summary import SummaryOptions, summarize
-    from tunescope.oracle.run import ask_all
+    from tunescope.oracle.caller import describe_usage
+    from tunescope.oracle.connect import connect
+    from tunescope.oracle.pool import ask_all
 
-    oracle, asked = ask_all(settings, model, folder.path, work.sheets, _ask, "replies")
-    records = work.records(asked, model)
+    with connect(settings, model, folder.path, len(job.requests), "replies") as results:
+        asyncio.run(ask_all(results.caller, job.requests.items(), _ask, results.add))
+    records = job.records(results, model)
     folder.records(Path(JUDGEMENTS).stem, records)
-    told, more = work.told(model)
+    sentences, numbers = job.summarize(model)
+    budget = results.caller.budget
     leading = {
-        **more,
+        **numbers,
         "oracle_model": model,
-        "tokens": {"prompt": oracle.budget.prompt_tokens, "completion": oracle.budget.completion_tokens},
-        "cost": oracle.budget.cost,
+        "tokens": {"prompt": budget.prompt_tokens, "completion": budget.completion_tokens},
+        "cost": budget.cost,
     }
+    usage = describe_usage(results.caller, settings.journal is not None)
+    where = f"{usage}. Every reply is in the journal, every judgement in {folder.path / JUDGEMENTS}."
     options = SummaryOptions(seed=settings.seed, draws=settings.draws)
     summary = summarize(judgements_of(records), FORMAT, options, Tags(None))
-    found = write_summary(summary, folder, leading, told, [_used(oracle, folder)])
+    outcome = write_summary(summary, folder, leading, sentences, [where])
     again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
-    sentences = (*found.view.sentences, *_lengths(found.result))
-    return Outcome(found.result, replace(found.view, sentences=sentences, next=(*found.view.next, again)))
+    shown = (*outcome.view.sentences, *_lengths(outcome.result))
+    return Outcome(outcome.result, replace(outcome.view, sentences=shown, next=(*outcome.view.next, again)))
 
 
 def _lengths(result: Mapping[str, Any]) -> Iterator[str]:
     winners, losers = result.get("length_of_winners"), result.get("length_of_losers")
     if winners is not None and losers is not None:
         yield f"Answers that won have {winners:,.0f} characters on average, those that lost {losers:,.0f}."
-
-
-def _used(oracle: Oracle, folder: RunFolder) -> str:
-    return f"{oracle.told_used(AS)}; every reply is in the journal, every judgement in {folder.path / JUDGEMENTS}."

@@ -1,76 +1,92 @@
-"""`judge pairwise`: two answers, both orders, scores of 1 to 10 (paper 3, section 5.1)."""
+"""`judge pairwise`: two answers, both orders, scores of 1 to 10 (the Reflection-Tuning paper, section 5.1)."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from math import inf
 
+from tunescope import runs
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
-from tunescope.verbs.judge.comparison import Contest, ContestSettings, Seen, contest
-from tunescope.verbs.judge.judging import Ballot
-from tunescope.verbs.judge.reading import Reading, scores_in, scores_of
+from tunescope.verbs.judge.comparison import ComparisonSettings, PairwiseJudge, Preference, comparison_job
+from tunescope.verbs.judge.reading import ParsedVerdict, parse_scores, scores_from_fields
+from tunescope.verbs.judge.verdict_request import VerdictRequest
 
 VERSION = 3
-EXPECTED = 120
+_EXPECTED_TOKENS = 120
 """Tokens of a usual reply: a few sentences and the scores."""
-SCALE = "a number from 1 (as bad as can be) to 10 (could not be better)"
-FORM = ReplySchema(
+_SCALE = "a number from 1 (as bad as can be) to 10 (could not be better)"
+_SCHEMA = ReplySchema(
     "scores",
     (
-        Field("score_1", f"how good answer 1 is, {SCALE}", maximum=inf),
-        Field("score_2", f"how good answer 2 is, {SCALE}", maximum=inf),
+        Field("score_1", f"how good answer 1 is, {_SCALE}", maximum=inf),
+        Field("score_2", f"how good answer 2 is, {_SCALE}", maximum=inf),
         Field("reason", "in a few sentences, what is good and what is bad about each answer", optional=True),
     ),
 )
-"""Scores first, as paper 3's judges give them. Those off the scale are told apart from none, so the form takes any."""
+"""Scores first, as the Reflection-Tuning paper's judges give them. Any number is taken, so that one off the scale and a
+missing one can be told from each other."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class PairwiseSettings(ContestSettings):
-    """Have a judge score answers side by side, 1 to 10, in both orders: wins, ties and losses by paper 3's rule."""
+class PairwiseSettings(ComparisonSettings):
+    """Have a judge score answers side by side, 1 to 10, in both orders: wins, ties and losses."""
 
     reference: str | None = field(default=None, metadata=INPUT)
-    """Whose answers all others are held against: one of those named, or others; by default the last ones named."""
+    """Whose answers all others are compared with: one of those named, or others; by default the last ones named."""
 
 
 def pairwise(settings: PairwiseSettings) -> Run:
     """Judge every system against the reference; write judgements.jsonl and the tables of `judge recompute`.
 
-    A win is better in both orders, or better in one and equal in the other; a tie equal in both, or better in one and
-    worse in the other; a loss the rest. An item with an order that has no verdict has none.
+    A win is better in both orders, or better in one and equal in the other. A tie is equal in both, or better in one
+    and worse in the other. A loss is the rest. An item with an order that has no verdict has none.
 
     Raises:
-        As `contest.contest`.
+        As `comparison.comparison_job`.
     """
-    return contest(settings, Contest("judge pairwise", VERSION, "pairwise.jinja", BALLOT, True), settings.reference)
+    return runs.execute(*comparison_job(settings, _JUDGE, settings.reference))
 
 
-def of_text(text: str, finish_reason: str | None, mark: str, answers: Sequence[str]) -> Reading[Seen]:
-    """Read two scores behind the mark."""
-    return _seen(scores_of(text, finish_reason, mark, answers))
-
-
-def of_form(parsed: ParsedReply) -> Reading[Seen]:
-    """Read two scores in a form."""
-    return _seen(scores_in(parsed))
-
-
-def _seen(found: Reading[tuple[float, float]]) -> Reading[Seen]:
-    if found.verdict is None:
-        return Reading(None, found.why)
-    first, second = found.verdict
-    return Reading(Seen(0.5 if first == second else float(first > second), found.verdict))
-
-
-def lines(mark: str) -> str:
-    """Say how to reply in text."""
-    return (
-        "First say in a few sentences what is good and what is bad about each answer. Then end with one line in this "
-        f"form, with {SCALE} for each answer:\n{mark}: SCORE-1 SCORE-2"
+def request_scores(fill: Callable[[str], str], answers: tuple[str, ...], verdict_marker: str) -> VerdictRequest:
+    """Return the request to score two answers; `fill` makes the prompt from the instructions for the reply."""
+    return VerdictRequest(
+        _SCHEMA,
+        fill,
+        answers,
+        _EXPECTED_TOKENS,
+        verdict_marker=verdict_marker,
+        text_instructions=_text_instructions,
+        parse_text=_preference_from_text,
+        parse_fields=_preference_from_fields,
     )
 
 
-BALLOT = Ballot(FORM, of_form, lines, of_text, EXPECTED)
+def _text_instructions(verdict_marker: str) -> str:
+    return (
+        "First say in a few sentences what is good and what is bad about each answer. Then end with one line in this "
+        f"form, with {_SCALE} for each answer:\n{verdict_marker}: SCORE-1 SCORE-2"
+    )
+
+
+def _preference_from_text(
+    text: str, finish_reason: str | None, verdict_marker: str, answers: Sequence[str]
+) -> ParsedVerdict[Preference]:
+    return _preference(parse_scores(text, finish_reason, verdict_marker, answers))
+
+
+def _preference_from_fields(parsed: ParsedReply) -> ParsedVerdict[Preference]:
+    return _preference(scores_from_fields(parsed))
+
+
+def _preference(scores: ParsedVerdict[tuple[float, float]]) -> ParsedVerdict[Preference]:
+    """Return which answer has the higher score."""
+    if scores.verdict is None:
+        return ParsedVerdict(None, scores.why)
+    first, second = scores.verdict
+    return ParsedVerdict(Preference(0.5 if first == second else float(first > second), scores.verdict))
+
+
+_JUDGE = PairwiseJudge("judge pairwise", VERSION, "pairwise.jinja", request_scores, both_orders=True)

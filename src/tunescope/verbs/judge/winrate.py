@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from tunescope import runs
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least
-from tunescope.verbs.judge.comparison import Contest, ContestSettings, Seen, contest
-from tunescope.verbs.judge.judging import Ballot
-from tunescope.verbs.judge.reading import Reading, choice_in, choice_of
+from tunescope.verbs.judge.comparison import ComparisonSettings, PairwiseJudge, Preference, comparison_job
+from tunescope.verbs.judge.reading import ParsedVerdict, choice_from_fields, parse_choice
+from tunescope.verbs.judge.verdict_request import VerdictRequest
 
 VERSION = 3
-EXPECTED = 50
+_EXPECTED_TOKENS = 50
 """Tokens of a usual reply: a sentence or two and the choice."""
-FORM = ReplySchema(
+_SCHEMA = ReplySchema(
     "choice",
     (
         Field(
@@ -31,11 +32,11 @@ FORM = ReplySchema(
 
 
 @dataclass(frozen=True, kw_only=True)
-class WinrateSettings(ContestSettings):
+class WinrateSettings(ComparisonSettings):
     """Have a judge say which answer is better: win rates against a reference, as they are and at equal length."""
 
     reference: str = field(metadata=INPUT)
-    """The answers that all others are held against."""
+    """The answers that all others are compared with."""
 
     orders: Literal["both", "seeded"] = "both"
     """Ask every item in both orders, or, as AlpacaEval does, in one that is drawn by the question's text."""
@@ -47,35 +48,45 @@ class WinrateSettings(ContestSettings):
 def winrate(settings: WinrateSettings) -> Run:
     """Judge every system against the reference; write judgements.jsonl and the tables of `judge recompute`.
 
-    win_rate is 100 · mean(win 1, draw ½, loss 0); over two orders an item is won, drawn or lost by paper 3's rule.
+    win_rate is 100 · mean(win 1, draw ½, loss 0); over two orders an item is won, drawn or lost as in `judge pairwise`.
 
     Raises:
-        As `contest.contest`.
+        As `comparison.comparison_job`.
     """
-    kind = Contest("judge winrate", VERSION, "winrate.jinja", BALLOT, settings.orders == "both")
-    return contest(settings, kind, settings.reference)
+    judge = PairwiseJudge("judge winrate", VERSION, "winrate.jinja", request_choice, settings.orders == "both")
+    return runs.execute(*comparison_job(settings, judge, settings.reference))
 
 
-def of_text(text: str, finish_reason: str | None, mark: str, answers: Sequence[str]) -> Reading[Seen]:
-    """Read a choice behind the mark."""
-    return _seen(choice_of(text, finish_reason, mark, answers))
-
-
-def of_form(parsed: ParsedReply) -> Reading[Seen]:
-    """Read a choice in a form."""
-    return _seen(choice_in(parsed))
-
-
-def _seen(found: Reading[float]) -> Reading[Seen]:
-    return Reading(None, found.why) if found.verdict is None else Reading(Seen(found.verdict))
-
-
-def lines(mark: str) -> str:
-    """Say how to reply in text."""
-    return (
-        "Give your reason in a sentence or two. Then end with one line in this form, where CHOICE is 1 if answer 1 is "
-        f"the better one, 2 if answer 2 is, and tie if neither is:\n{mark}: CHOICE"
+def request_choice(fill: Callable[[str], str], answers: tuple[str, ...], verdict_marker: str) -> VerdictRequest:
+    """Return the request to say which answer is better; `fill` makes the prompt from the instructions for the reply."""
+    return VerdictRequest(
+        _SCHEMA,
+        fill,
+        answers,
+        _EXPECTED_TOKENS,
+        verdict_marker=verdict_marker,
+        text_instructions=_text_instructions,
+        parse_text=_preference_from_text,
+        parse_fields=_preference_from_fields,
     )
 
 
-BALLOT = Ballot(FORM, of_form, lines, of_text, EXPECTED)
+def _text_instructions(verdict_marker: str) -> str:
+    return (
+        "Give your reason in a sentence or two. Then end with one line in this form, where CHOICE is 1 if answer 1 is "
+        f"the better one, 2 if answer 2 is, and tie if neither is:\n{verdict_marker}: CHOICE"
+    )
+
+
+def _preference_from_text(
+    text: str, finish_reason: str | None, verdict_marker: str, answers: Sequence[str]
+) -> ParsedVerdict[Preference]:
+    return _preference(parse_choice(text, finish_reason, verdict_marker, answers))
+
+
+def _preference_from_fields(parsed: ParsedReply) -> ParsedVerdict[Preference]:
+    return _preference(choice_from_fields(parsed))
+
+
+def _preference(choice: ParsedVerdict[float]) -> ParsedVerdict[Preference]:
+    return ParsedVerdict(None, choice.why) if choice.verdict is None else ParsedVerdict(Preference(choice.verdict))

@@ -1,5 +1,6 @@
-"""`repair`: an oracle rates, shortens or rewrites rows; a row that can't be mended stays as it was, with the reason.
+"""`repair`: an oracle rates, shortens or rewrites rows. A row that can't be repaired stays as it was, with the reason.
 
-One file per repair, each a class with the members of `work.Repair`. What they share: `work` (rows in → kept and
-changed, with reasons and lineage) and `pairs` (which rows a repair is defined for).
+One file per repair, each a class with the members of `records.Repair`. What they share: `settings`, `work` (ask the
+oracle about every row), `repaired_rows` (each row kept or changed, with its reason and lineage) and `instruction_pair`
+(which rows a repair applies to).
 """

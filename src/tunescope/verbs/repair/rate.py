@@ -9,22 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunescope import runs
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
 from tunescope.settings import as_cli_args, at_least
-from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.instruction_pair import InstructionPair
+from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
+from tunescope.verbs.repair.settings import RepairSettings
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
-EXPECTED = 60
-"""Tokens of a usual reply: the grade and two sentences."""
-SCORE = "score"
+_EXPECTED_TOKENS = 60
+"""Length of a usual reply: the grade and two sentences."""
+_SCORE = "score"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +44,7 @@ class RateSettings(RepairSettings):
     """Longest reply in tokens."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours; it may use system, instruction, input, response, aspect, scale and form, and must
+    """A Jinja file instead of ours. It may use system, instruction, input, response, aspect, scale and form, and must
     use form."""
 
 
@@ -51,9 +54,9 @@ def rate(settings: RateSettings) -> Run:
     `select --from RUN --where 'rating >= 4.5'` keeps the best.
 
     Raises:
-        As `work.repair`.
+        As `work.repair_job`.
     """
-    return repair(settings, _Rate(settings))
+    return runs.execute(*repair_job(settings, _Rate(settings)))
 
 
 class _Rate:
@@ -65,52 +68,51 @@ class _Rate:
         self.settings = settings
         takes = ("system", "instruction", "input", "response", "aspect", "scale", "form")
         self._prompt = read_template(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
-        says = f"your grade for the {settings.aspect} of the response"
+        description = f"your grade for the {settings.aspect} of the response"
         reason = Field("reason", "your reason for it in one or two sentences", optional=True)
-        self._form = ReplySchema("rating", (Field(SCORE, says, maximum=settings.scale, label=settings.aspect), reason))
+        self._schema = ReplySchema(
+            "rating", (Field(_SCORE, description, maximum=settings.scale, label=settings.aspect), reason)
+        )
 
     @property
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def asks(self, pair: Pair) -> list[Request]:
+    def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = pair.texts()
         render = partial(
             self._prompt.render_with, texts | {"aspect": self.settings.aspect, "scale": self.settings.scale}
         )
-        return [Request(self._form, render, tuple(texts.values()), EXPECTED)]
+        return [Request(self._schema, render, tuple(texts.values()), _EXPECTED_TOKENS)]
 
-    async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        (question,) = self.asks(pair)
-        settings, parsed = self.settings, await calls.ask(question)
+    async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
+        (request,) = self.planned_requests(pair)
+        settings, parsed = self.settings, await calls.ask(request)
         columns = {"aspect": settings.aspect}
-        rating = parsed.numbers.get(SCORE)
+        rating = parsed.numbers.get(_SCORE)
         if rating is None:
-            return Mended(parsed.status, f"{parsed.status}: {parsed.problem}", columns=columns)
+            return RepairResult(parsed.status, f"{parsed.status}: {parsed.problem}", columns=columns)
         reason = f"rated: {rating:g} of {settings.scale} for {settings.aspect}"
-        return Mended("ok", reason, columns={"rating": rating, **columns}, notes={"reply": parsed.text})
+        return RepairResult("ok", reason, columns={"rating": rating, **columns}, notes={"reply": parsed.text})
 
-    def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
+    def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
         from tunescope.stats import mean_t
 
         settings = self.settings
-        found = [m.columns.get("rating") for m in mended]
-        ratings = [float(value) if value is not None else None for value in found]
-        mean = mean_t(ratings)
-        known = [value for value in ratings if value is not None]
-        unparsed = sum(m.status == "unparsed" for m in mended)
-        grades = sorted(set(known), reverse=True)
-        counts = tuple((f"{grade:g}", known.count(grade)) for grade in grades)
+        cells = [result.columns.get("rating") for result in results]
+        ratings = [float(cell) for cell in cells if cell is not None]
+        n_missing = len(cells) - len(ratings)
+        mean = mean_t([*ratings, *[None] * n_missing])
+        n_unparsed = sum(result.status == "unparsed" for result in results)
+        counts = tuple((f"{rating:g}", ratings.count(rating)) for rating in sorted(set(ratings), reverse=True))
         sentence = (
             f"{settings.aspect}: mean {mean.value:.2f} {interval(mean.low, mean.high)} of {settings.scale} over "
             if mean.value is not None
             else f"{settings.aspect}: no rating in "
         )
-        sentence += (
-            f"n = {len(known):,} rows; {len(mended) - len(known):,} without a rating, {unparsed:,} of them unparsed."
-        )
+        sentence += f"n = {len(ratings):,} rows. {n_missing:,} rows have no rating ({n_unparsed:,} unparsed)."
         tables = (Table("Ratings", ("rating", "rows"), counts, f"{settings.aspect}, 0 to {settings.scale}."),)
-        told = {"rating": mean.as_json(), "n_unparsed": unparsed, "aspect": settings.aspect}
+        result = {"rating": mean.as_json(), "n_unparsed": n_unparsed, "aspect": settings.aspect}
         best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
         source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
-        return Told(told, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))
+        return RepairSummary(result, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))

@@ -1,10 +1,10 @@
-"""`repair reflect`: an oracle criticises an instruction and rewrites the pair, then its response (paper 3).
+"""`repair reflect`: an oracle criticises and rewrites an instruction, then its response (the Reflection-Tuning paper).
 
-Two stages. The first is shown instruction and response and writes both anew; unless it gives both, both stay: a
-new instruction never stands with an old response, nor the other way round. The second is shown the pair that there
-is by then and writes the response anew. A row's input stays below the new instruction as it is.
+There are two stages. In the first the oracle sees instruction and response and rewrites both. Unless its reply has
+both, both stay: a new instruction never stands with an old response, nor the other way round. In the second the oracle
+sees the pair as it is by then and rewrites the response. A row's input stays unchanged below the new instruction.
 
-With `--select` a model, the student, decides after each stage whether its texts stay (`student`).
+With `--select` a model, the student, decides after each stage whether its texts are kept (`student`).
 """
 
 from __future__ import annotations
@@ -18,27 +18,38 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-from tunescope.errors import SettingsError
+from tunescope import runs
+from tunescope.errors import ItemFailed, SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
-from tunescope.oracle.budget import tokens_of
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least
-from tunescope.verbs.repair.lengths import WORDS, count_words, tell_words
-from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.student import COLUMNS, Decision, Stage, Student, columns_of, in_words, with_decisions
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.instruction_pair import InstructionPair
+from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
+from tunescope.verbs.repair.settings import RepairSettings
+from tunescope.verbs.repair.student import (
+    COLUMNS,
+    Decision,
+    Stage,
+    Student,
+    add_decisions,
+    decision_columns,
+    describe_decision,
+)
+from tunescope.verbs.repair.word_counts import WORD_COLUMNS, count_words, summarize_word_counts
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Cell, Table
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
-STAGES: tuple[Stage, ...] = ("instruction", "response")
+_STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (
         "the complexity of the topic",
@@ -49,28 +60,28 @@ CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     ),
     "response": ("helpfulness", "relevance", "accuracy", "level of details"),
 }
-"""Paper 3, section 3: what an instruction, and what a response, is criticised for."""
-WRITES: Mapping[Stage, tuple[str, ...]] = {
+"""What an instruction, and what a response, is criticised for (the Reflection-Tuning paper, section 3)."""
+_WRITES: Mapping[Stage, tuple[str, ...]] = {
     "instruction": ("new_instruction", "new_response"),
     "response": ("new_response",),
 }
-REFLECTION = "reflection"
-FORMS: Mapping[Stage, ReplySchema] = {
+_REFLECTION = "reflection"
+_SCHEMAS: Mapping[Stage, ReplySchema] = {
     "instruction": ReplySchema(
         "reflected_instruction",
         (
-            Field(REFLECTION, "your criticism", optional=True),
+            Field(_REFLECTION, "your criticism", optional=True),
             Field("new_instruction", "the new instruction alone"),
             Field("new_response", "the response to it alone"),
         ),
     ),
     "response": ReplySchema(
         "reflected_response",
-        (Field(REFLECTION, "your criticism", optional=True), Field("new_response", "the new response alone")),
+        (Field(_REFLECTION, "your criticism", optional=True), Field("new_response", "the new response alone")),
     ),
 }
-CRITICISM = 150
-"""Tokens of a usual criticism."""
+_CRITICISM_TOKENS = 150
+"""Length of a usual criticism."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +92,19 @@ class ReflectSettings(RepairSettings, ModelSettings):
     """What is rewritten: instruction (with a response to it), response, or both, one after the other."""
 
     criteria: str | None = field(default=None, metadata=INPUT)
-    """A YAML file with other criteria: lists under instruction, response or both; the paper's by default."""
+    """A YAML file with other criteria: lists under instruction, response or both. By default the paper's criteria."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the instruction's stage instead of ours; it must use form."""
+    """A Jinja file for the instruction stage instead of ours. It must use form."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the response's stage instead of ours; it must use form."""
+    """A Jinja file for the response stage instead of ours. It must use form."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
 
     select: bool = field(default=False, metadata=INPUT)
-    """Let a student decide: a new instruction stays where its IFD rises, a new response where its r-IFD falls."""
+    """Let a student decide: keep a new instruction where its IFD rises, a new response where its r-IFD falls."""
 
     model: str = field(default=DEFAULT, metadata=INPUT)
     """The student: an embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
@@ -102,31 +113,34 @@ class ReflectSettings(RepairSettings, ModelSettings):
     """The student's chat template: alpaca, vicuna, chatml or a Jinja file; the model's own by default."""
 
     template_arg: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """What the student's chat template is told, as NAME=VALUE."""
+    """Variables for the student's chat template, as NAME=VALUE."""
 
 
 def reflect(settings: ReflectSettings) -> Run:
     """Write the recycled rows; `repairs` has each stage's status and the words before and after.
 
-    The criticism is in the lineage's notes, by stage. A row is ok where every stage asked for gave a whole reply,
-    partial where one of two did, fallback where none did. With `select` the table also has the student's scores of
-    the old and the new pair (ratios of perplexities), whether the new one stayed, and why it wasn't scored.
+    The lineage's notes hold the criticism of each stage. A row is ok where every stage gave a complete reply, partial
+    where one of two did, fallback where none did. With `select` the table also has the student's scores of the old and
+    the new pair (ratios of perplexities), whether the new one was kept, and why it wasn't scored.
 
     Raises:
-        As `work.repair`.
-        SettingsError: an option of the student's without `select`, or a model without a chat template.
+        As `work.repair_job`.
+        SettingsError: an option of the student without `select`, or a model without a chat template.
         MissingPackageError: `select` without torch or transformers.
     """
-    given = [f.name for f in fields(ModelSettings) if getattr(settings, f.name) != f.default]
-    if given and not settings.select:
-        option = f"--{given[0].replace('_', '-')}"
-        raise SettingsError(f"{option} without --select: nothing is scored by a model; add --select or leave it out")
+    student_options = [f.name for f in fields(ModelSettings) if getattr(settings, f.name) != f.default]
+    if student_options and not settings.select:
+        option = f"--{student_options[0].replace('_', '-')}"
+        raise SettingsError(f"{option} without --select: no model scores anything; add --select or leave it out")
     student = Student(settings) if settings.select else None
-    return repair(settings, _Reflect(settings, student), student)
+    return runs.execute(*repair_job(settings, _Reflect(settings, student), student))
 
 
-class _Said(NamedTuple):
-    """What a stage's reply says: its status, the new texts where it is ok, the criticism, preambles stripped."""
+class _StageReply(NamedTuple):
+    """A stage's parsed reply: its status, the new texts if it is ok, the criticism, the number of preambles stripped.
+
+    The status is None where there is no reply.
+    """
 
     status: Status | None
     texts: Mapping[str, str]
@@ -144,18 +158,18 @@ class _Reflect:
             "instruction_status": "string",
             "response_status": "string",
             "preambles": "int64",
-            **dict.fromkeys(WORDS, "int64"),
+            **dict.fromkeys(WORD_COLUMNS, "int64"),
             **(COLUMNS if student else {}),
         }
-        self.stages = STAGES if settings.stage == "both" else (settings.stage,)
+        self.stages = _STAGES if settings.stage == "both" else (settings.stage,)
         self.criteria = {**CRITERIA, **_criteria(settings.criteria)}
         files = {"instruction": settings.prompt, "response": settings.response_prompt}
         options = {"instruction": "--prompt", "response": "--response-prompt"}
-        for stage in STAGES:
+        for stage in _STAGES:
             if stage not in self.stages and files[stage] is not None:
                 raise SettingsError(
-                    f"{options[stage]} {files[stage]} is for the {stage}'s stage; with --stage {settings.stage} leave "
-                    "it out"
+                    f"{options[stage]} {files[stage]} is for the {stage} stage; leave it out with --stage "
+                    f"{settings.stage}"
                 )
         self._prompts: dict[Stage, PromptTemplate] = {}
         for stage in self.stages:
@@ -166,119 +180,129 @@ class _Reflect:
 
     @property
     def sources(self) -> dict[str, str]:
-        found = {}
+        sources = {}
         for stage, template in self._prompts.items():
             text = f"{template.hash}\n" + "\n".join(self.criteria[stage])
-            found[f"{stage}: {template.name}"] = blake2b(text.encode(), digest_size=8).hexdigest()
-        return found
+            sources[f"{stage}: {template.name}"] = blake2b(text.encode(), digest_size=8).hexdigest()
+        return sources
 
-    def _ask(self, stage: Stage, pair: Pair, expected: int = 0) -> Request:
+    def _request(self, stage: Stage, pair: InstructionPair, expected: int = 0) -> Request:
         texts = pair.texts()
         render = partial(self._prompts[stage].render_with, {**texts, "criteria": self.criteria[stage]})
-        return Request(FORMS[stage], render, tuple(texts.values()), expected)
+        return Request(_SCHEMAS[stage], render, tuple(texts.values()), expected)
 
-    def asks(self, pair: Pair) -> list[Request]:
+    def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
-        return [self._ask(stage, pair, CRITICISM + tokens_of(len(texts[stage]))) for stage in self.stages]
+        return [
+            self._request(stage, pair, _CRITICISM_TOKENS + estimate_tokens(len(texts[stage]))) for stage in self.stages
+        ]
 
-    async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        from tunescope.oracle.ask import Failed
-
-        now, said, failed = pair, dict[Stage, _Said](), ""
-        decided: dict[Stage, Decision] = {}
+    async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
+        current, failure = pair, ""
+        replies: dict[Stage, _StageReply] = {}
+        decisions: dict[Stage, Decision] = {}
         for stage in self.stages:
             try:
-                said[stage] = _read(stage, now, await calls.ask(self._ask(stage, now)))
-            except Failed as error:
-                if not said:
+                replies[stage] = _read_reply(stage, current, await calls.ask(self._request(stage, current)))
+            except ItemFailed as error:
+                if not replies:
                     raise
-                failed = f" ({stage}: {error})"
-                said[stage] = _Said(None, {}, "", 0)
-            texts = said[stage].texts
+                failure = f" ({stage}: {error})"
+                replies[stage] = _StageReply(None, {}, "", 0)
+            texts = replies[stage].texts
             new = replace(
-                now,
-                instruction=texts.get("new_instruction", now.instruction),
-                response=texts.get("new_response", now.response),
+                current,
+                instruction=texts.get("new_instruction", current.instruction),
+                response=texts.get("new_response", current.response),
             )
             if self.student is not None and texts:
-                decided[stage] = await calls.beside(self.student.decide(stage, now, new))
-            if stage not in decided or decided[stage].selected:
-                now = new
-        return _mended(pair, now, said, decided, failed)
+                decisions[stage] = await calls.clock.off_the_clock(self.student.decide(stage, current, new))
+            if stage not in decisions or decisions[stage].selected:
+                current = new
+        return _make_result(pair, current, replies, decisions, failure)
 
-    def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
-        means, lengths = tell_words(mended)
-        by_stage = {stage: Counter(m.columns.get(f"{stage}_status") for m in mended) for stage in self.stages}
-        rows_ = tuple((stage, *(counts[status] for status in STATUSES)) for stage, counts in by_stage.items())
-        stages = Table("Stages", ("stage", *STATUSES), rows_, "Replies of each stage; what isn't ok changes nothing.")
-        leaked = sum(int(m.columns.get("preambles") or 0) for m in mended)
-        sentence = f"Preambles stripped from new texts: {leaked:,}."
+    def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
+        means, lengths = summarize_word_counts(results)
+        by_stage = {stage: Counter(each.columns.get(f"{stage}_status") for each in results) for stage in self.stages}
+        cells = tuple((stage, *(counts[status] for status in STATUSES)) for stage, counts in by_stage.items())
+        stages = Table(
+            "Stages", ("stage", *STATUSES), cells, "Replies of each stage. A reply that isn't ok changes nothing."
+        )
+        n_preambles = sum(int(each.columns.get("preambles") or 0) for each in results)
+        sentence = f"Preambles stripped from new texts: {n_preambles:,}."
         result = {
             "stages": {stage: {s: counts[s] for s in STATUSES} for stage, counts in by_stage.items()},
-            "preambles": leaked,
+            "preambles": n_preambles,
             **means,
         }
-        told = Told(result, (sentence,), (stages, lengths), (f"tunescope check {shlex.quote(str(rows))}",))
-        return told if self.student is None else with_decisions(told, self.student, self.stages, mended)
+        summary = RepairSummary(result, (sentence,), (stages, lengths), (f"tunescope check {shlex.quote(str(rows))}",))
+        return summary if self.student is None else add_decisions(summary, self.student, self.stages, results)
 
 
-def _read(stage: Stage, pair: Pair, parsed: ParsedReply) -> _Said:
-    """Read a stage's reply: its new texts where all are there, else none of them."""
-    wanted = WRITES[stage]
-    criticism = parsed.texts.get(REFLECTION, "")
+def _read_reply(stage: Stage, pair: InstructionPair, parsed: ParsedReply) -> _StageReply:
+    """Read a stage's reply: its new texts if all of them are there, else none."""
+    names = _WRITES[stage]
+    criticism = parsed.texts.get(_REFLECTION, "")
     texts, preambles = dict[str, str](), 0
-    for name in wanted:
+    for name in names:
         text, line = without_preamble(parsed.texts.get(name, ""))
         if name == "new_instruction":
             text = pair.without_input(text)
         if text:
             texts[name] = text
             preambles += line != ""
-    if len(texts) == len(wanted):
-        return _Said("ok", texts, criticism, preambles)
+    if len(texts) == len(names):
+        return _StageReply("ok", texts, criticism, preambles)
     status = parsed.status
     if status in ("ok", "partial"):  # an instruction that was nothing but the input
         status = "partial" if texts else "unparsed"
-    return _Said(status, {}, criticism, 0)
+    return _StageReply(status, {}, criticism, 0)
 
 
-def _mended(
-    pair: Pair, now: Pair, said: Mapping[Stage, _Said], decided: Mapping[Stage, Decision], failed: str
-) -> Mended:
-    statuses = {stage: each.status for stage, each in said.items()}
-    well = [stage for stage, status in statuses.items() if status == "ok"]
-    status: Status = "ok" if len(well) == len(said) else "partial" if well else "fallback"
+def _make_result(
+    pair: InstructionPair,
+    current: InstructionPair,
+    replies: Mapping[Stage, _StageReply],
+    decisions: Mapping[Stage, Decision],
+    failure: str,
+) -> RepairResult:
+    statuses = {stage: each.status for stage, each in replies.items()}
+    complete = [stage for stage, status in statuses.items() if status == "ok"]
+    status: Status = "ok" if len(complete) == len(replies) else "partial" if complete else "fallback"
     columns: dict[str, Cell] = {f"{stage}_status": each for stage, each in statuses.items()}
-    columns["preambles"] = sum(each.preambles for each in said.values())
-    columns |= count_words(pair, now) | columns_of(decided)
-    listed = ", ".join(f"{stage} {each or 'failed'}{in_words(stage, decided)}" for stage, each in statuses.items())
+    columns["preambles"] = sum(each.preambles for each in replies.values())
+    columns |= count_words(pair, current) | decision_columns(decisions)
+    listed = ", ".join(
+        f"{stage} {each or 'failed'}{describe_decision(stage, decisions)}" for stage, each in statuses.items()
+    )
     head: str = "reflected" if status == "ok" else status
-    if decided and not any(decision.selected for decision in decided.values()):
-        head = "turned down" if any(decision.selected is False for decision in decided.values()) else "not scored"
-    return Mended(
+    if decisions and not any(decision.selected for decision in decisions.values()):
+        rejected = any(decision.selected is False for decision in decisions.values())
+        head = "rejected by the student" if rejected else "not scored"
+    return RepairResult(
         status,
-        f"{head}: {listed}{failed}",
-        now.instruction,
-        now.response,
+        f"{head}: {listed}{failure}",
+        current.instruction,
+        current.response,
         columns,
-        {stage: each.criticism for stage, each in said.items() if each.criticism},
+        {stage: each.criticism for stage, each in replies.items() if each.criticism},
     )
 
 
 def _criteria(file: str | None) -> dict[Stage, tuple[str, ...]]:
-    """Read the user's criteria; raises `SettingsError`."""
+    """Read the user's criteria, none without a file; raises `SettingsError`."""
     import yaml
 
     if file is None:
         return {}
     expected = "expected lists of texts under instruction, response or both"
     try:
-        read = yaml.safe_load(Path(file).read_text("utf-8"))
+        content = yaml.safe_load(Path(file).read_text("utf-8"))
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise SettingsError(f"--criteria {file}: {' '.join(str(error).split())}; {expected}") from error
-    if not isinstance(read, dict) or not read or not read.keys() <= set(STAGES):
-        raise SettingsError(f"--criteria {file}: found {read!r:.80}; {expected}")
-    for stage, items in read.items():
+    if not isinstance(content, dict) or not content or not content.keys() <= set(_STAGES):
+        raise SettingsError(f"--criteria {file}: found {content!r:.80}; {expected}")
+    for stage, items in content.items():
         if not isinstance(items, list) or not items or not all(isinstance(item, str) and item for item in items):
             raise SettingsError(f"--criteria {file}, {stage}: found {items!r:.80}; {expected}")
-    return {stage: tuple(read[stage]) for stage in STAGES if stage in read}
+    return {stage: tuple(content[stage]) for stage in _STAGES if stage in content}

@@ -1,4 +1,4 @@
-"""`repair simplify`: an oracle shortens responses to what is asked and true (LIMA-Simple of paper 2)."""
+"""`repair simplify`: an oracle makes responses concise and accurate (LIMA-Simple of the Limitations paper)."""
 
 from __future__ import annotations
 
@@ -9,22 +9,25 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunescope.oracle.budget import tokens_of
+from tunescope import runs
+from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import ParsedReply, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
 from tunescope.runs import INPUT, Run
-from tunescope.verbs.repair.pairs import Pair
-from tunescope.verbs.repair.work import PROMPTS, Mended, RepairSettings, Told, repair
+from tunescope.verbs.repair.instruction_pair import InstructionPair
+from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
+from tunescope.verbs.repair.settings import RepairSettings
+from tunescope.verbs.repair.work import repair_job
 from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
-    from tunescope.oracle.ask import Calls
+    from tunescope.oracle.calls import Calls
 
 VERSION = 1
-SHORT = "short_response"
-FORM = ReplySchema("simplified", (Field(SHORT, "the new response alone"),))
+_SHORT = "short_response"
+_SCHEMA = ReplySchema("simplified", (Field(_SHORT, "the new response alone"),))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +35,7 @@ class SimplifySettings(RepairSettings):
     """Have an oracle make every response concise and accurate."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours; it may use system, instruction, input, response and form, and must use form."""
+    """A Jinja file instead of ours. It may use system, instruction, input, response and form, and must use form."""
 
 
 def simplify(settings: SimplifySettings) -> Run:
@@ -41,9 +44,9 @@ def simplify(settings: SimplifySettings) -> Run:
     A new response that isn't shorter doesn't replace the old one.
 
     Raises:
-        As `work.repair`.
+        As `work.repair_job`.
     """
-    return repair(settings, _Simplify(settings))
+    return runs.execute(*repair_job(settings, _Simplify(settings)))
 
 
 class _Simplify:
@@ -59,38 +62,37 @@ class _Simplify:
     def sources(self) -> dict[str, str]:
         return {self._prompt.name: self._prompt.hash}
 
-    def asks(self, pair: Pair) -> list[Request]:
+    def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = pair.texts()
         render = partial(self._prompt.render_with, texts)
-        return [Request(FORM, render, tuple(texts.values()), tokens_of(len(pair.response)))]
+        return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(len(pair.response)))]
 
-    async def mend(self, pair: Pair, calls: Calls) -> Mended:
-        (question,) = self.asks(pair)
-        return _read(pair, await calls.ask(question))
+    async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
+        (request,) = self.planned_requests(pair)
+        return _read_reply(pair, await calls.ask(request))
 
-    def told(self, mended: Sequence[Mended], run: Path, rows: Path) -> Told:
+    def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
         from tunescope.stats import mean_t
 
-        read = [m.columns for m in mended if m.columns.get("words_before") is not None]
-        missing = [None] * (len(mended) - len(read))
+        parsed = [result.columns for result in results if result.columns.get("words_before") is not None]
+        missing = [None] * (len(results) - len(parsed))
+        before = [_number(columns, "words_before") for columns in parsed]
+        after = [_number(columns, "words_after") for columns in parsed]
+        difference = [new - old for old, new in zip(before, after, strict=True)]
         means = {
-            name: mean_t([*(_number(columns, name) for columns in read), *missing])
-            for name in ("words_before", "words_after")
+            "words_before": mean_t([*before, *missing]),
+            "words_after": mean_t([*after, *missing]),
+            "difference": mean_t([*difference, *missing]),
         }
-        means["difference"] = mean_t(
-            [*(_number(c, "words_after") - _number(c, "words_before") for c in read), *missing]
-        )
-        leaked = sum(columns["preamble"] is not None for columns in read)
+        n_preambles = sum(columns["preamble"] is not None for columns in parsed)
         cells = tuple(
             (name.replace("_", " "), m.value, interval(m.low, m.high, 1), m.n, m.n_missing) for name, m in means.items()
         )
-        note = (
-            f"Words per response, as it stands before and after ({means['difference'].method}); rows with a reply read."
-        )
+        note = f"Words per response before and after ({means['difference'].method}). Rows with a reply that was parsed."
         table = Table("Lengths", ("", "mean", "95 % interval", "n", "n_missing"), cells, note)
-        sentence = f"Preambles stripped from replies: {leaked:,}."
-        result = {name: m.as_json() for name, m in means.items()} | {"preambles": leaked}
-        return Told(result, (sentence,), (table,), (f"tunescope check {shlex.quote(str(rows))}",))
+        sentence = f"Preambles stripped from replies: {n_preambles:,}."
+        result = {name: m.as_json() for name, m in means.items()} | {"preambles": n_preambles}
+        return RepairSummary(result, (sentence,), (table,), (f"tunescope check {shlex.quote(str(rows))}",))
 
 
 def _number(columns: Mapping[str, object], name: str) -> float:
@@ -99,15 +101,15 @@ def _number(columns: Mapping[str, object], name: str) -> float:
     return float(value)
 
 
-def _read(pair: Pair, parsed: ParsedReply) -> Mended:
+def _read_reply(pair: InstructionPair, parsed: ParsedReply) -> RepairResult:
     from tunescope.text.words import words
 
     if parsed.status != "ok":
-        return Mended(parsed.status, f"{parsed.status}: {parsed.problem}")
-    new, preamble = without_preamble(parsed.texts[SHORT])
+        return RepairResult(parsed.status, f"{parsed.status}: {parsed.problem}")
+    new, preamble = without_preamble(parsed.texts[_SHORT])
     before, after = len(words(pair.response)), len(words(new))
     shorter = after < before
     columns = {"words_before": before, "words_after": after if shorter else before, "preamble": preamble or None}
     if not shorter:
-        return Mended("ok", f"not shorter: {before} words, {after} in the reply", columns=columns)
-    return Mended("ok", f"simplified: {before} words, now {after}", response=new, columns=columns)
+        return RepairResult("ok", f"not shorter: {before} words, {after} in the reply", columns=columns)
+    return RepairResult("ok", f"simplified: {before} words, now {after}", response=new, columns=columns)

@@ -164,7 +164,8 @@ def _find_matches(
     if settings.stream or index.order is None:
         yield from finder.stream(queries, prompts)
     else:
-        yield from (finder.find(query, prompt) for query, prompt in zip(queries, prompts, strict=True))
+        for query, prompt in zip(queries, prompts, strict=True):
+            yield finder.find(query, prompt)
 
 
 def _load_embedder(name: str | None) -> Embed | None:

@@ -104,7 +104,12 @@ class Finder:
 
     def find(self, query: Query, prompt: Query | None = None) -> Matches:
         """Find the chains of one text; word pairs that its prompt contains have no bits."""
-        return self._score(query, prompt, self._find_seeds(query))
+        index = self.index
+        if index.order is None:
+            seeds = stream_seeds(query, index.ids)
+        else:
+            seeds = look_up_seeds(query, index.ids, index.order, index.buckets, compile=self.compile)
+        return self._score(query, prompt, seeds)
 
     def stream(self, queries: Sequence[Query], prompts: Sequence[Query]) -> list[Matches]:
         """Find the chains of many texts by reading all rows once; the result is the same as that of `find`."""
@@ -120,13 +125,8 @@ class Finder:
             matches.append(self._score(query, prompt, of_text - np.array([begins[number], 0, 0])))
         return matches
 
-    def _find_seeds(self, query: Query) -> Seeds:
-        index = self.index
-        if index.order is None:
-            return stream_seeds(query, index.ids)
-        return look_up_seeds(query, index.ids, index.order, index.buckets, compile=self.compile)
-
     def _score(self, query: Query, prompt: Query | None, seeds: Seeds) -> Matches:
+        """Chain a text's seeds, and subtract the bits that the reference has too."""
         bits = self.index.information(query, prompt)
         chains = chain_seeds(seeds, self.index.starts, bits, MIN_BITS, self.compile)
         if self.reference is None:

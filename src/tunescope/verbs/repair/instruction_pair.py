@@ -9,13 +9,13 @@ if TYPE_CHECKING:
     from tunescope.rows import Message, Row, RowFile
 
 
-class Undefined(Exception):
-    """A row that a repair isn't defined for; the text is the reason, its first word says which."""
+class NotApplicable(Exception):
+    """A row that no repair applies to; the text is the reason, and the word before its colon names the kind."""
 
 
 @dataclass(frozen=True, slots=True)
-class Pair:
-    """One row's texts. `input` is the part of the user's message that a column of its own holds ("" for none)."""
+class InstructionPair:
+    """One row's texts. `input` is the part of the user's message that comes from a column of its own ("" for none)."""
 
     row: Row
     system: str
@@ -24,12 +24,12 @@ class Pair:
     response: str
 
     def texts(self) -> dict[str, str]:
-        """Return what prompts may show."""
+        """Return the texts that prompts may use, by name."""
         names = ("system", "instruction", "input", "response")
         return {name: getattr(self, name) for name in names}
 
     def without_input(self, instruction: str) -> str:
-        """Return a new instruction without the row's input, which an oracle may have repeated, at its end."""
+        """Return a new instruction without the row's input at its end, where an oracle may have repeated it."""
         return instruction.removesuffix(self.input).rstrip() if self.input else instruction
 
     def messages(self, instruction: str, response: str) -> tuple[Message, ...]:
@@ -39,29 +39,29 @@ class Pair:
         return (*before, replace(question, content=user), replace(answer, content=response))
 
 
-def pair_of(row: Row, like: RowFile) -> Pair:
+def read_pair(row: Row, like: RowFile) -> InstructionPair:
     """Return a row's texts.
 
     Raises:
-        Undefined: several turns, tools, thinking text, or nothing to ask about.
+        NotApplicable: several turns, tools, thinking text, or nothing to ask about.
     """
     from tunescope.text.words import visible
 
     if row.tools or any(m.tool_calls or m.tool_call_id or m.role == "tool" for m in row.messages):
-        raise Undefined("tools: not defined for rows with tools")
+        raise NotApplicable("tools: not applicable to rows with tools")
     roles = [message.role for message in row.messages]
     turns = roles.count("assistant")
     if turns != 1 or roles.count("user") != 1:
-        raise Undefined(f"multi-turn: not defined for {roles.count('user')} user and {turns} assistant messages")
+        raise NotApplicable(f"multi-turn: not applicable to {roles.count('user')} user and {turns} assistant messages")
     if roles[-2:] != ["user", "assistant"] or roles[:-2] not in ([], ["system"]):
-        raise Undefined(f"roles: not defined for the order {', '.join(roles)}")
+        raise NotApplicable(f"roles: not applicable to the order {', '.join(roles)}")
     *before, question, answer = row.messages
     if answer.thinking is not None:
-        raise Undefined("thinking: not defined for a response with thinking text, which would no longer fit")
+        raise NotApplicable("thinking: not applicable to a response with thinking text, which would no longer fit")
     user, response = question.content or "", answer.content or ""
     if not visible(user) or not visible(response):
-        raise Undefined(f"empty: no {'response' if visible(user) else 'instruction'}")
+        raise NotApplicable(f"empty: no {'response' if visible(user) else 'instruction'}")
     extra = row.fields.get(like.layout.columns.get("input", "")) if like.layout.format == "alpaca" else None
     input_ = extra if isinstance(extra, str) and extra and user.endswith(f"\n\n{extra}") else ""
     instruction = user.removesuffix(f"\n\n{input_}") if input_ else user
-    return Pair(row, (before[0].content or "") if before else "", instruction, input_, response)
+    return InstructionPair(row, (before[0].content or "") if before else "", instruction, input_, response)

@@ -1,0 +1,193 @@
+"""The chat API as bodies: what a call sends, what a reply and an error say. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit, urlunsplit
+
+from tunescope.errors import RejectedRequest, RetryableError, SettingsError
+from tunescope.oracle.replies import Reply
+from tunescope.rows import Message
+
+KEY_VARIABLE = "OPENAI_API_KEY"
+LONGEST_RETRY_AFTER = 600.0
+"""Seconds that a server may ask us to wait (Retry-After); where it asks for more, the work stops."""
+RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
+"""Statuses, beside 500 and above, after which the same call may succeed."""
+OVERLOADED_STATUSES = frozenset({429, 502, 503, 504, 529})
+"""Statuses after which fewer calls at a time are made."""
+MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
+"""The longest reply's field: of most servers, and of OpenAI's newer models, which refuse the other one."""
+PARAMETERS = (MAX_TOKENS_FIELDS[0], "temperature", "seed", "response_format")
+"""What a server may not take, and a setting of ours can change."""
+NOT_THE_APIS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
+"""What reading a body raises that isn't the API's."""
+_UNSUPPORTED = re.compile(
+    r"un-?supported|not? (?:yet )?support|only .*support|unrecogni[sz]ed|extra_forbidden|not permitted|"
+    r"invalid (?:parameter|value)|unknown|unavailable|failed to (?:parse|compile)|can be specified",
+    re.IGNORECASE,
+)
+
+
+class RawReply(NamedTuple):
+    """A reply as it came: the body's bytes, and for how many seconds its headers say that there is no more room."""
+
+    body: bytes
+    pause_seconds: float = 0.0
+
+
+def is_url(model: str) -> bool:
+    """Tell the address of a server from other names of models."""
+    return model.startswith(("http://", "https://"))
+
+
+def base_url(url: str) -> str:
+    """Return the address that the SDK takes, with /v1 where no path was typed.
+
+    Raises:
+        SettingsError: no host, or a password in it, which we'd have to keep.
+    """
+    try:
+        parts = urlsplit(url)
+        fits = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits or parts.username or parts.password or parts.query or parts.fragment:
+        raise SettingsError(
+            f"found a server's address with a name, a password or a query in it, or without a host; expected "
+            f"http://HOST:PORT/v1, and a key in {KEY_VARIABLE}"
+        )
+    path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
+    return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def on_one_line(text: str) -> str:
+    """Return words on one line, cut, and without half surrogate pairs, which no file can hold."""
+    return " ".join(text.split())[:300].encode("utf-8", "replace").decode()
+
+
+def message_json(message: Message) -> dict[str, Any]:
+    """Return a message in the API's form."""
+    record: dict[str, Any] = {"role": message.role, "content": message.content}
+    if message.tool_calls:
+        record["tool_calls"] = [dict(call) for call in message.tool_calls]
+    if message.tool_call_id is not None:
+        record["tool_call_id"] = message.tool_call_id
+    if message.name is not None:
+        record["name"] = message.name
+    return record
+
+
+def rename_max_tokens(options: Mapping[str, Any], field: str) -> dict[str, Any]:
+    """Return what a call says beside its messages, with the longest reply in the field that the server takes."""
+    return {field if name == MAX_TOKENS_FIELDS[0] else name: value for name, value in options.items()}
+
+
+def parameter_of(status: int, body: Any) -> str | None:
+    """Return which of `PARAMETERS` an error of status 400 or 422 is about; None for none of them."""
+    if status not in (400, 422):
+        return None
+    inner = body.get("error", body) if isinstance(body, Mapping) else {}
+    named = str(inner.get("param") or "") if isinstance(inner, Mapping) else ""
+    message = message_of(body)
+    about = f"{named} {message}" if _UNSUPPORTED.search(message) else ""
+    if MAX_TOKENS_FIELDS[0] in about and (
+        MAX_TOKENS_FIELDS[1] in message or "forbidden" in message or named == MAX_TOKENS_FIELDS[0]
+    ):
+        return MAX_TOKENS_FIELDS[0]
+    if re.search(r"response_?format|json_?schema|guided|grammar", about, re.IGNORECASE):
+        return "response_format"
+    return next((name for name in ("temperature", "seed") if re.search(rf"\b{name}\b", about)), None)
+
+
+def read_reply(body: Any) -> Reply:
+    """Read a reply; raises `RejectedRequest` for one without text, and what indexing raises for one that is none."""
+    if "refused" in body:  # a record of ours, see `journal.rejection`
+        raise RejectedRequest(str(body["refused"]))
+    if "choices" not in body and "error" in body:
+        raise ValueError(f"an error in a reply of status 200: {message_of(body['error'])}")
+    choice = body["choices"][0]
+    text, reason = choice["message"].get("content"), choice.get("finish_reason")
+    reason = reason if isinstance(reason, str) else None
+    declined = choice["message"].get("refusal")
+    if text is None and isinstance(declined, str):  # OpenAI's, where a schema leaves no place to decline in
+        text, reason = declined, "refusal"
+    if text is None and reason == "content_filter":
+        text = ""
+    if text is None:
+        raise RejectedRequest(f"a reply without text (finish_reason {reason})", usage=_usage(body))
+    if not isinstance(text, str):
+        raise TypeError("content that is no text")
+    return Reply(text, reason, _usage(body))
+
+
+def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
+    """Return the tokens that a reply counts; None where it doesn't."""
+    counted, names = body.get("usage"), ("prompt_tokens", "completion_tokens")
+    if not isinstance(counted, Mapping) or not all(isinstance(counted.get(name), int) for name in names):
+        return None
+    return {name: counted[name] for name in names}
+
+
+def parse_reply(body: bytes) -> Reply:
+    """Read the body of a reply.
+
+    Raises:
+        RetryableError: it isn't the API's.
+        RejectedRequest: a reply without text.
+    """
+    try:
+        return read_reply(json.loads(body))
+    except NOT_THE_APIS as error:
+        raise not_the_apis(error) from None
+
+
+def not_the_apis(error: Exception) -> RetryableError:
+    """Return what a body that isn't the API's means for its call."""
+    return RetryableError(f"a reply that isn't the API's ({on_one_line(f'{type(error).__name__}: {error}')})")
+
+
+def message_of(body: Any) -> str:
+    """Return a server's own sentence about an error."""
+    if isinstance(body, Mapping):
+        inner = body.get("error", body)
+        return str(inner.get("message", inner) if isinstance(inner, Mapping) else inner)
+    return str(body) if body else "no reason given"
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read Retry-After: seconds, or a date (RFC 9110, section 10.2.3)."""
+    value = headers.get("retry-after")
+    if value is None:
+        return None
+    try:
+        return max(0.0, float(value))
+    except ValueError:
+        pass
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
+
+
+def pause_seconds(headers: Mapping[str, str]) -> float:
+    """Return for how many seconds a server has no room: the longest reset of what has nothing remaining."""
+    waits = [0.0]
+    for what in ("requests", "tokens"):
+        if headers.get(f"x-ratelimit-remaining-{what}", "").strip() == "0":
+            waits.append(seconds_of(headers.get(f"x-ratelimit-reset-{what}", "")))
+    return min(max(waits), LONGEST_RETRY_AFTER)
+
+
+def seconds_of(text: str) -> float:
+    """Read a duration as rate-limit headers have them: 20ms, 1.5s, 6m0s, or plain seconds; else 0."""
+    units = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+    if re.fullmatch(r"(?:\d+(?:\.\d+)?(?:ms|[smhd]))+|\d+(?:\.\d+)?", text.strip()) is None:
+        return 0.0
+    parts = re.findall(r"(\d+(?:\.\d+)?)(ms|[smhd]|)", text)
+    return float(sum(float(value) * units[unit] for value, unit in parts))

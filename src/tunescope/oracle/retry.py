@@ -1,0 +1,164 @@
+"""Which calls are made again, how often, and after how long.
+
+A call that fails is made up to `MAX_TRIES` times. While the server answers nobody, it counts as away and gets more
+tries; where it stays away, the work stops and can go on later. Where it says that it is there, and only one item gets
+no reply, that item fails alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from itertools import count
+from math import isfinite
+from random import Random
+from time import monotonic
+from typing import NamedTuple, TypeVar
+
+from tunescope.errors import ItemFailed, RetryableError, WorkError
+from tunescope.oracle.api import LONGEST_RETRY_AFTER
+from tunescope.oracle.halt import MAX_IDENTICAL_FAILURES
+from tunescope.oracle.rate_limit import RateLimit
+
+R = TypeVar("R")
+MAX_TRIES = 7
+"""Calls for one reply at most."""
+FIRST_WAIT = 0.5
+"""Seconds before the second call; doubled before each further one, up to `LONGEST_WAIT`, with jitter."""
+LONGEST_WAIT = 30.0
+EXTRA_RETRIES = 8
+"""Tries beyond `MAX_TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
+RECENT_FAILURES = 4
+"""Tries in a row during which no call at all is answered, after which a server counts as away."""
+
+
+def backoff(attempt: int, jitter: Random) -> float:
+    """Return the seconds to wait after try `attempt`, from 0, failed."""
+    return min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT) * (0.5 + jitter.random())
+
+
+class OutOfTime(ItemFailed):
+    """An item's time is up."""
+
+
+class ItemClock:
+    """The time that one item has for its calls, from its first call on.
+
+    Attributes:
+        ends: when it is up, on the event loop's clock; None before the first call, and without a limit.
+    """
+
+    def __init__(self, deadline: float) -> None:
+        """Give an item `deadline` seconds; infinity is no limit."""
+        self.deadline = deadline
+        self.ends: float | None = None
+
+    def start(self) -> float | None:
+        """Return when the time is up; it runs from the first time that this is called."""
+        if self.ends is None and isfinite(self.deadline):
+            self.ends = asyncio.get_running_loop().time() + self.deadline
+        return self.ends
+
+    async def off_the_clock(self, work: Awaitable[R]) -> R:
+        """Wait for other work on the item, which takes nothing of its time."""
+        now = asyncio.get_running_loop().time
+        began = now()
+        try:
+            return await work
+        finally:
+            if self.ends is not None:
+                self.ends += now() - began
+
+
+class _Failure(NamedTuple):
+    """A failed try: its number from 1, why, and when the last `RECENT_FAILURES` of the call failed."""
+
+    n_tries: int
+    error: RetryableError
+    times: deque[float]
+
+
+class Retries:
+    """The retry loop, and what all items' retries know of their server.
+
+    Attributes:
+        last_reply_at: when any call was last answered, on the monotonic clock.
+    """
+
+    def __init__(
+        self,
+        rate_limit: RateLimit,
+        is_answering: Callable[[], Awaitable[bool]],
+        jitter: Random | None = None,
+        extra_retries: int = EXTRA_RETRIES,
+    ) -> None:
+        """Begin with no call answered."""
+        self._rate_limit, self._is_answering = rate_limit, is_answering
+        self._jitter, self._extra_retries = jitter or Random(), extra_retries
+        self.last_reply_at = float("-inf")
+        self._n_items_alone = 0
+
+    async def until_answered(self, attempt: Callable[[], Awaitable[R]], clock: ItemClock) -> R:
+        """Make a call until it is answered.
+
+        Raises:
+            ItemFailed: it isn't, in all its tries; `OutOfTime`: in the item's time.
+            WorkError: the server is away.
+        """
+        allowed, failure, times = MAX_TRIES, "", deque[float](maxlen=RECENT_FAILURES)
+        for n_tries in count(1):
+            try:
+                result = await attempt()
+            except TimeoutError:
+                raise _out_of_time(clock, failure) from None
+            except RetryableError as error:
+                failure = error.reason
+                times.append(monotonic())
+                failed = _Failure(n_tries, error, times)
+            else:
+                self.last_reply_at, self._n_items_alone = monotonic(), 0
+                return result
+            allowed = await self._allowed_tries(failed, allowed)
+            if n_tries >= allowed:
+                raise ItemFailed(f"{failure}, in the last of {n_tries} tries", failed.error.unreachable)
+            try:
+                async with asyncio.timeout_at(clock.ends):
+                    await self._rate_limit.sleep(self._wait(failed))
+            except TimeoutError:
+                raise _out_of_time(clock, failure) from None
+        raise AssertionError("unreachable")
+
+    async def _allowed_tries(self, failed: _Failure, allowed: int) -> int:
+        """Return how many tries a call may have; raises `WorkError` where the server stays away."""
+        error, n_tries = failed.error, failed.n_tries
+        if error.retry_after is not None and error.retry_after > LONGEST_RETRY_AFTER:
+            raise WorkError(f"{error.reason}; the server asks to wait {error.retry_after:.0f} s")
+        is_away = error.overloaded and self.last_reply_at < failed.times[0]  # no other item was answered lately either
+        if n_tries < MAX_TRIES or not is_away:
+            return allowed
+        if await self._is_alone(error):
+            return n_tries
+        if n_tries >= MAX_TRIES + self._extra_retries:
+            raise WorkError(f"{error.reason}, in the last of {n_tries} tries")
+        return n_tries + MAX_TRIES  # from when others are answered
+
+    async def _is_alone(self, error: RetryableError) -> bool:
+        """Tell whether only this item isn't answered, though nothing else was: the server still lists its models."""
+        if not error.silent or self._n_items_alone + 1 >= MAX_IDENTICAL_FAILURES or not await self._is_answering():
+            return False
+        self._n_items_alone += 1
+        return True
+
+    def _wait(self, failed: _Failure) -> float:
+        """Return the seconds to wait; where the server asks for a time, nobody calls before, and this comes on top."""
+        seconds = backoff(failed.n_tries - 1, self._jitter)
+        if failed.error.retry_after is None:
+            return seconds
+        self._rate_limit.pause(failed.error.retry_after)
+        return seconds * self._jitter.random()  # what the server asks for may be 0
+
+
+def _out_of_time(clock: ItemClock, failure: str) -> OutOfTime:
+    last = f"; the last try: {failure}" if failure else ""
+    return OutOfTime(f"not done within the row's {clock.deadline:g} s{last}")
