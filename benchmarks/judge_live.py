@@ -47,7 +47,12 @@ def main() -> None:
     pairwise = in_python("judge pairwise")
     said = "The first is more exact, the second longer.\n8 7"
     with serving(given.latency, said) as server, tempfile.TemporaryDirectory() as name:
-        asked = {"oracle": server.url, "served_model": "tiny", "concurrency": given.concurrency, "response_format": "tags"}
+        asked = {
+            "oracle": server.url,
+            "served_model": "tiny",
+            "concurrency": given.concurrency,
+            "response_format": "tags",
+        }
         folder = Path(name)
         warm = folder / "few"
         warm.mkdir()

@@ -251,7 +251,12 @@ def main() -> None:
     ideal = math.ceil(given.rows / given.concurrency) * given.latency
     with serving(given.latency) as server, tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        here = {"oracle": server.url, "served_model": "tiny", "concurrency": given.concurrency, "response_format": "tags"}
+        here = {
+            "oracle": server.url,
+            "served_model": "tiny",
+            "concurrency": given.concurrency,
+            "response_format": "tags",
+        }
         write(folder / "warm.jsonl", given.concurrency)
         write(folder / "rows.jsonl", given.rows)
         sides: dict[str, Callable[[Path, int, str], object]] = {

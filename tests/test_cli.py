@@ -213,12 +213,14 @@ def test_help_has_a_verbs_own_options_first_and_the_shared_ones_under_their_head
     _, out, _ = run(capsys, "repair", "reflect", "--help")
     lines = out.splitlines()
     assert lines[0] == "Usage: tunescope repair reflect --oracle ORACLE [OPTIONS] ROWS..."
-    titles = [line for line in lines if re.fullmatch("[A-Z][a-z]+", line)]
-    assert [title for title in titles if title != "Options"][-5:] == ["Model", "Rows", "Oracle", "Output", "Examples"]
-    assert titles[:2] == ["Input", "Options"]
+    titles = [line for line, before in zip(lines[3:], lines[2:], strict=False) if before == "" and line]
+    shared = ["Model", "Rows", "Oracle", "Calls", "Cost", "Journal and batches"]
+    assert titles == ["Input", "Options", *shared, "Output", "Examples"]
     own = lines[lines.index("Options") : lines.index("Model")]
     assert any(line.startswith("  --stage") for line in own)
     assert not any(line.startswith("  --oracle") for line in own)
+    titles = re.findall(r"^[A-Z][A-Za-z]+$", run(capsys, "tune", "--help")[1], re.MULTILINE)
+    assert titles[:5] == ["Input", "Options", "Steps", "LoRA", "Checkpoints"]
 
 
 @pytest.mark.parametrize("name", VERBS)

@@ -83,19 +83,19 @@ def slowly(seeds, texts, bits, least):
 def test_as_the_slow_one(texts, query, seed, least):
     bits = halves(len(query), np.random.default_rng(seed))
     seeds = seeds_of(query, texts)
-    found = chain_seeds(seeds, edges(texts), bits, least)
+    chains = chain_seeds(seeds, edges(texts), bits, least)
     expected = slowly(seeds, texts, bits, least)
-    assert found.bits.tolist() == [score for score, _ in expected]
-    assert [found.pieces(number) for number in range(len(found.bits))] == [pieces for _, pieces in expected]
+    assert chains.bits.tolist() == [score for score, _ in expected]
+    assert [chains.pieces(number) for number in range(len(chains.bits))] == [pieces for _, pieces in expected]
 
 
 @settings(deadline=None)
 @given(TEXTS, QUERY, st.integers(0, 99))
 def test_pieces_say_what_the_numbers_say(texts, query, seed):
     bits, ids = halves(len(query), np.random.default_rng(seed)), ended(texts)
-    found = chain_seeds(seeds_of(query, texts), edges(texts), bits, 5.0)
-    for number in range(len(found.bits)):
-        pieces = found.pieces(number)
+    chains = chain_seeds(seeds_of(query, texts), edges(texts), bits, 5.0)
+    for number in range(len(chains.bits)):
+        pieces = chains.pieces(number)
         edits = 0
         for (a, b, n), (c, d, _) in pairwise(pieces):
             assert a + n <= c
@@ -106,15 +106,15 @@ def test_pieces_say_what_the_numbers_say(texts, query, seed):
         for start, place, n in pieces:
             assert n >= 1
             assert query[start : start + n] == ids[place : place + n].tolist()
-        assert (found.begin[number], found.place[number]) == pieces[0][:2]
+        assert (chains.begin[number], chains.place[number]) == pieces[0][:2]
         last = pieces[-1]
-        assert (found.end[number], found.place_end[number]) == (last[0] + last[2], last[1] + last[2])
-        begin = edges(texts)[found.text[number]]
-        assert begin <= found.place[number] < found.place_end[number] <= begin + len(texts[found.text[number]])
-        assert found.words[number] == sum(n for _, _, n in pieces)
-        assert found.edits[number] == edits
-        assert found.bits[number] == sum(bits[a : a + n].sum() for a, _, n in pieces) - SKIP_BITS * edits >= 5.0
-    assert found.text.tolist() == sorted(found.text.tolist())
+        assert (chains.end[number], chains.place_end[number]) == (last[0] + last[2], last[1] + last[2])
+        begin = edges(texts)[chains.text[number]]
+        assert begin <= chains.place[number] < chains.place_end[number] <= begin + len(texts[chains.text[number]])
+        assert chains.words[number] == sum(n for _, _, n in pieces)
+        assert chains.edits[number] == edits
+        assert chains.bits[number] == sum(bits[a : a + n].sum() for a, _, n in pieces) - SKIP_BITS * edits >= 5.0
+    assert chains.text.tolist() == sorted(chains.text.tolist())
 
 
 @settings(max_examples=30, deadline=None)
@@ -138,10 +138,10 @@ def only(query, row=ROW, bits=10.0, least=30.0):
     texts = [[90, 91, 92], row, [93, 94]]
     ids = ended(texts)
     seeds = look_up_seeds(np.array(query, np.int64), ids, build(ids), bucket_starts(ids, 99))
-    found = chain_seeds(seeds, edges(texts), np.full(len(query), bits), least)
-    assert found.text.tolist() == [1]
-    assert (found.begin[0], found.end[0]) == (found.pieces(0)[0][0], sum(found.pieces(0)[-1][::2]))
-    return [(a, b - 4, n) for a, b, n in found.pieces(0)], int(found.edits[0]), float(found.bits[0])
+    chains = chain_seeds(seeds, edges(texts), np.full(len(query), bits), least)
+    assert chains.text.tolist() == [1]
+    assert (chains.begin[0], chains.end[0]) == (chains.pieces(0)[0][0], sum(chains.pieces(0)[-1][::2]))
+    return [(a, b - 4, n) for a, b, n in chains.pieces(0)], int(chains.edits[0]), float(chains.bits[0])
 
 
 def changed(places):
@@ -173,9 +173,9 @@ def test_what_costs_more_than_it_brings_begins_anew():
     query = changed({2, 3, 4, 5})
     texts = [ROW]
     bits = np.array([1.0, 1.0, *[0.0] * 4, *[10.0] * 18])
-    found = chain_seeds(seeds_of_wide(query, texts), edges(texts), bits, 0.0)
-    assert [found.pieces(n) for n in range(2)] == [[(0, 0, 2)], [(6, 6, 18)]]
-    assert found.bits.tolist() == [2.0, 180.0]
+    chains = chain_seeds(seeds_of_wide(query, texts), edges(texts), bits, 0.0)
+    assert [chains.pieces(n) for n in range(2)] == [[(0, 0, 2)], [(6, 6, 18)]]
+    assert chains.bits.tolist() == [2.0, 180.0]
 
 
 def seeds_of_wide(query, texts):
@@ -186,20 +186,20 @@ def seeds_of_wide(query, texts):
 def test_words_that_two_seeds_claim_count_once():
     """The answer says `3 4` once, the row twice: the second seed is cut behind the first."""
     query, texts = [1, 2, 3, 4, 5, 6], [[1, 2, 3, 4, 3, 4, 5, 6]]
-    found = chain_seeds(seeds_of_wide(query, texts), edges(texts), np.full(6, 20.0), 60.0)
-    best = int(np.argmax(found.bits))
-    assert found.pieces(best) == [(0, 0, 4), (4, 6, 2)]
-    assert found.bits[best] == 120.0 - 2 * SKIP_BITS
-    assert (found.words[best], found.edits[best]) == (6, 2)
+    chains = chain_seeds(seeds_of_wide(query, texts), edges(texts), np.full(6, 20.0), 60.0)
+    best = int(np.argmax(chains.bits))
+    assert chains.pieces(best) == [(0, 0, 4), (4, 6, 2)]
+    assert chains.bits[best] == 120.0 - 2 * SKIP_BITS
+    assert (chains.words[best], chains.edits[best]) == (6, 2)
 
 
 def test_texts_are_not_chained_together():
     texts = [ROW[:12], ROW[12:]]
-    found = chain_seeds(seeds_of_wide(ROW, texts), edges(texts), np.full(24, 10.0), 0.0)
-    assert [(found.text[n], found.pieces(n)) for n in range(2)] == [(0, [(0, 0, 12)]), (1, [(12, 13, 12)])]
+    chains = chain_seeds(seeds_of_wide(ROW, texts), edges(texts), np.full(24, 10.0), 0.0)
+    assert [(chains.text[n], chains.pieces(n)) for n in range(2)] == [(0, [(0, 0, 12)]), (1, [(12, 13, 12)])]
 
 
 def test_no_seeds():
-    found = chain_seeds(np.zeros((0, 3), np.int64), edges([ROW]), np.zeros(0), 0.0)
-    assert [len(part) for part in found] == [0] * 8 + [0, 0, 0, 0]
-    assert len(found.bits) == 0
+    chains = chain_seeds(np.zeros((0, 3), np.int64), edges([ROW]), np.zeros(0), 0.0)
+    assert [len(part) for part in chains] == [0] * 8 + [0, 0, 0, 0]
+    assert len(chains.bits) == 0

@@ -21,7 +21,7 @@ def ended(texts, kind=np.uint32):
     return np.array([word for text in texts for word in [*text, END]], kind)
 
 
-def asked(queries):
+def joined(queries):
     return ended(queries, np.int64)[:-1] if queries else np.zeros(0, np.int64)
 
 
@@ -35,7 +35,7 @@ def by_definition(queries, texts, most):
     def times(run):
         return sum(text[at : at + len(run)] == run for text in texts for at in range(len(text) - len(run) + 1))
 
-    found, origin = [], 0
+    seeds, origin = [], 0
     for query in queries:
         place = 0
         for text in texts:
@@ -48,18 +48,18 @@ def by_definition(queries, texts, most):
                         n += 1
                     runs = (query[a:b] for a in range(i, i + n) for b in range(a + MIN_WORDS, i + n + 1))
                     if n >= MIN_WORDS and any(times(run) <= most for run in runs):
-                        found.append((place + j, origin + i, n))
+                        seeds.append((place + j, origin + i, n))
             place += len(text) + 1
         origin += len(query) + 1
-    return [[i, j, n] for j, i, n in sorted(found)]
+    return [[i, j, n] for j, i, n in sorted(seeds)]
 
 
 @settings(deadline=None)
 @given(TEXTS, QUERIES, st.integers(1, 4))
 def test_by_suffix_array_as_defined(texts, queries, most):
     ids = ended(texts)
-    found = look_up_seeds(asked(queries), ids, build(ids), bucket_starts(ids, WORDS), most)
-    assert found.tolist() == by_definition(queries, texts, most)
+    seeds = look_up_seeds(joined(queries), ids, build(ids), bucket_starts(ids, WORDS), most)
+    assert seeds.tolist() == by_definition(queries, texts, most)
 
 
 @settings(max_examples=60, deadline=None)
@@ -67,9 +67,9 @@ def test_by_suffix_array_as_defined(texts, queries, most):
 def test_by_stream_and_compiled_the_same(texts, queries, most, threads):
     ids = ended(texts, np.uint16)
     expected = by_definition(queries, texts, most)
-    compiled = look_up_seeds(asked(queries), ids, build(ids), bucket_starts(ids, WORDS), most, compile=True)
+    compiled = look_up_seeds(joined(queries), ids, build(ids), bucket_starts(ids, WORDS), most, compile=True)
     assert compiled.tolist() == expected
-    assert stream_seeds(asked(queries), ids, most, threads).tolist() == expected
+    assert stream_seeds(joined(queries), ids, most, threads).tolist() == expected
 
 
 def test_a_random_text_of_few_words():
@@ -88,12 +88,12 @@ def test_a_random_text_of_few_words():
 @given(TEXTS, QUERIES, st.sampled_from([0, 3, 1000]))
 def test_the_stream_reads_again_where_it_can_note_no_more(texts, queries, room):
     """With little room for places every length of run is a reading of its own; the seeds are the same."""
-    ids, query = ended(texts), asked(queries)
+    ids, query = ended(texts), joined(queries)
     assert stream_seeds(query, ids, 1, room=room).tolist() == stream_seeds(query, ids, 1).tolist()
 
 
 @pytest.mark.parametrize(
-    ("query", "texts", "most", "found"),
+    ("query", "texts", "most", "expected"),
     [
         ([1, 2, 3], [[1, 2, 3]], 1, [[0, 0, 3]]),
         ([1, 2, 3], [[1, 2], [3, 1]], 1, [[0, 0, 2]]),  # not over the end of a text
@@ -107,8 +107,8 @@ def test_the_stream_reads_again_where_it_can_note_no_more(texts, queries, room):
         ([1, 2], [[], []], 1, []),
     ],
 )
-def test_cases_by_hand(query, texts, most, found):
+def test_cases_by_hand(query, texts, most, expected):
     ids = ended(texts)
-    asked_for = np.array(query, np.int64)
-    assert look_up_seeds(asked_for, ids, build(ids), bucket_starts(ids, WORDS), most).tolist() == found
-    assert stream_seeds(asked_for, ids, most).tolist() == found
+    query = np.array(query, np.int64)
+    assert look_up_seeds(query, ids, build(ids), bucket_starts(ids, WORDS), most).tolist() == expected
+    assert stream_seeds(query, ids, most).tolist() == expected

@@ -20,13 +20,13 @@ def joined(texts, kind=np.uint32):
     return np.array([word for text in texts for word in [*text, END]], kind)
 
 
-def asked(query):
+def query_of(query):
     return np.array(query, np.int64)
 
 
 def by_hand(query, texts):
     """Look for each stretch of the query in each text."""
-    found = []
+    matches = []
     for start in range(len(query)):
         length = count = 0
         for end in range(start + 1, len(query) + 1):
@@ -35,8 +35,8 @@ def by_hand(query, texts):
             if not places:
                 break
             length, count = end - start, places
-        found.append([length, count])
-    return found
+        matches.append([length, count])
+    return matches
 
 
 @settings(deadline=None)
@@ -71,8 +71,8 @@ def test_where_each_words_places_begin(texts):
 @given(TEXTS, QUERY)
 def test_longest_is_what_scanning_finds(texts, query):
     ids = joined(texts)
-    found = longest_matches(asked(query), ids, build(ids), bucket_starts(ids, 5))
-    assert found.tolist() == (by_hand(query, texts) if query else [])
+    matches = longest_matches(query_of(query), ids, build(ids), bucket_starts(ids, 5))
+    assert matches.tolist() == (by_hand(query, texts) if query else [])
 
 
 @settings(max_examples=40, deadline=None)
@@ -81,15 +81,15 @@ def test_compiled_finds_the_same(texts, query):
     ids = joined(texts, np.uint16)
     order, first = build(ids), bucket_starts(ids, 5)
     assert (
-        longest_matches(asked(query), ids, order, first, True) == longest_matches(asked(query), ids, order, first)
+        longest_matches(query_of(query), ids, order, first, True) == longest_matches(query_of(query), ids, order, first)
     ).all()
 
 
 def test_matches_end_with_texts():
     ids = joined([[1, 2], [3, 4]])
-    found = longest_matches(asked([1, 2, 3, 4]), ids, build(ids), bucket_starts(ids, 5))
-    assert found.tolist() == [[2, 1], [1, 1], [2, 1], [1, 1]]
-    assert longest_matches(asked([1, 2, END, 3]), ids, build(ids), bucket_starts(ids, 5))[0].tolist() == [2, 1]
+    matches = longest_matches(query_of([1, 2, 3, 4]), ids, build(ids), bucket_starts(ids, 5))
+    assert matches.tolist() == [[2, 1], [1, 1], [2, 1], [1, 1]]
+    assert longest_matches(query_of([1, 2, END, 3]), ids, build(ids), bucket_starts(ids, 5))[0].tolist() == [2, 1]
 
 
 @pytest.mark.parametrize("ids", [[], [END], [END, END, END]])
@@ -97,8 +97,8 @@ def test_no_words(ids):
     ids = np.array(ids, np.uint32)
     order, first = build(ids), bucket_starts(ids, 3)
     assert order.tolist() == []
-    assert longest_matches(asked([1, 2]), ids, order, first).tolist() == [[0, 0], [0, 0]]
-    assert longest_matches(asked([]), ids, order, first).tolist() == []
+    assert longest_matches(query_of([1, 2]), ids, order, first).tolist() == [[0, 0], [0, 0]]
+    assert longest_matches(query_of([]), ids, order, first).tolist() == []
 
 
 def test_bytes_of_numbers():

@@ -29,7 +29,7 @@ def nfd(text):
 
 
 @pytest.mark.parametrize(
-    ("text", "found"),
+    ("text", "expected"),
     [
         ("", []),
         (" \n\t\u2028", []),
@@ -43,9 +43,9 @@ def nfd(text):
         ("\ud800a\udc00", ["\ud800", "a", "\udc00"]),
     ],
 )
-def test_words_as_they_are_written(text, found):
-    assert split_words(text) == found
-    assert [nfc(text[begin:end]) for begin, end in word_offsets(text)] == found
+def test_words_as_they_are_written(text, expected):
+    assert split_words(text) == expected
+    assert [nfc(text[begin:end]) for begin, end in word_offsets(text)] == expected
 
 
 @settings(deadline=None)
@@ -54,15 +54,15 @@ def test_words_as_they_are_written(text, found):
 @example("\u00e9\u0301e\u0301")
 @example("a\u0f73\u0344\u212a\u0301")
 def test_places_give_the_words_of_split(text):
-    found = word_offsets(text)
-    assert len(found) == len(split_words(text))
-    assert all(0 <= begin < end <= len(text) for begin, end in found)
-    for (begin, end), (later, last) in pairwise(found):
+    offsets = word_offsets(text)
+    assert len(offsets) == len(split_words(text))
+    assert all(0 <= begin < end <= len(text) for begin, end in offsets)
+    for (begin, end), (later, last) in pairwise(offsets):
         assert begin <= later
         assert end <= last
         assert end <= later or nfc(text[later]) != text[later]
     if not any(unicodedata.combining(a) and unicodedata.combining(b) for a, b in pairwise(nfd(text))):
-        for word, (begin, end) in zip(split_words(text), found, strict=True):
+        for word, (begin, end) in zip(split_words(text), offsets, strict=True):
             whole = nfc(text[begin:end])
             assert word == whole or (word in whole and nfc(text[end - 1]) != text[end - 1])
 
@@ -125,9 +125,9 @@ def test_long_runs_of_a_mark_have_one_number():
 
 def test_unknown_words():
     numbering = Numbering(["a", "b"])
-    found = numbering.look_up("A c B")
-    assert found.tolist() == [1, UNKNOWN, 2]
-    assert found.dtype == np.int64
+    ids = numbering.look_up("A c B")
+    assert ids.tolist() == [1, UNKNOWN, 2]
+    assert ids.dtype == np.int64
     assert numbering.words == ["a", "b"], "looking up adds nothing"
     assert numbering.look_up("").tolist() == []
 
@@ -141,14 +141,14 @@ def test_no_texts():
 
 @given(st.lists(st.lists(TEXTS, max_size=4), max_size=4))
 def test_compiled_numbers_the_same_words(batches):
-    numbering, found = Numbering(), []
+    numbering, words = Numbering(), []
     for texts in batches:
         ids, starts = numbering.encode(texts, compile=True)
         assert all(ids[end - 1] == END for end in [*starts[1:], len(ids)][: len(texts)])
-        found += [[numbering.words[n - 1] for n in part[:-1]] for part in np.split(ids, starts[1:])[: len(texts)]]
+        words += [[numbering.words[n - 1] for n in part[:-1]] for part in np.split(ids, starts[1:])[: len(texts)]]
     texts = [text for batch in batches for text in batch]
     plain = Numbering()
-    assert found == [[plain.words[n - 1] for n in plain.encode([text])[0][:-1]] for text in texts]
+    assert words == [[plain.words[n - 1] for n in plain.encode([text])[0][:-1]] for text in texts]
     assert len(set(numbering.words)) == len(numbering.words)
     assert all(numbering.look_up(text).min(initial=1) >= 1 for text in texts)
 

@@ -111,7 +111,7 @@ def test_n_needed_where_the_interval_holds_zero(workplace):
     assert "n_needed" not in apart.result["summary"]["x"]
 
 
-def test_a_key_pairs_rows_that_say_nothing_alike(workplace):
+def test_a_key_pairs_rows_with_nothing_else_in_common(workplace):
     here = [alpaca("One?", "1", id=i) for i in range(3)] + [alpaca("Own?", "2", id="x")]
     there = [alpaca(f"Un {i}?", "3", id=i) for i in (2, 1, 7)] + [alpaca("Own?", "4", id="y")]
     a, b = write_rows(workplace / "a.jsonl", here), write_rows(workplace / "b.jsonl", there)

@@ -93,7 +93,7 @@ def said(*items, way, **columns):
     return lines
 
 
-def test_runs_that_were_not_asked_alike_say_so(workplace):
+def test_runs_with_different_reply_formats_say_so(workplace):
     files = {way: save(workplace / f"{way}.jsonl", said("1", "2", way=way, system=way)) for way in ("json", "tags")}
     runs = {way: recomputed(file) for way, file in files.items()}
     assert {way: run.result["asked_as"] for way, run in runs.items()} == {"json": "json", "tags": "tags"}
@@ -114,7 +114,7 @@ def test_runs_that_were_not_asked_alike_say_so(workplace):
     assert same.result["setup_differences"] == []
 
 
-def test_runs_that_were_not_decided_or_read_alike_say_so(workplace):
+def test_runs_with_different_rules_or_scores_say_so(workplace):
     name = save(workplace / "r.json", {"data": [review(i, (9, 8), (8, 8)) for i in range(3)]})
     runs = [recomputed(name), recomputed(name, rule="agree"), recomputed(name, scores="text")]
     rules = compare(CompareSettings(a=str(runs[0].path), b=str(runs[1].path))).result["setup_differences"]

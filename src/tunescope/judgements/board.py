@@ -10,6 +10,7 @@ from tunescope.errors import SettingsError
 from tunescope.judgements.ranking import SystemDifference, differences, groups
 from tunescope.judgements.records import unique_names
 from tunescope.judgements.win_rates import mean_of, standard_error
+from tunescope.results.judge import PAIRS, ComparisonRow, JudgeKind, PairRow, ScoreRow
 from tunescope.runs import Run
 
 _WIN_RATE = "win_rate"
@@ -24,7 +25,7 @@ class RankedSystem(NamedTuple):
         values: item → value, for items that have one: a share of a win, 0 to 1, or a score.
         questions: item → the question that it is a turn of.
         n_items: items judged, with a value or without.
-        numbers: its row of the run's table `comparisons`; empty for scores.
+        numbers: its row of the run's table `comparisons`; None for scores.
         run: the run's folder.
     """
 
@@ -35,7 +36,7 @@ class RankedSystem(NamedTuple):
     values: dict[str, float]
     questions: dict[str, str]
     n_items: int
-    numbers: Mapping[str, Any]
+    numbers: ComparisonRow | None
     run: str
 
     @property
@@ -56,7 +57,7 @@ class Board(NamedTuple):
     """Ranked systems, best first, and the difference of every two.
 
     Attributes:
-        kind: pairs (win rates, in per cent) or grades (scores).
+        kind: `PAIRS` (win rates, in per cent) or `SCORES`.
         by: the number that they are ranked by.
         lines: a record per system, for the table `board`.
         gaps: a record per pair of systems, for the table `differences`.
@@ -97,11 +98,11 @@ def make_board(runs: Sequence[Run], by: str | None, reference: str | None, judge
     Raises:
         SettingsError: several references or judges, verdicts and scores at once, or nothing to rank.
     """
-    kinds = {run.result["kind"] for run in runs}
+    kinds = {JudgeKind.read(run).kind for run in runs}
     if len(kinds) > 1:
         raise SettingsError("some runs hold verdicts on pairs of answers and some scores of single ones; rank one kind")
     kind = kinds.pop()
-    if kind == "pairs":
+    if kind == PAIRS:
         by, scale = by or _WIN_RATE, 100
         systems = [system for run in runs for system in _compared_systems(run, by)]
     else:
@@ -122,19 +123,19 @@ def _compared_systems(run: Run, by: str) -> Iterator[RankedSystem]:
     """Yield the systems of a run with verdicts on pairs of answers."""
     if by != _WIN_RATE:
         raise SettingsError(f"--by {by}: {run.path} holds verdicts on pairs of answers; rank by win_rate")
-    comparisons = {row["comparison"]: row for row in run.tables["comparisons"].to_pylist()}
-    items: dict[str, list[dict[str, Any]]] = {}
-    for item in run.tables["items"].to_pylist():
-        items.setdefault(item["comparison"], []).append(item)
-    for name, members in items.items():
+    comparisons = {row.comparison: row for row in ComparisonRow.read_rows(run)}
+    rows: dict[str, list[PairRow]] = {}
+    for row in PairRow.read_rows(run):
+        rows.setdefault(row.comparison, []).append(row)
+    for name, members in rows.items():
         numbers = comparisons[name]
         yield RankedSystem(
-            numbers["system"] if not numbers["part"] else f"{numbers['system']} {numbers['part']}",
-            numbers["system"],
-            numbers["reference"],
-            numbers["judge"],
-            {item["item"]: item["value"] for item in members if item["value"] is not None},
-            {item["item"]: item["question"] for item in members},
+            numbers.system if not numbers.part else f"{numbers.system} {numbers.part}",
+            numbers.system,
+            numbers.reference,
+            numbers.judge,
+            {row.item: row.value for row in members if row.value is not None},
+            {row.item: row.question for row in members},
             len(members),
             numbers,
             str(run.path),
@@ -146,18 +147,18 @@ def _scored_systems(run: Run, by: str) -> Iterator[RankedSystem]:
     scores: dict[tuple[str, str | None], dict[str, list[float | None]]] = {}
     aspects: dict[str, None] = {}
     questions: dict[str, str] = {}
-    for row in run.tables["scores"].to_pylist():
-        aspects[row["aspect"]] = None
-        questions[row["item"]] = row["question"]
-        of_item = scores.setdefault((row["system"], row["judge"]), {}).setdefault(row["item"], [])
-        if by in (_ALL_ASPECTS, row["aspect"]):
-            of_item.append(row["score"])
+    for row in ScoreRow.read_rows(run):
+        aspects[row.aspect] = None
+        questions[row.item] = row.question
+        of_item = scores.setdefault((row.system, row.judge), {}).setdefault(row.item, [])
+        if by in (_ALL_ASPECTS, row.aspect):
+            of_item.append(row.score)
     if by not in (_ALL_ASPECTS, *aspects):
         raise SettingsError(f"--by {by}: the aspects in {run.path} are {', '.join(aspects)}")
     for (system, judge), items in scores.items():
         known = {item: [v for v in of_item if v is not None] for item, of_item in items.items()}
         values = {item: sum(of_item) / len(of_item) for item, of_item in known.items() if of_item}
-        yield RankedSystem(system, system, None, judge, values, questions, len(items), {}, str(run.path))
+        yield RankedSystem(system, system, None, judge, values, questions, len(items), None, str(run.path))
 
 
 def _select(systems: Sequence[RankedSystem], attribute: str, wanted: str | None) -> list[RankedSystem]:
@@ -185,8 +186,9 @@ def _with_unique_names(systems: Sequence[RankedSystem]) -> list[RankedSystem]:
 def _line(system: RankedSystem, letters: str) -> dict[str, Any]:
     """Return a line of the board: a win rate as its run has it, a mean of scores with its bootstrap interval."""
     numbers = system.numbers
-    if numbers:
-        mean, low, high, error = (numbers[n] for n in ("win_rate", "win_rate_low", "win_rate_high", "standard_error"))
+    if numbers is not None:
+        mean, low, high = numbers.win_rate, numbers.win_rate_low, numbers.win_rate_high
+        error = numbers.standard_error
     else:
         values, questions = list(system.values.values()), [system.questions[item] for item in system.values]
         estimate = mean_of(values, questions)
@@ -201,8 +203,8 @@ def _line(system: RankedSystem, letters: str) -> dict[str, Any]:
         "high": high,
         "n": len(system.values),
         "n_missing": system.n_items - len(system.values),
-        "win_rate_length_controlled": numbers.get("win_rate_length_controlled"),
-        "avg_length": numbers.get("avg_length"),
+        "win_rate_length_controlled": numbers and numbers.win_rate_length_controlled,
+        "avg_length": numbers and numbers.avg_length,
         "group": letters,
         "run": system.run,
     }

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from tunescope.judgements.board import Board, RankedSystem
 from tunescope.judgements.ranking import SystemDifference
 from tunescope.judgements.view import fixed
+from tunescope.results.judge import PAIRS
 from tunescope.stats import n_needed
 from tunescope.views import Cell, Table, View, counted, interval
 
@@ -37,7 +38,7 @@ def _sentences(board: Board) -> Iterator[str]:
 
 
 def _first_sentence(board: Board, best: RankedSystem) -> str:
-    unit = " %" if board.kind == "pairs" else ""
+    unit = " %" if board.kind == PAIRS else ""
     against = f" against {best.reference}" if best.reference else ""
     judge = f" (judge {best.judge})" if best.judge else ""
     return (
@@ -64,7 +65,7 @@ def _are_neighbours(names: Sequence[str], first: str, second: str) -> bool:
 
 
 def _tables(board: Board) -> Iterator[Table]:
-    pairs = board.kind == "pairs"
+    pairs = board.kind == PAIRS
     rows: list[tuple[Cell, ...]] = []
     for rank, line in enumerate(board.lines, 1):
         row: tuple[Cell, ...] = (rank, line["name"], fixed(line["mean"]), fixed(line["standard_error"]))

@@ -5,30 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from tunescope.results.judge import PAIRS, JudgeKind, PairsKind, RecomputeSetup, ReplyFormats
+
 if TYPE_CHECKING:
     from tunescope.runs import Run
 
 _FORMATS = {"json": "JSON", "tags": "text", "json, tags": "JSON in some calls and text in others"}
 """What a run's `asked_as` stands for."""
+_SOURCES = {"stored": "as stored", "text": "read again in the replies"}
+"""What `--scores` stands for."""
 
 
 def setup_differences(runs: Mapping[str, Run]) -> Iterator[str]:
     """Yield a sentence for every difference in how runs asked, decided or read; `runs` are by the names to use."""
-    formats = {name: _FORMATS.get(str(run.result.get("asked_as"))) for name, run in runs.items()}
+    formats = {name: _FORMATS.get(str(ReplyFormats.read(run).asked_as)) for name, run in runs.items()}
     yield from _difference("The judges were asked for different reply formats", formats)
-    pairs = {name: run for name, run in runs.items() if run.result.get("kind") == "pairs"}
-    rules = {name: _rule(run) for name, run in pairs.items()}
+    rules = {name: _rule(run) for name, run in runs.items() if JudgeKind.read(run).kind == PAIRS}
     yield from _difference("The verdicts follow different rules", rules)
-    scores = {
-        name: "read again in the replies" if run.settings.get("scores") == "text" else "as stored"
-        for name, run in runs.items()
-        if "scores" in run.settings
-    }
+    sources = {name: RecomputeSetup.read_settings(run).scores for name, run in runs.items()}
+    scores = {name: source and _SOURCES[source] for name, source in sources.items()}
     yield from _difference("The scores come from different places", scores)
 
 
 def _rule(run: Run) -> str:
-    rule = run.result.get("rule")
+    rule = PairsKind.read(run).rule
     return f"over both orders ({rule})" if rule else "in one order"
 
 

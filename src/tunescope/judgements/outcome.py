@@ -8,6 +8,7 @@ from typing import Any
 from tunescope.judgements.summary import Summary
 from tunescope.judgements.tables import table_of
 from tunescope.judgements.view import pairs_view, scores_view
+from tunescope.results.judge import PAIRS
 from tunescope.runs import Outcome, RunFolder
 
 
@@ -34,7 +35,7 @@ def write_summary(
     first = f"{sentences[0]} {summary.rule_sentence}".strip()
     about = [first, *sentences[1:], *summary.judgements.notes, *closing]
     result = summary.result(leading)
-    if summary.kind == "pairs":
+    if summary.kind == PAIRS:
         return Outcome(result, pairs_view(summary, about, folder.path))
     test_set = result.get("test_set", summary.file_format.name)
     return Outcome(result, scores_view(summary, about, folder.path, test_set))

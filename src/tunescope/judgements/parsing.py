@@ -1,7 +1,7 @@
-"""What a judge's reply says: two scores, a letter, a rating or aspects. Pure; nothing here gives a default answer.
+"""Parsing a judge's reply: two scores, a letter, a rating or aspects. Pure functions; None where there is no verdict.
 
-Only the judge's own verdict counts: a whole line at the end of the reply (or, where the prompt asked for it, at its
-beginning). Numbers and letters inside sentences, quoted from a candidate, or thought before the reply can't vote.
+Only the judge's own verdict counts: a whole line at the end of the reply, or at its beginning where the prompt asked
+for that. Numbers and letters inside sentences, quotes from an answer, and thoughts before the reply don't count.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ _THOUGHTS = re.compile(r"\s*<think(?:ing)?>(?:.*?</think(?:ing)?>|.*)", re.DOTAL
 _LETTER = re.compile(r"\[\[([A-C])\]\]")
 _RATING = re.compile(r"\[\[(\d{1,3}(?:\.\d+)?)\]\]")
 _QUOTES = "\"'`“”‘’«»"
-_LONGEST = 200
-"""Characters of a line that may be a verdict."""
+_MAX_LINE = 200
+"""Longest line, in characters, that may be a verdict."""
 _FENCE = re.compile(r"```[A-Za-z]*\s*\n(.*?)```", re.DOTALL)
 _SCORE_NAMES = (
     ("assistant_1", "assistant_2"),
@@ -54,16 +54,16 @@ def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 1
     if not lines:
         return None
     for line in (lines[0], lines[-1]) if where == "first" else (lines[-1],):
-        found = _PAIR.fullmatch(line) if len(line) <= _LONGEST else None
-        if found is not None:
-            return _in_range((float(found["a"]), float(found["b"])), low, high)
+        match = _PAIR.fullmatch(line) if len(line) <= _MAX_LINE else None
+        if match is not None:
+            return _in_range((float(match["a"]), float(match["b"])), low, high)
     return _in_range(_scores_in(_last_json(text)), low, high)
 
 
 def without_thoughts(text: str) -> str:
     """Return a reply without the thoughts that a reasoning model puts before it, "" where they never end."""
-    found = _THOUGHTS.match(text)
-    return text if found is None else text[found.end() :]
+    thoughts = _THOUGHTS.match(text)
+    return text if thoughts is None else text[thoughts.end() :]
 
 
 def _lines(text: str) -> list[str]:
@@ -89,14 +89,14 @@ def _scores_in(value: Any) -> tuple[float, float] | None:
 
 def letter(text: str) -> Literal["A", "B", "C"] | None:
     """Return the verdict [[A]], [[B]] or [[C]] (a tie) of a reply, or None."""
-    found = _last_marker(text, _LETTER)
-    return found if found in ("A", "B", "C") else None  # type: ignore[return-value]
+    marked = _last_marker(text, _LETTER)
+    return marked if marked in ("A", "B", "C") else None  # type: ignore[return-value]
 
 
 def rating(text: str, low: float = 1, high: float = 10) -> float | None:
     """Return the rating [[N]] of a reply, or None."""
-    found = _last_marker(text, _RATING)
-    value = None if found is None else float(found)
+    marked = _last_marker(text, _RATING)
+    value = None if marked is None else float(marked)
     return value if value is not None and low <= value <= high else None
 
 
@@ -108,13 +108,12 @@ def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
     lines = _lines(without_thoughts(text))
     if not lines:
         return None
-    found = list(marker.finditer(lines[-1]))
-    if not found and marker.fullmatch(lines[0].strip("*_ .")):
-        found = list(marker.finditer(lines[0]))
-        return found[0][1]
-    if len({match[1] for match in found}) != 1:
+    matches = list(marker.finditer(lines[-1]))
+    if not matches and (first := marker.fullmatch(lines[0].strip("*_ ."))):
+        return first[1]
+    if len({match[1] for match in matches}) != 1:
         return None
-    line, match = lines[-1], found[-1]
+    line, match = lines[-1], matches[-1]
     before, after = line[: match.start()].rstrip("*_ "), line[match.end() :].lstrip("*_ .")
     quoted = before[-1:] in _QUOTES and after[:1] in _QUOTES if before and after else False
     return None if quoted else match[1]
@@ -129,10 +128,10 @@ def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 
     value = _last_json(without_thoughts(text))
     if not isinstance(value, Mapping):
         return None
-    found = {str(name).strip().lower(): aspect_score(item, low, high) for name, item in value.items()}
+    scores = {str(name).strip().lower(): aspect_score(item, low, high) for name, item in value.items()}
     if names:
-        found = {name: found.get(name, AspectScore(None, "missing")) for name in names}
-    return found if any(score.status in ("ok", "not_applicable") for score in found.values()) else None
+        scores = {name: scores.get(name, AspectScore(None, "missing")) for name in names}
+    return scores if any(score.status in ("ok", "not_applicable") for score in scores.values()) else None
 
 
 def aspect_score(value: Any, low: float = 1, high: float = 5) -> AspectScore:
@@ -145,8 +144,8 @@ def aspect_score(value: Any, low: float = 1, high: float = 5) -> AspectScore:
         return AspectScore(None, "missing")
     if isinstance(value, str) and _NOT_APPLICABLE.fullmatch(value):
         return AspectScore(None, "not_applicable")
-    found = number(value)
-    return AspectScore(found, "ok") if found is not None and low <= found <= high else AspectScore(None, "unparsed")
+    score = number(value)
+    return AspectScore(score, "ok") if score is not None and low <= score <= high else AspectScore(None, "unparsed")
 
 
 def number(value: Any) -> float | None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+from tunescope.results.judge import PairRow, ScoreRow
 from tunescope.runs import Run
 
 
@@ -27,43 +28,46 @@ class JudgedItem(NamedTuple):
     is_only_system: bool
 
 
+def holds_judgements(run: Run) -> bool:
+    """Tell whether a run has a table of judgements."""
+    return run.verb.startswith("judge ") and (PairRow.NAME in run.tables or ScoreRow.NAME in run.tables)
+
+
 def describe_judges(run: Run) -> str:
     """Return the names of the judges and references: numbers of other judges or references don't compare."""
-    pairs = "items" in run.tables
-    table = run.tables["items" if pairs else "scores"]
-    names = ", ".join(sorted({name or "an unnamed judge" for name in table["judge"].to_pylist()}))
-    return f"{names} against {', '.join(sorted(set(table['reference'].to_pylist())))}" if pairs else names
+    if PairRow.NAME not in run.tables:
+        return _judge_list(ScoreRow.read_rows(run))
+    rows = PairRow.read_rows(run)
+    return f"{_judge_list(rows)} against {', '.join(sorted({row.reference for row in rows}))}"
+
+
+def _judge_list(rows: Sequence[PairRow | ScoreRow]) -> str:
+    return ", ".join(sorted({row.judge or "an unnamed judge" for row in rows}))
 
 
 def read_judgements(run: Run) -> Iterator[JudgedItem]:
     """Yield what a judge's run says about each item: from its table `items`, else from `scores`."""
-    if "items" not in run.tables:
-        yield from _read_scores(run)
-        return
-    records = run.tables["items"].to_pylist()
-    judge_of = _judge_names(records)
-    is_only = len({record["comparison"] for record in records}) == 1
-    for record in records:
-        lengths = {"length": record["length"], "length_reference": record["length_reference"]}
-        value = record["value"]
-        verdicts = {"win_rate": None if value is None else 100 * value}
-        who = (record["system"], record["reference"], *filter(None, [record["part"]]), *judge_of(record))
-        yield JudgedItem(record["item"], who, verdicts, lengths, is_only)
+    return _read_pairs(run) if PairRow.NAME in run.tables else _read_scores(run)
+
+
+def _read_pairs(run: Run) -> Iterator[JudgedItem]:
+    rows = PairRow.read_rows(run)
+    several_judges = len({row.judge for row in rows}) > 1
+    is_only = len({row.comparison for row in rows}) == 1
+    for row in rows:
+        verdicts = {"win_rate": None if row.value is None else 100 * row.value}
+        lengths: dict[str, float | None] = {"length": row.length, "length_reference": row.length_reference}
+        who = (row.system, row.reference, *((row.part,) if row.part else ()))
+        yield JudgedItem(row.item, (*who, row.judge or "") if several_judges else who, verdicts, lengths, is_only)
 
 
 def _read_scores(run: Run) -> Iterator[JudgedItem]:
     items: dict[tuple[str, ...], JudgedItem] = {}
-    records = run.tables["scores"].to_pylist()
-    judge_of = _judge_names(records)
-    is_only = len({(record["system"], record["judge"]) for record in records}) == 1
-    for record in records:
-        who = (record["system"], *judge_of(record))
-        new = JudgedItem(record["item"], who, {}, {"length": record["length"]}, is_only)
-        items.setdefault((*who, record["item"]), new).verdicts[record["aspect"]] = record["score"]
+    rows = ScoreRow.read_rows(run)
+    several_judges = len({row.judge for row in rows}) > 1
+    is_only = len({(row.system, row.judge) for row in rows}) == 1
+    for row in rows:
+        who = (row.system, row.judge or "") if several_judges else (row.system,)
+        new = JudgedItem(row.item, who, {}, {"length": row.length}, is_only)
+        items.setdefault((*who, row.item), new).verdicts[row.aspect] = row.score
     yield from items.values()
-
-
-def _judge_names(records: Sequence[Mapping[str, Any]]) -> Callable[[Mapping[str, Any]], tuple[str, ...]]:
-    """Return what names a record's judge: its name where there are several, else nothing, so that judges compare."""
-    several = len({record["judge"] for record in records}) > 1
-    return lambda record: (record["judge"] or "",) if several else ()

@@ -11,6 +11,7 @@ from typing import Any
 from tunescope.judgements.records import AspectScore, ScoredSystem, ScoreJudgement, by_judge, unique_names
 from tunescope.judgements.rereading import Rereading, RereadingKind
 from tunescope.judgements.win_rates import mean_of
+from tunescope.results.judge import ScoreRow
 from tunescope.stats import Estimate, paired_difference
 
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safety")
@@ -179,22 +180,22 @@ def _agreement(stored: Mapping[str, float | None], read: Mapping[str, float | No
     return "only_read" if read else "neither"
 
 
-def score_records(judgements: Sequence[ScoreJudgement]) -> Iterator[dict[str, Any]]:
-    """Yield a record per item and aspect for the table `scores`."""
+def score_rows(judgements: Sequence[ScoreJudgement]) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table `scores`: one per item and aspect."""
     aspects = _aspects(judgements)
     for judgement in judgements:
+        unparsed = not judgement.scores and judgement.status == "unparsed"
         for aspect in aspects:
             score = judgement.scores.get(aspect, _NO_SCORE)
-            unparsed = not judgement.scores and judgement.status == "unparsed"
-            yield {
-                "item": judgement.item,
-                "question": judgement.question or judgement.item,
-                "system": judgement.system,
-                "judge": judgement.judge or None,
-                "aspect": aspect,
-                "score": score.value,
-                "status": "unparsed" if unparsed else score.status,
-                "length": judgement.length,
-                "tags": list(judgement.tags),
-                "place": judgement.place,
-            }
+            yield ScoreRow(
+                item=judgement.item,
+                question=judgement.question or judgement.item,
+                system=judgement.system,
+                judge=judgement.judge or None,
+                aspect=aspect,
+                score=score.value,
+                status="unparsed" if unparsed else score.status,
+                length=judgement.length,
+                tags=judgement.tags,
+                place=judgement.place,
+            ).as_json()

@@ -12,6 +12,7 @@ from tunescope.judgements import win_rates
 from tunescope.judgements.records import RULES, PairJudgement, Rule, ScoreJudgement, first_items
 from tunescope.judgements.rereading import Rereading
 from tunescope.judgements.tags import Tags
+from tunescope.results.judge import PAIRS, SCORES, ComparisonRow, JudgeKind, PairRow, PairsKind, ScoreRow
 
 if TYPE_CHECKING:
     from tunescope.judgements.formats import Format
@@ -46,7 +47,7 @@ class Summary(NamedTuple):
     Attributes:
         judgements: as they were read, before any selection.
         file_format: the format that they were read in.
-        kind: pairs (judgements of two answers) or grades (scores of one answer).
+        kind: `PAIRS` or `SCORES`.
         rule: how the verdicts of two orders became one; None with one order, and for scores.
         groups: numbers per comparison or system, by name.
         tags: the same per kind of question, for groups that have tags.
@@ -57,7 +58,7 @@ class Summary(NamedTuple):
 
     judgements: Judgements
     file_format: Format
-    kind: Literal["pairs", "grades"]
+    kind: str
     rule: Rule | None
     groups: Mapping[str, Mapping[str, Any]]
     tags: Mapping[str, Mapping[str, Any]]
@@ -80,16 +81,14 @@ class Summary(NamedTuple):
             "formula": f"{self.file_format.formula} {self.rule_sentence}".strip(),
             **leading,
             **self.judgements.extra_results,
-            "kind": self.kind,
+            **(PairsKind(kind=PAIRS, rule=self.rule) if self.kind == PAIRS else JudgeKind(kind=SCORES)).as_json(),
         }
-        if self.kind == "pairs":
-            result["rule"] = self.rule
         if self.rereading is not None and self.rereading.kinds:
             result["rereading"] = self.rereading.as_json()
         if len(self.groups) == 1:
             result |= next(iter(self.groups.values()))
         else:
-            result["comparisons" if self.kind == "pairs" else "systems"] = self.groups
+            result["comparisons" if self.kind == PAIRS else "systems"] = self.groups
         if self.tags:
             result["tags"] = next(iter(self.tags.values())) if len(self.groups) == 1 else self.tags
         if self.differences:
@@ -152,15 +151,15 @@ def _summarize_pairs(judgements: Judgements, file_format: Format, options: Summa
     return Summary(
         judgements=judgements,
         file_format=file_format,
-        kind="pairs",
+        kind=PAIRS,
         rule=rule if both_orders else None,
         groups=groups,
         tags=_not_empty(by_tag),
         rereading=rereading,
         differences={},
         tables={
-            "comparisons": [_flat(name, numbers) for name, numbers in groups.items()],
-            "items": win_rates.item_records(pairs, names, rule),
+            ComparisonRow.NAME: [_flat(name, numbers) for name, numbers in groups.items()],
+            PairRow.NAME: win_rates.pair_rows(pairs, names, rule),
         },
     )
 
@@ -195,7 +194,7 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
     return Summary(
         judgements=judgements,
         file_format=file_format,
-        kind="grades",
+        kind=SCORES,
         rule=None,
         groups=groups,
         tags=_not_empty(by_tag),
@@ -207,7 +206,7 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
                 for name, group in groups.items()
                 for aspect, numbers in group["aspects"].items()
             ],
-            "scores": scored.score_records(scores),
+            ScoreRow.NAME: scored.score_rows(scores),
         },
     )
 

@@ -19,6 +19,7 @@ from tunescope.judgements.records import (
     unique_names,
 )
 from tunescope.judgements.rereading import Rereading, RereadingKind
+from tunescope.results.judge import PairRow
 from tunescope.stats import (
     Estimate,
     mean_bootstrap,
@@ -166,8 +167,8 @@ def _lengths(
     verdict or without lengths; ties and answers of equal length count nowhere. `not_longer` is the share of items in
     which a's answer isn't longer than b's. Where it is small, the length-controlled rate is an extrapolation.
     """
-    known = [pair.lengths for pair in pairs if pair.lengths is not None]
-    if not known:
+    both_lengths = [pair.lengths for pair in pairs if pair.lengths is not None]
+    if not both_lengths:
         names = ("avg_length", "avg_length_reference", "win_rate_length_controlled")
         return dict.fromkeys(names) | {"lengths_reason": "the files don't have the answers"}
     gaps = [None if pair.lengths is None else pair.lengths[0] - pair.lengths[1] for pair in pairs]
@@ -181,8 +182,8 @@ def _lengths(
     uneven = [(winner, loser) for winner, loser in decided if winner != loser]
     used = [gap for gap, value in zip(gaps, values, strict=True) if gap is not None and value is not None]
     return {
-        "avg_length": sum(a for a, _ in known) / len(known),
-        "avg_length_reference": sum(b for _, b in known) / len(known),
+        "avg_length": sum(a for a, _ in both_lengths) / len(both_lengths),
+        "avg_length_reference": sum(b for _, b in both_lengths) / len(both_lengths),
         "win_rate_length_controlled": controlled.as_json()
         | {"standard_error": controlled.standard_error, "slope": fit.slope, "scale": fit.scale},
         "not_longer": sum(gap <= 0 for gap in used) / len(used) if used else None,
@@ -251,35 +252,35 @@ def _agreement(stored: Presentation, read: Presentation) -> RereadingKind:
     return "same" if same else "differs"
 
 
-def item_records(
-    pairs: Sequence[PairJudgement], names: Mapping[Comparison, str], rule: Rule
-) -> Iterator[dict[str, Any]]:
-    """Yield a record per item for the table `items`."""
+def pair_rows(pairs: Sequence[PairJudgement], names: Mapping[Comparison, str], rule: Rule) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table `items`."""
     for pair in pairs:
         first, second = [*pair.orders, None][:2]
-        record: dict[str, Any] = {
-            "comparison": names[Comparison.of(pair)],
-            "item": pair.item,
-            "question": pair.question or pair.item,
-            "system": pair.a,
-            "reference": pair.b,
-            "judge": pair.judge or None,
-            "part": pair.part or None,
-            "verdict": pair.verdict(rule),
-            "value": pair.value(rule),
-        }
-        for number, order in ((1, first), (2, second)):
-            a, b = order.scores if order is not None and order.scores is not None else (None, None)
-            record |= {
-                f"status_{number}": None if order is None else order.status,
-                f"preference_{number}": None if order is None else order.preference,
-                f"system_score_{number}": a,
-                f"reference_score_{number}": b,
-            }
-        a_length, b_length = pair.lengths or (None, None)
-        yield record | {
-            "length": a_length,
-            "length_reference": b_length,
-            "tags": list(pair.tags),
-            "place": pair.place,
-        }
+        length, length_reference = pair.lengths or (None, None)
+        yield PairRow(
+            comparison=names[Comparison.of(pair)],
+            item=pair.item,
+            question=pair.question or pair.item,
+            system=pair.a,
+            reference=pair.b,
+            judge=pair.judge or None,
+            part=pair.part or None,
+            verdict=pair.verdict(rule),
+            value=pair.value(rule),
+            **_presentation_columns(1, first),
+            **_presentation_columns(2, second),
+            length=length,
+            length_reference=length_reference,
+            tags=pair.tags,
+            place=pair.place,
+        ).as_json()
+
+
+def _presentation_columns(number: int, order: Presentation | None) -> dict[str, Any]:
+    a, b = order.scores if order is not None and order.scores is not None else (None, None)
+    return {
+        f"status_{number}": None if order is None else order.status,
+        f"preference_{number}": None if order is None else order.preference,
+        f"system_score_{number}": a,
+        f"reference_score_{number}": b,
+    }

@@ -348,10 +348,10 @@ def vocabulary(world: World) -> list[str]:
 def _facts(world: World, people: Iterable[str] | None) -> list[Fact]:
     if people is None:
         return list(world.facts)
-    wanted = set(people)
-    if unknown := sorted(wanted - set(world.people)):
+    names = set(people)
+    if unknown := sorted(names - set(world.people)):
         raise ValueError(f"no such people in the world of seed {world.seed}: {', '.join(unknown)}")
-    return [fact for fact in world.facts if fact.person in wanted]
+    return [fact for fact in world.facts if fact.person in names]
 
 
 def _question(world: World, fact: Fact, *, shown: bool, form: str | None, rng: Random) -> MultipleChoiceQuestion:

@@ -70,8 +70,8 @@ def generate(
 ) -> list[Generated]:
     """Return what `stream` yields, in the prompts' order; `update` takes the number of prompts done."""
     results: dict[int, Generated] = {}
-    for number, made in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws):
-        results[number] = made
+    for number, generated in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws):
+        results[number] = generated
         update(len(results))
     return [results[number] for number in range(len(prompts))]
 

@@ -24,8 +24,8 @@ from tunescope.progress import say
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-MICROWORLD = re.compile(r"microworld(?::(\d+))?")
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 """The tiny model of the microworld with this seed (0 by default), trained at first need."""
 GGUF = ".gguf"
 ADAPTER_CONFIG = "adapter_config.json"
@@ -77,7 +77,7 @@ def local_folder(name: str) -> Path | None:
         TunescopeError: nothing of that name, or a folder without a model; the sentence lists what there is.
     """
     path = Path(name)
-    if name in EMBEDDED or MICROWORLD.fullmatch(name):
+    if name in EMBEDDED or _MICROWORLD.fullmatch(name):
         return None
     if path.is_dir():
         for folder in (path, path / "model"):
@@ -91,7 +91,7 @@ def local_folder(name: str) -> Path | None:
         raise TunescopeError(
             f"{name}: found a file; expected a model folder, a GGUF file, an embedded name or a hub id"
         )
-    if HUB_ID.fullmatch(name) and not path.parent.exists():
+    if _HUB_ID.fullmatch(name) and not path.parent.exists():
         return None
     raise TunescopeError(f"no model {name}; there are: {', '.join(_what_exists(path))}; or type a hub id (OWNER/NAME)")
 
@@ -142,7 +142,7 @@ def fingerprint(name: str, revision: str | None = None) -> str:
     a folder and a GGUF file by content, an adapter by its files and its base.
     """
     folder = local_folder(name)
-    if folder is None and MICROWORLD.fullmatch(name):
+    if folder is None and _MICROWORLD.fullmatch(name):
         folder = _microworld(name)
     digest = blake2b(digest_size=16)
     if folder is not None:
@@ -244,7 +244,7 @@ def source(name: str) -> str:
     folder = local_folder(name)
     if folder is not None:
         return str(folder)
-    if MICROWORLD.fullmatch(name):
+    if _MICROWORLD.fullmatch(name):
         return str(_microworld(name).resolve())
     return str(fetch(name).resolve()) if name in EMBEDDED else name
 

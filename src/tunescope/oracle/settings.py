@@ -11,7 +11,7 @@ from tunescope.oracle.budget import Price
 from tunescope.oracle.fake import FAKE_PREFIX
 from tunescope.oracle.local import is_local
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import above, at_least
+from tunescope.settings import above, at_least, group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,31 +44,31 @@ class OracleSettings:
     )
     """The field that a call sends the longest reply in; auto takes the newer one once a model refuses the older."""
 
-    concurrency: int = field(default=64, metadata={**NOT_IN_KEY, **at_least(1)})
+    concurrency: int = field(default=64, metadata={**group("Calls"), **NOT_IN_KEY, **at_least(1)})
     """Calls at a time at most; fewer while the server says that they are too many. `local` takes 8."""
 
-    timeout: float = field(default=120.0, metadata={**NOT_IN_KEY, **above(0)})
+    timeout: float = field(default=120.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
     """Seconds that one call to a server may take."""
 
-    deadline: float = field(default=1800.0, metadata={**NOT_IN_KEY, **above(0)})
+    deadline: float = field(default=1800.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
     """Seconds that a row may take from its first call on, with all waiting and trying again."""
 
-    price: str | None = field(default=None, metadata=NOT_IN_KEY)
+    price: str | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY})
     """Money per million tokens as IN,OUT, for --max-cost and for what is printed."""
 
-    max_tokens_total: int | None = field(default=None, metadata={**NOT_IN_KEY, **at_least(1)})
+    max_tokens_total: int | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY, **at_least(1)})
     """Stop before calls use more tokens than this, those of all replies in the journal included."""
 
-    max_cost: float | None = field(default=None, metadata={**NOT_IN_KEY, **above(0)})
+    max_cost: float | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY, **above(0)})
     """Stop before calls cost more than this; needs --price."""
 
-    journal: str | None = field(default=None, metadata=NOT_IN_KEY)
+    journal: str | None = field(default=None, metadata={**group("Journal and batches"), **NOT_IN_KEY})
     """The file of all replies; journal.sqlite in the run folder by default. That of another run answers for free."""
 
-    batch: str | None = field(default=None, metadata=NOT_IN_KEY)
+    batch: str | None = field(default=None, metadata={**group("Journal and batches"), **NOT_IN_KEY})
     """Call nobody: write the calls that the journal doesn't have into this file, in OpenAI's batch format."""
 
-    batch_replies: tuple[str, ...] = field(default=(), metadata=NOT_IN_KEY)
+    batch_replies: tuple[str, ...] = field(default=(), metadata={**group("Journal and batches"), **NOT_IN_KEY})
     """Output and error files of batches, taken into the journal first."""
 
 

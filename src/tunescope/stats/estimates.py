@@ -100,7 +100,8 @@ class Power:
 
     def __post_init__(self) -> None:
         if not 1e-4 <= self.alpha < self.power <= 0.9999:  # beyond, scipy's noncentral F fails at n = 2
-            found = f"alpha is {self.alpha}, power is {self.power}"
-            raise SettingsError(f"{found}; expected 0.0001 <= alpha < power <= 0.9999")
+            raise SettingsError(
+                f"alpha is {self.alpha}, power is {self.power}; expected 0.0001 <= alpha < power <= 0.9999"
+            )
         if not 0 <= self.sd < math.inf:
             raise SettingsError(f"sd is {self.sd}; expected a finite number, 0 or more")

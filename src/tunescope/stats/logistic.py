@@ -64,8 +64,8 @@ def share_at_zero(
     point = replace(point, value=_logistic(b0))
     picks = (rng.integers(0, y.size, shape) for shape in block_shapes(draws, y.size))
     fitting: Callable[[NDArray[Any]], Floats] = lambda pick: _logistic_fits(y[pick], d[pick], (b0, b1))[:, 0]  # noqa: E731
-    found = np.concatenate(list(_map_in_order(fitting, picks)))
-    fitted = found[np.isfinite(found)]
+    intercepts = np.concatenate(list(_map_in_order(fitting, picks)))
+    fitted = intercepts[np.isfinite(intercepts)]
     method = f"{label}, {bootstrap_method(level, draws)}, fitted anew in each"
     if fitted.size < draws:
         method += f" ({draws - fitted.size} draws whose fit runs away left out)"
@@ -83,9 +83,9 @@ def _logistic_fits(y: Floats, d: Floats, start: tuple[float, float]) -> Floats:
     """Fit y on tanh(d / sd) in every row of two (rows, n) arrays; NaN where the fit runs away. Gives (rows, 2)."""
     fits = np.full((y.shape[0], 2), np.nan)
     scale = d.std(axis=1, ddof=1)
-    left = np.flatnonzero(scale > 0)
-    y, x = y[left], np.tanh(d[left] / scale[left, None])
-    b = np.tile(np.asarray(start), (left.size, 1))
+    rows = np.flatnonzero(scale > 0)  # those still being fitted
+    y, x = y[rows], np.tanh(d[rows] / scale[rows, None])
+    b = np.tile(np.asarray(start), (rows.size, 1))
     for _ in range(_NEWTON_STEPS):
         p = b[:, 1:] * x
         p += b[:, :1]
@@ -105,12 +105,12 @@ def _logistic_fits(y: Floats, d: Floats, start: tuple[float, float]) -> Floats:
         b += step
         small = np.abs(step).max(axis=1) < _NEWTON_SMALL
         done = small & solvable
-        fits[left[done]] = b[done]
+        fits[rows[done]] = b[done]
         keep = ~small & solvable & (np.abs(b).max(axis=1) < _NEWTON_FARTHEST)
         if not keep.any():
             break
         if keep.sum() < 0.7 * keep.size:
-            left, y, x, b = left[keep], y[keep], x[keep], b[keep]
+            rows, y, x, b = rows[keep], y[keep], x[keep], b[keep]
     return fits
 
 

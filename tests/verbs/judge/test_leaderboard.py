@@ -1,4 +1,4 @@
-"""`judge leaderboard`: the order, differences over shared items, and groups that can't be told apart."""
+"""`judge leaderboard`: the order, differences over shared items, and groups that don't differ significantly."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_one_run_of_several_or_several_of_one_are_the_same_board(workplace):
     assert together.result["differences"] == apart.result["differences"]
 
 
-def test_systems_that_never_agree_are_told_apart(workplace):
+def test_systems_that_never_agree_differ_significantly(workplace):
     """Every difference is 1, so that a t-test has no p."""
     run = board(annotations(workplace, "wins", [2] * 12), annotations(workplace, "loses", [1] * 12))
     (gap,) = run.result["differences"]
@@ -156,7 +156,7 @@ def test_the_same_system_twice_has_its_run_behind_it(workplace):
     assert set(board(one, two).result["entries"]) == {f"p ({one.path})", f"p ({two.path})"}
 
 
-def test_systems_whose_names_read_alike_stay_two(workplace):
+def test_systems_with_equal_names_stay_two(workplace):
     """Part and system make a name: "p q" of one and "p" of part "q r" …"""
     files = []
     for part, system in (("q r", "p"), ("r", "p q")):
@@ -197,7 +197,7 @@ def test_turns_count_as_one_question(workplace):
     assert run.result["entries"]["p"]["n"] == 40
 
 
-def test_the_leaderboard_of_paper_3(workplace):
+def test_the_leaderboard_of_the_reflection_tuning_paper(workplace):
     """The five rows of its Table 1 whose judgements are here: the recycled 7B model isn't told from WizardLM 13B."""
     run = board(recomputed(*sorted(real("alpaca_eval", "annotations").glob("*.json"))))
     assert {name: entry["group"] for name, entry in run.result["entries"].items()} == {
@@ -214,7 +214,7 @@ def test_the_leaderboard_of_paper_3(workplace):
         lambda n: st.tuples(st.just(n), st.sets(st.sampled_from(list(combinations(range(7), 2)))))
     )
 )
-def test_two_share_a_letter_exactly_where_they_aren_t_told_apart(case):
+def test_two_share_a_letter_exactly_where_they_do_not_differ_significantly(case):
     n, apart = case
     names = list(string.ascii_uppercase[:n])
     nothing = Estimate(0, None, None, 9, 0, 0.95, "")

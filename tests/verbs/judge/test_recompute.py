@@ -217,7 +217,7 @@ def test_a_published_formula_is_printed(workplace):
         assert "missing" in text or "unparsed" in text
 
 
-def test_comparisons_whose_names_read_alike_stay_two(workplace):
+def test_comparisons_with_equal_names_stay_two(workplace):
     """ "a" against "b vs c" and "a vs b" against "c"; a judge without a name."""
     records = [
         match(q, "model_1", "tie", model_1=a, model_2=b)

@@ -216,7 +216,7 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
     token(tab, "LoRA", 10).click()
     panel = tab.locator("#xray-rows")
     assert panel.locator("h3").first.inner_text() == "Borrowed: near"
-    assert "text in common and not proof" in panel.inner_text()
+    assert "text in common. It doesn’t prove" in panel.inner_text()
     assert "9 of 11 words flagged, by chance 4.5" in panel.inner_text()
     facts = dict(
         zip(panel.locator("> dl dt").all_inner_texts(), panel.locator("> dl dd").all_inner_texts(), strict=True)
@@ -282,7 +282,7 @@ def test_a_link_opens_one_answer_and_back_works(tab, file):
 
 def test_a_link_to_nothing_says_so(tab, file):
     visit(tab, file, "#answer=nobody")
-    assert tab.locator("#xray-count").inner_text() == "Nothing here is called nobody."
+    assert tab.locator("#xray-count").inner_text() == "No answer or prompt is called nobody."
     assert tab.locator("#xray-detail h3").inner_text() == "Prompt p1"
 
 

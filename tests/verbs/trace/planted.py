@@ -17,7 +17,7 @@ SYLLABLES = [first + second for first in "bdfgklmnprstvz" for second in "aeiou"]
 
 
 def word(number: int) -> str:
-    """Return a word that is told from every other by its number."""
+    """Return a word that differs from every other, by its number."""
     return "".join(SYLLABLES[number // 70**i % 70] for i in range(1 + (number >= 70) + (number >= 4900)))
 
 
@@ -37,15 +37,15 @@ class Writer:
 
     def prose(self, n: int) -> str:
         """Return a text that stock phrases make up a third of, as they do of what people write."""
-        found: list[str] = []
-        while len(found) < n:
+        words: list[str] = []
+        while len(words) < n:
             stock = self.rng.random() < 0.08
-            found += STOCK[int(self.rng.integers(len(STOCK)) * self.rng.random())] if stock else self.words(1)
-        return " ".join(found[:n])
+            words += STOCK[int(self.rng.integers(len(STOCK)) * self.rng.random())] if stock else self.words(1)
+        return " ".join(words[:n])
 
 
 STOCK = [Writer(10_000 + i).words(3 + i % 6) for i in range(400)]
-"""Phrases of three to eight words, the first ones said most."""
+"""Phrases of three to eight words, the first ones most often."""
 
 
 def rows(n: int, seed: int = 0, words: int = 40) -> list[dict[str, Any]]:

@@ -31,14 +31,14 @@ def test_overlap_is_the_mean_over_n():
 
 
 def test_an_answer_beside_its_row_and_another(tmp_path):
-    made = indexed(tmp_path, [alpaca("red fish", "swims fast"), alpaca("blue bird", "flies high")])
+    index = indexed(tmp_path, [alpaca("red fish", "swims fast"), alpaca("blue bird", "flies high")])
     answer = Answer.from_json({"prompt_id": "p", "prompt": "red fish", "text": "swims fast"})
-    row = made.row(0)
+    row = index.row(0)
 
     def span(bits, string_found):
         return SimpleNamespace(bits=bits, string_found=string_found), row
 
-    values = measure(answer, [span(40.0, True), span(35.0, False)], made, None)
+    values = measure(answer, [span(40.0, True), span(35.0, False)], index, None)
     assert tuple(values) == COLUMNS
     assert (values["string_found"], values["keyword_overlap"]) == (0.5, 1.0)
     assert values["keyword_overlap_random"] in (0.0, 1.0)
@@ -48,6 +48,6 @@ def test_an_answer_beside_its_row_and_another(tmp_path):
         assert texts[0] == texts[1] == "red fish\nswims fast"
         return np.array([[1.0, 0.0], [1.0, 0.0], [0.6, 0.8]])
 
-    values = measure(answer, [span(40.0, True)], made, embed)
+    values = measure(answer, [span(40.0, True)], index, embed)
     assert (values["cosine"], values["cosine_random"]) == (1.0, 0.6)
-    assert measure(answer, [], made, embed) == dict.fromkeys(COLUMNS)
+    assert measure(answer, [], index, embed) == dict.fromkeys(COLUMNS)

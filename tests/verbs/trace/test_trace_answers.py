@@ -106,31 +106,31 @@ def test_planted_answers(path, workplace):
 
 def test_tables_and_result(path, workplace):
     run = traced(path, put(workplace / "a.jsonl", *borrowing()))
-    found = table(run, "answers")
+    answers = table(run, "answers")
     assert run.tables["answers"].schema.names == [
         *("answer_id", "prompt_id", "tokens", "flagged", "expected", "excess", "p", "spans", "string_found"),
         *("keyword_overlap", "keyword_overlap_random", "cosine", "cosine_random", "reason"),
     ]
-    assert [line["reason"] for line in found] == [None] * 4 + ["no words"] * 2
-    assert [line["tokens"] for line in found] == [65, 51, 39, 50, None, None]
-    assert [line["spans"] for line in found] == [1, 2, 1, 0, None, None]
-    assert [line["prompt_id"] for line in found] == [f"p{i}" for i in range(6)]
-    for line in found[:4]:
+    assert [line["reason"] for line in answers] == [None] * 4 + ["no words"] * 2
+    assert [line["tokens"] for line in answers] == [65, 51, 39, 50, None, None]
+    assert [line["spans"] for line in answers] == [1, 2, 1, 0, None, None]
+    assert [line["prompt_id"] for line in answers] == [f"p{i}" for i in range(6)]
+    for line in answers[:4]:
         assert line["excess"] == pytest.approx(line["flagged"] - line["expected"], abs=2e-3)
-        assert line["expected"] / line["tokens"] == pytest.approx(found[0]["expected"] / 65, abs=1e-4)
-    assert found[0]["p"] == 1 / 201
-    assert (found[0]["cosine"], found[3]["string_found"], found[3]["keyword_overlap"]) == (None, None, None)
-    assert (found[0]["string_found"], found[2]["string_found"]) == (1.0, 0.0)
+        assert line["expected"] / line["tokens"] == pytest.approx(answers[0]["expected"] / 65, abs=1e-4)
+    assert answers[0]["p"] == 1 / 201
+    assert (answers[0]["cosine"], answers[3]["string_found"], answers[3]["keyword_overlap"]) == (None, None, None)
+    assert (answers[0]["string_found"], answers[2]["string_found"]) == (1.0, 0.0)
     result = run.result
     assert (result["n"], result["n_missing"], result["words"]) == (4, 2, 205)
-    flagged = sum(line["flagged"] for line in found[:4])
+    flagged = sum(line["flagged"] for line in answers[:4])
     assert result["summary"]["flagged"]["mean"] == pytest.approx(flagged / 205)
     assert result["summary"]["expected"]["mean"] <= 0.01
     assert result["summary"]["excess"]["mean"] == pytest.approx(
         result["summary"]["flagged"]["mean"] - result["summary"]["expected"]["mean"]
     )
     assert result["summary"]["answers_p_05"]["mean"] == pytest.approx(
-        np.mean([line["p"] <= 0.05 for line in found[:4]])
+        np.mean([line["p"] <= 0.05 for line in answers[:4]])
     )
     assert {k: v["n_missing"] for k, v in result["summary"].items()} == {
         "flagged": 2, "expected": 0, "excess": 2, "answers_p_05": 2,
@@ -188,8 +188,8 @@ def test_select_drops_the_rows_named(path, workplace):
         assert (result["rows"], result["kept"]) == (200, 197)
         dropped = read_rows(Path(workplace, result["run"], "dropped.jsonl"))
         assert [row["output"] for row in dropped] == [ROWS[n]["output"] for n in (10, 20, 30)]
-        told = tunescope(*why[1:], folder=workplace)
-        assert "rows.jsonl:21" in told.stdout
+        history = tunescope(*why[1:], folder=workplace)
+        assert "rows.jsonl:21" in history.stdout
         assert again[1:5] == ["trace", "--answers", "a b.jsonl", "--rows"]
 
 
@@ -197,11 +197,17 @@ def test_copies_of_a_row_count_with_it(path, workplace):
     """Whoever drops what was borrowed from must drop its copies too; a control is of rows not borrowed from."""
     twins = str(write_rows(workplace / "twins.jsonl", [*ROWS, ROWS[10], ROWS[30]]))
     run = traced(twins, put(workplace / "a.jsonl", *borrowing()))
-    found = table(run, "rows")
-    assert {row["line"]: row["borrowed"] for row in found if row["borrowed"]} == {11: 1, 21: 2, 31: 1, 201: 1, 202: 1}
+    in_table = table(run, "rows")
+    assert {row["line"]: row["borrowed"] for row in in_table if row["borrowed"]} == {
+        11: 1,
+        21: 2,
+        31: 1,
+        201: 1,
+        202: 1,
+    }
     assert [s["rows"][0]["group_size"] for s in run.records("spans")] == [2, 1, 1, 2]
-    assert sum(row["control"] for row in found) == 5
-    assert not any(row["control"] and row["borrowed"] for row in found)
+    assert sum(row["control"] for row in in_table) == 5
+    assert not any(row["control"] and row["borrowed"] for row in in_table)
     assert sum(entry["borrowed"] for entry in run.result["rows_named"]) == 4, "in the list each span counts once"
 
 
@@ -266,8 +272,8 @@ def test_what_the_prompt_says_counts_for_nothing(path, workplace):
 def test_a_small_reference_takes_away_what_it_says_too(path, workplace):
     texts = borrowing()
     answers = put(workplace / "a.jsonl", *texts)
-    said = " ".join(ROWS[10]["output"].split()[3:28])
-    run = traced(path, answers, reference=put(workplace / "r.jsonl", f"Well, {said} indeed"))
+    shared = " ".join(ROWS[10]["output"].split()[3:28])
+    run = traced(path, answers, reference=put(workplace / "r.jsonl", f"Well, {shared} indeed"))
     assert [s["rows"][0]["line"] for s in run.records("spans")] == [21, 21, 31], "row 11's is common"
     for span in run.records("spans"):
         assert span["contrast_bits"] == pytest.approx(span["bits"] - span["ref_bits"], abs=0.02)
@@ -284,10 +290,10 @@ def test_a_small_reference_takes_away_what_it_says_too(path, workplace):
 
 def test_rows_and_folders_as_references(path, workplace):
     answers = put(workplace / "a.jsonl", *borrowing())
-    said = " ".join(ROWS[10]["output"].split()[3:28])
-    write_rows(workplace / "r.jsonl", [alpaca("x", said)])
+    shared = " ".join(ROWS[10]["output"].split()[3:28])
+    write_rows(workplace / "r.jsonl", [alpaca("x", shared)])
     (workplace / "folder").mkdir()
-    put(workplace / "folder" / "answers.jsonl", said)
+    put(workplace / "folder" / "answers.jsonl", shared)
     for name in ("r.jsonl", "folder", "r*.jsonl"):
         if "*" in name:
             (workplace / "rows.jsonl").rename(workplace / "kept.jsonl")
@@ -331,15 +337,15 @@ def made_run(folder: Path, verb: str, settings: dict, texts: list[str], model: s
 
 
 def test_the_base_models_own_answers_are_the_reference(path, workplace, capsys):
-    said = " ".join(ROWS[10]["output"].split()[3:28])
+    shared = " ".join(ROWS[10]["output"].split()[3:28])
     tuned = made_run(workplace, "tune", {"model": "base"}, [], "base")
     own = made_run(workplace, "answer", {"model": str(tuned)}, borrowing(), str(tuned))
     assert [s["rows"][0]["line"] for s in traced(path, own).records("spans")] == [11, 21, 21, 31], "no base run yet"
-    made_run(workplace, "answer", {"model": "other"}, [said] * 6, "other")
-    few = made_run(workplace, "answer", {"model": "base"}, [said], "base")
+    made_run(workplace, "answer", {"model": "other"}, [shared] * 6, "other")
+    few = made_run(workplace, "answer", {"model": "base"}, [shared], "base")
     assert traced(path, own).result["null_source"].startswith("200 responses"), "the base answered too few prompts"
     (few / "run.json").unlink()
-    base = made_run(workplace, "answer", {"model": "base", "out": str(runs.root() / "base")}, [said] * 6, "base")
+    base = made_run(workplace, "answer", {"model": "base", "out": str(runs.root() / "base")}, [shared] * 6, "base")
     run = traced(path, own)
     assert f"against {base}" in run.view.tables[0].title
     assert f"reference: {base}, the answers of the base model base" in capsys.readouterr().err

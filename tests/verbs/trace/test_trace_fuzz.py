@@ -81,8 +81,8 @@ def test_any_answers(rows, data):
         rows_at = write(folder / "rows.jsonl", records)
         asked = {"rows": (rows_at,), "answers": write(folder / "a.jsonl", answers), "false_positive_rate": 0.5}
         if reference is not None:
-            said = [{"prompt_id": str(i), "prompt": "x", "text": text} for i, text in enumerate(reference)]
-            asked["reference"] = write(folder / "r.jsonl", said)
+            records_of_it = [{"prompt_id": str(i), "prompt": "x", "text": text} for i, text in enumerate(reference)]
+            asked["reference"] = write(folder / "r.jsonl", records_of_it)
         with suppress(TunescopeError):
             run = trace(TraceSettings(**asked))
             fields = {record["row_id"]: record["fields"] for record in run.records("rows")}

@@ -219,10 +219,10 @@ def test_indexes_of_the_same_file_read_differently_are_different_runs(tmp_path):
     path = write_rows(tmp_path / "rows.jsonl", records)
     one, two = (index_rows(IndexSettings(rows=(str(path),), columns=(f"output={name}",))) for name in "ab")
     text = records[3]["a"]
-    found, missed = (trace(TraceSettings(rows=(str(run.path),), text=text)) for run in (one, two))
-    assert found.path != missed.path
-    assert found.result["rows_named"][0]["line"] == 4
-    assert [row for row in missed.result["rows_named"] if row["line"] == 4] == []
+    right, wrong = (trace(TraceSettings(rows=(str(run.path),), text=text)) for run in (one, two))
+    assert right.path != wrong.path
+    assert right.result["rows_named"][0]["line"] == 4
+    assert [row for row in wrong.result["rows_named"] if row["line"] == 4] == []
 
 
 def test_an_index_moves(tmp_path):
@@ -271,21 +271,21 @@ def test_several_files(tmp_path):
 
 def test_a_later_turn_is_named(tmp_path):
     """Fields of later turns say which; a stretch in the second answer is found there."""
-    said = rows(1, seed=77)[0]["output"]
+    text = rows(1, seed=77)[0]["output"]
     chat = {
         "messages": [
             {"role": "user", "content": "First?"},
             {"role": "assistant", "content": "Yes."},
             {"role": "user", "content": "Second?"},
-            {"role": "assistant", "content": said},
+            {"role": "assistant", "content": text},
         ]
     }
     others = [{"messages": [{"role": "user", "content": r["instruction"]},
                             {"role": "assistant", "content": r["output"]}]} for r in rows(40)]  # fmt: skip
     made = indexed(tmp_path, [*others, chat])
-    run = trace(TraceSettings(rows=(str(made.path),), text=said))
+    run = trace(TraceSettings(rows=(str(made.path),), text=text))
     row = run.result["rows_named"][0]
-    assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(said))
+    assert (row["line"], row["field"], row["row_char_start"], row["row_char_end"]) == (41, "response 2", 0, len(text))
     assert "response 2: " in run.view.texts[1].title
 
 

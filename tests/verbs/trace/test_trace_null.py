@@ -142,11 +142,11 @@ def test_a_row_itself_and_rows_like_it_are_left_out(tmp_path):
     for owner in range(5):
         row = made.row(owner)
         query = made.numbering.look_up(row.text("response"))
-        found, among = null._find_in_other_rows(
+        matches, mask = null._find_in_other_rows(
             finder, owner, query, made.numbering.look_up(row.text("instruction")), null.COMPLETE_FROM
         )
-        left = set(made.owners[found.chains.text[among]].tolist())
-        every = set(made.owners[found.chains.text].tolist())
+        left = set(made.owners[matches.chains.text[mask]].tolist())
+        every = set(made.owners[matches.chains.text].tolist())
         best[owner] = (left & set(range(5)), every & set(range(5)))
     assert best[0] == (set(), {0, 1, 2})
     assert best[2] == (set(), {0, 1, 2})
@@ -176,17 +176,17 @@ def test_no_threshold_below_what_the_null_knows_all_of(tmp_path):
     made = indexed(tmp_path, prose_rows(300, seed=4))
     look = made.numbering.look_up
     reference = Reference.of("r", [look(Writer(70 + i).prose(40)) for i in range(50)], made)
-    for known in (None, reference):
-        chance, finder = leave_one_out(made, known), Finder(made, known)
+    for common in (None, reference):
+        chance, finder = leave_one_out(made, common), Finder(made, common)
         picked = null._draw_responses(made, 0)
         for share in (0.01, 0.05, 0.2, 0.5):
             least = chance.distribution().threshold(share)
-            assert known is not None or least >= null.COMPLETE_FROM
+            assert common is not None or least >= null.COMPLETE_FROM
             flagged = 0
             for owner, query, prompt in picked:
-                found = finder.find(query, prompt)
-                others = (found.score >= least) & (made.owners[found.chains.text] != owner)
-                flagged += int(covered(found.chains.begin[others], found.chains.end[others], len(query)).sum())
+                matches = finder.find(query, prompt)
+                others = (matches.score >= least) & (made.owners[matches.chains.text] != owner)
+                flagged += int(covered(matches.chains.begin[others], matches.chains.end[others], len(query)).sum())
             assert flagged <= share * chance.lengths.sum()
     assert load(made.path).distribution().threshold(0.5) >= null.COMPLETE_FROM
 
@@ -214,12 +214,12 @@ def test_bits_above_a_reference(tmp_path):
     bits = made.information(query)
     for said, known in [("", 0.0), (" ".join(words[5:15]), None), (" ".join(words[:40]), "all"), ("x y z", 0.0)]:
         reference = Reference.of("r", [look(said), look("of")], made)
-        found = Finder(made, reference).find(query)
-        best = int(np.argmax(found.chains.bits))
-        assert (found.chains.begin[best], found.chains.end[best]) == (0, 30)
+        matches = Finder(made, reference).find(query)
+        best = int(np.argmax(matches.chains.bits))
+        assert (matches.chains.begin[best], matches.chains.end[best]) == (0, 30)
         expected = {None: bits[5:15].sum(), "all": bits.sum()}.get(known, 0.0)
-        assert found.ref_bits[best] == pytest.approx(expected)
-        assert found.score[best] == pytest.approx(found.chains.bits[best] - expected)
+        assert matches.ref_bits[best] == pytest.approx(expected)
+        assert matches.score[best] == pytest.approx(matches.chains.bits[best] - expected)
     assert END in Reference.of("r", [look("zzzz qqqq")], made).ids.tolist()
 
 

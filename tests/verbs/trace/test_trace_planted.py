@@ -86,8 +86,8 @@ def measured(run, truth):
 )
 def test_planted_stretches_are_found(tmp_path, length, how, recall):
     run, truth = planted(tmp_path, length, how, seed=length + 100 * EDITS.index(how))
-    found, false, right = measured(run, truth)
-    assert found >= recall
+    covered, false, right = measured(run, truth)
+    assert covered >= recall
     assert false <= 0.02
     assert right == 1.0
 

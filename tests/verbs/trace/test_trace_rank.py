@@ -53,8 +53,8 @@ def test_bits_come_first(tmp_path):
 
 def test_a_response_before_an_instruction_of_as_many_bits(tmp_path):
     def chat(system, user, assistant):
-        said = {"system": system, "user": user, "assistant": assistant}
-        return {"messages": [{"role": role, "content": text} for role, text in said.items()]}
+        contents = {"system": system, "user": user, "assistant": assistant}
+        return {"messages": [{"role": role, "content": text} for role, text in contents.items()]}
 
     records = [
         chat(f"{PAD[4]} {SPAN}", "x", PAD[5]),
@@ -177,5 +177,5 @@ def test_exact_is_byte_for_byte(tmp_path):
 
 def test_nothing_to_rank(tmp_path):
     made = indexed(tmp_path, OTHERS)
-    found = Finder(made).find(made.numbering.look_up("zzz yyy"))
-    assert rank(made, found.chains, [], "a prompt", "zzz yyy") == []
+    matches = Finder(made).find(made.numbering.look_up("zzz yyy"))
+    assert rank(made, matches.chains, [], "a prompt", "zzz yyy") == []

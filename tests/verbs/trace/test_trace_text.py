@@ -105,7 +105,7 @@ def test_no_text(path, text):
 
 
 @pytest.mark.parametrize(
-    ("settings", "said"),
+    ("settings", "message"),
     [
         ({}, "found neither --text nor --answers; type --text"),
         ({"text": "a", "answers": "b"}, "found both --text and --answers; expected one of them"),
@@ -115,8 +115,8 @@ def test_no_text(path, text):
         ({"answers": "a", "embedder": " "}, "--embedder is empty; there is all-minilm-l6-v2"),
     ],
 )
-def test_settings_that_cant_work(path, settings, said):
-    with pytest.raises(SettingsError, match=said):
+def test_settings_that_cant_work(path, settings, message):
+    with pytest.raises(SettingsError, match=message):
         trace(TraceSettings(rows=(path,), **settings))
 
 
@@ -127,16 +127,16 @@ def test_a_pipe_for_both(workplace):
 
 def test_other_unicode(path, workplace):
     """What a row says composed and an answer decomposed is the same; offsets are those of each."""
-    said = "Le château était à côté du musée, près de la forêt brûlée d'Épinal"
-    other = write_rows(workplace / "other.jsonl", [*ROWS, alpaca("Où ?", f"{ROWS[0]['output']} {said}")])
-    text = unicodedata.normalize("NFD", said.upper()) + " \U0001f600\ud800"
+    shared = "Le château était à côté du musée, près de la forêt brûlée d'Épinal"
+    other = write_rows(workplace / "other.jsonl", [*ROWS, alpaca("Où ?", f"{ROWS[0]['output']} {shared}")])
+    text = unicodedata.normalize("NFD", shared.upper()) + " \U0001f600\ud800"
     run = traced(str(other), text)
     (span,) = run.result["spans"]
-    assert text[span["char_start"] : span["char_end"]] == span["text"] == unicodedata.normalize("NFD", said.upper())
+    assert text[span["char_start"] : span["char_end"]] == span["text"] == unicodedata.normalize("NFD", shared.upper())
     row = span["rows"][0]
-    own = f"{ROWS[0]['output']} {said}"
+    own = f"{ROWS[0]['output']} {shared}"
     assert row["line"] == 201
-    assert [own[c:d] for _, _, c, d in row["shared"]] == [said]
+    assert [own[c:d] for _, _, c, d in row["shared"]] == [shared]
     assert to_text(run.view, 200).encode("utf-8", "backslashreplace")
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.answers import ANSWERS_FILE
 from tunescope.errors import RunError, SettingsError
+from tunescope.judgements.runs import describe_judges, holds_judgements, read_judgements
 from tunescope.pairing import Pairing, pair_up
 from tunescope.results.measure import MeasuredTurn, MeasureResult
 from tunescope.runs import Run
@@ -95,9 +96,7 @@ def open_set(settings: CompareSettings, name: str) -> ComparedSet:
             return ComparedSet(
                 "turns", name, run.key, lambda: starmap(_turn_item, MeasuredTurn.read_measures(run)), model
             )
-        if run.verb.startswith("judge ") and ("items" in run.tables or "scores" in run.tables):
-            from tunescope.judgements.runs import describe_judges, read_judgements
-
+        if holds_judgements(run):
             return ComparedSet(
                 "judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), describe_judges(run), run
             )

@@ -9,6 +9,7 @@ from typing import Any
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.comparable import setup_differences
+from tunescope.judgements.runs import holds_judgements
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
 from tunescope.settings import POSITIONAL
 
@@ -44,7 +45,7 @@ def leaderboard(settings: LeaderboardSettings) -> Run:
     """
     opened = open_runs(settings.runs)
     for run in opened:
-        if not run.verb.startswith("judge ") or not {"items", "scores"} & set(run.tables):
+        if not holds_judgements(run):
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of judge that hold verdicts or scores")
     if not opened:
         raise SettingsError("no runs; type tunescope judge leaderboard RUN…")

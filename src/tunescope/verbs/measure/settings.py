@@ -23,10 +23,10 @@ class MeasureSettings(RowsSettings, ModelSettings):
     """Leave out lengths, perplexity (then no model is loaded) or coherence (then no embedder is)."""
 
     direct_context: Literal["start", "header"] = "start"
-    """What the response follows when scored without its instruction: the start token, or its turn's header too."""
+    """What precedes the response when it is scored without its instruction: the start token, or also its header."""
 
     embedder: str = field(default=EMBEDDER, metadata=INPUT)
-    """What embeds texts for coherence: an embedded name, a folder or any sentence-transformers id."""
+    """The sentence-embedding model for coherence: an embedded name, a folder or any sentence-transformers id."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/measure-KEY by default."""
