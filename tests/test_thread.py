@@ -103,7 +103,7 @@ def test_the_page_opens_with_three_sentences_and_the_notes(thread):
     text = Path(thread.result["reports"][0]).read_text("utf-8")
     opening = re.search(r'<ol class="opening">(.*?)</ol>', text, re.DOTALL)[1]
     assert [re.sub("<.*?>", "", line).strip().split(":")[0] for line in opening.strip().split("\n")] == [
-        "What is wrong in the rows",
+        "What is wrong with the rows",
         "What tuning changed",
         "What to do next",
     ]

@@ -14,7 +14,8 @@ key is a name in the JSON object, a column, a field of a record, or the name of 
     python tools/same_results.py --before OLD_TREE --cache /tmp/same --only judge   # only some commands
     python tools/same_results.py … --write tools/same_results.md                    # write the table down
 
-What the tree before printed and wrote stays in the cache; a later call runs only the tree after.
+What the tree before printed and wrote stays in the cache; a later call runs only the tree after. A call that was killed
+goes on with `--resume`.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
@@ -124,9 +125,10 @@ class Rename(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """A source tree with its changelog's renamed options and keys."""
+    """A source tree with its commit, and its changelog's renamed options and keys."""
 
     path: Path
+    commit: str
     options: list[Rename]
     keys: list[Rename]
 
@@ -134,7 +136,9 @@ class Tree:
     def at(cls, path: Path) -> Tree:
         """Read the tree's changelog."""
         changelog = (path / "CHANGELOG.md").read_text("utf-8")
-        return cls(path, parse_renames(changelog, "option"), parse_renames(changelog, "key"))
+        git = ["git", "-C", str(path), "describe", "--always", "--dirty"]
+        commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
+        return cls(path, commit, parse_renames(changelog, "option"), parse_renames(changelog, "key"))
 
 
 @dataclass
@@ -473,40 +477,55 @@ def compare(
     return comparison, used
 
 
-def lines(chosen: Sequence[Command], cache: Path, before: Tree, after: Tree) -> Iterator[tuple[str, bool]]:
-    """Run and compare; yield the lines of a Markdown page, each with whether it says that something is equal."""
-    folders = cache / "before", cache / "after"
+def run_both(
+    chosen: Sequence[Command], cache: Path, before: Tree, after: Tree, is_resumed: bool
+) -> tuple[dict[str, Output], dict[str, Output]]:
+    """Run the commands with both trees, beside one server; return their outputs by name."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Server) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{server.server_port}/v1"
-        old = outputs(before, folders[0], chosen, address, is_kept=True)
-        new = outputs(after, folders[1], chosen, address, is_kept=False)
+        old = outputs(before, cache / "before", chosen, address, is_kept=True)
+        new = outputs(after, cache / "after", chosen, address, is_kept=is_resumed)
         server.shutdown()
-    yield "| command | verb | values compared | result | s before | s after |", True
-    yield "|---|---|---:|---|---:|---:|", True
-    seen, total, n_equal = set[tuple[str, str]](), 0, 0
+    return old, new
+
+
+def show(differences: Sequence[str]) -> str:
+    """Return a cell of the table: `equal`, or the first differences."""
+    if not differences:
+        return "equal"
+    shown = "; ".join(f"`{difference}`" for difference in differences[:SHOWN])
+    return f"**{len(differences)} differ**: {shown}".replace("|", "\\|").replace("\n", " ")
+
+
+def page(
+    chosen: Sequence[Command],
+    cache: Path,
+    before: Tree,
+    after: Tree,
+    old: Mapping[str, Output],
+    new: Mapping[str, Output],
+) -> tuple[list[str], bool]:
+    """Compare all outputs; return the lines of a Markdown page, and whether all are equal."""
+    table = ["| command | verb | values compared | result |", "|---|---|---:|---|"]
+    met, n_values, n_equal = set[tuple[str, str]](), 0, 0
     for command in chosen:
         names = {rename.old: rename.new for rename in after.keys if rename.is_for(command.verb)}
+        folders = cache / "before", cache / "after"
         comparison, used = compare(command, old[command.name], new[command.name], folders, names)
-        seen |= {(name, names[name]) for name in used}
-        total, n_equal = total + comparison.n_values, n_equal + (not comparison.differences)
-        shown = (
-            "; ".join(f"`{difference}`" for difference in comparison.differences[:SHOWN])
-            .replace("|", "\\|")
-            .replace("\n", " ")
-        )
-        result = f"**{len(comparison.differences)} differ**: {shown}" if comparison.differences else "equal"
-        seconds = f"{old[command.name].seconds:.1f} | {new[command.name].seconds:.1f}"
-        yield (
-            f"| {command.name} | `{command.verb}` | {comparison.n_values:,} | {result} | {seconds} |",
-            not comparison.differences,
-        )
-    yield "", True
-    yield f"{n_equal} of {len(chosen)} commands are equal; {total:,} values were compared.", n_equal == len(chosen)
+        met |= {(name, names[name]) for name in used}
+        n_values, n_equal = n_values + comparison.n_values, n_equal + (not comparison.differences)
+        result = show(comparison.differences)
+        table.append(f"| {command.name} | `{command.verb}` | {comparison.n_values:,} | {result} |")
     listed = {(rename.old, rename.new) for rename in after.keys}
-    yield f"Renamed keys that the changelog lists: {len(listed)}; met here: {len(seen & listed)}.", True
-    for old_name, new_name in sorted(listed - seen):
-        yield f"Not met: `{old_name}` → `{new_name}`.", True
+    head = [
+        f"Before: {before.commit}. After: {after.commit}. {n_equal} of {len(chosen)} commands are equal; "
+        f"{n_values:,} values were compared. The changelog lists {len(listed)} renamed keys, of which "
+        f"{len(met & listed)} occur here.",
+        *(f"Listed, but not met: `{old_name}` → `{new_name}`." for old_name, new_name in sorted(listed - met)),
+        "",
+    ]
+    return head + table, n_equal == len(chosen)
 
 
 def main() -> int:
@@ -516,20 +535,20 @@ def main() -> int:
     parser.add_argument("--after", type=Path, default=ROOT, help="the source tree to check (default: this one)")
     parser.add_argument("--cache", type=Path, required=True, help="the folder for what both print and write")
     parser.add_argument("--only", nargs="*", default=[], help="only the commands whose name or verb begins so")
+    parser.add_argument("--resume", action="store_true", help="keep what the tree after has printed already")
     parser.add_argument("--write", type=Path, help="the Markdown file to write the table into")
     options = parser.parse_args()
     cache = options.cache.resolve()
-    if not options.only:  # else a command may need the runs of those that were run before
+    if not options.only and not options.resume:  # else a command may need the runs of others
         shutil.rmtree(cache / "after", ignore_errors=True)
     before, after = Tree.at(options.before.resolve()), Tree.at(options.after.resolve())
-    page, are_equal = [], True
-    for line, is_equal_line in lines(commands(options.only), cache, before, after):
-        print(line)
-        page.append(line)
-        are_equal = are_equal and is_equal_line
+    chosen = commands(options.only)
+    old, new = run_both(chosen, cache, before, after, options.resume)
+    lines, are_equal = page(chosen, cache, before, after, old, new)
+    print("\n".join(lines))
     if options.write:
-        title = "# The same results before and after\n\n`tools/same_results.py` wrote this page.\n\n"
-        options.write.write_text(title + "\n".join(page) + "\n", "utf-8")
+        title = ["# The same results before and after", "", "`tools/same_results.py` wrote this page.", ""]
+        options.write.write_text("\n".join([*title, *lines, ""]), "utf-8")
     return 0 if are_equal else 1
 
 

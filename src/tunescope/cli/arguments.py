@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from difflib import get_close_matches
 from functools import partial
+from itertools import takewhile
 from typing import Any, NamedTuple, get_type_hints
 
 from cyclopts import CycloptsError
@@ -22,20 +23,21 @@ def find_verb(arguments: Sequence[str]) -> str | None:
     """Return the verb that the arguments begin with; None where they ask for help, or name a group of verbs.
 
     Raises:
-        UsageError: there is no such verb.
+        UsageError: there is no such verb, or option of none.
     """
     listed = [name for name, verb in VERBS.items() if verb.proven]
-    words = [word for word in arguments[:2] if not word.startswith("-")]
-    if not words or arguments[0].startswith("-"):
-        return None
-    for name in (" ".join(words), words[0]):
+    words = list(takewhile(lambda word: not word.startswith("-"), arguments[:2]))
+    for name in (" ".join(words), *words[:1]):
         if name in listed:
             return name
-    if words[0] not in GROUPS:
+    if words and words[0] not in GROUPS:
         raise UsageError(f"there is no verb {words[0]}{_nearest(words[0], [*GROUPS, *listed])}")
     if len(words) > 1:
         below = [name for name in listed if name.startswith(f"{words[0]} ")]
         raise UsageError(f"there is no verb {' '.join(words)}{_nearest(' '.join(words), below)}")
+    for option in arguments[len(words) : len(words) + 1]:
+        if option not in (*_HELP, "--version"):
+            raise UsageError(f"there is no option {option}{_nearest(option, [*_HELP, '--version'])}")
     return None
 
 

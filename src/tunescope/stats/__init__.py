@@ -1,10 +1,10 @@
 """Estimates with intervals, tests and sample sizes: pure functions over columns of numbers.
 
-A column is a sequence of floats or a 1-D array. None and NaN are missing: counted in `n_missing`, never
-averaged; a pair with a missing half is missing. What cannot be estimated is None with a `reason`, never 0 or
-NaN; a mean without an interval (one value, or all equal) keeps its value. Resampling is seeded and works in
-chunks of about 2 MB; its time grows with draws x n (10,000 draws: about 0.1 s at n = 805, 6 s at n = 100,000,
-where `mean_t` says the same).
+A column is a sequence of floats or a 1-D array. None and NaN are missing values: they are counted in `n_missing` and
+never averaged. A pair with a missing half is missing. What can't be estimated is None with a `reason`, never 0 or
+NaN. A mean without an interval (one value, or all equal) keeps its value. Resampling is seeded and works in chunks of
+about 2 MB. Its time grows with draws x n: 10,000 draws take about 0.1 s at n = 805 and 6 s at n = 100,000, where
+`mean_t` gives the same.
 
 Every function raises ValueError for a column that is not 1-D or paired columns of unequal length, and
 SettingsError (a ValueError) for a level outside (0, 1), fewer than 100 draws or a power that makes no sense.

@@ -282,7 +282,7 @@ def test_a_link_opens_one_answer_and_back_works(tab, file):
 
 def test_a_link_to_nothing_says_so(tab, file):
     visit(tab, file, "#answer=nobody")
-    assert tab.locator("#xray-count").inner_text() == "Nothing here is called nobody."
+    assert tab.locator("#xray-count").inner_text() == "No answer or prompt is called nobody."
     assert tab.locator("#xray-detail h3").inner_text() == "Prompt p1"
 
 

@@ -56,12 +56,12 @@ def _benchmark_inputs(paths: list[Path]) -> dict[str, str]:
 
 
 def _work(settings: CheckSettings, rows: RowSet, benchmark_files: list[Path], folder: RunFolder) -> Outcome:
-    from tunescope.verbs.check.joined import join_chunks
+    benchmarks = _index(benchmark_files)
+    chunk_folders, file_names = _check_chunks(settings, rows, benchmarks, folder)
+    from tunescope.verbs.check.joined import join_chunks  # brings pyarrow, which isn't needed while workers run
     from tunescope.verbs.check.view import build_view
     from tunescope.verbs.check.whole_set import add_whole_set_faults
 
-    benchmarks = _index(benchmark_files)
-    chunk_folders, file_names = _check_chunks(settings, rows, benchmarks, folder)
     joined = join_chunks(chunk_folders, file_names, rows)
     add_whole_set_faults(joined, settings.near_duplicate_at)
     rows_by_fault = joined.sort_faults(list(meanings(with_benchmarks=benchmarks is not None)))

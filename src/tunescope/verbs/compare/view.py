@@ -39,7 +39,7 @@ def _sentences(result: CompareResult, n_pairs: int) -> list[str]:
     overlap = result.word_overlap
     if overlap is not None and overlap.mean is not None:
         sentences.append(
-            f"Pairing answers share {100 * overlap.mean:.0f} % of their words "
+            f"Paired answers share {100 * overlap.mean:.0f} % of their words "
             f"(mean Jaccard, bootstrap 95 % interval {interval(overlap.low, overlap.high)}, n = {overlap.n})."
         )
     return sentences

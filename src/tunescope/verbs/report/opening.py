@@ -84,7 +84,8 @@ def _change(run: Run, opened: Sequence[Run]) -> str | None:
         return None
     result, sides = CompareResult.read(run), CompareSetup.read_settings(run)
     first, second = folder_label(opened, sides.a), folder_label(opened, sides.b)
-    text = f"{second}'s answers differ from {first}'s on {result.changed} of {result.same + result.changed} prompts."
+    prompts = result.same + result.changed
+    text = f"The answers of {second} differ from those of {first} on {result.changed} of {prompts} prompts."
     overlap = result.word_overlap
     if overlap is not None and overlap.mean is not None:
         low, high = (f"{100 * end:.0f}" if end is not None else "–" for end in (overlap.low, overlap.high))
@@ -101,4 +102,4 @@ def _length(difference: MeanEstimate, model: str) -> str:
         return f" We can't tell with {difference.n} answers whether they differ in length."
     way = "longer" if difference.mean > 0 else "shorter"
     low, high = sorted((abs(difference.low), abs(difference.high)))
-    return f" {model}'s are {abs(difference.mean):.0f} words {way} ({low:.0f} to {high:.0f})."
+    return f" The answers of {model} are {abs(difference.mean):.0f} words {way} ({low:.0f} to {high:.0f})."

@@ -14,7 +14,7 @@ from tunescope.views import MISSING, percent, show
 _MEANINGS = {
     "unshifted": "the tuned model's choice is the base model's first choice too",
     "marginal": "the tuned model's choice is the base model's second or third",
-    "shifted": "the base model ranks it fourth or lower",
+    "shifted": "the base model ranks the tuned model's choice fourth or lower",
 }
 _KIND_MEANINGS = {
     "verbatim": "the same words in the same order as in a row",

@@ -82,8 +82,8 @@ def _sentence_parts(result: ShiftResult) -> Iterator[str]:
     if apart.n_needed == 0:
         yield f"{sides} The difference is {difference}."
         return
-    needed = "and we can't say how many would do" if apart.n_needed is None else f"about {apart.n_needed:,} would do"
-    yield f"{sides} We can't tell these apart with {apart.n} answers (difference {difference}), {needed}."
+    needed = "we can't say how many would do" if apart.n_needed is None else f"about {apart.n_needed:,} would do"
+    yield f"{sides} We can't tell these apart with {apart.n} answers (difference {difference}); {needed}."
 
 
 def _tables(result: ShiftResult, records: Sequence[ShiftAnswer], base_input: str) -> Iterator[Table]:
