@@ -49,6 +49,8 @@ RUN_KEY = re.compile(r"-[0-9a-f]{12}\b|127\.0\.0\.1:\d+")
 """The key in a run folder's name, which follows from the names of settings, and the server's port."""
 UNCOMPARED_FILES = re.compile(r"(^|/)(run\.json|journal\.sqlite.*|.*\.html|training_args\.bin|README\.md|\..*)$")
 """Files that hold settings by name, times or pages: a person reads them, or the other files say the same."""
+SENTENCE_KEYS = {"formula", "method", "reason"}
+"""Names of values that are sentences for a reader: they may be reworded, and the table says how many were."""
 SHOWN = 3
 """How many differing values are shown per command."""
 
@@ -156,6 +158,7 @@ class Comparison:
     """How a command's two outputs compare: values compared, and the paths of those that differ."""
 
     n_values: int = 0
+    n_reworded: int = 0
     differences: list[str] = field(default_factory=list)
 
     def compare(self, path: str, before: Any, after: Any) -> None:
@@ -178,7 +181,10 @@ class Comparison:
         for name in after.keys() - before.keys():
             self.differences.append(f"{path}.{name}: only after")
         for name in before:
-            if name in after:
+            if name in SENTENCE_KEYS and isinstance(before[name], str) and isinstance(after.get(name), str):
+                self.n_values += 1
+                self.n_reworded += before[name] != after[name]
+            elif name in after:
                 self.compare(f"{path}.{name}", before[name], after[name])
 
 
@@ -516,6 +522,7 @@ def page(
         met |= {(name, names[name]) for name in used}
         n_values, n_equal = n_values + comparison.n_values, n_equal + (not comparison.differences)
         result = show(comparison.differences)
+        result += f"; {comparison.n_reworded} sentences reworded" if comparison.n_reworded else ""
         table.append(f"| {command.name} | `{command.verb}` | {comparison.n_values:,} | {result} |")
     listed = {(rename.old, rename.new) for rename in after.keys}
     head = [
