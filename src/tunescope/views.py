@@ -20,9 +20,9 @@ MISSING = "–"
 LONGEST = 200
 """Characters of a cell that a terminal shows."""
 LINE = re.compile(r"[^\n]+")
-UNDER = "‾"
-GLUED = "\xa0%"
-NARROWEST = 14
+_UNDER = "‾"
+_GLUED = "\xa0%"
+_NARROWEST = 14
 """Characters below which no column is narrowed."""
 
 
@@ -125,9 +125,9 @@ def to_text(view: View, width: int | None = None) -> str:
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Wrap between words only, so that a path can be copied whole, and not before a per cent sign."""
-    glued = _printable(" ".join(text.split())).replace(" %", GLUED)
+    glued = _printable(" ".join(text.split())).replace(" %", _GLUED)
     lines = wrap(glued, width, break_long_words=False, break_on_hyphens=False)
-    return [line.replace(GLUED, " %") for line in lines]
+    return [line.replace(_GLUED, " %") for line in lines]
 
 
 def _marked_lines(marked: Marked, width: int) -> str:
@@ -139,7 +139,7 @@ def _marked_lines(marked: Marked, width: int) -> str:
     for start, end in _lines(marked.text, width - 2):
         piece = "".join(ch if ch.isprintable() else " " for ch in marked.text[start:end])
         below = "".join(
-            UNDER * _columns(ch) if flag else " " * _columns(ch)
+            _UNDER * _columns(ch) if flag else " " * _columns(ch)
             for ch, flag in zip(piece, flags[start:end], strict=True)
         )
         lines += [f"  {line}".rstrip() for line in (piece, below) if line.strip()]
@@ -188,11 +188,11 @@ def _text_table(table: Table, width: int) -> str:
 
 
 def _fit(widths: list[int], width: int) -> list[int]:
-    """Narrow the widest columns until the table fits, none below `NARROWEST`."""
+    """Narrow the widest columns until the table fits, none below `_NARROWEST`."""
     widths = list(widths)
     while sum(widths) + 2 * len(widths) > width:
         widest = max(range(len(widths)), key=lambda i: widths[i])
-        if widths[widest] <= NARROWEST:
+        if widths[widest] <= _NARROWEST:
             break
         widths[widest] -= 1
     return widths

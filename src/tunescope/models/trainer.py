@@ -75,7 +75,7 @@ class StepShare(NamedTuple):
     tokens: int
 
 
-class StepMetrics(NamedTuple):
+class _StepMetrics(NamedTuple):
     """An optimizer step: mean loss over its supervised tokens, learning rate, number of those tokens."""
 
     loss: float
@@ -163,7 +163,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
     and spread over processes. Logits are computed only where a token is supervised.
 
     Attributes:
-        records: one `StepMetrics` per optimizer step so far.
+        records: one `_StepMetrics` per optimizer step so far.
         update: called after each step with the number of steps done.
         every: seconds between checkpoints.
         epoch_ends: step → epoch, for the steps that end one: a checkpoint is written there too.
@@ -184,7 +184,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
         `settings["train_dataset"]` has a record per step and process, in order: `step`, `process`.
         """
-        self.records: list[StepMetrics] = []
+        self.records: list[_StepMetrics] = []
         self.update: Callable[[int], None] = lambda step: None
         self.on_epoch: Callable[[int], None] = lambda epoch: None
         self.every, self.epoch_ends = every, epoch_ends or {}
@@ -210,7 +210,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         checkpoint = newest_checkpoint(Path(self.args.output_dir))
         if checkpoint is not None:
             records = json.loads((checkpoint / "records.json").read_text("utf-8"))
-            self.records = [StepMetrics(*record) for record in records]
+            self.records = [_StepMetrics(*record) for record in records]
             self.update(len(self.records))
         self._saved = monotonic()
         self.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -291,7 +291,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         if not math.isfinite(loss):
             step = self.state.global_step + 1
             raise WorkError(f"step {step}: the loss is {float(loss)}; type the command again with a smaller --lr")
-        self.records.append(StepMetrics(float(loss), self.optimizer.param_groups[0]["lr"], inputs["total"]))
+        self.records.append(_StepMetrics(float(loss), self.optimizer.param_groups[0]["lr"], inputs["total"]))
         return loss
 
 

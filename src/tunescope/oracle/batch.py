@@ -23,7 +23,7 @@ from tunescope.oracle.api import NOT_THE_APIS, RETRYABLE_STATUSES, message_of, o
 from tunescope.oracle.journal import Journal, rejection
 
 BATCH_URL = "/v1/chat/completions"
-MAX_LINES = 50_000
+_MAX_LINES = 50_000
 MAX_BYTES = 200_000_000
 """Requests and bytes that one file may hold (OpenAI, API reference, "Create batch": 50,000 and 200 MB)."""
 EXPECTED = 'a line of a batch\'s output: {"custom_id": …, "response": {"status_code": …, "body": …}, "error": …}'
@@ -43,7 +43,7 @@ class BatchFiles:
         paths: the files, once they are whole.
     """
 
-    def __init__(self, path: Path, max_lines: int = MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
+    def __init__(self, path: Path, max_lines: int = _MAX_LINES, max_bytes: int = MAX_BYTES) -> None:
         """Begin with none; raises `SettingsError` where something else, or no folder, is."""
         if not path.parent.is_dir():
             raise SettingsError(f"--batch {path}: no folder {path.parent}; make it, or name another file")

@@ -24,7 +24,7 @@ from tunescope.oracle.transport import Transport
 
 _TOO_LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the item's reason then has its length."""
-PARAMETER_HINTS: Mapping[str | None, str] = {
+_PARAMETER_HINTS: Mapping[str | None, str] = {
     "temperature": "the model doesn't take this --temperature; OpenAI's newer ones take 1 alone: --temperature 1",
     "seed": "the server takes no seed: --seed -1 sends none",
     "response_format": "the server doesn't hold models to a schema: --response-format tags asks for text",
@@ -147,8 +147,8 @@ class Caller:
     def require_parameters(self, error: RejectedRequest) -> None:
         """Raise `TunescopeError` with the setting to change, where a server that never answered refuses a parameter."""
         was_answered = self._was_answered_before or self.retries.last_reply_at > float("-inf")
-        if error.parameter in PARAMETER_HINTS and not was_answered:
-            raise TunescopeError(f"{error}; {PARAMETER_HINTS[error.parameter]}")
+        if error.parameter in _PARAMETER_HINTS and not was_answered:
+            raise TunescopeError(f"{error}; {_PARAMETER_HINTS[error.parameter]}")
 
 
 def rejected_item(error: RejectedRequest, call: Call) -> ItemFailed:

@@ -97,7 +97,7 @@ def oracle_inputs(oracle: str, model: str) -> dict[str, str]:
     return {oracle: blake2b(path.read_bytes(), digest_size=16).hexdigest()}
 
 
-def make_transport(
+def _make_transport(
     oracle: str, model: str, concurrency: int, timeout: float, max_tokens_field: str | None
 ) -> Transport:
     """Return what makes the calls; raises `InputError` for a fake or a local model that can't be read."""
@@ -116,7 +116,7 @@ def make_caller(
     sleep: Sleep = asyncio.sleep,
     jitter: Random | None = None,
 ) -> Caller:
-    """Return what makes these settings' calls; raises as `make_transport`."""
+    """Return what makes these settings' calls; raises as `_make_transport`."""
     field = _max_tokens_field(settings)
     price = None if settings.price is None else Price.parse(settings.price)
     decoding: dict[str, Any] = {"temperature": settings.temperature, "max_tokens": settings.max_new_tokens}
@@ -125,7 +125,7 @@ def make_caller(
     is_fake = settings.oracle.startswith(FAKE_PREFIX)  # which knows no schemas
     return Caller(
         model,
-        make_transport(settings.oracle, model, settings.concurrency, settings.timeout, field),
+        _make_transport(settings.oracle, model, settings.concurrency, settings.timeout, field),
         decoding,
         settings.concurrency,
         settings.deadline,

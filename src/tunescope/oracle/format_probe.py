@@ -24,7 +24,7 @@ PROBE = Request(
 """Asked once, with a schema whose fields the prompt doesn't name: only a server that holds the model to it gets them.
 
 The prompt says JSON, since small models that aren't told fill what a schema lets them with white space."""
-NON_SCHEMA_ERRORS = re.compile(r"4(?!00|22)\d\d:")
+_NON_SCHEMA_ERRORS = re.compile(r"4(?!00|22)\d\d:")
 """Rejections of that call that say nothing about schemas (an unknown model), and so aren't kept."""
 
 
@@ -55,7 +55,7 @@ async def detect_reply_format(caller: Caller) -> ReplyFormat:
         except (RejectedRequest, ItemFailed) as error:
             if isinstance(error, RejectedRequest) and error.parameter != "response_format":
                 caller.require_parameters(error)
-            if caller.journal is not None and NON_SCHEMA_ERRORS.match(str(error)) is None:
+            if caller.journal is not None and _NON_SCHEMA_ERRORS.match(str(error)) is None:
                 await caller.journal.add(call.key, 0, rejection(str(error)), 0.0)
     follows_schema = reply is not None and PROBE.parse(reply, "json").status == "ok"
     detected: ReplyFormat = "json" if follows_schema else "tags"

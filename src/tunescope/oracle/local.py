@@ -20,8 +20,8 @@ from tunescope.oracle.api import RawReply
 from tunescope.oracle.client import Client
 from tunescope.progress import say
 
-LOCAL = "local"
-_PREFIX = f"{LOCAL}:"
+_LOCAL = "local"
+_PREFIX = f"{_LOCAL}:"
 _MAX_SLOTS = 8
 """Calls that the server works on at a time, at most; more gain nothing on a CPU, and each costs a context's memory."""
 _MAX_CONTEXT = 8192
@@ -40,7 +40,7 @@ class LocalModel(NamedTuple):
 
 def is_local(oracle: str) -> bool:
     """Tell `local` and `local:…` from other oracles."""
-    return oracle == LOCAL or oracle.startswith(_PREFIX)
+    return oracle == _LOCAL or oracle.startswith(_PREFIX)
 
 
 def find_local_model(oracle: str) -> LocalModel:
@@ -49,7 +49,7 @@ def find_local_model(oracle: str) -> LocalModel:
     Raises:
         InputError: no embedded model of that name and no GGUF file.
     """
-    name = oracle.removeprefix(LOCAL).removeprefix(":") or DEFAULT
+    name = oracle.removeprefix(_LOCAL).removeprefix(":") or DEFAULT
     if name in EMBEDDED:
         return LocalModel(name, EMBEDDED[name].sha256, None)
     path, problem = Path(name), ""

@@ -15,7 +15,7 @@ from tunescope.oracle.format_probe import detect_reply_format
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
-STAGGER_SECONDS = 0.002
+_STAGGER_SECONDS = 0.002
 """Seconds between the first calls of all; made in one moment, they would come back in one, round after round."""
 
 
@@ -63,7 +63,7 @@ async def _worker(
     on_done: Callable[[K, ItemResult[R]], None],
 ) -> None:
     """Work on one item after the other, until none is left or the work is halted."""
-    await asyncio.sleep(number * STAGGER_SECONDS)
+    await asyncio.sleep(number * _STAGGER_SECONDS)
     for key, item in queue:
         if caller.halt.error is not None:
             return

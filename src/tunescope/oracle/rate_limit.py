@@ -15,7 +15,7 @@ from typing import Any
 
 from tunescope.oracle.halt import Halt
 
-SPREAD_SECONDS = 0.5
+_SPREAD_SECONDS = 0.5
 """Seconds over which calls are spread at random once a server has room again."""
 Sleep = Callable[[float], Coroutine[Any, Any, Any]]
 
@@ -55,7 +55,7 @@ class RateLimit:
                 else:
                     self._changed.release()
                     try:
-                        await self.sleep(wait + self._jitter.random() * min(SPREAD_SECONDS, wait))
+                        await self.sleep(wait + self._jitter.random() * min(_SPREAD_SECONDS, wait))
                     finally:
                         await self._changed.acquire()
             self.n_active += 1

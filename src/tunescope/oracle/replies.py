@@ -30,7 +30,7 @@ DECLINED = {"content_filter": "the server's content filter", "refusal": "the ser
 NUMBER = r"\d{1,4}(?:\.\d{1,4})?"
 NOTHING = re.compile(r"\W*(?:n/?a|none|null|same as (?:above|before)|no changes?(?: needed)?)?\W*", re.IGNORECASE)
 """What stands in a section that says nothing."""
-PREAMBLE = re.compile(
+_PREAMBLE = re.compile(
     r"\s*(?:(?:sure|certainly|of course|absolutely)[,.!]?\s*)?(?:here(?:'s|’s| is| are)|below (?:is|are)|this is)\b"
     r"[^\n:]{0,80}\b(?:answers?|responses?|repl(?:y|ies)|instructions?|prompts?|versions?|rewrites?)\b[^\n:]{0,60}:"
     r"[ \t]*\n?\s*",
@@ -116,7 +116,7 @@ def _outermost(text: str, tag: str, at: int) -> tuple[int, int, int] | None:
 
 def without_preamble(text: str) -> tuple[str, str]:
     """Return a text without the line that announces it, and that line ("" where there is none)."""
-    found = PREAMBLE.match(text)
+    found = _PREAMBLE.match(text)
     if found is None or not text[found.end() :].strip():
         return text, ""
     return text[found.end() :], found.group().strip()

@@ -29,11 +29,11 @@ FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
 EXTRA_RETRIES = 8
 """Tries beyond `MAX_TRIES` while no call at all is answered: some four minutes, for a server that starts again."""
-RECENT_FAILURES = 4
+_RECENT_FAILURES = 4
 """Tries in a row during which no call at all is answered, after which a server counts as away."""
 
 
-def backoff(attempt: int, jitter: Random) -> float:
+def _backoff(attempt: int, jitter: Random) -> float:
     """Return the seconds to wait after try `attempt`, from 0, failed."""
     return min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT) * (0.5 + jitter.random())
 
@@ -72,7 +72,7 @@ class ItemClock:
 
 
 class _Failure(NamedTuple):
-    """A failed try: its number from 1, why, and when the last `RECENT_FAILURES` of the call failed."""
+    """A failed try: its number from 1, why, and when the last `_RECENT_FAILURES` of the call failed."""
 
     n_tries: int
     error: RetryableError
@@ -106,7 +106,7 @@ class Retries:
             ItemFailed: it isn't, in all its tries; `OutOfTime`: in the item's time.
             WorkError: the server is away.
         """
-        allowed, failure, times = MAX_TRIES, "", deque[float](maxlen=RECENT_FAILURES)
+        allowed, failure, times = MAX_TRIES, "", deque[float](maxlen=_RECENT_FAILURES)
         for n_tries in count(1):
             try:
                 result = await attempt()
@@ -152,7 +152,7 @@ class Retries:
 
     def _wait(self, failed: _Failure) -> float:
         """Return the seconds to wait; where the server asks for a time, nobody calls before, and this comes on top."""
-        seconds = backoff(failed.n_tries - 1, self._jitter)
+        seconds = _backoff(failed.n_tries - 1, self._jitter)
         if failed.error.retry_after is None:
             return seconds
         self._rate_limit.pause(failed.error.retry_after)

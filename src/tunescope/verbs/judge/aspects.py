@@ -82,14 +82,14 @@ class AspectsSettings(LiveSettings):
     """Longest reply in tokens."""
 
 
-class AspectMeaning(NamedTuple):
+class _AspectMeaning(NamedTuple):
     """An aspect: its name and what it means."""
 
     name: str
     description: str
 
 
-class AnswerToScore(NamedTuple):
+class _AnswerToScore(NamedTuple):
     """One answer that is judged."""
 
     item: str
@@ -136,7 +136,7 @@ def aspects(settings: AspectsSettings) -> Run:
     return runs.execute(*judge_run(settings, job))
 
 
-def _read_aspects(given: Sequence[str]) -> tuple[list[AspectMeaning], dict[str, str]]:
+def _read_aspects(given: Sequence[str]) -> tuple[list[_AspectMeaning], dict[str, str]]:
     """Return the aspects, and what the run's key knows of the file that they are from."""
     if len(given) == 1 and given[0].endswith((".yaml", ".yml")):
         return _read_aspect_file(given[0])
@@ -145,10 +145,10 @@ def _read_aspects(given: Sequence[str]) -> tuple[list[AspectMeaning], dict[str, 
         raise SettingsError(
             f"--aspects {' '.join(unknown)}: expected some of {', '.join(OURS)}, or one YAML file (NAME: DESCRIPTION)"
         )
-    return [AspectMeaning(name, OURS[name]) for name in dict.fromkeys(given)], {}
+    return [_AspectMeaning(name, OURS[name]) for name in dict.fromkeys(given)], {}
 
 
-def _read_aspect_file(name: str) -> tuple[list[AspectMeaning], dict[str, str]]:
+def _read_aspect_file(name: str) -> tuple[list[_AspectMeaning], dict[str, str]]:
     import yaml
 
     expected = "NAME: DESCRIPTION, an aspect per line"
@@ -171,11 +171,11 @@ def _read_aspect_file(name: str) -> tuple[list[AspectMeaning], dict[str, str]]:
     problems += [Problem(name, None, f"{key!r} twice", "each aspect once") for key in {*names} if names.count(key) > 1]
     if problems:
         raise InputError(problems)
-    aspects = [AspectMeaning(key, value or "") for key, value in zip(names, found.values(), strict=True)]
+    aspects = [_AspectMeaning(key, value or "") for key, value in zip(names, found.values(), strict=True)]
     return aspects, {f"aspects {name}": blake2b(text.encode(), digest_size=16).hexdigest()}
 
 
-def _answers_to_score(settings: AspectsSettings, systems: Sequence[System], tags: Tags) -> list[AnswerToScore]:
+def _answers_to_score(settings: AspectsSettings, systems: Sequence[System], tags: Tags) -> list[_AnswerToScore]:
     """Lay out what is judged; an item that a system shares with the last one has that one's id, any other its own."""
     last = systems[-1]
     names = {id(answer): answer.prompt_id for answer in last.answers}
@@ -184,7 +184,7 @@ def _answers_to_score(settings: AspectsSettings, systems: Sequence[System], tags
         for ours, theirs in shared(system, last, settings.min_overlap).pairs:
             names[id(ours)] = theirs.prompt_id
     answers = [
-        AnswerToScore(names[id(answer)], system.name, answer, tags.of_answer(answer) or ())
+        _AnswerToScore(names[id(answer)], system.name, answer, tags.of_answer(answer) or ())
         for system in systems
         for answer in system.answers
     ]
@@ -240,7 +240,7 @@ def _text_instructions(names: Sequence[str], verdict_marker: str) -> str:
 
 def _records(
     names: Sequence[str],
-    answers: Sequence[AnswerToScore],
+    answers: Sequence[_AnswerToScore],
     requests: Mapping[int, VerdictRequest],
     results: Mapping[int, ItemResult[ParsedReply]],
     judge_name: str,
@@ -252,7 +252,7 @@ def _records(
 
 def _record(
     names: Sequence[str],
-    answer: AnswerToScore,
+    answer: _AnswerToScore,
     request: VerdictRequest,
     result: ItemResult[ParsedReply],
     judge_name: str,

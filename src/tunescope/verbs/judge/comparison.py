@@ -112,7 +112,7 @@ def comparison_job(settings: ComparisonSettings, judge: PairwiseJudge, reference
     overlaps = {system.name: shared(system, against, settings.min_overlap) for system in others}
     matchups = _matchups(settings, overlaps, against, tags)
     requests = {
-        (number, side): request_for(judge, template, matchup, side)
+        (number, side): _request_for(judge, template, matchup, side)
         for number, matchup in enumerate(matchups)
         if matchup.control or not matchup.identical
         for side in _sides(settings, judge, matchup)
@@ -169,7 +169,7 @@ def seeded(seed: int, question: str) -> Side:
     return "a" if digest[0] & 1 else "b"
 
 
-def request_for(judge: PairwiseJudge, template: PromptTemplate, matchup: Matchup, side: Side) -> VerdictRequest:
+def _request_for(judge: PairwiseJudge, template: PromptTemplate, matchup: Matchup, side: Side) -> VerdictRequest:
     """Return the request of one order; its nonces are made of what the prompt shows."""
     first, second = matchup.texts if side == "a" else matchup.texts[::-1]
     delimiter, verdict_marker = make_nonces(matchup.question, first, second)
