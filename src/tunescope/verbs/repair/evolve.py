@@ -103,8 +103,8 @@ class EvolveSettings(RepairSettings):
     and form, and must use form."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the new response instead of ours. It may use system, instruction and input, which
-    ours shows alone."""
+    """A Jinja file for the new response instead of ours. It may use system, instruction and input. Ours
+    shows only these."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
