@@ -86,7 +86,8 @@ class EvolveSettings(RepairSettings):
     """Have an oracle make instructions harder or rarer, and answer them."""
 
     rounds: int = field(default=1, metadata=at_least(1))
-    """How often each instruction is evolved. The paper runs 4 rounds. Each costs up to three calls per row."""
+    """How often each instruction is evolved. The WizardLM paper has 4 rounds. Each costs up to three calls
+    per row."""
 
     operations: tuple[str, ...] = field(default=OPERATIONS, metadata=one_of(*OPERATIONS))
     """The operations to draw from: constraints, deepen, concretise, reasoning, complicate (in depth), breadth."""

@@ -47,7 +47,7 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     """Rows that the tuned model wasn't trained on, for the same share by chance."""
 
     top_k: int | None = field(default=None, metadata=at_least(1))
-    """Also compute the public code's KL, over the tokens that are among the top K of both models (K is 30 there)."""
+    """Also compute AlignTDS's KL, over the tokens that are among the top K of both models (AlignTDS uses 30)."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest answer to --prompts, in tokens."""
