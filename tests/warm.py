@@ -53,7 +53,9 @@ ROOT = Path(__file__).parents[1]
 
 def start(args: list[str], **options: object) -> subprocess.Popen:
     """Start what follows `python` on a command line; `options` are those of `Popen`."""
-    if os.environ.get("TUNESCOPE_COLD"):
+    environment = options.get("env") or os.environ
+    hub = {name for name, value in environment.items() if name.startswith("HF_") and os.environ.get(name) != value}
+    if os.environ.get("TUNESCOPE_COLD") or hub:  # huggingface_hub reads its variables once, while it is imported
         return subprocess.Popen([sys.executable, *args], **options)
     return Process(server(), args, **options)
 

@@ -155,7 +155,7 @@ def make(settings: type[Any], values: Mapping[str, Any], given: Callable[[str, A
     missing = [_public_name(name) for name, f in declared.items() if is_required(f) and name not in resolved]
     if missing:
         raise UsageError(f"{' and '.join(missing)} {'is' if len(missing) == 1 else 'are'} missing")
-    fitted = {name: _fit(declared[name], hints[name], value, given) for name, value in resolved.items()}
+    fitted = {name: fit(declared[name], hints[name], value, given) for name, value in resolved.items()}
     return settings(**fitted)
 
 
@@ -180,8 +180,8 @@ def pointer(settings: type[Any], name: str, spell: Callable[[str], str] = _publi
     return f"did you mean {spelled[matches[0]]}?" if matches else ""
 
 
-def _fit(declared: Field[Any], hint: Any, value: Any, given: Callable[[str, Any], str]) -> Any:
-    """Fit a plain value to a field's type, range and choices."""
+def fit(declared: Field[Any], hint: Any, value: Any, given: Callable[[str, Any], str]) -> Any:
+    """Fit a plain value to a field's type, range and choices; raises `UsageError`."""
     fitted = _converted(hint, value)
     if fitted is _UNFIT:
         raise UsageError(f"{given(declared.name, value)}: expected {expected(declared, hint)}")

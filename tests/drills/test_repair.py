@@ -331,8 +331,11 @@ def test_a_server_that_is_killed_and_starts_again_changes_nothing(tmp_path):
     ("reply", "ending"),
     [
         (Said({"error": {"message": f"no such key: {KEY}"}}, 401), "set OPENAI_API_KEY to one that it takes"),
-        (Said({"error": {"message": f"{KEY} has no model tiny"}}, 404), "refuses the first 20 calls alike: 404: …"),
-        (Said(f'{{"error": "{KEY}"'.encode(), 400), "refuses the first 20 calls alike: 400: "),
+        (
+            Said({"error": {"message": f"{KEY} has no model tiny"}}, 404),
+            "calls all fail for one reason: 404: …",
+        ),
+        (Said(f'{{"error": "{KEY}"'.encode(), 400), "calls all fail for one reason: 400: "),
         (Said({"error": {"message": KEY}}, 429, (("retry-after", "7200"),)), "the server asks to wait 7200 s"),
     ],
 )

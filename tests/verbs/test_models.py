@@ -4,6 +4,7 @@ import pytest
 
 from tunescope.errors import SettingsError
 from tunescope.models import embedded
+from tunescope.settings import make
 from tunescope.verbs.models import ModelsSettings, models
 from tunescope.views import to_text
 
@@ -43,5 +44,5 @@ def test_cached_and_of_another_version(cache):
 
 
 def test_fetch_takes_embedded_names_only():
-    with pytest.raises(SettingsError, match="--fetch nano: expected one of smollm2-135m"):
-        models(ModelsSettings(fetch="nano"))
+    with pytest.raises(SettingsError, match="fetch 'nano': expected smollm2-135m"):
+        make(ModelsSettings, {"fetch": "nano"})

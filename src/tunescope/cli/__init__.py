@@ -26,7 +26,7 @@ from tunescope import __version__
 from tunescope.cli.arguments import as_typed, explain, find_verb, with_our_names
 from tunescope.cli.help import OUTPUT, Sections, default_text, headings, help_text, usage
 from tunescope.errors import TunescopeError, UsageError
-from tunescope.settings import as_option, is_required, make
+from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
 _EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
@@ -173,6 +173,7 @@ def _slot(settings: type[Any], declared: Field[Any], hint: Any, group: Group) ->
     """Return a settings field as a parameter of the command."""
     positional = bool(declared.metadata.get("positional"))
     kinds = get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
+    read = partial(_read, settings, declared, hint)
     parameter = Parameter(
         name=None if positional else as_option(declared.name),
         group=group,
@@ -180,7 +181,7 @@ def _slot(settings: type[Any], declared: Field[Any], hint: Any, group: Group) ->
         negative="",
         show_default=default_text(declared.default),
         allow_leading_hyphen=positional or bool(declared.metadata.get("hyphen")),  # for the lone -
-        converter=None if bool in kinds or get_origin(hint) is tuple else partial(_read, kinds),
+        converter=None if bool in kinds or get_origin(hint) is tuple else read,
         consume_multiple=False,
     )
     return Slot(
@@ -196,14 +197,15 @@ def _flag(name: str, kind: Any, default: Any, text: str, group: Group) -> Slot:
     return Slot(name, Slot.KEYWORD_ONLY, default=default, annotation=Annotated[kind, parameter])
 
 
-def _read(kinds: Sequence[Any], _hint: Any, tokens: Sequence[Any]) -> Any:
-    """Read a number where one is expected; what isn't one stays as it was typed, for `make` to refuse."""
-    text: str = tokens[0].value
+def _read(settings: type[Any], declared: Field[Any], hint: Any, _hint: Any, tokens: Sequence[Any]) -> Any:
+    """Read the value of an option, a number where one is expected; raises `UsageError` in our words, not cyclopts'."""
+    value: Any = tokens[0].value
     for kind in (int, float):
-        if kind in kinds:
+        if kind in (hint, *get_args(hint)):
             with suppress(ValueError):
-                return kind(text)
-    return text
+                value = kind(value)
+                break
+    return fit(declared, hint, value, partial(as_typed, settings))
 
 
 def _show(result: dict[str, Any], view: Any, as_json: bool) -> None:

@@ -117,6 +117,8 @@ def as_typed(settings: type[Any], name: str, value: Any) -> str:
 
 def explain(error: CycloptsError) -> str:
     """Say in one sentence what is wrong with the arguments."""
+    if isinstance(error.__cause__, UsageError):
+        return str(error.__cause__)
     if isinstance(error, UnusedCliTokensError):
         return f"nothing takes {' '.join(error.unused_tokens or ())}"
     if isinstance(error, RepeatArgumentError):
