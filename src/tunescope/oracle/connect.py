@@ -48,8 +48,14 @@ def served_model(url: str, named: str | None, timeout: float, option: str = "--m
 
     async def list_models() -> list[str]:
         async with Client(url, timeout=timeout, option=option) as client:
-            retries = Retries(RateLimit(1, Halt()), client.is_answering, extra_retries=0)
-            return await retries.until_answered(client.list_models, ItemClock(float("inf")))
+            rate_limit = RateLimit(1, Halt())
+            retries = Retries(rate_limit, client.is_answering, extra_retries=0)
+
+            async def attempt() -> list[str]:
+                async with rate_limit.slot(lambda: True):  # waits as long as a server asks us to
+                    return await client.list_models()
+
+            return await retries.until_answered(attempt, ItemClock(float("inf")))
 
     try:
         models = asyncio.run(list_models())
