@@ -129,7 +129,7 @@ def test_a_hopeless_server_is_left_alone(workplace):
             answer(AnswerSettings(prompts=str(path), model=server.url, concurrency=4))
         assert (
             MAX_IDENTICAL_FAILURES <= len(server.bodies) < 2 * MAX_IDENTICAL_FAILURES
-        )  # others go on beside a slow one
+        )  # some beside a slow one
 
 
 def test_the_rest_of_a_run_may_all_be_refused(workplace):
