@@ -54,13 +54,12 @@ def pytest_ignore_collect(collection_path, config):
 TESTED = ROOT / "docs" / "tested.md"
 ABOUT_TESTED = """# What is tested
 
-Made from test results (`make docs`); a run of the tests fails where a cell here isn't so.
+This page is made from test results (`make docs`). A test run fails if a cell here isn't true.
 
-- *tested*: values equal to an independent reference in this cell (docs of each test: `tests/test_tested.py`,
-  `tests/test_chat.py`).
-- *refused*: one sentence says so, and a test holds it to that.
-- Everything else is *expected* at best: the same code, but nobody has looked. That goes for GPUs as a whole (bf16,
-  4-bit, `--device-map`): no GPU was at hand.
+- *tested*: the values equal an independent reference (see `tests/test_tested.py` and `tests/test_chat.py`).
+- *refused*: an error says so in one sentence, and a test checks that.
+- Everything else is *expected* at best: the code is the same, but nobody has tried it. That holds for GPUs as a whole
+  (bf16, 4-bit, `--device-map`), since we had no GPU.
 """
 
 

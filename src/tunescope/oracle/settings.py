@@ -16,60 +16,62 @@ from tunescope.settings import above, at_least, group
 
 @dataclass(frozen=True, kw_only=True)
 class OracleSettings:
-    """Whom to ask, how, and for how much."""
+    """Which model to ask, how, and at what cost."""
 
     HELP_GROUP: ClassVar[str] = "Oracle"
 
     oracle: str = field(metadata=INPUT)
-    """Whom to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local, local:GGUF or fake:FILE."""
+    """The model to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local (the embedded model),
+    local:GGUF or fake:FILE."""
 
     served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("oracle_model",)})
-    """What the server calls the model; its only one by default."""
+    """The server's name for the model. By default the server's only model."""
 
     temperature: float = field(default=0.0, metadata=at_least(0))
-    """Temperature of the oracle's replies; at 0 the same prompt is never asked twice."""
+    """Temperature of the oracle's replies. At 0 the same prompt is never sent twice."""
 
     max_new_tokens: int = field(default=1024, metadata=at_least(1))
     """Longest reply in tokens."""
 
     seed: int = 0
-    """Sent to the server where the temperature is above 0; a negative one isn't sent."""
+    """Seed that is sent to the server if the temperature is above 0. A negative seed isn't sent."""
 
     response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
-    """How replies are asked for: json (the server holds the model to a schema), tags (text, in sections between tags),
-    or auto, which finds out with one small call whether the server can do json."""
+    """Format of the replies: json (the server holds the model to a schema), tags (text, in sections between tags), or
+    auto, which tests with one small call whether the server can do json."""
 
     max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = field(
         default="auto", metadata={**NOT_IN_KEY, "alias": ("length_name",)}
     )
-    """The field that a call sends the longest reply in; auto takes the newer one once a model refuses the older."""
+    """Name of the field that limits a reply's length. auto changes to the newer name once a model rejects the older."""
 
     concurrency: int = field(default=64, metadata={**group("Calls"), **NOT_IN_KEY, **at_least(1)})
-    """Calls at a time at most; fewer while the server says that they are too many. `local` takes 8."""
+    """Most calls at a time. There are fewer while the server says that they are too many. `local` takes 8."""
 
     timeout: float = field(default=120.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
     """Seconds that one call to a server may take."""
 
     deadline: float = field(default=1800.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
-    """Seconds that a row may take from its first call on, with all waiting and trying again."""
+    """Seconds that a row may take from its first call on, waiting and retries included."""
 
     price: str | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY})
-    """Money per million tokens as IN,OUT, for --max-cost and for what is printed."""
+    """Price per million tokens as IN,OUT, for --max-cost and for the printed cost."""
 
     max_tokens_total: int | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY, **at_least(1)})
-    """Stop before calls use more tokens than this, those of all replies in the journal included."""
+    """Stop before calls use more tokens than this. Replies in the journal count too."""
 
     max_cost: float | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY, **above(0)})
-    """Stop before calls cost more than this; needs --price."""
+    """Stop before calls cost more than this. It needs --price."""
 
     journal: str | None = field(default=None, metadata={**group("Journal and batches"), **NOT_IN_KEY})
-    """The file of all replies; journal.sqlite in the run folder by default. That of another run answers for free."""
+    """The file of all replies, by default journal.sqlite in the run folder. Replies from another run's journal cost
+    nothing."""
 
     batch: str | None = field(default=None, metadata={**group("Journal and batches"), **NOT_IN_KEY})
-    """Call nobody: write the calls that the journal doesn't have into this file, in OpenAI's batch format."""
+    """Make no calls. Write those without a reply in the journal to this file, in OpenAI's batch format."""
 
     batch_replies: tuple[str, ...] = field(default=(), metadata={**group("Journal and batches"), **NOT_IN_KEY})
-    """Output and error files of batches, taken into the journal first."""
+    """Output and error files of batches. They are read into the journal first."""
 
 
 def validate_oracle(settings: OracleSettings) -> None:

@@ -233,7 +233,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge winrate": Verb(
             "verbs.judge.winrate:winrate",
             "verbs.judge.winrate:WinrateSettings",
-            "Have a judge say which answer is better; win rates against a reference.",
+            "Have a judge say which answer is better than a reference's, and give win rates.",
             (
                 "judge winrate tuned.jsonl --reference base.jsonl --oracle http://127.0.0.1:8000/v1",
                 "judge winrate tuned.jsonl --reference base.jsonl --oracle local --orders seeded",

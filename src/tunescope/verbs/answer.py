@@ -44,13 +44,14 @@ class AnswerSettings(ModelSettings):
     """A question file (tunescope's, AlpacaEval's, just-eval's, MT-bench's, WizardLM's, MedInstruct's) or row file."""
 
     format: str | None = None
-    """Read it as prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format; else recognised."""
+    """Format of the prompts: prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format. By
+    default the content decides."""
 
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server."""
 
     served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("model_name",)})
-    """What the server of --model URL calls the model; its only one by default."""
+    """The name that the server of --model URL has for the model. By default its only model."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest answer in tokens."""
@@ -68,7 +69,7 @@ class AnswerSettings(ModelSettings):
     """Seed of the sampling; every prompt and sample has random numbers of its own."""
 
     limit: int | None = field(default=None, metadata=at_least(1))
-    """Answer only this many prompts, from the first."""
+    """Answer only this many prompts, in file order."""
 
     batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
     """Prompts that are answered at a time by a model loaded here."""

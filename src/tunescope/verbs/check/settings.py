@@ -19,7 +19,7 @@ class CheckSettings(RowsSettings):
     """A row with more words than this is very long."""
 
     near_duplicate_at: float = field(default=0.8, metadata=above(0, at_most=1))
-    """Two rows are near-duplicates from this Jaccard similarity of their word 3-grams on."""
+    """Two rows are near-duplicates if the Jaccard similarity of their word 3-grams is at least this."""
 
     workers: int | None = field(default=None, metadata={**NOT_IN_KEY, **at_least(1)})
     """Number of processes; one per core by default, one for small files."""

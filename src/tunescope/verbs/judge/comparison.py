@@ -46,7 +46,7 @@ class ComparisonSettings(LiveSettings):
     """Answers that are held against a reference's."""
 
     control: bool = False
-    """Also show each of the reference's answers beside a copy of itself: the judge's own noise."""
+    """Also show each of the reference's answers beside a copy of itself. This measures the judge's noise."""
 
 
 class Preference(NamedTuple):
@@ -73,7 +73,7 @@ class PairwiseJudge(NamedTuple):
     both_orders: bool
 
 
-class Matchup(NamedTuple):
+class _Matchup(NamedTuple):
     """Two answers to one item; of a control, the reference's twice."""
 
     item: str
@@ -131,7 +131,7 @@ def comparison_job(settings: ComparisonSettings, judge: PairwiseJudge, reference
 
 def _matchups(
     settings: ComparisonSettings, overlaps: Mapping[str, Shared], against: System, tags: Tags
-) -> list[Matchup]:
+) -> list[_Matchup]:
     """Lay out what is judged: system by system, item by item; then the controls."""
     items = [theirs.prompt_id for found in overlaps.values() for _, theirs in found.pairs]
     kept = first_items(items, settings.limit)
@@ -143,20 +143,20 @@ def _matchups(
                 texts = (ours.text, theirs.text)
                 names = (name, against.name)
                 matchups.append(
-                    Matchup(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
+                    _Matchup(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
                 )
     if settings.control:
         names = (against.name, against.name)
         for item, answer in judged.items():
             matchups.append(
-                Matchup(
+                _Matchup(
                     item, names, question_of(answer), (answer.text, answer.text), tags.of_answer(answer) or (), True
                 )
             )
     return matchups
 
 
-def _sides(settings: ComparisonSettings, judge: PairwiseJudge, matchup: Matchup) -> tuple[Side, ...]:
+def _sides(settings: ComparisonSettings, judge: PairwiseJudge, matchup: _Matchup) -> tuple[Side, ...]:
     """Return who stands first, call by call; the two orders of a control would be the same call."""
     if matchup.control:
         return ("a",)
@@ -169,7 +169,7 @@ def seeded(seed: int, question: str) -> Side:
     return "a" if digest[0] & 1 else "b"
 
 
-def _request_for(judge: PairwiseJudge, template: PromptTemplate, matchup: Matchup, side: Side) -> VerdictRequest:
+def _request_for(judge: PairwiseJudge, template: PromptTemplate, matchup: _Matchup, side: Side) -> VerdictRequest:
     """Return the request of one order; its nonces are made of what the prompt shows."""
     first, second = matchup.texts if side == "a" else matchup.texts[::-1]
     delimiter, verdict_marker = make_nonces(matchup.question, first, second)
@@ -180,7 +180,7 @@ def _request_for(judge: PairwiseJudge, template: PromptTemplate, matchup: Matchu
 def _records(
     settings: ComparisonSettings,
     judge: PairwiseJudge,
-    matchups: Sequence[Matchup],
+    matchups: Sequence[_Matchup],
     requests: Mapping[tuple[int, Side], VerdictRequest],
     results: Mapping[tuple[int, Side], ItemResult[ParsedReply]],
     judge_name: str,
@@ -233,7 +233,7 @@ def _summarize(
     systems: Sequence[System],
     against: System,
     overlaps: Mapping[str, Shared],
-    matchups: Sequence[Matchup],
+    matchups: Sequence[_Matchup],
     calls: int,
     judge_name: str,
 ) -> tuple[list[str], dict[str, Any]]:

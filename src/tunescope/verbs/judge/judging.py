@@ -42,11 +42,10 @@ class LiveSettings(OracleSettings):
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
     system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
-    """Names for the systems, one each, with that of a --reference last; by default the answers' model, else the
-    file."""
+    """Names for the systems, one each, the name of --reference last. By default the answers' model, else the file."""
 
     min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
-    """Refuse answers of which two systems share less than this part, of those of the larger set."""
+    """Refuse two systems that share less than this part of the larger set of answers."""
 
     limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
     """Judge only this many items, ordered by their ids where these are numbers (the Limitations paper: 800)."""
@@ -55,23 +54,24 @@ class LiveSettings(OracleSettings):
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours; docs/judge-live.md has what it may use."""
+    """A Jinja file instead of ours. docs/judge-live.md lists the variables that it may use."""
 
     response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
-    """How verdicts are asked for: json (the server holds the model to a schema), tags (text, with the verdict behind a
-    marker), or auto, which finds out with one small call whether the server can do json."""
+    """Format of the verdicts: json (the server holds the model to a schema), tags (text, with the verdict behind a
+    marker), or auto, which tests with one small call whether the server can do json."""
 
     max_new_tokens: int = field(default=512, metadata=at_least(1))
     """Longest reply in tokens."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Ask nothing: fill in every prompt and say how many calls and tokens, and with --price how much money."""
+    """Ask nothing. Fill in every prompt and print how many calls and tokens there would be, and with --price the
+    cost."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""
 
     seed: int = 0
-    """Seed of the bootstrap and of seeded orders; above temperature 0 it is sent to the server too."""
+    """Seed of the bootstrap and of seeded orders. It is also sent to the server if the temperature is above 0."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/judge-NAME-KEY by default."""

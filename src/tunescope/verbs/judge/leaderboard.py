@@ -24,7 +24,7 @@ class LeaderboardSettings:
     """Folders of judge runs, one or more."""
 
     by: str | None = None
-    """The number to rank by: win_rate, or an aspect; by default win_rate, of scores the mean over all aspects."""
+    """The number to rank by: win_rate or an aspect. By default win_rate, and for scores the mean over all aspects."""
 
     reference: str | None = None
     """Keep only what is compared with this system, where runs have several references."""

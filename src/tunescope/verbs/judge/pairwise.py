@@ -35,7 +35,7 @@ class PairwiseSettings(ComparisonSettings):
     """Have a judge score answers side by side, 1 to 10, in both orders: wins, ties and losses."""
 
     reference: str | None = field(default=None, metadata=INPUT)
-    """Whose answers all others are compared with: one of those named, or others; by default the last ones named."""
+    """Answers that all others are compared with: one of ANSWERS, or further ones. By default the last of ANSWERS."""
 
 
 def pairwise(settings: PairwiseSettings) -> Run:

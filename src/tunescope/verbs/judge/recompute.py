@@ -30,8 +30,8 @@ class RecomputeSettings:
     shards, or our own judgements.jsonl."""
 
     format: str | None = None
-    """How to read them: alpaca_eval, cherry, selfee, fastchat_pair, fastchat_single, just_eval or tunescope;
-    recognised from the content by default."""
+    """Format of the files: alpaca_eval, cherry, selfee, fastchat_pair, fastchat_single, just_eval or tunescope. By
+    default the content decides."""
 
     reference: str | None = None
     """The system that all others are compared with; by default the file's reference, or its second system."""
@@ -53,8 +53,8 @@ class RecomputeSettings:
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
     limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
-    """Keep only this many items, ordered by their ids where these are numbers. Cherry_LLM's files are each a set of
-    their own, with this many items of each."""
+    """Keep only this many items, ordered by their ids where these are numbers. Of several files
+    of Cherry_LLM, keep this many of each."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
     """Bootstrap draws."""

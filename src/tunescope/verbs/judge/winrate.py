@@ -39,7 +39,8 @@ class WinrateSettings(ComparisonSettings):
     """The answers that all others are compared with."""
 
     orders: Literal["both", "seeded"] = "both"
-    """Ask every item in both orders, or, as AlpacaEval does, in one that is drawn by the question's text."""
+    """Ask about every item in both orders, or (seeded) in one order, which is drawn by the question's text, as
+    AlpacaEval does."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest reply in tokens."""

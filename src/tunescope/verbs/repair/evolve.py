@@ -86,7 +86,8 @@ class EvolveSettings(RepairSettings):
     """Have an oracle make instructions harder or rarer, and answer them."""
 
     rounds: int = field(default=1, metadata=at_least(1))
-    """How often each instruction is evolved. The paper runs 4 rounds. Each costs up to three calls per row."""
+    """How often each instruction is evolved. The WizardLM paper has 4 rounds. Each costs up to three calls
+    per row."""
 
     operations: tuple[str, ...] = field(default=OPERATIONS, metadata=one_of(*OPERATIONS))
     """The operations to draw from: constraints, deepen, concretise, reasoning, complicate (in depth), breadth."""
@@ -103,8 +104,8 @@ class EvolveSettings(RepairSettings):
     and form, and must use form."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the new response instead of ours. It may use system, instruction and input, which
-    ours shows alone."""
+    """A Jinja file for the new response instead of ours. It may use system, instruction and input. Ours
+    shows only these."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""

@@ -92,7 +92,8 @@ class ReflectSettings(RepairSettings, ModelSettings):
     """What is rewritten: instruction (with a response to it), response, or both, one after the other."""
 
     criteria: str | None = field(default=None, metadata=INPUT)
-    """A YAML file with other criteria: lists under instruction, response or both. By default the paper's criteria."""
+    """A YAML file with other criteria: lists under instruction, response or both. By default those of the
+    Reflection-Tuning paper."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
     """A Jinja file for the instruction stage instead of ours. It must use form."""

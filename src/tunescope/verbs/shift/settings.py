@@ -18,7 +18,7 @@ class _ModelsSettings:
     """The tuned model: a PEFT adapter, a tune run, a model folder, an embedded name, a GGUF file or a hub id."""
 
     base: str | None = field(default=None, metadata=INPUT)
-    """What the tuned model was tuned from. An adapter and a tune run know it."""
+    """The model before tuning. An adapter or a tune run names it by itself."""
 
     base_revision: str | None = field(default=None, metadata=INPUT)
     """Branch, tag or commit of --base where that is a hub id."""
@@ -47,13 +47,13 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     """Rows that the tuned model wasn't trained on, for the same share by chance."""
 
     top_k: int | None = field(default=None, metadata=at_least(1))
-    """Also compute the public code's KL, over the tokens that are among the top K of both models (K is 30 there)."""
+    """Also compute AlignTDS's KL, over the tokens that are among the top K of both models (AlignTDS uses 30)."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Longest answer to --prompts, in tokens."""
 
     limit: int | None = field(default=None, metadata=at_least(1))
-    """Use only the first so many answers or prompts."""
+    """Use only this many answers or prompts, in file order."""
 
     batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
     """Prompts answered at a time."""

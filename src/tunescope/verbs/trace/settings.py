@@ -32,7 +32,8 @@ class TraceSettings(RowsSettings):
     """Answers to trace: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
 
     reference: str | None = field(default=None, metadata=INPUT)
-    """Answers (or rows) by a model that never saw the rows. Default: the base model's own answers, if in a run."""
+    """Answers (or rows) by a model that never saw the rows. By default the base model's own answers, if a run has
+    them."""
 
     shift: str | None = field(default=None, metadata=INPUT)
     """A run folder of `shift` on the same answers; its tokens are joined to the spans."""

@@ -22,7 +22,8 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Train a LoRA adapter, or all weights."""
 
     preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=NOT_IN_KEY)
-    """The settings of the FACO, Limitations or Reflection-Tuning paper (faco, limits, recycled); options go before."""
+    """The settings of the FACO, Limitations or Reflection-Tuning paper (faco, limits, recycled). Options that you type
+    take precedence."""
 
     epochs: float | None = field(
         default=None, metadata={**group("Steps"), **above(0), "alias": ("num_train_epochs", "num_epochs")}
