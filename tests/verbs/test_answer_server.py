@@ -127,9 +127,7 @@ def test_a_hopeless_server_is_left_alone(workplace):
             TunescopeError, match=f"the first {MAX_IDENTICAL_FAILURES} calls all fail for one reason: 404: no model x"
         ):
             answer(AnswerSettings(prompts=str(path), model=server.url, concurrency=4))
-        assert (
-            MAX_IDENTICAL_FAILURES <= len(server.bodies) < 2 * MAX_IDENTICAL_FAILURES
-        )  # some beside a slow one
+        assert MAX_IDENTICAL_FAILURES <= len(server.bodies) < 2 * MAX_IDENTICAL_FAILURES  # some beside a slow one
 
 
 def test_the_rest_of_a_run_may_all_be_refused(workplace):
