@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
@@ -39,31 +39,30 @@ def stack(frame: FrameType | None) -> list[CodeType]:
     return codes[::-1]
 
 
-def await_chain(coroutine: Coroutine[Any, Any, Any] | None) -> list[CodeType]:
-    """Return the functions that a task waits in, the outermost first."""
-    codes = []
-    while hasattr(coroutine, "cr_frame") and coroutine.cr_frame is not None:
-        codes.append(coroutine.cr_frame.f_code)
-        coroutine = coroutine.cr_await
-    return codes
+def inside(codes: list[CodeType]) -> list[CodeType]:
+    """Return the functions of a stack below `asyncio.run`; none where no event loop runs."""
+    return codes[codes.index(asyncio.run.__code__) :] if asyncio.run.__code__ in codes else []
 
 
-def hops(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> list[str]:
-    """Run a command; return the functions of ours from `cli.main` to its calls' line, in the order of the calls.
+def record_calls(
+    monkeypatch: pytest.MonkeyPatch, owner: Any, method: str, folder: str, run: Callable[[], object]
+) -> list[list[str]]:
+    """Run something; return the functions of a folder on the way to each call of an async method of the owner's.
 
-    The SDK's own method is watched: the stack up to the event loop, the tasks that made the calling task, and the
-    calling task's own stack.
+    The way is the stack up to the event loop, the stack on which each task was made that made the next one, down to the
+    calling task, and this one's own stack. So what only makes a task counts too, though it has returned by then. What
+    isn't seen is a function that isn't async and returns another's coroutine.
     """
-    paths: list[list[CodeType]] = []
-    creators: dict[asyncio.Task[Any], asyncio.Task[Any] | None] = {}
-    post = openai.AsyncOpenAI.post
+    paths: list[list[str]] = []
+    makers: dict[asyncio.Task[Any], tuple[asyncio.Task[Any] | None, list[CodeType]]] = {}
+    original = getattr(owner, method)
 
     def factory(
         loop: asyncio.AbstractEventLoop, coroutine: Coroutine[Any, Any, Any], **known: Any
     ) -> asyncio.Task[Any]:
-        running = asyncio.current_task(loop) if loop.is_running() else None
         task = asyncio.Task(coroutine, loop=loop, **known)
-        creators[task] = running
+        if loop.is_running():
+            makers[task] = asyncio.current_task(loop), inside(stack(sys._getframe(1)))
         return task
 
     class Policy(asyncio.DefaultEventLoopPolicy):
@@ -72,25 +71,62 @@ def hops(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> list[str]:
             loop.set_task_factory(factory)
             return loop
 
-    async def watched(self: Any, *given: Any, **known: Any) -> Any:
+    async def watched(*given: Any, **known: Any) -> Any:
         codes = stack(sys._getframe(1))
-        loop = max(number for number, code in enumerate(codes) if code is asyncio.run.__code__)
-        chains, task = [], asyncio.current_task()
-        while (task := creators.get(task)) is not None:
-            chains.append(await_chain(task.get_coro()))
-        whole = [*codes[:loop], *(code for chain in chains[::-1] for code in chain), *codes[loop:]]
-        paths.append([code for code in whole if code.co_filename.startswith(OURS)])
-        return await post(self, *given, **known)
+        path = inside(codes)
+        outside, task = codes[: len(codes) - len(path)], asyncio.current_task()
+        while task in makers:
+            task, made = makers[task]
+            path = [*made, *path]
+        paths.append([code.co_qualname for code in (*outside, *path) if code.co_filename.startswith(folder)])
+        return await original(*given, **known)
 
-    monkeypatch.setattr(openai.AsyncOpenAI, "post", watched)
+    monkeypatch.setattr(owner, method, watched)
     asyncio.set_event_loop_policy(Policy())
     try:
-        with pytest.raises(SystemExit) as ended:
-            main(arguments)
+        run()
     finally:
         asyncio.set_event_loop_policy(None)
-    assert ended.value.code == 0
-    return max(([code.co_qualname for code in path] for path in paths), key=len)
+    return paths
+
+
+def hops(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> list[str]:
+    """Run a command; return the functions of ours from `cli.main` to its call, of the longest way."""
+
+    def run() -> None:
+        with pytest.raises(SystemExit) as ended:
+            main(arguments)
+        assert ended.value.code == 0
+
+    return max(record_calls(monkeypatch, openai.AsyncOpenAI, "post", OURS, run), key=len)
+
+
+def test_every_function_on_the_way_counts(monkeypatch):
+    """A lambda, a closure, a function that has made a task and returned, and one in a task of a task: one each."""
+
+    class Server:
+        async def post(self) -> None:
+            await asyncio.sleep(0)
+
+    async def send() -> None:
+        await asyncio.sleep(0)
+        await Server.post(Server())
+
+    def start(group: asyncio.TaskGroup) -> None:
+        group.create_task(send())
+
+    async def nested() -> None:
+        async with asyncio.TaskGroup() as group:
+            start(group)
+
+    async def ask() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(nested())
+
+    (path,) = record_calls(monkeypatch, Server, "post", __file__, lambda: asyncio.run(ask()))
+    ours = path[path.index("record_calls") + 1 :]
+    names = [name.rpartition("<locals>.")[2] for name in ours]
+    assert names == ["<lambda>", "ask", "nested", "start", "send"]
 
 
 @pytest.fixture
@@ -116,4 +152,3 @@ def test_few_functions_from_the_command_to_the_call(verb, commands, monkeypatch)
     assert "ask_all" in path
     assert path[-1] == "Client.send"
     assert len(path) <= MOST, path
-    print(verb, len(path), path)

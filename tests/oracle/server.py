@@ -43,10 +43,14 @@ def echo(body: dict[str, Any], call: int) -> Said:
 
 @dataclass
 class Server:
-    """A running server: where it is, what it was asked, and how often each last message was."""
+    """A running server: where it is, what it was asked, and how often each last message was.
+
+    `before_models` is what it says, one after the other, to those who ask for its models before it lists them.
+    """
 
     behave: Callable[[dict[str, Any], int], Said]
     models: tuple[str, ...] = ("tiny",)
+    before_models: list[Said] = field(default_factory=list)
     url: str = ""
     bodies: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
@@ -65,6 +69,9 @@ def serving(behave: Callable[[dict[str, Any], int], Said] = echo, port: int = 0,
         def do_GET(self) -> None:
             if self.path != "/v1/models":
                 self.send(Said({"error": {"message": "no such page"}}, 404))
+                return
+            if server.before_models:
+                self.send(server.before_models.pop(0))
                 return
             self.send(Said({"object": "list", "data": [{"id": name, "object": "model"} for name in server.models]}))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import math
+import time
 import traceback
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -285,6 +286,14 @@ def test_models():
         assert asyncio.run(names(server.url)) == ["a", "b"]
         with pytest.raises(TunescopeError, match=r"doesn't say which models it has .404.*name one with --served-model"):
             served_model(server.url + "/other", None, 5.0)
+
+
+def test_who_asks_for_the_models_waits_as_long_as_the_server_says():
+    full = Said({"error": {"message": "later"}}, 429, (("retry-after", "1.5"),))
+    with serving(before_models=[full]) as server:
+        began = time.monotonic()
+        assert served_model(server.url, None, 5.0) == "tiny"
+    assert time.monotonic() - began >= 1.5
 
 
 @pytest.mark.parametrize(

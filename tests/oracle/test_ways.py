@@ -211,13 +211,15 @@ def test_keys_without_a_schema_are_what_they_were():
     assert call_key(asked, "tiny", decoding, PROBE.schema.json_schema()) != call_key(asked, "tiny", decoding)
 
 
-def test_a_plan_leaves_out_what_the_journal_has(workplace):
+def test_a_plan_leaves_out_what_the_journal_has(workplace, capfd):
     with serving(follows) as server:
         done = simplified(workplace, server.url, rows=ROWS[:3])
         calls = len(server.bodies)
         settings = {"plan": True, "journal": f"{done.path}/journal.sqlite"}
+        capfd.readouterr()
         plan = simplified(workplace, server.url, **settings)
         assert len(server.bodies) == calls
+        assert capfd.readouterr().err.count("replies are asked for as JSON") == 1
         assert (plan.result["calls"], plan.result["free"], plan.result["replies"]) == (2, 3, "json")
         assert "3 more replies are needed. They are in" in plan.view.sentences[0]
         fresh = simplified(workplace, server.url, plan=True)

@@ -127,7 +127,34 @@ def test_a_hopeless_server_is_left_alone(workplace):
             TunescopeError, match=f"the first {MAX_IDENTICAL_FAILURES} calls all fail for one reason: 404: no model x"
         ):
             answer(AnswerSettings(prompts=str(path), model=server.url, concurrency=4))
-        assert MAX_IDENTICAL_FAILURES <= len(server.bodies) < MAX_IDENTICAL_FAILURES + 4
+        assert MAX_IDENTICAL_FAILURES <= len(server.bodies) < 2 * MAX_IDENTICAL_FAILURES  # some beside a slow one
+
+
+def test_the_rest_of_a_run_may_all_be_refused(workplace):
+    """What was answered before the run was stopped counts: the server isn't hopeless."""
+    path = write_rows(workplace / "p.jsonl", [{"prompt_id": str(i), "prompt": f"Q{i}"} for i in range(40)])
+
+    def full(body, call):
+        return echo(body, call) if len(server.bodies) <= 3 else Said({}, 429, (("retry-after", "9999"),))
+
+    with serving(full) as server:
+        settings = AnswerSettings(prompts=str(path), model=server.url, concurrency=1)
+        with pytest.raises(WorkError):
+            answer(settings)
+        server.behave = lambda body, call: Said({"error": {"message": "too long"}}, 400)
+        run = answer(settings)
+    assert (run.result["n"], run.result["n_missing"]) == (3, 37)
+
+
+def test_a_parameter_that_a_server_refuses_is_no_hint_at_an_option_of_others(questions):
+    """`--seed -1` of the verbs with an oracle sends no seed; `answer` sends one whatever it is."""
+    refused = Said({"error": {"message": "Unsupported parameter: 'seed'", "param": "seed"}}, 400)
+    with serving(
+        lambda body, call: refused if body["messages"][-1]["content"] == "One" else echo(body, call)
+    ) as server:
+        run = answer(AnswerSettings(prompts=questions, model=server.url, temperature=1.0, concurrency=1))
+    assert next(run.records("missing"))["reason"] == "400: Unsupported parameter: 'seed'"
+    assert run.result["n"] == 3
 
 
 def test_nobody_there(questions):

@@ -10,7 +10,7 @@ from time import monotonic
 from typing import Any, Literal
 
 from tunescope.errors import Halted, ItemFailed, NotCached, RejectedRequest, RetryableError, TunescopeError, WorkError
-from tunescope.oracle.api import MAX_TOKENS_FIELDS, parse_reply
+from tunescope.oracle.api import parse_reply
 from tunescope.oracle.budget import Budget, estimate_tokens
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
@@ -24,14 +24,6 @@ from tunescope.oracle.transport import Transport
 
 _TOO_LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the item's reason then has its length."""
-_PARAMETER_HINTS: Mapping[str | None, str] = {
-    "temperature": "the model doesn't take this --temperature; OpenAI's newer ones take 1 alone: --temperature 1",
-    "seed": "the server takes no seed: --seed -1 sends none",
-    "response_format": "the server doesn't hold models to a schema: --response-format tags asks for text",
-    MAX_TOKENS_FIELDS[0]: "the model doesn't take the longest reply in this field: --max-tokens-field "
-    f"{MAX_TOKENS_FIELDS[1]}, or auto",
-}
-"""What to type where a server refuses one of our parameters."""
 
 
 class Caller:
@@ -57,10 +49,16 @@ class Caller:
         export: CallExport | None = None,
         reply_format: Literal["auto", "json", "tags"] = "tags",
         extra_retries: int = EXTRA_RETRIES,
+        was_answered: bool = False,
+        parameter_hints: Mapping[str | None, str] | None = None,
         sleep: Sleep = asyncio.sleep,
         jitter: Random | None = None,
     ) -> None:
-        """Count what the journal's replies used. With an `export`, calls are written down instead of made."""
+        """Count what the journal's replies used.
+
+        With an `export`, calls are written down instead of made. `was_answered` says that the model answered in an
+        earlier run, where no journal does. `parameter_hints` say what to type where a server refuses a parameter.
+        """
         self.model, self.transport, self.decoding = model, transport, decoding
         self.concurrency, self.deadline = transport.max_concurrency or concurrency, deadline
         self.budget, self.journal, self.export = budget or Budget(), journal, export
@@ -73,7 +71,8 @@ class Caller:
         self._first_failures = FirstFailures(model)
         for n_characters, body in journal or ():
             self.budget.count_reply(n_characters, body)
-        self._was_answered_before = self.budget.tokens > 0
+        self._was_answered_before = was_answered or self.budget.tokens > 0
+        self._parameter_hints = parameter_hints or {}
 
     def cached_reply(self, call: Call) -> Reply | None:
         """Return the journal's reply; None where the call is to be made.
@@ -145,10 +144,10 @@ class Caller:
             self._first_failures.add(number, reason)
 
     def require_parameters(self, error: RejectedRequest) -> None:
-        """Raise `TunescopeError` with the setting to change, where a server that never answered refuses a parameter."""
+        """Raise `TunescopeError` with what to type, where a server that never answered refuses a parameter."""
         was_answered = self._was_answered_before or self.retries.last_reply_at > float("-inf")
-        if error.parameter in _PARAMETER_HINTS and not was_answered:
-            raise TunescopeError(f"{error}; {_PARAMETER_HINTS[error.parameter]}")
+        if error.parameter in self._parameter_hints and not was_answered:
+            raise TunescopeError(f"{error}; {self._parameter_hints[error.parameter]}")
 
 
 def rejected_item(error: RejectedRequest, call: Call) -> ItemFailed:

@@ -6,7 +6,7 @@ An oracle is a server (a URL), a model on this machine (`local`), or a fake (`fa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from hashlib import blake2b
 from pathlib import Path
@@ -14,7 +14,7 @@ from random import Random
 from typing import Any
 
 from tunescope.errors import ItemFailed, RejectedRequest, SettingsError, TunescopeError, WorkError
-from tunescope.oracle.api import is_url
+from tunescope.oracle.api import MAX_TOKENS_FIELDS, is_url
 from tunescope.oracle.batch import BATCH_URL, BatchFiles, ImportedReplies, import_replies
 from tunescope.oracle.budget import Budget, Price
 from tunescope.oracle.call_export import CallExport
@@ -34,6 +34,14 @@ from tunescope.progress import progress, say
 from tunescope.views import counted
 
 _JOURNAL = "journal.sqlite"
+_PARAMETER_HINTS: Mapping[str | None, str] = {
+    "temperature": "the model doesn't take this --temperature; OpenAI's newer ones take 1 alone: --temperature 1",
+    "seed": "the server takes no seed: --seed -1 sends none",
+    "response_format": "the server doesn't hold models to a schema: --response-format tags asks for text",
+    MAX_TOKENS_FIELDS[0]: "the model doesn't take the longest reply in this field: --max-tokens-field "
+    f"{MAX_TOKENS_FIELDS[1]}, or auto",
+}
+"""What to type where a server refuses a parameter: the options of `OracleSettings`."""
 
 
 def served_model(url: str, named: str | None, timeout: float, option: str = "--model") -> str:
@@ -48,8 +56,14 @@ def served_model(url: str, named: str | None, timeout: float, option: str = "--m
 
     async def list_models() -> list[str]:
         async with Client(url, timeout=timeout, option=option) as client:
-            retries = Retries(RateLimit(1, Halt()), client.is_answering, extra_retries=0)
-            return await retries.until_answered(client.list_models, ItemClock(float("inf")))
+            rate_limit = RateLimit(1, Halt())
+            retries = Retries(rate_limit, client.is_answering, extra_retries=0)
+
+            async def attempt() -> list[str]:
+                async with rate_limit.slot(lambda: True):  # waits as long as a server asks us to
+                    return await client.list_models()
+
+            return await retries.until_answered(attempt, ItemClock(float("inf")))
 
     try:
         models = asyncio.run(list_models())
@@ -135,6 +149,7 @@ def make_caller(
         "tags" if is_fake and settings.response_format == "auto" else settings.response_format,
         sleep=sleep,
         jitter=jitter,
+        parameter_hints=_PARAMETER_HINTS,
     )
 
 

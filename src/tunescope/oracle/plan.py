@@ -156,7 +156,7 @@ def _replay(
         caller = make_caller(settings, journal.model, replies, CallExport(journal.model, lambda key, body: None))
 
         async def replay_all() -> ReplyFormat:
-            reply_format = await detect_reply_format(caller)
+            caller.reply_format = reply_format = await detect_reply_format(caller)
             await ask_all(caller, [(item, item) for item in enumerate(items)], replay, lambda key, result: None)
             return reply_format
 

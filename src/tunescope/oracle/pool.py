@@ -69,15 +69,16 @@ async def _worker(
             return
         calls = Calls(caller)
         try:
-            result = ItemResult(await work(item, calls), None, tuple(calls.ids))
-        except ItemFailed as error:
-            result = ItemResult(None, str(error), tuple(calls.ids))
+            value: R | None = None
+            failure: str | None = None
+            try:
+                value = await work(item, calls)
+            except ItemFailed as error:
+                failure = str(error)
+            on_done(key, ItemResult(value, failure, tuple(calls.ids)))
         except (NotCached, Halted):
             continue
         except TunescopeError as error:
             caller.halt.set(error)
-            continue
-        except OSError as error:  # a full disk, under a batch's file or the student's decisions
+        except OSError as error:  # a full disk, under a batch's file, the student's decisions or the log of stderr
             caller.halt.set(WorkError(str(error)))
-            continue
-        on_done(key, result)

@@ -119,6 +119,7 @@ class Retries:
             else:
                 self.last_reply_at, self._n_items_alone = monotonic(), 0
                 return result
+            self._heed_retry_after(failed.error)
             allowed = await self._allowed_tries(failed, allowed)
             if n_tries >= allowed:
                 raise ItemFailed(f"{failure}, in the last of {n_tries} tries", failed.error.unreachable)
@@ -129,11 +130,17 @@ class Retries:
                 raise _out_of_time(clock, failure) from None
         raise AssertionError("unreachable")
 
+    def _heed_retry_after(self, error: RetryableError) -> None:
+        """Let no call begin before the time that the server asks for; raises `WorkError` where that is too long."""
+        if error.retry_after is None:
+            return
+        if error.retry_after > LONGEST_RETRY_AFTER:
+            raise WorkError(f"{error.reason}; the server asks to wait {error.retry_after:.0f} s")
+        self._rate_limit.pause(error.retry_after)
+
     async def _allowed_tries(self, failed: _Failure, allowed: int) -> int:
         """Return how many tries a call may have; raises `WorkError` where the server stays away."""
         error, n_tries = failed.error, failed.n_tries
-        if error.retry_after is not None and error.retry_after > LONGEST_RETRY_AFTER:
-            raise WorkError(f"{error.reason}; the server asks to wait {error.retry_after:.0f} s")
         is_away = error.overloaded and self.last_reply_at < failed.times[0]  # no other item was answered lately either
         if n_tries < MAX_TRIES or not is_away:
             return allowed
@@ -151,12 +158,9 @@ class Retries:
         return True
 
     def _wait(self, failed: _Failure) -> float:
-        """Return the seconds to wait; where the server asks for a time, nobody calls before, and this comes on top."""
+        """Return the seconds to wait; where the server asks for a time, this comes on top of the rate limit's pause."""
         seconds = _backoff(failed.n_tries - 1, self._jitter)
-        if failed.error.retry_after is None:
-            return seconds
-        self._rate_limit.pause(failed.error.retry_after)
-        return seconds * self._jitter.random()  # what the server asks for may be 0
+        return seconds if failed.error.retry_after is None else seconds * self._jitter.random()  # it may ask for 0
 
 
 def _out_of_time(clock: ItemClock, failure: str) -> OutOfTime:

@@ -300,8 +300,9 @@ def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt
     decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
     if settings.temperature is not None and settings.top_p is not None:
         decoding["top_p"] = settings.top_p
-    caller = Caller(model, client, decoding, settings.concurrency, extra_retries=0)
     with _AnswerBook(settings, model, prompts, folder) as book:
+        was_answered = bool(book.answers)
+        caller = Caller(model, client, decoding, settings.concurrency, extra_retries=0, was_answered=was_answered)
         conversations = book.open_conversations()
         book.start()
         work = partial(_converse, settings, book)
