@@ -40,6 +40,7 @@ NOT_RUN = (
     "git clone",
     "cd tunescope",
     "pip install",
+    "python3 -m venv",
 )
 RECORDED = "  # recorded "
 """What stands behind a command that takes minutes and was recorded once, by hand: when, and what it took."""
