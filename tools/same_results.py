@@ -7,8 +7,9 @@ records value by value, other files byte by byte. What must differ is left out: 
 UNCOMPARED_FILES.
 
 Names that changed on purpose are read from the trees' CHANGELOG.md: tables with the header
-`| Verbs | Old option | New option |` or `| Verbs | Old key | New key |`. Commas stand between verbs, or it says all. A
-key is a name in the JSON object, a column, a field of a record, or the name of a table.
+`| Verbs | Old option | New option |`, `| Verbs | Old key | New key |` or `| Verbs | Old value | New value |`. Commas
+stand between verbs, or it says all. A key is a name in the JSON object, a column, a field of a record, or the name of a
+table; a value is a whole text under any key.
 
     python tools/same_results.py --before OLD_TREE --cache /tmp/same                # compare with this tree
     python tools/same_results.py --before OLD_TREE --cache /tmp/same --only judge   # only some commands
@@ -49,7 +50,7 @@ RUN_KEY = re.compile(r"-[0-9a-f]{12}\b|127\.0\.0\.1:\d+")
 """The key in a run folder's name, which follows from the names of settings, and the server's port."""
 UNCOMPARED_FILES = re.compile(r"(^|/)(run\.json|journal\.sqlite.*|.*\.html|training_args\.bin|README\.md|\..*)$")
 """Files that hold settings by name, times or pages: a person reads them, or the other files say the same."""
-SENTENCE_KEYS = {"formula", "method", "reason"}
+SENTENCE_KEYS = {"formula", "method", "null_source", "opening", "orders_reason", "reason"}
 """Names of values that are sentences for a reader: they may be reworded, and the table says how many were."""
 SHOWN = 3
 """How many differing values are shown per command."""
@@ -127,12 +128,13 @@ class Rename(NamedTuple):
 
 @dataclass(frozen=True)
 class Tree:
-    """A source tree with its commit, and its changelog's renamed options and keys."""
+    """A source tree with its commit, and its changelog's renamed options, keys and values."""
 
     path: Path
     commit: str
     options: list[Rename]
     keys: list[Rename]
+    values: list[Rename]
 
     @classmethod
     def at(cls, path: Path) -> Tree:
@@ -140,7 +142,7 @@ class Tree:
         changelog = (path / "CHANGELOG.md").read_text("utf-8")
         git = ["git", "-C", str(path), "describe", "--always", "--dirty"]
         commit = subprocess.run(git, capture_output=True, text=True, check=False).stdout.strip() or "no commit"
-        return cls(path, commit, parse_renames(changelog, "option"), parse_renames(changelog, "key"))
+        return cls(path, commit, *(parse_renames(changelog, kind) for kind in ("option", "key", "value")))
 
 
 @dataclass
@@ -181,11 +183,19 @@ class Comparison:
         for name in after.keys() - before.keys():
             self.differences.append(f"{path}.{name}: only after")
         for name in before:
-            if name in SENTENCE_KEYS and isinstance(before[name], str) and isinstance(after.get(name), str):
-                self.n_values += 1
-                self.n_reworded += before[name] != after[name]
+            if name in SENTENCE_KEYS and name in after:
+                old, new = as_sentences(before[name]), as_sentences(after[name])
+                self.n_values += len(old)
+                self.n_reworded += sum(one != other for one, other in zip(old, new, strict=False))
+                if len(old) != len(new):
+                    self.differences.append(f"{path}.{name}: {len(old)} sentences, then {len(new)}")
             elif name in after:
                 self.compare(f"{path}.{name}", before[name], after[name])
+
+
+def as_sentences(value: Any) -> list[Any]:
+    """Return sentences as a list; with one goes whether it is there, so that none can't turn into one unseen."""
+    return value if isinstance(value, list) else [value is not None, value]
 
 
 def parse_renames(changelog: str, kind: str) -> list[Rename]:
@@ -227,15 +237,28 @@ def shorten(value: Any) -> str:
     return text if len(text) <= 60 else f"{text[:57]}…"
 
 
-def renamed(value: Any, names: Mapping[str, str], used: set[str]) -> Any:
-    """Return a JSON value with its keys renamed and those that must differ left out; `used` gets the old names."""
+class Names(NamedTuple):
+    """Old names → new ones, of a verb's keys and of its values."""
+
+    keys: Mapping[str, str]
+    values: Mapping[str, str]
+
+
+def renamed(value: Any, names: Names, used: set[str], parent: str = "") -> Any:
+    """Return a JSON value with its keys and texts renamed, without those that must differ; `used` gets the old keys.
+
+    A key may be listed as PARENT.KEY, where the same key stays elsewhere.
+    """
     if isinstance(value, Mapping):
-        used.update(value.keys() & names.keys())
-        kept = {name: item for name, item in value.items() if name not in DIFFERING_KEYS}
-        return {names.get(name, name): renamed(item, names, used) for name, item in kept.items()}
+        objects = {}
+        for name in value.keys() - DIFFERING_KEYS:
+            old = next((each for each in (f"{parent}.{name}", name) if each in names.keys), name)
+            used.update({old} & names.keys.keys())
+            objects[names.keys.get(old, name)] = renamed(value[name], names, used, name)
+        return objects
     if isinstance(value, list):
-        return [renamed(item, names, used) for item in value]
-    return value
+        return [renamed(item, names, used, parent) for item in value]
+    return names.values.get(value, value) if isinstance(value, str) else value
 
 
 def read_file(path: Path) -> Any:
@@ -249,15 +272,15 @@ def read_file(path: Path) -> Any:
     return hashlib.blake2b(path.read_bytes(), digest_size=8).hexdigest()
 
 
-def read_folder(folder: Path, names: Mapping[str, str], used: set[str]) -> dict[str, Any]:
+def read_folder(folder: Path, names: Names, used: set[str]) -> dict[str, Any]:
     """Return what a run folder holds, by file name; tables' and columns' names are the new ones."""
     contents = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         place = str(path.relative_to(folder))
         if UNCOMPARED_FILES.search(place):
             continue
-        stem = names.get(path.stem, path.stem)
-        used.update({path.stem} & names.keys())
+        stem = names.keys.get(path.stem, path.stem)
+        used.update({path.stem} & names.keys.keys())
         contents[str(Path(place).with_name(stem + path.suffix))] = renamed(read_file(path), names, used)
     return contents
 
@@ -467,7 +490,7 @@ def outputs(tree: Tree, folder: Path, chosen: Sequence[Command], server: str, is
 
 
 def compare(
-    command: Command, before: Output, after: Output, folders: tuple[Path, Path], names: Mapping[str, str]
+    command: Command, before: Output, after: Output, folders: tuple[Path, Path], names: Names
 ) -> tuple[Comparison, set[str]]:
     """Compare a command's two outputs and run folders; return the renamed keys that occur too."""
     comparison, used = Comparison(), set[str]()
@@ -516,10 +539,15 @@ def page(
     table = ["| command | verb | values compared | result |", "|---|---|---:|---|"]
     met, n_values, n_equal = set[tuple[str, str]](), 0, 0
     for command in chosen:
-        names = {rename.old: rename.new for rename in after.keys if rename.is_for(command.verb)}
+        names = Names(
+            *(
+                {rename.old: rename.new for rename in each if rename.is_for(command.verb)}
+                for each in (after.keys, after.values)
+            )
+        )
         folders = cache / "before", cache / "after"
         comparison, used = compare(command, old[command.name], new[command.name], folders, names)
-        met |= {(name, names[name]) for name in used}
+        met |= {(name, names.keys[name]) for name in used}
         n_values, n_equal = n_values + comparison.n_values, n_equal + (not comparison.differences)
         result = show(comparison.differences)
         result += f"; {comparison.n_reworded} sentences reworded" if comparison.n_reworded else ""

@@ -79,7 +79,7 @@ def plan_requests(
         work: what the verb does about an item.
         journal: the one that the work would go on with.
         about: what is asked about, in words.
-        n_rows: rows or judgements in all.
+        n_rows: rows or judgements in all; a judgement over both orders is two items.
         note: a sentence for the end.
     """
     cached = _replay(settings, journal, [item for item, _ in items], work) if journal is not None else None
@@ -95,7 +95,13 @@ def plan_requests(
     prompts, n_free = _unique_prompts(missing, reply_format), 0 if cached is None else cached.n_replies
     price = None if settings.price is None else Price.parse(settings.price)
     numbers, table = _count(prompts, settings.max_new_tokens, price)
-    counts = {"rows": n_rows, "asked": len(items), "calls": len(prompts), "free": n_free, "replies": reply_format}
+    counts = {
+        "rows": n_rows,
+        "asked": min(len(items), n_rows),
+        "calls": len(prompts),
+        "free": n_free,
+        "replies": reply_format,
+    }
     sentences = [f"{name} would ask {len(prompts):,} prompts {about}; nothing was asked."]
     if n_free and journal is not None:
         sentences.append(f"{n_free:,} more replies are needed. They are in {journal.path} and cost nothing.")
