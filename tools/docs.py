@@ -109,7 +109,7 @@ def execute(text: str, programs: Path) -> str:
 
 
 def _environment(programs: Path) -> dict[str, str]:
-    path = f"{programs}:{os.environ['PATH']}"
+    path = f"{programs}:{PROGRAMS}:{os.environ['PATH']}"  # ours, then accelerate and the like
     return {**os.environ, "PATH": path, "COLUMNS": WIDTH, "PYTHONPATH": str(ROOT / "src"), "NO_COLOR": "1"}
 
 
