@@ -50,7 +50,7 @@ RUN_KEY = re.compile(r"-[0-9a-f]{12}\b|127\.0\.0\.1:\d+")
 """The key in a run folder's name, which follows from the names of settings, and the server's port."""
 UNCOMPARED_FILES = re.compile(r"(^|/)(run\.json|journal\.sqlite.*|.*\.html|training_args\.bin|README\.md|\..*)$")
 """Files that hold settings by name, times or pages: a person reads them, or the other files say the same."""
-SENTENCE_KEYS = {"formula", "method", "null_source", "opening", "orders_reason", "reason"}
+SENTENCE_KEYS = {"formula", "method", "null_source", "opening", "orders_reason", "reason", "setup_differences"}
 """Names of values that are sentences for a reader: they may be reworded, and the table says how many were."""
 SHOWN = 3
 """How many differing values are shown per command."""
