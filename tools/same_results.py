@@ -466,7 +466,7 @@ def run_command(command: Command, tree: Tree, folder: Path, server: str) -> Outp
         [sys.executable, "-m", "tunescope", *words], cwd=folder, env=environment, capture_output=True, text=True
     )
     try:
-        result = json.loads(done.stdout)
+        result = json.loads(done.stdout.replace(str(tree.path), "TREE"))
     except ValueError:
         result = done.stdout
     return Output(done.returncode, result, done.stderr[-2000:], time.monotonic() - begin)
