@@ -102,6 +102,7 @@ def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
         (["check", "rows.jsonl", "--workers", "1", "--workers", "2"], "--workers is given twice"),
         (["check", "rows.jsonl", "--max-words", "0"], "--max-words 0: expected at least 1"),
         (["check", "rows.jsonl", "--max-words", "-1"], "--max-words -1: expected at least 1"),
+        (["check", "rows.jsonl", "--json=maybe"], "--json maybe: expected true or false"),
         (["check", "rows.jsonl", "--max-words", "many"], "--max-words many: expected a whole number, at least 1"),
         (["check", "rows.jsonl", "--max-words", "1.5"], "--max-words 1.5: expected a whole number, at least 1"),
         (["check", "rows.jsonl", "--workers", "1e3"], "--workers 1e3: expected a whole number, at least 1"),

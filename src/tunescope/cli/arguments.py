@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import Any, NamedTuple, get_type_hints
 
 from cyclopts import CycloptsError
-from cyclopts.exceptions import MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
+from cyclopts.exceptions import CoercionError, MissingArgumentError, RepeatArgumentError, UnusedCliTokensError
 
 from tunescope.cli.help import positional_label
 from tunescope.errors import UsageError
@@ -119,6 +119,8 @@ def explain(error: CycloptsError) -> str:
     """Say in one sentence what is wrong with the arguments."""
     if isinstance(error.__cause__, UsageError):
         return str(error.__cause__)
+    if isinstance(error, CoercionError) and error.token is not None:  # cyclopts reads only switches itself
+        return f"{error.token.keyword} {error.token.value}: expected true or false"
     if isinstance(error, UnusedCliTokensError):
         return f"nothing takes {' '.join(error.unused_tokens or ())}"
     if isinstance(error, RepeatArgumentError):
