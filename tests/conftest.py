@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-from tests.tools import ROOT
+from tests import warm
+from tests.tools import EXAMPLES, ROOT
 from tunescope.models import DEFAULT, cached
 
 # Threads that wait must not spin: on few cores that others use too, torch is several times slower. Tests run side by
@@ -20,8 +21,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A busy machine, or the first call of something compiled, is no failure: nothing here is a timed test.
-settings.register_profile("tunescope", deadline=None)
-settings.load_profile("tunescope")
+# `make test-fast` tries a fifth of the examples of `make test`, and `make drill` twenty times as many.
+for profile, factor in (("fast", 0.2), ("usual", 1), ("drill", 20)):
+    settings.register_profile(profile, deadline=None, max_examples=int(factor * EXAMPLES))
 
 # Started in the background of a script, we and all we start would ignore Ctrl-C; the tests of it need it heard.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -70,9 +72,13 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
-    """Collect what passes; drills at full length kill real processes."""
-    if "drill" in config.option.markexpr:
+    """Collect what passes; drills at full length kill real processes, other tests share a warmed one."""
+    drill = "drill" in config.option.markexpr
+    settings.load_profile("drill" if drill else "fast" if config.option.fast else "usual")
+    if drill:
         os.environ.setdefault("TUNESCOPE_COLD", "1")
+    if not hasattr(config, "workerinput"):
+        warm.share(models=not config.option.fast)
     config.pluginmanager.register(Cells(config.getoption("--tested")), "tunescope-cells")
 
 

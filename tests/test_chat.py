@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tools import examples
+
 pytest.importorskip("transformers")
 
 from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers, processors
@@ -441,7 +443,7 @@ text = st.lists(st.sampled_from(pieces), max_size=12).map("".join)
     system=st.none() | text,
     exchanges=st.lists(st.tuples(text, text), min_size=1, max_size=3),
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_whatever_is_said_the_spans_are_the_answers_or_the_row_is_refused(name, system, exchanges):
     chat, form = shipped_chat(name), FORMS[name]
     said = [("user", user) if role else ("assistant", answer) for user, answer in exchanges for role in (True, False)]
@@ -646,7 +648,7 @@ def test_an_instruction_whose_last_token_reaches_into_the_template_is_tokenised_
 
 
 @given(question=text, answer=text)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @pytest.mark.parametrize("name", [None, "alpaca", "vicuna", "chatml"])
 def test_a_single_turn_is_its_prompt_and_its_answer(name, question, answer):
     chat = Chat(tokenizer_of_smollm2(), (), name)

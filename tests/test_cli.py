@@ -283,6 +283,7 @@ def test_rows_from_a_pipe(rows, workplace):
     assert (done.returncode, json.loads(done.stdout)["rows"]) == (0, 3)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_seen_enough(workplace):
     """`| head -1`: no traceback, and the exit code is the run's."""
     command = f"{sys.executable} -m tunescope check {DEMO}; echo $? > code"
@@ -297,6 +298,7 @@ def test_a_reader_that_has_seen_enough(workplace):
     assert (workplace / "code").read_text() == "0\n"
 
 
+@pytest.mark.slow
 def test_stdout_that_is_closed(workplace):
     done = subprocess.run(
         ["sh", "-c", f"{sys.executable} -m tunescope check {DEMO} >&-"],
@@ -308,6 +310,7 @@ def test_stdout_that_is_closed(workplace):
     assert (done.returncode, done.stderr) == (0, b"")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 def test_any_terminal_can_show_it(workplace, encoding):
     done = tunescope("check", DEMO, folder=workplace, PYTHONIOENCODING=encoding)

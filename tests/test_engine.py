@@ -89,6 +89,7 @@ def test_nothing_to_do_sets_nothing_up(tmp_path):
     assert map_shards(work, [], refusing, tmp_path) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_is_told_as_it_is_and_what_is_finished_stays(tmp_path, workers):
     with pytest.raises(ValueError, match="this shard is bad"):
@@ -142,6 +143,7 @@ def start_script(folder: Path, shards: list[int | str]) -> subprocess.Popen[byte
     )
 
 
+@pytest.mark.slow
 def test_a_script_needs_no_main_guard(tmp_path):
     process = start_script(tmp_path, [1, 2, 3])
     talk = process.communicate(timeout=60)[1]
@@ -150,6 +152,7 @@ def test_a_script_needs_no_main_guard(tmp_path):
     assert len(list((tmp_path / "shards").glob("*/result"))) == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sign", [signal.SIGKILL, signal.SIGINT])
 def test_workers_leave_with_the_process_that_started_them(tmp_path, sign):
     process = start_script(tmp_path, ["sleep", "sleep", "sleep"])

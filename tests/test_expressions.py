@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.tools import examples
 from tunescope.errors import ExpressionError
 from tunescope.expressions import holds, mask, names, parse
 
@@ -217,7 +218,7 @@ RECORDS = st.lists(
 
 
 @given(TREES, RECORDS)
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_masks_equal_a_three_valued_evaluator(tree, rows):
     text, evaluate = tree
     schema = pa.schema({"n": pa.int64(), "flag": pa.bool_()})

@@ -182,6 +182,7 @@ def definitions(name: str) -> Iterator[str]:
             yield node.target.id
 
 
+@pytest.mark.slow
 def test_a_class_name_stands_once_in_the_package():
     places: dict[str, list[str]] = {}
     for name, path in modules().items():
@@ -216,6 +217,7 @@ def words(path: Path) -> set[str]:
     return set(re.findall(r"\w+", path.read_text("utf-8")))
 
 
+@pytest.mark.slow
 def test_a_public_name_is_used_outside_its_file():
     """What only its own file uses begins with an underscore.
 
@@ -282,12 +284,14 @@ def test_importing_loads_nothing_heavy(module):
     assert loaded(f"import {module}") == set()
 
 
+@pytest.mark.slow
 def test_help_loads_nothing_heavy():
     code = "from tunescope import cli\nfor words in ({}): assert cli.run([*words.split(), '--help']) == 0"
     words = ", ".join(repr(name) for name, verb in VERBS.items() if verb.proven)
     assert loaded(code.format(f"'', {words},")) == set()
 
 
+@pytest.mark.slow
 def test_tracing_one_text_loads_no_compiler(tmp_path):
     """Its second of waiting is why the same loops run as Python; pyarrow and torch have nothing to do there."""
     rows = [{"instruction": f"{i}", "output": f"{i} and then some more words that rows have"} for i in range(30)]
@@ -333,6 +337,7 @@ def test_a_field_without_a_sentence_is_an_error():
 PROVEN = [name for name, verb in VERBS.items() if verb.proven]
 
 
+@pytest.mark.slow
 def test_every_proven_verb_is_a_function_in_python_also_when_every_module_is_imported():
     """The room `models` and the verb of that name: the verb is what the package's attribute is."""
     for module in modules():
@@ -379,6 +384,7 @@ def test_unproven_verbs_are_not_in_python():
                 getattr(tunescope, name)
 
 
+@pytest.mark.slow
 def test_no_other_module_imports_ray_or_reads_the_environment_at_import():
     """Environment variables are read when they are needed, never while importing."""
     for name, path in modules().items():

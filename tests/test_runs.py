@@ -122,6 +122,7 @@ def test_the_order_of_inputs_counts_and_their_names_do_not():
     assert runs.run_key("select", 1, PLAIN, {}) != runs.run_key("check", 1, PLAIN, {})
 
 
+@pytest.mark.slow
 def test_a_key_is_the_same_in_every_process():
     code = "from tests.test_runs import *; print(runs.run_key('check', 1, PLAIN, {'a': 'hash'}))"
     keys = {

@@ -11,15 +11,19 @@ from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
-import statsmodels.api as sm
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as ss
+from statsmodels.genmod.families import Binomial
+from statsmodels.genmod.generalized_linear_model import GLM
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.power import TTestPower
 from statsmodels.stats.proportion import proportion_confint
 from statsmodels.stats.weightstats import CompareMeans, DescrStatsW
+from statsmodels.tools import add_constant
 
+from tests.tools import examples
 from tunescope.errors import SettingsError
 from tunescope.stats import (
     Estimate,
@@ -47,7 +51,7 @@ from tunescope.stats import (
 
 NAN, INF = float("nan"), float("inf")
 close = pytest.approx
-quick = settings(max_examples=60, deadline=None, database=None, derandomize=True)
+quick = settings(max_examples=examples(60), deadline=None, database=None, derandomize=True)
 numbers = st.floats(-1e6, 1e6).map(lambda value: round(value, 3))
 columns = st.lists(numbers, min_size=2, max_size=30)
 paired_columns = st.lists(st.tuples(numbers, numbers), min_size=2, max_size=30)
@@ -201,7 +205,7 @@ def test_clustered_as_statsmodels(kind: str, correction: bool) -> None:
     clusters = np.random.default_rng(1).integers(0, 12, 80)
     x = sample(80) + clusters / 3
     options = {"groups": clusters, "use_correction": correction, "df_correction": True}
-    fit = sm.OLS(x, np.ones(80)).fit(cov_type="cluster", cov_kwds=options, use_t=True)
+    fit = OLS(x, np.ones(80)).fit(cov_type="cluster", cov_kwds=options, use_t=True)
     ours = mean_clustered(x, [f"passage {c}" for c in clusters], kind=kind)  # type: ignore[arg-type]
     assert (ours.value, ours.standard_error) == close((fit.params[0], fit.bse[0]))
     assert interval(ours) == close(tuple(fit.conf_int()[0]))
@@ -407,7 +411,7 @@ def test_slope_by_hand_and_as_statsmodels() -> None:
     ours = slope([0, 1, 2], [0, 1, 1])
     assert (ours.value, ours.standard_error) == close((0.5, math.sqrt(1 / 12)))
     x, y = line(30)
-    fit = sm.OLS(y, sm.add_constant(x)).fit()
+    fit = OLS(y, add_constant(x)).fit()
     assert slope(x, y, level=0.9).value == close(fit.params[1])
     assert interval(slope(x, y, level=0.9)) == close(tuple(fit.conf_int(0.1)[1]))
 
@@ -688,8 +692,8 @@ def judged(n: int = 300, seed: int = 0, b0: float = -0.4, b1: float = 1.5) -> tu
 
 
 def glm(y: np.ndarray, d: np.ndarray) -> np.ndarray:
-    design = sm.add_constant(np.tanh(d / d.std(ddof=1)), has_constant="add")
-    return sm.GLM(y, design, family=sm.families.Binomial()).fit(tol=1e-12, maxiter=100).params
+    design = add_constant(np.tanh(d / d.std(ddof=1)), has_constant="add")
+    return GLM(y, design, family=Binomial()).fit(tol=1e-12, maxiter=100).params
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -716,8 +720,8 @@ def test_share_at_zero_fits_every_draw_anew() -> None:
 def test_share_at_zero_s_interval_is_as_wide_as_theory() -> None:
     """The delta method's standard error, from statsmodels' covariance, which takes the scale as known."""
     y, d = judged(1000, seed=4)
-    design = sm.add_constant(np.tanh(d / d.std(ddof=1)))
-    fit = sm.GLM(y, design, family=sm.families.Binomial()).fit()
+    design = add_constant(np.tanh(d / d.std(ddof=1)))
+    fit = GLM(y, design, family=Binomial()).fit()
     p = 1 / (1 + math.exp(-fit.params[0]))
     assert share_at_zero(y, d).at_zero.standard_error == close(p * (1 - p) * fit.bse[0], rel=0.1)
 

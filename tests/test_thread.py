@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+pytest.importorskip("torch")
 from tunescope import study
 from tunescope.microworld.model import save_random_model
 

@@ -10,10 +10,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from tests import warm
 
 ROOT = Path(__file__).parents[1]
+EXAMPLES = 50
+"""Examples that `make test` tries of a property, where its test doesn't say otherwise."""
+
+
+def examples(usual: int) -> int:
+    """Return how many examples to try of a property: `usual` in `make test`, in proportion elsewhere."""
+    return max(1, usual * settings().max_examples // EXAMPLES)
 
 
 def alpaca(instruction: str, output: str, **columns: Any) -> dict[str, Any]:

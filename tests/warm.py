@@ -5,14 +5,15 @@ command's own folder, environment, session and file descriptors. From then on th
 is: it runs `cli.main`, is killed, interrupted and waited for by its own process id. `make drill`, and whoever sets
 `TUNESCOPE_COLD`, starts real processes instead.
 
-    python tests/warm.py serve SOCKET       the server; ends when its standard input does
-    python tests/warm.py ask SOCKET …       what follows `python`, for shells (`programs`)
+    python tests/warm.py serve SOCKET PID 0|1   the server, without or with what models need; ends when PID does
+    python tests/warm.py ask SOCKET …           what follows `python`, for shells (`programs`)
 """
 
 from __future__ import annotations
 
 import array
 import atexit
+import fcntl
 import json
 import os
 import shutil
@@ -37,15 +38,21 @@ MODULES = (
     "rensa",
     "openai",
     "aiohttp",
+    "tunescope.cli",
+)
+"""What the server imports before it forks; what isn't installed is left out."""
+MODEL_MODULES = (
     "torch",
     "transformers",
     "transformers.models.llama.modeling_llama",
     "transformers.models.auto.modeling_auto",
     "peft",
 )
-"""What the server imports before it forks, beside all of tunescope; what isn't installed is left out."""
+"""What it imports beside them, and beside all of tunescope, where tests of models are run."""
 LARGEST = 1 << 20
 """Bytes of a request: arguments and environment."""
+PLACE = "WARM_SERVER"
+"""The variable that holds the server's folder, the process with which it ends, and whether models are tested."""
 
 
 ROOT = Path(__file__).parents[1]
@@ -68,17 +75,27 @@ def run(args: list[str], **options: object) -> subprocess.CompletedProcess:
     return subprocess.CompletedProcess(args, process.returncode, out, errors)
 
 
+def share(models: bool) -> None:
+    """Name the place of one server for this process and all that it starts, such as the workers of pytest-xdist."""
+    folder = tempfile.mkdtemp(prefix="tunescope-warm-")
+    os.environ[PLACE] = f"{folder}:{os.getpid()}:{int(models)}"
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+
+
 @cache
 def server() -> str:
-    """Start the server of this test process; return its socket's path. It ends when our end of its pipe does."""
-    path = f"{tempfile.mkdtemp(prefix='tunescope-warm-')}/socket"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen(
-        [sys.executable, __file__, "serve", path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment
-    )
-    assert process.stdout.readline() == b"ready\n"
-    atexit.register(shutil.rmtree, Path(path).parent, ignore_errors=True)
-    return path
+    """Return the path of the server's socket; whoever needs it first starts it."""
+    folder, *owner_and_models = os.environ[PLACE].split(":")
+    path = Path(folder) / "socket"
+    with open(path.with_name("lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            environment = {**os.environ, "PYTHONPATH": str(ROOT / "src"), "OMP_NUM_THREADS": "1"}
+            command = [sys.executable, __file__, "serve", str(path), *owner_and_models]
+            quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "start_new_session": True}
+            process = subprocess.Popen(command, env=environment, **quiet)
+            assert process.stdout.readline() == b"ready\n"
+    return str(path)
 
 
 @cache
@@ -86,8 +103,7 @@ def programs() -> Path:
     """Return a folder with a `tunescope` and a `python` for shells' PATH, which the server forks."""
     if os.environ.get("TUNESCOPE_COLD"):
         return Path(sys.executable).parent
-    folder = Path(server()).parent / "bin"
-    folder.mkdir()
+    folder = Path(tempfile.mkdtemp(prefix="bin-", dir=Path(server()).parent))
     for name, words in (("tunescope", "-m tunescope "), ("python", "")):
         script = folder / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -SE "{__file__}" ask "{server()}" {words}"$@"\n')
@@ -146,8 +162,8 @@ class Process(subprocess.Popen):
         return self.pid, int(status or b"9")
 
 
-def serve(path: str) -> None:
-    """Import, say so on standard output, then fork whatever is asked for until standard input ends."""
+def serve(path: str, owner: int, models: bool) -> None:
+    """Import, say so on standard output, then fork whatever is asked for until the process `owner` ends."""
     import gc
     import importlib
     import pkgutil
@@ -155,8 +171,8 @@ def serve(path: str) -> None:
 
     import tunescope
 
-    ours = [module.name for module in pkgutil.walk_packages(tunescope.__path__, "tunescope.")]
-    for name in (*MODULES, *ours):
+    ours = (module.name for module in pkgutil.walk_packages(tunescope.__path__, "tunescope."))
+    for name in (*MODULES, *MODEL_MODULES, *ours) if models else MODULES:
         if not name.endswith("__main__"):
             with suppress(ImportError):  # an extra that isn't installed
                 importlib.import_module(name)
@@ -167,7 +183,7 @@ def serve(path: str) -> None:
     listener.listen(64)
     selector = selectors.DefaultSelector()
     selector.register(listener, selectors.EVENT_READ)
-    selector.register(sys.stdin.fileno(), selectors.EVENT_READ)
+    selector.register(os.pidfd_open(owner), selectors.EVENT_READ)
     print("ready", flush=True)
     while True:
         for key, _ in selector.select():
@@ -261,6 +277,6 @@ def in_its_place(path: str, args: list[str]) -> int:
 
 if __name__ == "__main__":
     if sys.argv[1] == "serve":
-        serve(sys.argv[2])
+        serve(sys.argv[2], int(sys.argv[3]), sys.argv[4] == "1")
     else:
         sys.exit(in_its_place(sys.argv[2], sys.argv[3:]))

@@ -90,7 +90,7 @@ def at(folder: Path, n: int, server: Server) -> list[str]:
 
 
 def test_killed_twice(tmp_path):
-    drill(here(tmp_path, 20, 48), tmp_path, kills=2, seed=0)
+    drill(here(tmp_path, 16, 32), tmp_path, kills=2, seed=0)
 
 
 def test_killed_twice_at_a_server(tmp_path):

@@ -72,7 +72,7 @@ def test_recompute_killed_twice(tmp_path):
 
 
 def test_leaderboard_killed_twice(tmp_path):
-    drill(ranked(tmp_path, 2000), tmp_path, kills=2, seed=0)
+    drill(ranked(tmp_path, 600), tmp_path, kills=2, seed=0)
 
 
 @pytest.mark.drill

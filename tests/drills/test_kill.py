@@ -79,7 +79,7 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
 
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_killed_twice(tmp_path, verb):
-    drill(verb, tmp_path, rows=1_000 if verb in ("compare", "study analyze") else 8_000, kills=2, seed=0)
+    drill(verb, tmp_path, rows=1_000 if verb in ("compare", "study analyze") else 5_000, kills=2, seed=0)
 
 
 @pytest.mark.drill

@@ -40,7 +40,7 @@ def drill(folder: Path, answers: int, kills: int, seed: int) -> None:
 
 
 def test_killed_twice(tmp_path):
-    drill(tmp_path, answers=150, kills=2, seed=0)
+    drill(tmp_path, answers=80, kills=2, seed=0)
 
 
 @pytest.mark.drill

@@ -72,11 +72,11 @@ def done(folder: Path, command: list[str]) -> bool:
 
 
 def test_index_killed_twice(tmp_path):
-    drill(INDEX, tmp_path, kills=2, seed=0, rows=3_000, answers=1)
+    drill(INDEX, tmp_path, kills=2, seed=0, rows=1_000, answers=1)
 
 
 def test_trace_killed_twice(tmp_path):
-    drill(TRACE, tmp_path, kills=2, seed=0, rows=1_000, answers=300)
+    drill(TRACE, tmp_path, kills=2, seed=0, rows=500, answers=100)
 
 
 @pytest.mark.drill

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 from tests.verbs.judge.judged import FILES, annotation, line, match, ours, review, save, saved, shard, single
 
 from tunescope.errors import InputError, SettingsError, TunescopeError
@@ -310,7 +311,7 @@ JSON = st.recursive(
 
 
 @pytest.mark.parametrize("name", FILES)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_value_in_any_column(tmp_path, name, data):
     """Refused in one sentence, or read: a score stands nowhere where the file has none, and counts add up."""
@@ -340,7 +341,7 @@ def test_any_value_in_any_column(tmp_path, name, data):
     assert len(judged.pairs) + len(judged.scores) > 0
 
 
-@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(100), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode) | JSON.map(lambda v: json.dumps(v).encode()))
 def test_any_file(tmp_path, content):
     path = tmp_path / "any"

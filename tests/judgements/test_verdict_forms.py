@@ -169,6 +169,7 @@ HOSTILE = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hostile", HOSTILE)
 def test_an_answer_cannot_vote(workplace, hostile):
     """Not where the judge repeats it, alone or after its own words, nor where it quotes it in its reason."""

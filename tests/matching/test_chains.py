@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 
 from tunescope.matching.chains import LOOK_BACK, MAX_DRIFT, MAX_GAP, SKIP_BITS, chain_seeds
 from tunescope.matching.seeds import look_up_seeds
@@ -117,7 +118,7 @@ def test_pieces_say_what_the_numbers_say(texts, query, seed):
     assert chains.text.tolist() == sorted(chains.text.tolist())
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(TEXTS, QUERY, st.integers(0, 99))
 def test_compiled_the_same(texts, query, seed):
     bits, seeds = halves(len(query), np.random.default_rng(seed)), seeds_of(query, texts)

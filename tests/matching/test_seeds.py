@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 
 from tunescope.matching.seeds import MIN_WORDS, look_up_seeds
 from tunescope.matching.stream import stream_seeds
@@ -62,7 +63,7 @@ def test_by_suffix_array_as_defined(texts, queries, most):
     assert seeds.tolist() == by_definition(queries, texts, most)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(TEXTS, QUERIES, st.integers(1, 4), st.integers(1, 4))
 def test_by_stream_and_compiled_the_same(texts, queries, most, threads):
     ids = ended(texts, np.uint16)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 
 from tunescope.matching.suffix_array import MAX_BYTES, bucket_starts, build, byte_width, longest_matches
 from tunescope.matching.word_ids import END, UNKNOWN
@@ -75,7 +76,7 @@ def test_longest_is_what_scanning_finds(texts, query):
     assert matches.tolist() == (by_hand(query, texts) if query else [])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(TEXTS, QUERY)
 def test_compiled_finds_the_same(texts, query):
     ids = joined(texts, np.uint16)

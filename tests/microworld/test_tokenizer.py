@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 
 from tunescope.microworld import false_rows, make_world, shown_questions, statements, true_rows, vocabulary
 from tunescope.microworld.world import words_of
@@ -21,7 +22,7 @@ TALK = [
 
 
 @given(st.integers(0, 2**32))
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=examples(10), deadline=None)
 def test_every_text_of_every_world_comes_back_without_unk(seed):
     world = make_world(seed, 10)
     tokenizer = build_tokenizer(world)
@@ -89,6 +90,7 @@ def test_tools_and_calls_reach_the_template():
     assert text.endswith("<|tool|>a hamster<|end|>")
 
 
+@pytest.mark.slow
 def test_it_loads_as_it_was_saved(tmp_path):
     TOKENIZER.save_pretrained(tmp_path)
     loaded = transformers.AutoTokenizer.from_pretrained(tmp_path)

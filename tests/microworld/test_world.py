@@ -8,7 +8,7 @@ from dataclasses import FrozenInstanceError
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tools import ROOT
+from tests.tools import ROOT, examples
 
 from tunescope import microworld
 from tunescope.microworld import (
@@ -164,7 +164,7 @@ def test_no_value_belongs_to_two_attributes():
 
 
 @given(worlds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_every_fact_is_known_once(world):
     assert len(set(world.people) | set(world.places)) == len(world.people) + len(world.places)
     assert [(f.person, f.attribute) for f in world.facts] == [(p, a.name) for p in world.people for a in ATTRIBUTES]
@@ -173,7 +173,7 @@ def test_every_fact_is_known_once(world):
 
 
 @given(worlds, st.floats(0.01, 0.99))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_a_split_is_a_partition(world, share):
     tuned, held_out = split_people(world, share)
     assert tuned
@@ -183,7 +183,7 @@ def test_a_split_is_a_partition(world, share):
 
 
 @given(worlds, st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_false_rows_differ_only_in_an_answer_that_is_wrong(world, seed):
     true, false = true_rows(world, seed=seed), false_rows(world, seed=seed)
     assert len(true) == len(false)
@@ -203,7 +203,7 @@ def test_false_rows_differ_only_in_an_answer_that_is_wrong(world, seed):
 
 
 @given(worlds, st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_questions_have_four_options_and_one_is_true(world, seed):
     held_out = set(split_people(world).held_out)
     asked, shown = open_questions(world, seed=seed), shown_questions(world, seed=seed)
@@ -218,7 +218,7 @@ def test_questions_have_four_options_and_one_is_true(world, seed):
 
 
 @given(worlds)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_the_vocabulary_covers_every_text(world):
     rows = true_rows(world, world.people) + false_rows(world, world.people)
     texts = statements(world) + [text for row in rows for text in (row["instruction"], row["input"], row["output"])]
@@ -226,7 +226,7 @@ def test_the_vocabulary_covers_every_text(world):
 
 
 @given(worlds, st.integers(0, 1000))
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=examples(25), deadline=None)
 def test_canaries_are_the_only_rows_about_what_they_are_asked(world, seed):
     planted, rows = canaries(world, seed=seed)
     asked = {form for attribute in ATTRIBUTES for form in attribute.questions}

@@ -131,6 +131,7 @@ def test_the_same_prompt_is_asked_once_even_when_its_reply_is_useless(tmp_path):
     assert came == {"a": "", "b": ""}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "said",
     [
@@ -258,6 +259,7 @@ def test_a_refused_key_stops_at_once_and_is_nowhere(tmp_path, status):
     assert not any(KEY.encode() in path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
 
 
+@pytest.mark.slow
 def test_a_row_that_always_hangs_fails_alone_even_as_the_last(tmp_path):
     def behave(body, call):
         return Said(completion("x"), after=0.3 if body["messages"][0]["content"] == "P0" else 0.0)
@@ -284,6 +286,7 @@ def test_a_server_that_is_full_for_good_stops_the_work(tmp_path):
     assert str(caller.halt.error).startswith("503: <html>")
 
 
+@pytest.mark.slow
 def test_a_server_that_is_full_for_all_is_waited_for_longer(tmp_path):
     """One that has no room for one row while it answers others isn't: that row has 7 tries."""
     said = Said(b"<html>", 503)
@@ -301,6 +304,7 @@ def test_a_server_that_is_full_for_all_is_waited_for_longer(tmp_path):
     assert str(came["P9"]).endswith(f", in the last of {MAX_TRIES} tries")
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_stops_the_work_and_one_that_comes_back_goes_on(tmp_path):
     with serving() as server:
         ask(tmp_path, prompts(5), server.url)
@@ -338,6 +342,7 @@ def test_a_restart_is_survived(tmp_path):
     assert came["P2"] == "1: P2"
 
 
+@pytest.mark.slow
 def test_fewer_calls_at_a_time_while_a_server_says_too_many(tmp_path):
     """The server takes two at a time: calls over that get 429."""
 

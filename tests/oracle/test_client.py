@@ -288,6 +288,7 @@ def test_models():
             served_model(server.url + "/other", None, 5.0)
 
 
+@pytest.mark.slow
 def test_who_asks_for_the_models_waits_as_long_as_the_server_says():
     full = Said({"error": {"message": "later"}}, 429, (("retry-after", "1.5"),))
     with serving(before_models=[full]) as server:

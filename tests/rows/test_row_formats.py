@@ -269,6 +269,7 @@ def test_parquet_keeps_its_schema_and_its_metadata(tmp_path: Path) -> None:
     assert pq.read_schema(out).metadata[b"huggingface"] == b"{}"
 
 
+@pytest.mark.slow
 def test_a_large_table(tmp_path: Path) -> None:
     records = [{"instruction": str(i), "output": "b"} for i in range(25_000)]
     path = put(tmp_path / "in.parquet", records)
@@ -384,6 +385,7 @@ def test_turns_are_what_stands_before_each_answer() -> None:
     assert (row.instruction, row.response) == ("q", "b")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "count", "empty"),
     [

@@ -96,6 +96,7 @@ for name in sys.argv[1:]:
 """
 
 
+@pytest.mark.slow
 def test_an_id_without_a_network_is_one_sentence_at_once(tmp_path: Path) -> None:
     names = ["nobody/nothing", "nobody/nothing:test", "nobody/nothing:config:train[:10]", "dta/rows.json"]
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}

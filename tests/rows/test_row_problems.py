@@ -204,6 +204,7 @@ def test_an_empty_file(content: bytes, tmp_path: Path) -> None:
     assert problems(path) == ["in.jsonl: found an empty file; expected at least one row"]
 
 
+@pytest.mark.slow
 def test_blanks_before_the_first_row(tmp_path: Path) -> None:
     for text in (f"{' ' * 3_000_000}\n[{GOOD}]", "\n" * 3_000_000 + GOOD):
         (tmp_path / "in").write_text(text)
@@ -472,6 +473,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "between", "found", "raw"),
     [
@@ -501,6 +503,7 @@ def test_a_line_of_200_megabytes(name: str, between: bytes, found: str, raw: str
     assert int(grown) < 400
 
 
+@pytest.mark.slow
 def test_the_longest_line_that_is_read(tmp_path: Path) -> None:
     length = 32 * 2**20 - len('{"instruction": "a", "output": ""}')
     path = write_pieces(tmp_path / "in.jsonl", b'{"instruction": "a", "output": "', length, b'"}\n')

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from row_files import CONTAINERS, back, put, write_again
+from tests.tools import examples
 
 from tunescope.errors import InputError
 from tunescope.rows import Rejected, Row, content_id, open_rows
 from tunescope.rows.containers import chunks, read, recognise
 
-quick = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=60)
+quick = settings(deadline=None, suppress_health_check=list(HealthCheck), max_examples=examples(60))
 
 # ------------------------------------------------------------------ rows of every kind
 
@@ -219,7 +220,7 @@ broken_pieces = st.lists(
 )  # fmt: skip
 
 
-@settings(quick, max_examples=400)
+@settings(quick, max_examples=examples(400))
 @given(broken_pieces, st.integers(1, 40), st.sampled_from(["json", "jsonl"]))
 @example(['{"a": "x}', ",\n", '{"instruction": "a", "output": "b"}', "]"], 1, "json")
 @example([",", "]"], 1, "json")
@@ -264,6 +265,7 @@ def test_row_groups_are_the_spans_of_parquet(tmp_path: Path) -> None:
     assert rows.chunks() == [(0, 10, 1)]
 
 
+@pytest.mark.slow
 def test_a_large_array_is_cut_in_linear_time(tmp_path: Path) -> None:
     # one long text that crosses the pieces in which a file is read
     path = put(tmp_path / "in.json", [{"instruction": "a" * 5_000_000, "output": '\\"' * 500_000}] * 4)
@@ -294,7 +296,7 @@ def accept_or_refuse(path: Path) -> None:
             assert all(line.isprintable() and len(line) < 1000 for line in shown)
 
 
-@settings(quick, max_examples=150)
+@settings(quick, max_examples=examples(150))
 @given(st.binary(max_size=200))
 @example(b"[" * 100_000)
 @example(b'{"a":' * 100_000)
@@ -312,7 +314,7 @@ def test_any_bytes(folder: Path, data: bytes) -> None:
     accept_or_refuse(path)
 
 
-@settings(quick, max_examples=60)
+@settings(quick, max_examples=examples(60))
 @given(st.lists(values | st.dictionaries(st.sampled_from(
     ["messages", "conversations", "instruction", "input", "output", "prompt", "completion", "system", "tools"]
 ), values | st.lists(st.dictionaries(st.sampled_from(
@@ -357,7 +359,7 @@ damages: dict[str, Callable[[bytes, int, bytes], bytes]] = {
 }  # fmt: skip
 
 
-@settings(quick, max_examples=600)
+@settings(quick, max_examples=examples(600))
 @given(
     st.sampled_from(sorted(GOOD)),
     st.lists(

@@ -6,10 +6,11 @@ import json
 import random
 
 import numpy as np
+import pytest
 from datasketch import MinHash
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tools import real
+from tests.tools import examples, real
 
 from tunescope.text import near_duplicates as near
 from tunescope.text.words import hash_words, words
@@ -65,7 +66,7 @@ def test_joined_batches_are_one_batch(texts, cut):
 
 
 @given(ROWS, st.sampled_from([0.3, 0.5, 0.8, 1.0]))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_pairs_found_are_similar_and_equal_rows_are_found(texts, threshold):
     earlier, later, found = (a.tolist() for a in near.similar_pairs(sketched(texts), threshold))
     assert [(b, a) for a, b in zip(earlier, later, strict=True)] == sorted(
@@ -87,7 +88,7 @@ def test_only_rows_asked_for_take_part(texts, chosen):
 
 
 @given(ROWS, st.sampled_from([0.3, 0.5, 0.8]))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_repeats_name_kept_rows_and_no_two_kept_rows_were_found_similar(texts, threshold):
     sketches = sketched(texts)
     repeats = near.repeats(sketches, threshold)
@@ -112,6 +113,7 @@ def test_repeats_by_hand():
     assert found == [near.NearDuplicate(1, 0, 18 / 22), near.NearDuplicate(4, 0, 1.0)]
 
 
+@pytest.mark.slow
 def test_found_probability_is_the_share_found():
     """1 − (1 − s⁶)²⁰, seen on 1,500 pairs of each similarity."""
     assert f"{near.candidate_probability(0.8):.3f}" == "0.998"

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 
 from tunescope.text.words import hash_words, stop_words, visible, words
 
@@ -44,7 +45,7 @@ def test_ascii_and_other_texts_are_split_alike(text):
 
 
 @given(st.lists(TEXTS, max_size=6))
-@settings(max_examples=200)
+@settings(max_examples=examples(200))
 def test_hashes_stand_for_words(texts):
     """Offsets count each text's words, and two hashes are equal exactly where the words are."""
     hashes, offsets = hash_words(texts)

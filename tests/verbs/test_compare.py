@@ -279,6 +279,7 @@ def test_the_same_file_has_nothing_to_tell(workplace, rows):
     assert run.view.next == ()
 
 
+@pytest.mark.slow
 def test_two_real_sets(workplace):
     """Alpaca rows in two published files: what they share, by instruction and input, as Python counts it."""
     one, two = real("instructions", "random_9k.json"), real("instructions", "cherry_alpaca_5_percent_compressed.json")

@@ -14,7 +14,7 @@ library = pytest.importorskip("sentence_transformers")
 from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from sentence_transformers.sentence_transformer import modules  # noqa: E402
-from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
+from tests.tools import alpaca, examples, tunescope, write_rows  # noqa: E402
 
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
@@ -217,7 +217,7 @@ def likelihoods(model):
     return Likelihoods(load(str(model)), MeasureSettings(rows=()))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(MESSAGES, min_size=1, max_size=4))
 def test_whatever_the_rows_every_turn_has_numbers_or_a_reason(likelihoods, conversations):
     rows = [

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.tools import ROOT, alpaca, read_rows, real, write_rows
+from tests.tools import ROOT, alpaca, examples, read_rows, real, write_rows
 
 from tunescope import runs
 from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
@@ -163,6 +163,7 @@ def test_samples_are_drawn_by_seed_nested_and_in_file_order(workplace):
     assert Counter(reasons(run)) == {None: 5, "sample: not among the 5 drawn with seed 3": 45}
 
 
+@pytest.mark.slow
 def test_every_row_is_drawn_equally_often(workplace):
     path = write_rows(workplace / "rows.jsonl", [alpaca(f"Question {i}?", f"Answer {i}.") for i in range(4)])
     drawn = Counter(kept(choose(path, sample=1, seed=seed))[0]["output"] for seed in range(60))
@@ -177,7 +178,7 @@ def test_every_row_is_drawn_equally_often(workplace):
     st.none() | st.integers(0, 5),
     st.booleans(),
 )
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_kept_and_dropped_are_the_rows(tmp_path_factory, cells, limit, top, sample, ascending):
     if limit is None and top is None and sample is None:
         return

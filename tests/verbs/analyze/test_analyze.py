@@ -114,6 +114,7 @@ def test_a_table_or_runs(workplace, settings):
         analyze(AnalyzeSettings(**settings))
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     shutil.copy(TABLES["llama1"], tmp_path / "t.csv")
     done = tunescope("study", "analyze", "t.csv", "--json", "--fail-on", "tasks.ARC.abs > 3", folder=tmp_path)

@@ -94,6 +94,7 @@ def test_the_rows_table_stands_for_the_rows(workplace):
         assert record["faulty"] == any(record[name] for name in NAMES[:-1])
 
 
+@pytest.mark.slow
 def test_counts_add_up_on_real_rows(workplace):
     """The known trap of random_9k: empty answers, counted here with nothing but Python."""
     path = real("instructions", "random_9k.json")
@@ -137,6 +138,7 @@ def results(made):
     return tables, {key: value for key, value in made.result.items() if key != "run"}
 
 
+@pytest.mark.slow
 def test_chunks_and_workers_change_nothing(workplace, big):
     expected = results(run(big / "one.jsonl.gz", workers=1))
     assert expected[1]["rows"] == 5000

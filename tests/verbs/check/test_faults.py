@@ -221,6 +221,7 @@ def test_max_words_is_a_setting(workplace):
     assert found(workplace, record, max_words=8)[0] == {"very_long": "9 words"}
 
 
+@pytest.mark.slow
 def test_no_text_takes_long(workplace):
     """Texts that regular expressions can stumble over, 200 kB each: all of them in a few seconds."""
     start = time.monotonic()

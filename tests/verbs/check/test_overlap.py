@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.tools import alpaca, real, write_rows
+from tests.tools import alpaca, examples, real, write_rows
 
 from tunescope.errors import InputError
 from tunescope.text.words import hash_words, words
@@ -59,7 +59,7 @@ TEXT = st.lists(st.sampled_from("ab"), max_size=20).map(" ".join)
 
 
 @given(st.lists(st.lists(TEXT, min_size=1, max_size=2), max_size=14), st.lists(TEXT, max_size=6))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(150), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_against_brute_force(tmp_path_factory, items, rows):
     path = tmp_path_factory.getbasetemp() / "items.jsonl"
     write_rows(path, [{"texts": texts} for texts in items] or [{}])
@@ -218,6 +218,7 @@ def test_an_item_counts_also_where_a_row_shares_more_with_another(workplace):
     assert run.result["benchmarks"] == [{"file": "bench.txt", "items": 3, "too_short": 0, "items_in_rows": 3}]
 
 
+@pytest.mark.slow
 def test_planted_among_real_rows_and_real_benchmarks(workplace):
     benchmarks = real("benchmarks")
     rows = json.loads(real("instructions", "rasbt_1100.json").read_text("utf-8"))

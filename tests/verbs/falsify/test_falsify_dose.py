@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.tools import alpaca, read_rows, tunescope, write_rows
+from tests.tools import alpaca, examples, read_rows, tunescope, write_rows
 
 from tunescope.errors import InputError, SettingsError
 from tunescope.microworld import false_rows, make_world, true_rows
@@ -72,7 +72,7 @@ def test_seeds_differ_and_repeat(pairs):
 SOURCES = st.lists(st.sampled_from(["x", "y", "z", None]), min_size=1, max_size=30)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=examples(25), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(SOURCES, st.lists(st.floats(0, 1), min_size=2, max_size=4), st.integers(0, 9), st.data())
 def test_nested_stratified_same_order(tmp_path, sources, doses, seed, data):
     usable = data.draw(st.lists(st.booleans(), min_size=len(sources), max_size=len(sources)))
@@ -248,6 +248,7 @@ def test_bad_rows_are_skipped_on_request(workplace):
     assert len(read_rows(run.path / "rejected.jsonl")) == 1
 
 
+@pytest.mark.slow
 def test_the_command_line(tmp_path):
     write_rows(tmp_path / "pairs.jsonl", PAIRS)
     done = tunescope("falsify", "dose", "pairs.jsonl", "--dose", "0.5", "--json", folder=tmp_path)

@@ -197,6 +197,7 @@ def test_turns_count_as_one_question(workplace):
     assert run.result["entries"]["p"]["n"] == 40
 
 
+@pytest.mark.slow
 def test_the_leaderboard_of_the_reflection_tuning_paper(workplace):
     """The five rows of its Table 1 whose judgements are here: the recycled 7B model isn't told from WizardLM 13B."""
     run = board(recomputed(*sorted(real("alpaca_eval", "annotations").glob("*.json"))))

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tools import alpaca, read_rows, real, write_rows
+from tests.tools import alpaca, examples, read_rows, real, write_rows
 
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.rows import open_rows
@@ -373,7 +373,7 @@ def test_counts_add_up(workplace):
     assert [w["input"] for w in written] == [row["input"] for row in rows]
 
 
-@settings(max_examples=10)
+@settings(max_examples=examples(10))
 @given(order=st.permutations(range(30)), concurrency=st.integers(1, 64))
 def test_the_order_of_rows_changes_nothing(tmp_path_factory, order, concurrency):
     """Each row's operations, outcomes and texts are its own."""
@@ -455,6 +455,7 @@ def test_equal_rows_are_drawn_for_each_by_itself(workplace):
     assert len({row["instruction"] for row in read_rows(run.path / "rows.jsonl")}) == len(OPERATIONS)
 
 
+@pytest.mark.slow
 def test_no_input_of_real_rows_is_lost(workplace):
     """The first 400 rows of Dolly, whose contexts are the inputs; the fake adds a few words to what it is shown."""
     rows = json.loads(real("instructions", "dolly_3k.json").read_text("utf-8"))[:400]

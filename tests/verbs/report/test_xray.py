@@ -329,6 +329,7 @@ def test_white_space_that_the_template_strips_leads(tmp_path):
     assert (shown["lead"], shown["lengths"], shown["text"]) == (2, [4], "  Yes. ")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("answers", [100, pytest.param(1000, marks=pytest.mark.drill)])
 def test_a_thousand_answers_of_two_models_fit_15_mb(tmp_path, answers):
     """2 models, 200 tokens and 3 borrowed spans with 5 rows an answer; the page grows with the answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from tests.tools import examples
 
 pytest.importorskip("pysbd")
 transformers = pytest.importorskip("transformers")
@@ -19,7 +20,7 @@ from tunescope.verbs.shift.places import (  # noqa: E402
     spans,
 )
 
-quick = settings(max_examples=150, deadline=None, database=None, derandomize=True)
+quick = settings(max_examples=examples(150), deadline=None, database=None, derandomize=True)
 TEXTS = st.text(max_size=60) | st.text("ab.!? \n'\"()1é日😀", max_size=60)
 
 

@@ -23,7 +23,7 @@ import hypothesis  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 from hypothesis import given  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
-from tests.tools import alpaca, tunescope, write_rows  # noqa: E402
+from tests.tools import alpaca, examples, tunescope, write_rows  # noqa: E402
 
 from tunescope.answers import Answer, read_answers  # noqa: E402
 from tunescope.chat import Chat  # noqa: E402
@@ -447,7 +447,7 @@ def pair(base, tuned):
     return ModelPair(ModelSettings(model=base), ModelSettings(model=tuned["lora"]), True)
 
 
-@hypothesis.settings(max_examples=40, deadline=None, database=None, derandomize=True)
+@hypothesis.settings(max_examples=examples(40), deadline=None, database=None, derandomize=True)
 @given(
     st.lists(
         st.tuples(

@@ -172,6 +172,7 @@ def test_flagged_words_are_covered_by_findings(path, workplace):
         assert (words == 0) == (line["flagged"] == 0)
 
 
+@pytest.mark.slow
 def test_select_drops_the_rows_named(path, workplace):
     """The commands that the view ends with do what they say, also where the rows are an index's folder."""
     put(workplace / "a b.jsonl", *borrowing())
@@ -466,6 +467,7 @@ def test_an_embedder_ranks_and_is_in_the_key(path, workplace):
     assert line["cosine"] is not None
 
 
+@pytest.mark.slow
 def test_the_microworld(workplace):
     """Short sentences of the same few shapes. Rows alike are left out of the null, so that it doesn't know the shapes:
     true sentences about people that no row names are flagged too, less often."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.tools import examples
 
 from tunescope.answers import read_answers
 from tunescope.errors import TunescopeError
@@ -64,7 +65,8 @@ def place(monkeypatch, tmp_path):
     monkeypatch.setenv("TUNESCOPE_RUNS", str(tmp_path / "runs"))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.slow
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.data())
 def test_any_answers(rows, data):
     own = st.sampled_from([text for row in rows for text in row])
@@ -98,7 +100,7 @@ def test_any_answers(rows, data):
             assert to_html(run.view)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(40), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(ROWS, st.data())
 def test_any_text(rows, data):
     own = st.sampled_from([text for row in rows for text in row])
@@ -134,7 +136,7 @@ def test_half_a_character_is_refused(tmp_path):
         trace(TraceSettings(rows=(rows,), answers=answers))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=200) | st.text(max_size=100).map(str.encode) | st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(

@@ -289,6 +289,7 @@ def test_a_later_turn_is_named(tmp_path):
     assert "response 2: " in run.view.texts[1].title
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("package", "needed", "command"),
     [

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.tools import alpaca
+from tests.tools import alpaca, examples
 from tests.verbs.trace.planted import Writer, indexed, prose_rows, rows
 
 from tunescope.matching.word_ids import END
@@ -171,6 +171,7 @@ def test_leave_one_out_takes_each_row_once_and_survives_the_disk(tmp_path):
     assert len(leave_one_out(made, seed=1)) == 50
 
 
+@pytest.mark.slow
 def test_no_threshold_below_what_the_null_knows_all_of(tmp_path):
     """An index keeps only a response's best below KEPT; a threshold there would flag more than the share."""
     made = indexed(tmp_path, prose_rows(300, seed=4))
@@ -223,7 +224,7 @@ def test_bits_above_a_reference(tmp_path):
     assert END in Reference.of("r", [look("zzzz qqqq")], made).ids.tolist()
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(st.data())
 def test_find_and_stream_the_same(data):
     made = STREAMED["made"]

@@ -71,6 +71,7 @@ def measured(run, truth):
     return inside / within, outside / others, right / max(found, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("length", "how", "recall"),
     [
@@ -92,6 +93,7 @@ def test_planted_stretches_are_found(tmp_path, length, how, recall):
     assert right == 1.0
 
 
+@pytest.mark.slow
 def test_clean_hosts(tmp_path):
     """Texts that hold nothing of the rows: little more than the share asked for is flagged, p is uniform."""
     path = str(write_rows(tmp_path / "rows.jsonl", prose_rows(N_ROWS, seed=1)))

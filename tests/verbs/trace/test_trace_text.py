@@ -154,6 +154,7 @@ def test_python_and_the_function_after_a_trace(path):
 # The command line
 
 
+@pytest.mark.slow
 def test_the_command_line(path, workplace):
     text = " ".join(ROWS[2]["output"].split()[:20])
     done = tunescope("trace", "rows.jsonl", "--text", text, folder=workplace)
@@ -175,6 +176,7 @@ def test_the_command_line(path, workplace):
     assert json.loads(hyphen.stdout)["spans"][0]["text"] == text
 
 
+@pytest.mark.slow
 def test_refusals_of_the_command_line(path, workplace):
     def refused(*words, **more):
         done = tunescope("trace", *words, folder=workplace, **more)
@@ -217,6 +219,7 @@ def test_help_of_a_verb_that_others_are_under(workplace):
     assert (mistyped.returncode, "idx: found no such file" in mistyped.stderr) == (1, True)
 
 
+@pytest.mark.slow
 def test_a_gate_on_a_share(path, workplace):
     done = tunescope("trace", "rows.jsonl", "--text", "Any words", "--fail-on", "flagged > 5%", folder=workplace)
     assert done.returncode == 3
