@@ -31,6 +31,8 @@ _COLUMN_WORDS = {
     "history": ("history",),
     "prompt": ("prompt",),
     "completion": ("completion",),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
