@@ -116,8 +116,16 @@ def _find_faults(batch: Sequence[Row], settings: CheckSettings, start: int) -> I
         answers = [message for message in row.messages if message.role == "assistant"]
         for fault, find in _FINDERS:
             detail = find(row, answers, settings)
+            if detail is None and row.rejected:
+                detail = _find_in_rejected(row.rejected_row, find, settings)
             if detail is not None:
                 yield RowFault(position, fault, detail)
+
+
+def _find_in_rejected(row: Row, find: Any, settings: CheckSettings) -> str | None:
+    """Ask a fault's `find` about the other side of a preference row."""
+    detail = find(row, [message for message in row.messages if message.role == "assistant"], settings)
+    return None if detail is None else f"in the rejected conversation: {detail}"
 
 
 def _describe_overlaps(
