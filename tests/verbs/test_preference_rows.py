@@ -81,8 +81,8 @@ def test_a_dose_swaps_both_responses(workplace):
         "the rejected response is the chosen one": 1,
     }
     sentence = (
-        "2 rows are preference rows, whose rejected response is the false one: 1 have chosen and rejected swapped, "
-        "and in the others the false response stays in rejected."
+        "Preference rows: 2. Their rejected response is the false one: 1 have chosen and rejected swapped, and in the "
+        "others it stays in rejected."
     )
     assert sentence in runs[0.5].view.sentences
     (first, _) = open_rows([str(runs[1].path / "rows.jsonl")])
@@ -147,7 +147,7 @@ def test_measure_measures_both_sides_and_says_which_is_likelier(workplace, model
     assert preference["rows"] == 2
     assert preference["chosen_is_likelier"]["n"] == 2
     assert preference["means"]["response_words"] == {"chosen": 4, "rejected": 2.5, "n": 2}
-    assert run.view.sentences[1] == "2 of the rows are preference rows: both of their responses were measured."
+    assert run.view.sentences[1] == "Preference rows: 2. Both of their responses were measured."
 
 
 def test_measure_without_preference_rows_has_no_such_columns(workplace):
@@ -173,6 +173,6 @@ def test_tune_trains_the_chosen_response_and_says_so(workplace, model):
     losses = [[record["loss"] for record in run.records("metrics")] for run in made]
     assert losses[0] == losses[1]
     assert made[1].result["preference_rows"] == 4
-    sentence = "4 of the rows are preference rows: the chosen response is trained on, the rejected one isn't."
+    sentence = "Preference rows: 4. Their chosen response is trained on, the rejected one isn't."
     assert sentence in made[1].view.sentences
     assert "preference_rows" not in json.loads((made[0].path / "run.json").read_text())["result"]

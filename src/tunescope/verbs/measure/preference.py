@@ -80,7 +80,7 @@ def _mean_of_both(turns: Sequence[dict[str, Any]], name: str) -> dict[str, float
 
 def sentences(summary: PreferenceSummary) -> Iterator[str]:
     """Yield which side is likelier, in words."""
-    yield f"{summary.rows:,} of the rows are preference rows: both of their responses were measured."
+    yield f"Preference rows: {summary.rows:,}. Both of their responses were measured."
     for share, what in (
         (summary.chosen_is_likelier, "likelier than the rejected one"),
         (summary.chosen_is_likelier_per_token, "likelier per token"),

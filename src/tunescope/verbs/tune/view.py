@@ -79,7 +79,7 @@ def preference_sentence(examples: Sequence[Example]) -> str:
     n = sum(example.is_preference for example in examples)
     if not n:
         return ""
-    return f"{n:,} of the rows are preference rows: the chosen response is trained on, the rejected one isn't."
+    return f"Preference rows: {n:,}. Their chosen response is trained on, the rejected one isn't."
 
 
 def rows_to_look_at(examples: Sequence[Example]) -> list[tuple[str, str, int, str]]:
