@@ -124,11 +124,6 @@ HAVE = [
     ),
     (
         "wrong_roles",
-        chat(("user", "Hi there"), ("narrator", "He waited."), ("assistant", "Hello.")),
-        "message 2 has the role 'narrator'",
-    ),
-    (
-        "wrong_roles",
         chat(("user", "Hi there"), ("system", "Be kind."), ("assistant", "Hello.")),
         "message 2 is a system message after the start",
     ),
@@ -278,7 +273,7 @@ GRADES = [
     ("empty_instruction", chat(("system", "Be kind."), ("assistant", "I am.")), False),
     ("control_character", alpaca("Bell?", "Ring\x07 it."), True),
     ("control_character", alpaca("Break?", "Line\x0bbreak."), False),
-    ("wrong_roles", chat(("user", "Hi"), ("narrator", "He waited."), ("assistant", "Hello.")), True),
+    ("wrong_roles", chat(("user", "Hi"), ("tool", "42"), ("assistant", "Hello.")), True),
     ("wrong_roles", chat(("assistant", "Hello."), ("user", "Hi"), ("assistant", "And?")), False),
     ("one_word_answer", alpaca("Which?", "Blue."), False),
     ("refusal", alpaca("Do it.", "I cannot help with that."), False),

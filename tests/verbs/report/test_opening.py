@@ -7,8 +7,13 @@ from pathlib import Path
 from tests.tools import alpaca, write_rows
 
 from tunescope.verbs.check import CheckSettings, check
+from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.opening import sentences
 from tunescope.verbs.select import SelectSettings, select
+
+
+def opening(*runs):
+    return list(sentences(runs, ModelNames(runs)))
 
 
 def test_the_next_step_is_what_isnt_done_yet(workplace):
@@ -16,7 +21,7 @@ def test_the_next_step_is_what_isnt_done_yet(workplace):
         workplace / "rows.jsonl", [alpaca("Say.", ""), alpaca("Which?", "Blue."), alpaca("Why?", "So be it.")]
     )
     checked = check(CheckSettings(rows=(str(rows),)))
-    wrong, step = sentences([checked])
+    wrong, step = opening(checked)
     assert wrong.startswith("What is wrong with the rows: 2 of 3 (67 %) have a fault, and 1 of them is surely wrong. ")
     assert step == (
         "What to do next: drop the rows that are surely wrong and tune again. "
@@ -24,10 +29,10 @@ def test_the_next_step_is_what_isnt_done_yet(workplace):
     )
     clean = select(SelectSettings(rows=(str(rows),), from_=(str(checked.path),), where="surely_wrong = false"))
     kept = Path(clean.path / "rows.jsonl")
-    assert list(sentences([checked, clean]))[-1] == (
+    assert opening(checked, clean)[-1] == (
         f"What to do next: tune again on the 2 rows that were kept. Type: tunescope tune {kept}"
     )
     rest = check(CheckSettings(rows=(str(kept),)))
-    assert list(sentences([rest]))[-1] == (
+    assert opening(rest)[-1] == (
         f"What to do next: look at the rows that may be wrong. Type: tunescope check {kept} --show one_word_answer"
     )
