@@ -33,7 +33,7 @@ STOREYS = (
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
     {"views", "progress", "family", "pairing"},
-    {"errors"},
+    {"errors", "locations"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""
 HEAVY = {

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Any
 
+from tunescope.locations import Location
+
 Json = Any
 """A value that JSON can hold."""
 
@@ -98,8 +100,9 @@ class Row:
         tools: tool declarations given beside the messages.
         fields: the source record, column by column, as read.
         file: name of the file it was read from, as given by the user.
-        line: line in that file, from 1 (the row's number in Parquet and hub data sets).
+        line: line in that file on which it begins, from 1 (the row's number in Parquet and hub data sets).
         lineage: what happened to it since first reading, oldest first.
+        record: its number in the file, where the line doesn't tell it from other rows (see `Location`).
     """
 
     id: str
@@ -110,6 +113,12 @@ class Row:
     file: str = ""
     line: int = 0
     lineage: tuple[LineageStep, ...] = ()
+    record: int | None = None
+
+    @property
+    def location(self) -> Location:
+        """Where it was read."""
+        return Location(self.file, self.line, self.record)
 
     def turns(self) -> Iterator[tuple[int, tuple[Message, ...], Message]]:
         """Yield (turn number from 0, everything before it, the assistant message)."""

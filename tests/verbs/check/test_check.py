@@ -86,7 +86,7 @@ def test_the_demo_rows_have_the_faults_that_were_planted(workplace):
 def test_the_rows_table_stands_for_the_rows(workplace):
     made = run(DEMO)
     table = made.tables["rows"]
-    assert table.column_names == ["row_id", "file", "line", "words", "faulty", *NAMES[:-1]]
+    assert table.column_names == ["row_id", "file", "line", "record", "words", "faulty", *NAMES[:-1]]
     for row, record in zip(open_rows([str(DEMO)]), table.to_pylist(), strict=True):
         assert (record["row_id"], record["file"], record["line"]) == (row.id, row.file, row.line)
         assert record["words"] == sum(len(words(message.content or "")) for message in row.messages)
@@ -133,8 +133,8 @@ def big(tmp_path_factory):
 
 
 def results(made):
-    """Return a run's tables without the file's name, and its result without the run's."""
-    tables = {name: table.drop_columns(["file"]) for name, table in made.tables.items()}
+    """Return a run's tables without the file's name and the record numbers, and its result without the run's."""
+    tables = {name: table.drop_columns(["file", "record"]) for name, table in made.tables.items()}
     return tables, {key: value for key, value in made.result.items() if key != "run"}
 
 
