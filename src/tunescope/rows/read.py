@@ -68,13 +68,16 @@ class RowFile:
                     yield Rejected(problem, raw)
                 continue
             try:
-                messages, tools = parse(value)
+                content = parse(value)
             except FormatError as error:
                 text = raw or json.dumps(value, ensure_ascii=False, default=str)
                 yield Rejected(Problem(name, line, error.found, error.expected, record), text.strip())
                 continue
-            row_id = content_id(messages, tools)
-            yield Row(row_id, row_id, messages, tools, value, name, line, record=record)
+            row_id = content_id(*content)
+            messages, tools, media, rejected = content
+            yield Row(
+                row_id, row_id, messages, tools, value, name, line, record=record, media=media, rejected=rejected
+            )
 
 
 class RowSet:
