@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckSettings", "check"]
 
-VERSION = 1
+VERSION = 2
 _SMALL = 2**24
 """Bytes of row files up to which starting a second process takes longer than it saves."""
 
@@ -26,7 +26,7 @@ _SMALL = 2**24
 def check(settings: CheckSettings) -> Run:
     """Check rows; return the run with tables `rows` (a record per row) and `faults`.
 
-    `rows` has row_id, file, line, words, faulty (any of them) and a true/false column per fault;
+    `rows` has row_id, file, line, words, characters, faulty (any of them) and a true/false column per fault;
     `faults` has row_id, fault, detail, file and line.
 
     Raises:
@@ -72,6 +72,7 @@ def _work(settings: CheckSettings, rows: RowSet, benchmark_files: list[Path], fo
         rows=len(joined.ids),
         faulty_rows=int(is_faulty.sum()),
         rejected=len(rows.rejected),
+        rows_in_characters=int((joined.characters > 0).sum()),
         faults={fault: len(set(positions)) for fault, positions in rows_by_fault.items()},
         benchmarks=None if benchmarks is None else benchmarks.count_items(joined.benchmark_items),
     )

@@ -18,7 +18,7 @@ from tunescope.runs import RunFolder
 from tunescope.text.near_duplicates import Sketches, join
 from tunescope.verbs.check.shard import RowFault
 
-_COLUMNS = ("ids", "lines", "words", "questions", "answers", "benchmark_items")
+_COLUMNS = ("ids", "lines", "words", "characters", "questions", "answers", "benchmark_items")
 
 
 @dataclass(slots=True)
@@ -32,6 +32,7 @@ class JoinedRows:
         file_numbers: which of them each row is from [rows].
         lines: line of each row in its file [rows].
         words: words of each row [rows].
+        characters: how many of them are characters of scripts without spaces between words [rows].
         questions: hash of what stands before each row's first answer [rows].
         answers: hash of that answer [rows].
         sketches: what near-duplicates are found by.
@@ -45,6 +46,7 @@ class JoinedRows:
     file_numbers: NDArray[np.int32]
     lines: NDArray[np.int64]
     words: NDArray[np.int64]
+    characters: NDArray[np.int64]
     questions: NDArray[np.uint64]
     answers: NDArray[np.uint64]
     sketches: Sketches
@@ -70,7 +72,8 @@ class JoinedRows:
         flags = {"faulty": is_faulty, **{name: self._flag(rows) for name, rows in rows_by_fault.items()}}
         file_names = pa.DictionaryArray.from_arrays(pa.array(self.file_numbers), pa.array(self.files))
         places = {"row_id": pa.array(self.ids), "file": file_names.cast(pa.string()), "line": pa.array(self.lines)}
-        columns = {**places, "words": pa.array(self.words), **{name: pa.array(flag) for name, flag in flags.items()}}
+        sizes = {"words": pa.array(self.words), "characters": pa.array(self.characters)}
+        columns = {**places, **sizes, **{name: pa.array(flag) for name, flag in flags.items()}}
         folder.table("rows", pa.table(columns))
         folder.table("faults", self._fault_table())
         return is_faulty
@@ -112,6 +115,7 @@ def join_chunks(folders: Sequence[Path], file_names: Sequence[str], rows: RowSet
         file_numbers=np.repeat([files.index(name) for name in file_names], sizes).astype(np.int32),
         lines=columns["lines"],
         words=columns["words"],
+        characters=columns["characters"],
         questions=columns["questions"],
         answers=columns["answers"],
         sketches=_join_sketches(folders, chunks),

@@ -18,7 +18,7 @@ from tunescope.family import members
 from tunescope.rows import Rejected, Row, RowFile, containers
 from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
-from tunescope.text.words import hash_words, words
+from tunescope.text.words import count_characters, fold, hash_words, words
 from tunescope.verbs.check import faults, overlap
 from tunescope.verbs.check.overlap import BenchmarkIndex, Overlaps
 from tunescope.verbs.check.settings import CheckSettings
@@ -59,6 +59,7 @@ class _ChunkResult:
     ids: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
+    characters: list[int] = field(default_factory=list)
     questions: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     faults: list[RowFault] = field(default_factory=list)
@@ -98,6 +99,7 @@ def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResu
     flat, offsets = hash_words(texts)
     result.sketches.append(sketch(flat, offsets))
     result.words += np.diff(offsets).tolist()
+    result.characters += map(count_characters, texts)
     if context.benchmarks is not None:
         overlaps = context.benchmarks.find_overlaps(flat, offsets)
         result.benchmark_items |= overlaps.items
@@ -129,11 +131,11 @@ def _describe_overlaps(
 
 
 def _exchange_keys(row: Row) -> tuple[int, int]:
-    """Hash everything before the first answer, and that answer; case and blanks don't count."""
+    """Hash everything before the first answer, and that answer; case, blanks and invisible characters don't count."""
     before: list[str] = []
     answer = ""
     for message in row.messages:
-        text = " ".join((message.content or "").lower().split())
+        text = " ".join(fold(message.content or "").split())
         if message.role == "assistant":
             answer = text
             break
@@ -152,6 +154,7 @@ def _write_result(result: _ChunkResult, folder: Path) -> None:
         ids=np.array([int(row_id, 16) for row_id in result.ids], np.uint64),
         lines=np.array(result.lines, np.int64),
         words=np.array(result.words, np.int64),
+        characters=np.array(result.characters, np.int64),
         questions=np.array(result.questions, np.uint64),
         answers=np.array(result.answers, np.uint64),
         benchmark_items=np.array(sorted(result.benchmark_items), np.int64),
