@@ -28,11 +28,13 @@ SOURCE = ROOT / "src"
 STOREYS = (
     {"__main__"},
     {"cli", "study"},
+    {"preflight"},
     {"verbs"},
     {"chat", "judgements", "matching", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
-    {"views", "progress", "family", "pairing"},
+    {"views", "progress", "family", "pairing", "yaml_core"},
+    {"foreign"},
     {"errors"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""

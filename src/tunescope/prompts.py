@@ -17,6 +17,7 @@ from tunescope.rows import Message
 from tunescope.rows.containers import BOM_FOUND, read, recognise
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate, kind, list_columns
+from tunescope.rows.media import read_media
 from tunescope.rows.row import Json, RepeatCounter, content_id
 
 TAGS = (
@@ -104,6 +105,8 @@ class _PromptFormat:
         column = next((name for name in self.text if name in record), None)
         if column is None:
             raise FormatError(f"columns {list_columns(record)}", self.shape)
+        if media := read_media(record):
+            raise FormatError(f"media (column {media[0][0]})", "questions in text only")
         value = record[column]
         questions = value if isinstance(value, list) and value else [value]
         for question in questions:
@@ -269,6 +272,10 @@ def _read_rows(path: str | Path, format: str | None) -> list[Prompt]:
     prompts = []
     for row in open_rows([str(path)], format):
         *_, (_, before, _) = row.turns()
+        if row.media:
+            raise InputError(
+                [Problem(str(path), row.line, f"media (column {row.media[0][0]})", "questions in text only")]
+            )
         if not before:
             found = "an answer that comes before any question"
             raise InputError([Problem(str(path), row.line, found, "a message before the last answer")])

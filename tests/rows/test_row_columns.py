@@ -94,10 +94,18 @@ def test_llama_factorys_roles_for_tools(tmp_path: Path) -> None:
     assert back(write_again(rows, tmp_path)) == [{"conversations": talk}]
 
 
-def test_a_role_that_nobody_named_stays_as_it_is(tmp_path: Path) -> None:
-    talk = [{"from": "Critic", "value": "q"}, {"from": "GPT", "value": "a"}]
-    row = read(put(tmp_path / "in.json", [{"conversations": talk}]))[0]
-    assert [message.role for message in row.messages] == ["Critic", "assistant"]
+def test_a_role_that_nobody_named_is_refused_with_the_option_that_names_it(tmp_path: Path) -> None:
+    talk = [{"from": "Critic", "value": "q"}, {"from": "Actor", "value": "a"}, {"from": "Bot", "value": "b"}]
+    path = put(tmp_path / "in.json", [{"conversations": talk}])
+    (report, *_) = problems(path)
+    assert "in.json:1: found message 1 with the role 'Critic'; expected one of system, user, assistant" in report
+    assert "--columns assistant_tag=Critic" in report
+    rows = open_rows([str(path)], columns=("user_tag=Critic", "assistant_tag=Actor,assistant_tag=Bot"))
+    assert [message.role for row in rows for message in row.messages] == ["user", "assistant", "assistant"]
+    assert back(write_again(rows, tmp_path)) == [{"conversations": talk}]
+    assert [row.messages for row in open_rows([str(path)], columns=("user_tag=Critic,assistant_tag=Actor|Bot",))] == [
+        row.messages for row in rows
+    ]
 
 
 @pytest.mark.parametrize(

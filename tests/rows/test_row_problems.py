@@ -68,7 +68,7 @@ LINES: list[tuple[str, str | bytes, str]] = [
     (CHAT, '{"messages": [{"role": "user", "content": null}]}', "message 1, 'content': null; expected text"),
     (CHAT, '{"messages": [{"role": "user", "content": "a"}]}', "no answer (no assistant message); expected at least one assistant message"),
     (CHAT, '{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": "x"}]}]}', "message 1, 'content' with a part of type 'image_url'; expected text only"),
-    (CHAT, '{"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}', "message 1, 'weight': 0.5; expected true, false, 0 or 1"),
+    (CHAT, '{"messages": [{"role": "assistant", "content": "a", "weight": 0.5}]}', "message 1, 'weight': 0.5; expected true, false, 0 or 1: a message is trained on in full or not at all"),
     (CHAT, '{"messages": [{"role": "assistant", "content": "a", "name": 5}]}', "message 1, 'name': a number; expected text"),
     (CHAT, '{"messages": [{"role": "assistant", "content": "a", "tool_calls": ["x"]}]}', "message 1, 'tool_calls': a list; expected a list of objects"),
     (CHAT[:-1] + ', "system": "b"}', '{"messages": [{"role": "assistant", "content": "a"}], "system": ["b"]}', "column 'system': a list; expected text"),

@@ -80,7 +80,7 @@ def conversation(role: str, content: str, words: tuple[str, ...]) -> st.SearchSt
     return st.builds(lambda before, end: [*before, end], st.lists(any_message, max_size=4), last)
 
 
-OURS = ("system", "developer", "user", "tool", "critic", "assistant")
+OURS = ("system", "developer", "user", "tool", "AI", "assistant")
 THEIRS = ("system", "human", "observation", "gpt")
 tools = st.none() | st.just("") | st.lists(unknown, max_size=2) | st.lists(unknown, max_size=2).map(json.dumps)
 alpaca = st.builds(

@@ -8,12 +8,22 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from tunescope.rows.row import Json
+from tunescope.rows.message import Json
 
 _DEEPEST = 200
 """Most levels of lists and objects; far below what Python's own JSON code can follow."""
 SHOWN = 60
 """Characters of a value shown in an error."""
+
+
+class FormatError(Exception):
+    """A record doesn't fit a format, or a row doesn't: what was found, and what was expected."""
+
+    def __init__(self, found: str, expected: str) -> None:
+        """Keep both halves of the sentence apart."""
+        super().__init__(f"found {found}; expected {expected}")
+        self.found = found
+        self.expected = expected
 
 
 class Fault(NamedTuple):
@@ -125,6 +135,17 @@ def decode_embedded(text: str) -> Json:
     if fault is not None:
         raise ValueError(fault.found)
     return value
+
+
+def decode_holder(value: Json) -> Json:
+    """Return the list or object that a JSON text holds, as `datasets` writes them; else the value itself."""
+    if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{"):
+        return value
+    try:
+        decoded = decode_embedded(value)
+    except ValueError:
+        return value
+    return decoded if isinstance(decoded, list | dict) else value
 
 
 def kind(value: Json) -> str:

@@ -67,13 +67,14 @@ class RowFile:
                     yield Rejected(problem, raw)
                 continue
             try:
-                messages, tools = parse(value)
+                content = parse(value)
             except FormatError as error:
                 text = raw or json.dumps(value, ensure_ascii=False, default=str)
                 yield Rejected(Problem(name, line, error.found, error.expected), text.strip())
                 continue
-            row_id = content_id(messages, tools)
-            yield Row(row_id, row_id, messages, tools, value, name, line)
+            row_id = content_id(*content)
+            messages, tools, media, rejected = content
+            yield Row(row_id, row_id, messages, tools, value, name, line, media=media, rejected=rejected)
 
 
 class RowSet:

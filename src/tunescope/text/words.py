@@ -36,11 +36,14 @@ def _run(letters: str, joining: str) -> str:
     return rf"{run}(?:{joining}[{_JOINERS}]*+{run})*+"
 
 
-_HEBREW_MARK = rf"(?:(?<=\p{{WB=Hebrew_Letter}}[{_JOINERS}]*+)(?:'[{_JOINERS}]*+|\"(?=\p{{WB=Hebrew_Letter}})))?+"
-_LETTERS = _run(r"\p{WB=ALetter}\p{WB=Hebrew_Letter}", r"(?![:﹕：])['\p{WB=MidLetter}\p{WB=MidNumLet}]")
+_AFTER_HEBREW = rf"(?<=\p{{WB=Hebrew_Letter}}[{_JOINERS}]*+)"
+_JOINING_LETTERS = (
+    rf"(?:(?![:﹕：])['\p{{WB=MidLetter}}\p{{WB=MidNumLet}}]|{_AFTER_HEBREW}\"(?=[{_JOINERS}]*+\p{{WB=Hebrew_Letter}}))"
+)
+_LETTERS = _run(r"\p{WB=ALetter}\p{WB=Hebrew_Letter}", _JOINING_LETTERS)
 _DIGITS = _run(r"\p{WB=Numeric}", r"['\p{WB=MidNum}\p{WB=MidNumLet}]")
 _UNDERSCORES = rf"\p{{WB=ExtendNumLet}}[\p{{WB=ExtendNumLet}}{_JOINERS}]*+"
-WORD = rf"{_CHARACTER}|(?:{_LETTERS}{_HEBREW_MARK}|{_DIGITS}|{_UNDERSCORES})++"
+WORD = rf"{_CHARACTER}|(?:{_LETTERS}|{_DIGITS}|{_UNDERSCORES})++(?:{_AFTER_HEBREW}'[{_JOINERS}]*+)?+"
 """A word of any text: a pattern for `compile_pattern`."""
 _FOREIGN = r"[\x00-\x08\x0e-\x1b\x21-\x7f]*+[^\x00-\x7f][^\t-\r\x1c-\x20]*+"
 FOREIGN = re.compile(rf"(?<![^\t-\r\x1c-\x20]){_FOREIGN}(?:[\t-\r\x1c-\x20]++{_FOREIGN})*+")

@@ -82,11 +82,6 @@ HAVE = [
     ),
     (
         "wrong_roles",
-        chat(("user", "Hi there"), ("narrator", "He waited."), ("assistant", "Hello.")),
-        "message 2 has the role 'narrator'",
-    ),
-    (
-        "wrong_roles",
         chat(("user", "Hi there"), ("system", "Be kind."), ("assistant", "Hello.")),
         "message 2 is a system message after the start",
     ),

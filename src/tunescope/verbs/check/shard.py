@@ -6,7 +6,6 @@ import gc
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,6 +15,7 @@ import numpy as np
 from tunescope.errors import SHOWN_PROBLEMS
 from tunescope.family import members
 from tunescope.rows import Rejected, Row, RowFile, containers
+from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
 from tunescope.text.words import count_characters, fold, hash_words, words
@@ -95,9 +95,9 @@ def _readable_rows(chunk: FileChunk, rejected: list[Rejected], skip: bool) -> It
 def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResult) -> None:
     start = len(result.ids)
     result.faults += _find_faults(batch, context.settings, start)
-    texts = ["\n".join([m.content for m in row.messages if m.content]) for row in batch]
+    texts = [all_text(row) for row in batch]
     flat, offsets = hash_words(texts)
-    result.sketches.append(sketch(flat, offsets))
+    result.sketches.append(sketch(flat, offsets, np.array([structure_key(row) for row in batch], np.uint64)))
     result.words += np.diff(offsets).tolist()
     result.characters += map(count_characters, texts)
     if context.benchmarks is not None:
@@ -105,7 +105,7 @@ def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResu
         result.benchmark_items |= overlaps.items
         result.faults += _describe_overlaps(overlaps, texts, context.benchmarks, start)
     for row in batch:
-        question, answer = _exchange_keys(row)
+        question, answer = exchange_keys(row, fold)
         result.ids.append(row.id)
         result.lines.append(row.line)
         result.questions.append(question)
@@ -128,23 +128,6 @@ def _describe_overlaps(
     for row, item, first_word, n in overlaps.rows:
         shared = " ".join(words(texts[row])[first_word : first_word + n])
         yield RowFault(start + row, overlap.NAME, f"{n} words of {benchmarks.places[item]}: {shared!r}")
-
-
-def _exchange_keys(row: Row) -> tuple[int, int]:
-    """Hash everything before the first answer, and that answer; case, blanks and invisible characters don't count."""
-    before: list[str] = []
-    answer = ""
-    for message in row.messages:
-        text = " ".join(fold(message.content or "").split())
-        if message.role == "assistant":
-            answer = text
-            break
-        before.append(f"{message.role}\n{text}")
-    return _hash("\n".join(before)), _hash(answer)
-
-
-def _hash(text: str) -> int:
-    return int.from_bytes(blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def _write_result(result: _ChunkResult, folder: Path) -> None:

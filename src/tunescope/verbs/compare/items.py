@@ -118,11 +118,13 @@ def open_set(settings: CompareSettings, name: str) -> ComparedSet:
 
 
 def _row_item(row: Row) -> ComparedItem:
+    from tunescope.rows.content import reply_text
     from tunescope.text.words import words
 
+    response = next((reply_text(message) for message in reversed(row.messages) if message.role == "assistant"), "")
     numbers: dict[str, float | None] = {
         "instruction_words": len(words(row.instruction)),
-        "response_words": len(words(row.response)),
+        "response_words": len(words(response)),
         "turns": sum(1 for _ in row.turns()),
     }
     for name, value in row.fields.items():
@@ -130,7 +132,7 @@ def _row_item(row: Row) -> ComparedItem:
             numbers[name] = float(value) if abs(value) < _LARGEST else None
     keys: dict[str, Hashable] = {"origin": row.origin, "instruction": row.instruction}
     content = row.id.partition(".")[0]
-    return ComparedItem(row.id, content, keys, numbers, row.instruction, row.response, row.file, row.line)
+    return ComparedItem(row.id, content, keys, numbers, row.instruction, response, row.file, row.line)
 
 
 def _keyed(key: str, row: Row) -> ComparedItem:

@@ -292,14 +292,16 @@ def _make_result(
 
 def _criteria(file: str | None) -> dict[Stage, tuple[str, ...]]:
     """Read the user's criteria, none without a file; raises `SettingsError`."""
-    import yaml
+    from yaml import YAMLError
+
+    from tunescope.yaml_core import read_yaml
 
     if file is None:
         return {}
     expected = "expected lists of texts under instruction, response or both"
     try:
-        content = yaml.safe_load(Path(file).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        content = read_yaml(Path(file).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError, YAMLError) as error:
         raise SettingsError(f"--criteria {file}: {' '.join(str(error).split())}; {expected}") from error
     if not isinstance(content, dict) or not content or not content.keys() <= set(_STAGES):
         raise SettingsError(f"--criteria {file}: found {content!r:.80}; {expected}")

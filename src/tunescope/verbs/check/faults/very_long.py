@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
+from tunescope.rows.content import message_text
 from tunescope.text.words import count_characters, words
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ ORDER = 9
 
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
     """Count the words of all messages, as the column `words` does, without the column `characters`."""
-    texts = [message.content or "" for message in row.messages]
+    texts = [message_text(message) for message in row.messages]
     if sum(map(len, texts)) <= settings.max_words:  # a word has at least one character
         return None
     count = sum(len(words(text)) - count_characters(text) for text in texts)
