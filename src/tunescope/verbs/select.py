@@ -88,7 +88,14 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, "select")
-    table = _join(settings, rows, sources)
+    try:
+        table = _join(settings, rows, sources)
+    except expressions.ExpressionError as error:
+        if sources:
+            raise
+        raise expressions.ExpressionError(
+            f"{error}; what check and measure say of rows comes with --from, for example --from runs/check-…"
+        ) from error
     reasons = _decide(settings, table)
     kept, dropped = _write_rows(rows, reasons, like, folder)
     _write_decisions(table, reasons, folder)

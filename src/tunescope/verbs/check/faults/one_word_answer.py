@@ -8,21 +8,22 @@ from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
 from tunescope.text.words import count_characters, visible, word_spans
+from tunescope.verbs.check.evidence import Evidence, look_at
 
 if TYPE_CHECKING:
     from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "one_word_answer"
-MEANING = "an answer of one word (right for some tasks: look before you drop)"
+MEANING = "an answer of one word, which is right for some tasks"
 ORDER = 2
 
 
-def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> Evidence | None:
     """Quote the first assistant turn that is a single word."""
     for answer in answers:
         text = (answer.content or "").strip()
         if not answer.tool_calls and _is_one_word(text):
-            return f"{text[:40]!r}"
+            return look_at(f"{text[:40]!r}")
     return None
 
 
