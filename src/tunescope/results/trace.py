@@ -12,7 +12,7 @@ from tunescope.results.record import Int32, Record, keys
 
 VERBATIM, NEAR, SIMILAR = KINDS = ("verbatim", "near", "similar")
 """Kinds of spans: no word changed; a few words changed, left out or inserted; alike in meaning (in no run yet)."""
-WHOLE_RESPONSE, SENTENCE = COPY_KINDS = ("response", "sentence")
+WHOLE_RESPONSE, SENTENCE = ("response", "sentence")
 """Kinds of copies: all of the text is a row's whole response; a sentence of it stands in a row."""
 
 

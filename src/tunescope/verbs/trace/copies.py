@@ -24,7 +24,7 @@ from tunescope.verbs.trace.index import Index
 
 MIN_WORDS = 6
 """Words of a copy at least."""
-CHARACTERS_PER_WORD = 3
+_CHARACTERS_PER_WORD = 3
 """Characters of scripts without spaces between words that count as one word here."""
 _SENTENCE = re.compile(r"(?:[^\n.!?…؟।॥。！？]|[.!?…]++(?![\"'”’)\]]*+(?:\s|\Z)))++[.!?…؟।॥。！？]*+")
 
@@ -116,7 +116,7 @@ def _passages(text: str, offsets: Sequence[tuple[int, int]]) -> Iterator[_Passag
         first, last = np.searchsorted(starts, [begin, end])
         places = first + np.flatnonzero(is_word[first:last])
         characters = count_characters(text[begin:end])
-        if len(places) - characters + characters // CHARACTERS_PER_WORD >= MIN_WORDS:
+        if len(places) - characters + characters // _CHARACTERS_PER_WORD >= MIN_WORDS:
             yield _Passage(kind, int(places[0]), int(places[-1]) + 1, len(places))
 
 
