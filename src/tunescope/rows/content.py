@@ -10,7 +10,7 @@ declaration isn't content, since Arrow fills the columns that other rows have wi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -154,16 +154,16 @@ def structure_key(content: Content) -> int:
     return _hash(_dump([sorted(map(_dump, content.tools)), content.media, calls])) or 1
 
 
-def exchange_keys(content: Content) -> tuple[int, int]:
+def exchange_keys(content: Content, fold: Callable[[str], str]) -> tuple[int, int]:
     """Hash the question (all that stands before the first answer, the tools, the media), and that answer.
 
-    Case and blanks of texts don't count, nor does the thinking before an answer. The question of a preference row is
-    which of its two responses is better: its answer is the chosen one.
+    Texts count as `fold` returns them, with single blanks. The thinking before an answer doesn't count. The question of
+    a preference row is which of its two responses is better: its answer is the chosen one.
     """
     before: list[str] = []
     answer = ""
     for message in content.messages:
-        text = _squash(_reply_text(message))
+        text = _squash(fold(_reply_text(message)))
         if message.role == "assistant":
             answer = text
             break
@@ -172,14 +172,16 @@ def exchange_keys(content: Content) -> tuple[int, int]:
         before.append(_dump([sorted(map(_dump, content.tools)), content.media]))
     if content.rejected:
         own = n_shared(content.messages, content.rejected)
-        sides = [_squash("\n".join(map(_reply_text, side[own:]))) for side in (content.messages, content.rejected)]
+        sides = [
+            _squash(fold("\n".join(map(_reply_text, side[own:])))) for side in (content.messages, content.rejected)
+        ]
         before, answer = [*before, *sorted(sides)], sides[0]
     return _hash("\n".join(before)), _hash(answer)
 
 
 def _squash(text: str) -> str:
-    """Return a text by which two are the same whatever their case and blanks."""
-    return " ".join(text.lower().split())
+    """Return a text by which two are the same whatever their blanks."""
+    return " ".join(text.split())
 
 
 def _dump(value: Json) -> str:
