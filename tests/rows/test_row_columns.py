@@ -145,7 +145,10 @@ def test_an_unknown_format(tmp_path: Path) -> None:
     path = put(tmp_path / "in.json", [{"instruction": "q", "output": "a"}])
     with pytest.raises(SettingsError) as caught:
         open_rows([str(path)], format="vicuna")
-    assert str(caught.value) == "--format 'vicuna': expected one of sharegpt, messages, prompt_completion, alpaca"
+    assert (
+        str(caught.value)
+        == "--format 'vicuna': expected one of preference, sharegpt, messages, prompt_completion, alpaca"
+    )
 
 
 @pytest.mark.parametrize("entry", ["", "instruction", "instruction=", "question=q", "=q", "instruction=q,"])

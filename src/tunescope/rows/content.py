@@ -160,21 +160,19 @@ def exchange_keys(content: Content) -> tuple[int, int]:
     Case and blanks of texts don't count, nor does the thinking before an answer. The question of a preference row is
     which of its two responses is better: its answer is the chosen one.
     """
-    before: list[str] = []
-    answer = ""
-    for message in content.messages:
-        text = _squash(_reply_text(message))
-        if message.role == "assistant":
-            answer = text
-            break
-        before.append(f"{message.role}\n{text}")
+    messages, rejected = content.messages, content.rejected
+    if rejected:
+        end = n_shared(messages, rejected)
+        sides = [_squash("\n".join(map(_reply_text, side[end:]))) for side in (messages, rejected)]
+    else:
+        end = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
+        sides = [_squash(_reply_text(message)) for message in messages[end : end + 1]]
+    parts = [f"{message.role}\n{_squash(_reply_text(message))}" for message in messages[:end]]
     if content.tools or content.media:
-        before.append(_dump([sorted(map(_dump, content.tools)), content.media]))
-    if content.rejected:
-        own = n_shared(content.messages, content.rejected)
-        sides = [_squash("\n".join(map(_reply_text, side[own:]))) for side in (content.messages, content.rejected)]
-        before, answer = [*before, *sorted(sides)], sides[0]
-    return _hash("\n".join(before)), _hash(answer)
+        parts.append(_dump([sorted(map(_dump, content.tools)), content.media]))
+    if rejected:
+        parts += sorted(sides)
+    return _hash("\n".join(parts)), _hash(sides[0] if sides else "")
 
 
 def _squash(text: str) -> str:
