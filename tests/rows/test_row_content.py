@@ -10,7 +10,7 @@ import pytest
 from row_files import back, problems, put, read, write_again
 from tests.tools import write_rows
 
-from tunescope.rows import Message, Row, content_id, open_rows
+from tunescope.rows import LineageStep, Message, Row, content_id, open_rows
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
@@ -83,6 +83,42 @@ def test_thinking_is_content_and_no_part_of_the_answer() -> None:
     assert [all_text(row) for row in rows] == ["2 + 2?\neasy\n4", "2 + 2?\nhard\n4"]
     assert exchange_keys(rows[0]) == exchange_keys(rows[1])
     assert structure_key(rows[0]) == 0
+
+
+CALL_TEXTS = ('{"name": "f", "arguments": {"x": 1}}', '{"name": "g", "arguments": {}}')
+
+
+@pytest.mark.parametrize("role", ["tool_call", "function_call", "Tool-Call", "tool_calls"])
+@pytest.mark.parametrize("reply", ["tool_response", "observation", "tool", "function_response"])
+def test_calls_written_as_messages(role: str, reply: str, tmp_path: Path) -> None:
+    talk = [("user", "q"), (role, CALL_TEXTS[0]), (reply, "1"), ("assistant", "a")]
+    path = put(tmp_path / "in.jsonl", [{"messages": [{"role": r, "content": text} for r, text in talk]}])
+    rows = open_rows([str(path)])
+    (row,) = rows
+    assert [message.role for message in row.messages] == ["user", "assistant", "tool", "assistant"]
+    assert row.messages[1] == Message("assistant", None, (call("f", {"x": 1}),))
+    assert back(write_again(rows, tmp_path)) == back(path)
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        [("tool_call", CALL_TEXTS[0]), ("tool_call", CALL_TEXTS[1])],
+        [("tool_call", f"[{', '.join(CALL_TEXTS)}]")],
+        [("tool_call", "".join(f"<tool_call>\n{text}\n</tool_call>" for text in CALL_TEXTS))],
+    ],
+)
+def test_calls_in_one_turn(talk: list[tuple[str, str]], tmp_path: Path) -> None:
+    talk = [("user", "q"), *talk, ("tool_response", "1"), ("tool_response", "2"), ("assistant", "a")]
+    path = put(tmp_path / "in.jsonl", [{"messages": [{"role": r, "content": text} for r, text in talk]}])
+    rows = open_rows([str(path)])
+    (row,) = rows
+    assert row.messages[1] == Message("assistant", None, (call("f", {"x": 1}), call("g", {})))
+    assert [message.role for message in row.messages] == ["user", "assistant", "tool", "tool", "assistant"]
+    assert back(write_again(rows, tmp_path)) == back(path)
+    changed = (*row.messages[:-1], Message("assistant", "b"))
+    record = rows.files[0].layout.render(row.with_messages(changed, LineageStep("test", 1, ())))
+    assert rows.files[0].layout.parser()(record).messages == changed
 
 
 # ------------------------------------------------------------------ media

@@ -261,8 +261,8 @@ def _describe_preference(pairs: Sequence[FalsePair], falsified: Sequence[bool | 
     swaps = [bool(false) for pair, false in zip(pairs, falsified, strict=True) if pair.is_swap and false is not None]
     if swaps:
         yield (
-            f"Preference rows: {len(swaps):,}. Their rejected response is the false one: {sum(swaps):,} have chosen and "
-            "rejected swapped, and in the others it stays in rejected."
+            f"Preference rows: {len(swaps):,}. Their rejected response is the false one: {sum(swaps):,} have chosen "
+            "and rejected swapped, and in the others it stays in rejected."
         )
     unused = {name for pair in pairs if not pair.is_swap for name in ("chosen", "rejected") if name in pair.row.fields}
     if unused:
