@@ -115,6 +115,12 @@ class Run:
         settings: dict[str, Any] = self.info["settings"]
         return settings
 
+    def showing(self, view: View, **result: Any) -> Run:
+        """Return the run as it is, but for what this call shows: another view, and more keys of the result."""
+        run = Run(self.path)
+        run.info = {**self.info, "view": view.as_json(), "result": {**self.info["result"], **result}}
+        return run
+
     def records(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the records of `NAME.jsonl`."""
         with (self.path / f"{name}.jsonl").open(encoding="utf-8") as lines:
