@@ -14,6 +14,8 @@ from tunescope.rows import LineageStep, Message, Row, content_id, open_rows
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
+from tunescope.verbs.measure import MeasureSettings, measure
+from tunescope.verbs.why import WhySettings, why
 
 BOOK = "Please book the usual meeting room for the team and tell me when it is done."
 DOG = "<image>\nIs there a dog in the picture?"
@@ -72,6 +74,16 @@ def test_compare_shows_the_call_and_counts_its_words(workplace: Path) -> None:
     run = compare(CompareSettings(a=names[0], b=names[1]))
     assert (run.result["same"], run.result["changed"]) == (0, 1)
     assert run.result["summary"]["response_words"]["a"]["mean"] == 3
+
+
+def test_measure_and_why_show_a_call(workplace: Path) -> None:
+    path = write_rows(workplace / "rows.jsonl", [calling(BOOK, call("book_room", {"room": "Elm"}))])
+    run = measure(MeasureSettings(rows=(str(path),), without=("coherence", "perplexity")))
+    assert run.tables["turns"]["response_words"].to_pylist() == [3]
+    check(CheckSettings(rows=(str(path),)))
+    (row_id,) = run.tables["turns"]["row_id"].to_pylist()
+    shown = why(WhySettings(row_id=row_id)).result["messages"]
+    assert shown[1] == {"role": "assistant", "content": 'book_room {"room": "Elm"}'}
 
 
 def test_thinking_is_content_and_no_part_of_the_answer() -> None:
