@@ -70,6 +70,16 @@ def test_a_flag_for_a_row_of_any_format(tmp_path: Path) -> None:
     assert flags(put(tmp_path / "b.jsonl", [{"prompt": "a", "completion": "b", "loss_mask": [0, 0]}])) == [None, False]
 
 
+@pytest.mark.parametrize(("label", "flag"), [(True, None), (False, False), (0, None), ("no", None)])
+def test_a_completion_that_nobody_wants_is_not_trained_on(label: Any, flag: bool | None, tmp_path: Path) -> None:
+    record = {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}
+    for wanted in (record, {"prompt": "a", "completion": "b"}):
+        path = put(tmp_path / "in.jsonl", [{**wanted, "label": label}])
+        assert flags(path) == [None, flag]
+        assert back(write_again(open_rows([str(path)]), tmp_path)) == back(path)
+    assert flags(put(tmp_path / "b.jsonl", [{"instruction": "a", "output": "b", "label": label}])) == [None, None]
+
+
 @pytest.mark.parametrize(
     ("record", "report"),
     [

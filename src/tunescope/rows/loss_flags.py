@@ -23,7 +23,18 @@ MASKED_KEYS = ("masked", "is_masked", "loss_masked", "ignore_loss", "no_loss")
 """Keys of a message whose true (or 1) means that it isn't."""
 _ROW_COLUMNS = frozenset(["loss_mask", "train_mask", "trainable", "loss_weight", "masked", "is_masked"])
 """Columns beside the messages that flag a whole row where they hold a single value."""
-FLAG_COLUMNS = _ROW_COLUMNS | {"train", "mask", "masks", "loss_masks", "train_masks", "loss_weights", "assistant_mask"}
+_LABEL = "label"
+"""TRL's column of unpaired preference rows (prompt, completion, label): false is a completion that nobody wants."""
+FLAG_COLUMNS = _ROW_COLUMNS | {
+    _LABEL,
+    "train",
+    "mask",
+    "masks",
+    "loss_masks",
+    "train_masks",
+    "loss_weights",
+    "assistant_mask",
+}
 """Columns beside the messages that may hold a list of flags."""
 _LOOKS_LIKE_FLAG = re.compile(r"(^|_)(loss|train(ed|ing|able)?|mask(ed|s)?|learn)(_|$)", re.IGNORECASE)
 _NOT_FLAGS = frozenset(["attention_mask"])
@@ -91,6 +102,8 @@ def add_row_flags(messages: tuple[Message, ...], record: Mapping[str, Json]) -> 
 def _columns_in_use(record: Mapping[str, Json]) -> list[str]:
     def is_flag(column: str) -> bool:
         value = record[column]
+        if column == _LABEL:
+            return value is False and "prompt" in record and "completion" in record
         is_single = isinstance(value, bool | int | float) and column in _ROW_COLUMNS
         return is_single or (isinstance(value, list) and bool(value))
 
