@@ -104,6 +104,8 @@ def test_the_user_names_a_flag(tmp_path: Path) -> None:
     assert flags(path, columns=("train=mask",)) == [None, False, None, True]
 
 
-@pytest.mark.parametrize(("key", "value"), [("train_source", "gsm8k"), ("attention_mask", [1, 1]), ("mask", None)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("train_source", "gsm8k"), ("train_id", 17), ("attention_mask", [1, 1]), ("mask", None)]
+)
 def test_other_keys_are_no_flags(key: str, value: Any, tmp_path: Path) -> None:
     assert flags(put(tmp_path / "in.jsonl", [{"messages": talk(key, value, value)}])) == [None] * 4

@@ -129,8 +129,9 @@ def test_a_response_of_a_tool_call_has_no_place_in_a_text_column(tmp_path: Path)
         rows.files[0].layout.render(new)
 
 
-def test_columns_that_only_have_such_names_are_left_alone(tmp_path: Path) -> None:
-    path = put(tmp_path / "in.jsonl", [{"instruction": "q", "output": "c", "chosen": True, "rejected": False}])
+@pytest.mark.parametrize("value", [True, 3, ["a", "b"], []])
+def test_columns_that_only_have_such_names_are_left_alone(value: Any, tmp_path: Path) -> None:
+    path = put(tmp_path / "in.jsonl", [{"instruction": "q", "output": "c", "chosen": value, "rejected": value}])
     assert open_rows([str(path)]).files[0].layout.format == "alpaca"
     (row,) = read(path)
     assert row.rejected == ()

@@ -70,7 +70,8 @@ def flag_key(record: Mapping[str, Json], keys: Sequence[str]) -> str:
 
 def _is_unclear(key: str, value: Json) -> bool:
     """Tell whether a key looks like a flag that isn't understood."""
-    if not isinstance(value, bool | int | float | list) or value == []:
+    is_share = isinstance(value, int | float) and 0 <= value <= 1
+    if not is_share and not (isinstance(value, list) and value):
         return False
     return key not in TRAIN_KEYS and key not in _NOT_FLAGS and bool(_LOOKS_LIKE_FLAG.search(key))
 

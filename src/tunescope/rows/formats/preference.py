@@ -36,7 +36,7 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     columns: dict[str, str] = {}
     for ours, names in _NAMES.items():
         candidates = (hints[ours],) if ours in hints else names
-        name = next((n for n in candidates if isinstance(record.get(n), str | list | dict)), None)
+        name = next((n for n in candidates if _is_response(record.get(n))), None)
         if name is None:
             return None
         columns[ours] = name
@@ -50,6 +50,13 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     if _question_in(record[columns["chosen"]]):
         return {**columns, **{word: word for word in ("system", "tools") if word in record}}
     return None
+
+
+def _is_response(value: Json) -> bool:
+    """Tell whether a value may be a response: a text, a message or a list of messages."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_object, value))
+    return isinstance(value, str | dict)
 
 
 def _question_in(response: Json) -> bool:
