@@ -251,6 +251,21 @@ def test_json_in_the_columns_of_a_table(form: str, tmp_path: Path) -> None:
         assert_same_rows(put(tmp_path / name, list(map(as_json, MOVES))), plain, tmp_path)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("nested", [False, True])
+def test_json_columns_of_a_data_set(nested: bool, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    text = datasets.Value("string")
+    messages = datasets.List({"role": text, "content": text, "tool_calls": datasets.Json()})
+    features = {"messages": messages if nested else datasets.Json(), "tools": datasets.Json()}
+    data = datasets.Dataset.from_list(MOVES, features=datasets.Features(features))
+    data.save_to_disk(tmp_path / "saved")
+    data.to_parquet(tmp_path / "data.parquet")
+    plain = put(tmp_path / "in.jsonl", MOVES)
+    for name in ("saved", "data.parquet"):
+        assert_same_rows(tmp_path / name, plain, tmp_path)
+
+
 def test_prompt_and_completion_as_json_text(tmp_path: Path) -> None:
     prompt, completion = [{"role": "user", "content": "a"}], [{"role": "assistant", "content": "b"}]
     plain = put(tmp_path / "in.jsonl", [{"prompt": prompt, "completion": completion}])
