@@ -35,9 +35,9 @@ class CheckResult(Record):
 
     rows: int
     faulty_rows: int
-    surely_wrong_rows: int
     rejected: int
     faults: dict[str, int]
+    surely_wrong_rows: int
     surely_wrong: dict[str, int]
     benchmarks: tuple[BenchmarkCounts, ...] | None = None
 
