@@ -168,6 +168,20 @@ def test_nulls_that_a_table_puts_into_arguments_and_tools_are_not_content(tmp_pa
     assert_same_rows(exported, plain, tmp_path)
 
 
+@pytest.mark.parametrize("as_text", [False, True])
+def test_only_json_text_keeps_its_nulls(as_text: bool, tmp_path: Path) -> None:
+    calls, tools = [call("f", {"x": None})], [{"name": "f", "parameters": {"x": {"default": None}}}]
+    talk = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": json.dumps(calls) if as_text else calls},
+        {"role": "tool_call", "content": json.dumps(calls[0]) if as_text else calls[0]},
+    ]
+    (row,) = read(put(tmp_path / "in.jsonl", [{"messages": talk, "tools": json.dumps(tools) if as_text else tools}]))
+    expected = (call("f", {"x": None} if as_text else {}),)
+    assert [message.tool_calls for message in row.messages] == [(), expected, expected]
+    assert row.tools[0]["parameters"] == {"x": {"default": None} if as_text else {}}
+
+
 def test_a_null_inside_argument_text_stays() -> None:
     rows = [(Message("assistant", None, (call("f", text),)),) for text in ('{"x": null}', "{}")]
     assert len({content_id(messages) for messages in rows}) == 2

@@ -274,7 +274,7 @@ def test_columns_that_nobody_knows_are_named_once(tmp_path: Path) -> None:
         "in.jsonl:1: found the columns text, label\\n; expected a column 'conversations' with a list of objects that have "
         "'from' and 'value' or a column 'messages' with a list of objects that have 'role' and 'content' or columns "
         "'prompt' and 'completion', both text or both lists of messages or columns 'instruction', 'input' (may be missing) "
-        "and 'output'",
+        "and 'output' or columns 'chosen' and 'rejected', each a response or a whole conversation, with the question beside them",
         COLUMNS_HINT,
     ]
     assert problems(path, format="alpaca")[0] == (

@@ -113,14 +113,19 @@ def message_text(message: Message) -> str:
     """Return all words of a message: its thinking, its text, its calls."""
     if not message.tool_calls and not message.thinking:
         return message.content or ""
-    return "\n".join(text for text in (message.thinking, reply_text(message)) if text)
+    return "\n".join(text for text in (message.thinking, _reply_text(message)) if text)
 
 
-def reply_text(message: Message) -> str:
+def _reply_text(message: Message) -> str:
     """Return what a message says or calls, without its thinking."""
     if not message.tool_calls:
         return message.content or ""
     return "\n".join(text for text in (message.content, *map(_call_text, message.tool_calls)) if text)
+
+
+def last_reply(messages: Sequence[Message]) -> str:
+    """Return what the last assistant message says or calls; "" where there is none."""
+    return next((_reply_text(message) for message in reversed(messages) if message.role == "assistant"), "")
 
 
 def all_text(content: Content) -> str:
@@ -152,19 +157,29 @@ def structure_key(content: Content) -> int:
 def exchange_keys(content: Content) -> tuple[int, int]:
     """Hash the question (all that stands before the first answer, the tools, the media), and that answer.
 
-    Case and blanks of texts don't count, nor does the thinking before an answer.
+    Case and blanks of texts don't count, nor does the thinking before an answer. The question of a preference row is
+    which of its two responses is better: its answer is the chosen one.
     """
     before: list[str] = []
     answer = ""
     for message in content.messages:
-        text = " ".join(reply_text(message).lower().split())
+        text = _squash(_reply_text(message))
         if message.role == "assistant":
             answer = text
             break
         before.append(f"{message.role}\n{text}")
     if content.tools or content.media:
         before.append(_dump([sorted(map(_dump, content.tools)), content.media]))
+    if content.rejected:
+        own = n_shared(content.messages, content.rejected)
+        sides = [_squash("\n".join(map(_reply_text, side[own:]))) for side in (content.messages, content.rejected)]
+        before, answer = [*before, *sorted(sides)], sides[0]
     return _hash("\n".join(before)), _hash(answer)
+
+
+def _squash(text: str) -> str:
+    """Return a text by which two are the same whatever their case and blanks."""
+    return " ".join(text.lower().split())
 
 
 def _dump(value: Json) -> str:

@@ -95,12 +95,19 @@ def parse_tools(value: Json) -> tuple[Json, ...]:
         return ()
     if isinstance(value, str):
         try:
-            value = decode_embedded(value)
+            tools = decode_embedded(value)
         except ValueError as error:
             raise FormatError("tools: a string that isn't JSON", "a list of tool declarations") from error
-    if not isinstance(value, list):
-        raise FormatError(f"tools: {kind(value)}", "a list of tool declarations")
-    return tuple(without_nulls([decode_holder(tool) for tool in value]))
+    else:
+        tools = value
+    if not isinstance(tools, list):
+        raise FormatError(f"tools: {kind(tools)}", "a list of tool declarations")
+    return tuple(_holders(tools, filled=tools is value))
+
+
+def _holders(values: Iterable[Json], filled: bool) -> list[Json]:
+    """Return objects that may be JSON text. Those that aren't lose the nulls that Arrow may have `filled` them with."""
+    return [without_nulls(value) if filled and not isinstance(value, str) else decode_holder(value) for value in values]
 
 
 def render_tools(record: dict[str, Json], column: str, tools: tuple[Json, ...]) -> None:
@@ -149,9 +156,10 @@ def _parse_full_message(record: Mapping[str, Json], keys: MessageKeys, where: st
 
 
 def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Json], ...]:
-    calls = decode_holder(record.get("tool_calls")) or ()
+    value = record.get("tool_calls")
+    calls = decode_holder(value) or ()
     if isinstance(calls, list | tuple):
-        calls = without_nulls([decode_holder(call) for call in calls])
+        calls = _holders(calls, filled=calls is value)
     if not isinstance(calls, list | tuple) or not all(isinstance(call, Mapping) for call in calls):
         raise FormatError(f"{where}, 'tool_calls': {kind(calls)}", "a list of objects")
     single = record.get(_OLD_CALL_KEY)
@@ -166,7 +174,7 @@ def _function_calls(value: Json, where: str) -> tuple[Mapping[str, Json], ...]:
     calls = decoded if isinstance(decoded, list) else [decoded]
     if not calls or not all(isinstance(call, Mapping) for call in calls):
         raise FormatError(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
-    return tuple(_function_call(without_nulls(call)) for call in calls)
+    return tuple(map(_function_call, calls if isinstance(value, str) else _holders(calls, filled=True)))
 
 
 def _function_call(call: Mapping[str, Json]) -> dict[str, Json]:

@@ -31,6 +31,8 @@ _COLUMN_WORDS = {
     "history": ("history",),
     "prompt": ("prompt",),
     "completion": ("completion",),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
@@ -130,7 +132,8 @@ def detect(record: Mapping[str, Json], format: str | None, hints: Mapping[str, s
         columns = module.detect(record, hints)
         if columns is not None:
             return Layout(module.NAME, columns)
-    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in tried))
+    in_order_of_use = sorted(tried, key=lambda module: bool(module.ORDER < 0))
+    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in in_order_of_use))
 
 
 def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints: Mapping[str, str]) -> Layout:

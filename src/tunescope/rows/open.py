@@ -33,6 +33,9 @@ _LAYOUT_HINT = (
 )
 
 
+_OPERATOR = re.compile("[<>=!]+")
+
+
 def open_rows(
     names: Iterable[str], format: str | None = None, columns: tuple[str, ...] = (), on_bad: OnBad = "refuse"
 ) -> RowSet:
@@ -65,6 +68,9 @@ def open_rows(
 def _expand(name: str) -> list[tuple[str, Path]]:
     """Return the files that a name stands for, as (name, path) pairs; a pipe is first copied to a file."""
     path = Path(name)
+    if _OPERATOR.fullmatch(name) and not path.exists():
+        expected = "a file; put a condition in quotes: --where 'faulty = false'"
+        raise InputError([Problem(name, None, "an operator where a file's name stands", expected)])
     try:
         if name == "-":
             return [(name, _copy_pipe(sys.stdin.buffer))]

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tunescope import expressions, runs
-from tunescope.errors import RunError, SettingsError
+from tunescope.errors import ExpressionError, RunError, SettingsError
 from tunescope.locations import Location
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args, at_least
@@ -89,7 +89,14 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, "select")
-    table, records = _join(settings, rows, sources)
+    try:
+        table, records = _join(settings, rows, sources)
+    except ExpressionError as error:
+        if sources:
+            raise
+        raise ExpressionError(
+            f"{error}; what check and measure say of rows comes with --from, for example --from runs/check-…"
+        ) from error
     reasons = _decide(settings, table)
     kept, dropped = _write_rows(rows, reasons, like, folder)
     _write_decisions(table, records, reasons, folder)

@@ -15,7 +15,7 @@ from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
-    from tunescope.rows import Row
+    from tunescope.rows import Message, Row
 
 _KEYS = {"row_id": "", "a_id": "a_", "b_id": "b_"}
 """Columns that name a row, and the prefix of the columns of its place that go with each."""
@@ -49,11 +49,16 @@ def why(settings: WhySettings) -> Outcome:
         "file": source.file if source else None,
         "line": source.line if source else None,
         "record": source.record if source else None,
-        "messages": [{"role": m.role, "content": m.content} for m in row.messages] if row else None,
+        "messages": _list_messages(row.messages) if row else None,
+        **({"rejected": _list_messages(row.rejected)} if row and row.rejected else {}),
         "lineage": [step.as_json() for step in row.lineage] if row else [],
         "events": [{"row_id": m.row_id, "run": m.run, "table": m.table, "says": m.values} for m in mentions],
     }
     return Outcome(result, _view(result))
+
+
+def _list_messages(messages: Sequence[Message]) -> list[dict[str, str | None]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
 
 
 def _resolve_id(typed_id: str, ids: Sequence[str]) -> str:
@@ -147,7 +152,10 @@ def _read(row_id: str, source: _Source) -> Row | None:
 def _view(result: dict[str, Any]) -> View:
     tables = []
     if result["messages"]:
-        tables.append(Table("Text", ("role", "content"), tuple((m["role"], m["content"]) for m in result["messages"])))
+        for title, name in (("Text", "messages"), ("With the rejected response", "rejected")):
+            if name in result:
+                cells = tuple((message["role"], message["content"]) for message in result[name])
+                tables.append(Table(title, ("role", "content"), cells))
     if result["lineage"]:
         tables.append(_change_table(result["lineage"]))
     events = tuple((e["run"], e["table"], _describe(e["says"]) or "nothing to report") for e in result["events"])

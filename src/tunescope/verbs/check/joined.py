@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from tunescope.errors import Problem
 from tunescope.rows import Rejected, RowSet
 from tunescope.runs import RunFolder
 from tunescope.text.near_duplicates import Sketches, join
+from tunescope.verbs.check.evidence import GRADES, Evidence
 from tunescope.verbs.check.shard import RowFault
 
 _COLUMNS = ("ids", "lines", "records", "words", "questions", "answers", "benchmark_items")
@@ -53,9 +55,9 @@ class JoinedRows:
     faults: list[RowFault]
     benchmark_items: set[int]
 
-    def add_faults(self, fault: str, details: Iterable[tuple[int, str]]) -> None:
-        """Add one fault's (position, detail) pairs."""
-        self.faults.extend(RowFault(position, fault, detail) for position, detail in details)
+    def add_faults(self, fault: str, evidence: Iterable[tuple[int, Evidence]]) -> None:
+        """Add one fault's (position, evidence) pairs."""
+        self.faults.extend(RowFault(position, fault, *seen) for position, seen in evidence)
 
     def sort_faults(self, names: Sequence[str]) -> dict[str, list[int]]:
         """Sort the faults by row, then in the order of `names`; return the rows' positions by fault."""
@@ -66,10 +68,11 @@ class JoinedRows:
             positions[item.fault].append(item.position)
         return positions
 
-    def write_tables(self, folder: RunFolder, rows_by_fault: Mapping[str, Sequence[int]]) -> NDArray[np.bool_]:
-        """Write the tables `rows` and `faults`; return which rows have a fault [rows]."""
-        is_faulty = self._flag(item.position for item in self.faults)
-        flags = {"faulty": is_faulty, **{name: self._flag(rows) for name, rows in rows_by_fault.items()}}
+    def write_tables(self, folder: RunFolder, rows_by_fault: Mapping[str, Sequence[int]]) -> None:
+        """Write the tables `rows` and `faults`."""
+        faulty, surely_wrong = (self._flag(self.faulty_rows(sure)) for sure in (False, True))
+        flags = {"faulty": faulty, "surely_wrong": surely_wrong}
+        flags |= {name: self._flag(rows) for name, rows in rows_by_fault.items()}
         file_names = pa.DictionaryArray.from_arrays(pa.array(self.file_numbers), pa.array(self.files))
         places = {
             "row_id": pa.array(self.ids),
@@ -80,7 +83,15 @@ class JoinedRows:
         columns = {**places, "words": pa.array(self.words), **{name: pa.array(flag) for name, flag in flags.items()}}
         folder.table("rows", pa.table(columns))
         folder.table("faults", self._fault_table())
-        return is_faulty
+
+    def faulty_rows(self, only_sure: bool) -> set[int]:
+        """Return the positions of the rows with a fault; `only_sure`: with one that is surely wrong."""
+        return {item.position for item in self.faults if item.is_sure or not only_sure}
+
+    def count_sure(self) -> dict[str, int]:
+        """Return, for each fault, how many rows are surely wrong by it."""
+        rows = {(item.fault, item.position) for item in self.faults if item.is_sure}
+        return dict(Counter(fault for fault, _ in rows))
 
     def _flag(self, positions: Iterable[int]) -> NDArray[np.bool_]:
         flags = np.zeros(len(self.ids), bool)
@@ -93,6 +104,7 @@ class JoinedRows:
             {
                 "row_id": pa.array([self.ids[row] for row in positions], pa.string()),
                 "fault": pa.array([item.fault for item in self.faults], pa.string()),
+                "grade": pa.array([GRADES[item.is_sure] for item in self.faults], pa.string()),
                 "detail": pa.array([item.detail for item in self.faults], pa.string()),
                 "file": pa.array([self.files[self.file_numbers[row]] for row in positions], pa.string()),
                 "line": pa.array(self.lines[positions], pa.int64()),
@@ -170,8 +182,8 @@ def _read_faults(folders: Sequence[Path], sizes: Sequence[int]) -> Iterator[RowF
     """Yield the chunks' faults, their positions counted through all chunks."""
     start = 0
     for folder, size in zip(folders, sizes, strict=True):
-        for position, fault, detail in _read_json_lines(folder / "faults.jsonl"):
-            yield RowFault(start + position, fault, detail)
+        for position, fault, detail, is_sure in _read_json_lines(folder / "faults.jsonl"):
+            yield RowFault(start + position, fault, detail, is_sure)
         start += size
 
 

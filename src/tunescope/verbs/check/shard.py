@@ -20,6 +20,7 @@ from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
 from tunescope.text.words import hash_words, words
 from tunescope.verbs.check import faults, overlap
+from tunescope.verbs.check.evidence import Evidence, look_at
 from tunescope.verbs.check.overlap import BenchmarkIndex, Overlaps
 from tunescope.verbs.check.settings import CheckSettings
 
@@ -29,11 +30,12 @@ _FINDERS = [(fault.NAME, fault.find) for fault in FAULTS]
 
 
 class RowFault(NamedTuple):
-    """A fault of a row: the row's position from 0, the fault's name, and what was seen."""
+    """A fault of a row: the row's position from 0, the fault's name, what was seen, and whether that settles it."""
 
     position: int
     fault: str
     detail: str
+    is_sure: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +119,17 @@ def _find_faults(batch: Sequence[Row], settings: CheckSettings, start: int) -> I
     for position, row in enumerate(batch, start):
         answers = [message for message in row.messages if message.role == "assistant"]
         for fault, find in _FINDERS:
-            detail = find(row, answers, settings)
-            if detail is not None:
-                yield RowFault(position, fault, detail)
+            evidence = find(row, answers, settings)
+            if evidence is None and row.rejected:
+                evidence = _find_in_rejected(row.rejected_row, find, settings)
+            if evidence is not None:
+                yield RowFault(position, fault, *evidence)
+
+
+def _find_in_rejected(row: Row, find: Any, settings: CheckSettings) -> Evidence | None:
+    """Ask a fault's `find` about the other side of a preference row, which may be bad on purpose."""
+    evidence = find(row, [message for message in row.messages if message.role == "assistant"], settings)
+    return None if evidence is None else look_at(f"in the rejected conversation: {evidence.detail}")
 
 
 def _describe_overlaps(
@@ -127,7 +137,7 @@ def _describe_overlaps(
 ) -> Iterator[RowFault]:
     for row, item, first_word, n in overlaps.rows:
         shared = " ".join(words(texts[row])[first_word : first_word + n])
-        yield RowFault(start + row, overlap.NAME, f"{n} words of {benchmarks.places[item]}: {shared!r}")
+        yield RowFault(start + row, overlap.NAME, *look_at(f"{n} words of {benchmarks.places[item]}: {shared!r}"))
 
 
 def _write_result(result: _ChunkResult, folder: Path) -> None:

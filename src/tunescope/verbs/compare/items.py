@@ -118,15 +118,17 @@ def open_set(settings: CompareSettings, name: str) -> ComparedSet:
 
 
 def _row_item(row: Row) -> ComparedItem:
-    from tunescope.rows.content import reply_text
+    from tunescope.rows.content import last_reply
     from tunescope.text.words import words
 
-    response = next((reply_text(message) for message in reversed(row.messages) if message.role == "assistant"), "")
+    response = last_reply(row.messages)
     numbers: dict[str, float | None] = {
         "instruction_words": len(words(row.instruction)),
         "response_words": len(words(response)),
         "turns": sum(1 for _ in row.turns()),
     }
+    if row.rejected:
+        numbers["rejected_words"] = len(words(last_reply(row.rejected)))
     for name, value in row.fields.items():
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in numbers:
             numbers[name] = float(value) if abs(value) < _LARGEST else None

@@ -2,7 +2,8 @@
 
 A pair is an ordinary row of any format with one more column, `false_output` (or `false`, `false_response`,
 `false_completion`, `false_answer`): the text that takes the place of the last assistant turn. A column
-`source` names where the row came from; without it, its file does.
+`source` names where the row came from; without it, its file does. A preference row without such a column is a pair by
+itself: its rejected response is the false one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import NamedTuple
 
 from tunescope.errors import SettingsError
 from tunescope.rows import Row
+from tunescope.rows.content import last_reply
 
 FALSE_COLUMNS = ("false_output", "false", "false_response", "false_completion", "false_answer")
 """Column names that are read as the false response, in this order."""
@@ -29,6 +31,8 @@ class FalsePair(NamedTuple):
     false_response: str | None
     source: str
     reason: str = ""
+    is_swap: bool = False
+    """Whether the false response is the row's own rejected one, which takes the place of the chosen one."""
 
 
 def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | None) -> list[FalsePair]:
@@ -42,8 +46,10 @@ def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | 
     for row in rows:
         columns |= row.fields.keys()
         column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
-        false_response, reason = _read_false_response(row, column)
-        pairs.append(FalsePair(row, false_response, _source(row, source_column or _SOURCE_COLUMN), reason))
+        is_swap = bool(row.rejected) and column is None
+        false_response, reason = _read_rejected(row) if is_swap else _read_false_response(row, column)
+        source = _source(row, source_column or _SOURCE_COLUMN)
+        pairs.append(FalsePair(row, false_response, source, reason, is_swap))
     for option, name in (("--false-column", false_column), ("--source-column", source_column)):
         if name is not None and name not in columns:
             listed = ", ".join(sorted(columns)[:20]) or "none"
@@ -66,6 +72,16 @@ def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]
     if _normalize(false_response) == _normalize(last.content):
         return None, "the false version is the true one"
     return false_response, ""
+
+
+def _read_rejected(row: Row) -> tuple[str | None, str]:
+    """Return the rejected response, or None and why it can't take the place of the chosen one."""
+    rejected = last_reply(row.rejected)
+    if not rejected.strip():
+        return None, "the rejected response is empty"
+    if _normalize(rejected) == _normalize(last_reply(row.messages)):
+        return None, "the rejected response is the chosen one"
+    return rejected, ""
 
 
 def _normalize(text: str) -> str:

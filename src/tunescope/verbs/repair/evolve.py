@@ -137,6 +137,7 @@ class _Round:
 class _Evolve:
     name = "repair evolve"
     version = VERSION
+    rewrites_instructions = True
     columns: Mapping[str, str] = {
         "operations": "string",
         "outcomes": "string",

@@ -163,6 +163,7 @@ class _Reflect:
             **(COLUMNS if student else {}),
         }
         self.stages = _STAGES if settings.stage == "both" else (settings.stage,)
+        self.rewrites_instructions = "instruction" in self.stages
         self.criteria = {**CRITERIA, **_criteria(settings.criteria)}
         files = {"instruction": settings.prompt, "response": settings.response_prompt}
         options = {"instruction": "--prompt", "response": "--response-prompt"}

@@ -52,6 +52,7 @@ def simplify(settings: SimplifySettings) -> Run:
 class _Simplify:
     name = "repair simplify"
     version = VERSION
+    rewrites_instructions = False
     columns: Mapping[str, str] = {"words_before": "int64", "words_after": "int64", "preamble": "string"}
 
     def __init__(self, settings: SimplifySettings) -> None:

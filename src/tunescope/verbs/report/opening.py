@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tunescope.answers import ANSWERS_FILE, read_answers
-from tunescope.results.check import CheckResult
+from tunescope.results.check import CheckResult, find_selection
 from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
@@ -27,9 +28,24 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
         yield "What tuning changed: " + " ".join(changes)
     yield from (_shift(run, names) for run in of_verb(opened, "shift"))
     yield from (_trace(run, names) for run in of_verb(opened, "trace"))
-    steps = [step for run in checks for step in run.view.next[:1]]
+    steps = [step for run in checks if (step := _next_step(run, opened))]
     if steps:
-        yield f"What to do next: drop the faulty rows and tune again. Type: {steps[0]}"
+        yield f"What to do next: {steps[0]}"
+
+
+def _next_step(check: Run, opened: Sequence[Run]) -> str | None:
+    """Say what to do about the rows that a check found, and hasn't been done by one of the opened runs."""
+    selection = find_selection(check, opened)
+    if selection is not None:
+        inputs = [name for run in of_verb(opened, "tune") for name in run.info["inputs"]]
+        if any(name.startswith(str(selection.path)) for name in inputs):
+            return None
+        command = shlex.join(["tunescope", "tune", str(selection.path / selection.result["files"]["kept"])])
+        return f"tune again on the {selection.result['kept']:,} rows that were kept. Type: {command}"
+    step = next(iter(check.view.next), "")
+    if step.startswith("tunescope select "):
+        return f"drop the rows that are surely wrong and tune again. Type: {step}"
+    return f"look at the rows that may be wrong. Type: {step}" if step.startswith("tunescope check ") else None
 
 
 def _check(run: Run) -> str:
@@ -42,7 +58,8 @@ def _check(run: Run) -> str:
     named = ", ".join(f"{name.replace('_', ' ')} ({counts[name]:,})" for name in most)
     share = percent(result.faulty_rows / result.rows, 0)
     return (
-        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault. "
+        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault, and "
+        f"{result.surely_wrong_rows:,} of them {'is' if result.surely_wrong_rows == 1 else 'are'} surely wrong. "
         f"{counted(len(counts), 'kind')} of fault occurred, most often {named}."
     )
 

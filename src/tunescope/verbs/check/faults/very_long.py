@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tunescope.rows import Message, Row
 from tunescope.rows.content import message_text
 from tunescope.text.words import words
+from tunescope.verbs.check.evidence import Evidence, look_at
 
 if TYPE_CHECKING:
     from tunescope.verbs.check.settings import CheckSettings
@@ -17,10 +18,10 @@ MEANING = "more than --max-words words in all its messages"
 ORDER = 9
 
 
-def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> Evidence | None:
     """Count the words of all messages, as the column `words` does."""
     texts = [message_text(message) for message in row.messages]
     if sum(map(len, texts)) <= settings.max_words:  # a word has at least one character
         return None
     count = sum(len(words(text)) for text in texts)
-    return f"{count:,} words" if count > settings.max_words else None
+    return look_at(f"{count:,} words") if count > settings.max_words else None
