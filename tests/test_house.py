@@ -28,12 +28,14 @@ SOURCE = ROOT / "src"
 STOREYS = (
     {"__main__"},
     {"cli", "study"},
+    {"preflight"},
     {"verbs"},
     {"chat", "judgements", "matching", "models", "oracle", "text", "engine", "expressions", "stats", "microworld"},
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
-    {"views", "progress", "family", "pairing"},
-    {"errors"},
+    {"views", "progress", "family", "pairing", "yaml_core"},
+    {"foreign"},
+    {"errors", "locations"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""
 HEAVY = {

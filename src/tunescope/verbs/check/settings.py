@@ -21,6 +21,12 @@ class CheckSettings(RowsSettings):
     near_duplicate_at: float = field(default=0.8, metadata=above(0, at_most=1))
     """Two rows are near-duplicates if the Jaccard similarity of their word 3-grams is at least this."""
 
+    show: str | None = field(default=None, metadata=NOT_IN_KEY)
+    """A fault whose rows are printed, all of them, with their text."""
+
+    csv: str | None = field(default=None, metadata={**NOT_IN_KEY, "group": "Output"})
+    """Write the faulty rows (with --show those of one fault) to this new CSV file, with grade and text."""
+
     workers: int | None = field(default=None, metadata={**NOT_IN_KEY, **at_least(1)})
     """Number of processes; one per core by default, one for small files."""
 

@@ -62,6 +62,7 @@ def rate(settings: RateSettings) -> Run:
 class _Rate:
     name = "repair rate"
     version = VERSION
+    rewrites_instructions = False
     columns: Mapping[str, str] = {"rating": "double", "aspect": "string"}
 
     def __init__(self, settings: RateSettings) -> None:

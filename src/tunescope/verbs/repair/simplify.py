@@ -25,7 +25,7 @@ from tunescope.views import Table, interval
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 1
+VERSION = 2
 _SHORT = "short_response"
 _SCHEMA = ReplySchema("simplified", (Field(_SHORT, "the new response alone"),))
 
@@ -52,6 +52,7 @@ def simplify(settings: SimplifySettings) -> Run:
 class _Simplify:
     name = "repair simplify"
     version = VERSION
+    rewrites_instructions = False
     columns: Mapping[str, str] = {"words_before": "int64", "words_after": "int64", "preamble": "string"}
 
     def __init__(self, settings: SimplifySettings) -> None:

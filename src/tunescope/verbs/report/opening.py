@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tunescope.answers import ANSWERS_FILE, read_answers
-from tunescope.results.check import CheckResult
+from tunescope.results.check import CheckResult, find_selection
 from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import folder_label, model_label, of_verb
+from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.views import counted, interval, percent, show
 
 _SHOWN_FAULTS = 3
 
 
-def sentences(opened: Sequence[Run]) -> Iterator[str]:
+def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     """Yield what is wrong with the rows, what tuning changed, whose words the model says, and what to do next."""
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
     for run in of_verb(opened, "study analyze"):
         yield from run.view.sentences[1:]  # the first says how the doses were read
-    changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened))]
+    changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened, names))]
     if changes:
         yield "What tuning changed: " + " ".join(changes)
-    yield from map(_shift, of_verb(opened, "shift"))
-    yield from map(_trace, of_verb(opened, "trace"))
-    steps = [step for run in checks for step in run.view.next[:1]]
+    yield from (_shift(run, names) for run in of_verb(opened, "shift"))
+    yield from (_trace(run, names) for run in of_verb(opened, "trace"))
+    steps = [step for run in checks if (step := _next_step(run, opened))]
     if steps:
-        yield f"What to do next: drop the faulty rows and tune again. Type: {steps[0]}"
+        yield f"What to do next: {steps[0]}"
+
+
+def _next_step(check: Run, opened: Sequence[Run]) -> str | None:
+    """Say what to do about the rows that a check found, and hasn't been done by one of the opened runs."""
+    selection = find_selection(check, opened)
+    if selection is not None:
+        inputs = [name for run in of_verb(opened, "tune") for name in run.info["inputs"]]
+        if any(name.startswith(str(selection.path)) for name in inputs):
+            return None
+        command = shlex.join(["tunescope", "tune", str(selection.path / selection.result["files"]["kept"])])
+        return f"tune again on the {selection.result['kept']:,} rows that were kept. Type: {command}"
+    step = next(iter(check.view.next), "")
+    if step.startswith("tunescope select "):
+        return f"drop the rows that are surely wrong and tune again. Type: {step}"
+    return f"look at the rows that may be wrong. Type: {step}" if step.startswith("tunescope check ") else None
 
 
 def _check(run: Run) -> str:
@@ -41,16 +57,19 @@ def _check(run: Run) -> str:
     most = sorted(counts, key=lambda name: -counts[name])[:_SHOWN_FAULTS]
     named = ", ".join(f"{name.replace('_', ' ')} ({counts[name]:,})" for name in most)
     share = percent(result.faulty_rows / result.rows, 0)
+    n_sure = result.surely_wrong_rows
+    sure = f"{n_sure:,} of them are" if n_sure > 1 else "1 of them is" if n_sure else "none of them is"
     return (
-        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault. "
+        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault, and "
+        f"{sure} surely wrong. "
         f"{counted(len(counts), 'kind')} of fault occurred, most often {named}."
     )
 
 
-def _shift(run: Run) -> str:
+def _shift(run: Run, names: ModelNames) -> str:
     """Say how many of a tuned model's tokens are its base's first choice too."""
     result = ShiftResult.read(run)
-    tuned, base = model_label(result.tuned), model_label(result.base)
+    tuned, base = names.of_model(result.tuned), names.of_model(result.base)
     own = result.own_choice.mean
     tokens = f"its {result.tokens:,} tokens"
     if own is not None and own < OWN_CHOICE:
@@ -69,21 +88,21 @@ def _within(estimate: MeanEstimate, unit: float) -> str:
     return f" {interval(unit * estimate.low, unit * estimate.high, 1 if unit > 1 else 3)}"
 
 
-def _trace(run: Run) -> str:
+def _trace(run: Run, names: ModelNames) -> str:
     """Return the trace's finding, with the model whose words it is about where the run holds answers."""
     finding = run.view.sentences[0]
     if not (run.path / ANSWERS_FILE).is_file():
         return finding
     model = next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
-    return f"Whose words {model_label(model)} says: {finding}" if model else finding
+    return f"Whose words {names.of_model(model)} says: {finding}" if model else finding
 
 
-def _change(run: Run, opened: Sequence[Run]) -> str | None:
+def _change(run: Run, opened: Sequence[Run], names: ModelNames) -> str | None:
     """Say how two models' answers to the same prompts differ; None for a comparison of something else."""
     if CompareKind.read(run).kind != "answers":
         return None
     result, sides = CompareResult.read(run), CompareSetup.read_settings(run)
-    first, second = folder_label(opened, sides.a), folder_label(opened, sides.b)
+    first, second = names.of_folder(opened, sides.a), names.of_folder(opened, sides.b)
     prompts = result.same + result.changed
     text = f"The answers of {second} differ from those of {first} on {result.changed} of {prompts} prompts."
     overlap = result.word_overlap

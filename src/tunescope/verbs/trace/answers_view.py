@@ -11,6 +11,7 @@ from tunescope.runs import Run
 from tunescope.settings import as_cli_args
 from tunescope.stats import Estimate, PValue
 from tunescope.stats.minimal_n import RARE
+from tunescope.verbs.trace.copies_view import copies_table, describe_answers_copies
 from tunescope.verbs.trace.index import Index
 from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.sources import Sources
@@ -36,12 +37,16 @@ def show_answers(
         f"{counted(n_rows, 'row')}. Chance alone flags {percent(summary.expected.value)}. "
         f"{_describe_excess(summary)}"
     )
-    tables = [_shares_table(sources, traced, summary)]
+    tables = [_shares_table(sources, traced, summary), *copies_table(traced.copies)]
     if traced.rows.top_source:
         tables.append(_rows_table(index, traced.rows))
     if summary.limitations:
         tables.append(_limitations_table(summary.limitations))
-    return View((sentence,), tuple(tables), _next_commands(settings, sources, index, traced, run))
+    return View(
+        (*describe_answers_copies(traced.copies, summary.n), sentence),
+        tuple(tables),
+        _next_commands(settings, sources, index, traced, run),
+    )
 
 
 def _describe_excess(summary: AnswersSummary) -> str:
@@ -98,7 +103,7 @@ def _rows_table(index: Index, sources: SourceRows) -> Table:
     cells = tuple(
         (
             row_id,
-            f"{rows[row_id].file}:{rows[row_id].line}",
+            str(rows[row_id].location),
             count,
             round(sources.borrowed_bits[row_id], 1),
             rows[row_id].text("instruction"),

@@ -12,6 +12,7 @@ from tunescope.results.estimates import MeanEstimate
 from tunescope.results.trace import BorrowedWords, Excess, TopSource, TraceAnswersResult, TracedAnswer, TraceSpan
 from tunescope.stats import Estimate, PValue, excess_test, mean, mean_share, proportion, share_pooled
 from tunescope.stats.intervals import normal_quantile
+from tunescope.verbs.trace.copies import Copies
 from tunescope.verbs.trace.index import IndexedRow
 from tunescope.verbs.trace.limitations_measures import COLUMNS
 from tunescope.verbs.trace.null import NullDistribution
@@ -58,6 +59,7 @@ class TracedAnswers(NamedTuple):
 
     Attributes:
         answers: a record per answer.
+        copies: what they copy word for word.
         spans: a record per span.
         rows: the rows that the spans come from.
         distribution: the null distribution.
@@ -65,6 +67,7 @@ class TracedAnswers(NamedTuple):
     """
 
     answers: list[TracedAnswer]
+    copies: Copies
     spans: list[TraceSpan]
     rows: SourceRows
     distribution: NullDistribution
@@ -160,4 +163,7 @@ def result_of(summary: AnswersSummary, traced: TracedAnswers, rows_indexed: int)
         limitations_measures={name: MeanEstimate.of(estimate) for name, estimate in summary.limitations.items()},
         rows_indexed=rows_indexed,
         rows_named=tuple(TopSource(row_id=row_id, borrowed=n) for row_id, n in traced.rows.most_borrowed()),
+        copies=tuple(traced.copies.records),
+        copied_words=traced.copies.words.total(),
+        answers_with_copies=len(traced.copies.words),
     )
