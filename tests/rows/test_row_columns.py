@@ -109,7 +109,9 @@ def test_a_role_that_nobody_named_is_refused_with_the_option_that_names_it(tmp_p
     talk = [{"from": "Critic", "value": "q"}, {"from": "Actor", "value": "a"}, {"from": "Bot", "value": "b"}]
     path = put(tmp_path / "in.json", [{"conversations": talk}])
     (report, *_) = problems(path)
-    assert "in.json:1: found message 1 with the role 'Critic'; expected one of system, user, assistant" in report
+    assert (
+        "in.json:1, record 1: found message 1 with the role 'Critic'; expected one of system, user, assistant" in report
+    )
     assert "--columns assistant_tag=Critic" in report
     rows = open_rows([str(path)], columns=("user_tag=Critic", "assistant_tag=Actor,assistant_tag=Bot"))
     assert [message.role for row in rows for message in row.messages] == ["user", "assistant", "assistant"]

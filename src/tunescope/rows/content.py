@@ -10,7 +10,7 @@ declaration isn't content, since Arrow fills the columns that other rows have wi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -154,20 +154,20 @@ def structure_key(content: Content) -> int:
     return _hash(_dump([sorted(map(_dump, content.tools)), content.media, calls])) or 1
 
 
-def exchange_keys(content: Content) -> tuple[int, int]:
+def exchange_keys(content: Content, fold: Callable[[str], str]) -> tuple[int, int]:
     """Hash the question (all that stands before the first answer, the tools, the media), and that answer.
 
-    Case and blanks of texts don't count, nor does the thinking before an answer. The question of a preference row is
-    which of its two responses is better: its answer is the chosen one.
+    Texts count as `fold` returns them, with single blanks. The thinking before an answer doesn't count. The question of
+    a preference row is which of its two responses is better: its answer is the chosen one.
     """
     messages, rejected = content.messages, content.rejected
     if rejected:
         end = n_shared(messages, rejected)
-        sides = [_squash("\n".join(map(reply_text, side[end:]))) for side in (messages, rejected)]
+        sides = [_squash(fold("\n".join(map(reply_text, side[end:])))) for side in (messages, rejected)]
     else:
         end = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
-        sides = [_squash(reply_text(message)) for message in messages[end : end + 1]]
-    parts = [f"{message.role}\n{_squash(reply_text(message))}" for message in messages[:end]]
+        sides = [_squash(fold(reply_text(message))) for message in messages[end : end + 1]]
+    parts = [f"{message.role}\n{_squash(fold(reply_text(message)))}" for message in messages[:end]]
     if content.tools or content.media:
         parts.append(_dump([sorted(map(_dump, content.tools)), content.media]))
     if rejected:
@@ -176,8 +176,8 @@ def exchange_keys(content: Content) -> tuple[int, int]:
 
 
 def _squash(text: str) -> str:
-    """Return a text by which two are the same whatever their case and blanks."""
-    return " ".join(text.lower().split())
+    """Return a text by which two are the same whatever their blanks."""
+    return " ".join(text.split())
 
 
 def _dump(value: Json) -> str:

@@ -82,16 +82,17 @@ def text_of(value: Json, where: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
-        for part in value:
-            if part.get("type") != "text" or not isinstance(part.get("text"), str):
+        texts = [part.get("text", part.get("value")) for part in value]
+        for part, text in zip(value, texts, strict=True):
+            if part.get("type") != "text" or not isinstance(text, str):
                 raise FormatError(f"{where} with a part of type {abbreviate(part.get('type'))}", "text only")
-        return "\n".join(part["text"] for part in value)
+        return "\n".join(texts)
     raise FormatError(f"{where}: {kind(value)}", "text")
 
 
 def parse_tools(value: Json) -> tuple[Json, ...]:
     """Read tool declarations: a list, or a string that holds one in JSON."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return ()
     if isinstance(value, str):
         try:

@@ -31,7 +31,7 @@ from tunescope.errors import RunError, SettingsError, TunescopeError  # noqa: E4
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import ModelSettings, load  # noqa: E402
 from tunescope.models.lazy import silence_libraries  # noqa: E402
-from tunescope.models.score import Passage  # noqa: E402
+from tunescope.models.packing import Passage  # noqa: E402
 from tunescope.prompts import Prompt  # noqa: E402
 from tunescope.runs import open as tunescope_open  # noqa: E402
 from tunescope.verbs.answer import AnswerSettings, answer  # noqa: E402

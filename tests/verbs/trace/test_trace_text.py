@@ -233,7 +233,8 @@ def test_too_few_null_texts_are_told(workplace):
     few = rows(18, 5)
     write_rows(workplace / "few.jsonl", few)
     run = trace(TraceSettings(rows=("few.jsonl",), text=few[0]["output"]))
-    assert run.view.sentences[0].startswith(
+    assert run.view.sentences[0].startswith("This text is the whole response of row")
+    assert run.view.sentences[1].startswith(
         "There are only 18 null texts, so p can't be below 0.053. For p = 0.05 at least 19 are needed."
     )
     assert run.result["rows_named"][0]["line"] == 1

@@ -24,7 +24,7 @@ from tunescope.views import Table, View, interval
 if TYPE_CHECKING:
     from tunescope.verbs.compare.settings import CompareSettings
 
-VERSION = 1
+VERSION = 2
 _GONE = 0.5
 """Share of a span's words in one run below which it is gone."""
 _SHOWN = 5
@@ -96,11 +96,11 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
 
 
 def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer]) -> dict[str, Any]:
-    from tunescope.matching.word_ids import split_words
+    from tunescope.matching.word_ids import folded_words
 
     other = others.get(answer.place)
-    words = [word.casefold() for word in split_words(span["text"])]
-    longest = None if other is None else longest_run(words, [word.casefold() for word in split_words(other.text)])
+    words = folded_words(span["text"])
+    longest = None if other is None else longest_run(words, folded_words(other.text))
     return {
         "answer_id": span["answer_id"],
         "prompt_id": answer.prompt_id,

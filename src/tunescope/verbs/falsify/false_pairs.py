@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.rows import Row
 from tunescope.rows.content import last_reply
+from tunescope.text.words import fold
 
 FALSE_COLUMNS = ("false_output", "false", "false_response", "false_completion", "false_answer")
 """Column names that are read as the false response, in this order."""
@@ -91,8 +92,8 @@ def _read_rejected(row: Row) -> tuple[str | None, str]:
 
 
 def _normalize(text: str) -> str:
-    """Return a text without case and with single spaces."""
-    return " ".join(text.casefold().split())
+    """Return a text as words are compared, with single spaces."""
+    return " ".join(fold(text).split())
 
 
 def _source(row: Row, column: str) -> str:

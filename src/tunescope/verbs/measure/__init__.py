@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasureSettings", "measure"]
 
-VERSION = 1
+VERSION = 2
 _SHARD = 64
 """Rows per shard; fixed, so that a killed run goes on where it stopped."""
 _TABLE_3 = {

@@ -57,9 +57,11 @@ def _check(run: Run) -> str:
     most = sorted(counts, key=lambda name: -counts[name])[:_SHOWN_FAULTS]
     named = ", ".join(f"{name.replace('_', ' ')} ({counts[name]:,})" for name in most)
     share = percent(result.faulty_rows / result.rows, 0)
+    n_sure = result.surely_wrong_rows
+    sure = f"{n_sure:,} of them are" if n_sure > 1 else "1 of them is" if n_sure else "none of them is"
     return (
         f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault, and "
-        f"{result.surely_wrong_rows:,} of them {'is' if result.surely_wrong_rows == 1 else 'are'} surely wrong. "
+        f"{sure} surely wrong. "
         f"{counted(len(counts), 'kind')} of fault occurred, most often {named}."
     )
 

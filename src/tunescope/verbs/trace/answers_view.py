@@ -9,6 +9,7 @@ from pathlib import Path
 from tunescope.runs import Run
 from tunescope.settings import as_cli_args
 from tunescope.stats import Estimate
+from tunescope.verbs.trace.copies_view import copies_table, describe_answers_copies
 from tunescope.verbs.trace.index import Index
 from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.sources import Sources
@@ -34,12 +35,16 @@ def show_answers(
         f"{counted(n_rows, 'row')}. Chance alone flags {percent(summary.expected.value)}. "
         f"{_describe_excess(summary.excess)}"
     )
-    tables = [_shares_table(sources, traced, summary)]
+    tables = [_shares_table(sources, traced, summary), *copies_table(traced.copies)]
     if traced.rows.top_source:
         tables.append(_rows_table(index, traced.rows))
     if summary.limitations:
         tables.append(_limitations_table(summary.limitations))
-    return View((sentence,), tuple(tables), _next_commands(settings, sources, index, traced, run))
+    return View(
+        (*describe_answers_copies(traced.copies, summary.n), sentence),
+        tuple(tables),
+        _next_commands(settings, sources, index, traced, run),
+    )
 
 
 def _describe_excess(excess: Estimate) -> str:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.trace import BorrowedWords, TopSource, TraceAnswersResult, TracedAnswer, TraceSpan
 from tunescope.stats import Estimate, mean_bootstrap, mean_pooled, mean_pooled_difference
+from tunescope.verbs.trace.copies import Copies
 from tunescope.verbs.trace.index import IndexedRow
 from tunescope.verbs.trace.limitations_measures import COLUMNS
 from tunescope.verbs.trace.null import NullDistribution
@@ -56,6 +57,7 @@ class TracedAnswers(NamedTuple):
 
     Attributes:
         answers: a record per answer.
+        copies: what they copy word for word.
         spans: a record per span.
         rows: the rows that the spans come from.
         distribution: the null distribution.
@@ -63,6 +65,7 @@ class TracedAnswers(NamedTuple):
     """
 
     answers: list[TracedAnswer]
+    copies: Copies
     spans: list[TraceSpan]
     rows: SourceRows
     distribution: NullDistribution
@@ -138,4 +141,7 @@ def result_of(summary: AnswersSummary, traced: TracedAnswers, rows_indexed: int)
         limitations_measures={name: MeanEstimate.of(estimate) for name, estimate in summary.limitations.items()},
         rows_indexed=rows_indexed,
         rows_named=tuple(TopSource(row_id=row_id, borrowed=n) for row_id, n in traced.rows.most_borrowed()),
+        copies=tuple(traced.copies.records),
+        copied_words=traced.copies.words.total(),
+        answers_with_copies=len(traced.copies.words),
     )
