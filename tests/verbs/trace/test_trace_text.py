@@ -158,10 +158,12 @@ def test_python_and_the_function_after_a_trace(path):
 def test_the_command_line(path, workplace):
     text = " ".join(ROWS[2]["output"].split()[:20])
     done = tunescope("trace", "rows.jsonl", "--text", text, folder=workplace)
-    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "One stret"), done.stderr
+    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "One sente"), done.stderr
     by_name = tunescope("trace", "--text", text, "--rows", "rows.jsonl", "--json", folder=workplace)
     result = json.loads(by_name.stdout)
-    assert list(result) == ["spans", "words", "flagged", "p", "rows_indexed", "rows_named", "null_source", "run"]
+    assert list(result) == [
+        *("copies", "spans", "words", "flagged", "p", "rows_indexed", "rows_named", "null_source", "run"),
+    ]
     assert result["rows_named"][0]["line"] == 3
     piped = tunescope("trace", "rows.jsonl", "--text", "-", "--json", folder=workplace, stdin=f"{text}\n".encode())
     assert json.loads(piped.stdout) == result
