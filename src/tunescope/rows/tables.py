@@ -178,7 +178,30 @@ def _skip_retries_offline() -> None:
 
 
 def schema(container: str, name: str, path: Path) -> Any:
-    """Return the Arrow schema of a Parquet or Arrow file, or of a data set."""
+    """Return the Arrow schema of a table or a data set; of types such as JSON, the types they are stored in."""
+    import pyarrow as pa
+
+    own = _own_schema(container, name, path)
+    return pa.schema([field.with_type(_storage_type(field.type)) for field in own], own.metadata)
+
+
+def _storage_type(kind: Any) -> Any:
+    """Return a type without the extensions in it, into which Arrow can't convert Python's values."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_storage_type(field.type)) for field in kind])
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_storage_type(kind.value_type)))
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_storage_type(kind.value_type)))
+    return kind
+
+
+def _own_schema(container: str, name: str, path: Path) -> Any:
+    """Return the schema as the file or the data set has it."""
     import pyarrow.parquet as pq
 
     if container == "arrow":

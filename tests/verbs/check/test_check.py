@@ -89,12 +89,12 @@ def test_the_demo_rows_have_the_faults_that_were_planted(workplace):
 def test_the_rows_table_stands_for_the_rows(workplace):
     made = run(DEMO)
     table = made.tables["rows"]
-    columns = ["row_id", "file", "line", "record", "words", "faulty", "surely_wrong", *NAMES[:-1]]
-    assert table.column_names == columns
+    places = ["row_id", "file", "line", "record"]
+    assert table.column_names == [*places, "words", "characters", "faulty", "surely_wrong", *NAMES[:-1]]
     for row, record in zip(open_rows([str(DEMO)]), table.to_pylist(), strict=True):
         assert (record["row_id"], record["file"], record["line"]) == (row.id, row.file, row.line)
         assert record["words"] == sum(len(words(message.content or "")) for message in row.messages)
-        assert record["very_long"] == (record["words"] > 1500)
+        assert record["very_long"] == (record["words"] - record["characters"] > 1500)
         assert record["faulty"] == any(record[name] for name in NAMES[:-1])
 
 
@@ -108,7 +108,8 @@ def test_counts_add_up_on_real_rows(workplace):
     assert made.result["rows"] == len(source) == len(table["row_id"]) == len(set(table["row_id"]))
     assert made.result["faults"]["empty_answer"] == sum(not record["output"].strip() for record in source) > 0
     japanese = "夕食に行くつもりです。"
-    one_word = sum(len(record["output"].split()) == 1 and record["output"] != japanese for record in source)
+    answers = [record["output"] for record in source if record["output"].strip() and record["output"] != japanese]
+    one_word = sum(len(words(answer)) < 2 for answer in answers)
     assert made.result["faults"]["one_word_answer"] == one_word
     contents = Counter((r["instruction"], r["input"], r["output"]) for r in source)
     assert made.result["faults"]["exact_duplicate"] == len(source) - len(contents)

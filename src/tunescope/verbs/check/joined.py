@@ -20,7 +20,7 @@ from tunescope.text.near_duplicates import Sketches, join
 from tunescope.verbs.check.evidence import GRADES, Evidence
 from tunescope.verbs.check.shard import RowFault
 
-_COLUMNS = ("ids", "lines", "records", "words", "questions", "answers", "benchmark_items")
+_COLUMNS = ("ids", "lines", "records", "words", "characters", "questions", "answers", "benchmark_items")
 
 
 @dataclass(slots=True)
@@ -35,6 +35,7 @@ class JoinedRows:
         lines: line of each row in its file [rows].
         records: its number there, 0 where the line tells it from other rows [rows].
         words: words of each row [rows].
+        characters: how many of them are characters of scripts without spaces between words [rows].
         questions: hash of what stands before each row's first answer [rows].
         answers: hash of that answer [rows].
         sketches: what near-duplicates are found by.
@@ -49,6 +50,7 @@ class JoinedRows:
     lines: NDArray[np.int64]
     records: NDArray[np.int64]
     words: NDArray[np.int64]
+    characters: NDArray[np.int64]
     questions: NDArray[np.uint64]
     answers: NDArray[np.uint64]
     sketches: Sketches
@@ -80,7 +82,8 @@ class JoinedRows:
             "line": pa.array(self.lines),
             "record": pa.array(self.records, mask=self.records == 0),
         }
-        columns = {**places, "words": pa.array(self.words), **{name: pa.array(flag) for name, flag in flags.items()}}
+        sizes = {"words": pa.array(self.words), "characters": pa.array(self.characters)}
+        columns = {**places, **sizes, **{name: pa.array(flag) for name, flag in flags.items()}}
         folder.table("rows", pa.table(columns))
         folder.table("faults", self._fault_table())
 
@@ -133,6 +136,7 @@ def join_chunks(folders: Sequence[Path], file_names: Sequence[str], rows: RowSet
         lines=columns["lines"],
         records=columns["records"],
         words=columns["words"],
+        characters=columns["characters"],
         questions=columns["questions"],
         answers=columns["answers"],
         sketches=_join_sketches(folders, chunks),

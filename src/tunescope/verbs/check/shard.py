@@ -18,7 +18,7 @@ from tunescope.rows import Rejected, Row, RowFile
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
-from tunescope.text.words import hash_words, words
+from tunescope.text.words import count_characters, fold, hash_words, words
 from tunescope.verbs.check import faults, overlap
 from tunescope.verbs.check.evidence import Evidence, look_at
 from tunescope.verbs.check.overlap import BenchmarkIndex, Overlaps
@@ -62,6 +62,7 @@ class _ChunkResult:
     lines: list[int] = field(default_factory=list)
     records: list[int] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
+    characters: list[int] = field(default_factory=list)
     questions: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     faults: list[RowFault] = field(default_factory=list)
@@ -101,12 +102,13 @@ def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResu
     flat, offsets = hash_words(texts)
     result.sketches.append(sketch(flat, offsets, np.array([structure_key(row) for row in batch], np.uint64)))
     result.words += np.diff(offsets).tolist()
+    result.characters += map(count_characters, texts)
     if context.benchmarks is not None:
         overlaps = context.benchmarks.find_overlaps(flat, offsets)
         result.benchmark_items |= overlaps.items
         result.faults += _describe_overlaps(overlaps, texts, context.benchmarks, start)
     for row in batch:
-        question, answer = exchange_keys(row)
+        question, answer = exchange_keys(row, fold)
         result.ids.append(row.id)
         result.lines.append(row.line)
         result.records.append(row.record or 0)
@@ -148,6 +150,7 @@ def _write_result(result: _ChunkResult, folder: Path) -> None:
         lines=np.array(result.lines, np.int64),
         records=np.array(result.records, np.int64),
         words=np.array(result.words, np.int64),
+        characters=np.array(result.characters, np.int64),
         questions=np.array(result.questions, np.uint64),
         answers=np.array(result.answers, np.uint64),
         benchmark_items=np.array(sorted(result.benchmark_items), np.int64),

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.rows import Row
 from tunescope.rows.content import last_reply
+from tunescope.text.words import fold
 
 FALSE_COLUMNS = ("false_output", "false", "false_response", "false_completion", "false_answer")
 """Column names that are read as the false response, in this order."""
@@ -46,7 +47,7 @@ def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | 
     for row in rows:
         columns |= row.fields.keys()
         column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
-        is_swap = bool(row.rejected) and column is None
+        is_swap = bool(row.rejected) and (column is None or _holds_rejected(row, column))
         false_response, reason = _read_rejected(row) if is_swap else _read_false_response(row, column)
         source = _source(row, source_column or _SOURCE_COLUMN)
         pairs.append(FalsePair(row, false_response, source, reason, is_swap))
@@ -74,6 +75,12 @@ def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]
     return false_response, ""
 
 
+def _holds_rejected(row: Row, column: str) -> bool:
+    """Tell whether the column of false responses is that of the row's rejected one."""
+    value = row.fields.get(column)
+    return not isinstance(value, str) or _normalize(value) == _normalize(last_reply(row.rejected))
+
+
 def _read_rejected(row: Row) -> tuple[str | None, str]:
     """Return the rejected response, or None and why it can't take the place of the chosen one."""
     rejected = last_reply(row.rejected)
@@ -85,8 +92,8 @@ def _read_rejected(row: Row) -> tuple[str | None, str]:
 
 
 def _normalize(text: str) -> str:
-    """Return a text without case and with single spaces."""
-    return " ".join(text.casefold().split())
+    """Return a text as words are compared, with single spaces."""
+    return " ".join(fold(text).split())
 
 
 def _source(row: Row, column: str) -> str:

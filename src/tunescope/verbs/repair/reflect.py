@@ -48,7 +48,7 @@ from tunescope.views import Cell, Table
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 1
+VERSION = 2
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (

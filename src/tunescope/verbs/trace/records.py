@@ -183,7 +183,9 @@ def listed_row(row: IndexedRow) -> ListedRow:
     )
 
 
-def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapping[str, float]) -> BorrowedRows:
+def borrowed_rows(
+    index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapping[str, float], copied: Mapping[str, int]
+) -> BorrowedRows:
     """Return the table `rows`, of all rows of the index.
 
     `control` marks as many rows, drawn from the others, as there are rows borrowed from.
@@ -192,6 +194,7 @@ def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapp
         index: the rows.
         borrowed: by row id, the number of spans whose top source the row or a near-duplicate of it is.
         borrowed_bits: by row id, the sum of their scores.
+        copied: by row id, the number of copies of it.
     """
     rows = [(row.row_id, row.origin, *row.location) for row in index.rows()]
     ids, origins, files, lines, records = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
@@ -205,5 +208,6 @@ def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapp
         record=records,
         borrowed=[borrowed.get(row_id, 0) for row_id in ids],
         borrowed_bits=[borrowed_bits.get(row_id, 0.0) for row_id in ids],
+        copied=[copied.get(row_id, 0) for row_id in ids],
         control=[int(row_id in control) for row_id in ids],
     )
