@@ -172,7 +172,7 @@ def test_json_is_one_object_with_the_names_of_the_design(rows, capsys):
     row = read_rows(Path(result["run"]).parent.parent / "rows.jsonl")[1]
     assert row["output"] == ""
     why = json.loads(run(capsys, "why", row_id(checked, 1), "--json")[1])
-    assert list(why) == ["row_id", "origin", "file", "line", "messages", "lineage", "events"]
+    assert list(why) == ["row_id", "origin", "file", "line", "record", "messages", "lineage", "events"]
     plan = json.loads(run(capsys, "study", "plan", "demo", "--json")[1])
     assert list(plan) == ["recipe", "steps"]
 

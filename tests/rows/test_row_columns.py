@@ -159,11 +159,11 @@ def test_a_named_column_that_no_row_has(tmp_path: Path) -> None:
     path = put(tmp_path / "in.json", [{"instruction": "q", "output": "a", "context": "c"}])
     report = problems(path, columns=("input=contxt",))
     assert report[0] == (
-        "in.json:1: found no column 'contxt' (columns: instruction, output, context); "
+        "in.json:1, record 1: found no column 'contxt' (columns: instruction, output, context); "
         "expected the input in it, as --columns says"
     )
     assert problems(path, columns=("output=reply",))[0].startswith(
-        "in.json:1: found the columns instruction, output, context;"
+        "in.json:1, record 1: found the columns instruction, output, context;"
     )
 
 

@@ -123,7 +123,7 @@ def test_a_syntax_error_in_an_array_of_one_line(tmp_path: Path) -> None:
     path = tmp_path / "in.json"
     path.write_text(f"[{GOOD}, {bad}, {GOOD}]")
     assert problems(path) == [
-        "in.json:1: found text that isn't JSON (Expecting value at '}]},'); expected a JSON object",
+        "in.json:1, record 2: found text that isn't JSON (Expecting value at '}]},'); expected a JSON object",
         HINT,
     ]
     rows, rejected = skipped(path)
@@ -356,6 +356,7 @@ def test_a_rejected_record_as_json(tmp_path: Path) -> None:
     assert record == {
         "file": str(path),
         "line": 2,
+        "record": None,
         "found": "invalid UTF-8 (byte 0xff at column 18)",
         "expected": "UTF-8",
         "raw": '{"instruction": "\udcff"}',

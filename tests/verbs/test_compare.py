@@ -123,9 +123,7 @@ def test_a_key_pairs_rows_with_nothing_else_in_common(workplace):
         (1, None, None, "removed"),
         (None, 3, None, "added"),
     ]
-    with pytest.raises(
-        SettingsError, match=r"--key uid: .*a.jsonl line 1 has the columns instruction, input, output, id"
-    ):
+    with pytest.raises(SettingsError, match=r"--key uid: .*a.jsonl:1 has the columns instruction, input, output, id"):
         against(a, b, key="uid")
 
 

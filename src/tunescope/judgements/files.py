@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
+from tunescope.locations import Location
 from tunescope.rows.containers import BOM_FOUND, read, recognise
 from tunescope.rows.json_text import decode, explain, find_fault, kind
 
@@ -19,10 +20,9 @@ _MAX_OBJECT_BYTES = 2**28
 
 
 class DocumentRecord(NamedTuple):
-    """One record of a file: its line (None in a file that is one JSON object), its number from 1, and its columns."""
+    """One record of a file: where it is, and its columns."""
 
-    line: int | None
-    number: int
+    location: Location
     value: Mapping[str, Any]
 
 
@@ -37,10 +37,6 @@ class Document(NamedTuple):
         """The file's name without folder and endings."""
         return Path(self.path).name.removesuffix(".gz").rpartition(".")[0] or Path(self.path).name
 
-    def place(self, record: DocumentRecord) -> str:
-        """Return where a record is: FILE:LINE, or FILE, record NUMBER."""
-        return f"{self.path}:{record.line}" if record.line is not None else f"{self.path}, record {record.number}"
-
 
 class Problems:
     """Collects the problems of several records, to report them together."""
@@ -48,10 +44,9 @@ class Problems:
     def __init__(self) -> None:
         self._problems: list[Problem] = []
 
-    def add(self, document: Document, record: DocumentRecord, found: str, expected: str) -> None:
+    def add(self, record: DocumentRecord, found: str, expected: str) -> None:
         """Note what a record has and what was expected."""
-        where = "" if record.line is not None else f"in record {record.number} of data: "
-        self._problems.append(Problem(document.path, record.line, where + found, expected))
+        self._problems.append(Problem.at(record.location, found, expected))
 
     def raise_any(self, next_step: str = "Fix the file and type the same command.") -> None:
         """Raise `InputError` with all problems, if there are any."""
@@ -95,9 +90,9 @@ def read_document(name: str) -> Document:
     if container == "jsonl" and (whole := _object(name, path)) is not None:
         return whole
     records, problems = [], []
-    for number, record in enumerate(read(path, container, name=name), 1):
+    for record in read(path, container, name=name):
         if record.value is not None:
-            records.append(DocumentRecord(record.line, number, record.value))
+            records.append(DocumentRecord(Location(name, record.line, record.record), record.value))
         elif record.problem is not None and record.problem.found != BOM_FOUND:
             problems.append(record.problem)
         if len(problems) > SHOWN_PROBLEMS:
@@ -137,7 +132,9 @@ def _object(name: str, path: Path) -> Document | None:
     if not isinstance(value, dict) or not isinstance(value.get("data"), list):
         return None if not rest else _reject_object(name, value)
     records = [
-        DocumentRecord(None, number, item) for number, item in enumerate(value["data"], 1) if isinstance(item, dict)
+        DocumentRecord(Location(name, None, number), item)
+        for number, item in enumerate(value["data"], 1)
+        if isinstance(item, dict)
     ]
     if len(records) < len(value["data"]):
         wrong = next(item for item in value["data"] if not isinstance(item, dict))

@@ -154,14 +154,14 @@ def _detect_layout(
     """Detect the layout by the first readable record and those after it; without one, report all problems."""
     problems: dict[tuple[str, str], Problem] = {}
     records = containers.read(path, container, name=name)
-    for line, value, problem, _ in records:
+    for line, value, problem, _, record in records:
         if value is not None:
             try:
                 layout.detect(value, format, hints)
-                further = [record.value for record in islice(records, _SAMPLE) if record.value is not None]
+                further = [each.value for each in islice(records, _SAMPLE) if each.value is not None]
                 return layout.detect_all([value, *further], format, hints)
             except FormatError as error:
-                problem = Problem(name, line, error.found, error.expected)
+                problem = Problem(name, line, error.found, error.expected, record)
         if problem is not None and len(problems) <= SHOWN_PROBLEMS:
             # unknown columns are reported once, other problems one by one
             place = (problem.found, problem.expected) if value is not None else (str(line), problem.found)

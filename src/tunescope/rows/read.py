@@ -31,6 +31,7 @@ class Rejected(NamedTuple):
         return {
             "file": self.problem.file,
             "line": self.problem.line,
+            "record": self.problem.record,
             "found": self.problem.found,
             "expected": self.problem.expected,
             "raw": self.raw,
@@ -61,7 +62,7 @@ class RowFile:
     def rows(self, chunk: Chunk | None = None) -> Iterator[Row | Rejected]:
         """Yield a row for every record, or what was rejected. Ids have no ordinals yet."""
         parse, name = self.layout.parser(), self.name
-        for line, value, problem, raw in self.records(chunk):
+        for line, value, problem, raw, record in self.records(chunk):
             if value is None:
                 if problem is not None:
                     yield Rejected(problem, raw)
@@ -70,11 +71,11 @@ class RowFile:
                 content = parse(value)
             except FormatError as error:
                 text = raw or json.dumps(value, ensure_ascii=False, default=str)
-                yield Rejected(Problem(name, line, error.found, error.expected), text.strip())
+                yield Rejected(Problem(name, line, error.found, error.expected, record), text.strip())
                 continue
             row_id = content_id(*content)
             messages, tools, media, rejected = content
-            yield Row(row_id, row_id, messages, tools, value, name, line, media=media, rejected=rejected)
+            yield Row(row_id, row_id, messages, tools, value, name, line, record=record, media=media, rejected=rejected)
 
 
 class RowSet:

@@ -187,7 +187,7 @@ class _ParquetSink:
         for written, (record, row) in zip(table.to_pylist(), self._batch, strict=True):
             if written != record and not self._layout.matches(written, row):
                 raise WorkError(
-                    f"row {row.id} ({row.file}:{row.line}) has a new value that doesn't fit the columns of {row.file}; "
+                    f"row {row.id} ({row.location}) has a new value that doesn't fit the columns of {row.file}; "
                     "write the rows as JSON lines first"
                 )
         self._writer.write_table(table)

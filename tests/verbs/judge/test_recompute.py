@@ -325,7 +325,7 @@ def test_what_can_t_work_is_refused_and_leaves_nothing(workplace):
         (saved(workplace, "tunescope"), {"scores": "text"}, "tunescope files can't be read again: without the answers"),
         (saved(workplace, "alpaca_eval"), {"scores": "text"}, "alpaca_eval files keep no replies"),
         (saved(workplace, "just_eval"), {"reference": "x"}, "just_eval files hold no comparisons"),
-        (saved(workplace, "alpaca_eval"), {"system_names": ("a", "b")}, "alpaca_eval files name their systems"),
+        (saved(workplace, "just_eval"), {"system_names": ("a", "b")}, "just_eval files name their systems"),
         (saved(workplace, "cherry"), {"one_order": True}, "cherry files aren't one per order"),
     ]:
         with pytest.raises(SettingsError, match=message):

@@ -200,7 +200,7 @@ def test_an_index_of_another_version(tmp_path):
     made = index_rows(IndexSettings(rows=(str(path),)))
     about = json.loads((made.path / "index.json").read_text())
     (made.path / "index.json").write_text(json.dumps({**about, "version": 99}))
-    with pytest.raises(RunError, match=r"found an index of version 99; expected version 3.2; rebuild it"):
+    with pytest.raises(RunError, match=r"found an index of version 99; expected version 4.2; rebuild it"):
         trace(TraceSettings(rows=(str(made.path),), text="any"))
 
 

@@ -116,6 +116,7 @@ def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Ou
         "row_id": [pair.row.id for pair in pairs],
         "file": [pair.row.file for pair in pairs],
         "line": [pair.row.line for pair in pairs],
+        "record": pa.array([pair.row.record for pair in pairs], pa.int64()),
         "source": [pair.source for pair in pairs],
         "falsified": pa.array(falsified, pa.bool_()),
         "rank": pa.array([decision and decision.rank for decision in decisions], pa.int64()),
@@ -162,7 +163,7 @@ def _nothing_usable(files: Sequence[str], pairs: Sequence[FalsePair]) -> InputEr
     first: dict[str, Row] = {}
     for pair in pairs:
         first.setdefault(pair.reason, pair.row)
-    problems = [Problem(row.file, row.line, reason, "a usable false version") for reason, row in first.items()]
+    problems = [Problem.at(row.location, reason, "a usable false version") for reason, row in first.items()]
     columns = ", ".join(sorted({name for pair in pairs for name in pair.row.fields})[:20])
     step = f"No row of {', '.join(files)} can be falsified (columns: {columns}). Name the column with --false-column."
     return InputError(problems, step)
@@ -261,8 +262,8 @@ def _describe_preference(pairs: Sequence[FalsePair], falsified: Sequence[bool | 
     swaps = [bool(false) for pair, false in zip(pairs, falsified, strict=True) if pair.is_swap and false is not None]
     if swaps:
         yield (
-            f"Preference rows: {len(swaps):,}. Their rejected response is the false one: {sum(swaps):,} have chosen and "
-            "rejected swapped, and in the others it stays in rejected."
+            f"Preference rows: {len(swaps):,}. Their rejected response is the false one: {sum(swaps):,} have chosen "
+            "and rejected swapped, and in the others it stays in rejected."
         )
     unused = {name for pair in pairs if not pair.is_swap for name in ("chosen", "rejected") if name in pair.row.fields}
     if unused:

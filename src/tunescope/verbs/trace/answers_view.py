@@ -86,7 +86,7 @@ def _rows_table(index: Index, sources: SourceRows) -> Table:
     cells = tuple(
         (
             row_id,
-            f"{rows[row_id].file}:{rows[row_id].line}",
+            str(rows[row_id].location),
             count,
             round(sources.borrowed_bits[row_id], 1),
             rows[row_id].text("instruction"),
