@@ -200,6 +200,21 @@ def test_fastchat_single(tmp_path):
     ]
 
 
+def test_arena_hard_and_pandalm(tmp_path):
+    pairs = read(saved(tmp_path, "arena_hard")).pairs
+    assert [(p.item, p.a, p.b, p.judge, p.verdict()) for p in pairs] == [
+        ("q0", "m", "baseline", "gpt-4", "win"),
+        ("q1", "m", "baseline", "gpt-4", "unparsed"),
+    ]
+    pairs = read(saved(tmp_path, "pandalm")).pairs
+    assert [(p.item, p.a, p.b, p.judge, p.verdict()) for p in pairs] == [
+        ("0", "x", "y", "annotator1", "win"),
+        ("1", "x", "y", "annotator1", "loss"),
+        ("2", "x", "y", "annotator1", "tie"),
+    ]
+    assert pairs[0].lengths == (3, 4)
+
+
 def test_just_eval(tmp_path):
     grades = read(saved(tmp_path, "just_eval")).scores
     assert [(g.item, g.status, dict(g.scores)) for g in grades] == [
@@ -263,9 +278,9 @@ def test_files_that_are_no_judgements(tmp_path):
     refused("", "an empty file; expected a file of judgements")
     refused("\n \n", "an empty file")
     refused("[]", "no records")
-    refused('{"data": []}', "no records in data")
-    refused('{"data": [3]}', "a number in data")
-    refused('{"a": 1,\n "b": 2}', "one object with the columns a, b")
+    refused('{"data": []}', "no records")
+    refused('{"data": [3]}', "columns data")
+    refused('{"a": 1,\n "b": 2}', "columns a, b")
     refused('{"a": 1,\n "b": }', "x:1: found an object that goes on|x:2: found text that isn't JSON|x:1: found text")
     refused('{"instruction": "a"}\n', r"columns instruction; expected alpaca_eval: .*or just_eval: ")
     refused(json.dumps(annotation(1, 2)) + "\n{oops\n", "x:2: found text that isn't JSON")
@@ -279,9 +294,11 @@ def test_files_that_are_no_judgements(tmp_path):
 
 def test_formats_by_name(tmp_path):
     names = saved(tmp_path, "cherry")
-    with pytest.raises(SettingsError, match="--format 'vicuna': expected one of alpaca_eval, cherry, fastchat_pair"):
+    with pytest.raises(
+        SettingsError, match="--format 'vicuna': expected one of alpaca_eval, arena_hard, cherry, fastchat_pair"
+    ):
         read(names, "vicuna")
-    with pytest.raises(InputError, match="record 1: found null in instruction"):
+    with pytest.raises(InputError, match=r"vicuna.json:6: found null in instruction"):
         read(names, "alpaca_eval")
     with pytest.raises(SettingsError, match="files of several formats"):
         read([*names, *saved(tmp_path, "alpaca_eval")])

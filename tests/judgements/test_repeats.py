@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from tests.verbs.judge.judged import FILES, annotation, line, match, ours, review, save, saved, shard, single
+from tests.verbs.judge.judged import FILES, annotation, line, match, ours, save, saved, shard, single
 
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 
 ONCE_MORE = {
     "alpaca_eval": [annotation(1, 1), annotation(2, 2), annotation(2, 1), annotation(2, 2)],
-    "cherry": [review(1, (1, 2), (2, 1)), *[review(2, (9, s), (s, 9)) for s in (1, 10, 2)]],
     "fastchat_pair": [match(1, *["model_2"] * 2), *[match(2, *[w] * 2) for w in ("model_1", "model_2", "model_1")]],
     "tunescope": [ours("1", ("system", 0)), *[ours("2", ("system", preference)) for preference in (1, 0, 1)]],
 }
@@ -65,7 +64,9 @@ def test_the_place_of_every_record_is_its_own(workplace):
     line_, indented, lines, whole = (run(f, repeats="each") for f in layouts(workplace, ONCE_MORE["alpaca_eval"]))
     assert line_.tables["items"]["place"].to_pylist() == [f"{workplace}/line.json:1, record {n}" for n in (1, 2, 3, 4)]
     assert lines.tables["items"]["place"].to_pylist() == [f"{workplace}/lines.jsonl:{n}" for n in (1, 2, 3, 4)]
-    assert whole.tables["items"]["place"].to_pylist() == [f"{workplace}/object.json, record {n}" for n in (1, 2, 3, 4)]
+    assert whole.tables["items"]["place"].to_pylist() == [
+        f"{workplace}/object.json:1, record {n}" for n in (1, 2, 3, 4)
+    ]
     assert len({*indented.tables["items"]["place"].to_pylist()}) == 4
 
 

@@ -89,7 +89,7 @@ class PairJudgement:
         tags: the kinds of question that the item belongs to.
         part: the item set that it belongs to, where a file names neither systems nor judge.
         place: its `Location` as text.
-        question: the question of which this item is one turn; the bootstrap then draws whole questions.
+        question: the question of which this item is one turn; intervals are then over whole questions.
     """
 
     item: str

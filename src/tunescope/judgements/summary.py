@@ -32,7 +32,7 @@ class SummaryOptions:
         reference: the system that all others are compared with; None: as the judgements have it.
         limit: how many items to keep, of each part of the files; None: all.
         repeats: what counts where an item was judged several times.
-        draws, seed: of the bootstrap.
+        draws, seed: of the sign-flip test, which compares scores of systems.
     """
 
     rule: Rule = "net"
@@ -131,7 +131,7 @@ def _part(judgement: PairJudgement | ScoreJudgement) -> str:
 
 
 def _summarize_pairs(judgements: Judgements, file_format: Format, options: SummaryOptions, tags: Tags) -> Summary:
-    rule, seed, draws = options.rule, options.seed, options.draws
+    rule = options.rule
     pairs = _select(judgements.pairs, options.limit, tags)
     if options.reference is not None:
         pairs = _against(pairs, options.reference)
@@ -150,8 +150,8 @@ def _summarize_pairs(judgements: Judgements, file_format: Format, options: Summa
         a, b, judge, part = comparison
         who = {"system": a, "reference": b, "judge": judge or None, "part": part or None}
         name = names[comparison]
-        groups[name] = who | win_rates.summarize_pairs(members, rule, seed=seed, draws=draws)
-        by_tag[name] = win_rates.pairs_by_tag(members, rule, seed=seed, draws=draws)
+        groups[name] = who | win_rates.summarize_pairs(members, rule)
+        by_tag[name] = win_rates.pairs_by_tag(members, rule)
     both_orders = any(len(pair.orders) == 2 for pair in pairs)
     return Summary(
         judgements=_with_note(judgements, note),
@@ -199,9 +199,9 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
     for each, name in scored.system_names([*by_system]).items():
         members = by_system[each]
         who = {"system": each.system, "judge": each.judge or None}
-        numbers = scored.summarize_scores(members, na_counted_as=file_format.na_counted_as, seed=seed, draws=draws)
+        numbers = scored.summarize_scores(members, na_counted_as=file_format.na_counted_as)
         groups[name] = who | numbers
-        by_tag[name] = scored.scores_by_tag(members, seed=seed, draws=draws)
+        by_tag[name] = scored.scores_by_tag(members)
     return Summary(
         judgements=_with_note(judgements, note),
         file_format=file_format,

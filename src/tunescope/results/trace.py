@@ -169,6 +169,14 @@ class TraceTextResult(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excess(MeanEstimate):
+    """The share of flagged words above what chance gives."""
+
+    p: float | None
+    """Two-sided, of chance alone giving a share as far off: a permutation test over texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BorrowedWords(Record):
     """Shares of words, with intervals over texts."""
 
@@ -176,7 +184,7 @@ class BorrowedWords(Record):
     """Of the answers' words."""
     expected: MeanEstimate
     """Of the null texts' words."""
-    excess: MeanEstimate
+    excess: Excess
     answers_p_05: MeanEstimate
     """The share of answers with p up to 0.05."""
 

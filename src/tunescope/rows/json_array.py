@@ -10,12 +10,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from io import BufferedIOBase
 from json import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.rows.json_text import DECODER, Fault, abbreviate, explain, skip_blanks
-from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, bad_record, to_record
 from tunescope.rows.row import Json
 
 # A string in JSON holds no line end, so one that meets a line end has lost its closing quote.
@@ -117,7 +118,7 @@ class _Element(NamedTuple):
 class _ArrayReader:
     """A sliding window over the text of an array; counts lines as it goes."""
 
-    def __init__(self, stream: Stream, line: int, length: int | None) -> None:
+    def __init__(self, stream: BufferedIOBase, line: int, length: int | None) -> None:
         self.line = line
         self._text = ""
         self._place = 0
@@ -233,7 +234,7 @@ class _ArrayReader:
         return _Element(None, f"(the {length} characters of a row)", fault)
 
 
-def read(name: str, stream: Stream, chunk: Chunk | None, last: bool) -> Iterator[FileRecord]:
+def read(name: str, stream: BufferedIOBase, chunk: Chunk | None, last: bool) -> Iterator[FileRecord]:
     """Yield a record per element, of the whole array or of one chunk of it (`last`: to its end).
 
     An element behind the bracket, a comma or another element on its line has its number.

@@ -21,7 +21,7 @@ from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate
 from tunescope.rows.layout import Layout
 from tunescope.rows.lineage import LINEAGE_SUFFIX, lineage_path
-from tunescope.rows.read import OnBad, RowFile, RowSet
+from tunescope.rows.read import OnBad, RowFile, RowSet, encoding_step
 
 _SAMPLE = 200
 """Records from which a file's columns are learned. Columns that only later records have go by their usual names."""
@@ -170,7 +170,7 @@ def _detect_layout(
             break
     reported = list(problems.values()) or [Problem(name, None, "no rows", "at least one row")]
     is_about_columns = any(problem.found.startswith(("the columns", "no column")) for problem in reported)
-    raise InputError(reported, _LAYOUT_HINT if is_about_columns else "")
+    raise InputError(reported, _LAYOUT_HINT if is_about_columns else encoding_step(reported))
 
 
 def _hash_content(name: str, path: Path, container: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -118,8 +118,6 @@ class RowSet:
 
     def reject(self, item: Rejected) -> None:
         """Note a rejected record; stop at once when the report is full."""
-        if self.on_bad == "skip" and item.problem.found == containers.BOM_FOUND:
-            return
         self.rejected.append(item)
         if self.on_bad == "refuse" and len(self.rejected) > SHOWN_PROBLEMS:
             self.raise_if_rejected()
@@ -131,7 +129,18 @@ class RowSet:
             InputError: with the first 20 problems.
         """
         if self.rejected and self.on_bad == "refuse":
-            raise InputError([item.problem for item in self.rejected], _SKIP_HINT)
+            problems = [item.problem for item in self.rejected]
+            raise InputError(problems, f"{_SKIP_HINT} {encoding_step(problems)}".strip())
+
+
+def encoding_step(problems: Iterable[Problem]) -> str:
+    """Return the command that converts a file in another encoding; "" where no problem is about that."""
+    encoded = next((problem for problem in problems if problem.found.startswith("invalid UTF-8")), None)
+    if encoded is None:
+        return ""
+    return (
+        f"If the file is in Latin-1, as older programs write, convert it: iconv -f LATIN1 -t UTF-8 {encoded.file} > NEW"
+    )
 
 
 def _identify(row: Row, row_id: str, lineage: Lineage | None) -> Row:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import io
 from typing import Any, NamedTuple
 
 from tunescope.errors import Problem
@@ -14,9 +12,6 @@ LONGEST = 32 * 2**20
 """Longest line or array element read: bytes in a line, characters in an array."""
 READ_SIZE = 2**20
 """Bytes read at a time."""
-
-
-Stream = io.BufferedReader | gzip.GzipFile
 
 
 class Chunk(NamedTuple):

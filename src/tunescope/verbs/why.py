@@ -57,8 +57,11 @@ def why(settings: WhySettings) -> Outcome:
     return Outcome(result, _view(result))
 
 
-def _list_messages(messages: Sequence[Message]) -> list[dict[str, str | None]]:
-    return [{"role": message.role, "content": message.content} for message in messages]
+def _list_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Return each message's role, and what it says or calls."""
+    from tunescope.rows.content import reply_text
+
+    return [{"role": message.role, "content": reply_text(message)} for message in messages]
 
 
 def _resolve_id(typed_id: str, ids: Sequence[str]) -> str:

@@ -27,7 +27,8 @@ def _detect(record: Mapping[str, Any]) -> bool:
 def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read review files: a is Answer1; each file is a part of its own, since none names its systems.
 
-    A question that is repeated with other answers is an item of its own: it has `.2` behind its id.
+    A question that is repeated is an item of its own: the file was judged from a list, and has no ids. It has `.2`
+    behind its id.
 
     Raises:
         InputError: columns without text.
@@ -37,17 +38,14 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     a, b = options.system_names or ("Answer1", "Answer2")
     for document in documents:
         repeats = RepeatCounter()
-        items: dict[tuple[str, str, str], str] = {}
         for record in document.records:
             question = _question(record, problems)
             if question is None:
                 continue
             columns = record.value
-            asked = (question, columns["Answer1"], columns["Answer2"])
-            if asked not in items:
-                items[asked] = repeats.name(content_id((Message("user", question),)))
+            question_id = content_id((Message("user", question),))
             pair = PairJudgement(
-                items[asked],
+                repeats.name(question_id),
                 a,
                 b,
                 "",
@@ -58,6 +56,7 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
                 (len(columns["Answer1"]), len(columns["Answer2"])),
                 part=document.path if same_stems else document.stem,
                 place=str(record.location),
+                question=question_id,
             )
             pairs.append(pair)
     problems.raise_any()

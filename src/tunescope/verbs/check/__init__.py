@@ -94,10 +94,10 @@ def _work(settings: CheckSettings, rows: RowSet, benchmark_files: list[Path], fo
     result = CheckResult(
         rows=len(joined.ids),
         faulty_rows=len(joined.faulty_rows(only_sure=False)),
-        surely_wrong_rows=len(joined.faulty_rows(only_sure=True)),
         rejected=len(rows.rejected),
         rows_in_characters=int((joined.characters > 0).sum()),
         faults={fault: len(set(positions)) for fault, positions in rows_by_fault.items()},
+        surely_wrong_rows=len(joined.faulty_rows(only_sure=True)),
         surely_wrong={fault: sure.get(fault, 0) for fault in rows_by_fault},
         benchmarks=None if benchmarks is None else benchmarks.count_items(joined.benchmark_items),
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from tunescope.errors import SHOWN_PROBLEMS
 from tunescope.family import members
-from tunescope.rows import Rejected, Row, RowFile, containers
+from tunescope.rows import Rejected, Row, RowFile
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
@@ -89,7 +89,7 @@ def _readable_rows(chunk: FileChunk, rejected: list[Rejected], skip: bool) -> It
     for item in chunk.file.rows(chunk.chunk):
         if not isinstance(item, Rejected):
             yield item
-        elif not skip or item.problem.found != containers.BOM_FOUND:
+        else:
             rejected.append(item)
             if not skip and len(rejected) > SHOWN_PROBLEMS:
                 return

@@ -71,7 +71,7 @@ def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: Run
         removed=len(paired.only_a),
         added=len(paired.only_b),
         paired_by={key: sum(by == key for *_, by in paired.pairs) for key in PAIRING_KEYS[a.kind]},
-        summary={name: compare_number(name, items_a, items_b, paired.pairs, settings.seed) for name in names},
+        summary={name: compare_number(name, paired, _is_heavy_tailed(a.kind, name), settings.seed) for name in names},
         word_overlap=word_overlap(paired.pairs) if a.kind == "answers" else None,
         models=scorers if a.kind == "turns" else None,
         medians={name: medians(name, items_a, items_b) for name in names} if a.kind == "turns" else None,
@@ -80,6 +80,11 @@ def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: Run
     )
     next_steps = [*_next_steps(settings, b, paired, folder)]
     return Outcome(result.as_json(), compare_view(result, paired, next_steps))
+
+
+def _is_heavy_tailed(kind: str, name: str) -> bool:
+    """Tell whether a few items may decide a number's mean: all but verdicts and scores, which have a scale."""
+    return kind != "judgements" or name.startswith("length")
 
 
 def _write(folder: RunFolder, paired: Pairing[ComparedItem], measures: Sequence[str], with_places: bool) -> None:

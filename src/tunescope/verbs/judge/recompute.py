@@ -63,10 +63,10 @@ class RecomputeSettings:
     of Cherry_LLM, keep this many of each."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
-    """Bootstrap draws."""
+    """Draws of the sign-flip test that compares scores of systems."""
 
     seed: int = 0
-    """Seed of the bootstrap."""
+    """Seed of the sign-flip test."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/judge-recompute-KEY by default."""
