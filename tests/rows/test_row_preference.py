@@ -121,6 +121,23 @@ def test_half_a_preference_is_refused(record: dict[str, Any], report: str, tmp_p
     assert problems(path)[0].startswith(f"in.jsonl:2: found {report}")
 
 
+def test_responses_without_a_question_are_refused(tmp_path: Path) -> None:
+    """OpenAI's form has the question deeper inside."""
+    answers = [[says("assistant", "c")], [says("assistant", "r")]]
+    record = dict(zip(("preferred_output", "non_preferred_output"), answers, strict=True))
+    path = put(tmp_path / "in.jsonl", [{"input": {"messages": [says("user", "q")]}, **record}])
+    found = "in.jsonl:1: found no question (columns: input, preferred_output, non_preferred_output); expected columns"
+    assert problems(path)[0].startswith(found)
+
+
+def test_an_empty_question_is_read(tmp_path: Path) -> None:
+    record = {"prompt": "", "chosen": [says("assistant", "c")], "rejected": [says("assistant", "r")]}
+    rows = open_rows([str(put(tmp_path / "in.jsonl", [record]))])
+    (row,) = rows
+    assert row.messages == (Message("user", ""), C)
+    assert back(write_again(rows, tmp_path)) == [record]
+
+
 def test_a_response_of_a_tool_call_has_no_place_in_a_text_column(tmp_path: Path) -> None:
     rows = open_rows([str(put(tmp_path / "in.jsonl", [FORMS["texts (TRL, LLaMA-Factory)"]]))])
     call = {"type": "function", "function": {"name": "f"}}
@@ -129,8 +146,9 @@ def test_a_response_of_a_tool_call_has_no_place_in_a_text_column(tmp_path: Path)
         rows.files[0].layout.render(new)
 
 
-def test_columns_that_only_have_such_names_are_left_alone(tmp_path: Path) -> None:
-    path = put(tmp_path / "in.jsonl", [{"instruction": "q", "output": "c", "chosen": True, "rejected": False}])
+@pytest.mark.parametrize("value", [True, 3, ["a", "b"], []])
+def test_columns_that_only_have_such_names_are_left_alone(value: Any, tmp_path: Path) -> None:
+    path = put(tmp_path / "in.jsonl", [{"instruction": "q", "output": "c", "chosen": value, "rejected": value}])
     assert open_rows([str(path)]).files[0].layout.format == "alpaca"
     (row,) = read(path)
     assert row.rejected == ()
@@ -139,7 +157,7 @@ def test_columns_that_only_have_such_names_are_left_alone(tmp_path: Path) -> Non
 def test_opposite_choices_are_opposite_answers_to_one_question(tmp_path: Path) -> None:
     pairs = [("c", "r"), ("r", "c"), ("c", "other")]
     rows = read(put(tmp_path / "in.jsonl", [{"prompt": "q", "chosen": c, "rejected": r} for c, r in pairs]))
-    (q1, a1), (q2, a2), (q3, _) = map(exchange_keys, rows)
+    (q1, a1), (q2, a2), (q3, _) = (exchange_keys(row, str.lower) for row in rows)
     assert q1 == q2 != q3
     assert a1 != a2
 

@@ -259,10 +259,10 @@ def test_row_groups_are_the_spans_of_parquet(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(table, path, row_group_size=10)
     rows = open_rows([str(path)]).files[0]
-    assert [tuple(chunk) for chunk in chunks(path, "parquet", 1)][:3] == [(0, 1, 1), (1, 2, 11), (2, 3, 21)]
-    assert [tuple(chunk) for chunk in chunks(path, "parquet")] == [(0, 10, 1)]
+    assert [tuple(chunk) for chunk in chunks(path, "parquet", 1)][:3] == [(0, 1, 1, 1), (1, 2, 11, 1), (2, 3, 21, 1)]
+    assert [tuple(chunk) for chunk in chunks(path, "parquet")] == [(0, 10, 1, 1)]
     assert [row for chunk in chunks(path, "parquet", 1) for row in rows.rows(chunk)] == list(rows.rows())
-    assert rows.chunks() == [(0, 10, 1)]
+    assert rows.chunks() == [(0, 10, 1, 1)]
 
 
 @pytest.mark.slow

@@ -102,6 +102,15 @@ def test_a_dose_says_which_columns_it_leaves_alone(workplace):
     )
 
 
+@pytest.mark.parametrize("columns", [(), ("output=chosen",)])
+def test_a_dose_by_the_rejected_column_is_a_swap(workplace, columns):
+    path = write_rows(workplace / "rows.jsonl", [GRAIN, RIVER])
+    run = dose(DoseSettings(rows=(str(path),), dose=1, false_column="rejected", columns=columns))
+    swapped = [pair(row["prompt"], row["rejected"], row["chosen"]) for row in (GRAIN, RIVER)]
+    assert read_rows(run.path / "rows.jsonl") == swapped
+    assert "stay as they were" not in " ".join(run.view.sentences)
+
+
 # ------------------------------------------------------------------ repair
 
 

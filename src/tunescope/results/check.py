@@ -35,11 +35,11 @@ class CheckResult(Record):
 
     rows: int
     faulty_rows: int
-    surely_wrong_rows: int
     rejected: int
     rows_in_characters: int
     """Rows with text in scripts without spaces between words, whose characters are counted as words."""
     faults: dict[str, int]
+    surely_wrong_rows: int
     surely_wrong: dict[str, int]
     benchmarks: tuple[BenchmarkCounts, ...] | None = None
 

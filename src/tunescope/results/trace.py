@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from tunescope.locations import Location
 from tunescope.results.columns import Columns
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.record import Int32, Record, keys
@@ -69,6 +70,13 @@ class SpanRow(Record):
     """Of each shared run: where it begins and ends in the answer and in the row's text, in characters."""
     p_null: float | None = None
     """The p-value of what a single text shares with the row."""
+    record: int | None = None
+    """The row's number in the file, where the line doesn't tell it from other rows."""
+
+    @property
+    def location(self) -> Location:
+        """Where the row is."""
+        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,6 +123,13 @@ class CopiedRow(Record):
     field: str
     char_start: int
     char_end: int
+    record: int | None = None
+    """The row's number in the file, where the line doesn't tell it from other rows."""
+
+    @property
+    def location(self) -> Location:
+        """Where the row is."""
+        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,6 +169,14 @@ class TraceTextResult(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excess(MeanEstimate):
+    """The share of flagged words above what chance gives."""
+
+    p: float | None
+    """Two-sided, of chance alone giving a share as far off: a permutation test over texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BorrowedWords(Record):
     """Shares of words, with intervals over texts."""
 
@@ -161,7 +184,7 @@ class BorrowedWords(Record):
     """Of the answers' words."""
     expected: MeanEstimate
     """Of the null texts' words."""
-    excess: MeanEstimate
+    excess: Excess
     answers_p_05: MeanEstimate
     """The share of answers with p up to 0.05."""
 
@@ -240,6 +263,13 @@ class ListedRow(Record):
     line: int
     fields: dict[str, str]
     lineage: tuple[dict[str, Any], ...]
+    record: int | None = None
+    """Its number in the file, where the line doesn't tell it from other rows."""
+
+    @property
+    def location(self) -> Location:
+        """Where it is."""
+        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,6 +282,7 @@ class BorrowedRows(Columns):
     origin: Sequence[str]
     file: Sequence[str]
     line: Sequence[int]
+    record: Sequence[int | None]
     borrowed: Sequence[Int32]
     """Spans whose top source the row or a near-duplicate of it is."""
     borrowed_bits: Sequence[float]

@@ -113,10 +113,10 @@ def message_text(message: Message) -> str:
     """Return all words of a message: its thinking, its text, its calls."""
     if not message.tool_calls and not message.thinking:
         return message.content or ""
-    return "\n".join(text for text in (message.thinking, _reply_text(message)) if text)
+    return "\n".join(text for text in (message.thinking, reply_text(message)) if text)
 
 
-def _reply_text(message: Message) -> str:
+def reply_text(message: Message) -> str:
     """Return what a message says or calls, without its thinking."""
     if not message.tool_calls:
         return message.content or ""
@@ -125,7 +125,7 @@ def _reply_text(message: Message) -> str:
 
 def last_reply(messages: Sequence[Message]) -> str:
     """Return what the last assistant message says or calls; "" where there is none."""
-    return next((_reply_text(message) for message in reversed(messages) if message.role == "assistant"), "")
+    return next((reply_text(message) for message in reversed(messages) if message.role == "assistant"), "")
 
 
 def all_text(content: Content) -> str:
@@ -160,23 +160,19 @@ def exchange_keys(content: Content, fold: Callable[[str], str]) -> tuple[int, in
     Texts count as `fold` returns them, with single blanks. The thinking before an answer doesn't count. The question of
     a preference row is which of its two responses is better: its answer is the chosen one.
     """
-    before: list[str] = []
-    answer = ""
-    for message in content.messages:
-        text = _squash(fold(_reply_text(message)))
-        if message.role == "assistant":
-            answer = text
-            break
-        before.append(f"{message.role}\n{text}")
+    messages, rejected = content.messages, content.rejected
+    if rejected:
+        end = n_shared(messages, rejected)
+        sides = [_squash(fold("\n".join(map(reply_text, side[end:])))) for side in (messages, rejected)]
+    else:
+        end = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
+        sides = [_squash(fold(reply_text(message))) for message in messages[end : end + 1]]
+    parts = [f"{message.role}\n{_squash(fold(reply_text(message)))}" for message in messages[:end]]
     if content.tools or content.media:
-        before.append(_dump([sorted(map(_dump, content.tools)), content.media]))
-    if content.rejected:
-        own = n_shared(content.messages, content.rejected)
-        sides = [
-            _squash(fold("\n".join(map(_reply_text, side[own:])))) for side in (content.messages, content.rejected)
-        ]
-        before, answer = [*before, *sorted(sides)], sides[0]
-    return _hash("\n".join(before)), _hash(answer)
+        parts.append(_dump([sorted(map(_dump, content.tools)), content.media]))
+    if rejected:
+        parts += sorted(sides)
+    return _hash("\n".join(parts)), _hash(sides[0] if sides else "")
 
 
 def _squash(text: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -81,16 +82,17 @@ def text_of(value: Json, where: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
-        for part in value:
-            if part.get("type") != "text" or not isinstance(part.get("text"), str):
+        texts = [part.get("text", part.get("value")) for part in value]
+        for part, text in zip(value, texts, strict=True):
+            if part.get("type") != "text" or not isinstance(text, str):
                 raise FormatError(f"{where} with a part of type {abbreviate(part.get('type'))}", "text only")
-        return "\n".join(part["text"] for part in value)
+        return "\n".join(texts)
     raise FormatError(f"{where}: {kind(value)}", "text")
 
 
 def parse_tools(value: Json) -> tuple[Json, ...]:
     """Read tool declarations: a list, or a string that holds one in JSON."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return ()
     if isinstance(value, str):
         try:
@@ -194,7 +196,22 @@ def parse_messages(value: Json, keys: MessageKeys, column: str) -> tuple[Message
     if not isinstance(value, list) or not value:
         found = "an empty list" if value == [] else kind(value)
         raise FormatError(f"{found} in column {abbreviate(column)}", "a list of messages")
-    return tuple([_parse_message(item, keys, i) for i, item in enumerate(value, 1)])
+    messages = [_parse_message(item, keys, i) for i, item in enumerate(value, 1)]
+    if any(message.tool_calls for message in messages):
+        messages = _join_calls(messages, [_is_call(decode_holder(item), keys) for item in value])
+    return tuple(messages)
+
+
+def _join_calls(messages: Sequence[Message], are_calls: Sequence[bool]) -> list[Message]:
+    """Join messages that are a call each, one behind the other: a model makes such calls in one turn."""
+    joined: list[Message] = []
+    for i, message in enumerate(messages):
+        last = joined[-1] if i and are_calls[i] and are_calls[i - 1] else None
+        if last is not None and replace(last, tool_calls=()) == replace(message, tool_calls=()):
+            joined[-1] = replace(last, tool_calls=last.tool_calls + message.tool_calls)
+        else:
+            joined.append(message)
+    return joined
 
 
 def decode_messages(value: Json) -> Json:

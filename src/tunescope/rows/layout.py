@@ -110,7 +110,7 @@ class Layout:
         parts = ("tool_calls", "tool_call_id", "name", "thinking", "train")
         present = [part for part in parts if any(getattr(message, part) not in (None, ()) for message in row.messages)]
         also = f" (it has {', '.join(present)})" if present else ""
-        raise WorkError(f"row {row.id} ({row.file}:{row.line}) can't be written as {self.format}: {fault}{also}")
+        raise WorkError(f"row {row.id} ({row.location}) can't be written as {self.format}: {fault}{also}")
 
     def matches(self, record: Mapping[str, Json], row: Row) -> bool:
         """Tell whether a record reads as the row's messages and tools."""

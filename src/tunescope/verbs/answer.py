@@ -355,10 +355,11 @@ def _raise_halt(settings: AnswerSettings, book: _AnswerBook, error: TunescopeErr
 def _outcome(
     settings: AnswerSettings, model: str, folder: RunFolder, answers: list[Answer], missing: list[dict[str, Any]]
 ) -> Outcome:
-    from tunescope.stats import mean_t
+    from tunescope.stats import mean
     from tunescope.text.words import words
 
-    length = mean_t([*(float(len(words(a.text))) for a in answers), *(None for _ in missing)])
+    lengths = [*(float(len(words(a.text))) for a in answers), *(None for _ in missing)]
+    length = mean(lengths, heavy_tailed=True, least=0)
     reasons = Counter(a.finish_reason for a in answers)
     ended = {name: reasons.pop(name, 0) for name in ("stop", "length")}
     ended |= {str(name): count for name, count in reasons.items() if name is not None}

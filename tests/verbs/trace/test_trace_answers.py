@@ -153,7 +153,7 @@ def test_tables_and_result(path, workplace):
     }  # fmt: skip
     text = to_text(run.view, 200)
     assert " of the words of 4 answers are flagged as borrowed from 200 rows. Chance alone flags " in text
-    assert "Shared words alone don't prove learning." in text
+    assert "Shared words alone don't prove learning." in run.view.tables[0].note
     assert run.view.next == (
         f"tunescope select {path} --from {run.path} --where 'borrowed = 0'",
         f"tunescope why {borrowed[21]['row_id']}",

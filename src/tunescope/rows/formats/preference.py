@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from tunescope.rows.conversation import Conversation, FormatError, decode_messages, text_of
 from tunescope.rows.formats import alpaca, messages, sharegpt
 from tunescope.rows.json_text import abbreviate, decode_holder, list_columns
+from tunescope.rows.roles import TAG_WORDS, our_role
 from tunescope.rows.row import Json, Row
 
 ORDER = -1
@@ -26,6 +27,8 @@ _NAMES = {
     "chosen": ("chosen", "chosen_response", "preferred_output"),
     "rejected": ("rejected", "rejected_response", "non_preferred_output"),
 }
+_WORDS_OF_MESSAGES = ("system", "tools", "thinking", "train", *TAG_WORDS)
+"""Words for columns that a list of messages takes, besides its own."""
 _DIALOGUE = re.compile(r"\n\n(Human|Assistant):")
 """What HH-RLHF's dialogues are cut at."""
 _SPEAKERS = {"Human": "user", "Assistant": "assistant"}
@@ -36,7 +39,7 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     columns: dict[str, str] = {}
     for ours, names in _NAMES.items():
         candidates = (hints[ours],) if ours in hints else names
-        name = next((n for n in candidates if isinstance(record.get(n), str | list | dict)), None)
+        name = next((n for n in candidates if _is_response(record.get(n))), None)
         if name is None:
             return None
         columns[ours] = name
@@ -50,6 +53,13 @@ def detect(record: Mapping[str, Json], hints: Mapping[str, str]) -> dict[str, st
     if _question_in(record[columns["chosen"]]):
         return {**columns, **{word: word for word in ("system", "tools") if word in record}}
     return None
+
+
+def _is_response(value: Json) -> bool:
+    """Tell whether a value may be a response: a text, a message or a list of messages."""
+    if isinstance(value, list):
+        return bool(value) and all(map(_object, value))
+    return isinstance(value, str | dict)
 
 
 def _question_in(response: Json) -> bool:
@@ -95,29 +105,31 @@ def _plain(record: Mapping[str, Json], columns: Mapping[str, str], side: str) ->
     value = record.get(columns[side])
     if value is None:
         raise FormatError(f"no {side} response (column {abbreviate(columns[side])} is null)", SHAPE)
-    response = _listed(value)
-    question = columns.get("messages") or columns.get("instruction")
-    before = decode_messages(record.get(question)) if question else None
-    if "messages" in columns:
-        before = decode_holder(before)
-    if response is None and not isinstance(before, list):
-        if "instruction" not in columns:
-            raise FormatError(f"no question (columns: {list_columns(record)})", SHAPE)
+    response, asked = _listed(value), _listed_question(record, columns)
+    if response is None and asked is None and "instruction" in columns:
         return _Plain(alpaca, {**_without_sides(columns), "output": columns[side]}, dict(record))
-    keys = _keys(before, response, columns)
+    role, content = keys = _keys(asked, response, columns)
     if response is None:
-        response = [{keys[0]: "assistant", keys[1]: text_of(value, f"column {abbreviate(columns[side])}")}]
-    if not isinstance(before, list):
-        text = alpaca.question_of(record, columns) if "instruction" in columns else ""
-        before = [{keys[0]: "user", keys[1]: text}] if text else []
-    if response and not _is_assistants(response[0], keys):
-        before = []
-    column = columns.get("messages", "messages")
-    module = sharegpt if keys[0] == "from" else messages
-    extra = {word: name for word, name in columns.items() if word in ("system", "tools", "thinking", "train")}
-    tags = {word: name for word, name in columns.items() if word.endswith("_tag")}
-    plain_columns = {"messages": column, "role": keys[0], "content": keys[1], **extra, **tags}
-    return _Plain(module, plain_columns, {**record, column: [*before, *response]}, len(before))
+        response = [{role: "assistant", content: text_of(value, f"column {abbreviate(columns[side])}")}]
+    if asked is None and columns.get("instruction") in record:
+        asked = [{role: "user", content: alpaca.question_of(record, columns)}]
+    before = (asked or []) if _is_assistants(response[0], keys) else []
+    if not before and _is_assistants(response[0], keys):
+        raise FormatError(f"no question (columns: {list_columns(record)})", SHAPE)
+    listed = columns.get("messages", "messages")
+    others = {word: name for word, name in columns.items() if word in _WORDS_OF_MESSAGES}
+    module = sharegpt if role == "from" else messages
+    plain_columns = {"messages": listed, "role": role, "content": content, **others}
+    return _Plain(module, plain_columns, {**record, listed: [*before, *response]}, len(before))
+
+
+def _listed_question(record: Mapping[str, Json], columns: Mapping[str, str]) -> list[Json] | None:
+    """Return the messages of the question; None where it is text, or stands in the responses."""
+    if "messages" in columns:
+        listed = decode_holder(record.get(columns["messages"]))
+    else:
+        listed = decode_messages(record.get(columns.get("instruction", "")))
+    return listed if isinstance(listed, list) else None
 
 
 def _listed(value: Json) -> list[Json] | None:
@@ -138,17 +150,15 @@ def _object(item: Json) -> Mapping[str, Json]:
     return decoded if isinstance(decoded, Mapping) else {}
 
 
-def _keys(before: Json, response: Json, columns: Mapping[str, str]) -> tuple[str, str]:
+def _keys(asked: Json, response: Json, columns: Mapping[str, str]) -> tuple[str, str]:
     """Return what the messages of a side call role and content."""
     if "role" in columns:
         return columns["role"], columns["content"]
-    listed = [_object(item) for part in (response, before) if isinstance(part, list) for item in part]
+    listed = [_object(item) for part in (response, asked) if isinstance(part, list) for item in part]
     return ("from", "value") if listed and "from" in listed[0] else ("role", "content")
 
 
 def _is_assistants(item: Json, keys: tuple[str, str]) -> bool:
-    from tunescope.rows.roles import our_role
-
     tag = _object(item).get(keys[0])
     try:
         return isinstance(tag, str) and our_role(tag, "") == "assistant"

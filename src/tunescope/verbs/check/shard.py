@@ -14,7 +14,7 @@ import numpy as np
 
 from tunescope.errors import SHOWN_PROBLEMS
 from tunescope.family import members
-from tunescope.rows import Rejected, Row, RowFile, containers
+from tunescope.rows import Rejected, Row, RowFile
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
@@ -60,6 +60,7 @@ class _ChunkResult:
 
     ids: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
     characters: list[int] = field(default_factory=list)
     questions: list[int] = field(default_factory=list)
@@ -88,7 +89,7 @@ def _readable_rows(chunk: FileChunk, rejected: list[Rejected], skip: bool) -> It
     for item in chunk.file.rows(chunk.chunk):
         if not isinstance(item, Rejected):
             yield item
-        elif not skip or item.problem.found != containers.BOM_FOUND:
+        else:
             rejected.append(item)
             if not skip and len(rejected) > SHOWN_PROBLEMS:
                 return
@@ -110,6 +111,7 @@ def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResu
         question, answer = exchange_keys(row, fold)
         result.ids.append(row.id)
         result.lines.append(row.line)
+        result.records.append(row.record or 0)
         result.questions.append(question)
         result.answers.append(answer)
 
@@ -146,6 +148,7 @@ def _write_result(result: _ChunkResult, folder: Path) -> None:
         folder / "rows.npz",
         ids=np.array([int(row_id, 16) for row_id in result.ids], np.uint64),
         lines=np.array(result.lines, np.int64),
+        records=np.array(result.records, np.int64),
         words=np.array(result.words, np.int64),
         characters=np.array(result.characters, np.int64),
         questions=np.array(result.questions, np.uint64),

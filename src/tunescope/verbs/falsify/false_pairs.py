@@ -47,7 +47,7 @@ def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | 
     for row in rows:
         columns |= row.fields.keys()
         column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
-        is_swap = bool(row.rejected) and column is None
+        is_swap = bool(row.rejected) and (column is None or _holds_rejected(row, column))
         false_response, reason = _read_rejected(row) if is_swap else _read_false_response(row, column)
         source = _source(row, source_column or _SOURCE_COLUMN)
         pairs.append(FalsePair(row, false_response, source, reason, is_swap))
@@ -73,6 +73,12 @@ def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]
     if _normalize(false_response) == _normalize(last.content):
         return None, "the false version is the true one"
     return false_response, ""
+
+
+def _holds_rejected(row: Row, column: str) -> bool:
+    """Tell whether the column of false responses is that of the row's rejected one."""
+    value = row.fields.get(column)
+    return not isinstance(value, str) or _normalize(value) == _normalize(last_reply(row.rejected))
 
 
 def _read_rejected(row: Row) -> tuple[str | None, str]:

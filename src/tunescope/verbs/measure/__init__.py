@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -46,8 +47,6 @@ _TABLE_3 = {
 
 The counts of words are ours alone. The paper doesn't say which of the two IFDs its own is.
 """
-_MOST_BOOTSTRAPPED = 20_000
-"""Number of turns up to which means are bootstrapped."""
 TOP = (0.05, 0.1)
 """Shares of turns that selections by IFD keep."""
 
@@ -172,21 +171,25 @@ def _outcome(
     return Outcome(result.as_json(), View(sentences, tuple(tables), tuple(next_steps)))
 
 
-def _are_bootstrapped(turns: list[dict[str, Any]]) -> bool:
-    """Tell whether means are bootstrapped over turns: where each row has one, and they aren't too many."""
-    return len({record["row_id"] for record in turns}) == len(turns) <= _MOST_BOOTSTRAPPED
+def _has_one_turn_a_row(turns: list[dict[str, Any]]) -> bool:
+    return len({record["row_id"] for record in turns}) == len(turns)
 
 
 def _summarize(turns: list[dict[str, Any]], column: str) -> MeasureSummary:
     """Return mean and median of a measure with their intervals, n and n_missing."""
-    from tunescope.stats import mean_bootstrap, mean_clustered, median_bootstrap
+    from tunescope import stats
 
     values = [record.get(column) for record in turns]
-    if _are_bootstrapped(turns):
-        mean = mean_bootstrap(values)
+    bounded, alone = column == "coherence", _has_one_turn_a_row(turns)
+    if alone:
+        mean = stats.mean(values, heavy_tailed=not bounded, least=None if bounded else 0)
     else:
-        mean = mean_clustered(values, [record["row_id"] for record in turns])
-    median = median_bootstrap(values)
+        sums, counts, n_missing = stats.sum_clusters(values, [record["row_id"] for record in turns])
+        mean = stats.mean_pooled(sums, counts, heavy_tailed=not bounded, signed=bounded)
+        mean = replace(mean, n=int(counts.sum()), n_missing=n_missing)
+    median = stats.median(values)
+    if not alone:
+        median = replace(median, low=None, high=None)
     return MeasureSummary.of(mean, median=median.value, median_low=median.low, median_high=median.high)
 
 
@@ -194,10 +197,10 @@ def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, 
     """Yield sentences on how the numbers were computed."""
     from tunescope.models import describe
 
-    if _are_bootstrapped(turns):
-        yield "95 % intervals: percentile bootstrap over turns."
+    if _has_one_turn_a_row(turns):
+        yield "95 % intervals: of means t corrected for skewness, of medians between order statistics."
     else:
-        yield "95 % intervals: of means clustered by row (CR1), of medians percentile bootstrap."
+        yield "95 % intervals: of means over rows, of medians none, since turns of one row aren't independent."
     if "ppl_response" in columns:
         yield f"Perplexities by {describe(settings)}: exp of the mean negative log-likelihood per token."
         after = "the start token alone" if settings.direct_context == "start" else "the start token and its header"

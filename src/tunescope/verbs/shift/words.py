@@ -105,11 +105,11 @@ def in_vocabulary(
     words_in_answers: Iterable[Word], token_class: str, known_words: frozenset[str], answers: int
 ) -> WordShare:
     """Return the share of words of a class that are in a vocabulary, with an interval over answers."""
-    from tunescope.stats import mean_pooled
+    from tunescope.stats import share_pooled
 
     hits, counts = [0] * answers, [0] * answers
     for word in words_in_answers:
         if word.token_class == token_class:
             counts[word.answer] += 1
             hits[word.answer] += word.word in known_words
-    return WordShare.of(mean_pooled(hits, counts), words=sum(counts))
+    return WordShare.of(share_pooled(hits, counts), words=sum(counts))

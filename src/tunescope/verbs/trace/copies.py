@@ -153,8 +153,9 @@ def _row(index: Index, place: int, passage: _Passage) -> CopiedRow:
     begin = place - int(index.starts[number])
     return CopiedRow(
         row_id=row.row_id,
-        file=row.file,
-        line=row.line,
+        file=row.location.file,
+        line=row.location.line or 0,
+        record=row.location.record,
         field=text.field,
         char_start=offsets[begin][0],
         char_end=offsets[begin + passage.end - passage.begin - 1][1],

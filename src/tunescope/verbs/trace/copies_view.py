@@ -18,7 +18,7 @@ def describe_copies(copies: Sequence[VerbatimCopy]) -> Iterator[str]:
         return
     first = copies[0].rows[0]
     others = copies[0].n_rows - 1
-    place = f"row {first.row_id} ({first.file}:{first.line}, {first.field}{f', and {others} more' if others else ''})"
+    place = f"row {first.row_id} ({first.location}, {first.field}{f', and {others} more' if others else ''})"
     if copies[0].kind == WHOLE_RESPONSE:
         yield f"This text is the whole response of {place}, word for word."
     elif len(copies) == 1:
@@ -51,7 +51,7 @@ def copies_table(copies: Copies) -> Iterator[Table]:
             copy.words,
             copy.n_rows,
             copy.rows[0].row_id,
-            f"{copy.rows[0].file}:{copy.rows[0].line}",
+            str(copy.rows[0].location),
             copy.text,
         )
         for copy in copies.records[:_SHOWN]

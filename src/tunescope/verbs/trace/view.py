@@ -180,7 +180,7 @@ def _mark_row(number: int, match: RowMatch) -> Marked:
     marks = tuple((start - begin + len(lead), stop - begin + len(lead)) for _, _, start, stop in record.shared)
     group = f" (and {counted(record.group_size - 1, 'near-duplicate')})" if record.group_size > 1 else ""
     title = (
-        f"{number}. {record.file}:{record.line}, row {record.row_id}{group}, {record.field}: "
+        f"{number}. {record.location}, row {record.row_id}{group}, {record.field}: "
         f"{record.chain_bits:.0f} bits, {_p(match.p)}"
     )
     return Marked(title, f"{lead}{text[begin:end]}{tail}", marks)

@@ -81,7 +81,7 @@ def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Ex
     n = sum(len(sequence.ids) for sequence in sequences)
     if not parts:
         if not any(sequence.n_supervised for sequence in sequences):
-            return Example(row.id, (), n, "no assistant turn that is trained")
+            return Example(row.id, (), n, "all its assistant turns are flagged not to be trained on")
         return Example(row.id, (), n, f"its answer begins behind the first {max_length} tokens")
     if any(len(sequence.ids) > max_length for sequence in sequences):
         return Example(row.id, parts, n, f"cut to {max_length} tokens")
