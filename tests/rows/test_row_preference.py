@@ -157,7 +157,7 @@ def test_columns_that_only_have_such_names_are_left_alone(value: Any, tmp_path: 
 def test_opposite_choices_are_opposite_answers_to_one_question(tmp_path: Path) -> None:
     pairs = [("c", "r"), ("r", "c"), ("c", "other")]
     rows = read(put(tmp_path / "in.jsonl", [{"prompt": "q", "chosen": c, "rejected": r} for c, r in pairs]))
-    (q1, a1), (q2, a2), (q3, _) = map(exchange_keys, rows)
+    (q1, a1), (q2, a2), (q3, _) = (exchange_keys(row, str.lower) for row in rows)
     assert q1 == q2 != q3
     assert a1 != a2
 

@@ -152,7 +152,7 @@ def test_lines_of_items(tmp_path):
         ("a.txt", b"\xff\xfe", "text that can't be read ('utf-8' codec can't decode byte 0xff in position 0"),
         ("a.csv", b'"' + b"x" * 200_000 + b'"', "text that can't be read (field larger than field limit (131072))"),
         ("a.csv.gz", b"no gzip", "text that can't be read (Not a gzipped file (b'no'))"),
-        ("a.json", b'{\n "examples": [\n', "an object that goes on over several lines"),
+        ("a.json", b'{\n "examples": [\n', "found text that isn't JSON"),
         ("a.jsonl", b'{"q": "a"}\n{"q": \n', "a.jsonl:2: found text that isn't JSON"),
         ("a.json", b"", "an empty file"),
     ],

@@ -87,6 +87,14 @@ def test_sentences_of_answers(workplace):
     assert "Chance alone flags" in run.view.sentences[1]
 
 
+def test_answers_that_equal_templated_rows(workplace):
+    run = traced(workplace, *(answer(i, row["output"]) for i, row in enumerate(PARAPHRASES[:20])))
+    assert [(copy["kind"], copy["n_rows"]) for copy in run.records("copies")] == [("response", 1)] * 20
+    assert run.view.sentences[0] == (
+        "20 of 20 answers copy 20 rows word for word: 20 whole responses and 0 sentences of 6 words or more."
+    )
+
+
 def test_a_thai_copy_and_no_copy(workplace):
     run = traced(workplace, answer(0, THAI))
     assert [(c["kind"], c["words"]) for c in run.result["copies"]] == [("response", 36)]
