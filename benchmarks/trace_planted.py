@@ -25,7 +25,7 @@ import numpy as np
 
 from tunescope.matching.word_ids import word_offsets
 from tunescope.rows import open_rows
-from tunescope.stats import mean_bootstrap, mean_pooled
+from tunescope.stats import mean_pooled, mean_share
 from tunescope.verbs.trace import null
 from tunescope.verbs.trace.find import Finder, Matches, Reference, covered
 from tunescope.verbs.trace.index import Index, write_index
@@ -117,7 +117,7 @@ class Study:
                 best = max(over, key=lambda s: s.score)
                 top = rank(self.index, matches.chains, best.chains, prompt, "")[0].row
                 first.append(top.row_id == owner or any(_holds(t.text, source) for t in top.texts))
-        mean = mean_bootstrap(recall)
+        mean = mean_share(recall)
         outside = mean_pooled(false, rest)
         right = f"{np.mean(first):.2f} of {len(first)}" if first else "none found"
         interval = "" if mean.low is None else f" [{mean.low:.2f}, {mean.high:.2f}]"

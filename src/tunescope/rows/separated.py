@@ -32,8 +32,15 @@ def separator_of(header: str) -> str:
 
 def read_separated(name: str, stream: BufferedIOBase) -> Iterator[FileRecord]:
     """Yield a record per line of cells, or what is wrong with it."""
+    default_limit = csv.field_size_limit(LONGEST)
+    try:
+        yield from _read_cells(name, stream)
+    finally:
+        csv.field_size_limit(default_limit)
+
+
+def _read_cells(name: str, stream: BufferedIOBase) -> Iterator[FileRecord]:
     text, separator, line = _open_text(stream)
-    csv.field_size_limit(LONGEST)
     reader = csv.reader(text, delimiter=separator, strict=True)
     names: list[str] | None = None
     skipped = line

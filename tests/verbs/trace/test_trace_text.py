@@ -196,7 +196,8 @@ def test_refusals_of_the_command_line(path, workplace):
     assert "no such file" in refused("absent.jsonl", "--text", "a")
     assert "no such file" in refused("rows.jsonl", "--answers", "absent.jsonl")
     assert "found no answers.jsonl" in refused("rows.jsonl", "--answers", ".")
-    assert "no question, or no text in output" in refused("rows.jsonl", "--answers", "rows.jsonl")
+    (workplace / "chat.jsonl").write_text('{"messages": []}\n')
+    assert "found the columns messages" in refused("rows.jsonl", "--answers", "chat.jsonl")
     put(workplace / "a.jsonl", "Any words.")
     assert "no such folder" in refused("rows.jsonl", "--answers", "a.jsonl", "--shift", "absent")
     assert "absent.jsonl: found no such file" in refused(

@@ -27,12 +27,12 @@ class RecomputeSettings:
     """Recompute the tables of judgement files that others made, with intervals and with what is missing."""
 
     files: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, FastChat's files, just-eval's
-    shards, or our own judgements.jsonl."""
+    """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, files of FastChat, arena-hard or
+    PandaLM, just-eval's shards, or our own judgements.jsonl."""
 
     format: str | None = None
-    """Format of the files: alpaca_eval, cherry, selfee, fastchat_pair, fastchat_single, just_eval or tunescope. By
-    default the content decides."""
+    """Format of the files: alpaca_eval, arena_hard, cherry, selfee, fastchat_pair, fastchat_single, just_eval, pandalm
+    or tunescope. By default the content decides."""
 
     reference: str | None = None
     """The system that all others are compared with; by default the file's reference, or its second system."""
