@@ -86,7 +86,7 @@ def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
         (["--verson"], "there is no option --verson; did you mean --version?"),
         (["study", "--plan"], "there is no option --plan; type: tunescope --help"),
         (["chekc", "--json"], "there is no verb chekc; did you mean check?"),
-        (["check"], "ROWS is missing\nUsage: tunescope check [OPTIONS] ROWS..."),
+        (["check"], "no rows are given; type a file, or --masks with --model or --template"),
         (["compare"], "A is missing\nUsage: tunescope compare [OPTIONS] A B"),
         (["compare", "rows.jsonl"], "B is missing"),
         (["why"], "ROW_ID is missing"),

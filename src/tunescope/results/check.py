@@ -44,6 +44,26 @@ class CheckResult(Record):
     benchmarks: tuple[BenchmarkCounts, ...] | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class MaskedTrial(Record):
+    """A trial conversation: its tokens, how many are supervised, or why the template has no such conversation."""
+
+    name: str
+    tokens: int
+    supervised: int
+    refusal: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskResult(Record):
+    """What `check --masks` writes: whose template, how it supervises, its trials, and in how many each fault is."""
+
+    template: str
+    supervise: str
+    trials: tuple[MaskedTrial, ...]
+    faults: dict[str, int]
+
+
 def find_selection(check: Run, runs: Iterable[Run]) -> Run | None:
     """Return the last of the finished runs that dropped what `check` found to be wrong; None where none did."""
     selections = [

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.errors import SettingsError
+from tunescope.errors import SettingsError, UsageError
 from tunescope.results.check import CheckResult
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.check.settings import CheckSettings
@@ -36,6 +36,12 @@ def check(settings: CheckSettings) -> Run:
         InputError: rows or benchmarks that can't be read.
         SettingsError: a fault to show that there isn't, or a CSV file that is there with other content.
     """
+    if settings.masks:
+        from tunescope.verbs.check.masks import check_masks
+
+        return check_masks(settings)
+    if not settings.rows:
+        raise UsageError("no rows are given; type a file, or --masks with --model or --template")
     from tunescope.rows import open_rows
 
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
