@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from tunescope.chat import Chat, Inconsistent, Unrenderable, parse_template_args
 from tunescope.errors import SettingsError
 from tunescope.rows import Message, Row
+from tunescope.verbs.tune import plan
 
 # SmolLM2-Instruct's own template
 SMOLLM2 = (
@@ -455,6 +456,81 @@ def test_whatever_is_said_the_spans_are_the_answers_or_the_row_is_refused(name, 
     assert ["".join(span.split()) for span in spans] == [
         "".join(f"{form.lead}{answer}{form.end}".split()) for _, answer in exchanges
     ]
+
+
+def spoken(role, number):
+    """A message of a role with words that no other has."""
+    word = f"{role}{number}word"
+    match role:
+        case "call":
+            call = {"name": f"f{number}", "arguments": {"a": f'it\'s "{word}"', "b": [{"c": f"{word}b"}]}}
+            return Message("assistant", None, ({"type": "function", "id": f"call{number:05}", "function": call},))
+        case "tool":
+            return Message("tool", f'{{"found": "{word}"}}', tool_call_id=f"call{number - 1:05}", name=f"f{number - 1}")
+        case "thinking":
+            return Message("assistant", f"{word}b", thinking=word)
+        case _:
+            return Message(role, f"{word}.")
+
+
+ANY_ROLE = st.sampled_from(["system", "user", "assistant", "call", "tool", "thinking", "critic", "tool_call"])
+USUAL = (("user", "call", "tool", "assistant"), ("user", "tool_call", "tool", "assistant"))
+
+
+@given(
+    name=st.sampled_from([*sorted(FORMS), "alpaca", "vicuna", "chatml"]),
+    roles=st.sampled_from(USUAL) | st.lists(ANY_ROLE, max_size=4).map(lambda roles: (*roles, "assistant")),
+    declared=st.booleans(),
+)
+@settings(max_examples=examples(300), deadline=None)
+def test_every_message_is_in_what_the_model_reads_or_the_row_is_refused(name, roles, declared):
+    chat = shipped_chat(name) if name in FORMS else ours(name)
+    asked = row(*(spoken(role, i) for i, role in enumerate(roles)), tools=(TOOL,) if declared else ())
+    try:
+        last = sequences(chat, asked)[-1]
+    except Unrenderable:
+        return
+    read = chat.tokenizer.decode(last.ids)
+    for number, role in enumerate(roles):
+        words = {"call": ["word", "wordb"], "thinking": ["wordb"]}.get(role, ["word"])
+        assert all(f"{role}{number}{word}" in read for word in words), (role, number)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ((True, None), "a message that isn't the assistant's is flagged to be trained on: it isn't"),
+        ((False, None), ""),
+        ((None, False), "all its assistant turns are flagged not to be trained on"),
+    ],
+)
+def test_tune_says_which_flags_it_cannot_follow(flags, reason):
+    flagged = row(*(Message(*said, train=flag) for said, flag in zip(ASKED, flags, strict=True)))
+    (example,) = plan.examples(Chat(tokenizer(SMOLLM2)), [flagged], 1000)
+    assert (example.reason, bool(example.parts)) == (reason, flags[1] is not False)
+
+
+def test_media_are_refused_by_name():
+    pictured = row(*ASKED, media=(("images", ["a.jpg"]),))
+    with pytest.raises(Unrenderable, match=r"media \(column images\), which aren't text; drop the column"):
+        Chat(tokenizer(SMOLLM2)).row(pictured)
+
+
+@pytest.mark.parametrize(
+    ("dropped", "reason"),
+    [
+        ("m.role == 'tool'", "a tool's reply in message 2, which the chat template doesn't render"),
+        ("m.role == 'assistant' and not loop.last", "turn 1: the chat template|leaves out message 1"),
+        ("m.role == 'user' and loop.first", r"leaves out message 0 \(user\)"),
+    ],
+)
+def test_a_message_that_the_template_drops_is_refused(dropped, reason):
+    calls = "{% for c in m.tool_calls or [] %}{{ c.function.name }}{{ c.function.arguments | tojson }}{% endfor %}"
+    drops = MARKED.replace("{{ m.content }}<|im_end|>", f"{calls}{{{{ m.content }}}}<|im_end|>")
+    drops = drops.replace("{% for m in messages %}", f"{{% for m in messages %}}{{% if not ({dropped}) %}}", 1)
+    drops = drops.replace("{{ '\n' }}{% endfor %}", "{{ '\n' }}{% endif %}{% endfor %}")
+    with pytest.raises(Unrenderable, match=reason):
+        Chat(tokenizer(drops)).row(row(*CALLED))
 
 
 # ---- our own templates

@@ -59,6 +59,10 @@ def test_done(rows, capsys):
         (["select", "rows.jsonl"], "nothing to select by"),
         (["select", "rows.jsonl", "--where", "x = 1"], "there is no 'x' here; there is"),
         (["select", "rows.jsonl", "--where", "line > 1", "--from", "no"], "no: found no such folder"),
+        (["select", "rows.jsonl", "--where", "faulty=false"], "there is no 'faulty' here; there is input"),
+        (["select", "rows.jsonl", "--where", "line", "=", "1"], "2 problems in the input:\n  =: found an operator"),
+        (["judge", "leaderboard", "rows.jsonl"], "rows.jsonl: found a file (a verb that reads it makes the run)"),
+        (["report", "."], ".: found a folder that is no run; expected a finished run folder"),
         (["compare", "rows.jsonl", "no.json"], "no.json: found no such file"),
         (["why", "0123456789"], "no run in runs has a row '0123456789'"),
         (["study", "run", "no"], "no: no such recipe file; shipped are demo"),
@@ -82,7 +86,7 @@ def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
         (["--verson"], "there is no option --verson; did you mean --version?"),
         (["study", "--plan"], "there is no option --plan; type: tunescope --help"),
         (["chekc", "--json"], "there is no verb chekc; did you mean check?"),
-        (["check"], "ROWS is missing\nUsage: tunescope check [OPTIONS] ROWS..."),
+        (["check"], "no rows are given; type a file, or --masks with --model or --template"),
         (["compare"], "A is missing\nUsage: tunescope compare [OPTIONS] A B"),
         (["compare", "rows.jsonl"], "B is missing"),
         (["why"], "ROW_ID is missing"),
@@ -154,7 +158,8 @@ def test_json_is_one_object_with_the_names_of_the_design(rows, capsys):
     code, out, _ = run(capsys, "check", "rows.jsonl", "--json")
     result = json.loads(out)
     assert code == 0
-    assert list(result) == ["rows", "faulty_rows", "rejected", "faults", "run"]
+    names = ["rows", "faulty_rows", "rejected", "rows_in_characters", "faults", "surely_wrong_rows", "surely_wrong"]
+    assert list(result) == [*names, "run"]
     assert (result["rows"], result["faults"]["empty_answer"]) == (3, 1)
     checked = result["run"]
     _, out, _ = run(capsys, "select", "rows.jsonl", "--from", checked, "--where", "not faulty", "--json")
@@ -168,7 +173,7 @@ def test_json_is_one_object_with_the_names_of_the_design(rows, capsys):
     row = read_rows(Path(result["run"]).parent.parent / "rows.jsonl")[1]
     assert row["output"] == ""
     why = json.loads(run(capsys, "why", row_id(checked, 1), "--json")[1])
-    assert list(why) == ["row_id", "origin", "file", "line", "messages", "lineage", "events"]
+    assert list(why) == ["row_id", "origin", "file", "line", "record", "messages", "lineage", "events"]
     plan = json.loads(run(capsys, "study", "plan", "demo", "--json")[1])
     assert list(plan) == ["recipe", "steps"]
 

@@ -243,7 +243,7 @@ def test_two_at_once(workplace):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (None, "an unfinished run (type its command again)"),
+        (None, "a folder that is no run"),
         ("{", "found no run record"),
         ("[1]", "found no run record"),
         ('{"verb": "check"}', "found no run record ('key')"),
@@ -257,6 +257,17 @@ def test_what_is_no_run(tmp_path, text, sentence):
     assert sentence in str(caught.value)
     with pytest.raises(RunError, match="found no such folder"):
         tunescope.open(tmp_path / "nowhere")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="found a file"):
+        tunescope.open(tmp_path / "file")
+    run = tmp_path / "runs" / "check-1"
+    (run / ".work-1").mkdir(parents=True)
+    with pytest.raises(RunError, match="found an unfinished run"):
+        tunescope.open(run)
+    (run / "run.json").write_text("{}")
+    (tmp_path / "run.json").unlink(missing_ok=True)
+    with pytest.raises(RunError, match=rf"a folder that holds runs \(name each, for example {run}\)"):
+        tunescope.open(tmp_path)
 
 
 def test_finished_runs_oldest_first_and_strangers_left_out(workplace, capsys):

@@ -235,19 +235,63 @@ WHOLE = "max_words {}: expected a whole number, at least 1"
         ("rows: x, max_words: 0", ["max_words 0: expected at least 1"]),
         ("rows: x, near_duplicate_at: .nan", ["near_duplicate_at nan: expected above 0 and at most 1"]),
         ("rows: x, words: 3", ["words: no such setting; did you mean max_words?"]),
-        ("rows: x, near-duplicate-at: 0.9", ["near-duplicate-at: no such setting; did you mean near_duplicate_at?"]),
+        ("rows: x, near-duplicate: 0.9", ["near_duplicate: no such setting; did you mean near_duplicate_at?"]),
+        ("rows: x, max-words: 3, max_words: 4", ["max_words is given twice"]),
+        ("rows: x, max-words: 3, vary: {max_words: [4]}", ["max_words is set, and varied"]),
         ("dataset: x", [f"dataset: no such setting; did you mean rows? {help_of(RowsSettings, 'rows')}"]),
         (
             "rows: x, zzz: 3",
             [
                 "zzz: no such setting; there is rows, format, columns, on_bad, against, max_words, "
-                "near_duplicate_at, workers, out"
+                "near_duplicate_at, show, csv, workers, out"
             ],
         ),
     ],
 )
 def test_mistakes_in_settings(place, settings, expected):
     assert complaints(f"steps: {{c: {{verb: check, {settings}}}}}") == [f"step c: {text}" for text in expected]
+
+
+def test_settings_may_be_typed_as_on_the_command_line(place):
+    typed = "steps: {c: {verb: check, rows: x, max-words: 3, vary: {near-duplicate-at: [0.8, 0.9]}}}"
+    assert planned(typed) == planned(
+        typed.replace("max-words", "max_words").replace("-at", "_at").replace("e-d", "e_d")
+    )
+
+
+def test_numbers_as_yaml_1_2_has_them(place):
+    rates = "steps: {t: {verb: tune, rows: x, model: y, vary: {lr: [1e-4, 5e-4, 1E-3, .1]}}}"
+    step = study.read(recipe(rates)).steps[0]
+    assert step.vary == {"lr": (1e-4, 5e-4, 1e-3, 0.1)}
+
+
+def test_what_a_later_step_needs_is_looked_at_before_the_first(place):
+    Path("q.jsonl").write_text('{"nothing": 1}\n')
+    text = """
+    inputs: {rows: rows.jsonl, prompts: q.jsonl}
+    steps:
+      check: {verb: check, rows: "{rows}"}
+      answer: {verb: answer, model: microworld, prompts: "{prompts}"}
+    """
+    with pytest.raises(
+        SettingsError,
+        match=r"before the first step:\n  step answer: q\.jsonl:1: found the columns nothing; expected a question",
+    ):
+        study.run(StudySettings(recipe=recipe(text)))
+    assert not Path("runs").exists()
+
+
+def test_rows_that_cannot_be_read_are_told_before_the_first_step(place):
+    Path("bad.jsonl").write_text('{"nothing": 1}\n')
+    text = """
+    inputs: {rows: rows.jsonl, more: bad.jsonl}
+    steps:
+      check: {verb: check, rows: "{rows}"}
+      again: {verb: check, rows: ["{rows}", "{more}"]}
+    """
+    with pytest.raises(SettingsError, match=r"before the first step:\n  step again: bad\.jsonl"):
+        study.run(StudySettings(recipe=recipe(text)))
+    assert not Path("runs").exists()
 
 
 def test_a_verb_that_makes_no_run_is_no_step(place):

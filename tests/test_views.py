@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import unicodedata
 from html.parser import HTMLParser
 
@@ -161,6 +162,8 @@ def test_html_has_our_tags_only(view):
         "tr",
         "th",
         "td",
+        "bdi",
+        "span",
     }
 
 
@@ -245,15 +248,17 @@ def columns(text):
 def test_html_marks_and_escapes():
     evil = "<script>&x"
     html = to_html(View((), (), (), (Marked(evil, f"a{evil}b", ((1, 1 + len(evil)),)),)))
-    assert html == ('<h4>&lt;script&gt;&amp;x</h4><p class="text">a<mark>&lt;script&gt;&amp;x</mark>b</p>')
-    assert to_html(View((), (), (), (Marked("", "ab"),))) == '<p class="text">ab</p>'
+    assert html == ('<h4>&lt;script&gt;&amp;x</h4><p class="text" dir="auto">a<mark>&lt;script&gt;&amp;x</mark>b</p>')
+    assert to_html(View((), (), (), (Marked("", "ab"),))) == '<p class="text" dir="auto">ab</p>'
 
 
 @settings(deadline=None)
 @given(MARKED)
 def test_html_keeps_the_whole_text(marked):
-    page = Reader(to_html(View((), (), (), (marked,))).replace("\r", ""))
-    assert page.text == (marked.title + marked.text).replace("\r", "")
+    html = to_html(View((), (), (), (marked,)))
+    html = re.sub('<span class="badge">U\\+([0-9A-F]+)</span>', lambda badge: chr(int(badge[1], 16)), html)
+    page = Reader(html.replace("\r", "").replace("\0", "&#xFFFD;"))
+    assert page.text == (marked.title + marked.text).replace("\r", "").replace("\0", "\ufffd")
     assert page.tags.count("mark") == len(marked.marks)
 
 

@@ -49,6 +49,9 @@ class Outcome(NamedTuple):
     result: dict[str, Any]
     view: View
 
+    def _repr_html_(self) -> str:
+        return to_html(self.view)
+
 
 @dataclass(frozen=True, slots=True)
 class _Tables(Mapping[str, "pa.Table"]):
@@ -90,8 +93,7 @@ class Run:
         self.path = path
         file = path / "run.json"
         if not file.is_file():
-            found = "an unfinished run (type its command again)" if path.is_dir() else "no such folder"
-            raise RunError(f"{path}: found {found}; expected a finished run folder with run.json")
+            raise RunError(f"{path}: found {_describe_no_run(path)}; expected a finished run folder with run.json")
         try:
             self.info: dict[str, Any] = json.loads(file.read_text("utf-8"))
             self.key: str = self.info["key"]
@@ -115,6 +117,12 @@ class Run:
         """The verb's settings, by name."""
         settings: dict[str, Any] = self.info["settings"]
         return settings
+
+    def showing(self, view: View, **result: Any) -> Run:
+        """Return the run as it is, but for what this call shows: another view, and more keys of the result."""
+        run = Run(self.path)
+        run.info = {**self.info, "view": view.as_json(), "result": {**self.info["result"], **result}}
+        return run
 
     def records(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the records of `NAME.jsonl`."""
@@ -318,6 +326,18 @@ def _clean(folder: RunFolder) -> None:
     for part in folder.path.glob(".*.part"):
         part.unlink()
     folder.scratch.mkdir(exist_ok=True)
+
+
+def _describe_no_run(path: Path) -> str:
+    """Say what stands where a run folder is expected."""
+    if not path.exists():
+        return "no such folder"
+    if not path.is_dir():
+        return "a file (a verb that reads it makes the run)"
+    if any(path.glob(".work-*")):
+        return "an unfinished run (type its command again)"
+    inside = sorted(run.parent for run in (*path.glob("*/run.json"), *path.glob("runs/*/run.json")))
+    return f"a folder that holds runs (name each, for example {inside[0]})" if inside else "a folder that is no run"
 
 
 def _finished_with(path: Path, key: str) -> Run | None:

@@ -31,15 +31,17 @@ from itertools import product
 from pathlib import Path
 from typing import Any
 
-import yaml
+from yaml import YAMLError
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.preflight import check_needs
 from tunescope.progress import say
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL, make
 from tunescope.verbs import VERBS
 from tunescope.views import Table, View
+from tunescope.yaml_core import read_yaml
 
 VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
@@ -149,8 +151,8 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
         names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
         raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
     try:
-        document = yaml.load(path.read_text("utf-8"), _Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        document = read_yaml(path.read_text("utf-8"))
+    except (YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise SettingsError(f"{path}: found no YAML ({reason}); expected about, inputs and steps") from error
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
@@ -166,18 +168,6 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     if problems:
         raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
     return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
-
-
-class _Loader(yaml.SafeLoader):
-    """Safe YAML that refuses a key given twice. PyYAML would silently drop the first."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Build a mapping, or refuse a repeated key."""
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        repeated = [key for number, key in enumerate(keys) if key in keys[:number]]
-        if repeated:
-            raise yaml.constructor.ConstructorError(None, None, f"{repeated[0]!r} is there twice", node.start_mark)
-        return super().construct_mapping(node, deep)
 
 
 def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, str]:
@@ -212,14 +202,16 @@ def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) ->
     if name in defined:
         problems.append(f"step {name}: an input has the same name; rename one of them")
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
-    settings = {key: value for key, value in body.items() if key not in ("verb", "vary")}
+    settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
     settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
         problems.append(f"step {name}: expected `vary:` with a list per setting")
         return None
-    step = RecipeStep(name, body["verb"], settings, {key: tuple(values) for key, values in vary.items()})
-    problems += [f"step {name}: {key} is set, and varied" for key in vary if key in settings]
+    varied = {_field_name(key): tuple(values) for key, values in vary.items()}
+    step = RecipeStep(name, body["verb"], settings, varied)
+    problems += [f"step {name}: {key} is given twice" for key in _repeated([*body, *vary]) if key not in varied]
+    problems += [f"step {name}: {key} is set, and varied" for key in varied if key in settings]
     problems += [
         f"step {name}: {{{reference}}} is neither an input nor an earlier step"
         for reference in sorted(step.references() - defined)
@@ -230,6 +222,16 @@ def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) ->
         except SettingsError as error:
             problems.append(f"step {name}: {error}")
     return step
+
+
+def _field_name(key: Any) -> str:
+    """Return a setting's name, which may be typed as on the command line: learning-rate."""
+    return str(key).replace("-", "_")
+
+
+def _repeated(keys: Sequence[Any]) -> list[str]:
+    names = [_field_name(key) for key in keys]
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 class _Verbatim(str):
@@ -300,15 +302,20 @@ def _resolve(value: Any, done: Done) -> Any:
     return value
 
 
-def plan(settings: PlanSettings) -> Outcome:
-    """Show the steps of a recipe, and the settings of each."""
-    recipe = read(settings.recipe, settings.set)
+def _planned(recipe: Recipe) -> Iterator[Variant]:
+    """Yield every variant of every step; what a step makes goes by its name in braces."""
     done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
-    lines = []
     for step in recipe.steps:
         planned = list(variants(step, done))
         done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
-        lines += [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in planned]
+        yield from planned
+
+
+def plan(settings: PlanSettings) -> Outcome:
+    """Show the steps of a recipe, and the settings of each."""
+    recipe = read(settings.recipe, settings.set)
+    planned = _planned(recipe)
+    lines = [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in planned]
     result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
     command = ["tunescope", "study", "run", settings.recipe]
     command += [word for entry in settings.set for word in ("--set", entry)]
@@ -324,6 +331,7 @@ def run(settings: StudySettings) -> Run:
     from tunescope.rows.containers import content_hash
 
     recipe = read(settings.recipe, settings.set)
+    check_needs(((v.name, v.verb, v.settings) for v in _planned(recipe)), recipe.inputs.values())
     text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
     modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.steps}

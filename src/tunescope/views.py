@@ -10,10 +10,11 @@ import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from html import escape
 from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any
+
+from tunescope.foreign import escape_sentence, escape_text, printable
 
 Cell = str | int | float | None
 MISSING = "–"
@@ -119,13 +120,13 @@ def to_text(view: View, width: int | None = None) -> str:
     blocks += [_marked_lines(text, width) for text in view.texts]
     blocks += [_text_table(table, width) for table in view.tables]
     if view.next:
-        blocks.append("\n".join(["Next:", *("  " + _printable(command) for command in view.next)]))
+        blocks.append("\n".join(["Next:", *("  " + printable(command) for command in view.next)]))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Wrap between words only, so that a path can be copied whole, and not before a per cent sign."""
-    glued = _printable(" ".join(text.split())).replace(" %", _GLUED)
+    glued = printable(" ".join(text.split())).replace(" %", _GLUED)
     lines = wrap(glued, width, break_long_words=False, break_on_hyphens=False)
     return [line.replace(_GLUED, " %") for line in lines]
 
@@ -135,7 +136,7 @@ def _marked_lines(marked: Marked, width: int) -> str:
     flags = bytearray(len(marked.text))
     for start, end in marked.marks:
         flags[start:end] = b"\x01" * (end - start)
-    lines = [_printable(marked.title)] if marked.title else []
+    lines = [printable(marked.title)] if marked.title else []
     for start, end in _lines(marked.text, width - 2):
         piece = "".join(ch if ch.isprintable() else " " for ch in marked.text[start:end])
         below = "".join(
@@ -176,7 +177,7 @@ def _text_table(table: Table, width: int) -> str:
         for i in range(len(table.columns))
     ]
     widths = _fit([max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)], width)
-    lines = [_printable(table.title)] if table.title else []
+    lines = [printable(table.title)] if table.title else []
     for row in [list(table.columns), *cells]:
         parts = [wrap(text, w) or [""] for text, w in zip(row, widths, strict=True)]
         for n in range(max(map(len, parts))):
@@ -199,48 +200,43 @@ def _fit(widths: list[int], width: int) -> list[int]:
 
 
 def _one_line(text: str) -> str:
-    flat = _printable(" ".join(text.split()))
+    flat = printable(" ".join(text.split()))
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
-
-
-def _printable(text: str) -> str:
-    """Leave a terminal nothing to obey: a file may be called anything."""
-    return text if text.isprintable() else "".join(ch if ch.isprintable() or ch == " " else "\ufffd" for ch in text)
 
 
 def to_html(view: View) -> str:
     """Draw a view as HTML without styles of its own; every text is escaped."""
-    parts = [f"<p>{escape(sentence)}</p>" for sentence in view.sentences]
+    parts = [f"<p>{escape_sentence(sentence)}</p>" for sentence in view.sentences]
     parts += [_html_marked(text) for text in view.texts]
     parts += [_html_table(table) for table in view.tables]
     if view.next:
-        commands = "\n".join(escape(command) for command in view.next)
+        commands = "\n".join(escape_sentence(command) for command in view.next)
         parts.append(f'<p class="next">Next</p><pre class="next">{commands}</pre>')
     return "\n".join(parts)
 
 
 def _html_marked(marked: Marked) -> str:
-    title = f"<h4>{escape(marked.title)}</h4>" if marked.title else ""
+    title = f"<h4>{escape_sentence(marked.title)}</h4>" if marked.title else ""
     parts, at = [], 0
     for start, end in marked.marks:
-        parts += [escape(marked.text[at:start]), f"<mark>{escape(marked.text[start:end])}</mark>"]
+        parts += [escape_text(marked.text[at:start]), f"<mark>{escape_text(marked.text[start:end])}</mark>"]
         at = end
-    return f'{title}<p class="text">{"".join(parts)}{escape(marked.text[at:])}</p>'
+    return f'{title}<p class="text" dir="auto">{"".join(parts)}{escape_text(marked.text[at:])}</p>'
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.columns)
+    head = "".join(f'<th scope="col">{escape_sentence(name)}</th>' for name in table.columns)
     body = "\n".join(_html_row(row) for row in table.rows)
-    title = f"<caption>{escape(table.title)}</caption>" if table.title else ""
-    note = f'<p class="note">{escape(table.note)}</p>' if table.note else ""
+    title = f"<caption>{escape_sentence(table.title)}</caption>" if table.title else ""
+    note = f'<p class="note">{escape_sentence(table.note)}</p>' if table.note else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{note}"
 
 
 def _html_row(row: Sequence[Cell]) -> str:
     cells = "".join(
-        f'<td class="number">{escape(show(cell))}</td>'
+        f'<td class="number">{escape_sentence(show(cell))}</td>'
         if isinstance(cell, int | float)
-        else f"<td>{escape(show(cell))}</td>"
+        else f"<td>{escape_sentence(show(cell))}</td>"
         for cell in row
     )
     return f"<tr>{cells}</tr>"

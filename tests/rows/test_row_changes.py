@@ -248,7 +248,7 @@ def test_a_table_takes_new_messages_that_fit(tmp_path: Path) -> None:
 plain = st.builds(Message, st.sampled_from(["system", "user", "assistant", "tool"]), st.text(max_size=5))
 rich = st.builds(
     Message,
-    st.sampled_from(["user", "assistant", "critic"]),
+    st.sampled_from(["user", "assistant", "tool"]),
     st.text(max_size=5),
     st.just(()) | st.just((CALLED,)),
     st.none() | st.text(max_size=3),
@@ -274,11 +274,11 @@ def test_any_conversation_replaces_any_other(
     declared = ({"name": "f"},) if tools else ()
     by_hand = Row("1", "1", before, declared)
     record = layout.render(by_hand)
-    assert layout.parser()(record) == (before, declared)
+    assert layout.parser()(record)[:2] == (before, declared)
     read_row = Row("1", "1", before, declared, record)
     assert layout.render(read_row) == record
     changed = layout.render(read_row.with_messages(after, STEP))
-    assert layout.parser()(changed) == (after, declared)
+    assert layout.parser()(changed)[:2] == (after, declared)
 
 
 @settings(suppress_health_check=list(HealthCheck), deadline=None)

@@ -63,14 +63,14 @@ def test_the_whole_history_oldest_first(workplace, rows, ids):
         ("select", "decisions"),
         ("compare", "pairs"),
     ]
-    assert found[0][2] == {"fault": "empty_answer", "detail": "turn 0 is empty"}
+    assert found[0][2] == {"fault": "empty_answer", "grade": "surely wrong", "detail": "turn 0 is empty"}
     assert found[1][2]["words"] == 2
     assert found[1][2]["refusal"] is False
     assert found[2][2] == {"kept": False, "reason": "where: faulty = true"}
     assert found[3][2]["state"] == "removed"
     text = to_text(why(WhySettings(row_id=ids[1])).view, 200)
     assert f"Row {ids[1]} is in {rows}:2." in text
-    assert "fault = empty_answer, detail = turn 0 is empty" in text
+    assert "fault = empty_answer, grade = surely wrong, detail = turn 0 is empty" in text
     assert "reason = where: faulty = true" in text
     assert "refusal" not in text
 

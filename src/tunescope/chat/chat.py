@@ -32,6 +32,16 @@ _THINKING = ("reasoning_content", "reasoning", "thinking")
 """The names under which templates read an assistant's thinking."""
 _USER = {"role": "user", "content": "a"}
 """A message for trial renderings."""
+_CALL: list[dict[str, Any]] = [
+    _USER,
+    {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}],
+    },
+]
+_REPLY = {"role": "tool", "content": "b", "name": "f", "tool_call_id": "call00000"}
+"""A call and a tool's reply, for trial renderings."""
 _BATCH = 256
 """Rows tokenised at a time."""
 
@@ -171,7 +181,7 @@ class Chat:
         for number, message in enumerate(messages):
             if message.tool_calls and "tool_calls" not in self.template:
                 raise Unrenderable(f"tool calls in message {number}, which the chat template doesn't render")
-            if message.role == "tool" and "tool" not in self.template:
+            if message.role == "tool" and not self._writes_tool_replies:
                 raise Unrenderable(f"a tool's reply in message {number}, which the chat template doesn't render")
             if message.thinking and not any(name in self.template for name in (*_THINKING, THINK)):
                 raise Unrenderable(f"thinking text in message {number}, which the chat template doesn't render")
@@ -248,6 +258,9 @@ class Chat:
             turns = list(row.turns())
             if not turns:
                 raise Unrenderable("no assistant turn")
+            if row.media:
+                names = ", ".join(dict.fromkeys(str(column) for column, _ in row.media))
+                raise Unrenderable(f"media (column {names}), which aren't text; drop the column to use the text alone")
             self._validate_messages(row.messages, row.tools)
             rendered, messages = [], self._template_messages(row.messages, row.fields)
             for number, before, message in turns:
@@ -305,6 +318,14 @@ class Chat:
         return not text or MARK in text
 
     @cached_property
+    def _writes_tool_replies(self) -> bool:
+        """Whether the template renders a tool's reply; also true where it raises for one, with its own reason."""
+        if "tool" not in self.template:
+            return False
+        text = self._render_or_empty([*_CALL, {**_REPLY, "content": MARK}])
+        return not text or MARK in text
+
+    @cached_property
     def _header_text(self) -> str:
         """The header of an assistant turn as text; "" where that isn't what the generation prompt adds."""
         without, prompt = (self._render_or_empty([_USER], header) for header in (False, True))
@@ -326,9 +347,7 @@ class Chat:
     @cached_property
     def _role_after_call(self) -> int | None:
         """The role token behind a tool call, where the template ends it with nothing."""
-        call = {"type": "function", "id": "call00000", "function": {"name": "f", "arguments": {}}}
-        reply = {"role": "tool", "content": "b", "name": "f", "tool_call_id": "call00000"}
-        return self._next_role([_USER, {"role": "assistant", "content": "", "tool_calls": [call]}], reply)
+        return self._next_role(_CALL, _REPLY)
 
     def _next_role(self, messages: list[dict[str, Any]], reply: dict[str, Any]) -> int | None:
         ended, more = self._render_or_empty(messages), self._render_or_empty([*messages, reply])

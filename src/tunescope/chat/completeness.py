@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
 from typing import Any
 
 from tunescope.chat.messages import text_keys
 from tunescope.chat.sequences import RenderedTurn, Unrenderable
 from tunescope.rows import Message
+from tunescope.rows.content import parse_arguments
 
 THINK = "<think>"
 """What opens a thinking block."""
@@ -17,12 +20,43 @@ MARK = "\ue000"
 
 
 def validate_rendering(messages: Sequence[Mapping[str, Any]], rendering: str) -> None:
-    """Raise `Unrenderable` where a system or user message isn't in the rendering: templates may drop one silently."""
+    """Raise `Unrenderable` where a message's text, or the name of its call, isn't in the rendering.
+
+    Templates may drop one silently. The thinking of an earlier answer may go, as reasoning models' templates do it.
+    """
+    squeezed = _squeeze(rendering)
     for number, message in enumerate(messages):
-        if message["role"] in ("system", "user"):
-            texts = [message[key].strip() for key in text_keys(message)]
-            if not all(text in rendering or _squeeze(text) in _squeeze(rendering) for text in texts):
-                raise Unrenderable(f"the chat template leaves out message {number} ({message['role']})")
+        if message["role"] == "assistant":
+            texts = [
+                message["content"].rpartition(_END_OF_THINKING)[2],
+                *map(_call_name, message.get("tool_calls", ())),
+            ]
+        else:
+            texts = [message[key] for key in text_keys(message)]
+        if not all(_is_in(text, squeezed) for text in texts):
+            raise Unrenderable(f"the chat template leaves out message {number} ({message['role']})")
+
+
+def _call_name(call: Mapping[str, Any]) -> str:
+    function = call.get("function", call)
+    return str(function.get("name", "")) if isinstance(function, Mapping) else ""
+
+
+def _is_in(text: str, squeezed: str) -> bool:
+    """Tell whether a text is in a rendering without white space: as it is, or as a template may quote it."""
+    if _squeeze(text) in squeezed:
+        return True
+    quoted = (json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], repr(text)[1:-1], escape(text))
+    return any(_squeeze(form) in squeezed for form in quoted)
+
+
+def _argument_texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a call's arguments."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            yield from _argument_texts(part)
 
 
 def validate_answer(turn: RenderedTurn) -> None:
@@ -37,10 +71,10 @@ def validate_answer(turn: RenderedTurn) -> None:
     others = before + MARK + behind  # the text itself may repeat the thinking or a call's name: that doesn't count
     if _squeeze(message.thinking or "") not in others:
         raise Unrenderable(f"turn {turn.number}: the chat template leaves out the thinking text")
-    for call in message.tool_calls:
-        function = call.get("function", call)
-        name = str(function.get("name", "")) if isinstance(function, Mapping) else ""
-        if _squeeze(name) not in others:
+    for call in map(parse_arguments, message.tool_calls):
+        name, function = _call_name(call), call.get("function", call)
+        arguments = function.get("arguments") if isinstance(function, Mapping) else None
+        if not all(_is_in(text, others) for text in (name, *_argument_texts(arguments))):
             raise Unrenderable(f"turn {turn.number}: the chat template leaves out the call of {name}")
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from tunescope.rows import Message
+from tunescope.rows.content import parse_arguments
 from tunescope.rows.row import Json
 
 
@@ -14,7 +14,7 @@ def to_template_message(message: Message) -> dict[str, Any]:
     """Return a message as chat templates take it, without the fields that it doesn't have."""
     converted: dict[str, Any] = {"role": message.role, "content": message.content or ""}
     if message.tool_calls:
-        converted["tool_calls"] = [_with_parsed_arguments(call) for call in message.tool_calls]
+        converted["tool_calls"] = [parse_arguments(call) for call in message.tool_calls]
     if message.tool_call_id is not None:
         converted["tool_call_id"] = message.tool_call_id
     if message.name is not None:
@@ -22,18 +22,6 @@ def to_template_message(message: Message) -> dict[str, Any]:
     if message.thinking is not None:
         converted["reasoning_content"] = message.thinking
     return converted
-
-
-def _with_parsed_arguments(call: Mapping[str, Json]) -> dict[str, Json]:
-    """Return a tool call with its arguments as an object: many templates would quote a text once more."""
-    function = call.get("function")
-    if not isinstance(function, Mapping) or not isinstance(function.get("arguments"), str):
-        return dict(call)
-    try:
-        arguments = json.loads(function["arguments"])
-    except ValueError:
-        return dict(call)
-    return {**call, "function": {**function, "arguments": arguments}} if isinstance(arguments, dict) else dict(call)
 
 
 def split_alpaca_message(message: Mapping[str, Any], fields: Mapping[str, Json]) -> dict[str, str]:

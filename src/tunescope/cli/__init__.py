@@ -213,10 +213,11 @@ def _show(result: dict[str, Any], view: Any, as_json: bool) -> None:
     if not _is_first_process():
         return
     if as_json:
+        from tunescope.foreign import escape_json
         from tunescope.runs import plain
 
         utf8 = (getattr(sys.stdout, "encoding", None) or "").lower() in ("utf-8", "utf8")
-        text = json_format.dumps(plain(result), indent=1, ensure_ascii=not utf8, allow_nan=False) + "\n"
+        text = escape_json(json_format.dumps(plain(result), indent=1, ensure_ascii=not utf8, allow_nan=False)) + "\n"
     else:
         from tunescope.views import to_text
 

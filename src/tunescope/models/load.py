@@ -309,6 +309,32 @@ def is_instruction_tuned(settings: ModelSettings) -> bool:
         return bool(_tokenizer(settings).chat_template)
 
 
+def load_tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, frozenset[int]]:
+    """Load a model's tokenizer without its weights; return it with the ids at which the model's turn ends.
+
+    Raises:
+        TunescopeError: no such model, or no tokenizer.
+        MissingPackageError: transformers isn't installed.
+    """
+    transformers = require("transformers")
+    folder = local_folder(name)
+    base = base_of(folder) if folder is not None else None
+    place, shared = _place(ModelSettings(model=base or name))
+    try:
+        has_own = folder is not None and base is not None and (folder / "tokenizer_config.json").is_file()
+        tokenizer = _tokenizer(ModelSettings(model=name if has_own or base is None else base))
+        config = transformers.AutoConfig.from_pretrained(place, **shared)
+    except (OSError, ValueError) as error:
+        raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
+    try:
+        config = transformers.GenerationConfig.from_pretrained(place, **shared)
+    except OSError:
+        say(f"{name}: it has no generation configuration; its turn is taken to end where its configuration says")
+    configured = getattr(config, "eos_token_id", None)
+    ids = configured if isinstance(configured, list | tuple) else [configured]
+    return tokenizer, frozenset(i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int))
+
+
 def describe(settings: ModelSettings) -> str:
     """Name a model for a reader, with a remark where it is itself instruction-tuned."""
     tuned = ", itself instruction-tuned (it brings a chat template)" if is_instruction_tuned(settings) else ""

@@ -30,6 +30,8 @@ class TuneResult(Record):
     trained: int | None = None
     dropped: int | None = None
     truncated: int | None = None
+    preference_rows: int | None = None
+    """Rows with a chosen and a rejected response: the chosen one is trained on. None where there are none."""
     steps: int | None = None
     loss_first: float | None = None
     """Mean over the first 10 % of the steps that have a supervised token; `loss_last` over the last."""

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from types import ModuleType
 
 from tunescope.errors import SettingsError, WorkError
 from tunescope.family import members
 from tunescope.rows import formats
-from tunescope.rows.conversation import TAG_WORDS, Conversation, FormatError
-from tunescope.rows.json_text import abbreviate, list_columns
+from tunescope.rows.conversation import Conversation
+from tunescope.rows.json_text import FormatError, abbreviate, list_columns
+from tunescope.rows.loss_flags import FLAG_COLUMNS, add_row_flags, without_row_flags
+from tunescope.rows.media import MEDIA_COLUMNS, read_media
+from tunescope.rows.roles import TAG_SEPARATOR, TAG_WORDS
 from tunescope.rows.row import Json, Row
 
 _COLUMN_WORDS = {
@@ -28,11 +31,15 @@ _COLUMN_WORDS = {
     "history": ("history",),
     "prompt": ("prompt",),
     "completion": ("completion",),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
 _MESSAGE_WORDS = ("role", "content", "thinking", "train", *TAG_WORDS)
 """Words for what is inside a message, not for a column."""
+_COLUMNS_BESIDE = MEDIA_COLUMNS | FLAG_COLUMNS
+"""Columns beside the conversation that are part of a row's content, in every format."""
 
 
 @cache
@@ -51,7 +58,7 @@ def resolve_format(word: str | None) -> str | None:
 
 
 def parse_hints(columns: Sequence[str]) -> dict[str, str]:
-    """Read `--columns` entries such as `response=answer` or `prompt=q,response=a`."""
+    """Read `--columns` entries such as `response=answer` or `prompt=q,response=a`; a role may have several names."""
     hints: dict[str, str] = {}
     for entry in (part for text in columns for part in text.split(",")):
         word, equals, name = entry.partition("=")
@@ -60,7 +67,8 @@ def parse_hints(columns: Sequence[str]) -> dict[str, str]:
             all_words = ", ".join(sorted({word for words in _COLUMN_WORDS.values() for word in words}))
             raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {all_words}")
         for our in ours:
-            hints[our] = name.strip()
+            is_further = our in TAG_WORDS and our in hints
+            hints[our] = f"{hints[our]}{TAG_SEPARATOR}{name.strip()}" if is_further else name.strip()
     return hints
 
 
@@ -73,7 +81,15 @@ class Layout:
 
     def parser(self) -> Callable[[Mapping[str, Json]], Conversation]:
         """Return the function that reads a record, or raises `FormatError`."""
-        return partial(format_modules()[self.format].parse, columns=self.columns)
+        parse_format = partial(format_modules()[self.format].parse, columns=self.columns)
+
+        def parse(record: Mapping[str, Json]) -> Conversation:
+            content: Conversation = parse_format(record)
+            if _COLUMNS_BESIDE.isdisjoint(record):
+                return content
+            return content._replace(messages=add_row_flags(content.messages, record), media=read_media(record))
+
+        return parse
 
     def render(self, row: Row) -> dict[str, Json]:
         """Write a row as a record of this layout. A row that its own fields match gives these back.
@@ -85,7 +101,8 @@ class Layout:
             return dict(row.fields)
         fault = "a conversation that would come back changed"
         try:
-            record: dict[str, Json] = format_modules()[self.format].render(row, self.columns)
+            bare = replace(row, messages=without_row_flags(row.messages, row.fields))
+            record: dict[str, Json] = format_modules()[self.format].render(bare, self.columns)
             if self.matches(record, row):
                 return record
         except FormatError as error:
@@ -93,12 +110,12 @@ class Layout:
         parts = ("tool_calls", "tool_call_id", "name", "thinking", "train")
         present = [part for part in parts if any(getattr(message, part) not in (None, ()) for message in row.messages)]
         also = f" (it has {', '.join(present)})" if present else ""
-        raise WorkError(f"row {row.id} ({row.file}:{row.line}) can't be written as {self.format}: {fault}{also}")
+        raise WorkError(f"row {row.id} ({row.location}) can't be written as {self.format}: {fault}{also}")
 
     def matches(self, record: Mapping[str, Json], row: Row) -> bool:
         """Tell whether a record reads as the row's messages and tools."""
         try:
-            return self.parser()(record) == (row.messages, row.tools)
+            return self.parser()(record) == (row.messages, row.tools, row.media, row.rejected)
         except FormatError:
             return False
 
@@ -115,7 +132,8 @@ def detect(record: Mapping[str, Json], format: str | None, hints: Mapping[str, s
         columns = module.detect(record, hints)
         if columns is not None:
             return Layout(module.NAME, columns)
-    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in tried))
+    in_order_of_use = sorted(tried, key=lambda module: bool(module.ORDER < 0))
+    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in in_order_of_use))
 
 
 def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints: Mapping[str, str]) -> Layout:

@@ -6,33 +6,14 @@ source file stay in `fields`, so that a row is written back in the form it came 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
-from typing import Any
 
-Json = Any
-"""A value that JSON can hold."""
+from tunescope.locations import Location
+from tunescope.rows.content import content_id, n_shared
+from tunescope.rows.message import ROLES, Json, Message
 
-ROLES = ("system", "user", "assistant", "tool")
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a conversation.
-
-    `content` is None only where the message consists of tool calls. `train` is the per-turn
-    loss flag: None (not given), True (trained on) or False (masked).
-    """
-
-    role: str
-    content: str | None
-    tool_calls: tuple[Mapping[str, Json], ...] = ()
-    tool_call_id: str | None = None
-    name: str | None = None
-    thinking: str | None = None
-    train: bool | None = None
+__all__ = ["ROLES", "Json", "LineageStep", "Message", "RepeatCounter", "Row", "content_id"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,8 +79,11 @@ class Row:
         tools: tool declarations given beside the messages.
         fields: the source record, column by column, as read.
         file: name of the file it was read from, as given by the user.
-        line: line in that file, from 1 (the row's number in Parquet and hub data sets).
+        line: line in that file on which it begins, from 1 (the row's number in Parquet and hub data sets).
         lineage: what happened to it since first reading, oldest first.
+        record: its number in the file, where the line doesn't tell it from other rows (see `Location`).
+        media: images, audio and video that the record names, as (column, value) pairs.
+        rejected: of a preference row, the whole conversation with the rejected response; `messages` has the chosen one.
     """
 
     id: str
@@ -110,6 +94,14 @@ class Row:
     file: str = ""
     line: int = 0
     lineage: tuple[LineageStep, ...] = ()
+    record: int | None = None
+    media: tuple[Json, ...] = ()
+    rejected: tuple[Message, ...] = ()
+
+    @property
+    def location(self) -> Location:
+        """Where it was read."""
+        return Location(self.file, self.line, self.record)
 
     def turns(self) -> Iterator[tuple[int, tuple[Message, ...], Message]]:
         """Yield (turn number from 0, everything before it, the assistant message)."""
@@ -130,49 +122,25 @@ class Row:
         return next((m.content or "" for m in reversed(self.messages) if m.role == "assistant"), "")
 
     def with_messages(self, messages: tuple[Message, ...], step: LineageStep) -> Row:
-        """Return a new row with other messages, a new id, and `step` at the end of its lineage."""
-        return replace(
-            self,
-            id=content_id(messages, self.tools),
-            messages=messages,
-            lineage=(*self.lineage, step),
-        )
+        """Return a new row with other messages, a new id, and `step` at the end of its lineage.
 
+        What a preference row's two conversations begin with changes in both.
+        """
+        rejected = self.rejected
+        if rejected:
+            n = n_shared(self.messages, rejected)
+            rejected = (*messages[:n], *rejected[n:])
+        return self.with_responses(messages, rejected, step)
 
-def _canonical(message: Message) -> list[Json]:
-    """List what a model would see of a message."""
-    return [
-        message.role,
-        message.content,
-        message.tool_calls,
-        message.tool_call_id,
-        message.name,
-        message.thinking,
-        message.train,
-    ]
+    def with_responses(self, messages: tuple[Message, ...], rejected: tuple[Message, ...], step: LineageStep) -> Row:
+        """Return a new row with two other conversations, a new id, and `step` at the end of its lineage."""
+        row_id = content_id(messages, self.tools, self.media, rejected)
+        return replace(self, id=row_id, messages=messages, rejected=rejected, lineage=(*self.lineage, step))
 
-
-def _is_more_than_text(message: Message) -> bool:
-    return bool(
-        message.tool_calls
-        or message.tool_call_id is not None
-        or message.name is not None
-        or message.thinking is not None
-        or message.train is not None
-    )
-
-
-def content_id(messages: tuple[Message, ...], tools: tuple[Json, ...] = ()) -> str:
-    """Hash what a model would see: 64 bits of BLAKE2b as 16 hex digits.
-
-    At a million different rows two ids meet with probability 3e-8.
-    """
-    if not tools and not any(map(_is_more_than_text, messages)):
-        # lengths keep the parts apart
-        text = "".join([f"{len(m.role)}:{m.role}{len(m.content or '')}:{m.content or ''}" for m in messages])
-        return blake2b(text.encode(), digest_size=8).hexdigest()
-    text = json.dumps([[_canonical(m) for m in messages], tools], ensure_ascii=False, sort_keys=True, default=str)
-    return blake2b(text.encode(), digest_size=8).hexdigest()
+    @property
+    def rejected_row(self) -> Row:
+        """A preference row's other side: a row with the rejected conversation alone."""
+        return replace(self, messages=self.rejected, rejected=())
 
 
 class RepeatCounter:

@@ -61,12 +61,13 @@ def candidate_probability(similarity: float) -> float:
     return 1 - (1 - similarity**ROWS) ** BANDS
 
 
-def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Sketches:
+def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64], groups: NDArray[np.uint64] | None = None) -> Sketches:
     """Return the sketches of rows.
 
     Args:
         words: 64-bit word hashes of all rows, flat [words].
         offsets: where each row's words start [rows + 1].
+        groups: a key per row [rows]; rows of different groups are never near-duplicates. One group by default.
     """
     from rensa import RMinHash
 
@@ -89,6 +90,8 @@ def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64]) -> Sketches:
         bands = digests[:, :, 0].copy()
         for row in range(1, ROWS):
             bands = bands * _BASE + digests[:, :, row]
+    if groups is not None:
+        bands ^= groups[:, None]
     return Sketches(np.ascontiguousarray(bands.T), shingles, shingle_offsets)
 
 

@@ -108,6 +108,15 @@ def test_the_report_draws_it(seeded):
     assert "a: the score falls with the dose" in page
 
 
+def test_the_report_opens_with_findings_not_with_columns(workplace):
+    shutil.copy(TABLES["llama1"], "t.csv")
+    run = analyze(AnalyzeSettings(table="t.csv"))
+    opening = report(ReportSettings(runs=(str(run.path),))).result["opening"]
+    assert opening == list(run.view.sentences[1:])
+    assert run.view.sentences[0].endswith("Columns not used: LLaMA 1, ABS, Pearson.")
+    assert not any("Columns" in sentence for sentence in opening)
+
+
 @pytest.mark.parametrize("settings", [{}, {"table": "t.csv", "from_": ("runs/x",)}])
 def test_a_table_or_runs(workplace, settings):
     with pytest.raises(SettingsError, match="expected a table of scores, or run folders of bench with --from"):

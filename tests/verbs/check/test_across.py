@@ -12,6 +12,7 @@ from tests.tools import alpaca, write_rows
 from tunescope.text.near_duplicates import sketch
 from tunescope.text.words import hash_words
 from tunescope.verbs.check import CheckSettings, check, whole_set
+from tunescope.verbs.check.evidence import look_at, surely_wrong
 from tunescope.verbs.check.joined import count_repeats
 
 IDS = st.lists(st.integers(0, 5), max_size=20)
@@ -37,7 +38,7 @@ def test_exact_duplicates_are_all_but_the_first(ids):
     count = count_repeats(unsigned(ids))
     names = [f"{ident}" if n == 1 else f"{ident}.{n}" for ident, n in zip(ids, count.tolist(), strict=True)]
     assert list(whole_set.exact_duplicates(count, names)) == [
-        (row, f"repeats {ident}") for row, ident in enumerate(ids) if ident in ids[:row]
+        (row, surely_wrong(f"repeats {ident}")) for row, ident in enumerate(ids) if ident in ids[:row]
     ]
 
 
@@ -52,9 +53,8 @@ def test_conflicting_answers_are_every_row_of_a_question_with_several(exchanges)
         answers = {exchanges[other][1] for other in rows_of[question]}
         if len(answers) > 1:
             other = next(r for r in rows_of[question] if exchanges[r][1] != answer)
-            expected.append(
-                (row, f"{len(answers)} answers in {len(rows_of[question])} rows, another in {names[other]}")
-            )
+            detail = f"{len(answers)} answers in {len(rows_of[question])} rows, another in {names[other]}"
+            expected.append((row, look_at(detail)))
     questions, answers = (unsigned([pair[i] for pair in exchanges]) for i in (0, 1))
     assert list(whole_set.conflicting_answers(questions, answers, names)) == expected
 
@@ -65,7 +65,17 @@ def test_near_duplicates_leave_exact_repeats_out():
     texts = [" ".join(base), " ".join(base), " ".join(near), " ".join(near)]
     sketches = sketch(*hash_words(texts))
     first = np.array([True, False, True, False])
-    assert list(whole_set.near_duplicates(sketches, 0.8, first, ["a", "a.2", "b", "b.2"])) == [(2, "0.854 like a")]
+    exchanges, names = unsigned([(1, 2)] * 4), ["a", "a.2", "b", "b.2"]
+    assert list(whole_set.near_duplicates(sketches, 0.8, first, exchanges, names)) == [(2, look_at("0.854 like a"))]
+
+
+def test_a_near_duplicate_is_surely_wrong_where_question_and_answer_are_the_same():
+    sketches, first = sketch(*hash_words(["one two three four five"] * 3)), np.array([True] * 3)
+    exchanges = unsigned([(1, 2), (1, 2), (1, 3)])
+    assert list(whole_set.near_duplicates(sketches, 0.8, first, exchanges, ["a", "b", "c"])) == [
+        (1, surely_wrong("1.000 like a")),
+        (2, look_at("1.000 like a")),
+    ]
 
 
 def test_in_a_file(workplace):

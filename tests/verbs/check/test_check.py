@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shlex
 from collections import Counter
@@ -15,7 +16,7 @@ from tests.tools import ROOT, alpaca, read_rows, real, write_rows
 
 import tunescope
 from tunescope import cli
-from tunescope.errors import InputError
+from tunescope.errors import InputError, SettingsError
 from tunescope.rows import open_rows
 from tunescope.rows.containers import chunks
 from tunescope.text.words import words
@@ -81,16 +82,19 @@ def test_the_demo_rows_have_the_faults_that_were_planted(workplace):
         name: sum(name in faults for faults in EXPECTED.values()) for name in NAMES if name != "benchmark_overlap"
     }
     assert (made.result["rows"], made.result["faulty_rows"], made.result["rejected"]) == (100, len(EXPECTED), 0)
+    assert [number for number, sure in enumerate(table["surely_wrong"]) if sure] == SURE
+    assert made.result["surely_wrong_rows"] == len(SURE)
 
 
 def test_the_rows_table_stands_for_the_rows(workplace):
     made = run(DEMO)
     table = made.tables["rows"]
-    assert table.column_names == ["row_id", "file", "line", "words", "faulty", *NAMES[:-1]]
+    places = ["row_id", "file", "line", "record"]
+    assert table.column_names == [*places, "words", "characters", "faulty", "surely_wrong", *NAMES[:-1]]
     for row, record in zip(open_rows([str(DEMO)]), table.to_pylist(), strict=True):
         assert (record["row_id"], record["file"], record["line"]) == (row.id, row.file, row.line)
         assert record["words"] == sum(len(words(message.content or "")) for message in row.messages)
-        assert record["very_long"] == (record["words"] > 1500)
+        assert record["very_long"] == (record["words"] - record["characters"] > 1500)
         assert record["faulty"] == any(record[name] for name in NAMES[:-1])
 
 
@@ -104,7 +108,8 @@ def test_counts_add_up_on_real_rows(workplace):
     assert made.result["rows"] == len(source) == len(table["row_id"]) == len(set(table["row_id"]))
     assert made.result["faults"]["empty_answer"] == sum(not record["output"].strip() for record in source) > 0
     japanese = "夕食に行くつもりです。"
-    one_word = sum(len(record["output"].split()) == 1 and record["output"] != japanese for record in source)
+    answers = [record["output"] for record in source if record["output"].strip() and record["output"] != japanese]
+    one_word = sum(len(words(answer)) < 2 for answer in answers)
     assert made.result["faults"]["one_word_answer"] == one_word
     contents = Counter((r["instruction"], r["input"], r["output"]) for r in source)
     assert made.result["faults"]["exact_duplicate"] == len(source) - len(contents)
@@ -133,8 +138,8 @@ def big(tmp_path_factory):
 
 
 def results(made):
-    """Return a run's tables without the file's name, and its result without the run's."""
-    tables = {name: table.drop_columns(["file"]) for name, table in made.tables.items()}
+    """Return a run's tables without the file's name and the record numbers, and its result without the run's."""
+    tables = {name: table.drop_columns(["file", "record"]) for name, table in made.tables.items()}
     return tables, {key: value for key, value in made.result.items() if key != "run"}
 
 
@@ -226,7 +231,9 @@ def test_workers_are_not_in_the_key_and_settings_are(workplace):
     assert run(DEMO, near_duplicate_at=0.81).path != made.path
 
 
-NEXT = ["faulty", *(name for name in NAMES if EXPECTED_SOME[name])]
+TO_LOOK_AT = ["one_word_answer", "truncated_answer", "refusal", "near_duplicate", "conflicting_answers"]
+SURE = [4, 8, 28, 41, 45, 49, 55, 71, 81, 85, 88]
+"""The rows of `EXPECTED` that are surely wrong: the others have one word, a refusal, no full stop or a rival."""
 
 
 def test_every_command_that_is_named_can_be_typed(workplace, capsys):
@@ -239,17 +246,18 @@ def test_every_command_that_is_named_can_be_typed(workplace, capsys):
     columns = ("instruction=q,output=a", "input=extra words")
     made = run(path, columns=columns, format="alpaca", on_bad="skip")
     commands = [shlex.split(command) for command in made.view.next]
-    assert [command[-1] for command in commands[:-1]] == [f"{name} = false" for name in NEXT]
+    assert commands[0][-1] == "surely_wrong = false"
+    assert [command[-2:] for command in commands[1:-1]] == [["--show", name] for name in TO_LOOK_AT]
     assert commands[-1][:2] == ["tunescope", "why"]
-    for command in [commands[0], commands[-1]]:
+    for command in [commands[0], commands[1], commands[-1]]:
         assert command[0] == "tunescope"
         assert cli.run(command[1:]) == 0
     selected = next(Path("runs").glob("select-*"))
     kept = tunescope.open(selected)
-    assert kept.result["kept"] == 100 - len(EXPECTED)
+    assert kept.result["kept"] == 100 - len(SURE)
     assert cli.run(shlex.split(kept.view.next[0])[1:]) == 0
-    assert "0 (0.0 %) have at least one" in capsys.readouterr().out
-    assert read_rows(selected / "rows.jsonl") == [row for number, row in enumerate(rows) if number not in EXPECTED]
+    assert "None of them is surely wrong. Look at them before you drop any." in capsys.readouterr().out
+    assert read_rows(selected / "rows.jsonl") == [row for number, row in enumerate(rows) if number not in SURE]
 
 
 def test_why_is_named_only_where_it_finds_the_run(workplace):
@@ -273,3 +281,76 @@ def test_rows_and_benchmarks_of_the_same_content_are_two_things(workplace):
     against = check(CheckSettings(rows=(str(a),), against=(str(b),)))
     assert both.key != against.key
     assert (both.result["rows"], against.result["rows"]) == (2, 1)
+
+
+def test_show_prints_all_rows_of_a_fault_with_their_text(workplace, capsys):
+    rows = write_rows(
+        workplace / "rows.jsonl",
+        [alpaca(f"Which colour is {n}?", "Blue.") for n in range(5)] + [alpaca("Why?", "It is so, and so it is.")],
+    )
+    made = run(rows)
+    shown = run(rows, show="one_word_answer")
+    assert (shown.path, shown.key) == (made.path, made.key)
+    assert shown.view.sentences == ("5 rows with one_word_answer, 0 of them surely wrong.",)
+    assert [text.text for text in shown.view.texts] == [
+        f"user:\nWhich colour is {n}?\n\nassistant:\nBlue." for n in range(5)
+    ]
+    assert shown.view.texts[0].title == f"{made.tables['rows']['row_id'][0]}, {rows}:1, look at it: 'Blue.'"
+    assert [record["line"] for record in shown.result["shown"]] == [1, 2, 3, 4, 5]
+    assert "shown" not in tunescope.open(made.path).result
+    assert cli.run(["check", str(rows), "--show", "empty_answer"]) == 0
+    assert "0 rows with empty_answer" in capsys.readouterr().out
+    assert cli.run(["check", str(rows), "--show", "benchmark_overlap"]) == 1
+    assert "--show benchmark_overlap: no such fault; expected empty_answer, " in capsys.readouterr().err
+
+
+def test_faulty_rows_as_csv(workplace):
+    rows = write_rows(workplace / "rows.jsonl", [alpaca('Say "a, b".', "Blué."), alpaca("Say nothing.", "")])
+    ids = run(rows, csv="all.csv").tables["rows"]["row_id"].to_pylist()
+    with open("all.csv", encoding="utf-8-sig", newline="") as file:
+        records = list(csv.DictReader(file))
+    assert [list(record.values()) for record in records] == [
+        [
+            ids[0],
+            "one_word_answer",
+            "look at it",
+            "'Blué.'",
+            str(rows),
+            "1",
+            "",
+            'user:\nSay "a, b".\n\nassistant:\nBlué.',
+        ],
+        [
+            ids[1],
+            "empty_answer",
+            "surely wrong",
+            "turn 0 is empty",
+            str(rows),
+            "2",
+            "",
+            "user:\nSay nothing.\n\nassistant:",
+        ],
+    ]
+    assert list(records[0]) == ["row_id", "fault", "grade", "detail", "file", "line", "record", "text"]
+    run(rows, csv="all.csv")
+    run(rows, show="empty_answer", csv="empty.csv")
+    with pytest.raises(SettingsError, match=r"--csv all.csv: found a file with other content"):
+        run(rows, show="empty_answer", csv="all.csv")
+
+
+def test_what_was_dropped_isnt_advised_again(workplace):
+    made = run(DEMO)
+    assert made.view.next[0].endswith("--where 'surely_wrong = false'")
+    assert cli.run(shlex.split(made.view.next[0])[1:]) == 0
+    again = run(DEMO)
+    (kept,) = Path("runs").glob("select-*/rows.json")
+    assert again.view.sentences[-1] == f"What is surely wrong is dropped already: {kept} has the other rows."
+    assert again.view.next == made.view.next[1:]
+    assert not any(command.startswith("tunescope select") for command in run(kept).view.next)
+
+
+def test_the_advice_repeats_the_options_of_the_run(workplace):
+    rows = write_rows(workplace / "rows.jsonl", [alpaca("Which?", "Blue.")])
+    made = run(rows, max_words=9, near_duplicate_at=0.9, out="my run")
+    options = "--max-words 9 --near-duplicate-at 0.9 --out 'my run' --show one_word_answer"
+    assert made.view.next == (f"tunescope check {rows} {options}",)

@@ -19,5 +19,5 @@ def test_later_turns_and_samples_stand_by_themselves(workplace):
     run = answer(AnswerSettings(prompts="q.jsonl", model=str(model), max_new_tokens=3, temperature=1.0, n=2))
     page = (report(ReportSettings(runs=(str(run.path),))).path / "report.html").read_text("utf-8")
     for name in ("81", "81 sample 2", "81 turn 2", "81 turn 2 sample 2"):
-        assert page.count(f'<article id="answer-{name.replace(" ", "-")}">') == 1
+        assert page.count(f'<article id="answer-{name.replace(" ", "%20")}">') == 1
     assert page.count("And why?") == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from dataclasses import dataclass
 from html import unescape
 from html.parser import HTMLParser
@@ -30,6 +31,7 @@ from tunescope.results.record import schema
 from tunescope.results.shift import ShiftAnswer, ShiftTokens
 from tunescope.runs import Outcome, execute, out_field
 from tunescope.verbs.report import ReportSettings, report
+from tunescope.verbs.report.names import ModelNames
 from tunescope.views import View
 
 
@@ -191,7 +193,7 @@ def test_a_trace_of_one_text_is_a_section_of_its_own(tmp_path):
     run = trace_run(tmp_path / "trace-text", [], [], [])
     (run.path / "answers.jsonl").unlink()
     text = page_of([run], tmp_path / "page").read_text("utf-8")
-    assert 'id="trace-text"' in text
+    assert '<section id="other-1"' in text
     assert "xray" not in re.sub("<style>.*?</style>", "", text, flags=re.DOTALL)
 
 
@@ -207,11 +209,58 @@ def test_models_are_called_by_how_they_were_tuned(workplace):
     assert [column["name"] for column in data["columns"]] == ["LoRA", "full tuning"]
 
 
+def test_models_of_one_method_are_called_by_what_differs(workplace):
+    def tuned(run):
+        return Outcome({}, View(()))
+
+    def names(*settings):
+        folders = [f"runs/{number}" for number in range(len(settings))]
+        runs = [
+            execute("tune", 1, Tuning(method="lora", out=folder, **each), {}, tuned)
+            for folder, each in zip(folders, settings, strict=True)
+        ]
+        labels = ModelNames(runs)
+        made = [labels.of_model(f"{folder}/model") for folder in folders]
+        for run in runs:
+            shutil.rmtree(run.path)
+        return made
+
+    assert names({}) == ["LoRA"]
+    assert names({"lr": 1e-4}, {"lr": 5e-4}) == ["LoRA (lr 0.0001)", "LoRA (lr 0.0005)"]
+    assert names({"rows": ("a/x.json",)}, {"rows": ("a/y.json",), "seed": 1}) == [
+        "LoRA (rows x.json, seed 0)",
+        "LoRA (rows y.json, seed 1)",
+    ]
+    assert names({"rows": ("a/x.json",)}, {"rows": ("b/x.json",)}) == ["LoRA (0)", "LoRA (1)"]
+
+
+@pytest.mark.parametrize("name", ["xray-data", "rows", "tuning", 'a "b" c'])
+def test_a_run_folder_may_be_called_anything(tmp_path, name):
+    answer = answer_of(name, "Why?", "Yes.", "LoRA")
+    folders = [tmp_path / "1" / name, tmp_path / "2" / name]
+    runs = [trace_run(folder, [answer], [], []) for folder in folders]
+    text = page_of(runs, tmp_path / "page").read_text("utf-8")
+    ids = re.findall(r'\bid="(.*?)"', text)
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(r"[a-z0-9-]+", each) for each in ids)
+    labels = re.findall(r'aria-labelledby="(.*?)"', text)
+    assert len(labels) == 3
+    assert set(labels) <= set(ids)
+
+
+def test_a_name_that_turns_the_direction_round_is_shown_as_it_is(tmp_path):
+    answer = answer_of("p", "Why?", "Yes.", "evil\u202e model")
+    text = page_of([trace_run(tmp_path / "t", [answer], [], [])], tmp_path / "page").read_text("utf-8")
+    assert "\u202e" not in text
+    assert 'evil<span class="badge">U+202E</span> model' in text
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tuning:
     """As much of tune's settings as others read."""
 
     method: str
+    lr: float = 1e-4
     model: str = "base"
     rows: tuple[str, ...] = ()
     seed: int = 0
@@ -247,9 +296,9 @@ def test_opening_has_a_sentence_of_each_run(made):
     opening = re.search(r'<ol class="opening">(.*?)</ol>', made[1].read_text("utf-8"), re.DOTALL)[1]
     assert [unescape(line) for line in re.findall("<li>(.*?)</li>", opening)] == [
         "Where tuning changed LoRA: 55.9 % of its 34 tokens are base's first choice too, and 35.3 % aren't among its "
-        "first three. The mean KL is 1 nats. The intervals are 95 %, over 12 answers.",
+        "first three. The mean KL is 1 nats, over 12 answers.",
         "Where tuning changed full: 100.0 % of its 5 tokens are base's first choice too, and 0.0 % aren't among its "
-        "first three. The mean KL is 1 nats. The intervals are 95 %, over 12 answers.",
+        "first three. The mean KL is 1 nats, over 12 answers.",
         "Whose words LoRA says: 4 borrowed spans, 2 expected by chance.",
     ]
 
@@ -273,7 +322,7 @@ def test_opening_gives_the_figures_of_a_shift_run_with_their_intervals(tmp_path)
     made = report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
     assert made.result["opening"] == [
         "Where tuning changed LoRA: 83.6 % of its 1,495 tokens are base's first choice too [80.0, 87.0], and 3.8 % "
-        "aren't among its first three. The mean KL is 0.1584 nats [0.123, 0.190]. The intervals are 95 %, over 12 "
+        "aren't among its first three. The mean KL is 0.1584 nats [0.123, 0.190] (95 % intervals), over 12 "
         "answers."
     ]
 

@@ -289,7 +289,7 @@ def test_a_link_to_nothing_says_so(tab, file):
 def test_a_link_to_a_section_leaves_the_prompt(tab, file):
     visit(tab, file, "#prompt=p3")
     tab.locator("header nav a").last.click()
-    assert tab.evaluate("location.hash") == "#trace-lora"
+    assert tab.evaluate("location.hash") == "#trace-2"
     assert tab.locator("#xray-detail h3").inner_text() == "Prompt p3"
 
 

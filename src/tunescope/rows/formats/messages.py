@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from tunescope.rows.conversation import (
-    TAG_WORDS,
     Conversation,
     MessageKeys,
     message_keys,
@@ -16,7 +15,8 @@ from tunescope.rows.conversation import (
     require_answer,
     text_of,
 )
-from tunescope.rows.json_text import abbreviate
+from tunescope.rows.json_text import abbreviate, decode_holder
+from tunescope.rows.roles import TAG_WORDS
 from tunescope.rows.row import Json, Message, Row
 
 ORDER = 1
@@ -39,8 +39,8 @@ def detect_list(record: Mapping[str, Json], hints: Mapping[str, str], keys: tupl
     """Find a column with a list of objects that have such a key for the role."""
     words = dict(zip(_KEY_WORDS, keys, strict=False)) | {word: hints[word] for word in _KEY_WORDS if word in hints}
     for name in [hints["messages"]] if "messages" in hints else _COLUMN_NAMES:
-        value = record.get(name)
-        first = value[0] if isinstance(value, list) and value else None
+        value = decode_holder(record.get(name))
+        first = decode_holder(value[0]) if isinstance(value, list) and value else None
         if isinstance(first, Mapping) and words["role"] in first:
             columns = {"messages": name, **words}
             for ours, expected in (("system", str), ("tools", list | str)):

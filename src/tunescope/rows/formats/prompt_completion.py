@@ -8,6 +8,7 @@ from tunescope.rows.conversation import (
     Conversation,
     FormatError,
     MessageKeys,
+    decode_messages,
     parse_messages,
     parse_tools,
     render_messages,
@@ -48,6 +49,7 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
         raise FormatError(
             f"no answer (column {abbreviate(columns['completion'])} is null)", "text or a list of messages"
         )
+    prompt, completion = decode_messages(prompt), decode_messages(completion)
     if isinstance(prompt, list) and isinstance(completion, list):
         messages = parse_messages(prompt, KEYS, columns["prompt"])
         messages += parse_messages(completion, KEYS, columns["completion"])
@@ -67,13 +69,13 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
 def render(row: Row, columns: Mapping[str, str]) -> dict[str, Json]:
     """Write both halves; the completion is what follows the last message that isn't the assistant's."""
     record = dict(row.fields)
-    prompt, completion = (record.get(columns[name]) for name in ("prompt", "completion"))
+    prompt, completion = (decode_messages(record.get(columns[name])) for name in ("prompt", "completion"))
     if isinstance(prompt, list) and isinstance(completion, list):
         cut = len(prompt)
         if len(row.messages) != cut + len(completion):
             cut = 1 + max((i for i, m in enumerate(row.messages) if m.role != "assistant"), default=-1)
-        record[columns["prompt"]] = render_messages(row.messages[:cut], prompt, KEYS, {})
-        record[columns["completion"]] = render_messages(row.messages[cut:], completion, KEYS, {})
+        for column, messages in ((columns["prompt"], row.messages[:cut]), (columns["completion"], row.messages[cut:])):
+            record[column] = render_messages(messages, record[column], KEYS, {})
     else:
         if [message.role for message in row.messages] != ["user", "assistant"]:
             raise FormatError("the roles " + ", ".join(m.role for m in row.messages), "a question and an answer")

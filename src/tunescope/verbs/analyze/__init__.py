@@ -17,7 +17,7 @@ from tunescope.settings import POSITIONAL
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import view
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)

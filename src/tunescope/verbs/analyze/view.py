@@ -18,10 +18,7 @@ def view(scores: ScoreTable, result: Mapping[str, Any]) -> View:
     tasks, family = result["tasks"], result["family"]
     several = len(scores.seeds) > 1
     unit = f", in {scores.unit}" if scores.unit else ""
-    sentences = [_describe_input(scores)]
-    if scores.unused:
-        sentences.append(f"Columns not used: {', '.join(name or '(without a name)' for name in scores.unused)}.")
-    sentences += _findings(tasks, family)
+    sentences = [_describe_input(scores), *_findings(tasks, family)]
     if "known" in result:
         sentences += _known_sentences(result["known"])
     columns = ["task", *(f"{100 * dose:g} %" for dose in scores.doses)]
@@ -44,7 +41,9 @@ def _describe_input(scores: ScoreTable) -> str:
     read = "; ".join(f"as {unit}: {', '.join(each)}" for unit, each in names.items())
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
-    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}."
+    unused = ", ".join(name or "(without a name)" for name in scores.unused)
+    ignored = f" Columns not used: {unused}." if unused else ""
+    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{ignored}"
 
 
 def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any]) -> list[str]:
@@ -201,7 +200,7 @@ def _known(records: Sequence[Mapping[str, Any]]) -> Table:
     )
     note = (
         "The share answered right of the questions that the model got right before tuning. The interval is clustered "
-        f"by person (CR1, t), over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
+        f"by person, over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
     )
     columns = ("task", "dose", "share right", "95 %", "n", "people", "against chance")
     return Table("On what the model knew before tuning", columns, rows, note)

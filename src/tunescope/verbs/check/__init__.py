@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
+from tunescope.errors import SettingsError, UsageError
 from tunescope.results.check import CheckResult
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.check.settings import CheckSettings
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["CheckSettings", "check"]
 
-VERSION = 1
+VERSION = 2
 _SMALL = 2**24
 """Bytes of row files up to which starting a second process takes longer than it saves."""
 
@@ -26,18 +27,45 @@ _SMALL = 2**24
 def check(settings: CheckSettings) -> Run:
     """Check rows; return the run with tables `rows` (a record per row) and `faults`.
 
-    `rows` has row_id, file, line, words, faulty (any of them) and a true/false column per fault;
-    `faults` has row_id, fault, detail, file and line.
+    `rows` has row_id, file, line, record, words, characters, faulty (any of them), surely_wrong and a true/false column
+    per fault; `faults` has row_id, fault, grade, detail, file, line and record. `line` is the line on which the row
+    begins (the row's number in Parquet and hub data sets), `record` its number in the file where the line doesn't tell
+    it from others.
 
     Raises:
         InputError: rows or benchmarks that can't be read.
+        SettingsError: a fault to show that there isn't, or a CSV file that is there with other content.
     """
+    if settings.masks:
+        from tunescope.verbs.check.masks import check_masks
+
+        return check_masks(settings)
+    if not settings.rows:
+        raise UsageError("no rows are given; type a file, or --masks with --model or --template")
     from tunescope.rows import open_rows
 
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     benchmark_files = _find_benchmarks(settings)
     inputs = rows.inputs | _benchmark_inputs(benchmark_files)
-    return runs.execute("check", VERSION, settings, inputs, partial(_work, settings, rows, benchmark_files))
+    names = list(meanings(with_benchmarks=bool(benchmark_files)))
+    if settings.show is not None and settings.show not in names:
+        raise SettingsError(f"--show {settings.show}: no such fault; expected {', '.join(names)}")
+    run = runs.execute("check", VERSION, settings, inputs, partial(_work, settings, rows, benchmark_files))
+    return _show(settings, rows, run)
+
+
+def _show(settings: CheckSettings, rows: RowSet, run: Run) -> Run:
+    """Return the run with the view that was asked for: all rows of a fault, or what to do that isn't done yet."""
+    if settings.show is None and settings.csv is None:
+        from tunescope.verbs.check.view import without_what_is_done
+
+        return without_what_is_done(run)
+    from tunescope.verbs.check.shown import read_faulty_rows, show_fault, write_csv
+
+    faulty = read_faulty_rows(run, rows, settings.show)
+    if settings.csv is not None:
+        write_csv(Path(settings.csv), faulty)
+    return run if settings.show is None else show_fault(run, settings.show, faulty)
 
 
 def _find_benchmarks(settings: CheckSettings) -> list[Path]:
@@ -65,14 +93,18 @@ def _work(settings: CheckSettings, rows: RowSet, benchmark_files: list[Path], fo
     joined = join_chunks(chunk_folders, file_names, rows)
     add_whole_set_faults(joined, settings.near_duplicate_at)
     rows_by_fault = joined.sort_faults(list(meanings(with_benchmarks=benchmarks is not None)))
-    is_faulty = joined.write_tables(folder, rows_by_fault)
+    joined.write_tables(folder, rows_by_fault)
+    sure = joined.count_sure()
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     result = CheckResult(
         rows=len(joined.ids),
-        faulty_rows=int(is_faulty.sum()),
+        faulty_rows=len(joined.faulty_rows(only_sure=False)),
         rejected=len(rows.rejected),
+        rows_in_characters=int((joined.characters > 0).sum()),
         faults={fault: len(set(positions)) for fault, positions in rows_by_fault.items()},
+        surely_wrong_rows=len(joined.faulty_rows(only_sure=True)),
+        surely_wrong={fault: sure.get(fault, 0) for fault in rows_by_fault},
         benchmarks=None if benchmarks is None else benchmarks.count_items(joined.benchmark_items),
     )
     return Outcome(result.as_json(), build_view(settings, joined, result, rows_by_fault, meanings(), folder, rows))

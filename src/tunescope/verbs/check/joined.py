@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,9 +17,10 @@ from tunescope.errors import Problem
 from tunescope.rows import Rejected, RowSet
 from tunescope.runs import RunFolder
 from tunescope.text.near_duplicates import Sketches, join
+from tunescope.verbs.check.evidence import GRADES, Evidence
 from tunescope.verbs.check.shard import RowFault
 
-_COLUMNS = ("ids", "lines", "words", "questions", "answers", "benchmark_items")
+_COLUMNS = ("ids", "lines", "records", "words", "characters", "questions", "answers", "benchmark_items")
 
 
 @dataclass(slots=True)
@@ -31,7 +33,9 @@ class JoinedRows:
         files: the names of the files.
         file_numbers: which of them each row is from [rows].
         lines: line of each row in its file [rows].
+        records: its number there, 0 where the line tells it from other rows [rows].
         words: words of each row [rows].
+        characters: how many of them are characters of scripts without spaces between words [rows].
         questions: hash of what stands before each row's first answer [rows].
         answers: hash of that answer [rows].
         sketches: what near-duplicates are found by.
@@ -44,16 +48,18 @@ class JoinedRows:
     files: list[str]
     file_numbers: NDArray[np.int32]
     lines: NDArray[np.int64]
+    records: NDArray[np.int64]
     words: NDArray[np.int64]
+    characters: NDArray[np.int64]
     questions: NDArray[np.uint64]
     answers: NDArray[np.uint64]
     sketches: Sketches
     faults: list[RowFault]
     benchmark_items: set[int]
 
-    def add_faults(self, fault: str, details: Iterable[tuple[int, str]]) -> None:
-        """Add one fault's (position, detail) pairs."""
-        self.faults.extend(RowFault(position, fault, detail) for position, detail in details)
+    def add_faults(self, fault: str, evidence: Iterable[tuple[int, Evidence]]) -> None:
+        """Add one fault's (position, evidence) pairs."""
+        self.faults.extend(RowFault(position, fault, *seen) for position, seen in evidence)
 
     def sort_faults(self, names: Sequence[str]) -> dict[str, list[int]]:
         """Sort the faults by row, then in the order of `names`; return the rows' positions by fault."""
@@ -64,16 +70,31 @@ class JoinedRows:
             positions[item.fault].append(item.position)
         return positions
 
-    def write_tables(self, folder: RunFolder, rows_by_fault: Mapping[str, Sequence[int]]) -> NDArray[np.bool_]:
-        """Write the tables `rows` and `faults`; return which rows have a fault [rows]."""
-        is_faulty = self._flag(item.position for item in self.faults)
-        flags = {"faulty": is_faulty, **{name: self._flag(rows) for name, rows in rows_by_fault.items()}}
+    def write_tables(self, folder: RunFolder, rows_by_fault: Mapping[str, Sequence[int]]) -> None:
+        """Write the tables `rows` and `faults`."""
+        faulty, surely_wrong = (self._flag(self.faulty_rows(sure)) for sure in (False, True))
+        flags = {"faulty": faulty, "surely_wrong": surely_wrong}
+        flags |= {name: self._flag(rows) for name, rows in rows_by_fault.items()}
         file_names = pa.DictionaryArray.from_arrays(pa.array(self.file_numbers), pa.array(self.files))
-        places = {"row_id": pa.array(self.ids), "file": file_names.cast(pa.string()), "line": pa.array(self.lines)}
-        columns = {**places, "words": pa.array(self.words), **{name: pa.array(flag) for name, flag in flags.items()}}
+        places = {
+            "row_id": pa.array(self.ids),
+            "file": file_names.cast(pa.string()),
+            "line": pa.array(self.lines),
+            "record": pa.array(self.records, mask=self.records == 0),
+        }
+        sizes = {"words": pa.array(self.words), "characters": pa.array(self.characters)}
+        columns = {**places, **sizes, **{name: pa.array(flag) for name, flag in flags.items()}}
         folder.table("rows", pa.table(columns))
         folder.table("faults", self._fault_table())
-        return is_faulty
+
+    def faulty_rows(self, only_sure: bool) -> set[int]:
+        """Return the positions of the rows with a fault; `only_sure`: with one that is surely wrong."""
+        return {item.position for item in self.faults if item.is_sure or not only_sure}
+
+    def count_sure(self) -> dict[str, int]:
+        """Return, for each fault, how many rows are surely wrong by it."""
+        rows = {(item.fault, item.position) for item in self.faults if item.is_sure}
+        return dict(Counter(fault for fault, _ in rows))
 
     def _flag(self, positions: Iterable[int]) -> NDArray[np.bool_]:
         flags = np.zeros(len(self.ids), bool)
@@ -86,9 +107,11 @@ class JoinedRows:
             {
                 "row_id": pa.array([self.ids[row] for row in positions], pa.string()),
                 "fault": pa.array([item.fault for item in self.faults], pa.string()),
+                "grade": pa.array([GRADES[item.is_sure] for item in self.faults], pa.string()),
                 "detail": pa.array([item.detail for item in self.faults], pa.string()),
                 "file": pa.array([self.files[self.file_numbers[row]] for row in positions], pa.string()),
                 "line": pa.array(self.lines[positions], pa.int64()),
+                "record": pa.array(self.records[positions], pa.int64(), mask=self.records[positions] == 0),
             }
         )
 
@@ -111,7 +134,9 @@ def join_chunks(folders: Sequence[Path], file_names: Sequence[str], rows: RowSet
         files=files,
         file_numbers=np.repeat([files.index(name) for name in file_names], sizes).astype(np.int32),
         lines=columns["lines"],
+        records=columns["records"],
         words=columns["words"],
+        characters=columns["characters"],
         questions=columns["questions"],
         answers=columns["answers"],
         sketches=_join_sketches(folders, chunks),
@@ -161,8 +186,8 @@ def _read_faults(folders: Sequence[Path], sizes: Sequence[int]) -> Iterator[RowF
     """Yield the chunks' faults, their positions counted through all chunks."""
     start = 0
     for folder, size in zip(folders, sizes, strict=True):
-        for position, fault, detail in _read_json_lines(folder / "faults.jsonl"):
-            yield RowFault(start + position, fault, detail)
+        for position, fault, detail, is_sure in _read_json_lines(folder / "faults.jsonl"):
+            yield RowFault(start + position, fault, detail, is_sure)
         start += size
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from tunescope.results.check import BenchmarkCounts, CheckResult
+from tunescope.results.check import SURELY_WRONG, BenchmarkCounts, CheckResult, find_selection
 from tunescope.rows import RowSet
-from tunescope.runs import RunFolder
-from tunescope.settings import as_cli_args
+from tunescope.runs import Run, RunFolder, finished_runs
+from tunescope.settings import as_cli_args, as_option
 from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.text.near_duplicates import candidate_probability
 from tunescope.verbs.check.joined import JoinedRows
 from tunescope.verbs.check.settings import CheckSettings
-from tunescope.views import Table, View, interval, percent, rejected_sentence
+from tunescope.views import Table, View, counted, interval, percent, rejected_sentence
 
 _EXAMPLES = 2
 """Rows shown per fault."""
@@ -38,7 +39,7 @@ def build_view(
         tables.append(Table("First of each", ("fault", "row id", "place", "found"), examples))
     if result.benchmarks is not None:
         tables.append(_benchmark_table(result.benchmarks))
-    commands = tuple(_next_commands(settings, rows_by_fault, joined, folder))
+    commands = tuple(_next_commands(settings, result, rows_by_fault, joined, folder))
     return View(tuple(_sentences(result, rows_by_fault, rows)), tuple(tables), commands)
 
 
@@ -49,8 +50,23 @@ def _sentences(result: CheckResult, rows_by_fault: _RowsByFault, rows: RowSet) -
         f"{result.rows:,} rows ({formats}): {result.faulty_rows:,} ({percent(share.value, 1)}) have at least "
         f"one of the {len(rows_by_fault)} faults that check looks for."
     )
+    if result.faulty_rows:
+        yield _grades_sentence(result.surely_wrong_rows, result.faulty_rows - result.surely_wrong_rows)
+    if result.rows_in_characters:
+        yield (
+            f"In {counted(result.rows_in_characters, 'row')} there is text of scripts without spaces between words. "
+            "Its characters are counted as words, and one_word_answer and very_long aren't asked of it."
+        )
     if result.rejected:
         yield rejected_sentence(result.rejected)
+
+
+def _grades_sentence(sure: int, to_look_at: int) -> str:
+    """Say how many of the faulty rows are surely wrong, and that a person decides about the others."""
+    if not sure:
+        return "None of them is surely wrong. Look at them before you drop any."
+    wrong = f"{sure:,} of them {'is' if sure == 1 else 'are'} surely wrong."
+    return f"{wrong} Look at the other {to_look_at:,} before you drop any." if to_look_at else wrong
 
 
 def _fault_table(
@@ -60,7 +76,8 @@ def _fault_table(
     for fault, count in result.faults.items():
         if count:
             share = proportion_from_counts(count, result.rows)
-            lines.append((fault, count, percent(share.value), _interval(share), meanings[fault]))
+            sure = result.surely_wrong[fault]
+            lines.append((fault, count, sure, percent(share.value), _interval(share), meanings[fault]))
     absent = ", ".join(fault for fault, positions in rows_by_fault.items() if not positions)
     threshold = settings.near_duplicate_at
     note = (
@@ -69,7 +86,7 @@ def _fault_table(
         + f"Banding finds a pair of similarity {threshold} with probability {candidate_probability(threshold):.4f}, "
         "and the exact Jaccard similarity then decides."
     )
-    return Table("Faults", ("fault", "rows", "share", "95 % interval", "meaning"), tuple(lines), note)
+    return Table("Faults", ("fault", "rows", "surely wrong", "share", "95 % interval", "meaning"), tuple(lines), note)
 
 
 def _interval(share: Estimate) -> str:
@@ -104,17 +121,38 @@ def _benchmark_table(benchmarks: Sequence[BenchmarkCounts]) -> Table:
 
 
 def _next_commands(
-    settings: CheckSettings, rows_by_fault: _RowsByFault, joined: JoinedRows, folder: RunFolder
+    settings: CheckSettings, result: CheckResult, rows_by_fault: _RowsByFault, joined: JoinedRows, folder: RunFolder
 ) -> Iterator[str]:
-    """Yield the commands that drop the faulty rows, or explain the first of them."""
+    """Yield the commands that drop what is surely wrong, show what is to be looked at, and explain the first row."""
     faults = [fault for fault, positions in rows_by_fault.items() if positions]
     if not faults:
         return
     source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
-    start = f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where"
-    yield f"{start} 'faulty = false'"
-    if len(faults) > 1:
-        for fault in faults:
-            yield f"{start} '{fault} = false'"
+    if result.surely_wrong_rows:
+        yield f"tunescope select {source} --from {shlex.quote(str(folder.path))} --where '{SURELY_WRONG} = false'"
+    for fault in faults:
+        if result.faults[fault] > result.surely_wrong[fault]:
+            yield f"tunescope check {source}{_other_options(settings)} --show {fault}"
     if folder.is_under_runs_root:
         yield f"tunescope why {joined.ids[rows_by_fault[faults[0]][0]]}"
+
+
+def _other_options(settings: CheckSettings) -> str:
+    """Return the options that make another run of a check, as they were typed."""
+    words = [word for name in settings.against for word in ("--against", name)]
+    for name in ("max_words", "near_duplicate_at", "out"):
+        value = getattr(settings, name)
+        if value != CheckSettings.__dataclass_fields__[name].default:
+            words += [as_option(name), str(value)]
+    return "".join(f" {shlex.quote(word)}" for word in words)
+
+
+def without_what_is_done(run: Run) -> Run:
+    """Return the run without the command that drops rows, where a finished run has done that."""
+    selection = find_selection(run, finished_runs())
+    if selection is None:
+        return run
+    rows = selection.path / selection.result["files"]["kept"]
+    done = f"What is surely wrong is dropped already: {rows} has the other rows."
+    commands = tuple(command for command in run.view.next if not command.startswith("tunescope select "))
+    return run.showing(replace(run.view, sentences=(*run.view.sentences, done), next=commands))

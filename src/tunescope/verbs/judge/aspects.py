@@ -149,13 +149,15 @@ def _read_aspects(given: Sequence[str]) -> tuple[list[_AspectMeaning], dict[str,
 
 
 def _read_aspect_file(name: str) -> tuple[list[_AspectMeaning], dict[str, str]]:
-    import yaml
+    from yaml import YAMLError
+
+    from tunescope.yaml_core import read_yaml
 
     expected = "NAME: DESCRIPTION, an aspect per line"
     try:
         text = Path(name).read_text("utf-8")
-        found = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        found = read_yaml(text)
+    except (OSError, UnicodeDecodeError, YAMLError, RecursionError) as error:
         raise InputError([Problem(name, None, " ".join(str(error).split()), expected)]) from error
     if not isinstance(found, Mapping) or not found:
         raise InputError([Problem(name, None, "no aspects", expected)])

@@ -23,6 +23,7 @@ from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
+    from tunescope.stats import Estimate
 
 VERSION = 1
 _EXPECTED_TOKENS = 60
@@ -62,6 +63,7 @@ def rate(settings: RateSettings) -> Run:
 class _Rate:
     name = "repair rate"
     version = VERSION
+    rewrites_instructions = False
     columns: Mapping[str, str] = {"rating": "double", "aspect": "string"}
 
     def __init__(self, settings: RateSettings) -> None:
@@ -96,17 +98,17 @@ class _Rate:
         return RepairResult("ok", reason, columns={"rating": rating, **columns}, notes={"reply": parsed.text})
 
     def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
-        from tunescope.stats import mean_t
+        from tunescope import stats
 
         settings = self.settings
         cells = [result.columns.get("rating") for result in results]
         ratings = [float(cell) for cell in cells if cell is not None]
         n_missing = len(cells) - len(ratings)
-        mean = mean_t([*ratings, *[None] * n_missing])
+        mean = stats.mean([*ratings, *[None] * n_missing], least=0)
         n_unparsed = sum(result.status == "unparsed" for result in results)
         counts = tuple((f"{rating:g}", ratings.count(rating)) for rating in sorted(set(ratings), reverse=True))
         sentence = (
-            f"{settings.aspect}: mean {mean.value:.2f} {interval(mean.low, mean.high)} of {settings.scale} over "
+            f"{settings.aspect}: mean {mean.value:.2f} of {settings.scale}{_interval(mean)} over "
             if mean.value is not None
             else f"{settings.aspect}: no rating in "
         )
@@ -116,3 +118,7 @@ class _Rate:
         best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
         source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         return RepairSummary(result, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))
+
+
+def _interval(mean: Estimate) -> str:
+    return "" if mean.low is None else f" (95 % interval {interval(mean.low, mean.high)})"

@@ -48,7 +48,7 @@ from tunescope.views import Cell, Table
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 1
+VERSION = 2
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (
@@ -163,6 +163,7 @@ class _Reflect:
             **(COLUMNS if student else {}),
         }
         self.stages = _STAGES if settings.stage == "both" else (settings.stage,)
+        self.rewrites_instructions = "instruction" in self.stages
         self.criteria = {**CRITERIA, **_criteria(settings.criteria)}
         files = {"instruction": settings.prompt, "response": settings.response_prompt}
         options = {"instruction": "--prompt", "response": "--response-prompt"}
@@ -292,14 +293,16 @@ def _make_result(
 
 def _criteria(file: str | None) -> dict[Stage, tuple[str, ...]]:
     """Read the user's criteria, none without a file; raises `SettingsError`."""
-    import yaml
+    from yaml import YAMLError
+
+    from tunescope.yaml_core import read_yaml
 
     if file is None:
         return {}
     expected = "expected lists of texts under instruction, response or both"
     try:
-        content = yaml.safe_load(Path(file).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+        content = read_yaml(Path(file).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError, YAMLError) as error:
         raise SettingsError(f"--criteria {file}: {' '.join(str(error).split())}; {expected}") from error
     if not isinstance(content, dict) or not content or not content.keys() <= set(_STAGES):
         raise SettingsError(f"--criteria {file}: found {content!r:.80}; {expected}")

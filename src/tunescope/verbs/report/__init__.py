@@ -10,7 +10,7 @@ from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, o
 from tunescope.settings import POSITIONAL
 from tunescope.views import View
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,11 +42,14 @@ def report(settings: ReportSettings) -> Run:
 
 
 def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
+    from tunescope.verbs.report.names import ModelNames
     from tunescope.verbs.report.opening import sentences
     from tunescope.verbs.report.page import render
     from tunescope.verbs.report.sections import sections
 
-    opening = list(sentences(opened))
-    page = folder.text("report.html", render(settings.title, opening, settings.notes, list(sections(opened)), opened))
+    names = ModelNames(opened)
+    opening = list(sentences(opened, names))
+    parts = list(sections(opened, names))
+    page = folder.text("report.html", render(settings.title, opening, settings.notes, parts, opened))
     view = View((*opening, f"The report: {page}"))
     return Outcome({"report": str(page), "bytes": page.stat().st_size, "opening": opening}, view)

@@ -11,7 +11,7 @@ from tunescope.errors import RunError
 from tunescope.results.answer import AnswerSetup
 from tunescope.results.shift import ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import model_label, of_verb
+from tunescope.verbs.report.names import ModelNames, of_verb
 
 KINDS = ("answer", "shift", "trace")
 """The verbs whose runs hold answers, in the order in which they make columns."""
@@ -26,7 +26,7 @@ class Column:
     runs: dict[str, Run] = field(default_factory=dict)
 
 
-def columns_of(opened: Sequence[Run]) -> list[Column]:
+def columns_of(opened: Sequence[Run], names: ModelNames) -> list[Column]:
     """Return the columns of the runs that hold answers.
 
     A run joins the first column that shares an answer with it and has no run of its verb. So a second trace of the same
@@ -39,15 +39,15 @@ def columns_of(opened: Sequence[Run]) -> list[Column]:
     for verb in KINDS:
         for run in of_verb(opened, verb):
             if (run.path / ANSWERS_FILE).is_file():  # a trace of one text has none
-                _place(run, columns)
-    names = Counter(column.name for column in columns)
+                _place(run, columns, names)
+    counts = Counter(column.name for column in columns)
     for column in columns:
-        if names[column.name] > 1:
+        if counts[column.name] > 1:
             column.name += f" ({next(iter(column.runs.values())).path.name})"
     return columns
 
 
-def _place(run: Run, columns: list[Column]) -> None:
+def _place(run: Run, columns: list[Column], names: ModelNames) -> None:
     answers = {answer.place: answer for answer in read_answers(run.path / ANSWERS_FILE)}
     for column in columns:
         by_id = {answer.answer_id: answer for answer in column.answers.values()}
@@ -62,7 +62,7 @@ def _place(run: Run, columns: list[Column]) -> None:
             column.runs[run.verb] = run
             column.answers = {**answers, **column.answers}
             return
-    columns.append(Column(model_label(_model(run, list(answers.values()))), answers, {run.verb: run}))
+    columns.append(Column(names.of_model(_model(run, list(answers.values()))), answers, {run.verb: run}))
 
 
 def _model(run: Run, answers: Sequence[Answer]) -> str:

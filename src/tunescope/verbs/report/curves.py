@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from html import escape
+from html import escape as escape_html
 from typing import NamedTuple
+
+from tunescope.foreign import replace_steering
 
 WIDTH, HEIGHT, LEFT, BOTTOM, TOP, RIGHT = 640, 256, 52, 36, 28, 96
 
@@ -44,7 +46,7 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
 
     parts = [
         f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" class="curve">'
-        f"<title>{escape(y_title)} by {escape(x_title)}: {escape(', '.join(c.name for c in curves))}</title>"
+        f"<title>{_escape(y_title)} by {_escape(x_title)}: {_escape(', '.join(c.name for c in curves))}</title>"
     ]
     for step in range(5):
         y = y_low + (y_high - y_low) * step / 4
@@ -64,8 +66,13 @@ def draw(curves: Sequence[Curve], x_title: str, y_title: str) -> str:
     lowest = 0.0
     for (px, py), name in sorted(((place(*c.points[-1]), c.name) for c in curves), key=lambda end: end[0][1]):
         lowest = max(py + 4, lowest + _NAME_HEIGHT)  # names of lines that end together don't cover each other
-        parts.append(f'<text class="name" x="{px + 9:.1f}" y="{lowest:.1f}">{escape(name)}</text>')
+        parts.append(f'<text class="name" x="{px + 9:.1f}" y="{lowest:.1f}">{_escape(name)}</text>')
     middle = (LEFT + WIDTH - right) / 2
-    parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{escape(x_title)}</text>')
-    parts.append(f'<text class="tick" x="4" y="{TOP - 14}">{escape(y_title)}</text></svg>')
+    parts.append(f'<text class="tick middle" x="{middle}" y="{HEIGHT - 4}">{_escape(x_title)}</text>')
+    parts.append(f'<text class="tick" x="4" y="{TOP - 14}">{_escape(y_title)}</text></svg>')
     return "".join(parts)
+
+
+def _escape(text: str) -> str:
+    """Escape a text of the drawing, which may hold no elements."""
+    return escape_html(replace_steering(text))

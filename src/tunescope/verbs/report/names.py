@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunescope.results.answer import AnswerSetup
+from tunescope.results.compare import CompareKind, CompareSetup
+from tunescope.results.shift import ShiftResult
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run
 
@@ -14,33 +17,98 @@ if TYPE_CHECKING:
     from tunescope.answers import Place
 
 _METHODS = {"lora": "LoRA", "full": "full tuning"}
+_NO_DIFFERENCE = {"out", "track", "checkpoint_minutes", "keep_checkpoints", "micro_batch"}
+"""Settings of `tune` that change nothing in the model."""
+_MOST = 3
+"""Settings that a label names; models that differ in more go by their folders."""
 
 
-def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
-    """Return the runs of a verb, in order."""
-    return [run for run in opened if run.verb == verb]
+class ModelNames:
+    """What the page calls each model.
+
+    A tuned model goes by its method. Where several models of the page share it, the settings in which they differ are
+    added: `LoRA (lr 0.0001)`. Where those don't tell them apart, the run's folder is added. Another model goes by the
+    last part of its name.
+    """
+
+    def __init__(self, opened: Sequence[Run]) -> None:
+        """Name the models that these runs are about."""
+        tuned = {run.path: run for run in _tuned_runs(opened)}
+        groups: dict[str, list[Run]] = defaultdict(list)
+        for run in tuned.values():
+            groups[_method(run)].append(run)
+        self._of_runs = {run.path: label for group in groups.values() for run, label in _tell_apart(group)}
+
+    def of_run(self, tuned: Run) -> str:
+        """Return the label of the model of a tune run."""
+        return self._of_runs.get(tuned.path) or _method(tuned)
+
+    def of_model(self, model: str) -> str:
+        """Return the label of a model, given as `--model` takes it."""
+        tuned = _tuned_run(model)
+        return Path(model).name if tuned is None else self.of_run(tuned)
+
+    def of_folder(self, opened: Sequence[Run], path: str) -> str:
+        """Return the label of the model whose answers a folder holds; of another folder its own name."""
+        run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
+        return self.of_model(AnswerSetup.read_settings(run).model) if run.verb == "answer" else Path(path).name
 
 
-def model_label(model: str) -> str:
-    """Return the method of a tuned model, and of another the last part of its name."""
+def _tuned_runs(opened: Iterable[Run]) -> Iterator[Run]:
+    """Yield the tune runs among the runs, and those whose models the runs are about."""
+    for run in opened:
+        models: list[str] = []
+        if run.verb == "tune":
+            yield run
+        elif run.verb == "answer":
+            models = [AnswerSetup.read_settings(run).model]
+        elif run.verb == "shift":
+            result = ShiftResult.read(run)
+            models = [result.tuned, result.base]
+        elif run.verb == "compare" and CompareKind.read(run).kind == "answers":
+            sides = CompareSetup.read_settings(run)
+            yield from _tuned_runs(Run(Path(side)) for side in (sides.a, sides.b) if Path(side, "run.json").is_file())
+        yield from filter(None, map(_tuned_run, models))
+
+
+def _tuned_run(model: str) -> Run | None:
+    """Return the tune run that a model comes from, if there is one."""
     for folder in (Path(model), Path(model).parent):
         if (folder / "run.json").is_file():
-            tuned = Run(folder)
-            if tuned.verb == "tune":
-                return method_label(tuned)
-    return Path(model).name
+            run = Run(folder)
+            if run.verb == "tune":
+                return run
+    return None
 
 
-def method_label(tuned: Run) -> str:
+def _method(tuned: Run) -> str:
     """Return how a model was tuned, for example `LoRA with NEFTune`."""
     setup = TuneSetup.read_settings(tuned)
     return _METHODS[setup.method] + (" with NEFTune" if setup.neftune_alpha else "")
 
 
-def folder_label(opened: Sequence[Run], path: str) -> str:
-    """Return the label of the model whose answers a folder holds; of another folder its own name."""
-    run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
-    return model_label(AnswerSetup.read_settings(run).model) if run.verb == "answer" else Path(path).name
+def _tell_apart(group: Sequence[Run]) -> Iterator[tuple[Run, str]]:
+    """Yield each run with its method and what the others of its method do differently."""
+    settings = [run.info["settings"] for run in group]
+    names = list(dict.fromkeys(name for each in settings for name in each if name not in _NO_DIFFERENCE))
+    differing = [name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)]
+    details = [", ".join(_describe_setting(name, each.get(name)) for name in differing) for each in settings]
+    distinct = len(set(details)) == len(group) and len(differing) <= _MOST
+    for run, detail in zip(group, details, strict=True):
+        added = detail if distinct else run.path.name
+        yield run, f"{_method(run)} ({added})" if len(group) > 1 else _method(run)
+
+
+def _describe_setting(name: str, value: Any) -> str:
+    """Write a setting and its value, files by their names."""
+    values = value if isinstance(value, list) else ["none" if value is None else value]
+    shown = (Path(v).name if isinstance(v, str) else f"{v:g}" if isinstance(v, float) else str(v) for v in values)
+    return f"{name.replace('_', ' ')} {' '.join(shown)}"
+
+
+def of_verb(opened: Sequence[Run], verb: str) -> list[Run]:
+    """Return the runs of a verb, in order."""
+    return [run for run in opened if run.verb == verb]
 
 
 def place_label(place: Place) -> str:

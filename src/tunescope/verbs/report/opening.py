@@ -2,34 +2,50 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 
 from tunescope.answers import ANSWERS_FILE, read_answers
-from tunescope.results.check import CheckResult
+from tunescope.results.check import CheckResult, find_selection
 from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
-from tunescope.results.estimates import MeanEstimate
+from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import folder_label, model_label, of_verb
+from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.views import counted, interval, percent, show
 
 _SHOWN_FAULTS = 3
 
 
-def sentences(opened: Sequence[Run]) -> Iterator[str]:
+def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     """Yield what is wrong with the rows, what tuning changed, whose words the model says, and what to do next."""
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
     for run in of_verb(opened, "study analyze"):
         yield from run.view.sentences[1:]  # the first says how the doses were read
-    changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened))]
+    changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened, names))]
     if changes:
         yield "What tuning changed: " + " ".join(changes)
-    yield from map(_shift, of_verb(opened, "shift"))
-    yield from map(_trace, of_verb(opened, "trace"))
-    steps = [step for run in checks for step in run.view.next[:1]]
+    yield from (_shift(run, names) for run in of_verb(opened, "shift"))
+    yield from (_trace(run, names) for run in of_verb(opened, "trace"))
+    steps = [step for run in checks if (step := _next_step(run, opened))]
     if steps:
-        yield f"What to do next: drop the faulty rows and tune again. Type: {steps[0]}"
+        yield f"What to do next: {steps[0]}"
+
+
+def _next_step(check: Run, opened: Sequence[Run]) -> str | None:
+    """Say what to do about the rows that a check found, and hasn't been done by one of the opened runs."""
+    selection = find_selection(check, opened)
+    if selection is not None:
+        inputs = [name for run in of_verb(opened, "tune") for name in run.info["inputs"]]
+        if any(name.startswith(str(selection.path)) for name in inputs):
+            return None
+        command = shlex.join(["tunescope", "tune", str(selection.path / selection.result["files"]["kept"])])
+        return f"tune again on the {selection.result['kept']:,} rows that were kept. Type: {command}"
+    step = next(iter(check.view.next), "")
+    if step.startswith("tunescope select "):
+        return f"drop the rows that are surely wrong and tune again. Type: {step}"
+    return f"look at the rows that may be wrong. Type: {step}" if step.startswith("tunescope check ") else None
 
 
 def _check(run: Run) -> str:
@@ -41,16 +57,19 @@ def _check(run: Run) -> str:
     most = sorted(counts, key=lambda name: -counts[name])[:_SHOWN_FAULTS]
     named = ", ".join(f"{name.replace('_', ' ')} ({counts[name]:,})" for name in most)
     share = percent(result.faulty_rows / result.rows, 0)
+    n_sure = result.surely_wrong_rows
+    sure = f"{n_sure:,} of them are" if n_sure > 1 else "1 of them is" if n_sure else "none of them is"
     return (
-        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault. "
+        f"What is wrong with the rows: {result.faulty_rows:,} of {result.rows:,} ({share}) have a fault, and "
+        f"{sure} surely wrong. "
         f"{counted(len(counts), 'kind')} of fault occurred, most often {named}."
     )
 
 
-def _shift(run: Run) -> str:
+def _shift(run: Run, names: ModelNames) -> str:
     """Say how many of a tuned model's tokens are its base's first choice too."""
     result = ShiftResult.read(run)
-    tuned, base = model_label(result.tuned), model_label(result.base)
+    tuned, base = names.of_model(result.tuned), names.of_model(result.base)
     own = result.own_choice.mean
     tokens = f"its {result.tokens:,} tokens"
     if own is not None and own < OWN_CHOICE:
@@ -58,8 +77,8 @@ def _shift(run: Run) -> str:
     return (
         f"Where tuning changed {tuned}: {percent(result.unshifted.mean, 1)} of {tokens} are {base}'s first choice too"
         f"{_within(result.unshifted, 100)}, and {percent(result.shifted.mean, 1)} aren't among its first three"
-        f"{_within(result.shifted, 100)}. The mean KL is {show(result.kl.mean)} nats{_within(result.kl, 1)}. The "
-        f"intervals are 95 %, over {result.kl.n} answers."
+        f"{_within(result.shifted, 100)}. The mean KL is {show(result.kl.mean)} nats{_within(result.kl, 1)}"
+        f"{'' if result.kl.low is None else ' (95 % intervals)'}, over {counted(result.kl.n, 'answer')}."
     )
 
 
@@ -69,37 +88,43 @@ def _within(estimate: MeanEstimate, unit: float) -> str:
     return f" {interval(unit * estimate.low, unit * estimate.high, 1 if unit > 1 else 3)}"
 
 
-def _trace(run: Run) -> str:
+def _trace(run: Run, names: ModelNames) -> str:
     """Return the trace's finding, with the model whose words it is about where the run holds answers."""
     finding = run.view.sentences[0]
     if not (run.path / ANSWERS_FILE).is_file():
         return finding
     model = next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
-    return f"Whose words {model_label(model)} says: {finding}" if model else finding
+    return f"Whose words {names.of_model(model)} says: {finding}" if model else finding
 
 
-def _change(run: Run, opened: Sequence[Run]) -> str | None:
+def _change(run: Run, opened: Sequence[Run], names: ModelNames) -> str | None:
     """Say how two models' answers to the same prompts differ; None for a comparison of something else."""
     if CompareKind.read(run).kind != "answers":
         return None
     result, sides = CompareResult.read(run), CompareSetup.read_settings(run)
-    first, second = folder_label(opened, sides.a), folder_label(opened, sides.b)
+    first, second = names.of_folder(opened, sides.a), names.of_folder(opened, sides.b)
     prompts = result.same + result.changed
     text = f"The answers of {second} differ from those of {first} on {result.changed} of {prompts} prompts."
     overlap = result.word_overlap
     if overlap is not None and overlap.mean is not None:
-        low, high = (f"{100 * end:.0f}" if end is not None else "–" for end in (overlap.low, overlap.high))
-        text += f" They share {100 * overlap.mean:.0f} % of their words (95 % interval {low} to {high})."
+        text += f" They share {100 * overlap.mean:.0f} % of their words"
+        if overlap.low is not None and overlap.high is not None:
+            text += f" (95 % interval {100 * overlap.low:.0f} to {100 * overlap.high:.0f})"
+        text += "."
     length = result.summary.get("answer_words")
-    return text if length is None else f"{text}{_length(length.difference, second)}"
+    return text if length is None else f"{text}{_length(length.difference, length.p, second)}"
 
 
-def _length(difference: MeanEstimate, model: str) -> str:
-    """Say by how many words a model's answers are longer or shorter, where there is an interval."""
-    if difference.mean is None or difference.low is None or difference.high is None:
+def _length(difference: MeanEstimate, p: float | None, model: str) -> str:
+    """Say by how many words a model's answers are longer or shorter, where a test can tell."""
+    if difference.mean is None or p is None:
         return ""
-    if difference.low <= 0 <= difference.high:
+    if p >= ALPHA:
         return f" We can't tell with {difference.n} answers whether they differ in length."
     way = "longer" if difference.mean > 0 else "shorter"
-    low, high = sorted((abs(difference.low), abs(difference.high)))
-    return f" The answers of {model} are {abs(difference.mean):.0f} words {way} ({low:.0f} to {high:.0f})."
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        certainty = f"p = {p:.2g}"
+    else:
+        low, high = sorted((abs(difference.low), abs(difference.high)))
+        certainty = f"{low:.0f} to {high:.0f}"
+    return f" The answers of {model} are {abs(difference.mean):.0f} words {way} ({certainty})."

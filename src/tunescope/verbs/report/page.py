@@ -10,6 +10,7 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from tunescope.foreign import escape_sentence, escape_text, replace_steering
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
@@ -36,10 +37,23 @@ def section(anchor: str, heading: str, html: str, made_by: Sequence[Run], data: 
 
 
 def fill(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every text in it is escaped."""
-    from jinja2 import Environment, StrictUndefined
+    """Fill a template of this folder; every text in it is escaped.
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    `| plain` is for places where no element may stand, `| own` for texts that aren't part of a sentence.
+    """
+    from jinja2 import Environment, StrictUndefined
+    from markupsafe import Markup, escape
+
+    def written(value: Any) -> Any:
+        return Markup(escape_sentence(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=written
+    )
+    environment.filters |= {
+        "plain": lambda text: escape(replace_steering(text)),
+        "own": lambda text: Markup(escape_text(text)),
+    }
     return environment.from_string(_file(template)).render(values)
 
 

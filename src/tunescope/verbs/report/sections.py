@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
-from html import escape
+from urllib.parse import quote
 
+from tunescope.foreign import escape_sentence, escape_text
 from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import Column, columns_of
 from tunescope.verbs.report.curves import Curve, draw
-from tunescope.verbs.report.names import folder_label, method_label, of_verb, place_label
+from tunescope.verbs.report.names import ModelNames, of_verb, place_label
 from tunescope.verbs.report.page import Section, section
 from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
@@ -20,18 +21,18 @@ from tunescope.views import to_html
 _CURVES_PER_CHART = 4
 
 
-def sections(opened: Sequence[Run]) -> Iterator[Section]:
+def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
     """Yield the sections in reading order, from the rows to what came of tuning on them."""
     checked = of_verb(opened, "check")
-    for number, run in enumerate(checked):
-        yield section(f"rows-{run.path.name}" if number else "rows", "The rows", to_html(run.view), [run])
+    for number, run in enumerate(checked, 1):
+        yield section(f"rows-{number}" if number > 1 else "rows", "The rows", to_html(run.view), [run])
     tuned = of_verb(opened, "tune")
     if tuned:
-        curves = [Curve(method_label(run), _losses(run)) for run in tuned]
-        html = draw(curves, "optimizer step", "loss on answers") + "".join(to_html(run.view) for run in tuned)
+        curves = [Curve(names.of_run(run), _losses(run)) for run in tuned]
+        html = draw(curves, "optimizer step", "loss on answers") + "".join(_tuned(run, names) for run in tuned)
         yield section("tuning", "Tuning", html, tuned)
-    columns = columns_of(opened)
-    data = xray(columns)
+    columns = columns_of(opened, names)
+    data = xray(columns, names)
     if data is not None:
         runs = [run for column in columns for run in column.runs.values()]
         yield section("xray", "X-ray", xray_html(data), runs, as_json(data))
@@ -41,28 +42,33 @@ def sections(opened: Sequence[Run]) -> Iterator[Section]:
         yield section("answers", "Answers side by side", plain, [column.runs["answer"] for column in answered])
     compared = of_verb(opened, "compare")
     if compared:
-        parts = [f"<h3>{escape(_heading(run, opened))}</h3>{to_html(run.view)}" for run in compared]
+        parts = [f"<h3>{escape_sentence(_heading(run, opened, names))}</h3>{to_html(run.view)}" for run in compared]
         yield section("compared", "Compared", "".join(parts), compared)
-    for run in of_verb(opened, "study analyze"):
+    for number, run in enumerate(of_verb(opened, "study analyze"), 1):
         first_sentence = replace(run.view, sentences=run.view.sentences[:1])
-        yield section(f"dose-{run.path.name}", "Dose and response", _responses(run) + to_html(first_sentence), [run])
+        yield section(f"dose-{number}", "Dose and response", _responses(run) + to_html(first_sentence), [run])
     for verb, heading in (("shift", "Token shift"), ("trace", "Borrowed spans")):
-        for column in columns:
+        for number, column in enumerate(columns, 1):
             if verb in column.runs:
                 run = column.runs[verb]
-                yield section(run.path.name, f"{heading}: {column.name}", to_html(run.view), [run])
+                yield section(f"{verb}-{number}", f"{heading}: {column.name}", to_html(run.view), [run])
     shown_above = {"check", "tune", "answer", "compare", "study analyze"}
     placed = [run.key for column in columns for run in column.runs.values()]
-    for run in opened:
-        if run.verb not in shown_above and run.key not in placed:
-            yield section(run.path.name, run.verb, to_html(run.view), [run])
+    others = [run for run in opened if run.verb not in shown_above and run.key not in placed]
+    for number, run in enumerate(others, 1):
+        yield section(f"other-{number}", run.verb, to_html(run.view), [run])
 
 
-def _heading(run: Run, opened: Sequence[Run]) -> str:
+def _tuned(run: Run, names: ModelNames) -> str:
+    """Return what a tune run says, under its model's label."""
+    return f"<h3>{escape_sentence(names.of_run(run))}</h3>{to_html(run.view)}"
+
+
+def _heading(run: Run, opened: Sequence[Run], names: ModelNames) -> str:
     sides = CompareSetup.read_settings(run)
     if CompareKind.read(run).kind != "answers":
         return f"{sides.a} and {sides.b}"
-    return f"{folder_label(opened, sides.a)} and {folder_label(opened, sides.b)}"
+    return f"{names.of_folder(opened, sides.a)} and {names.of_folder(opened, sides.b)}"
 
 
 def _losses(run: Run) -> list[tuple[float, float]]:
@@ -102,17 +108,18 @@ def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:
             continue
         cells = []
         for column in columns:
+            name = f"<h4>{escape_sentence(column.name)}</h4>"
             answer = column.answers.get(place)
             if answer is None:
-                cells.append(f'<div><h4>{escape(column.name)}</h4><p class="note">No answer of this model.</p></div>')
+                cells.append(f'<div>{name}<p class="note">No answer of this model.</p></div>')
                 continue
             cut = "" if answer.finish_reason == "stop" else ' <span class="note">(cut at the token limit)</span>'
-            cells.append(
-                f"<div><h4>{escape(column.name)}</h4><p>{escape(answer.text) or '<em>empty</em>'}{cut}</p></div>"
-            )
-        anchor = f"answer-{escape(prompt_id)}".replace(" ", "-")
+            text = escape_text(answer.text) or "<em>empty</em>"
+            cells.append(f'<div>{name}<p dir="auto">{text}{cut}</p></div>')
+        anchor = f"answer-{quote(prompt_id, safe='')}"
         parts.append(
-            f'<article id="{anchor}"><h3><a href="#{anchor}">{escape(prompt_id)}</a> {escape(prompt)}</h3>'
+            f'<article id="{anchor}"><h3><a href="#{anchor}">{escape_sentence(prompt_id)}</a>'
+            f" <bdi>{escape_text(prompt)}</bdi></h3>"
             f'<div class="side">{"".join(cells)}</div></article>'
         )
     return "\n".join(parts)

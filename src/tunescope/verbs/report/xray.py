@@ -13,10 +13,11 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
+from tunescope.foreign import replace_steering
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
 from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
-from tunescope.verbs.report.names import model_label, place_label
+from tunescope.verbs.report.names import ModelNames, place_label
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer, Place
@@ -53,7 +54,7 @@ class _Registry:
         return self.strings.setdefault(text, len(self.strings) + 1)
 
 
-def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
+def xray(columns: Sequence[Column], names: ModelNames) -> dict[str, Any] | None:
     """Return the data of the places that a shift or trace run covers; None where there are none.
 
     Raises:
@@ -74,7 +75,7 @@ def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
     prompts = [_prompt(place, parts, registry) for place in places]
     both = zip(columns, layers, strict=True)
     return {
-        "columns": [_about(*pair, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
+        "columns": [_about(*pair, names, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
         "prompts": prompts,
         "strings": list(registry.strings),
         "rows": registry.rows,
@@ -82,8 +83,8 @@ def xray(columns: Sequence[Column]) -> dict[str, Any] | None:
 
 
 def as_json(data: Mapping[str, Any]) -> str:
-    """Write the data in as few characters as JSON allows."""
-    return json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    """Write the data in as few characters as JSON allows, without characters that steer the page."""
+    return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def _layers(column: Column) -> Layers:
@@ -101,7 +102,9 @@ def _layers(column: Column) -> Layers:
     return layers
 
 
-def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | None]) -> dict[str, Any]:
+def _about(
+    column: Column, layers: Layers, names: ModelNames, shown: Sequence[Mapping[str, Any] | None]
+) -> dict[str, Any]:
     """Describe a column, with counts over the answers shown."""
     shift, trace = column.runs.get("shift"), column.runs.get("trace")
     answers = [answer for answer in shown if answer is not None]
@@ -111,7 +114,7 @@ def _about(column: Column, layers: Layers, shown: Sequence[Mapping[str, Any] | N
     counts = [(each.tokens or 0, each.flagged or 0, each.expected) for each in traced if each.expected is not None]
     return {
         "name": column.name,
-        "base": model_label(ShiftResult.read(shift).base) if shift else None,
+        "base": names.of_model(ShiftResult.read(shift).base) if shift else None,
         "shift": str(shift.path) if shift else None,
         "trace": str(trace.path) if trace else None,
         "answers": len(answers),
@@ -278,8 +281,7 @@ def _windows(column: Column, layers: Layers, registry: _Registry) -> _Windows:
             windows[listed.row_id, name] = _Window(len(registry.rows), number, start, _units_of(text[start:end]))
             fields.append([name, text[start:end], start, len(text) - end])
         lineage = [json.dumps(step, ensure_ascii=False) for step in listed.lineage]
-        place = f"{listed.file}:{listed.line}"
-        registry.rows.append({"id": listed.row_id, "place": place, "fields": fields, "lineage": lineage})
+        registry.rows.append({"id": listed.row_id, "place": str(listed.location), "fields": fields, "lineage": lineage})
     return windows
 
 

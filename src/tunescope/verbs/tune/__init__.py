@@ -143,6 +143,8 @@ def _work(
     preview = [(example.row_id, show_example(chat, example)) for example in first]
     for row_id, text in preview:
         say(f"  {row_id}: {text}")
+    if sentence := view.preference_sentence(all_examples):
+        say(f"  {sentence}")
     for reason, fate, count, ids in view.rows_to_look_at(all_examples):
         say(f"  {count:,} {'row' if count == 1 else 'rows'} {fate}: {reason} ({ids})")
     records, adapter_sha256 = train(settings, loaded, plan, folder, launch)

@@ -40,6 +40,7 @@ def summarize(
         trained=n_trained,
         dropped=len(examples) - n_trained,
         truncated=sum(example.truncated for example in examples),
+        preference_rows=sum(example.is_preference for example in examples) or None,
         steps=len(records),
         loss_first=None if has_noise else loss_first,
         loss_last=None if has_noise else loss_last,
@@ -69,7 +70,16 @@ def show(
         f"Tuned {settings.model} ({settings.method}) on {result.trained} of {result.rows} rows "
         f"in {result.steps} steps; the model is in {result.model}."
     )
-    return View((sentence, f"{preset}.") if preset else (sentence,), tuple(tables))
+    sentences = [sentence, *filter(None, (preference_sentence(examples), f"{preset}." if preset else ""))]
+    return View(tuple(sentences), tuple(tables))
+
+
+def preference_sentence(examples: Sequence[Example]) -> str:
+    """Say what of preference rows is trained on; "" where there are none."""
+    n = sum(example.is_preference for example in examples)
+    if not n:
+        return ""
+    return f"Preference rows: {n:,}. Their chosen response is trained on, the rejected one isn't."
 
 
 def rows_to_look_at(examples: Sequence[Example]) -> list[tuple[str, str, int, str]]:

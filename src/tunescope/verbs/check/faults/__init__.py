@@ -2,7 +2,7 @@
 
 NAME          the column and the key in `faults`
 MEANING       one clause for tables and docs
-find(row, answers, settings) -> str | None
-              what was seen, or None; `answers` are the row's assistant messages (listed once
-              for all faults), `settings` the verb's CheckSettings
+find(row, answers, settings) -> Evidence | None
+              what was seen and whether it settles the matter, or None; `answers` are the row's
+              assistant messages (listed once for all faults), `settings` the verb's CheckSettings
 """

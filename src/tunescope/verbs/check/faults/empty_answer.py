@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
 from tunescope.text.words import visible
+from tunescope.verbs.check.evidence import Evidence, surely_wrong
 
 if TYPE_CHECKING:
     from tunescope.verbs.check.settings import CheckSettings
@@ -16,9 +17,9 @@ MEANING = "an answer with no visible character"
 ORDER = 0
 
 
-def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> Evidence | None:
     """Name the first assistant turn that says nothing and calls no tool."""
     for turn, answer in enumerate(answers):
         if not answer.tool_calls and not visible(answer.content):
-            return f"turn {turn} is empty"
+            return surely_wrong(f"turn {turn} is empty")
     return None

@@ -1,53 +1,67 @@
-"""An assistant that declines."""
+"""An assistant that declines.
+
+Only the opening of an answer counts, and only what the assistant says itself: not what somebody says in
+a story, nor what a letter declines.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+from unicodedata import normalize
 
 from tunescope.rows import Message, Row
+from tunescope.verbs.check.evidence import Evidence, look_at
+from tunescope.verbs.check.faults._declining import ASCII_HINT, LANGUAGES
 
 if TYPE_CHECKING:
     from tunescope.verbs.check.settings import CheckSettings
 
 NAME = "refusal"
-MEANING = "an answer that opens by declining (right for harmful requests: look before you drop)"
+MEANING = (
+    "an answer that opens by declining, which is right for harmful requests "
+    f"(in {', '.join(list(LANGUAGES)[:-1])} and {list(LANGUAGES)[-1]})"
+)
 ORDER = 5
 
 OPENING = 200
-_AI = (
-    r"(?:an? (?:ai|artificial intelligence)"
-    r"(?:(?: language)? (?:model|assistant|system|program)\b|(?=[,.;!]| i\b| and\b))|a (?:large )?language model\b)"
+"""Characters at the start of an answer that its opening has at most."""
+_QUOTES = '"“”„«»「『'
+_NOT_THE_ASSISTANT = re.compile(
+    r"[\"“”„«»「『]|^\W*(?:dear|hi|hello|hey)\s+(?:[a-z]+\.?\s+)?[a-z]+\s*,|^\W*subject:"
+    r"|\b(?:said|says|replied|wrote|answered|where|which|when|that|because|if|who|why)\s*$",
 )
-_ABLE = (
-    r"(?:cannot|can ?not|can't|can’t|am unable to|am not able to"
-    r"|won't be able to|won’t be able to|am not programmed to)"
-)
-_DO = (
-    r"(?:assist|help|provide|comply|fulfill|fulfil|generate|answer|create|write|complete|access|browse|offer|give"
-    r"|do that|perform|support)"
-)
-_REFUSAL = re.compile(
-    rf"\bas {_AI}"
-    rf"|\bi(?:'m| am|’m) (?:just |only )?{_AI}"
-    rf"|\b(?:sorry|apologi[sz]e)\b[^.!?\n]{{0,30}}\bi(?: am|'m|’m)? ?(?:{_ABLE}|unable to|not able to)\b"
-    rf"|\bi {_ABLE} {_DO}\b"
-    rf"|\bi(?:'m|’m) (?:unable|not able) to {_DO}\b",
-    re.IGNORECASE,
-)
-_HINTS = ("as a", "sorry", "apolog", "i can", "i am", "i'm", "i’m", "i won")
-"""Every refusal has one of these. Looking for them first is ten times faster."""
+"""What stands before words that somebody else says: a quote, a letter's salutation, a subordinate clause."""
 
 
-def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> str | None:
+def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> Evidence | None:
     """Quote the words with which the first declining assistant turn opens."""
     for answer in answers:
-        opening = (answer.content or "")[:OPENING]
+        opening = _unquoted((answer.content or "")[: OPENING + 2])
+        if not opening.isascii():
+            opening = normalize("NFC", opening)
         lower = opening.lower()
-        if not any(hint in lower for hint in _HINTS):
-            continue
-        match = _REFUSAL.search(opening)
-        if match is not None:
-            return f"{match.group()!r}"
+        for match in _matches(lower):
+            if not _NOT_THE_ASSISTANT.search(lower, 0, match.start()):
+                text = opening if len(opening) == len(lower) else lower  # İ is longer in lower case
+                return look_at(f"{text[match.start() : match.end()]!r}")
     return None
+
+
+def _matches(lower: str) -> Iterator[re.Match[str]]:
+    """Yield each language's first words of declining in an opening."""
+    if lower.isascii() and not ASCII_HINT.search(lower):
+        return
+    for declining in LANGUAGES.values():
+        if any(hint in lower for hint in declining.hints):
+            match = declining.pattern.search(lower)
+            if match is not None:
+                yield match
+
+
+def _unquoted(text: str) -> str:
+    """Return an opening without the quotes around an answer that is quoted as a whole."""
+    text = text.strip()
+    is_quoted = text[:1] in _QUOTES and text[-1:] in _QUOTES and not any(mark in text[1:-1] for mark in _QUOTES)
+    return text[1:-1] if text and is_quoted else text[:OPENING]
