@@ -217,7 +217,8 @@ def write_page(results: Path, page: Path) -> None:
         "  neighbours, and reach beyond windows and chunks; in bfloat16 by float32 around the rounded weights.\n",
         f"{len(lines)} of {len(NAMES)} were run (variants have their setting in brackets): {len(ran)} were asked,",
         f"{sum('refused' in line for line in others)} aren't causal,",
-        f"{sum('not built' in line for line in others)} can't be built small, {sum('failed' in line for line in others)} gave no result in {SECONDS} s of CPU time.\n",
+        f"{sum('not built' in line for line in others)} can't be built small,",
+        f"{sum('failed' in line for line in others)} gave no result in {SECONDS} s of CPU time.\n",
         *head,
     ]
     text += [
