@@ -11,7 +11,6 @@ a time: in float32, and in bfloat16 with the arithmetic of float32 around the sa
 from __future__ import annotations
 
 import json
-import math
 import os
 import random
 import resource
@@ -202,14 +201,46 @@ def run(results: Path, names: list[str]) -> None:
                 )
 
 
+def write_page(results: Path, page: Path) -> None:
+    """Write the table of the results, with counts."""
+    lines = sorted((json.loads(line) for line in results.read_text().splitlines()), key=lambda line: line["name"])
+    ran = [line for line in lines if COLUMNS[0] in line]
+    others = [line for line in lines if line not in ran]
+    head = ["| | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    text = [
+        "# Architectures\n",
+        f"What `measure`, `answer` and `shift` do on architectures of transformers {transformers.__version__}, built",
+        "small with random weights, on a CPU. `tools/architectures.py` makes this page; no test runs it whole.\n",
+        "- *packed*: texts stand one behind the other in one row. *padded*: they are rows of one batch. *one at a",
+        "  time*: neither gives the model's own numbers. *WRONG*, *TRACEBACK*: still to be mended.",
+        "- Numbers were compared with the model's own logits on the text alone, for texts that end early, have other",
+        "  neighbours, and reach beyond windows and chunks; in bfloat16 by float32 around the rounded weights.\n",
+        f"{len(lines)} of {len(NAMES)} were run (variants have their setting in brackets): {len(ran)} were asked,",
+        f"{sum('refused' in line for line in others)} aren't causal,",
+        f"{sum('not built' in line for line in others)} can't be built small,",
+        f"{sum('failed' in line for line in others)} gave no result in {SECONDS} s of CPU time.\n",
+        *head,
+    ]
+    text += [
+        "| " + " | ".join([line["name"], *(line[each].partition(":")[0] for each in COLUMNS)]) + " |" for line in ran
+    ]
+    text += ["\n## Counts\n", *head]
+    counts = [Counter(line[each].partition(":")[0].split(" ")[0] for line in ran) for each in COLUMNS]
+    for kind in sorted({kind for count in counts for kind in count}):
+        text.append("| " + " | ".join([kind, *(str(count[kind]) for count in counts)]) + " |")
+    text.append("\n## Not causal, not built, refused\n")
+    for line in lines:
+        reasons = {str(value) for key, value in line.items() if key in ("refused", "not built") or ": " in str(value)}
+        text += [f"- {line['name']}: {reason.removeprefix('refused: ')}" for reason in sorted(reasons)]
+    page.write_text("\n".join(text) + "\n")
+
+
 if __name__ == "__main__":
     transformers.logging.set_verbosity_error()
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    file, *names = sys.argv[1:]
-    run(Path(file).resolve(), names or NAMES)
-    print(
-        Counter(
-            math.floor(json.loads(line)["seconds"]) for line in Path(file).read_text().splitlines() if "seconds" in line
-        )
-    )
+    file, *arguments = sys.argv[1:]
+    if arguments[:1] == ["--page"]:
+        write_page(Path(file), Path(arguments[1]))
+    else:
+        run(Path(file).resolve(), arguments or NAMES)

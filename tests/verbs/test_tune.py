@@ -17,10 +17,16 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("trl")
 pytest.importorskip("peft")
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "tools"))
+
+from tiny_models import build  # noqa: E402
+
 from tunescope import runs, study  # noqa: E402
 from tunescope.chat import Chat  # noqa: E402
 from tunescope.errors import SettingsError, TunescopeError, WorkError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
+from tunescope.microworld.tokenizer import build_tokenizer  # noqa: E402
+from tunescope.microworld.world import make_world  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.models.trainer import noise  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
@@ -582,3 +588,23 @@ def test_a_template_that_leaves_nothing_to_train_on_is_refused(tmp_path, model, 
     rows = (write_rows(tmp_path / "r.json", [pair for pair in PAIRS if pair[1]]),)
     with pytest.raises(TunescopeError, match=r"^none of the 5 rows has anything to train on \("):
         tune(settings(tmp_path, model, rows=rows, template=str(tmp_path / "t.jinja")))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("mamba", r"^--lora-targets all-linear: no adapter can be put on some of these layers \(.*out_proj"),
+        ("llama4_text", r"^--lora-targets all-linear: Llama4ForCausalLM doesn't run with an adapter on some"),
+        ("bert", r"isn't causal"),
+    ],
+)
+def test_an_architecture_that_cant_be_tuned_so_is_refused(tmp_path, name, reason):
+    folder = tmp_path / name
+    build(name).save_pretrained(folder)
+    build_tokenizer(make_world(0, 8)).save_pretrained(folder)
+    with pytest.raises(TunescopeError, match=reason):
+        tune(settings(tmp_path, str(folder)))
+    if name == "llama4_text":
+        run = tune(settings(tmp_path, str(folder), lora_targets="q_proj,k_proj,v_proj,o_proj", max_steps=1))
+        assert run.result["steps"] == 1

@@ -108,9 +108,9 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
                 peft_config=_adapter_config(settings, peft),
             )
         except ValueError as error:
-            if "target modules" not in str(error).lower():
-                raise
-            raise SettingsError(f"--lora-targets {settings.lora_targets}: the model has no such layers") from error
+            raise _explain_targets(settings, error) from error
+        if settings.method == "lora":
+            _try_adapter(settings, loaded)
         if settings.load is not None:  # TRL made them bfloat16, in which small steps are lost
             for parameter in trainer.model.parameters():
                 if parameter.requires_grad:
@@ -124,6 +124,34 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
     tokens = sum(record.tokens for record in new_records)
     say(f"{len(new_records)} steps, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
     return records, _write_model(settings, loaded, trainer, folder.scratch / "model", folder.path / "model", launch)
+
+
+def _explain_targets(settings: TuneSettings, error: ValueError) -> Exception:
+    """Return the refusal for layers that PEFT puts no adapter on; any other error as it is."""
+    reason = " ".join(str(error).split())
+    if "target modules" in reason.lower():
+        return SettingsError(f"--lora-targets {settings.lora_targets}: the model has no such layers")
+    if "target_modules" in reason:
+        return SettingsError(
+            f"--lora-targets {settings.lora_targets}: no adapter can be put on some of these layers ({reason[:250]}); "
+            "type --lora-targets with the names of others, or --method full"
+        )
+    return error
+
+
+def _try_adapter(settings: TuneSettings, loaded: Loaded) -> None:
+    """Raise `SettingsError` where the model doesn't run with its adapter, such as a router that gives two tensors."""
+    from tunescope.models.probe import FAILURES, own_logits, random_ids
+
+    loaded.model.eval()
+    try:
+        own_logits(loaded.model, random_ids(loaded.model, [4])[0], 1)
+    except FAILURES as error:
+        raise SettingsError(
+            f"--lora-targets {settings.lora_targets}: {type(loaded.model).__name__} doesn't run with an adapter on "
+            f"some of these layers ({error}); type --lora-targets q_proj,k_proj,v_proj,o_proj (its attention), "
+            "or --method full"
+        ) from error
 
 
 def _steps_and_processes(steps: int, processes: int) -> dict[str, list[int]]:
