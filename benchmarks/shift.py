@@ -34,7 +34,7 @@ import transformers
 
 from tunescope.chat import Chat
 from tunescope.models import DEFAULT, ModelSettings, load, silence_libraries, stop_ids
-from tunescope.models.score import Passage
+from tunescope.models.packing import Passage
 from tunescope.prompts import read_prompts
 from tunescope.verbs.shift.pair import POSITIONS, ModelPair, TokenShift
 

@@ -7,7 +7,9 @@ AlpacaEval's prompts from number 400 on. A stretch of a row's response, verbatim
 rows, goes in at the edge of a sentence. The threshold is fitted elsewhere: on the null (other models' answers to the
 prompts before number 400 and just-eval's, or without a reference the rows' own responses). Reported: the share of the
 planted words that is flagged, how often the row (or one that holds the same words) comes first where a span was found,
-the share of the host's words that is flagged; and for models that never saw the rows, how uniform p is.
+the share of the host's words that is flagged; and for models that never saw the rows, how uniform p is. Last comes how
+the false-positive rate moves two figures: the share of the words of models that never saw the rows that is flagged, and
+the share of the planted words, as the mean over all cells.
 """
 
 from __future__ import annotations
@@ -23,9 +25,9 @@ import numpy as np
 
 from tunescope.matching.word_ids import word_offsets
 from tunescope.rows import open_rows
-from tunescope.stats import mean_bootstrap, mean_pooled
+from tunescope.stats import mean_pooled, mean_share
 from tunescope.verbs.trace import null
-from tunescope.verbs.trace.find import Finder, Reference, covered
+from tunescope.verbs.trace.find import Finder, Matches, Reference, covered
 from tunescope.verbs.trace.index import Index, write_index
 from tunescope.verbs.trace.rank import rank
 from tunescope.verbs.trace.spans import select_spans
@@ -40,6 +42,9 @@ CHANGES = {
     "2 words": lambda n: [n // 3, 2 * n // 3],
     "every 4th": lambda n: range(3, n, 4),
 }
+UNSEEN = ("llama-2-7b-chat-hf", "gpt4", "wizardlm-13b")
+"""Models that never saw the rows."""
+RATES = (0.01, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05)
 EDGE = re.compile(r"(?<=[.!?])\s+")
 PromptAndAnswer = tuple[str, str]
 """A prompt and an answer."""
@@ -71,17 +76,27 @@ def reference(hosts: list[PromptAndAnswer]) -> list[PromptAndAnswer]:
 class Study:
     """A null distribution and its threshold: with or without a reference."""
 
-    def __init__(self, index: Index, distribution: null.NullDistribution, finder: Finder, share: float = 0.01) -> None:
-        """Take the threshold from the null distribution."""
+    def __init__(self, index: Index, distribution: null.NullDistribution, finder: Finder) -> None:
+        """Take the default threshold of the null distribution."""
         self.index, self.distribution, self.finder = index, distribution, finder
-        self.threshold = distribution.threshold(share)
+        self.threshold = distribution.threshold(distribution.sample.rate)
+        self.planted_in: list[tuple[Matches, slice]] = []
+        self.unseen_texts: list[Matches] = []
 
     def look(self, prompt: str, text: str):
         """Return a text's matches, and which of its words are flagged."""
         query = self.index.numbering.look_up(text)
         matches = self.finder.find(query, self.index.numbering.look_up(prompt))
-        above = matches.score >= self.threshold
-        return matches, covered(matches.chains.begin[above], matches.chains.end[above], len(query))
+        return matches, flags_at(matches, self.threshold)
+
+    def at_rate(self, rate: float) -> str:
+        """Return what is flagged at a false-positive rate: a line of the table."""
+        threshold = self.distribution.threshold(rate)
+        flags = [flags_at(matches, threshold) for matches in self.unseen_texts]
+        unseen = mean_pooled([float(part.sum()) for part in flags], [float(len(part)) for part in flags])
+        recall = np.mean([flags_at(matches, threshold)[place].mean() for matches, place in self.planted_in])
+        span = f"[{100 * unseen.low:.2f}, {100 * unseen.high:.2f}]"
+        return f"{100 * rate:g} % | {threshold:.0f} | {100 * unseen.value:.2f} % {span} | {recall:.3f}"
 
     def planted(self, hosts: list[PromptAndAnswer], length: int, changes, cases: int, rng: random.Random) -> str:
         """Plant in hosts; return a line of the table."""
@@ -93,6 +108,7 @@ class Study:
             text = f"{host[:cut]} {passage} {host[cut:]}"
             begin = len(word_offsets(f"{host[:cut]} "))
             matches, flags = self.look(prompt, text)
+            self.planted_in.append((matches, slice(begin, begin + length)))
             recall.append(float(flags[begin : begin + length].mean()))
             false.append(float(flags.sum() - flags[begin : begin + length].sum()))
             rest.append(float(len(flags) - length))
@@ -101,7 +117,7 @@ class Study:
                 best = max(over, key=lambda s: s.score)
                 top = rank(self.index, matches.chains, best.chains, prompt, "")[0].row
                 first.append(top.row_id == owner or any(_holds(t.text, source) for t in top.texts))
-        mean = mean_bootstrap(recall)
+        mean = mean_share(recall)
         outside = mean_pooled(false, rest)
         right = f"{np.mean(first):.2f} of {len(first)}" if first else "none found"
         interval = "" if mean.low is None else f" [{mean.low:.2f}, {mean.high:.2f}]"
@@ -134,13 +150,14 @@ class Study:
                 if text[a:b].casefold() != word.casefold() and text[a:b].isalnum():
                     return text[a:b]
 
-    def unseen(self, pairs: list[PromptAndAnswer]) -> str:
+    def answers_of(self, model: str, pairs: list[PromptAndAnswer]) -> str:
         """Return what is flagged in a model's answers, and how its p lies: a line of the table."""
         flagged, words, p = [], [], []
         for prompt, text in pairs:
             matches, flags = self.look(prompt, text)
             if len(flags) < null.MIN_WORDS:
                 continue
+            self.unseen_texts += [matches] if model in UNSEEN else []
             flagged.append(float(flags.sum()))
             words.append(float(len(flags)))
             p.append(float(self.distribution.p_values(matches.score, len(flags)).min()) if len(matches.score) else 1.0)
@@ -149,6 +166,12 @@ class Study:
         distance = float(np.abs(np.sort(p) - np.arange(1, len(p) + 1) / len(p)).max())
         span = f"[{100 * share.low:.2f}, {100 * share.high:.2f}]"
         return f"{len(p)} | {100 * share.value:.2f} % {span} | {deciles} | {distance:.3f}"
+
+
+def flags_at(matches: Matches, threshold: float):
+    """Return which of a text's words lie in chains from a threshold on."""
+    above = matches.score >= threshold
+    return covered(matches.chains.begin[above], matches.chains.end[above], len(matches.query))
 
 
 def _holds(text: str, source: str) -> bool:
@@ -190,8 +213,12 @@ def main() -> None:
                         print(f"| {kind} | {length} | {study.planted(hosts, length, changes, arguments.cases, rng)} |")
             print("\n| model | answers | flagged of its words [95 %] | p at 5, 10, 25, 50, 75, 90 % | KS |")
             print("|---|---|---|---|---|")
-            for model in ("llama-2-7b-chat-hf", "gpt4", "wizardlm-13b", "text_davinci_003", "alpaca-7b"):
-                print(f"| {model} | {study.unseen(answers(model)[SPLIT:])} |", flush=True)
+            for model in (*UNSEEN, "text_davinci_003", "alpaca-7b"):
+                print(f"| {model} | {study.answers_of(model, answers(model)[SPLIT:])} |", flush=True)
+            print("\n| rate | bits | flagged of models that never saw the rows [95 %] | flagged of what is planted |")
+            print("|---|---|---|---|")
+            for rate in RATES:
+                print(f"| {study.at_rate(rate)} |", flush=True)
 
 
 if __name__ == "__main__":

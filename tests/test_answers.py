@@ -95,12 +95,17 @@ def test_what_holds_answers(tmp_path):
 @pytest.mark.parametrize(
     ("bad", "found"),
     [
-        ({"prompt_id": "p2"}, r"no answer \('prompt'\)"),
+        ({"prompt_id": "p2"}, "the columns prompt_id; expected an answer"),
         ({"prompt_id": "p2", "prompt": "Hi", "text": None}, r"no answer \(text isn't text\)"),
         ({"prompt_id": "p2", "prompt": "Hi", "text": "Yes", "messages": [1]}, "no answer"),
-        ({"instruction": "Hi", "output": "Yes"}, r"no answer \(no question, or no text in output\)"),
+        ({"input": "Hi", "output": "Yes"}, r"no question \(columns: input, output\)"),
         ({"instruction": " ", "output": "Yes", "generator": "m"}, "a blank text in column 'instruction'"),
-        ({"instruction": "Hi", "output": None, "generator": "m"}, r"no answer \(no question, or no text in output\)"),
+        (
+            {"instruction": "Hi", "output": None, "generator": "m"},
+            "null in column 'output'; expected the answer's text",
+        ),
+        ({"question_id": 1, "choices": []}, "answers without their questions; expected the questions in "),
+        ({"doc_id": 1, "arguments": [["a", "b"], ["a", "c"]], "resps": [["-1", "True"]]}, "log-likelihoods"),
         ([], "a list"),
     ],
 )
@@ -108,6 +113,30 @@ def test_a_line_without_an_answer(tmp_path, bad, found):
     path = write_rows(tmp_path / "a.jsonl", [{"prompt_id": "p1", "prompt": "Hi", "text": "Yes"}, bad])
     with pytest.raises(InputError, match=rf"a\.jsonl:2: found {found}"):
         list(read_answers(path))
+
+
+def test_answers_that_other_programs_wrote(tmp_path):
+    """Without a generator the file names the model; FastChat's questions are one folder up."""
+
+    def answers(name, text):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+        return [(a.prompt, a.turn, a.sample, a.text, a.model) for a in read_answers(tmp_path / name)]
+
+    assert answers("mine.json", json.dumps([{"instruction": "Why?", "output": "So."}])) == [
+        ("Why?", 0, 0, "So.", "mine")
+    ]
+    assert answers("c.csv", "question;answer;model\nWhy?;So.;m\n") == [("Why?", 0, 0, "So.", "m")]
+    (tmp_path / "question.jsonl").write_text('{"question_id": 1, "category": "x", "turns": ["One?", "Two?"]}\n')
+    fastchat = {"question_id": 1, "model_id": "m", "choices": [{"index": 0, "turns": ["1.", "2."]}]}
+    assert answers("model_answer/m.jsonl", json.dumps(fastchat) + "\n") == [
+        ("One?", 0, 0, "1.", "m"),
+        ("Two?", 1, 0, "2.", "m"),
+    ]
+    sample = {"doc_id": 7, "doc": {}, "arguments": {"gen_args_0": {"arg_0": "Add.", "arg_1": {}}}, "resps": [["5"]]}
+    assert answers("samples_x.jsonl", json.dumps(sample) + "\n") == [("Add.", 0, 0, "5", "samples_x")]
+    sample["arguments"] = [["Add.", {"until": []}]]
+    assert answers("samples_x.jsonl", json.dumps(sample) + "\n") == [("Add.", 0, 0, "5", "samples_x")]
 
 
 def test_kept_records_survive_a_cut(tmp_path):

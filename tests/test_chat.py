@@ -21,6 +21,7 @@ from transformers import PreTrainedTokenizerFast
 from tunescope.chat import Chat, Inconsistent, Unrenderable, parse_template_args
 from tunescope.errors import SettingsError
 from tunescope.rows import Message, Row
+from tunescope.verbs.tune import plan
 
 # SmolLM2-Instruct's own template
 SMOLLM2 = (
@@ -493,6 +494,20 @@ def test_every_message_is_in_what_the_model_reads_or_the_row_is_refused(name, ro
     for number, role in enumerate(roles):
         words = {"call": ["word", "wordb"], "thinking": ["wordb"]}.get(role, ["word"])
         assert all(f"{role}{number}{word}" in read for word in words), (role, number)
+
+
+@pytest.mark.parametrize(
+    ("flags", "reason"),
+    [
+        ((True, None), "a message that isn't the assistant's is flagged to be trained on: it isn't"),
+        ((False, None), ""),
+        ((None, False), "all its assistant turns are flagged not to be trained on"),
+    ],
+)
+def test_tune_says_which_flags_it_cannot_follow(flags, reason):
+    flagged = row(*(Message(*said, train=flag) for said, flag in zip(ASKED, flags, strict=True)))
+    (example,) = plan.examples(Chat(tokenizer(SMOLLM2)), [flagged], 1000)
+    assert (example.reason, bool(example.parts)) == (reason, flags[1] is not False)
 
 
 def test_media_are_refused_by_name():

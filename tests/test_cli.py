@@ -158,7 +158,8 @@ def test_json_is_one_object_with_the_names_of_the_design(rows, capsys):
     code, out, _ = run(capsys, "check", "rows.jsonl", "--json")
     result = json.loads(out)
     assert code == 0
-    assert list(result) == ["rows", "faulty_rows", "rejected", "faults", "surely_wrong_rows", "surely_wrong", "run"]
+    names = ["rows", "faulty_rows", "rejected", "rows_in_characters", "faults", "surely_wrong_rows", "surely_wrong"]
+    assert list(result) == [*names, "run"]
     assert (result["rows"], result["faults"]["empty_answer"]) == (3, 1)
     checked = result["run"]
     _, out, _ = run(capsys, "select", "rows.jsonl", "--from", checked, "--where", "not faulty", "--json")
@@ -172,7 +173,7 @@ def test_json_is_one_object_with_the_names_of_the_design(rows, capsys):
     row = read_rows(Path(result["run"]).parent.parent / "rows.jsonl")[1]
     assert row["output"] == ""
     why = json.loads(run(capsys, "why", row_id(checked, 1), "--json")[1])
-    assert list(why) == ["row_id", "origin", "file", "line", "messages", "lineage", "events"]
+    assert list(why) == ["row_id", "origin", "file", "line", "record", "messages", "lineage", "events"]
     plan = json.loads(run(capsys, "study", "plan", "demo", "--json")[1])
     assert list(plan) == ["recipe", "steps"]
 

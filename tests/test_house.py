@@ -35,7 +35,7 @@ STOREYS = (
     {"rows", "prompts", "answers", "runs", "results"},
     {"views", "progress", "family", "pairing", "yaml_core"},
     {"foreign"},
-    {"errors"},
+    {"errors", "locations"},
 )
 """From who calls to errors: a room may import from its own storey and those below it."""
 HEAVY = {

@@ -33,6 +33,15 @@ RECORDS = {
         {"dataset": "koala", "instruction": "Why?", "output": "So.", "generator": "m"},
         Prompt("c0eaa8f6c43fdfb8", "Why?", meta={"dataset": "koala"}),
     ),
+    "arena_hard": (
+        {"uid": "ab", "category": "hard_prompt", "subcategory": "coding", "prompt": "Sort."},
+        Prompt("ab", "Sort.", meta={"category": "hard_prompt", "subcategory": "coding"}),
+    ),
+    "ifeval": (
+        {"key": 1000, "prompt": "Be brief.", "instruction_id_list": ["length"], "kwargs": [{}]},
+        Prompt("1000", "Be brief.", meta={"instruction_id_list": ["length"], "kwargs": [{}]}),
+    ),
+    "questions": ({"prompt": "Why?", "kind": "x"}, Prompt("c0eaa8f6c43fdfb8", "Why?", meta={"kind": "x"})),
 }
 
 
@@ -50,6 +59,18 @@ def test_vicuna_text_and_just_eval_tags(tmp_path):
     assert read_prompts(path) == [Prompt("3", "Hi?", meta={"category": "generic"})]
     path = write_rows(tmp_path / "t.jsonl", [{"id": 1, "instruction": "Hi?", "info-seek": True, "math": False}])
     assert read_prompts(path) == [Prompt("1", "Hi?", meta={"tags": ["info-seek"]})]
+
+
+def test_plain_text_and_turns_with_content(tmp_path):
+    (tmp_path / "p.txt").write_bytes(b"\xef\xbb\xbfWhy?\r\n\n Who? \nWhy?\n")
+    first, second, again = read_prompts(tmp_path / "p.txt")
+    assert [first.prompt, second.prompt, again.prompt] == ["Why?", "Who?", "Why?"]
+    assert (first.prompt_id, again.prompt_id) == ("c0eaa8f6c43fdfb8", "c0eaa8f6c43fdfb8.2")
+    (tmp_path / "q.csv").write_text("question,kind\nWhy?,x\n")
+    assert read_prompts(tmp_path / "q.csv") == [Prompt("c0eaa8f6c43fdfb8", "Why?", meta={"kind": "x"})]
+    arena = {"question_id": "ab", "category": "arena-hard-v0.1", "cluster": "c", "turns": [{"content": "Sort."}]}
+    path = write_rows(tmp_path / "a.jsonl", [arena])
+    assert read_prompts(path) == [Prompt("ab", "Sort.", meta={"category": "arena-hard-v0.1"})]
 
 
 def test_format_overrules(tmp_path):
@@ -118,7 +139,7 @@ def test_bad_records_make_one_report(tmp_path):
     assert [(problem.line, problem.found) for problem in caught.value.problems] == [
         (2, "no id in column 'prompt_id' (columns: id, prompt)"),
         (3, "a blank text in column 'prompt'"),
-        (4, "prompt_id a again (first in line 1)"),
+        (4, f"prompt_id a again (first {path}:1)"),
         (5, "text that isn't JSON (Expecting value at column 1)"),
         (6, "columns prompt_id"),
         (7, "a number in column 'prompt'"),
@@ -132,7 +153,7 @@ def test_bad_records_make_one_report(tmp_path):
         ("", "an empty file"),
         ("x", "isn't JSON"),
         ("[]", "no questions"),
-        ('{"question": "Hi?"}', "columns question"),
+        ('{"query": "Hi?"}', "columns query"),
         ('{"question_id": 1, "turns": []}', "a list in column 'turns'"),
         ('{"question_id": true, "turns": ["Hi?"]}', "no id in column 'question_id'"),
         ('{"messages": [{"role": "assistant", "content": "Hi."}]}', "an answer that comes before any question"),

@@ -243,7 +243,7 @@ WHOLE = "max_words {}: expected a whole number, at least 1"
             "rows: x, zzz: 3",
             [
                 "zzz: no such setting; there is rows, format, columns, on_bad, against, max_words, "
-                "near_duplicate_at, workers, out"
+                "near_duplicate_at, show, csv, workers, out"
             ],
         ),
     ],

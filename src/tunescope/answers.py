@@ -11,17 +11,22 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem
-from tunescope.prompts import Prompt, detect_format, number_repeat, read_records
+from tunescope.prompts import Prompt, detect_format, number_repeat, read_prompts, read_records
 from tunescope.rows import Message
 from tunescope.rows.conversation import FormatError
+from tunescope.rows.json_text import abbreviate, kind, list_columns
+from tunescope.rows.packing import without_packing
 from tunescope.rows.row import RepeatCounter
 
 ANSWERS_FILE = "answers.jsonl"
 """The file of a run folder that holds its answers."""
 _ANSWER_SHAPE = (
     "an answer as tunescope writes it (prompt_id, prompt and text at least) or as AlpacaEval has it "
-    "(instruction, output, generator)"
+    "(instruction, output, generator), FastChat (question_id, model_id, choices) or lm-eval (doc_id, arguments, resps)"
 )
+
+_TEXT_COLUMNS = ("output", "response", "answer", "completion", "text", "generation")
+"""Columns that may hold an answer's text, beside its question."""
 
 
 class Place(NamedTuple):
@@ -154,32 +159,96 @@ def _id(prompt_id: str, messages: Sequence[Message], text: str, model: str, turn
 
 
 def read_answers(path: str | Path) -> Iterator[Answer]:
-    """Yield the answers of a file of ours, or of AlpacaEval's or just-eval's model outputs.
+    """Yield the answers of a file of ours, or of one that others made (docs/answer.md).
 
     Raises:
         InputError: with the first record that holds no answer.
     """
-    repeats = RepeatCounter()
-    for line, record, problem in read_records(path, _ANSWER_SHAPE):
+    reader = _OthersAnswers(Path(path))
+    for location, record, problem in read_records(path, _ANSWER_SHAPE):
         if record is None:
             raise InputError([problem])
         try:
-            if "prompt_id" not in record and "output" in record:
-                yield _from_outputs(record, repeats)
-            else:
+            if {"prompt_id", "prompt", "text"} <= record.keys():
                 yield Answer.from_json(record)
+            else:
+                yield from reader.read(record)
         except FormatError as error:
-            raise InputError([Problem(str(path), line, error.found, _ANSWER_SHAPE)]) from error
+            raise InputError([Problem.at(location, error.found, error.expected)]) from error
         except (AttributeError, KeyError, TypeError) as error:
-            raise InputError([Problem(str(path), line, f"no answer ({error})", _ANSWER_SHAPE)]) from error
+            raise InputError([Problem.at(location, f"no answer ({error})", _ANSWER_SHAPE)]) from error
 
 
-def _from_outputs(record: Mapping[str, Any], repeats: RepeatCounter) -> Answer:
-    question_format = detect_format(record)
-    if question_format is None or not isinstance(record["output"], str):
-        raise TypeError("no question, or no text in output")
-    prompt = number_repeat(question_format, question_format.parse(record), repeats)
-    return Answer.to(prompt, record["output"], str(record.get("generator") or ""))
+class _OthersAnswers:
+    """Reads the records of a file of answers that another program made."""
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file: its name stands for the model where no record names one."""
+        self._path = path
+        self._model = Path(without_packing(path.name)).stem
+        self._repeats = RepeatCounter()
+        self._questions: dict[str, Prompt] | None = None
+
+    def read(self, record: Mapping[str, Any]) -> Iterator[Answer]:
+        """Yield the record's answers.
+
+        Raises:
+            FormatError, TypeError, KeyError: no question, or no answer.
+        """
+        if {"question_id", "choices"} <= record.keys():
+            yield from self._read_choices(record)
+        elif {"doc_id", "resps", "arguments"} <= record.keys():
+            yield from self._read_sample(record)
+        else:
+            yield self._read_output(record)
+
+    def _read_output(self, record: Mapping[str, Any]) -> Answer:
+        """Read a question and its answer in columns: AlpacaEval's and just-eval's outputs, CSV files."""
+        column = next((name for name in _TEXT_COLUMNS if name in record), None)
+        if column is None:
+            raise FormatError(f"the columns {list_columns(record)}", _ANSWER_SHAPE)
+        text = record[column]
+        if not isinstance(text, str):
+            raise FormatError(f"{kind(text)} in column {abbreviate(column)}", "the answer's text")
+        question = {name: value for name, value in record.items() if name != column}
+        question_format = detect_format(question)
+        if question_format is None:
+            raise FormatError(f"no question (columns: {list_columns(record)})", _ANSWER_SHAPE)
+        prompt = number_repeat(question_format, question_format.parse(question), self._repeats)
+        return Answer.to(prompt, text, str(record.get("generator") or record.get("model") or self._model))
+
+    def _read_choices(self, record: Mapping[str, Any]) -> Iterator[Answer]:
+        """Read FastChat's `model_answer`, which has its questions in `question.jsonl` one folder up."""
+        if self._questions is None:
+            self._questions = self._read_questions()
+        prompt = self._questions.get(str(record["question_id"]))
+        if prompt is None:
+            raise FormatError(f"no question {record['question_id']} in {self._question_file}", "its question")
+        for sample, choice in enumerate(record["choices"]):
+            for turn, text in enumerate(choice["turns"]):
+                before = choice["turns"][:turn]
+                yield Answer.to(prompt, text, str(record.get("model_id") or self._model), before, sample)
+
+    @property
+    def _question_file(self) -> Path:
+        return self._path.resolve().parent.parent / "question.jsonl"
+
+    def _read_questions(self) -> dict[str, Prompt]:
+        if not self._question_file.is_file():
+            expected = f"the questions in {self._question_file}, where FastChat has them"
+            raise FormatError("answers without their questions", expected)
+        return {prompt.prompt_id: prompt for prompt in read_prompts(self._question_file)}
+
+    def _read_sample(self, record: Mapping[str, Any]) -> Iterator[Answer]:
+        """Read a sample that lm-eval logged of a task that generates text."""
+        arguments = record["arguments"]
+        calls = [*arguments.values()] if isinstance(arguments, Mapping) else arguments
+        parts = [[*call.values()] if isinstance(call, Mapping) else call for call in calls]
+        if len(parts) != 1 or not isinstance(record["resps"][0][0], str):
+            raise FormatError("log-likelihoods of given answers", "a task that generates text (generate_until)")
+        prompt = Prompt(str(record["doc_id"]), str(parts[0][0]))
+        for sample, text in enumerate(record["resps"][0]):
+            yield Answer.to(prompt, text, self._model, sample=sample)
 
 
 def holds_answers(path: str | Path) -> bool:

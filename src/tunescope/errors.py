@@ -26,6 +26,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunescope.locations import Location
+
 SHOWN_PROBLEMS = 20
 
 
@@ -67,19 +69,28 @@ class MissingPackageError(TunescopeError, ImportError):
 class Problem:
     """One thing wrong in one place of a file.
 
-    `line` counts from 1 (in Parquet and hub data sets it is the row's number);
-    None means the file as a whole.
+    `file`, `line` and `record` are a `Location`; without line and record, it is the file as a whole.
     """
 
     file: str
     line: int | None
     found: str
     expected: str
+    record: int | None = None
+
+    @classmethod
+    def at(cls, location: Location, found: str, expected: str) -> Problem:
+        """Return the problem that a record has."""
+        return cls(location.file, location.line, found, expected, location.record)
+
+    @property
+    def location(self) -> Location:
+        """Where it is."""
+        return Location(self.file, self.line, self.record)
 
     def __str__(self) -> str:
         """Say it on one line, as `file:line: found …; expected …`."""
-        place = self.file if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: found {self.found}; expected {self.expected}"
+        return f"{self.location}: found {self.found}; expected {self.expected}"
 
 
 class InputError(TunescopeError, ValueError):

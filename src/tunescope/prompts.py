@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
+from tunescope.locations import Location
 from tunescope.rows import Message
-from tunescope.rows.containers import BOM_FOUND, read, recognise
+from tunescope.rows.containers import read, recognise
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate, kind, list_columns
 from tunescope.rows.media import read_media
+from tunescope.rows.packing import open_packed, packing_of, without_packing
 from tunescope.rows.row import Json, RepeatCounter, content_id
 
 TAGS = (
@@ -66,6 +68,10 @@ class Prompt:
         return (*self.messages, *chain.from_iterable(zip(replies, questions, strict=False)))
 
 
+_ANSWER_COLUMNS = ("output", "response", "answer", "completion", "chosen", "messages", "conversations")
+"""Columns that make a record a row."""
+
+
 @dataclass(frozen=True, slots=True)
 class _PromptFormat:
     """A format of question files.
@@ -108,7 +114,7 @@ class _PromptFormat:
         if media := read_media(record):
             raise FormatError(f"media (column {media[0][0]})", "questions in text only")
         value = record[column]
-        questions = value if isinstance(value, list) and value else [value]
+        questions = [_text_of_turn(turn) for turn in value] if isinstance(value, list) and value else [value]
         for question in questions:
             if not isinstance(question, str) or not question.strip():
                 found = kind(question) if not isinstance(question, str) else "a blank text"
@@ -127,6 +133,11 @@ class _PromptFormat:
         if (isinstance(value, str) and value) or (isinstance(value, int) and not isinstance(value, bool)):
             return str(value)
         raise FormatError(f"no id in column {abbreviate(self.id_column)} (columns: {list_columns(record)})", self.shape)
+
+
+def _text_of_turn(turn: Json) -> Json:
+    """Return a question that stands alone or, as in arena-hard, in an object with its content."""
+    return turn["content"] if isinstance(turn, Mapping) and turn.keys() == {"content"} else turn
 
 
 FORMATS = (
@@ -171,6 +182,28 @@ FORMATS = (
         without=("input",),
         meta=("dataset",),
     ),
+    _PromptFormat(
+        "arena_hard",
+        '{"uid": "…", "category": "…", "prompt": "…"}',
+        "uid",
+        ("prompt", "turns"),
+        without=_ANSWER_COLUMNS,
+        meta=("category", "subcategory", "cluster"),
+    ),
+    _PromptFormat(
+        "ifeval",
+        '{"key": 1000, "prompt": "…", "instruction_id_list": […]}',
+        "key",
+        ("prompt",),
+        ("instruction_id_list",),
+    ),
+    _PromptFormat(
+        "questions",
+        '{"prompt": "…"} (or "question" or "instruction"; ids are made from the content)',
+        None,
+        ("prompt", "question", "instruction", "text"),
+        without=(*_ANSWER_COLUMNS, "input"),
+    ),
 )
 """The question files, in the order in which they are tried."""
 SHAPES = "a question, such as " + ", ".join(form.shape for form in FORMATS) + ", or a row"
@@ -189,10 +222,30 @@ def read_prompts(path: str | Path, format: str | None = None) -> list[Prompt]:
         SettingsError: an unknown format.
     """
     formats = {each.name: each for each in FORMATS}
+    if format is None and without_packing(Path(path).name).lower().endswith(".txt"):
+        return _read_lines(path)
     if format is not None and format not in formats:
         return _read_rows(path, _resolve_row_format(format, formats))
     question_format = formats[format] if format is not None else _detect_by_first_record(path)
     return _read_rows(path, None) if question_format is None else _read_questions(path, question_format)
+
+
+def _read_lines(path: str | Path) -> list[Prompt]:
+    """Read plain text: a question per line that isn't blank; its id is the hash of the text."""
+    file = _require_file(path, "questions")
+    with file.open("rb") as opened:
+        packing = packing_of(file, opened.read(8))
+    try:
+        with open_packed(file, packing) as stream:
+            lines = stream.read().decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        problem = Problem(str(path), None, f"invalid UTF-8 (byte 0x{error.object[error.start]:02x})", "UTF-8")
+        raise InputError([problem], f"If it is in Latin-1: iconv -f LATIN1 -t UTF-8 {path} > NEW") from error
+    repeats = RepeatCounter()
+    texts = [line.strip() for line in lines if line.strip()]
+    if not texts:
+        raise InputError([Problem(str(path), None, "no questions", "one per line")])
+    return [Prompt(repeats.name(content_id((Message("user", text),))), text) for text in texts]
 
 
 def _resolve_row_format(format: str, question_formats: Iterable[str]) -> str | None:
@@ -207,43 +260,43 @@ def _resolve_row_format(format: str, question_formats: Iterable[str]) -> str | N
 
 def _detect_by_first_record(path: str | Path) -> _PromptFormat | None:
     """Return the format of the first record that can be read; None where that is a row."""
-    for n_records, (line, record, _) in enumerate(read_records(path, SHAPES), 1):
+    for n_records, (location, record, _) in enumerate(read_records(path, SHAPES), 1):
         if record is not None:
             question_format = detect_format(record)
             if question_format is None:
-                _validate_row(path, line, record)
+                _validate_row(location, record)
             return question_format
         if n_records > SHOWN_PROBLEMS:
             break
     return FORMATS[0]  # no record can be read: reading on reports why
 
 
-def _validate_row(path: str | Path, line: int, record: Mapping[str, Json]) -> None:
+def _validate_row(location: Location, record: Mapping[str, Json]) -> None:
     from tunescope.rows import layout
 
     try:
         layout.detect(record, None, {})
     except FormatError as error:
-        raise InputError([Problem(str(path), line, error.found, SHAPES)], "Name its format with --format.") from error
+        raise InputError([Problem.at(location, error.found, SHAPES)], "Name its format with --format.") from error
 
 
 def _read_questions(path: str | Path, question_format: _PromptFormat) -> list[Prompt]:
     prompts: list[Prompt] = []
     problems: list[Problem] = []
-    first_lines: dict[str, int] = {}
+    first_places: dict[str, Location] = {}
     repeats = RepeatCounter()
-    for line, record, problem in read_records(path, SHAPES):
+    for location, record, problem in read_records(path, SHAPES):
         try:
             if record is None:
                 raise FormatError(problem.found, problem.expected)
             prompt = number_repeat(question_format, question_format.parse(record), repeats)
-            _validate_new_id(question_format, prompt, first_lines)
+            _validate_new_id(question_format, prompt, first_places)
         except FormatError as error:
-            problems.append(Problem(str(path), problem.line, error.found, error.expected))
+            problems.append(Problem.at(problem.location if record is None else location, error.found, error.expected))
             if len(problems) > SHOWN_PROBLEMS:
                 break
             continue
-        first_lines[prompt.prompt_id] = line
+        first_places[prompt.prompt_id] = location
         prompts.append(prompt)
     if problems:
         raise InputError(problems, "Fix the file and type the same command.")
@@ -252,11 +305,11 @@ def _read_questions(path: str | Path, question_format: _PromptFormat) -> list[Pr
     return prompts
 
 
-def _validate_new_id(question_format: _PromptFormat, prompt: Prompt, first_lines: Mapping[str, int]) -> None:
+def _validate_new_id(question_format: _PromptFormat, prompt: Prompt, first_places: Mapping[str, Location]) -> None:
     """Raise `FormatError` for an id that an earlier record has."""
-    if prompt.prompt_id in first_lines:
+    if prompt.prompt_id in first_places:
         repeated = f"{question_format.id_column} {abbreviate(prompt.prompt_id, quoted=False)} again"
-        raise FormatError(f"{repeated} (first in line {first_lines[prompt.prompt_id]})", "an id per prompt")
+        raise FormatError(f"{repeated} (first {first_places[prompt.prompt_id]})", "an id per prompt")
 
 
 def number_repeat(question_format: _PromptFormat, prompt: Prompt, repeats: RepeatCounter) -> Prompt:
@@ -278,7 +331,7 @@ def _read_rows(path: str | Path, format: str | None) -> list[Prompt]:
             )
         if not before:
             found = "an answer that comes before any question"
-            raise InputError([Problem(str(path), row.line, found, "a message before the last answer")])
+            raise InputError([Problem.at(row.location, found, "a message before the last answer")])
         text = next((m.content or "" for m in reversed(before) if m.role == "user"), before[-1].content or "")
         prompts.append(Prompt(row.id, text, given=before, tools=row.tools, fields=row.fields))
     if not prompts:
@@ -286,17 +339,21 @@ def _read_rows(path: str | Path, format: str | None) -> list[Prompt]:
     return prompts
 
 
-def read_records(path: str | Path, expected: str) -> Iterator[tuple[int, dict[str, Any] | None, Problem]]:
-    """Yield line, object, and the problem that there is where the object is None.
+def read_records(path: str | Path, expected: str) -> Iterator[tuple[Location, dict[str, Any] | None, Problem]]:
+    """Yield where a record is, the object, and the problem that there is where the object is None.
 
     Raises:
         InputError: a file that is missing or empty; it says that a file with `expected` was.
     """
+    path = _require_file(path, expected)
+    for record in read(path, recognise(path)):
+        problem = record.problem or Problem(str(path), record.line, "no object", expected, record.record)
+        yield Location(str(path), record.line, record.record), record.value, problem
+
+
+def _require_file(path: str | Path, expected: str) -> Path:
     path = Path(path)
     if not path.is_file():
         found = "a directory" if path.is_dir() else "no such file"
         raise InputError([Problem(str(path), None, found, f"a file with {expected}")])
-    for record in read(path, recognise(path)):
-        problem = record.problem or Problem(str(path), record.line, "no object", expected)
-        if record.value is not None or problem.found != BOM_FOUND:
-            yield record.line, record.value, problem
+    return path

@@ -49,6 +49,9 @@ class Outcome(NamedTuple):
     result: dict[str, Any]
     view: View
 
+    def _repr_html_(self) -> str:
+        return to_html(self.view)
+
 
 @dataclass(frozen=True, slots=True)
 class _Tables(Mapping[str, "pa.Table"]):

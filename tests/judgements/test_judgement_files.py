@@ -141,15 +141,6 @@ def test_selfee_one_order_alone(tmp_path):
     assert "one order alone" in judged.notes[0]
 
 
-def test_the_same_judgements_in_another_file_are_refused(tmp_path):
-    """Else they count twice: where each file is named once more in other words, or copied."""
-    for name in set(FILES) - {"cherry"}:  # whose files are parts of their own
-        files = saved(tmp_path / name, name)
-        copies = saved(tmp_path / "copies" / name, name)
-        with pytest.raises(InputError, match=r"repeated instruction|again \(first"):
-            read([*files, *copies])
-
-
 def test_selfee_names_that_are_no_partners(tmp_path):
     """Two files are one pair of systems only if their names don't say otherwise."""
     x, z = save(tmp_path / "x_vs_y.jsonl", [line(1, (9, 8))]), save(tmp_path / "x_vs_z.jsonl", [line(1, (8, 9))])
@@ -209,6 +200,21 @@ def test_fastchat_single(tmp_path):
     ]
 
 
+def test_arena_hard_and_pandalm(tmp_path):
+    pairs = read(saved(tmp_path, "arena_hard")).pairs
+    assert [(p.item, p.a, p.b, p.judge, p.verdict()) for p in pairs] == [
+        ("q0", "m", "baseline", "gpt-4", "win"),
+        ("q1", "m", "baseline", "gpt-4", "unparsed"),
+    ]
+    pairs = read(saved(tmp_path, "pandalm")).pairs
+    assert [(p.item, p.a, p.b, p.judge, p.verdict()) for p in pairs] == [
+        ("0", "x", "y", "annotator1", "win"),
+        ("1", "x", "y", "annotator1", "loss"),
+        ("2", "x", "y", "annotator1", "tie"),
+    ]
+    assert pairs[0].lengths == (3, 4)
+
+
 def test_just_eval(tmp_path):
     grades = read(saved(tmp_path, "just_eval")).scores
     assert [(g.item, g.status, dict(g.scores)) for g in grades] == [
@@ -244,18 +250,11 @@ def test_cherry_s_question_has_another_name_in_every_set(tmp_path, column):
 
 
 REFUSED = [
-    ([annotation(1, 2), annotation(1, 1)], "a.json:.*a repeated instruction"),
-    ([annotation(1, 2), annotation(2, 1, generator_2="other")], "generator_2 'other'.*'tuned' as in the first record"),
-    ([annotation(1, 2), annotation(2, 1, annotator="other")], "annotator 'other'"),
     ([annotation(1, 2, output_2=None)], "found null in output_2; expected text"),
-    ([review(1, (1, 2), (2, 1)), review(1, (1, 2), (2, 1))], "a question with the same answers again"),
     ([review(1, (1, 2), (2, 1), review=3)], "found a number in review; expected text"),
-    ([match(1, "tie", "tie"), match(1, "tie", "model_1")], "m1 against m2 on 1#1 again"),
     ([match(1, "tie", "tie", model_2=7)], "found a number in model_2"),
     ([match(1, "tie", "tie", turn="one")], "found a string in turn"),
-    ([single(1, 5), single(1, 5)], "m1 on 1#1 again"),
     ([single(1, 5, question_id=[1])], "found a list in question_id"),
-    ([shard(1, {"depth": "3"}), shard(1, {"depth": "3"})], "id 1 again"),
     ([shard(1, {"depth": "3"}), shard(2, {"depth": "3"}, generator_cand="b")], "generator_cand 'b'"),
     ([shard(1, {"depth": "3"}, id=None)], "found null in id"),
 ]
@@ -279,9 +278,9 @@ def test_files_that_are_no_judgements(tmp_path):
     refused("", "an empty file; expected a file of judgements")
     refused("\n \n", "an empty file")
     refused("[]", "no records")
-    refused('{"data": []}', "no records in data")
-    refused('{"data": [3]}', "a number in data")
-    refused('{"a": 1,\n "b": 2}', "one object with the columns a, b")
+    refused('{"data": []}', "no records")
+    refused('{"data": [3]}', "columns data")
+    refused('{"a": 1,\n "b": 2}', "columns a, b")
     refused('{"a": 1,\n "b": }', "x:1: found an object that goes on|x:2: found text that isn't JSON|x:1: found text")
     refused('{"instruction": "a"}\n', r"columns instruction; expected alpaca_eval: .*or just_eval: ")
     refused(json.dumps(annotation(1, 2)) + "\n{oops\n", "x:2: found text that isn't JSON")
@@ -295,9 +294,11 @@ def test_files_that_are_no_judgements(tmp_path):
 
 def test_formats_by_name(tmp_path):
     names = saved(tmp_path, "cherry")
-    with pytest.raises(SettingsError, match="--format 'vicuna': expected one of alpaca_eval, cherry, fastchat_pair"):
+    with pytest.raises(
+        SettingsError, match="--format 'vicuna': expected one of alpaca_eval, arena_hard, cherry, fastchat_pair"
+    ):
         read(names, "vicuna")
-    with pytest.raises(InputError, match="record 1 of data: null in instruction"):
+    with pytest.raises(InputError, match=r"vicuna.json:6: found null in instruction"):
         read(names, "alpaca_eval")
     with pytest.raises(SettingsError, match="files of several formats"):
         read([*names, *saved(tmp_path, "alpaca_eval")])
@@ -382,7 +383,6 @@ def test_ours_the_control_s_place(tmp_path):
 @pytest.mark.parametrize(
     ("columns", "found"),
     [
-        ({"item": "1"}, r"item 1 again \(first .*:1\)"),
         ({"item": 2}, r"no judgement \(a number in item\)"),
         ({"orders": [{"first": "system", "status": "ok", "preference": None}]}, "status ok with preference None"),
         ({"orders": [{"first": "system", "status": "fine", "preference": None}]}, "status 'fine'"),

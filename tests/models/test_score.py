@@ -8,9 +8,10 @@ import pytest
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
-from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.errors import SettingsError  # noqa: E402
 from tunescope.models.lazy import silence_libraries  # noqa: E402
-from tunescope.models.score import Passage, Scorer  # noqa: E402
+from tunescope.models.packing import Passage  # noqa: E402
+from tunescope.models.score import Scorer  # noqa: E402
 
 VOCABULARY = 97
 SHAPE = {
@@ -137,16 +138,18 @@ def test_half_precision_is_near():
         assert np.abs(one - other).mean() < 0.3
 
 
-def test_a_model_whose_parts_arent_the_whole_is_refused():
+def test_a_model_whose_parts_arent_the_whole_is_read_whole():
     class Odd(type(random_model("llama"))):
         def forward(self, *args, **settings):
             out = super().forward(*args, **settings)
-            # a head that looks at the whole sequence
-            out.logits = out.logits * out.logits.shape[1]
+            # a head that looks at all tokens so far
+            out.logits = out.logits.cumsum(1)
             return out
 
-    with (
-        silence_libraries(),
-        pytest.raises(TunescopeError, match=r"Odd can't be scored: its decoder and its head"),
-    ):
-        Scorer(Odd(random_model("llama").config).eval())
+    model, passages = Odd(random_model("llama").config).eval(), some_passages(6)
+    with silence_libraries():
+        scorer = Scorer(model)
+        scores = scorer.score(passages)
+    assert scorer.method == "whole"
+    for passage, found in zip(passages, scores, strict=True):
+        np.testing.assert_allclose(found, plainly(model, passage), atol=1e-4)

@@ -94,11 +94,24 @@ def test_llama_factorys_roles_for_tools(tmp_path: Path) -> None:
     assert back(write_again(rows, tmp_path)) == [{"conversations": talk}]
 
 
+@pytest.mark.parametrize(
+    "name",
+    ["AI", "ai", "Claude", "claude-3.5", "bot", "gpt", "GPT-4o", "bing", "bard", "model", "Assistant", "Qwen2.5"],
+)
+@pytest.mark.parametrize("asks", ["human", "Human", "user", "prompter"])
+def test_usual_names_of_roles(name: str, asks: str, tmp_path: Path) -> None:
+    talk = [{"from": "System", "value": "s"}, {"from": asks, "value": "q"}, {"from": name, "value": "a"}]
+    (row,) = read(put(tmp_path / "in.json", [{"conversations": talk}]))
+    assert row.messages == (Message("system", "s"), *QA)
+
+
 def test_a_role_that_nobody_named_is_refused_with_the_option_that_names_it(tmp_path: Path) -> None:
     talk = [{"from": "Critic", "value": "q"}, {"from": "Actor", "value": "a"}, {"from": "Bot", "value": "b"}]
     path = put(tmp_path / "in.json", [{"conversations": talk}])
     (report, *_) = problems(path)
-    assert "in.json:1: found message 1 with the role 'Critic'; expected one of system, user, assistant" in report
+    assert (
+        "in.json:1, record 1: found message 1 with the role 'Critic'; expected one of system, user, assistant" in report
+    )
     assert "--columns assistant_tag=Critic" in report
     rows = open_rows([str(path)], columns=("user_tag=Critic", "assistant_tag=Actor,assistant_tag=Bot"))
     assert [message.role for row in rows for message in row.messages] == ["user", "assistant", "assistant"]
@@ -145,7 +158,10 @@ def test_an_unknown_format(tmp_path: Path) -> None:
     path = put(tmp_path / "in.json", [{"instruction": "q", "output": "a"}])
     with pytest.raises(SettingsError) as caught:
         open_rows([str(path)], format="vicuna")
-    assert str(caught.value) == "--format 'vicuna': expected one of sharegpt, messages, prompt_completion, alpaca"
+    assert (
+        str(caught.value)
+        == "--format 'vicuna': expected one of preference, sharegpt, messages, prompt_completion, alpaca"
+    )
 
 
 @pytest.mark.parametrize("entry", ["", "instruction", "instruction=", "question=q", "=q", "instruction=q,"])
@@ -159,11 +175,11 @@ def test_a_named_column_that_no_row_has(tmp_path: Path) -> None:
     path = put(tmp_path / "in.json", [{"instruction": "q", "output": "a", "context": "c"}])
     report = problems(path, columns=("input=contxt",))
     assert report[0] == (
-        "in.json:1: found no column 'contxt' (columns: instruction, output, context); "
+        "in.json:1, record 1: found no column 'contxt' (columns: instruction, output, context); "
         "expected the input in it, as --columns says"
     )
     assert problems(path, columns=("output=reply",))[0].startswith(
-        "in.json:1: found the columns instruction, output, context;"
+        "in.json:1, record 1: found the columns instruction, output, context;"
     )
 
 

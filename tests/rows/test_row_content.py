@@ -10,10 +10,12 @@ import pytest
 from row_files import back, problems, put, read, write_again
 from tests.tools import write_rows
 
-from tunescope.rows import Message, Row, content_id, open_rows
+from tunescope.rows import LineageStep, Message, Row, content_id, open_rows
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
+from tunescope.verbs.measure import MeasureSettings, measure
+from tunescope.verbs.why import WhySettings, why
 
 BOOK = "Please book the usual meeting room for the team and tell me when it is done."
 DOG = "<image>\nIs there a dog in the picture?"
@@ -74,6 +76,16 @@ def test_compare_shows_the_call_and_counts_its_words(workplace: Path) -> None:
     assert run.result["summary"]["response_words"]["a"]["mean"] == 3
 
 
+def test_measure_and_why_show_a_call(workplace: Path) -> None:
+    path = write_rows(workplace / "rows.jsonl", [calling(BOOK, call("book_room", {"room": "Elm"}))])
+    run = measure(MeasureSettings(rows=(str(path),), without=("coherence", "perplexity")))
+    assert run.tables["turns"]["response_words"].to_pylist() == [3]
+    check(CheckSettings(rows=(str(path),)))
+    (row_id,) = run.tables["turns"]["row_id"].to_pylist()
+    shown = why(WhySettings(row_id=row_id)).result["messages"]
+    assert shown[1] == {"role": "assistant", "content": 'book_room {"room": "Elm"}'}
+
+
 def test_thinking_is_content_and_no_part_of_the_answer() -> None:
     rows = [
         Row("a", "a", (Message("user", "2 + 2?"), Message("assistant", "4", thinking=thought)))
@@ -81,8 +93,44 @@ def test_thinking_is_content_and_no_part_of_the_answer() -> None:
     ]
     assert len({content_id(row.messages) for row in rows}) == 2
     assert [all_text(row) for row in rows] == ["2 + 2?\neasy\n4", "2 + 2?\nhard\n4"]
-    assert exchange_keys(rows[0]) == exchange_keys(rows[1])
+    assert exchange_keys(rows[0], str.lower) == exchange_keys(rows[1], str.lower)
     assert structure_key(rows[0]) == 0
+
+
+CALL_TEXTS = ('{"name": "f", "arguments": {"x": 1}}', '{"name": "g", "arguments": {}}')
+
+
+@pytest.mark.parametrize("role", ["tool_call", "function_call", "Tool-Call", "tool_calls"])
+@pytest.mark.parametrize("reply", ["tool_response", "observation", "tool", "function_response"])
+def test_calls_written_as_messages(role: str, reply: str, tmp_path: Path) -> None:
+    talk = [("user", "q"), (role, CALL_TEXTS[0]), (reply, "1"), ("assistant", "a")]
+    path = put(tmp_path / "in.jsonl", [{"messages": [{"role": r, "content": text} for r, text in talk]}])
+    rows = open_rows([str(path)])
+    (row,) = rows
+    assert [message.role for message in row.messages] == ["user", "assistant", "tool", "assistant"]
+    assert row.messages[1] == Message("assistant", None, (call("f", {"x": 1}),))
+    assert back(write_again(rows, tmp_path)) == back(path)
+
+
+@pytest.mark.parametrize(
+    "talk",
+    [
+        [("tool_call", CALL_TEXTS[0]), ("tool_call", CALL_TEXTS[1])],
+        [("tool_call", f"[{', '.join(CALL_TEXTS)}]")],
+        [("tool_call", "".join(f"<tool_call>\n{text}\n</tool_call>" for text in CALL_TEXTS))],
+    ],
+)
+def test_calls_in_one_turn(talk: list[tuple[str, str]], tmp_path: Path) -> None:
+    talk = [("user", "q"), *talk, ("tool_response", "1"), ("tool_response", "2"), ("assistant", "a")]
+    path = put(tmp_path / "in.jsonl", [{"messages": [{"role": r, "content": text} for r, text in talk]}])
+    rows = open_rows([str(path)])
+    (row,) = rows
+    assert row.messages[1] == Message("assistant", None, (call("f", {"x": 1}), call("g", {})))
+    assert [message.role for message in row.messages] == ["user", "assistant", "tool", "tool", "assistant"]
+    assert back(write_again(rows, tmp_path)) == back(path)
+    changed = (*row.messages[:-1], Message("assistant", "b"))
+    record = rows.files[0].layout.render(row.with_messages(changed, LineageStep("test", 1, ())))
+    assert rows.files[0].layout.parser()(record).messages == changed
 
 
 # ------------------------------------------------------------------ media
@@ -168,6 +216,20 @@ def test_nulls_that_a_table_puts_into_arguments_and_tools_are_not_content(tmp_pa
     assert_same_rows(exported, plain, tmp_path)
 
 
+@pytest.mark.parametrize("as_text", [False, True])
+def test_only_json_text_keeps_its_nulls(as_text: bool, tmp_path: Path) -> None:
+    calls, tools = [call("f", {"x": None})], [{"name": "f", "parameters": {"x": {"default": None}}}]
+    talk = [
+        {"role": "user", "content": "a"},
+        {"role": "assistant", "content": None, "tool_calls": json.dumps(calls) if as_text else calls},
+        {"role": "tool_call", "content": json.dumps(calls[0]) if as_text else calls[0]},
+    ]
+    (row,) = read(put(tmp_path / "in.jsonl", [{"messages": talk, "tools": json.dumps(tools) if as_text else tools}]))
+    expected = (call("f", {"x": None} if as_text else {}),)
+    assert [message.tool_calls for message in row.messages] == [(), expected, expected]
+    assert row.tools[0]["parameters"] == {"x": {"default": None} if as_text else {}}
+
+
 def test_a_null_inside_argument_text_stays() -> None:
     rows = [(Message("assistant", None, (call("f", text),)),) for text in ('{"x": null}', "{}")]
     assert len({content_id(messages) for messages in rows}) == 2
@@ -187,6 +249,21 @@ def test_json_in_the_columns_of_a_table(form: str, tmp_path: Path) -> None:
     plain = put(tmp_path / "in.jsonl", MOVES)
     for name in ("json.parquet", "json.jsonl"):
         assert_same_rows(put(tmp_path / name, list(map(as_json, MOVES))), plain, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("nested", [False, True])
+def test_json_columns_of_a_data_set(nested: bool, tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets")
+    text = datasets.Value("string")
+    messages = datasets.List({"role": text, "content": text, "tool_calls": datasets.Json()})
+    features = {"messages": messages if nested else datasets.Json(), "tools": datasets.Json()}
+    data = datasets.Dataset.from_list(MOVES, features=datasets.Features(features))
+    data.save_to_disk(tmp_path / "saved")
+    data.to_parquet(tmp_path / "data.parquet")
+    plain = put(tmp_path / "in.jsonl", MOVES)
+    for name in ("saved", "data.parquet"):
+        assert_same_rows(tmp_path / name, plain, tmp_path)
 
 
 def test_prompt_and_completion_as_json_text(tmp_path: Path) -> None:

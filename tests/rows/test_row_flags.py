@@ -70,6 +70,16 @@ def test_a_flag_for_a_row_of_any_format(tmp_path: Path) -> None:
     assert flags(put(tmp_path / "b.jsonl", [{"prompt": "a", "completion": "b", "loss_mask": [0, 0]}])) == [None, False]
 
 
+@pytest.mark.parametrize(("label", "flag"), [(True, None), (False, False), (0, None), ("no", None)])
+def test_a_completion_that_nobody_wants_is_not_trained_on(label: Any, flag: bool | None, tmp_path: Path) -> None:
+    record = {"prompt": [{"role": "user", "content": "a"}], "completion": [{"role": "assistant", "content": "b"}]}
+    for wanted in (record, {"prompt": "a", "completion": "b"}):
+        path = put(tmp_path / "in.jsonl", [{**wanted, "label": label}])
+        assert flags(path) == [None, flag]
+        assert back(write_again(open_rows([str(path)]), tmp_path)) == back(path)
+    assert flags(put(tmp_path / "b.jsonl", [{"instruction": "a", "output": "b", "label": label}])) == [None, None]
+
+
 @pytest.mark.parametrize(
     ("record", "report"),
     [
@@ -94,6 +104,8 @@ def test_the_user_names_a_flag(tmp_path: Path) -> None:
     assert flags(path, columns=("train=mask",)) == [None, False, None, True]
 
 
-@pytest.mark.parametrize(("key", "value"), [("train_source", "gsm8k"), ("attention_mask", [1, 1]), ("mask", None)])
+@pytest.mark.parametrize(
+    ("key", "value"), [("train_source", "gsm8k"), ("train_id", 17), ("attention_mask", [1, 1]), ("mask", None)]
+)
 def test_other_keys_are_no_flags(key: str, value: Any, tmp_path: Path) -> None:
     assert flags(put(tmp_path / "in.jsonl", [{"messages": talk(key, value, value)}])) == [None] * 4

@@ -244,7 +244,7 @@ def test_the_format_may_be_named(case: str, tmp_path: Path) -> None:
 
 
 def test_a_format_has_one_module_with_the_same_names_each() -> None:
-    assert list(format_modules()) == ["sharegpt", "messages", "prompt_completion", "alpaca"]
+    assert list(format_modules()) == ["preference", "sharegpt", "messages", "prompt_completion", "alpaca"]
     for module in format_modules().values():
         assert all(hasattr(module, name) for name in ("NAME", "ALSO", "SHAPE", "detect", "parse", "render"))
 

@@ -103,6 +103,13 @@ def with_more(column: str, messages: st.SearchStrategy[Any]) -> st.SearchStrateg
     return st.builds(dict.__or__, record, unknown)
 
 
+def with_sides(
+    column: str, question: st.SearchStrategy[Any], response: st.SearchStrategy[Any]
+) -> st.SearchStrategy[dict[str, Any]]:
+    sides = {"chosen": response, "rejected": response}
+    return st.builds(dict.__or__, st.fixed_dictionaries({column: question, **sides}), unknown)
+
+
 RECORDS = {
     "alpaca": alpaca,
     "messages": with_more("messages", conversation("role", "content", OURS)),
@@ -119,6 +126,15 @@ RECORDS = {
             ),
             unknown,
         ),
+    ),
+    "preference, texts": st.builds(
+        dict.__or__, st.fixed_dictionaries(dict.fromkeys(("prompt", "chosen", "rejected"), text)), unknown
+    ),
+    "preference, lists": with_sides(
+        "prompt", conversation("role", "content", OURS), conversation("role", "content", ("assistant",))
+    ),
+    "preference, messages": with_sides(
+        "conversations", conversation("from", "value", THEIRS), message("from", "value", st.just("gpt"))
     ),
 }
 any_records = st.sampled_from(sorted(RECORDS)).flatmap(
@@ -140,7 +156,7 @@ def test_any_rows_come_back_the_same(
     path = put(folder / f"in.{container}", wanted, indent)
     rows = open_rows([str(path)])
     found = list(rows)
-    assert rows.files[0].layout.format == format
+    assert rows.files[0].layout.format == format.partition(",")[0]
     assert [row.fields for row in found] == wanted
     out = write_again(rows, folder)
     assert back(out) == wanted
@@ -259,10 +275,10 @@ def test_row_groups_are_the_spans_of_parquet(tmp_path: Path) -> None:
     path = tmp_path / "in.parquet"
     pq.write_table(table, path, row_group_size=10)
     rows = open_rows([str(path)]).files[0]
-    assert [tuple(chunk) for chunk in chunks(path, "parquet", 1)][:3] == [(0, 1, 1), (1, 2, 11), (2, 3, 21)]
-    assert [tuple(chunk) for chunk in chunks(path, "parquet")] == [(0, 10, 1)]
+    assert [tuple(chunk) for chunk in chunks(path, "parquet", 1)][:3] == [(0, 1, 1, 1), (1, 2, 11, 1), (2, 3, 21, 1)]
+    assert [tuple(chunk) for chunk in chunks(path, "parquet")] == [(0, 10, 1, 1)]
     assert [row for chunk in chunks(path, "parquet", 1) for row in rows.rows(chunk)] == list(rows.rows())
-    assert rows.chunks() == [(0, 10, 1)]
+    assert rows.chunks() == [(0, 10, 1, 1)]
 
 
 @pytest.mark.slow
@@ -284,7 +300,7 @@ def accept_or_refuse(path: Path) -> None:
             found = list(rows)
             json.dumps([item.as_json() for item in rows.rejected]).encode()
             for row in found:
-                assert row.id.startswith(content_id(row.messages, row.tools))
+                assert row.id.startswith(content_id(row.messages, row.tools, row.media, row.rejected))
             for file in rows.files:
                 in_chunks = [item for chunk in file.chunks() for item in file.rows(chunk)]
                 assert sum(isinstance(item, Row) for item in in_chunks) == len(found)

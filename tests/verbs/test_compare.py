@@ -72,25 +72,50 @@ def test_what_was_added_removed_and_changed(workplace, rows):
 
 
 def test_every_number_has_the_paired_interval_of_stats(workplace):
-    first = [2.0, 3.5, None, 4.0, 1.0, 8.0, 2.5, 3.0]
-    second = [2.5, 3.0, 1.0, 6.0, None, 9.5, 2.5, 5.0]
+    first = [2.0, 3.5, None, 4.0, 1.0, 8.0, 2.5, 3.0] * 9
+    second = [2.5, 3.0, 1.0, 6.0, None, 9.5, 2.5, 5.0] * 9
     a, b = (
         write_rows(workplace / name, [alpaca(f"Question {i}?", "Same.", x=x) for i, x in enumerate(column)])
         for name, column in (("a.jsonl", first), ("b.jsonl", second))
     )
     run = against(a, b, seed=7)
-    expected = stats.paired_difference(second, first, seed=7)
+    expected = stats.paired_difference(second, first, heavy_tailed=True, seed=7)
     record = run.result["summary"]["x"]
-    assert record["difference"] == expected.bootstrap.as_json()
+    assert record["difference"] == expected.estimate.as_json()
     assert record["difference"]["mean"] == pytest.approx(sum([0.5, -0.5, 2, 1.5, 0, 2]) / 6)
-    assert (record["difference"]["n"], record["difference"]["n_missing"]) == (6, 2)
+    assert (record["difference"]["n"], record["difference"]["n_missing"]) == (54, 18)
     assert (record["p"], record["test"]) == (expected.test.p, expected.test.method)
-    assert record["a"] == stats.mean_t(first).as_json()
-    assert record["b"] == stats.mean_t(second).as_json()
-    assert record["unpaired_difference"] == stats.unpaired_difference(second, first).t.as_json()
+    assert record["a"] == stats.mean(first, heavy_tailed=True).as_json()
+    assert record["b"] == stats.mean(second, heavy_tailed=True).as_json()
+    assert (
+        record["unpaired_difference"] == stats.difference_of_means(second, first, heavy_tailed=True).estimate.as_json()
+    )
     same = run.result["summary"]["response_words"]
     assert (same["difference"]["mean"], same["difference"]["low"], same["p"]) == (0, None, 1)
     assert against(a, b, seed=8).path != run.path
+
+
+def test_rounding_is_no_difference(workplace):
+    a, b = (
+        write_rows(
+            workplace / name, [alpaca(f"Question {i}?", "Same.", x=0.3 + i / 7 + step * (i % 3)) for i in range(60)]
+        )
+        for name, step in (("a.jsonl", 0.0), ("b.jsonl", 1e-8))
+    )
+    record = against(a, b).result["summary"]["x"]
+    assert (record["difference"]["mean"], record["difference"]["low"], record["p"]) == (0, None, 1)
+    assert "n_needed" not in record
+
+
+def test_a_file_beside_its_own_part_is_compared_with_what_they_share(workplace):
+    rows = [alpaca(f"Question {i}?", "word " * (1 + i % 13)) for i in range(120)]
+    a, b = write_rows(workplace / "a.jsonl", rows), write_rows(workplace / "b.jsonl", rows[:60])
+    record = against(a, b).result["summary"]["response_words"]
+    assert "(60 and 120 values, 60 in both)" in record["unpaired_difference"]["method"]
+    width = record["unpaired_difference"]["high"] - record["unpaired_difference"]["low"]
+    others = write_rows(workplace / "c.jsonl", [alpaca(f"Other {i}?", rows[i]["output"]) for i in range(60)])
+    apart = against(a, others).result["summary"]["response_words"]["unpaired_difference"]
+    assert width < 0.75 * (apart["high"] - apart["low"])
 
 
 def test_n_needed_where_the_interval_holds_zero(workplace):
@@ -103,7 +128,8 @@ def test_n_needed_where_the_interval_holds_zero(workplace):
     record = run.result["summary"]["x"]
     mean = sum(second) / 8
     sd = (sum((x - mean) ** 2 for x in second) / 7) ** 0.5
-    assert record["difference"]["low"] < 0 < record["difference"]["high"]
+    assert record["difference"]["reason"] == "n = 8: the interval of a heavy-tailed mean needs 50"
+    assert record["p"] > 0.05
     assert record["n_needed"] == stats.n_needed(mean, sd).n
     assert run.view.tables[1].rows[-1][-1] == record["n_needed"]
     far = [alpaca(f"Question {i}?", "Same.", x=5 + i) for i in range(8)]
@@ -123,9 +149,7 @@ def test_a_key_pairs_rows_with_nothing_else_in_common(workplace):
         (1, None, None, "removed"),
         (None, 3, None, "added"),
     ]
-    with pytest.raises(
-        SettingsError, match=r"--key uid: .*a.jsonl line 1 has the columns instruction, input, output, id"
-    ):
+    with pytest.raises(SettingsError, match=r"--key uid: .*a.jsonl:1 has the columns instruction, input, output, id"):
         against(a, b, key="uid")
 
 

@@ -530,3 +530,55 @@ def test_quantised_base(tmp_path, how):
     assert losses[-1] < losses[0]
     assert {value.dtype for value in weights(run.path / "model").values()} == {torch.float32}
     assert run.key != tune(settings(tmp_path, str(folder), max_steps=8)).key
+
+
+def test_a_step_without_a_supervised_token_moves_nothing(tmp_path, model):
+    """Adam's momentum would; and a loss of 0 would count in the means."""
+    pairs = [*PAIRS[:3], ("x " * 600, "Yes.")]
+    step = order(4, 4, 1, 1).index(3) + 1
+    assert step > 1
+    asked = {"rows": (write_rows(tmp_path / "r.json", pairs),), "max_length": 256, "batch_size": 1, "seed": 1}
+    asked |= {"method": "full", "lr_scheduler": "constant", "warmup": 0.0}
+    before, after = (
+        tune(settings(tmp_path, model, **asked, max_steps=steps, out=str(tmp_path / f"{steps}")))
+        for steps in (step - 1, step)
+    )
+    *_, last = after.records("metrics")
+    assert (last["loss"], last["tokens"]) == (None, 0)
+    assert after.result["loss_last"] == before.result["loss_last"]
+    trained, same = weights(before.path / "model"), weights(after.path / "model")
+    assert all(torch.equal(trained[name], same[name]) for name in trained)
+
+
+def test_losses_are_means_over_the_steps_that_have_one(tmp_path, model):
+    rows = (write_rows(tmp_path / "r.json", [*PAIRS[:3], ("x " * 600, "Yes.")]),)
+    asked = {"rows": rows, "max_length": 256, "batch_size": 1}
+    run = tune(settings(tmp_path, model, **asked, max_steps=16))
+    losses = [record["loss"] for record in run.records("metrics")]
+    assert losses.count(None) == 4
+    first, second, *_, last_but_one, last = [loss for loss in losses if loss is not None]
+    assert run.result["loss_first"] == pytest.approx((first + second) / 2)
+    assert run.result["loss_last"] == pytest.approx((last_but_one + last) / 2)
+    seed = next(seed for seed in range(99) if order(4, 1, 1, seed) == [3])
+    with pytest.raises(TunescopeError, match=r"^none of the 1 steps takes a row that has anything to train on"):
+        tune(settings(tmp_path, model, **asked, max_steps=1, seed=seed))
+
+
+def test_warm_up_is_rounded_up(tmp_path, model):
+    run = tune(settings(tmp_path, model, warmup=0.03, lr_scheduler="constant", max_steps=4))
+    assert [record["lr"] for record in run.records("metrics")] == [0, 1e-2, 1e-2, 1e-2]
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+        "{% for m in messages %}{{ m.content if m.role == 'user' else '' }}\n{% endfor %}",
+        "{{ messages[0].content }}",
+    ],
+)
+def test_a_template_that_leaves_nothing_to_train_on_is_refused(tmp_path, model, template):
+    (tmp_path / "t.jinja").write_text(template)
+    rows = (write_rows(tmp_path / "r.json", [pair for pair in PAIRS if pair[1]]),)
+    with pytest.raises(TunescopeError, match=r"^none of the 5 rows has anything to train on \("):
+        tune(settings(tmp_path, model, rows=rows, template=str(tmp_path / "t.jinja")))

@@ -184,7 +184,7 @@ def _with_unique_names(systems: Sequence[RankedSystem]) -> list[RankedSystem]:
 
 
 def _line(system: RankedSystem, letters: str) -> dict[str, Any]:
-    """Return a line of the board: a win rate as its run has it, a mean of scores with its bootstrap interval."""
+    """Return a line of the board: a win rate as its run has it, a mean of scores with its interval."""
     numbers = system.numbers
     if numbers is not None:
         mean, low, high = numbers.win_rate, numbers.win_rate_low, numbers.win_rate_high

@@ -80,9 +80,9 @@ def _tables(board: Board) -> Iterator[Table]:
     yield Table("Leaderboard", columns, tuple(rows), "Systems that share a letter don't differ significantly.")
     if neighbours := _neighbours(board):
         note = (
-            "First minus second over the items that both have, with an uncorrected t interval. p: paired t-test, or "
-            "Welch's test where they share fewer than two items. Holm's correction is for all pairs. The table "
-            "differences has all pairs."
+            "First minus second over the items that both have. p: paired t-test, or Welch's test where they share "
+            "fewer than two items. Holm's correction is for all pairs, of p and of the interval, which holds 0 where "
+            "the corrected p isn't below 0.05. The table differences has all pairs."
         )
         head = ("first", "second", "difference", "95 % interval", "p", "p, Holm", "n", "test")
         yield Table("Neighbours", head, neighbours, note)

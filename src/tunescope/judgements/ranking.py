@@ -8,7 +8,7 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 from tunescope.results.estimates import ALPHA
-from tunescope.stats import Estimate, PValue, holm, mean_t, sign_flip_test, t_test, unpaired_difference
+from tunescope.stats import Estimate, PValue, difference_of_means, holm, mean_t, sign_flip_test, t_test
 
 
 class SystemDifference(NamedTuple):
@@ -17,7 +17,7 @@ class SystemDifference(NamedTuple):
     Attributes:
         paired: whether it is over the items that both have; else over each system's own items, which it is where they
             share fewer than two.
-        estimate: the mean difference with its t interval, uncorrected.
+        estimate: the mean difference with its t interval, at the level that Holm's correction leaves to this pair.
         p_holm: the p-value corrected for all pairs of systems.
     """
 
@@ -38,21 +38,49 @@ def differences(values: Mapping[str, Mapping[str, float]]) -> list[SystemDiffere
     """Compare every two systems; `values` is system → item → number.
 
     Paired t-test and interval over shared items; Welch's where there are fewer than two; a sign-flip test where all
-    differences are equal. p-values are corrected for all pairs together (Holm 1979), intervals aren't.
+    differences are equal. p-values are corrected for all pairs together (Holm 1979). Where that multiplies a p by k,
+    its interval has the level 1 - 0.05 / k, so that it holds 0 wherever the corrected p isn't below 0.05.
     """
-    compared = [(a, b, *_compare(values[a], values[b])) for a, b in combinations(values, 2)]
-    corrected = holm([test.p for *_, test in compared])
-    return [SystemDifference(*each, p) for each, p in zip(compared, corrected, strict=True)]
+    pairs = list(combinations(values, 2))
+    tests = [_test(values[a], values[b]) for a, b in pairs]
+    corrected = holm([test.p for test in tests])
+    return [
+        SystemDifference(a, b, len(_shared(values[a], values[b])) > 1, estimate, test, p)
+        for (a, b), test, p in zip(pairs, tests, corrected, strict=True)
+        for estimate in [_estimate(values[a], values[b], _level(test.p, p))]
+    ]
 
 
-def _compare(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[bool, Estimate, PValue]:
-    shared = [item for item in first if item in second]
+def _level(p: float | None, corrected: float | None) -> float:
+    return 1 - ALPHA * (p / corrected if p and corrected else 1)
+
+
+def _shared(first: Mapping[str, float], second: Mapping[str, float]) -> list[str]:
+    return [item for item in first if item in second]
+
+
+def _test(first: Mapping[str, float], second: Mapping[str, float]) -> PValue:
+    shared = _shared(first, second)
     if len(shared) > 1:
         gaps = [first[item] - second[item] for item in shared]
         test = t_test(gaps)
-        return True, mean_t(gaps), test if test.p is not None else sign_flip_test(gaps)
-    unpaired = unpaired_difference(list(first.values()), list(second.values()), draws=100)  # Welch's draws nothing
-    return False, unpaired.t, unpaired.test
+        return test if test.p is not None else sign_flip_test(gaps)
+    return difference_of_means(*_side_by_side(first, second)).test
+
+
+def _estimate(first: Mapping[str, float], second: Mapping[str, float], level: float) -> Estimate:
+    shared = _shared(first, second)
+    if len(shared) > 1:
+        return mean_t([first[item] - second[item] for item in shared], level=level, least_n="a mean")
+    return difference_of_means(*_side_by_side(first, second), level=level).estimate
+
+
+def _side_by_side(
+    first: Mapping[str, float], second: Mapping[str, float]
+) -> tuple[list[float | None], list[float | None]]:
+    """Return two systems' values as columns over the items of either, None where a system has none."""
+    items = dict.fromkeys([*first, *second])
+    return [first.get(item) for item in items], [second.get(item) for item in items]
 
 
 def groups(names: Sequence[str], compared: Sequence[SystemDifference]) -> dict[str, str]:

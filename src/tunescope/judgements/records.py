@@ -88,8 +88,8 @@ class PairJudgement:
         lengths: characters of a's and b's answer, where the file has them.
         tags: the kinds of question that the item belongs to.
         part: the item set that it belongs to, where a file names neither systems nor judge.
-        place: file and line, for messages.
-        question: the question of which this item is one turn; the bootstrap then draws whole questions.
+        place: its `Location` as text.
+        question: the question of which this item is one turn; intervals are then over whole questions.
     """
 
     item: str

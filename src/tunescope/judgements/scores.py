@@ -41,16 +41,14 @@ def column(judgements: Sequence[ScoreJudgement], aspect: str) -> list[float | No
     return [judgement.scores.get(aspect, _NO_SCORE).value for judgement in judgements]
 
 
-def summarize_scores(
-    judgements: Sequence[ScoreJudgement], *, na_counted_as: float | None = None, seed: int = 0, draws: int = 10_000
-) -> dict[str, Any]:
+def summarize_scores(judgements: Sequence[ScoreJudgement], *, na_counted_as: float | None = None) -> dict[str, Any]:
     """Return the numbers of one system: per aspect its mean with low, high and n, and how many are missing and why.
 
     n_missing counts "N/A" (`n_not_applicable`), scores that can't be read (`n_unparsed`) and scores that aren't there.
     `mean_as_published` counts "N/A" as `na_counted_as`, where a format's own script does so.
     """
     questions = [judgement.question or judgement.item for judgement in judgements]
-    mean = partial(mean_of, questions=questions, seed=seed, draws=draws)
+    mean = partial(mean_of, questions=questions)
     lengths = [judgement.length for judgement in judgements if judgement.length is not None]
     return {
         "items": len(judgements),
@@ -128,14 +126,14 @@ def _difference(
             turns.append((first, second))
     firsts, seconds = ([_mean([turn[i] for turn in turns]) for turns in questions.values()] for i in (0, 1))
     difference = paired_difference(firsts, seconds, seed=seed, draws=draws)
-    return difference.bootstrap.as_json() | {"p": difference.test.p}
+    return difference.estimate.as_json() | {"p": difference.test.p}
 
 
 def _mean(values: Sequence[float]) -> float | None:
     return sum(values) / len(values) if values else None
 
 
-def scores_by_tag(judgements: Sequence[ScoreJudgement], *, seed: int = 0, draws: int = 10_000) -> dict[str, Any]:
+def scores_by_tag(judgements: Sequence[ScoreJudgement]) -> dict[str, Any]:
     """Return per tag the mean over items of the mean over aspects; the tags of `TASKS` come first."""
     by_tag: dict[str, list[ScoreJudgement]] = {}
     for judgement in judgements:
@@ -143,13 +141,13 @@ def scores_by_tag(judgements: Sequence[ScoreJudgement], *, seed: int = 0, draws:
             by_tag.setdefault(tag, []).append(judgement)
     others = sorted((tag for tag in by_tag if tag not in TASKS), key=lambda tag: -len(by_tag[tag]))
     ordered = [*(tag for tag in TASKS if tag in by_tag), *others]
-    return {tag: _summarize_tag(by_tag[tag], seed, draws) for tag in ordered}
+    return {tag: _summarize_tag(by_tag[tag]) for tag in ordered}
 
 
-def _summarize_tag(judgements: Sequence[ScoreJudgement], seed: int, draws: int) -> dict[str, Any]:
+def _summarize_tag(judgements: Sequence[ScoreJudgement]) -> dict[str, Any]:
     questions = [judgement.question or judgement.item for judgement in judgements]
     values = [_mean_over_aspects(judgement) for judgement in judgements]
-    return mean_of(values, questions, seed=seed, draws=draws).as_json()
+    return mean_of(values, questions).as_json()
 
 
 def reread_scores(

@@ -10,6 +10,7 @@ from tunescope.errors import SettingsError
 from tunescope.judgements import scores as scored
 from tunescope.judgements import win_rates
 from tunescope.judgements.records import RULES, PairJudgement, Rule, ScoreJudgement, first_items
+from tunescope.judgements.repeats import RepeatRule, describe_repeats, settle_pairs, settle_scores
 from tunescope.judgements.rereading import Rereading
 from tunescope.judgements.tags import Tags
 from tunescope.results.judge import PAIRS, SCORES, ComparisonRow, JudgeKind, PairRow, PairsKind, ScoreRow
@@ -30,13 +31,15 @@ class SummaryOptions:
         scores: count what the files store, or what we read in the judge's replies.
         reference: the system that all others are compared with; None: as the judgements have it.
         limit: how many items to keep, of each part of the files; None: all.
-        draws, seed: of the bootstrap.
+        repeats: what counts where an item was judged several times.
+        draws, seed: of the sign-flip test, which compares scores of systems.
     """
 
     rule: Rule = "net"
     scores: Literal["stored", "text"] = "stored"
     reference: str | None = None
     limit: int | None = None
+    repeats: RepeatRule = "mean"
     draws: int = 10_000
     seed: int = 0
 
@@ -128,7 +131,7 @@ def _part(judgement: PairJudgement | ScoreJudgement) -> str:
 
 
 def _summarize_pairs(judgements: Judgements, file_format: Format, options: SummaryOptions, tags: Tags) -> Summary:
-    rule, seed, draws = options.rule, options.seed, options.draws
+    rule = options.rule
     pairs = _select(judgements.pairs, options.limit, tags)
     if options.reference is not None:
         pairs = _against(pairs, options.reference)
@@ -138,6 +141,8 @@ def _summarize_pairs(judgements: Judgements, file_format: Format, options: Summa
         pairs = reread if options.scores == "text" else pairs
     elif options.scores == "text":
         raise _not_reread(file_format)
+    note = describe_repeats(pairs, options.repeats)
+    pairs = settle_pairs(pairs, options.repeats)
     by_comparison = win_rates.group_by_comparison(pairs)
     names = win_rates.comparison_names(list(by_comparison))
     groups, by_tag = {}, {}
@@ -145,11 +150,11 @@ def _summarize_pairs(judgements: Judgements, file_format: Format, options: Summa
         a, b, judge, part = comparison
         who = {"system": a, "reference": b, "judge": judge or None, "part": part or None}
         name = names[comparison]
-        groups[name] = who | win_rates.summarize_pairs(members, rule, seed=seed, draws=draws)
-        by_tag[name] = win_rates.pairs_by_tag(members, rule, seed=seed, draws=draws)
+        groups[name] = who | win_rates.summarize_pairs(members, rule)
+        by_tag[name] = win_rates.pairs_by_tag(members, rule)
     both_orders = any(len(pair.orders) == 2 for pair in pairs)
     return Summary(
-        judgements=judgements,
+        judgements=_with_note(judgements, note),
         file_format=file_format,
         kind=PAIRS,
         rule=rule if both_orders else None,
@@ -162,6 +167,10 @@ def _summarize_pairs(judgements: Judgements, file_format: Format, options: Summa
             PairRow.NAME: win_rates.pair_rows(pairs, names, rule),
         },
     )
+
+
+def _with_note(judgements: Judgements, note: str) -> Judgements:
+    return judgements._replace(notes=(*judgements.notes, note)) if note else judgements
 
 
 def _against(pairs: Sequence[PairJudgement], reference: str) -> list[PairJudgement]:
@@ -183,16 +192,18 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
         scores = reread if options.scores == "text" else scores
     elif options.scores == "text":
         raise _not_reread(file_format)
+    note = describe_repeats(scores, options.repeats)
+    scores = settle_scores(scores, options.repeats)
     by_system = scored.group_by_system(scores)
     groups, by_tag = {}, {}
     for each, name in scored.system_names([*by_system]).items():
         members = by_system[each]
         who = {"system": each.system, "judge": each.judge or None}
-        numbers = scored.summarize_scores(members, na_counted_as=file_format.na_counted_as, seed=seed, draws=draws)
+        numbers = scored.summarize_scores(members, na_counted_as=file_format.na_counted_as)
         groups[name] = who | numbers
-        by_tag[name] = scored.scores_by_tag(members, seed=seed, draws=draws)
+        by_tag[name] = scored.scores_by_tag(members)
     return Summary(
-        judgements=judgements,
+        judgements=_with_note(judgements, note),
         file_format=file_format,
         kind=SCORES,
         rule=None,

@@ -14,11 +14,12 @@ from tunescope.views import Cell, Table, View, counted, interval, percent, perce
 
 _SHOWN_TAGS = 12
 _EXTRAPOLATED = 0.2
-"""Share of items in which an answer isn't the longer one, below which length control extrapolates."""
+"""Share of items in which an answer isn't the longer one, or isn't the shorter one, below which length control is an
+extrapolation."""
 _WIN_RATES_NOTE = (
     "The first columns are those of Table 1 in the Reflection-Tuning paper. Win rate: 100 · mean(win 1, draw ½, loss "
-    "0) over items with a verdict. Standard error: 100 · sd / √n. Interval: percentile bootstrap over items. Lengths "
-    "are mean characters."
+    "0) over items with a verdict. Standard error: 100 · sd / √n. Interval: Wilson's, over items. Lengths are mean "
+    "characters."
 )
 _ORDERS_NOTE = (
     "Flips: the judge prefers one answer in one order and the other answer in the other order. Changes: the verdict "
@@ -27,10 +28,9 @@ _ORDERS_NOTE = (
 )
 _LENGTHS_NOTE = (
     "At equal length: a logistic regression of the preference on tanh(difference of lengths / its sd), predicted at a "
-    "difference of 0 (after Dubois et al. 2024, without their terms for each prompt). Standard error and interval come "
-    "from a bootstrap that fits again in each draw. Longer wins: share of decided items that the longer answer won. "
-    "Not longer: share of items in which the model's answer isn't the longer one. Where it is small, the win rate at "
-    "equal length is an extrapolation."
+    "difference of 0 (after Dubois et al. 2024, without their terms for each prompt). Longer wins: share of decided "
+    "items that the longer answer won. Not longer, not shorter: share of items in which the model's answer isn't the "
+    "longer one, or the shorter one. Where one is small, the win rate at equal length is an extrapolation."
 )
 
 
@@ -114,11 +114,12 @@ def _length_sentence(numbers: Mapping[str, Any], controlled: Mapping[str, Any]) 
     else:
         uncertainty = _uncertainty(controlled["standard_error"], controlled)
     sentence = f"At equal length the win rate is {controlled['mean']:.2f} %{uncertainty}."
-    if numbers["not_longer"] < _EXTRAPOLATED:
-        longer = percent(1 - numbers["not_longer"], 0)
-        sentence += (
-            f" This is an extrapolation: {numbers['system']}'s answer is the longer one in {longer} of the items."
-        )
+    for way in ("longer", "shorter"):
+        if numbers[f"not_{way}"] < _EXTRAPOLATED:
+            share = percent(1 - numbers[f"not_{way}"], 0)
+            sentence += (
+                f" This is an extrapolation: {numbers['system']}'s answer is the {way} one in {share} of the items."
+            )
     return sentence
 
 
@@ -209,11 +210,12 @@ def _lengths(groups: Mapping[str, Mapping[str, Any]]) -> Table:
                 interval(controlled["low"], controlled["high"]),
                 int(numbers["avg_length_reference"]),
                 percent(numbers["longer_wins"]["mean"], 1),
-                None if numbers["not_longer"] is None else percent(numbers["not_longer"], 1),
+                percent(numbers["not_longer"], 1),
+                percent(numbers["not_shorter"], 1),
             )
         )
     columns = ("model", "at equal length", "standard error", "95 % interval", "reference's length")
-    return Table("Lengths", (*columns, "longer wins", "not longer"), tuple(lines), _LENGTHS_NOTE)
+    return Table("Lengths", (*columns, "longer wins", "not longer", "not shorter"), tuple(lines), _LENGTHS_NOTE)
 
 
 def _tag_columns(tags: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -306,7 +308,7 @@ def _aspect_details(groups: Mapping[str, Mapping[str, Any]]) -> Table:
     )
     columns = ["model", "aspect", "mean", "95 % interval", "n", "N/A", "unparsed"]
     columns += ["missing"] * absent + ["N/A as 5.0"] * published
-    note = "Intervals: percentile bootstrap over answers."
+    note = "Intervals are over answers, or over questions of several turns."
     if published:
         note += ' N/A as 5.0: the mean as just-eval\'s own script computes it, with 5.0 for every "N/A".'
     return Table("Aspects, with intervals", tuple(columns), lines, note)
@@ -333,8 +335,7 @@ def _differences(differences: Mapping[str, Mapping[str, Any]], against: str) -> 
     )
     columns = ("model", "aspect", "difference", "95 % interval", "p", "n", "missing")
     note = (
-        "Differences on the items that both systems have. Turns of one question count as one item. Intervals: "
-        "percentile bootstrap. p: sign-flip test."
+        "Differences on the items that both systems have. Turns of one question count as one item. p: sign-flip test."
     )
     return Table(f"Minus {against}", columns, lines, note)
 

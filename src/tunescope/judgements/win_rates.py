@@ -22,12 +22,16 @@ from tunescope.judgements.rereading import Rereading, RereadingKind
 from tunescope.results.judge import PairRow
 from tunescope.stats import (
     Estimate,
-    mean_bootstrap,
-    mean_clustered,
+    clustered_standard_error,
+    mean,
     mean_pooled,
+    mean_share,
     n_needed,
     proportion_from_counts,
     share_at_zero,
+    share_clustered,
+    share_pooled,
+    sum_clusters,
 )
 
 _DECIDED: tuple[Verdict, ...] = ("win", "tie", "loss")
@@ -61,20 +65,18 @@ def comparison_names(comparisons: Sequence[Comparison]) -> dict[Comparison, str]
     return dict(zip(comparisons, unique_names(map(name, comparisons)), strict=True))
 
 
-def summarize_pairs(
-    pairs: Sequence[PairJudgement], rule: Rule = "net", *, seed: int = 0, draws: int = 10_000
-) -> dict[str, Any]:
+def summarize_pairs(pairs: Sequence[PairJudgement], rule: Rule = "net") -> dict[str, Any]:
     """Return the numbers of one comparison: rates such as `win_rate` in per cent, all other shares from 0 to 1.
 
     win_rate is 100 · mean(win 1, tie ½, loss 0) over items with a verdict, and its standard error is
     100 · sd(ddof 1) / √n. Where several items are turns of one question, both are computed from whole questions (see
-    `mean_of`). `discrete_win_rate` counts wins and ties alone, where the judge's preferences lie in between.
+    `_win_share`). `discrete_win_rate` counts wins and ties alone, where the judge's preferences lie in between.
     """
     count = Counter(pair.verdict(rule) for pair in pairs)
     values = [pair.value(rule) for pair in pairs]
     n = sum(count[verdict] for verdict in _DECIDED)
     questions = [pair.question or pair.item for pair in pairs]
-    rate = _scaled(mean_of(values, questions, seed=seed, draws=draws))
+    rate = _scaled(_win_share(values, questions))
     error = standard_error(values, questions)
     summary: dict[str, Any] = {
         "items": len(pairs),
@@ -91,31 +93,34 @@ def summarize_pairs(
     if rate.value is not None and rate.low is not None and rate.high is not None and rate.low <= 50 <= rate.high:
         sd = 100 * (error or 0) * n**0.5
         summary["n_needed"] = n_needed(rate.value - 50, sd).n
-    return summary | _order_effects(pairs, seed, draws) | _lengths(pairs, values, seed=seed, draws=draws)
+    return summary | _order_effects(pairs) | _lengths(pairs, values)
 
 
-def mean_of(
-    values: Sequence[float | None], questions: Sequence[str], *, seed: int = 0, draws: int = 10_000
-) -> Estimate:
-    """Return the mean with its bootstrap interval over items, or over questions where one has several items.
+def _win_share(values: Sequence[float | None], questions: Sequence[str]) -> Estimate:
+    """Return the mean of values in [0, 1] with Wilson's interval of the effective n, over questions.
 
     `values` and `questions` have one entry per item; None is missing.
     """
     if len(set(questions)) == len(questions):
-        return mean_bootstrap(values, seed=seed, draws=draws)
-    sums: dict[str, list[float]] = {question: [] for question in questions}
-    for value, question in zip(values, questions, strict=True):
-        if value is not None:
-            sums[question].append(value)
-    mean = mean_pooled([sum(v) for v in sums.values()], [len(v) for v in sums.values()], seed=seed, draws=draws)
-    n = sum(map(len, sums.values()))
-    return replace(mean, n=n, n_missing=len(values) - n)
+        return mean_share(values)
+    return share_clustered(values, questions)
+
+
+def mean_of(values: Sequence[float | None], questions: Sequence[str]) -> Estimate:
+    """Return the mean of scores with its interval over items, or over questions where one has several items.
+
+    `values` and `questions` have one entry per item; None is missing.
+    """
+    if len(set(questions)) == len(questions):
+        return mean(values)
+    sums, counts, n_missing = sum_clusters(values, questions)
+    return replace(mean_pooled(sums, counts, signed=True), n=int(counts.sum()), n_missing=n_missing)
 
 
 def standard_error(values: Sequence[float | None], questions: Sequence[str]) -> float | None:
     """Return sd(ddof 1) / √n, or the cluster-robust standard error (CR1) where one question has several items."""
     if len(set(questions)) < len(questions):
-        return mean_clustered(values, questions).standard_error
+        return clustered_standard_error(values, questions)
     known = [value for value in values if value is not None]
     return stdev(known) / len(known) ** 0.5 if len(known) > 1 else None
 
@@ -132,13 +137,13 @@ def _scaled(estimate: Estimate, factor: float = 100) -> Estimate:
     )
 
 
-def _order_effects(pairs: Sequence[PairJudgement], seed: int, draws: int) -> dict[str, Any]:
+def _order_effects(pairs: Sequence[PairJudgement]) -> dict[str, Any]:
     """Return what both orders say about the judge: how often it contradicts itself and prefers a position.
 
     flip_rate: items on which the judge prefers one answer in one order and the other answer in the other order.
     changed_rate: items with another verdict in the other order, ties included. Both leave out items that were judged
     once, since their answers are equal. first_position_rate: of all replies that prefer an answer, those that prefer
-    the one shown first; its interval draws items.
+    the one shown first; its interval is over items.
     """
     signs = [[order.sign for order in pair.orders] for pair in pairs if len(pair.orders) == 2]
     if not signs:
@@ -150,7 +155,7 @@ def _order_effects(pairs: Sequence[PairJudgement], seed: int, draws: int) -> dic
     changed = sum(first != second for first, second in complete)
     preferences = [[order.prefers_first for order in pair.orders] for pair in pairs]
     counts = [sum(x is not None for x in row) for row in preferences]
-    first = mean_pooled([sum(x or 0 for x in row) for row in preferences], counts, seed=seed, draws=draws)
+    first = share_pooled([sum(x or 0 for x in row) for row in preferences], counts)
     return {
         "flip_rate": proportion_from_counts(flips, len(complete), missing).as_json(),
         "changed_rate": proportion_from_counts(changed, len(complete), missing).as_json(),
@@ -158,21 +163,20 @@ def _order_effects(pairs: Sequence[PairJudgement], seed: int, draws: int) -> dic
     }
 
 
-def _lengths(
-    pairs: Sequence[PairJudgement], values: Sequence[float | None], *, seed: int, draws: int
-) -> dict[str, Any]:
+def _lengths(pairs: Sequence[PairJudgement], values: Sequence[float | None]) -> dict[str, Any]:
     """Return the lengths of answers in characters, and the win rate that length doesn't explain.
 
     `longer_wins` is the share of decided items that the longer answer won. Its n_missing counts items without a
-    verdict or without lengths; ties and answers of equal length count nowhere. `not_longer` is the share of items in
-    which a's answer isn't longer than b's. Where it is small, the length-controlled rate is an extrapolation.
+    verdict or without lengths; ties and answers of equal length count nowhere. `not_longer` and
+    `not_shorter` are the shares of items in which a's answer isn't longer, or shorter, than b's. Where one of them is
+    small, the length-controlled rate is an extrapolation.
     """
     both_lengths = [pair.lengths for pair in pairs if pair.lengths is not None]
     if not both_lengths:
         names = ("avg_length", "avg_length_reference", "win_rate_length_controlled")
         return dict.fromkeys(names) | {"lengths_reason": "the files don't have the answers"}
     gaps = [None if pair.lengths is None else pair.lengths[0] - pair.lengths[1] for pair in pairs]
-    fit = share_at_zero(values, gaps, seed=seed, draws=draws)
+    fit = share_at_zero(values, gaps)
     controlled = _scaled(fit.at_zero)
     decided = [
         (pair.lengths if value > 0.5 else pair.lengths[::-1])
@@ -187,6 +191,7 @@ def _lengths(
         "win_rate_length_controlled": controlled.as_json()
         | {"standard_error": controlled.standard_error, "slope": fit.slope, "scale": fit.scale},
         "not_longer": sum(gap <= 0 for gap in used) / len(used) if used else None,
+        "not_shorter": sum(gap >= 0 for gap in used) / len(used) if used else None,
         "longer_wins": proportion_from_counts(
             sum(winner > loser for winner, loser in uneven), len(uneven), len(pairs) - len(used)
         ).as_json(),
@@ -195,22 +200,20 @@ def _lengths(
     }
 
 
-def pairs_by_tag(
-    pairs: Sequence[PairJudgement], rule: Rule = "net", *, seed: int = 0, draws: int = 10_000
-) -> dict[str, Any]:
+def pairs_by_tag(pairs: Sequence[PairJudgement], rule: Rule = "net") -> dict[str, Any]:
     """Return wins, ties, losses and the win rate per tag, the most frequent tag first."""
     by_tag: dict[str, list[PairJudgement]] = {}
     for pair in pairs:
         for tag in pair.tags:
             by_tag.setdefault(tag, []).append(pair)
     ordered = sorted(by_tag.items(), key=lambda item: -len(item[1]))
-    return {tag: _summarize_tag(members, rule, seed, draws) for tag, members in ordered}
+    return {tag: _summarize_tag(members, rule) for tag, members in ordered}
 
 
-def _summarize_tag(pairs: Sequence[PairJudgement], rule: Rule, seed: int, draws: int) -> dict[str, Any]:
+def _summarize_tag(pairs: Sequence[PairJudgement], rule: Rule) -> dict[str, Any]:
     count = Counter(pair.verdict(rule) for pair in pairs)
     questions = [pair.question or pair.item for pair in pairs]
-    rate = _scaled(mean_of([pair.value(rule) for pair in pairs], questions, seed=seed, draws=draws))
+    rate = _scaled(_win_share([pair.value(rule) for pair in pairs], questions))
     return {"wins": count["win"], "ties": count["tie"], "losses": count["loss"], "win_rate": rate.as_json()}
 
 

@@ -30,6 +30,19 @@ def _kinds_of_bytes(marks: str) -> NDArray[np.uint8]:
     return kind
 
 
+def _joins_of_bytes() -> NDArray[np.uint8]:
+    """Return what each byte stands for in a word [256]: 1 letter, 2 digit; of a mark: what it joins, 3 for both."""
+    joins = np.zeros(256, np.uint8)
+    for byte in range(128):
+        joins[byte] = 1 if chr(byte).isalpha() else 2 if chr(byte).isdigit() else 0
+    joins[list(b"'.")] = 3
+    joins[list(b",;")] = 2
+    return joins
+
+
+_JOINS = _joins_of_bytes()
+
+
 _LOWER = np.array([ord(chr(byte).lower()) if byte < 128 else byte for byte in range(256)], np.uint8)
 
 
@@ -65,7 +78,7 @@ class AsciiWords:
         run = compile_loop(_number, _find_slot, _hash)
         before = self.count
         total, self.count = run(
-            data, bounds, self._kinds, _LOWER, self._run, following, before, *self._tables, ids, starts
+            data, bounds, self._kinds, _JOINS, _LOWER, self._run, following, before, *self._tables, ids, starts
         )
         return ids[:total], starts, [self._word(index) for index in range(before, self.count)]
 
@@ -147,6 +160,7 @@ def _number(
     data: Any,
     bounds: Any,
     kinds: Any,
+    joins: Any,
     lower: Any,
     run: int,
     following: int,
@@ -175,7 +189,12 @@ def _number(
             end = at + 1
             uniform = True  # all of it is one character
             if kind == _LETTER:
-                while end < stop and kinds[data[end]] == _LETTER:
+                while end < stop:
+                    if kinds[data[end]] != _LETTER:  # a mark that joins what stands on both sides?
+                        if end + 1 == stop or kinds[data[end + 1]] != _LETTER:
+                            break
+                        if not joins[data[end]] & joins[data[end - 1]] & joins[data[end + 1]]:
+                            break
                     uniform = uniform and data[end] == data[at]
                     end += 1
             elif kind == _MARK:

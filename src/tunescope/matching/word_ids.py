@@ -1,93 +1,56 @@
-"""Split texts into words, and number the words: texts are matched by these numbers.
+"""Split texts into words and marks, and number them: texts are matched by these numbers.
 
-A word here is a run of letters, digits and underscores, one Chinese, Japanese or Korean character, one other visible
-character, or a run of the same mark (`---`, `||`; all runs of more than three are the same word). Words are compared in
-Unicode's composed form (NFC) and case-folded. A model's tokens are joined to words by character offsets, so one index
-serves every model.
+Words are those of `text.words`. Here every other visible character is a word too, with its combining marks, or a run of
+the same mark (`---`, `||`; all runs of more than three are the same word). A model's tokens are joined to words by
+character offsets, so one index serves every model.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.matching.ascii_words import HOLE, HOLE_ID, AsciiWords
-from tunescope.text.words import CJK
+from tunescope.text.words import ASCII_WORD, FOREIGN, WORD, compile_pattern, fold
 
-VERSION = 1
+VERSION = 2
 """Version of this splitting; an index of another version is rejected."""
 END = 0
 """The number behind each text's last word; no word has it."""
 UNKNOWN = -1
 """The number of a word that the index doesn't contain."""
-_CJK = CJK.pattern[1:-1]
 _RUNNING = "-=*#~.!?|<>/+:;,"
-_MARKS = "|".join(rf"{re.escape(mark)}+" for mark in _RUNNING) + r"|[^\w\s]"
-_PLAIN = re.compile(rf"\w+|{_MARKS}")
-_WORD = re.compile(rf"[{_CJK}]|[^\W{_CJK}]+|{_MARKS}")
+_RUNS = "|".join(rf"{re.escape(mark)}+" for mark in _RUNNING)
+_ASCII = re.compile(rf"{ASCII_WORD}|{_RUNS}|[^\w\s]")
+_ANY = rf"{WORD}|{_RUNS}|(?![\s\x1c-\x1f\p{{Default_Ignorable_Code_Point}}])\X"
 RUN = 3
 """Marks in a row that count; a longer run is the same word."""
-_COMPOSABLE = re.compile(r"[\x00-\x7f]?[^\x00-\x7f]+")
-"""Stretches that NFC changes independently: an ASCII character composes with nothing before it."""
-
-_FOREIGN = re.compile(r"(?<![^\t-\r\x1c-\x20])[\x00-\x08\x0e-\x1b\x21-\x7f]*+[^\x00-\x7f][^\t-\r\x1c-\x20]*+")
-"""Stretches that aren't ASCII, up to ASCII white space on both sides: no word crosses that."""
 
 Query = NDArray[np.int64]
 """Numbers of the words of a text that is looked up [words], UNKNOWN among them."""
 
 
+def word_offsets(text: str) -> list[tuple[int, int]]:
+    """Return where each word of a text begins and ends, in characters."""
+    if text.isascii():
+        return [match.span() for match in _ASCII.finditer(text)]
+    return [match.span() for match in compile_pattern(_ANY).finditer(text)]
+
+
 def split_words(text: str) -> list[str]:
     """Return a text's words as they are written."""
     if text.isascii():
-        return _PLAIN.findall(text)
-    return _WORD.findall(unicodedata.normalize("NFC", text))
+        return _ASCII.findall(text)
+    return [text[begin:end] for begin, end in word_offsets(text)]
 
 
-def word_offsets(text: str) -> list[tuple[int, int]]:
-    """Return where each word of `split_words` begins and ends in the text as given, in characters."""
-    if text.isascii() or unicodedata.is_normalized("NFC", text):
-        return [match.span() for match in (_PLAIN if text.isascii() else _WORD).finditer(text)]
-    composed: list[str] = []
-    origins: list[int] = []  # of each character of the composed text: its place in the given text
-    done = 0
-    for match in _COMPOSABLE.finditer(text):
-        origins.extend(range(done, match.start()))
-        composed.append(text[done : match.start()])
-        done = match.end()
-        for begin, piece in _clusters(match[0]):
-            normalized = unicodedata.normalize("NFC", piece)
-            composed.append(normalized)
-            origins.extend(match.start() + begin + offset for offset in _origins(piece, len(normalized)))
-    composed.append(text[done:])
-    origins.extend(range(done, len(text) + 1))
-    words = (match.span() for match in _WORD.finditer("".join(composed)))
-    # a character that NFC decomposes (U+0958) may be several words, each of them at its place
-    return [(origins[begin], max(origins[end], origins[end - 1] + 1)) for begin, end in words]
-
-
-def _clusters(stretch: str) -> Iterator[tuple[int, str]]:
-    """Cut a stretch where the rest composes with nothing before it; yield each piece's start and the piece."""
-    begin = 0
-    for place in range(1, len(stretch)):
-        own = unicodedata.normalize("NFC", stretch[place])
-        before = stretch[begin:place]
-        apart = unicodedata.normalize("NFC", before) + own == unicodedata.normalize("NFC", before + stretch[place])
-        if apart and not unicodedata.combining(unicodedata.normalize("NFD", own)[0]):
-            yield begin, before
-            begin = place
-    yield begin, stretch[begin:]
-
-
-def _origins(piece: str, length: int) -> list[int]:
-    """Return where in the piece each character of its composed form begins."""
-    ends = [len(unicodedata.normalize("NFC", piece[:end])) for end in range(1, len(piece) + 1)]
-    return [next((start for start, end in enumerate(ends) if end > place), len(piece) - 1) for place in range(length)]
+def folded_words(text: str) -> list[str]:
+    """Return a text's words as they are compared."""
+    return [_fold(word) for word in split_words(text)]
 
 
 class Numbering(dict[str, int]):
@@ -152,7 +115,7 @@ class Numbering(dict[str, int]):
             if text.isascii():
                 ascii_texts.append(text)
             else:
-                ascii_texts.append(_FOREIGN.sub(leave_hole, text))
+                ascii_texts.append(FOREIGN.sub(leave_hole, text))
         ids, starts, new = self._ascii.number(ascii_texts, len(self.words) + 1)
         self._folded.update((word, number) for number, word in enumerate(new, len(self.words) + 1))
         self.words += new
@@ -173,11 +136,11 @@ class Numbering(dict[str, int]):
 
     def look_up(self, text: str) -> Query:
         """Return the numbers of a text's words [words], UNKNOWN for words that have none."""
-        return np.array([self._folded.get(_fold(word), UNKNOWN) for word in split_words(text)], np.int64)
+        return np.array([self._folded.get(word, UNKNOWN) for word in folded_words(text)], np.int64)
 
 
 def _fold(written: str) -> str:
-    """Return a word case-folded, with a long run of the same mark cut."""
-    word = written.casefold()
+    """Return a word as it is compared, with a long run of the same mark cut."""
+    word = fold(written)
     is_long_run = len(word) > RUN and not word[0].isalnum() and word == word[0] * len(word)
     return word[:RUN] if is_long_run else word

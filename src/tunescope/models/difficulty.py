@@ -18,7 +18,8 @@ from tunescope.errors import TunescopeError
 from tunescope.models.generate import stop_ids
 from tunescope.models.lazy import silence_libraries
 from tunescope.models.load import Loaded
-from tunescope.models.score import Passage, Scorer
+from tunescope.models.packing import Passage
+from tunescope.models.score import Scorer
 
 if TYPE_CHECKING:
     from tunescope.models.settings import LoadSettings

@@ -1,21 +1,36 @@
-"""Generation in batches, greedy or sampled, with the same result as one prompt at a time.
+"""Generation, greedy or sampled, in batches where that gives the same result as one prompt at a time.
 
-A row leaves the batch when its response is finished, and another prompt takes its place.
+A row leaves the batch when its response is finished, and another prompt takes its place. An architecture that can't be
+batched so answers one prompt at a time, and one whose cache can't be used reads its text anew for each token.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from tunescope.errors import SettingsError
+from tunescope.errors import SettingsError, TunescopeError
+from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
+from tunescope.progress import say
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _FinishReason = Literal["stop", "length"]
+_WAYS = ("batched", "single", "uncached")
+"""How prompts are continued: several at a time, one at a time, one at a time without a cache. The first that gives the
+model's own log-probabilities is taken."""
+_CACHES = ("past_key_values", "cache_params", "state")
+"""Names that architectures have for what they keep of the text so far."""
+_SHORT, _LONG = 3, 12
+"""Tokens of the probe's prompts."""
+_CACHED = 0.02
+"""Nats by which reading with a cache may differ from reading without, in float32: some states are kept otherwise."""
+_ROUNDING = 0.05
+"""Nats, in mean, that a model which can't compute in float32 may be off by on the probe."""
 
 
 class Generated(NamedTuple):
@@ -94,6 +109,7 @@ def stream(
 
     Raises:
         SettingsError: a setting that can't work, or a prompt that is empty or fills the model's context.
+        TunescopeError: the model can't be run on token ids alone.
     """
     if max_new_tokens < 1 or batch_size < 1:
         raise SettingsError(f"max_new_tokens {max_new_tokens}, batch_size {batch_size}: expected at least 1 each")
@@ -109,7 +125,16 @@ def stream(
         raise SettingsError(f"a prompt has {longest:,} tokens; the model's context holds {context:,} with the answer")
     stops = stop_ids(model, tokenizer)
     waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), -i))
-    batch = _Batch(model)
+    if not waiting:
+        return
+    reach = longest + max_new_tokens if context is None else min(longest + max_new_tokens, context)
+    batch = _Batch(model, _choose_way(model, reach))
+    if batch.way != "batched" and batch_size > 1:
+        batch_size = 1
+        cache = (
+            "its cache can't take several texts" if batch.way == "single" else "it keeps no cache that gives the same"
+        )
+        say(f"{type(model).__name__} answers one prompt at a time: {cache}")
     while waiting or batch.rows:
         if waiting and len(batch.rows) <= (3 * batch_size // 4 if batch.can_grow else 0):
             added = [waiting.pop() for _ in range(min(len(waiting), batch_size - len(batch.rows)))]
@@ -148,21 +173,114 @@ def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence
     return [int(token) for (token,) in chosen.tolist()]
 
 
-class _Batch:
-    """Rows that are continued together: their cache of keys and values, padded on the left and masked."""
+def _choose_way(model: PreTrainedModel, length: int) -> str:
+    """Return the first of `_WAYS` that gives the model's own log-probabilities for texts of up to a length.
 
-    def __init__(self, model: PreTrainedModel) -> None:
+    Raises:
+        TunescopeError: the model can't be run on token ids alone.
+    """
+    change = last_change(model, 0, length)
+    context = context_of(model)
+    far = max(_LONG, 0 if change is None else min(2 * change, context or 2 * change) - _LONG)
+    failure = ""
+    for in_single_precision in (True, False):
+        try:
+            with in_float32(model) if in_single_precision else nullcontext(False) as is_exact:
+                probe = _GenerationProbe(model, far)
+                return next(way for way in _WAYS if probe.agrees(way, is_exact))
+        except FAILURES as error:  # some architectures name their number format, and can't be widened
+            failure = " ".join(str(error).split())[:200] or type(error).__name__
+    raise TunescopeError(f"{type(model).__name__} can't answer: its forward pass fails on token ids alone ({failure})")
+
+
+class _GenerationProbe:
+    """Random texts, and what the model itself expects behind some of their beginnings.
+
+    A short one that ends early, a long one, and one that joins late.
+    """
+
+    def __init__(self, model: PreTrainedModel, length: int) -> None:
+        self.model = model
+        self.prompts = (_SHORT, length, _SHORT + 1)
+        self.texts = random_ids(model, [n + 4 for n in self.prompts])
+        compared = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 0), (2, 1))  # a text, and how many tokens it has grown
+        self.own = {
+            (text, grown): own_logits(model, self.texts[text][: self.prompts[text] + grown], 1)[0].log_softmax(-1)
+            for text, grown in compared
+        }
+
+    def agrees(self, way: str, is_exact: bool) -> bool:
+        """Tell whether a way of continuing texts gives the model's own log-probabilities, up to rounding."""
+        if way == "uncached":
+            return True  # they are the model's own
+        try:
+            apart = [(own - ours).abs() for own, ours in (self._batched() if way == "batched" else self._single())]
+        except FAILURES:
+            return False
+        if is_exact:
+            return all(float(each.max()) < (TOLERANCE if way == "batched" else _CACHED) for each in apart)
+        return all(float(each.mean()) < _ROUNDING for each in apart)
+
+    def _batched(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the model's own log-probabilities and those of a batch that a row leaves and another joins."""
+        batch = _Batch(self.model, "batched")
+        yield from self._add(batch, 0, 1)
+        yield from self._step(batch)
+        yield from self._step(batch)
+        batch.remove(batch.rows[:1])
+        yield from self._step(batch)
+        if batch.can_grow:
+            yield from self._add(batch, 2)
+            yield from self._step(batch)
+
+    def _single(self) -> Iterator[tuple[Any, Any]]:
+        """Yield the model's own log-probabilities and those of one text after the other."""
+        for text in range(len(self.texts)):
+            batch = _Batch(self.model, "single")
+            yield from self._add(batch, text)
+            for _ in range(3):
+                yield from self._step(batch)
+
+    def _add(self, batch: _Batch, *texts: int) -> Iterator[tuple[Any, Any]]:
+        rows = [_Row(text, [], 0) for text in texts]
+        logits = batch.add(rows, [self.texts[text][: self.prompts[text]] for text in texts])
+        yield from self._compare(rows, logits)
+
+    def _step(self, batch: _Batch) -> Iterator[tuple[Any, Any]]:
+        for row in batch.rows:
+            row.tokens.append(self.texts[row.number][self.prompts[row.number] + len(row.tokens)])
+        yield from self._compare(batch.rows, batch.step())
+
+    def _compare(self, rows: Sequence[_Row], logits: Any) -> Iterator[tuple[Any, Any]]:
+        for row, ours in zip(rows, logits, strict=True):
+            own = self.own.get((row.number, len(row.tokens)))
+            if own is not None:
+                yield own, ours.log_softmax(-1)
+
+
+class _Batch:
+    """Rows that are continued together: their cache of keys and values, padded on the left and masked.
+
+    In the other ways it is one row: its cache as the architecture has it, or its text.
+    """
+
+    def __init__(self, model: PreTrainedModel, way: str) -> None:
         from tunescope.models.lazy import require
 
         self.torch, cache_utils = require("torch"), require("transformers.cache_utils")
         self.model: Any = model
+        self.way = way
         self.rows: list[_Row] = []
+        self._text: list[int] = []
         self.cache: Any = None
         self.mask: Any = None
         self._growing_layer = cache_utils.DynamicLayer
         parameters = inspect.signature(model.forward).parameters
         self._takes_positions = "position_ids" in parameters
         self._options: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
+        if "use_cache" in parameters:
+            self._options["use_cache"] = True
+        self._cache_name = next((name for name in _CACHES if name in parameters), _CACHES[0])
 
     @property
     def can_grow(self) -> bool:
@@ -173,6 +291,10 @@ class _Batch:
 
     def add(self, rows: list[_Row], prompts: Sequence[Sequence[int]]) -> Any:
         """Read the rows' prompts and join them; return the logits of their first tokens [rows, vocabulary]."""
+        if self.way != "batched":
+            ((row,), (prompt,)) = rows, prompts
+            self.rows, self.cache, self._text = [row], None, list(prompt)
+            return self._read_alone(self._text)
         torch, longest = self.torch, max(map(len, prompts))
         ids = torch.zeros((len(prompts), longest), dtype=torch.long)
         mask = torch.zeros_like(ids)
@@ -191,6 +313,10 @@ class _Batch:
 
     def step(self) -> Any:
         """Read each row's last token; return the logits of its next [rows, vocabulary]."""
+        if self.way != "batched":
+            (row,) = self.rows
+            self._text.append(row.tokens[-1])
+            return self._read_alone(self._text[-1:])
         torch = self.torch
         ids = torch.tensor([[row.tokens[-1]] for row in self.rows], device=self.model.device)
         self.mask = torch.cat([self.mask, torch.ones_like(ids)], dim=-1)
@@ -217,12 +343,25 @@ class _Batch:
             for layer in self.cache.layers:
                 layer.keys, layer.values = layer.keys[:, :, empty:], layer.values[:, :, empty:]
 
+    def _read_alone(self, new: Sequence[int]) -> Any:
+        """Read the only row's new tokens, without a cache all of them; return the logits [1, vocabulary]."""
+        if self.way == "uncached":
+            return own_logits(self.model, self._text, 1)
+        ids = self.torch.tensor([list(new)], device=self.model.device)
+        options = dict(self._options) if self.cache is None else {**self._options, self._cache_name: self.cache}
+        if self._takes_positions:
+            options["position_ids"] = self.torch.arange(len(self._text) - len(new), len(self._text), device=ids.device)[
+                None
+            ]
+        with self.torch.inference_mode():
+            out = self.model(input_ids=ids, **options)
+        self.cache = out[self._cache_name]
+        return out.logits[:, -1].float()
+
     def _forward(self, ids: Any, mask: Any, positions: Any, cache: Any) -> tuple[Any, Any]:
         where = {"position_ids": positions} if self._takes_positions else {}
         with self.torch.inference_mode():
-            out = self.model(
-                input_ids=ids, attention_mask=mask, past_key_values=cache, use_cache=True, **where, **self._options
-            )
+            out = self.model(input_ids=ids, attention_mask=mask, past_key_values=cache, **where, **self._options)
         return out.logits[:, -1].float(), out.past_key_values
 
     def _join(self, cache: Any, mask: Any) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope.errors import TunescopeError
 from tunescope.models.embedded import CONVERSION, EMBEDDED, MARKER, cache_root, fetch
 from tunescope.models.lazy import require, require_quantizer, silence_libraries
+from tunescope.models.probe import require_causal
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
 
@@ -256,7 +257,8 @@ def load(which: str | ModelSettings, merge: bool = True) -> Loaded:
     changes biases or adds prompt tokens can't.
 
     Raises:
-        TunescopeError: no such model, a gated one, no safetensors, no tokenizer, or a base that an adapter doesn't fit.
+        TunescopeError: no such model, a gated one, one that isn't causal, no safetensors, no tokenizer, or a base that
+            an adapter doesn't fit.
         MissingPackageError: torch, transformers or (for adapters) peft isn't installed.
     """
     settings = ModelSettings(model=which) if isinstance(which, str) else which
@@ -291,6 +293,7 @@ def _load_whole(settings: ModelSettings) -> Loaded:
     if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form
         model.hf_quantizer, model.is_quantized = None, False  # a trainer asks the second
         del model.config.quantization_config
+    require_causal(model.eval(), name)
     number_format = f"{settings.load} {dtype}" if settings.load else dtype
     content_hash = fingerprint(name, settings.revision)
     return Loaded(model.eval(), tokenizer, name, content_hash, False, number_format, str(model.device))

@@ -1,18 +1,18 @@
-"""Log-probabilities of token sequences, exact and without padding.
+"""Log-probabilities of token sequences, exact and, where the architecture allows it, without padding.
 
 Sequences are packed one behind the other into batches of one row. The linear layers see a single long matrix, and
 attention is computed for each sequence by itself. A beginning that several sequences share (a system prompt) is
 computed once per pack. Logits are computed only where a token is scored, for a few positions at a time, and through
-the model's own forward pass, so they include its scales and caps.
+the model's own forward pass, so they include its scales and caps. Where a probe shows that packing would change the
+scores, sequences are padded; where padding would, they are read one at a time.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from dataclasses import dataclass, replace
+import math
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import SettingsError, TunescopeError
+from tunescope.models.generate import context_of
 from tunescope.models.lazy import require
+from tunescope.models.packing import Pack, Passage, inside_blocks, pack_passages
+from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
 
 if TYPE_CHECKING:
     import torch
@@ -30,47 +33,15 @@ PACK = 2048
 """Tokens per pack; a longer sequence is a pack of its own."""
 POSITIONS = 128
 """Positions whose logits exist at a time: 128 x 49,152 float32 are 25 MB."""
-_SHORTEST_SHARED = 4
-"""A common beginning of fewer tokens isn't worth a block of its own."""
-_ATTENTION = "tunescope_packed"
-_TOLERANCE = {"float32": 1e-3, "bfloat16": 0.5, "float16": 0.1}
-"""How far, in nats, packed scores may be from the model's own on the probe, before padding is used instead."""
-
-
-class Passage(NamedTuple):
-    """What is scored: the tokens of `target` after those of `context`, which has at least one."""
-
-    context: tuple[int, ...]
-    target: tuple[int, ...]
-
-    @property
-    def ids(self) -> tuple[int, ...]:
-        """What the model reads: all but the last token of the target, which it only predicts."""
-        return (*self.context, *self.target[:-1])
-
-
-class _Block(NamedTuple):
-    """Tokens start..end of a pack, which see the pack's tokens `seen` and each other, causally."""
-
-    start: int
-    end: int
-    seen: tuple[int, int]
-
-
-@dataclass(frozen=True, slots=True)
-class _Pack:
-    """Several passages in one row.
-
-    `rows` are the pack's positions whose next token is scored, `targets` those tokens, `owners` (number
-    of the passage, how many of its tokens) in the same order.
-    """
-
-    ids: list[int]
-    positions: list[int]
-    blocks: list[_Block]
-    rows: list[int]
-    targets: list[int]
-    owners: list[tuple[int, int]]
+_METHODS = ("packed", "padded", "single", "whole")
+"""How passages are read: together in one row, in padded rows, one at a time, one at a time without taking the model
+apart. The first that gives the model's own log-probabilities is taken."""
+_SHORT, _LONG = 12, 30
+"""Tokens of the first probe's passages."""
+_TARGET = 64
+"""Tokens at the end of a probe's passage that are scored."""
+_ROUNDING = 0.02
+"""Nats, in mean, that a model which can't compute in float32 may be off by on a probe, beyond its padded noise."""
 
 
 class PackStates(NamedTuple):
@@ -93,34 +64,26 @@ class PackStates(NamedTuple):
             yield number, values[start:end]
 
 
-_BLOCKS: ContextVar[Sequence[_Block]] = ContextVar("blocks")
-
-
 class Scorer:
     """Scores passages with one model.
 
     Attributes:
-        method: `packed`, or `padded` where the architecture's attention can't be packed.
+        method: how it reads them, of `_METHODS`; a longer passage than any before may change it.
     """
 
     def __init__(self, model: PreTrainedModel, pack: int = PACK, positions: int = POSITIONS) -> None:
         """Take a model in eval mode, and the first method whose scores agree with its own logits on a short probe.
 
         Raises:
-            TunescopeError: neither method gives the model's own log-probabilities.
+            TunescopeError: the model can't be run on token ids alone.
         """
         if pack < 1 or positions < 1:
             raise SettingsError(f"pack {pack}, positions {positions}: expected at least 1 each")
         self.model, self.pack, self.positions = model, pack, positions
+        self.method = _METHODS[0]
         self._empty_output: Any = None  # the decoder's output without its states, for `head`
-        for method in ("packed", "padded"):
-            self.method = method
-            if self._agrees_with_model():
-                return
-        raise TunescopeError(
-            f"{type(model).__name__} can't be scored: "
-            "its decoder and its head, run one after the other, don't give the model's own log-probabilities"
-        )
+        self._tested = 0
+        self._test(_LONG)
 
     def score(
         self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
@@ -132,9 +95,12 @@ class Scorer:
         Raises:
             SettingsError: a passage without context.
         """
+        return self._score(passages, self.read(passages, update))
+
+    def _score(self, passages: Sequence[Passage], packs: Iterable[PackStates]) -> list[NDArray[np.float32]]:
         torch = require("torch")
         scores_of: dict[int, NDArray[np.float32]] = {}
-        for pack in self.read(passages, update):
+        for pack in packs:
             targets = torch.tensor(pack.targets, device=pack.states.device)
             scores = []
             with self.head() as head:
@@ -159,6 +125,13 @@ class Scorer:
         """
         if not all(passage.context for passage in passages):
             raise SettingsError("found a passage without context; expected at least the start token")
+        longest = max((len(passage.ids) for passage in passages if passage.target), default=0)
+        self._test(longest)
+        yield from self._read(passages, update)
+
+    def _read(
+        self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
+    ) -> Iterator[PackStates]:
         done = 0
         for pack in self._packs(passages):
             yield PackStates(self._states(pack), pack.targets, pack.owners)
@@ -171,10 +144,13 @@ class Scorer:
 
         Call it with few positions at a time. It works while the context lasts; `read` and `score` don't.
         """
+        if self.method == "whole":
+            yield lambda states: states
+            return
         with _head_alone(self.model, self._empty_output) as head:
             yield lambda states: head(states[None]).float()
 
-    def _packs(self, passages: Sequence[Passage]) -> Iterator[_Pack]:
+    def _packs(self, passages: Sequence[Passage]) -> Iterator[Pack]:
         """Cut the passages, longest first, into packs."""
         order = sorted((i for i, p in enumerate(passages) if p.target), key=lambda i: (-len(passages[i].ids), i))
         bins: list[tuple[int, list[int]]] = []  # tokens, passages
@@ -186,36 +162,46 @@ class Scorer:
             else:
                 bins[place] = (bins[place][0] + length, [*bins[place][1], number])
         for _, numbers in bins:
-            yield _pack(passages, sorted(numbers), share=self.method == "packed")
+            yield pack_passages(passages, sorted(numbers), share=self.method == "packed")
 
-    def _states(self, pack: _Pack) -> Any:
+    def _states(self, pack: Pack) -> Any:
         """Return the states [targets, width] from which the pack's targets are predicted."""
         torch = require("torch")
+        if self.method in ("single", "whole"):
+            return torch.cat(list(self._read_alone(pack)))
         with torch.inference_mode():
             out, rows = self._read_packed(pack) if self.method == "packed" else self._read_padded(pack)
             states: Any = out.last_hidden_state.flatten(0, 1)[torch.tensor(rows, device=self.model.device)]
         self._empty_output = replace(out, last_hidden_state=None)
         return states
 
-    def _read_packed(self, pack: _Pack) -> tuple[Any, list[int]]:
+    def _read_alone(self, pack: Pack) -> Iterator[Any]:
+        """Yield the states of each of the pack's passages; of a model that isn't taken apart, its logits."""
+        torch, scored = require("torch"), set(pack.rows)
+        for block in pack.blocks:
+            ids = pack.ids[block.start : block.end]
+            rows = [place for place in range(len(ids)) if block.start + place in scored]
+            if self.method == "whole":
+                yield own_logits(self.model, ids, len(ids) - rows[0])[[row - rows[0] for row in rows]]
+                continue
+            with torch.inference_mode():
+                out = self.model.get_decoder()(input_ids=torch.tensor([ids], device=self.model.device), use_cache=False)
+            self._empty_output = replace(out, last_hidden_state=None)
+            yield out.last_hidden_state[0, rows]
+
+    def _read_packed(self, pack: Pack) -> tuple[Any, list[int]]:
         """Return the decoder's output, and the places in it (flat) whose next token is scored."""
         torch = require("torch")
         device = self.model.device
-        original = self.model.config._attn_implementation
-        token = _BLOCKS.set(pack.blocks)
-        try:
-            self.model.set_attn_implementation(_register_attention())
+        with inside_blocks(self.model, pack.blocks):
             out = self.model.get_decoder()(
                 input_ids=torch.tensor([pack.ids], device=device),
                 position_ids=torch.tensor([pack.positions], device=device),
                 use_cache=False,
             )
-        finally:
-            self.model.set_attn_implementation(original)
-            _BLOCKS.reset(token)
         return out, pack.rows
 
-    def _read_padded(self, pack: _Pack) -> tuple[Any, list[int]]:
+    def _read_padded(self, pack: Pack) -> tuple[Any, list[int]]:
         """Do the same as `_read_packed`, with a line per passage, padded on the right."""
         torch = require("torch")
         device = self.model.device
@@ -230,67 +216,111 @@ class Scorer:
             rows += [line * longest + place for place in range(length) if block.start + place in scored]
         return self.model.get_decoder()(input_ids=ids.to(device), attention_mask=mask.to(device), use_cache=False), rows
 
-    def _agrees_with_model(self) -> bool:
-        """Tell whether the scores of two short sequences are those of the model's own logits."""
+    def _test(self, length: int) -> None:
+        """Choose the method anew where a passage is the first that reaches beyond a window or its like."""
+        change = last_change(self.model, self._tested, length)
+        if self._tested == 0 or change is not None:
+            far = max(length, 2 * (change or 0))
+            limit = context_of(self.model)
+            self._choose_method(change or 0, far if limit is None else max(_LONG, min(far, limit - 1)))
+        self._tested = max(self._tested, length)
+
+    def _choose_method(self, change: int, length: int) -> None:
+        """Take the first method, from the present one on, that agrees with the model on a probe.
+
+        Raises:
+            TunescopeError: the model can't be run on token ids alone, or isn't causal at that length.
+        """
+        for in_single_precision in (True, False):
+            try:
+                with in_float32(self.model) if in_single_precision else nullcontext(False) as is_exact:
+                    probe = _ScoreProbe(self, change, length)
+                    if not probe.is_causal(is_exact):
+                        break
+                    self.method = next(m for m in _METHODS[_METHODS.index(self.method) :] if probe.agrees(m, is_exact))
+                    return
+            except FAILURES as error:  # some architectures name their number format, and can't be widened
+                failure = " ".join(str(error).split())[:200] or type(error).__name__
+        else:
+            raise TunescopeError(
+                f"{type(self.model).__name__} can't be scored: its forward pass fails on token ids alone ({failure})"
+            )
+        raise TunescopeError(
+            f"{type(self.model).__name__} can't score texts of more than {self._tested or 1:,} tokens: beyond them, "
+            "what it expects at a token depends on how many follow; leave longer texts out"
+        )
+
+
+class _ScoreProbe:
+    """A few random passages, and the log-probabilities that the model itself gives to their targets.
+
+    A short one, one that begins as it does, the longest, and one that is padded beside it but reaches beyond `change`
+    too. The noise of padding is measured once.
+    """
+
+    def __init__(self, scorer: Scorer, change: int, length: int) -> None:
+        self.scorer = scorer
+        first, second, *others = random_ids(scorer.model, [_SHORT, _LONG - 6, (change + length) // 2, length + 1])
+        self.passages = [Passage(first[:6], first[6:]), Passage(first[:6] + second[:1], second[1:])]
+        for ids in others:
+            context = max(1, len(ids) - _TARGET)
+            self.passages.append(Passage(ids[:context], ids[context:]))
+        self.own = [self._score_alone(passage) for passage in self.passages]
+        self.noise = math.inf
+
+    def _score_alone(self, passage: Passage) -> NDArray[np.float32]:
         torch = require("torch")
-        size = self.model.config.get_text_config().vocab_size
-        numbers = np.random.default_rng(0).integers(0, size, 32)
-        first, second = tuple(map(int, numbers[:12])), (*map(int, numbers[:6]), *map(int, numbers[12:30]))
-        passages = [Passage(first[:6], first[6:]), Passage(second[:7], second[7:])]
+        n = len(passage.target)
+        logits = own_logits(self.scorer.model, passage.ids, n).log_softmax(-1)
+        scores = logits.gather(1, torch.tensor(passage.target, device=logits.device)[:, None])[:, 0]
+        return np.asarray(scores.cpu().numpy(), np.float32)
+
+    def is_causal(self, is_exact: bool) -> bool:
+        """Tell whether the longest passage's beginning, read alone, has the scores that it has in the passage."""
+        ids = self.passages[-1].ids
+        half = self.passages[-2].ids
+        n = min(len(half), _TARGET)
+        whole = own_logits(self.scorer.model, ids, len(ids) - len(half) + n)[:n]
+        part = own_logits(self.scorer.model, ids[: len(half)], n)
+        apart = (whole.log_softmax(-1) - part.log_softmax(-1)).abs()
+        return float(apart.mean()) <= (TOLERANCE if is_exact else _ROUNDING)
+
+    def agrees(self, method: str, is_exact: bool) -> bool:
+        """Tell whether a method gives the model's own scores: in float32 all of them, else up to rounding."""
+        if method == "whole":
+            return True  # they are the model's own
+        if is_exact:
+            return self._distances(method)[0] < TOLERANCE
+        if math.isinf(self.noise):
+            self.noise = self._distances("padded")[1]
+        bound = _ROUNDING + (2 * self.noise if method == "packed" else 0)
+        return self._distances(method)[1] <= bound and self._ignores_neighbours(method, bound)
+
+    def _distances(self, method: str) -> tuple[float, float]:
+        """Return how far a method's scores are from the model's own, at most and in mean; infinite where it fails."""
+        scores = self._scores(method, self.passages)
+        if scores is None:
+            return math.inf, math.inf
+        apart = np.abs(np.concatenate(scores) - np.concatenate(self.own))
+        return float(apart.max()), float(apart.mean())  # NaN is below no bound
+
+    def _ignores_neighbours(self, method: str, bound: float) -> bool:
+        """Tell whether the longest passage has the scores that it has beside other tokens."""
+        *others, longest = self.passages
+        drawn = random_ids(self.scorer.model, [len(each.ids) + 1 for each in others], seed=1)
+        changed = [Passage(ids[:6], ids[6:]) for ids in drawn]
+        both = [self._scores(method, [*each, longest]) for each in (others, changed)]
+        return all(each is not None for each in both) and np.abs(both[0][-1] - both[1][-1]).mean() <= bound
+
+    def _scores(self, method: str, passages: Sequence[Passage]) -> Any:
+        """Return a method's scores; None where the architecture is built otherwise."""
+        before, self.scorer.method = self.scorer.method, method
         try:
-            ours = self.score(passages)
-        except (AttributeError, IndexError, KeyError, NotImplementedError, RuntimeError, TypeError, ValueError):
-            return False  # an architecture that is built otherwise
-        bound = _TOLERANCE.get(str(self.model.dtype).removeprefix("torch."), max(_TOLERANCE.values()))
-        for passage, scores in zip(passages, ours, strict=True):
-            ids = torch.tensor([[*passage.context, *passage.target]], device=self.model.device)
-            with torch.inference_mode():
-                logits = self.model(input_ids=ids, use_cache=False).logits[0, len(passage.context) - 1 : -1].float()
-            theirs = logits.log_softmax(-1).gather(1, ids[0, len(passage.context) :, None])[:, 0].cpu().numpy()
-            if not np.allclose(scores, theirs, atol=bound, rtol=0):
-                return False
-        return True
-
-
-def _pack(passages: Sequence[Passage], numbers: Sequence[int], share: bool) -> _Pack:
-    """Lay passages one behind the other; with `share`, a beginning that several have stands once before them."""
-    groups: dict[tuple[int, ...], list[int]] = defaultdict(list)
-    for number in numbers:
-        ids = passages[number].ids
-        alone = not share or len(ids) <= _SHORTEST_SHARED
-        groups[(-1, number) if alone else ids[:_SHORTEST_SHARED]].append(number)
-    pack = _Pack([], [], [], [], [], [])
-    for members in groups.values():
-        shared = _common(passages, members) if len(members) > 1 else ()
-        begin = len(pack.ids)
-        seen = (begin, begin + len(shared))
-        if shared:
-            _append(pack, shared, 0, (begin, begin))
-        for number in members:
-            context, target = passages[number]
-            place = len(pack.ids) - len(shared)  # where the passage would begin, were it whole
-            _append(pack, passages[number].ids[len(shared) :], len(shared), seen)
-            pack.rows.extend(range(place + len(context) - 1, place + len(context) + len(target) - 1))
-            pack.targets.extend(target)
-            pack.owners.append((number, len(target)))
-    return pack
-
-
-def _append(pack: _Pack, ids: Sequence[int], position: int, seen: tuple[int, int]) -> None:
-    start = len(pack.ids)
-    pack.ids.extend(ids)
-    pack.positions.extend(range(position, position + len(ids)))
-    pack.blocks.append(_Block(start, len(pack.ids), seen))
-
-
-def _common(passages: Sequence[Passage], members: Sequence[int]) -> tuple[int, ...]:
-    """Return the longest common beginning that leaves each passage its last token of context."""
-    first = passages[members[0]].context
-    length = min(len(passages[number].context) for number in members) - 1
-    for number in members[1:]:
-        context = passages[number].context
-        length = next((i for i in range(length) if context[i] != first[i]), length)
-    return first[:length] if length >= _SHORTEST_SHARED else ()
+            return self.scorer._score(passages, self.scorer._read(passages))
+        except FAILURES:
+            return None
+        finally:
+            self.scorer.method = before
 
 
 @contextmanager
@@ -325,67 +355,3 @@ def _pass_through(out: Any) -> Any:
     module = require("torch").nn.Module()
     module.forward = forward
     return module
-
-
-def _register_attention() -> str:
-    """Register our attention with transformers; return its name."""
-    interface = require("transformers").AttentionInterface
-    interface.register(_ATTENTION, _attend)
-    return _ATTENTION
-
-
-def _attend(
-    module: Any,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: Any,
-    scaling: float | None = None,
-    sliding_window: int | None = None,
-    softcap: float | None = None,
-    s_aux: Any = None,
-    **_: Any,
-) -> tuple[torch.Tensor, None]:
-    """Attend within each block of the pack.
-
-    `query` is [1, heads, tokens, width of a head], `key` and `value` the same with the model's
-    number of key heads; returns [1, tokens, heads, width of a head].
-    """
-    if s_aux is not None:
-        raise NotImplementedError("attention sinks")  # the probe catches it, and such a model is padded
-    out = query.new_empty((1, query.shape[2], query.shape[1], value.shape[3]))
-    for start, end, (first, last) in _BLOCKS.get():
-        k, v = key[:, :, start:end], value[:, :, start:end]
-        if last > first:
-            k, v = (require("torch").cat([x[:, :, first:last], own], dim=2) for x, own in ((key, k), (value, v)))
-        out[:, start:end] = _block(query[:, :, start:end], k, v, scaling, sliding_window, softcap).transpose(1, 2)
-    return out, None
-
-
-def _block(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    scaling: float | None,
-    window: int | None,
-    softcap: float | None,
-) -> torch.Tensor:
-    """Attend causally; the last query sees the last key, and each at most `window` keys."""
-    torch = require("torch")
-    own, seen = query.shape[2], key.shape[2]
-    narrow = window is not None and seen > window
-    if softcap is None and own == seen and not narrow:
-        return torch.nn.functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
-            query, key, value, is_causal=True, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
-        )
-    ages = torch.arange(seen - own, seen, device=query.device)[:, None] - torch.arange(seen, device=query.device)
-    visible = (ages >= 0) & (ages < window) if narrow else ages >= 0
-    if softcap is None:
-        return torch.nn.functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
-            query, key, value, attn_mask=visible, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
-        )
-    groups = query.shape[1] // key.shape[1]
-    key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
-    weights = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5 if scaling is None else scaling)
-    weights = (torch.tanh(weights / softcap) * softcap).masked_fill(~visible, float("-inf"))
-    return weights.float().softmax(-1).to(value.dtype) @ value  # type: ignore[no-any-return]

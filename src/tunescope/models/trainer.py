@@ -76,9 +76,9 @@ class StepShare(NamedTuple):
 
 
 class _StepMetrics(NamedTuple):
-    """An optimizer step: mean loss over its supervised tokens, learning rate, number of those tokens."""
+    """An optimizer step: mean loss over its supervised tokens (None without any), learning rate, number of tokens."""
 
-    loss: float
+    loss: float | None
     lr: float
     tokens: int
 
@@ -152,6 +152,10 @@ class _Steps(TrainerCallback):  # type: ignore[misc]  # the base has no types
     def __init__(self, trainer: RecordedTrainer) -> None:
         self.trainer = trainer
 
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if self.trainer.records[-1].loss is None:
+            self.trainer.optimizer.zero_grad()  # without gradients Adam's momentum doesn't move the weights
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         control.should_save = self.trainer.finish_step(state.global_step)
 
@@ -160,7 +164,8 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
     """Trains step by step on the shares of a plan; resumes from the newest whole checkpoint in `args.output_dir`.
 
     The loss of a step is the mean over all its supervised tokens, however they are cut into micro-batches
-    and spread over processes. Logits are computed only where a token is supervised.
+    and spread over processes. A step without any has no loss and leaves the weights as they are. Logits are computed
+    only where a token is supervised.
 
     Attributes:
         records: one `_StepMetrics` per optimizer step so far.
@@ -291,7 +296,8 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         if not math.isfinite(loss):
             step = self.state.global_step + 1
             raise WorkError(f"step {step}: the loss is {float(loss)}; type the command again with a smaller --lr")
-        self.records.append(_StepMetrics(float(loss), self.optimizer.param_groups[0]["lr"], inputs["total"]))
+        recorded = float(loss) if inputs["total"] else None
+        self.records.append(_StepMetrics(recorded, self.optimizer.param_groups[0]["lr"], inputs["total"]))
         return loss
 
 

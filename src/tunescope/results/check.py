@@ -36,6 +36,8 @@ class CheckResult(Record):
     rows: int
     faulty_rows: int
     rejected: int
+    rows_in_characters: int
+    """Rows with text in scripts without spaces between words, whose characters are counted as words."""
     faults: dict[str, int]
     surely_wrong_rows: int
     surely_wrong: dict[str, int]

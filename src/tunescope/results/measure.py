@@ -23,6 +23,18 @@ class MeasureSummary(MeanEstimate):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PreferenceSummary(Record):
+    """Both sides of the preference rows."""
+
+    rows: int
+    chosen_is_likelier: dict[str, Any] | None
+    """The share of pairs whose chosen response has the higher summed log-probability; None without a model."""
+    chosen_is_likelier_per_token: dict[str, Any] | None
+    means: dict[str, Any]
+    """Per measure the means `chosen` and `rejected` over the same `n` turns."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MeasureResult(Record):
     """The result of `measure`."""
 
@@ -35,6 +47,8 @@ class MeasureResult(Record):
     summary: dict[str, MeasureSummary]
     ifd_ranks: dict[str, Any] | None = None
     """Spearman's rho of both IFDs, and the shares of the highest that they have in common."""
+    preference: PreferenceSummary | None = None
+    """Where there are preference rows."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self
 
+from tunescope.locations import Location
 from tunescope.results.columns import Columns
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.record import Int32, Record, keys
 
 VERBATIM, NEAR, SIMILAR = KINDS = ("verbatim", "near", "similar")
 """Kinds of spans: no word changed; a few words changed, left out or inserted; alike in meaning (in no run yet)."""
+WHOLE_RESPONSE, SENTENCE = ("response", "sentence")
+"""Kinds of copies: all of the text is a row's whole response; a sentence of it stands in a row."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +30,7 @@ class TraceIndexResult(Record):
     dataset_fingerprint: str
     null_source: str
     threshold_bits: float | None
-    """Bits from which on 1 % of the null texts' words are flagged; None without null texts."""
+    """Bits from which on 2.5 % of the null texts' words are flagged; None without null texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +70,13 @@ class SpanRow(Record):
     """Of each shared run: where it begins and ends in the answer and in the row's text, in characters."""
     p_null: float | None = None
     """The p-value of what a single text shares with the row."""
+    record: int | None = None
+    """The row's number in the file, where the line doesn't tell it from other rows."""
+
+    @property
+    def location(self) -> Location:
+        """Where the row is."""
+        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,9 +114,50 @@ class TraceSpan(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CopiedRow(Record):
+    """A row in which a copied passage stands, and where in which of its texts."""
+
+    row_id: str
+    file: str
+    line: int
+    field: str
+    char_start: int
+    char_end: int
+    record: int | None = None
+    """The row's number in the file, where the line doesn't tell it from other rows."""
+
+    @property
+    def location(self) -> Location:
+        """Where the row is."""
+        return Location(self.file, self.line, self.record)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerbatimCopy(Record):
+    """A line of `copies.jsonl`: what a text has word for word from rows, whatever the null distribution says."""
+
+    NAME: ClassVar[str] = "copies"
+
+    answer_id: str | None
+    """None for a single text."""
+    kind: str
+    char_start: int
+    char_end: int
+    text: str
+    words: int
+    in_prompt: bool
+    """It stands in the answer's prompt too."""
+    n_rows: int
+    """Rows that have it."""
+    rows: tuple[CopiedRow, ...]
+    """The first of them."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class TraceTextResult(Record):
     """The result of `trace --text`."""
 
+    copies: tuple[VerbatimCopy, ...]
     spans: tuple[TraceSpan, ...]
     words: int
     flagged: int
@@ -118,6 +169,14 @@ class TraceTextResult(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Excess(MeanEstimate):
+    """The share of flagged words above what chance gives."""
+
+    p: float | None
+    """Two-sided, of chance alone giving a share as far off: a permutation test over texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class BorrowedWords(Record):
     """Shares of words, with intervals over texts."""
 
@@ -125,7 +184,7 @@ class BorrowedWords(Record):
     """Of the answers' words."""
     expected: MeanEstimate
     """Of the null texts' words."""
-    excess: MeanEstimate
+    excess: Excess
     answers_p_05: MeanEstimate
     """The share of answers with p up to 0.05."""
 
@@ -153,6 +212,10 @@ class TraceAnswersResult(Record):
     limitations_measures: dict[str, MeanEstimate]
     rows_indexed: int
     rows_named: tuple[TopSource, ...]
+    copies: tuple[VerbatimCopy, ...]
+    copied_words: int
+    """Words in copies."""
+    answers_with_copies: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,6 +228,8 @@ class TracedAnswer(Record):
     prompt_id: str
     tokens: Int32 | None
     """Words of the answer."""
+    copied: Int32 | None
+    """Words of it in copies: the whole answer, or sentences that stand in rows word for word."""
     flagged: Int32 | None
     expected: float | None
     """Words that chance alone flags."""
@@ -198,6 +263,13 @@ class ListedRow(Record):
     line: int
     fields: dict[str, str]
     lineage: tuple[dict[str, Any], ...]
+    record: int | None = None
+    """Its number in the file, where the line doesn't tell it from other rows."""
+
+    @property
+    def location(self) -> Location:
+        """Where it is."""
+        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,9 +282,12 @@ class BorrowedRows(Columns):
     origin: Sequence[str]
     file: Sequence[str]
     line: Sequence[int]
+    record: Sequence[int | None]
     borrowed: Sequence[Int32]
     """Spans whose top source the row or a near-duplicate of it is."""
     borrowed_bits: Sequence[float]
     """The sum of their scores."""
+    copied: Sequence[Int32]
+    """Copies of the row, or of a sentence of it, word for word."""
     control: Sequence[Int32]
     """1 for as many rows, drawn from the others."""

@@ -30,9 +30,11 @@ class TuneResult(Record):
     trained: int | None = None
     dropped: int | None = None
     truncated: int | None = None
+    preference_rows: int | None = None
+    """Rows with a chosen and a rejected response: the chosen one is trained on. None where there are none."""
     steps: int | None = None
     loss_first: float | None = None
-    """Mean over the first 10 % of steps; `loss_last` over the last."""
+    """Mean over the first 10 % of the steps that have a supervised token; `loss_last` over the last."""
     loss_last: float | None = None
     loss_with_noise_first: float | None = None
     """The same under NEFTune's noise, where it is on."""
@@ -55,6 +57,7 @@ class TuneStep(Record):
     step: int
     epoch: float
     loss: float | None = None
+    """Null in a step without a supervised token, which leaves the weights as they are."""
     loss_with_noise: float | None = None
     """The loss under NEFTune's noise, where it is on; then `loss` is left out."""
     lr: float

@@ -10,7 +10,7 @@ declaration isn't content, since Arrow fills the columns that other rows have wi
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import blake2b
 from typing import Any, Protocol
 
@@ -123,6 +123,11 @@ def reply_text(message: Message) -> str:
     return "\n".join(text for text in (message.content, *map(_call_text, message.tool_calls)) if text)
 
 
+def last_reply(messages: Sequence[Message]) -> str:
+    """Return what the last assistant message says or calls; "" where there is none."""
+    return next((reply_text(message) for message in reversed(messages) if message.role == "assistant"), "")
+
+
 def all_text(content: Content) -> str:
     """Return the words of all messages; of a preference row, with those of the rejected response behind them."""
     messages = content.messages
@@ -149,22 +154,30 @@ def structure_key(content: Content) -> int:
     return _hash(_dump([sorted(map(_dump, content.tools)), content.media, calls])) or 1
 
 
-def exchange_keys(content: Content) -> tuple[int, int]:
+def exchange_keys(content: Content, fold: Callable[[str], str]) -> tuple[int, int]:
     """Hash the question (all that stands before the first answer, the tools, the media), and that answer.
 
-    Case and blanks of texts don't count, nor does the thinking before an answer.
+    Texts count as `fold` returns them, with single blanks. The thinking before an answer doesn't count. The question of
+    a preference row is which of its two responses is better: its answer is the chosen one.
     """
-    before: list[str] = []
-    answer = ""
-    for message in content.messages:
-        text = " ".join(reply_text(message).lower().split())
-        if message.role == "assistant":
-            answer = text
-            break
-        before.append(f"{message.role}\n{text}")
+    messages, rejected = content.messages, content.rejected
+    if rejected:
+        end = n_shared(messages, rejected)
+        sides = [_squash(fold("\n".join(map(reply_text, side[end:])))) for side in (messages, rejected)]
+    else:
+        end = next((i for i, message in enumerate(messages) if message.role == "assistant"), len(messages))
+        sides = [_squash(fold(reply_text(message))) for message in messages[end : end + 1]]
+    parts = [f"{message.role}\n{_squash(fold(reply_text(message)))}" for message in messages[:end]]
     if content.tools or content.media:
-        before.append(_dump([sorted(map(_dump, content.tools)), content.media]))
-    return _hash("\n".join(before)), _hash(answer)
+        parts.append(_dump([sorted(map(_dump, content.tools)), content.media]))
+    if rejected:
+        parts += sorted(sides)
+    return _hash("\n".join(parts)), _hash(sides[0] if sides else "")
+
+
+def _squash(text: str) -> str:
+    """Return a text by which two are the same whatever their blanks."""
+    return " ".join(text.split())
 
 
 def _dump(value: Json) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -81,25 +82,33 @@ def text_of(value: Json, where: str) -> str:
     if isinstance(value, str):
         return value
     if isinstance(value, list) and value and all(isinstance(part, Mapping) for part in value):
-        for part in value:
-            if part.get("type") != "text" or not isinstance(part.get("text"), str):
+        texts = [part.get("text", part.get("value")) for part in value]
+        for part, text in zip(value, texts, strict=True):
+            if part.get("type") != "text" or not isinstance(text, str):
                 raise FormatError(f"{where} with a part of type {abbreviate(part.get('type'))}", "text only")
-        return "\n".join(part["text"] for part in value)
+        return "\n".join(texts)
     raise FormatError(f"{where}: {kind(value)}", "text")
 
 
 def parse_tools(value: Json) -> tuple[Json, ...]:
     """Read tool declarations: a list, or a string that holds one in JSON."""
-    if value is None or value == "":
+    if value is None or (isinstance(value, str) and not value.strip()):
         return ()
     if isinstance(value, str):
         try:
-            value = decode_embedded(value)
+            tools = decode_embedded(value)
         except ValueError as error:
             raise FormatError("tools: a string that isn't JSON", "a list of tool declarations") from error
-    if not isinstance(value, list):
-        raise FormatError(f"tools: {kind(value)}", "a list of tool declarations")
-    return tuple(without_nulls([decode_holder(tool) for tool in value]))
+    else:
+        tools = value
+    if not isinstance(tools, list):
+        raise FormatError(f"tools: {kind(tools)}", "a list of tool declarations")
+    return tuple(_holders(tools, filled=tools is value))
+
+
+def _holders(values: Iterable[Json], filled: bool) -> list[Json]:
+    """Return objects that may be JSON text. Those that aren't lose the nulls that Arrow may have `filled` them with."""
+    return [without_nulls(value) if filled and not isinstance(value, str) else decode_holder(value) for value in values]
 
 
 def render_tools(record: dict[str, Json], column: str, tools: tuple[Json, ...]) -> None:
@@ -148,9 +157,10 @@ def _parse_full_message(record: Mapping[str, Json], keys: MessageKeys, where: st
 
 
 def _tool_calls(record: Mapping[str, Json], where: str) -> tuple[Mapping[str, Json], ...]:
-    calls = decode_holder(record.get("tool_calls")) or ()
+    value = record.get("tool_calls")
+    calls = decode_holder(value) or ()
     if isinstance(calls, list | tuple):
-        calls = without_nulls([decode_holder(call) for call in calls])
+        calls = _holders(calls, filled=calls is value)
     if not isinstance(calls, list | tuple) or not all(isinstance(call, Mapping) for call in calls):
         raise FormatError(f"{where}, 'tool_calls': {kind(calls)}", "a list of objects")
     single = record.get(_OLD_CALL_KEY)
@@ -165,7 +175,7 @@ def _function_calls(value: Json, where: str) -> tuple[Mapping[str, Json], ...]:
     calls = decoded if isinstance(decoded, list) else [decoded]
     if not calls or not all(isinstance(call, Mapping) for call in calls):
         raise FormatError(f"{where}: a function_call that isn't a JSON object", 'an object such as {"name": …}')
-    return tuple(_function_call(without_nulls(call)) for call in calls)
+    return tuple(map(_function_call, calls if isinstance(value, str) else _holders(calls, filled=True)))
 
 
 def _function_call(call: Mapping[str, Json]) -> dict[str, Json]:
@@ -186,7 +196,22 @@ def parse_messages(value: Json, keys: MessageKeys, column: str) -> tuple[Message
     if not isinstance(value, list) or not value:
         found = "an empty list" if value == [] else kind(value)
         raise FormatError(f"{found} in column {abbreviate(column)}", "a list of messages")
-    return tuple([_parse_message(item, keys, i) for i, item in enumerate(value, 1)])
+    messages = [_parse_message(item, keys, i) for i, item in enumerate(value, 1)]
+    if any(message.tool_calls for message in messages):
+        messages = _join_calls(messages, [_is_call(decode_holder(item), keys) for item in value])
+    return tuple(messages)
+
+
+def _join_calls(messages: Sequence[Message], are_calls: Sequence[bool]) -> list[Message]:
+    """Join messages that are a call each, one behind the other: a model makes such calls in one turn."""
+    joined: list[Message] = []
+    for i, message in enumerate(messages):
+        last = joined[-1] if i and are_calls[i] and are_calls[i - 1] else None
+        if last is not None and replace(last, tool_calls=()) == replace(message, tool_calls=()):
+            joined[-1] = replace(last, tool_calls=last.tool_calls + message.tool_calls)
+        else:
+            joined.append(message)
+    return joined
 
 
 def decode_messages(value: Json) -> Json:

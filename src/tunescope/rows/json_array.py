@@ -10,12 +10,13 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from io import BufferedIOBase
 from json import JSONDecodeError
 from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.rows.json_text import DECODER, Fault, abbreviate, explain, skip_blanks
-from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, bad_record, to_record
 from tunescope.rows.row import Json
 
 # A string in JSON holds no line end, so one that meets a line end has lost its closing quote.
@@ -76,8 +77,8 @@ def cut(path: Path, size: int, step: int) -> list[Chunk]:
     A file whose brackets or strings don't match up isn't cut.
     """
     chunks: list[Chunk] = []
-    start, start_line = 0, 1
-    element, element_line, line = 0, 1, 1
+    start, start_line, start_number = 0, 1, 1
+    element, element_line, element_number, line = 0, 1, 1, 1
     text, place, opened = "", 0, False
     outline = _Outline()
     with path.open("rb") as file:
@@ -93,14 +94,15 @@ def cut(path: Path, size: int, step: int) -> list[Chunk]:
                 if outline.broken:
                     return [Chunk(0, size, 1)]
                 if going and text[place] == "]":
-                    return [*chunks, Chunk(start, size, start_line)]
+                    return [*chunks, Chunk(start, size, start_line, start_number)]
                 if going:
                     if element - start >= step:
-                        chunks.append(Chunk(start, element, start_line))
-                        start, start_line = element, element_line
+                        chunks.append(Chunk(start, element, start_line, start_number))
+                        start, start_line, start_number = element, element_line, element_number
                     place += 1
                     line += text.count("\n", counted, place)
                     counted, element, element_line = place, offset + place, line
+                    element_number += 1
             line += text.count("\n", counted, place)
     return [Chunk(0, size, 1)]
 
@@ -116,7 +118,7 @@ class _Element(NamedTuple):
 class _ArrayReader:
     """A sliding window over the text of an array; counts lines as it goes."""
 
-    def __init__(self, stream: Stream, line: int, length: int | None) -> None:
+    def __init__(self, stream: BufferedIOBase, line: int, length: int | None) -> None:
         self.line = line
         self._text = ""
         self._place = 0
@@ -232,26 +234,34 @@ class _ArrayReader:
         return _Element(None, f"(the {length} characters of a row)", fault)
 
 
-def read(name: str, stream: Stream, chunk: Chunk | None, last: bool) -> Iterator[FileRecord]:
-    """Yield a record per element, of the whole array or of one chunk of it (`last`: to its end)."""
+def read(name: str, stream: BufferedIOBase, chunk: Chunk | None, last: bool) -> Iterator[FileRecord]:
+    """Yield a record per element, of the whole array or of one chunk of it (`last`: to its end).
+
+    An element behind the bracket, a comma or another element on its line has its number.
+    """
     array = _ArrayReader(stream, chunk.line if chunk else 1, chunk.end - stream.tell() if chunk else None)
+    number = chunk.record if chunk else 1
     if chunk is None or chunk.start == 0:
         array.peek()
         array.take()  # the bracket by which the container was recognised
+    line_before = array.line
     mark = array.peek()
     while mark != "]":
         line = array.line
+        record = number if line == line_before else None
         if not mark:
             if last:
                 yield bad_record(name, line, "the end of the file inside an array", "a closing ]")
             return
         element = array.element()
         if element.fault is None:
-            yield to_record(name, line, element.value, element.text)
+            yield to_record(name, line, element.value, element.text, record)
         else:
             found, expected, lines = element.fault
-            yield bad_record(name, line + lines, found, expected, element.text)
+            yield bad_record(name, line + lines, found, expected, element.text, record)
+        number += 1
         mark = array.peek()
+        line_before = array.line
         if mark == ",":
             array.take()
             mark = array.peek()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from io import BufferedIOBase
 from pathlib import Path
 
 from tunescope.rows.json_text import decode, explain
-from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, Stream, bad_record, to_record
+from tunescope.rows.records import LONGEST, READ_SIZE, Chunk, FileRecord, bad_record, to_record
 
 
 def cut(path: Path, size: int, step: int) -> list[Chunk]:
@@ -27,7 +28,7 @@ def cut(path: Path, size: int, step: int) -> list[Chunk]:
     return chunks
 
 
-def read(name: str, stream: Stream, line: int, length: int | None) -> Iterator[FileRecord]:
+def read(name: str, stream: BufferedIOBase, line: int, length: int | None) -> Iterator[FileRecord]:
     """Yield a record per line that isn't blank, from line `line` on, up to `length` bytes."""
     number, remaining = line - 1, length
     while remaining is None or remaining > 0:

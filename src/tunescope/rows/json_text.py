@@ -50,6 +50,7 @@ def _finite(text: str) -> float:
 
 
 DECODER = json.JSONDecoder(parse_constant=_reject_constant, parse_float=_finite)
+_KEY_END = re.compile(r'"[ \t\r\n]*:')
 _BLANK = re.compile(r"[ \t\r\n]*")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -104,7 +105,31 @@ def find_fault(value: Json, text: str) -> Fault | None:
         half = _SURROGATE.search(json.dumps(value, ensure_ascii=False))
         if half:
             return Fault(f"half a surrogate pair (\\u{ord(half.group()):04x})", "whole characters")
-    return None
+    return _find_repeated_key(value, text)
+
+
+def _find_repeated_key(value: Json, text: str) -> Fault | None:
+    """Return the fault of an object with one key twice, of which Python keeps the last value.
+
+    Each key ends with a quotation mark before a colon, so a text with as many of these as the value has keys repeats
+    none.
+    """
+    if len(_KEY_END.findall(text)) == _count_keys(value):
+        return None
+    repeated: list[str] = []
+
+    def note(pairs: list[tuple[str, Json]]) -> None:
+        names = [name for name, _ in pairs]
+        repeated.extend(name for place, name in enumerate(names) if name in names[:place])
+
+    json.JSONDecoder(object_pairs_hook=note).raw_decode(text, skip_blanks(text, 0))
+    return Fault(f"the key {abbreviate(repeated[0])} twice in one object", "each key once") if repeated else None
+
+
+def _count_keys(value: Json) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(_count_keys(item) for item in value.values() if isinstance(item, dict | list))
+    return sum(_count_keys(item) for item in value if isinstance(item, dict | list)) if isinstance(value, list) else 0
 
 
 def _too_deep(value: Json) -> bool:

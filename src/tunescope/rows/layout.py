@@ -31,6 +31,8 @@ _COLUMN_WORDS = {
     "history": ("history",),
     "prompt": ("prompt",),
     "completion": ("completion",),
+    "chosen": ("chosen",),
+    "rejected": ("rejected",),
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
@@ -108,7 +110,7 @@ class Layout:
         parts = ("tool_calls", "tool_call_id", "name", "thinking", "train")
         present = [part for part in parts if any(getattr(message, part) not in (None, ()) for message in row.messages)]
         also = f" (it has {', '.join(present)})" if present else ""
-        raise WorkError(f"row {row.id} ({row.file}:{row.line}) can't be written as {self.format}: {fault}{also}")
+        raise WorkError(f"row {row.id} ({row.location}) can't be written as {self.format}: {fault}{also}")
 
     def matches(self, record: Mapping[str, Json], row: Row) -> bool:
         """Tell whether a record reads as the row's messages and tools."""
@@ -130,7 +132,8 @@ def detect(record: Mapping[str, Json], format: str | None, hints: Mapping[str, s
         columns = module.detect(record, hints)
         if columns is not None:
             return Layout(module.NAME, columns)
-    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in tried))
+    in_order_of_use = sorted(tried, key=lambda module: bool(module.ORDER < 0))
+    raise FormatError(f"the columns {list_columns(record)}", " or ".join(module.SHAPE for module in in_order_of_use))
 
 
 def detect_all(records: Sequence[Mapping[str, Json]], format: str | None, hints: Mapping[str, str]) -> Layout:

@@ -23,7 +23,18 @@ MASKED_KEYS = ("masked", "is_masked", "loss_masked", "ignore_loss", "no_loss")
 """Keys of a message whose true (or 1) means that it isn't."""
 _ROW_COLUMNS = frozenset(["loss_mask", "train_mask", "trainable", "loss_weight", "masked", "is_masked"])
 """Columns beside the messages that flag a whole row where they hold a single value."""
-FLAG_COLUMNS = _ROW_COLUMNS | {"train", "mask", "masks", "loss_masks", "train_masks", "loss_weights", "assistant_mask"}
+_LABEL = "label"
+"""TRL's column of unpaired preference rows (prompt, completion, label): false is a completion that nobody wants."""
+FLAG_COLUMNS = _ROW_COLUMNS | {
+    _LABEL,
+    "train",
+    "mask",
+    "masks",
+    "loss_masks",
+    "train_masks",
+    "loss_weights",
+    "assistant_mask",
+}
 """Columns beside the messages that may hold a list of flags."""
 _LOOKS_LIKE_FLAG = re.compile(r"(^|_)(loss|train(ed|ing|able)?|mask(ed|s)?|learn)(_|$)", re.IGNORECASE)
 _NOT_FLAGS = frozenset(["attention_mask"])
@@ -59,7 +70,8 @@ def flag_key(record: Mapping[str, Json], keys: Sequence[str]) -> str:
 
 def _is_unclear(key: str, value: Json) -> bool:
     """Tell whether a key looks like a flag that isn't understood."""
-    if not isinstance(value, bool | int | float | list) or value == []:
+    is_share = isinstance(value, int | float) and 0 <= value <= 1
+    if not is_share and not (isinstance(value, list) and value):
         return False
     return key not in TRAIN_KEYS and key not in _NOT_FLAGS and bool(_LOOKS_LIKE_FLAG.search(key))
 
@@ -91,6 +103,8 @@ def add_row_flags(messages: tuple[Message, ...], record: Mapping[str, Json]) -> 
 def _columns_in_use(record: Mapping[str, Json]) -> list[str]:
     def is_flag(column: str) -> bool:
         value = record[column]
+        if column == _LABEL:
+            return value is False and "prompt" in record and "completion" in record
         is_single = isinstance(value, bool | int | float) and column in _ROW_COLUMNS
         return is_single or (isinstance(value, list) and bool(value))
 

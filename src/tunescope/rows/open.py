@@ -21,7 +21,7 @@ from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate
 from tunescope.rows.layout import Layout
 from tunescope.rows.lineage import LINEAGE_SUFFIX, lineage_path
-from tunescope.rows.read import OnBad, RowFile, RowSet
+from tunescope.rows.read import OnBad, RowFile, RowSet, encoding_step
 
 _SAMPLE = 200
 """Records from which a file's columns are learned. Columns that only later records have go by their usual names."""
@@ -154,14 +154,14 @@ def _detect_layout(
     """Detect the layout by the first readable record and those after it; without one, report all problems."""
     problems: dict[tuple[str, str], Problem] = {}
     records = containers.read(path, container, name=name)
-    for line, value, problem, _ in records:
+    for line, value, problem, _, record in records:
         if value is not None:
             try:
                 layout.detect(value, format, hints)
-                further = [record.value for record in islice(records, _SAMPLE) if record.value is not None]
+                further = [each.value for each in islice(records, _SAMPLE) if each.value is not None]
                 return layout.detect_all([value, *further], format, hints)
             except FormatError as error:
-                problem = Problem(name, line, error.found, error.expected)
+                problem = Problem(name, line, error.found, error.expected, record)
         if problem is not None and len(problems) <= SHOWN_PROBLEMS:
             # unknown columns are reported once, other problems one by one
             place = (problem.found, problem.expected) if value is not None else (str(line), problem.found)
@@ -170,7 +170,7 @@ def _detect_layout(
             break
     reported = list(problems.values()) or [Problem(name, None, "no rows", "at least one row")]
     is_about_columns = any(problem.found.startswith(("the columns", "no column")) for problem in reported)
-    raise InputError(reported, _LAYOUT_HINT if is_about_columns else "")
+    raise InputError(reported, _LAYOUT_HINT if is_about_columns else encoding_step(reported))
 
 
 def _hash_content(name: str, path: Path, container: str) -> str:

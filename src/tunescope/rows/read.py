@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -31,6 +31,7 @@ class Rejected(NamedTuple):
         return {
             "file": self.problem.file,
             "line": self.problem.line,
+            "record": self.problem.record,
             "found": self.problem.found,
             "expected": self.problem.expected,
             "raw": self.raw,
@@ -61,7 +62,7 @@ class RowFile:
     def rows(self, chunk: Chunk | None = None) -> Iterator[Row | Rejected]:
         """Yield a row for every record, or what was rejected. Ids have no ordinals yet."""
         parse, name = self.layout.parser(), self.name
-        for line, value, problem, raw in self.records(chunk):
+        for line, value, problem, raw, record in self.records(chunk):
             if value is None:
                 if problem is not None:
                     yield Rejected(problem, raw)
@@ -70,11 +71,11 @@ class RowFile:
                 content = parse(value)
             except FormatError as error:
                 text = raw or json.dumps(value, ensure_ascii=False, default=str)
-                yield Rejected(Problem(name, line, error.found, error.expected), text.strip())
+                yield Rejected(Problem(name, line, error.found, error.expected, record), text.strip())
                 continue
             row_id = content_id(*content)
             messages, tools, media, rejected = content
-            yield Row(row_id, row_id, messages, tools, value, name, line, media=media, rejected=rejected)
+            yield Row(row_id, row_id, messages, tools, value, name, line, record=record, media=media, rejected=rejected)
 
 
 class RowSet:
@@ -117,8 +118,6 @@ class RowSet:
 
     def reject(self, item: Rejected) -> None:
         """Note a rejected record; stop at once when the report is full."""
-        if self.on_bad == "skip" and item.problem.found == containers.BOM_FOUND:
-            return
         self.rejected.append(item)
         if self.on_bad == "refuse" and len(self.rejected) > SHOWN_PROBLEMS:
             self.raise_if_rejected()
@@ -130,7 +129,18 @@ class RowSet:
             InputError: with the first 20 problems.
         """
         if self.rejected and self.on_bad == "refuse":
-            raise InputError([item.problem for item in self.rejected], _SKIP_HINT)
+            problems = [item.problem for item in self.rejected]
+            raise InputError(problems, f"{_SKIP_HINT} {encoding_step(problems)}".strip())
+
+
+def encoding_step(problems: Iterable[Problem]) -> str:
+    """Return the command that converts a file in another encoding; "" where no problem is about that."""
+    encoded = next((problem for problem in problems if problem.found.startswith("invalid UTF-8")), None)
+    if encoded is None:
+        return ""
+    return (
+        f"If the file is in Latin-1, as older programs write, convert it: iconv -f LATIN1 -t UTF-8 {encoded.file} > NEW"
+    )
 
 
 def _identify(row: Row, row_id: str, lineage: Lineage | None) -> Row:

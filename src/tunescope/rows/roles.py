@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from tunescope.rows.json_text import SHOWN, FormatError, abbreviate
 
 _NAMES = {
@@ -9,7 +11,7 @@ _NAMES = {
     "user": ("user", "human", "prompter", "usr", "customer", "instruction", "question", "query"),
     "assistant": (
         *("assistant", "gpt", "chatgpt", "ai", "bot", "chatbot", "model", "llm", "agent", "answer", "response"),
-        *("claude", "bing", "bard", "gemini", "llama", "mistral", "gpt4", "gpt_4", "gpt_3_5", "ai_assistant"),
+        *("bing", "bard", "ai_assistant"),
     ),
     "tool": (
         *("tool", "observation", "observations", "function", "ipython"),
@@ -17,6 +19,8 @@ _NAMES = {
         *("function_response", "function_result", "function_output"),
     ),
 }
+_MODEL_NAME = re.compile(r"(chat)?gpt.*|(claude|gemini|gemma|llama|mistral|qwen|deepseek)([_\d].*)?")
+"""Names of models, which some files give the assistant."""
 _CALL_TAGS = ("function_call", "function_calls", "tool_call", "tool_calls")
 _ROLES = {name: role for role, names in _NAMES.items() for name in names} | dict.fromkeys(_CALL_TAGS, "assistant")
 TAG_WORDS = {
@@ -42,7 +46,8 @@ def our_role(tag: str, where: str) -> str:
     Raises:
         FormatError: a role that isn't known; chat templates leave out such messages, or write them as nobody's.
     """
-    role = _ROLES.get(_normalize(tag))
+    name = _normalize(tag)
+    role = _ROLES.get(name) or ("assistant" if _MODEL_NAME.fullmatch(name) else None)
     if role is None:
         hint = tag if len(tag) <= SHOWN and "," not in tag and "=" not in tag else "NAME"
         raise FormatError(

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+from tunescope.locations import Location
 from tunescope.rows.content import content_id, n_shared
 from tunescope.rows.message import ROLES, Json, Message
 
@@ -78,8 +79,9 @@ class Row:
         tools: tool declarations given beside the messages.
         fields: the source record, column by column, as read.
         file: name of the file it was read from, as given by the user.
-        line: line in that file, from 1 (the row's number in Parquet and hub data sets).
+        line: line in that file on which it begins, from 1 (the row's number in Parquet and hub data sets).
         lineage: what happened to it since first reading, oldest first.
+        record: its number in the file, where the line doesn't tell it from other rows (see `Location`).
         media: images, audio and video that the record names, as (column, value) pairs.
         rejected: of a preference row, the whole conversation with the rejected response; `messages` has the chosen one.
     """
@@ -92,8 +94,14 @@ class Row:
     file: str = ""
     line: int = 0
     lineage: tuple[LineageStep, ...] = ()
+    record: int | None = None
     media: tuple[Json, ...] = ()
     rejected: tuple[Message, ...] = ()
+
+    @property
+    def location(self) -> Location:
+        """Where it was read."""
+        return Location(self.file, self.line, self.record)
 
     def turns(self) -> Iterator[tuple[int, tuple[Message, ...], Message]]:
         """Yield (turn number from 0, everything before it, the assistant message)."""

@@ -7,6 +7,7 @@ import os
 import socket
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -51,6 +52,32 @@ def read_parquet(name: str, path: Path, chunk: Chunk | None) -> Iterator[FileRec
     except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
         why = abbreviate(str(error).partition("\n")[0], quoted=False)
         yield bad_record(name, 0, f"a Parquet file that can't be read ({why})", "a whole Parquet file")
+
+
+def read_arrow(name: str, path: Path) -> Iterator[FileRecord]:
+    """Yield the rows of an Arrow file or stream, such as the files of the `datasets` package."""
+    import pyarrow as pa
+
+    try:
+        with _open_arrow(path) as reader:
+            yield from _records(name, reader.schema, reader, 1)
+    except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
+        why = abbreviate(str(error).partition("\n")[0], quoted=False)
+        yield bad_record(name, 0, f"an Arrow file that can't be read ({why})", "a whole Arrow file")
+
+
+@contextmanager
+def _open_arrow(path: Path) -> Iterator[Any]:
+    """Open an Arrow file or stream; yield a reader with its schema that yields batches."""
+    import pyarrow as pa
+
+    with pa.memory_map(str(path)) as source:
+        if path.open("rb").read(6) == b"ARROW1":
+            reader = pa.ipc.open_file(source)
+            batches = (reader.get_batch(number) for number in range(reader.num_record_batches))
+            yield pa.RecordBatchReader.from_batches(reader.schema, batches)
+        else:
+            yield pa.ipc.open_stream(source)
 
 
 def read_hub(name: str) -> Iterator[FileRecord]:
@@ -151,7 +178,33 @@ def _skip_retries_offline() -> None:
 
 
 def schema(container: str, name: str, path: Path) -> Any:
-    """Return the Arrow schema of a Parquet file or a data set."""
+    """Return the Arrow schema of a table or a data set; of types such as JSON, the types they are stored in."""
+    import pyarrow as pa
+
+    own = _own_schema(container, name, path)
+    return pa.schema([field.with_type(_storage_type(field.type)) for field in own], own.metadata)
+
+
+def _storage_type(kind: Any) -> Any:
+    """Return a type without the extensions in it, into which Arrow can't convert Python's values."""
+    import pyarrow as pa
+
+    if isinstance(kind, pa.BaseExtensionType):
+        return kind.storage_type
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_storage_type(field.type)) for field in kind])
+    if pa.types.is_large_list(kind):
+        return pa.large_list(kind.value_field.with_type(_storage_type(kind.value_type)))
+    if pa.types.is_list(kind):
+        return pa.list_(kind.value_field.with_type(_storage_type(kind.value_type)))
+    return kind
+
+
+def _own_schema(container: str, name: str, path: Path) -> Any:
+    """Return the schema as the file or the data set has it."""
     import pyarrow.parquet as pq
 
+    if container == "arrow":
+        with _open_arrow(path) as reader:
+            return reader.schema
     return load_hub(name).features.arrow_schema if container == "hub" else pq.read_schema(path)

@@ -14,8 +14,10 @@ from tunescope.errors import SettingsError, WorkError
 from tunescope.rows import tables
 from tunescope.rows.containers import SUFFIXES
 from tunescope.rows.lineage import lineage_path, lineage_record
+from tunescope.rows.packing import open_packed
 from tunescope.rows.read import RowFile
 from tunescope.rows.row import Json, RepeatCounter, Row
+from tunescope.rows.separated import SeparatedWriter, header_of
 
 _BATCH = 10_000
 """Rows per Parquet row group."""
@@ -122,7 +124,10 @@ def _schema(file: RowFile) -> Any:
 def _sink(path: Path, like: RowFile) -> _Sink:
     if SUFFIXES[like.container] == ".parquet":
         return _ParquetSink(path, like)
-    return (_ArraySink if like.container.startswith("json.") or like.container == "json" else _LinesSink)(path, like)
+    kind = like.container.partition(".")[0]
+    if kind == "csv":
+        return _SeparatedSink(path, like)
+    return (_ArraySink if kind in ("json", "object") else _LinesSink)(path, like)
 
 
 class _LinesSink:
@@ -157,6 +162,30 @@ class _ArraySink(_LinesSink):
         super().finish()
 
 
+class _SeparatedSink:
+    """Writes CSV with the header and the separator of the file that it is like."""
+
+    def __init__(self, path: Path, like: RowFile) -> None:
+        with open_packed(like.path, like.container.removeprefix("csv")) as stream:
+            columns, separator = header_of(like.name, stream)
+        self._file = path.open("wb")
+        self._writer = SeparatedWriter(self._file, columns, separator)
+
+    def write(self, record: dict[str, Json], row: Row) -> None:
+        try:
+            self._writer.write(record)
+        except ValueError as error:
+            raise WorkError(
+                f"row {row.id} ({row.location}) can't be written as CSV: it has {error}; convert the file to JSON lines"
+            ) from error
+
+    def finish(self) -> None:
+        self._file.flush()
+
+    def close(self) -> None:
+        self._file.close()
+
+
 def _encode(record: dict[str, Json]) -> bytes:
     return json.dumps(record, ensure_ascii=False).encode()
 
@@ -187,7 +216,7 @@ class _ParquetSink:
         for written, (record, row) in zip(table.to_pylist(), self._batch, strict=True):
             if written != record and not self._layout.matches(written, row):
                 raise WorkError(
-                    f"row {row.id} ({row.file}:{row.line}) has a new value that doesn't fit the columns of {row.file}; "
+                    f"row {row.id} ({row.location}) has a new value that doesn't fit the columns of {row.file}; "
                     "write the rows as JSON lines first"
                 )
         self._writer.write_table(table)

@@ -10,104 +10,106 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tunescope.stats.columns import EQUAL, HUGE, complete, is_constant, nonempty_groups, scipy, to_column, why_no_value
+from tunescope.stats.columns import EQUAL, HUGE, complete, is_constant, scipy, to_column, why_no_value
 from tunescope.stats.estimates import Difference, Estimate, Floats, PValue, Values
 from tunescope.stats.intervals import (
-    bootstrap_method,
-    bootstrap_of_mean,
     percent,
+    skewed_interval_of_mean,
     t_interval_of_mean,
-    with_percentiles,
-    with_t_interval,
+    with_skewed_interval,
 )
-from tunescope.stats.means import mean_pooled
-from tunescope.stats.resampling import (
-    TIE,
-    block_shapes,
-    permutation_p,
-    random_generator,
-    resampled_means,
-    resampled_pooled_means,
-)
+from tunescope.stats.minimal_n import too_few
+from tunescope.stats.resampling import TIE, block_shapes, permutation_p, random_generator
 
 _EXACT_SIGN_FLIPS = 14
 """Differences up to which all sign vectors are tried: 2^14 = 16,384."""
 
 
+_ROUNDING = 1e-6
+"""Two values are equal up to rounding where they differ by less than this part of the larger one, or of the column's
+median: models compute in single precision, whose steps are 1e-7, and another batch order moves the last of them."""
+
+
 def paired_difference(
-    first: Values, second: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95
-) -> Difference:
-    """Mean of first - second over pairs: percentile bootstrap and t intervals, and the sign-flip test."""
-    (a, b), n_missing = complete(first, second)
-    with np.errstate(invalid="ignore"):  # inf - inf, refused with a reason by why_no_value
-        d = a - b
-    label = "paired difference of means"
-    bootstrap = bootstrap_of_mean(d, n_missing, level, seed, draws, label)
-    return Difference(bootstrap, t_interval_of_mean(d, n_missing, level, label), _sign_flip(d, n_missing, seed, draws))
-
-
-def unpaired_difference(
-    first: Values, second: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95
-) -> Difference:
-    """Mean of first - mean of second, independent columns: percentile bootstrap and Welch intervals and test.
-
-    Welch 1947: se^2 = va/na + vb/nb, df = se^4 / ((va/na)^2/(na-1) + (vb/nb)^2/(nb-1)). The bootstrap draws
-    each column by itself (Efron & Tibshirani 1993, section 8.3). `n` and `n_missing` count both columns.
-    """
-    (a,), missing_a = complete(first)
-    (b,), missing_b = complete(second)
-    reason = why_no_value(a) or why_no_value(b)
-    value = None if reason else float(a.mean() - b.mean())
-    if not reason and min(a.size, b.size) < 2:
-        reason = "a group of one value: no interval"
-    elif not reason and is_constant(a) and is_constant(b):
-        reason = "all values are equal in both groups: no interval"
-    n, n_missing = a.size + b.size, missing_a + missing_b
-    label = f"unpaired difference of means ({a.size} and {b.size} values)"
-    by_t = Estimate(value, None, None, n, n_missing, level, f"{label}, {percent(level)} Welch t", reason)
-    by_draws = replace(by_t, method=f"{label}, {bootstrap_method(level, draws)}")
-    test = PValue(None, None, n, n_missing, "Welch t-test", reason)
-    if reason or value is None:
-        return Difference(by_draws, by_t, test)
-    rng = random_generator(seed, draws)
-    by_draws = with_percentiles(by_draws, resampled_means(a, draws, rng) - resampled_means(b, draws, rng))
-    va, vb = float(a.var(ddof=1)) / a.size, float(b.var(ddof=1)) / b.size
-    share = va / (va + vb)  # so that nothing is raised to the fourth power
-    df = 1 / (share**2 / (a.size - 1) + (1 - share) ** 2 / (b.size - 1))
-    statistic = value / math.sqrt(va + vb)
-    p = float(2 * scipy().stats.t.sf(abs(statistic), df))
-    test = replace(test, p=p, statistic=statistic)
-    return Difference(by_draws, with_t_interval(by_t, math.sqrt(va + vb), df), test)
-
-
-def mean_pooled_difference(
-    sums: Values,
-    counts: Values,
-    other_sums: Values,
-    other_counts: Values,
+    first: Values,
+    second: Values,
     *,
+    heavy_tailed: bool = False,
     seed: int = 0,
     draws: int = 10_000,
     level: float = 0.95,
-) -> Estimate:
-    """One `mean_pooled` less that of other groups, with a percentile bootstrap over the groups of each side.
+) -> Difference:
+    """Mean of first - second over pairs: the t interval corrected for skewness, and the sign-flip test.
 
-    `n` and `n_missing` are the first side's.
+    Differences that are rounding (see `_ROUNDING`) count as 0. See `mean` for `heavy_tailed`.
     """
-    first = mean_pooled(sums, counts, seed=seed, draws=draws, level=level)
-    second = mean_pooled(other_sums, other_counts, seed=seed + 1, draws=draws, level=level)
-    method = f"difference of means over all values, {bootstrap_method(level, draws)} over groups"
-    point = Estimate(None, None, None, first.n, first.n_missing, level, method, first.reason or second.reason)
-    if first.value is None or second.value is None:
-        return point
-    point = replace(point, value=first.value - second.value)
-    if 1 in (first.n, second.n) or (first.reason and second.reason):
-        return point
-    resampled = [
-        resampled_pooled_means(*nonempty_groups(*side)[:2], draws, random_generator(stream, draws))
-        for side, stream in (((sums, counts), seed), ((other_sums, other_counts), seed + 1))
-    ]
-    return with_percentiles(replace(point, reason=None), resampled[0] - resampled[1])
+    (a, b), n_missing = complete(first, second)
+    d = _differences(a, b)
+    label = "paired difference of means"
+    what = "a heavy-tailed mean" if heavy_tailed else "a mean"
+    estimate = skewed_interval_of_mean(d, n_missing, level, label, what)
+    return Difference(estimate, _sign_flip(d, n_missing, seed, draws))
+
+
+def _differences(a: Floats, b: Floats) -> Floats:
+    """Return a - b, 0 where both are equal up to rounding [pairs]."""
+    with np.errstate(invalid="ignore"):  # inf - inf, refused with a reason by why_no_value
+        d = a - b
+    sizes = np.maximum(np.abs(a), np.abs(b))
+    if sizes.size:
+        d[np.abs(d) <= _ROUNDING * np.maximum(sizes, np.median(sizes))] = 0.0
+    return d
+
+
+def difference_of_means(
+    first: Values, second: Values, *, heavy_tailed: bool = False, level: float = 0.95
+) -> Difference:
+    """Mean of first - mean of second, of two columns that may share some of their items.
+
+    Both columns have an entry per item, None where a side doesn't have it. Without a shared item it is Welch's
+    interval and test (Welch 1947): se^2 = va/na + vb/nb, df = se^4 / ((va/na)^2/(na-1) + (vb/nb)^2/(nb-1)). Values of
+    a shared item aren't independent: se^2 is less 2 sum of (a - mean a)(b - mean b) / (na nb) over shared items, with
+    na + nb - shared - 1 degrees of freedom at most. The interval is corrected for skewness. `n` counts both columns'
+    values.
+    """
+    a, b = to_column(first), to_column(second)
+    if a.size != b.size:
+        raise ValueError(f"columns of {a.size} and {b.size} values; expected equal lengths")
+    in_a, in_b = ~np.isnan(a), ~np.isnan(b)
+    own_a, own_b, shared = a[in_a], b[in_b], int((in_a & in_b).sum())
+    reason = why_no_value(own_a) or why_no_value(own_b)
+    value = None if reason else float(own_a.mean() - own_b.mean())
+    overlap = f", {shared} in both" if shared else ""
+    label = f"difference of means ({own_a.size} and {own_b.size} values{overlap})"
+    method = f"{label}, {percent(level)} {'t' if shared else 'Welch t'} interval corrected for skewness"
+    name = "t-test of partly shared items" if shared else "Welch t-test"
+    n = own_a.size + own_b.size
+    point, test = Estimate(value, None, None, n, 0, level, method, reason), PValue(None, None, n, 0, name, reason)
+    if not reason and min(own_a.size, own_b.size) < 2:
+        reason = "a group of one value: no interval"
+    elif not reason and is_constant(own_a) and is_constant(own_b):
+        reason = "all values are equal in both groups: no interval"
+    if reason or value is None:
+        return Difference(replace(point, reason=reason), replace(test, reason=reason))
+    parts_a, parts_b = np.zeros(a.size), np.zeros(b.size)
+    parts_a[in_a] = (own_a - own_a.mean()) / math.sqrt(own_a.size * (own_a.size - 1))
+    parts_b[in_b] = (own_b - own_b.mean()) / math.sqrt(own_b.size * (own_b.size - 1))
+    parts = parts_a - parts_b
+    error = math.sqrt(float(parts @ parts))
+    if error <= _ROUNDING * math.sqrt(float(parts_a @ parts_a + parts_b @ parts_b)):
+        reason = "both columns are equal: no interval"
+        return Difference(replace(point, value=0.0, reason=reason), replace(test, p=1.0, statistic=0.0))
+    part_a = float(parts_a @ parts_a) / float(parts_a @ parts_a + parts_b @ parts_b)
+    df = 1 / (part_a**2 / (own_a.size - 1) + (1 - part_a) ** 2 / (own_b.size - 1))
+    df = min(df, n - shared - 1) if shared else df
+    statistic = value / error
+    test = replace(test, p=float(2 * scipy().stats.t.sf(abs(statistic), df)), statistic=statistic)
+    point = replace(point, standard_error=error)
+    what = "a heavy-tailed difference of means" if heavy_tailed else "a difference of means"
+    if reason := too_few(what, min(own_a.size, own_b.size)):
+        return Difference(replace(point, reason=reason), test)
+    skewness = float(((parts / error) ** 3).sum())
+    return Difference(with_skewed_interval(point, error, df, skewness), test)
 
 
 def ratio_of_means(first: Values, second: Values, *, level: float = 0.95) -> Estimate:
@@ -130,6 +132,8 @@ def ratio_of_means(first: Values, second: Values, *, level: float = 0.95) -> Est
         return replace(point, reason="one pair: no interval")
     if np.ptp(a - above / below * b) <= EQUAL * max(float(np.abs(a).max()), float(np.abs(b).max())):
         return replace(point, reason="all pairs have the same ratio: no interval")
+    if reason := too_few("a ratio of means", a.size):
+        return replace(point, reason=reason)
     t2 = float(scipy().special.stdtrit(a.size - 1, (1 + level) / 2)) ** 2
     (vaa, vab), (_, vbb) = np.cov(a, b) / a.size
     square, mixed, constant = below**2 - t2 * vbb, above * below - t2 * vab, above**2 - t2 * vaa

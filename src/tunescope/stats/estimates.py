@@ -59,10 +59,9 @@ class PValue:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """First minus second: the same difference with two intervals, and a test of no difference."""
+    """First minus second, with its interval, and a test of no difference."""
 
-    bootstrap: Estimate
-    t: Estimate
+    estimate: Estimate
     test: PValue
 
 

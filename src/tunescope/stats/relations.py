@@ -12,6 +12,7 @@ import numpy as np
 from tunescope.stats.columns import EQUAL, HUGE, complete, is_constant, scipy, why_no_value
 from tunescope.stats.estimates import Correlation, Estimate, Floats, PValue, Values
 from tunescope.stats.intervals import normal_quantile, percent, with_t_interval
+from tunescope.stats.minimal_n import too_few
 from tunescope.stats.resampling import TIE, block_shapes, permutation_p, random_generator
 
 _EXACT_PERMUTATIONS = 8
@@ -19,14 +20,14 @@ _EXACT_PERMUTATIONS = 8
 
 
 def pearson(x: Values, y: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95) -> Correlation:
-    """Pearson's r with Fisher's interval, for n >= 4: tanh(atanh r -+ z / sqrt(n - 3)) (Fisher 1921).
+    """Pearson's r with Fisher's interval: tanh(atanh r -+ z / sqrt(n - 3)) (Fisher 1921).
 
     The permutation p is two-sided by |r|: exact over all n! orders for n <= 8, else (hits + 1) / (draws + 1)
     over random orders (Phipson & Smyth 2010); |r| within 1e-9 counts as tied. The parametric p is that of
     scipy.stats.pearsonr, for n >= 3.
     """
     (a, b), n_missing = complete(x, y)
-    return _correlation(a, b, n_missing, "Pearson r", 0.0, seed, draws, level)
+    return _correlation(a, b, n_missing, "Pearson r", 0.0, seed, draws, level, "a Pearson correlation")
 
 
 def spearman(x: Values, y: Values, *, seed: int = 0, draws: int = 10_000, level: float = 0.95) -> Correlation:
@@ -36,7 +37,7 @@ def spearman(x: Values, y: Values, *, seed: int = 0, draws: int = 10_000, level:
     """
     (a, b), n_missing = complete(x, y)
     rank = scipy().stats.rankdata
-    return _correlation(rank(a), rank(b), n_missing, "Spearman rho", 0.5, seed, draws, level)
+    return _correlation(rank(a), rank(b), n_missing, "Spearman rho", 0.5, seed, draws, level, "a Spearman correlation")
 
 
 def slope(x: Values, y: Values, *, level: float = 0.95) -> Estimate:
@@ -53,17 +54,20 @@ def slope(x: Values, y: Values, *, level: float = 0.95) -> Estimate:
     dx, dy = a - a.mean(), b - b.mean()
     value = float(dx @ dy / (dx @ dx))
     residuals, point = dy - value * dx, replace(point, value=value)
-    if a.size == 2:
-        return replace(point, reason="two pairs: no interval")
+    if reason := too_few("a slope", a.size):
+        return replace(point, reason=reason)
     if np.abs(residuals).max() <= max(EQUAL * np.abs(b).max(), 1 / HUGE):
         return replace(point, reason="all points lie on a line: no interval")
     return with_t_interval(point, math.sqrt(residuals @ residuals / (a.size - 2) / (dx @ dx)), a.size - 2)
 
 
 def _correlation(
-    x: Floats, y: Floats, n_missing: int, label: str, widen: float, seed: int, draws: int, level: float
+    x: Floats, y: Floats, n_missing: int, label: str, widen: float, seed: int, draws: int, level: float, what: str
 ) -> Correlation:
-    """Correlate x and y; the interval's variance on Fisher's scale is (1 + widen * r^2) / (n - 3)."""
+    """Correlate x and y; the interval's variance on Fisher's scale is (1 + widen * r^2) / (n - 3).
+
+    `what` is its key in `MINIMAL_N`.
+    """
     n, exact, rng = x.size, x.size <= _EXACT_PERMUTATIONS, random_generator(seed, draws)
     reason = _why_no_relation(x, y)
     if not reason and (is_constant(x) or is_constant(y)):
@@ -79,8 +83,8 @@ def _correlation(
     u, v = (dev / math.sqrt(dev @ dev) for dev in (x - x.mean(), y - y.mean()))
     r = min(1.0, max(-1.0, float(u @ v)))
     point = replace(point, value=r)
-    if n < 4:
-        point = replace(point, reason=f"n = {n}: the interval needs n >= 4")
+    if reason := too_few(what, n):
+        point = replace(point, reason=reason)
     elif 1 - abs(r) < 1e-12:
         point = replace(point, reason="|r| = 1: no interval")
     else:

@@ -1,4 +1,4 @@
-"""Bootstrap draws and permutations, seeded and in chunks of about 2 MB."""
+"""Random permutations, seeded and in chunks of about 2 MB."""
 
 from __future__ import annotations
 
@@ -26,18 +26,6 @@ def block_shapes(draws: int, n: int) -> Iterator[tuple[int, int]]:
     """Cut `draws` rows of n numbers into blocks of at most _CHUNK numbers, or of one row."""
     rows = max(1, _CHUNK // n)
     return ((min(rows, draws - start), n) for start in range(0, draws, rows))
-
-
-def resampled_means(x: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Return the means of `draws` bootstrap samples of x [draws]."""
-    blocks = (x[rng.integers(0, x.size, shape)].mean(axis=1) for shape in block_shapes(draws, x.size))
-    return np.concatenate(list(blocks))
-
-
-def resampled_pooled_means(x: Floats, m: Floats, draws: int, rng: np.random.Generator) -> Floats:
-    """Return sum(x) / sum(m) of `draws` bootstrap samples of groups with sums x and counts m [draws]."""
-    blocks = (rng.integers(0, x.size, shape) for shape in block_shapes(draws, x.size))
-    return np.concatenate([x[b].sum(axis=1) / m[b].sum(axis=1) for b in blocks])
 
 
 def permutation_p(blocks: Iterable[Floats], observed: float, exact: bool) -> float:

@@ -343,7 +343,8 @@ GROUPS = {
 def in_python(name: str) -> Callable[..., Any]:
     """Return a verb as a function that takes its settings as keywords, and what it works on also by position.
 
-    One text where a field holds several is taken as the only one: `check("a.json")`.
+    One text where a field holds several is taken as the only one: `check("a.json")`. Where a file or a run folder goes,
+    it also takes what `rows.in_memory.to_path` does: a `Run`, a list of dicts, a DataFrame, a data set, an Arrow table.
     """
     verb = VERBS[name]
     settings, function = verb.settings_class(), verb.call()
@@ -356,7 +357,10 @@ def in_python(name: str) -> Callable[..., Any]:
         twice = [field for field, _ in zip(leading, arguments, strict=False) if field in values]
         if twice:
             raise TypeError(f"{call.__name__}() got {twice[0]} by position and by name")
-        return function(make(settings, dict(zip(leading, arguments, strict=False)) | values))
+        from tunescope.rows.in_memory import to_path
+
+        given = dict(zip(leading, arguments, strict=False)) | values
+        return function(make(settings, {field: to_path(field, value) for field, value in given.items()}))
 
     call.__name__ = name.replace(" ", "_")
     call.__doc__ = function.__doc__

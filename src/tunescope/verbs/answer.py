@@ -41,11 +41,12 @@ class AnswerSettings(ModelSettings):
     """Answer prompts with a model, greedily or sampled."""
 
     prompts: str = field(metadata={**INPUT, **POSITIONAL})
-    """A question file (tunescope's, AlpacaEval's, just-eval's, MT-bench's, WizardLM's, MedInstruct's) or row file."""
+    """A question file (tunescope's, AlpacaEval's, just-eval's, MT-bench's, WizardLM's, MedInstruct's, arena-hard's,
+    IFEval's, CSV, or text with a question per line) or row file."""
 
     format: str | None = None
-    """Format of the prompts: prompts, alpaca_eval, just_eval, mt_bench, wizardlm, medinstruct or a row format. By
-    default the content decides."""
+    """Format of the prompts: prompts, questions, alpaca_eval, arena_hard, ifeval, just_eval, mt_bench, wizardlm,
+    medinstruct or a row format. By default the content decides."""
 
     model: str = field(default=DEFAULT, metadata=INPUT)
     """An embedded name, a folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server."""
@@ -355,10 +356,11 @@ def _raise_halt(settings: AnswerSettings, book: _AnswerBook, error: TunescopeErr
 def _outcome(
     settings: AnswerSettings, model: str, folder: RunFolder, answers: list[Answer], missing: list[dict[str, Any]]
 ) -> Outcome:
-    from tunescope.stats import mean_t
+    from tunescope.stats import mean
     from tunescope.text.words import words
 
-    length = mean_t([*(float(len(words(a.text))) for a in answers), *(None for _ in missing)])
+    lengths = [*(float(len(words(a.text))) for a in answers), *(None for _ in missing)]
+    length = mean(lengths, heavy_tailed=True, least=0)
     reasons = Counter(a.finish_reason for a in answers)
     ended = {name: reasons.pop(name, 0) for name in ("stop", "length")}
     ended |= {str(name): count for name, count in reasons.items() if name is not None}

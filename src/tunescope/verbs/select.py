@@ -9,7 +9,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tunescope import expressions, runs
-from tunescope.errors import RunError, SettingsError
+from tunescope.errors import ExpressionError, RunError, SettingsError
+from tunescope.locations import Location
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args, at_least
 from tunescope.views import Table, View, rejected_sentence
@@ -58,7 +59,7 @@ def select(settings: SelectSettings) -> Run:
     """Write the kept rows (`rows.*`), the dropped rows (`dropped.*`) and a reason for each (`decisions`).
 
     Both files have the format and container of the input. `decisions` has row_id, file, line,
-    kept and reason.
+    record, kept and reason.
 
     Raises:
         InputError: rows that can't be read.
@@ -89,16 +90,16 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
 
     like = require_same_shape(rows.files, "select")
     try:
-        table = _join(settings, rows, sources)
-    except expressions.ExpressionError as error:
+        table, records = _join(settings, rows, sources)
+    except ExpressionError as error:
         if sources:
             raise
-        raise expressions.ExpressionError(
+        raise ExpressionError(
             f"{error}; what check and measure say of rows comes with --from, for example --from runs/check-…"
         ) from error
     reasons = _decide(settings, table)
     kept, dropped = _write_rows(rows, reasons, like, folder)
-    _write_decisions(table, reasons, folder)
+    _write_decisions(table, records, reasons, folder)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     result = {
@@ -110,7 +111,7 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
         "rejected": len(rows.rejected),
         "files": {"kept": kept.path.name, "dropped": dropped.path.name},
     }
-    return Outcome(result, _view(settings, result, reasons, table, folder))
+    return Outcome(result, _view(settings, result, reasons, _locations(table, records), folder))
 
 
 def _decide(settings: SelectSettings, table: pa.Table) -> list[str | None]:
@@ -137,21 +138,28 @@ def _write_rows(
     return kept, dropped
 
 
-def _write_decisions(table: pa.Table, reasons: Sequence[str | None], folder: RunFolder) -> None:
+def _write_decisions(
+    table: pa.Table, records: Sequence[int | None], reasons: Sequence[str | None], folder: RunFolder
+) -> None:
     import pyarrow as pa
 
     columns = {name: table[name] for name in _PLACE}
+    columns["record"] = pa.array(records, pa.int64())
     columns["kept"] = pa.array([reason is None for reason in reasons])
     columns["reason"] = pa.array(reasons, pa.string())
     folder.table("decisions", pa.table(columns))
 
 
 def _view(
-    settings: SelectSettings, result: dict[str, Any], reasons: list[str | None], table: pa.Table, folder: RunFolder
+    settings: SelectSettings,
+    result: dict[str, Any],
+    reasons: list[str | None],
+    locations: Sequence[tuple[str, Location]],
+    folder: RunFolder,
 ) -> View:
     kept, dropped = (folder.path / result["files"][name] for name in ("kept", "dropped"))
     examples = [(i, reason) for i, reason in enumerate(reasons) if reason is not None][:_EXAMPLES]
-    lines = tuple((table["row_id"][i].as_py(), f"{table['file'][i]}:{table['line'][i]}", r) for i, r in examples)
+    lines = tuple((locations[i][0], str(locations[i][1]), reason) for i, reason in examples)
     counts = ", ".join(f"{rule} {count:,}" for rule, count in result["dropped_by"].items())
     sentences = [
         f"{result['rows']:,} rows in = {result['kept']:,} kept + {result['dropped']:,} dropped"
@@ -166,8 +174,16 @@ def _view(
     )
 
 
-def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.Table:
-    """Return row_id, file, line and every column that the settings name, in file order.
+def _locations(table: pa.Table, records: Sequence[int | None]) -> list[tuple[str, Location]]:
+    """Return every row's id and where it is."""
+    columns = (table[name].to_pylist() for name in _PLACE)
+    return [
+        (row_id, Location(file, line, record)) for row_id, file, line, record in zip(*columns, records, strict=True)
+    ]
+
+
+def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> tuple[pa.Table, list[int | None]]:
+    """Return row_id, file, line and every column that the settings name, in file order; and the record numbers.
 
     A name is looked for in the runs, then in the rows' own columns; `source.NAME` only in those.
     """
@@ -177,25 +193,27 @@ def _join(settings: SelectSettings, rows: RowSet, sources: Sequence[Run]) -> pa.
     names += [settings.by] if settings.by is not None else []
     run_columns = _run_columns(sources)
     from_rows = list(dict.fromkeys(name for name in names if name not in run_columns and name not in _PLACE))
-    columns = _row_columns(rows, from_rows, run_columns)
+    columns, records = _row_columns(rows, from_rows, run_columns)
     arrays = {name: _to_array(name, values) for name, values in columns.items()}
     for name in names:
         if name in run_columns:
             arrays[name] = _take_run_column(name, run_columns[name], arrays["row_id"])
-    return pa.table(arrays)
+    return pa.table(arrays), records
 
 
 def _row_columns(
     rows: RowSet, names: Sequence[str], run_columns: Mapping[str, Mapping[Run, pa.Table]]
-) -> dict[str, list[Any]]:
-    """Read row_id, file, line and the rows' own columns `names`.
+) -> tuple[dict[str, list[Any]], list[int | None]]:
+    """Read row_id, file, line and the rows' own columns `names`; and the record numbers.
 
     Raises:
         ExpressionError: no row has such a column.
     """
     columns: dict[str, list[Any]] = {name: [] for name in (*_PLACE, *names)}
+    records: list[int | None] = []
     present: dict[str, None] = {}
     for row in rows:
+        records.append(row.record)
         for name, value in zip(_PLACE, (row.id, row.file, row.line), strict=True):
             columns[name].append(value)
         present |= dict.fromkeys(row.fields)
@@ -204,7 +222,7 @@ def _row_columns(
     for name in names:
         if name.removeprefix("source.") not in present:
             expressions.validate_names(expressions.Name(name), {**run_columns, **present})
-    return columns
+    return columns, records
 
 
 def _to_array(name: str, values: list[Any]) -> pa.Array:

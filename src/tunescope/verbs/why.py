@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import RunError, TunescopeError
+from tunescope.locations import Location
 from tunescope.runs import Outcome, Run
 from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
-    from tunescope.rows import Row
+    from tunescope.rows import Message, Row
 
 _KEYS = {"row_id": "", "a_id": "a_", "b_id": "b_"}
-"""Columns that name a row, and the prefix of the columns `file` and `line` that go with each."""
+"""Columns that name a row, and the prefix of the columns of its place that go with each."""
+_PLACE = ("file", "line", "record")
 _SHORTEST = 6
 """Characters of an id that are enough to look for it."""
 
@@ -46,11 +48,20 @@ def why(settings: WhySettings) -> Outcome:
         "origin": row.origin if row else None,
         "file": source.file if source else None,
         "line": source.line if source else None,
-        "messages": [{"role": m.role, "content": m.content} for m in row.messages] if row else None,
+        "record": source.record if source else None,
+        "messages": _list_messages(row.messages) if row else None,
+        **({"rejected": _list_messages(row.rejected)} if row and row.rejected else {}),
         "lineage": [step.as_json() for step in row.lineage] if row else [],
         "events": [{"row_id": m.row_id, "run": m.run, "table": m.table, "says": m.values} for m in mentions],
     }
     return Outcome(result, _view(result))
+
+
+def _list_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    """Return each message's role, and what it says or calls."""
+    from tunescope.rows.content import reply_text
+
+    return [{"role": message.role, "content": reply_text(message)} for message in messages]
 
 
 def _resolve_id(typed_id: str, ids: Sequence[str]) -> str:
@@ -75,6 +86,7 @@ class _Source(NamedTuple):
 
     file: str
     line: int | None
+    record: int | None
     format: str | None
     columns: tuple[str, ...]
 
@@ -113,18 +125,19 @@ def _mentions(run: Run, row_id: str) -> Iterator[_Mention]:
 
 
 def _to_mention(run: Run, table: str, record: dict[str, Any], key: str, prefix: str) -> _Mention:
-    file, line = record.get(f"{prefix}file"), record.get(f"{prefix}line")
+    file, line, number = (record.get(f"{prefix}{name}") for name in _PLACE)
     source = None
     if file is not None:
-        source = _Source(file, line, run.settings.get("format"), tuple(run.settings.get("columns") or ()))
-    values = {k: v for k, v in record.items() if k not in (key, f"{prefix}file", f"{prefix}line")}
+        source = _Source(file, line, number, run.settings.get("format"), tuple(run.settings.get("columns") or ()))
+    places = [f"{prefix}{name}" for name in _PLACE]
+    values = {k: v for k, v in record.items() if k not in (key, *places)}
     return _Mention(record[key], str(run.path), table, values, source)
 
 
 def _read(row_id: str, source: _Source) -> Row | None:
     """Read the row again from its file; None where the file is gone or has changed.
 
-    A repeat's ordinal depends on the files that were read with it, so the line decides, not the ordinal.
+    A repeat's ordinal depends on the files that were read with it, so the line and the content decide.
     """
     from tunescope.rows import open_rows
 
@@ -132,8 +145,8 @@ def _read(row_id: str, source: _Source) -> Row | None:
         return None
     try:
         for row in open_rows([source.file], source.format, source.columns, on_bad="skip"):
-            if row.line == source.line:
-                return row if row.id.partition(".")[0] == row_id.partition(".")[0] else None
+            if row.line == source.line and row.id.partition(".")[0] == row_id.partition(".")[0]:
+                return row
     except TunescopeError:
         return None
     return None
@@ -142,7 +155,10 @@ def _read(row_id: str, source: _Source) -> Row | None:
 def _view(result: dict[str, Any]) -> View:
     tables = []
     if result["messages"]:
-        tables.append(Table("Text", ("role", "content"), tuple((m["role"], m["content"]) for m in result["messages"])))
+        for title, name in (("Text", "messages"), ("With the rejected response", "rejected")):
+            if name in result:
+                cells = tuple((message["role"], message["content"]) for message in result[name])
+                tables.append(Table(title, ("role", "content"), cells))
     if result["lineage"]:
         tables.append(_change_table(result["lineage"]))
     events = tuple((e["run"], e["table"], _describe(e["says"]) or "nothing to report") for e in result["events"])
@@ -154,7 +170,7 @@ def _sentences(result: dict[str, Any]) -> Iterator[str]:
     if not result["file"]:
         yield f"No run says which file row {result['row_id']} is in."
         return
-    yield f"Row {result['row_id']} is in {result['file']}:{result['line']}."
+    yield f"Row {result['row_id']} is in {Location(*(result[name] for name in _PLACE))}."
     if result["messages"] is None:
         yield "That file is gone or has changed since, so the row's text can't be shown."
     elif result["origin"] not in (None, result["row_id"]):

@@ -62,7 +62,7 @@ def test_missing_cells_are_counted_and_leave_null():
     r = scipy.stats.pearsonr([0, 0.5, 0.75], [0.9, 0.7, 0.5]).statistic
     assert record["pearson"] == pytest.approx(r)
     assert (record["n"], record["n_missing"]) == (3, 2)
-    assert (record["low"], record["reason"]) == (None, "n = 3: the interval needs n >= 4")
+    assert (record["low"], record["reason"]) == (None, "n = 3: the interval of a Pearson correlation needs 4")
     assert (record["abs"], record["abs_reason"]) == (None, "no score at 100 %")
     assert [(cell["mean"], cell["reason"]) for cell in record["scores"]][1] == (None, "no values")
 

@@ -89,11 +89,12 @@ def test_the_demo_rows_have_the_faults_that_were_planted(workplace):
 def test_the_rows_table_stands_for_the_rows(workplace):
     made = run(DEMO)
     table = made.tables["rows"]
-    assert table.column_names == ["row_id", "file", "line", "words", "faulty", "surely_wrong", *NAMES[:-1]]
+    places = ["row_id", "file", "line", "record"]
+    assert table.column_names == [*places, "words", "characters", "faulty", "surely_wrong", *NAMES[:-1]]
     for row, record in zip(open_rows([str(DEMO)]), table.to_pylist(), strict=True):
         assert (record["row_id"], record["file"], record["line"]) == (row.id, row.file, row.line)
         assert record["words"] == sum(len(words(message.content or "")) for message in row.messages)
-        assert record["very_long"] == (record["words"] > 1500)
+        assert record["very_long"] == (record["words"] - record["characters"] > 1500)
         assert record["faulty"] == any(record[name] for name in NAMES[:-1])
 
 
@@ -107,7 +108,8 @@ def test_counts_add_up_on_real_rows(workplace):
     assert made.result["rows"] == len(source) == len(table["row_id"]) == len(set(table["row_id"]))
     assert made.result["faults"]["empty_answer"] == sum(not record["output"].strip() for record in source) > 0
     japanese = "夕食に行くつもりです。"
-    one_word = sum(len(record["output"].split()) == 1 and record["output"] != japanese for record in source)
+    answers = [record["output"] for record in source if record["output"].strip() and record["output"] != japanese]
+    one_word = sum(len(words(answer)) < 2 for answer in answers)
     assert made.result["faults"]["one_word_answer"] == one_word
     contents = Counter((r["instruction"], r["input"], r["output"]) for r in source)
     assert made.result["faults"]["exact_duplicate"] == len(source) - len(contents)
@@ -136,8 +138,8 @@ def big(tmp_path_factory):
 
 
 def results(made):
-    """Return a run's tables without the file's name, and its result without the run's."""
-    tables = {name: table.drop_columns(["file"]) for name, table in made.tables.items()}
+    """Return a run's tables without the file's name and the record numbers, and its result without the run's."""
+    tables = {name: table.drop_columns(["file", "record"]) for name, table in made.tables.items()}
     return tables, {key: value for key, value in made.result.items() if key != "run"}
 
 
@@ -308,7 +310,16 @@ def test_faulty_rows_as_csv(workplace):
     with open("all.csv", encoding="utf-8-sig", newline="") as file:
         records = list(csv.DictReader(file))
     assert [list(record.values()) for record in records] == [
-        [ids[0], "one_word_answer", "look at it", "'Blué.'", str(rows), "1", 'user:\nSay "a, b".\n\nassistant:\nBlué.'],
+        [
+            ids[0],
+            "one_word_answer",
+            "look at it",
+            "'Blué.'",
+            str(rows),
+            "1",
+            "",
+            'user:\nSay "a, b".\n\nassistant:\nBlué.',
+        ],
         [
             ids[1],
             "empty_answer",
@@ -316,10 +327,11 @@ def test_faulty_rows_as_csv(workplace):
             "turn 0 is empty",
             str(rows),
             "2",
+            "",
             "user:\nSay nothing.\n\nassistant:",
         ],
     ]
-    assert list(records[0]) == ["row_id", "fault", "grade", "detail", "file", "line", "text"]
+    assert list(records[0]) == ["row_id", "fault", "grade", "detail", "file", "line", "record", "text"]
     run(rows, csv="all.csv")
     run(rows, show="empty_answer", csv="empty.csv")
     with pytest.raises(SettingsError, match=r"--csv all.csv: found a file with other content"):

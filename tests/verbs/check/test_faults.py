@@ -43,8 +43,9 @@ HAVE = [
     ("one_word_answer", alpaca("Which colour?", " Blue.\n"), "'Blue.'"),
     ("one_word_answer", alpaca("Which word is long?", "x" * 50), f"'{'x' * 40}'"),
     ("one_word_answer", alpaca("Which drink?", "Café"), "'Café'"),
-    ("one_word_answer", alpaca("Which one?", "是"), "'是'"),
-    ("one_word_answer", alpaca("How warm?", "77°F"), "'77°F'"),
+    ("one_word_answer", alpaca("How warm?", "- 77.5°"), "'- 77.5°'"),
+    ("one_word_answer", alpaca("Which mark?", "%"), "'%'"),
+    ("one_word_answer", alpaca("Will she?", "Won’t!"), "'Won’t!'"),
     ("truncated_answer", alpaca("Code?", "```python\nprint(1)\n"), "a code fence that never closes"),
     (
         "truncated_answer",
@@ -164,7 +165,7 @@ HAVE = [
     ("control_character", alpaca("Mark?", "In\ufeffside it."), "U+FEFF in message 2 ('assistant')"),
     ("control_character", alpaca("C1?", "Shift\x8d it."), "U+008D in message 2 ('assistant')"),
     ("very_long", alpaca("Long?", "word " * 1500), "1,501 words"),
-    ("very_long", alpaca("Long in Chinese?", "字" * 1500), "1,503 words"),
+    ("very_long", alpaca("Long, with Chinese?", "字" * 500 + " word" * 1500), "1,503 words"),
 ]
 
 LOOK_ALIKE = [
@@ -174,6 +175,9 @@ LOOK_ALIKE = [
     ("empty_instruction", chat(("user", ""), ("assistant", "What?"), ("user", "This."), ("assistant", "Ah, this."))),
     ("one_word_answer", alpaca("Which colours?", "Blue, red.")),
     ("one_word_answer", alpaca("Nothing?", "")),
+    ("one_word_answer", alpaca("How warm?", "77°F")),
+    ("one_word_answer", alpaca("Where?", "https://example.com/a")),
+    ("one_word_answer", alpaca("Which one?", "是")),
     ("one_word_answer", alpaca("In Chinese?", "这是一个完整的回答，没有空格。")),
     ("one_word_answer", {"messages": [{"role": "user", "content": "Call it now"}, call("Calling.")]}),
     ("truncated_answer", alpaca("Code that closes?", "```python\nprint(1)\n```")),
@@ -233,6 +237,7 @@ LOOK_ALIKE = [
     ("control_character", alpaca("Joiner?", "A family: 👨\u200d👩\u200d👧.")),
     ("very_long", alpaca("Long?", "word " * 1499)),
     ("very_long", alpaca("Long words?", "w" * 20_000 + " end.")),
+    ("very_long", alpaca("Long in Chinese?", "字" * 2000)),
 ]  # fmt: skip
 
 
@@ -301,8 +306,8 @@ def test_a_clean_row_has_no_fault(workplace):
 
 def test_max_words_is_a_setting(workplace):
     record = alpaca("How long?", "It's six words with the question.")
-    assert found(workplace, record, max_words=9)[0] == {}
-    assert found(workplace, record, max_words=8)[0] == {"very_long": "9 words"}
+    assert found(workplace, record, max_words=8)[0] == {}
+    assert found(workplace, record, max_words=7)[0] == {"very_long": "8 words"}
 
 
 @pytest.mark.slow

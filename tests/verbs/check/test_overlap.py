@@ -120,23 +120,29 @@ def test_every_form_gives_the_same_items(tmp_path, name):
     texts = ["First of all, an item.", 'Second, a "quoted" one,\twith ünïcode.', "third"]
     items = list(read_items(put(tmp_path / name, texts)))
     assert [item.texts[0] for item in items] == [text if ".txt" not in name else f"{text}\n" for text in texts]
-    assert {item.file for item in items} == {str(tmp_path / name)}
+    assert {item.location.file for item in items} == {str(tmp_path / name)}
     if "json" not in name or "jsonl" in name or name == "task.json":
-        assert [item.line for item in items] == [1, 2, 3]
+        assert [item.location.line or item.location.record for item in items] == [1, 2, 3]
 
 
 def test_lines_of_items(tmp_path):
     (tmp_path / "a.csv").write_bytes(b'\xef\xbb\xbf"one,\nof two lines",x\n\n"two",y\n')
-    assert [(item.line, item.texts) for item in read_items(tmp_path / "a.csv")] == [
+    assert [(item.location.line, item.texts) for item in read_items(tmp_path / "a.csv")] == [
         (1, ("one,\nof two lines", "x")),
         (4, ("two", "y")),
     ]
     (tmp_path / "a.txt").write_bytes(b"one\n\n \ntwo")
-    assert [(item.line, item.texts) for item in read_items(tmp_path / "a.txt")] == [(1, ("one\n",)), (4, ("two",))]
+    assert [(item.location.line, item.texts) for item in read_items(tmp_path / "a.txt")] == [
+        (1, ("one\n",)),
+        (4, ("two",)),
+    ]
     (tmp_path / "one.json").write_text('{"q": "a", "n": 1}')
-    assert [(item.line, item.texts) for item in read_items(tmp_path / "one.json")] == [(1, ("a",))]
+    assert [(item.location.line, item.texts) for item in read_items(tmp_path / "one.json")] == [(None, ("a",))]
     (tmp_path / "lines.json").write_text('{"q": "a"}\n{"q": "b"}\n')
-    assert [(item.line, item.texts) for item in read_items(tmp_path / "lines.json")] == [(1, ("a",)), (2, ("b",))]
+    assert [(item.location.line, item.texts) for item in read_items(tmp_path / "lines.json")] == [
+        (1, ("a",)),
+        (2, ("b",)),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -146,7 +152,7 @@ def test_lines_of_items(tmp_path):
         ("a.txt", b"\xff\xfe", "text that can't be read ('utf-8' codec can't decode byte 0xff in position 0"),
         ("a.csv", b'"' + b"x" * 200_000 + b'"', "text that can't be read (field larger than field limit (131072))"),
         ("a.csv.gz", b"no gzip", "text that can't be read (Not a gzipped file (b'no'))"),
-        ("a.json", b'{\n "examples": [\n', "an object that goes on over several lines"),
+        ("a.json", b'{\n "examples": [\n', "found text that isn't JSON"),
         ("a.jsonl", b'{"q": "a"}\n{"q": \n', "a.jsonl:2: found text that isn't JSON"),
         ("a.json", b"", "an empty file"),
     ],
@@ -231,6 +237,6 @@ def test_planted_among_real_rows_and_real_benchmarks(workplace):
     assert planted.result["faults"]["benchmark_overlap"] == before + 1
     row = planted.tables["rows"]["row_id"][500].as_py()
     details = [f["detail"] for f in planted.tables["faults"].to_pylist() if f["row_id"] == row]
-    assert any(detail.startswith(f"13 words of {path}:{item.line}: ") for detail in details)
+    assert any(detail.startswith(f"13 words of {item.location}: ") for detail in details)
     counts = {b["file"]: b["items_in_rows"] for b in planted.result["benchmarks"]}
     assert counts[str(path)] == {b["file"]: b["items_in_rows"] for b in clean.result["benchmarks"]}[str(path)] + 1

@@ -141,6 +141,18 @@ def save(path: Path, records: Any) -> str:
     return str(path)
 
 
+def games(number: int, first: str, second: str | None) -> dict[str, Any]:
+    """Return a record of arena-hard's; the baseline is A in the first game and B in the second."""
+    played = [{"judgment": f"So [[{score}]]" if score else "Well.", "score": score} for score in (first, second)]
+    return {"question_id": f"q{number}", "model": "m", "judge": "gpt-4", "games": played}
+
+
+def preferred(number: int, choice: int) -> dict[str, Any]:
+    """Return a record of PandaLM's test set."""
+    texts = {"instruction": "Add.", "input": str(number), "response1": "one", "response2": "two!"}
+    return {"idx": number, "cmp_key": "x_y", **texts, "annotator1": choice}
+
+
 FILES = {
     "alpaca_eval": [("tuned.json", [annotation(i, p) for i, p in enumerate([1, 2, 1.5, None, 0, 2])])],
     "cherry": [
@@ -165,6 +177,8 @@ FILES = {
         )
     ],
     "fastchat_single": [("gpt-4_single.jsonl", [single(81, 9), single(81, -1, 2), single(82, 7, model="m2")])],
+    "arena_hard": [("m.jsonl", [games(i, *scores) for i, scores in enumerate([("B>A", "A>>B"), ("A=B", None)])])],
+    "pandalm": [("testset.json", [preferred(i, choice) for i, choice in enumerate((1, 2, 0))])],
     "just_eval": [
         (
             "general.0-2.json",

@@ -233,3 +233,13 @@ def test_two_share_a_letter_exactly_where_they_do_not_differ_significantly(case)
 def test_differences_of_one_system_are_none():
     assert differences({"a": {"1": 1.0}}) == []
     assert groups(["a"], []) == {"a": "a"}
+
+
+def test_an_interval_holds_0_where_the_corrected_p_isn_t_significant(workplace):
+    names = "abcdefg"
+    systems = {name: drawn(0.35 + 0.05 * k, seed=k) for k, name in enumerate(names)}
+    run = board(*(annotations(workplace, name, preferences) for name, preferences in systems.items()))
+    gaps = run.result["differences"]
+    assert any(gap["p"] < 0.05 <= gap["p_holm"] for gap in gaps)
+    assert any(gap["significant"] for gap in gaps)
+    assert [gap["low"] <= 0 <= gap["high"] for gap in gaps] == [gap["p_holm"] >= 0.05 for gap in gaps]

@@ -88,7 +88,7 @@ def test_every_judgement_is_kept_and_gives_the_same_numbers_again(workplace, fil
     for name in (str(run.path), str(run.path / "judgements.jsonl")):
         again = recompute(RecomputeSettings(files=(name,), draws=200))
         live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "run"}
-        file = {"files", "records", "run"}
+        file = {"files", "records", "repeated", "run"}
         assert {k: v for k, v in again.result.items() if k not in file} == {
             k: v for k, v in run.result.items() if k not in live
         }
@@ -282,7 +282,7 @@ def test_settings_that_cannot_work(workplace, files, settings, message):
     ("records", "message"),
     [
         ([], "found no answers|an empty file"),
-        ([{"question": "x"}], "found no answer"),
+        ([{"question": "x"}], "found the columns question; expected an answer"),
         ([Answer.to(Prompt("p", "Q?"), text, "m").as_json() for text in ("a", "b")], "a second answer to prompt p"),
     ],
 )

@@ -41,8 +41,8 @@ def test_both_orders_and_one_give_a_fair_judges_win_rate(workplace, orders, call
     squares = 28 * 0.25**2 + 8 * 0.75**2 + 4 * 0.25**2
     assert result["standard_error"] == pytest.approx(100 * (squares / 39 / 40) ** 0.5)
     lengths = result["win_rate_length_controlled"]
-    assert lengths["low"] < lengths["mean"] < lengths["high"]
-    assert lengths["standard_error"] > 0
+    assert (lengths["low"], lengths["reason"]) == (None, "n = 40: the interval of a length-controlled share needs 50")
+    assert result["win_rate"]["low"] < 75 < result["win_rate"]["high"]
     again = recompute(RecomputeSettings(files=(str(run.path),), draws=500)).result
     assert again["win_rate_length_controlled"] == lengths
 

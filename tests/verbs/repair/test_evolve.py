@@ -124,7 +124,7 @@ LONG_SORRY = "I'm sorry to say that it rained. " + "And then it rained again and
         ("Harder A?", "equal", "b", "equal", 2),
         ("Harder A?", "Equal.", "b", "equal", 2),
         ("  Ask\nA ", "not equal", "b", "equal (word for word)", 1),
-        ("Harder A?", "not equal", "I'm sorry, I don't know.", "sorry (7 words)", 3),
+        ("Harder A?", "not equal", "I'm sorry, I don't know.", "sorry (5 words)", 3),
         ("Harder A?", "not equal", "Not so, SORRY!", "sorry (3 words)", 3),
         ("Harder A?", "not equal", "...!?", "empty", 3),
         ("Harder A?", "not equal", "", "empty", 3),

@@ -296,9 +296,9 @@ def test_opening_has_a_sentence_of_each_run(made):
     opening = re.search(r'<ol class="opening">(.*?)</ol>', made[1].read_text("utf-8"), re.DOTALL)[1]
     assert [unescape(line) for line in re.findall("<li>(.*?)</li>", opening)] == [
         "Where tuning changed LoRA: 55.9 % of its 34 tokens are base's first choice too, and 35.3 % aren't among its "
-        "first three. The mean KL is 1 nats. The intervals are 95 %, over 12 answers.",
+        "first three. The mean KL is 1 nats, over 12 answers.",
         "Where tuning changed full: 100.0 % of its 5 tokens are base's first choice too, and 0.0 % aren't among its "
-        "first three. The mean KL is 1 nats. The intervals are 95 %, over 12 answers.",
+        "first three. The mean KL is 1 nats, over 12 answers.",
         "Whose words LoRA says: 4 borrowed spans, 2 expected by chance.",
     ]
 
@@ -322,7 +322,7 @@ def test_opening_gives_the_figures_of_a_shift_run_with_their_intervals(tmp_path)
     made = report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
     assert made.result["opening"] == [
         "Where tuning changed LoRA: 83.6 % of its 1,495 tokens are base's first choice too [80.0, 87.0], and 3.8 % "
-        "aren't among its first three. The mean KL is 0.1584 nats [0.123, 0.190]. The intervals are 95 %, over 12 "
+        "aren't among its first three. The mean KL is 0.1584 nats [0.123, 0.190] (95 % intervals), over 12 "
         "answers."
     ]
 

@@ -41,7 +41,7 @@ def test_rows_come_back(tmp_path):
     made = indexed(tmp_path, rows(2 * ROWS_PER_BLOCK + 3))
     read = list(open_rows([str(tmp_path / "rows.jsonl")]))
     kept = list(made.rows())
-    assert [(r.row_id, r.origin, r.file, r.line) for r in kept] == [(r.id, r.origin, r.file, r.line) for r in read]
+    assert [(r.row_id, r.origin, r.location) for r in kept] == [(r.id, r.origin, r.location) for r in read]
     assert [(r.text("instruction"), r.text("response")) for r in kept] == [(r.instruction, r.response) for r in read]
     for number in (0, ROWS_PER_BLOCK - 1, ROWS_PER_BLOCK, 2 * ROWS_PER_BLOCK, 2 * ROWS_PER_BLOCK + 2):
         assert made.row(number) == kept[number]
@@ -200,7 +200,7 @@ def test_an_index_of_another_version(tmp_path):
     made = index_rows(IndexSettings(rows=(str(path),)))
     about = json.loads((made.path / "index.json").read_text())
     (made.path / "index.json").write_text(json.dumps({**about, "version": 99}))
-    with pytest.raises(RunError, match=r"found an index of version 99; expected version 3.1; rebuild it"):
+    with pytest.raises(RunError, match=r"found an index of version 99; expected version 4.2; rebuild it"):
         trace(TraceSettings(rows=(str(made.path),), text="any"))
 
 

@@ -28,7 +28,7 @@ def ranked(folder, records, text, prompt="", embed=None, limit=None):
 
 
 def lines(candidates):
-    return [each.row.line for each in candidates]
+    return [each.row.location.line for each in candidates]
 
 
 WRITER = Writer(21)
@@ -63,13 +63,17 @@ def test_a_response_before_an_instruction_of_as_many_bits(tmp_path):
         *(chat("x", r["instruction"], r["output"]) for r in OTHERS),
     ]
     _, _, candidates = ranked(tmp_path, records, SPAN)
-    assert [(c.row.line, c.field) for c in candidates[:3]] == [(3, "response"), (1, "system"), (2, "instruction")]
+    assert [(c.row.location.line, c.field) for c in candidates[:3]] == [
+        (3, "response"),
+        (1, "system"),
+        (2, "instruction"),
+    ]
 
 
 def test_a_row_counts_once_with_its_best_text(tmp_path):
     half = " ".join(SPAN.split()[:9])
     _, _, candidates = ranked(tmp_path, [alpaca(f"{PAD[0]} {SPAN}", f"{half} {PAD[1]}"), *OTHERS], SPAN)
-    assert [(c.row.line, c.field) for c in candidates if c.row.line == 1] == [(1, "instruction")]
+    assert [(c.row.location.line, c.field) for c in candidates if c.row.location.line == 1] == [(1, "instruction")]
 
 
 def test_the_prompt_decides_between_equal_rows(tmp_path):
@@ -106,7 +110,7 @@ def test_bm25_is_lucenes(tmp_path):
             n, tf = sum(word in d for d in documents), document.count(word)
             idf = np.log(1 + (3 - n + 0.5) / (n + 0.5))
             expected[line] += idf * tf / (tf + 1.5 * (1 - 0.75 + 0.75 * len(document) / mean))
-    assert {c.row.line: c.prompt_bm25 for c in candidates} == pytest.approx(expected, abs=1e-4)
+    assert {c.row.location.line: c.prompt_bm25 for c in candidates} == pytest.approx(expected, abs=1e-4)
 
 
 def test_meaning_decides_where_prompts_do_not(tmp_path):
@@ -130,7 +134,7 @@ def test_rows_nearly_alike_are_one(tmp_path):
         alpaca("ask", f"{SPAN} {PAD[1]} {PAD[2]}"),
     ]
     index, traced, candidates = ranked(tmp_path, [*records, *OTHERS], SPAN)
-    assert [(c.row.line, len(c.group)) for c in candidates[:2]] == [(1, 3), (4, 1)]
+    assert [(c.row.location.line, len(c.group)) for c in candidates[:2]] == [(1, 3), (4, 1)]
     one = row_record(index, traced, candidates[0], SPAN).as_json()
     assert one["group_size"] == 3
 

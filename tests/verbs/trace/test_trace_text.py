@@ -158,10 +158,12 @@ def test_python_and_the_function_after_a_trace(path):
 def test_the_command_line(path, workplace):
     text = " ".join(ROWS[2]["output"].split()[:20])
     done = tunescope("trace", "rows.jsonl", "--text", text, folder=workplace)
-    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "One stret"), done.stderr
+    assert (done.returncode, done.stdout.splitlines()[0][:9]) == (0, "One sente"), done.stderr
     by_name = tunescope("trace", "--text", text, "--rows", "rows.jsonl", "--json", folder=workplace)
     result = json.loads(by_name.stdout)
-    assert list(result) == ["spans", "words", "flagged", "p", "rows_indexed", "rows_named", "null_source", "run"]
+    assert list(result) == [
+        *("copies", "spans", "words", "flagged", "p", "rows_indexed", "rows_named", "null_source", "run"),
+    ]
     assert result["rows_named"][0]["line"] == 3
     piped = tunescope("trace", "rows.jsonl", "--text", "-", "--json", folder=workplace, stdin=f"{text}\n".encode())
     assert json.loads(piped.stdout) == result
@@ -194,7 +196,8 @@ def test_refusals_of_the_command_line(path, workplace):
     assert "no such file" in refused("absent.jsonl", "--text", "a")
     assert "no such file" in refused("rows.jsonl", "--answers", "absent.jsonl")
     assert "found no answers.jsonl" in refused("rows.jsonl", "--answers", ".")
-    assert "no question, or no text in output" in refused("rows.jsonl", "--answers", "rows.jsonl")
+    (workplace / "chat.jsonl").write_text('{"messages": []}\n')
+    assert "found the columns messages" in refused("rows.jsonl", "--answers", "chat.jsonl")
     put(workplace / "a.jsonl", "Any words.")
     assert "no such folder" in refused("rows.jsonl", "--answers", "a.jsonl", "--shift", "absent")
     assert "absent.jsonl: found no such file" in refused(
@@ -233,7 +236,8 @@ def test_too_few_null_texts_are_told(workplace):
     few = rows(18, 5)
     write_rows(workplace / "few.jsonl", few)
     run = trace(TraceSettings(rows=("few.jsonl",), text=few[0]["output"]))
-    assert run.view.sentences[0].startswith(
+    assert run.view.sentences[0].startswith("This text is the whole response of row")
+    assert run.view.sentences[1].startswith(
         "There are only 18 null texts, so p can't be below 0.053. For p = 0.05 at least 19 are needed."
     )
     assert run.result["rows_named"][0]["line"] == 1

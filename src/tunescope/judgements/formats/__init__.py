@@ -42,6 +42,7 @@ class Format:
             what the file stores; None where the format keeps no replies.
         parse_scores: the same of a reply about one answer; None where the reply has no scores.
         names_systems: whether the files name the systems; else `--system-names` does.
+        renames_systems: whether `--system-names` replaces the names in the files.
         one_file_per_order: whether each order has a file of its own, so that `--one-order` takes one alone.
         na_counted_as: the score that the format's own script counts for "N/A".
         no_rereading: why replies can't be read again, where `parse_pair` and `parse_scores` are None.
@@ -55,6 +56,7 @@ class Format:
     parse_pair: Callable[[str, Side], Presentation] | None = None
     parse_scores: Callable[[str], Mapping[str, AspectScore] | None] | None = None
     names_systems: bool = True
+    renames_systems: bool = False
     one_file_per_order: bool = False
     na_counted_as: float | None = None
     no_rereading: str = "keep no replies that can be read again"
@@ -85,9 +87,7 @@ def format_of(documents: Sequence[Document], name: str | None) -> Format:
         record = document.records[0]
         detected = next((each for each in formats.values() if each.detect(record.value)), None)
         if detected is None:
-            problems.append(
-                Problem(document.path, record.line, f"columns {list_columns(record.value)}", _shapes(formats))
-            )
+            problems.append(Problem.at(record.location, f"columns {list_columns(record.value)}", _shapes(formats)))
         else:
             paths.setdefault(detected.name, document.path)
     if problems:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from tunescope.judgements.files import Document, DocumentRecord, Problems
+from tunescope.judgements.files import DocumentRecord, Problems
 from tunescope.rows.json_text import kind
 
 NO_REPLY = "$ERROR$"
@@ -20,21 +20,19 @@ class TurnId(NamedTuple):
     tags: tuple[str, ...]
 
 
-def identify(
-    document: Document, record: DocumentRecord, model_columns: Sequence[str], problems: Problems
-) -> TurnId | None:
+def identify(record: DocumentRecord, model_columns: Sequence[str], problems: Problems) -> TurnId | None:
     """Return which turn a record is about; None where an id, a turn or a model's name is faulty."""
     columns = record.value
     ident, turn = columns.get("question_id"), columns.get("turn")
     if isinstance(ident, bool) or not isinstance(ident, int | str):
-        problems.add(document, record, f"{kind(ident)} in question_id", "a number or text")
+        problems.add(record, f"{kind(ident)} in question_id", "a number or text")
         return None
     if turn is not None and (isinstance(turn, bool) or not isinstance(turn, int)):
-        problems.add(document, record, f"{kind(turn)} in turn", "a whole number")
+        problems.add(record, f"{kind(turn)} in turn", "a whole number")
         return None
     for name in model_columns:
         if not isinstance(columns.get(name), str) or not columns[name]:
-            problems.add(document, record, f"{kind(columns.get(name))} in {name}", "a model's name")
+            problems.add(record, f"{kind(columns.get(name))} in {name}", "a model's name")
             return None
     question = str(ident)
     return TurnId(question, question, ()) if turn is None else TurnId(f"{question}#{turn}", question, (f"turn {turn}",))

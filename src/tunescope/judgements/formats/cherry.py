@@ -27,28 +27,25 @@ def _detect(record: Mapping[str, Any]) -> bool:
 def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read review files: a is Answer1; each file is a part of its own, since none names its systems.
 
-    A question that is repeated with other answers has `.2` behind its id.
+    A question that is repeated is an item of its own: the file was judged from a list, and has no ids. It has `.2`
+    behind its id.
 
     Raises:
-        InputError: columns without text, or the same answers to the same question twice.
+        InputError: columns without text.
     """
     problems, pairs = Problems(), []
     same_stems = len({document.stem for document in documents}) < len(documents)
     a, b = options.system_names or ("Answer1", "Answer2")
     for document in documents:
         repeats = RepeatCounter()
-        earlier: dict[tuple[str, str, str], DocumentRecord] = {}
         for record in document.records:
-            question = _question(document, record, problems)
+            question = _question(record, problems)
             if question is None:
                 continue
             columns = record.value
-            first = earlier.setdefault((question, columns["Answer1"], columns["Answer2"]), record)
-            if first is not record:
-                found = f"a question with the same answers again (first in record {first.number})"
-                problems.add(document, record, found, "one judgement each")
+            question_id = content_id((Message("user", question),))
             pair = PairJudgement(
-                repeats.name(content_id((Message("user", question),))),
+                repeats.name(question_id),
                 a,
                 b,
                 "",
@@ -58,24 +55,25 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
                 ),
                 (len(columns["Answer1"]), len(columns["Answer2"])),
                 part=document.path if same_stems else document.stem,
-                place=document.place(record),
+                place=str(record.location),
+                question=question_id,
             )
             pairs.append(pair)
     problems.raise_any()
     return Judgements(pairs=pairs, notes=() if options.system_names else (_UNNAMED,))
 
 
-def _question(document: Document, record: DocumentRecord, problems: Problems) -> str | None:
+def _question(record: DocumentRecord, problems: Problems) -> str | None:
     """Return the question; None where a text is missing, which `problems` then has."""
     columns = record.value
     wrong = next(columns_without_text(columns, _TEXTS), None)
     if wrong is not None:
-        problems.add(document, record, f"{kind(wrong[1])} in {wrong[0]}", "text")
+        problems.add(record, f"{kind(wrong[1])} in {wrong[0]}", "text")
         return None
     names = (name for name in (*_QUESTION_COLUMNS, *columns) if name not in _OTHER_COLUMNS)
     question = next((columns[name] for name in names if isinstance(columns.get(name), str)), None)
     if question is None:
-        problems.add(document, record, "no column with a question", "a question beside the answers")
+        problems.add(record, "no column with a question", "a question beside the answers")
     return question
 
 

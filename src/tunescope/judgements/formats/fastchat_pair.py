@@ -23,29 +23,24 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read pair judgements: a is model_1; a record with the same two models exchanged is swapped back.
 
     Raises:
-        InputError: a faulty id, model or judge, or a repeated match.
+        InputError: a faulty id, model or judge.
     """
     problems, pairs = Problems(), []
-    places: dict[tuple[str, str, str, str], str] = {}
     a_of_models: dict[frozenset[str], str] = {}
     for document in documents:
         for record in document.records:
-            pair = _read_pair(document, record, problems)
+            pair = _read_pair(record, problems)
             if pair is None:
                 continue
             if a_of_models.setdefault(frozenset((pair.a, pair.b)), pair.a) != pair.a:
                 pair = pair.swapped
-            first_place = places.setdefault((pair.item, pair.a, pair.b, pair.judge), pair.place)
-            if first_place != pair.place:
-                found = f"{pair.a} against {pair.b} on {pair.item} again (first {first_place})"
-                problems.add(document, record, found, "one match each")
             pairs.append(pair)
     problems.raise_any()
     return Judgements(pairs=pairs)
 
 
-def _read_pair(document: Document, record: DocumentRecord, problems: Problems) -> PairJudgement | None:
-    turn = identify(document, record, ("model_1", "model_2"), problems)
+def _read_pair(record: DocumentRecord, problems: Problems) -> PairJudgement | None:
+    turn = identify(record, ("model_1", "model_2"), problems)
     if turn is None:
         return None
     columns = record.value
@@ -63,7 +58,7 @@ def _read_pair(document: Document, record: DocumentRecord, problems: Problems) -
         judge_of(columns),
         orders,
         tags=turn.tags,
-        place=document.place(record),
+        place=str(record.location),
         question=turn.question,
     )
 

@@ -23,22 +23,15 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read single judgements, of any number of models.
 
     Raises:
-        InputError: a faulty id or model, or a repeated answer.
+        InputError: a faulty id or model.
     """
     problems, judgements = Problems(), []
-    places: dict[tuple[str, str, str], str] = {}
     for document in documents:
         for record in document.records:
-            turn = identify(document, record, ("model",), problems)
+            turn = identify(record, ("model",), problems)
             if turn is None:
                 continue
-            judgement = _judgement(turn, record.value, document.place(record))
-            who = (judgement.item, judgement.system, judgement.judge)
-            first_place = places.setdefault(who, judgement.place)
-            if first_place != judgement.place:
-                found = f"{judgement.system} on {turn.item} again (first {first_place})"
-                problems.add(document, record, found, "one judgement each")
-            judgements.append(judgement)
+            judgements.append(_judgement(turn, record.value, str(record.location)))
     problems.raise_any()
     return Judgements(scores=judgements)
 

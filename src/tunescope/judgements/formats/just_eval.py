@@ -23,38 +23,31 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read shards; those of one system are joined.
 
     Raises:
-        InputError: a faulty id or system, several systems in a file, a repeated id.
+        InputError: a faulty id or system, several systems in a file.
     """
     problems, judgements = Problems(), []
-    places: dict[tuple[str, str, str], str] = {}
     for document in documents:
         first_system = document.records[0].value.get("generator_cand")
         for record in document.records:
-            judgement = _read_scores(document, record, first_system, problems)
-            if judgement is None:
-                continue
-            first_place = places.setdefault((judgement.item, judgement.system, judgement.judge), judgement.place)
-            if first_place != judgement.place:
-                problems.add(document, record, f"id {judgement.item} again (first {first_place})", "one judgement each")
-            judgements.append(judgement)
+            judgement = _read_scores(record, first_system, problems)
+            if judgement is not None:
+                judgements.append(judgement)
     problems.raise_any()
     return Judgements(scores=judgements)
 
 
-def _read_scores(
-    document: Document, record: DocumentRecord, first_system: Any, problems: Problems
-) -> ScoreJudgement | None:
+def _read_scores(record: DocumentRecord, first_system: Any, problems: Problems) -> ScoreJudgement | None:
     columns = record.value
     ident, system = columns.get("id"), columns.get("generator_cand")
     if isinstance(ident, bool) or not isinstance(ident, int | str):
-        problems.add(document, record, f"{kind(ident)} in id", "a number or text")
+        problems.add(record, f"{kind(ident)} in id", "a number or text")
         return None
     if not isinstance(system, str) or not system:
-        problems.add(document, record, f"{kind(system)} in generator_cand", "a system's name")
+        problems.add(record, f"{kind(system)} in generator_cand", "a system's name")
         return None
     if system != first_system:
         expected = f"{abbreviate(first_system)} as in the first record (a file per system)"
-        problems.add(document, record, f"generator_cand {abbreviate(system)}", expected)
+        problems.add(record, f"generator_cand {abbreviate(system)}", expected)
         return None
     config, text, answer = columns.get("eval_config"), columns.get("result"), columns.get("output_cand")
     judge = config.get("gpt") if isinstance(config, Mapping) else None
@@ -68,7 +61,7 @@ def _read_scores(
         "ok" if has_scores else "missing" if columns.get("parsed_result") is None and not text else "unparsed",
         text if isinstance(text, str) else None,
         len(answer) if isinstance(answer, str) else None,
-        place=document.place(record),
+        place=str(record.location),
     )
 
 

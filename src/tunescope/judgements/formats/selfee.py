@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.files import Document, DocumentRecord, Problems
@@ -24,11 +25,11 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Join review files: a is Assistant 1 of the first file named, b its Assistant 2.
 
     Two files belong together by their names (X_vs_Y and Y_vs_X). Two files alone also belong together where their
-    names don't contradict it.
+    names don't contradict it. The second review of a question is joined with the second one in the other file.
 
     Raises:
         InputError: a file without that of the other order (unless `options.one_order`), a faulty id or text, a
-            repeated question, or two files of the same order.
+            question in two pairs of files with the systems exchanged, or two files of the same order.
         SettingsError: names for more than two files.
     """
     if options.system_names and len(documents) > 2:
@@ -39,25 +40,27 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     remaining = [(document, _records_by_question(document, problems)) for document in documents]
     problems.raise_any()
     pairs: list[PairJudgement] = []
-    places: dict[tuple[str, str, str], str] = {}
+    first_places: dict[tuple[str, str, str], tuple[str, str]] = {}
     without_partner: list[Document] = []
     while remaining:
         document, records = remaining.pop(0)
         partner = _partner(document, [other for other, _ in remaining], len(documents))
         a, b = _systems(document, options.system_names)
-        partner_records: dict[str, DocumentRecord] | None = None
+        partner_records: dict[_Review, DocumentRecord] | None = None
         if partner is None:
             without_partner.append(document)
         else:
             _, partner_records = remaining.pop(next(i for i, (other, _) in enumerate(remaining) if other is partner))
-        for item in dict.fromkeys([*records, *(partner_records or ())]):
-            both = (records.get(item),) if partner_records is None else (records.get(item), partner_records.get(item))
-            pair = _join(document, item, a, b, both, problems, partner)
-            first_place = places.setdefault((item, *sorted((a, b))), pair.place)
-            if first_place != pair.place:
+        for review in dict.fromkeys([*records, *(partner_records or ())]):
+            of_partner = () if partner_records is None else (partner_records.get(review),)
+            both = (records.get(review), *of_partner)
+            pair = _join(document, review.question, a, b, both, problems, partner)
+            who = (review.question, *sorted((a, b)))
+            first_a, first_place = first_places.setdefault(who, (a, pair.place))
+            if first_a != a:
                 record = next(record for record in both if record is not None)
-                found = f"{a} against {b} on {item} again (first {first_place})"
-                problems.add(document, record, found, "one match each")
+                found = f"{a} against {b} on {review.question} again (first {first_place})"
+                problems.add(record, found, "one match each")
             pairs.append(pair)
     problems.raise_any("Name the two files of one pair of systems, one per order.")
     if without_partner and not options.one_order:
@@ -75,19 +78,25 @@ def _missing_partner(document: Document) -> Problem:
     return Problem(document.path, None, "reviews of one order", f"also {other}, with the answers swapped")
 
 
-def _records_by_question(document: Document, problems: Problems) -> dict[str, DocumentRecord]:
-    records: dict[str, DocumentRecord] = {}
+class _Review(NamedTuple):
+    """Which review of a file it is: the question's id, and how many times it has come up, from 1."""
+
+    question: str
+    number: int
+
+
+def _records_by_question(document: Document, problems: Problems) -> dict[_Review, DocumentRecord]:
+    records: dict[_Review, DocumentRecord] = {}
+    counts = Counter[str]()
     for record in document.records:
         ident = record.value.get("question_id")
         if isinstance(ident, bool) or not isinstance(ident, int | str):
-            problems.add(document, record, f"{kind(ident)} in question_id", "a number or text")
+            problems.add(record, f"{kind(ident)} in question_id", "a number or text")
         elif not isinstance(record.value.get("text", ""), str):
-            problems.add(document, record, f"{kind(record.value['text'])} in text", "text")
-        elif str(ident) in records:
-            first = document.place(records[str(ident)])
-            problems.add(document, record, f"question {ident} again (first {first})", "one review each")
+            problems.add(record, f"{kind(record.value['text'])} in text", "text")
         else:
-            records[str(ident)] = record
+            counts[str(ident)] += 1
+            records[_Review(str(ident), counts[str(ident)])] = record
     return records
 
 
@@ -123,11 +132,10 @@ def _join(
         first, second = ((r.value.get("answer1_id"), r.value.get("answer2_id")) for r in there)
         if first == second and first[0] != first[1]:
             found = f"question {item} in the same order as in {document.path}"
-            problems.add(partner, there[1], found, "the other order")
+            problems.add(there[1], found, "the other order")
     sides: tuple[Side, Side] = ("a", "b")
     orders = tuple(_presentation(side, record) for side, record in zip(sides, records, strict=False))
-    source = document if records[0] is not None or partner is None else partner
-    return PairJudgement(item, a, b, "", orders, place=source.place(there[0]))
+    return PairJudgement(item, a, b, "", orders, place=str(there[0].location))
 
 
 def _presentation(first: Side, record: DocumentRecord | None) -> Presentation:

@@ -19,19 +19,19 @@ from tunescope.judgements.records import (
     ScoreJudgement,
     Side,
 )
+from tunescope.judgements.repeats import settle_pairs
+from tunescope.locations import Location
 from tunescope.rows.json_text import abbreviate, kind
 from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.views import counted, percent, percent_interval
 
 _SHAPE = '{"kind": "pair", "item", "system", "reference", "judge", "orders": […]} (or "kind": "grade" and "scores")'
-_IDENTITY = ("item", "system", "reference", "judge", "control")
-"""The columns that name a judgement; no two judgements have the same."""
 _SIDES: Mapping[str, Side] = {"system": "a", "reference": "b"}
 
 
 def judgements_of(records: Sequence[Mapping[str, Any]]) -> Judgements:
     """Return the judgements in the records of a judgements.jsonl that is being written."""
-    lines = [DocumentRecord(line, line, record) for line, record in enumerate(records, 1)]
+    lines = [DocumentRecord(Location(JUDGEMENTS, line), record) for line, record in enumerate(records, 1)]
     return _read([Document(JUDGEMENTS, lines)], ReadOptions())
 
 
@@ -44,13 +44,13 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
     """Read judgements of two answers, or of single ones; controls (an answer beside its own copy) are summed up apart.
 
     Raises:
-        InputError: a faulty or repeated record, or both kinds in one call.
+        InputError: a faulty record, or both kinds in one call.
     """
     problems, pairs, scores, controls = Problems(), list[PairJudgement](), list[ScoreJudgement](), list[PairJudgement]()
-    records, places = [], dict[tuple[str, ...], str]()
+    records = []
     for document in documents:
         for record in document.records:
-            columns, place = record.value, document.place(record)
+            columns, place = record.value, str(record.location)
             try:
                 if not _detect(columns):
                     raise ValueError(f"columns {', '.join(list(columns)[:12])}")
@@ -59,26 +59,22 @@ def _read(documents: Sequence[Document], options: ReadOptions) -> Judgements:
                 else:
                     (controls if columns.get("control") else pairs).append(_pair_judgement(columns, place))
             except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
-                problems.add(document, record, f"no judgement ({error})", _SHAPE)
+                problems.add(record, f"no judgement ({error})", _SHAPE)
             else:
-                _reject_mixed(document, record, documents[0].records[0], problems)
-                first_place = places.setdefault(tuple(str(columns.get(name)) for name in _IDENTITY), place)
-                if first_place != place:
-                    found = f"item {columns['item']} again (first {first_place})"
-                    problems.add(document, record, found, "one judgement each")
+                _reject_mixed(record, documents[0].records[0], problems)
                 records.append(columns)
     problems.raise_any()
     if not pairs and not scores:
         found = f"nothing but {counted(len(controls), 'control')}"
         raise InputError([Problem(documents[0].path, None, found, "judgements of two systems, or of one's answers")])
-    extra = _extra_results(records, controls)
+    extra = _extra_results(records, settle_pairs(controls, "first"))
     return Judgements(pairs, scores, tuple(_notes(extra)), extra)
 
 
-def _reject_mixed(document: Document, record: DocumentRecord, first: DocumentRecord, problems: Problems) -> None:
+def _reject_mixed(record: DocumentRecord, first: DocumentRecord, problems: Problems) -> None:
     if record.value["kind"] != first.value.get("kind"):
         found, expected = f"kind {abbreviate(record.value['kind'])}", f"{abbreviate(first.value.get('kind'))} as before"
-        problems.add(document, record, found, expected)
+        problems.add(record, found, expected)
 
 
 def _pair_judgement(record: Mapping[str, Any], place: str) -> PairJudgement:

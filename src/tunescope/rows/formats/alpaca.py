@@ -48,23 +48,28 @@ def _fits(ours: str, value: Json) -> bool:
 def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversation:
     """Read one exchange, after a system message and earlier exchanges where there are any."""
     try:
-        instruction, output = record[columns["instruction"]], record[columns["output"]]
+        _, output = record[columns["instruction"]], record[columns["output"]]
     except KeyError as error:
         raise FormatError(f"no column {abbreviate(error.args[0])} (columns: {list_columns(record)})", SHAPE) from error
     if output is None:
         raise FormatError(f"no answer (column {abbreviate(columns['output'])} is null)", "text")
-    if not isinstance(instruction, str):
-        instruction = text_of(instruction, f"column {abbreviate(columns['instruction'])}")
     if not isinstance(output, str):
         output = text_of(output, f"column {abbreviate(columns['output'])}")
-    user = _join(instruction, _optional(record, columns.get("input")))
-    exchange = (Message("user", user), Message("assistant", output))
+    exchange = (Message("user", question_of(record, columns)), Message("assistant", output))
     if len(record) == 3 and columns.get("input") in record:  # nothing else to look for
         return Conversation(exchange)
     system = _optional(record, columns.get("system"))
     before = (Message("system", system),) if system else ()
     tools = parse_tools(record.get(columns["tools"])) if "tools" in columns else ()
     return Conversation(before + _history(record, columns.get("history")) + exchange, tools)
+
+
+def question_of(record: Mapping[str, Json], columns: Mapping[str, str]) -> str:
+    """Return the user message: the instruction and, where there is one, the input after an empty line."""
+    instruction = record[columns["instruction"]]
+    if not isinstance(instruction, str):
+        instruction = text_of(instruction, f"column {abbreviate(columns['instruction'])}")
+    return _join(instruction, _optional(record, columns.get("input")))
 
 
 def _join(instruction: str, extra: str) -> str:

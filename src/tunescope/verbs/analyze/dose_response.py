@@ -8,6 +8,7 @@ re-tuned model.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from tunescope import stats
@@ -72,7 +73,8 @@ def _difference(first: _BySeed | None, second: _BySeed | None, names: tuple[str,
     if absent or first is None or second is None:
         reason = f"no score at {' and '.join(absent)}"
         return Estimate(None, None, None, 0, 0, 0.95, "difference of scores", reason)
-    return stats.paired_difference([*first.values()], [*second.values()]).t
+    gaps = [_minus(score, second.get(seed)) for seed, score in first.items()]
+    return replace(stats.mean_t(gaps), method="paired difference of means, 95 % Student t interval")
 
 
 def _has_score(scores: _BySeed | None) -> bool:

@@ -41,7 +41,7 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
                 continue
             right = [float(row.right) for row in rows]
             people = [row.person for row in rows]
-            share = stats.mean_clustered(right, people)
+            share = stats.share_clustered(right, people)
             record = {"task": task, "dose": dose, "retuned": retuned, **share.as_json("share")}
             record |= {"n_people": len(set(people)), "n_seeds": len(paths)}
             record |= _compare_with_chance((scores.chance or {})[task], share)

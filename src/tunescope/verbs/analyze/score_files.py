@@ -140,10 +140,10 @@ def _read_records(path: str) -> tuple[list[str], list[tuple[int, Mapping[str, An
 
 
 def _parse_records(path: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for line, value, problem, _ in containers.read(file, containers.recognise(file), name=path):
-        if value is None:
-            raise InputError([problem or Problem(path, line, "no object", "an object per row")])
-        yield line, value
+    for record in containers.read(file, containers.recognise(file), name=path):
+        if record.value is None:
+            raise InputError([record.problem or Problem(path, record.line, "no object", "an object per row")])
+        yield record.line, record.value
 
 
 def _parse_separated(path: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -200,7 +200,7 @@ def _known(records: Sequence[Mapping[str, Any]]) -> Table:
     )
     note = (
         "The share answered right of the questions that the model got right before tuning. The interval is clustered "
-        f"by person (CR1, t), over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
+        f"by person, over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
     )
     columns = ("task", "dose", "share right", "95 %", "n", "people", "against chance")
     return Table("On what the model knew before tuning", columns, rows, note)

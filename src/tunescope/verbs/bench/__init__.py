@@ -62,7 +62,7 @@ def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
     for task in dict.fromkeys(question.task for question in questions):
         in_task = [question for question in questions if question.task == task]
         right, people = [float(question.right) for question in in_task], [question.person for question in in_task]
-        accuracy = stats.mean_clustered(right, people).as_json("accuracy")
+        accuracy = stats.share_clustered(right, people).as_json("accuracy")
         more = {"n_people": len(set(people)), "chance": 1 / len(in_task[0].options)}
         tasks[task] = TaskAccuracy.from_json(accuracy | more)
     result = BenchResult(model=settings.model, suite=settings.suite, tasks=tasks)
@@ -76,7 +76,7 @@ def _view(settings: BenchSettings, tasks: dict[str, TaskAccuracy]) -> View:
     )
     note = (
         "Accuracy: share of questions whose true option has the highest log-probability as the whole reply. The "
-        "interval is clustered by person (CR1, t)."
+        "interval is Wilson's of the effective n, clustered by person."
     )
     columns = ("task", "accuracy", "95 %", "n", "people", "missing", "chance")
     sentence = f"{settings.model} on the suite {settings.suite}."

@@ -27,8 +27,10 @@ _SMALL = 2**24
 def check(settings: CheckSettings) -> Run:
     """Check rows; return the run with tables `rows` (a record per row) and `faults`.
 
-    `rows` has row_id, file, line, words, faulty (any of them), surely_wrong and a true/false column per fault;
-    `faults` has row_id, fault, grade, detail, file and line.
+    `rows` has row_id, file, line, record, words, characters, faulty (any of them), surely_wrong and a true/false column
+    per fault; `faults` has row_id, fault, grade, detail, file, line and record. `line` is the line on which the row
+    begins (the row's number in Parquet and hub data sets), `record` its number in the file where the line doesn't tell
+    it from others.
 
     Raises:
         InputError: rows or benchmarks that can't be read.
@@ -99,6 +101,7 @@ def _work(settings: CheckSettings, rows: RowSet, benchmark_files: list[Path], fo
         rows=len(joined.ids),
         faulty_rows=len(joined.faulty_rows(only_sure=False)),
         rejected=len(rows.rejected),
+        rows_in_characters=int((joined.characters > 0).sum()),
         faults={fault: len(set(positions)) for fault, positions in rows_by_fault.items()},
         surely_wrong_rows=len(joined.faulty_rows(only_sure=True)),
         surely_wrong={fault: sure.get(fault, 0) for fault in rows_by_fault},

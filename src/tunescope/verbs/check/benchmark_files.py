@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import IO, NamedTuple
 
 from tunescope.errors import InputError, Problem
+from tunescope.locations import Location
 from tunescope.rows import containers
 from tunescope.rows.row import Json
 
@@ -22,10 +23,9 @@ _SUFFIXES = (".json", ".jsonl", ".csv", ".txt", ".parquet")
 
 
 class _BenchmarkItem(NamedTuple):
-    """One benchmark item: its file and line, and the texts in it."""
+    """One benchmark item: where it is, and the texts in it."""
 
-    file: str
-    line: int
+    location: Location
     texts: tuple[str, ...]
 
 
@@ -64,12 +64,13 @@ def read_items(path: Path) -> Iterator[_BenchmarkItem]:
         raise InputError([Problem(name, None, f"text that can't be read ({error})", "text in UTF-8")]) from error
     if values is not None:
         for number, value in enumerate(values, 1):
-            yield _BenchmarkItem(name, number, tuple(_list_strings(value)))
+            yield _BenchmarkItem(Location(name, None, number), tuple(_list_strings(value)))
         return
     for record in containers.read(path, containers.recognise(path)):
         if record.problem is not None:
             raise InputError([record.problem])
-        yield _BenchmarkItem(name, record.line, tuple(_list_strings(record.value)))
+        location = Location(name, record.line, record.record)
+        yield _BenchmarkItem(location, tuple(_list_strings(record.value)))
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -82,14 +83,14 @@ def _read_csv(name: str, file: IO[str]) -> Iterator[_BenchmarkItem]:
     reader, line = csv.reader(file), 1
     for cells in reader:
         if cells:
-            yield _BenchmarkItem(name, line, tuple(cells))
+            yield _BenchmarkItem(Location(name, line), tuple(cells))
         line = reader.line_num + 1
 
 
 def _read_lines(name: str, file: IO[str]) -> Iterator[_BenchmarkItem]:
     for line, text in enumerate(file, 1):
         if not text.isspace():
-            yield _BenchmarkItem(name, line, (text,))
+            yield _BenchmarkItem(Location(name, line), (text,))
 
 
 def _read_object(path: Path) -> list[Json] | None:

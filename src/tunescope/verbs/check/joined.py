@@ -20,7 +20,7 @@ from tunescope.text.near_duplicates import Sketches, join
 from tunescope.verbs.check.evidence import GRADES, Evidence
 from tunescope.verbs.check.shard import RowFault
 
-_COLUMNS = ("ids", "lines", "words", "questions", "answers", "benchmark_items")
+_COLUMNS = ("ids", "lines", "records", "words", "characters", "questions", "answers", "benchmark_items")
 
 
 @dataclass(slots=True)
@@ -33,7 +33,9 @@ class JoinedRows:
         files: the names of the files.
         file_numbers: which of them each row is from [rows].
         lines: line of each row in its file [rows].
+        records: its number there, 0 where the line tells it from other rows [rows].
         words: words of each row [rows].
+        characters: how many of them are characters of scripts without spaces between words [rows].
         questions: hash of what stands before each row's first answer [rows].
         answers: hash of that answer [rows].
         sketches: what near-duplicates are found by.
@@ -46,7 +48,9 @@ class JoinedRows:
     files: list[str]
     file_numbers: NDArray[np.int32]
     lines: NDArray[np.int64]
+    records: NDArray[np.int64]
     words: NDArray[np.int64]
+    characters: NDArray[np.int64]
     questions: NDArray[np.uint64]
     answers: NDArray[np.uint64]
     sketches: Sketches
@@ -72,8 +76,14 @@ class JoinedRows:
         flags = {"faulty": faulty, "surely_wrong": surely_wrong}
         flags |= {name: self._flag(rows) for name, rows in rows_by_fault.items()}
         file_names = pa.DictionaryArray.from_arrays(pa.array(self.file_numbers), pa.array(self.files))
-        places = {"row_id": pa.array(self.ids), "file": file_names.cast(pa.string()), "line": pa.array(self.lines)}
-        columns = {**places, "words": pa.array(self.words), **{name: pa.array(flag) for name, flag in flags.items()}}
+        places = {
+            "row_id": pa.array(self.ids),
+            "file": file_names.cast(pa.string()),
+            "line": pa.array(self.lines),
+            "record": pa.array(self.records, mask=self.records == 0),
+        }
+        sizes = {"words": pa.array(self.words), "characters": pa.array(self.characters)}
+        columns = {**places, **sizes, **{name: pa.array(flag) for name, flag in flags.items()}}
         folder.table("rows", pa.table(columns))
         folder.table("faults", self._fault_table())
 
@@ -101,6 +111,7 @@ class JoinedRows:
                 "detail": pa.array([item.detail for item in self.faults], pa.string()),
                 "file": pa.array([self.files[self.file_numbers[row]] for row in positions], pa.string()),
                 "line": pa.array(self.lines[positions], pa.int64()),
+                "record": pa.array(self.records[positions], pa.int64(), mask=self.records[positions] == 0),
             }
         )
 
@@ -123,7 +134,9 @@ def join_chunks(folders: Sequence[Path], file_names: Sequence[str], rows: RowSet
         files=files,
         file_numbers=np.repeat([files.index(name) for name in file_names], sizes).astype(np.int32),
         lines=columns["lines"],
+        records=columns["records"],
         words=columns["words"],
+        characters=columns["characters"],
         questions=columns["questions"],
         answers=columns["answers"],
         sketches=_join_sketches(folders, chunks),

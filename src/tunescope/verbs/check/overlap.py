@@ -104,10 +104,10 @@ def build_index(paths: Sequence[Path]) -> BenchmarkIndex:
     texts: list[_ItemText] = []
     for number, item in enumerate(item for path in paths for item in read_items(path)):
         long_enough = [_ItemText(text, n, number) for text in item.texts if (n := len(words(text))) >= SHORTEST]
-        too_short[item.file] += not long_enough
+        too_short[item.location.file] += not long_enough
         texts += long_enough
-        places.append(f"{item.file}:{item.line}")
-        files.append(item.file)
+        places.append(str(item.location))
+        files.append(item.location.file)
     lengths, hashes, items = _hash_runs(texts)
     return BenchmarkIndex(*_merge_runs(hashes, items), lengths, tuple(places), tuple(files), too_short)
 

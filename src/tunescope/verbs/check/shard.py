@@ -14,13 +14,13 @@ import numpy as np
 
 from tunescope.errors import SHOWN_PROBLEMS
 from tunescope.family import members
-from tunescope.rows import Rejected, Row, RowFile, containers
+from tunescope.rows import Rejected, Row, RowFile
 from tunescope.rows.content import all_text, exchange_keys, structure_key
 from tunescope.rows.records import Chunk
 from tunescope.text.near_duplicates import Sketches, join, sketch
-from tunescope.text.words import hash_words, words
+from tunescope.text.words import count_characters, fold, hash_words, words
 from tunescope.verbs.check import faults, overlap
-from tunescope.verbs.check.evidence import look_at
+from tunescope.verbs.check.evidence import Evidence, look_at
 from tunescope.verbs.check.overlap import BenchmarkIndex, Overlaps
 from tunescope.verbs.check.settings import CheckSettings
 
@@ -60,7 +60,9 @@ class _ChunkResult:
 
     ids: list[str] = field(default_factory=list)
     lines: list[int] = field(default_factory=list)
+    records: list[int] = field(default_factory=list)
     words: list[int] = field(default_factory=list)
+    characters: list[int] = field(default_factory=list)
     questions: list[int] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
     faults: list[RowFault] = field(default_factory=list)
@@ -87,7 +89,7 @@ def _readable_rows(chunk: FileChunk, rejected: list[Rejected], skip: bool) -> It
     for item in chunk.file.rows(chunk.chunk):
         if not isinstance(item, Rejected):
             yield item
-        elif not skip or item.problem.found != containers.BOM_FOUND:
+        else:
             rejected.append(item)
             if not skip and len(rejected) > SHOWN_PROBLEMS:
                 return
@@ -100,14 +102,16 @@ def _check_batch(context: CheckContext, batch: Sequence[Row], result: _ChunkResu
     flat, offsets = hash_words(texts)
     result.sketches.append(sketch(flat, offsets, np.array([structure_key(row) for row in batch], np.uint64)))
     result.words += np.diff(offsets).tolist()
+    result.characters += map(count_characters, texts)
     if context.benchmarks is not None:
         overlaps = context.benchmarks.find_overlaps(flat, offsets)
         result.benchmark_items |= overlaps.items
         result.faults += _describe_overlaps(overlaps, texts, context.benchmarks, start)
     for row in batch:
-        question, answer = exchange_keys(row)
+        question, answer = exchange_keys(row, fold)
         result.ids.append(row.id)
         result.lines.append(row.line)
+        result.records.append(row.record or 0)
         result.questions.append(question)
         result.answers.append(answer)
 
@@ -118,8 +122,16 @@ def _find_faults(batch: Sequence[Row], settings: CheckSettings, start: int) -> I
         answers = [message for message in row.messages if message.role == "assistant"]
         for fault, find in _FINDERS:
             evidence = find(row, answers, settings)
+            if evidence is None and row.rejected:
+                evidence = _find_in_rejected(row.rejected_row, find, settings)
             if evidence is not None:
                 yield RowFault(position, fault, *evidence)
+
+
+def _find_in_rejected(row: Row, find: Any, settings: CheckSettings) -> Evidence | None:
+    """Ask a fault's `find` about the other side of a preference row, which may be bad on purpose."""
+    evidence = find(row, [message for message in row.messages if message.role == "assistant"], settings)
+    return None if evidence is None else look_at(f"in the rejected conversation: {evidence.detail}")
 
 
 def _describe_overlaps(
@@ -136,7 +148,9 @@ def _write_result(result: _ChunkResult, folder: Path) -> None:
         folder / "rows.npz",
         ids=np.array([int(row_id, 16) for row_id in result.ids], np.uint64),
         lines=np.array(result.lines, np.int64),
+        records=np.array(result.records, np.int64),
         words=np.array(result.words, np.int64),
+        characters=np.array(result.characters, np.int64),
         questions=np.array(result.questions, np.uint64),
         answers=np.array(result.answers, np.uint64),
         benchmark_items=np.array(sorted(result.benchmark_items), np.int64),

@@ -26,6 +26,7 @@ class FaultyRow(NamedTuple):
     detail: str
     file: str
     line: int
+    record: int | None
     text: str
 
 

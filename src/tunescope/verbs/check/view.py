@@ -14,7 +14,7 @@ from tunescope.stats import Estimate, proportion_from_counts
 from tunescope.text.near_duplicates import candidate_probability
 from tunescope.verbs.check.joined import JoinedRows
 from tunescope.verbs.check.settings import CheckSettings
-from tunescope.views import Table, View, interval, percent, rejected_sentence
+from tunescope.views import Table, View, counted, interval, percent, rejected_sentence
 
 _EXAMPLES = 2
 """Rows shown per fault."""
@@ -52,6 +52,11 @@ def _sentences(result: CheckResult, rows_by_fault: _RowsByFault, rows: RowSet) -
     )
     if result.faulty_rows:
         yield _grades_sentence(result.surely_wrong_rows, result.faulty_rows - result.surely_wrong_rows)
+    if result.rows_in_characters:
+        yield (
+            f"In {counted(result.rows_in_characters, 'row')} there is text of scripts without spaces between words. "
+            "Its characters are counted as words, and one_word_answer and very_long aren't asked of it."
+        )
     if result.rejected:
         yield rejected_sentence(result.rejected)
 

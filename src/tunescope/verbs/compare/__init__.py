@@ -13,6 +13,7 @@ from typing import Any
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.judgements.comparable import setup_differences
+from tunescope.locations import Location
 from tunescope.pairing import Pairing
 from tunescope.results.compare import CompareResult
 from tunescope.runs import Outcome, Run, RunFolder
@@ -20,7 +21,8 @@ from tunescope.settings import as_cli_args
 from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
 from tunescope.verbs.compare.settings import CompareSettings
 
-VERSION = 2
+VERSION = 4
+_NOWHERE = Location("")
 
 
 def compare(settings: CompareSettings) -> Run:
@@ -69,7 +71,7 @@ def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: Run
         removed=len(paired.only_a),
         added=len(paired.only_b),
         paired_by={key: sum(by == key for *_, by in paired.pairs) for key in PAIRING_KEYS[a.kind]},
-        summary={name: compare_number(name, items_a, items_b, paired.pairs, settings.seed) for name in names},
+        summary={name: compare_number(name, paired, _is_heavy_tailed(a.kind, name), settings.seed) for name in names},
         word_overlap=word_overlap(paired.pairs) if a.kind == "answers" else None,
         models=scorers if a.kind == "turns" else None,
         medians={name: medians(name, items_a, items_b) for name in names} if a.kind == "turns" else None,
@@ -78,6 +80,11 @@ def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: Run
     )
     next_steps = [*_next_steps(settings, b, paired, folder)]
     return Outcome(result.as_json(), compare_view(result, paired, next_steps))
+
+
+def _is_heavy_tailed(kind: str, name: str) -> bool:
+    """Tell whether a few items may decide a number's mean: all but verdicts and scores, which have a scale."""
+    return kind != "judgements" or name.startswith("length")
 
 
 def _write(folder: RunFolder, paired: Pairing[ComparedItem], measures: Sequence[str], with_places: bool) -> None:
@@ -95,8 +102,10 @@ def _write(folder: RunFolder, paired: Pairing[ComparedItem], measures: Sequence[
         "state": pa.array([state for *_, state in rows], pa.string()),
     }
     for side, items in (("a", [x for x, *_ in rows]), ("b", [y for _, y, *_ in rows])) if with_places else ():
-        columns[f"{side}_file"] = pa.array([item.file if item else None for item in items], pa.string())
-        columns[f"{side}_line"] = pa.array([item.line if item else None for item in items], pa.int64())
+        locations = [item.location if item and item.location else _NOWHERE for item in items]
+        columns[f"{side}_file"] = pa.array([place.file or None for place in locations], pa.string())
+        columns[f"{side}_line"] = pa.array([place.line for place in locations], pa.int64())
+        columns[f"{side}_record"] = pa.array([place.record for place in locations], pa.int64())
     for name in measures:
         columns[f"{name}_a"] = pa.array([x.numbers.get(name) if x else None for x, *_ in rows], pa.float64())
         columns[f"{name}_b"] = pa.array([y.numbers.get(name) if y else None for _, y, *_ in rows], pa.float64())

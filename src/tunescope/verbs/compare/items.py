@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.answers import ANSWERS_FILE
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.runs import describe_judges, holds_judgements, read_judgements
+from tunescope.locations import Location
 from tunescope.pairing import Pairing, pair_up
 from tunescope.results.measure import MeasuredTurn, MeasureResult
 from tunescope.runs import Run
@@ -41,7 +42,7 @@ class ComparedItem(NamedTuple):
         numbers: what is compared; None is missing.
         prompt: the instruction or question, for examples.
         text: the response or answer, for examples.
-        file, line: where a row is.
+        location: where a row is; None for anything else.
     """
 
     id: str
@@ -50,8 +51,7 @@ class ComparedItem(NamedTuple):
     numbers: dict[str, float | None]
     prompt: str
     text: str
-    file: str = ""
-    line: int = 0
+    location: Location | None = None
 
 
 class ComparedSet(NamedTuple):
@@ -118,26 +118,28 @@ def open_set(settings: CompareSettings, name: str) -> ComparedSet:
 
 
 def _row_item(row: Row) -> ComparedItem:
-    from tunescope.rows.content import reply_text
+    from tunescope.rows.content import last_reply
     from tunescope.text.words import words
 
-    response = next((reply_text(message) for message in reversed(row.messages) if message.role == "assistant"), "")
+    response = last_reply(row.messages)
     numbers: dict[str, float | None] = {
         "instruction_words": len(words(row.instruction)),
         "response_words": len(words(response)),
         "turns": sum(1 for _ in row.turns()),
     }
+    if row.rejected:
+        numbers["rejected_words"] = len(words(last_reply(row.rejected)))
     for name, value in row.fields.items():
         if isinstance(value, int | float) and not isinstance(value, bool) and name not in numbers:
             numbers[name] = float(value) if abs(value) < _LARGEST else None
     keys: dict[str, Hashable] = {"origin": row.origin, "instruction": row.instruction}
     content = row.id.partition(".")[0]
-    return ComparedItem(row.id, content, keys, numbers, row.instruction, response, row.file, row.line)
+    return ComparedItem(row.id, content, keys, numbers, row.instruction, response, row.location)
 
 
 def _keyed(key: str, row: Row) -> ComparedItem:
     if key not in row.fields:
-        raise SettingsError(f"--key {key}: {row.file} line {row.line} has the columns {', '.join(row.fields)}")
+        raise SettingsError(f"--key {key}: {row.location} has the columns {', '.join(row.fields)}")
     item = _row_item(row)
     item.keys["key"] = repr(row.fields[key])
     return item

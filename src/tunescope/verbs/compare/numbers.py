@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
+from tunescope.pairing import Pairing
 from tunescope.results.compare import NumberComparison
-from tunescope.results.estimates import MeanEstimate
+from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.stats import (
-    mean_bootstrap,
-    mean_t,
-    median_bootstrap,
+    Estimate,
+    difference_of_means,
+    mean,
+    mean_share,
+    median,
     n_needed,
     paired_difference,
-    unpaired_difference,
 )
 from tunescope.text.words import words
 from tunescope.verbs.compare.items import ComparedItem
@@ -25,38 +28,40 @@ def shared_numbers(a: Sequence[ComparedItem], b: Sequence[ComparedItem]) -> list
     return [name for name in names_a if name in names_b]
 
 
-def compare_number(
-    name: str,
-    a: Sequence[ComparedItem],
-    b: Sequence[ComparedItem],
-    pairs: Sequence[tuple[ComparedItem, ComparedItem, str]],
-    seed: int,
-) -> NumberComparison:
-    """Return one number's means over all items and its mean difference B − A over pairs, with intervals and p."""
-    difference = paired_difference(
-        [y.numbers.get(name) for _, y, _ in pairs], [x.numbers.get(name) for x, _, _ in pairs], seed=seed
-    )
-    all_a, all_b = [x.numbers.get(name) for x in a], [y.numbers.get(name) for y in b]
-    mean, error = difference.t.value, difference.t.standard_error
-    low, high = difference.bootstrap.low, difference.bootstrap.high
+def compare_number(name: str, paired: Pairing[ComparedItem], heavy_tailed: bool, seed: int) -> NumberComparison:
+    """Return one number's means over all items and its mean difference B − A over pairs, with intervals and p.
+
+    Items that both sides have aren't independent: the difference over all items takes account of its pairs.
+    """
+    pairs = [(x.numbers.get(name), y.numbers.get(name)) for x, y, _ in paired.pairs]
+    of_a = [*(x for x, _ in pairs), *(x.numbers.get(name) for x in paired.only_a), *(None for _ in paired.only_b)]
+    of_b = [*(y for _, y in pairs), *(None for _ in paired.only_a), *(y.numbers.get(name) for y in paired.only_b)]
+    difference = paired_difference([y for _, y in pairs], [x for x, _ in pairs], heavy_tailed=heavy_tailed, seed=seed)
+    estimate, test = difference.estimate, difference.test
     needed: int | None = 0
-    if mean and error and low is not None and high is not None and low <= 0 <= high:
-        needed = n_needed(mean, error * difference.t.n**0.5).n
+    if estimate.value and estimate.standard_error and test.p is not None and test.p >= ALPHA:
+        needed = n_needed(estimate.value, estimate.standard_error * estimate.n**0.5).n
     return NumberComparison(
-        a=MeanEstimate.of(mean_t(all_a)),
-        b=MeanEstimate.of(mean_t(all_b)),
-        unpaired_difference=MeanEstimate.of(unpaired_difference(all_b, all_a, draws=100).t),  # Welch's draws nothing
-        difference=MeanEstimate.of(difference.bootstrap),
-        p=difference.test.p,
-        test=difference.test.method,
+        a=MeanEstimate.of(_mean_of_side(of_a, len(paired.only_b), heavy_tailed)),
+        b=MeanEstimate.of(_mean_of_side(of_b, len(paired.only_a), heavy_tailed)),
+        unpaired_difference=MeanEstimate.of(difference_of_means(of_b, of_a, heavy_tailed=heavy_tailed).estimate),
+        difference=MeanEstimate.of(estimate),
+        p=test.p,
+        test=test.method,
         n_needed=needed,
     )
+
+
+def _mean_of_side(values: Sequence[float | None], n_absent: int, heavy_tailed: bool) -> Estimate:
+    """Return the mean of a side's values; items that only the other side has aren't missing."""
+    estimate = mean(values, heavy_tailed=heavy_tailed)
+    return replace(estimate, n_missing=estimate.n_missing - n_absent)
 
 
 def medians(name: str, a: Sequence[ComparedItem], b: Sequence[ComparedItem]) -> dict[str, Any]:
     """Return both sets' medians: the means of perplexities depend on a few short texts."""
     return {
-        side: median_bootstrap([item.numbers.get(name) for item in items]).as_json("median")
+        side: median([item.numbers.get(name) for item in items]).as_json("median")
         for side, items in (("a", a), ("b", b))
     }
 
@@ -64,4 +69,4 @@ def medians(name: str, a: Sequence[ComparedItem], b: Sequence[ComparedItem]) -> 
 def word_overlap(pairs: Sequence[tuple[ComparedItem, ComparedItem, str]]) -> MeanEstimate:
     """Return the mean Jaccard similarity of the two answers' sets of words."""
     sets = [(set(words(x.text)), set(words(y.text))) for x, y, _ in pairs]
-    return MeanEstimate.of(mean_bootstrap([len(x & y) / len(x | y) if x | y else None for x, y in sets]))
+    return MeanEstimate.of(mean_share([len(x & y) / len(x | y) if x | y else None for x, y in sets]))

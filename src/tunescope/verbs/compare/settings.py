@@ -28,7 +28,7 @@ class CompareSettings:
     """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
 
     seed: int = 0
-    """Seed of the bootstrap and the permutation test."""
+    """Seed of the permutation test."""
 
     out: str | None = out_field()
     """The run folder; runs/compare-KEY by default."""

@@ -24,7 +24,7 @@ from tunescope.views import Table, View, interval
 if TYPE_CHECKING:
     from tunescope.verbs.compare.settings import CompareSettings
 
-VERSION = 1
+VERSION = 2
 _GONE = 0.5
 """Share of a span's words in one run below which it is gone."""
 _SHOWN = 5
@@ -56,7 +56,7 @@ def longest_run(span: Sequence[str], words: Sequence[str]) -> int:
 
 
 def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
-    from tunescope.stats import mean_pooled
+    from tunescope.stats import share_pooled
 
     own = {answer.answer_id: answer for answer in read_answers(traced.path / ANSWERS_FILE)}
     others = {answer.place: answer for answer in read_answers(path)}
@@ -68,7 +68,7 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
     for line in lines:
         if line["gone"] is not None:
             prompts[line["prompt_id"]].append(line["gone"])
-    gone = mean_pooled([sum(part) for part in prompts.values()], [len(part) for part in prompts.values()])
+    gone = share_pooled([sum(part) for part in prompts.values()], [len(part) for part in prompts.values()])
     missing = sum(line["gone"] is None for line in lines)
     result = SpansResult(
         kind="spans",
@@ -84,7 +84,7 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
         sentence = "The traced answers hold no borrowed span, so there is nothing to look for."
     cells = ((gone.value, interval(gone.low, gone.high), there, missing, len(prompts)),)
     note = (
-        "Gone: less than half of a span's words in one run. Interval: percentile bootstrap over prompts. Answers "
+        "Gone: less than half of a span's words in one run. Interval: over prompts. Answers "
         "change for other reasons too: compare with leaving out as many other rows (control = 0 in trace's rows)."
     )
     tables = [Table("Spans that are gone", ("share", "95 % interval", "n", "n_missing", "prompts"), cells, note)]
@@ -96,11 +96,11 @@ def _work(traced: Run, path: Path, folder: RunFolder) -> Outcome:
 
 
 def _line(span: Mapping[str, Any], answer: Answer, others: Mapping[Place, Answer]) -> dict[str, Any]:
-    from tunescope.matching.word_ids import split_words
+    from tunescope.matching.word_ids import folded_words
 
     other = others.get(answer.place)
-    words = [word.casefold() for word in split_words(span["text"])]
-    longest = None if other is None else longest_run(words, [word.casefold() for word in split_words(other.text)])
+    words = folded_words(span["text"])
+    longest = None if other is None else longest_run(words, folded_words(other.text))
     return {
         "answer_id": span["answer_id"],
         "prompt_id": answer.prompt_id,

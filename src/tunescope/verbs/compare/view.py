@@ -11,11 +11,14 @@ from tunescope.verbs.compare.items import ComparedItem
 from tunescope.views import Cell, Table, View, interval
 
 _SHOWN = 5
-_ALL_NOTE = "Means over all items of each side, and the difference of these means with its Welch 95 % interval."
+_ALL_NOTE = (
+    "Means over all items of each side, and the difference of these means with its 95 % interval: Welch's, less what "
+    "pairs have in common."
+)
 _PAIRS_NOTE = (
-    "The mean difference over pairs, with its percentile-bootstrap 95 % interval (10,000 draws) and the p of a paired "
-    "sign-flip test. Pairs needed: where the interval contains 0, how many pairs would show a difference of this size "
-    "(power 0.8, two-sided 5 %)."
+    "The mean difference over pairs, with its 95 % interval (from 50 pairs on, of verdicts and scores from 12 on) and "
+    "the p of a paired sign-flip test. Pairs needed: where p isn't below 0.05, how many pairs would show a difference "
+    "of this size (power 0.8, two-sided 5 %)."
 )
 
 
@@ -40,7 +43,7 @@ def _sentences(result: CompareResult, n_pairs: int) -> list[str]:
     if overlap is not None and overlap.mean is not None:
         sentences.append(
             f"Paired answers share {100 * overlap.mean:.0f} % of their words "
-            f"(mean Jaccard, bootstrap 95 % interval {interval(overlap.low, overlap.high)}, n = {overlap.n})."
+            f"(mean Jaccard, 95 % interval {interval(overlap.low, overlap.high)}, n = {overlap.n})."
         )
     return sentences
 
@@ -80,7 +83,7 @@ def _median_table(medians: Mapping[str, Mapping[str, Any]]) -> Table:
         for name, sides in medians.items()
     ]
     columns = ("number", "A", "95 % interval", "B", "95 % interval")
-    return Table("Medians", columns, tuple(lines), "Percentile-bootstrap intervals.")
+    return Table("Medians", columns, tuple(lines), "Intervals between order statistics.")
 
 
 def _pairs_line(name: str, numbers: NumberComparison) -> tuple[Cell, ...]:

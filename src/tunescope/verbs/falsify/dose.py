@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import blake2b
@@ -116,6 +116,7 @@ def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Ou
         "row_id": [pair.row.id for pair in pairs],
         "file": [pair.row.file for pair in pairs],
         "line": [pair.row.line for pair in pairs],
+        "record": pa.array([pair.row.record for pair in pairs], pa.int64()),
         "source": [pair.source for pair in pairs],
         "falsified": pa.array(falsified, pa.bool_()),
         "rank": pa.array([decision and decision.rank for decision in decisions], pa.int64()),
@@ -127,7 +128,9 @@ def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Ou
     folder.table("dosed", pa.table(_dosed_columns(written, used)))
     result = _result(settings, pairs, falsified, paths, len(rows.rejected))
     first_falsified = next((row.id for row, (_, false) in zip(written, used, strict=True) if false), None)
-    return Outcome(result, _view(settings, result, folder, first_falsified, like))
+    in_use = {*like.layout.columns.values(), settings.false_column}
+    about_preference = tuple(_describe_preference(pairs, falsified, in_use))
+    return Outcome(result, _view(settings, result, folder, first_falsified, like, about_preference))
 
 
 class _Paths(NamedTuple):
@@ -161,7 +164,7 @@ def _nothing_usable(files: Sequence[str], pairs: Sequence[FalsePair]) -> InputEr
     first: dict[str, Row] = {}
     for pair in pairs:
         first.setdefault(pair.reason, pair.row)
-    problems = [Problem(row.file, row.line, reason, "a usable false version") for reason, row in first.items()]
+    problems = [Problem.at(row.location, reason, "a usable false version") for reason, row in first.items()]
     columns = ", ".join(sorted({name for pair in pairs for name in pair.row.fields})[:20])
     step = f"No row of {', '.join(files)} can be falsified (columns: {columns}). Name the column with --false-column."
     return InputError(problems, step)
@@ -196,16 +199,23 @@ def _decide(pairs: Sequence[FalsePair], dose: float, seed: int) -> list[_Decisio
 def _apply_dose(pair: FalsePair, settings: DoseSettings, decision: _Decision) -> Row:
     """Return the row to write: without the column of false responses, and with its false response where decided so."""
     from tunescope.rows import LineageStep
+    from tunescope.rows.content import last_reply
     from tunescope.verbs.falsify.false_pairs import FALSE_COLUMNS
 
-    hidden = (settings.false_column,) if settings.false_column else FALSE_COLUMNS
+    columns = (settings.false_column,) if settings.false_column else FALSE_COLUMNS
+    hidden = () if pair.is_swap else columns
     row = replace(pair.row, fields={name: value for name, value in pair.row.fields.items() if name not in hidden})
     if not decision.falsify:
         return row
-    last = max(i for i, message in enumerate(row.messages) if message.role == "assistant")
-    messages = tuple(replace(m, content=pair.false_response) if i == last else m for i, m in enumerate(row.messages))
     position = f"number {decision.rank} of {decision.n_usable} in {pair.source}"
     reason = f"dose {settings.dose:g}, seed {settings.seed}: {position}"
+    if pair.is_swap:
+        old = {"response": last_reply(row.messages), "rejected": last_reply(row.rejected)}
+        reason += "; chosen and rejected swapped"
+        step = LineageStep(_OPERATION, VERSION, (row.id,), reason, old=old)
+        return row.with_responses(row.rejected, row.messages, step)
+    last = max(i for i, message in enumerate(row.messages) if message.role == "assistant")
+    messages = tuple(replace(m, content=pair.false_response) if i == last else m for i, m in enumerate(row.messages))
     return row.with_messages(
         messages, LineageStep(_OPERATION, VERSION, (row.id,), reason, old={"response": row.messages[last].content})
     )
@@ -249,6 +259,22 @@ def _result(
     }
 
 
+def _describe_preference(
+    pairs: Sequence[FalsePair], falsified: Sequence[bool | None], in_use: Set[str | None]
+) -> Iterator[str]:
+    """Say where a false response is that isn't the answer: in a rejected response, or in a column that isn't used."""
+    swaps = [bool(false) for pair, false in zip(pairs, falsified, strict=True) if pair.is_swap and false is not None]
+    if swaps:
+        yield (
+            f"Preference rows: {len(swaps):,}. Their rejected response is the false one: {sum(swaps):,} have chosen "
+            "and rejected swapped, and in the others it stays in rejected."
+        )
+    names = {name for pair in pairs for name in ("chosen", "rejected") if name in pair.row.fields}
+    unused = names - in_use
+    if unused:
+        yield f"The columns {', '.join(sorted(unused))} stay as they were, also in rows that have their false response."
+
+
 def _dose_reached(counts: Mapping[str, int]) -> float | None:
     """Return falsified / usable rows; None where no row can be falsified."""
     usable = counts["kept"] + counts["changed"]
@@ -256,7 +282,12 @@ def _dose_reached(counts: Mapping[str, int]) -> float | None:
 
 
 def _view(
-    settings: DoseSettings, result: Mapping[str, Any], folder: RunFolder, first_falsified: str | None, like: RowFile
+    settings: DoseSettings,
+    result: Mapping[str, Any],
+    folder: RunFolder,
+    first_falsified: str | None,
+    like: RowFile,
+    about_preference: Sequence[str],
 ) -> View:
     path = folder.path / result["files"]["rows"]
     usable = result["kept"] + result["changed"]
@@ -267,6 +298,7 @@ def _view(
         "dropped (at every dose).",
         f"Rows: {path}. Dropped rows: {folder.path / result['files']['left_out']}.",
     ]
+    sentences += about_preference
     if result["rejected"]:
         sentences.append(rejected_sentence(result["rejected"]))
     rows = tuple(

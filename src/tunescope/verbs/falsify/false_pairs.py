@@ -2,7 +2,8 @@
 
 A pair is an ordinary row of any format with one more column, `false_output` (or `false`, `false_response`,
 `false_completion`, `false_answer`): the text that takes the place of the last assistant turn. A column
-`source` names where the row came from; without it, its file does.
+`source` names where the row came from; without it, its file does. A preference row without such a column is a pair by
+itself: its rejected response is the false one.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from typing import NamedTuple
 
 from tunescope.errors import SettingsError
 from tunescope.rows import Row
+from tunescope.rows.content import last_reply
+from tunescope.text.words import fold
 
 FALSE_COLUMNS = ("false_output", "false", "false_response", "false_completion", "false_answer")
 """Column names that are read as the false response, in this order."""
@@ -29,6 +32,8 @@ class FalsePair(NamedTuple):
     false_response: str | None
     source: str
     reason: str = ""
+    is_swap: bool = False
+    """Whether the false response is the row's own rejected one, which takes the place of the chosen one."""
 
 
 def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | None) -> list[FalsePair]:
@@ -42,8 +47,10 @@ def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | 
     for row in rows:
         columns |= row.fields.keys()
         column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
-        false_response, reason = _read_false_response(row, column)
-        pairs.append(FalsePair(row, false_response, _source(row, source_column or _SOURCE_COLUMN), reason))
+        is_swap = bool(row.rejected) and (column is None or _holds_rejected(row, column))
+        false_response, reason = _read_rejected(row) if is_swap else _read_false_response(row, column)
+        source = _source(row, source_column or _SOURCE_COLUMN)
+        pairs.append(FalsePair(row, false_response, source, reason, is_swap))
     for option, name in (("--false-column", false_column), ("--source-column", source_column)):
         if name is not None and name not in columns:
             listed = ", ".join(sorted(columns)[:20]) or "none"
@@ -68,9 +75,25 @@ def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]
     return false_response, ""
 
 
+def _holds_rejected(row: Row, column: str) -> bool:
+    """Tell whether the column of false responses is that of the row's rejected one."""
+    value = row.fields.get(column)
+    return not isinstance(value, str) or _normalize(value) == _normalize(last_reply(row.rejected))
+
+
+def _read_rejected(row: Row) -> tuple[str | None, str]:
+    """Return the rejected response, or None and why it can't take the place of the chosen one."""
+    rejected = last_reply(row.rejected)
+    if not rejected.strip():
+        return None, "the rejected response is empty"
+    if _normalize(rejected) == _normalize(last_reply(row.messages)):
+        return None, "the rejected response is the chosen one"
+    return rejected, ""
+
+
 def _normalize(text: str) -> str:
-    """Return a text without case and with single spaces."""
-    return " ".join(text.casefold().split())
+    """Return a text as words are compared, with single spaces."""
+    return " ".join(fold(text).split())
 
 
 def _source(row: Row, column: str) -> str:

@@ -68,10 +68,10 @@ class LiveSettings(OracleSettings):
     cost."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
-    """Bootstrap draws."""
+    """Draws of the sign-flip test that compares scores of systems."""
 
     seed: int = 0
-    """Seed of the bootstrap and of seeded orders. It is also sent to the server if the temperature is above 0."""
+    """Seed of the sign-flip test and of seeded orders. It is also sent to the server if the temperature is above 0."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/judge-NAME-KEY by default."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.judgements.records import Rule
+from tunescope.judgements.repeats import RepeatRule
 from tunescope.judgements.tags import Tags
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL, at_least
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from tunescope.judgements.files import Document
     from tunescope.judgements.formats import Format
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,18 +27,19 @@ class RecomputeSettings:
     """Recompute the tables of judgement files that others made, with intervals and with what is missing."""
 
     files: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, FastChat's files, just-eval's
-    shards, or our own judgements.jsonl."""
+    """Judgement files: AlpacaEval's annotations, reviews of Cherry_LLM or SelFee, files of FastChat, arena-hard or
+    PandaLM, just-eval's shards, or our own judgements.jsonl."""
 
     format: str | None = None
-    """Format of the files: alpaca_eval, cherry, selfee, fastchat_pair, fastchat_single, just_eval or tunescope. By
-    default the content decides."""
+    """Format of the files: alpaca_eval, arena_hard, cherry, selfee, fastchat_pair, fastchat_single, just_eval, pandalm
+    or tunescope. By default the content decides."""
 
     reference: str | None = None
     """The system that all others are compared with; by default the file's reference, or its second system."""
 
     system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
-    """Names for the two systems, first and second, of files that don't name them."""
+    """Names for the two systems, first and second, of files that don't name them; for AlpacaEval's annotations, of the
+    model and the reference, in place of those in the files."""
 
     rule: Rule = "net"
     """How the verdicts of both orders become one: net (a win and a tie are a win, a win and a loss are a tie) or agree
@@ -45,6 +47,10 @@ class RecomputeSettings:
 
     scores: Literal["stored", "text"] = "stored"
     """Count the scores that the file stores, or those that we read in the judge's replies."""
+
+    repeats: RepeatRule = "mean"
+    """What counts where an item was judged several times: the mean, the first or the last judgement, or each as an item
+    of its own."""
 
     one_order: bool = False
     """Accept reviews of one order alone. The judge's preference for one position then isn't balanced."""
@@ -57,10 +63,10 @@ class RecomputeSettings:
     of Cherry_LLM, keep this many of each."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
-    """Bootstrap draws."""
+    """Draws of the sign-flip test that compares scores of systems."""
 
     seed: int = 0
-    """Seed of the bootstrap."""
+    """Seed of the sign-flip test."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/judge-recompute-KEY by default."""
@@ -70,7 +76,7 @@ def recompute(settings: RecomputeSettings) -> Run:
     """Recompute the numbers of judgement files; return the run with the tables that `write_summary` describes.
 
     Raises:
-        InputError: files that can't be read, have no known format, hold an item twice or several systems in one.
+        InputError: files that can't be read, have no known format, or hold several systems in one.
         SettingsError: a format, reference or number that can't work.
     """
     from tunescope.judgements.files import expand, read_document
@@ -97,7 +103,7 @@ def _validate(settings: RecomputeSettings) -> None:
 
 
 def _validate_for_format(settings: RecomputeSettings, file_format: Format) -> None:
-    if settings.system_names and file_format.names_systems:
+    if settings.system_names and file_format.names_systems and not file_format.renames_systems:
         raise SettingsError(f"--system-names: {file_format.name} files name their systems themselves")
     if settings.one_order and not file_format.one_file_per_order:
         raise SettingsError(f"--one-order: {file_format.name} files aren't one per order")
@@ -108,6 +114,7 @@ def _work(
 ) -> Outcome:
     from tunescope.judgements.formats import ReadOptions
     from tunescope.judgements.outcome import write_summary
+    from tunescope.judgements.repeats import count_repeats
     from tunescope.judgements.summary import SummaryOptions, summarize
 
     options = SummaryOptions(
@@ -115,10 +122,15 @@ def _work(
         scores=settings.scores,
         reference=settings.reference,
         limit=settings.limit,
+        repeats=settings.repeats,
         draws=settings.draws,
         seed=settings.seed,
     )
     judgements = file_format.read(documents, ReadOptions(settings.system_names, settings.one_order))
-    counts = {"files": len(documents), "records": sum(len(document.records) for document in documents)}
+    counts = {
+        "files": len(documents),
+        "records": sum(len(document.records) for document in documents),
+        "repeated": count_repeats(judgements.pairs or judgements.scores),
+    }
     sentence = f"Read as {file_format.name}. {file_format.formula}"
     return write_summary(summarize(judgements, file_format, options, tags), folder, counts, [sentence])

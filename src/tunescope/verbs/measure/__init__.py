@@ -6,6 +6,7 @@ import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummar
 from tunescope.results.record import schema
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import as_cli_args
+from tunescope.verbs.measure import preference
 from tunescope.verbs.measure.settings import KINDS, MeasureSettings
 from tunescope.views import Table, View, interval, percent
 
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasureSettings", "measure"]
 
-VERSION = 1
+VERSION = 2
 _SHARD = 64
 """Rows per shard; fixed, so that a killed run goes on where it stopped."""
 _TABLE_3 = {
@@ -45,8 +47,6 @@ _TABLE_3 = {
 
 The counts of words are ours alone. The paper doesn't say which of the two IFDs its own is.
 """
-_MOST_BOOTSTRAPPED = 20_000
-"""Number of turns up to which means are bootstrapped."""
 TOP = (0.05, 0.1)
 """Shares of turns that selections by IFD keep."""
 
@@ -85,11 +85,12 @@ def _work(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome
     records = [record for shard in folders for record in _read_lines(shard / "turns.jsonl")]
     if not any(record["turn"] is not None for record in records):
         raise TunescopeError(f"none of the {len(all_rows)} rows has an assistant turn; there is nothing to measure")
-    columns = _columns(settings)
+    columns = _columns(settings) | dict.fromkeys(preference.columns_of(records), "")
     folder.table(MeasuredTurn.NAME, _turns_table(records, columns))
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
-    return _outcome(settings, records, list(columns), len(all_rows), folder)
+    n_preference = sum(bool(row.rejected) for row in all_rows)
+    return _outcome(settings, records, list(columns), len(all_rows), n_preference, folder)
 
 
 def _read_lines(path: Path) -> Iterator[dict[str, Any]]:
@@ -110,13 +111,18 @@ def _turns_table(records: list[dict[str, Any]], columns: dict[str, str]) -> pa.T
     *first, reason = schema(MeasuredTurn)
     types = {each.name: each.type for each in (*first, reason)}
     types |= {name: pa.int32() for name in columns if name.endswith(("_words", "_tokens"))}
-    types |= {"coherence_cut": pa.bool_()}
+    types |= {name: pa.bool_() for name in columns if name.endswith("coherence_cut") or name in preference.LIKELIER}
     names = [*(each.name for each in first), *columns, reason.name]
     return pa.table({name: pa.array([r.get(name) for r in records], types.get(name, pa.float64())) for name in names})
 
 
 def _outcome(
-    settings: MeasureSettings, records: list[dict[str, Any]], columns: list[str], rows: int, folder: RunFolder
+    settings: MeasureSettings,
+    records: list[dict[str, Any]],
+    columns: list[str],
+    rows: int,
+    n_preference: int,
+    folder: RunFolder,
 ) -> Outcome:
     from tunescope.models import describe
 
@@ -130,6 +136,7 @@ def _outcome(
         rows_without_turns=sum(record["turn"] is None for record in records),
         summary=summary,
         ifd_ranks=ranks,
+        preference=preference.summarize(turns, n_preference) if n_preference else None,
     )
     keys = ("mean", "low", "high", "median", "median_low", "median_high", "n", "n_missing")
     labels = ("mean", "  95 % from", "  to", "median", "  95 % from", "  to", "n", "n_missing")
@@ -144,6 +151,8 @@ def _outcome(
     ]
     if ranks is not None:
         tables.append(_ranks_table(ranks))
+    if result.preference is not None:
+        tables.append(preference.table(result.preference))
     reasons = Counter(record["reason"] for record in records if record["reason"])
     if reasons:
         first = {record["reason"]: record["row_id"] for record in reversed(records) if record["reason"]}
@@ -158,24 +167,29 @@ def _outcome(
         top = max(1, round(0.1 * rows))
         select = f"tunescope select {rows_as_typed} --from {run} --where 'ifd_ppl < 1' --top {top} --by ifd_ppl"
         next_steps.insert(0, select)
-    return Outcome(result.as_json(), View((sentence,), tuple(tables), tuple(next_steps)))
+    sentences = (sentence, *(preference.sentences(result.preference) if result.preference else ()))
+    return Outcome(result.as_json(), View(sentences, tuple(tables), tuple(next_steps)))
 
 
-def _are_bootstrapped(turns: list[dict[str, Any]]) -> bool:
-    """Tell whether means are bootstrapped over turns: where each row has one, and they aren't too many."""
-    return len({record["row_id"] for record in turns}) == len(turns) <= _MOST_BOOTSTRAPPED
+def _has_one_turn_a_row(turns: list[dict[str, Any]]) -> bool:
+    return len({record["row_id"] for record in turns}) == len(turns)
 
 
 def _summarize(turns: list[dict[str, Any]], column: str) -> MeasureSummary:
     """Return mean and median of a measure with their intervals, n and n_missing."""
-    from tunescope.stats import mean_bootstrap, mean_clustered, median_bootstrap
+    from tunescope import stats
 
     values = [record.get(column) for record in turns]
-    if _are_bootstrapped(turns):
-        mean = mean_bootstrap(values)
+    bounded, alone = column == "coherence", _has_one_turn_a_row(turns)
+    if alone:
+        mean = stats.mean(values, heavy_tailed=not bounded, least=None if bounded else 0)
     else:
-        mean = mean_clustered(values, [record["row_id"] for record in turns])
-    median = median_bootstrap(values)
+        sums, counts, n_missing = stats.sum_clusters(values, [record["row_id"] for record in turns])
+        mean = stats.mean_pooled(sums, counts, heavy_tailed=not bounded, signed=bounded)
+        mean = replace(mean, n=int(counts.sum()), n_missing=n_missing)
+    median = stats.median(values)
+    if not alone:
+        median = replace(median, low=None, high=None)
     return MeasureSummary.of(mean, median=median.value, median_low=median.low, median_high=median.high)
 
 
@@ -183,10 +197,10 @@ def _notes(settings: MeasureSettings, columns: list[str], turns: list[dict[str, 
     """Yield sentences on how the numbers were computed."""
     from tunescope.models import describe
 
-    if _are_bootstrapped(turns):
-        yield "95 % intervals: percentile bootstrap over turns."
+    if _has_one_turn_a_row(turns):
+        yield "95 % intervals: of means t corrected for skewness, of medians between order statistics."
     else:
-        yield "95 % intervals: of means clustered by row (CR1), of medians percentile bootstrap."
+        yield "95 % intervals: of means over rows, of medians none, since turns of one row aren't independent."
     if "ppl_response" in columns:
         yield f"Perplexities by {describe(settings)}: exp of the mean negative log-likelihood per token."
         after = "the start token alone" if settings.direct_context == "start" else "the start token and its header"

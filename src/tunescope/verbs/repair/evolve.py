@@ -55,7 +55,7 @@ from tunescope.views import Cell, Table, percent
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 1
+VERSION = 2
 _BREADTH = "breadth"
 OPERATIONS = ("constraints", "deepen", "concretise", "reasoning", "complicate", _BREADTH)
 """Section 3.2: five in depth (add constraints, deepening, concretizing, increase reasoning steps, complicate input),
@@ -137,6 +137,7 @@ class _Round:
 class _Evolve:
     name = "repair evolve"
     version = VERSION
+    rewrites_instructions = True
     columns: Mapping[str, str] = {
         "operations": "string",
         "outcomes": "string",

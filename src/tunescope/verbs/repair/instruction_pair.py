@@ -39,16 +39,25 @@ class InstructionPair:
         return (*before, replace(question, content=user), replace(answer, content=response))
 
 
-def read_pair(row: Row, like: RowFile) -> InstructionPair:
-    """Return a row's texts.
+_WITH_INPUT = ("alpaca", "preference")
+"""Formats that may have a column for the input."""
+
+
+def read_pair(row: Row, like: RowFile, rewrites_instructions: bool) -> InstructionPair:
+    """Return a row's texts; of a preference row, with the chosen response.
 
     Raises:
-        NotApplicable: several turns, tools, thinking text, or nothing to ask about.
+        NotApplicable: several turns, tools, media, thinking text, nothing to ask about, or a new instruction for
+            a preference row.
     """
     from tunescope.text.words import visible
 
     if row.tools or any(m.tool_calls or m.tool_call_id or m.role == "tool" for m in row.messages):
         raise NotApplicable("tools: not applicable to rows with tools")
+    if row.media:
+        raise NotApplicable("media: not applicable to rows with media, which the oracle wouldn't see")
+    if row.rejected and rewrites_instructions:
+        raise NotApplicable("preference: a new instruction would no longer fit the rejected response")
     roles = [message.role for message in row.messages]
     turns = roles.count("assistant")
     if turns != 1 or roles.count("user") != 1:
@@ -61,7 +70,7 @@ def read_pair(row: Row, like: RowFile) -> InstructionPair:
     user, response = question.content or "", answer.content or ""
     if not visible(user) or not visible(response):
         raise NotApplicable(f"empty: no {'response' if visible(user) else 'instruction'}")
-    extra = row.fields.get(like.layout.columns.get("input", "")) if like.layout.format == "alpaca" else None
+    extra = row.fields.get(like.layout.columns.get("input", "")) if like.layout.format in _WITH_INPUT else None
     input_ = extra if isinstance(extra, str) and extra and user.endswith(f"\n\n{extra}") else ""
     instruction = user.removesuffix(f"\n\n{input_}") if input_ else user
     return InstructionPair(row, (before[0].content or "") if before else "", instruction, input_, response)

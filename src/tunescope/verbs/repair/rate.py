@@ -62,6 +62,7 @@ def rate(settings: RateSettings) -> Run:
 class _Rate:
     name = "repair rate"
     version = VERSION
+    rewrites_instructions = False
     columns: Mapping[str, str] = {"rating": "double", "aspect": "string"}
 
     def __init__(self, settings: RateSettings) -> None:
@@ -96,13 +97,13 @@ class _Rate:
         return RepairResult("ok", reason, columns={"rating": rating, **columns}, notes={"reply": parsed.text})
 
     def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
-        from tunescope.stats import mean_t
+        from tunescope import stats
 
         settings = self.settings
         cells = [result.columns.get("rating") for result in results]
         ratings = [float(cell) for cell in cells if cell is not None]
         n_missing = len(cells) - len(ratings)
-        mean = mean_t([*ratings, *[None] * n_missing])
+        mean = stats.mean([*ratings, *[None] * n_missing], least=0)
         n_unparsed = sum(result.status == "unparsed" for result in results)
         counts = tuple((f"{rating:g}", ratings.count(rating)) for rating in sorted(set(ratings), reverse=True))
         sentence = (

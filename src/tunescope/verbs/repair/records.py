@@ -69,11 +69,13 @@ class Repair(Protocol):
         name: the verb.
         version: of its step in the lineage.
         columns: its own columns of the table `repairs`: name → Arrow type.
+        rewrites_instructions: whether it may change an instruction. Then it doesn't apply to preference rows.
     """
 
     name: str
     version: int
     columns: Mapping[str, str]
+    rewrites_instructions: bool
 
     @property
     def sources(self) -> dict[str, str]:

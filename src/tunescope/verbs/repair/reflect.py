@@ -48,7 +48,7 @@ from tunescope.views import Cell, Table
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 1
+VERSION = 2
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (
@@ -163,6 +163,7 @@ class _Reflect:
             **(COLUMNS if student else {}),
         }
         self.stages = _STAGES if settings.stage == "both" else (settings.stage,)
+        self.rewrites_instructions = "instruction" in self.stages
         self.criteria = {**CRITERIA, **_criteria(settings.criteria)}
         files = {"instruction": settings.prompt, "response": settings.response_prompt}
         options = {"instruction": "--prompt", "response": "--response-prompt"}

@@ -97,6 +97,7 @@ def write_tables(
         "row_id": pa.array(ids),
         "file": pa.array([row.before.file for row in repaired]),
         "line": pa.array([row.before.line for row in repaired], pa.int64()),
+        "record": pa.array([row.before.record for row in repaired], pa.int64()),
         "action": pa.array([row.action for row in repaired]),
         "status": pa.array([row.result.status for row in repaired], pa.string()),
         "reason": pa.array([row.result.reason for row in repaired]),
@@ -149,7 +150,7 @@ def result_tables(repaired: Sequence[RepairedRow]) -> list[Table]:
     note = "Replies by status. Failed: no reply could be had. Not asked: the repair doesn't apply to the row."
     tables = [Table("Replies", ("status", "rows"), tuple(cells), note)]
     kept = [
-        (row.before.id, f"{row.before.file}:{row.before.line}", row.result.reason)
+        (row.before.id, str(row.before.location), row.result.reason)
         for row in repaired
         if row.action == "kept" and row.result.status != "ok"
     ]

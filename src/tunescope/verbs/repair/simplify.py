@@ -25,7 +25,7 @@ from tunescope.views import Table, interval
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 1
+VERSION = 2
 _SHORT = "short_response"
 _SCHEMA = ReplySchema("simplified", (Field(_SHORT, "the new response alone"),))
 
@@ -52,6 +52,7 @@ def simplify(settings: SimplifySettings) -> Run:
 class _Simplify:
     name = "repair simplify"
     version = VERSION
+    rewrites_instructions = False
     columns: Mapping[str, str] = {"words_before": "int64", "words_after": "int64", "preamble": "string"}
 
     def __init__(self, settings: SimplifySettings) -> None:
@@ -72,7 +73,7 @@ class _Simplify:
         return _read_reply(pair, await calls.ask(request))
 
     def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
-        from tunescope.stats import mean_t
+        from tunescope.stats import mean
 
         parsed = [result.columns for result in results if result.columns.get("words_before") is not None]
         missing = [None] * (len(results) - len(parsed))
@@ -80,9 +81,9 @@ class _Simplify:
         after = [_number(columns, "words_after") for columns in parsed]
         difference = [new - old for old, new in zip(before, after, strict=True)]
         means = {
-            "words_before": mean_t([*before, *missing]),
-            "words_after": mean_t([*after, *missing]),
-            "difference": mean_t([*difference, *missing]),
+            "words_before": mean([*before, *missing], heavy_tailed=True, least=0),
+            "words_after": mean([*after, *missing], heavy_tailed=True, least=0),
+            "difference": mean([*difference, *missing], heavy_tailed=True),
         }
         n_preambles = sum(columns["preamble"] is not None for columns in parsed)
         cells = tuple(

@@ -206,8 +206,8 @@ def add_decisions(
     summary: RepairSummary, student: Student, stages: Sequence[Stage], results: Sequence[RepairResult]
 ) -> RepairSummary:
     """Add the decisions to a summary: by stage, proposed = kept + rejected + not scored, and the mean scores."""
+    from tunescope import stats
     from tunescope.models import describe
-    from tunescope.stats import mean_bootstrap, proportion_from_counts
 
     model = describe(student.settings)
     result: dict[str, Any] = {}
@@ -220,7 +220,7 @@ def add_decisions(
         ]
         not_scored_by = Counter(str(reason).partition(":")[0] for reason in not_scored_reasons)
         kept, rejected, not_scored = (selected[verdict] for verdict in (True, False, None))
-        share = proportion_from_counts(kept, kept + rejected, not_scored)
+        share = stats.proportion_from_counts(kept, kept + rejected, not_scored)
         result[f"{stage}_selection"] = {
             "proposed": len(rows),
             "kept": kept,
@@ -235,7 +235,8 @@ def add_decisions(
         for which in ("old", "new"):
             name = f"{SCORES[stage]}_{which}"
             values = [result_.columns.get(name) for result_ in results]
-            mean = mean_bootstrap([value if isinstance(value, float) else None for value in values])
+            numbers = [value if isinstance(value, float) else None for value in values]
+            mean = stats.mean(numbers, heavy_tailed=True, least=0)
             result[name] = mean.as_json()
             scores.append((name, mean.value, interval(mean.low, mean.high), mean.n, mean.n_missing))
     tables = [
@@ -249,8 +250,7 @@ def add_decisions(
             "The student's scores",
             ("", "mean", "95 % interval", "n", "n_missing"),
             tuple(scores),
-            f"Mean ratios of perplexities by {model}, of the old and the new texts of each stage. 95 % intervals: "
-            "percentile bootstrap.",
+            f"Mean ratios of perplexities by {model}, of the old and the new texts of each stage.",
         ),
     ]
     if reasons:

@@ -70,7 +70,9 @@ def _inputs(
     return {**rows.inputs, **oracle, **repair.sources, **(student.inputs if student else {})}
 
 
-def _read_pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, InstructionPair], dict[int, RepairResult]]:
+def _read_pairs(
+    repair: Repair, rows: RowSet, like: RowFile
+) -> tuple[list[Row], dict[int, InstructionPair], dict[int, RepairResult]]:
     """Return the rows, and by position in them the pairs to repair and the results of rows that have none."""
     all_rows: list[Row] = []
     pairs: dict[int, InstructionPair] = {}
@@ -78,7 +80,7 @@ def _read_pairs(rows: RowSet, like: RowFile) -> tuple[list[Row], dict[int, Instr
     for position, row in enumerate(rows):
         all_rows.append(row)
         try:
-            pairs[position] = read_pair(row, like)
+            pairs[position] = read_pair(row, like, repair.rewrites_instructions)
         except NotApplicable as reason:
             not_applicable[position] = RepairResult(None, str(reason))
     if not all_rows:
@@ -97,7 +99,7 @@ def _plan_job(settings: RepairSettings, repair: Repair, student: Student | None,
     inputs |= {} if settings.price is None else {"price": settings.price}
 
     def plan(folder: RunFolder) -> Outcome:
-        all_rows, pairs, _ = _read_pairs(rows, require_same_shape(rows.files, name))
+        all_rows, pairs, _ = _read_pairs(repair, rows, require_same_shape(rows.files, name))
         items = [(pair, repair.planned_requests(pair)) for pair in pairs.values()]
         about = f"about {len(pairs):,} of {len(all_rows):,} rows"
         note = "A stage that builds on an earlier reply is counted with the row's own text."
@@ -115,7 +117,7 @@ def _work(
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, repair.name)
-    all_rows, pairs, not_applicable = _read_pairs(rows, like)
+    all_rows, pairs, not_applicable = _read_pairs(repair, rows, like)
     with (
         student.loaded(folder.scratch) if student else nullcontext(),
         connect(settings, model, folder.path, len(pairs)) as results,

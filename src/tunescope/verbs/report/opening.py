@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from tunescope.answers import ANSWERS_FILE, read_answers
 from tunescope.results.check import CheckResult, find_selection
 from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
-from tunescope.results.estimates import MeanEstimate
+from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
 from tunescope.verbs.report.names import ModelNames, of_verb
@@ -77,8 +77,8 @@ def _shift(run: Run, names: ModelNames) -> str:
     return (
         f"Where tuning changed {tuned}: {percent(result.unshifted.mean, 1)} of {tokens} are {base}'s first choice too"
         f"{_within(result.unshifted, 100)}, and {percent(result.shifted.mean, 1)} aren't among its first three"
-        f"{_within(result.shifted, 100)}. The mean KL is {show(result.kl.mean)} nats{_within(result.kl, 1)}. The "
-        f"intervals are 95 %, over {result.kl.n} answers."
+        f"{_within(result.shifted, 100)}. The mean KL is {show(result.kl.mean)} nats{_within(result.kl, 1)}"
+        f"{'' if result.kl.low is None else ' (95 % intervals)'}, over {counted(result.kl.n, 'answer')}."
     )
 
 
@@ -107,18 +107,24 @@ def _change(run: Run, opened: Sequence[Run], names: ModelNames) -> str | None:
     text = f"The answers of {second} differ from those of {first} on {result.changed} of {prompts} prompts."
     overlap = result.word_overlap
     if overlap is not None and overlap.mean is not None:
-        low, high = (f"{100 * end:.0f}" if end is not None else "–" for end in (overlap.low, overlap.high))
-        text += f" They share {100 * overlap.mean:.0f} % of their words (95 % interval {low} to {high})."
+        text += f" They share {100 * overlap.mean:.0f} % of their words"
+        if overlap.low is not None and overlap.high is not None:
+            text += f" (95 % interval {100 * overlap.low:.0f} to {100 * overlap.high:.0f})"
+        text += "."
     length = result.summary.get("answer_words")
-    return text if length is None else f"{text}{_length(length.difference, second)}"
+    return text if length is None else f"{text}{_length(length.difference, length.p, second)}"
 
 
-def _length(difference: MeanEstimate, model: str) -> str:
-    """Say by how many words a model's answers are longer or shorter, where there is an interval."""
-    if difference.mean is None or difference.low is None or difference.high is None:
+def _length(difference: MeanEstimate, p: float | None, model: str) -> str:
+    """Say by how many words a model's answers are longer or shorter, where a test can tell."""
+    if difference.mean is None or p is None:
         return ""
-    if difference.low <= 0 <= difference.high:
+    if p >= ALPHA:
         return f" We can't tell with {difference.n} answers whether they differ in length."
     way = "longer" if difference.mean > 0 else "shorter"
-    low, high = sorted((abs(difference.low), abs(difference.high)))
-    return f" The answers of {model} are {abs(difference.mean):.0f} words {way} ({low:.0f} to {high:.0f})."
+    if difference.low is None or difference.high is None or difference.low <= 0 <= difference.high:
+        certainty = f"p = {p:.2g}"
+    else:
+        low, high = sorted((abs(difference.low), abs(difference.high)))
+        certainty = f"{low:.0f} to {high:.0f}"
+    return f" The answers of {model} are {abs(difference.mean):.0f} words {way} ({certainty})."

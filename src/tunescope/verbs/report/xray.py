@@ -281,8 +281,7 @@ def _windows(column: Column, layers: Layers, registry: _Registry) -> _Windows:
             windows[listed.row_id, name] = _Window(len(registry.rows), number, start, _units_of(text[start:end]))
             fields.append([name, text[start:end], start, len(text) - end])
         lineage = [json.dumps(step, ensure_ascii=False) for step in listed.lineage]
-        place = f"{listed.file}:{listed.line}"
-        registry.rows.append({"id": listed.row_id, "place": place, "fields": fields, "lineage": lineage})
+        registry.rows.append({"id": listed.row_id, "place": str(listed.location), "fields": fields, "lineage": lineage})
     return windows
 
 

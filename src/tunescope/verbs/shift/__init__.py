@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.shift.pair import BaseModel, ModelPair
     from tunescope.verbs.shift.shard import Reader
 
-VERSION = 1
+VERSION = 2
 _SHARD = 16
 """Answers per shard; fixed, so that a killed run goes on where it stopped."""
 _SHOWN_UNANSWERED = 5

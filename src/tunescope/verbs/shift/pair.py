@@ -18,7 +18,8 @@ from tunescope.models import Loaded, ModelSettings, fingerprint, load, silence_l
 from tunescope.models.generate import context_of
 from tunescope.models.lazy import require
 from tunescope.models.load import base_of, local_folder
-from tunescope.models.score import Passage, Scorer
+from tunescope.models.packing import Passage
+from tunescope.models.score import Scorer
 from tunescope.progress import say
 from tunescope.results.tune import TuneSetup
 

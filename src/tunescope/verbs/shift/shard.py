@@ -13,7 +13,7 @@ import numpy as np
 from tunescope.answers import Answer
 from tunescope.chat import Chat, Unrenderable
 from tunescope.models import silence_libraries
-from tunescope.models.score import Passage
+from tunescope.models.packing import Passage
 from tunescope.results.record import keys, schema
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftTokens
 from tunescope.rows import Message, Row

@@ -12,6 +12,7 @@ from tunescope.results.estimates import MeanEstimate
 from tunescope.results.shift import CLASSES, OWN_CHOICE, ShiftAnswer, ShiftedWords, ShiftResult
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
+from tunescope.stats.minimal_n import MINIMAL_N
 from tunescope.verbs.shift.words import GROUPS
 from tunescope.views import Cell, Table, View, interval, percent
 
@@ -93,8 +94,9 @@ def _tables(result: ShiftResult, records: Sequence[ShiftAnswer], base_input: str
         "Token shift",
         ("number", "what it is", "mean", "95 % interval", "answers", "missing"),
         tuple((name, _NUMBERS[name].format(top_k=top_k), *_cells(mean)) for name, mean in means.items()),
-        f"Means over {result.tokens:,} response tokens, without the end of the turn. Intervals: percentile bootstrap "
-        f"over answers. The base saw {base_input} (--base-template {result.base_template}).",
+        f"Means over {result.tokens:,} response tokens, without the end of the turn. Intervals are over answers; "
+        f"they need {MINIMAL_N['a mean over groups']}, base_rank's {MINIMAL_N['a heavy-tailed mean over groups']}. "
+        f"The base saw {base_input} (--base-template {result.base_template}).",
     )
     yield Table(
         "Where in the sentence (Figure 4 of the Limitations paper)",
@@ -148,7 +150,7 @@ def _words_in_rows(words: ShiftedWords) -> Table:
         "Words of the answers that occur in rows",
         ("rows", "words that begin with a token", "share", "95 % interval", "words in answers"),
         tuple(lines),
-        f"The rows hold {sizes} (other rows are read until they have as many words). Intervals: percentile bootstrap "
+        f"The rows hold {sizes} (other rows are read until they have as many words). Intervals over answers: "
         "over answers.",
     )
 

@@ -1,11 +1,10 @@
 """Which words tuning put there: those that start with a shifted or marginal token (the Limitations paper, Figure 12).
 
-A word has the class of the token that holds its first character. Words are in lower case, as `text.words` cuts them.
+A word has the class of the token that holds its first character. Words are those of `text.words`, folded.
 """
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tunescope.results.shift import FrequentWord, WordShare
-from tunescope.text.words import CJK, words
+from tunescope.text.words import fold, word_spans, words
 
 if TYPE_CHECKING:
     from tunescope.rows import Row
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 MOST = 125
 """Words that Figure 12 shows."""
 GROUPS = ("opener", "style", "content")
-WORD = re.compile(rf"{CJK.pattern}|(?:(?!{CJK.pattern})\w)+")
 
 
 class Word(NamedTuple):
@@ -47,13 +45,12 @@ def words_of(answer: int, text: str, tokens: Sequence[TokenPlace]) -> list[Word]
     ends = [token.char_end for token in tokens]
     in_order = []
     last_sentence = -1
-    for match in WORD.finditer(text):
-        place = bisect_right(ends, match.start())
+    for begin, end in word_spans(text):
+        place = bisect_right(ends, begin)
         if place == len(tokens):
             break  # behind the last token: blanks that a template took away
         token = tokens[place]
-        word = next(iter(words(match[0])), match[0])
-        in_order.append(Word(answer, word, token.token_class, token.sentence != last_sentence))
+        in_order.append(Word(answer, fold(text[begin:end]), token.token_class, token.sentence != last_sentence))
         last_sentence = token.sentence
     return in_order
 
@@ -108,11 +105,11 @@ def in_vocabulary(
     words_in_answers: Iterable[Word], token_class: str, known_words: frozenset[str], answers: int
 ) -> WordShare:
     """Return the share of words of a class that are in a vocabulary, with an interval over answers."""
-    from tunescope.stats import mean_pooled
+    from tunescope.stats import share_pooled
 
     hits, counts = [0] * answers, [0] * answers
     for word in words_in_answers:
         if word.token_class == token_class:
             counts[word.answer] += 1
             hits[word.answer] += word.word in known_words
-    return WordShare.of(mean_pooled(hits, counts), words=sum(counts))
+    return WordShare.of(share_pooled(hits, counts), words=sum(counts))

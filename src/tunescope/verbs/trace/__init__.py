@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunescope.rows import RowSet
     from tunescope.verbs.trace.index import Index
 
-VERSION = 1
+VERSION = 2
 
 
 def index_rows(settings: IndexSettings) -> Run:

@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 from tunescope.answers import Answer
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.matching.word_ids import Query, word_offsets
-from tunescope.results.trace import BorrowedRows, ListedRow, SpanTokens, TracedAnswer, TraceSpan
+from tunescope.results.trace import BorrowedRows, ListedRow, SpanTokens, TracedAnswer, TraceSpan, VerbatimCopy
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import limitations_measures, null
 from tunescope.verbs.trace.answers_view import show_answers
+from tunescope.verbs.trace.copies import Copies, SearchedText, find_copies
 from tunescope.verbs.trace.find import Finder, Matches, Reference, covered
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import NullDistribution, NullSample
@@ -37,21 +38,23 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
     """
     sample, reference = _null_sample(sources, index)
     distribution = sample.distribution()
-    tracer = _Tracer(settings, sources, index, distribution)
+    copies = _find_copies(settings, sources, index)
+    tracer = _Tracer(settings, sources, index, distribution, copies)
     matches_of_answers = _find_matches(settings, sources, index, reference)
     answers = [
         tracer.trace(answer, matches) for answer, matches in zip(sources.answers, matches_of_answers, strict=True)
     ]
+    folder.records(VerbatimCopy.NAME, (copy.as_json() for copy in copies.records))
     folder.records(TraceSpan.NAME, (span.as_json() for span in tracer.spans))
     folder.records("answers", (answer.as_json() for answer in sources.answers))
     listed = sorted(tracer.rows.listed.items())
     folder.records(ListedRow.NAME, (listed_row(row).as_json() for _, row in listed))
     folder.table(TracedAnswer.NAME, TracedAnswer.table(answers))
-    rows = borrowed_rows(index, tracer.rows.borrowed, tracer.rows.borrowed_bits)
+    rows = borrowed_rows(index, tracer.rows.borrowed, tracer.rows.borrowed_bits, copies.rows)
     folder.table(BorrowedRows.NAME, rows.table())
     if all(answer.reason is not None for answer in answers):
         raise TunescopeError(f"none of the {len(answers)} answers has a word, so there is nothing to trace")
-    traced = TracedAnswers(answers, tracer.spans, tracer.rows, distribution, tracer.threshold)
+    traced = TracedAnswers(answers, copies, tracer.spans, tracer.rows, distribution, tracer.threshold)
     summary = summarize(traced)
     view = show_answers(settings, sources, index, traced, summary, folder.path)
     return Outcome(result_of(summary, traced, index.about["rows"]).as_json(), view)
@@ -66,18 +69,26 @@ class _Tracer:
         rows: the rows that these come from.
     """
 
-    def __init__(self, settings: TraceSettings, sources: Sources, index: Index, distribution: NullDistribution) -> None:
-        self.threshold = distribution.threshold(settings.false_positive_rate)
+    def __init__(
+        self,
+        settings: TraceSettings,
+        sources: Sources,
+        index: Index,
+        distribution: NullDistribution,
+        copies: Copies,
+    ) -> None:
+        rate = settings.false_positive_rate or distribution.sample.rate
+        self.threshold = distribution.threshold(rate)
         self.spans: list[TraceSpan] = []
         self.rows = SourceRows()
-        self._index, self._distribution = index, distribution
+        self._index, self._distribution, self._copies = index, distribution, copies
         self._tokens, self._base_rate = sources.tokens, sources.base_rate()
         self._embed = _load_embedder(settings.embedder)
         sample = distribution.sample
         null_flagged = distribution.flagged_words(self.threshold).sum()
         self._expected_share = float(null_flagged / max(int(sample.lengths.sum()), 1))
         deciding = {
-            "false_positive_rate": settings.false_positive_rate,
+            "false_positive_rate": rate,
             "threshold_bits": self.threshold,
             "top": settings.top,
         }
@@ -99,6 +110,7 @@ class _Tracer:
             answer_id=answer.answer_id,
             prompt_id=answer.prompt_id,
             tokens=words,
+            copied=self._copies.words[answer.answer_id],
             flagged=flagged,
             expected=round(expected, 3),
             excess=round(flagged - expected, 3),
@@ -126,6 +138,12 @@ class _Tracer:
         if tokens is None:
             return None
         return tokens.summarize(traced.offsets[begin][0], traced.offsets[end - 1][1], self._base_rate)
+
+
+def _find_copies(settings: TraceSettings, sources: Sources, index: Index) -> Copies:
+    look_up = index.numbering.look_up
+    texts = [SearchedText(a.answer_id, a.text, look_up(a.text), look_up(prompt_text(a))) for a in sources.answers]
+    return find_copies(index, texts, settings.top)
 
 
 def _null_sample(sources: Sources, index: Index) -> tuple[NullSample, Reference | None]:

@@ -6,9 +6,12 @@ import shlex
 from collections.abc import Mapping
 from pathlib import Path
 
+from tunescope.results.estimates import ALPHA
 from tunescope.runs import Run
 from tunescope.settings import as_cli_args
-from tunescope.stats import Estimate
+from tunescope.stats import Estimate, PValue
+from tunescope.stats.minimal_n import RARE
+from tunescope.verbs.trace.copies_view import copies_table, describe_answers_copies
 from tunescope.verbs.trace.index import Index
 from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.sources import Sources
@@ -32,24 +35,42 @@ def show_answers(
     sentence = (
         f"{percent(summary.flagged.value)} of the words of {counted(summary.n, 'answer')} are flagged as borrowed from "
         f"{counted(n_rows, 'row')}. Chance alone flags {percent(summary.expected.value)}. "
-        f"{_describe_excess(summary.excess)}"
+        f"{_describe_excess(summary)}"
     )
-    tables = [_shares_table(sources, traced, summary)]
+    tables = [_shares_table(sources, traced, summary), *copies_table(traced.copies)]
     if traced.rows.top_source:
         tables.append(_rows_table(index, traced.rows))
     if summary.limitations:
         tables.append(_limitations_table(summary.limitations))
-    return View((sentence,), tuple(tables), _next_commands(settings, sources, index, traced, run))
+    return View(
+        (*describe_answers_copies(traced.copies, summary.n), sentence),
+        tuple(tables),
+        _next_commands(settings, sources, index, traced, run),
+    )
 
 
-def _describe_excess(excess: Estimate) -> str:
-    value, low, high = excess.value, excess.low, excess.high
-    if value is None or low is None or high is None:
+def _describe_excess(summary: AnswersSummary) -> str:
+    """Say whether the flagged words are more, or fewer, than chance gives, by the permutation test."""
+    excess, p = summary.excess, summary.test.p
+    if excess.value is None or summary.expected.value is None or p is None:
         return "There are too few texts to estimate the excess."
-    points = f"95 % interval {100 * low:.2f} to {100 * high:.2f}"
-    if low <= 0 <= high:
-        return f"The difference isn't significant ({points} points)."
-    return f"The excess is {100 * value:.2f} points ({points})."
+    if p >= ALPHA:
+        by_chance = summary.expected.value * summary.words
+        return (
+            f"{counted(summary.n, 'answer')} can't tell these apart (p = {p:.2g}): of {counted(summary.words, 'word')} "
+            f"chance flags about {by_chance:.0f}."
+        )
+    points = "" if excess.low is None or excess.high is None else f", 95 % interval {_points(excess.low, excess.high)}"
+    way = "excess" if excess.value > 0 else "difference"
+    return f"The {way} is {100 * excess.value:.2f} points (p = {p:.2g}{points})."
+
+
+def _points(low: float, high: float) -> str:
+    return f"{100 * low:.2f} to {100 * high:.2f}"
+
+
+def _describe_test(test: PValue) -> str:
+    return "" if test.p is None else f"p of the excess: {test.p:.3g} ({test.method}). "
 
 
 def _shares_table(sources: Sources, traced: TracedAnswers, summary: AnswersSummary) -> Table:
@@ -70,7 +91,8 @@ def _shares_table(sources: Sources, traced: TracedAnswers, summary: AnswersSumma
         cells,
         f"A word is flagged where it lies in a stretch of at least {traced.threshold:.0f} bits{above}. At this "
         f"threshold {percent(summary.expected.value)} of the null texts' words are flagged. Null texts: "
-        f"{traced.distribution.sample.source}. Intervals: percentile bootstrap over texts. Shared words alone don't "
+        f"{traced.distribution.sample.source}. {_describe_test(summary.test)}Flagged words come "
+        f"in runs, so a share below {percent(RARE, 0)} has no interval. Shared words alone don't "
         "prove learning. An excess is evidence of it.",
     )
 
@@ -81,7 +103,7 @@ def _rows_table(index: Index, sources: SourceRows) -> Table:
     cells = tuple(
         (
             row_id,
-            f"{rows[row_id].file}:{rows[row_id].line}",
+            str(rows[row_id].location),
             count,
             round(sources.borrowed_bits[row_id], 1),
             rows[row_id].text("instruction"),

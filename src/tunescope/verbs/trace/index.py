@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
+from tunescope.locations import Location
 from tunescope.matching import suffix_array
 from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Numbering, Query
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
     from tunescope.rows import Row
     from tunescope.runs import RunFolder
 
-VERSION = f"3.{SPLITTING}"
+VERSION = f"4.{SPLITTING}"
 """Of the files, and of how texts are split into words."""
 ROWS_PER_BLOCK = 128
 """Rows that are compressed together."""
@@ -68,8 +69,7 @@ class IndexedRow(NamedTuple):
 
     row_id: str
     origin: str
-    file: str
-    line: int
+    location: Location
     texts: tuple[Text, ...]
     lineage: tuple[Mapping[str, Any], ...]
 
@@ -199,7 +199,7 @@ def _pack(block: Sequence[tuple[Row, list[Text]]]) -> bytes:
     records = []
     for row, texts in block:
         origin = row.origin if row.origin != row.id else ""
-        records.append((row.id, origin, row.file, row.line, texts, [step.as_json() for step in row.lineage]))
+        records.append((row.id, origin, row.location, texts, [step.as_json() for step in row.lineage]))
     return json.dumps(records, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
@@ -309,8 +309,8 @@ class Index:
             data = file.read(int(self._blocks[block + 1] - self._blocks[block]))
             records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
         return [
-            IndexedRow(row_id, origin or row_id, file, line, tuple(Text(*text) for text in texts), tuple(lineage))
-            for row_id, origin, file, line, texts, lineage in records
+            IndexedRow(row_id, origin or row_id, Location(*place), tuple(Text(*text) for text in texts), tuple(lineage))
+            for row_id, origin, place, texts, lineage in records
         ]
 
     def words_of(self, number: int) -> WordIds:

@@ -30,6 +30,9 @@ MIN_WORDS = 8
 COMPLETE_FROM = 45.0
 """Bits from which on an index keeps all chains of a left-out response; below, it keeps only the best one."""
 ARRAYS = ("lengths", "chains", "scores")
+RATE_OF_REFERENCE, RATE_OF_ROWS = 0.01, 0.025
+"""Share of the null texts' words that is flagged by default. The rows' own responses share more with other rows than
+texts do that never saw them: at 0.025, 1 to 2 % of the words of such texts are flagged (docs/trace.md)."""
 DEFAULT_SCALE = 0.06
 """Lambda per bit where there are too few null texts; most sets of rows have 0.05 to 0.08."""
 _SAME_ROW_JACCARD = 0.5
@@ -48,6 +51,7 @@ class NullSample:
         chains: of each chain its text, its first word and the one behind its last [chains, 3].
         scores: the chains' scores [chains].
         complete_from: the score from which on all chains are here; below, there may be only the best of each text.
+        rate: the share of their words that is flagged by default.
     """
 
     source: str
@@ -55,6 +59,7 @@ class NullSample:
     chains: NDArray[np.int64]
     scores: NDArray[np.float64]
     complete_from: float = -np.inf
+    rate: float = RATE_OF_ROWS
 
     @classmethod
     def of(
@@ -62,6 +67,7 @@ class NullSample:
         source: str,
         matches_of_texts: Iterable[tuple[Matches, NDArray[np.bool_] | None]],
         complete_from: float = -np.inf,
+        rate: float = RATE_OF_ROWS,
     ) -> NullSample:
         """Collect the chains of null texts; a mask says which chains of a text count [its chains], None means all."""
         lengths: list[int] = []
@@ -72,7 +78,8 @@ class NullSample:
             texts = np.full(len(keep), number, np.int64)
             chains.append(np.column_stack([texts, matches.chains.begin[keep], matches.chains.end[keep]]))
             scores.append(matches.score[keep])
-        return cls(source, np.array(lengths, np.int64), np.concatenate(chains), np.concatenate(scores), complete_from)
+        joined = np.concatenate(chains), np.concatenate(scores)
+        return cls(source, np.array(lengths, np.int64), *joined, complete_from, rate)
 
     def __len__(self) -> int:
         """Return the number of texts."""
@@ -217,7 +224,8 @@ def of_reference(name: str, queries: Sequence[Query], prompts: Sequence[Query], 
         finder = Finder(index, Reference.of(name, queries[other::2], index), compile=True)
         pairs = zip(queries[own::2], prompts[own::2], strict=True)
         matches += [(finder.find(query, prompt), None) for query, prompt in pairs if len(query) >= MIN_WORDS]
-    return NullSample.of(f"{len(matches):,} texts of {name}, assumed not to have seen the rows", matches)
+    source = f"{len(matches):,} texts of {name}, assumed not to have seen the rows"
+    return NullSample.of(source, matches, rate=RATE_OF_REFERENCE)
 
 
 def save(folder: RunFolder, sample: NullSample) -> None:

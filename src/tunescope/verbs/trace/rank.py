@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tunescope.errors import MissingPackageError
 from tunescope.matching.chains import SKIP_BITS, Chains
-from tunescope.matching.word_ids import split_words
+from tunescope.matching.word_ids import folded_words
 from tunescope.verbs.trace.index import Index, IndexedRow
 
 _FIELD_ORDER = {"response": 0, "instruction": 2}
@@ -91,14 +91,14 @@ def _best_per_row(index: Index, chains: Chains, numbers: Sequence[int]) -> list[
 
 
 def _with_bm25(candidates: list[Candidate], prompt: str) -> list[Candidate]:
-    prompt_words = [word.casefold() for word in split_words(prompt)]
+    prompt_words = folded_words(prompt)
     if not prompt_words or not candidates:
         return candidates
     try:
         import bm25s
     except ModuleNotFoundError as error:
         raise MissingPackageError("bm25s", "trace", "ranking rows by their prompts") from error
-    documents = [[word.casefold() for word in split_words(c.row.text("instruction"))] or [""] for c in candidates]
+    documents = [folded_words(c.row.text("instruction")) or [""] for c in candidates]
     model = bm25s.BM25(backend="numpy")
     model.index(documents, show_progress=False)
     in_vocabulary = [word for word in prompt_words if word in model.vocab_dict]

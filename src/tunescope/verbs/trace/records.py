@@ -155,12 +155,13 @@ def row_record(index: Index, traced: TracedText, candidate: Candidate, passage: 
         prompt_bm25=candidate.prompt_bm25,
         cosine=candidate.cosine,
         influence=None,
-        file=candidate.row.file,
-        line=candidate.row.line,
+        file=candidate.row.location.file,
+        line=candidate.row.location.line or 0,
         shared_words=int(chains.words[candidate.chain]),
         exact=passage in row_text,
         shared=tuple(shared),
         p_null=p,
+        record=candidate.row.location.record,
     )
 
 
@@ -174,14 +175,17 @@ def listed_row(row: IndexedRow) -> ListedRow:
     return ListedRow(
         row_id=row.row_id,
         origin=row.origin,
-        file=row.file,
-        line=row.line,
+        file=row.location.file,
+        line=row.location.line or 0,
         fields=dict(row.texts),
         lineage=tuple(dict(step) for step in row.lineage),
+        record=row.location.record,
     )
 
 
-def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapping[str, float]) -> BorrowedRows:
+def borrowed_rows(
+    index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapping[str, float], copied: Mapping[str, int]
+) -> BorrowedRows:
     """Return the table `rows`, of all rows of the index.
 
     `control` marks as many rows, drawn from the others, as there are rows borrowed from.
@@ -190,9 +194,10 @@ def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapp
         index: the rows.
         borrowed: by row id, the number of spans whose top source the row or a near-duplicate of it is.
         borrowed_bits: by row id, the sum of their scores.
+        copied: by row id, the number of copies of it.
     """
-    rows = [(row.row_id, row.origin, row.file, row.line) for row in index.rows()]
-    ids, origins, files, lines = list(zip(*rows, strict=True)) or [(), (), (), ()]
+    rows = [(row.row_id, row.origin, *row.location) for row in index.rows()]
+    ids, origins, files, lines, records = list(zip(*rows, strict=True)) or [(), (), (), (), ()]
     others = [row_id for row_id in ids if not borrowed.get(row_id)]
     control = set(Random(0).sample(others, min(len(others), len(borrowed))))
     return BorrowedRows(
@@ -200,7 +205,9 @@ def borrowed_rows(index: Index, borrowed: Mapping[str, int], borrowed_bits: Mapp
         origin=origins,
         file=files,
         line=lines,
+        record=records,
         borrowed=[borrowed.get(row_id, 0) for row_id in ids],
         borrowed_bits=[borrowed_bits.get(row_id, 0.0) for row_id in ids],
+        copied=[copied.get(row_id, 0) for row_id in ids],
         control=[int(row_id in control) for row_id in ids],
     )

@@ -38,10 +38,11 @@ class TraceSettings(RowsSettings):
     shift: str | None = field(default=None, metadata=INPUT)
     """A run folder of `shift` on the same answers; its tokens are joined to the spans."""
 
-    false_positive_rate: float = field(
-        default=0.01, metadata={**above(0, below=1, hint="such as 0.01"), "alias": ("flagged",)}
+    false_positive_rate: float | None = field(
+        default=None, metadata={**above(0, below=1, hint="such as 0.01"), "alias": ("flagged",)}
     )
-    """The share of words that may be flagged in texts that never saw the rows; it sets the threshold."""
+    """The share of the null texts' words that may be flagged; it sets the threshold. By default 0.01 where a reference
+    is the null, and 0.025 where the rows are, which share more with each other than other texts do."""
 
     top: int = field(default=5, metadata=at_least(1))
     """Rows to list per span."""

@@ -9,9 +9,10 @@ import numpy as np
 from tunescope.errors import SettingsError
 from tunescope.matching.word_ids import word_offsets
 from tunescope.results.estimates import ALPHA
-from tunescope.results.trace import TraceSpan
+from tunescope.results.trace import TraceSpan, VerbatimCopy
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.trace import null
+from tunescope.verbs.trace.copies import SearchedText, find_copies
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
 from tunescope.verbs.trace.rank import rank
@@ -56,6 +57,8 @@ def trace_text(settings: TraceSettings, text: str, index: Index, folder: RunFold
         candidates = rank(index, matches.chains, span.chains, "", text)
         records.append(span_record(context, traced, span, float(p_values[span.chains[0]]), candidates))
     folder.records(TraceSpan.NAME, (record.as_json() for record in records))
+    copies = find_copies(index, [SearchedText(None, text, query, query[:0])], settings.top).records
+    folder.records(VerbatimCopy.NAME, (copy.as_json() for copy in copies))
     most_bits = np.argsort(-matches.chains.bits, kind="stable")[: _RANKED_PER_LISTED * settings.top]
     rows = []
     for candidate in rank(index, matches.chains, most_bits.tolist(), "", text)[: settings.top]:
@@ -63,4 +66,4 @@ def trace_text(settings: TraceSettings, text: str, index: Index, folder: RunFold
         passage = traced.stretch(matches.chains.begin[chain], matches.chains.end[chain])
         record = row_record(index, traced, candidate, passage, float(p_values[chain]))
         rows.append(RowMatch(candidate.row, record))
-    return show_text(settings, text, len(query), records, rows, distribution.sample, index.about["rows"], ALPHA)
+    return show_text(settings, text, len(query), copies, records, rows, distribution.sample, index.about["rows"], ALPHA)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from math import hypot
 from typing import NamedTuple
 
 from tunescope.results.estimates import MeanEstimate
-from tunescope.results.trace import BorrowedWords, TopSource, TraceAnswersResult, TracedAnswer, TraceSpan
-from tunescope.stats import Estimate, mean_bootstrap, mean_pooled, mean_pooled_difference
+from tunescope.results.trace import BorrowedWords, Excess, TopSource, TraceAnswersResult, TracedAnswer, TraceSpan
+from tunescope.stats import Estimate, PValue, excess_test, mean, mean_share, proportion, share_pooled
+from tunescope.stats.intervals import normal_quantile
+from tunescope.verbs.trace.copies import Copies
 from tunescope.verbs.trace.index import IndexedRow
 from tunescope.verbs.trace.limitations_measures import COLUMNS
 from tunescope.verbs.trace.null import NullDistribution
@@ -18,7 +21,7 @@ from tunescope.verbs.trace.rank import Candidate
 _MAX_ROWS_NAMED = 10
 """Rows named in the result and the view; the table `rows` has all."""
 _DRAWS = 2_000
-"""Bootstrap samples."""
+"""Random choices of texts in the permutation test."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +59,7 @@ class TracedAnswers(NamedTuple):
 
     Attributes:
         answers: a record per answer.
+        copies: what they copy word for word.
         spans: a record per span.
         rows: the rows that the spans come from.
         distribution: the null distribution.
@@ -63,6 +67,7 @@ class TracedAnswers(NamedTuple):
     """
 
     answers: list[TracedAnswer]
+    copies: Copies
     spans: list[TraceSpan]
     rows: SourceRows
     distribution: NullDistribution
@@ -78,7 +83,8 @@ class AnswersSummary(NamedTuple):
         words: of these answers.
         flagged: the share of their words that is flagged.
         expected: the share of the null texts' words that is.
-        excess: flagged - expected.
+        excess: flagged - expected, without an interval where `flagged` has none.
+        test: of the excess being chance alone.
         answers_p_05: the share of answers with a p-value up to 0.05.
         limitations: the Limitations paper's measures over answers with a span, by column.
     """
@@ -89,6 +95,7 @@ class AnswersSummary(NamedTuple):
     flagged: Estimate
     expected: Estimate
     excess: Estimate
+    test: PValue
     answers_p_05: Estimate
     limitations: dict[str, Estimate]
 
@@ -99,24 +106,42 @@ def summarize(traced: TracedAnswers) -> AnswersSummary:
     flagged, words = ([getattr(answer, name) for answer in traced.answers] for name in ("flagged", "tokens"))
     null_flagged = traced.distribution.flagged_words(traced.threshold).astype(float)
     null_words = traced.distribution.sample.lengths.astype(float)
+    borrowed, chance = share_pooled(flagged, words), share_pooled(null_flagged, null_words)
     significant = [None if answer.p is None else float(answer.p <= 0.05) for answer in traced.answers]
     return AnswersSummary(
         n=len(measured),
         n_missing=len(traced.answers) - len(measured),
         words=sum(answer.tokens or 0 for answer in measured),
-        flagged=mean_pooled(flagged, words, draws=_DRAWS),
-        expected=mean_pooled(null_flagged, null_words, draws=_DRAWS),
-        excess=mean_pooled_difference(flagged, words, null_flagged, null_words, draws=_DRAWS),
-        answers_p_05=mean_bootstrap(significant),
+        flagged=borrowed,
+        expected=chance,
+        excess=_excess(borrowed, chance),
+        test=excess_test(flagged, words, null_flagged, null_words, draws=_DRAWS),
+        answers_p_05=proportion(significant),
         limitations=_limitations_measures(measured),
     )
+
+
+def _excess(flagged: Estimate, expected: Estimate) -> Estimate:
+    """Return flagged - expected, with an interval where `flagged` has one (Newcombe 1998, method 10)."""
+    if flagged.value is None or expected.value is None:
+        return replace(flagged, value=None, low=None, high=None, reason=flagged.reason or expected.reason)
+    method = f"difference of shares, from the {flagged.method.removeprefix('share over groups, ')}"
+    excess_share = flagged.value - expected.value
+    excess = replace(flagged, value=excess_share, low=None, high=None, method=method)
+    if flagged.low is None or flagged.high is None or not flagged.value:
+        return replace(excess, reason=flagged.reason or "no word is flagged: no interval")
+    error = normal_quantile(flagged.level) * (expected.standard_error or 0.0)
+    below, above = hypot(flagged.value - flagged.low, error), hypot(flagged.high - flagged.value, error)
+    return replace(excess, low=excess_share - below, high=excess_share + above)
 
 
 def _limitations_measures(answers: Sequence[TracedAnswer]) -> dict[str, Estimate]:
     """Return the mean of each measure that has values, over answers with a span."""
     columns = {name: [getattr(answer, name) for answer in answers if answer.spans] for name in COLUMNS}
     return {
-        name: mean_bootstrap(values) for name, values in columns.items() if any(value is not None for value in values)
+        name: mean(values) if name.startswith("cosine") else mean_share(values)
+        for name, values in columns.items()
+        if any(value is not None for value in values)
     }
 
 
@@ -129,7 +154,7 @@ def result_of(summary: AnswersSummary, traced: TracedAnswers, rows_indexed: int)
         summary=BorrowedWords(
             flagged=MeanEstimate.of(summary.flagged),
             expected=MeanEstimate.of(summary.expected),
-            excess=MeanEstimate.of(summary.excess),
+            excess=Excess.of(summary.excess, p=summary.test.p),
             answers_p_05=MeanEstimate.of(summary.answers_p_05),
         ),
         threshold_bits=traced.threshold,
@@ -138,4 +163,7 @@ def result_of(summary: AnswersSummary, traced: TracedAnswers, rows_indexed: int)
         limitations_measures={name: MeanEstimate.of(estimate) for name, estimate in summary.limitations.items()},
         rows_indexed=rows_indexed,
         rows_named=tuple(TopSource(row_id=row_id, borrowed=n) for row_id, n in traced.rows.most_borrowed()),
+        copies=tuple(traced.copies.records),
+        copied_words=traced.copies.words.total(),
+        answers_with_copies=len(traced.copies.words),
     )

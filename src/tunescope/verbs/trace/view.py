@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tunescope.results.trace import VERBATIM, SpanRow, TraceIndexResult, TraceSpan, TraceTextResult
+from tunescope.results.trace import VERBATIM, SpanRow, TraceIndexResult, TraceSpan, TraceTextResult, VerbatimCopy
 from tunescope.runs import Outcome
 from tunescope.settings import as_cli_args
+from tunescope.verbs.trace.copies_view import describe_copies, join_stretches
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import MIN_WORDS, NullSample
 from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
@@ -17,8 +18,6 @@ _CONTEXT_CHARS = 100
 """Characters of a row that are shown on each side of the words it shares."""
 _MAX_WHOLE_CHARS = 2_000
 """Characters of a text that is shown whole."""
-_INDEX_RATE = 0.01
-"""The false-positive rate whose threshold an index's view names."""
 
 
 class RowMatch(NamedTuple):
@@ -41,7 +40,7 @@ class RowMatch(NamedTuple):
 def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Outcome:
     """Return an index's result and view."""
     size = sum(path.stat().st_size for path in index.path.iterdir() if path.is_file())
-    threshold = sample.distribution().threshold(_INDEX_RATE) if len(sample) else None
+    threshold = sample.distribution().threshold(sample.rate) if len(sample) else None
     result = TraceIndexResult(
         rows=index.about["rows"],
         texts=index.about["texts"],
@@ -63,7 +62,7 @@ def show_index(settings: IndexSettings, index: Index, sample: NullSample) -> Out
         )
     else:
         null = (
-            f"Null distribution: {sample.source}. At most {percent(_INDEX_RATE, 0)} of their words lie in a stretch of "
+            f"Null distribution: {sample.source}. At most {percent(sample.rate, 1)} of their words lie in a stretch of "
             f"{threshold:.0f} bits or more that another row has too."
         )
     source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
@@ -78,6 +77,7 @@ def show_text(
     settings: TraceSettings,
     text: str,
     words: int,
+    copies: Sequence[VerbatimCopy],
     spans: Sequence[TraceSpan],
     rows: Sequence[RowMatch],
     sample: NullSample,
@@ -90,6 +90,7 @@ def show_text(
         settings: the run's settings.
         text: the text.
         words: its number of words.
+        copies: what it copies word for word.
         spans: the records of its spans.
         rows: the rows that share most with it, the top source first.
         sample: the null texts.
@@ -99,12 +100,13 @@ def show_text(
     best_p = min((span.p_null for span in spans), default=min((row.p for row in rows), default=1.0))
     sentence = _describe_spans(spans, words, best_p) if spans else _describe_nothing(rows, words, best_p, sample, alpha)
     null = f"p: the share of null texts that share as much with a row by chance. Null texts: {sample.source}."
-    marks = tuple((span.char_start, span.char_end) for span in spans)
+    marks = join_stretches([*copies, *spans])
     texts = [_mark_text(text, marks), *(_mark_row(number, row) for number, row in enumerate(rows, 1))]
     following = [f"tunescope why {rows[0].row.row_id}"] if rows else []
     source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following.append(f"tunescope trace --answers ANSWERS --rows {source}")
     result = TraceTextResult(
+        copies=tuple(copies),
         spans=tuple(spans),
         words=words,
         flagged=sum(span.words for span in spans),
@@ -113,7 +115,9 @@ def show_text(
         rows_named=tuple(row.record for row in rows),
         null_source=sample.source,
     )
-    return Outcome(result.as_json(), View((sentence, null), (), tuple(following), tuple(texts)))
+    return Outcome(
+        result.as_json(), View((*describe_copies(copies), sentence, null), (), tuple(following), tuple(texts))
+    )
 
 
 def _describe_spans(spans: Sequence[TraceSpan], words: int, best_p: float) -> str:
@@ -176,7 +180,7 @@ def _mark_row(number: int, match: RowMatch) -> Marked:
     marks = tuple((start - begin + len(lead), stop - begin + len(lead)) for _, _, start, stop in record.shared)
     group = f" (and {counted(record.group_size - 1, 'near-duplicate')})" if record.group_size > 1 else ""
     title = (
-        f"{number}. {record.file}:{record.line}, row {record.row_id}{group}, {record.field}: "
+        f"{number}. {record.location}, row {record.row_id}{group}, {record.field}: "
         f"{record.chain_bits:.0f} bits, {_p(match.p)}"
     )
     return Marked(title, f"{lead}{text[begin:end]}{tail}", marks)

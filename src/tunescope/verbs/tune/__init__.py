@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["TuneSettings", "order", "tune"]
 
-VERSION = 2
+VERSION = 3
 _N_PREVIEWED = 3
 """Rows shown as they are trained on, in the view and before the first step."""
 
@@ -143,13 +143,15 @@ def _work(
     preview = [(example.row_id, show_example(chat, example)) for example in first]
     for row_id, text in preview:
         say(f"  {row_id}: {text}")
+    if sentence := view.preference_sentence(all_examples):
+        say(f"  {sentence}")
     for reason, fate, count, ids in view.rows_to_look_at(all_examples):
         say(f"  {count:,} {'row' if count == 1 else 'rows'} {fate}: {reason} ({ids})")
     records, adapter_sha256 = train(settings, loaded, plan, folder, launch)
     if not launch.leads:
         return Outcome({}, View(()))
     has_noise = settings.neftune_alpha is not None
-    folder.records(TuneStep.NAME, (record.as_line(has_noise).as_json() for record in records))
+    folder.records(TuneStep.NAME, (record.as_line(has_noise) for record in records))
     folder.table(TunedRows.NAME, list_rows(all_examples).table())
     result = view.summarize(settings, folder, all_examples, records, adapter_sha256)
     return Outcome(result.as_json(), view.show(settings, result, all_examples, preview, preset))
@@ -175,5 +177,9 @@ def _plan(settings: TuneSettings, all_examples: Sequence[Example], max_length: i
     numbers = order(n, steps, batch_size, settings.seed)
     if settings.max_steps is None:
         numbers = numbers[: max(1, round(n * epochs))]
+    if not any(all_examples[number].parts for number in numbers):
+        raise TunescopeError(
+            f"none of the {steps} steps takes a row that has anything to train on; type a larger --max-steps"
+        )
     pack_length = max_length if settings.packing else None
     return Plan(all_examples, numbers, batch_size, settings.micro_batch, pack_length, settings.seed)

@@ -31,12 +31,14 @@ class Example(NamedTuple):
         parts: its sequences; none where it isn't trained on.
         n_tokens: tokens before cutting.
         reason: why it isn't trained on, or not as it is; "" where nothing is to be said.
+        is_preference: whether it has a rejected response, which isn't trained on.
     """
 
     row_id: str
     parts: tuple[SupervisedTokens, ...]
     n_tokens: int
     reason: str = ""
+    is_preference: bool = False
 
     @property
     def n_supervised(self) -> int:
@@ -68,9 +70,9 @@ def examples(chat: Chat, rows: Iterable[Row], max_length: int) -> Iterator[Examp
             else:
                 sequences = [rendered]
         except Unrenderable as error:
-            yield Example(row.id, (), 0, str(error))
+            yield Example(row.id, (), 0, str(error), bool(row.rejected))
             continue
-        yield _cut(row, sequences, max_length)
+        yield _cut(row, sequences, max_length)._replace(is_preference=bool(row.rejected))
 
 
 def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Example:
@@ -79,12 +81,14 @@ def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Ex
     n = sum(len(sequence.ids) for sequence in sequences)
     if not parts:
         if not any(sequence.n_supervised for sequence in sequences):
-            return Example(row.id, (), n, "no assistant turn that is trained")
+            return Example(row.id, (), n, "all its assistant turns are flagged not to be trained on")
         return Example(row.id, (), n, f"its answer begins behind the first {max_length} tokens")
     if any(len(sequence.ids) > max_length for sequence in sequences):
         return Example(row.id, parts, n, f"cut to {max_length} tokens")
     if not any((message.content or "").strip() or message.tool_calls for _, _, message in row.turns()):
         return Example(row.id, parts, n, "empty answer: only its end is trained")
+    if any(message.train and message.role != "assistant" for message in row.messages):
+        return Example(row.id, parts, n, "a message that isn't the assistant's is flagged to be trained on: it isn't")
     return Example(row.id, parts, n)
 
 

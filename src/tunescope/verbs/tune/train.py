@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from functools import partial
@@ -31,18 +32,19 @@ _SCHEDULERS = {"linear": "linear", "cosine": "cosine", "constant": "constant_wit
 
 
 class StepRecord(NamedTuple):
-    """One optimizer step; `loss` is the mean over its `tokens` supervised tokens, in nats."""
+    """One optimizer step; `loss` is the mean over its `tokens` supervised tokens, in nats; None where it has none."""
 
     step: int
     epoch: float
-    loss: float
+    loss: float | None
     lr: float
     tokens: int
 
-    def as_line(self, has_noise: bool) -> TuneStep:
-        """Return it as it is written; a loss under noise has a name of its own."""
-        loss = {"loss_with_noise" if has_noise else "loss": self.loss}
-        return TuneStep(step=self.step, epoch=self.epoch, **loss, lr=self.lr, tokens=self.tokens)
+    def as_line(self, has_noise: bool) -> dict[str, Any]:
+        """Return it as it is written; a loss under noise has a name of its own, and one that is missing is null."""
+        name = "loss_with_noise" if has_noise else "loss"
+        line = TuneStep(step=self.step, epoch=self.epoch, **{name: self.loss}, lr=self.lr, tokens=self.tokens)
+        return line.as_json() | {name: self.loss}
 
 
 def validate_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:
@@ -156,7 +158,7 @@ def _trainer_config(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: 
         gradient_accumulation_steps=1,
         learning_rate=settings.lr,
         lr_scheduler_type=_SCHEDULERS[settings.lr_scheduler or "linear"],
-        warmup_steps=int((settings.warmup or 0) * plan.steps),
+        warmup_steps=math.ceil((settings.warmup or 0) * plan.steps),  # as transformers rounds a ratio
         optim="adamw_torch_fused",
         weight_decay=0.0,
         max_grad_norm=1.0,

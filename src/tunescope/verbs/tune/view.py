@@ -27,11 +27,11 @@ def summarize(
     records: Sequence[StepRecord],
     adapter_sha256: str,
 ) -> TuneResult:
-    """Return the result of a training; losses are means over the first and the last tenth of the steps."""
-    tenth = math.ceil(len(records) / 10)
-    first, last = records[:tenth], records[-tenth:]
+    """Return the result of a training; losses are means over the first and last tenth of the steps that have one."""
+    losses = [record.loss for record in records if record.loss is not None]
+    tenth = math.ceil(len(losses) / 10)
     n_trained = sum(bool(example.parts) for example in examples)
-    loss_first, loss_last = (sum(record.loss for record in part) / tenth for part in (first, last))
+    loss_first, loss_last = (sum(part) / tenth for part in (losses[:tenth], losses[-tenth:]))
     has_noise = settings.neftune_alpha is not None
     checkpoints = (str(path) for path in folder.path.glob("checkpoints/epoch-*"))
     in_order = sorted(checkpoints, key=lambda path: int(path.rpartition("-")[2]))
@@ -40,6 +40,7 @@ def summarize(
         trained=n_trained,
         dropped=len(examples) - n_trained,
         truncated=sum(example.truncated for example in examples),
+        preference_rows=sum(example.is_preference for example in examples) or None,
         steps=len(records),
         loss_first=None if has_noise else loss_first,
         loss_last=None if has_noise else loss_last,
@@ -69,7 +70,16 @@ def show(
         f"Tuned {settings.model} ({settings.method}) on {result.trained} of {result.rows} rows "
         f"in {result.steps} steps; the model is in {result.model}."
     )
-    return View((sentence, f"{preset}.") if preset else (sentence,), tuple(tables))
+    sentences = [sentence, *filter(None, (preference_sentence(examples), f"{preset}." if preset else ""))]
+    return View(tuple(sentences), tuple(tables))
+
+
+def preference_sentence(examples: Sequence[Example]) -> str:
+    """Say what of preference rows is trained on; "" where there are none."""
+    n = sum(example.is_preference for example in examples)
+    if not n:
+        return ""
+    return f"Preference rows: {n:,}. Their chosen response is trained on, the rejected one isn't."
 
 
 def rows_to_look_at(examples: Sequence[Example]) -> list[tuple[str, str, int, str]]:
@@ -89,11 +99,11 @@ def _loss_name(settings: TuneSettings) -> str:
 
 
 def _training_table(settings: TuneSettings, result: TuneResult) -> Table:
-    loss, tenth = _loss_name(settings), math.ceil((result.steps or 0) / 10)
+    loss = _loss_name(settings)
     names = ("rows", "trained", "dropped", "steps", "tokens", f"{loss}_first", f"{loss}_last")
     note = (
-        f"{loss}_first and {loss}_last are means over the first and last 10 % of steps ({tenth}) of the step's loss, "
-        "in nats per supervised token (the assistant's tokens and the end of its turn)."
+        f"{loss}_first and {loss}_last are means over the first and last 10 % of the steps with a supervised token, "
+        "in nats per such token (the assistant's tokens and the end of its turn)."
     )
     if settings.neftune_alpha is not None:
         note += (

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from tunescope.rows import Message, Row
-from tunescope.text.words import CJK
+from tunescope.text.words import count_characters, visible, word_spans
 from tunescope.verbs.check.evidence import Evidence, look_at
 
 if TYPE_CHECKING:
@@ -20,7 +21,12 @@ ORDER = 2
 def find(row: Row, answers: Sequence[Message], settings: CheckSettings) -> Evidence | None:
     """Quote the first assistant turn that is a single word."""
     for answer in answers:
-        parts = (answer.content or "").split(None, 1)
-        if len(parts) == 1 and not answer.tool_calls and len(CJK.findall(parts[0])) < 2:
-            return look_at(f"{parts[0][:40]!r}")
+        text = (answer.content or "").strip()
+        if not answer.tool_calls and _is_one_word(text):
+            return look_at(f"{text[:40]!r}")
     return None
+
+
+def _is_one_word(text: str) -> bool:
+    """Tell whether a text has one word, or none but a mark; of scripts without spaces between words nobody can tell."""
+    return visible(text) and len(list(islice(word_spans(text), 2))) < 2 and not count_characters(text)

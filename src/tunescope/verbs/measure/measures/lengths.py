@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunescope.rows import Row
+from tunescope.rows.content import reply_text
 from tunescope.text.words import words
 from tunescope.verbs.measure.turns import instruction_of
 
@@ -16,7 +17,7 @@ NAME = "lengths"
 ORDER = 0
 COLUMNS = {
     "instruction_words": "words of the last user message before the turn",
-    "response_words": "words of the turn",
+    "response_words": "words of the turn, with those of its calls",
 }
 
 
@@ -31,10 +32,10 @@ def prepare(_: MeasureSettings) -> Callable[[Sequence[Row]], list[list[dict[str,
 
 
 def _measure(rows: Sequence[Row]) -> list[list[dict[str, Any]]]:
-    return [[_record(instruction_of(before), turn.content) for _, before, turn in row.turns()] for row in rows]
+    return [[_record(instruction_of(before), reply_text(turn)) for _, before, turn in row.turns()] for row in rows]
 
 
-def _record(instruction: str | None, response: str | None) -> dict[str, Any]:
+def _record(instruction: str | None, response: str) -> dict[str, Any]:
     instruction_words = None if instruction is None else len(words(instruction))
     reason = {} if instruction is not None else {"reason": "no user message before it"}
-    return {"instruction_words": instruction_words, "response_words": len(words(response or ""))} | reason
+    return {"instruction_words": instruction_words, "response_words": len(words(response))} | reason
