@@ -217,7 +217,6 @@ WHOLE = "max_words {}: expected a whole number, at least 1"
 @pytest.mark.parametrize(
     ("settings", "expected"),
     [
-        ("max_words: 3", ["rows is missing"]),
         ("rows: x, max_words: many", [WHOLE.format("'many'")]),
         ("rows: x, max_words: true", [WHOLE.format("True")]),
         ("rows: x, max_words: 1.5", [WHOLE.format("1.5")]),
@@ -243,13 +242,17 @@ WHOLE = "max_words {}: expected a whole number, at least 1"
             "rows: x, zzz: 3",
             [
                 "zzz: no such setting; there is rows, format, columns, on_bad, against, max_words, "
-                "near_duplicate_at, show, csv, workers, out"
+                "near_duplicate_at, show, csv, workers, masks, model, template, template_arg, supervise, out"
             ],
         ),
     ],
 )
 def test_mistakes_in_settings(place, settings, expected):
     assert complaints(f"steps: {{c: {{verb: check, {settings}}}}}") == [f"step c: {text}" for text in expected]
+
+
+def test_a_setting_that_is_missing(place):
+    assert complaints("steps: {s: {verb: select, where: line = 1}}") == ["step s: rows is missing"]
 
 
 def test_settings_may_be_typed_as_on_the_command_line(place):
