@@ -105,14 +105,13 @@ def _win_rate_sentences(numbers: Mapping[str, Any]) -> Iterator[str]:
 
 def _uncertainty(error: float | None, estimate: Mapping[str, Any]) -> str:
     standard_error = "" if error is None else f", standard error {error:.2f}"
+    if estimate["low"] is None:
+        return f"{standard_error}, without an interval ({estimate['reason']})"
     return f"{standard_error}, 95 % interval {interval(estimate['low'], estimate['high'])}"
 
 
 def _length_sentence(numbers: Mapping[str, Any], controlled: Mapping[str, Any]) -> str:
-    if controlled["low"] is None:
-        uncertainty = f", without an interval ({controlled['reason']})"
-    else:
-        uncertainty = _uncertainty(controlled["standard_error"], controlled)
+    uncertainty = _uncertainty(controlled["standard_error"], controlled)
     sentence = f"At equal length the win rate is {controlled['mean']:.2f} %{uncertainty}."
     for way in ("longer", "shorter"):
         if numbers[f"not_{way}"] < _EXTRAPOLATED:

@@ -162,6 +162,24 @@ def test_tables_and_result(path, workplace):
     )
 
 
+def test_answers_that_never_saw_the_rows_cant_show_an_excess(path, workplace):
+    writer = Writer(9)
+    run = traced(path, put(workplace / "a.jsonl", *(writer.text(15) for _ in range(12))))
+    excess = run.result["summary"]["excess"]
+    assert excess["p"] > 0.05
+    assert excess["low"] is None or excess["low"] <= 0
+    assert "12 answers can't tell these apart (p = " in run.view.sentences[-1]
+    assert "of 180 words chance flags about " in run.view.sentences[-1]
+
+
+def test_planted_words_are_an_excess(path, workplace):
+    summary = traced(path, put(workplace / "a.jsonl", *borrowing())).result["summary"]
+    assert summary["excess"]["p"] < 0.01
+    assert (summary["flagged"]["low"], summary["flagged"]["reason"]) == (
+        None, "n = 4: the interval of a share over groups needs 12",
+    )  # fmt: skip
+
+
 def test_flagged_words_are_covered_by_findings(path, workplace):
     """The words flagged hold at least all spans; where one chain lies over each they are the same."""
     run = traced(path, put(workplace / "a.jsonl", *borrowing()))

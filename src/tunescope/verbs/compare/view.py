@@ -7,6 +7,7 @@ from typing import Any
 
 from tunescope.pairing import Pairing
 from tunescope.results.compare import CompareResult, NumberComparison
+from tunescope.results.estimates import MeanEstimate
 from tunescope.verbs.compare.items import ComparedItem
 from tunescope.views import Cell, Table, View, interval
 
@@ -43,9 +44,13 @@ def _sentences(result: CompareResult, n_pairs: int) -> list[str]:
     if overlap is not None and overlap.mean is not None:
         sentences.append(
             f"Paired answers share {100 * overlap.mean:.0f} % of their words "
-            f"(mean Jaccard, 95 % interval {interval(overlap.low, overlap.high)}, n = {overlap.n})."
+            f"(mean Jaccard{_interval_of(overlap)}, n = {overlap.n})."
         )
     return sentences
+
+
+def _interval_of(mean: MeanEstimate) -> str:
+    return "" if mean.low is None else f", 95 % interval {interval(mean.low, mean.high)}"
 
 
 def _either(of_sides: Mapping[str, str]) -> str:

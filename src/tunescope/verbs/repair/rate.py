@@ -23,6 +23,7 @@ from tunescope.views import Table, interval
 
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
+    from tunescope.stats import Estimate
 
 VERSION = 1
 _EXPECTED_TOKENS = 60
@@ -107,7 +108,7 @@ class _Rate:
         n_unparsed = sum(result.status == "unparsed" for result in results)
         counts = tuple((f"{rating:g}", ratings.count(rating)) for rating in sorted(set(ratings), reverse=True))
         sentence = (
-            f"{settings.aspect}: mean {mean.value:.2f} {interval(mean.low, mean.high)} of {settings.scale} over "
+            f"{settings.aspect}: mean {mean.value:.2f} of {settings.scale}{_interval(mean)} over "
             if mean.value is not None
             else f"{settings.aspect}: no rating in "
         )
@@ -117,3 +118,7 @@ class _Rate:
         best = shlex.join(["--from", str(run), "--where", f"rating >= {0.9 * settings.scale:g}"])
         source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         return RepairSummary(result, (sentence,), tables if counts else (), (f"tunescope select {source} {best}",))
+
+
+def _interval(mean: Estimate) -> str:
+    return "" if mean.low is None else f" (95 % interval {interval(mean.low, mean.high)})"

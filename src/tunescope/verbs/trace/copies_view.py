@@ -8,8 +8,10 @@ from tunescope.results.trace import WHOLE_RESPONSE, TraceSpan, VerbatimCopy
 from tunescope.verbs.trace.copies import MIN_WORDS, Copies
 from tunescope.views import Table, counted
 
-_SHOWN = 10
-"""Copies that a view shows; `copies.jsonl` has all."""
+_SHOWN = 5
+"""Copies that a view shows, the longest first; `copies.jsonl` has all."""
+_MAX_CHARS = 100
+"""Characters of a copy that a table shows."""
 
 
 def describe_copies(copies: Sequence[VerbatimCopy]) -> Iterator[str]:
@@ -41,27 +43,26 @@ def describe_answers_copies(copies: Copies, n_answers: int) -> Iterator[str]:
 
 
 def copies_table(copies: Copies) -> Iterator[Table]:
-    """Yield the table of the first copies, where there are any."""
+    """Yield the table of the longest copies, where there are any."""
     if not copies.records:
         return
     cells = tuple(
         (
-            copy.answer_id,
             copy.kind,
             copy.words,
             copy.n_rows,
             copy.rows[0].row_id,
             str(copy.rows[0].location),
-            copy.text,
+            copy.text if len(copy.text) <= _MAX_CHARS else f"{copy.text[:_MAX_CHARS]}…",
         )
-        for copy in copies.records[:_SHOWN]
+        for copy in sorted(copies.records, key=lambda copy: -copy.words)[:_SHOWN]
     )
     in_prompt = sum(copy.in_prompt for copy in copies.records)
     note = (
         f"{counted(len(copies.records), 'copy') if len(copies.records) == 1 else f'{len(copies.records):,} copies'} in "
         f"all, in copies.jsonl; {in_prompt:,} of them also stand in the answer's prompt. They don't depend on chance."
     )
-    yield Table("Copied word for word", ("answer", "what", "words", "rows", "first row", "place", "text"), cells, note)
+    yield Table("Copied word for word", ("what", "words", "rows", "first row", "place", "text"), cells, note)
 
 
 def join_stretches(stretches: Sequence[VerbatimCopy | TraceSpan]) -> tuple[tuple[int, int], ...]:
