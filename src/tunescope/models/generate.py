@@ -7,7 +7,7 @@ batched so answers one prompt at a time, and one whose cache can't be used reads
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -187,7 +187,12 @@ def _choose_way(model: PreTrainedModel, length: int) -> str:
         try:
             with in_float32(model) if in_single_precision else nullcontext(False) as is_exact:
                 probe = _GenerationProbe(model, far)
-                return next(way for way in _WAYS if probe.agrees(way, is_exact))
+                way = next(way for way in _WAYS if probe.agrees(way, is_exact))
+                if way == "uncached" and not probe.repeats():
+                    raise TunescopeError(
+                        f"{type(model).__name__} can't answer: it gives other probabilities each time it is run"
+                    )
+                return way
         except FAILURES as error:  # some architectures name their number format, and can't be widened
             failure = " ".join(str(error).split())[:200] or type(error).__name__
     raise TunescopeError(f"{type(model).__name__} can't answer: its forward pass fails on token ids alone ({failure})")
@@ -204,8 +209,12 @@ class _GenerationProbe:
         self.prompts = (_SHORT, length, _SHORT + 1)
         self.texts = random_ids(model, [n + 4 for n in self.prompts])
         compared = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 0), (2, 1))  # a text, and how many tokens it has grown
-        self.own = {
-            (text, grown): own_logits(model, self.texts[text][: self.prompts[text] + grown], 1)[0].log_softmax(-1)
+        self.own = self._run(compared)
+
+    def _run(self, compared: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Any]:
+        """Return the model's own log-probabilities behind beginnings: of a text, with how many tokens it has grown."""
+        return {
+            (text, grown): own_logits(self.model, self.texts[text][: self.prompts[text] + grown], 1)[0].log_softmax(-1)
             for text, grown in compared
         }
 
@@ -220,6 +229,11 @@ class _GenerationProbe:
         if is_exact:
             return all(float(each.max()) < (TOLERANCE if way == "batched" else _CACHED) for each in apart)
         return all(float(each.mean()) < _ROUNDING for each in apart)
+
+    def repeats(self) -> bool:
+        """Tell whether the model gives the same log-probabilities when it is run again."""
+        again = self._run(self.own)
+        return all(float((own - again[place]).abs().max()) < TOLERANCE for place, own in self.own.items())
 
     def _batched(self) -> Iterator[tuple[Any, Any]]:
         """Yield the model's own log-probabilities and those of a batch that a row leaves and another joins."""

@@ -129,12 +129,27 @@ class Scorer:
         self._test(longest)
         yield from self._read(passages, update)
 
+    def _run(self, pack: Pack) -> Any:
+        """Return a pack's states; raises `TunescopeError` where the model's own code fails in its number format."""
+        try:
+            return self._states(pack)
+        except FAILURES as error:
+            torch = require("torch")
+            if self.model.dtype == torch.float32 or isinstance(error, torch.OutOfMemoryError):
+                raise
+            reason = " ".join(str(error).split())[:200]
+            dtype = str(self.model.dtype).removeprefix("torch.")
+            raise TunescopeError(
+                f"{type(self.model).__name__} can't read texts in {dtype}: its forward pass fails ({reason}); "
+                "type --dtype float32"
+            ) from error
+
     def _read(
         self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
     ) -> Iterator[PackStates]:
         done = 0
         for pack in self._packs(passages):
-            yield PackStates(self._states(pack), pack.targets, pack.owners)
+            yield PackStates(self._run(pack), pack.targets, pack.owners)
             done += len(pack.ids)
             update(done)
 

@@ -30,7 +30,7 @@ def test_readings_quote_a_few_words_and_name_faults_there_are():
     for reading in readings():
         assert reading["fault"] in meanings()
         assert {reading["reading_1"], reading["reading_2"]} <= {"wrong", "fine"}
-        assert all(0 < len(reading[quote]) <= 60 for quote in ("quote_1", "quote_2")), reading
+        assert all(0 < len(reading[quote]) <= 100 for quote in ("quote_1", "quote_2")), reading
 
 
 def test_kappa():
