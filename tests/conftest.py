@@ -62,6 +62,9 @@ This page is made from test results (`make docs`). A test run fails if a cell he
 - *refused*: an error says so in one sentence, and a test checks that.
 - Everything else is *expected* at best: the code is the same, but nobody has tried it. That holds for GPUs as a whole
   (bf16, 4-bit, `--device-map`), since we had no GPU.
+
+What `measure`, `answer` and `shift` do on each architecture that transformers can build small is a table of its own:
+[architectures](architectures.md).
 """
 
 
