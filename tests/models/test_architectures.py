@@ -70,6 +70,26 @@ def test_scores_are_the_models_own_however_it_is_read(name, method, dtype):
     assert all(torch.equal(one, other) for one, other in zip(weights, model.parameters(), strict=True))
 
 
+def test_a_small_pack_is_tried_with_neighbours_too():
+    """A long text and a short one fit a pack, where twice the change and a short one don't."""
+    model, (long, short, _) = build("phi3 (longrope)"), passages_beyond_windows()
+    scorer = Scorer(model, pack=len(long.ids) + len(short.ids))
+    scores = scorer.score([long, short])
+    assert scorer.method == "single"
+    np.testing.assert_allclose(scores[1], plainly(model, short), atol=1e-3)
+
+
+def test_an_answer_that_grows_beyond_a_change_is_the_models_own():
+    """What a cache holds was computed for a shorter text: this model expects other things of a longer one."""
+    model = build("phi3 (longrope)")
+    model.generation_config.eos_token_id = None
+    prompt = np.random.default_rng(3).integers(8, VOCABULARY, 60).tolist()
+    (answer,) = generate(model, Letters(), [prompt], 8)
+    for place, token in enumerate(answer.token_ids):
+        logits = own_logits(model, [*prompt, *answer.token_ids[:place]], 1)[0]
+        assert float(logits.max() - logits[token]) < 0.02
+
+
 def test_a_window_counts_once_a_passage_reaches_it():
     scorer = Scorer(build("phimoe"))
     long, short, _ = passages_beyond_windows()

@@ -186,7 +186,7 @@ def _choose_way(model: PreTrainedModel, length: int) -> str:
     for in_single_precision in (True, False):
         try:
             with in_float32(model) if in_single_precision else nullcontext(False) as is_exact:
-                probe = _GenerationProbe(model, far)
+                probe = _GenerationProbe(model, far, change)
                 way = next(way for way in _WAYS if probe.agrees(way, is_exact))
                 if way == "uncached" and not probe.repeats():
                     raise TunescopeError(
@@ -201,14 +201,15 @@ def _choose_way(model: PreTrainedModel, length: int) -> str:
 class _GenerationProbe:
     """Random texts, and what the model itself expects behind some of their beginnings.
 
-    A short one that ends early, a long one, and one that joins late.
+    A short one that ends early, a long one, one that joins late, and one that grows beyond where attention changes.
     """
 
-    def __init__(self, model: PreTrainedModel, length: int) -> None:
+    def __init__(self, model: PreTrainedModel, length: int, change: int | None) -> None:
         self.model = model
-        self.prompts = (_SHORT, length, _SHORT + 1)
+        self.prompts = (_SHORT, length, _SHORT + 1, *(() if change is None else (change - 1,)))
         self.texts = random_ids(model, [n + 4 for n in self.prompts])
-        compared = ((0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 0), (2, 1))  # a text, and how many tokens it has grown
+        compared = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 0), (2, 1)]  # a text, and how many tokens it has grown
+        compared += [] if change is None else [(3, grown) for grown in range(4)]
         self.own = self._run(compared)
 
     def _run(self, compared: Iterable[tuple[int, int]]) -> dict[tuple[int, int], Any]:
@@ -223,7 +224,8 @@ class _GenerationProbe:
         if way == "uncached":
             return True  # they are the model's own
         try:
-            apart = [(own - ours).abs() for own, ours in (self._batched() if way == "batched" else self._single())]
+            compared = self._batched() if way == "batched" else self._alone(way, range(len(self.texts)))
+            apart = [(own - ours).abs() for own, ours in compared]
         except FAILURES:
             return False
         if is_exact:
@@ -246,11 +248,12 @@ class _GenerationProbe:
         if batch.can_grow:
             yield from self._add(batch, 2)
             yield from self._step(batch)
+        yield from self._alone("batched", range(3, len(self.texts)))
 
-    def _single(self) -> Iterator[tuple[Any, Any]]:
+    def _alone(self, way: str, texts: Iterable[int]) -> Iterator[tuple[Any, Any]]:
         """Yield the model's own log-probabilities and those of one text after the other."""
-        for text in range(len(self.texts)):
-            batch = _Batch(self.model, "single")
+        for text in texts:
+            batch = _Batch(self.model, way)
             yield from self._add(batch, text)
             for _ in range(3):
                 yield from self._step(batch)

@@ -275,7 +275,8 @@ class _ScoreProbe:
 
     def __init__(self, scorer: Scorer, change: int, length: int) -> None:
         self.scorer = scorer
-        first, second, *others = random_ids(scorer.model, [_SHORT, _LONG - 6, (change + length) // 2, length + 1])
+        middle = (change + length) // 2 if change == 0 else min((change + length) // 2, change + _SHORT)
+        first, second, *others = random_ids(scorer.model, [_SHORT, _LONG - 6, middle, length + 1])
         self.passages = [Passage(first[:6], first[6:]), Passage(first[:6] + second[:1], second[1:])]
         for ids in others:
             context = max(1, len(ids) - _TARGET)
@@ -330,12 +331,14 @@ class _ScoreProbe:
     def _scores(self, method: str, passages: Sequence[Passage]) -> Any:
         """Return a method's scores; None where the architecture is built otherwise."""
         before, self.scorer.method = self.scorer.method, method
+        pack = self.scorer.pack
+        self.scorer.pack = max(pack, sum(len(each.ids) for each in self.passages[:-1]))  # all but the longest together
         try:
             return self.scorer._score(passages, self.scorer._read(passages))
         except FAILURES:
             return None
         finally:
-            self.scorer.method = before
+            self.scorer.method, self.scorer.pack = before, pack
 
 
 @contextmanager

@@ -90,7 +90,7 @@ def _within(estimate: MeanEstimate, unit: float) -> str:
 
 def _trace(run: Run, names: ModelNames) -> str:
     """Return the trace's finding, with the model whose words it is about where the run holds answers."""
-    finding = run.view.sentences[0]
+    finding = " ".join(run.view.sentences)
     if not (run.path / ANSWERS_FILE).is_file():
         return finding
     model = next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
