@@ -17,6 +17,19 @@ WHOLE_RESPONSE, SENTENCE = ("response", "sentence")
 """Kinds of copies: all of the text is a row's whole response; a sentence of it stands in a row."""
 
 
+class _Located:
+    """A record about a row that says where the row is."""
+
+    file: str
+    line: int
+    record: int | None
+
+    @property
+    def location(self) -> Location:
+        """Where the row is."""
+        return Location(self.file, self.line, self.record)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TraceIndexResult(Record):
     """The result of `trace index`."""
@@ -46,7 +59,7 @@ class SpanTokens(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SpanRow(Record):
+class SpanRow(_Located, Record):
     """A row that shares words with a span."""
 
     row_id: str
@@ -72,11 +85,6 @@ class SpanRow(Record):
     """The p-value of what a single text shares with the row."""
     record: int | None = None
     """The row's number in the file, where the line doesn't tell it from other rows."""
-
-    @property
-    def location(self) -> Location:
-        """Where the row is."""
-        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +122,7 @@ class TraceSpan(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CopiedRow(Record):
+class CopiedRow(_Located, Record):
     """A row in which a copied passage stands, and where in which of its texts."""
 
     row_id: str
@@ -125,11 +133,6 @@ class CopiedRow(Record):
     char_end: int
     record: int | None = None
     """The row's number in the file, where the line doesn't tell it from other rows."""
-
-    @property
-    def location(self) -> Location:
-        """Where the row is."""
-        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +255,7 @@ class TracedAnswer(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ListedRow(Record):
+class ListedRow(_Located, Record):
     """A line of `rows.jsonl`: a row that a span lists, with its texts by field."""
 
     NAME: ClassVar[str] = "rows"
@@ -265,11 +268,6 @@ class ListedRow(Record):
     lineage: tuple[dict[str, Any], ...]
     record: int | None = None
     """Its number in the file, where the line doesn't tell it from other rows."""
-
-    @property
-    def location(self) -> Location:
-        """Where it is."""
-        return Location(self.file, self.line, self.record)
 
 
 @dataclass(frozen=True, kw_only=True)
