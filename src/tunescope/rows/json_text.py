@@ -112,9 +112,10 @@ def _find_repeated_key(value: Json, text: str) -> Fault | None:
     """Return the fault of an object with one key twice, of which Python keeps the last value.
 
     Each key ends with a quotation mark before a colon, so a text with as many of these as the value has keys repeats
-    none.
+    none; nor does one with as many colons, which are quicker to count.
     """
-    if len(_KEY_END.findall(text)) == _count_keys(value):
+    n_keys = _count_keys(value)
+    if text.count(":") == n_keys or len(_KEY_END.findall(text)) == n_keys:
         return None
     repeated: list[str] = []
 

@@ -97,12 +97,16 @@ def sketch(words: NDArray[np.uint64], offsets: NDArray[np.int64], groups: NDArra
 
 def join(parts: Sequence[Sketches]) -> Sketches:
     """Join the sketches of consecutive batches into one."""
-    counts = [np.diff(part.offsets) for part in parts]
     return Sketches(
         np.concatenate([part.bands for part in parts], axis=1),
         np.concatenate([part.shingles for part in parts]),
-        np.concatenate([[0], np.cumsum(np.concatenate(counts))]).astype(np.int64),
+        join_offsets([part.offsets for part in parts]),
     )
+
+
+def join_offsets(parts: Sequence[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Return where each row's shingles start in the joined batches, from where they start in each."""
+    return np.concatenate([[0], np.cumsum(np.concatenate([np.diff(part) for part in parts]))]).astype(np.int64)
 
 
 def jaccard(sketches: Sketches, left: NDArray[np.int64], right: NDArray[np.int64]) -> NDArray[np.float64]:

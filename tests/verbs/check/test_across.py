@@ -65,13 +65,13 @@ def test_near_duplicates_leave_exact_repeats_out():
     texts = [" ".join(base), " ".join(base), " ".join(near), " ".join(near)]
     sketches = sketch(*hash_words(texts))
     first = np.array([True, False, True, False])
-    exchanges, names = unsigned([(1, 2)] * 4), ["a", "a.2", "b", "b.2"]
+    exchanges, names = (unsigned([1] * 4), unsigned([2] * 4)), ["a", "a.2", "b", "b.2"]
     assert list(whole_set.near_duplicates(sketches, 0.8, first, exchanges, names)) == [(2, look_at("0.854 like a"))]
 
 
 def test_a_near_duplicate_is_surely_wrong_where_question_and_answer_are_the_same():
     sketches, first = sketch(*hash_words(["one two three four five"] * 3)), np.array([True] * 3)
-    exchanges = unsigned([(1, 2), (1, 2), (1, 3)])
+    exchanges = (unsigned([1, 1, 1]), unsigned([2, 2, 3]))
     assert list(whole_set.near_duplicates(sketches, 0.8, first, exchanges, ["a", "b", "c"])) == [
         (1, surely_wrong("1.000 like a")),
         (2, look_at("1.000 like a")),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from tunescope.errors import Problem
 from tunescope.rows import Rejected, RowSet
 from tunescope.runs import RunFolder
-from tunescope.text.near_duplicates import Sketches, join
+from tunescope.text.near_duplicates import Sketches, join_offsets
 from tunescope.verbs.check.evidence import GRADES, Evidence
 from tunescope.verbs.check.shard import RowFault
 
@@ -174,12 +174,10 @@ def _name_repeats(ids: NDArray[np.uint64], repeats: NDArray[np.int64]) -> list[s
 
 
 def _join_sketches(folders: Sequence[Path], chunks: Sequence[Mapping[str, NDArray[Any]]]) -> Sketches:
-    return join(
-        [
-            Sketches(np.load(folder / "bands.npy"), chunk["shingles"], chunk["offsets"])
-            for folder, chunk in zip(folders, chunks, strict=True)
-        ]
-    )
+    """Read and join one array after the other: only one of them is there twice."""
+    bands = np.concatenate([np.load(folder / "bands.npy") for folder in folders], axis=1)
+    shingles = np.concatenate([chunk["shingles"] for chunk in chunks])
+    return Sketches(bands, shingles, join_offsets([chunk["offsets"] for chunk in chunks]))
 
 
 def _read_faults(folders: Sequence[Path], sizes: Sequence[int]) -> Iterator[RowFault]:

@@ -25,7 +25,7 @@ def add_whole_set_faults(joined: JoinedRows, near_duplicate_at: float) -> None:
     """Add the faults that only all rows together show."""
     ids, is_first = joined.ids, joined.repeats == 1
     joined.add_faults("exact_duplicate", exact_duplicates(joined.repeats, ids))
-    exchanges = np.stack([joined.questions, joined.answers], axis=1)
+    exchanges = (joined.questions, joined.answers)
     joined.add_faults("near_duplicate", near_duplicates(joined.sketches, near_duplicate_at, is_first, exchanges, ids))
     joined.add_faults("conflicting_answers", conflicting_answers(joined.questions, joined.answers, ids))
 
@@ -40,16 +40,16 @@ def near_duplicates(
     sketches: Sketches,
     threshold: float,
     is_first: NDArray[np.bool_],
-    exchanges: NDArray[np.uint64],
+    exchanges: tuple[NDArray[np.uint64], NDArray[np.uint64]],
     ids: Sequence[str],
 ) -> Iterator[tuple[int, Evidence]]:
     """Yield rows like an earlier kept one; of exact repeats only the first takes part (`is_first` [rows]).
 
     It is settled where all 3-grams are the same, and so are question and answer but for case and blanks
-    (`exchanges` [rows, 2]). Any other pair may differ in the word that matters.
+    (`exchanges`: their hashes, [rows] each). Any other pair may differ in the word that matters.
     """
     for pair in repeats(sketches, threshold, is_first):
-        is_same = pair.similarity == 1 and bool((exchanges[pair.later] == exchanges[pair.earlier]).all())
+        is_same = pair.similarity == 1 and all(hashes[pair.later] == hashes[pair.earlier] for hashes in exchanges)
         yield pair.later, Evidence(f"{pair.similarity:.3f} like {ids[pair.earlier]}", is_same)
 
 
@@ -65,12 +65,13 @@ def conflicting_answers(
     """
     if not len(questions):
         return
-    order = np.lexsort((np.arange(len(questions)), questions))
+    order = np.argsort(questions, kind="stable")
     sorted_questions, sorted_answers = questions[order], answers[order]
     bounds = np.flatnonzero(np.concatenate([[True], sorted_questions[1:] != sorted_questions[:-1], [True]]))
+    several = np.flatnonzero(np.diff(bounds) > 1)
     conflicts = []
-    for start, end in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
-        if end - start > 1 and len(distinct := set(sorted_answers[start:end].tolist())) > 1:
+    for start, end in zip(bounds[several].tolist(), bounds[several + 1].tolist(), strict=True):
+        if len(distinct := set(sorted_answers[start:end].tolist())) > 1:
             rows = order[start:end].tolist()
             for row in rows:
                 other = next(r for r in rows if answers[r] != answers[row])
