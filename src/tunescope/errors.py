@@ -162,12 +162,13 @@ class ItemFailed(OracleSignal):
 
     Attributes:
         unreachable: the server was silent, or said that we call too often, in the last try.
+        is_for_good: the same call would fail each time, for this item's own sake.
     """
 
-    def __init__(self, reason: str, unreachable: bool = False) -> None:
+    def __init__(self, reason: str, unreachable: bool = False, is_for_good: bool = False) -> None:
         """Keep the reason."""
         super().__init__(reason)
-        self.unreachable = unreachable
+        self.unreachable, self.is_for_good = unreachable, is_for_good
 
 
 class NotCached(OracleSignal):

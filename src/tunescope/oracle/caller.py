@@ -84,7 +84,7 @@ class Caller:
         try:
             reply = None if self.journal is None else self.journal.reply(call.key)
         except RejectedRequest as error:
-            raise ItemFailed(str(error)) from None
+            raise ItemFailed(str(error), is_for_good=True) from None
         if reply is not None:
             self.n_replayed += 1
         elif self.export is not None:
@@ -155,7 +155,7 @@ def rejected_item(error: RejectedRequest, call: Call) -> ItemFailed:
     length = (
         f" (about {estimate_tokens(call.n_characters):,} tokens in the prompt)" if _TOO_LONG.match(str(error)) else ""
     )
-    return ItemFailed(f"{error}{length}")
+    return ItemFailed(f"{error}{length}", is_for_good=True)
 
 
 def describe_usage(caller: Caller, is_journal_shared: bool) -> str:

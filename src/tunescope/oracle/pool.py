@@ -26,11 +26,13 @@ class ItemResult(Generic[R]):
     Attributes:
         value: what its work returned; None where no reply could be had, and `failure` then says why.
         call_ids: of the calls that were answered.
+        is_for_good: the failure is the item's own, and would come each time.
     """
 
     value: R | None
     failure: str | None
     call_ids: tuple[str, ...]
+    is_for_good: bool = False
 
 
 async def ask_all(
@@ -70,12 +72,13 @@ async def _worker(
         calls = Calls(caller)
         try:
             value: R | None = None
-            failure: str | None = None
+            failure: ItemFailed | None = None
             try:
                 value = await work(item, calls)
             except ItemFailed as error:
-                failure = str(error)
-            on_done(key, ItemResult(value, failure, tuple(calls.ids)))
+                failure = error
+            reason, is_for_good = (None, False) if failure is None else (str(failure), failure.is_for_good)
+            on_done(key, ItemResult(value, reason, tuple(calls.ids), is_for_good))
         except (NotCached, Halted):
             continue
         except TunescopeError as error:
