@@ -9,12 +9,22 @@ from random import Random
 from time import monotonic
 from typing import Any, Literal
 
-from tunescope.errors import Halted, ItemFailed, NotCached, RejectedRequest, RetryableError, TunescopeError, WorkError
+from tunescope.errors import (
+    ForbiddenRequest,
+    Halted,
+    ItemFailed,
+    NotCached,
+    RejectedRequest,
+    RetryableError,
+    TunescopeError,
+    WorkError,
+)
 from tunescope.oracle.api import parse_reply
+from tunescope.oracle.blame import is_about_content
 from tunescope.oracle.budget import Budget, estimate_tokens
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
-from tunescope.oracle.halt import FirstFailures, Halt
+from tunescope.oracle.halt import FirstRejections, Halt
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.rate_limit import RateLimit, Sleep
 from tunescope.oracle.replies import Reply
@@ -68,10 +78,10 @@ class Caller:
         self.retries = Retries(self.rate_limit, transport.is_answering, jitter, extra_retries)
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
-        self._first_failures = FirstFailures(model)
+        self._first_rejections = FirstRejections()
         for n_characters, body in journal or ():
             self.budget.count_reply(n_characters, body)
-        self._was_answered_before = was_answered or self.budget.tokens > 0
+        self._was_answered = was_answered or self.budget.tokens > 0
         self._parameter_hints = parameter_hints or {}
 
     def cached_reply(self, call: Call) -> Reply | None:
@@ -95,59 +105,80 @@ class Caller:
     async def attempt(self, call: Call, clock: ItemClock) -> Reply:
         """Make one call as soon as the rate limit lets it, and keep what came before reading it.
 
+        A server may forbid a call without a word why. Then it is the row's fault where any call was answered, once
+        those under way are back, and else the key's.
+
         Raises:
             RetryableError, RejectedRequest: it failed.
-            WorkError: the budget has no room for it.
+            WorkError: the budget has no room for it, or the server answers no call at all.
             TimeoutError: the item's time is up.
         """
         usage, budget = call.max_usage, self.budget
-        async with (
-            asyncio.timeout_at(clock.ends) as limit,
-            self.rate_limit.slot(lambda: budget.fits(*usage)) as began,
-        ):
-            if self.halt.error is not None:
-                raise Halted
-            if not budget.fits(*usage):
-                raise WorkError(
-                    f"the budget has no room for another call ({budget.describe()}; a call may use "
-                    f"{sum(usage):,} more); raise --max-tokens-total or --max-cost"
-                )
-            limit.reschedule(clock.start())
-            budget.reserve(*usage)
-            try:
-                self.n_made += 1
-                raw = await self.transport.send(call.messages, call.options)
-                limit.reschedule(None)  # what was paid for is kept, however late
-                if self.journal is not None:
-                    await self.journal.add(call.key, call.n_characters, raw.body, monotonic() - began)
-                budget.count_reply(call.n_characters, raw.body)
-            except RetryableError as error:
-                if error.overloaded:
-                    self.rate_limit.slow_down(began)
+        try:
+            async with (
+                asyncio.timeout_at(clock.ends) as limit,
+                self.rate_limit.slot(lambda: budget.fits(*usage)) as began,
+            ):
+                if self.halt.error is not None:
+                    raise Halted
+                if not budget.fits(*usage):
+                    raise _no_room(budget, sum(usage))
+                limit.reschedule(clock.start())
+                budget.reserve(*usage)
+                try:
+                    self.n_made += 1
+                    raw = await self.transport.send(call.messages, call.options)
+                    limit.reschedule(None)  # what was paid for is kept, however late
+                    if self.journal is not None:
+                        await self.journal.add(call.key, call.n_characters, raw.body, monotonic() - began)
+                    budget.count_reply(call.n_characters, raw.body)
+                except RetryableError as error:
+                    if error.overloaded:
+                        self.rate_limit.slow_down(began)
+                    raise
+                finally:
+                    budget.reserve(-usage[0], -usage[1])
+                self._pause(raw.pause_seconds)
+                reply = parse_reply(raw.body)
+                self._was_answered = True
+                self.rate_limit.speed_up()
+                return reply
+        except ForbiddenRequest as error:
+            await self.rate_limit.drain()
+            if self._was_answered:
                 raise
-            finally:
-                budget.reserve(-usage[0], -usage[1])
-            if raw.pause_seconds:
-                self.rate_limit.pause(raw.pause_seconds)
-            reply = parse_reply(raw.body)
-            self.rate_limit.speed_up()
-            return reply
+            raise error.refusal from None
+
+    def _pause(self, seconds: float) -> None:
+        """Leave a server alone that has no room for so long."""
+        if seconds > 0:
+            self.rate_limit.pause(seconds)
+            self.retries.waiting.note("the server's rate limit", seconds)
 
     def count_missing(self) -> int:
         """Count a call that the journal can't answer; return its number, from 0."""
         self._n_missing += 1
         return self._n_missing - 1
 
-    def note_failure(self, number: int, reason: str) -> None:
-        """Note why a call has no reply; raises `TunescopeError` where the first ones all fail for one reason."""
-        if not self._was_answered_before:
-            self._first_failures.add(number, reason)
+    def note_rejection(self, number: int, reason: str) -> None:
+        """Note why a call was rejected; raises `TunescopeError` where the first ones all are for one reason.
+
+        What was rejected for what a row holds, such as its length, says nothing about other rows.
+        """
+        if not self._was_answered and not is_about_content(reason):
+            self._first_rejections.add(number, reason)
 
     def require_parameters(self, error: RejectedRequest) -> None:
         """Raise `TunescopeError` with what to type, where a server that never answered refuses a parameter."""
-        was_answered = self._was_answered_before or self.retries.last_reply_at > float("-inf")
-        if error.parameter in self._parameter_hints and not was_answered:
+        if error.parameter in self._parameter_hints and not self._was_answered:
             raise TunescopeError(f"{error}; {self._parameter_hints[error.parameter]}")
+
+
+def _no_room(budget: Budget, tokens: int) -> WorkError:
+    return WorkError(
+        f"the budget has no room for another call ({budget.describe()}; a call may use {tokens:,} more); "
+        "raise --max-tokens-total or --max-cost"
+    )
 
 
 def rejected_item(error: RejectedRequest, call: Call) -> ItemFailed:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from functools import partial
 
-from tunescope.errors import ItemFailed, RejectedRequest
+from tunescope.errors import RejectedRequest
 from tunescope.oracle.call import make_call
 from tunescope.oracle.caller import Caller, rejected_item
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.request import Request
-from tunescope.oracle.retry import ItemClock, OutOfTime
+from tunescope.oracle.retry import ItemClock
 
 _ID_DIGITS = 16
 """Hex digits of a call's key that name it in a row's lineage."""
@@ -51,12 +51,7 @@ class Calls:
                     reply = await caller.retries.until_answered(partial(caller.attempt, call, self.clock), self.clock)
                 except RejectedRequest as error:
                     caller.require_parameters(error)
-                    caller.note_failure(number, str(error))
+                    caller.note_rejection(number, str(error))
                     raise rejected_item(error, call) from error
-                except OutOfTime:
-                    raise
-                except ItemFailed as error:
-                    caller.note_failure(number, str(error))
-                    raise
         self.ids.append(call.key[:_ID_DIGITS])
         return request.parse(reply, reply_format)
