@@ -137,7 +137,7 @@ class Client:
             self._max_tokens_field = MAX_TOKENS_FIELDS[1]
 
     async def list_models(self) -> list[str]:
-        """Return the names of the server's models; raises as `send`, also `RejectedRequest` where it doesn't list them."""
+        """Return the names of the server's models; raises as `send`, `RejectedRequest` where there is no list."""
         try:
             response = await self._sdk.models.with_raw_response.list()
         except self._errors as error:
