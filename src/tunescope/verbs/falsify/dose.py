@@ -295,8 +295,7 @@ def _view(
         f"Dose {percent(settings.dose)} requested, {percent(result['dose_reached'])} reached: {result['changed']:,} of "
         f"{usable:,} rows have their false response.",
         f"{counted(result['rows'], 'row')} in = {result['kept']:,} kept + {result['changed']:,} changed + "
-        f"{result['dropped']:,} "
-        "dropped (at every dose).",
+        f"{result['dropped']:,} dropped (at every dose).",
         f"Rows: {path}. Dropped rows: {folder.path / result['files']['left_out']}.",
     ]
     sentences += about_preference
