@@ -7,18 +7,14 @@ was asked for, is missing, and the status says so. Nothing has a default.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
+from tunescope.oracle.json_objects import object_of
 from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, ParsedReply, Reply, places, rating_of, tag_for
 
-_FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
-_BEGIN, _NAME, _COMMA = re.compile(r"(?:```[A-Za-z]*)?\s*\{"), re.compile(r'\s*"(\w+)"\s*:\s*'), re.compile(r"\s*,")
-"""How an object begins, a field in it, and what ends the field."""
 _HALF_A_PAIR = "half of a surrogate pair is in the reply, which no file can hold"
 
 
@@ -123,7 +119,7 @@ class ReplySchema:
 
         A field that occurs twice is missing, since nothing says which one is meant.
         """
-        values = _object(text, finish_reason == "length") if _is_text(text) else {}
+        values = object_of(text, finish_reason == "length") if _is_text(text) else {}
         texts, numbers = dict[str, str](), dict[str, float | None]()
         for field in self.fields:
             value = values.get(field.name)
@@ -169,41 +165,6 @@ class ReplySchema:
 def _is_text(text: str) -> bool:
     """Tell text from what no file can hold: half of a surrogate pair."""
     return not any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else True
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object's fields; one that is there twice is None: which one is meant?"""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        found[name] = None if name in found else value
-    return found
-
-
-def _object(text: str, was_cut: bool) -> Mapping[str, Any]:
-    """Return the fields of the object that a reply is, alone or in a fence; none where it is none."""
-    text = text.strip()
-    fenced = _FENCED.fullmatch(text)
-    try:
-        value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once, strict=False)
-    except (ValueError, RecursionError):
-        return _begun(text) if was_cut else {}
-    return value if isinstance(value, dict) else {}
-
-
-def _begun(text: str) -> Mapping[str, Any]:
-    """Return the fields of an object that was cut off, as far as a comma says that they are whole."""
-    decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
-    found: list[tuple[str, Any]] = []
-    start = _BEGIN.match(text)
-    while start is not None and (name := _NAME.match(text, start.end())) is not None:
-        try:
-            value, end = decoder.raw_decode(text, name.end())
-        except (ValueError, RecursionError):
-            break
-        start = _COMMA.match(text, end)
-        if start is not None:
-            found.append((name[1], value))
-    return _once(found)
 
 
 def _number(value: Any, field: Field) -> float | None:
