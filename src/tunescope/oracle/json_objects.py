@@ -43,24 +43,18 @@ def whole_number(text: str) -> int | float:
 _DECODER = json.JSONDecoder(object_pairs_hook=keep_once, parse_int=whole_number, strict=False)
 
 
-def object_of(text: str, was_cut: bool) -> Mapping[str, Any]:
-    """Return the fields of the object that a reply is, alone or in a fence; none where it is none.
-
-    Of a reply that was cut off, the fields of which a comma says that they are whole.
-    """
+def object_of(text: str) -> tuple[Mapping[str, Any], bool]:
+    """Return the fields of the object that a reply is, alone or in a fence, and whether it is whole JSON."""
     text = text.strip()
     fenced = _FENCED.fullmatch(text)
-    inner = fenced[1].strip() if fenced else text
     try:
-        value, end = _DECODER.raw_decode(inner)
+        value = _DECODER.decode(fenced[1] if fenced else text)
     except (ValueError, RecursionError):
-        return _begun(text) if was_cut else {}
-    if end < len(inner):
-        return _begun(text) if was_cut else {}
-    return value if isinstance(value, dict) else {}
+        return {}, False
+    return (value, True) if isinstance(value, dict) else ({}, False)
 
 
-def _begun(text: str) -> Mapping[str, Any]:
+def begun_object(text: str) -> Mapping[str, Any]:
     """Return the fields of an object that was cut off, as far as a comma says that they are whole."""
     found: list[tuple[str, Any]] = []
     start = _BEGIN.match(text)
