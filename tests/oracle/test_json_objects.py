@@ -14,7 +14,7 @@ from tunescope.oracle.json_objects import ObjectScan, begun_object, keep_once, o
 
 PLAIN = json.JSONDecoder(object_pairs_hook=keep_once, parse_int=whole_number, strict=False)
 """Python's reader."""
-MOST_WORK = 4
+MOST_WORK = 5
 """Characters read for each character of a text."""
 
 

@@ -17,6 +17,7 @@ _MAX_HEIGHT = 50
 _LONGEST_WHOLE_NUMBER = 18
 """Characters up to which a whole number is kept exactly; longer ones become floats, infinity included."""
 _SPACE = re.compile(r"[ \t\n\r]*+")
+_START = re.compile(r"\{(?=[ \t\n\r]*+[\"}])")
 _STRING = re.compile(r'"[^"\\]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\]*+)*+(?P<end>"?)')
 _SCALAR = re.compile(
     r"(?P<whole>-?(?:0|[1-9][0-9]*+))(?P<rest>(?:\.[0-9]++)?(?:[eE][-+]?[0-9]++)?)|null|true|false|NaN|-?Infinity"
@@ -93,20 +94,18 @@ class ObjectScan:
 
     Attributes:
         objects: by where they begin; a field that is there twice is None.
-        work: characters that were read, each as often as it was; at most 4 for each character of the text.
+        work: characters that were read, each as often as it was; at most 5 for each character of the text.
     """
 
     def __init__(self, text: str) -> None:
         """Read the text."""
         self.objects: list[_FoundObject] = []
-        self.work = 0
+        self.work = len(text)
         self._text = text
         self._met: set[int] = set()
-        start = text.find("{")
-        while start >= 0:
-            if start not in self._met:
-                self._read_from(start)
-            start = text.find("{", start + 1)
+        for brace in _START.finditer(text):
+            if brace.start() not in self._met:
+                self._read_from(brace.start())
         self.objects.sort(key=lambda found: found.start)
 
     def _read_from(self, start: int) -> None:
