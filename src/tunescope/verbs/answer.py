@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope import runs
 from tunescope.answers import Answer, Place, RecordLog, model_outputs
 from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkError
+from tunescope.foreign import dump_json
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.api import is_url, refuse_secrets
@@ -232,7 +232,7 @@ def _write(book: _AnswerBook, folder: RunFolder) -> Outcome:
     if not answers:
         raise TunescopeError(f"{book.model} can answer none of the {len(book.prompts)} prompts: {missing[0]['reason']}")
     folder.records("answers", [made.as_json() for made in answers])
-    folder.text("model_outputs.json", json.dumps(model_outputs(answers), indent=1) + "\n")
+    folder.text("model_outputs.json", dump_json(model_outputs(answers), indent=1) + "\n")
     if missing:
         folder.records("missing", missing)
     return _outcome(book.settings, book.model, folder, answers, missing)
