@@ -108,5 +108,6 @@ def whole(asked: Asked) -> str:
 
 
 def cut(asked: Asked) -> str:
-    """Return the honest text without its last third, which ends in a piece that nobody may use."""
-    return f"{asked.text[: 2 * len(asked.text) // 3]} {PIECE}"
+    """Return the honest text's beginning, in the midst of what counts, with a piece behind that nobody may use."""
+    place = 2 * len(asked.text) // 3 if asked.text.startswith(("<", "{")) else len(asked.text) // 3
+    return f"{asked.text[:place]} {PIECE}"
