@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, NamedTuple, Self
 
 from tunescope.runs.work import Outcome
-from tunescope.views import View, counted
+from tunescope.views import View
 
 _SHOWN_REASONS = 3
 _NUMBER = re.compile(r"(?<!^)\d[\d.,]*(?<!^\d\d\d)")
@@ -21,46 +21,37 @@ class Unanswered(NamedTuple):
 
     Attributes:
         n_items: all items of the run.
-        item: what one is called, such as `row`.
+        what: what sentences call them, such as `rows`.
         open: how many failed for a passing cause, by reason.
         settled: how many failed for their own sake, by reason.
     """
 
     n_items: int
-    item: str
+    what: str
     open: Mapping[str, int]
     settled: Mapping[str, int]
 
     @classmethod
-    def of(cls, n_items: int, item: str, failures: Iterable[tuple[str, bool]]) -> Self:
+    def of(cls, n_items: int, what: str, failures: Iterable[tuple[str, bool]]) -> Self:
         """Count failures, each a reason and whether it would come each time."""
         open_, settled = Counter[str](), Counter[str]()
         for reason, is_for_good in failures:
             (settled if is_for_good else open_)[reason] += 1
-        return cls(n_items, item, _grouped(open_), _grouped(settled))
+        return cls(n_items, what, _grouped(open_), _grouped(settled))
 
     def added_to(self, result: Mapping[str, Any], view: View) -> Outcome:
         """Return a verb's outcome with these counts in its result, and in words in its view."""
         n_open, n_settled = sum(self.open.values()), sum(self.settled.values())
         counts = {"open": n_open, "settled": n_settled, "open_by": {**self.open}, "settled_by": {**self.settled}}
-        sentences = (*self._describe_open(n_open), *view.sentences, *self._describe_settled(n_settled))
-        return Outcome({**result, **counts}, replace(view, sentences=sentences), n_open, n_settled)
-
-    def _describe_open(self, count: int) -> Iterator[str]:
-        if count:
-            verb = "has" if count == 1 else "have"
-            yield (
-                f"This run is open: {count:,} of {counted(self.n_items, self.item)} {verb} no reply yet "
-                f"({_describe(self.open)}). The same command asks for {'it' if count == 1 else 'them'} again."
-            )
-
-    def _describe_settled(self, count: int) -> Iterator[str]:
-        if count:
-            verb, them = ("fails for its", "it") if count == 1 else ("fail for their", "them")
-            yield (
-                f"{count:,} of {counted(self.n_items, self.item)} {verb} own sake ({_describe(self.settled)}). "
-                f"The same command leaves {them} alone, and asks again with --again."
-            )
+        before, after = [], []
+        if n_open:
+            about = f"{n_open:,} of {self.n_items:,} {self.what} ({_describe(self.open)})"
+            before = [f"This run is open: there is no reply yet for {about}. The same command asks again."]
+        if n_settled:
+            about = f"{n_settled:,} of {self.n_items:,} {self.what} ({_describe(self.settled)})"
+            after = [f"No reply can be had for {about}. The same command asks again only with --again."]
+        shown = replace(view, sentences=(*before, *view.sentences, *after))
+        return Outcome({**result, **counts}, shown, n_open, n_settled)
 
 
 def _grouped(reasons: Mapping[str, int]) -> dict[str, int]:
