@@ -10,7 +10,7 @@ from shutil import get_terminal_size
 from time import monotonic
 from typing import Protocol
 
-from tunescope.foreign import printable
+from tunescope.foreign import beside_gate, show_line
 
 _PATIENCE = 4.0
 """Seconds without a word that somebody may have to sit through."""
@@ -27,7 +27,12 @@ class Update(Protocol):
 
 def say(text: str) -> None:
     """Talk to the person: one line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(show_line(text), file=sys.stderr, flush=True)
+
+
+def _steer(codes: str) -> None:
+    """Move the terminal's cursor, or erase: the one place whose codes don't go through the gate."""
+    beside_gate(sys.stderr).write(codes)
 
 
 class Waiting:
@@ -48,9 +53,11 @@ class Waiting:
             self._since = now if began is None else began
         if now + seconds - self._since < _PATIENCE:
             return
-        line = f"waiting: {printable(reason)}, {seconds:.0f} s"
+        line = f"waiting: {reason}, {seconds:.0f} s"
         if sys.stderr.isatty():
-            sys.stderr.write(f"\r{line[: get_terminal_size().columns - 1]}\x1b[K")
+            _steer("\r")
+            sys.stderr.write(show_line(line)[: get_terminal_size().columns - 1])
+            _steer("\x1b[K")
             sys.stderr.flush()
             return
         cause = re.split(r": | \(", reason)[0]
@@ -78,7 +85,9 @@ def progress(label: str, total: int) -> Iterator[Update]:
         line = f"{label}: {done:,} of {total:,}, {monotonic() - start:.0f} s{', ' * bool(note)}{note}"
         if terminal:
             filled = 24 * done // max(total, 1)
-            sys.stderr.write(f"\r{line} [{'█' * filled}{'·' * (24 - filled)}]\x1b[K")
+            _steer("\r")
+            sys.stderr.write(show_line(f"{line} [{'█' * filled}{'·' * (24 - filled)}]"))
+            _steer("\x1b[K")
             sys.stderr.flush()
         else:
             say(line)
@@ -87,5 +96,5 @@ def progress(label: str, total: int) -> Iterator[Update]:
         yield update
     finally:
         if terminal:
-            sys.stderr.write("\r\x1b[K")
+            _steer("\r\x1b[K")
             sys.stderr.flush()

@@ -2,7 +2,7 @@
 
 The `openai` SDK carries the calls over aiohttp, with its own retries off (`retry` makes them). Its adapter calls every
 lost connection a time-out, so the errors behind an error tell what happened. The key comes from OPENAI_API_KEY and goes
-nowhere but into the request.
+nowhere but into the request: it is taken out of errors, and of replies where a server repeats it (see `secrets`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from json import loads
 from socket import gaierror
 from types import TracebackType
 from typing import Any
+from urllib.request import getproxies
 
 from tunescope.errors import (
     ForbiddenRequest,
@@ -41,6 +42,7 @@ from tunescope.oracle.api import (
     retry_after,
 )
 from tunescope.oracle.blame import Fault, blame, status_in
+from tunescope.oracle.secrets import Secrets, proxy_passwords, redact_urls
 
 
 class Client:
@@ -53,7 +55,6 @@ class Client:
         option: the command line's option for the address.
         is_ours: a server that we started gets no key, and is called without the environment's proxies.
         max_tokens_field: one of `MAX_TOKENS_FIELDS`; None finds out by the first refusal.
-        scrub_replies: whether replies are kept as they come, and so mustn't hold the key.
     """
 
     max_concurrency: int | None = None
@@ -67,7 +68,6 @@ class Client:
         option: str = "--model",
         is_ours: bool = False,
         max_tokens_field: str | None = None,
-        scrub_replies: bool = True,
     ) -> None:
         """Raises `MissingPackageError` without the SDK, `SettingsError` for an address or a key that can't be one."""
         try:
@@ -78,6 +78,7 @@ class Client:
             raise MissingPackageError("openai[aiohttp]", "oracle", "asking a server") from error
         self.url, self.model, self._timeout, self._option = base_url(url), model, timeout, option
         self._key = "" if is_ours else _key()
+        self._secrets = Secrets(() if is_ours else (self._key, *proxy_passwords(getproxies())))
         self._sdk = openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self.url,
@@ -90,7 +91,7 @@ class Client:
         self._status_error: type[Any] = openai.APIStatusError
         self._errors = (openai.APIStatusError, openai.APIConnectionError, aiohttp.ClientError)
         self._models: list[str] | None = None
-        self._was_answered, self._scrubbed = False, self._key.encode() if scrub_replies else b""
+        self._was_answered = False
         self._max_tokens_field, self._may_rename = max_tokens_field or MAX_TOKENS_FIELDS[0], max_tokens_field is None
 
     async def __aenter__(self) -> Client:
@@ -124,9 +125,7 @@ class Client:
                 self._was_answered = True
                 error_body = _error_in(response.content)
                 if error_body is None:
-                    body_bytes = response.content
-                    if self._scrubbed:
-                        body_bytes = body_bytes.replace(self._scrubbed, "…".encode())
+                    body_bytes = self._secrets.remove_from_body(response.content)
                     return RawReply(body_bytes, pause_seconds(response.headers))
                 failure = self._blamed(status_in(error_body), error_body, response.headers, messages)
             if isinstance(failure, ServerRefusal) and failure.fault == "model":
@@ -147,7 +146,7 @@ class Client:
         if error_body is not None:
             raise self._blamed(status_in(error_body), error_body, response.headers, None)
         try:
-            return [str(model["id"]) for model in loads(response.content)["data"]]
+            return [str(model["id"]) for model in loads(self._secrets.remove_from_body(response.content))["data"]]
         except NOT_THE_APIS as error:
             raise not_the_apis(error) from None
 
@@ -216,8 +215,8 @@ class Client:
         return f"{found} at {self.url}/{path}: {reason}; {expected}"
 
     def _clean(self, text: str) -> str:
-        """Return a server's words on one line, cut, and without the key that some repeat."""
-        return on_one_line(text.replace(self._key, "…") if self._key else text)
+        """Return a server's or a library's words on one line, cut, and without the secrets that some repeat."""
+        return on_one_line(redact_urls(self._secrets.remove(text)))
 
 
 def _error_in(body: bytes) -> Any:
