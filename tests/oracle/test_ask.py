@@ -291,6 +291,18 @@ def test_a_403_is_the_rows_once_any_call_was_answered(tmp_path):
     assert (caller.halt.error, came) == (None, {"P0": "403: Forbidden"})
 
 
+def test_many_403_in_a_row_are_the_keys(tmp_path):
+    """An address that is shut out after some calls: the rows aren't at fault."""
+
+    def behave(body, call):
+        is_open = int(body["messages"][0]["content"][1:]) in (0, 19)
+        return Said(completion("x")) if is_open else Said(b"error code: 1020", 403)
+
+    with serving(behave) as server:
+        caller, came = ask(tmp_path, prompts(60), server.url, concurrency=1)
+    assert (len(came), caller.halt.error.fault) == (20 + 19, "key")
+
+
 def test_a_403_is_the_keys_where_no_call_was_answered(tmp_path):
     with serving(lambda body, call: Said({"error": {"message": "Forbidden"}}, 403, after=0.05)) as server:
         caller, came = ask(tmp_path, prompts(20), server.url, concurrency=3)

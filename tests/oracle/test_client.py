@@ -220,6 +220,15 @@ def test_an_unknown_model_stops_with_the_models_that_there_are(status, reason):
     assert str(error).endswith("; name one with --served-model (it has a, b)")
 
 
+def test_of_many_models_twenty_are_named():
+    names = tuple(f"m{i}" for i in range(25))
+    with serving(lambda _, call: Said({"error": "no such model"}, 404), models=names) as server:
+        (error,), _ = ask(server.url)
+    assert str(error).endswith(
+        "(it has m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19 and 5 more)"
+    )
+
+
 def test_an_unknown_model_of_a_server_that_lists_none():
     with serving(lambda _, call: Said({"error": "no such model"}, 404), models=()) as server:
         (error,), _ = ask(server.url)

@@ -24,7 +24,7 @@ from tunescope.oracle.blame import is_about_content
 from tunescope.oracle.budget import Budget, estimate_tokens
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
-from tunescope.oracle.halt import FirstRejections, Halt
+from tunescope.oracle.halt import MAX_FAILURES, FirstRejections, Halt
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.rate_limit import RateLimit, Sleep
 from tunescope.oracle.replies import Reply
@@ -85,6 +85,7 @@ class Caller:
         for n_characters, body in journal or ():
             self.budget.count_reply(n_characters, body)
         self._was_answered = was_answered or self.budget.tokens > 0
+        self._n_forbidden = 0
         self._parameter_hints = parameter_hints or {}
         self._asks_again, self.rejected = asks_again, set[str]()
         self._rejections: list[tuple[str, bytes]] = []
@@ -113,7 +114,7 @@ class Caller:
         """Make one call as soon as the rate limit lets it, and keep what came before reading it.
 
         A server may forbid a call without a word why. Then it is the row's fault where any call was answered, once
-        those under way are back, and else the key's.
+        those under way are back, and else the key's; so are `MAX_FAILURES` in a row.
 
         Raises:
             RetryableError, RejectedRequest: it failed.
@@ -147,12 +148,13 @@ class Caller:
                     budget.reserve(-usage[0], -usage[1])
                 self._pause(raw.pause_seconds)
                 reply = parse_reply(raw.body)
-                self._was_answered = True
+                self._was_answered, self._n_forbidden = True, 0
                 self.rate_limit.speed_up()
                 return reply
         except ForbiddenRequest as error:
             await self.rate_limit.drain()
-            if self._was_answered:
+            self._n_forbidden += 1
+            if self._was_answered and self._n_forbidden < MAX_FAILURES:
                 raise
             raise error.refusal from None
 
