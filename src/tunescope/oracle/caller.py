@@ -9,11 +9,12 @@ from random import Random
 from time import monotonic
 from typing import Any, Literal
 
-from tunescope.errors import Halted, ItemFailed, NotCached, RejectedRequest, RetryableError, TunescopeError, WorkError
+from tunescope.errors import ItemFailed, NotCached, RejectedRequest, RetryableError, TunescopeError
 from tunescope.oracle.api import parse_reply
-from tunescope.oracle.budget import Budget, estimate_tokens
+from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
+from tunescope.oracle.gate import Gate
 from tunescope.oracle.halt import FirstFailures, Halt
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.rate_limit import RateLimit, Sleep
@@ -21,6 +22,7 @@ from tunescope.oracle.replies import Reply
 from tunescope.oracle.reply_format import FORMAT_WORDS, ReplyFormat
 from tunescope.oracle.retry import EXTRA_RETRIES, ItemClock, Retries
 from tunescope.oracle.transport import Transport
+from tunescope.oracle.usage import estimate_tokens, measure_usage
 
 _TOO_LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the item's reason then has its length."""
@@ -69,9 +71,10 @@ class Caller:
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
         self._first_failures = FirstFailures(model)
-        for n_characters, body in journal or ():
-            self.budget.count_reply(n_characters, body)
-        self._was_answered_before = was_answered or self.budget.tokens > 0
+        for size, body in journal or ():
+            self.budget.use(measure_usage(size, body), size)
+        self._gate = Gate(self.budget, journal, self.rate_limit, self.halt)
+        self._was_answered_before = was_answered or self.budget.n_replies > 0
         self._parameter_hints = parameter_hints or {}
 
     def cached_reply(self, call: Call) -> Reply | None:
@@ -100,33 +103,27 @@ class Caller:
             WorkError: the budget has no room for it.
             TimeoutError: the item's time is up.
         """
-        usage, budget = call.max_usage, self.budget
         async with (
             asyncio.timeout_at(clock.ends) as limit,
-            self.rate_limit.slot(lambda: budget.fits(*usage)) as began,
+            self.rate_limit.slot(lambda: self.budget.fits(*self.budget.most(call.size))) as began,
         ):
-            if self.halt.error is not None:
-                raise Halted
-            if not budget.fits(*usage):
-                raise WorkError(
-                    f"the budget has no room for another call ({budget.describe()}; a call may use "
-                    f"{sum(usage):,} more); raise --max-tokens-total or --max-cost"
-                )
+            reply = await self._gate.enter(call)
+            if reply is not None:
+                self.n_replayed += 1
+                return reply
             limit.reschedule(clock.start())
-            budget.reserve(*usage)
-            try:
+            with self._gate.entered(call):
                 self.n_made += 1
-                raw = await self.transport.send(call.messages, call.options)
+                try:
+                    raw = await self.transport.send(call.messages, call.options)
+                except RetryableError as error:
+                    if error.overloaded:
+                        self.rate_limit.slow_down(began)
+                    raise
                 limit.reschedule(None)  # what was paid for is kept, however late
                 if self.journal is not None:
-                    await self.journal.add(call.key, call.n_characters, raw.body, monotonic() - began)
-                budget.count_reply(call.n_characters, raw.body)
-            except RetryableError as error:
-                if error.overloaded:
-                    self.rate_limit.slow_down(began)
-                raise
-            finally:
-                budget.reserve(-usage[0], -usage[1])
+                    await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
+                self.budget.use(measure_usage(call.size, raw.body), call.size)
             if raw.pause_seconds:
                 self.rate_limit.pause(raw.pause_seconds)
             reply = parse_reply(raw.body)
@@ -152,9 +149,7 @@ class Caller:
 
 def rejected_item(error: RejectedRequest, call: Call) -> ItemFailed:
     """Return why an item fails whose call was rejected; of a prompt that is too long, with its length."""
-    length = (
-        f" (about {estimate_tokens(call.n_characters):,} tokens in the prompt)" if _TOO_LONG.match(str(error)) else ""
-    )
+    length = f" (about {estimate_tokens(call.n_bytes):,} tokens in the prompt)" if _TOO_LONG.match(str(error)) else ""
     return ItemFailed(f"{error}{length}", is_for_good=True)
 
 
