@@ -21,6 +21,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
+from tunescope.foreign import dump_json
 from tunescope.progress import say
 from tunescope.views import View, to_html
 
@@ -193,7 +194,7 @@ class RunFolder:
         count = 0
         with self.writing(f"{name}.jsonl") as part, part.open("w", encoding="utf-8") as file:
             for record in records:
-                file.write(json.dumps(plain(record), allow_nan=False) + "\n")
+                file.write(dump_json(plain(record), allow_nan=False) + "\n")
                 count += 1
         return count
 
@@ -313,7 +314,7 @@ def execute(
             "result": outcome.result,
             "view": outcome.view.as_json(),
         }
-        folder.text("run.json", json.dumps(plain(info), indent=1, allow_nan=False) + "\n")
+        folder.text("run.json", dump_json(plain(info), indent=1, allow_nan=False) + "\n")
         shutil.rmtree(folder.scratch)
     return Run(path)
 

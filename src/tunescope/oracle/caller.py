@@ -14,7 +14,7 @@ from tunescope.oracle.api import parse_reply
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
-from tunescope.oracle.gate import Gate
+from tunescope.oracle.gate import CallGate
 from tunescope.oracle.halt import FirstFailures, Halt
 from tunescope.oracle.journal import Journal
 from tunescope.oracle.rate_limit import RateLimit, Sleep
@@ -73,7 +73,7 @@ class Caller:
         self._first_failures = FirstFailures(model)
         for size, body in journal or ():
             self.budget.use(measure_usage(size, body), size)
-        self._gate = Gate(self.budget, journal, self.rate_limit, self.halt)
+        self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
         self._was_answered_before = was_answered or self.budget.n_replies > 0
         self._parameter_hints = parameter_hints or {}
 

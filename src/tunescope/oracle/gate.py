@@ -19,7 +19,7 @@ _LOOK_SECONDS = 0.05
 """Seconds between looks at a journal in which another process has reserved what we wait for."""
 
 
-class Gate:
+class CallGate:
     """Lets calls through one by one, in step with other processes that have the same journal open."""
 
     def __init__(self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt) -> None:
