@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 from platform import node
 from time import monotonic
@@ -28,9 +29,9 @@ one that we can't ask for."""
 class Holders:
     """The processes in a journal; its owner holds the transactions."""
 
-    def __init__(self, file: sqlite3.Connection) -> None:
+    def __init__(self, file: sqlite3.Connection, clock: Callable[[], float] = monotonic) -> None:
         """Take the open journal."""
-        self._file = file
+        self._file, self._clock = file, clock
         self._beats: dict[int, tuple[int, float]] = {}
 
     def enter(self) -> int:
@@ -56,7 +57,7 @@ class Holders:
         is_here = host == _host()
         if is_here and (started != _started(pid) or not _is_running(pid)):
             return False
-        now = monotonic()
+        now = self._clock()
         seen, since = self._beats.get(number, (None, now))
         if seen != beat:
             since = now

@@ -112,7 +112,7 @@ def _require_journal(path: Path, file: sqlite3.Connection) -> None:
             )
         if _COLUMNS | _NEW_COLUMNS.keys() <= _columns(file):
             return
-    names = file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'")
+    names = file.execute("SELECT name FROM sqlite_master WHERE type != 'index' AND name NOT LIKE 'sqlite_%'")
     tables = sorted(str(name) for (name,) in names)
     if application == version == 0 and (not tables or (tables == ["replies"] and _columns(file) == _COLUMNS)):
         return
