@@ -26,6 +26,8 @@ class CallGate:
         """Take what decides; without a journal there is only the budget."""
         self._budget, self._journal, self._rate_limit, self._halt = budget, journal, rate_limit, halt
         self._reserved: dict[str, tuple[int, int]] = {}
+        if journal is not None:
+            budget.elsewhere = journal.reservations.sum_of_others()
 
     async def enter(self, call: Call) -> Reply | None:
         """Reserve what a call may use, and the call itself; return its reply where another process has it.

@@ -36,7 +36,7 @@ class Holders:
 
     def enter(self) -> int:
         """Write this process down; return its number, which no other one has had."""
-        values = (_host(), os.getpid(), _started(os.getpid()))
+        values = (_host(), os.getpid(), started_at(os.getpid()))
         cursor = self._file.execute("INSERT INTO holders (host, pid, started, beat) VALUES (?, ?, ?, 0)", values)
         return int(cursor.lastrowid or 0)
 
@@ -55,7 +55,7 @@ class Holders:
             return False
         host, pid, started, beat = row
         is_here = host == _host()
-        if is_here and (started != _started(pid) or not _is_running(pid)):
+        if is_here and (started != started_at(pid) or not _is_running(pid)):
             return False
         now = self._clock()
         seen, since = self._beats.get(number, (None, now))
@@ -76,7 +76,7 @@ def _host() -> str:
     return f"{node()} {boot} {space}"
 
 
-def _started(pid: int) -> str:
+def started_at(pid: int) -> str:
     """Return when a process started, in the system's ticks; "" where that can't be known, or only its end is."""
     try:
         state, *more = Path(f"/proc/{pid}/stat").read_text("utf-8", "replace").rpartition(")")[2].split()

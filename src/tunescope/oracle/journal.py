@@ -108,7 +108,7 @@ class Journal:
 
     def __iter__(self) -> Iterator[tuple[CallSize, bytes]]:
         """Yield every call's size, with its reply, the oldest first."""
-        for number, size, body in self._replies_after(0, None):
+        for number, size, body in self._replies_after(0, 0):
             self._last_number = number
             yield size, body
 
@@ -134,12 +134,12 @@ class Journal:
             self._last_number = replies[-1][0]
         return [(size, body) for _, size, body in replies]
 
-    def _replies_after(self, number: int, holder: int | None) -> Iterator[tuple[int, CallSize, bytes]]:
+    def _replies_after(self, number: int, holder: int) -> Iterator[tuple[int, CallSize, bytes]]:
         """Yield replies but for a holder's own, the oldest first."""
-        those = "number > ?" if holder is None else "number > ? AND holder IS NOT ?"
-        columns = f"SELECT number, characters, max_tokens, body FROM replies WHERE {those} ORDER BY number"
-        values = (number,) if holder is None else (number, holder)
-        for each, n_bytes, max_tokens, body in self._file.execute(columns, values):
+        rows = (
+            "SELECT number, characters, max_tokens, body FROM replies WHERE number > ? AND holder IS NOT ? ORDER BY 1"
+        )
+        for each, n_bytes, max_tokens, body in self._file.execute(rows, (number, holder)):
             yield each, CallSize(n_bytes or 0, max_tokens), body
 
     async def add(self, key: str, size: CallSize, body: bytes, seconds: float) -> None:

@@ -17,13 +17,13 @@ class Reservations:
     """The reservations in an open journal; who calls holds the transaction.
 
     Attributes:
-        holder: this process's number in the journal; None before it makes its first call.
+        holder: this process's number in the journal; 0 before it makes its first call.
     """
 
     def __init__(self, file: sqlite3.Connection) -> None:
         """Take the open journal."""
         self._file, self._holders = file, Holders(file)
-        self.holder: int | None = None
+        self.holder = 0
         self._beating: asyncio.Task[None] | None = None
 
     def is_taken(self, key: str) -> bool:
@@ -44,7 +44,7 @@ class Reservations:
 
     def add(self, key: str, prompt: int, completion: int) -> None:
         """Reserve a call, with the most tokens that it may use."""
-        if self.holder is None:
+        if not self.holder:
             self.holder = self._holders.enter()
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat(self.holder))
@@ -61,7 +61,7 @@ class Reservations:
 
     def leave(self) -> None:
         """Take this process out of the journal."""
-        if self.holder is not None:
+        if self.holder:
             self._holders.leave(self.holder)
 
     async def _beat(self, number: int) -> None:
