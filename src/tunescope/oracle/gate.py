@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager, suppress
 
 from tunescope.errors import Halted, WorkError
 from tunescope.oracle.budget import Budget
@@ -27,7 +27,8 @@ class CallGate:
         self._budget, self._journal, self._rate_limit, self._halt = budget, journal, rate_limit, halt
         self._reserved: dict[str, tuple[int, int]] = {}
         if journal is not None:
-            budget.elsewhere = journal.reservations.sum_of_others()
+            journal.reservations.refresh()
+            budget.elsewhere = journal.reservations.elsewhere
 
     async def enter(self, call: Call) -> Reply | None:
         """Reserve what a call may use, and the call itself; return its reply where another process has it.
@@ -38,10 +39,14 @@ class CallGate:
             Halted: no more calls are made.
         """
         while self._halt.error is None:
-            with nullcontext() if self._journal is None else self._journal.changing():
-                reply = None if self._journal is None else self._look(call, self._journal)
-                if reply is not None or self._is_reserved(call):
-                    return reply
+            if self._journal is None:
+                self._reserve(call, None)
+                return None
+            async with self._journal.writing:
+                with self._journal.changing():
+                    reply = self._look(call, self._journal)
+                    if reply is not None or self._reserve(call, self._journal.reservations):
+                        return reply
             await self._rate_limit.sleep(_LOOK_SECONDS)
         raise Halted
 
@@ -67,12 +72,13 @@ class CallGate:
         if journal.is_changed():
             for size, body in journal.replies_of_others():
                 self._budget.use(measure_usage(size, body), size)
-            self._budget.elsewhere = journal.reservations.sum_of_others()
+            journal.reservations.refresh()
+            self._budget.elsewhere = journal.reservations.elsewhere
         return journal.reply(call.key)
 
-    def _is_reserved(self, call: Call) -> bool:
+    def _reserve(self, call: Call, reservations: Reservations | None) -> bool:
         """Reserve a call and tell that it is; False while another process makes it, or may give back some room."""
-        most, reservations = self._budget.most(call.size), None if self._journal is None else self._journal.reservations
+        most = self._budget.most(call.size)
         if reservations is not None and reservations.is_taken(call.key):
             return False
         if not self._budget.fits(*most):
@@ -91,4 +97,4 @@ class CallGate:
         if in_journal is not None and self._journal is not None:
             with suppress(WorkError), self._journal.changing():
                 in_journal(self._journal.reservations, call.key)
-                self._budget.elsewhere = self._journal.reservations.sum_of_others()
+                self._budget.elsewhere = self._journal.reservations.elsewhere

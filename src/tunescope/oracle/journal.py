@@ -54,6 +54,7 @@ class Journal:
 
     Attributes:
         reservations: the calls under way.
+        writing: held by who changes the file, since a sync would hold all up in the middle of it.
     """
 
     def __init__(self, path: Path) -> None:
@@ -65,7 +66,8 @@ class Journal:
         self._path, self._file = path, open_file(path)
         self.reservations = Reservations(self._file)
         self._has_log = has_log(self._file)
-        self._synced_at, self._is_syncing = monotonic(), False
+        self.writing = asyncio.Lock()
+        self._synced_at = monotonic()
         self._version: int | None = None
         self._last_number = 0
 
@@ -149,16 +151,14 @@ class Journal:
             WorkError: the disk is full, or the file can't be written.
         """
         columns, at = "(key, characters, max_tokens, body, seconds, at, holder)", _now()
-        with self.changing():  # some 0.05 ms; a thread would take longer
-            values = (key, *size, body, seconds, at, self.reservations.holder)
-            self._file.execute(f"INSERT INTO replies {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
-            self.reservations.remove(key)
-        if self._has_log and not self._is_syncing and monotonic() - self._synced_at >= _SYNC_EVERY:
-            self._is_syncing = True
-            try:
+        async with self.writing:
+            with self.changing():  # some 0.05 ms; a thread would take longer
+                values = (key, *size, body, seconds, at, self.reservations.holder)
+                self._file.execute(f"INSERT INTO replies {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+                self.reservations.remove(key)
+            if self._has_log and monotonic() - self._synced_at >= _SYNC_EVERY:
                 await asyncio.to_thread(self._sync)
-            finally:
-                self._synced_at, self._is_syncing = monotonic(), False
+                self._synced_at = monotonic()
 
     def add_all(self, replies: Iterable[tuple[str, bytes]]) -> int:
         """Keep replies that came in files, but for those that are there already; return how many were kept.

@@ -31,7 +31,6 @@ CREATE INDEX IF NOT EXISTS by_key ON replies (key);
 CREATE TABLE IF NOT EXISTS reservations (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL, holder INTEGER, prompt INTEGER NOT NULL, completion INTEGER NOT NULL
 );
-CREATE INDEX IF NOT EXISTS reserved ON reservations (key);
 {holders.SCHEMA}
 """
 _EXPECTED = "expected a file that tunescope wrote, or a new one; name another with --journal"

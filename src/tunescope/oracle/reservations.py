@@ -18,29 +18,33 @@ class Reservations:
 
     Attributes:
         holder: this process's number in the journal; 0 before it makes its first call.
+        elsewhere: the most tokens that others' calls may use, in prompts and in replies; those of lost calls too.
     """
 
     def __init__(self, file: sqlite3.Connection) -> None:
         """Take the open journal."""
         self._file, self._holders = file, Holders(file)
-        self.holder = 0
+        self.holder, self.elsewhere = 0, (0, 0)
+        self._numbers: dict[str, int] = {}
+        self._others: dict[str, list[int | None]] = {}
         self._beating: asyncio.Task[None] | None = None
+
+    def refresh(self) -> None:
+        """Read what others have reserved."""
+        rows = "SELECT key, holder, prompt, completion FROM reservations WHERE holder IS NOT ?"
+        self._others, prompts, completions = {}, 0, 0
+        for key, holder, prompt, completion in self._file.execute(rows, (self.holder,)):
+            self._others.setdefault(key, []).append(holder)
+            prompts, completions = prompts + prompt, completions + completion
+        self.elsewhere = prompts, completions
 
     def is_taken(self, key: str) -> bool:
         """Tell whether another process makes this call."""
-        rows = self._file.execute("SELECT holder FROM reservations WHERE key = ?", (key,)).fetchall()
-        return any(holder != self.holder and self._holders.is_there(holder) for (holder,) in rows)
+        return any(map(self._holders.is_there, self._others.get(key, ())))
 
     def are_others_at_work(self) -> bool:
         """Tell whether another process makes any call, which may give back some of what it reserved."""
-        rows = self._file.execute("SELECT DISTINCT holder FROM reservations WHERE holder IS NOT ?", (self.holder,))
-        return any(self._holders.is_there(holder) for (holder,) in rows.fetchall())
-
-    def sum_of_others(self) -> tuple[int, int]:
-        """Return the most tokens that others' calls may use, in prompts and replies; those of lost calls too."""
-        total = "SELECT coalesce(sum(prompt), 0), coalesce(sum(completion), 0) FROM reservations WHERE holder IS NOT ?"
-        prompt, completion = self._file.execute(total, (self.holder,)).fetchone()
-        return int(prompt), int(completion)
+        return any(map(self._holders.is_there, {holder for holders in self._others.values() for holder in holders}))
 
     def add(self, key: str, prompt: int, completion: int) -> None:
         """Reserve a call, with the most tokens that it may use."""
@@ -49,15 +53,18 @@ class Reservations:
         if self._beating is None or self._beating.done():
             self._beating = asyncio.create_task(self._beat(self.holder))
         values = (key, self.holder, prompt, completion)
-        self._file.execute("INSERT INTO reservations (key, holder, prompt, completion) VALUES (?, ?, ?, ?)", values)
+        row = "INSERT INTO reservations (key, holder, prompt, completion) VALUES (?, ?, ?, ?)"
+        self._numbers[key] = int(self._file.execute(row, values).lastrowid or 0)
 
     def remove(self, key: str) -> None:
         """Give a call's reservation back."""
-        self._file.execute("DELETE FROM reservations WHERE key = ? AND holder IS ?", (key, self.holder))
+        if key in self._numbers:
+            self._file.execute("DELETE FROM reservations WHERE number = ?", (self._numbers.pop(key),))
 
     def lose(self, key: str) -> None:
         """Give a call up whose reply will never be known: others may make it; its tokens stay counted."""
-        self._file.execute("UPDATE reservations SET holder = NULL WHERE key = ? AND holder IS ?", (key, self.holder))
+        self._file.execute("UPDATE reservations SET holder = NULL WHERE number = ?", (self._numbers.pop(key),))
+        self.refresh()
 
     def leave(self) -> None:
         """Take this process out of the journal."""
