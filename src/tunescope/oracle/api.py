@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 from tunescope.errors import RejectedRequest, RetryableError, SettingsError
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.secrets import Secrets
+from tunescope.oracle.usage import read_usage
 from tunescope.rows import Message
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -138,18 +139,10 @@ def read_reply(body: Any) -> Reply:
     if text is None and reason == "content_filter":
         text = ""
     if text is None:
-        raise RejectedRequest(f"a reply without text (finish_reason {reason})", usage=_usage(body))
+        raise RejectedRequest(f"a reply without text (finish_reason {reason})")
     if not isinstance(text, str):
         raise TypeError("content that is no text")
-    return Reply(text, reason, _usage(body))
-
-
-def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
-    """Return the tokens that a reply counts; None where it doesn't."""
-    counted, names = body.get("usage"), ("prompt_tokens", "completion_tokens")
-    if not isinstance(counted, Mapping) or not all(isinstance(counted.get(name), int) for name in names):
-        return None
-    return {name: counted[name] for name in names}
+    return Reply(text, reason, read_usage(body))
 
 
 def parse_reply(body: bytes) -> Reply:
