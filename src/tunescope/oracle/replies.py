@@ -1,4 +1,4 @@
-"""What a reply says: sections between tags, grades, and how it ended. Pure; nothing here gives a default answer.
+"""What a reply says: sections between tags, and how it ended. Pure; nothing here gives a default answer.
 
 A tag counts only at the beginning of a line (an opening one) or at the end of a line (a closing one), and the
 outermost pair holds: tags that a section quotes stay in it. A prompt's tags are chosen so that the row's own text
@@ -26,7 +26,6 @@ DECLINES = re.compile(
     r"(?:i'm|i’m) (?:unable|not able) to) \w+",
     re.IGNORECASE,
 )
-NUMBER = r"\d{1,4}(?:\.\d{1,4})?"
 NOTHING = re.compile(r"\W*(?:n/?a|none|null|same as (?:above|before)|no changes?(?: needed)?)?\W*", re.IGNORECASE)
 """What stands in a section that says nothing."""
 _PREAMBLE = re.compile(
@@ -138,24 +137,3 @@ def without_preamble(text: str) -> tuple[str, str]:
     if found is None or not text[found.end() :].strip():
         return text, ""
     return text[found.end() :], found.group().strip()
-
-
-def rating_of(text: str, aspect: str = "", scale: float = 5) -> float | None:
-    """Read a grade: a line that is "Score: 4.5", "4.5/5", "**4.5**" or the bare number; else None.
-
-    None too where two lines give different grades, and for a grade that isn't on the scale.
-    """
-    label = rf"[*_]*(?:(?:overall |final )?(?:score|rating|grade){'|' + re.escape(aspect) if aspect else ''})\b"
-    label += rf"(?: (?:for|of)(?: the)? {re.escape(aspect)})?" if aspect else ""
-    line = re.compile(
-        rf"(?:{label}[*_]*\s*[:=]\s*)?[*_]*\s*(?P<grade>{NUMBER})\s*(?:(?:/|out of)\s*(?P<best>{NUMBER}))?[*_]*",
-        re.IGNORECASE,
-    )
-    grades = {
-        float(found["grade"])
-        for found in map(line.fullmatch, map(str.strip, text.splitlines()))
-        if found is not None
-        for best in [found["best"]]
-        if (best is None or float(best) == scale) and float(found["grade"]) <= scale
-    }
-    return grades.pop() if len(grades) == 1 else None
