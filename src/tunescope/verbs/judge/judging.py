@@ -235,6 +235,7 @@ def reply_record(result: ItemResult[ParsedReply], request: VerdictRequest) -> di
         "text": parsed.text,
         "finish_reason": parsed.reply.finish_reason,
         "call_id": result.call_ids[0],
+        **({} if parsed.reply.thinking is None else {"thinking": parsed.reply.thinking}),
     }
 
 

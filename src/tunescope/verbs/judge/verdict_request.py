@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
-from tunescope.judgements.parsing import without_thoughts
 from tunescope.oracle.endings import Ending
 from tunescope.oracle.replies import ParsedReply, Reply, Status
 from tunescope.oracle.reply_format import ReplyFormat
@@ -39,8 +38,7 @@ class VerdictRequest(Request):
         return self.text_instructions(self.verdict_marker)
 
     def parse(self, reply: Reply, reply_format: ReplyFormat) -> ParsedReply:
-        """Parse a reply without the thoughts that a reasoning model puts before it."""
-        reply = replace(reply, text=without_thoughts(reply.text))
+        """Parse a reply."""
         if reply_format == "tags":
             verdict = self.parse_text(reply.text, reply.ending, self.verdict_marker, self.shown)
         else:
