@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, RejectedRequest, SettingsError
+from tunescope.foreign import dump_json
 from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, RETRYABLE_STATUSES, message_of, on_one_line, read_reply
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.secrets import Secrets
@@ -82,7 +83,7 @@ class BatchFiles:
     def add(self, key: str, body: Mapping[str, Any]) -> None:
         """Write one call."""
         record = {"custom_id": key, "method": "POST", "url": BATCH_URL, "body": dict(body)}
-        line = json.dumps(record).encode() + b"\n"
+        line = dump_json(record).encode() + b"\n"
         if self._file is None or self._lines == self._max_lines or self._bytes + len(line) > self._max_bytes:
             self._close()
             name = self._name(len(self._parts) + 1)
