@@ -135,7 +135,7 @@ def test_prompts_that_show_the_row(prompt, tmp_path):
     (tmp_path / "my.jinja").write_text(prompt)
     must = ("instruction", "response", "form")
     template = read_template(tmp_path / "my.jinja", None, TAKES, must, trials=[{"criteria": [], "scale": 5}])
-    values = dict.fromkeys(TAKES[:-2], "a b")
+    values = {**dict.fromkeys(TAKES[:-2], "a b"), "input": ""}
     assert "B" in template.render_with(values, "so").upper()
 
 
