@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunescope.judgements.records import UNPARSED_REASONS
-from tunescope.verbs.judge.reading import make_nonces, parse_aspects, parse_choice, parse_scores
+from tunescope.oracle.nonces import make_nonces
+from tunescope.verbs.judge.reading import parse_aspects, parse_choice, parse_scores
 
 MARK = "0123abcd"
 NAMES = ("helpfulness", "depth")

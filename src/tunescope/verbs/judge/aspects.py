@@ -18,6 +18,7 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.records import CALL_FAILED, AspectScore, first_items
 from tunescope.judgements.tags import Tags
+from tunescope.oracle.nonces import make_nonces
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.settings import validate_oracle
@@ -41,7 +42,6 @@ from tunescope.verbs.judge.reading import (
     ParsedVerdict,
     ReasonedScore,
     aspects_from_fields,
-    make_nonces,
     parse_aspects,
 )
 from tunescope.verbs.judge.verdict_request import VerdictRequest

@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.judgements.parsing import aspect_score, two_scores
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from tunescope.oracle.reply_schema import ReplySchema
 
 T = TypeVar("T")
-_NONCE_DIGITS = 8
-"""Hex digits of a nonce: 32 bits, and never one that occurs in what is judged."""
 MARKER_FIELD = "code"
 """The field with the verdict marker in a verdict that is JSON."""
 _MAX_OBJECTS = 500
@@ -40,25 +37,6 @@ _CHOICE = re.compile(
 )
 _CHOICES = {"1": 1.0, "2": 0.0, "tie": 0.5, "a": 1.0, "b": 0.0, "c": 0.5}
 _JSON = json.JSONDecoder(strict=False)
-
-
-class Nonces(NamedTuple):
-    """What delimits a prompt's texts, and what marks the judge's verdict on them."""
-
-    delimiter: str
-    verdict_marker: str
-
-
-def make_nonces(*texts: str) -> Nonces:
-    """Return two nonces that occur in none of the texts; the same ones for the same texts."""
-    digest = blake2b("".join(f"{len(text)}:{text}" for text in texts).encode("utf-8", "surrogatepass"))
-    nonces: list[str] = []
-    while len(nonces) < 2:
-        digest.update(b".")
-        nonce = digest.hexdigest()[:_NONCE_DIGITS]
-        if nonce not in nonces and not any(nonce in text for text in texts):
-            nonces.append(nonce)
-    return Nonces(*nonces)
 
 
 class ParsedVerdict(NamedTuple, Generic[T]):
