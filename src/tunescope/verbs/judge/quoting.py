@@ -44,14 +44,14 @@ def is_object_held(answer: str, own: T, fields: Mapping[str, Any] | None, form: 
     """Tell whether an answer holds a verdict as a JSON object; with the judge's own `fields`, its reasons too."""
     if not any(brace in answer for brace in _BRACES):
         return False
-    essence, reasons = form.essence(own), None if fields is None else reasons_of(fields)
+    essence, reasons = form.essence(own), None if fields is None else _reasons(fields)
     for view in _views(answer):
         for text in (view, view.replace("'", '"')) if "'" in view else (view,):
             for found in ObjectScan(text).objects:
                 verdict = form.of_object(found.value).verdict
                 if verdict is None or form.essence(verdict) != essence:
                     continue
-                if reasons is None or reasons_of(found.value) == reasons:
+                if reasons is None or _reasons(found.value) == reasons:
                     return True
     return False
 
@@ -65,7 +65,7 @@ def is_copied(answer: str, reply: str) -> bool:
     return _squeeze(reply) in _squeeze(answer)
 
 
-def reasons_of(fields: Mapping[str, Any]) -> dict[str, str]:
+def _reasons(fields: Mapping[str, Any]) -> dict[str, str]:
     """Return the reasons of an object by the names of their fields, as they are read; empty ones aren't there."""
     found = {}
     for name, value in fields.items():
