@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tunescope.judgements.records import UNPARSED_REASONS
+from tunescope.oracle.nonces import make_nonces
 from tunescope.oracle.replies import Reply
 from tunescope.verbs.judge.forms import CHOICE, aspects_form, scores_form
-from tunescope.verbs.judge.reading import make_nonces, read_verdict
+from tunescope.verbs.judge.reading import read_verdict
 
 MARK = "0123abcd"
 NAMES = ("helpfulness", "depth")

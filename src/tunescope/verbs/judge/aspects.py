@@ -18,6 +18,7 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.records import CALL_FAILED, first_items
 from tunescope.judgements.tags import Tags
+from tunescope.oracle.nonces import make_nonces
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.settings import validate_oracle
@@ -37,7 +38,7 @@ from tunescope.verbs.judge.judging import (
     reply_record,
     shared,
 )
-from tunescope.verbs.judge.reading import MARKER_FIELD, make_nonces
+from tunescope.verbs.judge.reading import MARKER_FIELD
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.judgements.records import CALL_FAILED, Side, first_items
 from tunescope.judgements.tags import Tags
+from tunescope.oracle.nonces import make_nonces
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import PromptTemplate, read_template
@@ -29,7 +30,6 @@ from tunescope.verbs.judge.judging import (
     reply_record,
     shared,
 )
-from tunescope.verbs.judge.reading import make_nonces
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 

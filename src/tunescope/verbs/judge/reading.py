@@ -12,7 +12,6 @@ object alone: that object is an answer's only where its reasons are the answer's
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tunescope.oracle.json_objects import ObjectScan, begun_object, object_of
@@ -26,31 +25,10 @@ if TYPE_CHECKING:
     from tunescope.verbs.judge.forms import VerdictForm
 
 T = TypeVar("T")
-_NONCE_DIGITS = 8
-"""Hex digits of a nonce: 32 bits, and never one that occurs in what is judged."""
 MARKER_FIELD = "code"
 """The field with the verdict marker in a verdict that is JSON."""
 _BEFORE = " \t:=*_`>]-"
 """What may stand between the marker and the verdict."""
-
-
-class Nonces(NamedTuple):
-    """What delimits a prompt's texts, and what marks the judge's verdict on them."""
-
-    delimiter: str
-    verdict_marker: str
-
-
-def make_nonces(*texts: str) -> Nonces:
-    """Return two nonces that occur in none of the texts; the same ones for the same texts."""
-    digest = blake2b("".join(f"{len(text)}:{text}" for text in texts).encode("utf-8", "surrogatepass"))
-    nonces: list[str] = []
-    while len(nonces) < 2:
-        digest.update(b".")
-        nonce = digest.hexdigest()[:_NONCE_DIGITS]
-        if nonce not in nonces and not any(nonce in text for text in texts):
-            nonces.append(nonce)
-    return Nonces(*nonces)
 
 
 class _Said(NamedTuple):
