@@ -19,7 +19,7 @@ _UNSEEN = (
     "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
 """Controls but line breaks and tabs, separators of lines, half surrogates, format characters but those that stay."""
-_STEERING = re.compile(f"[{_UNSEEN}]")
+_STEERING = re.compile(rf"[{_UNSEEN}]|\r(?!\n)")
 _ON_TERMINALS = re.compile(f"[\r{_UNSEEN}]")
 _ON_A_LINE = re.compile(f"[\t\n\r{_UNSEEN}]")
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff"
