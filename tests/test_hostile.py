@@ -258,7 +258,9 @@ def _tune(place: Place) -> None:
     place.both("tune", place.rows, *options)
     place.run("tune", place.rows, *options, "--method", "full", "--out", "full")
     printing = f"import sys; print({TEXT!r}, flush=True); print({TEXT!r}, file=sys.stderr); sys.exit(1)"
-    place.run("tune", place.rows, *options[:2], "--command", shlex.join([sys.executable, "-c", printing]), code=1)
+    command = shlex.join([sys.executable, "-c", printing, "{rows}", "{out}"])
+    said = place.run("tune", place.rows, *options[:2], "--command", command, "--out", "by-another", code=1)
+    assert "ended with status 1; its last lines:" in said.err
 
 
 @entry("answer")
