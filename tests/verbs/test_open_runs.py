@@ -53,7 +53,7 @@ def rows(workplace):
 
 
 def simplify(url, **more):
-    settings = {"served_model": "tiny", "deadline": 0.3, "response_format": "tags", "out": "out"}
+    settings = {"served_model": "tiny", "deadline": 0.7, "response_format": "tags", "out": "out"}
     return in_python.repair_simplify("rows.jsonl", oracle=url, **(settings | more))
 
 
@@ -64,7 +64,7 @@ def test_a_row_that_failed_for_a_passing_cause_is_asked_again_by_the_same_comman
         assert (run.open, run.settled, run.result["open"], run.result["failed"]) == (2, 0, 2, 2)
         assert json.loads((run.path / "run.json").read_text("utf-8"))["open"] == 2
         assert run.view.sentences[0] == (
-            "This run is open: there is no reply yet for 2 of 5 rows (2 × not done within the row's 0.3 s; the last "
+            "This run is open: there is no reply yet for 2 of 5 rows (2 × not done within the row's 0.7 s; the last "
             "try: 503: overloaded). The same command asks again."
         )
         assert run.tables["repairs"]["action"].to_pylist() == ["changed", "kept", "changed", "kept", "changed"]
@@ -118,7 +118,7 @@ def test_a_fault_of_all_calls_is_remembered_for_no_row(rows):
     moody = Moody(apple=Said({"error": {"message": "unknown field"}}, 400))
     with serving(moody) as server:
         with pytest.raises(in_python.errors.TunescopeError, match="the first 20 calls all fail for one reason"):
-            simplify(server.url)
+            simplify(server.url, deadline=60.0)
         with Journal(rows / "out" / "journal.sqlite") as journal:
             assert len(journal) == 0
 
@@ -127,7 +127,7 @@ def test_the_command_line_says_so_with_its_exit_code(rows, capsys):
     moody = Moody(birch=HANGS)
     with serving(moody) as server:
         command = ["repair", "simplify", "rows.jsonl", "--oracle", server.url, "--served-model", "tiny"]
-        command += ["--deadline", "0.3", "--response-format", "tags", "--out", "out", "--json"]
+        command += ["--deadline", "0.7", "--response-format", "tags", "--out", "out", "--json"]
         assert cli.run([*command, "--fail-on", "changed > 0"]) == 4
         assert json.loads(capsys.readouterr().out)["open"] == 1
         moody.sayings = {}
@@ -151,7 +151,7 @@ def test_a_later_stage_without_a_reply_leaves_its_row_open(rows):
         return Said(completion(new))
 
     hangs = True
-    settings = {"served_model": "tiny", "deadline": 0.3, "response_format": "tags", "out": "out"}
+    settings = {"served_model": "tiny", "deadline": 0.7, "response_format": "tags", "out": "out"}
     with serving(behave) as server:
         run = in_python.repair_reflect("rows.jsonl", oracle=server.url, **settings)
         assert (run.open, run.result["failed"], run.result["changed"]) == (1, 0, 5)
@@ -167,7 +167,7 @@ def test_a_verdict_without_a_reply_is_asked_again(workplace):
     for name in ("ours", "theirs"):
         outputs(workplace / f"{name}.jsonl", name, {f"Is {word} a plant?": f"{name} says {word}" for word in WORDS})
     moody = Moody('{"score_1": 8, "score_2": 7}', birch=HANGS, cedar=TOO_LONG)
-    settings = {"served_model": "tiny", "deadline": 0.3, "response_format": "json", "draws": 200, "out": "out"}
+    settings = {"served_model": "tiny", "deadline": 0.7, "response_format": "json", "draws": 200, "out": "out"}
 
     def pairwise(**more):
         return in_python.judge_pairwise(("ours.jsonl", "theirs.jsonl"), oracle=server.url, **settings, **more)
@@ -197,13 +197,13 @@ def test_an_answer_that_a_server_didnt_give_is_asked_for_again(workplace):
     moody = Answers("Yes.", birch=HANGS, cedar=TOO_LONG, daisy=filtered)
 
     def answer(**more):
-        return in_python.answer("q.jsonl", model=server.url, served_model="tiny", deadline=0.3, out="out", **more)
+        return in_python.answer("q.jsonl", model=server.url, served_model="tiny", deadline=0.7, out="out", **more)
 
     with serving(moody) as server:
         run = answer()
         missing = {(m["prompt_id"], m["turn"]): (m["reason"], m["open"]) for m in run.records("missing")}
         assert missing == {
-            ("birch", 0): ("not done within the row's 0.3 s; the last try: 503: overloaded", True),
+            ("birch", 0): ("not done within the row's 0.7 s; the last try: 503: overloaded", True),
             ("birch", 1): ("turn 0 before it has no answer", True),
             ("cedar", 0): ("400: maximum context length", False),
             ("cedar", 1): ("turn 0 before it has no answer", False),
