@@ -10,6 +10,7 @@ from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunescope.foreign import dump_json
 from tunescope.runs.keys import RUN_FILE, root
 
 if TYPE_CHECKING:
@@ -69,7 +70,7 @@ class RunFolder:
         count = 0
         with self.writing(f"{name}.jsonl") as part, part.open("w", encoding="utf-8") as file:
             for record in records:
-                file.write(json.dumps(plain(record), allow_nan=False) + "\n")
+                file.write(dump_json(plain(record), allow_nan=False) + "\n")
                 count += 1
         return count
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import fcntl
-import json
 import os
 import platform
 import shutil
@@ -15,6 +14,7 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
+from tunescope.foreign import dump_json
 from tunescope.progress import say
 from tunescope.runs.finished import Run, producing_run
 from tunescope.runs.folder import RunFolder, plain
@@ -122,7 +122,7 @@ def execute(
             "result": outcome.result,
             "view": outcome.view.as_json(),
         }
-        folder.text(RUN_FILE, json.dumps(plain(info), indent=1, allow_nan=False) + "\n")
+        folder.text(RUN_FILE, dump_json(plain(info), indent=1, allow_nan=False) + "\n")
         run = Run(path)
         _remove_scratch(run)
     return run

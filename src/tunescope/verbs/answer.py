@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -17,9 +16,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope import runs
 from tunescope.answers import Answer, Place, RecordLog, model_outputs
 from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkError
+from tunescope.foreign import dump_json
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
-from tunescope.oracle.api import is_url
+from tunescope.oracle.api import is_url, refuse_secrets
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder, Unanswered
@@ -48,7 +48,7 @@ class AnswerSettings(ModelSettings):
     """Format of the prompts: prompts, questions, alpaca_eval, arena_hard, ifeval, just_eval, mt_bench, wizardlm,
     medinstruct or a row format. By default the content decides."""
 
-    model: str = field(default=DEFAULT, metadata=INPUT)
+    model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
     """An embedded name, a folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server."""
 
     served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("model_name",)})
@@ -125,6 +125,7 @@ def answer(settings: AnswerSettings) -> Run:
 
 
 def _validate(settings: AnswerSettings, at_server: bool) -> None:
+    refuse_secrets(settings.model)
     if settings.temperature is None and (settings.top_p is not None or settings.n > 1):
         given = "--top-p" if settings.top_p is not None else f"--n {settings.n}"
         raise SettingsError(f"{given} without --temperature: greedy answers are all the same; add --temperature 1")
@@ -254,7 +255,7 @@ def _write(book: _AnswerBook, folder: RunFolder) -> Outcome:
     if not answers:
         raise TunescopeError(f"{book.model} can answer none of the {len(book.prompts)} prompts: {missing[0]['reason']}")
     folder.records("answers", [made.as_json() for made in answers])
-    folder.text("model_outputs.json", json.dumps(model_outputs(answers), indent=1) + "\n")
+    folder.text("model_outputs.json", dump_json(model_outputs(answers), indent=1) + "\n")
     if missing:
         folder.records("missing", missing)
     return _outcome(book.settings, book.model, folder, answers, missing)
@@ -320,7 +321,7 @@ def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt
     from tunescope.oracle.client import Client
     from tunescope.oracle.pool import ask_all
 
-    client = Client(settings.model, model, settings.timeout, scrub_replies=False)
+    client = Client(settings.model, model, settings.timeout)
     decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
     if settings.temperature is not None and settings.top_p is not None:
         decoding["top_p"] = settings.top_p
