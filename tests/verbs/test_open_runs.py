@@ -6,6 +6,7 @@ What fails for the row's own sake is settled, remembered, and asked again only w
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -226,7 +227,8 @@ def test_what_uses_an_open_run_says_so_and_counts_anew_when_it_is_finished(rows,
     moody = Moody(birch=HANGS)
     with serving(moody) as server:
         repaired = simplify(server.url)
-        said = "out is used here, and is open (1 item without a reply yet); type its command again, then this one."
+        said = "out is open (1 item without a reply yet), and is used here as it is; "
+        said += "type its command again, then this one."
         users = {
             "compare": lambda: in_python.compare("rows.jsonl", repaired),
             "check": lambda: in_python.check(repaired),
@@ -253,3 +255,37 @@ def test_a_reopened_run_that_is_refused_keeps_what_it_had(rows):
         simplify(server.url)
     after = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file() and path.suffix != ".sqlite"}
     assert (after, Run(run.path).open) == (before, 1)
+
+
+RECIPE = """
+inputs: {rows: rows.jsonl}
+steps:
+  short:
+    {verb: repair simplify, rows: "{rows}", oracle: "URL", served_model: tiny, deadline: 0.7, response_format: tags}
+  check: {verb: check, rows: "{short}"}
+"""
+
+
+def test_a_recipe_stops_at_an_open_step_and_goes_on_with_the_same_command(rows, capsys):
+    moody = Moody(birch=HANGS)
+    with serving(moody) as server:
+        (rows / "recipe.yaml").write_text(RECIPE.replace("URL", server.url))
+        assert cli.run(["study", "run", "recipe.yaml", "--json"]) == 4
+        result = json.loads(capsys.readouterr().out)
+        assert ([step["name"] for step in result["steps"]], result["open"]) == (["short"], 1)
+        study = Run(Path(result["run"]))
+        assert study.view.sentences[0].startswith("Stopped at the step short. This run is open: there is no reply yet")
+        moody.calls()
+        moody.sayings = {}
+        assert cli.run(["study", "run", "recipe.yaml", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert ([step["name"] for step in result["steps"]], result["open"]) == (["short", "check"], 0)
+        assert moody.calls() == ["birch"]
+
+
+def test_the_history_of_a_row_says_which_of_its_runs_are_open(rows):
+    with serving(Moody(birch=HANGS)) as server:
+        simplify(server.url, out="runs/short")
+    ids = Run(Path("runs/short")).tables["repairs"]["row_id"].to_pylist()
+    said = "runs/short is open (1 item without a reply yet); type its command again."
+    assert in_python.why(row_id=ids[0]).view.sentences[-1] == said
