@@ -84,6 +84,14 @@ ROW = (
         "one",
     ),
     Misbehaviour(
+        "too-long-in-500",
+        "answers 500 “Context size has been exceeded.” for one prompt",
+        "ggml-org/llama.cpp#19774",
+        error(500, "Context size has been exceeded.", code=500, type="server_error"),
+        "row",
+        "one",
+    ),
+    Misbehaviour(
         "filtered-azure",
         "answers 400 content_filter for one prompt",
         "openai/openai-python#331",
@@ -325,6 +333,34 @@ AGAIN = (
 )
 """Faults of the server's that pass."""
 
+OPEN = (
+    Misbehaviour(
+        "broken-for-one",
+        "answers 500 whenever it is asked about one row",
+        "ollama/ollama#6985",
+        error(500, "Internal Server Error"),
+        "open",
+        "one",
+    ),
+    Misbehaviour(
+        "timed-out-for-one",
+        "answers 524 with Cloudflare's page whenever it is asked about one row",
+        "anthropics/claude-code#16737",
+        page(524, "524: A timeout occurred"),
+        "open",
+        "one",
+    ),
+    Misbehaviour(
+        "error-in-200-for-one",
+        "answers 200 with an error whenever it is asked about one row",
+        "Aider-AI/aider#3550",
+        error(200, "Provider returned error", code=502),
+        "open",
+        "one",
+    ),
+)
+"""Faults of the server's that don't pass for one row."""
+
 AWAY = (
     Misbehaviour(
         "overloaded-for-good",
@@ -364,4 +400,4 @@ AWAY = (
 )
 """Faults that don't pass while the run waits."""
 
-STATUSES = (*ROW, *STOP, *AGAIN, *AWAY)
+STATUSES = (*ROW, *STOP, *AGAIN, *OPEN, *AWAY)
