@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import io
 import json
+import sys
+from unicodedata import category
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.tools import steers
 from tunescope import foreign
 
-STEERING = ("\x1b", "\x07", "\x00", "\x7f", "\x9b", "\u202e", "\u2066", "\u200f", "\u200b", "\ufeff", "\U000e0041")
+STEERING = (
+    *("\x1b", "\x07", "\x08", "\x00", "\x7f", "\x9b", "\x9d", "\u061c", "\u202e", "\u2066", "\u2069", "\u200f"),
+    *("\u200b", "\u2028", "\u2029", "\ufeff", "\ufffa", "\U000e0041", "\ud800"),
+)
+PEOPLE = (
+    *("", "a b", "zwj 👩\u200d🔬❤\ufe0f", "zwnj می\u200cخواهم", "क\u094d\u200dष", "soft\u00adhyphen", "é ✓ 日本"),
+    "private \ue000",
+)
 
 
 @pytest.mark.parametrize("character", STEERING)
@@ -20,19 +31,31 @@ def test_what_steers_is_shown_as_a_badge_an_escape_or_a_replacement(character):
     assert foreign.escape_text(text) == f'a<span class="badge">{number}</span>b'
     assert foreign.escape_sentence(text) == f'a<span class="badge">{number}</span>b'
     assert character not in foreign.replace_steering(text)
-    assert character not in foreign.printable(text)
+    escaped = character.encode("unicode_escape").decode()
+    assert foreign.show(text) == foreign.show_line(text) == f"a{escaped}b"
     written = foreign.escape_json(json.dumps(text, ensure_ascii=False))
     assert character not in written
     assert json.loads(written) == text
 
 
-@pytest.mark.parametrize(
-    "text", ["", "a b", "line\nbreak\ttab", "zwj 👩\u200d🔬, zwnj می\u200cخواهم", "soft\u00adhyphen", "é ✓ 日本"]
-)
+def test_every_character_that_steers_is_known_and_no_other():
+    every = [chr(number) for number in range(0x110000)]
+    assert [ch for ch in every if (foreign.show(ch) != ch) != steers(ch) and category(ch) != "Cn"] == []
+
+
+@pytest.mark.parametrize("text", PEOPLE)
 def test_what_people_write_stays(text):
+    assert foreign.show(text) == foreign.show_line(text) == text
     assert foreign.escape_text(text) == text
     assert foreign.replace_steering(text) == text
     assert foreign.escape_json(text) == text
+
+
+def test_line_breaks_stay_where_lines_are_ours_and_are_shown_where_one_line_is():
+    text = "line\nbreak\ttab\rreturn"
+    assert foreign.show(text) == "line\nbreak\ttab\\rreturn"
+    assert foreign.show_line(text) == r"line\nbreak\ttab\rreturn"
+    assert foreign.escape_text(text) == foreign.replace_steering(text) == foreign.escape_json(text) == text
 
 
 def test_words_from_right_to_left_stand_apart_in_a_sentence():
@@ -46,3 +69,42 @@ def test_json_reads_the_same_and_offsets_on_a_page_stay(text):
     assert len(foreign.replace_steering(text).encode("utf-16-le", "surrogatepass")) == len(
         text.encode("utf-16-le", "surrogatepass")
     )
+
+
+def test_a_gate_lets_text_pass_and_nothing_that_steers(monkeypatch):
+    """Also what other packages print, warnings and tracebacks: they all write to sys.stderr."""
+    raw = io.BytesIO()
+    monkeypatch.setattr(sys, "stderr", io.TextIOWrapper(raw, "ascii", write_through=True))
+    foreign.gate_streams()
+    once = sys.stderr
+    foreign.gate_streams()
+    assert sys.stderr is once
+    assert sys.stderr.write("a\x1bb\n") == 4
+    sys.stderr.writelines(["\u202e", "\udcff\r\n"])
+    print("größe", file=sys.stderr)
+    foreign.beside_gate(sys.stderr).write("\r\x1b[K")
+    assert raw.getvalue() == rb"a\x1bb" + b"\n" + rb"\u202e\udcff\r" + b"\n" + rb"gr\xf6\xdfe" + b"\n\r\x1b[K"
+    assert (sys.stderr.encoding, sys.stderr.isatty()) == ("ascii", False)
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("=cmd|'/c calc'!A1", "'=cmd|'/c calc'!A1"),
+        ("+1+1", "'+1+1"),
+        ("-1+1", "'-1+1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("＝1", "'＝1"),
+        ("a\x1b=1", r"a\x1b=1"),
+        ("-5.2", "-5.2"),
+        ("+1e-3", "+1e-3"),
+        ("-3 %", "-3 %"),
+        ("'=1", "'=1"),
+        (-5, -5),
+        (None, None),
+        ("", ""),
+    ],
+)
+def test_a_spreadsheet_runs_no_cell(cell, shown):
+    assert foreign.show_cell(cell) == shown

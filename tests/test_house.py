@@ -34,10 +34,10 @@ STOREYS = (
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
     {"views", "progress", "family", "pairing", "yaml_core"},
-    {"foreign"},
     {"errors", "locations"},
+    {"foreign"},
 )
-"""From who calls to errors: a room may import from its own storey and those below it."""
+"""From who calls to what all stand on: a room may import from its own storey and those below it."""
 HEAVY = {
     "torch",
     "transformers",

@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import subprocess
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,14 @@ def examples(usual: int) -> int:
 def alpaca(instruction: str, output: str, **columns: Any) -> dict[str, Any]:
     """Return a row of Alpaca's kind."""
     return {"instruction": instruction, "input": "", "output": output, **columns}
+
+
+def steers(ch: str) -> bool:
+    """Tell whether a character in a text from outside would steer or hide: by Unicode's categories, not by our list."""
+    visible = {0x6DD, 0x70F, 0x8E2, 0x110BD, 0x110CD, *range(0x600, 0x606), 0x890, 0x891}  # they stand before numbers
+    joining = {0xAD, 0x200C, 0x200D, *range(0x13430, 0x13456)}
+    kind = unicodedata.category(ch)
+    return ch not in "\n\t" and kind in ("Cc", "Cs", "Zl", "Zp", "Cf") and ord(ch) not in visible | joining
 
 
 def write_rows(path: Path, records: list[dict[str, Any]]) -> Path:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import InputError, Problem
+from tunescope.foreign import dump_json
 from tunescope.prompts import Prompt, detect_format, number_repeat, read_prompts, read_records
 from tunescope.rows import Message
 from tunescope.rows.conversation import FormatError
@@ -297,7 +298,7 @@ class RecordLog:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a record; it is on disk before this returns."""
-        self._file.write(json.dumps(record).encode() + b"\n")
+        self._file.write(dump_json(record).encode() + b"\n")
         self._file.flush()
         os.fsync(self._file.fileno())
 

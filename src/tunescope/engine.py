@@ -22,6 +22,7 @@ from types import ModuleType
 from typing import Any, TypeVar
 
 from tunescope.errors import WorkError
+from tunescope.foreign import gate_streams
 from tunescope.progress import progress
 
 _State = TypeVar("_State")
@@ -126,6 +127,7 @@ def _without_main() -> Iterator[None]:
 def _start(setup: Callable[[], Any], alive: Connection) -> None:
     global _setup
     _setup = setup
+    gate_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     Thread(target=_exit_with_parent, args=(alive,), daemon=True).start()
 

@@ -23,16 +23,28 @@ While a model is asked, these say what became of one call or one item. They are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunescope.foreign import show, show_line
 from tunescope.locations import Location
 
+_BEGINNING = re.compile(r"\n(?=[^ \n])")
+"""A line break before a line that isn't indented."""
 SHOWN_PROBLEMS = 20
 
 
 class TunescopeError(Exception):
-    """Base of every refusal; `str(error)` is complete enough to act on."""
+    """Base of every refusal; `str(error)` is complete enough to act on.
+
+    It shows what would steer a terminal as escapes, and begins no line but its first at the margin; `args` and
+    `InputError.problems` hold texts from outside as they are.
+    """
+
+    def __str__(self) -> str:
+        """Return the sentence, for any terminal."""
+        return _BEGINNING.sub("\n  ", show(super().__str__()))
 
 
 class SettingsError(TunescopeError, ValueError):
@@ -90,7 +102,7 @@ class Problem:
 
     def __str__(self) -> str:
         """Say it on one line, as `file:line: found …; expected …`."""
-        return f"{self.location}: found {self.found}; expected {self.expected}"
+        return show_line(f"{self.location}: found {self.found}; expected {self.expected}")
 
 
 class InputError(TunescopeError, ValueError):
@@ -106,8 +118,12 @@ class InputError(TunescopeError, ValueError):
             count = f"the first {len(lines)}" if self.more else str(len(lines))
             lines = [f"{count} problems in the input:", *("  " + line for line in lines)]
         if next_step:
-            lines.append(next_step)
+            lines.append(show_line(next_step))
         super().__init__("\n".join(lines))
+
+    def __str__(self) -> str:
+        """Return the report; each problem, and what to type next, is a line of its own."""
+        return str(self.args[0])
 
     def __reduce__(self) -> tuple[type[InputError], tuple[tuple[Problem, ...], str, bool]]:
         """Travel between processes with the problems intact."""

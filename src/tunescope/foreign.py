@@ -1,31 +1,95 @@
-"""Text from outside: rows, names of files and models, a server's words. It may never steer a terminal or a page.
+"""Text from outside: rows, names of files and models, a server's words. It may steer neither a terminal, page nor file.
 
 Control and format characters can hide text, and turn its direction round (Unicode Technical Report 36, section 3.3). A
-terminal shows a replacement character for each, a page a badge with its number, and JSON its escape.
+terminal shows each as an escape, a page as a badge with its number, and JSON as its escape. Those that join letters,
+hyphenate words or choose a glyph stay, as Persian, Hindi and emoji need them.
 """
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from html import escape
+from io import TextIOWrapper
+from typing import Any, TextIO, cast
 
 _UNSEEN = (
-    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
-    "\U000e0000-\U000e007f"
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
-"""Controls but line breaks and tabs, and format characters but those that join letters and hyphenate words."""
+"""Controls but line breaks and tabs, separators of lines, half surrogates, format characters but those that stay."""
 _STEERING = re.compile(f"[{_UNSEEN}]")
+_ON_TERMINALS = re.compile(f"[\r{_UNSEEN}]")
+_ON_A_LINE = re.compile(f"[\t\n\r{_UNSEEN}]")
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks of scripts that are written from right to left, such as Hebrew and Arabic."""
 _STRETCH = re.compile(f"[{_RIGHT_TO_LEFT}]+(?:[ \xa0]+[{_RIGHT_TO_LEFT}]+)*")
 _REPLACEMENT = "\ufffd"
+_FORMULA = re.compile(r"(?![+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?$)[=+\-@\t\r\n＝＋－＠]")
+"""How a cell begins that a spreadsheet runs (OWASP, CSV Injection); a number isn't run."""
 
 
-def printable(text: str) -> str:
-    """Replace what isn't printable: a file may be called anything."""
-    if text.isprintable():
-        return text
-    return "".join(ch if ch.isprintable() or ch == " " else _REPLACEMENT for ch in text)
+def show(text: str) -> str:
+    r"""Write what steers as escapes (\x1b, \u202e), for a terminal; line feeds and tabs stay."""
+    return text if text.isprintable() else _ON_TERMINALS.sub(_escape, text)
+
+
+def show_line(text: str) -> str:
+    r"""Write what steers as escapes, line feeds and tabs too (\n, \t): a text from outside begins no line."""
+    return text if text.isprintable() else _ON_A_LINE.sub(_escape, text)
+
+
+def _escape(match: re.Match[str]) -> str:
+    return match[0].encode("unicode_escape").decode()
+
+
+class Gate:
+    """A stream to a person, on which text from outside shows and steers nothing.
+
+    Attributes:
+        beside: the stream itself, for what we mean to steer the terminal with.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        """Stand before a stream."""
+        self.beside = stream
+
+    def write(self, text: str) -> int:
+        """Write a text with escapes for what steers; return its length."""
+        self.beside.write(show(text))
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write texts."""
+        for line in lines:
+            self.write(line)
+
+    def __getattr__(self, name: str) -> Any:
+        """Be the stream in all else."""
+        return getattr(self.beside, name)
+
+
+def gate_streams() -> None:
+    """Put a gate before this process's stdout and stderr: whatever prints, tracebacks and other packages too."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)  # None where it is closed
+        if isinstance(stream, TextIOWrapper):  # a terminal may lack our dashes, a file name may be no UTF-8
+            stream.reconfigure(errors="backslashreplace")
+        if stream is not None and not isinstance(stream, Gate):
+            setattr(sys, name, Gate(stream))
+
+
+def beside_gate(stream: TextIO) -> TextIO:
+    """Return the stream behind a gate, for our own codes alone: those of the progress bar."""
+    return cast(TextIO, getattr(stream, "beside", stream))
+
+
+def show_cell(cell: Any) -> Any:
+    """Return a cell for a spreadsheet: text that would run as a formula gets an apostrophe before it, numbers stay."""
+    if not isinstance(cell, str):
+        return cell
+    return ("'" if _FORMULA.match(cell) else "") + show(cell)
 
 
 def replace_steering(text: str) -> str:
@@ -45,9 +109,14 @@ def escape_sentence(text: str) -> str:
 
 def escape_json(text: str) -> str:
     """Write what steers as escapes in a JSON text, which reads the same."""
-    return _STEERING.sub(lambda match: _json_escape(match[0]), text)
+    return text if text.isprintable() else _STEERING.sub(lambda match: _json_escape(match[0]), text)
+
+
+def dump_json(value: Any, **options: Any) -> str:
+    """Write a value as JSON, as `json.dumps` does with these options, with escapes for what steers."""
+    return escape_json(json.dumps(value, **options))
 
 
 def _json_escape(character: str) -> str:
-    units = character.encode("utf-16-be")
+    units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[place : place + 2].hex()}" for place in range(0, len(units), 2))

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from time import monotonic
 from typing import Protocol
 
+from tunescope.foreign import beside_gate, show_line
+
 
 class Update(Protocol):
     """Tells how far a piece of work is."""
@@ -18,7 +20,12 @@ class Update(Protocol):
 
 def say(text: str) -> None:
     """Talk to the person: one line on stderr."""
-    print(text, file=sys.stderr, flush=True)
+    print(show_line(text), file=sys.stderr, flush=True)
+
+
+def _steer(codes: str) -> None:
+    """Move the terminal's cursor, or erase: the one place whose codes don't go through the gate."""
+    beside_gate(sys.stderr).write(codes)
 
 
 @contextmanager
@@ -36,7 +43,9 @@ def progress(label: str, total: int) -> Iterator[Update]:
         line = f"{label}: {done:,} of {total:,}, {monotonic() - start:.0f} s{', ' * bool(note)}{note}"
         if terminal:
             filled = 24 * done // max(total, 1)
-            sys.stderr.write(f"\r{line} [{'█' * filled}{'·' * (24 - filled)}]\x1b[K")
+            _steer("\r")
+            sys.stderr.write(show_line(f"{line} [{'█' * filled}{'·' * (24 - filled)}]"))
+            _steer("\x1b[K")
             sys.stderr.flush()
         else:
             say(line)
@@ -45,5 +54,5 @@ def progress(label: str, total: int) -> Iterator[Update]:
         yield update
     finally:
         if terminal:
-            sys.stderr.write("\r\x1b[K")
+            _steer("\r\x1b[K")
             sys.stderr.flush()

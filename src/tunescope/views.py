@@ -14,7 +14,7 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any
 
-from tunescope.foreign import escape_sentence, escape_text, printable
+from tunescope.foreign import escape_sentence, escape_text, show_line
 
 Cell = str | int | float | None
 MISSING = "–"
@@ -120,13 +120,13 @@ def to_text(view: View, width: int | None = None) -> str:
     blocks += [_marked_lines(text, width) for text in view.texts]
     blocks += [_text_table(table, width) for table in view.tables]
     if view.next:
-        blocks.append("\n".join(["Next:", *("  " + printable(command) for command in view.next)]))
+        blocks.append("\n".join(["Next:", *("  " + show_line(command) for command in view.next)]))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 
 def _wrapped(text: str, width: int) -> list[str]:
     """Wrap between words only, so that a path can be copied whole, and not before a per cent sign."""
-    glued = printable(" ".join(text.split())).replace(" %", _GLUED)
+    glued = show_line(" ".join(text.split())).replace(" %", _GLUED)
     lines = wrap(glued, width, break_long_words=False, break_on_hyphens=False)
     return [line.replace(_GLUED, " %") for line in lines]
 
@@ -136,14 +136,13 @@ def _marked_lines(marked: Marked, width: int) -> str:
     flags = bytearray(len(marked.text))
     for start, end in marked.marks:
         flags[start:end] = b"\x01" * (end - start)
-    lines = [printable(marked.title)] if marked.title else []
+    lines = [show_line(marked.title)] if marked.title else []
     for start, end in _lines(marked.text, width - 2):
-        piece = "".join(ch if ch.isprintable() else " " for ch in marked.text[start:end])
+        piece = marked.text[start:end]
         below = "".join(
-            _UNDER * _columns(ch) if flag else " " * _columns(ch)
-            for ch, flag in zip(piece, flags[start:end], strict=True)
+            (_UNDER if flag else " ") * _columns(ch) for ch, flag in zip(piece, flags[start:end], strict=True)
         )
-        lines += [f"  {line}".rstrip() for line in (piece, below) if line.strip()]
+        lines += [f"  {line}".rstrip() for line in ("".join(map(_visible, piece)), below) if line.strip()]
     return "\n".join(lines)
 
 
@@ -163,11 +162,17 @@ def _lines(text: str, width: int) -> Iterator[tuple[int, int]]:
         yield start, line.end()
 
 
+def _visible(ch: str) -> str:
+    """Return a character as a line of a terminal shows it: a blank for any blank, an escape for what steers."""
+    return " " if ch.isspace() else show_line(ch)
+
+
 def _columns(ch: str) -> int:
     """Return how many columns of a terminal a character takes."""
-    if unicodedata.combining(ch):
+    shown = _visible(ch)
+    if len(shown) == 1 and unicodedata.category(shown) in ("Mn", "Me", "Cf"):  # it joins others, or stands over them
         return 0
-    return 2 if unicodedata.east_asian_width(ch) in "WF" else 1
+    return 2 if unicodedata.east_asian_width(shown[0]) in "WF" else len(shown)
 
 
 def _text_table(table: Table, width: int) -> str:
@@ -177,7 +182,7 @@ def _text_table(table: Table, width: int) -> str:
         for i in range(len(table.columns))
     ]
     widths = _fit([max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)], width)
-    lines = [printable(table.title)] if table.title else []
+    lines = [show_line(table.title)] if table.title else []
     for row in [list(table.columns), *cells]:
         parts = [wrap(text, w) or [""] for text, w in zip(row, widths, strict=True)]
         for n in range(max(map(len, parts))):
@@ -200,7 +205,7 @@ def _fit(widths: list[int], width: int) -> list[int]:
 
 
 def _one_line(text: str) -> str:
-    flat = printable(" ".join(text.split()))
+    flat = show_line(" ".join(text.split()))
     return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
 
 

@@ -243,3 +243,17 @@ def test_a_refused_call_is_refused_from_the_journal(tmp_path):
         import_replies(journal, [str(tmp_path / "out.jsonl")])
         with pytest.raises(RejectedRequest, match="422: no"):
             read_reply(json.loads(journal.bodies(KEYS[0])[0]))
+
+
+def test_a_key_that_a_batch_repeats_isnt_kept(tmp_path, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-planted-0123456789")
+    call = {"custom_id": KEYS[0]}
+    lines = [
+        json.dumps(ok(call, "It is sk-planted-0123456789.")),
+        json.dumps(bad(call, 400, "sk-planted%2D0123456789")),
+    ]
+    (tmp_path / "out.jsonl").write_text("\n".join(lines))
+    with Journal(tmp_path / "j.sqlite") as journal:
+        import_replies(journal, [str(tmp_path / "out.jsonl")])
+        assert read_reply(json.loads(journal.bodies(KEYS[0])[0])).text == "It is …."
+        assert b"0123456789" not in b"".join(journal.bodies(KEYS[0]))

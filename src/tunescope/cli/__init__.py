@@ -1,12 +1,11 @@
 """The command line: `tunescope VERB …`.
 
 Results go to stdout, talk to stderr. Exit 0 done, 1 refused in one sentence, 2 wrong usage,
-3 a gate failed, 130 interrupted.
+3 a gate failed, 4 done but for open items, 130 interrupted.
 """
 
 from __future__ import annotations
 
-import json as json_format
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from dataclasses import Field, fields
 from functools import partial
 from inspect import Parameter as Slot
 from inspect import Signature
-from io import TextIOWrapper
 from itertools import count
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
@@ -26,17 +24,18 @@ from tunescope import __version__
 from tunescope.cli.arguments import as_typed, explain, find_verb, with_our_names
 from tunescope.cli.help import OUTPUT, Sections, default_text, headings, help_text, usage
 from tunescope.errors import TunescopeError, UsageError
+from tunescope.foreign import dump_json, gate_streams
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
+_OPEN = 4
+"""The exit code of a run with open items, whatever its gate says: its numbers aren't final."""
 _EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line and exit."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, TextIOWrapper):  # a terminal may lack our dashes, a file name may be no UTF-8
-            stream.reconfigure(errors="backslashreplace")
+    gate_streams()
     sys.exit(run(list(sys.argv[1:] if arguments is None else arguments)))
 
 
@@ -150,7 +149,8 @@ def _command(verb: Verb) -> Callable[..., int]:
             node = parse(gate)
         outcome = function(make(settings, values, partial(as_typed, settings)))
         _show(outcome.result, outcome.view, as_json)
-        return _gate(gate, node, outcome.result) if gate is not None else 0
+        gate_code = _gate(gate, node, outcome.result) if gate is not None else 0
+        return _OPEN if outcome.open else gate_code
 
     titles = headings(settings)
     order = list(dict.fromkeys([*titles.values(), OUTPUT]))
@@ -213,11 +213,10 @@ def _show(result: dict[str, Any], view: Any, as_json: bool) -> None:
     if not _is_first_process():
         return
     if as_json:
-        from tunescope.foreign import escape_json
         from tunescope.runs import plain
 
         utf8 = (getattr(sys.stdout, "encoding", None) or "").lower() in ("utf-8", "utf8")
-        text = escape_json(json_format.dumps(plain(result), indent=1, ensure_ascii=not utf8, allow_nan=False)) + "\n"
+        text = dump_json(plain(result), indent=1, ensure_ascii=not utf8, allow_nan=False) + "\n"
     else:
         from tunescope.views import to_text
 

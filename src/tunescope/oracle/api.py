@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tunescope.errors import RejectedRequest, RetryableError, SettingsError
 from tunescope.oracle.replies import Reply
+from tunescope.oracle.secrets import Secrets
 from tunescope.rows import Message
 
 KEY_VARIABLE = "OPENAI_API_KEY"
@@ -27,6 +29,12 @@ PARAMETERS = (MAX_TOKENS_FIELDS[0], "temperature", "seed", "response_format")
 """What a server may not take, and a setting of ours can change."""
 NOT_THE_APIS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 """What reading a body raises that isn't the API's."""
+_HOST, _PATH = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+"), re.compile(r"[\w./~:+,!$'()*-]*")
+_LIKE_ADDRESS = re.compile(r"(?!local:|fake:)[^@?#]*:[^@?#]*[@?#]")
+_NO_ADDRESS = (
+    "found a server's address with a name, a password, a key or a query in it, or without a host; expected "
+    f"http://HOST:PORT/v1, and a key in {KEY_VARIABLE}"
+)
 _UNSUPPORTED = re.compile(
     r"un-?supported|not? (?:yet )?support|only .*support|unrecogni[sz]ed|extra_forbidden|not permitted|"
     r"invalid (?:parameter|value)|unknown|unavailable|failed to (?:parse|compile)|can be specified",
@@ -43,27 +51,38 @@ class RawReply(NamedTuple):
 
 def is_url(model: str) -> bool:
     """Tell the address of a server from other names of models."""
-    return model.startswith(("http://", "https://"))
+    return model.lower().startswith(("http://", "https://"))
 
 
 def base_url(url: str) -> str:
     """Return the address that the SDK takes, with /v1 where no path was typed.
 
     Raises:
-        SettingsError: no host, or a password in it, which we'd have to keep.
+        SettingsError: no host, or a password or key in it, which we'd have to keep; the sentence doesn't repeat it.
     """
     try:
         parts = urlsplit(url)
-        fits = bool(parts.hostname) and parts.port != 0
+        host, path = unquote(parts.hostname or ""), unquote(parts.path)
+        fits = parts.port != 0 and _HOST.fullmatch(host) is not None and _PATH.fullmatch(path) is not None
     except ValueError:
         fits = False
-    if not fits or parts.username or parts.password or parts.query or parts.fragment:
-        raise SettingsError(
-            f"found a server's address with a name, a password or a query in it, or without a host; expected "
-            f"http://HOST:PORT/v1, and a key in {KEY_VARIABLE}"
-        )
+    if not fits or "@" in parts.netloc or "?" in url or "#" in url:
+        raise SettingsError(_NO_ADDRESS)
     path = parts.path.rstrip("/").removesuffix("/chat/completions") or "/v1"
     return urlunsplit((parts.scheme, parts.netloc, path, "", ""))
+
+
+def refuse_secrets(address: object) -> None:
+    """Refuse the name of a model or server with a password or a key in it, before anything keeps or repeats it.
+
+    Raises:
+        SettingsError: as `base_url`; also for what looks like an address, and for one that holds the key itself.
+    """
+    text = str(address)
+    if is_url(text):
+        base_url(text)
+    if _LIKE_ADDRESS.match(text) or text in Secrets([os.environ.get(KEY_VARIABLE, "").strip()]):
+        raise SettingsError(_NO_ADDRESS)
 
 
 def on_one_line(text: str) -> str:

@@ -19,8 +19,10 @@ from types import TracebackType
 from typing import IO, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, RejectedRequest, SettingsError
-from tunescope.oracle.api import NOT_THE_APIS, RETRYABLE_STATUSES, message_of, on_one_line, read_reply
+from tunescope.foreign import dump_json
+from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, RETRYABLE_STATUSES, message_of, on_one_line, read_reply
 from tunescope.oracle.journal import Journal, rejection
+from tunescope.oracle.secrets import Secrets
 
 BATCH_URL = "/v1/chat/completions"
 _MAX_LINES = 50_000
@@ -81,7 +83,7 @@ class BatchFiles:
     def add(self, key: str, body: Mapping[str, Any]) -> None:
         """Write one call."""
         record = {"custom_id": key, "method": "POST", "url": BATCH_URL, "body": dict(body)}
-        line = json.dumps(record).encode() + b"\n"
+        line = dump_json(record).encode() + b"\n"
         if self._file is None or self._lines == self._max_lines or self._bytes + len(line) > self._max_bytes:
             self._close()
             name = self._name(len(self._parts) + 1)
@@ -132,13 +134,14 @@ def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
     """
     keys: set[str] = set()
     counts: Counter[str] = Counter()
+    secrets = Secrets([os.environ.get(KEY_VARIABLE, "").strip()])
 
     def replies() -> Iterator[tuple[str, bytes]]:
         problems: list[Problem] = []
         for name in files:
             for number, line in _lines(name):
                 try:
-                    key, reply = _parse_line(line)
+                    key, reply = _parse_line(secrets.remove_from_body(line))
                 except NOT_THE_APIS as error:
                     what = f"{type(error).__name__}: {error}"[:200]
                     problems.append(Problem(name, number, what, EXPECTED))

@@ -15,7 +15,7 @@ from tunescope.oracle.budget import Budget, estimate_tokens
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
 from tunescope.oracle.halt import FirstFailures, Halt
-from tunescope.oracle.journal import Journal
+from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.rate_limit import RateLimit, Sleep
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.reply_format import FORMAT_WORDS, ReplyFormat
@@ -33,6 +33,7 @@ class Caller:
         reply_format: how replies are asked for; None where it has to be found out.
         halt: whether calls are made, and why not.
         locks: one for each call that was wanted, by key: two that are alike are made once.
+        rejected: keys of calls that were rejected in this run.
         n_made: calls made, those that failed included.
         n_replayed: replies from the journal.
     """
@@ -50,6 +51,7 @@ class Caller:
         reply_format: Literal["auto", "json", "tags"] = "tags",
         extra_retries: int = EXTRA_RETRIES,
         was_answered: bool = False,
+        asks_again: bool = False,
         parameter_hints: Mapping[str | None, str] | None = None,
         sleep: Sleep = asyncio.sleep,
         jitter: Random | None = None,
@@ -57,7 +59,8 @@ class Caller:
         """Count what the journal's replies used.
 
         With an `export`, calls are written down instead of made. `was_answered` says that the model answered in an
-        earlier run, where no journal does. `parameter_hints` say what to type where a server refuses a parameter.
+        earlier run, where no journal does. `asks_again` makes calls again that were rejected in earlier runs.
+        `parameter_hints` say what to type where a server refuses a parameter.
         """
         self.model, self.transport, self.decoding = model, transport, decoding
         self.concurrency, self.deadline = transport.max_concurrency or concurrency, deadline
@@ -73,18 +76,22 @@ class Caller:
             self.budget.count_reply(n_characters, body)
         self._was_answered_before = was_answered or self.budget.tokens > 0
         self._parameter_hints = parameter_hints or {}
+        self._asks_again, self.rejected = asks_again, set[str]()
+        self._rejections: list[tuple[str, bytes]] = []
 
     def cached_reply(self, call: Call) -> Reply | None:
         """Return the journal's reply; None where the call is to be made.
 
         Raises:
-            ItemFailed: the call was rejected before.
+            ItemFailed: the call was rejected before, and isn't made again.
             NotCached: there is none, and the call is written down instead of made.
         """
         try:
             reply = None if self.journal is None else self.journal.reply(call.key)
         except RejectedRequest as error:
-            raise ItemFailed(str(error), is_for_good=True) from None
+            if not self._asks_again or call.key in self.rejected:
+                raise ItemFailed(str(error), is_for_good=True) from None
+            reply = None
         if reply is not None:
             self.n_replayed += 1
         elif self.export is not None:
@@ -149,13 +156,24 @@ class Caller:
         if error.parameter in self._parameter_hints and not was_answered:
             raise TunescopeError(f"{error}; {self._parameter_hints[error.parameter]}")
 
+    async def rejected_item(self, error: RejectedRequest, call: Call) -> ItemFailed:
+        """Return why an item fails whose call was rejected, and keep it; of a prompt that is too long, with its length.
 
-def rejected_item(error: RejectedRequest, call: Call) -> ItemFailed:
-    """Return why an item fails whose call was rejected; of a prompt that is too long, with its length."""
-    length = (
-        f" (about {estimate_tokens(call.n_characters):,} tokens in the prompt)" if _TOO_LONG.match(str(error)) else ""
-    )
-    return ItemFailed(f"{error}{length}", is_for_good=True)
+        It is kept once a call was answered: before, all calls may be rejected alike.
+        """
+        length = f" (about {estimate_tokens(call.n_characters):,} tokens in the prompt)"
+        failed = ItemFailed(f"{error}{length if _TOO_LONG.match(str(error)) else ''}", is_for_good=True)
+        self.rejected.add(call.key)
+        if self.journal is not None and failed.is_for_good and not self.journal.bodies(call.key):
+            self._rejections.append((call.key, rejection(str(failed))))
+            self.keep_rejections()
+        return failed
+
+    def keep_rejections(self) -> None:
+        """Keep in the journal which calls were rejected for their own sake, if any call was answered."""
+        if self.journal is not None and (self._was_answered_before or self.retries.last_reply_at > float("-inf")):
+            self.journal.add_all(self._rejections)
+            self._rejections = []
 
 
 def describe_usage(caller: Caller, is_journal_shared: bool) -> str:

@@ -2,7 +2,7 @@
 
 The `openai` SDK carries the calls over aiohttp, with its own retries off (`retry` makes them). Its adapter calls every
 lost connection a time-out, so the errors behind an error tell what happened. The key comes from OPENAI_API_KEY and goes
-nowhere but into the request.
+nowhere but into the request: it is taken out of errors, and of replies where a server repeats it (see `secrets`).
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from json import loads
 from socket import gaierror
 from types import TracebackType
 from typing import Any
+from urllib.request import getproxies
 
 from tunescope.errors import MissingPackageError, RejectedRequest, RetryableError, SettingsError, TunescopeError
 from tunescope.oracle.api import (
@@ -31,6 +32,7 @@ from tunescope.oracle.api import (
     rename_max_tokens,
     retry_after,
 )
+from tunescope.oracle.secrets import Secrets, proxy_passwords, redact_urls
 
 
 class Client:
@@ -43,7 +45,6 @@ class Client:
         option: the command line's option for the address.
         is_ours: a server that we started gets no key, and is called without the environment's proxies.
         max_tokens_field: one of `MAX_TOKENS_FIELDS`; None finds out by the first refusal.
-        scrub_replies: whether replies are kept as they come, and so mustn't hold the key.
     """
 
     max_concurrency: int | None = None
@@ -57,7 +58,6 @@ class Client:
         option: str = "--model",
         is_ours: bool = False,
         max_tokens_field: str | None = None,
-        scrub_replies: bool = True,
     ) -> None:
         """Raises `MissingPackageError` without the SDK, `SettingsError` for an address or a key that can't be one."""
         try:
@@ -68,6 +68,7 @@ class Client:
             raise MissingPackageError("openai[aiohttp]", "oracle", "asking a server") from error
         self.url, self.model, self._timeout, self._option = base_url(url), model, timeout, option
         self._key = "" if is_ours else _key()
+        self._secrets = Secrets(() if is_ours else (self._key, *proxy_passwords(getproxies())))
         self._sdk = openai.AsyncOpenAI(
             api_key=self._key or "none",
             base_url=self.url,
@@ -79,7 +80,7 @@ class Client:
         self._body_type = httpx2.Response  # the SDK's own; asked for it, the SDK parses nothing
         self._status_error: type[Any] = openai.APIStatusError
         self._errors = (openai.APIStatusError, openai.APIConnectionError, aiohttp.ClientError)
-        self._was_answered, self._scrubbed = False, self._key.encode() if scrub_replies else b""
+        self._was_answered = False
         self._max_tokens_field, self._may_rename = max_tokens_field or MAX_TOKENS_FIELDS[0], max_tokens_field is None
 
     async def __aenter__(self) -> Client:
@@ -111,9 +112,7 @@ class Client:
                 failure = self._failure(error)
             else:
                 self._was_answered = True
-                body_bytes = response.content
-                if self._scrubbed:
-                    body_bytes = body_bytes.replace(self._scrubbed, "…".encode())
+                body_bytes = self._secrets.remove_from_body(response.content)
                 return RawReply(body_bytes, pause_seconds(response.headers))
             is_about_field = isinstance(failure, RejectedRequest) and failure.parameter == field
             if not (self._may_rename and field == MAX_TOKENS_FIELDS[0] and is_about_field):
@@ -128,7 +127,7 @@ class Client:
             raise self._failure(error) from None
         self._was_answered = True
         try:
-            return [str(model["id"]) for model in loads(response.content)["data"]]
+            return [str(model["id"]) for model in loads(self._secrets.remove_from_body(response.content))["data"]]
         except NOT_THE_APIS as error:
             raise not_the_apis(error) from None
 
@@ -174,8 +173,8 @@ class Client:
         return RejectedRequest(reason, parameter_of(status, error.body))
 
     def _clean(self, text: str) -> str:
-        """Return a server's words on one line, cut, and without the key that some repeat."""
-        return on_one_line(text.replace(self._key, "…") if self._key else text)
+        """Return a server's or a library's words on one line, cut, and without the secrets that some repeat."""
+        return on_one_line(redact_urls(self._secrets.remove(text)))
 
 
 def _key() -> str:

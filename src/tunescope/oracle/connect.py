@@ -150,6 +150,7 @@ def make_caller(
         sleep=sleep,
         jitter=jitter,
         parameter_hints=_PARAMETER_HINTS,
+        asks_again=settings.again,
     )
 
 
@@ -177,10 +178,13 @@ def connect(
             say(_describe_import(imported))
         export = None if files is None else CallExport(model, files.add, _max_tokens_field(settings))
         caller = make_caller(settings, model, journal, export)
+        if imported is not None:
+            caller.rejected.update(imported.keys)
         if export is not None:
             _settle_on_text(caller, journal)
         results: Results[Any] = Results(caller, n_items, what, update)
         yield results
+        caller.keep_rejections()
         if files is not None and caller.halt.error is not None:
             files.discard()
     not_needed = imported.keys - caller.locks.keys() if imported is not None and caller.halt.error is None else ()

@@ -27,12 +27,14 @@ class ItemResult(Generic[R]):
         value: what its work returned; None where no reply could be had, and `failure` then says why.
         call_ids: of the calls that were answered.
         is_for_good: the failure is the item's own, and would come each time.
+        unanswered: why the item's last call without a reply has none, though others may have given it a value.
     """
 
     value: R | None
     failure: str | None
     call_ids: tuple[str, ...]
     is_for_good: bool = False
+    unanswered: str | None = None
 
 
 async def ask_all(
@@ -72,13 +74,15 @@ async def _worker(
         calls = Calls(caller)
         try:
             value: R | None = None
-            failure: ItemFailed | None = None
+            failure: str | None = None
             try:
                 value = await work(item, calls)
             except ItemFailed as error:
-                failure = error
-            reason, is_for_good = (None, False) if failure is None else (str(failure), failure.is_for_good)
-            on_done(key, ItemResult(value, reason, tuple(calls.ids), is_for_good))
+                failure, calls.failed = str(error), error
+            reason, is_for_good = (
+                (None, False) if calls.failed is None else (str(calls.failed), calls.failed.is_for_good)
+            )
+            on_done(key, ItemResult(value, failure, tuple(calls.ids), is_for_good, reason))
         except (NotCached, Halted):
             continue
         except TunescopeError as error:

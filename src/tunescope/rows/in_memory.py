@@ -6,7 +6,6 @@ is the same in the next session, and `why` finds the rows.
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 
 from tunescope import runs
 from tunescope.errors import UsageError
+from tunescope.foreign import dump_json
 from tunescope.rows.containers import content_hash
 from tunescope.rows.open import find_run_rows
 
@@ -92,6 +92,6 @@ def _write_records(setting: str, records: Iterable[Mapping[str, Any]], path: Pat
     with path.open("w", encoding="utf-8") as file:
         for number, record in enumerate(records, 1):
             try:
-                file.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+                file.write(dump_json(record, ensure_ascii=False, allow_nan=False) + "\n")
             except (TypeError, ValueError) as error:
                 raise UsageError(f"{setting}, record {number}: found what JSON can't hold ({error})") from error

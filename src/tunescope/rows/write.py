@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import json
 import os
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,6 +10,7 @@ from types import TracebackType
 from typing import IO, Any, Protocol
 
 from tunescope.errors import SettingsError, WorkError
+from tunescope.foreign import dump_json
 from tunescope.rows import tables
 from tunescope.rows.containers import SUFFIXES
 from tunescope.rows.lineage import lineage_path, lineage_record
@@ -65,7 +65,7 @@ class RowWriter:
         if row.lineage or row.origin != row_id:
             if self._lineage is None:
                 self._lineage = self._lineage_part.open("w", encoding="utf-8")
-            self._lineage.write(json.dumps(lineage_record(row_id, row), ensure_ascii=False) + "\n")
+            self._lineage.write(dump_json(lineage_record(row_id, row), ensure_ascii=False) + "\n")
         self.count += 1
 
     def __exit__(
@@ -187,7 +187,7 @@ class _SeparatedSink:
 
 
 def _encode(record: dict[str, Json]) -> bytes:
-    return json.dumps(record, ensure_ascii=False).encode()
+    return dump_json(record, ensure_ascii=False).encode()
 
 
 class _ParquetSink:

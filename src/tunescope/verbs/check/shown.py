@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import SettingsError
+from tunescope.foreign import show_cell
 from tunescope.progress import say
 from tunescope.rows import Message, Row, RowSet
 from tunescope.runs import Run
@@ -65,7 +66,7 @@ def show_fault(run: Run, fault: str, faulty: Sequence[FaultyRow]) -> Run:
 
 
 def write_csv(path: Path, faulty: Sequence[FaultyRow]) -> None:
-    """Write the rows to a new file, in UTF-8 with the mark by which spreadsheets know it.
+    """Write the rows to a new file, in UTF-8 with the mark by which spreadsheets know it; no cell runs as a formula.
 
     Raises:
         SettingsError: the file is there with other content: somebody may have written verdicts into it.
@@ -73,8 +74,8 @@ def write_csv(path: Path, faulty: Sequence[FaultyRow]) -> None:
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(FaultyRow._fields)
-    writer.writerows(faulty)
-    content = text.getvalue().encode("utf-8-sig", "surrogatepass")
+    writer.writerows([show_cell(cell) for cell in row] for row in faulty)
+    content = text.getvalue().encode("utf-8-sig")
     if path.exists() and (not path.is_file() or path.read_bytes() != content):
         raise SettingsError(f"--csv {path}: found a file with other content; expected none; name another")
     path.write_bytes(content)

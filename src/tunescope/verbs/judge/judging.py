@@ -339,7 +339,8 @@ def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder)
     outcome = write_summary(summary, folder, leading, sentences, [where])
     again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
     shown = (*outcome.view.sentences, *_lengths(outcome.result))
-    return Outcome(outcome.result, replace(outcome.view, sentences=shown, next=(*outcome.view.next, again)))
+    view = replace(outcome.view, sentences=shown, next=(*outcome.view.next, again))
+    return results.unanswered("verdicts").added_to(outcome.result, view)
 
 
 def _lengths(result: Mapping[str, Any]) -> Iterator[str]:

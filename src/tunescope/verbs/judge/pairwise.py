@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from math import inf
 
 from tunescope import runs
+from tunescope.oracle.endings import Ending
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
@@ -72,9 +73,9 @@ def _text_instructions(verdict_marker: str) -> str:
 
 
 def _preference_from_text(
-    text: str, finish_reason: str | None, verdict_marker: str, answers: Sequence[str]
+    text: str, ending: Ending, verdict_marker: str, answers: Sequence[str]
 ) -> ParsedVerdict[Preference]:
-    return _preference(parse_scores(text, finish_reason, verdict_marker, answers))
+    return _preference(parse_scores(text, ending, verdict_marker, answers))
 
 
 def _preference_from_fields(parsed: ParsedReply) -> ParsedVerdict[Preference]:

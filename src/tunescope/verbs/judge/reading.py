@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.judgements.parsing import aspect_score, two_scores
 from tunescope.judgements.records import AspectScore
-from tunescope.oracle.replies import DECLINED, DECLINES
+from tunescope.oracle.replies import DECLINES
 
 if TYPE_CHECKING:
+    from tunescope.oracle.endings import Ending
     from tunescope.oracle.replies import ParsedReply
     from tunescope.oracle.reply_schema import ReplySchema
 
@@ -68,19 +69,19 @@ class ParsedVerdict(NamedTuple, Generic[T]):
 
 
 def parse_scores(
-    text: str, finish_reason: str | None, marker: str, answers: Sequence[str], low: float = 1, high: float = 10
+    text: str, ending: Ending, marker: str, answers: Sequence[str], low: float = 1, high: float = 10
 ) -> ParsedVerdict[tuple[float, float]]:
     """Read two scores, the first shown answer's first."""
     wide: Callable[[str], tuple[float, float] | None] = lambda line: two_scores(line, low=0, high=1000)  # noqa: E731
-    parsed = _line(text, finish_reason, marker, answers, wide)
+    parsed = _line(text, ending, marker, answers, wide)
     if parsed.verdict is not None and not all(low <= score <= high for score in parsed.verdict):
         return ParsedVerdict(None, "out_of_range")
     return parsed
 
 
-def parse_choice(text: str, finish_reason: str | None, marker: str, answers: Sequence[str]) -> ParsedVerdict[float]:
+def parse_choice(text: str, ending: Ending, marker: str, answers: Sequence[str]) -> ParsedVerdict[float]:
     """Read which answer is better: 1 for the first shown, 0 for the second, 0.5 for neither."""
-    return _line(text, finish_reason, marker, answers, _choice)
+    return _line(text, ending, marker, answers, _choice)
 
 
 def _choice(line: str) -> float | None:
@@ -89,13 +90,13 @@ def _choice(line: str) -> float | None:
 
 
 def parse_aspects(
-    text: str, finish_reason: str | None, marker: str, answers: Sequence[str], names: Sequence[str], high: float = 5
+    text: str, ending: Ending, marker: str, answers: Sequence[str], names: Sequence[str], high: float = 5
 ) -> ParsedVerdict[dict[str, ReasonedScore]]:
     """Read the last object {"code": MARKER, aspect: {"reason": …, "score": …}}, else one that the reply ends with.
 
     An aspect that the object lacks is missing in it. An object without one score or "N/A" is no verdict.
     """
-    if finish_reason in DECLINED:
+    if ending == "refused":
         return ParsedVerdict(None, "refused")
     read: Callable[[Any], dict[str, ReasonedScore] | None] = lambda value: _aspects(value, names, high)  # noqa: E731
     objects = list(_objects(text))
@@ -105,10 +106,10 @@ def parse_aspects(
     own = next((scores for value in reversed(marked) if (scores := read(value)) is not None), None)
     if own is not None:
         return ParsedVerdict(own)
-    ending = [value for value, end in objects if not marked and not text[end:].strip("` \t\r\n")]
-    own = next((scores for value in ending if (scores := read(value)) is not None), None)
+    last = [value for value, end in objects if not marked and not text[end:].strip("` \t\r\n")]
+    own = next((scores for value in last if (scores := read(value)) is not None), None)
     if own is None:
-        return ParsedVerdict(None, _why(text, finish_reason))
+        return ParsedVerdict(None, _why(text, ending))
     for answer in answers:
         if answer.count("{") > _MAX_OBJECTS:
             return ParsedVerdict(None, "quoted")
@@ -192,12 +193,12 @@ def _reason(value: Any) -> str | None:
 
 
 def _line(
-    text: str, finish_reason: str | None, marker: str, answers: Sequence[str], read: Callable[[str], T | None]
+    text: str, ending: Ending, marker: str, answers: Sequence[str], read: Callable[[str], T | None]
 ) -> ParsedVerdict[T]:
     """Read the last line behind a marker that is a verdict; without any marker, the reply's last line."""
-    if finish_reason in DECLINED:
+    if ending == "refused":
         return ParsedVerdict(None, "refused")
-    whole = text.rpartition("\n")[0] if finish_reason == "length" else text  # 1 may have been 10
+    whole = text.rpartition("\n")[0] if ending != "whole" else text  # 1 may have been 10
     tails = whole.split(marker)[1:]
     for tail in reversed(tails):
         verdict = read(tail.partition("\n")[0].lstrip(" \t:=*_`>]-"))
@@ -206,17 +207,17 @@ def _line(
     lines = [line.strip() for line in whole.split("\n") if line.strip()]
     verdict = read(lines[-1]) if lines and not tails else None
     if verdict is None:
-        return ParsedVerdict(None, _why(text, finish_reason))
+        return ParsedVerdict(None, _why(text, ending))
     is_said = any(read(line.strip()) == verdict for answer in answers for line in answer.split("\n"))
     if is_said or (len(lines[-1]) >= _LONG_LINE and any(lines[-1] in answer for answer in answers)):
         return ParsedVerdict(None, "quoted")
     return ParsedVerdict(verdict)
 
 
-def _why(text: str, finish_reason: str | None) -> str:
-    if finish_reason == "length":
-        return "truncated"
-    return "refused" if DECLINES.match(text) else "no_verdict"
+def _why(text: str, ending: Ending) -> str:
+    if ending != "cut" and DECLINES.match(text):
+        return "refused"
+    return "no_verdict" if ending == "whole" else "truncated"
 
 
 def _objects(text: str) -> Iterator[tuple[dict[str, Any], int]]:

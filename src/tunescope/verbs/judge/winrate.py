@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from tunescope import runs
+from tunescope.oracle.endings import Ending
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
@@ -80,9 +81,9 @@ def _text_instructions(verdict_marker: str) -> str:
 
 
 def _preference_from_text(
-    text: str, finish_reason: str | None, verdict_marker: str, answers: Sequence[str]
+    text: str, ending: Ending, verdict_marker: str, answers: Sequence[str]
 ) -> ParsedVerdict[Preference]:
-    return _preference(parse_choice(text, finish_reason, verdict_marker, answers))
+    return _preference(parse_choice(text, ending, verdict_marker, answers))
 
 
 def _preference_from_fields(parsed: ParsedReply) -> ParsedVerdict[Preference]:

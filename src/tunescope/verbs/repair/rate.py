@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
     from tunescope.stats import Estimate
 
-VERSION = 1
+VERSION = 2
 _EXPECTED_TOKENS = 60
 """Length of a usual reply: the grade and two sentences."""
 _SCORE = "score"

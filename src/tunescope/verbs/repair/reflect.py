@@ -22,6 +22,7 @@ from tunescope import runs
 from tunescope.errors import ItemFailed, SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
+from tunescope.oracle.api import refuse_secrets
 from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
@@ -107,7 +108,7 @@ class ReflectSettings(RepairSettings, ModelSettings):
     select: bool = field(default=False, metadata=INPUT)
     """Let a student decide: keep a new instruction where its IFD rises, a new response where its r-IFD falls."""
 
-    model: str = field(default=DEFAULT, metadata=INPUT)
+    model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
     """The student: an embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
 
     template: str | None = field(default=None, metadata=INPUT)

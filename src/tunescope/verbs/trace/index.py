@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
+from tunescope.foreign import dump_json
 from tunescope.locations import Location
 from tunescope.matching import suffix_array
 from tunescope.matching.suffix_array import WordIds
@@ -121,7 +122,7 @@ def write_index(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str
             name: os.path.relpath(Path(name).resolve(), folder.path.resolve()) for name in inputs if Path(name).exists()
         },
     }
-    folder.text(_ABOUT, json.dumps(about, indent=1) + "\n")
+    folder.text(_ABOUT, dump_json(about, indent=1) + "\n")
     return words.n_rows
 
 

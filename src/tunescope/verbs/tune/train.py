@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 import shutil
@@ -14,6 +13,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import SettingsError, TunescopeError, WorkError
+from tunescope.foreign import dump_json
 from tunescope.models.embedded import EMBEDDED, MARKER
 from tunescope.progress import progress, say
 from tunescope.results.tune import TuneStep
@@ -253,7 +253,7 @@ def _write_model(settings: TuneSettings, loaded: Loaded, trainer: Any, part: Pat
             is_name = settings.model in EMBEDDED or not Path(settings.model).is_dir()
             base = settings.model if is_name else str(Path(settings.model).resolve())
             marker = {"base": base, "base_hash": loaded.hash}
-            (part / MARKER).write_text(json.dumps(marker, indent=1) + "\n", "utf-8")
+            (part / MARKER).write_text(dump_json(marker, indent=1) + "\n", "utf-8")
         else:
             model.save_pretrained(part, state_dict=state)
         loaded.tokenizer.save_pretrained(part)
