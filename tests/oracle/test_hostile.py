@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from random import Random
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
@@ -23,6 +28,7 @@ from tests.oracle.cells import (
     write_inputs,
 )
 from tests.oracle.server import Said, completion, serving
+from tests.tools import ROOT
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.misbehaviour import GIVES, PIECE, THOUGHT, Misbehaviour
 from tunescope.oracle.hostile.statuses import LOGIN
@@ -184,3 +190,27 @@ def test_a_password_in_an_address_is_nowhere(verb, folder, capsys):
         assert code in (1, 2) or more == ["--plan"]
         assert "Pa55word" not in out + err
         assert not [p for p in folder.rglob("*") if p.is_file() and b"Pa55word" in p.read_bytes()]
+
+
+def test_the_page_has_the_table():
+    """If not: python tools/misbehaviours.py --write."""
+    done = subprocess.run([sys.executable, ROOT / "tools" / "misbehaviours.py"], check=False)
+    assert done.returncode == 0
+
+
+def test_the_server_by_hand():
+    def typed(*arguments):
+        command = [sys.executable, "-m", "tunescope.oracle.hostile", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    listed, unknown, served = typed(), typed("no-such-thing"), typed("payment-required")
+    names = [line.partition(":")[0] for line in listed.communicate()[0].splitlines()]
+    assert names == list(BY_NAME)
+    assert unknown.communicate()[1].startswith("found no-such-thing; expected NAME")
+    address = re.search(r"http://\S+", served.stderr.readline())[0]
+    call = Request(f"{address}/chat/completions", b'{"messages": [{"content": "Hello"}]}')
+    with pytest.raises(HTTPError) as refused:
+        urlopen(call)
+    assert refused.value.code == 402
+    served.send_signal(signal.SIGINT)
+    assert served.wait(10) == unknown.returncode - 2 == 0

@@ -22,7 +22,7 @@ def _date(asked: Asked) -> Said:
     return Said({"error": {"message": "Rate limit reached"}}, 429, (("retry-after", "Thu, 01 Jan 2026 00:00:00 GMT"),))
 
 
-ROW = (
+_ROW = (
     Misbehaviour(
         "too-long-openai",
         "answers 400 context_length_exceeded for one prompt",
@@ -137,7 +137,7 @@ ROW = (
 )
 """About one row."""
 
-STOP = (
+_STOP = (
     Misbehaviour(
         "bad-key",
         "answers 401 invalid_api_key",
@@ -220,7 +220,7 @@ STOP = (
 )
 """About the key, the account or the model's name."""
 
-AGAIN = (
+_AGAIN = (
     Misbehaviour("timed-out", "answers 408 to the first call", _OPENROUTER, error(408, "timed out"), "again", "first"),
     Misbehaviour(
         "conflict",
@@ -333,7 +333,7 @@ AGAIN = (
 )
 """Faults of the server's that pass."""
 
-OPEN = (
+_OPEN = (
     Misbehaviour(
         "broken-for-one",
         "answers 500 whenever it is asked about one row",
@@ -361,7 +361,7 @@ OPEN = (
 )
 """Faults of the server's that don't pass for one row."""
 
-AWAY = (
+_AWAY = (
     Misbehaviour(
         "overloaded-for-good",
         "answers 529 to every call",
@@ -400,4 +400,4 @@ AWAY = (
 )
 """Faults that don't pass while the run waits."""
 
-STATUSES = (*ROW, *STOP, *AGAIN, *OPEN, *AWAY)
+STATUSES = (*_ROW, *_STOP, *_AGAIN, *_OPEN, *_AWAY)
