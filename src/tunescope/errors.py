@@ -183,13 +183,12 @@ class RejectedRequest(OracleSignal):
 
     Attributes:
         parameter: the parameter that the server doesn't take (one of `api.PARAMETERS`); None where it is none of them.
-        usage: tokens of a reply without text, as `Reply.usage`; None where the server doesn't count, or none came.
     """
 
-    def __init__(self, reason: str, parameter: str | None = None, usage: dict[str, int] | None = None) -> None:
+    def __init__(self, reason: str, parameter: str | None = None) -> None:
         """Keep the reason and what it is about."""
         super().__init__(reason)
-        self.parameter, self.usage = parameter, usage
+        self.parameter = parameter
 
 
 class ForbiddenRequest(RejectedRequest):

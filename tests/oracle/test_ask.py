@@ -514,38 +514,39 @@ def test_a_wait_that_is_too_long_stops_the_work(tmp_path):
 
 
 def test_the_budget_is_never_passed_and_more_of_it_goes_on(tmp_path):
-    """Each reply uses 5 + 2 tokens; a call may use 2 + 16 + 8: none begins once 56 + 26 > 75."""
+    """Each reply uses 5 + 2 tokens; a call may use 3 + 1,024 + 8: none begins once 56 + 1,035 > 1,084."""
     asked = prompts(30)[10:]
     with serving() as server:
-        caller, came = ask(tmp_path, asked, server.url, max_tokens_total=75, max_new_tokens=8)
+        caller, came = ask(tmp_path, asked, server.url, max_tokens_total=1084, max_new_tokens=8)
         assert isinstance(caller.halt.error, WorkError)
         assert str(caller.halt.error) == (
-            "the budget has no room for another call (56 tokens; a call may use 26 more); "
-            "raise --max-tokens-total or --max-cost"
+            "the budget has no room for another call (56 tokens; a call may use up to 1,035: a token for each of 3 "
+            "bytes of prompt, 1,024 of the server's own and a reply of 8); raise --max-tokens-total or --max-cost"
         )
         assert sum(server.calls.values()) == len(came) == 8
-        caller, came = ask(tmp_path, asked, server.url, max_tokens_total=1000, max_new_tokens=8)
+        caller, came = ask(tmp_path, asked, server.url, max_tokens_total=5000, max_new_tokens=8)
         assert sum(server.calls.values()) == len(came) == 20
     assert caller.budget.tokens == 140
 
 
 def test_money(tmp_path):
-    """5 tokens in at 2, 2 out at 10 per million: 30 millionths a call; one may cost 17 * 2 + 8 * 10 = 114."""
+    """5 tokens in at 2, 2 out at 10 per million: 30 millionths a call; one may cost 1,026 * 2 + 8 * 10 = 2,132."""
     with serving() as server:
-        caller, _ = ask(tmp_path, prompts(20), server.url, price="2,10", max_cost=200e-6, max_new_tokens=8)
+        caller, _ = ask(tmp_path, prompts(20), server.url, price="2,10", max_cost=2210e-6, max_new_tokens=8)
         assert sum(server.calls.values()) == 3
     assert caller.budget.cost == pytest.approx(90e-6)
     assert "21 tokens, 0.0001 spent" in str(caller.halt.error)
 
 
-@pytest.mark.parametrize("usage", [None, "many", {"prompt_tokens": 5}])
-def test_a_server_that_counts_no_tokens_is_counted_by_characters(tmp_path, usage):
-    """40 characters in, 10 tokens and 16 of template; 8 out, 2 tokens; the same from the journal."""
+@pytest.mark.parametrize(("usage", "prompt"), [(None, 26), ("many", 26), ({"prompt_tokens": 5}, 5)])
+def test_a_server_that_counts_no_tokens_is_counted_by_bytes(tmp_path, usage, prompt):
+    """40 bytes in, 10 tokens and 16 of template; 8 out, 2 tokens; the same from the journal."""
     silent = {**completion("12345678"), "usage": usage}
     with serving(lambda body, call: Said(silent)) as server:
         for _ in range(2):
             caller, _ = ask(tmp_path, ["x" * 40], server.url)
-            assert (caller.budget.prompt_tokens, caller.budget.completion_tokens) == (26, 2)
+            assert (caller.budget.prompt_tokens, caller.budget.completion_tokens) == (prompt, 2)
+            assert caller.budget.describe() == f"{prompt + 2} tokens (estimated for 1 call)"
         assert sum(server.calls.values()) == 1
 
 
@@ -572,21 +573,6 @@ def test_a_journal_that_cant_be_written_stops_the_work(tmp_path):
         assert sum(server.calls.values()) == 1
     assert came == {}
     assert "journal.sqlite: replies can't be kept (no such table" in str(caller.halt.error)
-
-
-def test_replies_that_wait_together_are_kept_or_lost_together(tmp_path):
-    """While the file is synced, others wait; where theirs can't be kept, none of them is told that it was."""
-    with Journal(tmp_path / "j") as journal:
-
-        async def run():
-            async with journal._writing:
-                adding = [asyncio.create_task(journal.add(key, 1, b"{}", 0.1)) for key in "abc"]
-                await asyncio.sleep(0)
-                other = sqlite3.connect(tmp_path / "j")
-                other.execute("ALTER TABLE replies RENAME TO away")
-            return await asyncio.gather(*adding, return_exceptions=True)
-
-        assert [type(error) for error in asyncio.run(run())] == [WorkError] * 3
 
 
 def test_what_the_system_refuses_stops_the_work_in_one_sentence(tmp_path):

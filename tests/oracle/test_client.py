@@ -97,7 +97,6 @@ def test_a_reply():
         (Said(b"[]"), FIRST_WAIT / 2),
         (Said({"choices": []}), FIRST_WAIT / 2),
         (Said({"error": {"message": "overloaded"}}), FIRST_WAIT / 2),
-        (Said(completion([{"type": "audio"}])), FIRST_WAIT / 2),
         (Said(b'{"choices": [', length=1000), FIRST_WAIT / 2),
         (Said(b"SSH-2.0-OpenSSH\r\n\r\n", length=-2), FIRST_WAIT / 2),
         (Said(b"HTTP/1.1 200 OK\r\nContent-", length=-2), FIRST_WAIT / 2),
@@ -162,6 +161,10 @@ def test_a_server_without_room_is_unreachable():
         (Said({"choices": [], "error": {"message": "prompt is too long", "code": "400"}}), "400: prompt is too long"),
         (Said(completion(None, "length")), "a reply without text (finish_reason length)"),
         (Said(completion(None, ["stop"])), "a reply without text (finish_reason None)"),
+        (Said(completion([{"type": "audio"}])), "a reply without text (finish_reason stop)"),
+        (Said(completion(4)), "a reply whose content is a number; expected text"),
+        (Said(completion({"text": "Hi"})), "a reply whose content is an object; expected text"),
+        (Said(completion(["Hi", 4])), "a reply whose content is a list with a number in it; expected text"),
     ],
 )
 def test_what_asking_again_cant_mend(said, reason):

@@ -241,7 +241,7 @@ def test_a_plan_leaves_out_what_the_journal_has(workplace, capfd):
         )
         assert plan.result["high"]["completion_tokens"] == 2 * 1024
         shared = simplified(workplace, server.url, journal=settings["journal"])
-        assert " tokens in all the runs that share its journal, asked for" in shared.view.sentences[-1]
+        assert " in all the runs that share its journal, asked for" in shared.view.sentences[-1]
         assert "share its journal" not in done.view.sentences[-1]
         after = simplified(workplace, server.url, **settings)
         assert (after.result["calls"], after.result["free"]) == (0, 5)

@@ -14,9 +14,13 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tunescope.errors import RejectedRequest, RetryableError, SettingsError
+from tunescope.oracle.content import read_message
+from tunescope.oracle.endings import ending_of
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.secrets import Secrets
+from tunescope.oracle.usage import read_usage
 from tunescope.rows import Message
+from tunescope.text.thoughts import split_thoughts
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 LONGEST_RETRY_AFTER = 600.0
@@ -27,6 +31,8 @@ MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 """The longest reply's field: of most servers, and of OpenAI's newer models, which refuse the other one."""
 PARAMETERS = (MAX_TOKENS_FIELDS[0], "temperature", "seed", "response_format")
 """What a server may not take, and a setting of ours can change."""
+_LONGEST_WORD = 60
+"""Characters of a finish_reason that are kept."""
 NOT_THE_APIS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 """What reading a body raises that isn't the API's."""
 _HOST, _PATH = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+"), re.compile(r"[\w./~:+,!$'()*-]*")
@@ -124,32 +130,30 @@ def parameter_of(status: int, body: Any) -> str | None:
 
 
 def read_reply(body: Any) -> Reply:
-    """Read a reply; raises `RejectedRequest` for one without text, and what indexing raises for one that is none."""
+    """Read a reply: its text, the thoughts before it, how it ended.
+
+    Raises:
+        RejectedRequest: there is neither text nor a thought, or the content is no text.
+        One of `NOT_THE_APIS`: it is no reply.
+    """
     if "refused" in body:  # a record of ours, see `journal.rejection`
         raise RejectedRequest(str(body["refused"]))
     if "choices" not in body and "error" in body:
         raise ValueError(f"an error in a reply of status 200: {message_of(body['error'])}")
-    choice = body["choices"][0]
-    text, reason = choice["message"].get("content"), choice.get("finish_reason")
-    reason = reason if isinstance(reason, str) else None
-    declined = choice["message"].get("refusal")
-    if text is None and isinstance(declined, str):  # OpenAI's, where a schema leaves no place to decline in
-        text, reason = declined, "refusal"
-    if text is None and reason == "content_filter":
-        text = ""
-    if text is None:
-        raise RejectedRequest(f"a reply without text (finish_reason {reason})", usage=_usage(body))
-    if not isinstance(text, str):
-        raise TypeError("content that is no text")
-    return Reply(text, reason, _usage(body))
-
-
-def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
-    """Return the tokens that a reply counts; None where it doesn't."""
-    counted, names = body.get("usage"), ("prompt_tokens", "completion_tokens")
-    if not isinstance(counted, Mapping) or not all(isinstance(counted.get(name), int) for name in names):
-        return None
-    return {name: counted[name] for name in names}
+    choice, usage = body["choices"][0], read_usage(body)
+    reason = choice.get("finish_reason")
+    reason = on_one_line(reason)[:_LONGEST_WORD] if isinstance(reason, str) else None
+    text, beside, refusal, problem = read_message(choice["message"])
+    if problem:
+        raise RejectedRequest(f"a reply whose content is {problem}; expected text")
+    if not text and refusal is not None:  # OpenAI's, where a schema leaves no place to decline in
+        return Reply(refusal, "refusal", usage, beside)
+    ending = ending_of(reason)
+    if text is None and beside is None and ending != "refused":
+        raise RejectedRequest(f"a reply without text (finish_reason {reason})")
+    text, before = split_thoughts(text or "", ending == "whole")
+    thoughts = [thought for thought in (beside, before) if thought is not None]
+    return Reply(text, reason, usage, "\n\n".join(thoughts) if thoughts else None)
 
 
 def parse_reply(body: bytes) -> Reply:

@@ -11,19 +11,18 @@ from typing import Any, Literal
 
 from tunescope.errors import (
     ForbiddenRequest,
-    Halted,
     ItemFailed,
     NotCached,
     RejectedRequest,
     RetryableError,
     TunescopeError,
-    WorkError,
 )
-from tunescope.oracle.api import parse_reply
+from tunescope.oracle.api import RawReply, parse_reply
 from tunescope.oracle.blame import is_about_content
-from tunescope.oracle.budget import Budget, estimate_tokens
+from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
+from tunescope.oracle.gate import CallGate
 from tunescope.oracle.halt import MAX_FAILURES, FirstRejections, Halt
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.rate_limit import RateLimit, Sleep
@@ -31,6 +30,7 @@ from tunescope.oracle.replies import Reply
 from tunescope.oracle.reply_format import FORMAT_WORDS, ReplyFormat
 from tunescope.oracle.retry import EXTRA_RETRIES, ItemClock, Retries
 from tunescope.oracle.transport import Transport
+from tunescope.oracle.usage import estimate_tokens, measure_usage
 
 _TOO_LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the item's reason then has its length."""
@@ -82,9 +82,10 @@ class Caller:
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
         self._first_rejections = FirstRejections()
-        for n_characters, body in journal or ():
-            self.budget.count_reply(n_characters, body)
-        self._was_answered = was_answered or self.budget.tokens > 0
+        for size, body in journal or ():
+            self.budget.use(measure_usage(size, body), size)
+        self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
+        self._was_answered = was_answered or self.budget.n_replies > 0
         self._n_forbidden = 0
         self._parameter_hints = parameter_hints or {}
         self._asks_again, self.rejected = asks_again, set[str]()
@@ -121,31 +122,18 @@ class Caller:
             WorkError: the budget has no room for it, or the server answers no call at all.
             TimeoutError: the item's time is up.
         """
-        usage, budget = call.max_usage, self.budget
         try:
             async with (
                 asyncio.timeout_at(clock.ends) as limit,
-                self.rate_limit.slot(lambda: budget.fits(*usage)) as began,
+                self.rate_limit.slot(lambda: self.budget.fits(*self.budget.most(call.size))) as began,
             ):
-                if self.halt.error is not None:
-                    raise Halted
-                if not budget.fits(*usage):
-                    raise _no_room(budget, sum(usage))
+                reply = await self._gate.enter(call)
+                if reply is not None:
+                    self.n_replayed += 1
+                    return reply
                 limit.reschedule(clock.start())
-                budget.reserve(*usage)
-                try:
-                    self.n_made += 1
-                    raw = await self.transport.send(call.messages, call.options)
-                    limit.reschedule(None)  # what was paid for is kept, however late
-                    if self.journal is not None:
-                        await self.journal.add(call.key, call.n_characters, raw.body, monotonic() - began)
-                    budget.count_reply(call.n_characters, raw.body)
-                except RetryableError as error:
-                    if error.overloaded:
-                        self.rate_limit.slow_down(began)
-                    raise
-                finally:
-                    budget.reserve(-usage[0], -usage[1])
+                with self._gate.entered(call):
+                    raw = await self._send(call, limit, began)
                 self._pause(raw.pause_seconds)
                 reply = parse_reply(raw.body)
                 self._was_answered, self._n_forbidden = True, 0
@@ -157,6 +145,21 @@ class Caller:
             if self._was_answered and self._n_forbidden < MAX_FAILURES:
                 raise
             raise error.refusal from None
+
+    async def _send(self, call: Call, limit: asyncio.Timeout, began: float) -> RawReply:
+        """Make a call that may be made, and keep and count what came."""
+        self.n_made += 1
+        try:
+            raw = await self.transport.send(call.messages, call.options)
+        except RetryableError as error:
+            if error.overloaded:
+                self.rate_limit.slow_down(began)
+            raise
+        limit.reschedule(None)  # what was paid for is kept, however late
+        if self.journal is not None:
+            await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
+        self.budget.use(measure_usage(call.size, raw.body), call.size)
+        return raw
 
     def _pause(self, seconds: float) -> None:
         """Leave a server alone that has no room for so long."""
@@ -187,7 +190,7 @@ class Caller:
 
         It is kept once a call was answered: before, all calls may be rejected alike.
         """
-        length = f" (about {estimate_tokens(call.n_characters):,} tokens in the prompt)"
+        length = f" (about {estimate_tokens(call.n_bytes):,} tokens in the prompt)"
         failed = ItemFailed(f"{error}{length if _TOO_LONG.match(str(error)) else ''}", is_for_good=True)
         self.rejected.add(call.key)
         if self.journal is not None and failed.is_for_good and not self.journal.bodies(call.key):
@@ -200,13 +203,6 @@ class Caller:
         if self.journal is not None and self._was_answered:
             self.journal.add_all(self._rejections)
             self._rejections = []
-
-
-def _no_room(budget: Budget, tokens: int) -> WorkError:
-    return WorkError(
-        f"the budget has no room for another call ({budget.describe()}; a call may use {tokens:,} more); "
-        "raise --max-tokens-total or --max-cost"
-    )
 
 
 def describe_usage(caller: Caller, is_journal_shared: bool) -> str:

@@ -13,6 +13,7 @@ from tunescope.oracle.reply_format import FORMAT_WORDS, ReplyFormat
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.retry import ItemClock
+from tunescope.oracle.usage import CallSize
 from tunescope.progress import say
 
 PROBE = Request(
@@ -64,7 +65,7 @@ async def detect_reply_format(caller: Caller) -> ReplyFormat:
             if isinstance(error, RejectedRequest) and error.parameter != "response_format":
                 caller.require_parameters(error)
             if caller.journal is not None and _NON_SCHEMA_ERRORS.match(str(error)) is None:
-                await caller.journal.add(call.key, 0, rejection(str(error)), 0.0)
+                await caller.journal.add(call.key, CallSize(0), rejection(str(error)), 0.0)
     follows_schema = reply is not None and PROBE.parse(reply, "json").status == "ok"
     detected: ReplyFormat = "json" if follows_schema else "tags"
     say(f"replies are asked for {FORMAT_WORDS[detected]}")
