@@ -373,6 +373,8 @@ def test_every_status_and_body_has_a_fault(status, body):
         (error("x", code=7), 200),
         (error("x", code=True), 200),
         ({"error": "x"}, 200),
+        ({"error": "x", "status": 503}, 503),
+        (error("x", code="rate_limit_exceeded", status_code="429"), 429),
         ([error("x", code=503)], 503),
     ],
 )

@@ -342,6 +342,15 @@ def test_nobody_there():
     assert (type(error), waits) == (TunescopeError, [])
 
 
+def test_nobody_there_who_speaks_tls():
+    with serving() as server:
+        (error,), waits = ask(server.url.replace("http:", "https:"))
+    assert str(error).startswith(
+        f"no server answers at https://127.0.0.1:{server.url[17:]} ([SSL: WRONG_VERSION_NUMBER]"
+    )
+    assert (type(error), waits) == (TunescopeError, [])
+
+
 def test_a_server_that_goes_away_is_waited_for():
     async def run():
         waits, back = [], ExitStack()

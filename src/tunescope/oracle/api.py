@@ -191,7 +191,7 @@ def error_of(body: Any) -> Mapping[str, Any]:
 def message_of(body: Any) -> str:
     """Return a server's own sentence about an error, without what it repeats of the call."""
     if is_page(body):
-        title = re.search(r"<title[^>]*>(.*?)</title>", body[:100_000], re.IGNORECASE | re.DOTALL)
+        title = re.search(r"<title[^>]*>(.*?)</title>", body[:10_000], re.IGNORECASE | re.DOTALL)
         return f"a web page ({' '.join(unescape(title[1]).split())[:80]})" if title else "a web page"
     inner = error_of(body)
     for name in ("message", "error", "detail", "msg"):

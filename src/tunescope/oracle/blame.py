@@ -157,9 +157,14 @@ def is_about_content(reason: str) -> bool:
 
 def status_in(body: Any) -> int:
     """Return the status that an error in a reply of status 200 names; 200 where it names none."""
-    code = error_of(body).get("code")
-    number = int(code) if isinstance(code, int) or (isinstance(code, str) and re.fullmatch(r"\d{3}", code)) else 200
-    return number if 400 <= number < 600 else 200
+    inner = error_of(body)
+    for code in (inner.get(name) for name in ("code", "status", "status_code", "statusCode")):
+        number = (
+            int(code) if isinstance(code, int) or (isinstance(code, str) and re.fullmatch(r"[45]\d\d", code)) else 200
+        )
+        if 400 <= number < 600:
+            return number
+    return 200
 
 
 def _blame_page(status: int) -> Fault:

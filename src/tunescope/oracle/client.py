@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from json import loads
 from socket import gaierror
+from ssl import SSLCertVerificationError, SSLError
 from types import TracebackType
 from typing import Any
 from urllib.request import getproxies
@@ -182,7 +183,7 @@ class Client:
             return RetryableError(f"no reply in {self._timeout:g} s", overloaded=True, silent=True)
         inner = next((each for each in reversed(causes) if isinstance(each, OSError)), error.__cause__ or error)
         reason = self._clean(str(inner))
-        if not self._was_answered and any(isinstance(each, ConnectionRefusedError | gaierror) for each in causes):
+        if not self._was_answered and any(map(_is_nobody_there, causes)):
             return TunescopeError(
                 f"no server answers at {self.url} ({reason}); start it, or name another with {self._option}"
             )
@@ -220,6 +221,13 @@ class Client:
     def _clean(self, text: str) -> str:
         """Return a server's or a library's words on one line, cut, and without the secrets that some repeat."""
         return on_one_line(redact_urls(self._secrets.remove(text)))
+
+
+def _is_nobody_there(error: BaseException) -> bool:
+    """Tell an error that says that no such server is at the address, or none that speaks TLS as it should."""
+    if isinstance(error, SSLError):
+        return isinstance(error, SSLCertVerificationError) or getattr(error, "reason", "") == "WRONG_VERSION_NUMBER"
+    return isinstance(error, ConnectionRefusedError | gaierror)
 
 
 def _error_in(body: bytes) -> Any:

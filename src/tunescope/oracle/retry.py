@@ -169,7 +169,8 @@ class Retries:
         seconds = _backoff(failed.n_tries - 1, self._jitter)
         if failed.error.retry_after is not None:
             seconds *= self._jitter.random()  # it may ask for 0
-        self.waiting.note(failed.error.reason, max(seconds, self._rate_limit.pause_left), failed.began)
+        since = max(failed.began, self.last_reply_at)
+        self.waiting.note(failed.error.reason, max(seconds, self._rate_limit.pause_left), since)
         return seconds
 
 
