@@ -71,8 +71,6 @@ class Caller:
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
         self._first_failures = FirstFailures(model)
-        for size, body in journal or ():
-            self.budget.use(measure_usage(size, body), size)
         self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
         self._was_answered_before = was_answered or self.budget.n_replies > 0
         self._parameter_hints = parameter_hints or {}
