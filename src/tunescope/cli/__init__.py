@@ -1,7 +1,7 @@
 """The command line: `tunescope VERB …`.
 
 Results go to stdout, talk to stderr. Exit 0 done, 1 refused in one sentence, 2 wrong usage,
-3 a gate failed, 130 interrupted.
+3 a gate failed, 4 done but for open items, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -24,10 +24,12 @@ from tunescope import __version__
 from tunescope.cli.arguments import as_typed, explain, find_verb, with_our_names
 from tunescope.cli.help import OUTPUT, Sections, default_text, headings, help_text, usage
 from tunescope.errors import TunescopeError, UsageError
-from tunescope.foreign import dump_json, gate_streams
+from tunescope.foreign import dump_json, gate_streams, show_line
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
+_OPEN = 4
+"""The exit code of a run with open items, whatever its gate says: its numbers aren't final."""
 _EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
 
 
@@ -47,7 +49,7 @@ def run(arguments: list[str]) -> int:
         outcome = build(name)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return int(outcome or 0)
     except (CycloptsError, UsageError) as error:
-        _complain(explain(error) if isinstance(error, CycloptsError) else str(error))
+        _complain(show_line(explain(error)) if isinstance(error, CycloptsError) else str(error))
         if name is not None:
             _complain(usage(name, VERBS[name].settings_class()), "")
         return 2
@@ -61,7 +63,7 @@ def run(arguments: list[str]) -> int:
         _complain(f"found {error.object[:200]!r}; expected UTF-8; rename the file")
         return 1
     except OSError as error:  # a folder that can't be written, a full disk: the system's sentence says which
-        _complain(str(error))
+        _complain(show_line(str(error)))
         return 1
 
 
@@ -147,7 +149,8 @@ def _command(verb: Verb) -> Callable[..., int]:
             node = parse(gate)
         outcome = function(make(settings, values, partial(as_typed, settings)))
         _show(outcome.result, outcome.view, as_json)
-        return _gate(gate, node, outcome.result) if gate is not None else 0
+        gate_code = _gate(gate, node, outcome.result) if gate is not None else 0
+        return _OPEN if outcome.open else gate_code
 
     titles = headings(settings)
     order = list(dict.fromkeys([*titles.values(), OUTPUT]))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from tunescope.errors import Halted, WorkError
+from tunescope.errors import Halted, RejectedRequest, WorkError
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.halt import Halt
@@ -22,11 +22,16 @@ _LOOK_SECONDS = 0.05
 class CallGate:
     """Lets calls through one by one, in step with other processes that have the same journal open."""
 
-    def __init__(self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt) -> None:
-        """Count what the journal's replies used; without a journal there is only the budget."""
+    def __init__(
+        self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt, asks_again: bool = False
+    ) -> None:
+        """Count what the journal's replies used; without a journal there is only the budget.
+
+        With `asks_again`, that a call was rejected is no reply.
+        """
         self._budget, self._journal, self._rate_limit, self._halt = budget, journal, rate_limit, halt
         self._reserved: dict[str, tuple[int, int]] = {}
-        self._is_shared = False
+        self._asks_again, self._is_shared = asks_again, False
         if journal is not None:
             journal.is_changed()  # from here on
             self._count(journal, journal)
@@ -78,7 +83,12 @@ class CallGate:
         if journal.is_changed():
             self._is_shared = True
             self._count(journal, journal.replies_of_others())
-        return journal.reply(call.key) if self._is_shared else None
+        try:
+            return journal.reply(call.key) if self._is_shared else None
+        except RejectedRequest:
+            if self._asks_again:
+                return None
+            raise
 
     def _count(self, journal: Journal, replies: Iterable[tuple[CallSize, bytes]]) -> None:
         """Count what replies used, and what is reserved elsewhere."""

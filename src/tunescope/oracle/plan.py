@@ -31,16 +31,18 @@ _SHARE = {"low": 0.5, "expected": 1.0}
 
 
 class KnownJournal(NamedTuple):
-    """A journal that a plan can count on: the file, how many replies it has, and the model that is asked."""
+    """A journal that a plan can count on: the file, how many replies it has, the model, and whether `--again` is on."""
 
     path: Path
     n_replies: int
     model: str
+    again: bool
 
     @property
     def inputs(self) -> dict[str, str]:
         """Return what a plan's key knows of it: with more replies it is another plan."""
-        return {str(self.path): f"{self.path}: {self.n_replies} replies for {self.model}"}
+        again = ", asked again" if self.again else ""
+        return {str(self.path): f"{self.path}: {self.n_replies} replies for {self.model}{again}"}
 
 
 def find_journal(
@@ -58,7 +60,7 @@ def find_journal(
     if not path.is_file():
         return None
     with Journal(path) as journal:
-        return KnownJournal(path, len(journal), model)
+        return KnownJournal(path, len(journal), model, settings.again)
 
 
 def plan_requests(

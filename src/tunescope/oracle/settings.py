@@ -54,6 +54,9 @@ class OracleSettings:
     deadline: float = field(default=1800.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
     """Seconds that a row may take from its first call on, waiting and retries included."""
 
+    again: bool = field(default=False, metadata={**group("Calls"), **NOT_IN_KEY})
+    """Ask again also where the oracle refused for the row's own sake (its content, its length) in an earlier run."""
+
     price: str | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY})
     """Price per million tokens as IN,OUT, for --max-cost and for the printed cost."""
 

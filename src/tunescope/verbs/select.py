@@ -74,7 +74,7 @@ def select(settings: SelectSettings) -> Run:
         expressions.parse(settings.where)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     sources = runs.open_runs(settings.from_)
-    inputs = rows.inputs | {str(run.path): run.key for run in sources}
+    inputs = rows.inputs | {str(run.path): run.identity for run in sources}
     return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources))
 
 

@@ -61,7 +61,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
         return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, ()))
     bench_runs = runs.open_runs(settings.from_)
     scores = read_runs(bench_runs)
-    inputs = {str(run.path): run.key for run in bench_runs}
+    inputs = {str(run.path): run.identity for run in bench_runs}
     return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, bench_runs))
 
 

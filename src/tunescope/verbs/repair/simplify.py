@@ -35,7 +35,8 @@ class SimplifySettings(RepairSettings):
     """Have an oracle make every response concise and accurate."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. It may use system, instruction, input, response and form, and must use form."""
+    """A Jinja file instead of ours. It must show instruction, response and form, and input where rows have one. It may
+    use system and fence, a code that no text of the row holds."""
 
 
 def simplify(settings: SimplifySettings) -> Run:
@@ -56,8 +57,11 @@ class _Simplify:
     columns: Mapping[str, str] = {"words_before": "int64", "words_after": "int64", "preamble": "string"}
 
     def __init__(self, settings: SimplifySettings) -> None:
-        takes = ("system", "instruction", "input", "response", "form")
-        self._prompt = read_template(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("form",))
+        takes, must = (
+            ("system", "instruction", "input", "response", "fence", "form"),
+            ("instruction", "response", "form"),
+        )
+        self._prompt = read_template(PROMPTS / "simplify.jinja", settings.prompt, takes, must, trials=[{}])
 
     @property
     def sources(self) -> dict[str, str]:

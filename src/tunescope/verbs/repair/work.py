@@ -155,4 +155,4 @@ def _work(
     if rows.rejected:
         sentences.append(rejected_sentence(len(rows.rejected)))
     tables = (*summary.tables, *result_tables(repaired))
-    return Outcome(result, View(tuple(sentences), tables, summary.next))
+    return results.unanswered("rows").added_to(result, View(tuple(sentences), tables, summary.next))
