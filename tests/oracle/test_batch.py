@@ -190,6 +190,33 @@ def test_more_than_a_file_holds(tmp_path):
     assert sorted(each.name for each in tmp_path.iterdir()) == ["b.jsonl"]
 
 
+@pytest.mark.parametrize("name", ["b.jsonl", "b-2.jsonl", "b-17.jsonl"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"instruction": "a"}\n',
+        b"",
+        b"\xff\x00",
+        b"[" * 100_000,
+        b'{"custom_id": "request-1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n',
+        b'{"custom_id": "%s", "method": "POST", "url": "/v1/embeddings", "body": {}}\n' % KEYS[0].encode(),
+    ],
+    ids=["rows", "empty", "bytes", "nested", "another's batch", "embeddings"],
+)
+def test_a_file_that_isnt_ours_is_never_written_over(tmp_path, name, line):
+    (tmp_path / name).write_bytes(line)
+    with pytest.raises(SettingsError, match=r"b.jsonl: found something else there.*; name a new file"):
+        BatchFiles(tmp_path / "b.jsonl")
+    (tmp_path / name).unlink()
+    files = BatchFiles(tmp_path / "b.jsonl", 1)
+    for number in range(17):
+        files.add(KEYS[number % 9], {})
+    (tmp_path / name).write_bytes(line)  # it came while we were at work
+    with pytest.raises(SettingsError, match="found something else"), files:
+        pass
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, line)]
+
+
 def test_what_is_there_stays_where_something_fails(tmp_path):
     path = tmp_path / "b.jsonl"
     with BatchFiles(path) as files:

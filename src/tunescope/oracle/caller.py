@@ -82,9 +82,7 @@ class Caller:
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
         self._first_rejections = FirstRejections()
-        for size, body in journal or ():
-            self.budget.use(measure_usage(size, body), size)
-        self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
+        self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt, asks_again)
         self._was_answered = was_answered or self.budget.n_replies > 0
         self._n_forbidden = 0
         self._parameter_hints = parameter_hints or {}
