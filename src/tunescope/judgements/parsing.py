@@ -68,17 +68,19 @@ def _in_range(scores: tuple[float, float] | None, low: float, high: float) -> tu
     return scores if scores is not None and all(low <= score <= high for score in scores) else None
 
 
-def _scores_in(value: Any) -> tuple[float, float] | None:
+def score_pair(value: Any) -> tuple[Any, Any] | None:
+    """Return what stands in JSON for the first and the second answer's score: a list of two, or two named fields."""
+    while isinstance(value, Mapping) and value.get("scores") is not None:
+        value = value["scores"]
     if isinstance(value, Mapping):
-        inner = value.get("scores")
-        if inner is not None:
-            return _scores_in(inner)
         names = {str(name).lower().replace(" ", "_"): item for name, item in value.items()}
         value = next(([names[a], names[b]] for a, b in _SCORE_NAMES if a in names and b in names), None)
-    if isinstance(value, list) and len(value) == 2:
-        first, second = number(value[0]), number(value[1])
-        return None if first is None or second is None else (first, second)
-    return None
+    return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 else None
+
+
+def _scores_in(value: Any) -> tuple[float, float] | None:
+    first, second = map(number, score_pair(value) or (None, None))
+    return None if first is None or second is None else (first, second)
 
 
 def letter(text: str) -> Literal["A", "B", "C"] | None:
