@@ -327,3 +327,28 @@ def test_a_key_that_a_batch_repeats_isnt_kept(tmp_path, monkeypatch):
         import_replies(journal, [str(tmp_path / "out.jsonl")])
         assert read_reply(json.loads(journal.bodies(KEYS[0])[0])).text == "It is …."
         assert b"0123456789" not in b"".join(journal.bodies(KEYS[0]))
+
+
+def test_thoughts_and_endings_of_a_batch_are_those_of_a_server(workplace):
+    """And of the journal that keeps its replies."""
+    _, lines = waiting(workplace)
+    parts = [{"type": "thinking", "thinking": "Score: 1"}, {"type": "text", "text": "Score: 3"}]
+    write_rows(
+        workplace / "out.jsonl",
+        [
+            ok(lines[0], "<think>\nScore: 1\n</think>\n\nScore: 3"),
+            ok(lines[1], parts),
+            ok(lines[2], "Score: 3", finish_reason="max_tokens"),
+            ok(lines[3], "<think>\nScore: 3"),
+        ],
+    )
+    run = ask(workplace, "out.jsonl")
+    assert run.tables["repairs"]["rating"].to_pylist() == [3, 3, None, None]
+    assert run.tables["repairs"]["status"].to_pylist() == ["ok", "ok", "truncated", "truncated"]
+    reasons = run.tables["repairs"]["reason"].to_pylist()[2:]
+    assert reasons == [
+        "truncated: no one score from 0 to 5 in 'Score: 3'; the reply was cut off (finish_reason max_tokens)",
+        "truncated: the model only thought, and said nothing (finish_reason stop)",
+    ]
+    again = ask(workplace, "out.jsonl", scale=5, out="again", journal=str(run.path / "journal.sqlite"))
+    assert again.tables["repairs"]["reason"] == run.tables["repairs"]["reason"]

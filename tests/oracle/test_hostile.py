@@ -60,6 +60,8 @@ STOPS = {
 NUMBERS = {"off-the-scale", "400-digits", "number-as-text"}
 """Misbehaviours of numbers, which only some verbs ask for."""
 EITHER = {"kept", "unread"}
+RATED = ("rate", "tags")
+"""Where the grade comes first, in a line of its own."""
 BROKEN_OFF = {"ends-error", "ends-abort", "ends-insufficient_system_resource"}
 
 
@@ -68,6 +70,8 @@ def expected(misbehaviour: Misbehaviour, verb: str, response_format: str) -> set
     name, usual = misbehaviour.name, {CLASSES[misbehaviour.gives]}
     if name in NUMBERS and (verb not in ("rate", "pairwise") or name == "number-as-text"):
         return {"kept"}
+    if name.startswith("ends-") and misbehaviour.gives in ("cut", "unread") and (verb, response_format) == RATED:
+        return {"kept"}  # the grade's line is whole
     if name == "half-a-pair" or name == "no-content":
         return {*usual, "failed"}
     if verb == "answer" and misbehaviour.gives == "cut":
@@ -153,7 +157,8 @@ def stops(misbehaviour: Misbehaviour, cell: Cell) -> None:
 
 def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: Cell, honest: list[Item]) -> None:
     """Look at a run that is finished."""
-    n_failed = sum(item.status == "failed" for item in cell.items)
+    without_reply = ("failed", "refused") if verb == "answer" else ("failed",)
+    n_failed = sum(item.status in without_reply for item in cell.items)
     assert cell.code == (4 if misbehaviour.gives == "open" else 0), cell.err
     assert (cell.info.get("open", 0) > 0) == (misbehaviour.gives == "open")
     assert (cell.info.get("settled", 0) > 0) == (n_failed > 0 and misbehaviour.gives != "open")
