@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from tunescope.judgements.parsing import aspect_score, two_scores
 from tunescope.judgements.records import AspectScore
-from tunescope.oracle.replies import DECLINES
+from tunescope.text.declining import declines
 
 if TYPE_CHECKING:
     from tunescope.oracle.endings import Ending
@@ -193,7 +193,7 @@ def _line(
 
 
 def _why(text: str, ending: Ending) -> str:
-    if ending != "cut" and DECLINES.match(text):
+    if ending != "cut" and declines(text):
         return "refused"
     return "no_verdict" if ending == "whole" else "truncated"
 

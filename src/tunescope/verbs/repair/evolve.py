@@ -72,7 +72,8 @@ DATA = (
 _VERDICT = re.compile(r"\W*(?P<negation>not\W+|un)?equal\W*", re.IGNORECASE)
 _GAIN = "verdict"
 _EVOLVED = ReplySchema(
-    "evolved", (Field(NEW_INSTRUCTION, "the instruction that comes out alone, without an answer or remarks"),)
+    "evolved",
+    (Field(NEW_INSTRUCTION, "the instruction that comes out alone, without an answer or remarks", is_request=True),),
 )
 _COMPARED = ReplySchema("compared", (Field(_GAIN, "equal or not equal"),))
 _ADDED_WORDS = 15

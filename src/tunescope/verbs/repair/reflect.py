@@ -74,7 +74,7 @@ _SCHEMAS: Mapping[Stage, ReplySchema] = {
         "reflected_instruction",
         (
             Field(_REFLECTION, "your criticism", optional=True),
-            Field("new_instruction", "the new instruction alone"),
+            Field("new_instruction", "the new instruction alone", is_request=True),
             Field("new_response", "the response to it alone"),
         ),
     ),
