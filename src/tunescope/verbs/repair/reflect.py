@@ -49,7 +49,7 @@ from tunescope.views import Cell, Table
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 2
+VERSION = 3
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (
