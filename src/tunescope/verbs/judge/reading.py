@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from tunescope.oracle.json_objects import ObjectScan, begun_object, object_of
 from tunescope.oracle.replies import DECLINES
 from tunescope.verbs.judge.forms import ParsedVerdict
-from tunescope.verbs.judge.quoting import is_copied, is_line_held, is_object_held
+from tunescope.verbs.judge.quoting import is_copied, is_object_held, is_verdict_held
 
 if TYPE_CHECKING:
     from tunescope.oracle.replies import Reply
@@ -129,4 +129,4 @@ def _is_held(
     if reply_format == "json" and fields is said.fields:
         whole = fields if said.is_closed else None
         return any(is_object_held(answer, own, whole, form) for answer in answers)
-    return any(is_line_held(answer, own, form) for answer in answers)
+    return any(is_verdict_held(answer, own, form) for answer in answers)
