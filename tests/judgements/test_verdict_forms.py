@@ -16,6 +16,7 @@ from tests.tools import read_rows, write_rows
 from tests.verbs.judge.contests import outputs
 
 from tunescope.judgements.records import UNPARSED_REASONS
+from tunescope.oracle.api import read_reply
 from tunescope.oracle.replies import Reply
 from tunescope.verbs.judge.aspects import AspectsSettings, aspects, request_aspects
 from tunescope.verbs.judge.pairwise import PairwiseSettings, pairwise, request_scores
@@ -242,14 +243,21 @@ def test_scores_and_why_there_are_none(text, finish_reason, found):
 
 @pytest.mark.parametrize("way", ["json", "tags"])
 def test_thoughts_are_no_verdict(way):
-    """What a reasoning model says between tags before its reply, also where it is cut off within it."""
-    read = partial(verdict, request(PAIRWISE, "x", "y"))
+    """What a reasoning model says before its reply, also where it is cut off within it."""
+
+    def read(text, finish_reason):
+        return request(PAIRWISE, "x", "y").parse(read_reply(completion(text, finish_reason)), way).verdict
+
     own, draft = ('{"score_1": 2, "score_2": 9}', '{"score_1": 8, "score_2": 1}')
     if way == "tags":
         own, draft = "0123abcd: 2 9", "0123abcd: 8 1"
-    assert read(f"<think>\nPerhaps\n{draft}\n</think>\n\n{own}", "stop", way).verdict == (0, (2, 9))
-    assert read(f"<think>\nPerhaps\n{draft}\n</think>\n\nI can't say.", "stop", way).verdict is None
-    assert read(f"<think>\nPerhaps\n{draft}\nBut", "length", way) == (None, "truncated")
+    for opening in ("<think>\n", ""):
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\n{own}", "stop").verdict == (0, (2, 9))
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI'd say", "stop") == (None, "no_verdict")
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI can't say.", "stop") == (None, "refused")
+        assert read(f"{opening}Perhaps\n{draft}\n</think>", "stop") == (None, "truncated")
+    assert read(f"<think>\nPerhaps\n{draft}\nBut", "length") == (None, "truncated")
+    assert read(f"<think>\nPerhaps\n{draft}", "stop") == (None, "truncated")
 
 
 @pytest.mark.parametrize(

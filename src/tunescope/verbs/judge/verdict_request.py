@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from tunescope.judgements.parsing import without_thoughts
 from tunescope.oracle.folding import whole_characters
 from tunescope.oracle.replies import ParsedReply, Reply, Status
 from tunescope.oracle.reply_format import ReplyFormat
@@ -38,8 +37,8 @@ class VerdictRequest(Request):
         return self.text_instructions(self.verdict_marker)
 
     def parse(self, reply: Reply, reply_format: ReplyFormat) -> ParsedReply:
-        """Parse a reply without the thoughts that a reasoning model puts before it."""
-        reply = replace(reply, text=whole_characters(without_thoughts(reply.text)))
+        """Parse a reply."""
+        reply = replace(reply, text=whole_characters(reply.text))
         verdict = read_verdict(reply, self.form, self.verdict_marker, self.shown, reply_format)
         status = _STATUSES.get(verdict.why, "unparsed")
         return ParsedReply(status, {}, {}, verdict.why, reply, reply_format, verdict)
