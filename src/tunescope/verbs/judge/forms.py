@@ -79,6 +79,8 @@ _WITH_COMMAS = re.compile(
     rf"[^\w-]*(?:({_COMMA})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}|{_NUMBER})|({_NUMBER})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}))\W*",
     re.IGNORECASE,
 )
+_LABELLED = re.compile(r"\b(?:score|answer|assistant|response|model)[\s#_-]*([12])[\s*_`\"']*[:=]", re.IGNORECASE)
+"""A word before a score that says whose it is; a pair has the first's and then the second's, or none."""
 _SAID_NUMBER = re.compile(r"(?<![\w.])-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 _SAID_BETWEEN = re.compile(r"(?:[^\w.]|_)++|\W++(?:and|to|vs\.?|versus|against)\W++", re.IGNORECASE)
 _OF_TEN = re.compile(r"\s*(?:/|out\s+of)\s*10\b(?:\.0)?", re.IGNORECASE)
@@ -104,6 +106,9 @@ def _scores_of_line(line: str, low: float, high: float) -> ParsedVerdict[tuple[f
     fields = _object_in(line)
     if fields:
         return _scores_of_object(fields, low, high)
+    labels = _LABELLED.findall(line)
+    if labels == ["1", "2"]:
+        line = _LABELLED.sub(" ", line)
     scores = two_scores(line, low=-_ANY, high=_ANY)
     if scores is None and (match := _BOTH_OF_BEST.fullmatch(line)) is not None:
         if not float(match[2]) == float(match[4]) == high:
@@ -137,6 +142,8 @@ def _are_said(text: str, scores: tuple[float, float]) -> bool:
     """
     if _DIGIT.search(text) is None:
         return False
+    if _LABELLED.search(text) is not None and _are_said(_LABELLED.sub(" ", text), scores):
+        return True
     of_ten = "10" in text and _follow(_OF_TEN.sub("", text), scores)
     return of_ten or any(_follow(view, scores) for view in {text, _DECIMAL_COMMA.sub(".", text)})
 

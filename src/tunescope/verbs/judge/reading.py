@@ -11,6 +11,7 @@ object alone: that object is an answer's only where its reasons are the answer's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MARKER_FIELD = "code"
 """The field with the verdict marker in a verdict that is JSON."""
-_BEFORE = " \t:=*_`>]-"
-"""What may stand between the marker and the verdict."""
+_BEFORE = re.compile(r"(?:[\s:=*_`>\]]|-(?![0-9]))*+")
+"""What may stand between the marker and the verdict; a minus before a number is the number's."""
 
 
 class _Said(NamedTuple):
@@ -88,7 +89,7 @@ def _marked(said: _Said, form: VerdictForm[T], marker: str) -> ParsedVerdict[T]:
     while at >= 0:
         end = said.lines.find("\n", at)
         line = said.lines[at + len(marker) : end if end >= 0 else None]
-        found.append((at, form.of_line(line.lstrip(_BEFORE))))
+        found.append((at, form.of_line(_BEFORE.sub("", line, count=1))))
         at = said.lines.find(marker, at + len(marker))
     for each in ObjectScan(said.lines).objects:
         if each.value.get(MARKER_FIELD) == marker:
