@@ -76,12 +76,12 @@ _OF_BEST = rf"\s*(?:/|out\s+of)\s*({_NUMBER})"
 _BOTH_OF_BEST = re.compile(rf"\W*({_NUMBER}){_OF_BEST}{_BETWEEN}({_NUMBER}){_OF_BEST}\W*", re.IGNORECASE)
 _COMMA = r"[0-9]{1,4},[0-9]{1,2}"
 _WITH_COMMAS = re.compile(
-    rf"[^\w-]*(?:({_COMMA})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}|{_NUMBER})|({_NUMBER})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}))\W*",
+    rf"[^\w.-]*(?:({_COMMA})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}|{_NUMBER})|({_NUMBER})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}))\W*",
     re.IGNORECASE,
 )
 _LABELLED = re.compile(r"\b(?:score|answer|assistant|response|model)[\s#_-]*([12])[\s*_`\"']*[:=]", re.IGNORECASE)
 """A word before a score that says whose it is; a pair has the first's and then the second's, or none."""
-_SAID_NUMBER = re.compile(r"(?<![\w.])-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
+_SAID_NUMBER = re.compile(r"(?<![^\W_])(?<!\.)-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 _SAID_BETWEEN = re.compile(r"(?:[^\w.]|_)++|\W++(?:and|to|vs\.?|versus|against)\W++", re.IGNORECASE)
 _OF_TEN = re.compile(r"\s*(?:/|out\s+of)\s*10\b(?:\.0)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{1,2}\b)")

@@ -76,7 +76,8 @@ def _said(reply: Reply) -> _Said:
     was_cut = reply.ending != "whole" and not (reply.ending == "unknown" and is_closed)
     if was_cut and not is_closed:
         fields = begun_object(text)
-    lines = text.rpartition("\n")[0] if reply.ending != "whole" else text
+    lines = text.replace("\u2028", "\n").replace("\u2029", "\n")
+    lines = lines.rpartition("\n")[0] if reply.ending != "whole" else lines
     return _Said(lines, fields, is_closed, was_cut)
 
 
