@@ -248,6 +248,17 @@ def test_no_answer_changes_a_verdict_but_by_holding_it(first, second):
     assert judged(SCORES, "8 9", *answers).scores == (8, 9)
 
 
+@pytest.mark.parametrize(
+    "unit", [" ", "(", "[ ", "\\", "8 ", "é ", "Score 1 ", "answer ", ". ", "'", "1 and ", "½", "the "]
+)
+def test_a_long_answer_of_anything_holds_no_verdict(unit):
+    """Any of these kept a pattern busy for minutes, or might."""
+    answer = f"10{unit * (100_000 // len(unit))}"
+    assert judged(SCORES, "10 7", answer, "b").scores == (10, 7)
+    assert judged(CHOICE, "Answer 1", answer, "b").preference == 1
+    assert judged(SCORES, f"{answer}\n{MARK}: 10 7\n{answer}", "b").scores == (10, 7)
+
+
 @pytest.mark.parametrize("as_json", [True, False])
 def test_braces_in_an_answer_leave_it_in_the_win_rate(as_json):
     """501 braces and the name of a field made every verdict in JSON unreadable."""

@@ -83,7 +83,7 @@ _LABELLED = re.compile(r"\b(?:score|answer|assistant|response|model)[\s#_-]*([12
 """A word before a score that says whose it is; a pair has the first's and then the second's, or none."""
 _SAID_NUMBER = re.compile(r"(?<![^\W_])(?<!\.)-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
 _SAID_BETWEEN = re.compile(r"(?:[^\w.]|_)++|\W++(?:and|to|vs\.?|versus|against)\W++", re.IGNORECASE)
-_OF_TEN = re.compile(r"\s*(?:/|out\s+of)\s*10\b(?:\.0)?", re.IGNORECASE)
+_OF_TEN = re.compile(r"(?<!\s)\s*+(?:/|out\s+of)\s*10\b(?:\.0)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{1,2}\b)")
 _DIGIT = re.compile("[0-9]")
 _ANY = 1e6
@@ -186,7 +186,7 @@ _LEAD = (
     r"(?:(?:so|thus|therefore|my|the|final|overall)[\s,]+)*(?:verdict|choice|winner|decision|judge?ment|preference|"
     r"(?:better|best)(?:\s+(?:one|answer|assistant|response))?)\s*(?:\bis\b\s*:?|:|=)[\s*_`]*"
 )
-_WRAP, _UNWRAP = r"[\s*_`\"'(\[]*", r"[\s*_`\"')\].!]*"
+_WRAP, _UNWRAP = r"[\s*_`\"'(\[]*+", r"[\s*_`\"')\].!]*+"
 _CHOICE = re.compile(
     rf"{_WRAP}(?P<lead>{_LEAD})?{_WRAP}(?:(?P<number>[12])|(?(lead)(?P<led>[ABC])\b|(?!))|(?<=\[\[)(?P<letter>[ABC])(?=\]\])|(?:I\s+(?:prefer|choose)\s+)?{_SIDE}"
     rf"(?:{_BETTER})?|{_BARE}{_BETTER.replace('other_', 'rival_')}|(?P<even>{_EVEN})){_UNWRAP}",
