@@ -11,6 +11,7 @@ import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -125,11 +126,16 @@ class Place:
     def both(self, command: str, *arguments: str) -> Path:
         """Run a command, and again with --json; return its run folder."""
         said = self.run(command, *arguments)
-        for line in said.out.partition("\nNext:\n")[2].splitlines():
-            if "$'" not in line:
-                words = shlex.split(line)
-                assert all(word in ("tunescope",) or "touch pwned" not in word or "pwned)'`" in word for word in words)
+        self.type_next(said.out.partition("\nNext:\n")[2].splitlines())
         return self.folder / json.loads(self.run(command, *arguments, "--json").out)["run"]
+
+    def type_next(self, commands: list[str]) -> None:
+        """Have a shell read the commands that are to be typed next: each hostile word is the name of an input."""
+        script = "\n".join(['tunescope() { printf "%s\\0" "$@"; }', *commands])
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, cwd=self.folder)
+        assert done.stderr == b""
+        for word in done.stdout.decode().split("\0"):
+            assert "pwned" not in word or Path(word).exists() or word.endswith("_RUN"), word
 
     def look(self) -> None:
         """Look at all files that there are now."""
