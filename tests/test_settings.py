@@ -57,6 +57,7 @@ RANGES = {
         "batch_size": COUNTS,
         "concurrency": COUNTS,
         "timeout": "above 0",
+        "deadline": "above 0",
     },
     "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS},
     "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS},

@@ -128,6 +128,14 @@ def test_data_that_does_not_fit_is_refused() -> None:
 # One column
 
 
+def test_the_interval_of_shares_ends_at_their_bounds() -> None:
+    shares = [0.99, 1.0, 0.98]
+    plain, bounded = mean_t(shares), mean_t(shares, bounds=(0, 1))
+    assert plain.high is not None
+    assert plain.high > 1
+    assert (bounded.low, bounded.high) == (plain.low, 1)
+
+
 def test_mean_t_by_hand_and_as_scipy() -> None:
     half = 4.302652729911275 / math.sqrt(3)  # t(2) at 0.975; sd of 1, 2, 3 is 1
     assert astuple(mean_t([1, 2, 3]))[:5] == close((2, 2 - half, 2 + half, 3, 0))

@@ -9,6 +9,7 @@ keywords in Python; the sentence under a field is its help. A field's metadata s
     choices     words that it takes: `one_of("lengths", "coherence")`; a `Literal` says the same of a single one
     alias       names that other tools have for it, or that it once had: taken everywhere, not in help
     near        names of other tools for something near it, which are refused with a pointer to it
+    refuse      raises `SettingsError` for a value that mustn't even be repeated (an address with a password in it)
     group       its heading in `--help`; without one, that of the class that it comes from
     hyphen      its value may begin with a hyphen
     verbatim    braces in it aren't a recipe's references
@@ -29,7 +30,7 @@ from pathlib import PurePath
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
-from tunescope.errors import UsageError
+from tunescope.errors import SettingsError, UsageError
 from tunescope.runs import INPUT
 
 POSITIONAL: Mapping[str, Any] = {"positional": True}
@@ -182,6 +183,12 @@ def pointer(settings: type[Any], name: str, spell: Callable[[str], str] = _publi
 
 def fit(declared: Field[Any], hint: Any, value: Any, given: Callable[[str, Any], str]) -> Any:
     """Fit a plain value to a field's type, range and choices; raises `UsageError`."""
+    if "refuse" in declared.metadata:
+        try:
+            for item in value if isinstance(value, list | tuple) else (value,):
+                declared.metadata["refuse"](item)
+        except SettingsError as error:
+            raise UsageError(str(error)) from None
     fitted = _converted(hint, value)
     if fitted is _UNFIT:
         raise UsageError(f"{given(declared.name, value)}: expected {expected(declared, hint)}")

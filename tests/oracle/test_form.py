@@ -28,7 +28,7 @@ ONE = ReplySchema("one", (Field("better", "the better text"),))
 
 
 def read(form, text, finish_reason="stop"):
-    return form.parse_json(text, finish_reason)
+    return form.parse_json(Reply(text, finish_reason))
 
 
 def test_the_schema_is_one_that_strict_servers_take():
@@ -87,7 +87,7 @@ def test_a_choice_is_one_of_them_or_missing(value, choice):
     assert (parsed.status, parsed.problem) == (
         ("ok", "") if choice else ("unparsed", "no choice under better in the reply's JSON")
     )
-    tagged = CHOICE.parse_tags(f"<better>\n{choice}\n</better>", "stop", CHOICE.tags())
+    tagged = CHOICE.parse_tags(Reply(f"<better>\n{choice}\n</better>", "stop"), CHOICE.tags())
     assert tagged.status == ("ok" if choice else "unparsed")
 
 
@@ -217,7 +217,7 @@ def test_a_number_in_json_that_was_cut():
 )
 def test_a_number_beside_tags(text, finish_reason, score):
     """Lines inside a section are its own: a reason that quotes a grade gives none."""
-    parsed = GRADE.parse_tags(text, finish_reason, GRADE.tags())
+    parsed = GRADE.parse_tags(Reply(text, finish_reason), GRADE.tags())
     assert parsed.numbers.get("score") == score
 
 
@@ -234,12 +234,12 @@ MARKERS = (
 
 @pytest.mark.parametrize("marked", MARKERS)
 def test_old_markers_are_text(marked):
-    assert ONE.parse_tags(marked, "stop", ONE.tags()).status == "unparsed"
+    assert ONE.parse_tags(Reply(marked, "stop"), ONE.tags()).status == "unparsed"
     assert read(ONE, marked).status == "unparsed"
     for inner in (f"A {marked} b", f"x = a[0][End]\n{marked}", f"{marked}\n</better> and <better>"):
         tags = ONE.tags(inner)
         wrapped = f"Sure.\n<{tags['better']}>\n{inner}\n</{tags['better']}>\n"
-        assert ONE.parse_tags(wrapped, "stop", tags).texts == {"better": inner.strip()}
+        assert ONE.parse_tags(Reply(wrapped, "stop"), tags).texts == {"better": inner.strip()}
         assert read(ONE, json.dumps({"better": inner})).texts == {"better": inner.strip()}
 
 
@@ -267,7 +267,7 @@ def test_a_cut_reply_never_counts_as_whole(instruction, response, cut):
     assert (parsed.status, parsed.texts) == ("unparsed", {})
     tags = {name: tag_for(name, *texts.values()) for name in texts}
     tagged = "\n".join(f"<{tags[name]}>\n{text}\n</{tags[name]}>" for name, text in texts.items())
-    parsed = PAIR.parse_tags(tagged[: min(cut, len(tagged) - 1)], "length", {"reflection": "reflection", **tags})
+    parsed = PAIR.parse_tags(Reply(tagged[: min(cut, len(tagged) - 1)], "length"), {"reflection": "reflection", **tags})
     assert parsed.status == "truncated"
     assert set(parsed.texts.items()) <= {(name, text.strip()) for name, text in texts.items()}
 
@@ -287,7 +287,10 @@ def test_a_cut_reply_never_counts_as_whole(instruction, response, cut):
 )
 def test_whatever_comes_has_a_status(text, finish_reason):
     for form in (PAIR, GRADE, ONE, CHOICE):
-        for parsed in (form.parse_json(text, finish_reason), form.parse_tags(text, finish_reason, form.tags())):
+        for parsed in (
+            form.parse_json(Reply(text, finish_reason)),
+            form.parse_tags(Reply(text, finish_reason), form.tags()),
+        ):
             assert parsed.status in STATUSES
             needed = {part.name for part in form.fields if not part.optional}
             assert (parsed.status == "ok") == (needed <= {*parsed.texts, *parsed.numbers})

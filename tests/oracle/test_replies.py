@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.oracle.replies import tag_for, without_preamble
+from tunescope.oracle.replies import Reply, tag_for, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
 
 ONE = ("better",)
 TWO = ("new_instruction", "new_response")
@@ -13,7 +14,7 @@ TWO = ("new_instruction", "new_response")
 
 def sections(text, finish_reason, names, tags=()):
     form = ReplySchema("sections", tuple(Field(name, "") for name in names))
-    return form.parse_tags(text, finish_reason, dict(zip(names, tags or names, strict=True)))
+    return form.parse_tags(Reply(text, finish_reason), dict(zip(names, tags or names, strict=True)))
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,43 @@ def test_any_two_texts_come_back(before, first, second, quoted):
     tags = [tag_for(name, *texts, before) for name in TWO]
     reply = "\n".join([before, *(f"<{tag}>\n{text}\n</{tag}>" for tag, text in zip(tags, texts, strict=True))])
     assert sections(reply, "stop", TWO, tags).texts == dict(zip(TWO, texts, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "status"),
+    [
+        *[(word, "ok") for word in ("stop", "end_turn", "eos_token", "COMPLETE", "STOP")],
+        *[(word, "truncated") for word in ("length", "max_tokens", "model_length", "MAX_TOKENS", "error", "abort")],
+        *[(word, "truncated") for word in ("insufficient_system_resource", "tool_calls", "weird", None)],
+        *[(word, "refused") for word in ("content_filter", "refusal", "SAFETY")],
+    ],
+)
+def test_a_free_text_is_whole_only_where_the_server_says_so(finish_reason, status):
+    assert Request.plain("Say it").parse(Reply("It is said.", finish_reason), "tags").status == status
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("<new_instruction>a</new_instruction>\n<new_response>b</new_response>\n", "ok"),
+        ("<new_instruction>a</new_instruction>\n<new_response>b", "truncated"),
+        ("<new_instruction>a</new_instruction>", "truncated"),  # its form demands one more section
+        ("I'm sorry, but I can't help with that.", "refused"),
+        ("Well", "truncated"),
+    ],
+)
+def test_the_form_tells_where_the_server_doesnt_say_how_a_reply_ended(text, status):
+    parsed = sections(text, None, TWO)
+    assert parsed.status == status
+    assert ("doesn't say how it ended" in parsed.problem) == (status == "truncated")
+
+
+def test_why_a_reply_was_cut():
+    reply = Request.plain("Say it").parse(Reply("It", "abort"), "tags")
+    assert reply.problem == "the reply was cut off (finish_reason abort)"
+    for word, more in (("stop", ""), ("length", "; give it more --max-new-tokens")):
+        thought = Request.plain("Say it").parse(Reply("", word, thinking="Hm"), "tags")
+        assert (thought.status, thought.problem) == (
+            "truncated",
+            f"the model only thought, and said nothing (finish_reason {word}){more}",
+        )

@@ -109,9 +109,9 @@ def test_questions_are_asked_turn_by_turn(tmp_path, prompts, model):
     assert answers[1].token_ids == alone.token_ids
     refused = "the model's own special token <|end|> as text in message"
     assert list(run.records("missing")) == [
-        {"prompt_id": "3", "turn": 0, "sample": 0, "reason": f"{refused} 0"},
-        {"prompt_id": "3", "turn": 1, "sample": 0, "reason": "turn 0 before it has no answer"},
-        {"prompt_id": "4", "turn": 1, "sample": 0, "reason": f"{refused} 2"},
+        {"prompt_id": "3", "turn": 0, "sample": 0, "reason": f"{refused} 0", "open": False},
+        {"prompt_id": "3", "turn": 1, "sample": 0, "reason": "turn 0 before it has no answer", "open": False},
+        {"prompt_id": "4", "turn": 1, "sample": 0, "reason": f"{refused} 2", "open": False},
     ]
     assert run.view.sentences[0].endswith("answered 4 of 7 questions and samples of 4 prompts, greedily.")
     outputs = json.loads((run.path / "model_outputs.json").read_text("utf-8"))

@@ -1,7 +1,7 @@
 """The command line: `tunescope VERB …`.
 
 Results go to stdout, talk to stderr. Exit 0 done, 1 refused in one sentence, 2 wrong usage,
-3 a gate failed, 130 interrupted.
+3 a gate failed, 4 done but for open items, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from tunescope.foreign import dump_json, gate_streams, show_line
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
+_OPEN = 4
+"""The exit code of a run with open items, whatever its gate says: its numbers aren't final."""
 _EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
 
 
@@ -147,7 +149,8 @@ def _command(verb: Verb) -> Callable[..., int]:
             node = parse(gate)
         outcome = function(make(settings, values, partial(as_typed, settings)))
         _show(outcome.result, outcome.view, as_json)
-        return _gate(gate, node, outcome.result) if gate is not None else 0
+        gate_code = _gate(gate, node, outcome.result) if gate is not None else 0
+        return _OPEN if outcome.open else gate_code
 
     titles = headings(settings)
     order = list(dict.fromkeys([*titles.values(), OUTPUT]))

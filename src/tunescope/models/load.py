@@ -227,9 +227,12 @@ def commit_of(name: str, revision: str | None = None) -> str:
         if isinstance(config, str):
             return Path(config).parent.name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        is_answered = isinstance(error, errors.HfHubHTTPError | errors.HFValidationError)
+        state = (
+            "has no model of that name for us" if is_answered else "can't be reached, nor is there a copy in its cache"
+        )
         raise TunescopeError(
-            f"no folder {name} here, and the hub has no model of that name for us ({reason}); "
-            f"the embedded models are: {', '.join(EMBEDDED)}"
+            f"no folder {name} here, and the hub {state} ({reason}); the embedded models are: {', '.join(EMBEDDED)}"
         ) from error
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
 from tunescope.models.embedded import DEFAULT
+from tunescope.oracle.api import refuse_secrets
 from tunescope.runs import INPUT, NOT_IN_KEY
 
 
@@ -43,7 +44,7 @@ class _ModelName:
 
     HELP_GROUP: ClassVar[str] = "Model"
 
-    model: str = field(default=DEFAULT, metadata=INPUT)
+    model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
     """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
 
 

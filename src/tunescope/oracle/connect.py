@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tunescope.errors import ItemFailed, RejectedRequest, SettingsError, TunescopeError, WorkError
+from tunescope.errors import ItemFailed, RejectedRequest, ServerRefusal, SettingsError, TunescopeError, WorkError
 from tunescope.oracle.api import MAX_TOKENS_FIELDS, is_url
 from tunescope.oracle.batch import BATCH_URL, BatchFiles, ImportedReplies, import_replies
 from tunescope.oracle.budget import Budget, Price
@@ -68,6 +68,8 @@ def served_model(url: str, named: str | None, timeout: float, option: str = "--m
     try:
         models = asyncio.run(list_models())
     except (RejectedRequest, ItemFailed, WorkError) as error:
+        if isinstance(error, ServerRefusal) and error.fault in ("key", "account", "page"):
+            raise TunescopeError(f"{url}: {error}") from error
         raise TunescopeError(
             f"{url} doesn't say which models it has ({error}); name one with --served-model"
         ) from error
@@ -150,6 +152,7 @@ def make_caller(
         sleep=sleep,
         jitter=jitter,
         parameter_hints=_PARAMETER_HINTS,
+        asks_again=settings.again,
     )
 
 
@@ -177,10 +180,13 @@ def connect(
             say(_describe_import(imported))
         export = None if files is None else CallExport(model, files.add, _max_tokens_field(settings))
         caller = make_caller(settings, model, journal, export)
+        if imported is not None:
+            caller.rejected.update(imported.keys)
         if export is not None:
             _settle_on_text(caller, journal)
         results: Results[Any] = Results(caller, n_items, what, update)
         yield results
+        caller.keep_rejections()
         if files is not None and caller.halt.error is not None:
             files.discard()
     not_needed = imported.keys - caller.locks.keys() if imported is not None and caller.halt.error is None else ()
@@ -209,10 +215,10 @@ def _settle_on_text(caller: Caller, journal: Journal) -> None:
 
 
 def _describe_import(imported: ImportedReplies) -> str:
+    why = f" (the first: {imported.later_reason})" if imported.later else ""
     return (
         f"{imported.kept:,} replies from batches are new in the journal; {counted(imported.refused, 'call')} refused "
-        f"for good, {imported.later:,} to be made again (expired, no room, a server's error), {imported.unknown:,} "
-        "with a custom_id that isn't ours"
+        f"for good, {imported.later:,} to be made again{why}, {imported.unknown:,} with a custom_id that isn't ours"
     )
 
 

@@ -1,4 +1,4 @@
-"""What a reply says: sections between tags, grades, and how it ended. Pure; nothing here gives a default answer.
+"""What a reply says: sections between tags, and how it ended. Pure; nothing here gives a default answer.
 
 A tag counts only at the beginning of a line (an opening one) or at the end of a line (a closing one), and the
 outermost pair holds: tags that a section quotes stay in it. A prompt's tags are chosen so that the row's own text
@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
+from tunescope.oracle.endings import Ending, ending_of
 from tunescope.oracle.reply_format import ReplyFormat
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
@@ -25,9 +26,6 @@ DECLINES = re.compile(
     r"(?:i'm|i’m) (?:unable|not able) to) \w+",
     re.IGNORECASE,
 )
-DECLINED = {"content_filter": "the server's content filter", "refusal": "the server says that the oracle declines"}
-"""Reasons for a reply's end that are refusals, whatever it says."""
-NUMBER = r"\d{1,4}(?:\.\d{1,4})?"
 NOTHING = re.compile(r"\W*(?:n/?a|none|null|same as (?:above|before)|no changes?(?: needed)?)?\W*", re.IGNORECASE)
 """What stands in a section that says nothing."""
 _PREAMBLE = re.compile(
@@ -41,11 +39,30 @@ _PREAMBLE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A model's reply: its text, why it ended, and its tokens as the server counted them (None: it didn't say)."""
+    """A model's reply.
+
+    Attributes:
+        text: what it says, without the thoughts before it.
+        finish_reason: why it ended, in the server's own word; None where it gives none.
+        usage: its tokens as the server counted them; None where it doesn't.
+        thinking: the thoughts before the text; None for none.
+    """
 
     text: str
     finish_reason: str | None
     usage: dict[str, int] | None = None
+    thinking: str | None = None
+
+    @property
+    def is_only_thoughts(self) -> bool:
+        """Tell whether the model thought, and then said nothing."""
+        return self.thinking is not None and not self.text.strip()
+
+    @property
+    def ending(self) -> Ending:
+        """How it ended; a reply that is only thoughts was cut, whatever the server says of it."""
+        ending = ending_of(self.finish_reason)
+        return "cut" if self.is_only_thoughts and ending != "refused" else ending
 
 
 class ParsedReply(NamedTuple):
@@ -70,7 +87,7 @@ class ParsedReply(NamedTuple):
 
     @property
     def text(self) -> str:
-        """The reply's text as it came."""
+        """The reply's text."""
         return self.reply.text
 
 
@@ -120,24 +137,3 @@ def without_preamble(text: str) -> tuple[str, str]:
     if found is None or not text[found.end() :].strip():
         return text, ""
     return text[found.end() :], found.group().strip()
-
-
-def rating_of(text: str, aspect: str = "", scale: float = 5) -> float | None:
-    """Read a grade: a line that is "Score: 4.5", "4.5/5", "**4.5**" or the bare number; else None.
-
-    None too where two lines give different grades, and for a grade that isn't on the scale.
-    """
-    label = rf"[*_]*(?:(?:overall |final )?(?:score|rating|grade){'|' + re.escape(aspect) if aspect else ''})\b"
-    label += rf"(?: (?:for|of)(?: the)? {re.escape(aspect)})?" if aspect else ""
-    line = re.compile(
-        rf"(?:{label}[*_]*\s*[:=]\s*)?[*_]*\s*(?P<grade>{NUMBER})\s*(?:(?:/|out of)\s*(?P<best>{NUMBER}))?[*_]*",
-        re.IGNORECASE,
-    )
-    grades = {
-        float(found["grade"])
-        for found in map(line.fullmatch, map(str.strip, text.splitlines()))
-        if found is not None
-        for best in [found["best"]]
-        if (best is None or float(best) == scale) and float(found["grade"]) <= scale
-    }
-    return grades.pop() if len(grades) == 1 else None

@@ -7,18 +7,16 @@ was asked for, is missing, and the status says so. Nothing has a default.
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tunescope.oracle.replies import DECLINED, DECLINES, NOTHING, ParsedReply, Reply, places, rating_of, tag_for
+from tunescope.oracle.endings import describe_refusal, ending_of
+from tunescope.oracle.grades import Grade, read_grade
+from tunescope.oracle.json_objects import begun_object, object_of
+from tunescope.oracle.replies import DECLINES, NOTHING, ParsedReply, Reply, places, tag_for
 
-_FENCED = re.compile(r"```[A-Za-z]*[ \t]*\n(.*)\n[ \t]*```", re.DOTALL)
-_BEGIN, _NAME, _COMMA = re.compile(r"(?:```[A-Za-z]*)?\s*\{"), re.compile(r'\s*"(\w+)"\s*:\s*'), re.compile(r"\s*,")
-"""How an object begins, a field in it, and what ends the field."""
 _HALF_A_PAIR = "half of a surrogate pair is in the reply, which no file can hold"
 
 
@@ -101,68 +99,71 @@ class ReplySchema:
                 lines.append(f"{field.name.capitalize()}: NUMBER")
         return "\n".join(lines)
 
-    def parse_tags(self, text: str, finish_reason: str | None, tags: Mapping[str, str]) -> ParsedReply:
+    def parse_tags(self, reply: Reply, tags: Mapping[str, str]) -> ParsedReply:
         """Parse a reply that was asked for in tagged sections."""
+        text = reply.text
         if not _is_text(text):
-            return self._with_status(text, finish_reason, {}, {}, tags)
+            return self._with_status(reply, False, {}, {}, tags)
         spans = places(text, [*tags], [*tags.values()])
         texts = {name: text[start:end].strip() for name, (start, end) in spans.items()}
+        is_whole = reply.ending == "whole" or (reply.ending == "unknown" and _ends_with_a_tag(text, tags))
         outside = text
         for start, end in sorted(spans.values(), reverse=True):
             outside = outside[:start] + outside[end:]
-        lines = outside.splitlines()
-        if finish_reason == "length":
-            lines = lines[:-1]  # it was cut: 4 may have been 4.5
-        outside = "\n".join(lines)
-        scales = {field.name: (field.label, field.maximum) for field in self.fields if field.maximum is not None}
-        numbers = {name: rating_of(outside, label, maximum) for name, (label, maximum) in scales.items()}
-        return self._with_status(text, finish_reason, texts, numbers, tags)
+        outside = _whole_lines(outside, is_whole)
+        numbers = {field.name: _grade(outside, field) for field in self.fields if field.maximum is not None}
+        return self._with_status(reply, is_whole, texts, numbers, tags)
 
-    def parse_json(self, text: str, finish_reason: str | None) -> ParsedReply:
+    def parse_json(self, reply: Reply) -> ParsedReply:
         """Parse a reply that was asked for in JSON: an object, alone or in a fence.
 
-        A field that occurs twice is missing, since nothing says which one is meant.
+        A field that occurs twice is missing, since nothing says which one is meant. Where a number is all that was
+        asked for, it is also read in text, as `parse_tags` does.
         """
-        values = _object(text, finish_reason == "length") if _is_text(text) else {}
-        texts, numbers = dict[str, str](), dict[str, float | None]()
+        values, is_closed = object_of(reply.text) if _is_text(reply.text) else ({}, False)
+        is_whole = reply.ending == "whole" or (reply.ending == "unknown" and is_closed)
+        if not is_whole and not is_closed:
+            values = begun_object(reply.text)
+        texts, numbers = dict[str, str](), dict[str, Grade]()
         for field in self.fields:
             value = values.get(field.name)
             if field.maximum is not None:
-                numbers[field.name] = _number(value, field)
+                is_text = field.name not in values and [field] == [each for each in self.fields if not each.optional]
+                numbers[field.name] = _grade(_whole_lines(reply.text, is_whole) if is_text else value, field)
             elif isinstance(value, str) and _is_text(value):
                 texts[field.name] = value if field.choices else value.strip()
-        return self._with_status(text, finish_reason, texts, numbers, None)
+        return self._with_status(reply, is_whole, texts, numbers, None)
 
     def _with_status(
         self,
-        text: str,
-        finish_reason: str | None,
+        reply: Reply,
+        is_whole: bool,
         texts: Mapping[str, str],
-        numbers: Mapping[str, float | None],
+        numbers: Mapping[str, Grade],
         tags: Mapping[str, str] | None,
     ) -> ParsedReply:
         """Return the fields that are there, with what is missing; without `tags` the reply was asked for in JSON."""
+        text = reply.text
         texts = {field.name: texts[field.name] for field in self.fields if field.accepts(texts.get(field.name, ""))}
-        there = {name: number for name, number in numbers.items() if number is not None}
+        there = {name: grade.value for name, grade in numbers.items() if grade.value is not None}
         needed = [field for field in self.fields if not field.optional]
         missing = [field for field in needed if field.name not in texts and field.name not in there]
-        reply = Reply(text, finish_reason)
         declines = [DECLINES.match(value) is not None for value in texts.values()]
-        if finish_reason in DECLINED:
-            return ParsedReply("refused", {}, {}, DECLINED[finish_reason], reply)
+        if reply.ending == "refused":
+            return ParsedReply("refused", {}, {}, describe_refusal(reply.finish_reason), reply)
         if tags is None and not there and declines and all(declines):  # a schema leaves no other place to decline in
             return ParsedReply("refused", {}, {}, _start(next(iter(texts.values()))), reply)
         if not _is_text(text):
             return ParsedReply("unparsed", {}, {}, _HALF_A_PAIR, reply)
-        if not missing and (self.fields or finish_reason != "length"):
+        if not missing and (self.fields or is_whole):
             return ParsedReply("ok", texts, there, "", reply)
-        problem = " and ".join(_absence(field, tags, text) for field in missing) or "the reply was cut off"
-        if finish_reason == "length":
-            return ParsedReply("truncated", texts, there, problem, reply)
+        problem = " and ".join(_absence(field, numbers.get(field.name), tags, text) for field in missing)
+        if reply.ending != "cut" and len(missing) == len(needed) and DECLINES.match(text):
+            return ParsedReply("refused", texts, there, _start(text), reply)
+        if not is_whole:
+            return ParsedReply("truncated", texts, there, _cut(reply, problem), reply)
         if len(missing) < len(needed):
             return ParsedReply("partial", texts, there, problem, reply)
-        if DECLINES.match(text):
-            return ParsedReply("refused", texts, there, _start(text), reply)
         return ParsedReply("unparsed", texts, there, problem, reply)
 
 
@@ -171,61 +172,51 @@ def _is_text(text: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in text) if not text.isascii() else True
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Return an object's fields; one that is there twice is None: which one is meant?"""
-    found: dict[str, Any] = {}
-    for name, value in pairs:
-        found[name] = None if name in found else value
-    return found
-
-
-def _object(text: str, was_cut: bool) -> Mapping[str, Any]:
-    """Return the fields of the object that a reply is, alone or in a fence; none where it is none."""
-    text = text.strip()
-    fenced = _FENCED.fullmatch(text)
-    try:
-        value = json.loads(fenced[1] if fenced else text, object_pairs_hook=_once, strict=False)
-    except (ValueError, RecursionError):
-        return _begun(text) if was_cut else {}
-    return value if isinstance(value, dict) else {}
-
-
-def _begun(text: str) -> Mapping[str, Any]:
-    """Return the fields of an object that was cut off, as far as a comma says that they are whole."""
-    decoder = json.JSONDecoder(object_pairs_hook=_once, strict=False)
-    found: list[tuple[str, Any]] = []
-    start = _BEGIN.match(text)
-    while start is not None and (name := _NAME.match(text, start.end())) is not None:
-        try:
-            value, end = decoder.raw_decode(text, name.end())
-        except (ValueError, RecursionError):
-            break
-        start = _COMMA.match(text, end)
-        if start is not None:
-            found.append((name[1], value))
-    return _once(found)
-
-
-def _number(value: Any, field: Field) -> float | None:
+def _grade(value: Any, field: Field) -> Grade:
     """Return a number, or one that is written as text, where it is on the scale."""
     assert field.maximum is not None
-    if isinstance(value, str):
-        return rating_of(value, field.label, field.maximum)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    return float(value) if 0 <= value <= field.maximum else None
+    return read_grade(value, 0, field.maximum, field.label)
+
+
+def _whole_lines(text: str, is_whole: bool) -> str:
+    """Return a text, without its last line where it was cut within it: 4 may have been 4.5."""
+    return text if is_whole or text.endswith("\n") else text.rpartition("\n")[0]
 
 
 def _scale(maximum: float) -> str:
     return f" from 0 to {maximum:g}" if isfinite(maximum) else ""
 
 
-def _absence(field: Field, tags: Mapping[str, str] | None, text: str) -> str:
-    if field.maximum is not None:
-        return f"no one {field.name}{_scale(field.maximum)} in {_start(text)}"
+def _absence(field: Field, grade: Grade | None, tags: Mapping[str, str] | None, text: str) -> str:
+    if grade is not None:
+        scale = _scale(field.maximum or 0)
+        match grade.why:
+            case "out_of_range":
+                return f"{field.name} {grade.said}, which isn't{scale}"
+            case "other_scale":
+                return f"{field.name} {grade.said}, which is on another scale than{scale}"
+            case "ambiguous":
+                return f"different numbers for {field.name}: {grade.said}"
+        return f"no one {field.name}{scale} in {_start(text)}"
     if tags is None:
         return f"no {'choice' if field.choices else 'text'} under {field.name} in the reply's JSON"
     return f"no whole section <{tags[field.name]}> in the reply"
+
+
+def _ends_with_a_tag(text: str, tags: Mapping[str, str]) -> bool:
+    """Tell whether a reply ends as it was asked to, with the closing tag of its last section."""
+    return bool(tags) and text.rstrip().endswith(f"</{[*tags.values()][-1]}>")
+
+
+def _cut(reply: Reply, problem: str) -> str:
+    """Say what a reply that was cut lacks, and how it ended where that isn't by its length."""
+    if reply.is_only_thoughts:
+        more = "" if ending_of(reply.finish_reason) == "whole" else "; give it more --max-new-tokens"
+        return f"the model only thought, and said nothing (finish_reason {reply.finish_reason}){more}"
+    problem = problem or "the reply was cut off"
+    if reply.ending == "unknown":
+        return f"{problem} (the server doesn't say how it ended)"
+    return problem if reply.finish_reason == "length" else f"{problem} (finish_reason {reply.finish_reason})"
 
 
 def _start(text: str) -> str:

@@ -71,10 +71,10 @@ class Request:
     def parse(self, reply: Reply, reply_format: ReplyFormat) -> ParsedReply:
         """Parse the reply to the prompt that `render` wrote for this format."""
         if reply_format == "json" and self.schema.fields:
-            parsed = self.schema.parse_json(reply.text, reply.finish_reason)
+            parsed = self.schema.parse_json(reply)
         else:
-            parsed = self.schema.parse_tags(reply.text, reply.finish_reason, self.schema.tags(*self.shown))
-        return parsed._replace(reply=reply, reply_format=reply_format)
+            parsed = self.schema.parse_tags(reply, self.schema.tags(*self.shown))
+        return parsed._replace(reply_format=reply_format)
 
 
 @dataclass(frozen=True)

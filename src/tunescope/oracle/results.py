@@ -9,6 +9,7 @@ from tunescope.errors import TunescopeError, WorkError
 from tunescope.oracle.caller import Caller
 from tunescope.oracle.pool import ItemResult
 from tunescope.progress import Update, say
+from tunescope.runs import Unanswered
 
 K = TypeVar("K")
 
@@ -34,6 +35,11 @@ class Results(dict[K, ItemResult[Any]], Generic[K]):
         total = f"{budget.tokens * share:,.0f} tokens" if budget.cost is None else f"{budget.cost * share:.4f}"
         seconds = (monotonic() - self._start) * (share - 1)
         return f"{self._n_failed:,} failed, {budget.describe()}, projected {total}, {seconds:.0f} s left"
+
+    def unanswered(self, what: str) -> Unanswered:
+        """Count the items without a reply, or without one of those that they need; `what` they are called."""
+        failures = [(each.unanswered, each.is_for_good) for each in self.values() if each.unanswered is not None]
+        return Unanswered.of(self.n_items, what, failures)
 
     def check_halt(self, oracle: str) -> None:
         """Say what the calls used; raise what stopped them.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar, Literal
 
 from tunescope.errors import SettingsError
-from tunescope.oracle.api import is_url
+from tunescope.oracle.api import is_url, refuse_secrets
 from tunescope.oracle.budget import Price
 from tunescope.oracle.fake import FAKE_PREFIX
 from tunescope.oracle.local import is_local
@@ -20,7 +20,7 @@ class OracleSettings:
 
     HELP_GROUP: ClassVar[str] = "Oracle"
 
-    oracle: str = field(metadata=INPUT)
+    oracle: str = field(metadata={**INPUT, "refuse": refuse_secrets})
     """The model to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local (the embedded model),
     local:GGUF or fake:FILE."""
 
@@ -54,6 +54,9 @@ class OracleSettings:
     deadline: float = field(default=1800.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
     """Seconds that a row may take from its first call on, waiting and retries included."""
 
+    again: bool = field(default=False, metadata={**group("Calls"), **NOT_IN_KEY})
+    """Ask again also where the oracle refused for the row's own sake (its content, its length) in an earlier run."""
+
     price: str | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY})
     """Price per million tokens as IN,OUT, for --max-cost and for the printed cost."""
 
@@ -76,6 +79,7 @@ class OracleSettings:
 
 def validate_oracle(settings: OracleSettings) -> None:
     """Raise `SettingsError` for what can't work."""
+    refuse_secrets(settings.oracle)
     if settings.max_cost is not None and settings.price is None:
         raise SettingsError("--max-cost without --price: add --price IN,OUT per million tokens")
     if settings.price is not None:

@@ -142,6 +142,9 @@ def load_hub(name: str) -> Any:
             data = datasets.load_from_disk(ident)
         else:
             data = datasets.load_dataset(ident, config, split=split or "train")
+    except ConnectionError as error:
+        found = "no file or folder of that name, and the hub can't be reached, nor is there a copy in its cache"
+        raise InputError([Problem(name, None, found, "a file or folder that is here, or a data set's id")]) from error
     except Exception as error:
         why = f"{type(error).__name__}: {abbreviate(str(error).partition(chr(10))[0], quoted=False, limit=300)}"
         expected = "a file, a folder, ID, ID:SPLIT or ID:CONFIG:SPLIT"

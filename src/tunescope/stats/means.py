@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -33,16 +34,25 @@ def mean(values: Values, *, heavy_tailed: bool = False, least: float | None = No
     return replace(estimate, low=max(least, estimate.low))
 
 
-def mean_t(values: Values, *, level: float = 0.95, least_n: str = "a mean of scores") -> Estimate:
+def mean_t(
+    values: Values,
+    *,
+    level: float = 0.95,
+    least_n: str = "a mean of scores",
+    bounds: tuple[float, float] = (-math.inf, math.inf),
+) -> Estimate:
     """Mean with Student's interval: mean -+ t(n-1) * sd / sqrt(n), sd with ddof 1 (Student 1908).
 
     For values close to normal, such as scores that are themselves means over many questions. `least_n` is what is
-    estimated, as in `MINIMAL_N`.
+    estimated, as in `MINIMAL_N`. No value can be beyond the `bounds`, such as 0 and 1 for shares: there the interval
+    ends.
     """
     (x,), n_missing = complete(values)
     estimate = t_interval_of_mean(x, n_missing, level, "mean")
     reason = estimate.reason or too_few(least_n, x.size)
-    return estimate if reason is None else replace(estimate, low=None, high=None, reason=reason)
+    if reason is not None or estimate.low is None or estimate.high is None:
+        return replace(estimate, low=None, high=None, reason=reason)
+    return replace(estimate, low=max(bounds[0], estimate.low), high=min(bounds[1], estimate.high))
 
 
 def median(values: Values, *, level: float = 0.95) -> Estimate:

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.answers import Answer, Place, RecordLog, model_outputs
@@ -19,10 +19,10 @@ from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkErro
 from tunescope.foreign import dump_json
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
-from tunescope.oracle.api import is_url
+from tunescope.oracle.api import is_url, refuse_secrets
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
-from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder, Unanswered
 from tunescope.settings import POSITIONAL, above, at_least
 from tunescope.views import Table, View, interval
 
@@ -48,7 +48,7 @@ class AnswerSettings(ModelSettings):
     """Format of the prompts: prompts, questions, alpaca_eval, arena_hard, ifeval, just_eval, mt_bench, wizardlm,
     medinstruct or a row format. By default the content decides."""
 
-    model: str = field(default=DEFAULT, metadata=INPUT)
+    model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
     """An embedded name, a folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server."""
 
     served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("model_name",)})
@@ -81,6 +81,12 @@ class AnswerSettings(ModelSettings):
     timeout: float = field(default=600.0, metadata={**NOT_IN_KEY, **above(0)})
     """Seconds that one call to a server may take."""
 
+    deadline: float = field(default=1800.0, metadata={**NOT_IN_KEY, **above(0)})
+    """Seconds that a prompt may take at a server from its first call on, waiting and retries included."""
+
+    again: bool = field(default=False, metadata=NOT_IN_KEY)
+    """Ask again also where an earlier run got no answer for the prompt's own sake (its content, its length)."""
+
     out: str | None = runs.out_field()
     """The run folder; runs/answer-KEY by default."""
 
@@ -88,7 +94,8 @@ class AnswerSettings(ModelSettings):
 def answer(settings: AnswerSettings) -> Run:
     """Answer every prompt; return the run with `answers.jsonl` and `model_outputs.json` (AlpacaEval's form).
 
-    Answers are in the order of prompts, samples and turns. What has none is in `missing.jsonl`, with the reason.
+    Answers are in the order of prompts, samples and turns. What has none is in `missing.jsonl`, with the reason, and
+    whether it is open: the same command asks a server for it again.
 
     Raises:
         InputError: prompts that can't be read.
@@ -118,6 +125,7 @@ def answer(settings: AnswerSettings) -> Run:
 
 
 def _validate(settings: AnswerSettings, at_server: bool) -> None:
+    refuse_secrets(settings.model)
     if settings.temperature is None and (settings.top_p is not None or settings.n > 1):
         given = "--top-p" if settings.top_p is not None else f"--n {settings.n}"
         raise SettingsError(f"{given} without --temperature: greedy answers are all the same; add --temperature 1")
@@ -132,14 +140,24 @@ def _validate(settings: AnswerSettings, at_server: bool) -> None:
         )
 
 
+class _Missing(NamedTuple):
+    """Why there is no answer, and whether it is open: there may be one when it is asked for again."""
+
+    reason: str
+    open: bool = False
+
+
 class _AnswerBook:
     """The run's answers and what has none, each kept as soon as it is there; used as `with _AnswerBook(…) as book`."""
 
     def __init__(self, settings: AnswerSettings, model: str, prompts: Sequence[Prompt], folder: RunFolder) -> None:
         self.settings, self.model, self.prompts = settings, model, prompts
         self._log = RecordLog(folder.scratch / "answers.jsonl")
-        self.answers = {a.place: a for a in map(Answer.from_json, self._log)}
-        self.missing: dict[Place, str] = {}
+        self._settled_log = RecordLog(folder.scratch / "settled.jsonl")
+        known = {a.place: a for a in map(Answer.from_json, self._log)}
+        self.answers = {p: a for p, a in known.items() if not (settings.again and a.finish_reason == _FILTERED)}
+        settled = () if settings.again else self._settled_log
+        self.missing = {Place(*record["place"]): _Missing(record["reason"]) for record in settled}
         self._progress = progress("answers", sum(1 for _ in self.places))
         self._update: Update
         self._start, self._n_new, self._n_tokens = monotonic(), 0, 0
@@ -154,6 +172,7 @@ class _AnswerBook:
         """Close the file and say how fast it went."""
         self._progress.__exit__(*error)
         self._log.close()
+        self._settled_log.close()
         if self._n_new:
             seconds = monotonic() - self._start
             say(f"{self._n_new:,} answers, {self._n_tokens:,} tokens in {seconds:.1f} s: {self._rate()}")
@@ -172,7 +191,8 @@ class _AnswerBook:
         texts = [self.answers[each].text for each in earlier if self._is_there(each)]
         if len(texts) == place.turn:
             return texts
-        self.miss(place, f"turn {len(texts)} before it has no answer")
+        first = self.missing.get(Place(place.prompt_id, len(texts), place.sample))
+        self.missing[place] = _Missing(f"turn {len(texts)} before it has no answer", first is not None and first.open)
         return None
 
     def _is_there(self, place: Place) -> bool:
@@ -182,7 +202,7 @@ class _AnswerBook:
         """Return the turns without an answer, by prompt and sample: one worker asks them one after the other."""
         turns: dict[tuple[str, int], list[tuple[Prompt, Place]]] = {}
         for prompt, place in self.places:
-            if place not in self.answers:
+            if place not in self.answers and place not in self.missing:
                 turns.setdefault((place.prompt_id, place.sample), []).append((prompt, place))
         return turns
 
@@ -205,9 +225,11 @@ class _AnswerBook:
         self._n_tokens += (made.usage or {}).get("completion_tokens", 0)
         self._show()
 
-    def miss(self, place: Place, reason: str) -> None:
-        """Note why there is no answer."""
-        self.missing[place] = reason
+    def miss(self, place: Place, reason: str, is_for_good: bool = True) -> None:
+        """Note why there is no answer; on disk where there would be none each time."""
+        self.missing[place] = _Missing(reason, not is_for_good)
+        if is_for_good:
+            self._settled_log.add({"place": place, "reason": reason})
         self._show()
 
     def _show(self) -> None:
@@ -225,9 +247,11 @@ def _write(book: _AnswerBook, folder: RunFolder) -> Outcome:
     """Write the answers in the order of prompts, samples and turns, and what has none."""
     for place, made in book.answers.items():
         if made.finish_reason == _FILTERED:
-            book.missing[place] = "the server's content filter"
+            book.missing[place] = _Missing("the server's content filter")
     answers = [book.answers[place] for _, place in book.places if place not in book.missing]
-    missing = [{**place._asdict(), "reason": book.missing[place]} for _, place in book.places if place in book.missing]
+    missing = [
+        {**place._asdict(), **book.missing[place]._asdict()} for _, place in book.places if place in book.missing
+    ]
     if not answers:
         raise TunescopeError(f"{book.model} can answer none of the {len(book.prompts)} prompts: {missing[0]['reason']}")
     folder.records("answers", [made.as_json() for made in answers])
@@ -297,13 +321,21 @@ def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt
     from tunescope.oracle.client import Client
     from tunescope.oracle.pool import ask_all
 
-    client = Client(settings.model, model, settings.timeout, scrub_replies=False)
+    client = Client(settings.model, model, settings.timeout)
     decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
     if settings.temperature is not None and settings.top_p is not None:
         decoding["top_p"] = settings.top_p
     with _AnswerBook(settings, model, prompts, folder) as book:
         was_answered = bool(book.answers)
-        caller = Caller(model, client, decoding, settings.concurrency, extra_retries=0, was_answered=was_answered)
+        caller = Caller(
+            model,
+            client,
+            decoding,
+            settings.concurrency,
+            settings.deadline,
+            extra_retries=0,
+            was_answered=was_answered,
+        )
         conversations = book.open_conversations()
         book.start()
         work = partial(_converse, settings, book)
@@ -315,11 +347,7 @@ def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt
 async def _converse(
     settings: AnswerSettings, book: _AnswerBook, turns: Sequence[tuple[Prompt, Place]], calls: Calls
 ) -> None:
-    """Ask for the answers of a prompt's turns, one after the other.
-
-    Raises:
-        WorkError: the server was away, or had no room, each time.
-    """
+    """Ask for the answers of a prompt's turns, one after the other."""
     from tunescope.oracle.api import message_json
     from tunescope.oracle.request import ChatRequest
 
@@ -333,9 +361,7 @@ async def _converse(
         try:
             parsed = await calls.ask(ChatRequest.of(messages, {**seed, **tools}))
         except ItemFailed as error:
-            if error.unreachable:
-                raise WorkError(str(error)) from error
-            book.miss(place, str(error.__cause__ or error))  # in the server's own words
+            book.miss(place, str(error.__cause__ or error), error.is_for_good)  # in the server's own words
         else:
             reply = parsed.reply
             book.keep(prompt, place, reply.text, before, finish_reason=reply.finish_reason, usage=reply.usage)
@@ -391,7 +417,9 @@ def _outcome(
     what = "prompts" if due == asked else f"questions and samples of {asked} prompts"
     sentence = f"{model} answered {len(answers)} of {due} {what}, {_manner(settings)}."
     path = shlex.quote(str(folder.path))
-    return Outcome(result, View((sentence,), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",)))
+    view = View((sentence,), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",))
+    failures = ((record["reason"], not record["open"]) for record in missing)
+    return Unanswered.of(due, "answers", failures).added_to(result, view)
 
 
 def _manner(settings: AnswerSettings) -> str:

@@ -13,7 +13,7 @@ from tunescope.errors import ExpressionError, RunError, SettingsError
 from tunescope.locations import Location
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args, at_least
-from tunescope.views import Table, View, rejected_sentence
+from tunescope.views import Table, View, counted, rejected_sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -74,7 +74,7 @@ def select(settings: SelectSettings) -> Run:
         expressions.parse(settings.where)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     sources = runs.open_runs(settings.from_)
-    inputs = rows.inputs | {str(run.path): run.key for run in sources}
+    inputs = rows.inputs | {str(run.path): run.identity for run in sources}
     return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources))
 
 
@@ -162,7 +162,7 @@ def _view(
     lines = tuple((locations[i][0], str(locations[i][1]), reason) for i, reason in examples)
     counts = ", ".join(f"{rule} {count:,}" for rule, count in result["dropped_by"].items())
     sentences = [
-        f"{result['rows']:,} rows in = {result['kept']:,} kept + {result['dropped']:,} dropped"
+        f"{counted(result['rows'], 'row')} in = {result['kept']:,} kept + {result['dropped']:,} dropped"
         + (f" ({counts})." if counts else "."),
         f"Kept: {kept}. Dropped: {dropped}. The table decisions has the reason for each row.",
     ]

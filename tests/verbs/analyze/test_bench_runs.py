@@ -152,6 +152,21 @@ def test_what_the_model_knew(workplace):
     assert run.view.tables[-1].title == "On what the model knew before tuning"
 
 
+def test_where_there_is_no_interval_a_test_over_people_tells_it_from_chance(workplace):
+    """Nearly all right is above chance though so few errors have no interval; nearly nothing of two people isn't."""
+    people = [f"P{i // 4}" for i in range(60)]
+    right = [(person, i != 7) for i, person in enumerate(people)]
+    runs = [scored("b", "m", right=[(person, True) for person in people])]
+    runs += [scored(f"b{dose}", tuned(f"t{dose}", "m", falsified(dose, 0), 0), right=right) for dose in (0.0, 1.0)]
+    run = analyze(AnalyzeSettings(from_=tuple(str(run.path) for run in runs)))
+    assert {(r["low"], r["high"], r["against_chance"]) for r in run.result["known"]} == {(None, None, "above")}
+    few = [(person, right) for person, right in right if person in ("P0", "P1")]
+    runs = [scored("c", "m", right=[(person, True) for person, _ in few])]
+    runs += [scored(f"c{dose}", tuned(f"u{dose}", "m", falsified(dose, 1), 1), right=few) for dose in (0.0, 1.0)]
+    run = analyze(AnalyzeSettings(from_=tuple(str(run.path) for run in runs)))
+    assert {(r["low"], r["high"], r["against_chance"]) for r in run.result["known"]} == {(None, None, "inconclusive")}
+
+
 def test_without_the_untuned_model_there_is_no_record_of_what_it_knew(workplace):
     runs = [scored(f"b{d}", tuned(f"t{d}", "m", falsified(d))) for d in (0.0, 1.0)]
     assert "known" not in analyze(AnalyzeSettings(from_=tuple(str(run.path) for run in runs))).result

@@ -1,53 +1,12 @@
-"""`repair rate`: what counts as a grade, and how rows are chosen by it."""
+"""`repair rate`: rows graded, and chosen by their grades."""
 
 import json
 
-import pytest
 from tests.tools import alpaca, read_rows, write_rows
 
-from tunescope.oracle.replies import rating_of
 from tunescope.study import StudySettings, run
 from tunescope.verbs.repair.rate import RateSettings, rate
 from tunescope.verbs.select import SelectSettings, select
-
-
-@pytest.mark.parametrize(
-    ("text", "rating"),
-    [
-        ("Score: 4.5", 4.5),
-        ("4.5/5", 4.5),
-        ("**4.5**", 4.5),
-        ("4.5", 4.5),
-        ("Score: 4.5\nThe response names 3 of 5 causes.", 4.5),
-        ("**Score:** 4.5/5", 4.5),
-        ("**Score: 4.5**", 4.5),
-        ("Rating = 3 out of 5", 3.0),
-        ("Accuracy: 2", 2.0),
-        ("Score for accuracy: 2", 2.0),
-        ("score: 0", 0.0),
-        ("I read it.\n\nScore: 5\n", 5.0),
-        ("Score: 4\nFinal score: 4.0", 4.0),
-        ("Score: 4\nScore: 2", None),
-        ("Score: 4.5/10", None),
-        ("Score: 6", None),
-        ("Score: -1", None),
-        ("Score: 4 or 5", None),
-        ("Score: four", None),
-        ("Score: 4,5", None),
-        ("The response is accurate, I give it a 5.", None),
-        ("1. It is right.", None),
-        ("Score:", None),
-        ("", None),
-    ],
-)
-def test_what_counts_as_a_grade(text, rating):
-    assert rating_of(text, "accuracy", 5) == rating
-
-
-def test_a_longer_scale():
-    assert rating_of("Score: 85/100", "accuracy", 100) == 85.0
-    assert rating_of("Score: 4/5", "accuracy", 100) is None
-
 
 ROWS = [
     alpaca("Name a colour", "Red"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from math import factorial
+from math import factorial, inf
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +61,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
         return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, ()))
     bench_runs = runs.open_runs(settings.from_)
     scores = read_runs(bench_runs)
-    inputs = {str(run.path): run.key for run in bench_runs}
+    inputs = {str(run.path): run.identity for run in bench_runs}
     return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, bench_runs))
 
 
@@ -75,7 +75,8 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
     tasks: dict[str, dict[str, Any]] = {}
     for task in scores.tasks:
         cells = [cell for cell in scores.cells if cell.task == task]
-        tasks[task] = dose_response(cells, scores.doses, scores.seeds)
+        score_range = (-inf, inf) if scores.chance is None else (0.0, 1.0)  # bench's are shares; a table's may be any
+        tasks[task] = dose_response(cells, scores.doses, scores.seeds, score_range)
     adjusted = stats.holm([record["p"] for record in tasks.values()])
     for record, p_holm in zip(tasks.values(), adjusted, strict=True):
         record["p_holm"] = p_holm

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 from tunescope import stats
@@ -19,15 +20,20 @@ _BySeed = Mapping[str, float | None]
 """A model's score per seed."""
 
 
-def dose_response(cells: Sequence[TaskScore], doses: Sequence[float], seeds: Sequence[str]) -> dict[str, Any]:
+def dose_response(
+    cells: Sequence[TaskScore],
+    doses: Sequence[float],
+    seeds: Sequence[str],
+    score_range: tuple[float, float] = (-inf, inf),
+) -> dict[str, Any]:
     """Return one task's record.
 
     `cells` are the task's, `doses` and `seeds` the whole table's; an absent cell counts as missing. With several
     seeds `pearson` and `slope` are computed from the means per dose, `pearson_all` from every single score, and
-    `abs` and `recovered` are means over seeds with their t intervals.
+    `abs` and `recovered` are means over seeds with their t intervals. Intervals of scores end at the `score_range`.
     """
     by_dose = {dose: _by_seed(cells, dose, False, seeds) for dose in doses}
-    means = {dose: stats.mean_t([*scores.values()]) for dose, scores in by_dose.items()}
+    means = {dose: stats.mean_t([*scores.values()], bounds=score_range) for dose, scores in by_dose.items()}
     values = [means[dose].value for dose in doses]
     correlation = stats.pearson(list(doses), values)
     exact = "exact" in correlation.permutation.method

@@ -7,6 +7,7 @@ from typing import Any
 
 from tunescope import stats
 from tunescope.results.bench import ScoredQuestion
+from tunescope.results.estimates import ALPHA
 from tunescope.runs import Run
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
@@ -15,9 +16,10 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
     """Return, per task and kind of model, the share right of the questions that the untuned model got right.
 
     A record has task, dose, retuned, share, low, high, n (answers: questions x seeds), n_people, n_missing,
-    method, chance and `against_chance`: below, above, or inconclusive (the interval contains chance). People are
-    the clusters, so answers about one person, also by models of several seeds, don't count as independent. The
-    list is empty where no untuned model was scored.
+    method, chance and `against_chance`: below, above, or inconclusive (the interval contains chance; where there
+    is none, a sign-flip test over people has a p of 0.05 or more). People are the clusters, so answers about one
+    person, also by models of several seeds, don't count as independent. The list is empty where no untuned model was
+    scored.
     """
     questions = {str(run.path): ScoredQuestion.read_rows(run) for run in runs}
     known_questions = {
@@ -44,7 +46,7 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
             share = stats.share_clustered(right, people)
             record = {"task": task, "dose": dose, "retuned": retuned, **share.as_json("share")}
             record |= {"n_people": len(set(people)), "n_seeds": len(paths)}
-            record |= _compare_with_chance((scores.chance or {})[task], share)
+            record |= _compare_with_chance((scores.chance or {})[task], share, right, people)
             records.append(record)
     return records
 
@@ -53,10 +55,14 @@ def _is_of(cell: TaskScore, task: str, dose: float, retuned: bool) -> bool:
     return (cell.task, cell.dose, cell.retuned) == (task, dose, retuned)
 
 
-def _compare_with_chance(chance: float, share: stats.Estimate) -> dict[str, Any]:
-    verdict = "inconclusive"
-    if share.low is not None and share.low > chance:
-        verdict = "above"
-    if share.high is not None and share.high < chance:
-        verdict = "below"
-    return {"chance": chance, "against_chance": verdict}
+def _compare_with_chance(
+    chance: float, share: stats.Estimate, right: Sequence[float], people: Sequence[str]
+) -> dict[str, Any]:
+    if share.low is None or share.high is None:
+        sums, counts, _ = stats.sum_clusters(right, people)
+        p = stats.sign_flip_test(sums - chance * counts).p
+        is_off = p is not None and p < ALPHA
+    else:
+        is_off = not share.low <= chance <= share.high
+    is_above = share.value is not None and share.value > chance
+    return {"chance": chance, "against_chance": ("above" if is_above else "below") if is_off else "inconclusive"}

@@ -11,6 +11,7 @@ from typing import Literal
 
 from tunescope import runs
 from tunescope.models.embedded import DEFAULT
+from tunescope.oracle.api import refuse_secrets
 from tunescope.progress import say
 from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
@@ -23,7 +24,7 @@ VERSION = 1
 class BenchSettings:
     """Score a model on a suite of tasks whose answers are known."""
 
-    model: str = field(default=DEFAULT, metadata=INPUT)
+    model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
     """The model: a name, a model folder or a tune run."""
 
     suite: Literal["microworld"] = "microworld"

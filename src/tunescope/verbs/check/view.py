@@ -47,7 +47,8 @@ def _sentences(result: CheckResult, rows_by_fault: _RowsByFault, rows: RowSet) -
     formats = ", ".join(dict.fromkeys(f"{file.layout.format} in {file.container}" for file in rows.files))
     share = proportion_from_counts(result.faulty_rows, result.rows)
     yield (
-        f"{result.rows:,} rows ({formats}): {result.faulty_rows:,} ({percent(share.value, 1)}) have at least "
+        f"{counted(result.rows, 'row')} ({formats}): {result.faulty_rows:,} ({percent(share.value, 1)}) "
+        f"{'has' if result.faulty_rows == 1 else 'have'} at least "
         f"one of the {len(rows_by_fault)} faults that check looks for."
     )
     if result.faulty_rows:

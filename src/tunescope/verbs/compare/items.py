@@ -90,15 +90,20 @@ def open_set(settings: CompareSettings, name: str) -> ComparedSet:
         if answers.is_file():
             from tunescope.answers import read_answers
 
-            return ComparedSet("answers", str(answers), run.key, lambda: map(_answer_item, read_answers(answers)))
+            return ComparedSet("answers", str(answers), run.identity, lambda: map(_answer_item, read_answers(answers)))
         if MeasuredTurn.NAME in run.tables:
             model = MeasureResult.read(run).model or "no model"
             return ComparedSet(
-                "turns", name, run.key, lambda: starmap(_turn_item, MeasuredTurn.read_measures(run)), model
+                "turns", name, run.identity, lambda: starmap(_turn_item, MeasuredTurn.read_measures(run)), model
             )
         if holds_judgements(run):
             return ComparedSet(
-                "judgements", name, run.key, lambda: map(_judged_item, read_judgements(run)), describe_judges(run), run
+                "judgements",
+                name,
+                run.identity,
+                lambda: map(_judged_item, read_judgements(run)),
+                describe_judges(run),
+                run,
             )
         rows_file = find_run_rows(path)
         if rows_file is None:

@@ -9,7 +9,7 @@ from tunescope.pairing import Pairing
 from tunescope.results.compare import CompareResult, NumberComparison
 from tunescope.results.estimates import MeanEstimate
 from tunescope.verbs.compare.items import ComparedItem
-from tunescope.views import Cell, Table, View, interval
+from tunescope.views import Cell, Table, View, counted, interval
 
 _SHOWN = 5
 _ALL_NOTE = (
@@ -31,10 +31,10 @@ def compare_view(result: CompareResult, paired: Pairing[ComparedItem], next_step
 def _sentences(result: CompareResult, n_pairs: int) -> list[str]:
     ways = ", ".join(f"{count:,} by {way}" for way, count in result.paired_by.items() if count)
     sentences = [
-        f"A has {result.a:,} {result.kind} and B has {result.b:,}. "
-        f"{n_pairs:,} are paired{f' ({ways})' if ways else ''}: {result.same:,} are the same and "
-        f"{result.changed:,} changed. {result.removed:,} are only in A (removed), {result.added:,} only in B "
-        "(added)."
+        f"A has {counted(result.a, result.kind.removesuffix('s'))} and B has {result.b:,}. "
+        f"{n_pairs:,} {_are(n_pairs)} paired{f' ({ways})' if ways else ''}: {result.same:,} {_are(result.same)} the "
+        f"same and {result.changed:,} changed. {result.removed:,} {_are(result.removed)} only in A (removed), "
+        f"{result.added:,} only in B (added)."
     ]
     if result.models is not None:
         sentences.append(f"Perplexities and IFD by {_either(result.models)}.")
@@ -47,6 +47,10 @@ def _sentences(result: CompareResult, n_pairs: int) -> list[str]:
             f"(mean Jaccard{_interval_of(overlap)}, n = {overlap.n})."
         )
     return sentences
+
+
+def _are(count: int) -> str:
+    return "is" if count == 1 else "are"
 
 
 def _interval_of(mean: MeanEstimate) -> str:

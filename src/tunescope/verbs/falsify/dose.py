@@ -22,7 +22,7 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL, RowsSettings, as_cli_args, at_least
-from tunescope.views import Table, View, percent, rejected_sentence
+from tunescope.views import Table, View, counted, percent, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.rows import Row, RowFile
@@ -294,8 +294,8 @@ def _view(
     sentences = [
         f"Dose {percent(settings.dose)} requested, {percent(result['dose_reached'])} reached: {result['changed']:,} of "
         f"{usable:,} rows have their false response.",
-        f"{result['rows']:,} rows in = {result['kept']:,} kept + {result['changed']:,} changed + {result['dropped']:,} "
-        "dropped (at every dose).",
+        f"{counted(result['rows'], 'row')} in = {result['kept']:,} kept + {result['changed']:,} changed + "
+        f"{result['dropped']:,} dropped (at every dose).",
         f"Rows: {path}. Dropped rows: {folder.path / result['files']['left_out']}.",
     ]
     sentences += about_preference

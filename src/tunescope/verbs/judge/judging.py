@@ -235,6 +235,7 @@ def reply_record(result: ItemResult[ParsedReply], request: VerdictRequest) -> di
         "text": parsed.text,
         "finish_reason": parsed.reply.finish_reason,
         "call_id": result.call_ids[0],
+        **({} if parsed.reply.thinking is None else {"thinking": parsed.reply.thinking}),
     }
 
 
@@ -325,13 +326,7 @@ def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder)
     records = job.records(results, model)
     folder.records(Path(JUDGEMENTS).stem, records)
     sentences, numbers = job.summarize(model)
-    budget = results.caller.budget
-    leading = {
-        **numbers,
-        "oracle_model": model,
-        "tokens": {"prompt": budget.prompt_tokens, "completion": budget.completion_tokens},
-        "cost": budget.cost,
-    }
+    leading = {**numbers, "oracle_model": model, **results.caller.budget.summary()}
     usage = describe_usage(results.caller, settings.journal is not None)
     where = f"{usage}. Every reply is in the journal, every judgement in {folder.path / JUDGEMENTS}."
     options = SummaryOptions(seed=settings.seed, draws=settings.draws)
@@ -339,7 +334,8 @@ def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder)
     outcome = write_summary(summary, folder, leading, sentences, [where])
     again = shlex.join(["tunescope", "judge", "recompute", str(folder.path / JUDGEMENTS)])
     shown = (*outcome.view.sentences, *_lengths(outcome.result))
-    return Outcome(outcome.result, replace(outcome.view, sentences=shown, next=(*outcome.view.next, again)))
+    view = replace(outcome.view, sentences=shown, next=(*outcome.view.next, again))
+    return results.unanswered("verdicts").added_to(outcome.result, view)
 
 
 def _lengths(result: Mapping[str, Any]) -> Iterator[str]:

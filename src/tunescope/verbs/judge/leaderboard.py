@@ -49,7 +49,7 @@ def leaderboard(settings: LeaderboardSettings) -> Run:
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of judge that hold verdicts or scores")
     if not opened:
         raise SettingsError("no runs; type tunescope judge leaderboard RUN…")
-    inputs = {str(run.path): run.key for run in opened}
+    inputs = {str(run.path): run.identity for run in opened}
     return execute("judge leaderboard", VERSION, settings, inputs, partial(_work, settings, opened))
 
 

@@ -19,7 +19,7 @@ from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import as_cli_args
 from tunescope.verbs.measure import preference
 from tunescope.verbs.measure.settings import KINDS, MeasureSettings
-from tunescope.views import Table, View, interval, percent
+from tunescope.views import Table, View, counted, interval, percent
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -158,7 +158,7 @@ def _outcome(
         first = {record["reason"]: record["row_id"] for record in reversed(records) if record["reason"]}
         lines = tuple((reason, count, first[reason]) for reason, count in reasons.most_common(10))
         tables.append(Table("Not measured", ("reason", "turns", "for example"), lines))
-    sentence = f"{rows:,} rows with {len(turns):,} assistant turns measured"
+    sentence = f"{counted(rows, 'row')} with {counted(len(turns), 'assistant turn')} measured"
     sentence += f" with {settings.model}." if "ifd_ppl" in columns else "."
     rows_as_typed = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     run = shlex.quote(str(folder.path))

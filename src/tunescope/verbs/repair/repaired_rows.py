@@ -72,6 +72,7 @@ def write_rows(folder: RunFolder, like: RowFile, repaired: Sequence[RepairedRow]
     """Write the rows (`rows.*`) in the shape of `like`; return the file."""
     from tunescope.rows import RowWriter
 
+    folder.reopen()
     with RowWriter(folder.path, "rows", like) as writer:
         for row in repaired:
             writer.write(row.after)

@@ -140,8 +140,7 @@ def _work(
     result = {
         **count_rows(repaired),
         "rejected": len(rows.rejected),
-        "tokens": {"prompt": caller.budget.prompt_tokens, "completion": caller.budget.completion_tokens},
-        "cost": caller.budget.cost,
+        **caller.budget.summary(),
         "oracle_model": caller.model,
         "replies": caller.reply_format,
         "files": {"rows": path.name},
@@ -156,4 +155,4 @@ def _work(
     if rows.rejected:
         sentences.append(rejected_sentence(len(rows.rejected)))
     tables = (*summary.tables, *result_tables(repaired))
-    return Outcome(result, View(tuple(sentences), tables, summary.next))
+    return results.unanswered("rows").added_to(result, View(tuple(sentences), tables, summary.next))

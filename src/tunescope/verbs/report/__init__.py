@@ -37,7 +37,7 @@ def report(settings: ReportSettings) -> Run:
         RunError: a folder without a finished run, or with tables that don't fit each other.
     """
     opened = open_runs(settings.runs)
-    inputs = {str(run.path): run.key for run in opened}
+    inputs = {str(run.path): run.identity for run in opened}
     return execute("report", VERSION, settings, inputs, partial(_work, settings, opened))
 
 

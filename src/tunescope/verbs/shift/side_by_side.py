@@ -55,7 +55,7 @@ def shift_runs(settings: ShiftRunsSettings) -> Run:
             raise RunError(f"{run.path} is a run of {run.verb}; expected runs of shift")
     if len(opened) < 2:
         raise SettingsError(f"{len(opened)} run of shift; expected at least two")
-    inputs = {str(run.path): run.key for run in opened}
+    inputs = {str(run.path): run.identity for run in opened}
     return execute("shift runs", VERSION, settings, inputs, partial(_work, opened))
 
 

@@ -14,7 +14,7 @@ from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
 from tunescope.stats.minimal_n import MINIMAL_N
 from tunescope.verbs.shift.words import GROUPS
-from tunescope.views import Cell, Table, View, interval, percent
+from tunescope.views import Cell, Table, View, counted, interval, percent
 
 if TYPE_CHECKING:
     from tunescope.verbs.shift.settings import ShiftSettings
@@ -56,7 +56,7 @@ def view(settings: ShiftSettings, result: ShiftResult, records: Sequence[ShiftAn
 def _sentences(result: ShiftResult, base_input: str) -> Iterator[str]:
     yield (
         f"{result.tuned} was compared with {result.base} at {result.tokens:,} tokens of "
-        f"{result.answers - result.n_missing:,} answers. The base saw {base_input}."
+        f"{counted(result.answers - result.n_missing, 'answer')}. The base saw {base_input}."
     )
     own = result.own_choice.mean
     not_greedy = own is not None and own < OWN_CHOICE

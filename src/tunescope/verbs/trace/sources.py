@@ -100,7 +100,7 @@ class Sources:
         if settings.shift is not None:
             run = Run(Path(settings.shift))
             tokens = _read_tokens(run, answers)
-            inputs[f"shift {settings.shift}"] = run.key
+            inputs[f"shift {settings.shift}"] = run.identity
         if settings.embedder is not None:
             from tunescope.models.embedder import embedder_hash
 

@@ -23,7 +23,7 @@ from tunescope.verbs.tune.launch import Launch
 from tunescope.verbs.tune.plan import Example, Plan, order
 from tunescope.verbs.tune.presets import apply_preset
 from tunescope.verbs.tune.settings import TuneSettings
-from tunescope.views import View
+from tunescope.views import View, counted
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
@@ -139,7 +139,7 @@ def _work(
     say(
         f"tuning {settings.model} ({settings.method}), {loaded.dtype} on {loaded.device}"
         + (f" with {launch.processes} processes" if launch.processes > 1 else "")
-        + f": {plan.steps} steps of {plan.batch_size} rows, lr {settings.lr:g}, {settings.lr_scheduler}"
+        + f": {counted(plan.steps, 'step')} of {plan.batch_size} rows, lr {settings.lr:g}, {settings.lr_scheduler}"
     )
     first = [all_examples[i] for i in dict.fromkeys(plan.order) if all_examples[i].parts][:_N_PREVIEWED]
     preview = [(example.row_id, show_example(chat, example)) for example in first]

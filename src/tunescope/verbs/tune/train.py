@@ -18,6 +18,7 @@ from tunescope.models.embedded import EMBEDDED, MARKER
 from tunescope.progress import progress, say
 from tunescope.results.tune import TuneStep
 from tunescope.verbs.tune.launch import Launch
+from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
@@ -122,7 +123,7 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
     records = [StepRecord(i, plan.epoch(i), *metrics) for i, metrics in enumerate(trainer.records, 1)]
     new_records = records[int(resumed.name.rpartition("-")[2]) if resumed else 0 :]
     tokens = sum(record.tokens for record in new_records)
-    say(f"{len(new_records)} steps, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
+    say(f"{counted(len(new_records), 'step')}, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
     return records, _write_model(settings, loaded, trainer, folder.scratch / "model", folder.path / "model", launch)
 
 

@@ -1,0 +1,235 @@
+"""A verb's work in its run folder: done once, gone on with after a stop, and again for what is open."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import platform
+import shutil
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import fields, replace
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
+from tunescope.foreign import dump_json
+from tunescope.progress import say
+from tunescope.runs.finished import Run, producing_run
+from tunescope.runs.folder import RunFolder, plain
+from tunescope.runs.keys import RUN_FILE, run_location
+from tunescope.views import View, to_html
+
+_NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
+
+
+class Outcome(NamedTuple):
+    """What a verb returns.
+
+    Attributes:
+        result: the object that `--json` prints.
+        view: what a person reads.
+        open: items without a reply, which the same command asks again.
+        settled: items without a reply that failed for their own sake, which `--again` asks again.
+    """
+
+    result: dict[str, Any]
+    view: View
+    open: int = 0
+    settled: int = 0
+
+    def _repr_html_(self) -> str:
+        return to_html(self.view)
+
+
+def find_finished(verb: str, version: int, settings: Any, inputs: Mapping[str, str]) -> Run | None:
+    """Return the finished run with these settings and inputs; None where there is none."""
+    path, key = run_location(verb, version, settings, inputs)
+    return Run(path) if (path / RUN_FILE).is_file() and Run(path).key == key else None
+
+
+class RunJob(NamedTuple):
+    """A verb's work, ready for `execute(*job)`; see there."""
+
+    verb: str
+    version: int
+    settings: Any
+    inputs: Mapping[str, str]
+    work: Callable[[RunFolder], Outcome]
+    device: str = "cpu"
+
+
+def execute(
+    verb: str,
+    version: int,
+    settings: Any,
+    inputs: Mapping[str, str],
+    work: Callable[[RunFolder], Outcome],
+    device: str = "cpu",
+) -> Run:
+    """Do a verb's work in its run folder, once.
+
+    The folder is `settings.out` or `RUNS/VERB-KEY`. A finished run with the same key is returned as
+    it is, and work on an unfinished one continues. So does work on a run with open items, and with `settings.again` on
+    one with settled items: what is in its scratch folder stays until nothing can be asked again.
+
+    Args:
+        verb: its name, such as `repair reflect`.
+        version: a new version gives runs other keys.
+        settings: the verb's settings.
+        inputs: what the user named → its content hash.
+        work: writes tables and records into the folder and returns the result and its view.
+        device: where it runs, for `run.json`.
+
+    Raises:
+        RunError: the folder holds something else, or another tunescope uses it.
+    """
+    path, key = run_location(verb, version, settings, inputs)
+    done = _done_with(path, key, settings)
+    if done is not None:
+        say(f"{path} holds this run already; nothing was run again")
+        _remove_scratch(done)  # there after a kill right after run.json
+        return done
+    path.mkdir(parents=True, exist_ok=True)
+    with _locked(path):
+        done = _done_with(path, key, settings)
+        if done is not None:
+            return done
+        folder = RunFolder(path, key)
+        _clean(folder)
+        open_inputs = [_describe_open_input(run) for run in _open_runs_in(inputs)]
+        for sentence in open_inputs:
+            say(sentence)
+        start = monotonic()
+        try:
+            outcome = _with_open_inputs(work(folder), open_inputs)
+        except (InputError, SettingsError, ExpressionError):
+            _remove_if_empty(folder)
+            raise
+        info = {
+            "verb": verb,
+            "version": version,
+            "key": key,
+            "open": outcome.open,
+            "settled": outcome.settled,
+            "settings": {f.name: getattr(settings, f.name) for f in fields(settings)},
+            "inputs": dict(inputs),
+            "device": device,
+            "versions": _versions(),
+            "wall_seconds": round(monotonic() - start, 3),
+            "outputs": {str(p.relative_to(path)): p.stat().st_size for p in _visible(path) if _is_output(p)},
+            "result": outcome.result,
+            "view": outcome.view.as_json(),
+        }
+        folder.text(RUN_FILE, dump_json(plain(info), indent=1, allow_nan=False) + "\n")
+        run = Run(path)
+        _remove_scratch(run)
+    return run
+
+
+def _open_runs_in(inputs: Mapping[str, str]) -> Iterator[Run]:
+    """Yield the open runs that inputs are, or lie in; a name may have a word before the path."""
+    seen: set[str] = set()
+    for text in (text for name in inputs for text in (name, name.partition(" ")[2])):
+        with suppress(RunError, OSError):
+            run = producing_run(text) if text and Path(text).exists() else None
+            if run is not None and run.open and run.key not in seen:
+                seen.add(run.key)
+                yield run
+
+
+def _describe_open_input(run: Run) -> str:
+    """Say that a run that is used has open items."""
+    return f"{run.describe_open()}, and is used here as it is; type its command again, then this one."
+
+
+def _with_open_inputs(outcome: Outcome, sentences: Sequence[str]) -> Outcome:
+    view = replace(outcome.view, sentences=(*outcome.view.sentences, *sentences))
+    return outcome._replace(view=view)
+
+
+def _is_output(path: Path) -> bool:
+    return path.is_file() and path.name != RUN_FILE
+
+
+def _remove_scratch(run: Run) -> None:
+    """Remove a run's scratch folder, unless items can be asked again."""
+    if not (run.open or run.settled):
+        shutil.rmtree(run.path / f".work-{run.key}", ignore_errors=True)
+
+
+def _clean(folder: RunFolder) -> None:
+    """Remove what a killed process was writing and the scratch of other keys; keep this key's scratch."""
+    for scratch in folder.path.glob(".work-*"):
+        if scratch != folder.scratch:
+            shutil.rmtree(scratch)
+    for part in folder.path.glob(".*.part"):
+        part.unlink()
+    folder.scratch.mkdir(exist_ok=True)
+
+
+def _done_with(path: Path, key: str, settings: Any) -> Run | None:
+    """Return the run that is done, or None where work on `key` may begin or continue.
+
+    Raises:
+        RunError: the folder holds another run, or other files.
+    """
+    if path.exists() and not path.is_dir():
+        raise RunError(f"{path}: found a file; expected a folder; name another with --out")
+    if not (path / RUN_FILE).exists():
+        if not (path / f".work-{key}").is_dir() and any(_visible(path)):
+            found = "an unfinished run with other settings or input" if (path / ".lock").exists() else "other files"
+            raise RunError(
+                f"{path}: found {found}; expected an empty or a new folder; remove it or name another with --out"
+            )
+        return None
+    run = Run(path)
+    if run.key != key:
+        raise RunError(
+            f"{path} holds another run ({run.verb}, key {run.key}); name another folder with --out, or remove it"
+        )
+    asks_again = run.open or (run.settled and getattr(settings, "again", False))
+    return None if asks_again else run
+
+
+def _visible(path: Path) -> Iterator[Path]:
+    """Yield a folder's files in order, without the lock, unfinished files and the scratch folder."""
+    for item in sorted(path.iterdir()) if path.is_dir() else ():
+        if not item.name.startswith("."):
+            yield from [item, *sorted(item.rglob("*"))] if item.is_dir() else [item]
+
+
+def _remove_if_empty(folder: RunFolder) -> None:
+    """Remove a folder without files after its input was refused: the same command would be refused again."""
+    if not any(_visible(folder.path)):
+        shutil.rmtree(folder.scratch)
+        (folder.path / ".lock").unlink()
+        with suppress(OSError):
+            folder.path.rmdir()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Lock the folder; the lock ends with the process, however that ends."""
+    handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise RunError(f"{path} is in use by another tunescope; wait for it or stop it") from error
+        yield
+    finally:
+        os.close(handle)
+
+
+def _versions() -> dict[str, str]:
+    from importlib import metadata  # a tenth of a second, which --help need not wait for
+
+    versions = {"python": platform.python_version()}
+    for name in _NAMED_PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions
