@@ -7,6 +7,7 @@
     ├── ExpressionError (ValueError)  a `--where` or `--fail-on` that doesn't parse
     ├── RunError                      a run folder that is missing, unfinished or in use
     ├── WorkError                     a shard or a recipe step that failed while working
+    │   └── WaitingError              calls that wait in a batch; the command line exits 4
     └── MissingPackageError (ImportError)  an extra that this feature needs
 
 Catch `TunescopeError` to catch all of it.
@@ -65,6 +66,10 @@ class RunError(TunescopeError):
 
 class WorkError(TunescopeError):
     """A piece of work failed; finished pieces are kept and the same command goes on."""
+
+
+class WaitingError(WorkError):
+    """Calls wait in a batch's file; the same command goes on with their replies."""
 
 
 class MissingPackageError(TunescopeError, ImportError):
