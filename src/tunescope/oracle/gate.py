@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tunescope.errors import Halted, WorkError
+from tunescope.errors import Halted, RejectedRequest, WorkError
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.halt import Halt
@@ -20,12 +20,17 @@ _LOOK_SECONDS = 0.05
 
 
 class CallGate:
-    """Lets calls through one by one, in step with other processes that have the same journal open."""
+    """Lets calls through one by one, in step with other processes that have the same journal open.
+
+    Attributes:
+        again: keys of calls that are made although the journal has it that they were rejected.
+    """
 
     def __init__(self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt) -> None:
         """Take what decides; without a journal there is only the budget."""
         self._budget, self._journal, self._rate_limit, self._halt = budget, journal, rate_limit, halt
         self._reserved: dict[str, tuple[int, int]] = {}
+        self.again = set[str]()
         if journal is not None:
             journal.reservations.refresh()
             budget.elsewhere = journal.reservations.elsewhere
@@ -74,7 +79,12 @@ class CallGate:
                 self._budget.use(measure_usage(size, body), size)
             journal.reservations.refresh()
             self._budget.elsewhere = journal.reservations.elsewhere
-        return journal.reply(call.key)
+        try:
+            return journal.reply(call.key)
+        except RejectedRequest:
+            if call.key not in self.again:
+                raise
+            return None
 
     def _reserve(self, call: Call, reservations: Reservations | None) -> bool:
         """Reserve a call and tell that it is; False while another process makes it, or may give back some room."""
