@@ -429,3 +429,18 @@ def test_every_failure_is_counted(failures):
         outcome.open == sum(not is_for_good for _, is_for_good in failures) == sum(outcome.result["open_by"].values())
     )
     assert outcome.settled == sum(is_for_good for _, is_for_good in failures)
+
+
+def test_what_reads_an_open_run_says_so_once(workplace, capsys):
+    run = execute(Unsure(1))
+    (run.path / "journal.sqlite").touch()
+    said = f"{run.path} is open (1 item without a reply yet), and is used here as it is; "
+    said += "type its command again, then this one."
+    for names_of_it in ([f"answers {run.path}"], [str(run.path), f"{run.path}/all.txt"]):
+        user = execute(Work(), inputs=dict.fromkeys(names_of_it, "its hash"))
+        assert user.view.sentences == ("One sentence.", said)
+        assert said in capsys.readouterr().err
+    for other in ("text", str(run.path / "journal.sqlite"), str(run.path / "no such file")):
+        assert execute(Work(), inputs={other: f"hash of {other}"}).view == VIEW
+    finished = execute(Unsure(0))
+    assert execute(Work(), inputs={str(finished.path): "finished"}).view == VIEW
