@@ -98,6 +98,8 @@ def execute(
             return done
         folder = RunFolder(path, key)
         _clean(folder)
+        if (path / RUN_FILE).exists():
+            say(f"{path} holds this run, with items without a reply; only these are asked for again")
         open_inputs = [_describe_open_input(run) for run in _open_runs_in(inputs)]
         for sentence in open_inputs:
             say(sentence)
