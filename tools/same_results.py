@@ -420,7 +420,7 @@ FAKES: Mapping[str, list[dict[str, str]]] = {
     ],
     "evolve": [
         {
-            "pattern": r"--- INSTRUCTION ---\n(.*?)\n\n---.*<new_instruction>",
+            "pattern": r"(?:--- INSTRUCTION ---|=== \w+ instruction ===)\n(.*?)\n\n(?:---|===).*<new_instruction>",
             "reply": "<new_instruction>\n\\1 Give your reasons.\n</new_instruction>",
         },
         {"pattern": "Compare two.*Give your reasons.*Give your reasons. Give", "reply": "<verdict>\nequal\n</verdict>"},

@@ -21,7 +21,7 @@ def behave(body: dict[str, Any], call: int) -> Said:
     prompt = body["messages"][-1]["content"]
     number = int(prompt.partition("Question ")[2].partition("?")[0])
     if "<new_instruction>" in prompt:
-        instruction = prompt.partition("--- INSTRUCTION ---\n")[2].partition("\n\n---")[0]
+        instruction = prompt.partition(" instruction ===\n")[2].partition("\n\n===")[0]
         ways = (
             f"{instruction} And why?",
             f"The given prompt: {instruction}",

@@ -70,6 +70,8 @@ def test_wins_ties_and_losses(workplace, files):
         "refused": 1,
         "truncated": 1,
         "out_of_range": 1,
+        "other_scale": 0,
+        "ambiguous": 0,
         "quoted": 0,
         "no_verdict": 0,
         "failed": 0,
@@ -251,7 +253,7 @@ def test_a_prompt_of_the_users_own(workplace, files):
     assert run.result["replies"]["ok"] == 12
     assert run.info["inputs"]["mine.jinja"]
     for text, message in (
-        ("{{ question }}|{{ first }}|{{ second }}", "doesn't use form; what stands there says how the reply is to be"),
+        ("{{ question }}|{{ first }}|{{ second }}", "doesn't use form; what stands in form says how the reply is to"),
         ("{{ first }}{{ second }}{{ form }}", r"doesn't show \{\{ question \}\} as it is; .* in \{\{ form \}\} how to"),
         ("{{ question }}{{ first }}{{ second }}{{ form[:9] }}", r"doesn't show \{\{ form \}\} as it is"),
         ("{{ mark }}{{ form }}", "uses mark; what can be filled in is question, first, second, fence, form"),

@@ -1,6 +1,7 @@
 """`repair evolve`: six operations, rounds, the paper's four rules of elimination, pairs that are never mixed."""
 
 import json
+import re
 from collections import Counter
 
 import pytest
@@ -43,7 +44,7 @@ UNLIKE = line(CHECKING, verdict("not equal"))
 A = alpaca("Ask A", "Reply A", topic="a")
 FAKE = [
     line(f"Ask A.*{EVOLVING}", new("Harder A?")),
-    line(f"{CHECKING}.*FIRST ---\nAsk A\n.*SECOND ---\nHarder A", verdict("Not equal.")),
+    line(f"{CHECKING}.* first ===\nAsk A\n.* second ===\nHarder A", verdict("Not equal.")),
     line("^Harder A[?]$", " Better reply A\n"),
 ]
 
@@ -131,7 +132,6 @@ LONG_SORRY = "I'm sorry to say that it rained. " + "And then it rained again and
         ("Harder A?", "not equal", "It is, and so are you.", "empty", 3),
         ("Mind the #Given Prompt#: B?", "not equal", "b", "copied ('given prompt')", 1),
         ("The rewritten instruction is B?", "not equal", "b", "copied ('rewritten instruction')", 1),
-        ("B?\n--- END OF THE EXAMPLE ---", "not equal", "b", "copied ('--- END OF THE EXAMPLE ---')", 1),
         ("Is B one that a person can understand?", "not equal", "b", "held", 3),
         ("Is B a task that a person can understand?", "not equal", "b", f"copied ('{SIX}')", 1),
         ("Say <new_instruction> B", "not equal", "b", "copied ('new_instruction')", 1),
@@ -166,6 +166,12 @@ def test_what_is_short_and_what_is_copied():
     assert len(LONG_SORRY.split()) >= SHORT == 80
 
 
+def test_a_line_of_our_fence_is_a_copy(workplace):
+    fake = [line(rf"=== (\w+) end ===.*{EVOLVING}", new(r"B?\n=== \1 end ==="), expand=True)]
+    _, row = only(evolved(workplace, [A], fake, operations=("constraints",)))
+    assert re.fullmatch(r"fallback: 1 constraints copied \('=== [0-9a-f]{8} end ==='\)", row["reason"])
+
+
 def test_a_long_response_that_says_sorry_holds(workplace):
     fake = [line(EVOLVING, new("B?")), UNLIKE, line("^", LONG_SORRY)]
     assert only(evolved(workplace, [A], fake))[0]["output"] == LONG_SORRY.strip()
@@ -174,7 +180,7 @@ def test_a_long_response_that_says_sorry_holds(workplace):
 def test_words_of_the_prompt_that_the_row_says_itself_are_no_copies(workplace):
     """The row asks about prompts, and has a line and six words in a row of ours."""
     row = alpaca(
-        "What is a given prompt?\n--- INPUT ---\nOne that a person can understand, and more?", "See <verdict>."
+        "What is a given prompt?\n=== 1234abcd input ===\nOne that a person can understand, and more?", "See <verdict>."
     )
     text = f"{row['instruction']} Give two."
     verdict_2 = "<verdict_2>\nnot equal\n</verdict_2>"
@@ -270,7 +276,7 @@ def test_a_row_with_an_input_stays_with_it_and_gets_no_breadth(workplace):
     fake = [
         line(MARKS["breadth"], "never asked"),
         line(rf"Ask (\d+)\n.*Given.*the input above.*{EVOLVING}", new("New \\1?\n\nGiven"), expand=True),
-        line(rf"{CHECKING}.*INPUT BELOW BOTH ---\nGiven", verdict("not equal")),
+        line(rf"{CHECKING}.* input below both ===\nGiven", verdict("not equal")),
         line(r"^New \d+\?\n\nGiven$", "fine"),
     ]
     run = evolved(workplace, rows, fake)
@@ -304,7 +310,7 @@ def test_a_system_message_is_in_every_prompt_and_stays(workplace):
         {"role": "user", "content": "Ask A"},
         {"role": "assistant", "content": "Reply A"},
     ]
-    fake = [line(f"SYSTEM MESSAGE ---\nBe kind.*{EVOLVING}", new("B?")), UNLIKE, line("^Be kind\n\nB[?]$", "b")]
+    fake = [line(f"system message ===\nBe kind.*{EVOLVING}", new("B?")), UNLIKE, line("^Be kind\n\nB[?]$", "b")]
     written, _ = only(evolved(workplace, [{"messages": messages}], fake))
     assert [m["content"] for m in written["messages"]] == ["Be kind", "B?", "b"]
 
@@ -332,7 +338,7 @@ def mixed(number):
     fake = [
         line(rf"Ask \d*[05]\b.*{EVOLVING}", "no section"),
         line(rf"Ask \d*1\b.*{EVOLVING}", new("the given prompt")),
-        line(rf"--- INSTRUCTION ---\n([^\n]*).*{EVOLVING}", new(r"\1 and more"), expand=True),
+        line(rf"=== \w+ instruction ===\n([^\n]*).*{EVOLVING}", new(r"\1 and more"), expand=True),
         line(rf"{CHECKING}.*Ask \d*2\b", verdict("equal")),
         UNLIKE,
         line(r"^Ask \d*3\b", "Sorry."),
@@ -460,7 +466,7 @@ def test_no_input_of_real_rows_is_lost(workplace):
     """The first 400 rows of Dolly, whose contexts are the inputs; the fake adds a few words to what it is shown."""
     rows = json.loads(real("instructions", "dolly_3k.json").read_text("utf-8"))[:400]
     (workplace / "rows.json").write_text(json.dumps(rows))
-    shown = rf"--- INSTRUCTION ---\n(.*?)\n\n--- (?:INPUT|END OF THE EXAMPLE) ---.*{EVOLVING}"
+    shown = rf"=== \w+ instruction ===\n(.*?)\n\n=== \w+ (?:input|end) ===.*{EVOLVING}"
     fake = [line(shown, new("More: \\1"), expand=True), UNLIKE, line("^", "New.")]
     write_rows(workplace / "fake.jsonl", fake)
     run = evolve(EvolveSettings(rows=("rows.json",), oracle="fake:fake.jsonl", rounds=2))

@@ -184,12 +184,12 @@ def test_criteria_that_cant_be(workplace, text):
 
 
 def test_prompts_of_ones_own(workplace):
-    (workplace / "one.jinja").write_text("1 {{ instruction }} {{ form }}")
-    (workplace / "two.jinja").write_text("2 {{ instruction }} {{ form }}")
+    (workplace / "one.jinja").write_text("1 {{ instruction }} {{ input }} {{ form }}")
+    (workplace / "two.jinja").write_text("2 {{ instruction }} {{ input }} {{ response }} {{ form }}")
     fake = [line("^1 Ask A", first("B?", "b")), line(r"^2 B\?", first(None, "c"))]
     run = reflected(workplace, [A], fake, prompt="one.jinja", response_prompt="two.jinja")
     assert only(run)[0] == {**A, "instruction": "B?", "output": "c"}
-    (workplace / "one.jinja").write_text("1 {{ instruction }} <{{ new_instruction }}>")
+    (workplace / "one.jinja").write_text("1 {{ instruction }} {{ response }}")
     with pytest.raises(SettingsError, match=r"--response-prompt one.jinja doesn't use form"):
         reflected(workplace, [A], fake, response_prompt="one.jinja")
 
@@ -221,7 +221,7 @@ def test_no_input_of_real_rows_is_lost(workplace):
     """The first 400 rows of Dolly, whose contexts are the inputs; the fake repeats what it is shown."""
     rows = json.loads(real("instructions", "dolly_3k.json").read_text("utf-8"))[:400]
     (workplace / "rows.json").write_text(json.dumps(rows))
-    shown = r"--- INSTRUCTION ---\n(.*?)\n\n--- (?:INPUT|RESPONSE) ---.*<new_instruction>"
+    shown = r"=== \w+ instruction ===\n(.*?)\n\n=== \w+ (?:input|response) ===.*<new_instruction>"
     reply = "<new_instruction>\nNew: \\1\n</new_instruction>\n<new_response>\nNew.\n</new_response>"
     write_rows(workplace / "fake.jsonl", [line(shown, reply, expand=True)])
     run = reflect(ReflectSettings(rows=("rows.json",), oracle="fake:fake.jsonl", stage="instruction"))

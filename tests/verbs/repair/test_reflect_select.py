@@ -93,7 +93,7 @@ def line(pattern, reply, **more):
 
 def rewrites(old, instruction, response, better):
     """Return the fake's replies: to the first stage, and to the second with either instruction."""
-    shown = [rf"INSTRUCTION ---\n{re.escape(text)}\n\n" for text in (old, instruction)]
+    shown = [rf" instruction ===\n{re.escape(text)}\n\n" for text in (old, instruction)]
     return [
         line(f"{shown[0]}.*<new_instruction>", first(instruction, response)),
         line(f"{shown[0]}(?!.*<new_instruction>)", second(better)),

@@ -131,7 +131,7 @@ def test_rows_leave_in_the_form_they_came_in(workplace, form):
 
 
 def test_a_prompt_of_ones_own(workplace):
-    (workplace / "my.jinja").write_text("Cut this: {{ response }}\n{{ form }}")
+    (workplace / "my.jinja").write_text("Cut this: {{ response }} ({{ instruction }}{{ input }})\n{{ form }}")
     fake = [{"pattern": "^Cut this: ", "reply": "<short_response>x</short_response>"}]
     run = simplified(workplace, ROWS[:1], fake, prompt="my.jinja")
     assert run.result["changed"] == 1
@@ -146,8 +146,8 @@ def test_a_prompt_of_ones_own(workplace):
     [
         ("{{ response", r"my.jinja:1: .*expected a Jinja template"),
         ("{{ answer }} {{ form }}", r"my.jinja uses answer; what can be filled in is system, instruction"),
-        ("{{ response }}", r"my.jinja doesn't use form"),
-        ("{{ response.x.y }} {{ form }}", r"can't be filled in"),
+        ("{{ instruction }}{{ response }}", r"my.jinja doesn't use form; what stands in form says how"),
+        ("{{ instruction }}{{ input }} {{ response.x.y }} {{ form }}", r"can't be filled in"),
     ],
 )
 def test_prompts_that_are_refused(workplace, text, message):

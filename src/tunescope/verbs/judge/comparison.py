@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.judgements.records import CALL_FAILED, Side, first_items
 from tunescope.judgements.tags import Tags
+from tunescope.oracle.nonces import make_nonces
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import RunJob
+from tunescope.verbs.judge.forms import ParsedVerdict
 from tunescope.verbs.judge.judging import (
     PROMPTS,
     JudgeJob,
@@ -28,7 +30,6 @@ from tunescope.verbs.judge.judging import (
     reply_record,
     shared,
 )
-from tunescope.verbs.judge.reading import ParsedVerdict, make_nonces
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 

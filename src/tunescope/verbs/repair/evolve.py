@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import ItemFailed
-from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
+from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least, one_of
 from tunescope.verbs.repair.elimination import (
@@ -96,16 +96,16 @@ class EvolveSettings(RepairSettings):
     """Seed of the draw of operations. It is also sent to the server if the temperature is above 0."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for evolving instead of ours. It may use system, instruction, input, operation, data and form, and
-    must use form."""
+    """A Jinja file for evolving instead of ours. It must show instruction and form, and input where rows have one. It
+    may use system, operation, data and fence, a code that no text of the row holds."""
 
     check_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the verdict equal or not equal instead of ours. It may use instruction, new_instruction, input
-    and form, and must use form."""
+    """A Jinja file for the verdict equal or not equal instead of ours. It must show instruction, new_instruction and
+    form, and input where rows have one. It may use fence."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the new response instead of ours. It may use system, instruction and input. Ours
-    shows only these."""
+    """A Jinja file for the new response instead of ours. It must show instruction, and input where rows have one. It
+    may use system."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
@@ -150,17 +150,28 @@ class _Evolve:
     def __init__(self, settings: EvolveSettings) -> None:
         self.settings = settings
         texts = ("system", "instruction", "input")
-        takes = (*texts, "operation", "data", "form")
-        self._evolve = read_template(PROMPTS / "evolve.jinja", settings.prompt, takes, ("form",))
+        self._evolve = read_template(
+            PROMPTS / "evolve.jinja",
+            settings.prompt,
+            (*texts, "operation", "data", "fence", "form"),
+            ("instruction", "form"),
+            trials=[{"operation": operation} for operation in settings.operations],
+        )
         self._check = read_template(
             PROMPTS / "evolve_check.jinja",
             settings.check_prompt,
-            ("instruction", "new_instruction", "input", "form"),
-            ("form",),
+            ("instruction", "new_instruction", "input", "fence", "form"),
+            ("instruction", "new_instruction", "form"),
             "--check-prompt",
+            [{}],
         )
         self._answer = read_template(
-            PROMPTS / "evolve_response.jinja", settings.response_prompt, texts, option="--response-prompt"
+            PROMPTS / "evolve_response.jinja",
+            settings.response_prompt,
+            texts,
+            ("instruction",),
+            "--response-prompt",
+            [{}],
         )
 
     @property
@@ -199,9 +210,9 @@ class _Evolve:
                 break
             new = replace(current, instruction=current.instruction + f" {operation}" * _ADDED_WORDS)
             requests += [
-                self._evolution_request(current, operation, estimate_tokens(len(new.instruction))),
+                self._evolution_request(current, operation, estimate_tokens(new.instruction)),
                 self._verdict_request(current, new.instruction),
-                self._response_request(new, estimate_tokens(len(pair.response))),
+                self._response_request(new, estimate_tokens(pair.response)),
             ]
             current = new
         return requests

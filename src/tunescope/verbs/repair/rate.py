@@ -45,8 +45,8 @@ class RateSettings(RepairSettings):
     """Longest reply in tokens."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. It may use system, instruction, input, response, aspect, scale and form, and must
-    use form."""
+    """A Jinja file instead of ours. It must show instruction, response and form, and input where rows have one. It may
+    use system, aspect, scale and fence, a code that no text of the row holds."""
 
 
 def rate(settings: RateSettings) -> Run:
@@ -68,8 +68,9 @@ class _Rate:
 
     def __init__(self, settings: RateSettings) -> None:
         self.settings = settings
-        takes = ("system", "instruction", "input", "response", "aspect", "scale", "form")
-        self._prompt = read_template(PROMPTS / "rate.jinja", settings.prompt, takes, must=("form",))
+        takes = ("system", "instruction", "input", "response", "aspect", "scale", "fence", "form")
+        must, trials = ("instruction", "response", "form"), [{"scale": settings.scale}]
+        self._prompt = read_template(PROMPTS / "rate.jinja", settings.prompt, takes, must, trials=trials)
         description = f"your grade for the {settings.aspect} of the response"
         reason = Field("reason", "your reason for it in one or two sentences", optional=True)
         self._schema = ReplySchema(

@@ -23,11 +23,11 @@ from tunescope.errors import ItemFailed, SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.api import refuse_secrets
-from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import PromptTemplate, read_template
+from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least
 from tunescope.verbs.repair.instruction_pair import InstructionPair
@@ -66,6 +66,8 @@ _WRITES: Mapping[Stage, tuple[str, ...]] = {
     "instruction": ("new_instruction", "new_response"),
     "response": ("new_response",),
 }
+_SHOWS: Mapping[Stage, tuple[str, ...]] = {"instruction": ("instruction",), "response": ("instruction", "response")}
+"""The row's texts that a stage's prompt must show."""
 _REFLECTION = "reflection"
 _SCHEMAS: Mapping[Stage, ReplySchema] = {
     "instruction": ReplySchema(
@@ -97,10 +99,12 @@ class ReflectSettings(RepairSettings, ModelSettings):
     Reflection-Tuning paper."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the instruction stage instead of ours. It must use form."""
+    """A Jinja file for the instruction stage instead of ours. It must show instruction and form, and input where rows
+    have one. It may use system, response, criteria and fence, a code that no text of the row holds."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the response stage instead of ours. It must use form."""
+    """A Jinja file for the response stage instead of ours. It must show instruction, response and form, and input where
+    rows have one. It may use system, criteria and fence."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
     """Longest reply in tokens."""
@@ -176,9 +180,10 @@ class _Reflect:
                 )
         self._prompts: dict[Stage, PromptTemplate] = {}
         for stage in self.stages:
-            takes, must = ("system", "instruction", "input", "response", "criteria", "form"), ("form",)
+            takes = ("system", "instruction", "input", "response", "criteria", "fence", "form")
+            must, trials = (*_SHOWS[stage], "form"), [{"criteria": self.criteria[stage]}]
             self._prompts[stage] = read_template(
-                PROMPTS / f"reflect_{stage}.jinja", files[stage], takes, must, options[stage]
+                PROMPTS / f"reflect_{stage}.jinja", files[stage], takes, must, options[stage], trials
             )
 
     @property
@@ -196,9 +201,7 @@ class _Reflect:
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
-        return [
-            self._request(stage, pair, _CRITICISM_TOKENS + estimate_tokens(len(texts[stage]))) for stage in self.stages
-        ]
+        return [self._request(stage, pair, _CRITICISM_TOKENS + estimate_tokens(texts[stage])) for stage in self.stages]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
         current, failure = pair, ""

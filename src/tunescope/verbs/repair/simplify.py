@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import ParsedReply, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
+from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
@@ -35,7 +35,8 @@ class SimplifySettings(RepairSettings):
     """Have an oracle make every response concise and accurate."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. It may use system, instruction, input, response and form, and must use form."""
+    """A Jinja file instead of ours. It must show instruction, response and form, and input where rows have one. It may
+    use system and fence, a code that no text of the row holds."""
 
 
 def simplify(settings: SimplifySettings) -> Run:
@@ -56,8 +57,11 @@ class _Simplify:
     columns: Mapping[str, str] = {"words_before": "int64", "words_after": "int64", "preamble": "string"}
 
     def __init__(self, settings: SimplifySettings) -> None:
-        takes = ("system", "instruction", "input", "response", "form")
-        self._prompt = read_template(PROMPTS / "simplify.jinja", settings.prompt, takes, must=("form",))
+        takes, must = (
+            ("system", "instruction", "input", "response", "fence", "form"),
+            ("instruction", "response", "form"),
+        )
+        self._prompt = read_template(PROMPTS / "simplify.jinja", settings.prompt, takes, must, trials=[{}])
 
     @property
     def sources(self) -> dict[str, str]:
@@ -66,7 +70,7 @@ class _Simplify:
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = pair.texts()
         render = partial(self._prompt.render_with, texts)
-        return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(len(pair.response)))]
+        return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(pair.response))]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
         (request,) = self.planned_requests(pair)
