@@ -1,4 +1,4 @@
-"""SIGKILL and Ctrl-C while a server misbehaves in every way that a run survives: the same in the end, hardly more bought.
+"""SIGKILL and Ctrl-C while a server misbehaves in every way that a run survives: the same in the end.
 
 At full length (`make drill`) what comes of it stands in docs/servers.md.
 """
