@@ -355,7 +355,7 @@ _OPEN = (
         "error-in-200-for-one",
         "answers 200 with an error whenever it is asked about one row",
         "Aider-AI/aider#3550",
-        error(200, "Provider returned error", code=502),
+        error(200, "Provider returned error"),
         "open",
         "one",
     ),
