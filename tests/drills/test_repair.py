@@ -148,11 +148,12 @@ def drill(
     code: str = CODE,
     write: Callable[[Path, int], None] = write,
     once: bool = True,
+    content: Callable[[Path], dict[str, object]] = content,
     **settings: Any,
 ) -> None:
     """Compare an undisturbed run with others that are killed on their way, until `kills` have landed.
 
-    `once`: an undisturbed run makes each call once.
+    `once`: an undisturbed run makes each call once; `content` returns what is compared.
     """
     rng = random.Random(seed)
     calm = folder / "calm"
