@@ -128,6 +128,8 @@ class Client:
                     body_bytes = self._secrets.remove_from_body(response.content)
                     return RawReply(body_bytes, pause_seconds(response.headers))
                 failure = self._blamed(status_in(error_body), error_body, response.headers, messages)
+                if isinstance(failure, RetryableError):  # a gateway that is there, whatever is behind it
+                    failure.overloaded = failure.unreachable
             if isinstance(failure, ServerRefusal) and failure.fault == "model":
                 failure = await self._with_models(failure)
             is_about_field = isinstance(failure, RejectedRequest) and failure.parameter == field
