@@ -8,7 +8,8 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tests.tools import alpaca, read_rows, write_rows
-from tunescope.errors import InputError, RejectedRequest, SettingsError, WorkError
+from tunescope import cli
+from tunescope.errors import InputError, RejectedRequest, SettingsError, WaitingError, WorkError
 from tunescope.oracle.api import read_reply
 from tunescope.oracle.batch import BatchFiles, import_replies
 from tunescope.oracle.journal import Journal
@@ -30,7 +31,7 @@ def ask(folder, *replies, verb=rate, kind=RateSettings, batch="batch.jsonl", url
 
 def waiting(folder, *replies, **settings):
     """Ask, expecting that calls wait; return what was said, and the lines of the batch."""
-    with pytest.raises(WorkError) as stopped:
+    with pytest.raises(WaitingError) as stopped:
         ask(folder, *replies, **settings)
     return str(stopped.value), read_rows(folder / "batch.jsonl")
 
@@ -110,6 +111,27 @@ def test_what_passes_waits_again_and_what_doesnt_fails_its_row(workplace, capfd)
     assert run.tables["repairs"]["rating"].to_pylist() == [4, None, 5, 5, None, 5, 5, 5]
     assert run.tables["repairs"]["reason"].to_pylist()[1] == "failed: 400: too long"
     assert run.tables["repairs"]["reason"].to_pylist()[4] == "failed: a reply without text (finish_reason stop)"
+
+
+def test_what_was_refused_for_good_goes_into_another_batch_only_with_again(workplace):
+    _, lines = waiting(workplace)
+    write_rows(workplace / "out.jsonl", [ok(line, "Score: 4") for line in lines[:3]] + [bad(lines[3], 400, "too long")])
+    run = ask(workplace, "out.jsonl")
+    assert (run.open, run.settled) == (0, 1)
+    assert ask(workplace).settled == 1
+    _, again = waiting(workplace, again=True)
+    assert [line["custom_id"] for line in again] == [lines[3]["custom_id"]]
+    write_rows(workplace / "no.jsonl", [bad(lines[3], 400, "still too long")])
+    assert ask(workplace, "no.jsonl", again=True).settled == 1
+    write_rows(workplace / "yes.jsonl", [ok(lines[3], "Score: 2")])
+    run = ask(workplace, "yes.jsonl", again=True)
+    assert (run.settled, run.tables["repairs"]["rating"].to_pylist()) == (0, [4, 4, 4, 2])
+
+
+def test_the_command_line_tells_calls_that_wait_from_a_refusal(workplace, capsys):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    command = ["repair", "rate", "rows.jsonl", "--oracle", URL, "--served-model", "big", "--batch", "batch.jsonl"]
+    assert (cli.run(command), cli.run([*command, "--max-tokens-total", "10"])) == (4, 1)
 
 
 def test_replies_that_nobody_needs_are_counted(workplace, capfd):

@@ -16,7 +16,6 @@ pytest.importorskip("openai")
 
 from tests.oracle.cells import (
     KEY,
-    LOGIN_PAGE,
     VERBS,
     Cell,
     Item,
@@ -31,7 +30,7 @@ from tests.oracle.server import Said, completion, serving
 from tests.tools import ROOT
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.misbehaviour import GIVES, PIECE, THOUGHT, Misbehaviour
-from tunescope.oracle.hostile.statuses import LOGIN
+from tunescope.oracle.hostile.statuses import PAGES
 from tunescope.oracle.hostile.table import MISBEHAVIOURS, Misbehaving
 
 BY_NAME = {each.name: each for each in MISBEHAVIOURS}
@@ -129,7 +128,7 @@ def honest_cell(verb: str, response_format: str, streams) -> Cell:
 def test_a_misbehaviour(name, verb, response_format, folder, capsys):
     """Every row is accounted for, each as it must be; nobody says or keeps the key; what is open is asked again."""
     misbehaviour, usual = BY_NAME[name], honest_cell(verb, response_format, capsys)
-    with serving(Misbehaving(misbehaviour, KEY), pages={LOGIN: LOGIN_PAGE}) as server:
+    with serving(Misbehaving(misbehaviour, KEY), pages=PAGES) as server:
         cell = run_at(server, verb, capsys, response_format, seconds=0.3 if name == "silent" else 2.0)
         assert secrets_in(folder, cell.out, cell.err) == []
         assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", cell.out + cell.err) is None

@@ -196,7 +196,7 @@ class Client:
             return RejectedRequest(reason, parameter_of(status, body))
         if fault == "server":
             wait = retry_after(headers, body)
-            return RetryableError(reason, wait, status in OVERLOADED_STATUSES, unreachable=status == 429)
+            return RetryableError(reason, wait, status in OVERLOADED_STATUSES)
         if fault == "forbidden":
             named: Fault = "page" if is_page(body) else "key"
             return ForbiddenRequest(reason, ServerRefusal(named, self._refusal(named, reason, "chat/completions")))

@@ -20,18 +20,18 @@ _LOOK_SECONDS = 0.05
 
 
 class CallGate:
-    """Lets calls through one by one, in step with other processes that have the same journal open."""
+    """Lets calls through one by one, in step with other processes that have the same journal open.
 
-    def __init__(
-        self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt, asks_again: bool = False
-    ) -> None:
-        """Count what the journal's replies used; without a journal there is only the budget.
+    Attributes:
+        again: keys of calls that are made although the journal has it that they were rejected.
+    """
 
-        With `asks_again`, that a call was rejected is no reply.
-        """
+    def __init__(self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt) -> None:
+        """Count what the journal's replies used; without a journal there is only the budget."""
         self._budget, self._journal, self._rate_limit, self._halt = budget, journal, rate_limit, halt
         self._reserved: dict[str, tuple[int, int]] = {}
-        self._asks_again, self._is_shared = asks_again, False
+        self._is_shared = False
+        self.again = set[str]()
         if journal is not None:
             journal.is_changed()  # from here on
             self._count(journal, journal)
@@ -86,9 +86,9 @@ class CallGate:
         try:
             return journal.reply(call.key) if self._is_shared else None
         except RejectedRequest:
-            if self._asks_again:
-                return None
-            raise
+            if call.key not in self.again:
+                raise
+            return None
 
     def _count(self, journal: Journal, replies: Iterable[tuple[CallSize, bytes]]) -> None:
         """Count what replies used, and what is reserved elsewhere."""
