@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import pickle
 import sys
 from unicodedata import category
 
@@ -13,6 +14,8 @@ from hypothesis import strategies as st
 
 from tests.tools import steers
 from tunescope import foreign
+from tunescope.errors import InputError, Problem, TunescopeError
+from tunescope.progress import progress, say
 
 STEERING = (
     *("\x1b", "\x07", "\x08", "\x00", "\x7f", "\x9b", "\x9d", "\u061c", "\u202e", "\u2066", "\u2069", "\u200f"),
@@ -39,8 +42,8 @@ def test_what_steers_is_shown_as_a_badge_an_escape_or_a_replacement(character):
 
 
 def test_every_character_that_steers_is_known_and_no_other():
-    every = [chr(number) for number in range(0x110000)]
-    assert [ch for ch in every if (foreign.show(ch) != ch) != steers(ch) and category(ch) != "Cn"] == []
+    unseen = [ch for ch in map(chr, range(0x110000)) if not ch.isprintable() and category(ch) not in ("Cn", "Co")]
+    assert [ch for ch in unseen if (foreign.show(ch) != ch) != steers(ch)] == []
 
 
 @pytest.mark.parametrize("text", PEOPLE)
@@ -52,10 +55,11 @@ def test_what_people_write_stays(text):
 
 
 def test_line_breaks_stay_where_lines_are_ours_and_are_shown_where_one_line_is():
-    text = "line\nbreak\ttab\rreturn"
-    assert foreign.show(text) == "line\nbreak\ttab\\rreturn"
-    assert foreign.show_line(text) == r"line\nbreak\ttab\rreturn"
+    text = "line\nbreak\ttab\r\nreturn"
+    assert foreign.show(text) == "line\nbreak\ttab\\r\nreturn"
+    assert foreign.show_line(text) == "line\\nbreak\ttab\\r\\nreturn"
     assert foreign.escape_text(text) == foreign.replace_steering(text) == foreign.escape_json(text) == text
+    assert foreign.replace_steering("a\rb") == "a\ufffdb"
 
 
 def test_words_from_right_to_left_stand_apart_in_a_sentence():
@@ -108,3 +112,44 @@ def test_a_gate_lets_text_pass_and_nothing_that_steers(monkeypatch):
 )
 def test_a_spreadsheet_runs_no_cell(cell, shown):
     assert foreign.show_cell(cell) == shown
+
+
+@pytest.mark.parametrize("name", ["default", "tool_use", "rag-2", "a.b", "console", "x" * 100])
+def test_a_name_that_may_be_a_file_s(name):
+    assert foreign.is_file_name(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", ".", "..", "../x", "/etc/x", "a/b", "a\\b", ".hidden", "a.", "a b", "~x", "-rf", "a\0", "a\n", "a\x1b"),
+        *("a\u202e", "é", "CON", "nul.txt", "com1", "x" * 101, "C:x", "$x"),
+    ],
+)
+def test_a_name_that_may_not(name):
+    assert not foreign.is_file_name(name)
+
+
+def test_an_error_can_be_printed_anywhere():
+    """From Python too: `str(error)` is for people, and what it was made of holds the text as it is."""
+    error = TunescopeError("a\x1b[2J\nNext: rm\n  indented\n")
+    assert str(error) == "a\\x1b[2J\n  Next: rm\n  indented\n"
+    assert error.args == ("a\x1b[2J\nNext: rm\n  indented\n",)
+    problem = Problem("a\n\x1b.json", 3, "b\nNext: rm", "c")
+    error = InputError([problem], "Type 'd\ne'.")
+    assert str(error) == "a\\n\\x1b.json:3: found b\\nNext: rm; expected c\nType 'd\\ne'."
+    assert error.problems == (problem,)
+    assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_the_progress_line_steers_and_its_words_don_t(monkeypatch):
+    raw = io.BytesIO()
+    stream = io.TextIOWrapper(raw, "utf-8", write_through=True)
+    stream.isatty = lambda: True
+    monkeypatch.setattr(sys, "stderr", stream)
+    foreign.gate_streams()
+    with progress("a\x1b[2J\n", 2) as update:
+        update(1, "b\r")
+    say("c\nd")
+    bar = r"a\x1b[2J\n: 1 of 2, 0 s, b\r " + f"[{'█' * 12}{'·' * 12}]"
+    assert raw.getvalue().decode() == f"\r{bar}\x1b[K\r\x1b[Kc\\nd\n"

@@ -7,6 +7,7 @@
     ├── ExpressionError (ValueError)  a `--where` or `--fail-on` that doesn't parse
     ├── RunError                      a run folder that is missing, unfinished or in use
     ├── WorkError                     a shard or a recipe step that failed while working
+    │   └── ServerRefusal             a server that answers no call before somebody mends something
     └── MissingPackageError (ImportError)  an extra that this feature needs
 
 Catch `TunescopeError` to catch all of it.
@@ -16,6 +17,7 @@ While a model is asked, these say what became of one call or one item. They are 
     OracleSignal (Exception)
     ├── RetryableError                a call that failed and may succeed when it is made again
     ├── RejectedRequest               a call that would fail each time
+    │   └── ForbiddenRequest          or one of a key that isn't taken: the server doesn't say
     ├── ItemFailed                    no reply can be had for this item; the others go on
     ├── NotCached                     a reply that the journal doesn't have, and this run makes no calls
     └── Halted                        no more calls are made; `oracle.halt.Halt` says why
@@ -65,6 +67,23 @@ class RunError(TunescopeError):
 
 class WorkError(TunescopeError):
     """A piece of work failed; finished pieces are kept and the same command goes on."""
+
+
+class ServerRefusal(WorkError):
+    """A server that answers no call before somebody mends something.
+
+    Attributes:
+        fault: what is to be mended (`oracle.blame.Fault`): the key, the account, the model's name, the address.
+    """
+
+    def __init__(self, fault: str, sentence: str) -> None:
+        """Keep what is to be mended, and the sentence that says how."""
+        super().__init__(sentence)
+        self.fault = fault
+
+    def __reduce__(self) -> tuple[type[ServerRefusal], tuple[str, str]]:
+        """Travel between processes."""
+        return (ServerRefusal, (self.fault, str(self)))
 
 
 class MissingPackageError(TunescopeError, ImportError):
@@ -164,13 +183,25 @@ class RejectedRequest(OracleSignal):
 
     Attributes:
         parameter: the parameter that the server doesn't take (one of `api.PARAMETERS`); None where it is none of them.
-        usage: tokens of a reply without text, as `Reply.usage`; None where the server doesn't count, or none came.
     """
 
-    def __init__(self, reason: str, parameter: str | None = None, usage: dict[str, int] | None = None) -> None:
+    def __init__(self, reason: str, parameter: str | None = None) -> None:
         """Keep the reason and what it is about."""
         super().__init__(reason)
-        self.parameter, self.usage = parameter, usage
+        self.parameter = parameter
+
+
+class ForbiddenRequest(RejectedRequest):
+    """A call that the server forbids without a word why: for what it asks, or for its key.
+
+    Attributes:
+        refusal: what it means where no call at all was answered.
+    """
+
+    def __init__(self, reason: str, refusal: ServerRefusal) -> None:
+        """Keep both readings."""
+        super().__init__(reason)
+        self.refusal = refusal
 
 
 class ItemFailed(OracleSignal):

@@ -19,13 +19,15 @@ _UNSEEN = (
     "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
 """Controls but line breaks and tabs, separators of lines, half surrogates, format characters but those that stay."""
-_STEERING = re.compile(f"[{_UNSEEN}]")
+_STEERING = re.compile(rf"[{_UNSEEN}]|\r(?!\n)")
 _ON_TERMINALS = re.compile(f"[\r{_UNSEEN}]")
-_ON_A_LINE = re.compile(f"[\t\n\r{_UNSEEN}]")
+_ON_A_LINE = re.compile(f"[\n\r{_UNSEEN}]")
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks of scripts that are written from right to left, such as Hebrew and Arabic."""
 _STRETCH = re.compile(f"[{_RIGHT_TO_LEFT}]+(?:[ \xa0]+[{_RIGHT_TO_LEFT}]+)*")
 _REPLACEMENT = "\ufffd"
+_FILE_NAME = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9_][a-z0-9_.-]{0,99}(?<!\.)", re.IGNORECASE)
+"""What every file system takes as a name in a folder, not hidden, and no device of Windows."""
 _FORMULA = re.compile(r"(?![+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?$)[=+\-@\t\r\n＝＋－＠]")
 """How a cell begins that a spreadsheet runs (OWASP, CSV Injection); a number isn't run."""
 
@@ -36,7 +38,7 @@ def show(text: str) -> str:
 
 
 def show_line(text: str) -> str:
-    r"""Write what steers as escapes, line feeds and tabs too (\n, \t): a text from outside begins no line."""
+    r"""Write what steers as escapes, line feeds too (\n): a text from outside begins no line."""
     return text if text.isprintable() else _ON_A_LINE.sub(_escape, text)
 
 
@@ -90,6 +92,11 @@ def show_cell(cell: Any) -> Any:
     if not isinstance(cell, str):
         return cell
     return ("'" if _FORMULA.match(cell) else "") + show(cell)
+
+
+def is_file_name(name: str) -> bool:
+    """Tell whether a name from outside may be a file's: of ASCII letters, digits, _ - and . inside, at most 100."""
+    return _FILE_NAME.fullmatch(name) is not None
 
 
 def replace_steering(text: str) -> str:

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from shutil import get_terminal_size
 from time import monotonic
 from typing import Protocol
 
 from tunescope.foreign import beside_gate, show_line
+
+_PATIENCE = 4.0
+"""Seconds without a word that somebody may have to sit through."""
+_SAY_AGAIN = 60.0
+"""Seconds after which a log is told once more of a wait for the same cause."""
 
 
 class Update(Protocol):
@@ -26,6 +33,41 @@ def say(text: str) -> None:
 def _steer(codes: str) -> None:
     """Move the terminal's cursor, or erase: the one place whose codes don't go through the gate."""
     beside_gate(sys.stderr).write(codes)
+
+
+class Waiting:
+    """Says that something outside is waited for, before that was silent for long.
+
+    In a terminal it is one line that changes, elsewhere a line for each cause.
+    """
+
+    def __init__(self) -> None:
+        """Begin without a wait."""
+        self._since: float | None = None
+        self._said: dict[str, float] = {}
+
+    def note(self, reason: str, seconds: float, began: float | None = None) -> None:
+        """Take why, and for how long, nothing comes from now on; `began` is when something last was expected."""
+        now = monotonic()
+        if self._since is None:
+            self._since = now if began is None else began
+        if now + seconds - self._since < _PATIENCE:
+            return
+        line = f"waiting: {reason}, {seconds:.0f} s"
+        if sys.stderr.isatty():
+            _steer("\r")
+            sys.stderr.write(show_line(line)[: get_terminal_size().columns - 1])
+            _steer("\x1b[K")
+            sys.stderr.flush()
+            return
+        cause = re.split(r": | \(", reason)[0]
+        if now - self._said.get(cause, -_SAY_AGAIN) >= _SAY_AGAIN:
+            self._said[cause] = now
+            say(line)
+
+    def end(self) -> None:
+        """Take that something came."""
+        self._since = None
 
 
 @contextmanager

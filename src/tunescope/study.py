@@ -15,6 +15,8 @@
 variants. Elsewhere the step that names it runs once per variant. A step that names several varied steps, or varies a
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
+
+A recipe stops at a step with open items, and is open itself: the same command asks again and goes on.
 """
 
 from __future__ import annotations
@@ -345,16 +347,12 @@ def run(settings: StudySettings) -> Run:
 
 
 def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
-    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    """Run the steps in order; the first that is open is the last of this call."""
     finished: list[tuple[Variant, Run]] = []
-    for step in recipe.steps:
-        step_runs: list[tuple[Mapping[str, Any], str]] = []
-        for variant in variants(step, done):
-            say(f"── {variant.name}")
-            step_run = _run_variant(variant)
-            finished.append((variant, step_run))
-            step_runs.append((variant.label, str(step_run.path)))
-        done[step.name] = step_runs
+    for variant, step_run in _run_steps(recipe):
+        finished.append((variant, step_run))
+        if step_run.open:
+            break
     result: dict[str, Any] = {
         "recipe": str(recipe.path),
         "steps": [{"name": v.name, "verb": v.verb, "label": dict(v.label), "run": str(r.path)} for v, r in finished],
@@ -363,10 +361,22 @@ def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
     result["reports"] = pages
     rows = tuple((v.name, v.verb, str(r.path)) for v, r in finished)
     sentences = [recipe.about, *(sentence for v, r in finished if v.verb == "report" for sentence in r.view.sentences)]
-    return Outcome(result, View(tuple(sentences), (Table("Steps", ("step", "verb", "run folder"), rows),)))
+    last, last_run = finished[-1]
+    if last_run.open:
+        sentences = [f"Stopped at the step {last.name}. {last_run.view.sentences[0]}", *sentences]
+    tables = (Table("Steps", ("step", "verb", "run folder"), rows),)
+    return Outcome({**result, "open": last_run.open}, View(tuple(sentences), tables), last_run.open)
 
 
-def _run_variant(variant: Variant) -> Run:
-    verb = VERBS[variant.verb]
-    run: Run = verb.call()(make(verb.settings_class(), variant.settings))
-    return run
+def _run_steps(recipe: Recipe) -> Iterator[tuple[Variant, Run]]:
+    """Yield each variant of each step with its run, as it is done."""
+    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    for step in recipe.steps:
+        step_runs: list[tuple[Mapping[str, Any], str]] = []
+        for variant in variants(step, done):
+            say(f"── {variant.name}")
+            verb = VERBS[variant.verb]
+            step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
+            step_runs.append((variant.label, str(step_run.path)))
+            yield variant, step_run
+        done[step.name] = step_runs

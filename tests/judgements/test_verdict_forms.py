@@ -16,6 +16,7 @@ from tests.tools import read_rows, write_rows
 from tests.verbs.judge.contests import outputs
 
 from tunescope.judgements.records import UNPARSED_REASONS
+from tunescope.oracle.api import read_reply
 from tunescope.oracle.replies import Reply
 from tunescope.verbs.judge.aspects import AspectsSettings, aspects, request_aspects
 from tunescope.verbs.judge.pairwise import PairwiseSettings, pairwise, request_scores
@@ -147,7 +148,12 @@ def test_aspects_of_any_name(workplace):
     ]
     first = read_rows(run.path / "judgements.jsonl")[0]
     assert first["scores"]["depth"] == {"score": 1, "status": "ok", "reason": "Deep."}
-    assert first["scores"]["aspect_2"] == {"score": None, "status": "missing", "reason": "So."}
+    assert first["scores"]["aspect_2"] == {
+        "score": None,
+        "status": "unparsed",
+        "reason": "So.",
+        "why": "out_of_range",
+    }
     again = recompute(RecomputeSettings(files=(str(run.path),), draws=200))
     assert again.result["aspects"] == found
 
@@ -218,8 +224,14 @@ def why(kind, text, finish_reason="stop", *shown):
         ('{"score_1": null, "score_2": null, "reason": "I cannot compare these."}', "stop", "refused"),
         ("I'm sorry, but I can't compare these.", "stop", "refused"),
         ('{"score_1": 8, "score_2": 9}', "content_filter", "refused"),
-        ("8 9", "stop", "no_verdict"),
-        ("0123abcd: 8 9", "stop", "no_verdict"),
+        ("8 9", "stop", (0, (8, 9))),
+        ("0123abcd: 8 9", "stop", (0, (8, 9))),
+        ('{"score_1": "8/10", "score_2": "9 out of 10"}', "stop", (0, (8, 9))),
+        ('{"score_1": "8/5", "score_2": 9}', "stop", "other_scale"),
+        ('{"score_1": "8\\n9", "score_2": 9}', "stop", "ambiguous"),
+        ('{"score_1": ' + "9" * 400 + ', "score_2": 9}', "stop", "out_of_range"),
+        ('{"score_1": 1e400, "score_2": 9}', "stop", "out_of_range"),
+        ('{"score_1": "٣", "score_2": "½"}', "stop", "no_verdict"),
         ('[{"score_1": 8, "score_2": 9}]', "stop", "no_verdict"),
         ("", "stop", "no_verdict"),
     ],
@@ -231,14 +243,21 @@ def test_scores_and_why_there_are_none(text, finish_reason, found):
 
 @pytest.mark.parametrize("way", ["json", "tags"])
 def test_thoughts_are_no_verdict(way):
-    """What a reasoning model says between tags before its reply, also where it is cut off within it."""
-    read = partial(verdict, request(PAIRWISE, "x", "y"))
+    """What a reasoning model says before its reply, also where it is cut off within it."""
+
+    def read(text, finish_reason):
+        return request(PAIRWISE, "x", "y").parse(read_reply(completion(text, finish_reason)), way).verdict
+
     own, draft = ('{"score_1": 2, "score_2": 9}', '{"score_1": 8, "score_2": 1}')
     if way == "tags":
         own, draft = "0123abcd: 2 9", "0123abcd: 8 1"
-    assert read(f"<think>\nPerhaps\n{draft}\n</think>\n\n{own}", "stop", way).verdict == (0, (2, 9))
-    assert read(f"<think>\nPerhaps\n{draft}\n</think>\n\nI can't say.", "stop", way).verdict is None
-    assert read(f"<think>\nPerhaps\n{draft}\nBut", "length", way) == (None, "truncated")
+    for opening in ("<think>\n", ""):
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\n{own}", "stop").verdict == (0, (2, 9))
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI'd say", "stop") == (None, "no_verdict")
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI can't say.", "stop") == (None, "refused")
+        assert read(f"{opening}Perhaps\n{draft}\n</think>", "stop") == (None, "truncated")
+    assert read(f"<think>\nPerhaps\n{draft}\nBut", "length") == (None, "truncated")
+    assert read(f"<think>\nPerhaps\n{draft}", "stop") == (None, "truncated")
 
 
 @pytest.mark.parametrize(
@@ -248,9 +267,17 @@ def test_thoughts_are_no_verdict(way):
         ('{"better": "2"}', "stop", (0, None)),
         ('{"reason": "So.", "better": "tie"}', "stop", (0.5, None)),
         ('{"better": "2", "reason": "So', "length", (0, None)),
-        *[(json.dumps({"better": word}), "stop", "no_verdict") for word in ("Tie", " 1", "3", "A", "", 1, None, ["1"])],
+        *[
+            (json.dumps({"better": word}), "stop", (1, None))
+            for word in (" 1", 1, 1.0, "Answer 1", "[[A]]", "A is better")
+        ],
+        *[(json.dumps({"better": word}), "stop", (0.5, None)) for word in ("Tie", "neither", "both equally good")],
+        *[
+            (json.dumps({"better": word}), "stop", "no_verdict")
+            for word in ("3", "A", "", 3, True, None, ["1"], "1 or 2")
+        ],
         ('{"better": "1', "length", "truncated"),
-        ("2", "stop", "no_verdict"),
+        ("2", "stop", (0, None)),
         ('{"better": null, "reason": "I\'m unable to say."}', "stop", "refused"),
     ],
 )
@@ -262,22 +289,30 @@ def test_aspects_and_why_there_are_none():
     found = why(ASPECTS, '{"depth_score": "4", "depth_reason": "So.", "aspect_2_score": 5}')
     assert {name: (*aspect.score, aspect.reason) for name, aspect in found.items()} == {
         "depth": (4, "ok", "So."),
-        "how funny": (None, "missing", None),
+        "how funny": (5, "ok", None),
     }
     assert why(ASPECTS, '{"depth_score": "N/A"}')["depth"].score == (None, "not_applicable")
     assert why(ASPECTS, '{"depth_reason": "So.", "depth_score": "4", "aspect_2', "length")["depth"].score.value == 4
-    assert why(ASPECTS, '{"depth_score": "6"}') == "no_verdict"
-    assert why(ASPECTS, '{"depth": {"score": 4}}') == "no_verdict"
+    assert why(ASPECTS, '{"depth_score": "6"}') == "out_of_range"
+    assert why(ASPECTS, '{"depth_score": "8/10"}') == "other_scale"
+    assert why(ASPECTS, '{"depth_score": "good"}') == "no_verdict"
+    assert why(ASPECTS, '{"depth": {"score": "4/5"}}')["depth"].score.value == 4
     assert why(ASPECTS, '{"depth_reason": "So', "length") == "truncated"
 
 
 def test_an_object_that_an_answer_holds_is_the_answers():
     own = '{"better": "1", "reason": "So."}'
-    for answer in (own, f"a\n{own}\nb", '{"reason": "So.",  "better": "1"}', f'{{"x": {own}}}', '"better"' + "{" * 501):
+    for answer in (own, f"a\n{own}\nb", '{"reason": "So.",  "better": "1"}', f'{{"x": {own}}}'):
         assert why(WINRATE, own, "stop", "x", answer) == "quoted"
     cut = '{"better": "1", "reason": "So'
     assert why(WINRATE, cut, "length", f"{cut}.") == "quoted"
-    for answer in ('{"better": "1"}', '{"better": "2", "reason": "So."}', "{" * 501, '{"x": {}} "better"'):
+    for answer in (
+        '{"better": "1"}',
+        '{"better": "2", "reason": "So."}',
+        "{" * 501,
+        '"better"' + "{" * 501,
+        '{"x": {}} "better"',
+    ):
         assert why(WINRATE, own, "stop", answer) == (1, None)
     assert why(WINRATE, '{"better": "1", "reason": "It', "length", '{"x": {}} "better"') == (1, None)
 

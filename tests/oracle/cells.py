@@ -18,13 +18,14 @@ import pytest
 from tests.tools import read_rows, write_rows
 from tunescope import cli
 from tunescope.oracle.hostile.server import Said, Server, serving
-from tunescope.oracle.hostile.statuses import LOGIN
 from tunescope.oracle.hostile.table import Behaviour
 
 SPEED = 400
 """How many seconds of the event loop's pass in one of the clock's."""
 KEY = "sk-planted/0123456789+abcdefgh"
 """Longer than 12 characters, with what JSON and URLs escape."""
+LOGIN_PAGE = Said(b"<html>Log in</html>", headers=(("content-type", "text/html"),))
+"""What stands where `login-page` sends people."""
 N = 3
 """Rows, questions, and items of a judge."""
 
@@ -109,8 +110,7 @@ class Cell(NamedTuple):
 
 def run_cell(verb: str, behave: Behaviour, streams: Any, response_format: str = "tags", **known: Any) -> Cell:
     """Run a verb against a server with a behaviour, in the current folder; `streams` is pytest's capsys."""
-    page = Said(b"<html>Log in</html>", headers=(("content-type", "text/html"),))
-    with serving(behave, pages={LOGIN: page}) as server:
+    with serving(behave) as server:
         return run_at(server, verb, streams, response_format, **known)
 
 

@@ -103,7 +103,7 @@ def test_what_passes_waits_again_and_what_doesnt_fails_its_row(workplace, capfd)
     assert "3 of 8 rows are done" in said
     assert (
         "3 replies from batches are new in the journal; 2 calls refused for good, 4 to be made again "
-        "(expired, no room, a server's error), 1 with a custom_id that isn't ours"
+        "(the first: 200: {'choices': [{'message': 'odd'}]}), 1 with a custom_id that isn't ours"
     ) in capfd.readouterr().err
     write_rows(workplace / "more.jsonl", [ok(line, "Score: 5") for line in again])
     run = ask(workplace, "more.jsonl", rows=rows)  # the errors needn't be named again
@@ -212,7 +212,7 @@ def test_what_is_there_stays_where_something_fails(tmp_path):
 def test_equal_rows_are_one_line_and_a_budget_holds(workplace):
     _, lines = waiting(workplace, rows=[ROWS[0]] * 3)
     assert len(lines) == 1
-    said, lines = waiting(workplace, max_tokens_total=1500)
+    said, lines = waiting(workplace, max_tokens_total=5000)
     assert 1 <= len(lines) < 4
     assert f"the budget has no room for {4 - len(lines)} more call" in said
     with pytest.raises(WorkError, match="no call was written; the budget has no room for 4 more calls; 0 of 4"):
@@ -243,6 +243,49 @@ def test_a_refused_call_is_refused_from_the_journal(tmp_path):
         import_replies(journal, [str(tmp_path / "out.jsonl")])
         with pytest.raises(RejectedRequest, match="422: no"):
             read_reply(json.loads(journal.bodies(KEYS[0])[0]))
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "kept"),
+    [
+        (400, "This model's maximum context length is 4096 tokens", True),
+        (400, "filtered by the content management policy", True),
+        (403, "Your input was flagged", True),
+        (422, "no", True),
+        (400, "Your credit balance is too low", False),
+        (401, "Incorrect API key provided", False),
+        (402, "Insufficient credits", False),
+        (403, "no", False),
+        (404, "The model `big` does not exist", False),
+        (408, "late", False),
+        (429, "slow down", False),
+        (500, "oh", False),
+        (529, "Overloaded", False),
+        (200, "no credits left", False),
+    ],
+)
+def test_only_what_is_the_rows_own_fault_is_kept(tmp_path, status, message, kept):
+    """Whatever else failed goes into the next batch, and why is said of the first."""
+    write_rows(tmp_path / "out.jsonl", [bad({"custom_id": key}, status, message) for key in KEYS[:2]])
+    with Journal(tmp_path / "j") as journal:
+        imported = import_replies(journal, [str(tmp_path / "out.jsonl")])
+        assert len(journal) == imported.refused == (2 if kept else 0)
+    assert (imported.later, imported.later_reason) == ((0, "") if kept else (2, f"{status}: {message}"))
+
+
+def test_an_account_without_credit_is_asked_again_in_the_next_batch(workplace, capfd):
+    """Also by its first line's words, and once it is topped up, the run is finished."""
+    _, lines = waiting(workplace)
+    errors = [bad(line, 402, "Insufficient credits") for line in lines[2:]]
+    write_rows(workplace / "out.jsonl", [*(ok(line, "Score: 4") for line in lines[:2]), *errors])
+    said, again = waiting(workplace, "out.jsonl")
+    assert ("2 of 4 rows are done" in said, again) == (True, lines[2:])
+    assert (
+        "0 calls refused for good, 2 to be made again (the first: 402: Insufficient credits), 0"
+        in capfd.readouterr().err
+    )
+    write_rows(workplace / "more.jsonl", [ok(line, "Score: 5") for line in again])
+    assert ask(workplace, "more.jsonl").tables["repairs"]["rating"].to_pylist() == [4, 4, 5, 5]
 
 
 def test_a_key_that_a_batch_repeats_isnt_kept(tmp_path, monkeypatch):

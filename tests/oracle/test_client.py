@@ -14,7 +14,16 @@ import pytest
 pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, echo, serving
-from tunescope.errors import ItemFailed, RejectedRequest, RetryableError, SettingsError, TunescopeError, WorkError
+from tunescope.errors import (
+    ForbiddenRequest,
+    ItemFailed,
+    RejectedRequest,
+    RetryableError,
+    ServerRefusal,
+    SettingsError,
+    TunescopeError,
+    WorkError,
+)
 from tunescope.oracle.api import base_url, is_url, parameter_of, parse_reply
 from tunescope.oracle.client import Client
 from tunescope.oracle.connect import served_model
@@ -88,7 +97,6 @@ def test_a_reply():
         (Said(b"[]"), FIRST_WAIT / 2),
         (Said({"choices": []}), FIRST_WAIT / 2),
         (Said({"error": {"message": "overloaded"}}), FIRST_WAIT / 2),
-        (Said(completion([{"type": "audio"}])), FIRST_WAIT / 2),
         (Said(b'{"choices": [', length=1000), FIRST_WAIT / 2),
         (Said(b"SSH-2.0-OpenSSH\r\n\r\n", length=-2), FIRST_WAIT / 2),
         (Said(b"HTTP/1.1 200 OK\r\nContent-", length=-2), FIRST_WAIT / 2),
@@ -146,12 +154,17 @@ def test_a_server_without_room_is_unreachable():
     [
         (Said({"error": {"message": "too many\ntokens"}}, 400), "400: too many tokens"),
         (Said({"error": {"code": "content_filter", "message": "filtered"}}, 400), "400: filtered"),
-        (Said({"error": "no such model"}, 404), "404: no such model"),
-        (Said({"error": "half \ud83d of it"}, 404), "404: half ? of it"),
+        (Said({"error": "half \ud83d of it"}, 400), "400: half ? of it"),
         (Said({"detail": [1]}, 422), "422: {'detail': [1]}"),
-        (Said(b"", 404), "404: no reason given"),
+        (Said(b"", 400), "400: no reason given"),
+        (Said({"error": {"message": "it was flagged", "code": 400}}), "400: it was flagged"),
+        (Said({"choices": [], "error": {"message": "prompt is too long", "code": "400"}}), "400: prompt is too long"),
         (Said(completion(None, "length")), "a reply without text (finish_reason length)"),
         (Said(completion(None, ["stop"])), "a reply without text (finish_reason None)"),
+        (Said(completion([{"type": "audio"}])), "a reply without text (finish_reason stop)"),
+        (Said(completion(4)), "a reply whose content is a number; expected text"),
+        (Said(completion({"text": "Hi"})), "a reply whose content is an object; expected text"),
+        (Said(completion(["Hi", 4])), "a reply whose content is a list with a number in it; expected text"),
     ],
 )
 def test_what_asking_again_cant_mend(said, reason):
@@ -167,26 +180,94 @@ def test_a_filtered_reply_says_so():
     assert (reply.text, reply.finish_reason) == ("", "content_filter")
 
 
-@pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_stops_in_one_sentence(status, monkeypatch):
-    with serving(lambda body, call: Said({"error": {"message": f"bad key {KEY}"}}, status)) as server:
+def test_a_key_that_is_refused_stops_in_one_sentence(monkeypatch):
+    with serving(lambda body, call: Said({"error": {"message": f"bad key {KEY}"}}, 401)) as server:
         (error,), waits = ask(server.url)
         assert str(error) == (
-            f"{server.url} refuses the key in OPENAI_API_KEY: status {status}; set OPENAI_API_KEY to one that it takes"
+            "the server refuses the key in OPENAI_API_KEY: 401: bad key …; set OPENAI_API_KEY to one that it takes"
         )
         monkeypatch.delenv("OPENAI_API_KEY")
         (error,), _ = ask(server.url)
-        assert "a call without a key (OPENAI_API_KEY isn't set)" in str(error)
-    assert type(error) is TunescopeError
+        assert str(error).startswith("the server refuses a call without a key (OPENAI_API_KEY isn't set): 401: bad key")
+    assert (type(error), error.fault) == (ServerRefusal, "key")
     assert waits == []
 
 
-def test_no_credit_stops():
+def test_a_403_without_a_word_may_be_the_rows_or_the_keys():
+    with serving(lambda body, call: Said({"error": {"message": "Forbidden"}}, 403)) as server:
+        (error,), _ = ask(server.url)
+    assert (type(error), str(error), error.refusal.fault) == (ForbiddenRequest, "403: Forbidden", "key")
+
+
+@pytest.mark.parametrize("status", [400, 403, 429, 500])
+def test_no_credit_stops(status):
     body = {"error": {"code": "insufficient_quota", "message": "pay"}}
-    with serving(lambda _, call: Said(body, 429)) as server:
+    with serving(lambda _, call: Said(body, status)) as server:
         (error,), waits = ask(server.url)
-    assert str(error) == f"{server.url} gives no more credit (429: pay); the same command goes on later"
-    assert waits == []
+    assert (type(error), error.fault, waits) == (ServerRefusal, "account", [])
+    assert str(error) == f"the account gets no more replies: {status}: pay; top it up, or settle what the reason says"
+
+
+@pytest.mark.parametrize(
+    ("status", "reason"),
+    [
+        (404, {"error": "no such model"}),
+        (400, {"error": {"message": "Invalid model: tiny"}}),
+        (403, {"error": {"message": "no access to model tiny", "code": "model_not_found"}}),
+    ],
+)
+def test_an_unknown_model_stops_with_the_models_that_there_are(status, reason):
+    with serving(lambda _, call: Said(reason, status), models=("a", "b")) as server:
+        (error,), waits = ask(server.url)
+    assert (type(error), error.fault, waits) == (ServerRefusal, "model", [])
+    assert str(error).endswith("; name one with --served-model (it has a, b)")
+
+
+def test_an_unknown_model_of_a_server_that_lists_none():
+    with serving(lambda _, call: Said({"error": "no such model"}, 404), models=()) as server:
+        (error,), _ = ask(server.url)
+    assert str(error) == "the server doesn't serve a model tiny: 404: no such model; name one with --served-model"
+
+
+@pytest.mark.parametrize(
+    ("said", "found"),
+    [
+        (Said(b"<html><title>Welcome to nginx!</title>", 200), "200: a web page (Welcome to nginx!)"),
+        (Said(b"\n<!DOCTYPE html><p>", 404), "404: a web page"),
+        (Said(b"<html><title>Error response</title>", 501), "501: a web page (Error response)"),
+    ],
+)
+def test_a_web_page_stops_at_the_first_call(said, found):
+    with serving(lambda _, call: said, before_models=[said]) as server:
+        (error,), waits = ask(server.url)
+        assert (type(error), error.fault, waits, len(server.bodies)) == (ServerRefusal, "page", [], 1)
+        expected = "expected an OpenAI-compatible API, as at http://HOST:PORT/v1; name another with --model"
+        assert str(error) == f"found at {server.url}/chat/completions: {found}; {expected}"
+        with pytest.raises(TunescopeError) as caught:
+            served_model(server.url, None, 5.0)
+    assert str(caught.value) == f"{server.url}: found at {server.url}/models: {found}; {expected}"
+
+
+def test_an_address_without_the_api_stops():
+    with serving(lambda _, call: Said({"detail": "Not Found"}, 404)) as server:
+        (error,), _ = ask(server.url)
+    assert (type(error), error.fault) == (ServerRefusal, "address")
+    assert str(error).startswith(
+        f"found no chat API at {server.url}/chat/completions: 404: Not Found; expected an OpenAI"
+    )
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [
+        (Said({"error": {"message": f"bad {KEY}"}}, 401), "the server refuses the key in OPENAI_API_KEY: 401: bad …"),
+        (Said({"error": {"message": "Insufficient credits"}}, 402), "the account gets no more replies: 402"),
+        (Said({"error": {"message": "no"}}, 403), r"doesn't say which models it has \(403: no\); name one with"),
+    ],
+)
+def test_who_asks_for_the_models_goes_by_the_same_table(said, words):
+    with serving(before_models=[said]) as server, pytest.raises(TunescopeError, match=words):
+        served_model(server.url, None, 5.0)
 
 
 @pytest.mark.parametrize("status", [400, 401, 429, 500])

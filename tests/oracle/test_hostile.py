@@ -3,23 +3,50 @@
 from __future__ import annotations
 
 import re
+import signal
+import subprocess
+import sys
 from random import Random
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 
 pytest.importorskip("openai")
 
-from tests.oracle.cells import KEY, VERBS, Cell, Item, N, run_cell, secrets_in, type_in, write_inputs
-from tests.oracle.server import Said, completion
+from tests.oracle.cells import (
+    KEY,
+    LOGIN_PAGE,
+    VERBS,
+    Cell,
+    Item,
+    N,
+    run_at,
+    run_cell,
+    secrets_in,
+    type_in,
+    write_inputs,
+)
+from tests.oracle.server import Said, completion, serving
+from tests.tools import ROOT
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.misbehaviour import GIVES, PIECE, THOUGHT, Misbehaviour
+from tunescope.oracle.hostile.statuses import LOGIN
 from tunescope.oracle.hostile.table import MISBEHAVIOURS, Misbehaving
 
 BY_NAME = {each.name: each for each in MISBEHAVIOURS}
 FORMATS = ("tags", "json")
 MEANT = 1
 """The place of the item that a misbehaviour of `when` "one" is about."""
-CLASSES = {"same": "kept", "again": "kept", "row": "failed", "cut": "cut", "refused": "refused", "unread": "unread"}
+CLASSES = {
+    "same": "kept",
+    "again": "kept",
+    "open": "failed",
+    "row": "failed",
+    "cut": "cut",
+    "refused": "refused",
+    "unread": "unread",
+}
 """What becomes of an item, by what its misbehaviour gives."""
 STOPS = {
     "key": "OPENAI_API_KEY",
@@ -77,34 +104,42 @@ def folder(workplace, monkeypatch):
     return workplace
 
 
-HONEST: dict[tuple[str, str], list[Item]] = {}
+HONEST: dict[tuple[str, str], Cell] = {}
 
 
-def honest_items(verb: str, response_format: str, streams) -> list[Item]:
+def honest(body, call):
+    """Answer as asked."""
+    return Said(completion(honest_text(body)))
+
+
+def honest_cell(verb: str, response_format: str, streams) -> Cell:
     """Return what an honest server gives."""
-    known = HONEST.get((verb, response_format))
-    if known is None:
-        honest = lambda body, call: Said(completion(honest_text(body)))  # noqa: E731
+    if (verb, response_format) not in HONEST:
         cell = run_cell(verb, honest, streams, response_format, out="honest")
-        known = HONEST[verb, response_format] = cell.items
-        assert [item.status for item in known] == ["kept"] * N
-    return known
+        assert (cell.code, [item.status for item in cell.items]) == (0, ["kept"] * N)
+        HONEST[verb, response_format] = cell
+    return HONEST[verb, response_format]
 
 
 @pytest.mark.parametrize(("name", "verb", "response_format"), cells())
 def test_a_misbehaviour(name, verb, response_format, folder, capsys):
-    """Every row is accounted for, each as it must be; nobody says or keeps the key."""
-    misbehaviour = BY_NAME[name]
-    honest = honest_items(verb, response_format, capsys)
-    seconds = 0.3 if name == "silent" else 2.0
-    cell = run_cell(verb, Misbehaving(misbehaviour, KEY), capsys, response_format, seconds=seconds)
-    assert secrets_in(folder, cell.out, cell.err) == []
-    assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", cell.out + cell.err) is None
-    assert "Traceback" not in cell.err
-    if misbehaviour.gives in STOPS:
-        stops(misbehaviour, cell)
-    else:
-        goes_on(misbehaviour, verb, response_format, cell, honest)
+    """Every row is accounted for, each as it must be; nobody says or keeps the key; what is open is asked again."""
+    misbehaviour, usual = BY_NAME[name], honest_cell(verb, response_format, capsys)
+    with serving(Misbehaving(misbehaviour, KEY), pages={LOGIN: LOGIN_PAGE}) as server:
+        cell = run_at(server, verb, capsys, response_format, seconds=0.3 if name == "silent" else 2.0)
+        assert secrets_in(folder, cell.out, cell.err) == []
+        assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", cell.out + cell.err) is None
+        assert "Traceback" not in cell.err
+        if misbehaviour.gives in STOPS:
+            stops(misbehaviour, cell)
+        else:
+            goes_on(misbehaviour, verb, response_format, cell, usual.items)
+        if misbehaviour.gives in STOPS or misbehaviour.gives == "open":
+            server.behave = honest
+            again = run_at(server, verb, capsys, response_format)
+            assert (again.code, again.items) == (0, usual.items), again.err
+            if misbehaviour.gives == "after some":
+                assert again.calls == usual.calls - 2
 
 
 def stops(misbehaviour: Misbehaviour, cell: Cell) -> None:
@@ -118,7 +153,10 @@ def stops(misbehaviour: Misbehaviour, cell: Cell) -> None:
 
 def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: Cell, honest: list[Item]) -> None:
     """Look at a run that is finished."""
-    assert cell.code == 0, cell.err
+    n_failed = sum(item.status == "failed" for item in cell.items)
+    assert cell.code == (4 if misbehaviour.gives == "open" else 0), cell.err
+    assert (cell.info.get("open", 0) > 0) == (misbehaviour.gives == "open")
+    assert (cell.info.get("settled", 0) > 0) == (n_failed > 0 and misbehaviour.gives != "open")
     assert len(cell.items) == N
     may_be = expected(misbehaviour, verb, response_format)
     for place, (item, usual) in enumerate(zip(cell.items, honest, strict=True)):
@@ -152,3 +190,27 @@ def test_a_password_in_an_address_is_nowhere(verb, folder, capsys):
         assert code in (1, 2) or more == ["--plan"]
         assert "Pa55word" not in out + err
         assert not [p for p in folder.rglob("*") if p.is_file() and b"Pa55word" in p.read_bytes()]
+
+
+def test_the_page_has_the_table():
+    """If not: python tools/misbehaviours.py --write."""
+    done = subprocess.run([sys.executable, ROOT / "tools" / "misbehaviours.py"], check=False)
+    assert done.returncode == 0
+
+
+def test_the_server_by_hand():
+    def typed(*arguments):
+        command = [sys.executable, "-m", "tunescope.oracle.hostile", *arguments]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    listed, unknown, served = typed(), typed("no-such-thing"), typed("payment-required")
+    names = [line.partition(":")[0] for line in listed.communicate()[0].splitlines()]
+    assert names == list(BY_NAME)
+    assert unknown.communicate()[1].startswith("found no-such-thing; expected NAME")
+    address = re.search(r"http://\S+", served.stderr.readline())[0]
+    call = Request(f"{address}/chat/completions", b'{"messages": [{"content": "Hello"}]}')
+    with pytest.raises(HTTPError) as refused:
+        urlopen(call)
+    assert refused.value.code == 402
+    served.send_signal(signal.SIGINT)
+    assert served.wait(10) == unknown.returncode - 2 == 0

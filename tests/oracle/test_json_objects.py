@@ -85,14 +85,17 @@ def test_work_grows_with_the_text_and_no_faster(unit):
     assert ObjectScan(text + "}" * len(text)).work <= 2 * MOST_WORK * len(text)
 
 
-def test_an_object_that_is_nested_too_deeply_is_none_and_hides_none():
+def test_nothing_is_nested_too_deeply_to_be_found():
+    """Nor is anything so deep that comparing or writing it would fail."""
     inner = '{"better": "1"}'
-    for levels in (49, 50, 5000):
-        text = '{"x": [' * (levels // 2) + inner + "]}" * (levels // 2)
+    for levels in (20, 25, 26, 20_000):
+        text = '{"y": 2, "x": [' * levels + inner + "]}" * levels
         found = [each.value for each in ObjectScan(text).objects]
+        assert len(found) == levels + 1
         assert found[-1] == {"better": "1"}
-        assert len(found) == 25  # of 50 levels, half are lists
-    assert json.dumps(found)
+        assert {value["y"] for value in found[:-1]} == {2}
+        assert json.dumps(found[0])
+        assert (repr(found[0]) == repr(json.loads(text))) if levels <= 25 else found[0]["x"] is not None
 
 
 @pytest.mark.parametrize(

@@ -180,11 +180,12 @@ def test_the_form_tells_where_the_server_doesnt_say_how_a_reply_ended(text, stat
 def test_why_a_reply_was_cut():
     reply = Request.plain("Say it").parse(Reply("It", "abort"), "tags")
     assert reply.problem == "the reply was cut off (finish_reason abort)"
-    thought = Request.plain("Say it").parse(Reply("", "stop", thinking="Hm"), "tags")
-    assert (thought.status, thought.problem) == (
-        "truncated",
-        "the model only thought (finish_reason stop); give it more --max-new-tokens",
-    )
+    for word, more in (("stop", ""), ("length", "; give it more --max-new-tokens")):
+        thought = Request.plain("Say it").parse(Reply("", word, thinking="Hm"), "tags")
+        assert (thought.status, thought.problem) == (
+            "truncated",
+            f"the model only thought, and said nothing (finish_reason {word}){more}",
+        )
 
 
 @pytest.mark.parametrize("text", ["None.", "N/A", "null", "🐶", "...", "?", "No changes.", "no", "0", "Same"])

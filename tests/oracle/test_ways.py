@@ -8,7 +8,7 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tests.tools import alpaca, read_rows, write_rows
-from tunescope.errors import TunescopeError
+from tunescope.errors import TunescopeError, WorkError
 from tunescope.oracle.format_probe import PROBE
 from tunescope.oracle.journal import call_key
 from tunescope.verbs.repair.rate import RateSettings, rate
@@ -99,11 +99,21 @@ def test_an_unknown_model_says_nothing_about_schemas(workplace):
     """What isn't kept: once the model is there, the same command finds out."""
     rows = [alpaca(f"Ask {i}", f"A reply of some words {i}") for i in range(20)]
     with serving(lambda body, call: Said({"error": {"message": "no such model"}}, 404)) as server:
-        with pytest.raises(TunescopeError, match="the first 20 calls all fail for one reason: 404: no such model"):
+        with pytest.raises(TunescopeError, match="the server doesn't serve a model tiny: 404: no such model"):
             simplified(workplace, server.url, rows, concurrency=1)
+        assert len(server.bodies) == 1
         server.behave = follows
         run = simplified(workplace, server.url, rows)
     assert (run.result["replies"], run.result["changed"]) == ("json", 20)
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_without_room_says_nothing_about_schemas(workplace, status):
+    with serving(lambda body, call: Said({"error": {"message": "later"}}, status)) as server:
+        with pytest.raises(WorkError, match=f"not done within the row's 0.2 s; the last try: {status}: later"):
+            simplified(workplace, server.url, deadline=0.2)
+        server.behave = follows
+        assert simplified(workplace, server.url, deadline=0.2).result["replies"] == "json"
 
 
 def test_what_is_typed_holds(workplace):
@@ -231,7 +241,7 @@ def test_a_plan_leaves_out_what_the_journal_has(workplace, capfd):
         )
         assert plan.result["high"]["completion_tokens"] == 2 * 1024
         shared = simplified(workplace, server.url, journal=settings["journal"])
-        assert " tokens in all the runs that share its journal, asked for" in shared.view.sentences[-1]
+        assert " in all the runs that share its journal, asked for" in shared.view.sentences[-1]
         assert "share its journal" not in done.view.sentences[-1]
         after = simplified(workplace, server.url, **settings)
         assert (after.result["calls"], after.result["free"]) == (0, 5)

@@ -64,6 +64,8 @@ def test_a_closing_mark_alone(closing):
         ("<think>a:\n```\n</think>\n```\nb</think>Hi", ("Hi", "a:\n```\n</think>\n```\nb")),
         ("<think>\n\n</think>\n\nHi", ("Hi", None)),  # Qwen3, told not to think
         ("<think></think>", ("", "")),
+        ('{"score": 4}\n</think>\n{"score": 3}', ('{"score": 3}', '{"score": 4}')),
+        ("<score>\n4\n</score>\n</think>\n<score>\n3\n</score>", ("<score>\n3\n</score>", "<score>\n4\n</score>")),
         ("<|START_THINKING|>a<|END_THINKING|><|START_RESPONSE|>Hi<|END_RESPONSE|>", ("Hi", "a")),
         ("Here are my reasoning steps:\na\n[BEGIN FINAL RESPONSE]\nHi\n[END FINAL RESPONSE]", ("Hi", "a")),
         ("<|channel|>final <|constrain|>json<|message|>{}<|return|>", ("{}", None)),
@@ -121,6 +123,8 @@ def test_a_whole_reply_closed_what_it_opened_twice():
         "◁ and ▷ are triangles",
         "<|channel|> is a token",
         "[[A]]",
+        '{"new_response": "Close it.</think>Then go on."}',
+        "<new_instruction>\na\n</new_instruction>\n<new_response>\nClose it.</think>Go on.\n</new_response>",
     ],
 )
 def test_a_text_that_talks_about_marks_stays_whole(text):

@@ -11,7 +11,7 @@ from tests.tools import tunescope, write_rows
 
 from tunescope.answers import read_answers
 from tunescope.errors import RunError, SettingsError, TunescopeError, WorkError
-from tunescope.oracle.halt import MAX_IDENTICAL_FAILURES
+from tunescope.oracle.halt import MAX_FAILURES
 from tunescope.verbs.answer import AnswerSettings, answer
 
 KEY = "sk-planted-0123456789"
@@ -115,19 +115,27 @@ def test_a_refused_key_stops_at_once_and_is_nowhere(questions, workplace):
         done = tunescope(*arguments, folder=workplace)
         assert len(server.bodies) == 1
     assert (done.returncode, done.stdout) == (1, "")
-    assert f"tunescope: {server.url} refuses the key in OPENAI_API_KEY: status 401; set" in done.stderr
+    assert f"tunescope: {server.url}: the server refuses the key in OPENAI_API_KEY: 401: no …; set" in done.stderr
     assert KEY not in done.stdout + done.stderr
     assert not [p for p in workplace.rglob("*") if p.is_file() and KEY.encode() in p.read_bytes()]
 
 
 def test_a_hopeless_server_is_left_alone(workplace):
+    """A name that it doesn't know at the first call, anything else that it says of each call at the twentieth."""
     path = write_rows(workplace / "p.jsonl", [{"prompt_id": str(i), "prompt": f"Q{i}"} for i in range(200)])
+    settings = {"prompts": str(path), "served_model": "x", "concurrency": 1}
     with serving(lambda body, call: Said({"error": {"message": "no model x"}}, 404)) as server:
         with pytest.raises(
-            TunescopeError, match=f"the first {MAX_IDENTICAL_FAILURES} calls all fail for one reason: 404: no model x"
+            WorkError,
+            match=r"the server doesn't serve a model x: 404: no model x; name one with --served-model \(it has tiny\); "
+            "0 answers are kept and 200 are left",
         ):
-            answer(AnswerSettings(prompts=str(path), model=server.url, concurrency=4))
-        assert MAX_IDENTICAL_FAILURES <= len(server.bodies) < 2 * MAX_IDENTICAL_FAILURES  # some beside a slow one
+            answer(AnswerSettings(model=server.url, **settings))
+        assert len(server.bodies) == 1
+        server.behave = lambda body, call: Said({"error": {"message": "no"}}, 400)
+        with pytest.raises(TunescopeError, match=f"the first {MAX_FAILURES} calls all fail for one reason: 400: no"):
+            answer(AnswerSettings(model=server.url, **settings))
+        assert len(server.bodies) == 1 + MAX_FAILURES
 
 
 def test_the_rest_of_a_run_may_all_be_refused(workplace):

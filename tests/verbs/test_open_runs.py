@@ -6,6 +6,7 @@ What fails for the row's own sake is settled, remembered, and asked again only w
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -53,7 +54,7 @@ def rows(workplace):
 
 
 def simplify(url, **more):
-    settings = {"served_model": "tiny", "deadline": 0.3, "response_format": "tags", "out": "out"}
+    settings = {"served_model": "tiny", "deadline": 0.7, "response_format": "tags", "out": "out"}
     return in_python.repair_simplify("rows.jsonl", oracle=url, **(settings | more))
 
 
@@ -64,7 +65,7 @@ def test_a_row_that_failed_for_a_passing_cause_is_asked_again_by_the_same_comman
         assert (run.open, run.settled, run.result["open"], run.result["failed"]) == (2, 0, 2, 2)
         assert json.loads((run.path / "run.json").read_text("utf-8"))["open"] == 2
         assert run.view.sentences[0] == (
-            "This run is open: there is no reply yet for 2 of 5 rows (2 × not done within the row's 0.3 s; the last "
+            "This run is open: there is no reply yet for 2 of 5 rows (2 × not done within the row's 0.7 s; the last "
             "try: 503: overloaded). The same command asks again."
         )
         assert run.tables["repairs"]["action"].to_pylist() == ["changed", "kept", "changed", "kept", "changed"]
@@ -118,7 +119,7 @@ def test_a_fault_of_all_calls_is_remembered_for_no_row(rows):
     moody = Moody(apple=Said({"error": {"message": "unknown field"}}, 400))
     with serving(moody) as server:
         with pytest.raises(in_python.errors.TunescopeError, match="the first 20 calls all fail for one reason"):
-            simplify(server.url)
+            simplify(server.url, deadline=60.0)
         with Journal(rows / "out" / "journal.sqlite") as journal:
             assert len(journal) == 0
 
@@ -127,7 +128,7 @@ def test_the_command_line_says_so_with_its_exit_code(rows, capsys):
     moody = Moody(birch=HANGS)
     with serving(moody) as server:
         command = ["repair", "simplify", "rows.jsonl", "--oracle", server.url, "--served-model", "tiny"]
-        command += ["--deadline", "0.3", "--response-format", "tags", "--out", "out", "--json"]
+        command += ["--deadline", "0.7", "--response-format", "tags", "--out", "out", "--json"]
         assert cli.run([*command, "--fail-on", "changed > 0"]) == 4
         assert json.loads(capsys.readouterr().out)["open"] == 1
         moody.sayings = {}
@@ -151,7 +152,7 @@ def test_a_later_stage_without_a_reply_leaves_its_row_open(rows):
         return Said(completion(new))
 
     hangs = True
-    settings = {"served_model": "tiny", "deadline": 0.3, "response_format": "tags", "out": "out"}
+    settings = {"served_model": "tiny", "deadline": 0.7, "response_format": "tags", "out": "out"}
     with serving(behave) as server:
         run = in_python.repair_reflect("rows.jsonl", oracle=server.url, **settings)
         assert (run.open, run.result["failed"], run.result["changed"]) == (1, 0, 5)
@@ -167,7 +168,7 @@ def test_a_verdict_without_a_reply_is_asked_again(workplace):
     for name in ("ours", "theirs"):
         outputs(workplace / f"{name}.jsonl", name, {f"Is {word} a plant?": f"{name} says {word}" for word in WORDS})
     moody = Moody('{"score_1": 8, "score_2": 7}', birch=HANGS, cedar=TOO_LONG)
-    settings = {"served_model": "tiny", "deadline": 0.3, "response_format": "json", "draws": 200, "out": "out"}
+    settings = {"served_model": "tiny", "deadline": 0.7, "response_format": "json", "draws": 200, "out": "out"}
 
     def pairwise(**more):
         return in_python.judge_pairwise(("ours.jsonl", "theirs.jsonl"), oracle=server.url, **settings, **more)
@@ -197,13 +198,13 @@ def test_an_answer_that_a_server_didnt_give_is_asked_for_again(workplace):
     moody = Answers("Yes.", birch=HANGS, cedar=TOO_LONG, daisy=filtered)
 
     def answer(**more):
-        return in_python.answer("q.jsonl", model=server.url, served_model="tiny", deadline=0.3, out="out", **more)
+        return in_python.answer("q.jsonl", model=server.url, served_model="tiny", deadline=0.7, out="out", **more)
 
     with serving(moody) as server:
         run = answer()
         missing = {(m["prompt_id"], m["turn"]): (m["reason"], m["open"]) for m in run.records("missing")}
         assert missing == {
-            ("birch", 0): ("not done within the row's 0.3 s; the last try: 503: overloaded", True),
+            ("birch", 0): ("not done within the row's 0.7 s; the last try: 503: overloaded", True),
             ("birch", 1): ("turn 0 before it has no answer", True),
             ("cedar", 0): ("400: maximum context length", False),
             ("cedar", 1): ("turn 0 before it has no answer", False),
@@ -226,7 +227,8 @@ def test_what_uses_an_open_run_says_so_and_counts_anew_when_it_is_finished(rows,
     moody = Moody(birch=HANGS)
     with serving(moody) as server:
         repaired = simplify(server.url)
-        said = "out is used here, and is open (1 item without a reply yet); type its command again, then this one."
+        said = "out is open (1 item without a reply yet), and is used here as it is; "
+        said += "type its command again, then this one."
         users = {
             "compare": lambda: in_python.compare("rows.jsonl", repaired),
             "check": lambda: in_python.check(repaired),
@@ -253,3 +255,37 @@ def test_a_reopened_run_that_is_refused_keeps_what_it_had(rows):
         simplify(server.url)
     after = {path.name: path.read_bytes() for path in run.path.iterdir() if path.is_file() and path.suffix != ".sqlite"}
     assert (after, Run(run.path).open) == (before, 1)
+
+
+RECIPE = """
+inputs: {rows: rows.jsonl}
+steps:
+  short:
+    {verb: repair simplify, rows: "{rows}", oracle: "URL", served_model: tiny, deadline: 0.7, response_format: tags}
+  check: {verb: check, rows: "{short}"}
+"""
+
+
+def test_a_recipe_stops_at_an_open_step_and_goes_on_with_the_same_command(rows, capsys):
+    moody = Moody(birch=HANGS)
+    with serving(moody) as server:
+        (rows / "recipe.yaml").write_text(RECIPE.replace("URL", server.url))
+        assert cli.run(["study", "run", "recipe.yaml", "--json"]) == 4
+        result = json.loads(capsys.readouterr().out)
+        assert ([step["name"] for step in result["steps"]], result["open"]) == (["short"], 1)
+        study = Run(Path(result["run"]))
+        assert study.view.sentences[0].startswith("Stopped at the step short. This run is open: there is no reply yet")
+        moody.calls()
+        moody.sayings = {}
+        assert cli.run(["study", "run", "recipe.yaml", "--json"]) == 0
+        result = json.loads(capsys.readouterr().out)
+        assert ([step["name"] for step in result["steps"]], result["open"]) == (["short", "check"], 0)
+        assert moody.calls() == ["birch"]
+
+
+def test_the_history_of_a_row_says_which_of_its_runs_are_open(rows):
+    with serving(Moody(birch=HANGS)) as server:
+        simplify(server.url, out="runs/short")
+    ids = Run(Path("runs/short")).tables["repairs"]["row_id"].to_pylist()
+    said = "runs/short is open (1 item without a reply yet); type its command again."
+    assert in_python.why(row_id=ids[0]).view.sentences[-1] == said

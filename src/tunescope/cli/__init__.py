@@ -24,7 +24,7 @@ from tunescope import __version__
 from tunescope.cli.arguments import as_typed, explain, find_verb, with_our_names
 from tunescope.cli.help import OUTPUT, Sections, default_text, headings, help_text, usage
 from tunescope.errors import TunescopeError, UsageError
-from tunescope.foreign import dump_json, gate_streams
+from tunescope.foreign import dump_json, gate_streams, show_line
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
         outcome = build(name)(arguments, exit_on_error=False, print_error=False, result_action="return_value")
         return int(outcome or 0)
     except (CycloptsError, UsageError) as error:
-        _complain(explain(error) if isinstance(error, CycloptsError) else str(error))
+        _complain(show_line(explain(error)) if isinstance(error, CycloptsError) else str(error))
         if name is not None:
             _complain(usage(name, VERBS[name].settings_class()), "")
         return 2
@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         _complain(f"found {error.object[:200]!r}; expected UTF-8; rename the file")
         return 1
     except OSError as error:  # a folder that can't be written, a full disk: the system's sentence says which
-        _complain(str(error))
+        _complain(show_line(str(error)))
         return 1
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from tunescope.judgements.records import AspectScore
+from tunescope.text.thoughts import split_thoughts
 
 _NUMBER = r"\d{1,3}(?:\.\d+)?"
 _LEAD = r"(?:(?=[^\d:\n]*(?:scor|output|verdict|rating|final|result))[^\W\d][^\d:\n]{0,60}:\s*)?"
@@ -24,7 +25,6 @@ _PAIR = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 """A line that is two scores: "8 9", "8, 9", "(8, 9)", "8/9", "8/10 9/10", "Output: (8, 9)". "8/10" alone is one."""
-_THOUGHTS = re.compile(r"\s*<think(?:ing)?>(?:.*?</think(?:ing)?>|.*)", re.DOTALL)
 _LETTER = re.compile(r"\[\[([A-C])\]\]")
 _RATING = re.compile(r"\[\[(\d{1,3}(?:\.\d+)?)\]\]")
 _QUOTES = "\"'`“”‘’«»"
@@ -49,7 +49,7 @@ def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 1
     the scores before the explanation) the first line does, and the last where the first has none. Scores outside
     `low` to `high` are none.
     """
-    text = without_thoughts(text)
+    text = split_thoughts(text).text
     lines = _lines(text)
     if not lines:
         return None
@@ -60,12 +60,6 @@ def two_scores(text: str, where: Where = "last", low: float = 1, high: float = 1
     return _in_range(_scores_in(_last_json(text)), low, high)
 
 
-def without_thoughts(text: str) -> str:
-    """Return a reply without the thoughts that a reasoning model puts before it, "" where they never end."""
-    thoughts = _THOUGHTS.match(text)
-    return text if thoughts is None else text[thoughts.end() :]
-
-
 def _lines(text: str) -> list[str]:
     return [line.strip() for line in text.split("\n") if line.strip()]
 
@@ -74,17 +68,19 @@ def _in_range(scores: tuple[float, float] | None, low: float, high: float) -> tu
     return scores if scores is not None and all(low <= score <= high for score in scores) else None
 
 
-def _scores_in(value: Any) -> tuple[float, float] | None:
+def score_pair(value: Any) -> tuple[Any, Any] | None:
+    """Return what stands in JSON for the first and the second answer's score: a list of two, or two named fields."""
+    while isinstance(value, Mapping) and value.get("scores") is not None:
+        value = value["scores"]
     if isinstance(value, Mapping):
-        inner = value.get("scores")
-        if inner is not None:
-            return _scores_in(inner)
         names = {str(name).lower().replace(" ", "_"): item for name, item in value.items()}
         value = next(([names[a], names[b]] for a, b in _SCORE_NAMES if a in names and b in names), None)
-    if isinstance(value, list) and len(value) == 2:
-        first, second = number(value[0]), number(value[1])
-        return None if first is None or second is None else (first, second)
-    return None
+    return (value[0], value[1]) if isinstance(value, list) and len(value) == 2 else None
+
+
+def _scores_in(value: Any) -> tuple[float, float] | None:
+    first, second = map(number, score_pair(value) or (None, None))
+    return None if first is None or second is None else (first, second)
 
 
 def letter(text: str) -> Literal["A", "B", "C"] | None:
@@ -105,7 +101,7 @@ def _last_marker(text: str, marker: re.Pattern[str]) -> str | None:
 
     A line with two different ones says nothing, nor does one in quotation marks.
     """
-    lines = _lines(without_thoughts(text))
+    lines = _lines(split_thoughts(text).text)
     if not lines:
         return None
     matches = list(marker.finditer(lines[-1]))
@@ -125,7 +121,7 @@ def aspects(text: str, names: Sequence[str] = (), low: float = 1, high: float = 
     With `names`, aspects that the reply lacks are missing in it and others are left out. None where there is no JSON
     object with a score.
     """
-    value = _last_json(without_thoughts(text))
+    value = _last_json(split_thoughts(text).text)
     if not isinstance(value, Mapping):
         return None
     scores = {str(name).strip().lower(): aspect_score(item, low, high) for name, item in value.items()}

@@ -21,6 +21,8 @@ UNPARSED_REASONS: Mapping[str, str] = {
     "refused": "the judge or its filter declined",
     "truncated": "cut off before the verdict",
     "out_of_range": "scores outside the scale",
+    "other_scale": "scores on another scale",
+    "ambiguous": "different scores for one thing",
     "quoted": "a verdict that an answer contains too, without the marker that tells them apart",
     "no_verdict": "no verdict in the reply",
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
-from tunescope.errors import SettingsError
+from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements import scores as scored
 from tunescope.judgements import win_rates
 from tunescope.judgements.records import RULES, PairJudgement, Rule, ScoreJudgement, first_items
@@ -14,6 +14,7 @@ from tunescope.judgements.repeats import RepeatRule, describe_repeats, settle_pa
 from tunescope.judgements.rereading import Rereading
 from tunescope.judgements.tags import Tags
 from tunescope.results.judge import PAIRS, SCORES, ComparisonRow, JudgeKind, PairRow, PairsKind, ScoreRow
+from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.judgements.formats import Format
@@ -103,6 +104,7 @@ def summarize(judgements: Judgements, file_format: Format, options: SummaryOptio
     """Compute the numbers of judgements.
 
     Raises:
+        InputError: judgements of single answers without any score.
         SettingsError: an option that these judgements don't allow.
     """
     summarize_kind = _summarize_pairs if judgements.pairs else _summarize_scores
@@ -192,6 +194,8 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
         scores = reread if options.scores == "text" else scores
     elif options.scores == "text":
         raise _not_reread(file_format)
+    if not any(judgement.scores for judgement in scores):
+        raise _no_scores(scores, options, rereading)
     note = describe_repeats(scores, options.repeats)
     scores = settle_scores(scores, options.repeats)
     by_system = scored.group_by_system(scores)
@@ -224,6 +228,17 @@ def _summarize_scores(judgements: Judgements, file_format: Format, options: Summ
 
 def _not_reread(file_format: Format) -> SettingsError:
     return SettingsError(f"--scores text: {file_format.name} files {file_format.no_rereading}")
+
+
+def _no_scores(
+    scores: Sequence[ScoreJudgement], options: SummaryOptions, rereading: Rereading | None
+) -> InputError | SettingsError:
+    """Say that no record has a score in any aspect, and where there are scores."""
+    place, _, _ = scores[0].place.rpartition(":")
+    records = counted(len(scores), "record")
+    if options.scores == "stored" and rereading is not None and rereading.kinds["only_read"]:
+        return SettingsError(f"{place}: no score is stored in {records}; their replies hold some: type --scores text")
+    return InputError([Problem(place, None, f"no score in {records}", 'a score or "N/A" in one aspect at least')])
 
 
 def _not_empty(tags: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

@@ -8,25 +8,31 @@ import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from html import unescape
+from math import isfinite
 from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tunescope.errors import RejectedRequest, RetryableError, SettingsError
+from tunescope.oracle.content import read_message
+from tunescope.oracle.endings import ending_of
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.secrets import Secrets
+from tunescope.oracle.usage import read_usage
 from tunescope.rows import Message
+from tunescope.text.thoughts import split_thoughts
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 LONGEST_RETRY_AFTER = 600.0
 """Seconds that a server may ask us to wait (Retry-After); where it asks for more, the work stops."""
-RETRYABLE_STATUSES = frozenset({408, 409, 425, 429})
-"""Statuses, beside 500 and above, after which the same call may succeed."""
 OVERLOADED_STATUSES = frozenset({429, 502, 503, 504, 529})
 """Statuses after which fewer calls at a time are made."""
 MAX_TOKENS_FIELDS = ("max_tokens", "max_completion_tokens")
 """The longest reply's field: of most servers, and of OpenAI's newer models, which refuse the other one."""
 PARAMETERS = (MAX_TOKENS_FIELDS[0], "temperature", "seed", "response_format")
 """What a server may not take, and a setting of ours can change."""
+_LONGEST_WORD = 60
+"""Characters of a finish_reason that are kept."""
 NOT_THE_APIS = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 """What reading a body raises that isn't the API's."""
 _HOST, _PATH = re.compile(r"[\w.-]+|[0-9a-fA-F:.]+"), re.compile(r"[\w./~:+,!$'()*-]*")
@@ -111,8 +117,7 @@ def parameter_of(status: int, body: Any) -> str | None:
     """Return which of `PARAMETERS` an error of status 400 or 422 is about; None for none of them."""
     if status not in (400, 422):
         return None
-    inner = body.get("error", body) if isinstance(body, Mapping) else {}
-    named = str(inner.get("param") or "") if isinstance(inner, Mapping) else ""
+    named = str(error_of(body).get("param") or "")
     message = message_of(body)
     about = f"{named} {message}" if _UNSUPPORTED.search(message) else ""
     if MAX_TOKENS_FIELDS[0] in about and (
@@ -125,32 +130,30 @@ def parameter_of(status: int, body: Any) -> str | None:
 
 
 def read_reply(body: Any) -> Reply:
-    """Read a reply; raises `RejectedRequest` for one without text, and what indexing raises for one that is none."""
+    """Read a reply: its text, the thoughts before it, how it ended.
+
+    Raises:
+        RejectedRequest: there is neither text nor a thought, or the content is no text.
+        One of `NOT_THE_APIS`: it is no reply.
+    """
     if "refused" in body:  # a record of ours, see `journal.rejection`
         raise RejectedRequest(str(body["refused"]))
     if "choices" not in body and "error" in body:
         raise ValueError(f"an error in a reply of status 200: {message_of(body['error'])}")
-    choice = body["choices"][0]
-    text, reason = choice["message"].get("content"), choice.get("finish_reason")
-    reason = reason if isinstance(reason, str) else None
-    declined = choice["message"].get("refusal")
-    if text is None and isinstance(declined, str):  # OpenAI's, where a schema leaves no place to decline in
-        text, reason = declined, "refusal"
-    if text is None and reason == "content_filter":
-        text = ""
-    if text is None:
-        raise RejectedRequest(f"a reply without text (finish_reason {reason})", usage=_usage(body))
-    if not isinstance(text, str):
-        raise TypeError("content that is no text")
-    return Reply(text, reason, _usage(body))
-
-
-def _usage(body: Mapping[str, Any]) -> dict[str, int] | None:
-    """Return the tokens that a reply counts; None where it doesn't."""
-    counted, names = body.get("usage"), ("prompt_tokens", "completion_tokens")
-    if not isinstance(counted, Mapping) or not all(isinstance(counted.get(name), int) for name in names):
-        return None
-    return {name: counted[name] for name in names}
+    choice, usage = body["choices"][0], read_usage(body)
+    reason = choice.get("finish_reason")
+    reason = on_one_line(reason)[:_LONGEST_WORD] if isinstance(reason, str) else None
+    text, beside, refusal, problem = read_message(choice["message"])
+    if problem:
+        raise RejectedRequest(f"a reply whose content is {problem}; expected text")
+    if not text and refusal is not None:  # OpenAI's, where a schema leaves no place to decline in
+        return Reply(refusal, "refusal", usage, beside)
+    ending = ending_of(reason)
+    if text is None and beside is None and ending != "refused":
+        raise RejectedRequest(f"a reply without text (finish_reason {reason})")
+    text, before = split_thoughts(text or "", ending == "whole")
+    thoughts = [thought for thought in (beside, before) if thought is not None]
+    return Reply(text, reason, usage, "\n\n".join(thoughts) if thoughts else None)
 
 
 def parse_reply(body: bytes) -> Reply:
@@ -171,21 +174,51 @@ def not_the_apis(error: Exception) -> RetryableError:
     return RetryableError(f"a reply that isn't the API's ({on_one_line(f'{type(error).__name__}: {error}')})")
 
 
+def is_page(body: Any) -> bool:
+    """Tell a web page, or XML: no JSON begins so."""
+    return isinstance(body, str) and body[:1_000].lstrip("\ufeff \t\r\n").startswith("<")
+
+
+def error_of(body: Any) -> Mapping[str, Any]:
+    """Return the object of an error's body that says what it is (Gemini: in a list); else an empty one."""
+    if isinstance(body, list) and body and isinstance(body[0], Mapping) and "error" in body[0]:
+        body = body[0]
+    if isinstance(body, Mapping) and isinstance(body.get("error"), Mapping):
+        body = body["error"]
+    return body if isinstance(body, Mapping) else {}
+
+
 def message_of(body: Any) -> str:
-    """Return a server's own sentence about an error."""
-    if isinstance(body, Mapping):
-        inner = body.get("error", body)
-        return str(inner.get("message", inner) if isinstance(inner, Mapping) else inner)
+    """Return a server's own sentence about an error, without what it repeats of the call."""
+    if is_page(body):
+        title = re.search(r"<title[^>]*>(.*?)</title>", body[:100_000], re.IGNORECASE | re.DOTALL)
+        return f"a web page ({' '.join(unescape(title[1]).split())[:80]})" if title else "a web page"
+    inner = error_of(body)
+    for name in ("message", "error", "detail", "msg"):
+        if isinstance(inner.get(name), str) and inner[name]:
+            return str(inner[name])
+    if isinstance(inner.get("detail"), list):
+        faults = [_fault_of_field(each) for each in inner["detail"] if isinstance(each, Mapping)]
+        return "; ".join(faults) or str(body)
     return str(body) if body else "no reason given"
 
 
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read Retry-After: seconds, or a date (RFC 9110, section 10.2.3)."""
+def _fault_of_field(fault: Mapping[str, Any]) -> str:
+    """Say what FastAPI says of a field; what was sent, which it repeats, is left out."""
+    place = ".".join(str(part) for part in fault.get("loc") or ())
+    return f"{place}: {fault.get('msg', '')} ({fault.get('type', '')})"
+
+
+def retry_after(headers: Mapping[str, str], body: Any = None) -> float | None:
+    """Read Retry-After: seconds, or a date (RFC 9110, section 10.2.3); else an error's `retryDelay` (Gemini)."""
     value = headers.get("retry-after")
     if value is None:
-        return None
+        details = error_of(body).get("details")
+        delays = [each.get("retryDelay") for each in details if isinstance(each, Mapping)] if details else []
+        return next((seconds_of(delay) for delay in delays if isinstance(delay, str)), None)
     try:
-        return max(0.0, float(value))
+        seconds = float(value)
+        return max(0.0, seconds) if isfinite(seconds) else None
     except ValueError:
         pass
     try:

@@ -20,7 +20,8 @@ from typing import IO, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, RejectedRequest, SettingsError
 from tunescope.foreign import dump_json
-from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, RETRYABLE_STATUSES, message_of, on_one_line, read_reply
+from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, message_of, on_one_line, read_reply
+from tunescope.oracle.blame import blame, status_in
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.secrets import Secrets
 
@@ -30,8 +31,6 @@ MAX_BYTES = 200_000_000
 """Requests and bytes that one file may hold (OpenAI, API reference, "Create batch": 50,000 and 200 MB)."""
 EXPECTED = 'a line of a batch\'s output: {"custom_id": …, "response": {"status_code": …, "body": …}, "error": …}'
 KEY = re.compile(r"[0-9a-f]{32}")
-_LATER = frozenset({401, 403}) | RETRYABLE_STATUSES
-"""Statuses, beside 500 and above, that say nothing about the call itself: it goes into the next batch."""
 
 
 class BatchFiles:
@@ -116,6 +115,7 @@ class ImportedReplies(NamedTuple):
         kept: how many replies the journal didn't have.
         refused: calls that can't be mended; later: those that go into the next batch.
         unknown: lines with a custom_id that is none of ours.
+        later_reason: why the first of those goes into the next batch; "" where none does.
     """
 
     keys: frozenset[str]
@@ -123,6 +123,7 @@ class ImportedReplies(NamedTuple):
     refused: int
     later: int
     unknown: int
+    later_reason: str
 
 
 def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
@@ -134,6 +135,7 @@ def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
     """
     keys: set[str] = set()
     counts: Counter[str] = Counter()
+    later = list[str]()
     secrets = Secrets([os.environ.get(KEY_VARIABLE, "").strip()])
 
     def replies() -> Iterator[tuple[str, bytes]]:
@@ -148,8 +150,8 @@ def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
                     continue
                 if KEY.fullmatch(key) is None:
                     counts["unknown"] += 1
-                elif reply is None:
-                    counts["later"] += 1
+                elif isinstance(reply, str):
+                    later.append(reply)
                 else:
                     counts["refused"] += reply.is_rejected
                     keys.add(key)
@@ -158,7 +160,9 @@ def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
             raise InputError(problems, "Nothing was taken; mend these lines or remove them, and type it again.")
 
     kept = journal.add_all(replies())
-    return ImportedReplies(frozenset(keys), kept, counts["refused"], counts["later"], counts["unknown"])
+    return ImportedReplies(
+        frozenset(keys), kept, counts["refused"], len(later), counts["unknown"], next(iter(later), "")
+    )
 
 
 class _BatchReply(NamedTuple):
@@ -177,28 +181,30 @@ def _lines(name: str) -> Iterator[tuple[int, bytes]]:
         raise InputError([Problem(name, None, error.strerror or str(error), "a batch's output file")]) from error
 
 
-def _parse_line(line: bytes) -> tuple[str, _BatchReply | None]:
-    """Return the call that a line is about, and what to keep of it: None where it is to be made again."""
+def _parse_line(line: bytes) -> tuple[str, _BatchReply | str]:
+    """Return the call that a line is about, and what to keep of it; why it is to be made again where it is."""
     record = json.loads(line)
     key, response, error = record["custom_id"], record.get("response"), record.get("error")
     if not isinstance(key, str) or not isinstance(response, dict | None) or (response is None and error is None):
         raise TypeError("a custom_id that is no text, or neither response nor error")
     if response is None:  # it expired, or was cancelled: nobody looked at it
-        return key, None
+        return key, on_one_line(message_of(error))
     status, body = response["status_code"], response.get("body")
     if isinstance(status, bool) or not isinstance(status, int):
         raise TypeError(f"status_code {status!r}")
-    if status in _LATER or status >= 500:
-        return key, None
-    if status >= 400:
-        return key, _BatchReply(rejection(on_one_line(f"{status}: {message_of(body or error)}")), is_rejected=True)
-    try:
-        read_reply(body)
-    except RejectedRequest:
-        return key, _BatchReply(json.dumps(body).encode(), is_rejected=True)
-    except NOT_THE_APIS:
-        return key, None
-    return key, _BatchReply(json.dumps(body).encode(), is_rejected=False)
+    if status < 400:
+        try:
+            read_reply(body)
+        except RejectedRequest:
+            return key, _BatchReply(json.dumps(body).encode(), is_rejected=True)
+        except NOT_THE_APIS:
+            status = status_in(body)
+        else:
+            return key, _BatchReply(json.dumps(body).encode(), is_rejected=False)
+    reason = on_one_line(f"{status}: {message_of(body or error)}")
+    if blame(status, body or error) == "row":
+        return key, _BatchReply(rejection(reason), is_rejected=True)
+    return key, reason
 
 
 def _is_batch(path: Path) -> bool:

@@ -1,24 +1,14 @@
-"""What calls may use: tokens in all, or money, known before a call is made as well as it can be."""
+"""What calls may use: tokens in all, or money, bound from above before a call is made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import isfinite
+from typing import Any
 
-from tunescope.errors import RejectedRequest, RetryableError, SettingsError
-from tunescope.oracle.api import parse_reply
-
-CHARACTERS_PER_TOKEN = {"low": 5.0, "expected": 4.0, "high": 2.5}
-"""Characters per token of English prose and of code (OpenAI's rule of thumb is 4); other scripts have fewer."""
-
-
-def estimate_tokens(characters: int, bound: str = "expected") -> int:
-    """Estimate how many tokens a text has: low, expected or high."""
-    return ceil(characters / CHARACTERS_PER_TOKEN[bound])
-
-
-TEMPLATE_TOKENS = 16
-"""Tokens that a server's chat template may add to a prompt."""
+from tunescope.errors import SettingsError
+from tunescope.oracle.usage import CallSize, Usage
+from tunescope.views import counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +38,15 @@ class Price:
 class Budget:
     """The limits, what was used, and what calls under way may still use.
 
-    A call begins only if it and all under way fit into what is left, each at its longest, so the limits
-    hold as far as the longest is known: a prompt's tokens are estimated, high, before a server counts them.
+    A call begins only if it and all under way fit into what is left, each at its longest: a prompt has at most a token
+    for each byte, and a reply as many as it may have. Where a server's count can't be true, the most that it can be
+    counts here, though less is shown.
+
+    Attributes:
+        prompt_tokens, completion_tokens: used, as the server counts, or estimated.
+        n_replies: replies that were counted; n_estimated: those of them, and of other bodies, that are estimated.
+        reserved: the most that calls under way may use, in prompts and in replies.
+        elsewhere: the same of other processes with this journal, and of calls whose process was killed.
     """
 
     max_tokens: int | None = None
@@ -57,8 +54,14 @@ class Budget:
     price: Price | None = None
     prompt_tokens: int = 0
     completion_tokens: int = 0
-    reserved_prompt: int = 0
-    reserved_completion: int = 0
+    n_replies: int = 0
+    n_estimated: int = 0
+    reserved: tuple[int, int] = (0, 0)
+    elsewhere: tuple[int, int] = (0, 0)
+    _doubt: tuple[int, int] = (0, 0)
+    """How much more the estimated replies may have used."""
+    _overrun: int = 0
+    """By how many tokens the longest reply was longer than it might be."""
 
     @property
     def tokens(self) -> int:
@@ -70,44 +73,56 @@ class Budget:
         """Money used; None without a price."""
         return None if self.price is None else self.price.of(self.prompt_tokens, self.completion_tokens)
 
+    def most(self, size: CallSize) -> tuple[int, int]:
+        """Return the most tokens that a call may use, in its prompt and its reply.
+
+        Where a server lets models think beyond the longest reply, twice as much as was seen of it comes on top.
+        """
+        return size.max_prompt, (size.max_tokens or 0) + 2 * self._overrun
+
     def fits(self, prompt: int, completion: int) -> bool:
         """Tell whether one more call has room."""
-        prompt += self.prompt_tokens + self.reserved_prompt
-        completion += self.completion_tokens + self.reserved_completion
+        prompt += self.prompt_tokens + self._doubt[0] + self.reserved[0] + self.elsewhere[0]
+        completion += self.completion_tokens + self._doubt[1] + self.reserved[1] + self.elsewhere[1]
         if self.max_tokens is not None and prompt + completion > self.max_tokens:
             return False
         return self.max_cost is None or self.price is None or self.price.of(prompt, completion) <= self.max_cost
 
     def reserve(self, prompt: int, completion: int) -> None:
         """Set aside what a call may use; negative numbers give it back."""
-        self.reserved_prompt += prompt
-        self.reserved_completion += completion
+        self.reserved = self.reserved[0] + prompt, self.reserved[1] + completion
 
-    def use(self, prompt: int, completion: int) -> None:
-        """Count what a reply used."""
-        self.prompt_tokens += prompt
-        self.completion_tokens += completion
+    def use(self, usage: Usage, size: CallSize) -> None:
+        """Count what a call used."""
+        self.prompt_tokens += usage.prompt
+        self.completion_tokens += usage.completion
+        self.n_replies += usage.is_reply
+        self.n_estimated += usage.is_estimated
+        extra = usage.max_prompt - usage.prompt, usage.max_completion - usage.completion
+        self._doubt = self._doubt[0] + extra[0], self._doubt[1] + extra[1]
+        if size.max_tokens is not None:
+            self._overrun = max(self._overrun, usage.completion - size.max_tokens)
 
-    def count_reply(self, n_characters: int | None, body: bytes) -> None:
-        """Count what a call used: by the server's count, else estimated from the prompt's and the reply's characters.
-
-        A reply without text, as of a model that spent all its tokens on thinking, counts where the server counted it.
-        """
-        try:
-            reply = parse_reply(body)
-        except RetryableError:
-            return
-        except RejectedRequest as error:
-            if error.usage is not None:
-                self.use(error.usage["prompt_tokens"], error.usage["completion_tokens"])
-            return
-        if reply.usage is not None:
-            self.use(reply.usage["prompt_tokens"], reply.usage["completion_tokens"])
-            return
-        prompt = 0 if n_characters is None else estimate_tokens(n_characters) + TEMPLATE_TOKENS
-        self.use(prompt, estimate_tokens(len(reply.text)))
+    def summary(self) -> dict[str, Any]:
+        """Return what was used, for run.json."""
+        tokens = {"prompt": self.prompt_tokens, "completion": self.completion_tokens}
+        return {"tokens": tokens, "cost": self.cost, "replies_estimated": self.n_estimated}
 
     def describe(self) -> str:
         """Say what was used."""
         money = "" if self.cost is None else f", {self.cost:.4f} spent"
-        return f"{self.tokens:,} tokens{money}"
+        estimated = f" (estimated for {counted(self.n_estimated, 'call')})" if self.n_estimated else ""
+        return f"{self.tokens:,} tokens{money}{estimated}"
+
+    def describe_full(self, size: CallSize) -> str:
+        """Say why a call has no room, and what to type."""
+        prompt, completion = self.most(size)
+        doubt, elsewhere = sum(self._doubt), sum(self.elsewhere)
+        more = f", or {doubt:,} more" if doubt else ""
+        others = f", and up to {elsewhere:,} by calls of other processes or killed ones" if elsewhere else ""
+        return (
+            f"the budget has no room for another call ({self.describe()}{more}{others}; a call may use up to "
+            f"{prompt + completion:,}: a token for each of {size.n_bytes:,} bytes of prompt, "
+            f"{prompt - size.n_bytes:,} of the server's own and a reply of {completion:,}); raise --max-tokens-total "
+            "or --max-cost"
+        )

@@ -35,10 +35,11 @@ class CallExport:
         """Write a call down, once, if the budget has room for it."""
         if call.key in self._keys:
             return
-        if not budget.fits(*call.max_usage):
+        most = budget.most(call.size)
+        if not budget.fits(*most):
             self.n_over_budget += 1
             return
-        budget.reserve(*call.max_usage)
+        budget.reserve(*most)
         self._keys.add(call.key)
         options = rename_max_tokens(call.options, self._max_tokens_field)
         self._write(call.key, {"model": self._model, "messages": list(call.messages), **options})

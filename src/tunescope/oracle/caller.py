@@ -9,18 +9,28 @@ from random import Random
 from time import monotonic
 from typing import Any, Literal
 
-from tunescope.errors import Halted, ItemFailed, NotCached, RejectedRequest, RetryableError, TunescopeError, WorkError
-from tunescope.oracle.api import parse_reply
-from tunescope.oracle.budget import Budget, estimate_tokens
+from tunescope.errors import (
+    ForbiddenRequest,
+    ItemFailed,
+    NotCached,
+    RejectedRequest,
+    RetryableError,
+    TunescopeError,
+)
+from tunescope.oracle.api import RawReply, parse_reply
+from tunescope.oracle.blame import is_about_content
+from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
-from tunescope.oracle.halt import FirstFailures, Halt
+from tunescope.oracle.gate import CallGate
+from tunescope.oracle.halt import FirstRejections, Halt
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.rate_limit import RateLimit, Sleep
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.reply_format import FORMAT_WORDS, ReplyFormat
 from tunescope.oracle.retry import EXTRA_RETRIES, ItemClock, Retries
 from tunescope.oracle.transport import Transport
+from tunescope.oracle.usage import estimate_tokens, measure_usage
 
 _TOO_LONG = re.compile(r"\d{3}: .*(?:context|too (?:long|large|many)|length|maximum)", re.IGNORECASE)
 """What servers say of a prompt that they have no room for; the item's reason then has its length."""
@@ -71,10 +81,11 @@ class Caller:
         self.retries = Retries(self.rate_limit, transport.is_answering, jitter, extra_retries)
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
-        self._first_failures = FirstFailures(model)
-        for n_characters, body in journal or ():
-            self.budget.count_reply(n_characters, body)
-        self._was_answered_before = was_answered or self.budget.tokens > 0
+        self._first_rejections = FirstRejections()
+        for size, body in journal or ():
+            self.budget.use(measure_usage(size, body), size)
+        self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
+        self._was_answered = was_answered or self.budget.n_replies > 0
         self._parameter_hints = parameter_hints or {}
         self._asks_again, self.rejected = asks_again, set[str]()
         self._rejections: list[tuple[str, bytes]] = []
@@ -102,58 +113,74 @@ class Caller:
     async def attempt(self, call: Call, clock: ItemClock) -> Reply:
         """Make one call as soon as the rate limit lets it, and keep what came before reading it.
 
+        A server may forbid a call without a word why. Then it is the row's fault where any call was answered, once
+        those under way are back, and else the key's.
+
         Raises:
             RetryableError, RejectedRequest: it failed.
-            WorkError: the budget has no room for it.
+            WorkError: the budget has no room for it, or the server answers no call at all.
             TimeoutError: the item's time is up.
         """
-        usage, budget = call.max_usage, self.budget
-        async with (
-            asyncio.timeout_at(clock.ends) as limit,
-            self.rate_limit.slot(lambda: budget.fits(*usage)) as began,
-        ):
-            if self.halt.error is not None:
-                raise Halted
-            if not budget.fits(*usage):
-                raise WorkError(
-                    f"the budget has no room for another call ({budget.describe()}; a call may use "
-                    f"{sum(usage):,} more); raise --max-tokens-total or --max-cost"
-                )
-            limit.reschedule(clock.start())
-            budget.reserve(*usage)
-            try:
-                self.n_made += 1
-                raw = await self.transport.send(call.messages, call.options)
-                limit.reschedule(None)  # what was paid for is kept, however late
-                if self.journal is not None:
-                    await self.journal.add(call.key, call.n_characters, raw.body, monotonic() - began)
-                budget.count_reply(call.n_characters, raw.body)
-            except RetryableError as error:
-                if error.overloaded:
-                    self.rate_limit.slow_down(began)
+        try:
+            async with (
+                asyncio.timeout_at(clock.ends) as limit,
+                self.rate_limit.slot(lambda: self.budget.fits(*self.budget.most(call.size))) as began,
+            ):
+                reply = await self._gate.enter(call)
+                if reply is not None:
+                    self.n_replayed += 1
+                    return reply
+                limit.reschedule(clock.start())
+                with self._gate.entered(call):
+                    raw = await self._send(call, limit, began)
+                self._pause(raw.pause_seconds)
+                reply = parse_reply(raw.body)
+                self._was_answered = True
+                self.rate_limit.speed_up()
+                return reply
+        except ForbiddenRequest as error:
+            await self.rate_limit.drain()
+            if self._was_answered:
                 raise
-            finally:
-                budget.reserve(-usage[0], -usage[1])
-            if raw.pause_seconds:
-                self.rate_limit.pause(raw.pause_seconds)
-            reply = parse_reply(raw.body)
-            self.rate_limit.speed_up()
-            return reply
+            raise error.refusal from None
+
+    async def _send(self, call: Call, limit: asyncio.Timeout, began: float) -> RawReply:
+        """Make a call that may be made, and keep and count what came."""
+        self.n_made += 1
+        try:
+            raw = await self.transport.send(call.messages, call.options)
+        except RetryableError as error:
+            if error.overloaded:
+                self.rate_limit.slow_down(began)
+            raise
+        limit.reschedule(None)  # what was paid for is kept, however late
+        if self.journal is not None:
+            await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
+        self.budget.use(measure_usage(call.size, raw.body), call.size)
+        return raw
+
+    def _pause(self, seconds: float) -> None:
+        """Leave a server alone that has no room for so long."""
+        if seconds > 0:
+            self.rate_limit.pause(seconds)
+            self.retries.waiting.note("the server's rate limit", seconds)
 
     def count_missing(self) -> int:
         """Count a call that the journal can't answer; return its number, from 0."""
         self._n_missing += 1
         return self._n_missing - 1
 
-    def note_failure(self, number: int, reason: str) -> None:
-        """Note why a call has no reply; raises `TunescopeError` where the first ones all fail for one reason."""
-        if not self._was_answered_before:
-            self._first_failures.add(number, reason)
+    def note_rejection(self, number: int, reason: str) -> None:
+        """Note why a call was rejected; raises `TunescopeError` where the first ones all are for one reason.
+
+        What was rejected for what a row holds, such as its length, says nothing about other rows.
+        """
+        if not self._was_answered and not is_about_content(reason):
+            self._first_rejections.add(number, reason)
 
     def require_parameters(self, error: RejectedRequest) -> None:
         """Raise `TunescopeError` with what to type, where a server that never answered refuses a parameter."""
-        was_answered = self._was_answered_before or self.retries.last_reply_at > float("-inf")
-        if error.parameter in self._parameter_hints and not was_answered:
+        if error.parameter in self._parameter_hints and not self._was_answered:
             raise TunescopeError(f"{error}; {self._parameter_hints[error.parameter]}")
 
     async def rejected_item(self, error: RejectedRequest, call: Call) -> ItemFailed:
@@ -161,7 +188,7 @@ class Caller:
 
         It is kept once a call was answered: before, all calls may be rejected alike.
         """
-        length = f" (about {estimate_tokens(call.n_characters):,} tokens in the prompt)"
+        length = f" (about {estimate_tokens(call.n_bytes):,} tokens in the prompt)"
         failed = ItemFailed(f"{error}{length if _TOO_LONG.match(str(error)) else ''}", is_for_good=True)
         self.rejected.add(call.key)
         if self.journal is not None and failed.is_for_good and not self.journal.bodies(call.key):
@@ -171,7 +198,7 @@ class Caller:
 
     def keep_rejections(self) -> None:
         """Keep in the journal which calls were rejected for their own sake, if any call was answered."""
-        if self.journal is not None and (self._was_answered_before or self.retries.last_reply_at > float("-inf")):
+        if self.journal is not None and self._was_answered:
             self.journal.add_all(self._rejections)
             self._rejections = []
 

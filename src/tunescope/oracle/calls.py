@@ -10,7 +10,7 @@ from tunescope.oracle.call import make_call
 from tunescope.oracle.caller import Caller
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.request import Request
-from tunescope.oracle.retry import ItemClock, OutOfTime
+from tunescope.oracle.retry import ItemClock
 
 _ID_DIGITS = 16
 """Hex digits of a call's key that name it in a row's lineage."""
@@ -55,13 +55,8 @@ class Calls:
                         reply = await caller.retries.until_answered(attempt, self.clock)
                     except RejectedRequest as error:
                         caller.require_parameters(error)
-                        caller.note_failure(number, str(error))
+                        caller.note_rejection(number, str(error))
                         raise await caller.rejected_item(error, call) from error
-                    except OutOfTime:
-                        raise
-                    except ItemFailed as error:
-                        caller.note_failure(number, str(error))
-                        raise
         except ItemFailed as error:
             self.failed = error
             raise

@@ -9,21 +9,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from json import loads
 from socket import gaierror
 from types import TracebackType
 from typing import Any
 from urllib.request import getproxies
 
-from tunescope.errors import MissingPackageError, RejectedRequest, RetryableError, SettingsError, TunescopeError
+from tunescope.errors import (
+    ForbiddenRequest,
+    MissingPackageError,
+    RejectedRequest,
+    RetryableError,
+    ServerRefusal,
+    SettingsError,
+    TunescopeError,
+)
 from tunescope.oracle.api import (
     KEY_VARIABLE,
     MAX_TOKENS_FIELDS,
     NOT_THE_APIS,
     OVERLOADED_STATUSES,
-    RETRYABLE_STATUSES,
     RawReply,
     base_url,
+    is_page,
     message_of,
     not_the_apis,
     on_one_line,
@@ -32,6 +41,7 @@ from tunescope.oracle.api import (
     rename_max_tokens,
     retry_after,
 )
+from tunescope.oracle.blame import Fault, blame, status_in
 from tunescope.oracle.secrets import Secrets, proxy_passwords, redact_urls
 
 
@@ -80,6 +90,7 @@ class Client:
         self._body_type = httpx2.Response  # the SDK's own; asked for it, the SDK parses nothing
         self._status_error: type[Any] = openai.APIStatusError
         self._errors = (openai.APIStatusError, openai.APIConnectionError, aiohttp.ClientError)
+        self._models: list[str] | None = None
         self._was_answered = False
         self._max_tokens_field, self._may_rename = max_tokens_field or MAX_TOKENS_FIELDS[0], max_tokens_field is None
 
@@ -109,23 +120,31 @@ class Client:
             try:
                 response = await self._sdk.post("/chat/completions", cast_to=self._body_type, body=body)
             except self._errors as error:
-                failure = self._failure(error)
+                failure = self._failure(error, messages)
             else:
                 self._was_answered = True
-                body_bytes = self._secrets.remove_from_body(response.content)
-                return RawReply(body_bytes, pause_seconds(response.headers))
+                error_body = _error_in(response.content)
+                if error_body is None:
+                    body_bytes = self._secrets.remove_from_body(response.content)
+                    return RawReply(body_bytes, pause_seconds(response.headers))
+                failure = self._blamed(status_in(error_body), error_body, response.headers, messages)
+            if isinstance(failure, ServerRefusal) and failure.fault == "model":
+                failure = await self._with_models(failure)
             is_about_field = isinstance(failure, RejectedRequest) and failure.parameter == field
             if not (self._may_rename and field == MAX_TOKENS_FIELDS[0] and is_about_field):
                 raise failure
             self._max_tokens_field = MAX_TOKENS_FIELDS[1]
 
     async def list_models(self) -> list[str]:
-        """Return the names of the server's models; raises as `send`."""
+        """Return the names of the server's models; raises as `send`, `RejectedRequest` where there is no list."""
         try:
             response = await self._sdk.models.with_raw_response.list()
         except self._errors as error:
-            raise self._failure(error) from None
+            raise self._failure(error, None) from None
         self._was_answered = True
+        error_body = _error_in(response.content)
+        if error_body is not None:
+            raise self._blamed(status_in(error_body), error_body, response.headers, None)
         try:
             return [str(model["id"]) for model in loads(self._secrets.remove_from_body(response.content))["data"]]
         except NOT_THE_APIS as error:
@@ -134,18 +153,27 @@ class Client:
     async def is_answering(self) -> bool:
         """Tell whether the server says anything at all, to the question for its models."""
         try:
-            await self._sdk.models.with_raw_response.list()
+            response = await self._sdk.models.with_raw_response.list()
         except self._status_error as error:
-            return int(error.status_code) < 500
+            return int(error.status_code) < 500 and not is_page(error.body)
         except self._errors:
             return False
-        return True
+        return _error_in(response.content) is None
 
-    def _failure(self, error: Exception) -> Exception:
-        """Return what an error of the SDK's means for the call."""
+    async def _with_models(self, refusal: ServerRefusal) -> ServerRefusal:
+        """Add the names of the server's models to what it says of ours, where it tells; they are asked for once."""
+        if self._models is None:
+            self._models = []
+            with suppress(RetryableError, RejectedRequest, TunescopeError):
+                self._models = await self.list_models()
+        names = on_one_line(", ".join(self._models[:20]))
+        return ServerRefusal("model", f"{refusal} (it has {names})") if names else refusal
+
+    def _failure(self, error: Exception, messages: Sequence[Mapping[str, Any]] | None) -> Exception:
+        """Return what an error of the SDK's means for the call; without messages, for the question for the models."""
         if isinstance(error, self._status_error):
             self._was_answered = True
-            return self._failure_by_status(error)
+            return self._blamed(int(error.status_code), error.body, error.response.headers, messages)
         causes = list(_causes(error))
         if any(isinstance(each, TimeoutError) for each in causes):
             return RetryableError(f"no reply in {self._timeout:g} s", overloaded=True, silent=True)
@@ -157,24 +185,54 @@ class Client:
             )
         return RetryableError(f"the connection failed ({reason})", overloaded=True, silent=True)
 
-    def _failure_by_status(self, error: Any) -> Exception:
-        """Return what an HTTP status means for the call."""
-        status, reason = int(error.status_code), self._clean(f"{error.status_code}: {message_of(error.body)}")
-        if status in (401, 403):
+    def _blamed(
+        self, status: int, body: Any, headers: Mapping[str, str], messages: Sequence[Mapping[str, Any]] | None
+    ) -> Exception:
+        """Return what a status and an error's body mean, as `_failure`."""
+        reason = self._clean(f"{status}: {message_of(body)}")
+        fault = blame(status, body, " ".join(str(message.get("content")) for message in messages or ()))
+        if fault == "row" or (messages is None and fault in ("forbidden", "model", "address")):
+            return RejectedRequest(reason, parameter_of(status, body))
+        if fault == "server":
+            wait = retry_after(headers, body)
+            return RetryableError(reason, wait, status in OVERLOADED_STATUSES, unreachable=status == 429)
+        if fault == "forbidden":
+            named: Fault = "page" if is_page(body) else "key"
+            return ForbiddenRequest(reason, ServerRefusal(named, self._refusal(named, reason, "chat/completions")))
+        return ServerRefusal(fault, self._refusal(fault, reason, "models" if messages is None else "chat/completions"))
+
+    def _refusal(self, fault: Fault, reason: str, path: str) -> str:
+        """Say what the server refuses, and what to do; `path` is what was asked for."""
+        if fault == "key":
             state = f"the key in {KEY_VARIABLE}" if self._key else f"a call without a key ({KEY_VARIABLE} isn't set)"
-            return TunescopeError(
-                f"{self.url} refuses {state}: status {status}; set {KEY_VARIABLE} to one that it takes"
-            )
-        if status == 429 and isinstance(error.body, dict) and error.body.get("code") == "insufficient_quota":
-            return TunescopeError(f"{self.url} gives no more credit ({reason}); the same command goes on later")
-        if status in RETRYABLE_STATUSES or status >= 500:
-            overloaded = status in OVERLOADED_STATUSES
-            return RetryableError(reason, retry_after(error.response.headers), overloaded, unreachable=status == 429)
-        return RejectedRequest(reason, parameter_of(status, error.body))
+            return f"the server refuses {state}: {reason}; set {KEY_VARIABLE} to one that it takes"
+        if fault == "account":
+            return f"the account gets no more replies: {reason}; top it up, or settle what the reason says"
+        if fault == "model":
+            return f"the server doesn't serve a model {self.model}: {reason}; name one with --served-model"
+        expected = f"expected an OpenAI-compatible API, as at http://HOST:PORT/v1; name another with {self._option}"
+        found = "found" if fault == "page" else "found no chat API"
+        return f"{found} at {self.url}/{path}: {reason}; {expected}"
 
     def _clean(self, text: str) -> str:
         """Return a server's or a library's words on one line, cut, and without the secrets that some repeat."""
         return on_one_line(redact_urls(self._secrets.remove(text)))
+
+
+def _error_in(body: bytes) -> Any:
+    """Return the error, or the web page, that a reply of status 200 is; None where it is neither."""
+    if b'"choices"' in body and b'"error"' not in body:
+        return None
+    if is_page(text := body[:100_000].decode("utf-8", "replace")):
+        return text
+    try:
+        record = loads(body)
+    except NOT_THE_APIS:
+        return None
+    whole = record[0] if isinstance(record, list) and record else record
+    if not isinstance(whole, dict) or whole.get("choices"):
+        return None
+    return record if whole.get("error") or whole.get("object") == "error" else None
 
 
 def _key() -> str:

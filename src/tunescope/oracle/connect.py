@@ -13,7 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tunescope.errors import ItemFailed, RejectedRequest, SettingsError, TunescopeError, WorkError
+from tunescope.errors import ItemFailed, RejectedRequest, ServerRefusal, SettingsError, TunescopeError, WorkError
 from tunescope.oracle.api import MAX_TOKENS_FIELDS, is_url
 from tunescope.oracle.batch import BATCH_URL, BatchFiles, ImportedReplies, import_replies
 from tunescope.oracle.budget import Budget, Price
@@ -68,6 +68,8 @@ def served_model(url: str, named: str | None, timeout: float, option: str = "--m
     try:
         models = asyncio.run(list_models())
     except (RejectedRequest, ItemFailed, WorkError) as error:
+        if isinstance(error, ServerRefusal) and error.fault in ("key", "account", "page"):
+            raise TunescopeError(f"{url}: {error}") from error
         raise TunescopeError(
             f"{url} doesn't say which models it has ({error}); name one with --served-model"
         ) from error
@@ -213,10 +215,10 @@ def _settle_on_text(caller: Caller, journal: Journal) -> None:
 
 
 def _describe_import(imported: ImportedReplies) -> str:
+    why = f" (the first: {imported.later_reason})" if imported.later else ""
     return (
         f"{imported.kept:,} replies from batches are new in the journal; {counted(imported.refused, 'call')} refused "
-        f"for good, {imported.later:,} to be made again (expired, no room, a server's error), {imported.unknown:,} "
-        "with a custom_id that isn't ours"
+        f"for good, {imported.later:,} to be made again{why}, {imported.unknown:,} with a custom_id that isn't ours"
     )
 
 

@@ -27,6 +27,11 @@ def fold(text: str) -> str:
     return text.translate({ord(character): _fold(character) for character in {*text} if character > "\x7f"})
 
 
+def whole_characters(text: str) -> str:
+    """Return a text without halves of surrogate pairs, which no file can hold; a replacement character for each."""
+    return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
 @lru_cache(maxsize=4096)
 def _fold(character: str) -> str:
     if character in _LOOK_ALIKES:

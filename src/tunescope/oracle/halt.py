@@ -8,8 +8,8 @@ from typing import Any
 
 from tunescope.errors import TunescopeError
 
-MAX_IDENTICAL_FAILURES = 20
-"""Calls that fail for one reason, with none answered, after which no more are made."""
+MAX_FAILURES = 20
+"""Calls that fail one after the other, with none answered, after which no more are made."""
 
 
 class Halt:
@@ -39,23 +39,21 @@ class Halt:
                 end.cancel()
 
 
-class FirstFailures:
-    """Stops the work once the first calls of all have failed for one and the same reason."""
+class FirstRejections:
+    """Stops the work once the first calls of all were rejected for one and the same reason."""
 
-    def __init__(self, model: str) -> None:
-        """Name the model for the error."""
-        self._model = model
+    def __init__(self) -> None:
+        """Begin with none."""
         self._reasons: dict[int, str] = {}
 
     def add(self, number: int, reason: str) -> None:
-        """Note why call `number` (from 0) failed.
+        """Note why call `number` (from 0) was rejected.
 
         Raises:
-            TunescopeError: so did the first `MAX_IDENTICAL_FAILURES` calls.
+            TunescopeError: so were the first `MAX_FAILURES` calls.
         """
-        if number >= MAX_IDENTICAL_FAILURES:
+        if number >= MAX_FAILURES:
             return
         self._reasons[number] = reason
-        if len(self._reasons) == MAX_IDENTICAL_FAILURES and len({*self._reasons.values()}) == 1:
-            hint = f"; does the server call its model {self._model} (--served-model)?" if reason[:3] == "404" else ""
-            raise TunescopeError(f"the first {MAX_IDENTICAL_FAILURES} calls all fail for one reason: {reason}{hint}")
+        if len(self._reasons) == MAX_FAILURES and len({*self._reasons.values()}) == 1:
+            raise TunescopeError(f"the first {MAX_FAILURES} calls all fail for one reason: {reason}")

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 _MAX_HEIGHT = 50
-"""Levels of objects and lists in an object from which on it counts as none; those in it still do."""
+"""Levels of objects and lists in a value from which on it is None in what it is part of."""
 _LONGEST_WHOLE_NUMBER = 18
 """Characters up to which a whole number is kept exactly; longer ones become floats, infinity included."""
 _SPACE = re.compile(r"[ \t\n\r]*+")
@@ -93,7 +93,7 @@ class ObjectScan:
     """All JSON objects in a text, wherever they begin: in others, in sentences, and in strings of others.
 
     Attributes:
-        objects: by where they begin; a field that is there twice is None.
+        objects: by where they begin. A field that is there twice is None, and so is what is nested very deeply.
         work: characters that were read, each as often as it was; at most 5 for each character of the text.
     """
 
@@ -160,16 +160,14 @@ class ObjectScan:
 
     def _close(self, opened: list[_Open], end: int) -> None:
         closed = opened.pop()
-        height = closed.height + 1
-        value: Any = None
-        if height <= _MAX_HEIGHT:
-            value = closed.values
-            if closed.is_object:
-                value = keep_once(list(zip(closed.keys, closed.values, strict=True)))
-                self.objects.append(_FoundObject(value, closed.start, end))
+        value: Any = closed.values
+        if closed.is_object:
+            value = keep_once(list(zip(closed.keys, closed.values, strict=True)))
+            self.objects.append(_FoundObject(value, closed.start, end))
         if opened:
-            opened[-1].values.append(value)
-            opened[-1].height = max(opened[-1].height, height)
+            is_low = closed.height < _MAX_HEIGHT
+            opened[-1].values.append(value if is_low else None)
+            opened[-1].height = max(opened[-1].height, closed.height + 1 if is_low else 0)
 
     def _skip(self, at: int) -> int:
         match = _SPACE.match(self._text, at)

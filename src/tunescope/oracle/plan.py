@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from tunescope.errors import NotCached
 from tunescope.oracle.api import is_url
-from tunescope.oracle.budget import CHARACTERS_PER_TOKEN, TEMPLATE_TOKENS, Price, estimate_tokens
+from tunescope.oracle.budget import Price
 from tunescope.oracle.call_export import CallExport
 from tunescope.oracle.calls import Calls
 from tunescope.oracle.connect import journal_path, make_caller, resolve_model
@@ -21,6 +21,7 @@ from tunescope.oracle.pool import ask_all
 from tunescope.oracle.reply_format import ReplyFormat
 from tunescope.oracle.request import Request
 from tunescope.oracle.settings import OracleSettings
+from tunescope.oracle.usage import BYTES_PER_TOKEN, TEMPLATE_TOKENS, estimate_tokens
 from tunescope.runs import Outcome, run_location
 from tunescope.views import Cell, Table, View
 
@@ -119,15 +120,13 @@ def plan_requests(
 def _count(prompts: Mapping[str, int], max_new_tokens: int, price: Price | None) -> tuple[dict[str, Any], Table]:
     """Return the tokens and the money of prompts within each bound, as numbers and as a table."""
     numbers, cells = dict[str, Any](), list[tuple[Cell, ...]]()
-    for bound in CHARACTERS_PER_TOKEN:
+    for bound in BYTES_PER_TOKEN:
         prompt, completion = _tokens(prompts, max_new_tokens, bound)
         cost = None if price is None else price.of(prompt, completion)
         numbers[bound] = {"prompt_tokens": prompt, "completion_tokens": completion, "cost": cost}
         cells.append((bound, len(prompts), prompt, completion, prompt + completion, cost))
     columns = ("bound", "calls", "prompt tokens", "reply tokens", "tokens", "cost")
-    note = (
-        "Prompts: 5, 4 and 2.5 characters per token. Replies: half of what is expected, that, and the longest allowed."
-    )
+    note = "Prompts: 5, 4 and 2.5 bytes per token. Replies: half of what is expected, that, and the longest allowed."
     return numbers, Table("Plan", columns, tuple(cells), note)
 
 
@@ -187,7 +186,7 @@ def _unique_prompts(requests: Iterable[Request], reply_format: ReplyFormat) -> d
 def _tokens(prompts: Mapping[str, int], max_new_tokens: int, bound: str) -> tuple[int, int]:
     """Estimate the tokens of prompts and of replies: low, expected or high."""
     per_template = {"low": 0, "expected": TEMPLATE_TOKENS // 2, "high": TEMPLATE_TOKENS}[bound]
-    prompt = sum(estimate_tokens(len(text), bound) + per_template for text in prompts)
+    prompt = sum(estimate_tokens(text, bound) + per_template for text in prompts)
     if bound == "high":
         return prompt, max_new_tokens * len(prompts)
     return prompt, sum(min(max_new_tokens, round(_SHARE[bound] * expected)) for expected in prompts.values())

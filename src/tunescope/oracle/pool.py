@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import signal
+import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from tunescope.errors import Halted, ItemFailed, NotCached, TunescopeError, WorkError
 from tunescope.oracle.caller import Caller
 from tunescope.oracle.calls import Calls
 from tunescope.oracle.format_probe import detect_reply_format
+from tunescope.progress import say
+from tunescope.views import counted
 
 K = TypeVar("K")
 T = TypeVar("T")
 R = TypeVar("R")
 _STAGGER_SECONDS = 0.002
 """Seconds between the first calls of all; made in one moment, they would come back in one, round after round."""
+_LAST_SECONDS = 10.0
+"""Seconds that calls under way have to come back after a Ctrl-C."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +54,64 @@ async def ask_all(
 
     Items that need a reply that isn't cached, where no calls are made, have no result. Where no item gets further, this
     ends early and `caller.halt` has the error.
+
+    After a Ctrl-C no call begins, and those under way have `_LAST_SECONDS` to come back and be kept.
+
+    Raises:
+        KeyboardInterrupt: then, or at a second Ctrl-C.
     """
     queue = iter(items)
     async with caller.transport:
-        try:
-            caller.reply_format = await detect_reply_format(caller) if items else caller.reply_format
-        except TunescopeError as error:
-            caller.halt.set(error)
-        async with asyncio.TaskGroup() as group:
-            for number in range(min(caller.concurrency, len(items))):
-                group.create_task(_worker(caller, number, queue, work, on_done))
+        with _interruptible(caller):
+            try:
+                caller.reply_format = await detect_reply_format(caller) if items else caller.reply_format
+            except Halted:
+                return
+            except TunescopeError as error:
+                caller.halt.set(error)
+            async with asyncio.TaskGroup() as group:
+                for number in range(min(caller.concurrency, len(items))):
+                    group.create_task(_worker(caller, number, queue, work, on_done))
+
+
+@contextmanager
+def _interruptible(caller: Caller) -> Iterator[None]:
+    """Let calls come back after a Ctrl-C, for a while, before it is a `KeyboardInterrupt`; a second one is at once."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        yield
+        return
+    loop, task, n_active = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
+
+    def interrupt(*_: Any) -> None:
+        if n_active:
+            raise KeyboardInterrupt
+        n_active.append(caller.rate_limit.n_active)
+        loop.call_soon_threadsafe(stop)
+
+    def stop() -> None:
+        caller.halt.set(WorkError("interrupted"))
+        loop.call_later(_LAST_SECONDS, cut)
+        if n_active[0] > 0:
+            calls = counted(n_active[0], "call")
+            say(f"interrupted: {calls} under way may come back for {_LAST_SECONDS:.0f} s; Ctrl-C again ends at once")
+
+    def cut() -> None:
+        n_active.append(caller.rate_limit.n_active)
+        assert task is not None
+        task.cancel()
+
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    except asyncio.CancelledError:
+        if not n_active:
+            raise
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if n_active:
+        if n_active[0] > 0:
+            say(f"{n_active[0] - sum(n_active[1:]):,} of {n_active[0]:,} came back; their replies are kept")
+        raise KeyboardInterrupt
 
 
 async def _worker(

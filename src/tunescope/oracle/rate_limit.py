@@ -32,6 +32,7 @@ class RateLimit:
     ) -> None:
         """Begin with all that is allowed; a server that can't take it says so."""
         self.max_concurrency, self.limit, self.n_active = max_concurrency, float(max_concurrency), 0
+        self._n_draining = 0
         self._halt, self._sleep, self._jitter = halt, sleep, jitter or Random()
         self._changed = asyncio.Condition()
         self._closed_until = self._slowed_at = monotonic()
@@ -48,7 +49,8 @@ class RateLimit:
                 wait = self._closed_until - monotonic()
                 if self._halt.error is not None:
                     break
-                if wait <= 0 and self.n_active < max(1, int(self.limit)) and (self.n_active == 0 or fits()):
+                is_free = self._n_draining == 0 and self.n_active < max(1, int(self.limit))
+                if wait <= 0 and is_free and (self.n_active == 0 or fits()):
                     break
                 if wait <= 0:
                     await self._changed.wait()
@@ -66,6 +68,16 @@ class RateLimit:
             async with self._changed:
                 self._changed.notify_all()
 
+    async def drain(self) -> None:
+        """Wait until no call is active; none begins before that."""
+        async with self._changed:
+            self._n_draining += 1
+            try:
+                await self._changed.wait_for(lambda: self.n_active == 0)
+            finally:
+                self._n_draining -= 1
+                self._changed.notify_all()
+
     async def sleep(self, seconds: float) -> None:
         """Wait, unless a halt comes first."""
         await self._halt.cut_short(self._sleep(seconds))
@@ -79,6 +91,11 @@ class RateLimit:
         if began >= self._slowed_at:
             self.limit = max(1.0, self.limit / 2)
             self._slowed_at = monotonic()
+
+    @property
+    def pause_left(self) -> float:
+        """The seconds for which no call begins."""
+        return max(0.0, self._closed_until - monotonic())
 
     def pause(self, seconds: float) -> None:
         """Let no call begin for so long."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tunescope.oracle.endings import describe_refusal
+from tunescope.oracle.endings import describe_refusal, ending_of
 from tunescope.oracle.grades import Grade, read_grade
 from tunescope.oracle.json_objects import begun_object, object_of
 from tunescope.oracle.replies import NO_CHANGE, NOT_A_REQUEST, ParsedReply, Reply, places, tag_for
@@ -223,7 +223,8 @@ def _ends_with_a_tag(text: str, tags: Mapping[str, str]) -> bool:
 def _cut(reply: Reply, problem: str) -> str:
     """Say what a reply that was cut lacks, and how it ended where that isn't by its length."""
     if reply.is_only_thoughts:
-        return f"the model only thought (finish_reason {reply.finish_reason}); give it more --max-new-tokens"
+        more = "" if ending_of(reply.finish_reason) == "whole" else "; give it more --max-new-tokens"
+        return f"the model only thought, and said nothing (finish_reason {reply.finish_reason}){more}"
     problem = problem or "the reply was cut off"
     if reply.ending == "unknown":
         return f"{problem} (the server doesn't say how it ended)"

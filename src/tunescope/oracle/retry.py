@@ -2,7 +2,7 @@
 
 A call that fails is made up to `MAX_TRIES` times. While the server answers nobody, it counts as away and gets more
 tries; where it stays away, the work stops and can go on later. Where it says that it is there, and only one item gets
-no reply, that item fails alone.
+no reply, that item fails alone; once `MAX_FAILURES` items have, with none answered in between, the work stops too.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ from typing import NamedTuple, TypeVar
 
 from tunescope.errors import ItemFailed, RetryableError, WorkError
 from tunescope.oracle.api import LONGEST_RETRY_AFTER
-from tunescope.oracle.halt import MAX_IDENTICAL_FAILURES
+from tunescope.oracle.halt import MAX_FAILURES
 from tunescope.oracle.rate_limit import RateLimit
+from tunescope.progress import Waiting
 
 R = TypeVar("R")
 MAX_TRIES = 7
@@ -36,10 +37,6 @@ _RECENT_FAILURES = 4
 def _backoff(attempt: int, jitter: Random) -> float:
     """Return the seconds to wait after try `attempt`, from 0, failed."""
     return min(FIRST_WAIT * 2.0**attempt, LONGEST_WAIT) * (0.5 + jitter.random())
-
-
-class OutOfTime(ItemFailed):
-    """An item's time is up."""
 
 
 class ItemClock:
@@ -72,9 +69,10 @@ class ItemClock:
 
 
 class _Failure(NamedTuple):
-    """A failed try: its number from 1, why, and when the last `_RECENT_FAILURES` of the call failed."""
+    """A failed try: its number from 1, when it began, why, and when the last `_RECENT_FAILURES` of the call failed."""
 
     n_tries: int
+    began: float
     error: RetryableError
     times: deque[float]
 
@@ -84,6 +82,7 @@ class Retries:
 
     Attributes:
         last_reply_at: when any call was last answered, on the monotonic clock.
+        waiting: says that the server is waited for.
     """
 
     def __init__(
@@ -97,38 +96,49 @@ class Retries:
         self._rate_limit, self._is_answering = rate_limit, is_answering
         self._jitter, self._extra_retries = jitter or Random(), extra_retries
         self.last_reply_at = float("-inf")
-        self._n_items_alone = 0
+        self.waiting = Waiting()
+        self._n_failed_items = 0
 
     async def until_answered(self, attempt: Callable[[], Awaitable[R]], clock: ItemClock) -> R:
         """Make a call until it is answered.
 
         Raises:
-            ItemFailed: it isn't, in all its tries; `OutOfTime`: in the item's time.
-            WorkError: the server is away.
+            ItemFailed: it isn't, in all its tries or in the item's time.
+            WorkError: the server is away, or answers none of many items.
         """
         allowed, failure, times = MAX_TRIES, "", deque[float](maxlen=_RECENT_FAILURES)
         for n_tries in count(1):
+            began = monotonic()
             try:
                 result = await attempt()
             except TimeoutError:
-                raise _out_of_time(clock, failure) from None
+                raise self._failed(_out_of_time(clock, failure)) from None
             except RetryableError as error:
                 failure = error.reason
                 times.append(monotonic())
-                failed = _Failure(n_tries, error, times)
+                failed = _Failure(n_tries, began, error, times)
             else:
-                self.last_reply_at, self._n_items_alone = monotonic(), 0
+                self.last_reply_at, self._n_failed_items = monotonic(), 0
+                self.waiting.end()
                 return result
             self._heed_retry_after(failed.error)
             allowed = await self._allowed_tries(failed, allowed)
             if n_tries >= allowed:
-                raise ItemFailed(f"{failure}, in the last of {n_tries} tries", failed.error.unreachable)
+                reason = f"{failure}, in the last of {n_tries} tries"
+                raise self._failed(ItemFailed(reason, failed.error.unreachable))
             try:
                 async with asyncio.timeout_at(clock.ends):
                     await self._rate_limit.sleep(self._wait(failed))
             except TimeoutError:
-                raise _out_of_time(clock, failure) from None
+                raise self._failed(_out_of_time(clock, failure)) from None
         raise AssertionError("unreachable")
+
+    def _failed(self, failure: ItemFailed) -> ItemFailed:
+        """Count an item without a reply; raises `WorkError` where no item was answered since many of them."""
+        self._n_failed_items += 1
+        if self._n_failed_items < MAX_FAILURES:
+            return failure
+        raise WorkError(f"{MAX_FAILURES} in a row aren't answered: {failure}")
 
     def _heed_retry_after(self, error: RetryableError) -> None:
         """Let no call begin before the time that the server asks for; raises `WorkError` where that is too long."""
@@ -152,17 +162,17 @@ class Retries:
 
     async def _is_alone(self, error: RetryableError) -> bool:
         """Tell whether only this item isn't answered, though nothing else was: the server still lists its models."""
-        if not error.silent or self._n_items_alone + 1 >= MAX_IDENTICAL_FAILURES or not await self._is_answering():
-            return False
-        self._n_items_alone += 1
-        return True
+        return error.silent and self._n_failed_items + 1 < MAX_FAILURES and await self._is_answering()
 
     def _wait(self, failed: _Failure) -> float:
         """Return the seconds to wait; where the server asks for a time, this comes on top of the rate limit's pause."""
         seconds = _backoff(failed.n_tries - 1, self._jitter)
-        return seconds if failed.error.retry_after is None else seconds * self._jitter.random()  # it may ask for 0
+        if failed.error.retry_after is not None:
+            seconds *= self._jitter.random()  # it may ask for 0
+        self.waiting.note(failed.error.reason, max(seconds, self._rate_limit.pause_left), failed.began)
+        return seconds
 
 
-def _out_of_time(clock: ItemClock, failure: str) -> OutOfTime:
+def _out_of_time(clock: ItemClock, failure: str) -> ItemFailed:
     last = f"; the last try: {failure}" if failure else ""
-    return OutOfTime(f"not done within the row's {clock.deadline:g} s{last}")
+    return ItemFailed(f"not done within the row's {clock.deadline:g} s{last}")

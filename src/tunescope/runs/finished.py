@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope.errors import RunError, SettingsError
 from tunescope.progress import say
 from tunescope.runs.keys import RUN_FILE, root
-from tunescope.views import View, to_html
+from tunescope.views import View, counted, to_html
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -80,6 +80,10 @@ class Run:
     def settled(self) -> int:
         """How many items have no reply for their own sake; the same command asks again with `--again`."""
         return int(self.info.get("settled", 0))
+
+    def describe_open(self) -> str:
+        """Say, without a full stop, which run is open, and by how many items."""
+        return f"{self.path} is open ({counted(self.open, 'item')} without a reply yet)"
 
     @property
     def identity(self) -> str:

@@ -19,7 +19,7 @@ from tunescope.progress import say
 from tunescope.runs.finished import Run, producing_run
 from tunescope.runs.folder import RunFolder, plain
 from tunescope.runs.keys import RUN_FILE, run_location
-from tunescope.views import View, counted, to_html
+from tunescope.views import View, to_html
 
 _NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
 
@@ -141,10 +141,7 @@ def _open_runs_in(inputs: Mapping[str, str]) -> Iterator[Run]:
 
 def _describe_open_input(run: Run) -> str:
     """Say that a run that is used has open items."""
-    return (
-        f"{run.path} is used here, and is open ({counted(run.open, 'item')} without a reply yet); type its command "
-        "again, then this one."
-    )
+    return f"{run.describe_open()}, and is used here as it is; type its command again, then this one."
 
 
 def _with_open_inputs(outcome: Outcome, sentences: Sequence[str]) -> Outcome:

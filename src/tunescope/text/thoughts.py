@@ -18,6 +18,7 @@ or anywhere behind the reply's first words. A thought that never ends leaves no 
 
 from __future__ import annotations
 
+import json
 import re
 from bisect import bisect
 from typing import NamedTuple
@@ -40,6 +41,8 @@ _MARKS = {name: re.compile(f"(?P<opening>{opening})|{closing}") for name, (openi
 _CLOSING = re.compile("|".join(closing for _, closing, _ in _FAMILIES.values()))
 _LINE_END = re.compile(r"[ \t]*\n")
 _BLANKS = re.compile(r"[\s\ufeff\u200b]*")
+_SECTION = re.compile(r"^[ \t]*<(\w{1,40})>", re.MULTILINE)
+_JSON = json.JSONDecoder(strict=False)
 _FENCE = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
 _QUOTES = {"`": "`", '"': '"', "'": "'", "“": "”", "‘": "’", "«": "»", "(": ")", "[": "]"}
 _SENTENCES = (
@@ -113,6 +116,7 @@ class _Marks:
     def __init__(self, text: str) -> None:
         self._text = text
         self._has_closings = any(mark in text for mark in _CLOSING_TEXTS) or _TAG_CLOSES.search(text) is not None
+        self._last: dict[str, int] = {}
         is_fenced = self._has_closings and ("```" in text or "~~~" in text)
         self._fences = [fence.start() for fence in _FENCE.finditer(text)] if is_fenced else []
 
@@ -140,8 +144,27 @@ class _Marks:
         """Return where the first closing mark stands that has no opening mark before it; None for nowhere."""
         for mark in _CLOSING.finditer(self._text, start) if self._has_closings else ():
             if not (self._is_in_code(mark) or self._is_quoted(mark) or self._is_in_sentence(mark)):
-                return None if _OPENING.search(self._text, start, mark.start()) else mark.span()
+                is_opened = _OPENING.search(self._text, start, mark.start()) is not None
+                return None if is_opened or self._is_in_form(start, mark) else mark.span()
         return None
+
+    def _is_in_form(self, start: int, mark: re.Match[str]) -> bool:
+        """Tell whether a mark is in a text of the reply's JSON, or in a section between tags."""
+        text = self._text
+        if text.startswith("{", start):
+            try:
+                return _JSON.raw_decode(text, start)[1] > mark.start()
+            except (ValueError, RecursionError):
+                return False
+        sections = _SECTION.findall(text, start, mark.start())
+        if not sections:
+            return False
+        closing = f"</{sections[-1]}>"
+        if closing not in self._last:
+            self._last[closing] = text.rfind(closing)
+        return self._last[closing] > mark.start() and text.rfind(f"<{sections[-1]}>", start, mark.start()) > text.rfind(
+            closing, start, mark.start()
+        )
 
     def _is_in_code(self, mark: re.Match[str]) -> bool:
         """Tell whether a mark is between two fences; one that is never closed doesn't count."""

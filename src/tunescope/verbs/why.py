@@ -38,7 +38,8 @@ def why(settings: WhySettings) -> Outcome:
     Raises:
         RunError: no run has the row, or several rows' ids begin with `row_id`.
     """
-    mentions = [mention for run in runs.finished_runs() for mention in _mentions(run, settings.row_id)]
+    finished = list(runs.finished_runs())
+    mentions = [mention for run in finished for mention in _mentions(run, settings.row_id)]
     row_id = _resolve_id(settings.row_id, [mention.row_id for mention in mentions])
     mentions = [mention for mention in mentions if mention.row_id == row_id]
     source = _choose_source(mentions)
@@ -54,7 +55,9 @@ def why(settings: WhySettings) -> Outcome:
         "lineage": [step.as_json() for step in row.lineage] if row else [],
         "events": [{"row_id": m.row_id, "run": m.run, "table": m.table, "says": m.values} for m in mentions],
     }
-    return Outcome(result, _view(result))
+    named = {mention.run for mention in mentions}
+    is_open = [run for run in finished if run.open and str(run.path) in named]
+    return Outcome(result, _view(result, [f"{run.describe_open()}; type its command again." for run in is_open]))
 
 
 def _list_messages(messages: Sequence[Message]) -> list[dict[str, str]]:
@@ -152,7 +155,7 @@ def _read(row_id: str, source: _Source) -> Row | None:
     return None
 
 
-def _view(result: dict[str, Any]) -> View:
+def _view(result: dict[str, Any], sentences: Sequence[str]) -> View:
     tables = []
     if result["messages"]:
         for title, name in (("Text", "messages"), ("With the rejected response", "rejected")):
@@ -163,7 +166,7 @@ def _view(result: dict[str, Any]) -> View:
         tables.append(_change_table(result["lineage"]))
     events = tuple((e["run"], e["table"], _describe(e["says"]) or "nothing to report") for e in result["events"])
     tables.append(Table("Runs with this row, oldest first", ("run", "table", "record"), events))
-    return View(tuple(_sentences(result)), tuple(tables))
+    return View((*_sentences(result), *sentences), tuple(tables))
 
 
 def _sentences(result: dict[str, Any]) -> Iterator[str]:

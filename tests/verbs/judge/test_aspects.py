@@ -59,6 +59,8 @@ def test_scores_and_what_is_none(workplace):
         "refused": 0,
         "truncated": 1,
         "out_of_range": 0,
+        "other_scale": 0,
+        "ambiguous": 0,
         "quoted": 0,
         "no_verdict": 1,
         "failed": 0,

@@ -70,6 +70,8 @@ def test_wins_ties_and_losses(workplace, files):
         "refused": 1,
         "truncated": 1,
         "out_of_range": 1,
+        "other_scale": 0,
+        "ambiguous": 0,
         "quoted": 0,
         "no_verdict": 0,
         "failed": 0,

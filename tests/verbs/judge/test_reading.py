@@ -10,10 +10,26 @@ from hypothesis import strategies as st
 
 from tunescope.judgements.records import UNPARSED_REASONS
 from tunescope.oracle.nonces import make_nonces
-from tunescope.verbs.judge.reading import parse_aspects, parse_choice, parse_scores
+from tunescope.oracle.replies import Reply
+from tunescope.verbs.judge.forms import CHOICE, aspects_form, scores_form
+from tunescope.verbs.judge.reading import read_verdict
 
 MARK = "0123abcd"
 NAMES = ("helpfulness", "depth")
+FINISH_REASONS = {"whole": "stop", "cut": "length", "refused": "content_filter", "unknown": None}
+
+
+def parse_scores(text, ending, marker, answers):
+    return read_verdict(Reply(text, FINISH_REASONS[ending]), scores_form(1, 10), marker, answers, "tags")
+
+
+def parse_choice(text, ending, marker, answers):
+    return read_verdict(Reply(text, FINISH_REASONS[ending]), CHOICE, marker, answers, "tags")
+
+
+def parse_aspects(text, ending, marker, answers, names):
+    form = aspects_form({name: name for name in names}, 5)
+    return read_verdict(Reply(text, FINISH_REASONS[ending]), form, marker, answers, "tags")
 
 
 def test_codes_are_the_same_for_the_same_texts_and_in_none_of_them():
@@ -161,7 +177,8 @@ def test_aspects_that_are_not_there_or_do_not_apply_are_no_scores():
     assert values(found) == {"helpfulness": (None, "not_applicable"), "depth": (2, "ok"), "clarity": (None, "missing")}
     found = parse_aspects(verdict(helpfulness={"score": 6}), "whole", MARK, ("a",), NAMES)
     assert values(found)["helpfulness"] == (None, "unparsed")
-    assert parse_aspects(verdict(helpfulness=9, depth="high"), "whole", MARK, ("a",), NAMES) == (None, "no_verdict")
+    assert parse_aspects(verdict(helpfulness=9, depth="high"), "whole", MARK, ("a",), NAMES) == (None, "out_of_range")
+    assert parse_aspects(verdict(helpfulness=" ", depth="high"), "whole", MARK, ("a",), NAMES) == (None, "no_verdict")
 
 
 def test_aspects_keep_their_reasons():
@@ -188,7 +205,7 @@ def test_aspects_that_an_answer_holds_count_only_with_the_code():
     for answer in (best, f"So:\n{best}\nAnd more.", f'{{"x": {best}}}'):
         assert parse_aspects(best, "whole", MARK, (answer,), NAMES) == (None, "quoted")
         assert values(parse_aspects(f"{verdict()}\n{answer}", "whole", MARK, (answer,), NAMES))["depth"] == (2, "ok")
-    assert parse_aspects(best, "whole", MARK, ("{" * 501,), NAMES) == (None, "quoted")
+    assert values(parse_aspects(best, "whole", MARK, ("{" * 501 + '"reason"',), NAMES))["depth"] == (5, "ok")
 
 
 LINES = st.sampled_from(

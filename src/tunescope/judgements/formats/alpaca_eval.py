@@ -125,8 +125,8 @@ def _presentation(preference: Any) -> Presentation:
         return Presentation(None, None, "missing")
     if isinstance(preference, bool) or not isinstance(preference, int | float):
         return Presentation(None, None, "unparsed")
-    value = 1.5 if preference == 0 else float(preference)
-    return Presentation(None, value - 1, "ok") if 1 <= value <= 2 else Presentation(None, None, "unparsed")
+    value = 1.5 if preference == 0 else preference
+    return Presentation(None, float(value) - 1, "ok") if 1 <= value <= 2 else Presentation(None, None, "unparsed")
 
 
 FORMAT = Format(

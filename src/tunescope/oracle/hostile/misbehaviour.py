@@ -13,11 +13,24 @@ THOUGHT = "zzthought"
 """A word in what a model thinks; it may stand in no row, answer or verdict."""
 
 Gives = Literal[
-    "same", "again", "row", "cut", "refused", "unread", "key", "account", "model", "server", "page", "after some"
+    "same",
+    "again",
+    "open",
+    "row",
+    "cut",
+    "refused",
+    "unread",
+    "key",
+    "account",
+    "model",
+    "server",
+    "page",
+    "after some",
 ]
 GIVES: Mapping[Gives, str] = {
     "same": "is read as an honest reply is",
     "again": "the call is made again; nothing is lost",
+    "open": "that row stays open, and the others go on; typed again, the command asks for it alone",
     "row": "that row fails for its own sake, and the others go on",
     "cut": "the reply counts as cut off; nothing of what was cut is used",
     "refused": "the reply counts as a refusal",
@@ -109,5 +122,5 @@ def whole(asked: Asked) -> str:
 
 def cut(asked: Asked) -> str:
     """Return the honest text's beginning, in the midst of what counts, with a piece behind that nobody may use."""
-    place = 2 * len(asked.text) // 3 if asked.text.startswith(("<", "{")) else len(asked.text) // 3
+    place = 2 * len(asked.text) // 3 if asked.text.startswith("<") else len(asked.text) // 4
     return f"{asked.text[:place]} {PIECE}"

@@ -42,7 +42,8 @@ class Said(NamedTuple):
 
 def completion(text: Any, finish_reason: str | None = "stop", **more: Any) -> dict[str, Any]:
     """Return a reply of the API."""
-    usage = {"prompt_tokens": 5, "completion_tokens": len(str(text).split()), "total_tokens": 9}
+    n_words = len(str(text).split())
+    usage = {"prompt_tokens": 5, "completion_tokens": n_words, "total_tokens": 5 + n_words}
     message = {"role": "assistant", "content": text}
     return {"choices": [{"index": 0, "message": message, "finish_reason": finish_reason}], "usage": usage, **more}
 

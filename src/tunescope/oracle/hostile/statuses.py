@@ -22,7 +22,7 @@ def _date(asked: Asked) -> Said:
     return Said({"error": {"message": "Rate limit reached"}}, 429, (("retry-after", "Thu, 01 Jan 2026 00:00:00 GMT"),))
 
 
-ROW = (
+_ROW = (
     Misbehaviour(
         "too-long-openai",
         "answers 400 context_length_exceeded for one prompt",
@@ -84,6 +84,14 @@ ROW = (
         "one",
     ),
     Misbehaviour(
+        "too-long-in-500",
+        "answers 500 “Context size has been exceeded.” for one prompt",
+        "ggml-org/llama.cpp#19774",
+        error(500, "Context size has been exceeded.", code=500, type="server_error"),
+        "row",
+        "one",
+    ),
+    Misbehaviour(
         "filtered-azure",
         "answers 400 content_filter for one prompt",
         "openai/openai-python#331",
@@ -129,7 +137,7 @@ ROW = (
 )
 """About one row."""
 
-STOP = (
+_STOP = (
     Misbehaviour(
         "bad-key",
         "answers 401 invalid_api_key",
@@ -212,7 +220,7 @@ STOP = (
 )
 """About the key, the account or the model's name."""
 
-AGAIN = (
+_AGAIN = (
     Misbehaviour("timed-out", "answers 408 to the first call", _OPENROUTER, error(408, "timed out"), "again", "first"),
     Misbehaviour(
         "conflict",
@@ -325,7 +333,35 @@ AGAIN = (
 )
 """Faults of the server's that pass."""
 
-AWAY = (
+_OPEN = (
+    Misbehaviour(
+        "broken-for-one",
+        "answers 500 whenever it is asked about one row",
+        "ollama/ollama#6985",
+        error(500, "Internal Server Error"),
+        "open",
+        "one",
+    ),
+    Misbehaviour(
+        "timed-out-for-one",
+        "answers 524 with Cloudflare's page whenever it is asked about one row",
+        "anthropics/claude-code#16737",
+        page(524, "524: A timeout occurred"),
+        "open",
+        "one",
+    ),
+    Misbehaviour(
+        "error-in-200-for-one",
+        "answers 200 with an error whenever it is asked about one row",
+        "Aider-AI/aider#3550",
+        error(200, "Provider returned error", code=502),
+        "open",
+        "one",
+    ),
+)
+"""Faults of the server's that don't pass for one row."""
+
+_AWAY = (
     Misbehaviour(
         "overloaded-for-good",
         "answers 529 to every call",
@@ -364,4 +400,4 @@ AWAY = (
 )
 """Faults that don't pass while the run waits."""
 
-STATUSES = (*ROW, *STOP, *AGAIN, *AWAY)
+STATUSES = (*_ROW, *_STOP, *_AGAIN, *_OPEN, *_AWAY)

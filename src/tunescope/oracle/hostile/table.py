@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
+from tunescope.oracle.hostile.beside import BESIDE
 from tunescope.oracle.hostile.bodies import BODIES
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.misbehaviour import Asked, Misbehaviour
@@ -13,7 +14,7 @@ from tunescope.oracle.hostile.replies import REPLIES
 from tunescope.oracle.hostile.server import Said, completion
 from tunescope.oracle.hostile.statuses import STATUSES
 
-MISBEHAVIOURS: tuple[Misbehaviour, ...] = (*STATUSES, *BODIES, *REPLIES)
+MISBEHAVIOURS: tuple[Misbehaviour, ...] = (*STATUSES, *BODIES, *REPLIES, *BESIDE)
 ONE = "Question 2"
 """What a prompt holds that is about the one row which `when` "one" speaks of."""
 Behaviour = Callable[[dict[str, Any], int], Said]

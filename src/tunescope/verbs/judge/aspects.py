@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.judgements.records import CALL_FAILED, AspectScore, first_items
+from tunescope.judgements.records import CALL_FAILED, first_items
 from tunescope.judgements.tags import Tags
 from tunescope.oracle.nonces import make_nonces
 from tunescope.oracle.replies import ParsedReply
@@ -25,6 +25,7 @@ from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import read_template
 from tunescope.runs import Run
 from tunescope.settings import at_least
+from tunescope.verbs.judge.forms import ParsedVerdict, ReasonedScore, aspects_form, unparsed_aspects
 from tunescope.verbs.judge.judging import (
     PROMPTS,
     JudgeJob,
@@ -37,13 +38,7 @@ from tunescope.verbs.judge.judging import (
     reply_record,
     shared,
 )
-from tunescope.verbs.judge.reading import (
-    MARKER_FIELD,
-    ParsedVerdict,
-    ReasonedScore,
-    aspects_from_fields,
-    parse_aspects,
-)
+from tunescope.verbs.judge.reading import MARKER_FIELD
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 
@@ -51,7 +46,7 @@ if TYPE_CHECKING:
     from tunescope.answers import Answer
     from tunescope.oracle.pool import ItemResult
 
-VERSION = 3
+VERSION = 4
 _SCALE = 5
 _EXPECTED_TOKENS = 45
 """Tokens of a usual reply per aspect: a sentence and the score."""
@@ -199,17 +194,22 @@ def request_aspects(
     names: Sequence[str], fill: Callable[[str], str], answers: tuple[str, ...], verdict_marker: str
 ) -> VerdictRequest:
     """Return the request to score an answer in these aspects: a reason and a score for each, the reason first."""
-    fields = {name: name if _FIELD_NAME.fullmatch(name) else f"aspect_{number}" for number, name in enumerate(names, 1)}
+    fields = {name: _field(name, number, names) for number, name in enumerate(names, 1)}
     return VerdictRequest(
         _schema(fields),
         fill,
         answers,
         _EXPECTED_TOKENS * len(names),
+        form=aspects_form(fields, _SCALE),
         verdict_marker=verdict_marker,
         text_instructions=partial(_text_instructions, names),
-        parse_text=partial(parse_aspects, names=names, high=_SCALE),
-        parse_fields=partial(aspects_from_fields, fields),
     )
+
+
+def _field(name: str, number: int, names: Sequence[str]) -> str:
+    """Return what an aspect's fields begin with: its name, where that can be a field's and no other aspect's."""
+    is_free = not {f"{name}_score", f"{name}_reason"} & {*names}
+    return name if _FIELD_NAME.fullmatch(name) and is_free else f"aspect_{number}"
 
 
 def _schema(fields: Mapping[str, str]) -> ReplySchema:
@@ -269,15 +269,14 @@ def _record(
         "empty": not answer.answer.text.strip(),
     }
     if result.value is None:
-        scores = dict.fromkeys(names, ReasonedScore(AspectScore(None, "missing"), None))
         return record | {
             "status": "missing",
             "why": CALL_FAILED,
-            "scores": _kept(scores),
+            "scores": _kept(unparsed_aspects(names, "missing")),
             **reply_record(result, request),
         }
     parsed: ParsedVerdict[dict[str, ReasonedScore]] = result.value.verdict
-    scores = parsed.verdict or dict.fromkeys(names, ReasonedScore(AspectScore(None, "unparsed"), None))
+    scores = parsed.verdict or unparsed_aspects(names, "unparsed")
     status = "unparsed" if parsed.verdict is None else "ok"
     return record | {"status": status, "why": parsed.why, "scores": _kept(scores), **reply_record(result, request)}
 
@@ -285,6 +284,7 @@ def _record(
 def _kept(scores: Mapping[str, ReasonedScore]) -> dict[str, dict[str, Any]]:
     return {
         name: {"score": aspect.score.value, "status": aspect.score.status, "reason": aspect.reason}
+        | ({"why": aspect.why} if aspect.why else {})
         for name, aspect in scores.items()
     }
 

@@ -16,6 +16,7 @@ from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.settings import validate_oracle
 from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.runs import RunJob
+from tunescope.verbs.judge.forms import ParsedVerdict
 from tunescope.verbs.judge.judging import (
     PROMPTS,
     JudgeJob,
@@ -29,7 +30,6 @@ from tunescope.verbs.judge.judging import (
     reply_record,
     shared,
 )
-from tunescope.verbs.judge.reading import ParsedVerdict
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
 

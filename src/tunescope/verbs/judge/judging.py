@@ -235,6 +235,7 @@ def reply_record(result: ItemResult[ParsedReply], request: VerdictRequest) -> di
         "text": parsed.text,
         "finish_reason": parsed.reply.finish_reason,
         "call_id": result.call_ids[0],
+        **({} if parsed.reply.thinking is None else {"thinking": parsed.reply.thinking}),
     }
 
 
@@ -325,13 +326,7 @@ def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder)
     records = job.records(results, model)
     folder.records(Path(JUDGEMENTS).stem, records)
     sentences, numbers = job.summarize(model)
-    budget = results.caller.budget
-    leading = {
-        **numbers,
-        "oracle_model": model,
-        "tokens": {"prompt": budget.prompt_tokens, "completion": budget.completion_tokens},
-        "cost": budget.cost,
-    }
+    leading = {**numbers, "oracle_model": model, **results.caller.budget.summary()}
     usage = describe_usage(results.caller, settings.journal is not None)
     where = f"{usage}. Every reply is in the journal, every judgement in {folder.path / JUDGEMENTS}."
     options = SummaryOptions(seed=settings.seed, draws=settings.draws)

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from math import inf
 
 from tunescope import runs
-from tunescope.oracle.endings import Ending
-from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.judge.comparison import ComparisonSettings, PairwiseJudge, Preference, comparison_job
-from tunescope.verbs.judge.reading import ParsedVerdict, parse_scores, scores_from_fields
+from tunescope.verbs.judge.forms import scores_form
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 
-VERSION = 3
+VERSION = 4
 _EXPECTED_TOKENS = 120
 """Tokens of a usual reply: a few sentences and the scores."""
 _SCALE = "a number from 1 (as bad as can be) to 10 (could not be better)"
@@ -58,10 +56,9 @@ def request_scores(fill: Callable[[str], str], answers: tuple[str, ...], verdict
         fill,
         answers,
         _EXPECTED_TOKENS,
+        form=_FORM,
         verdict_marker=verdict_marker,
         text_instructions=_text_instructions,
-        parse_text=_preference_from_text,
-        parse_fields=_preference_from_fields,
     )
 
 
@@ -72,22 +69,16 @@ def _text_instructions(verdict_marker: str) -> str:
     )
 
 
-def _preference_from_text(
-    text: str, ending: Ending, verdict_marker: str, answers: Sequence[str]
-) -> ParsedVerdict[Preference]:
-    return _preference(parse_scores(text, ending, verdict_marker, answers))
-
-
-def _preference_from_fields(parsed: ParsedReply) -> ParsedVerdict[Preference]:
-    return _preference(scores_from_fields(parsed))
-
-
-def _preference(scores: ParsedVerdict[tuple[float, float]]) -> ParsedVerdict[Preference]:
+def _preference(scores: tuple[float, float]) -> Preference:
     """Return which answer has the higher score."""
-    if scores.verdict is None:
-        return ParsedVerdict(None, scores.why)
-    first, second = scores.verdict
-    return ParsedVerdict(Preference(0.5 if first == second else float(first > second), scores.verdict))
+    first, second = scores
+    return Preference(0.5 if first == second else float(first > second), scores)
 
 
+def _scores(preference: Preference) -> tuple[float, float]:
+    assert preference.scores is not None
+    return preference.scores
+
+
+_FORM = scores_form(1, 10).into(_preference, _scores)
 _JUDGE = PairwiseJudge("judge pairwise", VERSION, "pairwise.jinja", request_scores, both_orders=True)

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
 from tunescope import runs
-from tunescope.oracle.endings import Ending
-from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least
 from tunescope.verbs.judge.comparison import ComparisonSettings, PairwiseJudge, Preference, comparison_job
-from tunescope.verbs.judge.reading import ParsedVerdict, choice_from_fields, parse_choice
+from tunescope.verbs.judge.forms import CHOICE
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 
-VERSION = 3
+VERSION = 4
 _EXPECTED_TOKENS = 50
 """Tokens of a usual reply: a sentence or two and the choice."""
 _SCHEMA = ReplySchema(
@@ -66,10 +64,9 @@ def request_choice(fill: Callable[[str], str], answers: tuple[str, ...], verdict
         fill,
         answers,
         _EXPECTED_TOKENS,
+        form=_FORM,
         verdict_marker=verdict_marker,
         text_instructions=_text_instructions,
-        parse_text=_preference_from_text,
-        parse_fields=_preference_from_fields,
     )
 
 
@@ -80,15 +77,4 @@ def _text_instructions(verdict_marker: str) -> str:
     )
 
 
-def _preference_from_text(
-    text: str, ending: Ending, verdict_marker: str, answers: Sequence[str]
-) -> ParsedVerdict[Preference]:
-    return _preference(parse_choice(text, ending, verdict_marker, answers))
-
-
-def _preference_from_fields(parsed: ParsedReply) -> ParsedVerdict[Preference]:
-    return _preference(choice_from_fields(parsed))
-
-
-def _preference(choice: ParsedVerdict[float]) -> ParsedVerdict[Preference]:
-    return ParsedVerdict(None, choice.why) if choice.verdict is None else ParsedVerdict(Preference(choice.verdict))
+_FORM = CHOICE.into(Preference, lambda preference: preference.preference)

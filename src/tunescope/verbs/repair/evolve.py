@@ -29,11 +29,11 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import ItemFailed
-from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
+from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least, one_of
 from tunescope.verbs.repair.elimination import (
@@ -211,9 +211,9 @@ class _Evolve:
                 break
             new = replace(current, instruction=current.instruction + f" {operation}" * _ADDED_WORDS)
             requests += [
-                self._evolution_request(current, operation, estimate_tokens(len(new.instruction))),
+                self._evolution_request(current, operation, estimate_tokens(new.instruction)),
                 self._verdict_request(current, new.instruction),
-                self._response_request(new, estimate_tokens(len(pair.response))),
+                self._response_request(new, estimate_tokens(pair.response)),
             ]
             current = new
         return requests

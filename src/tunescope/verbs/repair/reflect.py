@@ -23,11 +23,11 @@ from tunescope.errors import ItemFailed, SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.api import refuse_secrets
-from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import STATUSES, ParsedReply, Status, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import PromptTemplate, read_template
+from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Run
 from tunescope.settings import at_least
 from tunescope.verbs.repair.instruction_pair import InstructionPair
@@ -201,9 +201,7 @@ class _Reflect:
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = {"instruction": pair.instruction + pair.response, "response": pair.response}
-        return [
-            self._request(stage, pair, _CRITICISM_TOKENS + estimate_tokens(len(texts[stage]))) for stage in self.stages
-        ]
+        return [self._request(stage, pair, _CRITICISM_TOKENS + estimate_tokens(texts[stage])) for stage in self.stages]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
         current, failure = pair, ""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.oracle.budget import estimate_tokens
 from tunescope.oracle.replies import ParsedReply, without_preamble
 from tunescope.oracle.reply_schema import Field, ReplySchema
 from tunescope.oracle.request import Request
 from tunescope.oracle.template import read_template
+from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Run
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
@@ -70,7 +70,7 @@ class _Simplify:
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = pair.texts()
         render = partial(self._prompt.render_with, texts)
-        return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(len(pair.response)))]
+        return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(pair.response))]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
         (request,) = self.planned_requests(pair)

