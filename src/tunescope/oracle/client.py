@@ -192,7 +192,8 @@ class Client:
         self, status: int, body: Any, headers: Mapping[str, str], messages: Sequence[Mapping[str, Any]] | None
     ) -> Exception:
         """Return what a status and an error's body mean, as `_failure`."""
-        reason = self._clean(f"{status}: {message_of(body)}")
+        whole = self._secrets.remove(body) if isinstance(body, str) else body  # before any of it is cut
+        reason = self._clean(f"{status}: {message_of(whole)}")
         fault = blame(status, body, " ".join(str(message.get("content")) for message in messages or ()))
         if fault == "row" or (messages is None and fault in ("forbidden", "model", "address")):
             return RejectedRequest(reason, parameter_of(status, body))
