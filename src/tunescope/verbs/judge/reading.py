@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tunescope.oracle.json_objects import ObjectScan, begun_object, object_of
-from tunescope.oracle.replies import DECLINES
+from tunescope.text.declining import declines
 from tunescope.verbs.judge.forms import ParsedVerdict
 from tunescope.verbs.judge.quoting import is_copied, is_object_held, is_verdict_held
 
@@ -64,8 +64,7 @@ def read_verdict(
     if parsed.why != "no_verdict":
         return parsed
     texts = [value for value in said.fields.values() if isinstance(value, str) and value.strip()]
-    declines = bool(texts) and all(map(DECLINES.match, texts))
-    if declines or (reply.ending != "cut" and DECLINES.match(reply.text)):
+    if (texts and all(map(declines, texts))) or (reply.ending != "cut" and declines(reply.text)):
         return ParsedVerdict(None, "refused")
     return ParsedVerdict(None, "truncated" if said.was_cut else "no_verdict")
 
