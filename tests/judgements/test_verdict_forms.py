@@ -267,7 +267,7 @@ def test_thoughts_are_no_verdict(way):
     for opening in ("<think>\n", ""):
         assert read(f"{opening}Perhaps\n{draft}\n</think>\n\n{own}", "stop").verdict == (0, (2, 9))
         assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI'd say", "stop") == (None, "no_verdict")
-        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI can't compare these.", "stop") == (None, "refused")
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI can't judge these.", "stop") == (None, "refused")
         assert read(f"{opening}Perhaps\n{draft}\n</think>", "stop") == (None, "truncated")
     assert read(f"<think>\nPerhaps\n{draft}\nBut", "length") == (None, "truncated")
     assert read(f"<think>\nPerhaps\n{draft}", "stop") == (None, "truncated")

@@ -127,9 +127,10 @@ class Client:
                 if error_body is None:
                     body_bytes = self._secrets.remove_from_body(response.content)
                     return RawReply(body_bytes, pause_seconds(response.headers))
-                failure = self._blamed(status_in(error_body), error_body, response.headers, messages)
+                status = status_in(error_body)
+                failure = self._blamed(status, error_body, response.headers, messages)
                 if isinstance(failure, RetryableError):  # a gateway that is there, whatever is behind it
-                    failure.overloaded = failure.unreachable
+                    failure.overloaded = status == 429
             if isinstance(failure, ServerRefusal) and failure.fault == "model":
                 failure = await self._with_models(failure)
             is_about_field = isinstance(failure, RejectedRequest) and failure.parameter == field
