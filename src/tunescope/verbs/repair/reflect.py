@@ -49,7 +49,7 @@ from tunescope.views import Cell, Table
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 2
+VERSION = 3
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (
@@ -74,7 +74,7 @@ _SCHEMAS: Mapping[Stage, ReplySchema] = {
         "reflected_instruction",
         (
             Field(_REFLECTION, "your criticism", optional=True),
-            Field("new_instruction", "the new instruction alone"),
+            Field("new_instruction", "the new instruction alone", is_request=True),
             Field("new_response", "the response to it alone"),
         ),
     ),
