@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from random import Random
 from time import monotonic
 from typing import Any, Literal
@@ -131,8 +132,11 @@ class Caller:
                     self.n_replayed += 1
                     return reply
                 limit.reschedule(clock.start())
-                with self._gate.entered(call):
-                    raw = await self._send(call, limit, began)
+                with self._gate.entered(call), self._slowing_down(began):
+                    self.n_made += 1
+                    raw = await self.transport.send(call.messages, call.options)
+                    limit.reschedule(None)  # what was paid for is kept, however late
+                    await self._keep(call, raw, monotonic() - began)
                 self._pause(raw.pause_seconds)
                 reply = parse_reply(raw.body)
                 self._was_answered, self._n_forbidden = True, 0
@@ -145,20 +149,21 @@ class Caller:
                 raise
             raise error.refusal from None
 
-    async def _send(self, call: Call, limit: asyncio.Timeout, began: float) -> RawReply:
-        """Make a call that may be made, and keep and count what came."""
-        self.n_made += 1
+    @contextmanager
+    def _slowing_down(self, began: float) -> Iterator[None]:
+        """Make fewer calls at a time where the server says that they are too many."""
         try:
-            raw = await self.transport.send(call.messages, call.options)
+            yield
         except RetryableError as error:
             if error.overloaded:
                 self.rate_limit.slow_down(began)
             raise
-        limit.reschedule(None)  # what was paid for is kept, however late
+
+    async def _keep(self, call: Call, raw: RawReply, seconds: float) -> None:
+        """Keep and count what came."""
         if self.journal is not None:
-            await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
+            await self.journal.add(call.key, call.size, raw.body, seconds)
         self.budget.use(measure_usage(call.size, raw.body), call.size)
-        return raw
 
     def _pause(self, seconds: float) -> None:
         """Leave a server alone that has no room for so long."""
