@@ -180,7 +180,7 @@ def test_the_form_tells_where_the_server_doesnt_say_how_a_reply_ended(text, stat
 def test_why_a_reply_was_cut():
     reply = Request.plain("Say it").parse(Reply("It", "abort"), "tags")
     assert reply.problem == "the reply was cut off (finish_reason abort)"
-    for word, more in (("stop", ""), ("length", "; give it more --max-new-tokens")):
+    for word, more in (("stop", " (finish_reason stop)"), ("length", "; give it more --max-new-tokens")):
         thought = Request.plain("Say it").parse(Reply("", word, thinking="Hm"), "tags")
         assert (thought.status, thought.problem) == (
             "truncated",
