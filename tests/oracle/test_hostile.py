@@ -71,6 +71,8 @@ def expected(misbehaviour: Misbehaviour, verb: str, response_format: str) -> set
         return {"kept"}
     if name.startswith("ends-") and misbehaviour.gives in ("cut", "unread") and (verb, response_format) == RATED:
         return {"kept"}  # the grade's line is whole
+    if name == "half-a-pair" and verb == "aspects" and response_format == "tags":
+        return EITHER  # it stands behind the object
     if name == "half-a-pair" or name == "no-content":
         return {*usual, "failed"}
     if verb == "answer" and misbehaviour.gives == "cut":
@@ -160,6 +162,7 @@ def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: C
     n_failed = sum(item.status in without_reply for item in cell.items)
     assert cell.code == (4 if misbehaviour.gives == "open" else 0), cell.err
     assert (cell.info.get("open", 0) > 0) == (misbehaviour.gives == "open")
+    n_failed += verb == "answer" and sum(item.status == "refused" for item in cell.items)
     assert (cell.info.get("settled", 0) > 0) == (n_failed > 0 and misbehaviour.gives != "open")
     assert len(cell.items) == N
     may_be = expected(misbehaviour, verb, response_format)
@@ -169,7 +172,7 @@ def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: C
             continue
         assert item.status in may_be, item
         if misbehaviour.gives in ("same", "again") and item.status == "kept":
-            assert (item.texts.strip(), item.status) == (usual.texts.strip(), "kept")
+            assert item.texts.strip(" \n\x00") == usual.texts
         assert THOUGHT not in item.texts
         is_answer_so_far = verb == "answer" and (item.status == "cut" or misbehaviour.name == "ends-stop")
         assert PIECE not in item.texts or (is_answer_so_far and misbehaviour.name not in BROKEN_OFF)
