@@ -59,8 +59,6 @@ STOPS = {
 NUMBERS = {"off-the-scale", "400-digits", "number-as-text"}
 """Misbehaviours of numbers, which only some verbs ask for."""
 EITHER = {"kept", "unread"}
-RATED = ("rate", "tags")
-"""Where the grade comes first, in a line of its own."""
 BROKEN_OFF = {"ends-error", "ends-abort", "ends-insufficient_system_resource"}
 
 
@@ -69,8 +67,6 @@ def expected(misbehaviour: Misbehaviour, verb: str, response_format: str) -> set
     name, usual = misbehaviour.name, {CLASSES[misbehaviour.gives]}
     if name in NUMBERS and (verb not in ("rate", "pairwise") or name == "number-as-text"):
         return {"kept"}
-    if name.startswith("ends-") and misbehaviour.gives in ("cut", "unread") and (verb, response_format) == RATED:
-        return {"kept"}  # the grade's line is whole
     if name == "half-a-pair" and verb == "aspects" and response_format == "tags":
         return EITHER  # it stands behind the object
     if name == "half-a-pair" or name == "no-content":
@@ -154,6 +150,8 @@ def stops(misbehaviour: Misbehaviour, cell: Cell) -> None:
     assert re.search(STOPS[misbehaviour.gives], sentence), sentence
     if misbehaviour.gives != "server":
         assert cell.calls <= 2 * N + 2
+    elif misbehaviour.name != "busy-for-hours":
+        assert "waiting: " in cell.err
 
 
 def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: Cell, honest: list[Item]) -> None:
