@@ -138,7 +138,7 @@ def test_waits_grow_and_are_bounded():
         assert 0.5 <= wait / min(FIRST_WAIT * 2**number, LONGEST_WAIT) < 1.5
 
 
-def test_a_server_without_room_is_unreachable():
+def test_a_server_without_room_stops_the_work():
     with serving(lambda body, call: Said({"error": {"message": "full"}}, 429)) as server:
         (error,), _ = ask(server.url)
         assert (type(error), str(error)) == (WorkError, f"429: full, in the last of {MAX_TRIES} tries")
@@ -299,7 +299,7 @@ def test_a_lost_connection_is_no_time_out(said, reason):
     """The SDK's adapter calls all but the last one a time-out, or lets it through as it is."""
     with serving(lambda body, call: said) as server:
         (error,), _ = ask(server.url)
-    assert (type(error), error.unreachable) == (ItemFailed, True)
+    assert (type(error), error.is_for_good) == (ItemFailed, False)
     assert str(error).startswith(reason)
 
 
@@ -330,7 +330,7 @@ def test_a_slow_server_times_out():
         server.behave = lambda body, call: Said(completion("x"), after=0.15)
         (error,), _ = ask(server.url, timeout=0.05)
     assert str(error) == f"no reply in 0.05 s, in the last of {MAX_TRIES} tries"
-    assert (type(error), error.unreachable) == (ItemFailed, True)
+    assert (type(error), error.is_for_good) == (ItemFailed, False)
 
 
 def test_nobody_there():

@@ -1,5 +1,8 @@
 """Sections between tags: what quotes can't break, and the status of what isn't whole."""
 
+import json
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,7 +16,7 @@ TWO = ("new_instruction", "new_response")
 
 
 def sections(text, finish_reason, names, tags=()):
-    form = ReplySchema("sections", tuple(Field(name, "") for name in names))
+    form = ReplySchema("sections", tuple(Field(name, "", is_request=name == "new_instruction") for name in names))
     return form.parse_tags(Reply(text, finish_reason), dict(zip(names, tags or names, strict=True)))
 
 
@@ -76,15 +79,64 @@ def test_a_tag_that_the_row_holds_isnt_used():
             "Paint it.",
             "Here is a new and complete answer with more details:",
         ),
-        ("Sure! Here's the revised instruction: Name it.", "Name it.", "Sure! Here's the revised instruction:"),
+        ("Sure! Here's the revised instruction:\n\nName it.", "Name it.", "Sure! Here's the revised instruction:"),
+        ("**Here is the improved answer:**\nIt is.", "It is.", "**Here is the improved answer:**"),
+        ("Here is an improved version:\n\n    x = 1\n", "    x = 1\n", "Here is an improved version:"),
+        ("This is the improved response:\nIt is.", "It is.", "This is the improved response:"),
+        (
+            "Certainly, here is my rewritten prompt, as you asked:\nGo",
+            "Go",
+            "Certainly, here is my rewritten prompt, as you asked:",
+        ),
         ("Below is a shorter version:\na", "a", "Below is a shorter version:"),
-        ("Here are three towns: Ulm, Bonn, Kiel", "Here are three towns: Ulm, Bonn, Kiel", ""),
-        ("The answer: 4", "The answer: 4", ""),
-        ("Here is a better answer:", "Here is a better answer:", ""),
     ],
 )
 def test_preambles(text, rest, line):
     assert without_preamble(text) == (rest, line)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "This is the correct response to a fire alarm: leave the building.",
+        "This is the correct response to a fire alarm:\nleave the building.",
+        "Sure! Here's the revised instruction: Name it.",
+        "Here is the improved answer: 4",
+        "Here is a better answer:",
+        "Here is a better answer:\n \n",
+        "Here are three towns: Ulm, Bonn, Kiel",
+        "Here are the answers:\n1. Ulm\n2. Bonn",
+        "Here is the answer:\n4",
+        "Here is a new bicycle. It came with a version of the answer:\n4",
+        "The answer: 4",
+        "New towns have an answer to this. Here is the answer:\n4",
+        "It is so.\nHere is the improved answer:\n4",
+        "Here is new milk:\nthe answer",
+    ],
+)
+def test_what_is_no_announcement_of_a_rewriting_stays(text):
+    assert without_preamble(text) == (text, "")
+
+
+ANNOUNCED = st.sampled_from(["Here is", "below is", "Sure! Here's", "this is", ""])
+WORD = st.sampled_from(["the", "improved", "new", "answer", "response", "version", ":", ".", "\n", "leave", "here is"])
+
+
+@given(st.tuples(ANNOUNCED, st.lists(WORD, max_size=12).map(" ".join)).map(" ".join) | st.text(max_size=60))
+def test_only_a_whole_first_line_is_ever_taken_away(text):
+    """Whatever is taken away is one line that ends in a colon and speaks of the rewriting; all behind it stays."""
+    rest, line = without_preamble(text)
+    if not line:
+        assert rest == text
+        return
+    first, _, behind = text.lstrip().partition("\n")
+    assert first.strip() == line
+    assert behind.endswith(rest)
+    assert not behind.removesuffix(rest).strip()
+    assert re.search(r"improved|new|rewritten", line)
+    assert re.search(r"answer|response|version", line)
+    assert line.endswith(":")
+    assert rest.strip()
 
 
 @given(st.text(), st.text(), st.text(), st.sampled_from(["", "[End]", "</new_instruction>", "<new_response>"]))
@@ -122,15 +174,40 @@ def test_a_free_text_is_whole_only_where_the_server_says_so(finish_reason, statu
 def test_the_form_tells_where_the_server_doesnt_say_how_a_reply_ended(text, status):
     parsed = sections(text, None, TWO)
     assert parsed.status == status
-    assert ("doesn't say how it ended" in parsed.problem) == (status == "truncated")
+    assert ("doesn't say how the reply ended" in parsed.problem) == (status == "truncated")
 
 
 def test_why_a_reply_was_cut():
     reply = Request.plain("Say it").parse(Reply("It", "abort"), "tags")
     assert reply.problem == "the reply was cut off (finish_reason abort)"
-    for word, more in (("stop", ""), ("length", "; give it more --max-new-tokens")):
+    for word, more in (("stop", " (finish_reason stop)"), ("length", "; give it more --max-new-tokens")):
         thought = Request.plain("Say it").parse(Reply("", word, thinking="Hm"), "tags")
         assert (thought.status, thought.problem) == (
             "truncated",
-            f"the model only thought, and said nothing (finish_reason {word}){more}",
+            f"the model only thought, and said nothing{more}",
         )
+
+
+@pytest.mark.parametrize("text", ["None.", "N/A", "null", "🐶", "...", "?", "No changes.", "no", "0", "Same"])
+def test_short_answers_are_answers_and_no_requests(text):
+    assert sections(f"<new_response>{text}</new_response>", "stop", TWO[1:]).texts == {"new_response": text}
+    found = ReplySchema("one", (Field("new_response", ""),)).parse_json(
+        Reply(json.dumps({"new_response": text}), "stop")
+    )
+    assert (found.status, found.texts) == ("ok", {"new_response": text})
+    if text not in ("No changes.", "no", "0", "Same"):
+        assert sections(f"<new_instruction>{text}</new_instruction>", "stop", TWO[:1]).status == "unparsed"
+
+
+@pytest.mark.parametrize(
+    "text", ["", " ", "\u200b", "No changes needed.", "**No further changes are necessary**", "(same as above)"]
+)
+def test_what_says_nothing(text):
+    assert sections(f"<new_response>{text}</new_response>", "stop", TWO[1:]).status == "unparsed"
+
+
+def test_an_optional_field_may_say_that_there_is_nothing():
+    schema = ReplySchema("one", (Field("reason", "", optional=True), Field("new_response", "")))
+    assert schema.parse_json(Reply('{"reason": "N/A", "new_response": "None."}', "stop")).texts == {
+        "new_response": "None."
+    }

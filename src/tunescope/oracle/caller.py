@@ -82,8 +82,6 @@ class Caller:
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
         self._first_rejections = FirstRejections()
-        for size, body in journal or ():
-            self.budget.use(measure_usage(size, body), size)
         self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
         self._was_answered = was_answered or self.budget.n_replies > 0
         self._n_forbidden = 0
@@ -103,6 +101,7 @@ class Caller:
         except RejectedRequest as error:
             if not self._asks_again or call.key in self.rejected:
                 raise ItemFailed(str(error), is_for_good=True) from None
+            self._gate.again.add(call.key)
             reply = None
         if reply is not None:
             self.n_replayed += 1
@@ -180,7 +179,7 @@ class Caller:
         if error.parameter in self._parameter_hints and not self._was_answered:
             raise TunescopeError(f"{error}; {self._parameter_hints[error.parameter]}")
 
-    async def rejected_item(self, error: RejectedRequest, call: Call) -> ItemFailed:
+    def rejected_item(self, error: RejectedRequest, call: Call) -> ItemFailed:
         """Return why an item fails whose call was rejected, and keep it; of a prompt that is too long, with its length.
 
         It is kept once a call was answered: before, all calls may be rejected alike.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from tunescope.oracle.endings import Ending, ending_of
+from tunescope.oracle.endings import Ending, describe_refusal, ending_of
 from tunescope.oracle.reply_format import ReplyFormat
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
@@ -20,21 +20,24 @@ STATUSES: tuple[Status, ...] = ("ok", "partial", "fallback", "unparsed", "refuse
 """ok: all that was asked for; partial: some of it; fallback: the row's own text stands instead, as a whole; unparsed:
 nothing that we can read; refused: the oracle, or its filter, declines; truncated: cut off before the end."""
 
-DECLINES = re.compile(
-    r"\W{0,3}(?:(?:i'm|i’m|i am) (?:very |so )?sorry|sorry|i apologi[sz]e|unfortunately|as an ai\b[^.\n]{0,40})?[,.;:]?"
-    r"(?: but)? ?(?:i (?:cannot|can't|can’t|can not|won't|won’t|will not|am unable to|am not able to)|"
-    r"(?:i'm|i’m) (?:unable|not able) to) \w+",
+NO_CHANGE = re.compile(
+    r"\W*(?:no (?:further |other )?changes? (?:(?:is|are|were) )?(?:needed|required|necessary)"
+    r"|same as (?:above|before))\W*",
     re.IGNORECASE,
 )
-NOTHING = re.compile(r"\W*(?:n/?a|none|null|same as (?:above|before)|no changes?(?: needed)?)?\W*", re.IGNORECASE)
-"""What stands in a section that says nothing."""
+"""What a model says of a text that it leaves as it is."""
+NOT_A_REQUEST = re.compile(r"[\W_]*(?:n/?a|none|null)?[\W_]*", re.IGNORECASE)
+"""A text that asks for nothing, though it may answer something."""
 _PREAMBLE = re.compile(
-    r"\s*(?:(?:sure|certainly|of course|absolutely)[,.!]?\s*)?(?:here(?:'s|’s| is| are)|below (?:is|are)|this is)\b"
-    r"[^\n:]{0,80}\b(?:answers?|responses?|repl(?:y|ies)|instructions?|prompts?|versions?|rewrites?)\b[^\n:]{0,60}:"
-    r"[ \t]*\n?\s*",
+    r"\s*[*_#]*[ \t]*(?:(?:sure|certainly|of course|absolutely)\b[,.!]?[ \t]*)?"
+    r"(?:here(?:'s|’s| is| are)|below (?:is|are)|this is)\b"
+    r"(?=[^\n]*\b(?:new|better|improved|revised|rewritten|updated|enhanced|refined|modified|polished|shorter|shortened"
+    r"|concise|simplified|evolved|harder|rewrites?)\b)"
+    r"[^\n:.!?]{0,80}\b(?:answers?|responses?|repl(?:y|ies)|instructions?|prompts?|versions?|rewrites?)\b"
+    r"[^\n:.!?]{0,60}:[ \t]*[*_]*[ \t]*\n(?:[ \t]*\n)*",
     re.IGNORECASE,
 )
-"""A line in which a model announces its rewriting ("Here is a new and complete answer with more details:")."""
+"""A whole first line in which a model announces its rewriting ("Here is a new and complete answer:")."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,16 @@ class Reply:
         """How it ended; a reply that is only thoughts was cut, whatever the server says of it."""
         ending = ending_of(self.finish_reason)
         return "cut" if self.is_only_thoughts and ending != "refused" else ending
+
+    def describe_ending(self) -> str:
+        """Say how a reply ended that isn't whole."""
+        word = "" if self.finish_reason == "length" else f" (finish_reason {self.finish_reason})"
+        if self.ending == "refused":
+            return describe_refusal(self.finish_reason)
+        if self.is_only_thoughts:
+            more = "" if ending_of(self.finish_reason) == "whole" else "; give it more --max-new-tokens"
+            return f"the model only thought, and said nothing{word}{more}"
+        return f"the reply was cut off{word}" if self.finish_reason else "the server doesn't say how the reply ended"
 
 
 class ParsedReply(NamedTuple):
@@ -132,7 +145,10 @@ def _outermost(text: str, tag: str, at: int) -> tuple[int, int, int] | None:
 
 
 def without_preamble(text: str) -> tuple[str, str]:
-    """Return a text without the line that announces it, and that line ("" where there is none)."""
+    """Return a text without the line that announces it, and that line ("" where there is none).
+
+    Only a whole first line goes, which speaks of the rewriting; what is in the same line as other words stays.
+    """
     found = _PREAMBLE.match(text)
     if found is None or not text[found.end() :].strip():
         return text, ""

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tunescope.oracle.endings import describe_refusal, ending_of
 from tunescope.oracle.grades import Grade, read_grade
 from tunescope.oracle.json_objects import begun_object, object_of
-from tunescope.oracle.replies import DECLINES, NOTHING, ParsedReply, Reply, places, tag_for
+from tunescope.oracle.replies import NO_CHANGE, NOT_A_REQUEST, ParsedReply, Reply, places, tag_for
+from tunescope.text.declining import declines
 
 _HALF_A_PAIR = "half of a surrogate pair is in the reply, which no file can hold"
 
@@ -31,6 +31,7 @@ class Field:
         label: of a number, one more word that may stand before it ("Accuracy: 4").
         optional: a reply without it is complete.
         choices: the only texts that count, where there are any.
+        is_request: whether it has to ask for something, as an instruction does.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Field:
     label: str = ""
     optional: bool = False
     choices: tuple[str, ...] = ()
+    is_request: bool = False
 
     @property
     def kind(self) -> str:
@@ -53,8 +55,16 @@ class Field:
         return kind | ({"enum": list(self.choices)} if self.choices else {})
 
     def accepts(self, text: str) -> bool:
-        """Tell whether a text can stand in it: one of its choices, or one that says something."""
-        return text in self.choices if self.choices else NOTHING.fullmatch(text) is None
+        """Tell whether a text can stand in it: one of its choices, or one that isn't empty and doesn't say "no change".
+
+        "None." and an emoji can be answers. They are no requests, and say nothing where nothing had to be said.
+        """
+        from tunescope.text.words import visible
+
+        if self.choices:
+            return text in self.choices
+        may_answer = not (self.is_request or self.optional) or NOT_A_REQUEST.fullmatch(text) is None
+        return visible(text) and may_answer and NO_CHANGE.fullmatch(text) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,17 +158,16 @@ class ReplySchema:
         there = {name: grade.value for name, grade in numbers.items() if grade.value is not None}
         needed = [field for field in self.fields if not field.optional]
         missing = [field for field in needed if field.name not in texts and field.name not in there]
-        declines = [DECLINES.match(value) is not None for value in texts.values()]
         if reply.ending == "refused":
-            return ParsedReply("refused", {}, {}, describe_refusal(reply.finish_reason), reply)
-        if tags is None and not there and declines and all(declines):  # a schema leaves no other place to decline in
+            return ParsedReply("refused", {}, {}, reply.describe_ending(), reply)
+        if tags is None and not there and texts and all(map(declines, texts.values())):  # no other place to decline in
             return ParsedReply("refused", {}, {}, _start(next(iter(texts.values()))), reply)
         if not _is_text(text):
             return ParsedReply("unparsed", {}, {}, _HALF_A_PAIR, reply)
         if not missing and (self.fields or is_whole):
             return ParsedReply("ok", texts, there, "", reply)
         problem = " and ".join(_absence(field, numbers.get(field.name), tags, text) for field in missing)
-        if reply.ending != "cut" and len(missing) == len(needed) and DECLINES.match(text):
+        if reply.ending != "cut" and len(missing) == len(needed) and declines(text):
             return ParsedReply("refused", texts, there, _start(text), reply)
         if not is_whole:
             return ParsedReply("truncated", texts, there, _cut(reply, problem), reply)
@@ -209,14 +218,10 @@ def _ends_with_a_tag(text: str, tags: Mapping[str, str]) -> bool:
 
 
 def _cut(reply: Reply, problem: str) -> str:
-    """Say what a reply that was cut lacks, and how it ended where that isn't by its length."""
-    if reply.is_only_thoughts:
-        more = "" if ending_of(reply.finish_reason) == "whole" else "; give it more --max-new-tokens"
-        return f"the model only thought, and said nothing (finish_reason {reply.finish_reason}){more}"
-    problem = problem or "the reply was cut off"
-    if reply.ending == "unknown":
-        return f"{problem} (the server doesn't say how it ended)"
-    return problem if reply.finish_reason == "length" else f"{problem} (finish_reason {reply.finish_reason})"
+    """Say what a reply lacks that isn't whole; and how it ended, unless at its length."""
+    if reply.is_only_thoughts or not problem:
+        return reply.describe_ending()
+    return problem if reply.finish_reason == "length" else f"{problem}; {reply.describe_ending()}"
 
 
 def _start(text: str) -> str:

@@ -8,8 +8,8 @@ from unicodedata import normalize
 import pytest
 from tests.tools import alpaca, write_rows
 
+from tunescope.text.declining import ASCII_HINT, LANGUAGES
 from tunescope.verbs.check import CheckSettings, check, meanings
-from tunescope.verbs.check.faults._declining import ASCII_HINT, LANGUAGES
 
 SENTENCE = "This answer is written in whole sentences. It goes on for a while and then it "
 ASSISTANT = {"role": "assistant", "content": "Fine, thank you."}

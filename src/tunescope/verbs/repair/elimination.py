@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal, get_args
 
-from tunescope.oracle.replies import DECLINES, ParsedReply, Status
+from tunescope.oracle.replies import ParsedReply, Status
+from tunescope.text.declining import declines
 
 if TYPE_CHECKING:
     from tunescope.oracle.request import Request
@@ -82,6 +83,6 @@ def check_response(parsed: ParsedReply) -> tuple[RoundOutcome, str]:
         return "sorry", f"{len(all_words)} words"
     if not set(all_words) - stop_words():
         return "empty", ""
-    if len(all_words) < SHORT and DECLINES.match(parsed.text):
+    if len(all_words) < SHORT and declines(parsed.text):
         return "refused", "the response"
     return "held", ""

@@ -55,7 +55,7 @@ from tunescope.views import Cell, Table, percent
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 2
+VERSION = 3
 _BREADTH = "breadth"
 OPERATIONS = ("constraints", "deepen", "concretise", "reasoning", "complicate", _BREADTH)
 """Section 3.2: five in depth (add constraints, deepening, concretizing, increase reasoning steps, complicate input),
@@ -72,7 +72,8 @@ DATA = (
 _VERDICT = re.compile(r"\W*(?P<negation>not\W+|un)?equal\W*", re.IGNORECASE)
 _GAIN = "verdict"
 _EVOLVED = ReplySchema(
-    "evolved", (Field(NEW_INSTRUCTION, "the instruction that comes out alone, without an answer or remarks"),)
+    "evolved",
+    (Field(NEW_INSTRUCTION, "the instruction that comes out alone, without an answer or remarks", is_request=True),),
 )
 _COMPARED = ReplySchema("compared", (Field(_GAIN, "equal or not equal"),))
 _ADDED_WORDS = 15

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
+
+from tunescope.oracle.nonces import make_nonces
 
 if TYPE_CHECKING:
     from tunescope.rows import Message, Row, RowFile
@@ -28,9 +31,19 @@ class InstructionPair:
         names = ("system", "instruction", "input", "response")
         return {name: getattr(self, name) for name in names}
 
+    @property
+    def fence(self) -> str:
+        """The code in the lines around the texts in a prompt; none of them holds it, so a reply that does copies."""
+        return make_nonces(*self.texts().values()).delimiter
+
     def without_input(self, instruction: str) -> str:
-        """Return a new instruction without the row's input at its end, where an oracle may have repeated it."""
-        return instruction.removesuffix(self.input).rstrip() if self.input else instruction
+        """Return a new instruction without the row's input, where an oracle repeated it as a block of its own.
+
+        A block stands behind a blank line, or behind a label ("Input:"). Words that end a sentence stay.
+        """
+        given, whole = self.input.strip(), instruction.rstrip()
+        block = _BLOCK.search(whole.removesuffix(given)) if given and whole.endswith(given) else None
+        return instruction if block is None else whole[: block.start()].rstrip()
 
     def messages(self, instruction: str, response: str) -> tuple[Message, ...]:
         """Return the row's messages with other texts; the input stays."""
@@ -39,6 +52,11 @@ class InstructionPair:
         return (*before, replace(question, content=user), replace(answer, content=response))
 
 
+_BLOCK = re.compile(
+    r"(?:(?:^|\n)(?:[ \t*#_-]*(?:the )?input(?: text)?[*_ \t]*:[*_ \t]*|=== \w+ input ===[ \t]*)|\n[ \t]*\n|^)\s*\Z",
+    re.IGNORECASE,
+)
+"""What stands before a block that repeats the input: a label, our prompts' own line, a blank line, or nothing."""
 _WITH_INPUT = ("alpaca", "preference")
 """Formats that may have a column for the input."""
 

@@ -21,7 +21,7 @@ NAME = "leaked_preamble"
 MEANING = "a rewriting model's announcement, or a marker of its prompt, in the text (in English)"
 ORDER = 4
 
-OPENING = 200
+_OPENING = 200
 """Characters at the start of a message in which an announcement is looked for."""
 _QUALITY = (
     r"(?:new|better|improved|revised|rewritten|updated|enhanced|refined|modified|polished|complete|detailed|evolved)"
@@ -82,7 +82,7 @@ def _marker(text: str) -> Evidence | None:
 
 def _announcement(text: str, asked: str) -> Evidence | None:
     """Quote an announcement of a rewrite; it is an answer like any other where a rewrite was asked for."""
-    opening = text[:OPENING]
+    opening = text[:_OPENING]
     match = _ANNOUNCEMENT.search(opening) if "here" in opening.lower() else None
     if match is None:
         return None
