@@ -6,6 +6,7 @@ import re
 import signal
 import threading
 import time
+from random import Random
 
 import pytest
 
@@ -101,3 +102,26 @@ def test_outside_the_main_thread_it_is_nobodys(tmp_path):
         thread.start()
         thread.join()
     assert came == [{"a": "x"}]
+
+
+@pytest.mark.slow
+def test_twenty_of_them_buy_nothing_twice(tmp_path):
+    """One every few calls, until all are answered."""
+    random, n_interrupts, next_at = Random(0), 0, 3
+
+    def behave(body, call):
+        nonlocal next_at
+        if len(server.bodies) == next_at:
+            next_at = 0  # the next run sets it
+            interrupt()
+        return Said(completion("x"), after=random.random() * 0.02)
+
+    with serving(behave) as server:
+        while n_interrupts < 20:
+            next_at = len(server.bodies) + random.randint(1, 5)
+            with pytest.raises(KeyboardInterrupt):
+                ask(tmp_path, prompts(400), server.url, concurrency=4)
+            n_interrupts += 1
+        server.behave = lambda body, call: Said(completion("x"))
+        assert len(ask(tmp_path, prompts(400), server.url)[1]) == 400
+    assert set(server.calls.values()) == {1}
