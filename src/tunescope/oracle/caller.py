@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from random import Random
 from time import monotonic
 from typing import Any, Literal
@@ -18,7 +17,7 @@ from tunescope.errors import (
     RetryableError,
     TunescopeError,
 )
-from tunescope.oracle.api import RawReply, parse_reply
+from tunescope.oracle.api import parse_reply
 from tunescope.oracle.blame import is_about_content
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
@@ -129,41 +128,32 @@ class Caller:
             ):
                 reply = await self._gate.enter(call)
                 if reply is not None:
+                    self._was_answered = True
                     self.n_replayed += 1
                     return reply
                 limit.reschedule(clock.start())
-                with self._gate.entered(call), self._slowing_down(began):
+                with self._gate.entered(call):
                     self.n_made += 1
                     raw = await self.transport.send(call.messages, call.options)
                     limit.reschedule(None)  # what was paid for is kept, however late
-                    await self._keep(call, raw, monotonic() - began)
+                    if self.journal is not None:
+                        await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
+                    self.budget.use(measure_usage(call.size, raw.body), call.size)
                 self._pause(raw.pause_seconds)
                 reply = parse_reply(raw.body)
                 self._was_answered, self._n_forbidden = True, 0
                 self.rate_limit.speed_up()
                 return reply
+        except RetryableError as error:
+            if error.overloaded:
+                self.rate_limit.slow_down(began)
+            raise
         except ForbiddenRequest as error:
             await self.rate_limit.drain()
             self._n_forbidden += 1
             if self._was_answered and self._n_forbidden < MAX_FAILURES:
                 raise
             raise error.refusal from None
-
-    @contextmanager
-    def _slowing_down(self, began: float) -> Iterator[None]:
-        """Make fewer calls at a time where the server says that they are too many."""
-        try:
-            yield
-        except RetryableError as error:
-            if error.overloaded:
-                self.rate_limit.slow_down(began)
-            raise
-
-    async def _keep(self, call: Call, raw: RawReply, seconds: float) -> None:
-        """Keep and count what came."""
-        if self.journal is not None:
-            await self.journal.add(call.key, call.size, raw.body, seconds)
-        self.budget.use(measure_usage(call.size, raw.body), call.size)
 
     def _pause(self, seconds: float) -> None:
         """Leave a server alone that has no room for so long."""
