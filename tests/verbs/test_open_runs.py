@@ -188,21 +188,23 @@ def test_a_verdict_without_a_reply_is_asked_again(workplace):
 QUESTIONS = [{"question_id": word, "category": "x", "turns": [f"Is {word} a plant?", "Why?"]} for word in WORDS]
 
 
+class MoodyAnswers(Moody):
+    """A server's behaviour by words of a whole conversation."""
+
+    def __call__(self, body, call):
+        return super().__call__({"messages": [{"content": str(body["messages"])}]}, call)
+
+
+def answered(url, **more):
+    return in_python.answer("q.jsonl", model=url, served_model="tiny", deadline=0.7, out="out", **more)
+
+
 def test_an_answer_that_a_server_didnt_give_is_asked_for_again(workplace):
     write_rows(workplace / "q.jsonl", QUESTIONS)
-
-    class Answers(Moody):
-        def __call__(self, body, call):
-            return super().__call__({"messages": [{"content": str(body["messages"])}]}, call)
-
     filtered = Said(completion(None, "content_filter"))
-    moody = Answers("Yes.", birch=HANGS, cedar=TOO_LONG, daisy=filtered)
-
-    def answer(**more):
-        return in_python.answer("q.jsonl", model=server.url, served_model="tiny", deadline=0.7, out="out", **more)
-
+    moody = MoodyAnswers("Yes.", birch=HANGS, cedar=TOO_LONG, daisy=filtered)
     with serving(moody) as server:
-        run = answer()
+        run = answered(server.url)
         missing = {(m["prompt_id"], m["turn"]): (m["reason"], m["open"]) for m in run.records("missing")}
         assert missing == {
             ("birch", 0): ("not done within the row's 0.7 s; the last try: 503: overloaded", True),
@@ -215,13 +217,29 @@ def test_an_answer_that_a_server_didnt_give_is_asked_for_again(workplace):
         assert (run.open, run.settled, run.result["n"], run.result["open"]) == (2, 4, 4, 2)
         moody.calls()
         moody.sayings = {}
-        run = answer()
+        run = answered(server.url)
         assert (run.open, run.settled, run.result["n"], moody.calls()) == (0, 4, 6, ["birch"])
-        assert (answer().result["n"], moody.calls()) == (6, [])
-        run = answer(again=True)
+        assert (answered(server.url).result["n"], moody.calls()) == (6, [])
+        run = answered(server.url, again=True)
         assert (run.settled, run.result["n"], moody.calls()) == (0, 10, ["cedar", "daisy"])
         assert not (run.path / "missing.jsonl").exists()
         assert not list(run.path.glob(".work-*"))
+
+
+def test_an_answer_that_was_settled_and_then_given_stays(workplace):
+    """Told to, a server gives it while another is open; the run is then finished without being told to."""
+    write_rows(workplace / "q.jsonl", QUESTIONS)
+    moody = MoodyAnswers("Yes.", birch=HANGS, cedar=TOO_LONG)
+    with serving(moody) as server:
+        run = answered(server.url)
+        assert (run.open, run.settled) == (2, 2)
+        del moody.sayings["cedar"]
+        run = answered(server.url, again=True)
+        assert (run.open, run.settled, run.result["n"]) == (2, 0, 8)
+        moody.calls()
+        del moody.sayings["birch"]
+        run = answered(server.url)
+    assert (run.open, run.settled, run.result["n"], moody.calls()) == (0, 0, 10, ["birch"])
 
 
 def test_what_uses_an_open_run_says_so_and_counts_anew_when_it_is_finished(rows, capsys):
