@@ -16,7 +16,8 @@ from typing import get_origin, get_type_hints
 
 import pytest
 
-from tests.tools import ROOT, alpaca, read_rows, tunescope, write_rows
+from tests import warm
+from tests.tools import ROOT, alpaca, read_rows, steers, tunescope, write_rows
 from tunescope import __version__, cli
 from tunescope.cli.arguments import find_verb, with_our_names
 from tunescope.settings import as_option, help_of, make
@@ -346,11 +347,24 @@ def test_a_file_name_that_is_no_utf8(workplace):
 
 
 def test_control_characters_never_reach_the_terminal(workplace):
+    """On both streams, also in the traceback of a fault of ours and in a warning of another package."""
     path = write_rows(workplace / "a\x1b[31m.jsonl", [alpaca("?\x1b[2J", "\x07"), alpaca("\x1b", "")])
     done = tunescope("check", path.name, folder=workplace)
-    assert done.returncode == 0
-    assert "\x1b" not in done.stdout
-    assert "\x07" not in done.stdout
+    assert (done.returncode, done.stderr) == (0, "")
+    again = tunescope("check", f"no\x1b[2J{path.name}", folder=workplace)
+    assert again.stderr.startswith(r"tunescope: no\x1b[2Ja\x1b[31m.jsonl: found no file that matches")
+    code = (
+        "import warnings\nfrom tunescope import cli\n"
+        "class Fault(Exception): pass\n"
+        "def run(arguments):\n warnings.warn('a\\x1b[2J'); raise Fault('b\\u202e\\r')\n"
+        "cli.run = run; cli.main([])"
+    )
+    fault = warm.run(["-c", code], cwd=workplace, env={**os.environ, "PYTHONPATH": str(ROOT / "src")})
+    assert fault.returncode == 1
+    assert rb"a\x1b[2J" in fault.stderr
+    assert fault.stderr.endswith(rb"Fault: b\u202e\r" + b"\n")
+    for text in (done.stdout, again.stderr, fault.stderr.decode()):
+        assert [ch for ch in text if steers(ch)] == []
 
 
 def test_interrupted(workplace):

@@ -33,6 +33,8 @@ def work(found: str, shard: int | str, folder: Path) -> None:
     (folder / "pid").write_text(str(os.getpid()))
     if shard == "fail":
         raise ValueError("this shard is bad")
+    if shard == "talk":
+        print("\x1b[2J", file=sys.stderr)
     if shard == "die":
         os._exit(1)
     if shard == "sleep":
@@ -62,11 +64,13 @@ def wait_for(condition, seconds: float = 20) -> bool:
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_folder_per_shard_in_order_whatever_the_workers(tmp_path, workers):
+def test_a_folder_per_shard_in_order_whatever_the_workers(tmp_path, workers, capfd):
     log = tmp_path / "log"
-    done = map_shards(work, [3, 1, 2, 5], partial(state, log), tmp_path / "shards", workers)
+    done = map_shards(work, [3, 1, 2, "talk"], partial(state, log), tmp_path / "shards", workers)
     assert [path.name for path in done] == ["00000", "00001", "00002", "00003"]
-    assert results(done) == ["state 3", "state 1", "state 2", "state 5"]
+    assert results(done) == ["state 3", "state 1", "state 2", "state talk"]
+    if workers > 1:  # each has its gate; here the caller decides
+        assert r"\x1b[2J" in capfd.readouterr().err
     assert sorted(path.name for path in (tmp_path / "shards").iterdir()) == [path.name for path in done]
     processes = log.read_text().split()
     assert len(processes) == len(set(processes)) <= workers

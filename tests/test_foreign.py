@@ -5,14 +5,16 @@ from __future__ import annotations
 import io
 import json
 import pickle
+import shlex
+import subprocess
 import sys
 from unicodedata import category
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.tools import steers
+from tests.tools import examples, steers
 from tunescope import foreign
 from tunescope.errors import InputError, Problem, TunescopeError
 from tunescope.progress import progress, say
@@ -112,6 +114,25 @@ def test_a_gate_lets_text_pass_and_nothing_that_steers(monkeypatch):
 )
 def test_a_spreadsheet_runs_no_cell(cell, shown):
     assert foreign.show_cell(cell) == shown
+
+
+WORD = st.text("\x1b\u202e\x9b'\\\n\r\tx7é $`\"", min_size=1, max_size=8)
+
+
+@settings(max_examples=examples(30))
+@given(st.lists(WORD, min_size=1, max_size=3))
+def test_a_command_means_the_same_to_a_shell(words):
+    command = shlex.join(words)
+    shown = foreign.show_command(command)
+    assert [ch for ch in shown if steers(ch) or ch == "\n"] == []
+    done = subprocess.run(["bash", "-c", f"printf '%s\\0' {shown}"], capture_output=True, check=True)
+    assert done.stdout.decode().split("\0")[:-1] == words
+
+
+def test_what_is_no_command_is_shown_on_one_line():
+    assert foreign.show_command("it's\n\x1b") == r"it's\n\x1b"
+    assert foreign.show_command("a \ud800") == r"a \ud800"
+    assert foreign.show_command(f"a {chr(0xDCFF)}") == r"a $'\xff'"
 
 
 @pytest.mark.parametrize("name", ["default", "tool_use", "rag-2", "a.b", "console", "x" * 100])

@@ -6,11 +6,13 @@ once. Every verb of the table is called; a verb without an entry here fails.
 
 from __future__ import annotations
 
+import csv
 import io
 import json
 import os
 import re
 import shlex
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -64,6 +66,7 @@ class Place:
     def __init__(self, folder: Path) -> None:
         """Make hostile inputs."""
         self.folder, self.top = folder, folder.parents[2]
+        self.typed: set[str] = set()
         self.given: set[Path] = set()
         rows = [alpaca(text, f"{text} and more", category=text, **{NAME: text}) for text in NASTY]
         self.rows = self.give("rows.jsonl", *rows)
@@ -125,11 +128,16 @@ class Place:
     def both(self, command: str, *arguments: str) -> Path:
         """Run a command, and again with --json; return its run folder."""
         said = self.run(command, *arguments)
-        for line in said.out.partition("\nNext:\n")[2].splitlines():
-            if "$'" not in line:
-                words = shlex.split(line)
-                assert all(word in ("tunescope",) or "touch pwned" not in word or "pwned)'`" in word for word in words)
+        self.type_next(said.out.partition("\nNext:\n")[2].splitlines())
         return self.folder / json.loads(self.run(command, *arguments, "--json").out)["run"]
+
+    def type_next(self, commands: list[str]) -> None:
+        """Have a shell read the commands that are to be typed next: each hostile word is the name of an input."""
+        script = "\n".join(['tunescope() { printf "%s\\0" "$@"; }', *commands])
+        done = subprocess.run(["bash", "-c", script], capture_output=True, check=True, cwd=self.folder)
+        assert done.stderr == b""
+        for word in done.stdout.decode().split("\0"):
+            assert "pwned" not in word or Path(word).exists() or word.endswith("_RUN"), word
 
     def look(self) -> None:
         """Look at all files that there are now."""
@@ -138,8 +146,10 @@ class Place:
             if path in self.given or (not inside and path in self.folder.parents) or path == self.folder:
                 continue
             assert inside, f"{path} is outside"
-            assert all(PLAIN.fullmatch(part) for part in path.relative_to(self.folder).parts), path
-            if path.is_file() and path.suffix not in RAW and path.name != "tokenizer.json":
+            parts = path.relative_to(self.folder).parts
+            assert all(PLAIN.fullmatch(part) for part in parts if part not in self.typed), path
+            is_rows = path.suffix == ".csv" and "runs" in parts  # data, which nobody may change
+            if path.is_file() and path.suffix not in RAW and not is_rows and path.name != "tokenizer.json":
                 text = path.read_bytes().decode("utf-8-sig")
                 look_at(text, str(path))
                 if path.suffix == ".html":
@@ -224,6 +234,13 @@ def _select(place: Place) -> None:
     checked = place.both("check", place.rows)
     selected = place.both("select", place.rows, "--from", str(checked), "--where", "faulty = false or line > 0")
     assert {row["category"] for row in read_rows(selected / "rows.jsonl")} == {*NASTY}
+    path = place.path("cells.csv")
+    with path.open("w", newline="") as file:
+        csv.writer(file).writerows([["question", "answer", NAME], *([text, text, text] for text in NASTY)])
+    place.given.add(path)
+    selected = place.both("select", path.name, "--where", "line > 0")
+    with path.open(newline="") as before, (selected / "rows.csv").open(newline="") as after:
+        assert [*csv.reader(after)] == [*csv.reader(before)]
     place.run("select", place.rows, "--where", f"category = '{TEXT}", code=1)
     place.run("select", place.rows, "--where", f'"{NAME}" = 3', code=1)
 
@@ -368,6 +385,9 @@ def _plan(place: Place) -> None:
 def _study(place: Place) -> None:
     steps = {TEXT: {"verb": "check", "rows": "{rows}"}, "other": {"verb": "trace index", "rows": ["{rows}"]}}
     place.both("study run", recipe(place, **steps))
+    nul = {"verb": "check", "rows": "a\0b", "columns": "a\0=b", "out": TEXT}
+    place.run("study run", recipe(place, a=nul), code=1)
+    place.run("study run", recipe(place, a={"verb": "check", "rows": "{rows}", "out": "a\0b"}), code=1)
     place.path("recipe.yaml").write_text(f"steps: [{TEXT}")
     place.run("study run", place.path("recipe.yaml").name, code=1)
 
@@ -385,7 +405,8 @@ def _analyze(place: Place) -> None:
 @entry("report")
 def _report(place: Place) -> None:
     model = place.model()
-    runs = [place.both("check", place.rows), place.both("trace index", place.rows)]
+    place.typed |= {NAME, "..", "x"}
+    runs = [place.both("check", place.rows, "--out", NAME), place.both("trace index", place.rows)]
     runs.append(place.both("answer", place.prompts, "--model", model, "--max-new-tokens", "2"))
     runs.append(place.both("trace", "--answers", place.ours, "--rows", place.rows))
     runs.append(place.both("shift", "--tuned", place.model("tuned", 0.05), "--base", model, "--answers", place.ours))
@@ -410,6 +431,15 @@ def place(tmp_path, monkeypatch) -> Place:
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_on_hostile_text(name, place):
     ENTRIES[name](place)
+    place.look()
+
+
+def test_a_hostile_environment(place, monkeypatch):
+    place.typed.add(NAME)
+    for name, value in {"TUNESCOPE_RUNS": NAME, "COLUMNS": TEXT, "TERM": TEXT, "RANK": "0"}.items():
+        monkeypatch.setenv(name, value.replace("\0", ""))
+    run = place.both("check", place.rows)
+    place.both("report", str(run))
     place.look()
 
 

@@ -395,6 +395,17 @@ def test_no_other_module_imports_ray_or_reads_the_environment_at_import():
                 assert "environ" not in ast.unparse(node), f"{name} reads the environment while it is imported"
 
 
+def test_only_the_command_line_and_progress_talk():
+    """What is printed elsewhere would go to streams that the caller didn't put a gate before."""
+    talking = {
+        name
+        for name, path in modules().items()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if ast.unparse(node) in ("print", "sys.stdout", "sys.stderr", "sys.__stdout__", "sys.__stderr__")
+    }
+    assert talking == {"tunescope.cli", "tunescope.progress", "tunescope.oracle.hostile.__main__"}
+
+
 FAMILIES: tuple[tuple[str, set[str]], ...] = (
     ("tunescope.rows.formats", {"NAME", "SHAPE", "detect", "parse", "render"}),
     ("tunescope.verbs.check.faults", {"NAME", "MEANING", "find"}),

@@ -327,3 +327,120 @@ def test_home_is_where_why_looks(workplace):
     assert runs.execute("a", 1, PLAIN, {}, work).result["home"] is True
     assert runs.execute("a", 1, replace(PLAIN, out="x/y"), {}, work).result["home"] is False
     assert runs.execute("b", 1, replace(PLAIN, out="runs/y"), {}, work).result["home"] is True
+
+
+class Unsure:
+    """Work on items of which some have no reply: `open` and `settled` of them, a file for each; it may break off."""
+
+    def __init__(self, open: int, settled: int = 0, error: BaseException | None = None) -> None:
+        self.open, self.settled, self.error = open, settled, error
+        self.times = 0
+
+    def __call__(self, folder: RunFolder) -> Outcome:
+        self.times += 1
+        (folder.scratch / "log").touch()
+        for number in range(self.open + self.settled):
+            folder.text(f"missing-{number}.txt", "no reply")
+        folder.text("all.txt", f"{self.open} {self.settled}")
+        if self.error is not None:
+            raise self.error
+        return Outcome({}, VIEW, self.open, self.settled)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AskingSettings(Settings):
+    again: bool = field(default=False, metadata=NOT_IN_KEY)
+
+
+def test_an_open_run_is_worked_on_again_until_it_isnt(workplace):
+    first = execute(Unsure(2))
+    assert (first.open, first.info["open"], first.identity) == (2, 2, f"{first.key} with 2 open, 0 settled")
+    assert names(first.path) == [".lock", f".work-{first.key}", "all.txt", "missing-0.txt", "missing-1.txt", "run.json"]
+    execute(Unsure(1))
+    assert "missing-1.txt" not in names(first.path)
+    done = execute(Unsure(0))
+    assert (done.open, done.identity, done.path) == (0, done.key, first.path)
+    assert names(done.path) == [".lock", "all.txt", "run.json"]
+    work = Unsure(0)
+    execute(work)
+    assert work.times == 0
+
+
+def test_what_is_settled_is_worked_on_again_only_with_again(workplace):
+    run = execute(Unsure(0, 1), AskingSettings())
+    work = Unsure(0)
+    assert (execute(work, AskingSettings()).settled, work.times) == (1, 0)
+    assert f".work-{run.key}" in names(run.path)
+    run = execute(work, AskingSettings(again=True))
+    assert (run.settled, work.times, names(run.path)) == (0, 1, [".lock", "all.txt", "run.json"])
+    assert execute(work, AskingSettings(again=True)).key == run.key
+    assert work.times == 1
+
+
+@pytest.mark.parametrize("error", [WorkError("died"), KeyboardInterrupt()])
+def test_an_open_run_that_breaks_off_while_it_is_written_anew_goes_on(workplace, error):
+    """Its record goes before its first file does; what it no longer writes goes too."""
+    run = execute(Unsure(2))
+    (run.path / "journal.sqlite").touch()
+    (run.path / "mine.txt").write_text("a note of the user's")
+    with pytest.raises(type(error)):
+        execute(Unsure(1, error=error))
+    with pytest.raises(RunError, match="an unfinished run"):
+        Run(run.path)
+    execute(Unsure(1))
+    assert names(run.path) == sorted(
+        [".lock", f".work-{run.key}", "all.txt", "journal.sqlite", "mine.txt", "missing-0.txt", "run.json"]
+    )
+
+
+def test_a_record_names_no_files_elsewhere_to_be_removed(workplace):
+    (workplace / "precious.txt").touch()
+    run = execute(Unsure(1))
+    info = json.loads((run.path / "run.json").read_text("utf-8"))
+    info["outputs"]["../../precious.txt"] = info["outputs"][str(workplace / "precious.txt")] = 0
+    (run.path / "run.json").write_text(json.dumps(info))
+    execute(Unsure(0))
+    assert (workplace / "precious.txt").exists()
+
+
+def test_reasons_that_differ_in_numbers_are_one():
+    failures = [("503: busy, try 1 of 7", False), ("503: busy, try 3 of 7", False), ("500: busy, try 1 of 7", False)]
+    failures += [(f"400: {n:,} tokens are too many", True) for n in (1200, 99)]
+    counts = runs.Unanswered.of(9, "rows", failures)
+    assert counts.open == {"503: busy, try 1 of 7": 2, "500: busy, try 1 of 7": 1}
+    assert counts.settled == {"400: 1,200 tokens are too many": 2}
+    outcome = counts.added_to({"rows": 9}, VIEW)
+    assert (outcome.open, outcome.settled, outcome.result["open"], outcome.result["settled"]) == (3, 2, 3, 2)
+    assert outcome.view.sentences == (
+        "This run is open: there is no reply yet for 3 of 9 rows (2 × 503: busy, try 1 of 7; 1 × 500: busy, try 1 of "
+        "7). The same command asks again.",
+        "One sentence.",
+        "No reply can be had for 2 of 9 rows (2 × 400: 1,200 tokens are too many). The same command asks again only "
+        "with --again.",
+    )
+    many = runs.Unanswered.of(9, "rows", [(word, False) for word in "abcde"]).added_to({}, VIEW)
+    assert "(1 × a; 1 × b; 1 × c; 2 for other reasons)" in many.view.sentences[0]
+
+
+@given(st.lists(st.tuples(st.text(max_size=9), st.booleans())))
+def test_every_failure_is_counted(failures):
+    outcome = runs.Unanswered.of(len(failures), "rows", failures).added_to({}, VIEW)
+    assert (
+        outcome.open == sum(not is_for_good for _, is_for_good in failures) == sum(outcome.result["open_by"].values())
+    )
+    assert outcome.settled == sum(is_for_good for _, is_for_good in failures)
+
+
+def test_what_reads_an_open_run_says_so_once(workplace, capsys):
+    run = execute(Unsure(1))
+    (run.path / "journal.sqlite").touch()
+    said = f"{run.path} is open (1 item without a reply yet), and is used here as it is; "
+    said += "type its command again, then this one."
+    for names_of_it in ([f"answers {run.path}"], [str(run.path), f"{run.path}/all.txt"]):
+        user = execute(Work(), inputs=dict.fromkeys(names_of_it, "its hash"))
+        assert user.view.sentences == ("One sentence.", said)
+        assert said in capsys.readouterr().err
+    for other in ("text", str(run.path / "journal.sqlite"), str(run.path / "no such file")):
+        assert execute(Work(), inputs={other: f"hash of {other}"}).view == VIEW
+    finished = execute(Unsure(0))
+    assert execute(Work(), inputs={str(finished.path): "finished"}).view == VIEW

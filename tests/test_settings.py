@@ -135,6 +135,8 @@ def test_one_error_in_three_contexts(workplace, capsys):
             {"rows": "r", "operations": "deepen", "oracle": "x", "Oracle": "y"},
             "Oracle: no such setting; did you mean",
         ),
+        ({"rows": ("r", "a\0b"), "oracle": "x"}, r"rows ('r', 'a\x00b'): found a NUL, which no file's name can hold"),
+        ({"rows": "r", "oracle": "a\0b"}, r"oracle 'a\x00b': found a NUL, which no file's name can hold"),
     ],
 )
 def test_what_cannot_be_made(values, sentence):

@@ -48,7 +48,7 @@ class Answer:
         prompt: the text of the question that it answers.
         messages: the conversation that was answered.
         text: the response.
-        token_ids: the response's tokens without the one that ended it; None where unknown.
+        token_ids: the tokens of thinking and response without the one that ended it; None where unknown.
         model: the model that made it.
         decoding: its decoding settings.
         finish_reason: `stop` (the model ended its turn), `length` (cut at the limit), a server's own word, or None.
@@ -56,6 +56,7 @@ class Answer:
         sample: which of several samples, from 0.
         usage: `prompt_tokens` and `completion_tokens`, as counted here or by the server; None where unknown.
         meta: what the prompt's file adds to the question.
+        thinking: the model's thoughts before the text; None for none.
     """
 
     answer_id: str
@@ -71,6 +72,7 @@ class Answer:
     sample: int = 0
     usage: Mapping[str, int] | None = None
     meta: Mapping[str, Any] = field(default_factory=dict)
+    thinking: str | None = None
 
     @classmethod
     def to(
@@ -101,6 +103,7 @@ class Answer:
             "sample": self.sample,
             "prompt": self.prompt,
             "messages": [_message_json(message) for message in self.messages],
+            **({} if self.thinking is None else {"thinking": self.thinking}),
             "text": self.text,
             "token_ids": None if self.token_ids is None else list(self.token_ids),
             "model": self.model,
@@ -138,6 +141,7 @@ class Answer:
             sample,
             record.get("usage"),
             record.get("meta") or {},
+            record.get("thinking"),
         )
 
 

@@ -7,6 +7,7 @@
     ├── ExpressionError (ValueError)  a `--where` or `--fail-on` that doesn't parse
     ├── RunError                      a run folder that is missing, unfinished or in use
     ├── WorkError                     a shard or a recipe step that failed while working
+    │   ├── WaitingError              calls that wait in a batch; the command line exits 4
     │   └── ServerRefusal             a server that answers no call before somebody mends something
     └── MissingPackageError (ImportError)  an extra that this feature needs
 
@@ -67,6 +68,10 @@ class RunError(TunescopeError):
 
 class WorkError(TunescopeError):
     """A piece of work failed; finished pieces are kept and the same command goes on."""
+
+
+class WaitingError(WorkError):
+    """Calls wait in a batch's file; the same command goes on with their replies."""
 
 
 class ServerRefusal(WorkError):
@@ -161,7 +166,6 @@ class RetryableError(OracleSignal):
         retry_after: seconds that the server asks us to wait; None where it doesn't.
         overloaded: fewer calls at a time may help.
         silent: the server said nothing at all.
-        unreachable: the server was silent, or said that we call too often.
     """
 
     def __init__(
@@ -170,12 +174,10 @@ class RetryableError(OracleSignal):
         retry_after: float | None = None,
         overloaded: bool = False,
         silent: bool = False,
-        unreachable: bool = False,
     ) -> None:
         """Keep what the retry loop decides by."""
         super().__init__(reason)
         self.reason, self.retry_after, self.overloaded, self.silent = reason, retry_after, overloaded, silent
-        self.unreachable = unreachable or silent
 
 
 class RejectedRequest(OracleSignal):
@@ -208,14 +210,13 @@ class ItemFailed(OracleSignal):
     """No reply can be had for this item; the text is the reason.
 
     Attributes:
-        unreachable: the server was silent, or said that we call too often, in the last try.
         is_for_good: the same call would fail each time, for this item's own sake.
     """
 
-    def __init__(self, reason: str, unreachable: bool = False, is_for_good: bool = False) -> None:
+    def __init__(self, reason: str, is_for_good: bool = False) -> None:
         """Keep the reason."""
         super().__init__(reason)
-        self.unreachable, self.is_for_good = unreachable, is_for_good
+        self.is_for_good = is_for_good
 
 
 class NotCached(OracleSignal):

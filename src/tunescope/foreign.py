@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import sys
 from html import escape
 from io import TextIOWrapper
@@ -40,6 +41,28 @@ def show(text: str) -> str:
 def show_line(text: str) -> str:
     r"""Write what steers as escapes, line feeds too (\n): a text from outside begins no line."""
     return text if text.isprintable() else _ON_A_LINE.sub(_escape, text)
+
+
+def show_command(command: str) -> str:
+    r"""Write a command on one line that means the same to a shell: words with what steers are quoted as $'a\x1b'."""
+    shown = show_line(command)
+    if shown == command:
+        return command
+    try:
+        return " ".join(map(_quote, shlex.split(command)))
+    except ValueError:  # an open quotation mark, or half a surrogate pair: no command
+        return shown
+
+
+def _quote(word: str) -> str:
+    if show_line(word) == word:
+        return shlex.quote(word)
+    word = re.sub(r"[\\']", r"\\\g<0>", word)
+    return f"$'{_ON_A_LINE.sub(_as_bytes, word)}'"
+
+
+def _as_bytes(match: re.Match[str]) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in match[0].encode("utf-8", "surrogateescape"))
 
 
 def _escape(match: re.Match[str]) -> str:

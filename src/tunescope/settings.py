@@ -192,6 +192,8 @@ def fit(declared: Field[Any], hint: Any, value: Any, given: Callable[[str, Any],
     fitted = _converted(hint, value)
     if fitted is _UNFIT:
         raise UsageError(f"{given(declared.name, value)}: expected {expected(declared, hint)}")
+    if any("\0" in text for text in (fitted if isinstance(fitted, tuple) else (fitted,)) if isinstance(text, str)):
+        raise UsageError(f"{given(declared.name, value)}: found a NUL, which no file's name can hold; expected text")
     limits: Range | None = declared.metadata.get("range")
     if limits is not None and fitted is not None and fitted not in limits:
         raise UsageError(f"{given(declared.name, value)}: expected {limits.expectation}")

@@ -14,7 +14,7 @@ from shutil import get_terminal_size
 from textwrap import wrap
 from typing import Any
 
-from tunescope.foreign import escape_sentence, escape_text, show_line
+from tunescope.foreign import escape_sentence, escape_text, show_command, show_line
 
 Cell = str | int | float | None
 MISSING = "–"
@@ -120,7 +120,7 @@ def to_text(view: View, width: int | None = None) -> str:
     blocks += [_marked_lines(text, width) for text in view.texts]
     blocks += [_text_table(table, width) for table in view.tables]
     if view.next:
-        blocks.append("\n".join(["Next:", *("  " + show_line(command) for command in view.next)]))
+        blocks.append("\n".join(["Next:", *("  " + show_command(command) for command in view.next)]))
     return "\n\n".join(block for block in blocks if block) + "\n"
 
 

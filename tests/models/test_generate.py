@@ -12,7 +12,7 @@ from scipy.stats import chisquare  # noqa: E402
 from tunescope.errors import SettingsError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import generate, load, stop_ids  # noqa: E402
-from tunescope.models.generate import Sampling, context_of, stream  # noqa: E402
+from tunescope.models.generate import Generated, Sampling, context_of, split_generated, stream  # noqa: E402
 
 SHAPE = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED = {**SHAPE, "intermediate_size": 48, "num_key_value_heads": 2}
@@ -207,3 +207,46 @@ def test_progress_and_refusals(loaded, prompts):
     ]:
         with pytest.raises(SettingsError):
             generate(loaded.model, loaded.tokenizer, bad, length, sampling=sampling)
+
+
+class Pieces:
+    """A tokenizer whose ids are the places of its pieces; those between <| and |> are special."""
+
+    pieces = (
+        "Hm.",
+        "Yes.",
+        "<think>",
+        "</think>",
+        "<|START_THINKING|>",
+        "<|END_THINKING|>",
+        "<|user|>",
+        "<|bot|>",
+        " ",
+    )
+    all_special_tokens = tuple(piece for piece in pieces if piece.startswith("<|"))
+
+    def ids(self, text):
+        return tuple(self.pieces.index(piece) for piece in text.split("·"))
+
+    def decode(self, ids, skip_special_tokens, **_):
+        said = (self.pieces[i] for i in ids)
+        return "".join(p for p in said if not (skip_special_tokens and p in self.all_special_tokens))
+
+
+@pytest.mark.parametrize(
+    ("prompt", "response", "split"),
+    [
+        ("<|user|>·Hm.·<|bot|>", "Yes.", ("Yes.", None)),
+        ("<|user|>·Hm.·<|bot|>", " ·Yes.·<|bot|>· ", (" Yes. ", None)),  # as `stream` gives it
+        ("<|user|>·Hm.·<|bot|>", "<think>·Hm.·</think>· ·Yes.", ("Yes.", "Hm.")),
+        ("<|user|>·Hm.·<|bot|>", "<|START_THINKING|>·Hm.·<|END_THINKING|>·Yes.·<|bot|>", ("Yes.", "Hm.")),
+        ("<|user|>·<|bot|>·<think>", "Hm.·</think>·Yes.", ("Yes.", "Hm.")),
+        ("<|user|>·<|bot|>·<think>", "Hm.", ("", "Hm.")),
+        ("<|user|>·<|bot|>·<think>·</think>", "Yes.", ("Yes.", None)),
+    ],
+)
+def test_thoughts_of_a_model_loaded_here(prompt, response, split):
+    tokenizer = Pieces()
+    ids = tokenizer.ids(response)
+    generated = Generated(tokenizer.decode(ids, skip_special_tokens=True), ids, "length")
+    assert split_generated(tokenizer, tokenizer.ids(prompt), generated) == split

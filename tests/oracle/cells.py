@@ -17,15 +17,13 @@ import pytest
 
 from tests.tools import read_rows, write_rows
 from tunescope import cli
-from tunescope.oracle.hostile.server import Said, Server, serving
+from tunescope.oracle.hostile.server import Server, serving
 from tunescope.oracle.hostile.table import Behaviour
 
 SPEED = 400
 """How many seconds of the event loop's pass in one of the clock's."""
 KEY = "sk-planted/0123456789+abcdefgh"
 """Longer than 12 characters, with what JSON and URLs escape."""
-LOGIN_PAGE = Said(b"<html>Log in</html>", headers=(("content-type", "text/html"),))
-"""What stands where `login-page` sends people."""
 N = 3
 """Rows, questions, and items of a judge."""
 

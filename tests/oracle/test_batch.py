@@ -8,7 +8,8 @@ pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
 from tests.tools import alpaca, read_rows, write_rows
-from tunescope.errors import InputError, RejectedRequest, SettingsError, WorkError
+from tunescope import cli
+from tunescope.errors import InputError, RejectedRequest, SettingsError, WaitingError, WorkError
 from tunescope.oracle.api import read_reply
 from tunescope.oracle.batch import BatchFiles, import_replies
 from tunescope.oracle.journal import Journal
@@ -30,7 +31,7 @@ def ask(folder, *replies, verb=rate, kind=RateSettings, batch="batch.jsonl", url
 
 def waiting(folder, *replies, **settings):
     """Ask, expecting that calls wait; return what was said, and the lines of the batch."""
-    with pytest.raises(WorkError) as stopped:
+    with pytest.raises(WaitingError) as stopped:
         ask(folder, *replies, **settings)
     return str(stopped.value), read_rows(folder / "batch.jsonl")
 
@@ -112,6 +113,27 @@ def test_what_passes_waits_again_and_what_doesnt_fails_its_row(workplace, capfd)
     assert run.tables["repairs"]["reason"].to_pylist()[4] == "failed: a reply without text (finish_reason stop)"
 
 
+def test_what_was_refused_for_good_goes_into_another_batch_only_with_again(workplace):
+    _, lines = waiting(workplace)
+    write_rows(workplace / "out.jsonl", [ok(line, "Score: 4") for line in lines[:3]] + [bad(lines[3], 400, "too long")])
+    run = ask(workplace, "out.jsonl")
+    assert (run.open, run.settled) == (0, 1)
+    assert ask(workplace).settled == 1
+    _, again = waiting(workplace, again=True)
+    assert [line["custom_id"] for line in again] == [lines[3]["custom_id"]]
+    write_rows(workplace / "no.jsonl", [bad(lines[3], 400, "still too long")])
+    assert ask(workplace, "no.jsonl", again=True).settled == 1
+    write_rows(workplace / "yes.jsonl", [ok(lines[3], "Score: 2")])
+    run = ask(workplace, "yes.jsonl", again=True)
+    assert (run.settled, run.tables["repairs"]["rating"].to_pylist()) == (0, [4, 4, 4, 2])
+
+
+def test_the_command_line_tells_calls_that_wait_from_a_refusal(workplace, capsys):
+    write_rows(workplace / "rows.jsonl", ROWS)
+    command = ["repair", "rate", "rows.jsonl", "--oracle", URL, "--served-model", "big", "--batch", "batch.jsonl"]
+    assert (cli.run(command), cli.run([*command, "--max-tokens-total", "10"])) == (4, 1)
+
+
 def test_replies_that_nobody_needs_are_counted(workplace, capfd):
     _, lines = waiting(workplace)
     other = {**lines[0], "custom_id": "0" * 32}
@@ -188,6 +210,33 @@ def test_more_than_a_file_holds(tmp_path):
     with BatchFiles(path) as files:  # those of a longer batch before it go
         files.add(KEYS[0], {})
     assert sorted(each.name for each in tmp_path.iterdir()) == ["b.jsonl"]
+
+
+@pytest.mark.parametrize("name", ["b.jsonl", "b-2.jsonl", "b-17.jsonl"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"instruction": "a"}\n',
+        b"",
+        b"\xff\x00",
+        b"[" * 100_000,
+        b'{"custom_id": "request-1", "method": "POST", "url": "/v1/chat/completions", "body": {}}\n',
+        b'{"custom_id": "%s", "method": "POST", "url": "/v1/embeddings", "body": {}}\n' % KEYS[0].encode(),
+    ],
+    ids=["rows", "empty", "bytes", "nested", "another's batch", "embeddings"],
+)
+def test_a_file_that_isnt_ours_is_never_written_over(tmp_path, name, line):
+    (tmp_path / name).write_bytes(line)
+    with pytest.raises(SettingsError, match=r"b.jsonl: found something else there.*; name a new file"):
+        BatchFiles(tmp_path / "b.jsonl")
+    (tmp_path / name).unlink()
+    files = BatchFiles(tmp_path / "b.jsonl", 1)
+    for number in range(17):
+        files.add(KEYS[number % 9], {})
+    (tmp_path / name).write_bytes(line)  # it came while we were at work
+    with pytest.raises(SettingsError, match="found something else"), files:
+        pass
+    assert [(path.name, path.read_bytes()) for path in tmp_path.iterdir()] == [(name, line)]
 
 
 def test_what_is_there_stays_where_something_fails(tmp_path):
@@ -300,3 +349,28 @@ def test_a_key_that_a_batch_repeats_isnt_kept(tmp_path, monkeypatch):
         import_replies(journal, [str(tmp_path / "out.jsonl")])
         assert read_reply(json.loads(journal.bodies(KEYS[0])[0])).text == "It is …."
         assert b"0123456789" not in b"".join(journal.bodies(KEYS[0]))
+
+
+def test_thoughts_and_endings_of_a_batch_are_those_of_a_server(workplace):
+    """And of the journal that keeps its replies."""
+    _, lines = waiting(workplace)
+    parts = [{"type": "thinking", "thinking": "Score: 1"}, {"type": "text", "text": "Score: 3"}]
+    write_rows(
+        workplace / "out.jsonl",
+        [
+            ok(lines[0], "<think>\nScore: 1\n</think>\n\nScore: 3"),
+            ok(lines[1], parts),
+            ok(lines[2], "Score: 3", finish_reason="max_tokens"),
+            ok(lines[3], "<think>\nScore: 3"),
+        ],
+    )
+    run = ask(workplace, "out.jsonl")
+    assert run.tables["repairs"]["rating"].to_pylist() == [3, 3, None, None]
+    assert run.tables["repairs"]["status"].to_pylist() == ["ok", "ok", "truncated", "truncated"]
+    reasons = run.tables["repairs"]["reason"].to_pylist()[2:]
+    assert reasons == [
+        "truncated: no one score from 0 to 5 in 'Score: 3'; the reply was cut off (finish_reason max_tokens)",
+        "truncated: the model only thought, and said nothing (finish_reason stop)",
+    ]
+    again = ask(workplace, "out.jsonl", scale=5, out="again", journal=str(run.path / "journal.sqlite"))
+    assert again.tables["repairs"]["reason"] == run.tables["repairs"]["reason"]

@@ -138,7 +138,7 @@ def test_waits_grow_and_are_bounded():
         assert 0.5 <= wait / min(FIRST_WAIT * 2**number, LONGEST_WAIT) < 1.5
 
 
-def test_a_server_without_room_is_unreachable():
+def test_a_server_without_room_stops_the_work():
     with serving(lambda body, call: Said({"error": {"message": "full"}}, 429)) as server:
         (error,), _ = ask(server.url)
         assert (type(error), str(error)) == (WorkError, f"429: full, in the last of {MAX_TRIES} tries")
@@ -223,6 +223,15 @@ def test_an_unknown_model_stops_with_the_models_that_there_are(status, reason):
     assert str(error).endswith("; name one with --served-model (it has a, b)")
 
 
+def test_of_many_models_twenty_are_named():
+    names = tuple(f"m{i}" for i in range(25))
+    with serving(lambda _, call: Said({"error": "no such model"}, 404), models=names) as server:
+        (error,), _ = ask(server.url)
+    assert str(error).endswith(
+        "(it has m0, m1, m2, m3, m4, m5, m6, m7, m8, m9, m10, m11, m12, m13, m14, m15, m16, m17, m18, m19 and 5 more)"
+    )
+
+
 def test_an_unknown_model_of_a_server_that_lists_none():
     with serving(lambda _, call: Said({"error": "no such model"}, 404), models=()) as server:
         (error,), _ = ask(server.url)
@@ -290,7 +299,7 @@ def test_a_lost_connection_is_no_time_out(said, reason):
     """The SDK's adapter calls all but the last one a time-out, or lets it through as it is."""
     with serving(lambda body, call: said) as server:
         (error,), _ = ask(server.url)
-    assert (type(error), error.unreachable) == (ItemFailed, True)
+    assert (type(error), error.is_for_good) == (ItemFailed, False)
     assert str(error).startswith(reason)
 
 
@@ -321,7 +330,7 @@ def test_a_slow_server_times_out():
         server.behave = lambda body, call: Said(completion("x"), after=0.15)
         (error,), _ = ask(server.url, timeout=0.05)
     assert str(error) == f"no reply in 0.05 s, in the last of {MAX_TRIES} tries"
-    assert (type(error), error.unreachable) == (ItemFailed, True)
+    assert (type(error), error.is_for_good) == (ItemFailed, False)
 
 
 def test_nobody_there():

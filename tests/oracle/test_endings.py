@@ -62,4 +62,4 @@ def test_a_limit_isnt_a_fault_of_the_server():
 def test_who_declines():
     assert describe_refusal("content_filter") == "the server's content filter"
     assert describe_refusal("SAFETY") == "the server's content filter (SAFETY)"
-    assert describe_refusal("refusal") == "the server says that the oracle declines"
+    assert describe_refusal("refusal") == "the server says that the model declines"

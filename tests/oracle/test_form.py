@@ -298,3 +298,25 @@ def test_whatever_comes_has_a_status(text, finish_reason):
             for found in parsed.texts.values():
                 found.encode()
             parsed.problem.encode()
+
+
+@given(
+    st.sampled_from(["0", "1", "4", "4.5", "5"]),
+    st.text(st.characters(exclude_categories=["Cs"])),
+    st.integers(0, 200),
+    st.sampled_from(["length", "max_tokens", "abort", "tool_calls", "weird", None]),
+)
+def test_a_cut_number_is_no_number(grade, reason, cut, finish_reason):
+    """Wherever a reply is cut, and whatever word says so, its number is the whole reply's or none: 1 may be 10."""
+    tags = GRADE.tags(reason)
+    tagged = f"Score: {grade}\n<{tags['reason']}>\n{reason} so\n</{tags['reason']}>"
+    grades = [
+        GRADE.parse_json(Reply(json.dumps({"score": float(grade), "reason": reason})[:cut], finish_reason)),
+        GRADE.parse_json(Reply(json.dumps({"reason": reason, "score": grade})[:cut], finish_reason)),
+        GRADE.parse_tags(Reply(tagged[:cut], finish_reason), tags),
+        GRADE.parse_tags(Reply(f"It is so.\nScore: {grade}"[:cut], finish_reason), tags),
+    ]
+    for parsed in grades:
+        assert parsed.numbers.get("score", float(grade)) == float(grade)
+        assert parsed.status in ("ok", "truncated", "refused")
+    assert grades[-1].status == "truncated"

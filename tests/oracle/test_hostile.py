@@ -16,7 +16,6 @@ pytest.importorskip("openai")
 
 from tests.oracle.cells import (
     KEY,
-    LOGIN_PAGE,
     VERBS,
     Cell,
     Item,
@@ -31,7 +30,7 @@ from tests.oracle.server import Said, completion, serving
 from tests.tools import ROOT
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.misbehaviour import GIVES, PIECE, THOUGHT, Misbehaviour
-from tunescope.oracle.hostile.statuses import LOGIN
+from tunescope.oracle.hostile.statuses import PAGES
 from tunescope.oracle.hostile.table import MISBEHAVIOURS, Misbehaving
 
 BY_NAME = {each.name: each for each in MISBEHAVIOURS}
@@ -60,6 +59,8 @@ STOPS = {
 NUMBERS = {"off-the-scale", "400-digits", "number-as-text"}
 """Misbehaviours of numbers, which only some verbs ask for."""
 EITHER = {"kept", "unread"}
+RATED = ("rate", "tags")
+"""Where the grade comes first, in a line of its own."""
 BROKEN_OFF = {"ends-error", "ends-abort", "ends-insufficient_system_resource"}
 
 
@@ -68,6 +69,8 @@ def expected(misbehaviour: Misbehaviour, verb: str, response_format: str) -> set
     name, usual = misbehaviour.name, {CLASSES[misbehaviour.gives]}
     if name in NUMBERS and (verb not in ("rate", "pairwise") or name == "number-as-text"):
         return {"kept"}
+    if name.startswith("ends-") and misbehaviour.gives in ("cut", "unread") and (verb, response_format) == RATED:
+        return {"kept"}  # the grade's line is whole
     if name == "half-a-pair" or name == "no-content":
         return {*usual, "failed"}
     if verb == "answer" and misbehaviour.gives == "cut":
@@ -125,7 +128,7 @@ def honest_cell(verb: str, response_format: str, streams) -> Cell:
 def test_a_misbehaviour(name, verb, response_format, folder, capsys):
     """Every row is accounted for, each as it must be; nobody says or keeps the key; what is open is asked again."""
     misbehaviour, usual = BY_NAME[name], honest_cell(verb, response_format, capsys)
-    with serving(Misbehaving(misbehaviour, KEY), pages={LOGIN: LOGIN_PAGE}) as server:
+    with serving(Misbehaving(misbehaviour, KEY), pages=PAGES) as server:
         cell = run_at(server, verb, capsys, response_format, seconds=0.3 if name == "silent" else 2.0)
         assert secrets_in(folder, cell.out, cell.err) == []
         assert re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e]", cell.out + cell.err) is None
@@ -153,7 +156,8 @@ def stops(misbehaviour: Misbehaviour, cell: Cell) -> None:
 
 def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: Cell, honest: list[Item]) -> None:
     """Look at a run that is finished."""
-    n_failed = sum(item.status == "failed" for item in cell.items)
+    without_reply = ("failed", "refused") if verb == "answer" else ("failed",)
+    n_failed = sum(item.status in without_reply for item in cell.items)
     assert cell.code == (4 if misbehaviour.gives == "open" else 0), cell.err
     assert (cell.info.get("open", 0) > 0) == (misbehaviour.gives == "open")
     assert (cell.info.get("settled", 0) > 0) == (n_failed > 0 and misbehaviour.gives != "open")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 from hypothesis import given
@@ -113,10 +114,9 @@ def test_a_servers_word_is_kept_short_and_on_one_line():
         (["Hi", None], "a reply whose content is a list with null in it; expected text"),
     ],
 )
-def test_no_text_fails_in_one_sentence_and_is_paid_for(content, reason):
-    with pytest.raises(RejectedRequest) as failed:
+def test_no_text_fails_in_one_sentence(content, reason):
+    with pytest.raises(RejectedRequest, match=f"^{re.escape(reason)}$"):
         read_reply(body({"content": content}))
-    assert (str(failed.value), failed.value.usage) == (reason, USAGE)
 
 
 JSON = st.recursive(

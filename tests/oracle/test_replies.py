@@ -174,17 +174,17 @@ def test_a_free_text_is_whole_only_where_the_server_says_so(finish_reason, statu
 def test_the_form_tells_where_the_server_doesnt_say_how_a_reply_ended(text, status):
     parsed = sections(text, None, TWO)
     assert parsed.status == status
-    assert ("doesn't say how it ended" in parsed.problem) == (status == "truncated")
+    assert ("doesn't say how the reply ended" in parsed.problem) == (status == "truncated")
 
 
 def test_why_a_reply_was_cut():
     reply = Request.plain("Say it").parse(Reply("It", "abort"), "tags")
     assert reply.problem == "the reply was cut off (finish_reason abort)"
-    for word, more in (("stop", ""), ("length", "; give it more --max-new-tokens")):
+    for word, more in (("stop", " (finish_reason stop)"), ("length", "; give it more --max-new-tokens")):
         thought = Request.plain("Say it").parse(Reply("", word, thinking="Hm"), "tags")
         assert (thought.status, thought.problem) == (
             "truncated",
-            f"the model only thought, and said nothing (finish_reason {word}){more}",
+            f"the model only thought, and said nothing{more}",
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import bz2
 import gzip
+import io
 import json
 import lzma
 import zipfile
@@ -11,10 +12,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from tests.rows.row_files import problems, put, read, write_again
 
 from tunescope.rows import open_rows
 from tunescope.rows.containers import recognise
+from tunescope.rows.separated import SeparatedWriter, read_separated
 
 RECORDS = [
     {"instruction": "Größte Stadt?", "output": "Wien.\nSie liegt an der Donau."},
@@ -96,6 +100,16 @@ def test_csv_is_written_with_its_own_separator(workplace: Path) -> None:
     path = workplace / "rows.csv"
     path.write_bytes(b'id;question;answer\n1;a;"b;"\n')
     assert write_again(open_rows([str(path)]), workplace).read_bytes() == path.read_bytes()
+
+
+@given(st.lists(st.text("\r\n\t,;\"'= a\x1b\u2028", min_size=1), min_size=2, max_size=2))
+def test_any_cell_of_csv_is_written_as_it_was(cells: list[str]) -> None:
+    """Also a carriage return alone: unquoted, it would end the line for the next reader."""
+    file = io.BytesIO()
+    SeparatedWriter(file, ["a", "b"], ",").write(dict(zip("ab", cells, strict=True)))
+    assert [r.value for r in read_separated("x.csv", io.BytesIO(file.getvalue()))] == [
+        dict(zip("ab", cells, strict=True))
+    ]
 
 
 def test_lines_of_csv(workplace: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunescope.text.thoughts import split_thoughts
+from tunescope.text.thoughts import opening_mark, split_thoughts
 
 PAIRS = (
     ("<think>", "</think>"),
@@ -171,3 +171,10 @@ def test_any_marks_are_read_without_an_error_and_to_the_end(text):
     assert split.thinking is not None or split.text in text
     if split.thinking is None:
         assert text.rstrip().endswith(split.text.rstrip()) or "|>" in text
+
+
+def test_a_prompt_that_opens_a_thought():
+    assert opening_mark("<|user|>Hi<|assistant|><think>\n") == "<think>"
+    assert opening_mark("<|turn>model\n<|channel>thought\n") == "<|channel>thought"
+    assert opening_mark("<|assistant|><think>\n\n</think>\n\n") == ""
+    assert opening_mark("What does <think> mean?") == ""

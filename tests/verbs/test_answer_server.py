@@ -1,6 +1,7 @@
 """`answer --model URL`: one kind of answer, what fails has its reason, and nothing is paid twice."""
 
 import json
+import re
 
 import pytest
 
@@ -205,3 +206,72 @@ def test_tools_and_systems_of_rows_reach_the_server(workplace):
     assert server.bodies[0]["tools"] == [tool]
     (made,) = read_answers(run.path / "answers.jsonl")
     assert (made.text, made.prompt, len(made.messages)) == ("4: 3", "Count.", 4)
+
+
+def ending(text, finish_reason, **message):
+    """Return a server whose every reply says and ends so."""
+    body = completion(text, finish_reason)
+    body["choices"][0]["message"] |= message
+    return lambda _, call: Said(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "reason"),
+    [
+        ("A piece", "error", "the reply was cut off (finish_reason error)"),
+        ("A piece", "abort", "the reply was cut off (finish_reason abort)"),
+        (
+            "A piece",
+            "insufficient_system_resource",
+            "the reply was cut off (finish_reason insufficient_system_resource)",
+        ),
+        ("<think>\nHm", "length", "the model only thought, and said nothing; give it more --max-new-tokens"),
+        ("A piece", "content_filter", "the server's content filter"),
+        ("A piece", "PROHIBITED_CONTENT", "the server's content filter (PROHIBITED_CONTENT)"),
+        ("I can't.", "refusal", "the server says that the model declines"),
+    ],
+)
+def test_a_reply_that_is_no_answer_is_missing(questions, text, finish_reason, reason):
+    with serving(ending(text, finish_reason)) as server, pytest.raises(TunescopeError, match=re.escape(reason)):
+        answer(AnswerSettings(prompts=questions, model=server.url, limit=1))
+
+
+@pytest.mark.parametrize(
+    ("finish_reason", "said"),
+    [
+        ("stop", []),
+        ("eos_token", []),
+        ("length", []),
+        ("model_length", ["3 answers ended with a finish_reason that isn't a natural end."]),
+        ("weird", ["3 answers ended with a finish_reason that isn't a natural end."]),
+        (None, ["The server doesn't say how 3 answers ended: they may be cut off."]),
+    ],
+)
+def test_an_answer_that_may_be_cut_is_kept_and_said(workplace, finish_reason, said):
+    path = write_rows(workplace / "p.jsonl", [{"prompt_id": str(i), "prompt": f"Q{i}"} for i in range(3)])
+    with serving(ending("A piece", finish_reason)) as server:
+        run = answer(AnswerSettings(prompts=str(path), model=server.url))
+    answers = list(read_answers(run.path / "answers.jsonl"))
+    assert [(a.text, a.finish_reason) for a in answers] == [("A piece", finish_reason)] * 3
+    assert list(run.view.sentences[1:]) == said
+    assert run.result["finish_reasons"][finish_reason or "null"] == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("<think>\nHm.\n</think>\n\nYes.", {}), ("Hm.\n</think>\n\nYes.", {}), ("Yes.", {"reasoning_content": "Hm."})],
+)
+def test_thoughts_are_beside_an_answer(questions, text, message):
+    """Nor are they in the conversation that goes on."""
+    with serving(ending(text, "stop", **message)) as server:
+        run = answer(AnswerSettings(prompts=questions, model=server.url, limit=1))
+        assert [m["content"] for m in server.bodies[1]["messages"]] == ["One", "Yes.", "Two"]
+    answers = list(read_answers(run.path / "answers.jsonl"))
+    assert [(a.text, a.thinking) for a in answers] == [("Yes.", "Hm.")] * 2
+    assert [record["thinking"] for record in run.records("answers")] == ["Hm."] * 2
+
+
+def test_an_answer_without_thoughts_is_as_before(questions):
+    with serving() as server:
+        run = answer(AnswerSettings(prompts=questions, model=server.url, limit=1))
+    assert all("thinking" not in record for record in run.records("answers"))

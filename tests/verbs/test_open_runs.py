@@ -74,6 +74,7 @@ def test_a_row_that_failed_for_a_passing_cause_is_asked_again_by_the_same_comman
         moody.sayings = {"daisy": HANGS}
         assert (simplify(server.url).open, moody.calls()) == (1, ["birch", "daisy"])
         moody.sayings = {}
+        assert "out holds this run, with items without a reply; only these are asked" in capsys.readouterr().err
         run = simplify(server.url)
         assert (run.open, run.result["open"], run.result["changed"], moody.calls()) == (0, 0, 5, ["daisy"])
         assert not list(run.path.glob(".work-*"))

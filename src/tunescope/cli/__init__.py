@@ -1,7 +1,7 @@
 """The command line: `tunescope VERB …`.
 
 Results go to stdout, talk to stderr. Exit 0 done, 1 refused in one sentence, 2 wrong usage,
-3 a gate failed, 4 done but for open items, 130 interrupted.
+3 a gate failed, 4 open: the same command goes on, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from cyclopts import App, CycloptsError, Group, Parameter
 from tunescope import __version__
 from tunescope.cli.arguments import as_typed, explain, find_verb, with_our_names
 from tunescope.cli.help import OUTPUT, Sections, default_text, headings, help_text, usage
-from tunescope.errors import TunescopeError, UsageError
+from tunescope.errors import TunescopeError, UsageError, WaitingError
 from tunescope.foreign import dump_json, gate_streams, show_line
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
 _OPEN = 4
-"""The exit code of a run with open items, whatever its gate says: its numbers aren't final."""
+"""The exit code of a run with open items, whatever its gate says, and where calls wait in a batch: it isn't done."""
 _EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
 
 
@@ -53,6 +53,9 @@ def run(arguments: list[str]) -> int:
         if name is not None:
             _complain(usage(name, VERBS[name].settings_class()), "")
         return 2
+    except WaitingError as error:
+        _complain(str(error))
+        return _OPEN
     except TunescopeError as error:
         _complain(str(error))
         return 1

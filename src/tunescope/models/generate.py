@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
 from tunescope.progress import say
+from tunescope.text.thoughts import SplitText, opening_mark, split_thoughts
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -25,6 +26,8 @@ _WAYS = ("batched", "single", "uncached")
 model's own log-probabilities is taken."""
 _CACHES = ("past_key_values", "cache_params", "state")
 """Names that architectures have for what they keep of the text so far."""
+_HEADER_TOKENS = 16
+"""Tokens of a prompt's end that may open a thought."""
 _SHORT, _LONG = 3, 12
 """Tokens of the probe's prompts."""
 _CACHED = 0.02
@@ -153,6 +156,24 @@ def stream(
             tokens = tuple(row.tokens[:-1] if is_stopped else row.tokens)
             text = str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
             yield row.number, Generated(text, tokens, "stop" if is_stopped else "length")
+
+
+def split_generated(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], generated: Generated) -> SplitText:
+    """Take the thoughts off a response, also where the prompt opens them, or special tokens mark them.
+
+    A response without thoughts has the text that `stream` gave it.
+    """
+
+    def decode(ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    opened = opening_mark(decode(prompt[-_HEADER_TOKENS:]))
+    text, thinking = split_thoughts(opened + decode(generated.token_ids), generated.finish_reason == "stop")
+    if thinking is None:
+        return SplitText(generated.text)
+    for token in tokenizer.all_special_tokens:
+        text, thinking = text.replace(token, ""), thinking.replace(token, "")
+    return SplitText(text, thinking)
 
 
 def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence[Random]) -> list[int]:

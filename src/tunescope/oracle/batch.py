@@ -29,6 +29,8 @@ BATCH_URL = "/v1/chat/completions"
 _MAX_LINES = 50_000
 MAX_BYTES = 200_000_000
 """Requests and bytes that one file may hold (OpenAI, API reference, "Create batch": 50,000 and 200 MB)."""
+_MOST_FILES = 1000
+"""Files that a batch may have, 50 million calls."""
 EXPECTED = 'a line of a batch\'s output: {"custom_id": …, "response": {"status_code": …, "body": …}, "error": …}'
 KEY = re.compile(r"[0-9a-f]{32}")
 
@@ -37,7 +39,8 @@ class BatchFiles:
     """The files that a batch is written into; used as `with BatchFiles(path) as files`.
 
     They have their names once all lines are written, and none of them where something is raised: a killed command
-    leaves what was there before. The first has the name that was typed, the others -2, -3 … before its ending.
+    leaves what was there before. The first has the name that was typed, the others -2, -3 … before its ending. Only
+    batches that were written here before are replaced.
 
     Attributes:
         lines: how many calls were added.
@@ -48,9 +51,8 @@ class BatchFiles:
         """Begin with none; raises `SettingsError` where something else, or no folder, is."""
         if not path.parent.is_dir():
             raise SettingsError(f"--batch {path}: no folder {path.parent}; make it, or name another file")
-        if path.exists() and not _is_batch(path):
-            raise SettingsError(f"--batch {path}: found something else there; name a new file")
         self._path, self._max_lines, self._max_bytes = path, max_lines, max_bytes
+        self._require_free(_MOST_FILES)
         self._parts: list[Path] = []
         self._file: IO[bytes] | None = None
         self._lines = self._bytes = 0
@@ -70,6 +72,11 @@ class BatchFiles:
             self.discard()
         if not self._parts:
             return
+        try:
+            self._require_free(len(self._parts))  # somebody may have come in between
+        except SettingsError:
+            self.discard()
+            raise
         names = [self._name(number) for number in range(1, len(self._parts) + 1)]
         for part, name in zip(self._parts, names, strict=True):
             os.replace(part, name)
@@ -97,6 +104,14 @@ class BatchFiles:
         for part in self._parts:
             part.unlink()
         self._parts, self.lines = [], 0
+
+    def _require_free(self, n_files: int) -> None:
+        """Raise `SettingsError` where one of so many files is there and no batch of ours."""
+        for number in range(1, n_files + 1):
+            path = self._name(number)
+            if os.path.lexists(path) and not _is_batch(path):
+                which = "" if number == 1 else f" at {path}, where further calls go"
+                raise SettingsError(f"--batch {self._path}: found something else there{which}; name a new file")
 
     def _close(self) -> None:
         if self._file is not None:
@@ -208,10 +223,13 @@ def _parse_line(line: bytes) -> tuple[str, _BatchReply | str]:
 
 
 def _is_batch(path: Path) -> bool:
-    """Tell a batch's file from others by its first line."""
+    """Tell a batch's file that was written here from others, by its first line."""
     try:
         with path.open("rb") as file:
-            record = json.loads(file.readline())
-    except (OSError, ValueError):
+            record = json.loads(file.readline(MAX_BYTES))
+    except (OSError, *NOT_THE_APIS):
         return False
-    return isinstance(record, dict) and {"custom_id", "method", "url", "body"} <= record.keys()
+    if not isinstance(record, dict) or not {"custom_id", "method", "url", "body"} <= record.keys():
+        return False
+    key = record["custom_id"]
+    return record["url"] == BATCH_URL and isinstance(key, str) and KEY.fullmatch(key) is not None

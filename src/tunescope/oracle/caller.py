@@ -23,7 +23,7 @@ from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
 from tunescope.oracle.gate import CallGate
-from tunescope.oracle.halt import FirstRejections, Halt
+from tunescope.oracle.halt import MAX_FAILURES, FirstRejections, Halt
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.rate_limit import RateLimit, Sleep
 from tunescope.oracle.replies import Reply
@@ -82,10 +82,9 @@ class Caller:
         self.locks: dict[str, asyncio.Lock] = {}
         self.n_made = self.n_replayed = self._n_missing = 0
         self._first_rejections = FirstRejections()
-        for size, body in journal or ():
-            self.budget.use(measure_usage(size, body), size)
         self._gate = CallGate(self.budget, journal, self.rate_limit, self.halt)
         self._was_answered = was_answered or self.budget.n_replies > 0
+        self._n_forbidden = 0
         self._parameter_hints = parameter_hints or {}
         self._asks_again, self.rejected = asks_again, set[str]()
         self._rejections: list[tuple[str, bytes]] = []
@@ -102,6 +101,7 @@ class Caller:
         except RejectedRequest as error:
             if not self._asks_again or call.key in self.rejected:
                 raise ItemFailed(str(error), is_for_good=True) from None
+            self._gate.again.add(call.key)
             reply = None
         if reply is not None:
             self.n_replayed += 1
@@ -114,7 +114,7 @@ class Caller:
         """Make one call as soon as the rate limit lets it, and keep what came before reading it.
 
         A server may forbid a call without a word why. Then it is the row's fault where any call was answered, once
-        those under way are back, and else the key's.
+        those under way are back, and else the key's; so are `MAX_FAILURES` in a row.
 
         Raises:
             RetryableError, RejectedRequest: it failed.
@@ -135,12 +135,13 @@ class Caller:
                     raw = await self._send(call, limit, began)
                 self._pause(raw.pause_seconds)
                 reply = parse_reply(raw.body)
-                self._was_answered = True
+                self._was_answered, self._n_forbidden = True, 0
                 self.rate_limit.speed_up()
                 return reply
         except ForbiddenRequest as error:
             await self.rate_limit.drain()
-            if self._was_answered:
+            self._n_forbidden += 1
+            if self._was_answered and self._n_forbidden < MAX_FAILURES:
                 raise
             raise error.refusal from None
 
@@ -183,7 +184,7 @@ class Caller:
         if error.parameter in self._parameter_hints and not self._was_answered:
             raise TunescopeError(f"{error}; {self._parameter_hints[error.parameter]}")
 
-    async def rejected_item(self, error: RejectedRequest, call: Call) -> ItemFailed:
+    def rejected_item(self, error: RejectedRequest, call: Call) -> ItemFailed:
         """Return why an item fails whose call was rejected, and keep it; of a prompt that is too long, with its length.
 
         It is kept once a call was answered: before, all calls may be rejected alike.

@@ -56,7 +56,7 @@ class Calls:
                     except RejectedRequest as error:
                         caller.require_parameters(error)
                         caller.note_rejection(number, str(error))
-                        raise await caller.rejected_item(error, call) from error
+                        raise caller.rejected_item(error, call) from error
         except ItemFailed as error:
             self.failed = error
             raise

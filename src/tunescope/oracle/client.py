@@ -166,7 +166,8 @@ class Client:
             self._models = []
             with suppress(RetryableError, RejectedRequest, TunescopeError):
                 self._models = await self.list_models()
-        names = on_one_line(", ".join(self._models[:20]))
+        more = f" and {len(self._models) - 20:,} more" if len(self._models) > 20 else ""
+        names = on_one_line(", ".join(self._models[:20])) + more
         return ServerRefusal("model", f"{refusal} (it has {names})") if names else refusal
 
     def _failure(self, error: Exception, messages: Sequence[Mapping[str, Any]] | None) -> Exception:
@@ -196,7 +197,7 @@ class Client:
             return RejectedRequest(reason, parameter_of(status, body))
         if fault == "server":
             wait = retry_after(headers, body)
-            return RetryableError(reason, wait, status in OVERLOADED_STATUSES, unreachable=status == 429)
+            return RetryableError(reason, wait, status in OVERLOADED_STATUSES)
         if fault == "forbidden":
             named: Fault = "page" if is_page(body) else "key"
             return ForbiddenRequest(reason, ServerRefusal(named, self._refusal(named, reason, "chat/completions")))

@@ -13,7 +13,15 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from tunescope.errors import ItemFailed, RejectedRequest, ServerRefusal, SettingsError, TunescopeError, WorkError
+from tunescope.errors import (
+    ItemFailed,
+    RejectedRequest,
+    ServerRefusal,
+    SettingsError,
+    TunescopeError,
+    WaitingError,
+    WorkError,
+)
 from tunescope.oracle.api import MAX_TOKENS_FIELDS, is_url
 from tunescope.oracle.batch import BATCH_URL, BatchFiles, ImportedReplies, import_replies
 from tunescope.oracle.budget import Budget, Price
@@ -167,7 +175,9 @@ def connect(
 
     Raises:
         InputError: batches' replies that can't be read.
-        WorkError: at the end, where calls wait in a batch; else as `Results.check`.
+        WaitingError: at the end, where calls wait in a batch.
+        WorkError: the budget has no room for any.
+        WorkError, TunescopeError: as `Results.check_halt` and `check_replies`.
     """
     imported: ImportedReplies | None = None
     with (
@@ -194,7 +204,7 @@ def connect(
         say(f"{len(not_needed):,} of the batches' replies are to calls that these {what} don't need")
     results.check_halt(settings.oracle)
     if files is not None and export is not None and (export.n_exported or export.n_over_budget):
-        raise WorkError(_describe_batch(files, export, results))
+        raise (WaitingError if files.paths else WorkError)(_describe_batch(files, export, results))
     results.check_replies(settings.oracle)
 
 

@@ -103,5 +103,5 @@ def describe_refusal(finish_reason: str | None) -> str:
     """Say who declines, where the ending is a refusal."""
     word = _word(finish_reason)
     if word == "refusal":
-        return "the server says that the oracle declines"
+        return "the server says that the model declines"
     return "the server's content filter" + ("" if word == "content_filter" else f" ({finish_reason})")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
-from tunescope.errors import Halted, WorkError
+from tunescope.errors import Halted, RejectedRequest, WorkError
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.halt import Halt
@@ -13,22 +13,28 @@ from tunescope.oracle.journal import Journal
 from tunescope.oracle.rate_limit import RateLimit
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.reservations import Reservations
-from tunescope.oracle.usage import measure_usage
+from tunescope.oracle.usage import CallSize, measure_usage
 
 _LOOK_SECONDS = 0.05
 """Seconds between looks at a journal in which another process has reserved what we wait for."""
 
 
 class CallGate:
-    """Lets calls through one by one, in step with other processes that have the same journal open."""
+    """Lets calls through one by one, in step with other processes that have the same journal open.
+
+    Attributes:
+        again: keys of calls that are made although the journal has it that they were rejected.
+    """
 
     def __init__(self, budget: Budget, journal: Journal | None, rate_limit: RateLimit, halt: Halt) -> None:
-        """Take what decides; without a journal there is only the budget."""
+        """Count what the journal's replies used; without a journal there is only the budget."""
         self._budget, self._journal, self._rate_limit, self._halt = budget, journal, rate_limit, halt
         self._reserved: dict[str, tuple[int, int]] = {}
+        self._is_shared = False
+        self.again = set[str]()
         if journal is not None:
-            journal.reservations.refresh()
-            budget.elsewhere = journal.reservations.elsewhere
+            journal.is_changed()  # from here on
+            self._count(journal, journal)
 
     async def enter(self, call: Call) -> Reply | None:
         """Reserve what a call may use, and the call itself; return its reply where another process has it.
@@ -39,15 +45,20 @@ class CallGate:
             Halted: no more calls are made.
         """
         while self._halt.error is None:
+            most = self._budget.most(call.size)
             if self._journal is None:
-                self._reserve(call, None)
+                self._require_room(call, most)
+                self._keep(call, most)
                 return None
             async with self._journal.writing:
-                with self._journal.changing():
-                    reply = self._look(call, self._journal)
-                    if reply is not None or self._reserve(call, self._journal.reservations):
-                        return reply
-            await self._rate_limit.sleep(_LOOK_SECONDS)
+                reply = self._look(call, self._journal)
+                if reply is not None:
+                    return reply
+                is_free = self._is_free(call, most, self._journal.reservations)
+                if is_free and self._journal.reserve(call.key, *most):
+                    self._keep(call, most)
+                    return None
+            await self._rate_limit.sleep(0 if is_free else _LOOK_SECONDS)
         raise Halted
 
     @contextmanager
@@ -70,26 +81,38 @@ class CallGate:
     def _look(self, call: Call, journal: Journal) -> Reply | None:
         """Count what others used and reserved since; return the call's reply where one of them has it."""
         if journal.is_changed():
-            for size, body in journal.replies_of_others():
-                self._budget.use(measure_usage(size, body), size)
-            journal.reservations.refresh()
-            self._budget.elsewhere = journal.reservations.elsewhere
-        return journal.reply(call.key)
+            self._is_shared = True
+            self._count(journal, journal.replies_of_others())
+        try:
+            return journal.reply(call.key) if self._is_shared else None
+        except RejectedRequest:
+            if call.key not in self.again:
+                raise
+            return None
 
-    def _reserve(self, call: Call, reservations: Reservations | None) -> bool:
-        """Reserve a call and tell that it is; False while another process makes it, or may give back some room."""
-        most = self._budget.most(call.size)
-        if reservations is not None and reservations.is_taken(call.key):
+    def _count(self, journal: Journal, replies: Iterable[tuple[CallSize, bytes]]) -> None:
+        """Count what replies used, and what is reserved elsewhere."""
+        for size, body in replies:
+            self._budget.use(measure_usage(size, body), size)
+        journal.reservations.refresh()
+        self._budget.elsewhere = journal.reservations.elsewhere
+
+    def _is_free(self, call: Call, most: tuple[int, int], reservations: Reservations) -> bool:
+        """Tell whether a call can be made now; no while another process makes it, or may give back some room."""
+        if reservations.is_taken(call.key):
             return False
+        if not self._budget.fits(*most) and reservations.are_others_at_work():
+            return False
+        self._require_room(call, most)
+        return True
+
+    def _require_room(self, call: Call, most: tuple[int, int]) -> None:
         if not self._budget.fits(*most):
-            if reservations is not None and reservations.are_others_at_work():
-                return False
             raise WorkError(self._budget.describe_full(call.size))
-        if reservations is not None:
-            reservations.add(call.key, *most)
+
+    def _keep(self, call: Call, most: tuple[int, int]) -> None:
         self._reserved[call.key] = most
         self._budget.reserve(*most)
-        return True
 
     def _give_back(self, call: Call, in_journal: Callable[[Reservations, str], None] | None) -> None:
         prompt, completion = self._reserved.pop(call.key)

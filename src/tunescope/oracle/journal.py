@@ -125,9 +125,29 @@ class Journal:
 
     def is_changed(self) -> bool:
         """Tell whether another process wrote into the file since this was last asked."""
-        version = int(self._file.execute("PRAGMA data_version").fetchone()[0])
-        is_changed, self._version = version != self._version, version
-        return is_changed
+        version, self._version = self._version, self._data_version()
+        return version != self._version
+
+    def reserve(self, key: str, prompt: int, completion: int) -> bool:
+        """Reserve a call, unless another process wrote into the file since `is_changed` was asked; tell whether it is.
+
+        Of two processes that reserve one call at the same time, the later one sees the other here.
+
+        Raises:
+            WorkError: the file can't be written.
+        """
+        try:
+            self.reservations.add(key, prompt, completion)
+            if self._data_version() == self._version:
+                return True
+            self.reservations.remove(key)
+        except sqlite3.Error as error:
+            raise self._cannot_write(error) from error
+        return False
+
+    def _data_version(self) -> int:
+        """Return SQLite's number of others' changes."""
+        return int(self._file.execute("PRAGMA data_version").fetchone()[0])
 
     def replies_of_others(self) -> list[tuple[CallSize, bytes]]:
         """Return what others added since the replies were last read."""

@@ -74,43 +74,57 @@ async def ask_all(
                     group.create_task(_worker(caller, number, queue, work, on_done))
 
 
+class _Interrupts:
+    """What Ctrl-C does while calls are made: the first lets those under way come back, the second ends at once."""
+
+    def __init__(self, caller: Caller) -> None:
+        """Be ready in the task that asks."""
+        self._caller, self._loop, self._task = caller, asyncio.get_running_loop(), asyncio.current_task()
+        self.n, self._n_calls, self._n_lost = 0, 0, 0
+
+    def handle(self, *_: Any) -> None:
+        """Take a Ctrl-C, wherever the program is."""
+        self.n += 1
+        if self.n > 1:
+            raise KeyboardInterrupt
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._caller.halt.set(WorkError("interrupted"))
+        self._n_calls = self._caller.rate_limit.n_active
+        if self._n_calls > 0:
+            calls = counted(self._n_calls, "call")
+            say(f"interrupted: {calls} under way may come back for {_LAST_SECONDS:.0f} s; Ctrl-C again ends at once")
+        self._loop.call_later(_LAST_SECONDS, self._cut)
+
+    def _cut(self) -> None:
+        self._n_lost = self._caller.rate_limit.n_active
+        if self._task is not None:
+            self._task.cancel()
+
+    def end(self) -> None:
+        """Say what came back."""
+        if self._n_calls > 0:
+            say(f"{self._n_calls - self._n_lost:,} of {self._n_calls:,} came back; their replies are kept")
+
+
 @contextmanager
 def _interruptible(caller: Caller) -> Iterator[None]:
-    """Let calls come back after a Ctrl-C, for a while, before it is a `KeyboardInterrupt`; a second one is at once."""
+    """Let calls come back after a Ctrl-C, for a while, before it is a `KeyboardInterrupt`."""
     if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         yield
         return
-    loop, task, n_active = asyncio.get_running_loop(), asyncio.current_task(), list[int]()
-
-    def interrupt(*_: Any) -> None:
-        if n_active:
-            raise KeyboardInterrupt
-        n_active.append(caller.rate_limit.n_active)
-        loop.call_soon_threadsafe(stop)
-
-    def stop() -> None:
-        caller.halt.set(WorkError("interrupted"))
-        loop.call_later(_LAST_SECONDS, cut)
-        if n_active[0] > 0:
-            calls = counted(n_active[0], "call")
-            say(f"interrupted: {calls} under way may come back for {_LAST_SECONDS:.0f} s; Ctrl-C again ends at once")
-
-    def cut() -> None:
-        n_active.append(caller.rate_limit.n_active)
-        assert task is not None
-        task.cancel()
-
-    before = signal.signal(signal.SIGINT, interrupt)
+    interrupts = _Interrupts(caller)
+    before = signal.signal(signal.SIGINT, interrupts.handle)
     try:
         yield
     except asyncio.CancelledError:
-        if not n_active:
+        if interrupts.n != 1:
             raise
     finally:
         signal.signal(signal.SIGINT, before)
-    if n_active:
-        if n_active[0] > 0:
-            say(f"{n_active[0] - sum(n_active[1:]):,} of {n_active[0]:,} came back; their replies are kept")
+    if interrupts.n > 0:
+        interrupts.end()
         raise KeyboardInterrupt
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from tunescope.oracle.endings import Ending, ending_of
+from tunescope.oracle.endings import Ending, describe_refusal, ending_of
 from tunescope.oracle.reply_format import ReplyFormat
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
@@ -66,6 +66,16 @@ class Reply:
         """How it ended; a reply that is only thoughts was cut, whatever the server says of it."""
         ending = ending_of(self.finish_reason)
         return "cut" if self.is_only_thoughts and ending != "refused" else ending
+
+    def describe_ending(self) -> str:
+        """Say how a reply ended that isn't whole."""
+        word = "" if self.finish_reason == "length" else f" (finish_reason {self.finish_reason})"
+        if self.ending == "refused":
+            return describe_refusal(self.finish_reason)
+        if self.is_only_thoughts:
+            more = "" if ending_of(self.finish_reason) == "whole" else "; give it more --max-new-tokens"
+            return f"the model only thought, and said nothing{word}{more}"
+        return f"the reply was cut off{word}" if self.finish_reason else "the server doesn't say how the reply ended"
 
 
 class ParsedReply(NamedTuple):

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from math import isfinite
 from typing import Any
 
-from tunescope.oracle.endings import describe_refusal, ending_of
 from tunescope.oracle.grades import Grade, read_grade
 from tunescope.oracle.json_objects import begun_object, object_of
 from tunescope.oracle.replies import NO_CHANGE, NOT_A_REQUEST, ParsedReply, Reply, places, tag_for
@@ -160,10 +159,8 @@ class ReplySchema:
         needed = [field for field in self.fields if not field.optional]
         missing = [field for field in needed if field.name not in texts and field.name not in there]
         if reply.ending == "refused":
-            return ParsedReply("refused", {}, {}, describe_refusal(reply.finish_reason), reply)
-        if (
-            tags is None and not there and texts and all(map(declines, texts.values()))
-        ):  # a schema leaves no other place to decline in
+            return ParsedReply("refused", {}, {}, reply.describe_ending(), reply)
+        if tags is None and not there and texts and all(map(declines, texts.values())):  # no other place to decline in
             return ParsedReply("refused", {}, {}, _start(next(iter(texts.values()))), reply)
         if not _is_text(text):
             return ParsedReply("unparsed", {}, {}, _HALF_A_PAIR, reply)
@@ -221,14 +218,10 @@ def _ends_with_a_tag(text: str, tags: Mapping[str, str]) -> bool:
 
 
 def _cut(reply: Reply, problem: str) -> str:
-    """Say what a reply that was cut lacks, and how it ended where that isn't by its length."""
-    if reply.is_only_thoughts:
-        more = "" if ending_of(reply.finish_reason) == "whole" else "; give it more --max-new-tokens"
-        return f"the model only thought, and said nothing (finish_reason {reply.finish_reason}){more}"
-    problem = problem or "the reply was cut off"
-    if reply.ending == "unknown":
-        return f"{problem} (the server doesn't say how it ended)"
-    return problem if reply.finish_reason == "length" else f"{problem} (finish_reason {reply.finish_reason})"
+    """Say what a reply lacks that isn't whole; and how it ended, unless at its length."""
+    if reply.is_only_thoughts or not problem:
+        return reply.describe_ending()
+    return problem if reply.finish_reason == "length" else f"{problem}; {reply.describe_ending()}"
 
 
 def _start(text: str) -> str:

@@ -124,8 +124,7 @@ class Retries:
             self._heed_retry_after(failed.error)
             allowed = await self._allowed_tries(failed, allowed)
             if n_tries >= allowed:
-                reason = f"{failure}, in the last of {n_tries} tries"
-                raise self._failed(ItemFailed(reason, failed.error.unreachable))
+                raise self._failed(ItemFailed(f"{failure}, in the last of {n_tries} tries"))
             try:
                 async with asyncio.timeout_at(clock.ends):
                     await self._rate_limit.sleep(self._wait(failed))

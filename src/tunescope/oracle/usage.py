@@ -141,25 +141,23 @@ def _read_counts(record: Any) -> tuple[int | None, tuple[int, ...], int]:
 
 def _number(value: Any) -> int | None:
     """Return a count of tokens; None for what is none."""
-    if isinstance(value, float) and value.is_integer():
+    if type(value) is float and value.is_integer():
         value = int(value)
-    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+    return value if type(value) is int and value >= 0 else None
 
 
 def _messages(record: Any) -> list[Mapping[str, Any]] | None:
-    """Return the messages of a reply, without their roles; None for a body that isn't the API's."""
+    """Return the messages of a reply; None for a body that isn't the API's."""
     choices = record.get("choices") if isinstance(record, dict) else None
     if not isinstance(choices, list) or not choices:
         return None
-    messages = [choice.get("message") if isinstance(choice, dict) else None for choice in choices]
-    if not all(isinstance(message, dict) for message in messages):
-        return None
-    return [{name: value for name, value in message.items() if name != "role"} for message in messages if message]
+    messages: list[Any] = [choice.get("message") if isinstance(choice, dict) else None for choice in choices]
+    return messages if all(isinstance(message, dict) for message in messages) else None
 
 
-def _text_bytes(value: Any) -> int:
-    """Count the bytes of all texts in a value: content, its parts, thoughts, the arguments of tool calls."""
-    total, waiting = 0, [value]
+def _text_bytes(message: Mapping[str, Any]) -> int:
+    """Count the bytes of all texts in a message but its role: content, its parts, thoughts, tool calls' arguments."""
+    total, waiting = 0, [value for name, value in message.items() if name != "role"]
     while waiting:
         each = waiting.pop()
         if isinstance(each, str):

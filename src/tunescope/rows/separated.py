@@ -129,5 +129,5 @@ class SeparatedWriter:
 
     def _write(self, cells: Sequence[Any]) -> None:
         line = io.StringIO(newline="")
-        csv.writer(line, delimiter=self._separator, lineterminator="\n").writerow(cells)
-        self._file.write(line.getvalue().encode())
+        csv.writer(line, delimiter=self._separator).writerow(cells)  # \r and \n, its line's end, are quoted in cells
+        self._file.write(line.getvalue().removesuffix("\r\n").encode() + b"\n")

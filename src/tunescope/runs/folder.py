@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_JOURNAL_SUFFIX = ".sqlite"
+JOURNAL_SUFFIX = ".sqlite"
 
 
 class RunFolder:
@@ -41,7 +41,7 @@ class RunFolder:
             os.replace(self.path / RUN_FILE, record)
         if record.exists():
             for name in json.loads(record.read_text("utf-8"))["outputs"]:
-                if Path(name).name == name and not name.endswith(_JOURNAL_SUFFIX):
+                if Path(name).name == name and not name.endswith(JOURNAL_SUFFIX):
                     (self.path / name).unlink(missing_ok=True)
             record.unlink()
 

@@ -12,7 +12,7 @@ from tunescope.runs.work import Outcome
 from tunescope.views import View
 
 _SHOWN_REASONS = 3
-_NUMBER = re.compile(r"(?<!^)\d[\d.,]*(?<!^\d\d\d)")
+_NUMBER = re.compile(r"(?<!^\d)(?<!^\d\d)(?<!^)\d[\d.,]*")
 """A number in a reason, but for a status at its beginning: a prompt's length or a time makes no other reason."""
 
 

@@ -17,7 +17,7 @@ from tunescope.errors import ExpressionError, InputError, RunError, SettingsErro
 from tunescope.foreign import dump_json
 from tunescope.progress import say
 from tunescope.runs.finished import Run, producing_run
-from tunescope.runs.folder import RunFolder, plain
+from tunescope.runs.folder import JOURNAL_SUFFIX, RunFolder, plain
 from tunescope.runs.keys import RUN_FILE, run_location
 from tunescope.views import View, to_html
 
@@ -98,6 +98,8 @@ def execute(
             return done
         folder = RunFolder(path, key)
         _clean(folder)
+        if (path / RUN_FILE).exists():
+            say(f"{path} holds this run, with items without a reply; only these are asked for again")
         open_inputs = [_describe_open_input(run) for run in _open_runs_in(inputs)]
         for sentence in open_inputs:
             say(sentence)
@@ -129,11 +131,12 @@ def execute(
 
 
 def _open_runs_in(inputs: Mapping[str, str]) -> Iterator[Run]:
-    """Yield the open runs that inputs are, or lie in; a name may have a word before the path."""
+    """Yield the open runs that inputs are, or lie in, but for journals; a name may have a word before the path."""
     seen: set[str] = set()
     for text in (text for name in inputs for text in (name, name.partition(" ")[2])):
         with suppress(RunError, OSError):
-            run = producing_run(text) if text and Path(text).exists() else None
+            is_file = text and Path(text).exists() and not text.endswith(JOURNAL_SUFFIX)
+            run = producing_run(text) if is_file else None
             if run is not None and run.open and run.key not in seen:
                 seen.add(run.key)
                 yield run

@@ -110,6 +110,13 @@ def split_thoughts(text: str, is_whole: bool = False) -> SplitText:
     return SplitText(rest, thinking if thinking or not rest else None)
 
 
+def opening_mark(prompt: str) -> str:
+    """Return the mark with which a prompt opens a thought for the reply to go on with; "" where it opens none."""
+    prompt = prompt.rstrip()
+    marks = [mark.group() for mark in _OPENING.finditer(prompt) if mark.end() == len(prompt)]
+    return marks[0] if marks else ""
+
+
 class _Marks:
     """A text's marks, told from those that it only talks about."""
 

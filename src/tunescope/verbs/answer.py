@@ -20,11 +20,13 @@ from tunescope.foreign import dump_json
 from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.api import is_url, refuse_secrets
+from tunescope.oracle.endings import ending_of, is_broken_off
+from tunescope.oracle.replies import Reply
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder, Unanswered
 from tunescope.settings import POSITIONAL, above, at_least
-from tunescope.views import Table, View, interval
+from tunescope.views import Table, View, counted, interval
 
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
 VERSION = 2
 SHOWN = 20
 """Prompts without an answer that the view lists; `missing.jsonl` has all."""
-_FILTERED = "content_filter"
-"""What servers give as finish_reason where they withhold an answer."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -154,8 +154,7 @@ class _AnswerBook:
         self.settings, self.model, self.prompts = settings, model, prompts
         self._log = RecordLog(folder.scratch / "answers.jsonl")
         self._settled_log = RecordLog(folder.scratch / "settled.jsonl")
-        known = {a.place: a for a in map(Answer.from_json, self._log)}
-        self.answers = {p: a for p, a in known.items() if not (settings.again and a.finish_reason == _FILTERED)}
+        self.answers = {a.place: a for a in map(Answer.from_json, self._log)}
         settled = () if settings.again else self._settled_log
         self.missing = {Place(*record["place"]): _Missing(record["reason"]) for record in settled}
         self._progress = progress("answers", sum(1 for _ in self.places))
@@ -188,15 +187,12 @@ class _AnswerBook:
     def before(self, place: Place) -> list[str] | None:
         """Return the answers of earlier turns; None, and this one is missing, where one of them is."""
         earlier = [Place(place.prompt_id, turn, place.sample) for turn in range(place.turn)]
-        texts = [self.answers[each].text for each in earlier if self._is_there(each)]
+        texts = [self.answers[each].text for each in earlier if each in self.answers]
         if len(texts) == place.turn:
             return texts
         first = self.missing.get(Place(place.prompt_id, len(texts), place.sample))
         self.missing[place] = _Missing(f"turn {len(texts)} before it has no answer", first is not None and first.open)
         return None
-
-    def _is_there(self, place: Place) -> bool:
-        return place in self.answers and self.answers[place].finish_reason != _FILTERED
 
     def open_conversations(self) -> dict[tuple[str, int], list[tuple[Prompt, Place]]]:
         """Return the turns without an answer, by prompt and sample: one worker asks them one after the other."""
@@ -206,9 +202,13 @@ class _AnswerBook:
                 turns.setdefault((place.prompt_id, place.sample), []).append((prompt, place))
         return turns
 
-    def keep(self, prompt: Prompt, place: Place, text: str, before: Sequence[str], **known: Any) -> None:
-        """Keep an answer on disk."""
+    def keep(self, prompt: Prompt, place: Place, reply: Reply, before: Sequence[str], **known: Any) -> None:
+        """Keep an answer on disk; of a reply that is none, why."""
+        if reply.ending == "refused" or reply.is_only_thoughts or is_broken_off(reply.finish_reason):
+            self.miss(place, reply.describe_ending())
+            return
         settings = self.settings
+        known |= {"finish_reason": reply.finish_reason, "usage": reply.usage, "thinking": reply.thinking}
         decoding: dict[str, Any] = {"method": "greedy", "max_new_tokens": settings.max_new_tokens}
         if settings.temperature is not None:
             top_p = 1.0 if settings.top_p is None else settings.top_p
@@ -218,7 +218,7 @@ class _AnswerBook:
                 "top_p": top_p,
                 "seed": settings.seed,
             }
-        made = Answer.to(prompt, text, self.model, before, place.sample, decoding=decoding, **known)
+        made = Answer.to(prompt, reply.text, self.model, before, place.sample, decoding=decoding, **known)
         self._log.add(made.as_json())
         self.answers[place] = made
         self._n_new += 1
@@ -245,9 +245,6 @@ class _AnswerBook:
 
 def _write(book: _AnswerBook, folder: RunFolder) -> Outcome:
     """Write the answers in the order of prompts, samples and turns, and what has none."""
-    for place, made in book.answers.items():
-        if made.finish_reason == _FILTERED:
-            book.missing[place] = _Missing("the server's content filter")
     answers = [book.answers[place] for _, place in book.places if place not in book.missing]
     missing = [
         {**place._asdict(), **book.missing[place]._asdict()} for _, place in book.places if place in book.missing
@@ -277,7 +274,7 @@ def _generate(settings: AnswerSettings, book: _AnswerBook) -> None:
     """Have a model loaded here answer, turn after turn."""
     from tunescope.chat import Chat, Unrenderable, parse_template_args
     from tunescope.models import load, silence_libraries, stop_ids
-    from tunescope.models.generate import Sampling, context_of, stream
+    from tunescope.models.generate import Sampling, context_of, split_generated, stream
 
     arguments = parse_template_args(settings.template_arg)
     loaded = load(settings)
@@ -307,12 +304,14 @@ def _generate(settings: AnswerSettings, book: _AnswerBook) -> None:
             ids.append(found)
         draws = [_random(settings, place) for _, place, _ in asked] if sampling else ()
         with silence_libraries():
-            for number, (text, token_ids, finish_reason) in stream(
+            for number, made in stream(
                 model, tokenizer, ids, settings.max_new_tokens, settings.batch_size, sampling, draws
             ):
                 prompt, place, before = asked[number]
-                usage = {"prompt_tokens": len(ids[number]), "completion_tokens": len(token_ids)}
-                book.keep(prompt, place, text, before, token_ids=token_ids, finish_reason=finish_reason, usage=usage)
+                text, thinking = split_generated(tokenizer, ids[number], made)
+                usage = {"prompt_tokens": len(ids[number]), "completion_tokens": len(made.token_ids)}
+                reply = Reply(text, made.finish_reason, usage, thinking)
+                book.keep(prompt, place, reply, before, token_ids=made.token_ids)
 
 
 def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt], folder: RunFolder) -> Outcome:
@@ -363,8 +362,7 @@ async def _converse(
         except ItemFailed as error:
             book.miss(place, str(error.__cause__ or error), error.is_for_good)  # in the server's own words
         else:
-            reply = parsed.reply
-            book.keep(prompt, place, reply.text, before, finish_reason=reply.finish_reason, usage=reply.usage)
+            book.keep(prompt, place, parsed.reply, before)
 
 
 def _raise_halt(settings: AnswerSettings, book: _AnswerBook, error: TunescopeError | None) -> None:
@@ -389,7 +387,7 @@ def _outcome(
     length = mean(lengths, heavy_tailed=True, least=0)
     reasons = Counter(a.finish_reason for a in answers)
     ended = {name: reasons.pop(name, 0) for name in ("stop", "length")}
-    ended |= {str(name): count for name, count in reasons.items() if name is not None}
+    ended |= {name or "null": count for name, count in reasons.items()}
     result = {
         "n": len(answers),
         "n_missing": len(missing),
@@ -415,11 +413,20 @@ def _outcome(
     due = len(answers) + len(missing)
     asked = len({a.prompt_id for a in answers} | {record["prompt_id"] for record in missing})
     what = "prompts" if due == asked else f"questions and samples of {asked} prompts"
-    sentence = f"{model} answered {len(answers)} of {due} {what}, {_manner(settings)}."
+    sentences = [f"{model} answered {len(answers)} of {due} {what}, {_manner(settings)}.", *_describe_endings(answers)]
     path = shlex.quote(str(folder.path))
-    view = View((sentence,), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",))
+    view = View(tuple(sentences), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",))
     failures = ((record["reason"], not record["open"]) for record in missing)
     return Unanswered.of(due, "answers", failures).added_to(result, view)
+
+
+def _describe_endings(answers: Sequence[Answer]) -> Iterator[str]:
+    """Say how many answers may be cut, beside those that were cut at the length that the settings have."""
+    endings = Counter(ending_of(each.finish_reason) for each in answers if each.finish_reason != "length")
+    if endings["cut"]:
+        yield f"{counted(endings['cut'], 'answer')} ended with a finish_reason that isn't a natural end."
+    if endings["unknown"]:
+        yield f"The server doesn't say how {counted(endings['unknown'], 'answer')} ended: they may be cut off."
 
 
 def _manner(settings: AnswerSettings) -> str:

@@ -55,6 +55,8 @@ TEN_AND_EIGHT = [
     "> Scores: 10, 8",
     "```\n10 8\n```",
     "First 7 9, then 10:8!",
+    "Answer 1: 10, Answer 2: 8",
+    "**Assistant 1**: 10\n**Assistant 2**: 8/10",
     '{"score_1": 10, "score_2": 8}',
     '{"score_2": 8.0, "score_1": "10"}',
     '{"score_1": 1e1, "score_2": "8/10"}',
@@ -98,7 +100,6 @@ def test_scores_are_an_answers_however_it_writes_them(said):
         '{"score_1": 10}',
         '{"score_1": 8, "score_2": 10}',
         '{"score_1": 10, "score_1": 1, "score_2": 8}',
-        '"score_1": 10, and {"score_2": 8}',
     ],
 )
 def test_what_is_no_such_scores_changes_nothing(said):
@@ -200,6 +201,30 @@ LAYOUTS = st.sampled_from(
         lambda text: text.replace("1", "1\u200b"),
     ]
 )
+SCORE_PIECES = (
+    *'0123456789,;|/*()[]{}:"`._-é½１\t\u2028\u200b',
+    *["10", "8.5", "8,5", "/10", " ", " " * 30, " and ", " to ", "Scores: ", "Score 1: ", "Answer 2: ", "１０"],
+    *[" out of 10", '{"scores": [', '{"score_1": ', ', "score_2": '],
+)
+CHOICE_PIECES = (
+    *"12ABC.! *\"'`()\r\u2028\u200b",
+    *["[[", "]]", "answer ", "the ", "first ", "second ", "one ", "Assistant ", " is ", "better", " than ", "wins"],
+    *["- ", "> ", "tie", "a tie", "both ", "equally good", "neither", "Verdict: ", "winner: ", "So, ", "my ", ": "],
+    *["no winner", "equal", '{"better": "', '"}', '{"winner": ', "}", "I prefer ", "they are "],
+)
+SCORE_LINES = st.lists(st.sampled_from(SCORE_PIECES), max_size=9).map("".join)
+CHOICE_LINES = st.lists(st.sampled_from(CHOICE_PIECES), max_size=6).map("".join)
+
+
+@settings(max_examples=examples(150))
+@given(SCORE_LINES, CHOICE_LINES, st.sampled_from(["{}", "So:\n{}\nThat is it.", "Fine. {}\nWell.", "{}\n"]))
+def test_whatever_line_is_read_in_a_reply_is_found_in_an_answer(score_line, choice_line, around):
+    for kind, line in ((SCORES, score_line), (CHOICE, choice_line)):
+        answer = around.replace("{}", f"\n{line}\n")
+        assert isinstance(judged(kind, line, answer), str)
+        assert isinstance(judged(kind, f"It says\n{line}", answer), str)
+
+
 NOISE = st.lists(st.sampled_from(["{", '"reason"', "}", '{"', "[", "\n", "words ", "`", "\\", ":", "é"])).map("".join)
 
 
@@ -221,6 +246,17 @@ def test_no_answer_changes_a_verdict_but_by_holding_it(first, second):
         assert judged(SCORES, '{"score_1": 8, "score_2": 9}', *answers, as_json=as_json).scores == (8, 9)
         assert judged(ASPECTS, '{"depth_score": "4"}', *answers, as_json=as_json)["depth"].score.value == 4
     assert judged(SCORES, "8 9", *answers).scores == (8, 9)
+
+
+@pytest.mark.parametrize(
+    "unit", [" ", "(", "[ ", "\\", "8 ", "é ", "Score 1 ", "answer ", ". ", "'", "1 and ", "½", "the "]
+)
+def test_a_long_answer_of_anything_holds_no_verdict(unit):
+    """Any of these kept a pattern busy for minutes, or might."""
+    answer = f"10{unit * (100_000 // len(unit))}"
+    assert judged(SCORES, "10 7", answer, "b").scores == (10, 7)
+    assert judged(CHOICE, "Answer 1", answer, "b").preference == 1
+    assert judged(SCORES, f"{answer}\n{MARK}: 10 7\n{answer}", "b").scores == (10, 7)
 
 
 @pytest.mark.parametrize("as_json", [True, False])

@@ -163,7 +163,7 @@ def test_columns_join_the_runs_of_the_same_answers(made):
     assert data["prompts"][3]["answers"][1] | {"id": ""} == {
         "id": "",
         "text": "",
-        "finish": "stop",
+        "cut": False,
         "lengths": [],
         "classes": "",
         "ranks": [],

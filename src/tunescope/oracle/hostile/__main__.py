@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.server import Said, completion, serving
-from tunescope.oracle.hostile.statuses import LOGIN
+from tunescope.oracle.hostile.statuses import PAGES
 from tunescope.oracle.hostile.table import MISBEHAVIOURS, AtRandom, Behaviour, Misbehaving
 from tunescope.progress import say
 
@@ -27,8 +27,7 @@ def main(arguments: list[str]) -> int:
     if behave is None or len(port) > 1 or not all(each.isdigit() for each in port):
         say(f"found {' '.join(arguments)}; expected NAME, or NAME PORT; without a name, all names are listed")
         return 2
-    page = Said(b"<html>Log in</html>", headers=(("content-type", "text/html"),))
-    with serving(behave, int(port[0]) if port else 0, pages={LOGIN: page}) as server, suppress(KeyboardInterrupt):
+    with serving(behave, int(port[0]) if port else 0, pages=PAGES) as server, suppress(KeyboardInterrupt):
         say(f"{name}: {server.url} (model tiny) until Ctrl-C")
         while True:
             time.sleep(3600)

@@ -126,11 +126,11 @@ BODIES = (
     ),
     Misbehaviour(
         "content-number",
-        "sends a number where the text should be, to the first call",
+        "sends a number where the text should be",
         f"{_JSON}, section 6",
         text(lambda asked: 4),
-        "again",
-        "first",
+        "row",
+        "one",
     ),
     Misbehaviour(
         "content-parts",

@@ -9,8 +9,9 @@ _OPENROUTER = "OpenRouter documentation, “Errors and Debugging”"
 _CLOUDFLARE = "Cloudflare documentation, “Cloudflare 5xx errors”"
 
 
-LOGIN = "/login"
-"""Where `login-page` sends people."""
+_LOGIN = "/login"
+PAGES = {_LOGIN: Said(b"<html>Log in</html>", headers=(("content-type", "text/html"),))}
+"""Where `login-page` sends people; for `serving`."""
 
 
 def _plain(status: int, **fields: object) -> Said:
@@ -354,7 +355,7 @@ _OPEN = (
         "error-in-200-for-one",
         "answers 200 with an error whenever it is asked about one row",
         "Aider-AI/aider#3550",
-        error(200, "Provider returned error", code=502),
+        error(200, "Provider returned error"),
         "open",
         "one",
     ),
@@ -394,7 +395,7 @@ _AWAY = (
         "login-page",
         "redirects to a page where one logs in",
         "cogwheel0/conduit#655",
-        page(302, "Moved", ("location", LOGIN)),
+        page(302, "Moved", ("location", _LOGIN)),
         "page",
     ),
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, TypeVar
 
@@ -33,12 +33,14 @@ class VerdictForm(NamedTuple, Generic[T]):
     Attributes:
         of_line: reads a line that is nothing but a verdict.
         of_object: reads the fields of a JSON object.
-        is_within: tells whether a verdict occurs in a text, in the midst of a line too.
+        names: finds a name that an object has to have, in the object's text.
+        is_within: tells whether a verdict occurs in a text, as a line or in the midst of one; objects aside.
         essence: what of a verdict has to be equal for two to be the same.
     """
 
     of_line: Callable[[str], ParsedVerdict[T]]
     of_object: Callable[[Mapping[str, Any]], ParsedVerdict[T]]
+    names: re.Pattern[str]
     is_within: Callable[[str, T], bool]
     essence: Callable[[T], Any]
 
@@ -51,6 +53,7 @@ class VerdictForm(NamedTuple, Generic[T]):
         return VerdictForm(
             lambda line: made(self.of_line(line)),
             lambda fields: made(self.of_object(fields)),
+            self.names,
             lambda text, own: self.is_within(text, back(own)),
             lambda own: self.essence(back(own)),
         )
@@ -73,14 +76,18 @@ _OF_BEST = rf"\s*(?:/|out\s+of)\s*({_NUMBER})"
 _BOTH_OF_BEST = re.compile(rf"\W*({_NUMBER}){_OF_BEST}{_BETWEEN}({_NUMBER}){_OF_BEST}\W*", re.IGNORECASE)
 _COMMA = r"[0-9]{1,4},[0-9]{1,2}"
 _WITH_COMMAS = re.compile(
-    rf"[^\w-]*(?:({_COMMA})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}|{_NUMBER})|({_NUMBER})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}))\W*",
+    rf"[^\w.-]*(?:({_COMMA})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}|{_NUMBER})|({_NUMBER})(?:\s*[;|/]\s*|\s+and\s+|\s+)({_COMMA}))\W*",
     re.IGNORECASE,
 )
-_SAID_NUMBER = re.compile(r"(?<![\w.])-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
-_SAID_BETWEEN = re.compile(r"(?:[^\w.]|_){1,20}|\W{1,3}(?:and|to|vs\.?|versus|against)\W{1,3}", re.IGNORECASE)
-_OF_TEN = re.compile(r"\s*(?:/|out\s+of)\s*10\b(?:\.0)?", re.IGNORECASE)
+_LABELLED = re.compile(r"\b(?:score|answer|assistant|response|model)[\s#_-]*([12])[\s*_`\"']*[:=]", re.IGNORECASE)
+"""A word before a score that says whose it is; a pair has the first's and then the second's, or none."""
+_SAID_NUMBER = re.compile(r"(?<![^\W_])(?<!\.)-?[0-9]+(?:\.[0-9]+)?(?:e[-+]?[0-9]+)?", re.IGNORECASE)
+_SAID_BETWEEN = re.compile(r"(?:[^\w.]|_)++|\W++(?:and|to|vs\.?|versus|against)\W++", re.IGNORECASE)
+_OF_TEN = re.compile(r"(?<!\s)\s*+(?:/|out\s+of)\s*10\b(?:\.0)?", re.IGNORECASE)
 _DECIMAL_COMMA = re.compile(r"(?<=[0-9]),(?=[0-9]{1,2}\b)")
+_DIGIT = re.compile("[0-9]")
 _ANY = 1e6
+_SCORE_NAMES = re.compile(r"scores|(?:score|assistant|answer)[_ ]1|[\"']\s*(?:a|1)\s*[\"']", re.IGNORECASE)
 
 
 def scores_form(low: float, high: float) -> VerdictForm[tuple[float, float]]:
@@ -88,7 +95,8 @@ def scores_form(low: float, high: float) -> VerdictForm[tuple[float, float]]:
     return VerdictForm(
         partial(_scores_of_line, low=low, high=high),
         partial(_scores_of_object, low=low, high=high),
-        _is_said,
+        _SCORE_NAMES,
+        _are_said,
         lambda scores: scores,
     )
 
@@ -98,6 +106,9 @@ def _scores_of_line(line: str, low: float, high: float) -> ParsedVerdict[tuple[f
     fields = _object_in(line)
     if fields:
         return _scores_of_object(fields, low, high)
+    labels = _LABELLED.findall(line)
+    if labels == ["1", "2"]:
+        line = _LABELLED.sub(" ", line)
     scores = two_scores(line, low=-_ANY, high=_ANY)
     if scores is None and (match := _BOTH_OF_BEST.fullmatch(line)) is not None:
         if not float(match[2]) == float(match[4]) == high:
@@ -124,10 +135,17 @@ def _scores_of_object(fields: Mapping[str, Any], low: float, high: float) -> Par
     return ParsedVerdict(None, _NO_VERDICT if "none" in reasons else reasons[0])
 
 
-def _is_said(text: str, scores: tuple[float, float]) -> bool:
-    """Tell whether two numbers that follow each other are these scores, whatever separates them."""
-    views = {text, _OF_TEN.sub("", text), _DECIMAL_COMMA.sub(".", text)}
-    return any(_follow(view, scores) for view in views)
+def _are_said(text: str, scores: tuple[float, float]) -> bool:
+    """Tell whether two numbers that follow each other are these scores, whatever separates them.
+
+    It finds all that `_scores_of_line` reads in a line, objects aside.
+    """
+    if _DIGIT.search(text) is None:
+        return False
+    if _LABELLED.search(text) is not None and _are_said(_LABELLED.sub(" ", text), scores):
+        return True
+    of_ten = "10" in text and _follow(_OF_TEN.sub("", text), scores)
+    return of_ten or any(_follow(view, scores) for view in {text, _DECIMAL_COMMA.sub(".", text)})
 
 
 def _follow(text: str, scores: tuple[float, float]) -> bool:
@@ -168,7 +186,7 @@ _LEAD = (
     r"(?:(?:so|thus|therefore|my|the|final|overall)[\s,]+)*(?:verdict|choice|winner|decision|judge?ment|preference|"
     r"(?:better|best)(?:\s+(?:one|answer|assistant|response))?)\s*(?:\bis\b\s*:?|:|=)[\s*_`]*"
 )
-_WRAP, _UNWRAP = r"[\s*_`\"'(\[]*", r"[\s*_`\"')\].!]*"
+_WRAP, _UNWRAP = r"[\s*_`\"'(\[]*+", r"[\s*_`\"')\].!]*+"
 _CHOICE = re.compile(
     rf"{_WRAP}(?P<lead>{_LEAD})?{_WRAP}(?:(?P<number>[12])|(?(lead)(?P<led>[ABC])\b|(?!))|(?<=\[\[)(?P<letter>[ABC])(?=\]\])|(?:I\s+(?:prefer|choose)\s+)?{_SIDE}"
     rf"(?:{_BETTER})?|{_BARE}{_BETTER.replace('other_', 'rival_')}|(?P<even>{_EVEN})){_UNWRAP}",
@@ -177,6 +195,15 @@ _CHOICE = re.compile(
 """A line that is a choice: 1, tie, [[A]], "Answer 1", "A is better", "both equally good"; one letter alone is none."""
 _BRACKETS = str.maketrans("(){}<>", "[][][]")
 _BRACKETED = re.compile(r"\[\s*\[\s*([ABC])\s*\]\s*\]", re.IGNORECASE)
+_DECORATION = " \t\r>#|+-*"
+_QUOTED = re.compile(r"\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`|(?<!\w)'([^'\n]{1,60})'(?!\w)")
+_SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
+_BEGINS = re.compile(
+    rf"\W*(?:so|thus|therefore|my|the|final|overall|verdict|choice|winner|decision|judge?ment|preference|better|best|I|{_NOUN}"
+    r"|first|second|[12ab]|it|it's|tie|draw|neither|no|both|they|are|about|roughly|equally|equal)\b",
+    re.IGNORECASE,
+)
+"""How a sentence begins that can be a choice."""
 _CHOICE_NAMES = ("better", "winner", "choice", "verdict", "preference")
 
 
@@ -207,13 +234,29 @@ def _choice_of_object(fields: Mapping[str, Any]) -> ParsedVerdict[float]:
     return _choice_of_line(given) if isinstance(given, str) and "{" not in given else ParsedVerdict(None, _NO_VERDICT)
 
 
-def _is_bracketed(text: str, choice: float) -> bool:
-    """Tell whether a letter in double brackets of any kind is this choice."""
-    letters = {match[1].lower() for match in _BRACKETED.finditer(text.translate(_BRACKETS))}
-    return any(_LETTERS[letter] == choice for letter in letters)
+def _is_choice_said(text: str, choice: float) -> bool:
+    """Tell whether a letter in double brackets of any kind, a line, a sentence or a quoted piece is this choice."""
+    letters = _BRACKETED.finditer(text.translate(_BRACKETS)) if "a" in text.lower() or "b" in text.lower() else ()
+    if any(_LETTERS[match[1].lower()] == choice for match in letters):
+        return True
+    return any(_choice_of_line(piece).verdict == choice for piece in dict.fromkeys(_pieces(text)))
 
 
-CHOICE: VerdictForm[float] = VerdictForm(_choice_of_line, _choice_of_object, _is_bracketed, lambda choice: choice)
+def _pieces(text: str) -> Iterator[str]:
+    """Yield what may be a choice of its own: lines, sentences that are more than a number, and what is quoted."""
+    for line in text.split("\n"):
+        for part in (line, *line.splitlines()) if len(line) <= _LONGEST_LINE else ():
+            yield part.strip(_DECORATION)
+        for sentence in _SENTENCE_END.split(line):
+            if len(sentence) <= _LONGEST_LINE and _BEGINS.match(sentence) and not sentence.strip(" .").isdigit():
+                yield sentence.strip(_DECORATION)
+    for match in _QUOTED.finditer(text):
+        yield match[match.lastindex or 0]
+
+
+CHOICE: VerdictForm[float] = VerdictForm(
+    _choice_of_line, _choice_of_object, re.compile("|".join(_CHOICE_NAMES)), _is_choice_said, lambda choice: choice
+)
 """Which answer is better: 1 for the first shown, 0 for the second, 0.5 for neither."""
 
 
@@ -238,6 +281,7 @@ def aspects_form(fields: Mapping[str, str], high: float) -> VerdictForm[dict[str
     return VerdictForm(
         lambda line: of_object(_object_in(_plain(line))),
         of_object,
+        re.compile("|".join(re.escape(name) for name in {*fields, *fields.values()}), re.IGNORECASE),
         lambda text, own: False,
         lambda own: {name: aspect.score for name, aspect in own.items()},
     )

@@ -18,26 +18,13 @@ from tunescope.verbs.judge.forms import VerdictForm
 T = TypeVar("T")
 _ESCAPE = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _ESCAPES = {"n": "\n", "r": "\n", "t": " "}
-_LONGEST_PIECE = 200
-"""Characters of a line or of a quoted piece that may be a verdict."""
-_DECORATION = " \t>#|+-*"
-_QUOTED = re.compile(r"\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`|(?<!\w)'([^'\n]{1,60})'(?!\w)")
-_SENTENCE_END = re.compile(r"[.!?;]\s+")
+_BRACES = ("{", "｛", "﹛", "\\u", "\\x")
+"""How an object can begin: a brace, one that looks like it, or its escape."""
 
 
-def is_line_held(answer: str, own: T, form: VerdictForm[T]) -> bool:
+def is_verdict_held(answer: str, own: T, form: VerdictForm[T]) -> bool:
     """Tell whether an answer holds a verdict in any form: as an object, on a line, or within one."""
-    essence = form.essence(own)
-    if is_object_held(answer, own, None, form):
-        return True
-    for view in _views(answer):
-        if form.is_within(view, own):
-            return True
-        for piece in _pieces(view):
-            verdict = form.of_line(piece).verdict if len(piece) <= _LONGEST_PIECE else None
-            if verdict is not None and form.essence(verdict) == essence:
-                return True
-    return False
+    return is_object_held(answer, own, None, form) or any(form.is_within(view, own) for view in _views(answer))
 
 
 def is_object_held(answer: str, own: T, fields: Mapping[str, Any] | None, form: VerdictForm[T]) -> bool:
@@ -46,6 +33,8 @@ def is_object_held(answer: str, own: T, fields: Mapping[str, Any] | None, form: 
         return False
     essence, reasons = form.essence(own), None if fields is None else _reasons(fields)
     for view in _views(answer):
+        if form.names.search(view) is None:
+            continue
         for text in (view, view.replace("'", '"')) if "'" in view else (view,):
             for found in ObjectScan(text).objects:
                 verdict = form.of_object(found.value).verdict
@@ -54,10 +43,6 @@ def is_object_held(answer: str, own: T, fields: Mapping[str, Any] | None, form: 
                 if reasons is None or _reasons(found.value) == reasons:
                     return True
     return False
-
-
-_BRACES = ("{", "｛", "﹛", "\\u007", "\\x7")
-"""How an object can begin: a brace, one that looks like it, or its escape."""
 
 
 def is_copied(answer: str, reply: str) -> bool:
@@ -91,16 +76,3 @@ def _views(answer: str) -> Iterator[str]:
 def _unescape(match: re.Match[str]) -> str:
     digits = match[1] or match[2]
     return chr(int(digits, 16)) if digits else _ESCAPES.get(match[3], match[3])
-
-
-def _pieces(text: str) -> Iterator[str]:
-    """Yield what may be a verdict of its own: lines, sentences that are more than a number, and what is quoted."""
-    for line in text.split("\n"):
-        yield line
-        for part in line.splitlines():
-            yield part.strip(_DECORATION)
-        for sentence in _SENTENCE_END.split(line) if len(line) > 1 else ():
-            if not sentence.strip(_DECORATION).isdigit():
-                yield sentence
-    for match in _QUOTED.finditer(text):
-        yield match[match.lastindex or 0]

@@ -11,13 +11,14 @@ object alone: that object is an answer's only where its reasons are the answer's
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from tunescope.oracle.json_objects import ObjectScan, begun_object, object_of
 from tunescope.text.declining import declines
 from tunescope.verbs.judge.forms import ParsedVerdict
-from tunescope.verbs.judge.quoting import is_copied, is_line_held, is_object_held
+from tunescope.verbs.judge.quoting import is_copied, is_object_held, is_verdict_held
 
 if TYPE_CHECKING:
     from tunescope.oracle.replies import Reply
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 MARKER_FIELD = "code"
 """The field with the verdict marker in a verdict that is JSON."""
-_BEFORE = " \t:=*_`>]-"
-"""What may stand between the marker and the verdict."""
+_BEFORE = re.compile(r"(?:[\s:=*_`>\]]|-(?![0-9]))*+")
+"""What may stand between the marker and the verdict; a minus before a number is the number's."""
 
 
 class _Said(NamedTuple):
@@ -74,7 +75,8 @@ def _said(reply: Reply) -> _Said:
     was_cut = reply.ending != "whole" and not (reply.ending == "unknown" and is_closed)
     if was_cut and not is_closed:
         fields = begun_object(text)
-    lines = text.rpartition("\n")[0] if reply.ending != "whole" else text
+    lines = text.replace("\u2028", "\n").replace("\u2029", "\n")
+    lines = lines.rpartition("\n")[0] if reply.ending != "whole" else lines
     return _Said(lines, fields, is_closed, was_cut)
 
 
@@ -87,7 +89,7 @@ def _marked(said: _Said, form: VerdictForm[T], marker: str) -> ParsedVerdict[T]:
     while at >= 0:
         end = said.lines.find("\n", at)
         line = said.lines[at + len(marker) : end if end >= 0 else None]
-        found.append((at, form.of_line(line.lstrip(_BEFORE))))
+        found.append((at, form.of_line(_BEFORE.sub("", line, count=1))))
         at = said.lines.find(marker, at + len(marker))
     for each in ObjectScan(said.lines).objects:
         if each.value.get(MARKER_FIELD) == marker:
@@ -128,4 +130,4 @@ def _is_held(
     if reply_format == "json" and fields is said.fields:
         whole = fields if said.is_closed else None
         return any(is_object_held(answer, own, whole, form) for answer in answers)
-    return any(is_line_held(answer, own, form) for answer in answers)
+    return any(is_verdict_held(answer, own, form) for answer in answers)

@@ -7,6 +7,7 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from tunescope.foreign import escape_sentence, escape_text
+from tunescope.oracle.endings import ending_of
 from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
@@ -113,7 +114,7 @@ def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:
             if answer is None:
                 cells.append(f'<div>{name}<p class="note">No answer of this model.</p></div>')
                 continue
-            cut = "" if answer.finish_reason == "stop" else ' <span class="note">(cut at the token limit)</span>'
+            cut = ' <span class="note">(cut off)</span>' if ending_of(answer.finish_reason) == "cut" else ""
             text = escape_text(answer.text) or "<em>empty</em>"
             cells.append(f'<div>{name}<p dir="auto">{text}{cut}</p></div>')
         anchor = f"answer-{quote(prompt_id, safe='')}"

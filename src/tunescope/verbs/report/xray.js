@@ -241,7 +241,7 @@
       if ((answer.lengths || []).length) made.append(el("p", { class: "hidden" }, answer.text));
       made.append(drawText(answer, column, want));
     }
-    if (answer.finish === "length") made.append(el("p", { class: "note" }, "(cut at the token limit)"));
+    if (answer.cut) made.append(el("p", { class: "note" }, "(cut off)"));
     return made;
   }
 

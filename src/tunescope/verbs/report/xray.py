@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
 from tunescope.foreign import replace_steering
+from tunescope.oracle.endings import ending_of
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
 from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
@@ -151,7 +152,11 @@ def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Windows]], regi
 
 def _answer(answer: Answer, layers: Layers, windows: _Windows, column: Column, registry: _Registry) -> dict[str, Any]:
     units = _units_of(answer.text)
-    shown: dict[str, Any] = {"id": answer.answer_id, "text": answer.text, "finish": answer.finish_reason}
+    shown: dict[str, Any] = {
+        "id": answer.answer_id,
+        "text": answer.text,
+        "cut": ending_of(answer.finish_reason) == "cut",
+    }
     tokens = layers.tokens.get(answer.answer_id)
     if tokens is not None:
         shown |= _compact(tokens, units, f"{column.runs['shift'].path}: answer {answer.answer_id}", registry)
