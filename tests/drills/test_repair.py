@@ -338,7 +338,7 @@ def test_a_server_that_is_killed_and_starts_again_changes_nothing(tmp_path):
         (Said({"error": {"message": f"no such key: {KEY}"}}, 401), "set OPENAI_API_KEY to one that it takes"),
         (
             Said({"error": {"message": f"{KEY} has no model tiny"}}, 404),
-            "calls all fail for one reason: 404: …",
+            "404: … has no model tiny; name one with --served-model",
         ),
         (Said(f'{{"error": "{KEY}"'.encode(), 400), "calls all fail for one reason: 400: "),
         (Said({"error": {"message": KEY}}, 429, (("retry-after", "7200"),)), "the server asks to wait 7200 s"),

@@ -47,7 +47,7 @@ class PromptTemplate:
                 "{{ input }} into the prompt"
             )
         try:
-            return str(self._template.render({name: values[name] for name in self.takes})).strip()
+            return str(self._template.render({name: values[name] for name in self.uses})).strip()
         except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
             raise SettingsError(f"the prompt {self.name} can't be filled in: {error}") from error
 
@@ -56,8 +56,10 @@ class PromptTemplate:
 
         Where the values have no `fence`, it is a code that occurs in none of the values that are texts.
         """
-        texts = [value for value in values.values() if isinstance(value, str)]
-        return self.render(**{"fence": make_nonces(*texts).delimiter, **values}, form=form)
+        if "fence" in self.uses and "fence" not in values:
+            texts = (value for value in values.values() if isinstance(value, str))
+            values = {**values, "fence": make_nonces(*texts).delimiter}
+        return self.render(**values, form=form)
 
 
 def read_template(

@@ -251,12 +251,12 @@ def _read_reply(stage: Stage, pair: InstructionPair, parsed: ParsedReply) -> _St
     """Read a stage's reply: its new texts if all of them are there, else none."""
     names = _WRITES[stage]
     criticism = parsed.texts.get(_REFLECTION, "")
-    texts, preambles = dict[str, str](), 0
+    texts, preambles, fence = dict[str, str](), 0, pair.fence
     for name in names:
         text, line = without_preamble(parsed.texts.get(name, ""))
         if name == "new_instruction":
             text = pair.without_input(text)
-        if text and pair.fence not in text:
+        if text and fence not in text:
             texts[name] = text
             preambles += line != ""
     if len(texts) == len(names):
