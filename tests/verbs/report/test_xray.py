@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import unescape
 from html.parser import HTMLParser
 
@@ -290,6 +290,17 @@ def test_answers_without_x_ray_stay_side_by_side(tmp_path):
     page = page_of(runs, tmp_path / "page")
     assert [prompt["id"] for prompt in data_of(page)["prompts"]] == ["p"]
     assert re.findall(r'<article id="(.*?)">', page.read_text("utf-8")) == ["answer-q"]
+
+
+def test_only_an_answer_that_was_cut_off_is_said_to_be(tmp_path):
+    """Not one whose ending nobody says, nor one that ended by another server's word for it."""
+    words = {"length": True, "MAX_TOKENS": True, "stop": False, "eos_token": False, None: False}
+    answers = [replace(answer_of(f"q{n}", "How?", "So.", "m"), finish_reason=word) for n, word in enumerate(words)]
+    shift = shift_run(tmp_path / "s", answers[:1], token_rows(answers[0], ["So."], [{}]))
+    page = page_of([answer_run(tmp_path / "a", answers), shift], tmp_path / "page")
+    assert [answer["cut"] for prompt in data_of(page)["prompts"] for answer in prompt["answers"]] == [True]
+    articles = re.findall(r'<article id="answer-q.".*?</article>', page.read_text("utf-8"), re.DOTALL)
+    assert ["(cut off)" in article for article in articles] == [*words.values()][1:]
 
 
 def test_opening_has_a_sentence_of_each_run(made):
