@@ -59,8 +59,6 @@ STOPS = {
 NUMBERS = {"off-the-scale", "400-digits", "number-as-text"}
 """Misbehaviours of numbers, which only some verbs ask for."""
 EITHER = {"kept", "unread"}
-RATED = ("rate", "tags")
-"""Where the grade comes first, in a line of its own."""
 BROKEN_OFF = {"ends-error", "ends-abort", "ends-insufficient_system_resource"}
 
 
@@ -69,8 +67,8 @@ def expected(misbehaviour: Misbehaviour, verb: str, response_format: str) -> set
     name, usual = misbehaviour.name, {CLASSES[misbehaviour.gives]}
     if name in NUMBERS and (verb not in ("rate", "pairwise") or name == "number-as-text"):
         return {"kept"}
-    if name.startswith("ends-") and misbehaviour.gives in ("cut", "unread") and (verb, response_format) == RATED:
-        return {"kept"}  # the grade's line is whole
+    if name == "half-a-pair" and verb == "aspects" and response_format == "tags":
+        return EITHER  # it stands behind the object
     if name == "half-a-pair" or name == "no-content":
         return {*usual, "failed"}
     if verb == "answer" and misbehaviour.gives == "cut":
@@ -152,6 +150,8 @@ def stops(misbehaviour: Misbehaviour, cell: Cell) -> None:
     assert re.search(STOPS[misbehaviour.gives], sentence), sentence
     if misbehaviour.gives != "server":
         assert cell.calls <= 2 * N + 2
+    elif misbehaviour.name != "busy-for-hours":
+        assert "waiting: " in cell.err
 
 
 def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: Cell, honest: list[Item]) -> None:
@@ -160,6 +160,7 @@ def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: C
     n_failed = sum(item.status in without_reply for item in cell.items)
     assert cell.code == (4 if misbehaviour.gives == "open" else 0), cell.err
     assert (cell.info.get("open", 0) > 0) == (misbehaviour.gives == "open")
+    n_failed += verb == "answer" and sum(item.status == "refused" for item in cell.items)
     assert (cell.info.get("settled", 0) > 0) == (n_failed > 0 and misbehaviour.gives != "open")
     assert len(cell.items) == N
     may_be = expected(misbehaviour, verb, response_format)
@@ -169,7 +170,7 @@ def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: C
             continue
         assert item.status in may_be, item
         if misbehaviour.gives in ("same", "again") and item.status == "kept":
-            assert (item.texts.strip(), item.status) == (usual.texts.strip(), "kept")
+            assert item.texts.strip(" \n\x00") == usual.texts
         assert THOUGHT not in item.texts
         is_answer_so_far = verb == "answer" and (item.status == "cut" or misbehaviour.name == "ends-stop")
         assert PIECE not in item.texts or (is_answer_so_far and misbehaviour.name not in BROKEN_OFF)

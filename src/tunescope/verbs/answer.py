@@ -362,7 +362,10 @@ async def _converse(
         except ItemFailed as error:
             book.miss(place, str(error.__cause__ or error), error.is_for_good)  # in the server's own words
         else:
-            book.keep(prompt, place, parsed.reply, before)
+            if parsed.status == "unparsed":  # a text that no file can hold
+                book.miss(place, parsed.problem)
+            else:
+                book.keep(prompt, place, parsed.reply, before)
 
 
 def _raise_halt(settings: AnswerSettings, book: _AnswerBook, error: TunescopeError | None) -> None:

@@ -204,7 +204,7 @@ BODIES = (
         "ten-megabytes",
         "sends ten megabytes of blanks in the text",
         f"{_JSON}, section 9",
-        text(lambda asked: " " * 10_000_000 + asked.text),
+        text(lambda asked: f"{' ' * 10_000_000}\n{asked.text}"),
         "same",
         "one",
     ),

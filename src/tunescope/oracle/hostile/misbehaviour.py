@@ -122,5 +122,5 @@ def whole(asked: Asked) -> str:
 
 def cut(asked: Asked) -> str:
     """Return the honest text's beginning, in the midst of what counts, with a piece behind that nobody may use."""
-    place = 2 * len(asked.text) // 3 if asked.text.startswith("<") else len(asked.text) // 4
+    place = 2 * len(asked.text) // 3 if asked.text.startswith("<") else 5
     return f"{asked.text[:place]} {PIECE}"
