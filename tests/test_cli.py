@@ -42,7 +42,7 @@ def run(capsys, *arguments: str) -> tuple[int, str, str]:
 def test_done(rows, capsys):
     code, out, err = run(capsys, "check", "rows.jsonl")
     assert code == 0
-    sentence = "3 rows (alpaca in jsonl): 1 (33.3 %) have at least one of the 13 faults that check looks for."
+    sentence = "3 rows (alpaca in jsonl): 1 (33.3 %) has at least one of the 13 faults that check looks for."
     assert " ".join(out.split()).startswith(sentence)
     assert err == ""
     code, again, err = run(capsys, "check", "rows.jsonl")

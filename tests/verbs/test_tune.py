@@ -187,6 +187,22 @@ def test_settings_that_cant_work(tmp_path, model, changed, message):
         tune(settings(tmp_path, model, **changed))
 
 
+def test_a_chat_template_s_name_leaves_no_folder(tmp_path, model):
+    """Each is saved as a file of its name; transformers fails where it leaves the folder, after training."""
+    folder = tmp_path / "model"
+    shutil.copytree(model, folder)
+    template = (folder / "chat_template.jinja").read_text()
+    (folder / "chat_template.jinja").unlink()
+    config = json.loads((folder / "tokenizer_config.json").read_text())
+    config["chat_template"] = [{"name": name, "template": template} for name in ("default", "../../out")]
+    (folder / "tokenizer_config.json").write_text(json.dumps(config))
+    with pytest.raises(SettingsError, match=r"a chat template called '../../out', which can't be a file's name"):
+        tune(settings(tmp_path, str(folder)))
+    (tmp_path / "own.jinja").write_text(template)
+    run = tune(settings(tmp_path, str(folder), template=str(tmp_path / "own.jinja"), max_steps=1))
+    assert (run.path / "model" / "chat_template.jinja").is_file()
+
+
 def test_rows_with_nothing_to_train_on(tmp_path, model):
     rows = (write_rows(tmp_path / "r.json", [("x " * 600, "Yes.")]),)
     with pytest.raises(TunescopeError, match=r"none of the 1 rows .*its answer begins behind"):
