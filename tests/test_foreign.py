@@ -33,9 +33,10 @@ PEOPLE = (
 def test_what_steers_is_shown_as_a_badge_an_escape_or_a_replacement(character):
     text = f"a{character}b"
     number = f"U+{ord(character):04X}"
-    assert foreign.escape_text(text) == f'a<span class="badge">{number}</span>b'
-    assert foreign.escape_sentence(text) == f'a<span class="badge">{number}</span>b'
-    assert character not in foreign.replace_steering(text)
+    if character not in "\u2028\u2029":  # a page's white space
+        assert foreign.escape_text(text) == f'a<span class="badge">{number}</span>b'
+        assert foreign.escape_sentence(text) == f'a<span class="badge">{number}</span>b'
+        assert character not in foreign.replace_steering(text)
     escaped = character.encode("unicode_escape").decode()
     assert foreign.show(text) == foreign.show_line(text) == f"a{escaped}b"
     written = foreign.escape_json(json.dumps(text, ensure_ascii=False))
@@ -60,7 +61,7 @@ def test_line_breaks_stay_where_lines_are_ours_and_are_shown_where_one_line_is()
     text = "line\nbreak\ttab\r\nreturn"
     assert foreign.show(text) == "line\nbreak\ttab\\r\nreturn"
     assert foreign.show_line(text) == "line\\nbreak\ttab\\r\\nreturn"
-    assert foreign.escape_text(text) == foreign.replace_steering(text) == foreign.escape_json(text) == text
+    assert foreign.escape_text(text) == foreign.replace_steering(text) == text
     assert foreign.replace_steering("a\rb") == "a\ufffdb"
 
 

@@ -16,13 +16,13 @@ from io import TextIOWrapper
 from typing import Any, TextIO, cast
 
 _UNSEEN = (
-    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+    "\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
     "\ud800-\udfff\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e007f"
 )
-"""Controls but line breaks and tabs, separators of lines, half surrogates, format characters but those that stay."""
-_STEERING = re.compile(rf"[{_UNSEEN}]|\r(?!\n)")
-_ON_TERMINALS = re.compile(f"[\r{_UNSEEN}]")
-_ON_A_LINE = re.compile(f"[\n\r{_UNSEEN}]")
+"""Controls but line breaks and tabs, half surrogate pairs, and format characters but those that stay."""
+_ON_PAGES = re.compile(rf"[{_UNSEEN}]|\r(?!\n)")
+_ON_TERMINALS = re.compile(f"[\r\u2028\u2029{_UNSEEN}]")
+_ON_A_LINE = re.compile(f"[\n\r\u2028\u2029{_UNSEEN}]")
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks of scripts that are written from right to left, such as Hebrew and Arabic."""
 _STRETCH = re.compile(f"[{_RIGHT_TO_LEFT}]+(?:[ \xa0]+[{_RIGHT_TO_LEFT}]+)*")
@@ -124,12 +124,12 @@ def is_file_name(name: str) -> bool:
 
 def replace_steering(text: str) -> str:
     """Replace what steers, keeping the length in UTF-16 units, for places where no element may stand."""
-    return _STEERING.sub(lambda match: _REPLACEMENT * (1 + (ord(match[0]) > 0xFFFF)), text)
+    return _ON_PAGES.sub(lambda match: _REPLACEMENT * (1 + (ord(match[0]) > 0xFFFF)), text)
 
 
 def escape_text(text: str) -> str:
     """Escape a text of its own, such as an answer, whose element has `dir="auto"`: what steers becomes a badge."""
-    return _STEERING.sub(lambda match: f'<span class="badge">U+{ord(match[0]):04X}</span>', escape(text))
+    return _ON_PAGES.sub(lambda match: f'<span class="badge">U+{ord(match[0]):04X}</span>', escape(text))
 
 
 def escape_sentence(text: str) -> str:
@@ -139,7 +139,7 @@ def escape_sentence(text: str) -> str:
 
 def escape_json(text: str) -> str:
     """Write what steers as escapes in a JSON text, which reads the same."""
-    return text if text.isprintable() else _STEERING.sub(lambda match: _json_escape(match[0]), text)
+    return text if text.isprintable() else _ON_TERMINALS.sub(lambda match: _json_escape(match[0]), text)
 
 
 def dump_json(value: Any, **options: Any) -> str:

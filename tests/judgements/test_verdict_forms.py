@@ -86,6 +86,19 @@ def test_scores_in_both_orders(workplace):
     assert again.tables["items"].select(same) == run.tables["items"].select(same)
 
 
+def test_thoughts_are_kept_beside_a_verdict(workplace):
+    def judge(prompt):
+        own = json.dumps({"score_1": 8 if ours_first(prompt) else 6, "score_2": 6 if ours_first(prompt) else 8})
+        return f'<think>\n{{"score_1": 1, "score_2": 9}}\n</think>\n\n{own}'
+
+    with server_that(judge) as server:
+        run = scored(workplace, server.url, response_format="json")
+    orders = [order for record in read_rows(run.path / "judgements.jsonl") for order in record["orders"]]
+    assert {order["thinking"] for order in orders} == {'{"score_1": 1, "score_2": 9}'}
+    assert not any("think" in order["text"] for order in orders)
+    assert run.result["wins"] == recompute(RecomputeSettings(files=(str(run.path),), draws=200)).result["wins"] == 4
+
+
 def test_the_text_way_is_what_it_was(workplace):
     """Calls' names, computed before there were forms: the same prompts to the letter."""
     write_rows(workplace / "fake.jsonl", [{"pattern": "", "reply": "x"}])
@@ -254,7 +267,7 @@ def test_thoughts_are_no_verdict(way):
     for opening in ("<think>\n", ""):
         assert read(f"{opening}Perhaps\n{draft}\n</think>\n\n{own}", "stop").verdict == (0, (2, 9))
         assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI'd say", "stop") == (None, "no_verdict")
-        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI can't say.", "stop") == (None, "refused")
+        assert read(f"{opening}Perhaps\n{draft}\n</think>\n\nI can't judge these.", "stop") == (None, "refused")
         assert read(f"{opening}Perhaps\n{draft}\n</think>", "stop") == (None, "truncated")
     assert read(f"<think>\nPerhaps\n{draft}\nBut", "length") == (None, "truncated")
     assert read(f"<think>\nPerhaps\n{draft}", "stop") == (None, "truncated")
@@ -278,7 +291,7 @@ def test_thoughts_are_no_verdict(way):
         ],
         ('{"better": "1', "length", "truncated"),
         ("2", "stop", (0, None)),
-        ('{"better": null, "reason": "I\'m unable to say."}', "stop", "refused"),
+        ('{"better": null, "reason": "I\'m unable to compare these."}', "stop", "refused"),
     ],
 )
 def test_choices_and_why_there_are_none(text, finish_reason, found):

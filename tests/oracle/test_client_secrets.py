@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("openai")
 
 from tests.oracle.server import Said, completion, serving
-from tunescope.errors import RejectedRequest, SettingsError, TunescopeError
+from tunescope.errors import OracleSignal, SettingsError, TunescopeError
 from tunescope.oracle.api import parse_reply
 from tunescope.oracle.client import Client
 from tunescope.oracle.secrets import Secrets
@@ -39,7 +39,7 @@ def send(url):
 
     try:
         return asyncio.run(run())
-    except (RejectedRequest, TunescopeError) as error:
+    except (OracleSignal, TunescopeError) as error:
         return error
 
 
@@ -64,6 +64,15 @@ def test_a_key_that_an_error_repeats_isnt_in_it(way, status):
         error = send(server.url)
     assert isinstance(error, Exception)
     assert "".join(traceback.format_exception(error)) not in Secrets([KEY])
+
+
+@pytest.mark.parametrize("status", [200, 404, 503])
+def test_a_page_whose_title_is_cut_within_the_key(status):
+    page = f"<html><title>{'x ' * 34}{KEY}</title></html>".encode()
+    with serving(lambda _, call: Said(page, status)) as server:
+        error = send(server.url)
+    assert isinstance(error, Exception)
+    assert "planted" not in "".join(traceback.format_exception(error))
 
 
 def test_a_servers_models_lose_the_key():

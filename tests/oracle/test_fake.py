@@ -54,3 +54,9 @@ def test_files_that_are_no_fake(tmp_path):
         read_fake(tmp_path / "f")
     with pytest.raises(InputError, match="No such file"):
         read_fake(tmp_path / "g")
+
+
+def test_a_fake_need_not_say_how_it_ended(tmp_path):
+    path = tmp_path / "fake.jsonl"
+    path.write_text('{"pattern": "", "reply": "Hi", "finish_reason": null}\n')
+    assert reply(Fake(read_fake(path)), "?").ending == "unknown"

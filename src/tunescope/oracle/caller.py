@@ -17,7 +17,7 @@ from tunescope.errors import (
     RetryableError,
     TunescopeError,
 )
-from tunescope.oracle.api import RawReply, parse_reply
+from tunescope.oracle.api import parse_reply
 from tunescope.oracle.blame import is_about_content
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
@@ -128,37 +128,32 @@ class Caller:
             ):
                 reply = await self._gate.enter(call)
                 if reply is not None:
+                    self._was_answered = True
                     self.n_replayed += 1
                     return reply
                 limit.reschedule(clock.start())
                 with self._gate.entered(call):
-                    raw = await self._send(call, limit, began)
+                    self.n_made += 1
+                    raw = await self.transport.send(call.messages, call.options)
+                    limit.reschedule(None)  # what was paid for is kept, however late
+                    if self.journal is not None:
+                        await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
+                    self.budget.use(measure_usage(call.size, raw.body), call.size)
                 self._pause(raw.pause_seconds)
                 reply = parse_reply(raw.body)
                 self._was_answered, self._n_forbidden = True, 0
                 self.rate_limit.speed_up()
                 return reply
+        except RetryableError as error:
+            if error.overloaded:
+                self.rate_limit.slow_down(began)
+            raise
         except ForbiddenRequest as error:
             await self.rate_limit.drain()
             self._n_forbidden += 1
             if self._was_answered and self._n_forbidden < MAX_FAILURES:
                 raise
             raise error.refusal from None
-
-    async def _send(self, call: Call, limit: asyncio.Timeout, began: float) -> RawReply:
-        """Make a call that may be made, and keep and count what came."""
-        self.n_made += 1
-        try:
-            raw = await self.transport.send(call.messages, call.options)
-        except RetryableError as error:
-            if error.overloaded:
-                self.rate_limit.slow_down(began)
-            raise
-        limit.reschedule(None)  # what was paid for is kept, however late
-        if self.journal is not None:
-            await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
-        self.budget.use(measure_usage(call.size, raw.body), call.size)
-        return raw
 
     def _pause(self, seconds: float) -> None:
         """Leave a server alone that has no room for so long."""

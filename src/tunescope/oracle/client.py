@@ -127,7 +127,10 @@ class Client:
                 if error_body is None:
                     body_bytes = self._secrets.remove_from_body(response.content)
                     return RawReply(body_bytes, pause_seconds(response.headers))
-                failure = self._blamed(status_in(error_body), error_body, response.headers, messages)
+                status = status_in(error_body)
+                failure = self._blamed(status, error_body, response.headers, messages)
+                if isinstance(failure, RetryableError):  # a gateway that is there, whatever is behind it
+                    failure.overloaded = status == 429
             if isinstance(failure, ServerRefusal) and failure.fault == "model":
                 failure = await self._with_models(failure)
             is_about_field = isinstance(failure, RejectedRequest) and failure.parameter == field
@@ -190,7 +193,8 @@ class Client:
         self, status: int, body: Any, headers: Mapping[str, str], messages: Sequence[Mapping[str, Any]] | None
     ) -> Exception:
         """Return what a status and an error's body mean, as `_failure`."""
-        reason = self._clean(f"{status}: {message_of(body)}")
+        whole = self._secrets.remove(body) if isinstance(body, str) else body  # before any of it is cut
+        reason = self._clean(f"{status}: {message_of(whole)}")
         fault = blame(status, body, " ".join(str(message.get("content")) for message in messages or ()))
         if fault == "row" or (messages is None and fault in ("forbidden", "model", "address")):
             return RejectedRequest(reason, parameter_of(status, body))

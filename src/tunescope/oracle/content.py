@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from tunescope.rows.json_text import kind
 
 _THINKING_FIELDS = ("reasoning_content", "reasoning", "thinking", "reasoning_details")
+_OTHER_FIELDS = frozenset({*_THINKING_FIELDS, "refusal"})
 _THINKING_PARTS = ("thinking", "reasoning", "thought")
 _TEXT_FIELDS = ("text", "thinking", "reasoning", "summary", "content", "value")
 
@@ -37,6 +38,8 @@ class MessageContent(NamedTuple):
 def read_message(message: Mapping[str, Any]) -> MessageContent:
     """Take a message apart."""
     content = message.get("content")
+    if isinstance(content, str) and _OTHER_FIELDS.isdisjoint(message):
+        return MessageContent(content)
     texts, thoughts, refusals = [content] if isinstance(content, str) else list[str](), list[str](), list[str]()
     problem = ""
     if isinstance(content, list):

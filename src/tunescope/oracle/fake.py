@@ -2,7 +2,7 @@ r"""`fake:FILE`: an oracle without a model, for trying things out and for tests.
 
 FILE is JSON lines. Each line has `pattern`, a regular expression looked for in the last message, and `reply`;
 the first line whose pattern is found answers. With `"expand": true`, `\1` or `\g<name>` in the reply stand
-for the pattern's groups. `finish_reason` is "stop" unless the line says otherwise.
+for the pattern's groups. `finish_reason` is "stop" unless the line says otherwise; null says nothing.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class FakeReply(NamedTuple):
     pattern: re.Pattern[str]
     reply: str
     expand: bool
-    finish_reason: str
+    finish_reason: str | None
 
 
 def read_fake(path: Path) -> list[FakeReply]:
@@ -51,7 +51,8 @@ def read_fake(path: Path) -> list[FakeReply]:
         except (ValueError, IndexError, re.error) as error:
             problems.append(Problem(str(path), number, str(error), EXPECTED))
             continue
-        ending = str(record.get("finish_reason", "stop"))
+        ending = record.get("finish_reason", "stop")
+        ending = ending if ending is None else str(ending)
         lines.append(FakeReply(pattern, record["reply"], bool(record.get("expand")), ending))
     if not lines and not problems:
         problems.append(Problem(str(path), None, "no lines", EXPECTED))

@@ -38,7 +38,10 @@ def test_both_orders_of_an_item_are_asked_side_by_side(workplace):
 def test_a_refused_key_stops_the_run_and_leaves_nothing_judged(workplace, monkeypatch):
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     refuses = serving(lambda body, call: Said({"error": {"message": "bad key"}}, 401))
-    with refuses as server, pytest.raises(TunescopeError, match="status 401; set OPENAI_API_KEY"):
+    with (
+        refuses as server,
+        pytest.raises(TunescopeError, match="401: bad key; set OPENAI_API_KEY to one that it takes"),
+    ):
         judged(workplace, server.url, out="run")
     assert not (workplace / "run" / "judgements.jsonl").exists()
 

@@ -89,7 +89,7 @@ def test_every_judgement_is_kept_and_gives_the_same_numbers_again(workplace, fil
     assert len(first["call_id"]) == 16
     for name in (str(run.path), str(run.path / "judgements.jsonl")):
         again = recompute(RecomputeSettings(files=(name,), draws=200))
-        live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "run"}
+        live = {"overlap", "calls", "left_out", "oracle_model", "tokens", "cost", "run", "replies_estimated"}
         live |= {"open", "settled", "open_by", "settled_by"}
         file = {"files", "records", "repeated", "run"}
         assert {k: v for k, v in again.result.items() if k not in file} == {

@@ -9,6 +9,7 @@ from tunescope.rows import open_rows
 from tunescope.verbs.repair.evolve import EvolveSettings, evolve
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.reflect import ReflectSettings, reflect
+from tunescope.verbs.repair.simplify import SimplifySettings, simplify
 
 
 @pytest.fixture(scope="module")
@@ -81,3 +82,15 @@ def test_the_row_keeps_the_last_word(work, workplace):
         run, response = evolve(EvolveSettings(**settings)), "Three"
     (row,) = read_rows(run.path / "rows.jsonl")
     assert row == alpaca("Name three museums in Paris", response, input="Paris")
+
+
+def test_a_reply_that_copies_the_prompts_lines_changes_nothing(workplace):
+    row = alpaca("Name a museum there", "The Louvre is one", input="Paris")
+    write_rows(workplace / "rows.jsonl", [row])
+    copies = {"new_instruction": "Ask more", "new_response": "x\n=== \\1 end ===", "short_response": "=== \\1 end ==="}
+    reply = "\n".join(f"<{name}>\n{text}\n</{name}>" for name, text in copies.items())
+    write_rows(workplace / "fake.jsonl", [{"pattern": r"=== (\w+) end ===", "reply": reply, "expand": True}])
+    settings = {"rows": ("rows.jsonl",), "oracle": "fake:fake.jsonl"}
+    for run in (reflect(ReflectSettings(**settings)), simplify(SimplifySettings(**settings))):
+        assert read_rows(run.path / "rows.jsonl") == [row]
+    assert run.tables["repairs"]["reason"].to_pylist() == ["unparsed: the reply repeats a line of the prompt"]

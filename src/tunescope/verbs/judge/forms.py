@@ -196,7 +196,11 @@ _CHOICE = re.compile(
 _BRACKETS = str.maketrans("(){}<>", "[][][]")
 _BRACKETED = re.compile(r"\[\s*\[\s*([ABC])\s*\]\s*\]", re.IGNORECASE)
 _DECORATION = " \t\r>#|+-*"
-_QUOTED = re.compile(r"\"([^\"\n]{1,60})\"|`([^`\n]{1,60})`|(?<!\w)'([^'\n]{1,60})'(?!\w)")
+_QUOTED = {
+    '"': re.compile(r'"([^"\n]{1,60})"'),
+    "`": re.compile(r"`([^`\n]{1,60})`"),
+    "'": re.compile(r"(?<!\w)'([^'\n]{1,60})'(?!\w)"),
+}
 _SENTENCE_END = re.compile(r"(?<=[.!?;])\s+")
 _BEGINS = re.compile(
     rf"\W*(?:so|thus|therefore|my|the|final|overall|verdict|choice|winner|decision|judge?ment|preference|better|best|I|{_NOUN}"
@@ -250,8 +254,9 @@ def _pieces(text: str) -> Iterator[str]:
         for sentence in _SENTENCE_END.split(line):
             if len(sentence) <= _LONGEST_LINE and _BEGINS.match(sentence) and not sentence.strip(" .").isdigit():
                 yield sentence.strip(_DECORATION)
-    for match in _QUOTED.finditer(text):
-        yield match[match.lastindex or 0]
+    for mark, quoted in _QUOTED.items():
+        if mark in text:
+            yield from (match[1] for match in quoted.finditer(text))
 
 
 CHOICE: VerdictForm[float] = VerdictForm(

@@ -6,6 +6,8 @@ import re
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from tunescope.oracle.nonces import make_nonces
+
 if TYPE_CHECKING:
     from tunescope.rows import Message, Row, RowFile
 
@@ -28,6 +30,11 @@ class InstructionPair:
         """Return the texts that prompts may use, by name."""
         names = ("system", "instruction", "input", "response")
         return {name: getattr(self, name) for name in names}
+
+    @property
+    def fence(self) -> str:
+        """The code in the lines around the texts in a prompt; none of them holds it, so a reply that does copies."""
+        return make_nonces(*self.texts().values()).delimiter
 
     def without_input(self, instruction: str) -> str:
         """Return a new instruction without the row's input, where an oracle repeated it as a block of its own.

@@ -196,7 +196,9 @@ class _Reflect:
 
     def _request(self, stage: Stage, pair: InstructionPair, expected: int = 0) -> Request:
         texts = pair.texts()
-        render = partial(self._prompts[stage].render_with, {**texts, "criteria": self.criteria[stage]})
+        render = partial(
+            self._prompts[stage].render_with, {**texts, "fence": pair.fence, "criteria": self.criteria[stage]}
+        )
         return Request(_SCHEMAS[stage], render, tuple(texts.values()), expected)
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
@@ -254,13 +256,13 @@ def _read_reply(stage: Stage, pair: InstructionPair, parsed: ParsedReply) -> _St
         text, line = without_preamble(parsed.texts.get(name, ""))
         if name == "new_instruction":
             text = pair.without_input(text)
-        if text:
+        if text and pair.fence not in text:
             texts[name] = text
             preambles += line != ""
     if len(texts) == len(names):
         return _StageReply("ok", texts, criticism, preambles)
     status = parsed.status
-    if status in ("ok", "partial"):  # an instruction that was nothing but the input
+    if status in ("ok", "partial"):  # an instruction that was nothing but the input, or lines of the prompt
         status = "partial" if texts else "unparsed"
     return _StageReply(status, {}, criticism, 0)
 

@@ -69,7 +69,7 @@ class _Simplify:
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         texts = pair.texts()
-        render = partial(self._prompt.render_with, texts)
+        render = partial(self._prompt.render_with, {**texts, "fence": pair.fence})
         return [Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(pair.response))]
 
     async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
@@ -112,6 +112,8 @@ def _read_reply(pair: InstructionPair, parsed: ParsedReply) -> RepairResult:
     if parsed.status != "ok":
         return RepairResult(parsed.status, f"{parsed.status}: {parsed.problem}")
     new, preamble = without_preamble(parsed.texts[_SHORT])
+    if pair.fence in new:
+        return RepairResult("unparsed", "unparsed: the reply repeats a line of the prompt")
     before, after = len(words(pair.response)), len(words(new))
     shorter = after < before
     columns = {"words_before": before, "words_after": after if shorter else before, "preamble": preamble or None}
