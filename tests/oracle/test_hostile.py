@@ -28,6 +28,7 @@ from tests.oracle.cells import (
 )
 from tests.oracle.server import Said, completion, serving
 from tests.tools import ROOT
+from tunescope.oracle.hostile.beside import USAGE
 from tunescope.oracle.hostile.honest import honest_text
 from tunescope.oracle.hostile.misbehaviour import GIVES, PIECE, THOUGHT, Misbehaviour
 from tunescope.oracle.hostile.statuses import PAGES
@@ -174,6 +175,41 @@ def goes_on(misbehaviour: Misbehaviour, verb: str, response_format: str, cell: C
         assert THOUGHT not in item.texts
         is_answer_so_far = verb == "answer" and (item.status == "cut" or misbehaviour.name == "ends-stop")
         assert PIECE not in item.texts or (is_answer_so_far and misbehaviour.name not in BROKEN_OFF)
+
+
+BOUGHT = [
+    *(each.name for each in USAGE),
+    "content-parts",
+    "think-pair",
+    "half-a-body",
+    "choices-null",
+    "bytes",
+    "empty",
+]
+"""Misbehaviours of servers that are paid, and don't say so as they should."""
+BUDGET = 3000
+
+
+def budget_cells() -> list[pytest.param]:
+    """Return a cell for each of `BOUGHT`; the others are left to `make drill`."""
+    asks = [verb for verb in VERBS if verb != "answer"]
+    usual = {name: Random(name).choice(asks) for name in BOUGHT}
+    return [
+        pytest.param(name, verb, marks=() if usual[name] == verb else (pytest.mark.drill,), id=f"{name}-{verb}")
+        for name in BOUGHT
+        for verb in asks
+    ]
+
+
+@pytest.mark.parametrize(("name", "verb"), budget_cells())
+def test_a_budget_holds(name, verb, folder, capsys):
+    """However a server counts: all that it is sent, at four bytes a token, is less than what may be used."""
+    with serving(Misbehaving(BY_NAME[name], KEY)) as server:
+        more = ("--max-tokens-total", str(BUDGET), "--max-new-tokens", "64")
+        cell = run_at(server, verb, capsys, "tags", more=more)
+        sent = sum(len(body["messages"][-1]["content"].encode()) for body in server.bodies)
+    assert cell.code == 0 or "the budget has no room for another call" in cell.err, cell.err
+    assert 0 < sent / 4 <= BUDGET
 
 
 def test_every_misbehaviour_has_a_source_and_a_consequence():

@@ -55,11 +55,11 @@ class Unanswered(NamedTuple):
 
 
 def _grouped(reasons: Mapping[str, int]) -> dict[str, int]:
-    """Join reasons that differ in numbers alone, under the first of them; the most frequent come first."""
+    """Join reasons that differ in numbers alone; the most frequent come first, whichever item failed first."""
     first, counts = dict[str, str](), Counter[str]()
-    for reason, count in reasons.items():
+    for reason, count in sorted(reasons.items()):
         counts[first.setdefault(_NUMBER.sub("#", reason), reason)] += count
-    return dict(counts.most_common())
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _describe(reasons: Mapping[str, int]) -> str:
