@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from tests.tools import examples
 
@@ -80,6 +80,8 @@ def test_composed_and_decomposed_texts_have_the_same_words(text):
 def test_boundaries_are_those_of_uax_29(text):
     """Rule by rule, with what is tailored: a colon ends a word, and a zero-width space doesn't."""
     import regex
+
+    assume(not regex.search(r"ก\p{M}*्", text))  # the library joins a Thai letter to what follows a Hindi virama
 
     names = ("Extend", "Format", "ZWJ", "ALetter", "Hebrew_Letter", "Numeric", "ExtendNumLet", "MidLetter", "MidNum")
     names += ("MidNumLet", "Single_Quote", "Double_Quote", "Katakana")
