@@ -163,6 +163,19 @@ def test_what_breaks_off_goes_on_with_its_scratch(workplace, error):
     assert names(run.path) == [".lock", "run.json"]
 
 
+@pytest.mark.parametrize("has_work", [False, True])
+def test_a_refused_file_of_ours_leaves_no_folder_but_work_that_was_done_stays(workplace, has_work):
+    def work(folder: RunFolder) -> Outcome:
+        if has_work:
+            (folder.scratch / "replies").touch()
+        raise RunError("no journal")
+
+    with pytest.raises(RunError, match="no journal"):
+        runs.execute("verb", 1, PLAIN, {}, work)
+    assert [path.name for path in workplace.glob("runs/*/.*/*")] == (["replies"] if has_work else [])
+    assert any(workplace.glob("runs/*")) == has_work
+
+
 @pytest.mark.parametrize("error", [InputError([Problem("f", 1, "x", "y")]), SettingsError("no")])
 def test_a_refusal_leaves_no_folder(workplace, error):
     with pytest.raises(type(error)):

@@ -109,6 +109,10 @@ def execute(
         except (InputError, SettingsError, ExpressionError):
             _remove_if_empty(folder)
             raise
+        except RunError:  # a journal that is none, for example; work that was paid for stays
+            if not any(folder.scratch.iterdir()):
+                _remove_if_empty(folder)
+            raise
         info = {
             "verb": verb,
             "version": version,

@@ -27,7 +27,7 @@ from tunescope.verbs.answer.view import show_answers
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 2
+VERSION = 3
 
 
 def answer(settings: AnswerSettings) -> Run:
