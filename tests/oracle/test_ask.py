@@ -73,6 +73,21 @@ def test_replies_are_kept_and_replay_is_free(tmp_path):
     assert all(0 < seconds < 5 for _, _, seconds in rows)
 
 
+@pytest.mark.parametrize("word", ["abort", "error", "insufficient_system_resource", "TIMEOUT"])
+def test_a_reply_that_the_server_broke_off_is_asked_for_again(tmp_path, word):
+    """Also where a run ended with it: it is in the journal and was paid for, but it is no reply."""
+
+    def breaks_off(body, call):
+        return Said(completion("A piece", word)) if call <= MAX_TRIES + 1 else Said(completion("Whole"))
+
+    with serving(breaks_off) as server:
+        first, came = ask(tmp_path, ["P0"], server.url)
+        again, whole = ask(tmp_path, ["P0"], server.url)
+        assert sum(server.calls.values()) == MAX_TRIES + 2
+    assert came == {"P0": f"the server broke the reply off (finish_reason {word}), in the last of 7 tries"}
+    assert (whole, first.budget.n_replies, again.budget.n_replies) == ({"P0": "Whole"}, MAX_TRIES, MAX_TRIES + 2)
+
+
 def test_what_decides_a_reply_is_in_the_key():
     asked = [{"role": "user", "content": "a"}]
     keys = [

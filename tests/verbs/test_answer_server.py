@@ -218,13 +218,7 @@ def ending(text, finish_reason, **message):
 @pytest.mark.parametrize(
     ("text", "finish_reason", "reason"),
     [
-        ("A piece", "error", "the reply was cut off (finish_reason error)"),
-        ("A piece", "abort", "the reply was cut off (finish_reason abort)"),
-        (
-            "A piece",
-            "insufficient_system_resource",
-            "the reply was cut off (finish_reason insufficient_system_resource)",
-        ),
+        ("A piece", "MALFORMED_RESPONSE", "the reply was cut off (finish_reason MALFORMED_RESPONSE)"),
         ("<think>\nHm", "length", "the model only thought, and said nothing; give it more --max-new-tokens"),
         ("A piece", "content_filter", "the server's content filter"),
         ("A piece", "PROHIBITED_CONTENT", "the server's content filter (PROHIBITED_CONTENT)"),

@@ -15,7 +15,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tunescope.errors import RejectedRequest, RetryableError, SettingsError
 from tunescope.oracle.content import read_message
-from tunescope.oracle.endings import ending_of
+from tunescope.oracle.endings import ending_of, is_broken_off
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.secrets import Secrets
 from tunescope.oracle.usage import read_usage
@@ -129,6 +129,10 @@ def parameter_of(status: int, body: Any) -> str | None:
     return next((name for name in ("temperature", "seed") if re.search(rf"\b{name}\b", about)), None)
 
 
+class BrokenOff(ValueError):
+    """The server broke a reply off; it may come whole when it is asked for again."""
+
+
 def read_reply(body: Any) -> Reply:
     """Read a reply: its text, the thoughts before it, how it ended.
 
@@ -143,6 +147,8 @@ def read_reply(body: Any) -> Reply:
     choice, usage = body["choices"][0], read_usage(body)
     reason = choice.get("finish_reason")
     reason = on_one_line(reason)[:_LONGEST_WORD] if isinstance(reason, str) else None
+    if is_broken_off(reason):
+        raise BrokenOff(f"the server broke the reply off (finish_reason {reason})")
     text, beside, refusal, problem = read_message(choice["message"])
     if problem:
         raise RejectedRequest(f"a reply whose content is {problem}; expected text")
@@ -160,7 +166,7 @@ def parse_reply(body: bytes) -> Reply:
     """Read the body of a reply.
 
     Raises:
-        RetryableError: it isn't the API's.
+        RetryableError: it isn't the API's, or the server broke it off.
         RejectedRequest: a reply without text.
     """
     try:
@@ -170,7 +176,9 @@ def parse_reply(body: bytes) -> Reply:
 
 
 def not_the_apis(error: Exception) -> RetryableError:
-    """Return what a body that isn't the API's means for its call."""
+    """Return what a body that isn't the API's, or a reply that was broken off, means for its call."""
+    if isinstance(error, BrokenOff):
+        return RetryableError(str(error))
     return RetryableError(f"a reply that isn't the API's ({on_one_line(f'{type(error).__name__}: {error}')})")
 
 

@@ -20,7 +20,7 @@ from typing import IO, Any, NamedTuple
 
 from tunescope.errors import InputError, Problem, RejectedRequest, SettingsError
 from tunescope.foreign import dump_json
-from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, message_of, on_one_line, read_reply
+from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, BrokenOff, message_of, on_one_line, read_reply
 from tunescope.oracle.blame import blame, status_in
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.secrets import Secrets
@@ -212,6 +212,8 @@ def _parse_line(line: bytes) -> tuple[str, _BatchReply | str]:
             read_reply(body)
         except RejectedRequest:
             return key, _BatchReply(json.dumps(body).encode(), is_rejected=True)
+        except BrokenOff as broken:
+            return key, str(broken)
         except NOT_THE_APIS:
             status = status_in(body)
         else:

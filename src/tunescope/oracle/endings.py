@@ -65,13 +65,11 @@ _BROKEN_OFF = frozenset(
         "time_limit",
         "insufficient_system_resource",
         "network_error",
-        "malformed_response",
-        "malformed_function_call",
-        "unexpected_tool_call",
-        "too_many_tool_calls",
     }
 )
-"""Words for a reply that the server broke off; what came is a fragment at no limit that anybody set."""
+"""Words for a reply that the server broke off for a cause that may pass."""
+_MALFORMED = frozenset({"malformed_response", "malformed_function_call", "unexpected_tool_call", "too_many_tool_calls"})
+"""Words for a reply that ended because of what the model said: a fragment at no limit that anybody set."""
 _PREFIXES = ("finish_reason_", "finishreason.", "finish_reason.")
 """What stands before the word where a gateway writes the name of an enumeration."""
 
@@ -95,8 +93,13 @@ def ending_of(finish_reason: Any) -> Ending:
 
 
 def is_broken_off(finish_reason: Any) -> bool:
-    """Tell a reply that the server broke off from one that was cut at a limit, or for a reason that we don't know."""
+    """Tell a reply that the server broke off, and that may come whole when it is asked for again."""
     return _word(finish_reason) in _BROKEN_OFF
+
+
+def is_malformed(finish_reason: Any) -> bool:
+    """Tell a reply that ended in its midst from one that was cut at a limit, or for a reason that we don't know."""
+    return _word(finish_reason) in _MALFORMED
 
 
 def describe_refusal(finish_reason: str | None) -> str:

@@ -34,10 +34,13 @@ ENDINGS = (
     _ending("max_tokens", "ferro-labs/ai-gateway#142", "max_tokens"),
     _ending("MAX_TOKENS", "QwenLM/qwen-code#9884", "MAX_TOKENS"),
     _ending("model_length", "camel-ai/camel#4266", "model_length"),
-    _ending("error", "laravel/ai#955", "error"),
-    _ending("abort", "vllm-project/vllm#57082", "abort"),
+    _ending("error", "laravel/ai#955", "error", "open"),
+    _ending("abort", "vllm-project/vllm#57082", "abort", "open"),
     _ending(
-        "insufficient_system_resource", "DeepSeek API documentation, finish_reason", "insufficient_system_resource"
+        "insufficient_system_resource",
+        "DeepSeek API documentation, finish_reason",
+        "insufficient_system_resource",
+        "open",
     ),
     _ending("null", "QuantumNous/new-api#696", None),
     _ending("tool_calls", "NousResearch/hermes-agent#91717", "tool_calls"),
