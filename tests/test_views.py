@@ -9,7 +9,7 @@ import unicodedata
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.tools import steers
@@ -233,6 +233,7 @@ def test_a_marked_text_leaves_a_terminal_nothing_to_obey():
 
 @settings(deadline=None)
 @given(MARKED, st.integers(12, 60))
+@example(Marked("", "\r000\x1b\x1b"), 12)
 def test_every_marked_character_is_underlined_once(marked, width):
     lines = drawn(Marked("", marked.text, marked.marks), width)
     assert all(columns(line) <= width for line in lines)
