@@ -249,7 +249,11 @@ def test_every_marked_character_is_underlined_once(marked, width):
 
 def columns(text):
     """Count columns not by our own function."""
-    return sum(0 if unicodedata.combining(ch) else 1 + (unicodedata.east_asian_width(ch) in ("W", "F")) for ch in text)
+    joined = ("Mn", "Me", "Cf")
+    wide = ("W", "F")
+    return sum(
+        0 if unicodedata.category(ch) in joined else 1 + (unicodedata.east_asian_width(ch) in wide) for ch in text
+    )
 
 
 def test_html_marks_and_escapes():
