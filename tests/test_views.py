@@ -9,7 +9,7 @@ import unicodedata
 from html.parser import HTMLParser
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.tools import steers
@@ -233,6 +233,7 @@ def test_a_marked_text_leaves_a_terminal_nothing_to_obey():
 
 @settings(deadline=None)
 @given(MARKED, st.integers(12, 60))
+@example(Marked("", "\r000\x1b\x1b"), 12)
 def test_every_marked_character_is_underlined_once(marked, width):
     lines = drawn(Marked("", marked.text, marked.marks), width)
     assert all(columns(line) <= width for line in lines)
@@ -248,7 +249,11 @@ def test_every_marked_character_is_underlined_once(marked, width):
 
 def columns(text):
     """Count columns not by our own function."""
-    return sum(0 if unicodedata.combining(ch) else 1 + (unicodedata.east_asian_width(ch) in ("W", "F")) for ch in text)
+    joined = ("Mn", "Me", "Cf")
+    wide = ("W", "F")
+    return sum(
+        0 if unicodedata.category(ch) in joined else 1 + (unicodedata.east_asian_width(ch) in wide) for ch in text
+    )
 
 
 def test_html_marks_and_escapes():

@@ -152,7 +152,7 @@ def _lines(text: str, width: int) -> Iterator[tuple[int, int]]:
         start, used, blank = line.start(), 0, -1
         for place in range(line.start(), line.end()):
             used += _columns(text[place])
-            if used > width and place > start:
+            while used > width and place > start:
                 cut = blank + 1 if blank >= start else place
                 yield start, cut
                 start, blank = cut, -1

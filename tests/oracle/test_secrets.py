@@ -2,11 +2,11 @@
 
 import json
 from base64 import b64encode, urlsafe_b64encode
-from html import escape
-from urllib.parse import quote
+from html import escape, unescape
+from urllib.parse import quote, unquote
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from tests.tools import examples
@@ -80,6 +80,7 @@ def test_each_character_may_be_written_in_its_own_way(key, data):
 @given(keys(sorted({*ASCII} - {"\\"})), st.sampled_from([*WAYS]), st.lists(st.sampled_from(SIMPLE), max_size=2))
 @settings(max_examples=examples(100))
 def test_whatever_the_encoding_the_key_isnt_in_the_output(key, inner, ways):
+    assume(unquote(unescape(key)) == key)
     written = WAYS[inner](key)
     for way in ways if inner != "UTF-16" else ():
         written = WAYS[way](written)

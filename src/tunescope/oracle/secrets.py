@@ -3,7 +3,8 @@ r"""Secrets in what comes from outside: a server that repeats a key must not lea
 A secret is found as it is, and in the forms that servers and libraries write text in, one inside the other up to
 `_MAX_NESTED` deep: escapes of JSON, JavaScript and Python (``\/``, ``\u002B``, ``\x2b``), percent-encoding, HTML's
 references, UTF-16, and Base64 with anything before and behind it (as `Authorization: Basic` has it). Each occurrence
-becomes `…`. A text without a secret isn't changed.
+becomes `…`. A text without a secret isn't changed. A secret that itself holds what may be an escape (`%41`) is found as
+it is, and not in each of the other forms.
 
 What is short, or a known placeholder (EMPTY, ollama, sk-no-key-required), is no secret: it may be an ordinary word.
 """

@@ -5,6 +5,7 @@ The first process leads: it holds the run folder, writes, and broadcasts to the 
 
 from __future__ import annotations
 
+import atexit
 import io
 import os
 from collections.abc import Callable
@@ -59,7 +60,8 @@ class Launch:
             return begin(work)
         from tunescope.models.lazy import require
 
-        require("accelerate").PartialState(cpu=on_cpu)  # joins the processes
+        state = require("accelerate").PartialState(cpu=on_cpu)  # joins the processes
+        atexit.register(state.destroy_process_group)  # threads that are left at the end abort the process
         return self._lead(begin, work) if self.leads else self._follow(work)
 
     def _lead(
