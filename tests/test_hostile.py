@@ -429,6 +429,7 @@ def place(tmp_path, monkeypatch) -> Place:
     return Place(folder)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", VERBS)
 def test_a_verb_on_hostile_text(name, place):
     ENTRIES[name](place)
@@ -444,6 +445,7 @@ def test_a_hostile_environment(place, monkeypatch):
     place.look()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [name for name, verb in VERBS.items() if verb.proven])
 def test_hostile_arguments(name, place):
     for words in ([TEXT], [f"--{TEXT}"], [f"--out={TEXT}", TEXT], ["--fail-on", TEXT], ["--json", TEXT, TEXT, LONG]):
