@@ -192,6 +192,7 @@ ACCOUNTS = [
     ("LiteLLM", 400, error("ExceededBudget: End User=a over budget. Spend=0.1", type="auth_error", code="400")),
     ("LiteLLM", 500, error("litellm.InternalServerError: AnthropicException - Your credit balance is too low")),
     ("Hugging Face", 402, {"error": "You have exceeded your monthly included credits for Inference Providers."}),
+    ("a gateway", 429, error("You have run out of prepaid credits")),
     ("Moonshot", 429, error("Your account is suspended, please check your plan", type="exceeded_current_quota_error")),
     (
         "Zhipu",

@@ -59,7 +59,7 @@ _ACCOUNT = _words(
     r"\b(?:suspended|deactivated|disabled|not active|terminated|restricted)",
     r"arrearage|good standing|budget.{0,20}exceeded|(?:exceeded|over|crossed).{0,3}budget|spend(?:ing)?[ _]limit",
     r"reached your (?:\w+ ){0,4}(?:usage|quota|credit)[ _]?limits?|key limit exceeded",
-    r"(?:out of|used all|have any|more|purchase|no|0) (?:available )?credits|included credits",
+    r"(?:out of|used all|have any|more|purchase|no|0) (?:\w+ )?credits|included credits",
     r"credits? (?:have )?(?:expired|exhausted|depleted|limit|required)|free tier.{0,60}exhausted|freetieronly",
     r"blocked_api_access|calls / month|free-models-per-day|location is not supported|unsupported_country",
     r"territory not supported|\u4f59\u989d\u4e0d\u8db3|\u6b20\u8d39",

@@ -187,7 +187,7 @@ class Caller:
         length = f" (about {estimate_tokens(call.n_bytes):,} tokens in the prompt)"
         failed = ItemFailed(f"{error}{length if _TOO_LONG.match(str(error)) else ''}", is_for_good=True)
         self.rejected.add(call.key)
-        if self.journal is not None and failed.is_for_good and not self.journal.bodies(call.key):
+        if self.journal is not None and not self.journal.bodies(call.key):
             self._rejections.append((call.key, rejection(str(failed))))
             self.keep_rejections()
         return failed

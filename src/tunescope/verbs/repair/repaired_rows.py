@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import WorkError
 from tunescope.oracle.replies import STATUSES
-from tunescope.views import Table
+from tunescope.views import Table, counted
 
 if TYPE_CHECKING:
     from tunescope.rows import Row, RowFile
@@ -136,7 +136,7 @@ def counts_sentence(repaired: Sequence[RepairedRow]) -> str:
     n_kept = sum(row.action == "kept" for row in repaired)
     reasons = ", ".join(f"{name} {count:,}" for name, count in _kept_by(repaired).most_common())
     return (
-        f"{len(repaired):,} rows in = {n_kept:,} kept{f' ({reasons})' if reasons else ''} + "
+        f"{counted(len(repaired), 'row')} in = {n_kept:,} kept{f' ({reasons})' if reasons else ''} + "
         f"{len(repaired) - n_kept:,} changed + 0 dropped."
     )
 
