@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from shutil import get_terminal_size
 from time import monotonic
@@ -21,8 +21,8 @@ _SAY_AGAIN = 60.0
 class Update(Protocol):
     """Tells how far a piece of work is."""
 
-    def __call__(self, done: int, note: str = "") -> None:
-        """Take the number of units done so far, and what else to show (a rate)."""
+    def __call__(self, done: int, note: Callable[[], str] = str) -> None:
+        """Take the number of units done so far, and what says more (a rate), which is asked only where it is shown."""
 
 
 def say(text: str) -> None:
@@ -72,17 +72,18 @@ class Waiting:
 
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Update]:
-    """Yield a function that takes the number of units done so far, and a note to show with it."""
+    """Yield a function that takes the number of units done so far, and what returns a note to show with it."""
     start, terminal = monotonic(), sys.stderr.isatty()
     shown = 0
 
-    def update(done: int, note: str = "") -> None:
+    def update(done: int, note: Callable[[], str] = str) -> None:
         nonlocal shown
         tenth = 10 * done // max(total, 1)
         if not terminal and (tenth == shown or total < 2):
             return
         shown = tenth
-        line = f"{label}: {done:,} of {total:,}, {monotonic() - start:.0f} s{', ' * bool(note)}{note}"
+        parts = (f"{label}: {done:,} of {total:,}", f"{monotonic() - start:.0f} s", note())
+        line = ", ".join(filter(None, parts))
         if terminal:
             filled = 24 * done // max(total, 1)
             _steer("\r")

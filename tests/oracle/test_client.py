@@ -25,6 +25,7 @@ from tunescope.errors import (
     WorkError,
 )
 from tunescope.oracle.api import base_url, is_url, parameter_of, parse_reply
+from tunescope.oracle.body import Body
 from tunescope.oracle.client import Client
 from tunescope.oracle.connect import served_model
 from tunescope.oracle.halt import Halt
@@ -66,7 +67,7 @@ def retrying(client, sleep):
 
 
 async def once(client, options):
-    return parse_reply((await client.send(HI, options)).body)
+    return parse_reply(Body((await client.send(HI, options)).body))
 
 
 def first(*said):

@@ -12,6 +12,7 @@ pytest.importorskip("openai")
 from tests.oracle.server import Said, completion, serving
 from tunescope.errors import OracleSignal, SettingsError, TunescopeError
 from tunescope.oracle.api import parse_reply
+from tunescope.oracle.body import Body
 from tunescope.oracle.client import Client
 from tunescope.oracle.secrets import Secrets
 
@@ -49,7 +50,7 @@ def test_a_key_that_a_reply_repeats_is_in_nothing_that_is_kept(way):
     whole = json.dumps(completion("You sent ECHO – so", id="ECHO")).replace("ECHO", ECHOES[way]).encode()
     with serving(lambda body, call: Said(whole)) as server:
         kept = send(server.url)
-    text = parse_reply(kept).text
+    text = parse_reply(Body(kept)).text
     assert (text[:9], text[-5:]) == ("You sent ", " – so")
     assert "…" in text
     assert kept.decode() not in Secrets([KEY])
@@ -88,7 +89,7 @@ def test_a_servers_models_lose_the_key():
 def test_a_placeholder_is_a_word_of_the_reply(placeholder, monkeypatch):
     monkeypatch.setenv("OPENAI_API_KEY", placeholder)
     with serving(lambda body, call: Said(completion(f"The {placeholder} set"))) as server:
-        assert parse_reply(send(server.url)).text == f"The {placeholder} set"
+        assert parse_reply(Body(send(server.url))).text == f"The {placeholder} set"
 
 
 @pytest.mark.parametrize("proxy", ["http://me:pass-word-17@127.0.0.1:9", "http://me:pass-word-17@nowhere.invalid:9"])

@@ -7,12 +7,13 @@ import pytest
 from tests.tools import write_rows
 from tunescope.errors import InputError, RejectedRequest, RetryableError
 from tunescope.oracle.api import parse_reply
+from tunescope.oracle.body import Body
 from tunescope.oracle.fake import Fake, read_fake
 
 
 def reply(fake, text):
     asked = [{"role": "user", "content": text}]
-    return parse_reply(asyncio.run(fake.send(asked, {})).body)
+    return parse_reply(Body(asyncio.run(fake.send(asked, {})).body))
 
 
 def test_patterns_in_order(tmp_path):
@@ -37,7 +38,7 @@ def test_no_pattern(tmp_path):
 
 def test_what_another_oracles_journal_may_have():
     with pytest.raises(RetryableError, match="a reply that isn't the API's"):
-        parse_reply(b"<html>")
+        parse_reply(Body(b"<html>"))
 
 
 def test_files_that_are_no_fake(tmp_path):

@@ -8,6 +8,7 @@ from tunescope.errors import InputError, SettingsError, TunescopeError
 from tunescope.models import DEFAULT, EMBEDDED
 from tunescope.models.embedded import weights
 from tunescope.oracle.api import parse_reply
+from tunescope.oracle.body import Body
 from tunescope.oracle.connect import connect, oracle_inputs, resolve_model
 from tunescope.oracle.local import Local, find_local_model, is_local
 from tunescope.oracle.pool import ask_all
@@ -119,7 +120,7 @@ def test_it_counts_the_tokens_that_the_model_was_tuned_with():
 
     async def ask():
         async with local:
-            return parse_reply((await local.send(messages, {"max_tokens": 1, "temperature": 0})).body)
+            return parse_reply(Body((await local.send(messages, {"max_tokens": 1, "temperature": 0})).body))
 
     tokenizer = AutoTokenizer.from_pretrained(fetch(DEFAULT))
     ids = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.oracle.server import completion
 from tunescope.errors import RejectedRequest
 from tunescope.oracle.api import parse_reply, read_reply
+from tunescope.oracle.body import Body
 
 USAGE = {"prompt_tokens": 5, "completion_tokens": 7}
 
@@ -141,7 +142,7 @@ JSON = st.recursive(
 def test_any_body_is_read_or_refused(message, finish_reason, usage):
     content = {**body(message, finish_reason), "usage": usage}
     try:
-        reply = parse_reply(json.dumps(content).encode())
+        reply = parse_reply(Body(json.dumps(content).encode()))
     except RejectedRequest:  # and no other error: asked again, it would come again
         return
     assert isinstance(reply.text, str)

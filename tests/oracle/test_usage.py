@@ -9,6 +9,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.tools import examples
+from tunescope.oracle.body import Body
 from tunescope.oracle.budget import Budget, Price
 from tunescope.oracle.call import make_call
 from tunescope.oracle.journal import rejection
@@ -27,7 +28,7 @@ def body(usage, content=TEXT, **message):
 
 
 def used(usage, size=SIZE, content=TEXT, **message):
-    measured = measure_usage(size, body(usage, content, **message))
+    measured = measure_usage(size, Body(body(usage, content, **message)))
     return measured.prompt, measured.completion, measured.is_estimated
 
 
@@ -101,7 +102,7 @@ def test_thoughts_that_are_counted_apart_may_be_longer_than_the_longest_reply():
     ids=["parts", "thoughts", "refused", "a tool call", "Chinese"],
 )
 def test_all_that_came_counts(message, completion):
-    measured = measure_usage(SIZE, body("missing", **message))
+    measured = measure_usage(SIZE, Body(body("missing", **message)))
     assert (measured.completion, measured.is_reply) == (completion, True)
 
 
@@ -119,20 +120,20 @@ def test_all_that_came_counts(message, completion):
     ],
 )
 def test_a_body_that_isnt_the_apis_counts_with_its_prompt(came):
-    measured = measure_usage(SIZE, came)
+    measured = measure_usage(SIZE, Body(came))
     assert measured[:2] == (116, -(-len(came) // 4))
     assert (measured.is_estimated, measured.is_reply) == (True, False)
     assert (measured.max_prompt, measured.max_completion) == (1424, min(len(came), max(1024, measured.completion)))
 
 
 def test_a_record_of_our_own_costs_nothing():
-    assert measure_usage(CallSize(0), rejection("400: no"))[:4] == (0, 0, 0, 0)
-    assert measure_usage(SIZE, rejection("a server that says so"))[:2] == (116, 9)
+    assert measure_usage(CallSize(0), Body(rejection("400: no")))[:4] == (0, 0, 0, 0)
+    assert measure_usage(SIZE, Body(rejection("a server that says so")))[:2] == (116, 9)
 
 
 def test_what_a_journal_of_format_1_knows():
     """A prompt's characters, of up to four bytes, and nothing of the longest reply."""
-    measured = measure_usage(CallSize(100), body("missing"))
+    measured = measure_usage(CallSize(100), Body(body("missing")))
     assert (measured.prompt, measured.max_prompt, measured.max_completion) == (41, 1424, 4200)
     assert used({"prompt_tokens": 390, "completion_tokens": 50_000}, CallSize(100)) == (390, 50_000, False)
 
@@ -184,7 +185,7 @@ USAGES = st.one_of(
 @hypothesis_settings(max_examples=examples(100), deadline=None)
 def test_whatever_a_server_counts_it_is_between_what_came_and_what_there_was_room_for(usage, content, n_bytes, most):
     size = CallSize(n_bytes, most)
-    measured = measure_usage(size, body(usage, content))
+    measured = measure_usage(size, Body(body(usage, content)))
     n_reply = count_bytes(content or "")
     assert -(-n_bytes // 128) <= measured.prompt <= measured.max_prompt <= size.max_prompt
     assert -(-n_reply // 128) <= measured.completion <= measured.max_completion <= max(n_reply, most)
@@ -211,8 +212,8 @@ def test_what_is_truly_spent_never_passes_the_budget(calls, limit):
                 "prompt_tokens": max(-(-n_prompt // 128), round(share * n_prompt)) + round(template * 1024),
                 "completion_tokens": max(-(-n_reply // 128), round(share * n_reply)),
             }
-            assert measure_usage(size, body(truth, reply))[:2] == (*truth.values(),)
-            measured = measure_usage(size, body(usage, reply))
+            assert measure_usage(size, Body(body(truth, reply)))[:2] == (*truth.values(),)
+            measured = measure_usage(size, Body(body(usage, reply)))
             is_told = measured.prompt == measured.max_prompt, measured.completion == measured.max_completion
             for place, (told, true) in enumerate(zip(measured[:2], truth.values(), strict=True)):
                 spent[place] += told if is_told[place] else true

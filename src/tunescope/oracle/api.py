@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from tunescope.errors import RejectedRequest, RetryableError, SettingsError
+from tunescope.oracle.body import Body
 from tunescope.oracle.content import read_message
 from tunescope.oracle.endings import ending_of, is_broken_off
 from tunescope.oracle.replies import Reply
@@ -162,7 +162,7 @@ def read_reply(body: Any) -> Reply:
     return Reply(text, reason, usage, "\n\n".join(thoughts) if thoughts else None)
 
 
-def parse_reply(body: bytes) -> Reply:
+def parse_reply(body: Body) -> Reply:
     """Read the body of a reply.
 
     Raises:
@@ -170,7 +170,7 @@ def parse_reply(body: bytes) -> Reply:
         RejectedRequest: a reply without text.
     """
     try:
-        return read_reply(json.loads(body))
+        return read_reply(body.record)
     except NOT_THE_APIS as error:
         raise not_the_apis(error) from None
 

@@ -19,6 +19,7 @@ from tunescope.errors import (
 )
 from tunescope.oracle.api import parse_reply
 from tunescope.oracle.blame import is_about_content
+from tunescope.oracle.body import Body
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.call_export import CallExport
@@ -138,9 +139,10 @@ class Caller:
                     limit.reschedule(None)  # what was paid for is kept, however late
                     if self.journal is not None:
                         await self.journal.add(call.key, call.size, raw.body, monotonic() - began)
-                    self.budget.use(measure_usage(call.size, raw.body), call.size)
+                    body = Body(raw.body)
+                    self.budget.use(measure_usage(call.size, body), call.size)
                 self._pause(raw.pause_seconds)
-                reply = parse_reply(raw.body)
+                reply = parse_reply(body)
                 self._was_answered, self._n_forbidden = True, 0
                 self.rate_limit.speed_up()
                 return reply

@@ -8,6 +8,7 @@ reply whole.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 Ending = Literal["whole", "cut", "refused", "unknown"]
@@ -76,8 +77,11 @@ _PREFIXES = ("finish_reason_", "finishreason.", "finish_reason.")
 
 def _word(finish_reason: Any) -> str:
     """Return the word in one spelling; "" where there is none."""
-    if not isinstance(finish_reason, str):
-        return ""
+    return _spelt(finish_reason) if isinstance(finish_reason, str) else ""
+
+
+@lru_cache(64)
+def _spelt(finish_reason: str) -> str:
     word = finish_reason.strip().lower().replace("-", "_").replace(" ", "_")
     for prefix in _PREFIXES:
         word = word.removeprefix(prefix)

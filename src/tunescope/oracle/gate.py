@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from tunescope.errors import Halted, RejectedRequest, WorkError
+from tunescope.oracle.body import Body
 from tunescope.oracle.budget import Budget
 from tunescope.oracle.call import Call
 from tunescope.oracle.halt import Halt
@@ -51,14 +52,17 @@ class CallGate:
                 self._keep(call, most)
                 return None
             async with self._journal.writing:
-                reply = self._look(call, self._journal)
-                if reply is not None:
-                    return reply
-                is_free = self._is_free(call, most, self._journal.reservations)
-                if is_free and self._journal.reserve(call.key, *most):
+                with self._journal.changing():  # no other process reserves anything before this one has
+                    reply = self._look(call, self._journal)
+                    if reply is not None:
+                        return reply
+                    is_free = self._is_free(call, most, self._journal.reservations)
+                    if is_free:
+                        self._journal.reservations.add(call.key, *most)
+                if is_free:
                     self._keep(call, most)
                     return None
-            await self._rate_limit.sleep(0 if is_free else _LOOK_SECONDS)
+            await self._rate_limit.sleep(_LOOK_SECONDS)
         raise Halted
 
     @contextmanager
@@ -93,7 +97,7 @@ class CallGate:
     def _count(self, journal: Journal, replies: Iterable[tuple[CallSize, bytes]]) -> None:
         """Count what replies used, and what is reserved elsewhere."""
         for size, body in replies:
-            self._budget.use(measure_usage(size, body), size)
+            self._budget.use(measure_usage(size, Body(body)), size)
         journal.reservations.refresh()
         self._budget.elsewhere = journal.reservations.elsewhere
 

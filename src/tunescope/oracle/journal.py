@@ -22,6 +22,7 @@ from typing import Any
 
 from tunescope.errors import RejectedRequest, RetryableError, WorkError
 from tunescope.oracle.api import parse_reply
+from tunescope.oracle.body import Body
 from tunescope.oracle.journal_file import has_log, open_file, transaction
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.reservations import Reservations
@@ -95,7 +96,7 @@ class Journal:
         rejected: RejectedRequest | None = None
         for body in self.bodies(key):
             try:
-                return parse_reply(body)
+                return parse_reply(Body(body))
             except RetryableError:  # what came was no reply
                 continue
             except RejectedRequest as error:
@@ -125,25 +126,8 @@ class Journal:
 
     def is_changed(self) -> bool:
         """Tell whether another process wrote into the file since this was last asked."""
-        version, self._version = self._version, self._data_version()
-        return version != self._version
-
-    def reserve(self, key: str, prompt: int, completion: int) -> bool:
-        """Reserve a call, unless another process wrote into the file since `is_changed` was asked; tell whether it is.
-
-        Of two processes that reserve one call at the same time, the later one sees the other here.
-
-        Raises:
-            WorkError: the file can't be written.
-        """
-        try:
-            self.reservations.add(key, prompt, completion)
-            if self._data_version() == self._version:
-                return True
-            self.reservations.remove(key)
-        except sqlite3.Error as error:
-            raise self._cannot_write(error) from error
-        return False
+        before, self._version = self._version, self._data_version()
+        return before != self._version
 
     def _data_version(self) -> int:
         """Return SQLite's number of others' changes."""

@@ -27,7 +27,7 @@ class Results(dict[K, ItemResult[Any]], Generic[K]):
         """Keep a result."""
         self[key] = result
         self._n_failed += result.failure is not None
-        self._update(len(self), self._pace())
+        self._update(len(self), self._pace)
 
     def _pace(self) -> str:
         """Say how the work stands: failed, used, what it comes to, and the time left."""

@@ -7,10 +7,11 @@ came, never above what there was room for. Pure.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from math import ceil
 from typing import Any, NamedTuple
+
+from tunescope.oracle.body import Body
 
 BYTES_PER_TOKEN = {"low": 5.0, "expected": 4.0, "high": 2.5}
 """Bytes of UTF-8 per token: of English prose and code 4 (OpenAI's rule of thumb), of other scripts about as many where
@@ -74,16 +75,16 @@ class Usage(NamedTuple):
     is_reply: bool
 
 
-def measure_usage(size: CallSize, body: bytes) -> Usage:
+def measure_usage(size: CallSize, body: Body) -> Usage:
     """Return what a call used whose body, of status 200, is this, whatever the body says."""
     try:
-        record = json.loads(body)
+        record = body.record
     except (ValueError, RecursionError):
         record = None
     if size.n_bytes == 0 and isinstance(record, dict) and record.keys() == {"refused"}:
         return Usage(0, 0, 0, 0, is_estimated=False, is_reply=False)  # `journal.rejection`: nothing was paid for
     messages = _messages(record)
-    n_bytes = len(body) if messages is None else sum(map(_text_bytes, messages))
+    n_bytes = len(body.raw) if messages is None else sum(map(_text_bytes, messages))
     prompt, completions, thoughts = _read_counts(record)
     if not _is_believable(prompt, size.n_bytes, _MOST if size.max_tokens is None else size.max_prompt):
         prompt = None

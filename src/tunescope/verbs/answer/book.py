@@ -109,7 +109,7 @@ class AnswerBook:
         self._show()
 
     def _show(self) -> None:
-        self._update(len(self.answers) + len(self.missing), self._rate())
+        self._update(len(self.answers) + len(self.missing), self._rate)
 
     def _rate(self) -> str:
         return f"{self._n_tokens / max(monotonic() - self._start, 1e-9):,.0f} tokens/s"

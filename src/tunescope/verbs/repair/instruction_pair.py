@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from tunescope.oracle.nonces import make_nonces
@@ -16,7 +17,7 @@ class NotApplicable(Exception):
     """A row that no repair applies to; the text is the reason, and the word before its colon names the kind."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class InstructionPair:
     """One row's texts. `input` is the part of the user's message that comes from a column of its own ("" for none)."""
 
@@ -31,7 +32,7 @@ class InstructionPair:
         names = ("system", "instruction", "input", "response")
         return {name: getattr(self, name) for name in names}
 
-    @property
+    @cached_property
     def fence(self) -> str:
         """The code in the lines around the texts in a prompt; none of them holds it, so a reply that does copies."""
         return make_nonces(*self.texts().values()).delimiter

@@ -60,7 +60,7 @@ def apply_result(
         return RepairedRow(row, replace(row, lineage=(*row.lineage, step)), result, call_ids)
     new = row.with_messages(pair.messages(instruction, response), replace(step, old=old))
     try:
-        like.layout.render(new)
+        new = replace(new, fields=like.layout.render(new))  # as it will be written
     except WorkError as error:
         result = replace(result, status="fallback", reason=f"format: {error}", instruction=None, response=None)
         step = replace(step, reason=result.reason)
