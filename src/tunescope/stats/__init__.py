@@ -17,6 +17,14 @@ from tunescope.stats.differences import (
     sign_flip_test,
     t_test,
 )
+from tunescope.stats.equivalence import (
+    Equivalence,
+    equivalence_margin,
+    equivalence_of_means,
+    equivalence_of_paired_shares,
+    equivalence_of_pairs,
+    equivalence_of_shares,
+)
 from tunescope.stats.estimates import ControlledShare, Correlation, Difference, Estimate, Power, PValue, Values
 from tunescope.stats.groups import (
     clustered_standard_error,
@@ -36,6 +44,7 @@ __all__ = [
     "ControlledShare",
     "Correlation",
     "Difference",
+    "Equivalence",
     "Estimate",
     "PValue",
     "Power",
@@ -43,6 +52,11 @@ __all__ = [
     "clustered_standard_error",
     "detectable_difference",
     "difference_of_means",
+    "equivalence_margin",
+    "equivalence_of_means",
+    "equivalence_of_paired_shares",
+    "equivalence_of_pairs",
+    "equivalence_of_shares",
     "excess_test",
     "holm",
     "mean",
