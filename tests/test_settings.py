@@ -64,6 +64,7 @@ RANGES = {
     "judge winrate": JUDGE,
     "judge pairwise": JUDGE,
     "judge aspects": JUDGE,
+    "judge claims": {"margin": "above 0 and below 1"},
     "judge recompute": {"limit": COUNTS, "draws": "at least 100"},
 }
 """Every verb's settings with a range, and the range."""

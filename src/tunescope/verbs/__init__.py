@@ -257,6 +257,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "judge aspects tuned.jsonl --aspects depth --oracle local",
             ),
         ),
+        "judge claims": Verb(
+            "verbs.judge.claims:claims",
+            "verbs.judge.claims:ClaimsSettings",
+            "Look for a person's claims in answers, and say which are gone from later ones.",
+            (
+                "judge claims before --claims claims.jsonl",
+                "judge claims before after --claims claims.jsonl --margin 0.05",
+            ),
+            proven=False,
+        ),
         "judge recompute": Verb(
             "verbs.judge.recompute:recompute",
             "verbs.judge.recompute:RecomputeSettings",
