@@ -33,6 +33,7 @@ RANGES = {
     "select": {"top": "at least 0", "sample": "at least 0"},
     "repair rate": {**ORACLE, "scale": COUNTS},
     "repair simplify": ORACLE,
+    "repair correct": ORACLE,
     "repair reflect": ORACLE,
     "repair evolve": {**ORACLE, "rounds": COUNTS},
     "falsify dose": {"dose": "at least 0 and at most 1"},

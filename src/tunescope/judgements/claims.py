@@ -326,3 +326,23 @@ def judge_claim(claim: Claim, before: Sequence[ReadAnswer], after: Sequence[Read
         n_after=len(after),
         n_missing=len({each.question.prompt_id for each in before} - answered),
     )
+
+
+def replace_phrase(text: str, phrase: str, new: str, whole: bool) -> str | None:
+    """Return a text with other words where a phrase stands; None where it doesn't stand in one piece.
+
+    With `whole` the text must be the phrase and nothing else, punctuation aside. A letter in upper case at the phrase's
+    beginning stays one.
+    """
+    parts, split = _parts(phrase), _SplitText(text)
+    if len(parts) != 1 or (whole and split.words != parts[0]):
+        return None
+    done, result = 0, ""
+    spans = [span for span in word_spans(text) for _ in words(text[slice(*span)])]
+    for match in split.find(parts):
+        start, end = spans[match.start][0], spans[match.end - 1][1]
+        if start < done:
+            continue
+        first = new[:1].upper() if text[start].isupper() else new[:1]
+        result, done = f"{result}{text[done:start]}{first}{new[1:]}", end
+    return result + text[done:] if done else None

@@ -159,6 +159,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "repair evolve rows.json --oracle local --operations breadth",
             ),
         ),
+        "repair correct": Verb(
+            "verbs.repair.correct:correct",
+            "verbs.repair.correct:CorrectSettings",
+            "Rewrite the rows that a run names, so that they state the right fact.",
+            (
+                "repair correct rows.json --from runs/attribute-0123456789ab --truth claims.jsonl --oracle local",
+                "repair correct rows.json --from named --truth 'Water boils at 100 degrees.' --oracle local",
+            ),
+            proven=False,
+        ),
         "falsify dose": Verb(
             "verbs.falsify.dose:dose",
             "verbs.falsify.dose:DoseSettings",

@@ -41,14 +41,14 @@ class RepairedRow:
 def apply_result(
     repair: Repair, like: RowFile, pair: InstructionPair, result: RepairResult, call_ids: tuple[str, ...]
 ) -> RepairedRow:
-    """Put a result into its row, with a step in the lineage where the oracle was asked.
+    """Put a result into its row, with a step in the lineage where the oracle was asked or the row changes.
 
     Where the file's format has no place for the new texts, the row stays and the result says so.
     """
     from tunescope.rows import LineageStep
 
     row = pair.row
-    if not call_ids:
+    if not call_ids and result.instruction is None and result.response is None:
         return RepairedRow(row, row, result)
     hashes = "+".join(repair.sources.values())
     step = LineageStep(repair.name, repair.version, (row.id,), result.reason, hashes, call_ids, notes=result.notes)
