@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tunescope.rows import RowSet
 
 VERSION = 1
-NOBODY = "none"
+_NOBODY = "none"
 """The oracle that isn't asked."""
 _CORRECTED = "corrected_response"
 _SCHEMA = ReplySchema("corrected", (Field(_CORRECTED, "the new response alone"),))
@@ -65,7 +65,7 @@ class CorrectSettings(RepairSettings):
     """What is replaced without asking, where claims give the truth: responses that are the wrong phrase and nothing
     else, every wrong phrase where it stands, or none."""
 
-    oracle: str = field(default=NOBODY, metadata={**INPUT, "refuse": refuse_secrets})
+    oracle: str = field(default=_NOBODY, metadata={**INPUT, "refuse": refuse_secrets})
     """The model to ask: a server's URL, local, local:GGUF or fake:FILE. none asks nobody and only replaces."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
@@ -91,7 +91,7 @@ def correct(settings: CorrectSettings) -> Run:
     truths, content = _read_truths(settings.truth)
     more = {str(run.path): run.identity for run in sources} | {"truth": content}
     repair = _Correct(settings, named, truths)
-    if settings.oracle != NOBODY:
+    if settings.oracle != _NOBODY:
         return runs.execute(*repair_job(settings, repair, more=more))
     if settings.plan:
         raise SettingsError("--plan with --oracle none: nothing is asked, so there is nothing to plan")
