@@ -61,6 +61,7 @@ RANGES = {
     },
     "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS},
     "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS},
+    "attribute": {"top": COUNTS, "constant": "at least 0"},
     "judge winrate": JUDGE,
     "judge pairwise": JUDGE,
     "judge aspects": JUDGE,
