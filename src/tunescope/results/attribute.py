@@ -22,8 +22,6 @@ class AttributeIndexResult(Record):
     vocabulary: int
     """Distinct words."""
     bytes: int
-    parts: tuple[str, ...] = ("words",)
-    """What is indexed: words, meaning, gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
 from tunescope import runs
 from tunescope.errors import TunescopeError
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings, validate
+from tunescope.settings import RowsSettings
+from tunescope.verbs.attribute.settings import (
+    AttributeIndexSettings,
+    AttributeSettings,
+    WordsSettings,
+    validate,
+    validate_embedder,
+)
 
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
@@ -17,18 +25,68 @@ VERSION = 1
 
 
 def index_rows(settings: AttributeIndexSettings) -> Run:
-    """Index rows; return the run. `attribute` finds it by the rows' content.
+    """Index rows; return the run of their words. `attribute` finds all parts by the rows' content.
 
     Raises:
         InputError, SettingsError: rows that can't be read.
+        MissingPackageError: what embeds rows isn't installed.
     """
     from tunescope.rows import open_rows
+    from tunescope.verbs.attribute.evidence.meaning import NONE, open_meaning, settings_of
+    from tunescope.verbs.attribute.row_index import RowIndex
+    from tunescope.verbs.attribute.view import show_parts
 
+    validate_embedder(settings.embedder)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
-    return runs.execute("attribute index", VERSION, settings, rows.inputs, partial(_write_index, settings, rows))
+    words = _open_words(settings, rows, settings.out)
+    parts = {"words": words}
+    if settings.embedder != NONE:
+        of_meaning = settings_of(settings, settings.embedder, settings.workers)
+        parts["meaning"] = open_meaning(of_meaning, rows, RowIndex(words))
+    view = show_parts(words.view, [run for name, run in parts.items() if name != "words"])
+    return words.showing(view, parts={name: str(run.path) for name, run in parts.items()})
 
 
-def _write_index(settings: AttributeIndexSettings, rows: RowSet, folder: RunFolder) -> Outcome:
+def attribute(settings: AttributeSettings) -> Run:
+    """Find the rows that taught answers; return the run with the tables `attributions` and `rows`.
+
+    Raises:
+        InputError, RunError, SettingsError: in one sentence each: answers or rows that can't be read, options that
+            don't go together.
+        MissingPackageError: what embeds rows isn't installed.
+    """
+    from tunescope.rows import open_rows
+    from tunescope.verbs.attribute.attribution import attribute_answers
+    from tunescope.verbs.attribute.evidence import Request, meaning, words
+    from tunescope.verbs.attribute.row_index import RowIndex
+    from tunescope.verbs.attribute.sources import read_sources
+
+    validate(settings)
+    sources = read_sources(settings)
+    rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    index = RowIndex(_open_words(settings, rows, None))
+    request = Request(settings, rows, index, sources.answers)
+    prepared = [member.prepare(request) for member in (words, meaning)]
+    inputs = {**rows.inputs, **sources.inputs}
+    for each in prepared:
+        inputs |= each.inputs
+    work = partial(attribute_answers, request, prepared)
+    return runs.execute("attribute", VERSION, settings, inputs, work)
+
+
+def _open_words(settings: RowsSettings, rows: RowSet, out: str | None) -> Run:
+    """Return the index of the rows' words; build it if there is none."""
+    of_words = WordsSettings(
+        rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad
+    )
+    of_words = replace(of_words, out=out)
+    finished = runs.find_finished("attribute index", VERSION, of_words, rows.inputs)
+    if finished is not None:
+        return finished
+    return runs.execute("attribute index", VERSION, of_words, rows.inputs, partial(_write_words, of_words, rows))
+
+
+def _write_words(settings: WordsSettings, rows: RowSet, folder: RunFolder) -> Outcome:
     from tunescope.verbs.attribute.row_index import write_index
     from tunescope.verbs.attribute.view import show_index
 
@@ -38,36 +96,3 @@ def _write_index(settings: AttributeIndexSettings, rows: RowSet, folder: RunFold
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     return Outcome(result.as_json(), show_index(settings, result, len(rows.rejected)))
-
-
-def attribute(settings: AttributeSettings) -> Run:
-    """Find the rows that taught answers; return the run with the tables `attributions` and `rows`.
-
-    Raises:
-        InputError, RunError, SettingsError: in one sentence each: answers or rows that can't be read, options that
-            don't go together.
-    """
-    from tunescope.rows import open_rows
-    from tunescope.verbs.attribute.attribution import attribute_answers
-    from tunescope.verbs.attribute.row_index import RowIndex
-    from tunescope.verbs.attribute.sources import read_sources
-
-    validate(settings)
-    sources = read_sources(settings)
-    rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
-    index = RowIndex(_open_index(settings, rows))
-    inputs = {**rows.inputs, **sources.inputs, "index": index.run.key}
-    work = partial(attribute_answers, settings, sources.answers, index)
-    return runs.execute("attribute", VERSION, settings, inputs, work)
-
-
-def _open_index(settings: AttributeSettings, rows: RowSet) -> Run:
-    """Return the index of the rows; build it if there is none."""
-    of_index = AttributeIndexSettings(
-        rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad
-    )
-    finished = runs.find_finished("attribute index", VERSION, of_index, rows.inputs)
-    if finished is not None:
-        return finished
-    work = partial(_write_index, of_index, rows)
-    return runs.execute("attribute index", VERSION, of_index, rows.inputs, work)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,12 +15,11 @@ from tunescope.foreign import dump_json
 from tunescope.results.attribute import AttributedAnswer, AttributedRows, AttributeResult, RowEvidence
 from tunescope.results.record import schema
 from tunescope.runs import Outcome, RunFolder, plain
-from tunescope.verbs.attribute.evidence.words import find_copies, word_scores
+from tunescope.verbs.attribute.evidence import Evidence, Prepared, Request
+from tunescope.verbs.attribute.evidence.words import find_copies
 from tunescope.verbs.attribute.ranking import Order, join
 from tunescope.verbs.attribute.row_index import RowIndex
-from tunescope.verbs.attribute.settings import AttributeSettings
-from tunescope.verbs.attribute.sources import query_text
-from tunescope.verbs.attribute.view import show_attributions
+from tunescope.verbs.attribute.view import KINDS, show_attributions
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,18 +30,18 @@ _NO_CUT = "no null distribution was made, so how many rows matter isn't known"
 """The reason of an answer without a cut."""
 
 
-def attribute_answers(
-    settings: AttributeSettings, answers: Sequence[Answer], index: RowIndex, folder: RunFolder
-) -> Outcome:
+def attribute_answers(request: Request, prepared: Sequence[Prepared], folder: RunFolder) -> Outcome:
     """Write the tables of all answers; return the result and the view.
 
     Raises:
         TunescopeError: no answer with words.
     """
-    if not any(query_text(answer) and answer.text.strip() for answer in answers):
+    settings, answers, index = request.settings, request.answers, request.index
+    if not any(answer.text.strip() for answer in answers):
         raise TunescopeError(f"none of the {len(answers)} answers has a word, so there is nothing to attribute")
     tally = _Tally(len(index))
-    attributed = [_attribute(settings, answer, index, tally) for answer in answers]
+    evidence = [each.load() for each in prepared if each.load is not None]
+    attributed = [_attribute(request, number, evidence, tally) for number in range(len(answers))]
     folder.table(RowEvidence.NAME, _table([row for answer in attributed for row in answer.rows]))
     folder.table(AttributedRows.NAME, tally.table(index))
     if settings.answers is not None:
@@ -50,8 +50,8 @@ def attribute_answers(
         n=len(attributed),
         n_missing=sum(answer.reason == _NO_WORDS for answer in attributed),
         rows_indexed=len(index),
-        evidence=("words",),
-        left_out={},
+        evidence=tuple(name for name in KINDS if name in tally.kinds),
+        left_out=dict(ChainMap(*(dict(each.left_out) for each in prepared))),
         constant=settings.constant,
         answers=tuple(attributed),
     )
@@ -84,14 +84,17 @@ class _Tally:
     Attributes:
         rank: the best rank; rows that no evidence speaks for share the rank behind the last [rows].
         named: answers in whose list it is [rows].
+        kinds: the kinds of evidence there were.
     """
 
     def __init__(self, n_rows: int) -> None:
         self.rank = np.full(n_rows, n_rows + 1, np.int32)
         self.named = np.zeros(n_rows, np.int32)
+        self.kinds: set[str] = set()
 
     def add(self, order: Order, n_listed: int) -> None:
         """Count the rows of an answer."""
+        self.kinds |= order.ranks.keys()
         self.rank[order.rows] = np.minimum(self.rank[order.rows], np.arange(1, len(order.rows) + 1))
         self.named[order.rows[:n_listed]] += 1
 
@@ -105,13 +108,14 @@ class _Tally:
         return pa.table(columns, schema(AttributedRows))
 
 
-def _attribute(settings: AttributeSettings, answer: Answer, index: RowIndex, tally: _Tally) -> AttributedAnswer:
+def _attribute(request: Request, number: int, evidence: Sequence[Evidence], tally: _Tally) -> AttributedAnswer:
     """Order the rows for one answer; count them and return the first."""
+    settings, answer, index = request.settings, request.answers[number], request.index
     if not answer.text.strip():
         return AttributedAnswer(
             answer_id=answer.answer_id, prompt_id=answer.prompt_id, matters=None, reason=_NO_WORDS, rows=()
         )
-    scores = {"words": word_scores(index, query_text(answer))}
+    scores = {name: values for each in evidence for name, values in each.scores(number).items()}
     copied = find_copies(index, answer.text, scores["words"])
     order = join(scores, copied, settings.constant)
     tally.add(order, settings.top)
@@ -132,7 +136,7 @@ def _evidence(
     answer: Answer,
     index: RowIndex,
     order: Order,
-    scores: dict[str, NDArray[np.float64]],
+    scores: Mapping[str, NDArray[np.float64]],
     copied: NDArray[np.bool_],
     rank: int,
     row: int,
@@ -140,7 +144,7 @@ def _evidence(
     """Return the record of one row."""
     stored = index.row(row)
     values: dict[str, float | int | None] = {}
-    for name in ("words", "meaning", "states", "effect"):
+    for name in KINDS:
         known = name in scores and order.ranks[name][row] > 0
         values[name] = round(float(scores[name][row]), 6) if known else None
         values[f"{name}_rank"] = int(order.ranks[name][row]) if known else None

@@ -6,13 +6,29 @@ from dataclasses import dataclass, field
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.runs import INPUT
+from tunescope.models.embedded import EMBEDDER, EMBEDDERS
+from tunescope.runs import INPUT, NOT_IN_KEY
 from tunescope.settings import POSITIONAL, RowsSettings, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
+class WordsSettings(RowsSettings):
+    """What the index of the rows' words depends on."""
+
+    out: str | None = runs.out_field()
+    """The run folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttributeIndexSettings(RowsSettings):
-    """Index rows for attribution: their words."""
+    """Index rows for attribution: their words and their meaning."""
+
+    embedder: str = field(default=EMBEDDER, metadata=INPUT)
+    """The embedder for the rows' meaning: an embedded name, a folder or a sentence-transformers id; none leaves it
+    out."""
+
+    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
+    """Processes that embed rows side by side."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/attribute-index-KEY by default."""
@@ -33,6 +49,13 @@ class AttributeSettings(RowsSettings):
 
     answers: str | None = field(default=None, metadata=INPUT)
     """Answers: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
+
+    embedder: str | None = field(default=None, metadata=INPUT)
+    """Find rows by meaning with this embedder (as for `attribute index`), or none. By default all-minilm-l6-v2 where it
+    is in the cache and the rows are indexed with it, or are at most 500."""
+
+    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
+    """Processes that embed rows side by side, where they aren't indexed yet."""
 
     top: int = field(default=10, metadata=at_least(1))
     """Rows to list per answer."""
@@ -61,3 +84,14 @@ def validate(settings: AttributeSettings) -> None:
         raise SettingsError("--prompt needs --text; a file of --answers has its prompts")
     if settings.text == "-" and "-" in settings.rows:
         raise SettingsError("both the rows and --text are read from a pipe; write one of them to a file")
+    validate_embedder(settings.embedder)
+
+
+def validate_embedder(embedder: str | None) -> None:
+    """Check the name of an embedder.
+
+    Raises:
+        SettingsError: an empty name.
+    """
+    if embedder is not None and not embedder.strip():
+        raise SettingsError(f"--embedder is empty; there is {', '.join(EMBEDDERS)}, or none")

@@ -5,20 +5,22 @@ from __future__ import annotations
 import shlex
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from tunescope.answers import Answer
 from tunescope.results.attribute import AttributeIndexResult, AttributeResult, RowEvidence
+from tunescope.runs import Run
 from tunescope.settings import as_cli_args
 from tunescope.verbs.attribute.row_index import RowIndex
-from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings
+from tunescope.verbs.attribute.settings import AttributeSettings, WordsSettings
 from tunescope.views import Cell, Marked, Table, View, counted, rejected_sentence
 
 _SHOWN = 600
 """Characters of a text that are shown."""
 _ANSWERS = 20
 """Answers and rows that a table shows."""
-_KINDS = {
+KINDS = {
     "words": "words (BM25)",
     "meaning": "meaning (cosine)",
     "states": "states (gradients of the base)",
@@ -27,7 +29,7 @@ _KINDS = {
 """The kinds of evidence, as they are called."""
 
 
-def show_index(settings: AttributeIndexSettings, result: AttributeIndexResult, n_rejected: int) -> View:
+def show_index(settings: WordsSettings, result: AttributeIndexResult, n_rejected: int) -> View:
     """Show what was indexed."""
     sentences = [
         f"Indexed {counted(result.rows, 'row')}: {result.words:,} words, {result.vocabulary:,} of them distinct, "
@@ -43,6 +45,12 @@ def show_index(settings: AttributeIndexSettings, result: AttributeIndexResult, n
         f"tunescope attribute --answers ANSWERS --rows {source}",
     )
     return View(tuple(sentences), (), following)
+
+
+def show_parts(words: View, others: Sequence[Run]) -> View:
+    """Add what else was indexed to the view of the words."""
+    sentences = (*words.sentences, *(sentence for run in others for sentence in run.view.sentences))
+    return replace(words, sentences=sentences)
 
 
 def show_attributions(
@@ -69,7 +77,7 @@ def show_attributions(
 
 
 def _describe(result: AttributeResult) -> str:
-    kinds = [_KINDS[name] for name in result.evidence]
+    kinds = [KINDS[name] for name in result.evidence]
     by = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
     missing = f" {counted(result.n_missing, 'answer')} had no words." if result.n_missing else ""
     whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
@@ -97,7 +105,7 @@ def _show_row(index: RowIndex, row: RowEvidence) -> Marked:
 def _evidence(row: RowEvidence) -> str:
     """Name each kind of evidence with its score and rank."""
     parts = ["a copy, word for word"] if row.copied else []
-    for name in _KINDS:
+    for name in KINDS:
         score, rank = getattr(row, name), getattr(row, f"{name}_rank")
         if score is not None:
             parts.append(f"{name} {score:.3g} (rank {rank:,})")

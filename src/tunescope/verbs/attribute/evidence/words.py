@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.text.sentences import sentence_spans
 from tunescope.text.words import hash_words
+from tunescope.verbs.attribute.evidence import Prepared, Request
 from tunescope.verbs.attribute.row_index import RowIndex
+from tunescope.verbs.attribute.sources import query_text
 
 _MIN_COPIED_WORDS = 6
 """Words of a copy at least."""
@@ -17,10 +19,22 @@ _MAX_CANDIDATES = 500
 """Rows that are looked at for a copy of one passage, the highest BM25 first."""
 
 
-def word_scores(index: RowIndex, query: str) -> NDArray[np.float64]:
-    """Return the BM25 score of every row; NaN where it shares no word [rows]."""
-    scores = index.postings.score(query, len(index))
-    return np.where(scores > 0, scores, np.nan)
+def prepare(request: Request) -> Prepared:
+    """Take the words of the rows' index, which is there."""
+    return Prepared(lambda: _Words(request), {"index": request.index.run.key})
+
+
+class _Words:
+    """BM25 of prompt and answer."""
+
+    def __init__(self, request: Request) -> None:
+        self._request = request
+
+    def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
+        """Return the BM25 score of every row; NaN where it shares no word [rows]."""
+        index = self._request.index
+        scores = index.postings.score(query_text(self._request.answers[number]), len(index))
+        return {"words": np.where(scores > 0, scores, np.nan)}
 
 
 def find_copies(index: RowIndex, text: str, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
