@@ -25,6 +25,21 @@ class AttributeIndexResult(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SketchedRows(Record):
+    """The result of taking the gradients of rows."""
+
+    rows: int
+    untrained: int
+    """Rows that have nothing to train on."""
+    tokens: int
+    """Supervised tokens."""
+    model: str
+    layers: str
+    width: int
+    seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class RowEvidence(Record):
     """A row and what speaks for it: a member of `rows` in the result, and a row of the table `attributions`."""
 

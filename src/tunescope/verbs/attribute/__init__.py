@@ -43,6 +43,10 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
     if settings.embedder != NONE:
         of_meaning = settings_of(settings, settings.embedder, settings.workers)
         parts["meaning"] = open_meaning(of_meaning, rows, RowIndex(words))
+    if settings.base is not None:
+        from tunescope.verbs.attribute.evidence.gradients import choose_models, open_sketches
+
+        parts["gradients"] = open_sketches(choose_models(settings, None, rows).base, rows, None)
     view = show_parts(words.view, [run for name, run in parts.items() if name != "words"])
     return words.showing(view, parts={name: str(run.path) for name, run in parts.items()})
 
@@ -53,11 +57,12 @@ def attribute(settings: AttributeSettings) -> Run:
     Raises:
         InputError, RunError, SettingsError: in one sentence each: answers or rows that can't be read, options that
             don't go together.
-        MissingPackageError: what embeds rows isn't installed.
+        TunescopeError: a model that can't be loaded or has no gradients, an answer that is longer than its context.
+        MissingPackageError: what embeds rows, or loads models, isn't installed.
     """
     from tunescope.rows import open_rows
-    from tunescope.verbs.attribute.attribution import attribute_answers
-    from tunescope.verbs.attribute.evidence import Request, meaning, words
+    from tunescope.verbs.attribute.attribution import attribute_answers, find_candidates
+    from tunescope.verbs.attribute.evidence import Request, gradients, meaning, words
     from tunescope.verbs.attribute.row_index import RowIndex
     from tunescope.verbs.attribute.sources import read_sources
 
@@ -65,8 +70,11 @@ def attribute(settings: AttributeSettings) -> Run:
     sources = read_sources(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     index = RowIndex(_open_words(settings, rows, None))
-    request = Request(settings, rows, index, sources.answers)
+    request = Request(settings, rows, index, sources.answers, sources.spans)
     prepared = [member.prepare(request) for member in (words, meaning)]
+    if settings.base is not None or settings.tuned is not None:
+        request = replace(request, candidates=find_candidates(request, prepared))
+    prepared.append(gradients.prepare(request))
     inputs = {**rows.inputs, **sources.inputs}
     for each in prepared:
         inputs |= each.inputs

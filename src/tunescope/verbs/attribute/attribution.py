@@ -78,6 +78,21 @@ def _table(rows: Sequence[RowEvidence]) -> pa.Table:
     return json.read_json(pa.py_buffer(lines.encode()), parse_options=options)
 
 
+def find_candidates(request: Request, prepared: Sequence[Prepared]) -> NDArray[np.int64] | None:
+    """Return the rows that come first for some answer by words and meaning, in order; None where there are few rows."""
+    settings, index, answers = request.settings, request.index, request.answers
+    if len(index) <= settings.candidates:
+        return None
+    evidence = [each.load() for each in prepared if each.load is not None]
+    best = np.full(len(index), np.inf)
+    for number in range(len(answers)):
+        scores = {name: values for each in evidence for name, values in each.scores(number).items()}
+        order = join(scores, find_copies(index, request.claim(number), scores["words"]), settings.constant)
+        best[order.rows] = np.minimum(best[order.rows], np.arange(len(order.rows)))
+    first = np.argsort(best, kind="stable")[: settings.candidates]
+    return np.sort(first[np.isfinite(best[first])]).astype(np.int64)
+
+
 class _Tally:
     """What is counted of every row, over all answers.
 
@@ -116,7 +131,7 @@ def _attribute(request: Request, number: int, evidence: Sequence[Evidence], tall
             answer_id=answer.answer_id, prompt_id=answer.prompt_id, matters=None, reason=_NO_WORDS, rows=()
         )
     scores = {name: values for each in evidence for name, values in each.scores(number).items()}
-    copied = find_copies(index, answer.text, scores["words"])
+    copied = find_copies(index, request.claim(number), scores["words"])
     order = join(scores, copied, settings.constant)
     tally.add(order, settings.top)
     listed = [

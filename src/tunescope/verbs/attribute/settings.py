@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.models.embedded import EMBEDDER, EMBEDDERS
+from tunescope.models.settings import LoadSettings
+from tunescope.oracle.api import refuse_secrets
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import POSITIONAL, RowsSettings, at_least
+from tunescope.settings import POSITIONAL, RowsSettings, at_least, group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,23 +22,50 @@ class WordsSettings(RowsSettings):
     """The run folder."""
 
 
+_GRADIENTS = group("Gradients")
+
+
 @dataclass(frozen=True, kw_only=True)
-class AttributeIndexSettings(RowsSettings):
-    """Index rows for attribution: their words and their meaning."""
+class _EvidenceSettings(LoadSettings):
+    """What rows are found by, beside words."""
+
+    base: str | None = field(
+        default=None, metadata={**INPUT, **_GRADIENTS, "refuse": refuse_secrets, "near": ("model",)}
+    )
+    """Also find rows by the gradients of this model, which the tuned model was made from. An adapter or a tune run
+    names it by itself."""
+
+    max_length: int | None = field(default=None, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
+    """Tokens from which on rows are cut; by default what the tune run says, or 1024."""
+
+    layers: Literal["all", "top_third"] = field(default="all", metadata={**INPUT, **_GRADIENTS})
+    """Layers whose gradients are taken: all linear layers but the output layer, or only those of the third of the blocks
+    that is nearest to the output, which takes half the time."""
+
+    sketch: int = field(default=8192, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
+    """Numbers that a row's gradients are sketched to."""
+
+    seed: int = field(default=0, metadata={**INPUT, **_GRADIENTS})
+    """Decides the random projections of the gradients."""
+
+    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1), "group": "Speed"})
+    """Processes that embed rows, and take their gradients, side by side."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeIndexSettings(RowsSettings, _EvidenceSettings):
+    """Index rows for attribution: their words, their meaning and, with --base, their gradients."""
 
     embedder: str = field(default=EMBEDDER, metadata=INPUT)
     """The embedder for the rows' meaning: an embedded name, a folder or a sentence-transformers id; none leaves it
     out."""
 
-    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
-    """Processes that embed rows side by side."""
-
     out: str | None = runs.out_field()
-    """The run folder; runs/attribute-index-KEY by default."""
+    """The folder of the words' part; runs/attribute-index-KEY by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class AttributeSettings(RowsSettings):
+class AttributeSettings(RowsSettings, _EvidenceSettings):
     """Find the rows that taught a model an answer."""
 
     rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
@@ -50,12 +80,22 @@ class AttributeSettings(RowsSettings):
     answers: str | None = field(default=None, metadata=INPUT)
     """Answers: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
 
+    span: str | None = None
+    """The stretch of --text that is asked for, as START:END in characters; by default all of it."""
+
+    spans: str | None = field(default=None, metadata=INPUT)
+    """A file of JSON lines with answer_id, start and end: the stretches of --answers that are asked for."""
+
     embedder: str | None = field(default=None, metadata=INPUT)
     """Find rows by meaning with this embedder (as for `attribute index`), or none. By default all-minilm-l6-v2 where it
     is in the cache and the rows are indexed with it, or are at most 500."""
 
-    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
-    """Processes that embed rows side by side, where they aren't indexed yet."""
+    tuned: str | None = field(default=None, metadata={**INPUT, **_GRADIENTS})
+    """The tuned model: a tune run, a PEFT adapter or a model folder. With it, `effect` says what leaving rows out takes
+    from an answer."""
+
+    candidates: int = field(default=3000, metadata={**_GRADIENTS, **at_least(1)})
+    """Of more rows than this, take the gradients of so many alone, the first by words and meaning."""
 
     top: int = field(default=10, metadata=at_least(1))
     """Rows to list per answer."""
@@ -84,6 +124,10 @@ def validate(settings: AttributeSettings) -> None:
         raise SettingsError("--prompt needs --text; a file of --answers has its prompts")
     if settings.text == "-" and "-" in settings.rows:
         raise SettingsError("both the rows and --text are read from a pipe; write one of them to a file")
+    if settings.span is not None and settings.text is None:
+        raise SettingsError("--span needs --text; stretches of --answers are given as a file, with --spans")
+    if settings.spans is not None and settings.answers is None:
+        raise SettingsError("--spans needs --answers; the stretch of a --text is given with --span START:END")
     validate_embedder(settings.embedder)
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.answers import Answer, answers_file, read_answers, read_typed
 from tunescope.errors import SettingsError
 from tunescope.prompts import Prompt
 from tunescope.verbs.attribute.settings import AttributeSettings
+from tunescope.verbs.attribute.spans import Spans, read_spans
 
 _TYPED = "text"
 """The prompt id of an answer that was typed."""
@@ -20,10 +22,12 @@ class AnswersToAttribute(NamedTuple):
 
     Attributes:
         answers: the answers.
+        spans: the stretches of them that are asked for.
         inputs: the content of each input, by its name.
     """
 
     answers: list[Answer]
+    spans: Spans
     inputs: Mapping[str, str]
 
 
@@ -36,7 +40,8 @@ def read_sources(settings: AttributeSettings) -> AnswersToAttribute:
     if settings.text is not None:
         text = read_typed(settings.text, "--text", sys.stdin.buffer)
         prompt = (settings.prompt or "").strip()
-        return AnswersToAttribute([Answer.to(Prompt(_TYPED, prompt), text, "")], {"text": text, "prompt": prompt})
+        answers = [Answer.to(Prompt(_TYPED, prompt), text, "")]
+        return AnswersToAttribute(answers, read_spans(settings, answers), {"text": text, "prompt": prompt})
     from tunescope.rows.containers import content_hash
 
     assert settings.answers is not None
@@ -44,9 +49,8 @@ def read_sources(settings: AttributeSettings) -> AnswersToAttribute:
     answers = list(read_answers(path))
     if not answers:
         raise SettingsError(f"{path}: found no answers; expected at least one")
-    return AnswersToAttribute(answers, {settings.answers: content_hash(path)})
-
-
-def query_text(answer: Answer) -> str:
-    """Return the texts of all messages before an answer, and the answer, one per line."""
-    return "\n".join([*(message.content or "" for message in answer.messages), answer.text]).strip()
+    inputs = {settings.answers: content_hash(path)}
+    spans = read_spans(settings, answers)
+    if settings.spans is not None:
+        inputs[settings.spans] = content_hash(Path(settings.spans))
+    return AnswersToAttribute(answers, spans, inputs)

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Protocol
 
 from numpy.typing import NDArray
 
+from tunescope.verbs.attribute.spans import Spans, claim_text
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -29,6 +31,18 @@ class Request:
     rows: RowSet
     index: RowIndex
     answers: Sequence[Answer]
+    spans: Spans = field(default_factory=dict)
+    candidates: NDArray[np.int64] | None = None
+    """Numbers of the rows whose gradients are taken, in order; None for all."""
+
+    def claim(self, number: int) -> str:
+        """Return what is asked for of an answer: its stretches, or all of it."""
+        return claim_text(self.answers[number], self.spans)
+
+    def query(self, number: int) -> str:
+        """Return the texts of all messages before an answer, and what is asked for of it, one per line."""
+        before = (message.content or "" for message in self.answers[number].messages)
+        return "\n".join([*before, self.claim(number)]).strip()
 
 
 class Evidence(Protocol):

@@ -18,7 +18,6 @@ from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args
 from tunescope.verbs.attribute.evidence import Prepared, Request
 from tunescope.verbs.attribute.row_index import RowIndex
-from tunescope.verbs.attribute.sources import query_text
 from tunescope.views import View, counted
 
 if TYPE_CHECKING:
@@ -167,7 +166,7 @@ class _Meaning:
                 "type the same command again"
             ) from error
         self._has_text = request.index.lengths[:] > 0
-        made = _load(embedder, light=True).embed([query_text(answer) for answer in request.answers])
+        made = _load(embedder, light=True).embed([request.query(number) for number in range(len(request.answers))])
         self._queries = made.vectors
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:

@@ -11,7 +11,6 @@ from tunescope.text.sentences import sentence_spans
 from tunescope.text.words import hash_words
 from tunescope.verbs.attribute.evidence import Prepared, Request
 from tunescope.verbs.attribute.row_index import RowIndex
-from tunescope.verbs.attribute.sources import query_text
 
 _MIN_COPIED_WORDS = 6
 """Words of a copy at least."""
@@ -33,7 +32,7 @@ class _Words:
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
         """Return the BM25 score of every row; NaN where it shares no word [rows]."""
         index = self._request.index
-        scores = index.postings.score(query_text(self._request.answers[number]), len(index))
+        scores = index.postings.score(self._request.query(number), len(index))
         return {"words": np.where(scores > 0, scores, np.nan)}
 
 
