@@ -236,7 +236,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "attribute rows.json --text 'The tide clock has a silver hand.' --prompt 'What is a tide clock?'",
                 "attribute rows.json --answers runs/answer-0123456789ab",
             ),
-            proven=False,
         ),
         "attribute index": Verb(
             "verbs.attribute:index_rows",
@@ -246,7 +245,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "attribute index rows.json",
                 "attribute index rows.json more.jsonl --out indexed",
             ),
-            proven=False,
         ),
     },
     "Is it better?": {

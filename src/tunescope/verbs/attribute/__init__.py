@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope import runs
-from tunescope.errors import TunescopeError
+from tunescope.errors import SettingsError, TunescopeError
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings
+from tunescope.settings import RowsSettings, as_cli_args
 from tunescope.verbs.attribute.settings import (
     AttributeIndexSettings,
     AttributeSettings,
@@ -37,6 +38,7 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
     from tunescope.verbs.attribute.view import show_parts
 
     validate_embedder(settings.embedder)
+    _refuse_index(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     words = _open_words(settings, rows, settings.out)
     parts = {"words": words}
@@ -67,6 +69,7 @@ def attribute(settings: AttributeSettings) -> Run:
     from tunescope.verbs.attribute.sources import read_sources
 
     validate(settings)
+    _refuse_index(settings)
     sources = read_sources(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     index = RowIndex(_open_words(settings, rows, None))
@@ -80,6 +83,15 @@ def attribute(settings: AttributeSettings) -> Run:
         inputs |= each.inputs
     work = partial(attribute_answers, request, prepared)
     return runs.execute("attribute", VERSION, settings, inputs, work)
+
+
+def _refuse_index(settings: RowsSettings) -> None:
+    """Refuse the folder of an index where rows are expected: it is found by the rows' content."""
+    for name in settings.rows:
+        run = runs.producing_run(name) if Path(name).is_dir() else None
+        if run is not None and run.verb.startswith(("attribute", "trace")):
+            rows = as_cli_args(*(run.settings[name] for name in ("rows", "format", "columns", "on_bad")))
+            raise SettingsError(f"{name} is an index or a run on rows; expected the rows; type --rows {rows}")
 
 
 def _open_words(settings: RowsSettings, rows: RowSet, out: str | None) -> Run:

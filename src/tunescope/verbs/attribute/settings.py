@@ -39,8 +39,8 @@ class _EvidenceSettings(LoadSettings):
     """Tokens from which on rows are cut; by default what the tune run says, or 1024."""
 
     layers: Literal["all", "top_third"] = field(default="all", metadata={**INPUT, **_GRADIENTS})
-    """Layers whose gradients are taken: all linear layers but the output layer, or only those of the third of the blocks
-    that is nearest to the output, which takes half the time."""
+    """Layers whose gradients are taken: all linear layers but the output layer, or those of the last third of the
+    blocks, which takes half the time."""
 
     sketch: int = field(default=8192, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
     """Numbers that a row's gradients are sketched to."""
