@@ -72,7 +72,7 @@ def _table(rows: Sequence[RowEvidence]) -> pa.Table:
 
     columns = schema(RowEvidence)
     if not rows:
-        return columns.empty_table()
+        return pa.Table.from_batches([], columns)
     lines = "\n".join(dump_json(plain(row.as_json())) for row in rows)
     options = json.ParseOptions(explicit_schema=columns, unexpected_field_behavior="error")
     return json.read_json(pa.py_buffer(lines.encode()), parse_options=options)
