@@ -79,6 +79,25 @@ class RowEvidence(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamedRow(Record):
+    """A line of `named.jsonl`: a row that is listed for an answer, with its texts."""
+
+    NAME: ClassVar[str] = "named"
+
+    row_id: str
+    file: str
+    line: int | None
+    record: int | None
+    texts: tuple[tuple[str, str], ...]
+    """Role and text of each message."""
+
+    @property
+    def location(self) -> Location:
+        """Where the row is."""
+        return Location(self.file, self.line, self.record)
+
+
+@dataclass(frozen=True, kw_only=True)
 class AttributedAnswer(Record):
     """An answer and the rows that taught it, best first."""
 

@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from tunescope.answers import Answer
 from tunescope.errors import TunescopeError
 from tunescope.foreign import dump_json
-from tunescope.results.attribute import AttributedAnswer, AttributedRows, AttributeResult, RowEvidence
+from tunescope.results.attribute import AttributedAnswer, AttributedRows, AttributeResult, NamedRow, RowEvidence
 from tunescope.results.record import schema
 from tunescope.runs import Outcome, RunFolder, plain
 from tunescope.verbs.attribute.evidence import Evidence, Prepared, Request
 from tunescope.verbs.attribute.evidence.words import find_copies
 from tunescope.verbs.attribute.ranking import Order, join
-from tunescope.verbs.attribute.row_index import RowIndex
+from tunescope.verbs.attribute.row_index import RowIndex, StoredRow
 from tunescope.verbs.attribute.view import KINDS, show_attributions
 
 if TYPE_CHECKING:
@@ -44,6 +44,8 @@ def attribute_answers(request: Request, prepared: Sequence[Prepared], folder: Ru
     attributed = [_attribute(request, number, evidence, tally) for number in range(len(answers))]
     folder.table(RowEvidence.NAME, _table([row for answer in attributed for row in answer.rows]))
     folder.table(AttributedRows.NAME, tally.table(index))
+    listed = dict.fromkeys(row.index for answer in attributed for row in answer.rows)
+    folder.records(NamedRow.NAME, (_named_row(index.row(number)).as_json() for number in listed))
     if settings.answers is not None:
         folder.records("answers", (answer.as_json() for answer in answers))
     result = AttributeResult(
@@ -56,6 +58,11 @@ def attribute_answers(request: Request, prepared: Sequence[Prepared], folder: Ru
         answers=tuple(attributed),
     )
     return Outcome(result.as_json(), show_attributions(settings, answers, index, result, folder.path))
+
+
+def _named_row(row: StoredRow) -> NamedRow:
+    place = row.location
+    return NamedRow(row_id=row.row_id, file=place.file, line=place.line, record=place.record, texts=row.texts)
 
 
 def _column(values: NDArray[np.int32]) -> pa.Array:
