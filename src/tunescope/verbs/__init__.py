@@ -238,6 +238,24 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "trace index rows.json more.jsonl --out indexed",
             ),
         ),
+        "attribute": Verb(
+            "verbs.attribute:attribute",
+            "verbs.attribute.settings:AttributeSettings",
+            "Find the rows that taught a model an answer.",
+            (
+                "attribute rows.json --text 'The tide clock has a silver hand.' --prompt 'What is a tide clock?'",
+                "attribute rows.json --answers runs/answer-0123456789ab",
+            ),
+        ),
+        "attribute index": Verb(
+            "verbs.attribute:index_rows",
+            "verbs.attribute.settings:AttributeIndexSettings",
+            "Index rows for attribution.",
+            (
+                "attribute index rows.json",
+                "attribute index rows.json more.jsonl --out indexed",
+            ),
+        ),
     },
     "Is it better?": {
         "judge winrate": Verb(
@@ -353,11 +371,12 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
+    "attribute": "Find the rows that taught a model an answer.",
     "judge": "Compare systems' answers with a judge, with intervals.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
     "study": "Run recipes of several verbs, and analyze the results.",
 }
-"""What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
+"""What a verb of two words belongs to; `shift`, `trace` and `attribute` are themselves verbs too."""
 
 
 def in_python(name: str) -> Callable[..., Any]:

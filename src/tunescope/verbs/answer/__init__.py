@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.answers import Place, model_outputs
@@ -25,9 +26,12 @@ from tunescope.verbs.answer.settings import AnswerSettings
 from tunescope.verbs.answer.view import show_answers
 
 if TYPE_CHECKING:
+    from tunescope.chat import Chat
     from tunescope.oracle.calls import Calls
 
 VERSION = 3
+_PROBED_TOKENS = 24
+"""Tokens of each answer that `--plan` begins."""
 
 
 def answer(settings: AnswerSettings) -> Run:
@@ -59,6 +63,8 @@ def answer(settings: AnswerSettings) -> Run:
     from tunescope.models.load import device_of
 
     inputs |= inputs_of(settings)
+    if settings.plan:
+        return runs.execute("answer plan", VERSION, settings, inputs, partial(_plan, settings, prompts))
     work = partial(_answer_here, settings, prompts)
     return runs.execute("answer", VERSION, settings, inputs, work, device_of(settings))
 
@@ -69,6 +75,8 @@ def _validate(settings: AnswerSettings, at_server: bool) -> None:
         given = "--top-p" if settings.top_p is not None else f"--n {settings.n}"
         raise SettingsError(f"{given} without --temperature: greedy answers are all the same; add --temperature 1")
     if at_server:
+        if settings.plan:
+            raise SettingsError(f"--plan with --model {settings.model}: how fast a server is isn't known; leave it out")
         here = [f for f in fields(ModelSettings) if f.name != "model" and getattr(settings, f.name) != f.default]
         if here:
             option = f"--{here[0].name.replace('_', '-')}"
@@ -99,6 +107,40 @@ def _random(settings: AnswerSettings, place: Place) -> Random:
     return Random(f"{settings.seed} {place.sample} {place.turn} {place.prompt_id}")
 
 
+def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) -> Outcome:
+    """Probe with the beginnings of answers; the plan is for answers of the greatest length."""
+    from tunescope.chat import Unrenderable
+    from tunescope.compute_plan import plan_items
+    from tunescope.models.generate import generate
+
+    n_tokens = min(_PROBED_TOKENS, settings.max_new_tokens)
+    asked = [prompt for prompt in prompts for _ in range(prompt.turns * settings.n)]
+
+    def work(ready: _Ready, batch: list[Prompt], target: Path) -> None:
+        ids = []
+        for prompt in batch:
+            with suppress(Unrenderable):
+                found = ready.chat.prompt(prompt.conversation_after([]), prompt.tools, prompt.fields)
+                if ready.context is None or len(found) < ready.context:
+                    ids.append(found)
+        made = generate(ready.model, ready.tokenizer, ids, n_tokens, settings.batch_size)
+        (target / "answers.jsonl").write_text(dump_json([each.text for each in made]), "utf-8")
+
+    note = f"It is for answers of {settings.max_new_tokens} tokens, the longest allowed. Shorter ones take less."
+    return plan_items(
+        "answer",
+        "answer",
+        work,
+        asked,
+        partial(_load, settings),
+        lambda prompt: n_tokens,
+        folder.scratch,
+        settings.batch_size,
+        note,
+        settings.max_new_tokens / n_tokens,
+    )
+
+
 def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) -> Outcome:
     """Answer with a model loaded here."""
     with AnswerBook(settings, settings.model, prompts, folder) as book:
@@ -106,18 +148,35 @@ def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFol
     return _write(book, folder)
 
 
-def _generate(settings: AnswerSettings, book: AnswerBook) -> None:
-    """Have a model loaded here answer, turn after turn."""
-    from tunescope.chat import Chat, Unrenderable, parse_template_args
-    from tunescope.models import load, silence_libraries, stop_ids
-    from tunescope.models.generate import Sampling, context_of, split_generated, stream
+class _Ready(NamedTuple):
+    """A model that can answer; `context` is how many tokens it can hold, None where it doesn't say."""
+
+    model: Any
+    tokenizer: Any
+    chat: Chat
+    context: int | None
+
+
+def _load(settings: AnswerSettings) -> _Ready:
+    from tunescope.chat import Chat, parse_template_args
+    from tunescope.models import load, stop_ids
+    from tunescope.models.generate import context_of
 
     arguments = parse_template_args(settings.template_arg)
     loaded = load(settings)
     say(f"{settings.model}: {loaded.dtype} on {loaded.device}")
-    model, tokenizer = loaded.model, loaded.tokenizer
-    chat = Chat(tokenizer, stop_ids(model, tokenizer), settings.template, arguments)
-    context = context_of(model)
+    stops = stop_ids(loaded.model, loaded.tokenizer)
+    chat = Chat(loaded.tokenizer, stops, settings.template, arguments)
+    return _Ready(loaded.model, loaded.tokenizer, chat, context_of(loaded.model))
+
+
+def _generate(settings: AnswerSettings, book: AnswerBook) -> None:
+    """Have a model loaded here answer, turn after turn."""
+    from tunescope.chat import Unrenderable
+    from tunescope.models import silence_libraries
+    from tunescope.models.generate import Sampling, split_generated, stream
+
+    model, tokenizer, chat, context = _load(settings)
     sampling = None
     if settings.temperature is not None:
         sampling = Sampling(settings.temperature, 1.0 if settings.top_p is None else settings.top_p)

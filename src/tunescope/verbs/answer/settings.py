@@ -63,5 +63,9 @@ class AnswerSettings(ModelSettings):
     again: bool = field(default=False, metadata=NOT_IN_KEY)
     """Ask again also where an earlier run got no answer for the prompt's own sake (its content, its length)."""
 
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
+    """Keep nothing. Print the minutes, memory and disk that a model loaded here would take, from a probe of
+    some seconds."""
+
     out: str | None = runs.out_field()
     """The run folder; runs/answer-KEY by default."""

@@ -70,7 +70,21 @@ def measure(settings: MeasureSettings) -> Run:
     inputs = dict(rows.inputs)
     for member in chosen_measures(settings):
         inputs |= member.inputs(settings)
+    if settings.plan:
+        return runs.execute("measure plan", VERSION, settings, inputs, partial(_plan, settings, rows))
     return runs.execute("measure", VERSION, settings, inputs, partial(_work, settings, rows))
+
+
+def _plan(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome:
+    from tunescope.compute_plan import plan_items
+    from tunescope.rows.content import all_text
+    from tunescope.verbs.measure.shard import measure_shard, set_up
+
+    all_rows = list(rows)
+    setup = partial(set_up, settings)
+    return plan_items(
+        "measure", "row", measure_shard, all_rows, setup, lambda row: 1 + len(all_text(row)), folder.scratch, _SHARD
+    )
 
 
 def _work(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome:

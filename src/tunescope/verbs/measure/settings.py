@@ -8,7 +8,7 @@ from typing import Literal
 from tunescope import runs
 from tunescope.models.embedded import EMBEDDER
 from tunescope.models.settings import ModelSettings
-from tunescope.runs import INPUT
+from tunescope.runs import INPUT, NOT_IN_KEY
 from tunescope.settings import RowsSettings, one_of
 
 KINDS = ("lengths", "perplexity", "coherence")
@@ -27,6 +27,9 @@ class MeasureSettings(RowsSettings, ModelSettings):
 
     embedder: str = field(default=EMBEDDER, metadata=INPUT)
     """The sentence-embedding model for coherence: an embedded name, a folder or any sentence-transformers id."""
+
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
+    """Keep nothing. Print the minutes, memory and disk that the work would take, from a probe of some seconds."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/measure-KEY by default."""

@@ -25,9 +25,10 @@ from tunescope.verbs.shift.settings import ShiftSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tunescope.models.bases import BaseModel
     from tunescope.prompts import Prompt
     from tunescope.rows import RowSet
-    from tunescope.verbs.shift.pair import BaseModel, ModelPair
+    from tunescope.verbs.shift.pair import ModelPair
     from tunescope.verbs.shift.shard import Reader
 
 VERSION = 2
@@ -49,10 +50,10 @@ def shift(settings: ShiftSettings) -> Run:
         MissingPackageError: torch, transformers, peft or pysbd isn't installed.
     """
     from tunescope.models import inputs_of
+    from tunescope.models.bases import find_base
     from tunescope.models.load import device_of
     from tunescope.rows import open_rows
     from tunescope.rows.containers import content_hash
-    from tunescope.verbs.shift.pair import find_base
 
     _validate(settings)
     tuned = with_model(settings, settings.tuned, settings.revision)
@@ -67,6 +68,8 @@ def shift(settings: ShiftSettings) -> Run:
     row_sets = [open_rows(names, None, ()) if names else None for names in (settings.rows, settings.other_rows)]
     for rows, what in zip(row_sets, ("rows", "other rows"), strict=True):
         inputs |= {} if rows is None else {f"{what} {name}": f"{hashed} {what}" for name, hashed in rows.inputs.items()}
+    if settings.plan:
+        return runs.execute("shift plan", VERSION, settings, inputs, partial(_plan, settings, base, source))
     work = partial(_work, settings, base, source, row_sets)
     return runs.execute("shift", VERSION, settings, inputs, work, device_of(tuned))
 
@@ -77,6 +80,11 @@ def _validate(settings: ShiftSettings) -> None:
         raise SettingsError(f"found {given}; expected the tuned model's answers, or prompts that it answers first")
     if settings.other_rows and not settings.rows:
         raise SettingsError("--other-rows without --rows: there is nothing to compare them with; add --rows")
+    if settings.plan and settings.answers is None:
+        raise SettingsError(
+            "--plan with --prompts: how long the answers will be isn't known; plan them with tunescope answer --plan, "
+            "and shift with --answers"
+        )
     name = settings.base_template
     if name not in ("same", "bare", *NAMED) and not (name.endswith(".jinja") and Path(name).is_file()):
         choices = f"same, bare, {', '.join(NAMED)} or the path of a .jinja file"
@@ -92,6 +100,20 @@ def _source(settings: ShiftSettings) -> Path:
         what = "answers" if settings.answers is not None else "prompts"
         raise SettingsError(f"--{what} {path}: found no such file; expected a file of {what}")
     return path
+
+
+def _plan(settings: ShiftSettings, base: BaseModel, source: Path, folder: RunFolder) -> Outcome:
+    from tunescope.compute_plan import plan_items
+    from tunescope.verbs.shift.shard import compare_shard
+
+    answers = list(islice(read_answers(source), settings.limit))
+    setup = partial(_load_reader, settings, base)
+    return plan_items("shift", "answer", compare_shard, answers, setup, _n_characters, folder.scratch, _SHARD)
+
+
+def _n_characters(answer: Answer) -> int:
+    """Count the characters that a model reads."""
+    return 1 + len(answer.text) + sum(len(message.content or "") for message in answer.messages)
 
 
 def _work(

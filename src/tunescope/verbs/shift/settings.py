@@ -58,5 +58,9 @@ class ShiftSettings(LoadSettings, _ModelsSettings):
     batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
     """Prompts answered at a time."""
 
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
+    """Keep nothing. Print the minutes, memory and disk that the work on --answers would take, from a probe of some
+    seconds."""
+
     out: str | None = runs.out_field()
     """The run folder; runs/shift-KEY by default."""

@@ -10,6 +10,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
@@ -20,13 +21,14 @@ from tunescope.progress import say
 from tunescope.results.tune import TunedRows, TuneStep
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.tune.launch import Launch
-from tunescope.verbs.tune.plan import Example, Plan, order
+from tunescope.verbs.tune.plan import Plan, order
 from tunescope.verbs.tune.presets import apply_preset
 from tunescope.verbs.tune.settings import TuneSettings
 from tunescope.views import View, counted
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
+    from tunescope.models.training_rows import Example
     from tunescope.rows import RowSet
 
 __all__ = ["TuneSettings", "order", "tune"]
@@ -60,6 +62,9 @@ def tune(settings: TuneSettings) -> Run:
     model_settings = _model_settings(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     launch = Launch.from_environment()
+    if settings.plan and (settings.command is not None or launch.processes > 1):
+        what = "--command" if settings.command is not None else "accelerate launch"
+        raise SettingsError(f"--plan with {what}: found a training that can't be probed here; leave --plan out")
     inputs = rows.inputs | inputs_of(model_settings)
     if settings.command is not None:
         work = partial(command.run_command, settings, rows)
@@ -67,8 +72,10 @@ def tune(settings: TuneSettings) -> Run:
         work = partial(_work, settings, model_settings, rows, launch, preset)
     device = device_of(settings)
 
+    verb = "tune plan" if settings.plan else "tune"
+
     def begin(work: Any) -> Run:
-        return runs.execute("tune", VERSION, settings, inputs, work, device)
+        return runs.execute(verb, VERSION, settings, inputs, work, device)
 
     return launch.execute(begin, work, device == "cpu")
 
@@ -116,10 +123,12 @@ def _work(
     from tunescope.chat import Chat, parse_template_args
     from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.models.load import device_of
+    from tunescope.models.training_rows import examples
     from tunescope.verbs.tune import view
-    from tunescope.verbs.tune.plan import examples, list_rows, show_example
+    from tunescope.verbs.tune.plan import list_rows, show_example
     from tunescope.verbs.tune.train import train, validate_packing
 
+    start = monotonic()
     if launch.processes > 1 and settings.device_map is None and device_of(settings) != "cpu":
         model_settings = replace(model_settings, device_map=f"cuda:{launch.local}")
     loaded = load(model_settings)
@@ -149,6 +158,10 @@ def _work(
         say(f"  {sentence}")
     for reason, fate, count, ids in view.rows_to_look_at(all_examples):
         say(f"  {count:,} {'row' if count == 1 else 'rows'} {fate}: {reason} ({ids})")
+    if settings.plan:
+        from tunescope.verbs.tune.probe import plan_training
+
+        return plan_training(settings, loaded, plan, folder, launch, start)
     records, adapter_sha256 = train(settings, loaded, plan, folder, launch)
     if not launch.leads:
         return Outcome({}, View(()))

@@ -104,5 +104,8 @@ class TuneSettings(ModelSettings, RowsSettings):
     command: str | None = field(default=None, metadata={"verbatim": True})
     """Train with another program: a command with {rows} and {out} in it, and {model} and {seed} where needed."""
 
+    plan: bool = field(default=False, metadata=NOT_IN_KEY)
+    """Keep nothing. Print the minutes, memory and disk that the work would take, from a probe of some seconds."""
+
     out: str | None = runs.out_field()
     """The run folder; runs/tune-KEY by default."""

@@ -22,6 +22,7 @@ from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
+    from tunescope.models.trainer import RecordedTrainer
     from tunescope.runs import RunFolder
     from tunescope.verbs.tune.plan import Plan
     from tunescope.verbs.tune.settings import TuneSettings
@@ -84,38 +85,16 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
     from tunescope.models.lazy import require
 
     with silence_libraries():
-        datasets, peft, transformers, trl = map(require, ("datasets", "peft", "transformers", "trl"))
-        from tunescope.models.trainer import RecordedTrainer, keep_memory, newest_checkpoint
+        require("trl")
+        from tunescope.models.trainer import newest_checkpoint
 
-    keep_memory()
     trainer_folder = folder.scratch / "trainer"
     resumed = newest_checkpoint(trainer_folder)
     if resumed is not None:
         say(f"going on from step {resumed.name.rpartition('-')[2]}")
-    transformers.set_seed(settings.seed)
     start = monotonic()
     with silence_libraries(), progress("steps", plan.steps) as update:
-        try:
-            trainer = RecordedTrainer(
-                partial(plan.share, processes=launch.processes),
-                packing=settings.packing,
-                noise_alpha=settings.neftune_alpha,
-                every=60 * settings.checkpoint_minutes,
-                epoch_ends=plan.epoch_ends(),
-                model=loaded.model,
-                args=_trainer_config(settings, loaded, plan, trainer_folder, trl),
-                train_dataset=datasets.Dataset.from_dict(_steps_and_processes(plan.steps, launch.processes)),
-                processing_class=loaded.tokenizer,
-                peft_config=_adapter_config(settings, peft),
-            )
-        except ValueError as error:
-            raise _explain_targets(settings, error) from error
-        if settings.method == "lora":
-            _try_adapter(settings, loaded)
-        if settings.load is not None:  # TRL made them bfloat16, in which small steps are lost
-            for parameter in trainer.model.parameters():
-                if parameter.requires_grad:
-                    parameter.data = parameter.data.float()
+        trainer = make_trainer(settings, loaded, plan, trainer_folder, launch)
         trainer.update = update
         if settings.keep_checkpoints:
             trainer.on_epoch = lambda epoch: _keep_epoch(settings, loaded, trainer, folder, launch, epoch)
@@ -125,6 +104,45 @@ def train(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder,
     tokens = sum(record.tokens for record in new_records)
     say(f"{counted(len(new_records), 'step')}, {tokens / (monotonic() - start):,.0f} supervised tokens per second")
     return records, _write_model(settings, loaded, trainer, folder.scratch / "model", folder.path / "model", launch)
+
+
+def make_trainer(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: Path, launch: Launch) -> RecordedTrainer:
+    """Return the trainer of a plan, with the adapter on the model; `folder` is for its checkpoints.
+
+    Raises:
+        SettingsError: the model has no layers of the names in --lora-targets.
+    """
+    from tunescope.models import silence_libraries
+    from tunescope.models.lazy import require
+
+    with silence_libraries():
+        datasets, peft, transformers, trl = map(require, ("datasets", "peft", "transformers", "trl"))
+        from tunescope.models.trainer import RecordedTrainer, keep_memory
+
+    keep_memory()
+    transformers.set_seed(settings.seed)
+    try:
+        trainer = RecordedTrainer(
+            partial(plan.share, processes=launch.processes),
+            packing=settings.packing,
+            noise_alpha=settings.neftune_alpha,
+            every=60 * settings.checkpoint_minutes,
+            epoch_ends=plan.epoch_ends(),
+            model=loaded.model,
+            args=_trainer_config(settings, loaded, plan, folder, trl),
+            train_dataset=datasets.Dataset.from_dict(_steps_and_processes(plan.steps, launch.processes)),
+            processing_class=loaded.tokenizer,
+            peft_config=_adapter_config(settings, peft),
+        )
+    except ValueError as error:
+        raise _explain_targets(settings, error) from error
+    if settings.method == "lora":
+        _try_adapter(settings, loaded)
+    if settings.load is not None:  # TRL made them bfloat16, in which small steps are lost
+        for parameter in trainer.model.parameters():
+            if parameter.requires_grad:
+                parameter.data = parameter.data.float()
+    return trainer
 
 
 def _explain_targets(settings: TuneSettings, error: ValueError) -> Exception:

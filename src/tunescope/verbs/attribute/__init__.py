@@ -1,0 +1,118 @@
+"""`attribute`: which rows taught a model an answer (docs/attribute.md)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunescope import runs
+from tunescope.errors import SettingsError, TunescopeError
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.settings import RowsSettings, as_cli_args
+from tunescope.verbs.attribute.settings import (
+    AttributeIndexSettings,
+    AttributeSettings,
+    WordsSettings,
+    validate,
+    validate_embedder,
+)
+
+if TYPE_CHECKING:
+    from tunescope.rows import RowSet
+
+VERSION = 1
+
+
+def index_rows(settings: AttributeIndexSettings) -> Run:
+    """Index rows; return the run of their words. `attribute` finds all parts by the rows' content.
+
+    Raises:
+        InputError, SettingsError: rows that can't be read.
+        MissingPackageError: what embeds rows isn't installed.
+    """
+    from tunescope.rows import open_rows
+    from tunescope.verbs.attribute.evidence.meaning import NONE, open_meaning, settings_of
+    from tunescope.verbs.attribute.row_index import RowIndex
+    from tunescope.verbs.attribute.view import show_parts
+
+    validate_embedder(settings.embedder)
+    _refuse_index(settings)
+    rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    words = _open_words(settings, rows, settings.out)
+    parts = {"words": words}
+    if settings.embedder != NONE:
+        of_meaning = settings_of(settings, settings.embedder, settings.workers)
+        parts["meaning"] = open_meaning(of_meaning, rows, RowIndex(words))
+    if settings.base is not None:
+        from tunescope.verbs.attribute.evidence.gradients import choose_models, open_sketches
+
+        parts["gradients"] = open_sketches(choose_models(settings, None, rows).base, rows, None)
+    view = show_parts(words.view, [run for name, run in parts.items() if name != "words"])
+    return words.showing(view, parts={name: str(run.path) for name, run in parts.items()})
+
+
+def attribute(settings: AttributeSettings) -> Run:
+    """Find the rows that taught answers; return the run with the tables `attributions` and `rows`.
+
+    Raises:
+        InputError, RunError, SettingsError: in one sentence each: answers or rows that can't be read, options that
+            don't go together.
+        TunescopeError: a model that can't be loaded or has no gradients, an answer that is longer than its context.
+        MissingPackageError: what embeds rows, or loads models, isn't installed.
+    """
+    from tunescope.rows import open_rows
+    from tunescope.verbs.attribute.attribution import attribute_answers, find_candidates
+    from tunescope.verbs.attribute.evidence import Request, gradients, meaning, words
+    from tunescope.verbs.attribute.row_index import RowIndex
+    from tunescope.verbs.attribute.sources import read_sources
+
+    validate(settings)
+    _refuse_index(settings)
+    sources = read_sources(settings)
+    rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    index = RowIndex(_open_words(settings, rows, None))
+    request = Request(settings, rows, index, sources.answers, sources.spans)
+    prepared = [member.prepare(request) for member in (words, meaning)]
+    if settings.base is not None or settings.tuned is not None:
+        request = replace(request, candidates=find_candidates(request, prepared))
+    prepared.append(gradients.prepare(request))
+    inputs = {**rows.inputs, **sources.inputs}
+    for each in prepared:
+        inputs |= each.inputs
+    work = partial(attribute_answers, request, prepared)
+    return runs.execute("attribute", VERSION, settings, inputs, work)
+
+
+def _refuse_index(settings: RowsSettings) -> None:
+    """Refuse the folder of an index where rows are expected: it is found by the rows' content."""
+    for name in settings.rows:
+        run = runs.producing_run(name) if Path(name).is_dir() else None
+        if run is not None and run.verb.startswith(("attribute", "trace")):
+            rows = as_cli_args(*(run.settings[name] for name in ("rows", "format", "columns", "on_bad")))
+            raise SettingsError(f"{name} is an index or a run on rows; expected the rows; type --rows {rows}")
+
+
+def _open_words(settings: RowsSettings, rows: RowSet, out: str | None) -> Run:
+    """Return the index of the rows' words; build it if there is none."""
+    of_words = WordsSettings(
+        rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad
+    )
+    of_words = replace(of_words, out=out)
+    finished = runs.find_finished("attribute index", VERSION, of_words, rows.inputs)
+    if finished is not None:
+        return finished
+    return runs.execute("attribute index", VERSION, of_words, rows.inputs, partial(_write_words, of_words, rows))
+
+
+def _write_words(settings: WordsSettings, rows: RowSet, folder: RunFolder) -> Outcome:
+    from tunescope.verbs.attribute.row_index import write_index
+    from tunescope.verbs.attribute.view import show_index
+
+    result = write_index(folder, rows)
+    if not result.words:
+        raise TunescopeError(f"none of the {result.rows:,} rows has a word, so there is nothing to attribute to")
+    if rows.rejected:
+        folder.records("rejected", (item.as_json() for item in rows.rejected))
+    return Outcome(result.as_json(), show_index(settings, result, len(rows.rejected)))

@@ -1,0 +1,62 @@
+"""`tune --plan`: the first steps of the training, timed and thrown away."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from tunescope.compute_plan import Batch, Probe, StopProbe, is_enough, outcome, peak_memory
+from tunescope.models import silence_libraries
+from tunescope.runs import Outcome
+from tunescope.verbs.tune.train import make_trainer
+
+if TYPE_CHECKING:
+    from tunescope.models import Loaded
+    from tunescope.runs import RunFolder
+    from tunescope.verbs.tune.launch import Launch
+    from tunescope.verbs.tune.plan import Plan
+    from tunescope.verbs.tune.settings import TuneSettings
+
+_ADAM_COPIES = 2
+"""Numbers that Adam keeps for each one that is trained; a checkpoint has them."""
+
+
+def plan_training(
+    settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder, launch: Launch, start: float
+) -> Outcome:
+    """Return what the training would take; `start` is when its setting up began, by `monotonic`."""
+    small = replace(plan, batch_size=min(plan.micro_batch, plan.batch_size))  # more of them in the time
+    with silence_libraries():
+        trainer = make_trainer(settings, loaded, small, folder.scratch / "trainer", launch)
+    began, steps = monotonic(), list[Batch]()
+    setup_seconds = began - start
+
+    def time_step(step: int) -> None:
+        nonlocal began
+        now = monotonic()
+        steps.append(Batch(small.batch_size, _n_tokens_read(small, step - 1), now - began, 0))
+        if is_enough(steps[1:], monotonic() - start - setup_seconds):
+            raise StopProbe
+        began = monotonic()
+
+    trainer.update = time_step
+    with silence_libraries(), suppress(StopProbe):
+        trainer.run()
+    parameters = [p for p in trainer.model.parameters() if p.requires_grad]
+    n_bytes = sum(p.numel() * p.element_size() for p in parameters)
+    n_tokens = sum(_n_tokens_read(plan, step) for step in range(plan.steps))
+    note = (
+        f"It is for {plan.steps:,} steps of {plan.batch_size} rows. The disk is for the model, and for a checkpoint "
+        "while it trains."
+    )
+    taken = Probe(setup_seconds, steps[1:] or steps, peak_memory(), has_heaviest=False)
+    disk = n_bytes * (2 + _ADAM_COPIES)
+    return outcome("tune", "row", len(plan.order), n_tokens, taken, note, disk)
+
+
+def _n_tokens_read(plan: Plan, step: int) -> int:
+    """Count the tokens that a step reads, without padding."""
+    rows = plan.order[step * plan.batch_size : (step + 1) * plan.batch_size]
+    return sum(len(part.ids) for row in rows for part in plan.examples[row].parts)
