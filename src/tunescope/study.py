@@ -16,6 +16,19 @@ variants. Elsewhere the step that names it runs once per variant. A step that na
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
 
+The one exception is a bounded loop:
+
+      rounds:
+        repeat:
+          at_most: 3
+          until: {no_claim_still_there: "{verdict}"}   # a test of `TESTS`, and the run that it looks at
+          steps:
+            rows: {verb: select, rows: "{rows}", from: "{taught}", where: matters = 0}
+            …
+
+In a loop a step may have the name of an earlier step or input. From then on, and in the next round, the name means the
+new run: above, each round selects from the rows that the round before kept.
+
 A recipe stops at a step with open items, and is open itself: the same command asks again and goes on.
 """
 
@@ -24,7 +37,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from hashlib import blake2b
@@ -48,6 +61,9 @@ from tunescope.yaml_core import read_yaml
 VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
 _KEYS = {"about", "inputs", "steps"}
+_REPEAT_KEYS = {"steps", "until", "at_most"}
+TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
+"""What a loop may wait for: functions of a run, as module:name below `tunescope`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +81,35 @@ class RecipeStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Steps that run again and again until a test holds for a run of theirs, `at_most` so many times."""
+
+    name: str
+    steps: tuple[RecipeStep, ...]
+    test: str
+    of: str
+    at_most: int
+
+    def is_over(self, done: Done) -> bool:
+        """Tell whether the test holds for each variant of the run that it looks at."""
+        module, _, name = TESTS[self.test].partition(":")
+        holds = getattr(import_module(f"tunescope.{module}"), name)
+        return all(holds(Run(Path(path))) for _, path in done[self.of])
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A recipe that was read, and whose steps can run."""
 
     path: Path
     about: str
     inputs: Mapping[str, str]
-    steps: tuple[RecipeStep, ...]
+    steps: tuple[RecipeStep | Repeat, ...]
+
+    def all_steps(self) -> Iterator[RecipeStep]:
+        """Yield every step, those of loops once."""
+        for step in self.steps:
+            yield from step.steps if isinstance(step, Repeat) else (step,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +120,13 @@ class Variant:
     label: Mapping[str, Any]
     verb: str
     settings: Mapping[str, Any]
+    round: str = ""
 
     @property
     def name(self) -> str:
-        """Name it like `tune (method=lora)`."""
-        chosen = ", ".join(f"{key}={Path(str(value)).name}" for key, value in self.label.items())
+        """Name it like `tune (method=lora)` or `tune (round 2, method=lora)`."""
+        parts = [self.round, *(f"{key}={Path(str(value)).name}" for key, value in self.label.items())]
+        chosen = ", ".join(filter(None, parts))
         return f"{self.step} ({chosen})" if chosen else self.step
 
 
@@ -162,11 +202,17 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     keys = ", ".join(sorted(_KEYS))
     problems = [f"unknown word {key!r}; there is {keys}" for key in document if key not in _KEYS]
     inputs = _inputs(path, document.get("inputs") or {}, replacements, problems)
-    steps: list[RecipeStep] = []
+    steps: list[RecipeStep | Repeat] = []
+    defined = {*inputs}
     for name, body in document["steps"].items():
-        step = _parse_step(str(name), body, {*inputs, *(step.name for step in steps)}, problems)
+        if isinstance(body, dict) and "repeat" in body:
+            loop = _parse_repeat(str(name), body, defined, problems)
+            steps += [] if loop is None else [loop]
+            continue
+        step = _parse_step(str(name), body, defined, problems)
         if step is not None:
             steps.append(step)
+            defined.add(step.name)
     if problems:
         raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
     return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
@@ -187,7 +233,36 @@ def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: li
     return inputs
 
 
-def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) -> RecipeStep | None:
+def _parse_repeat(name: str, body: Mapping[str, Any], defined: set[str], problems: list[str]) -> Repeat | None:
+    """Read a loop, and add the names of its steps to those defined."""
+    loop = body["repeat"]
+    if (
+        len(body) > 1
+        or not isinstance(loop, dict)
+        or loop.keys() != _REPEAT_KEYS
+        or not isinstance(loop["steps"], dict)
+    ):
+        problems.append(f"step {name}: expected `repeat:` alone, with at_most, until and steps")
+        return None
+    until, at_most = loop["until"], loop["at_most"]
+    if not isinstance(at_most, int) or isinstance(at_most, bool) or at_most < 1:
+        problems.append(f"step {name}: at_most {at_most!r}: expected a whole number, at least 1")
+        return None
+    steps = [_parse_step(str(each), inner, defined, problems, in_loop=True) for each, inner in loop["steps"].items()]
+    there = tuple(step for step in steps if step is not None)
+    (test, looked_at), *others = [*until.items()] if isinstance(until, dict) and until else [(until, None)]
+    match = _REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
+    if others or test not in TESTS or match is None or match[1] not in {step.name for step in there}:
+        tests = " or ".join(f'{{{each}: "{{STEP}}"}}' for each in TESTS)
+        problems.append(f"step {name}: until {until!r}: expected {tests} with a step of the loop")
+        return None
+    return Repeat(name, there, test, match[1], at_most)
+
+
+def _parse_step(
+    name: str, body: Any, defined: set[str], problems: list[str], in_loop: bool = False
+) -> RecipeStep | None:
+    """Read a step; in a loop its name may be taken, and is defined from then on."""
     verb = body.get("verb") if isinstance(body, dict) else None
     if verb not in [*VERBS]:
         matches = get_close_matches(verb, VERBS, 1) if isinstance(verb, str) else []
@@ -201,7 +276,7 @@ def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) ->
     if all(f.name != "out" for f in fields(settings_class)):
         problems.append(f"step {name}: {body['verb']} has no run folder, so it can't be a step")
         return None
-    if name in defined:
+    if name in defined and not in_loop:
         problems.append(f"step {name}: an input has the same name; rename one of them")
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
     settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
@@ -223,6 +298,8 @@ def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) ->
             make(settings_class, {**settings, **dict(zip(step.vary, values, strict=True))})
         except SettingsError as error:
             problems.append(f"step {name}: {error}")
+    if in_loop:
+        defined.add(name)
     return step
 
 
@@ -305,12 +382,19 @@ def _resolve(value: Any, done: Done) -> Any:
 
 
 def _planned(recipe: Recipe) -> Iterator[Variant]:
-    """Yield every variant of every step; what a step makes goes by its name in braces."""
-    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    """Yield every variant of every step, those of a loop once; what a step makes goes by its name in braces."""
+    done = _start(recipe)
     for step in recipe.steps:
-        planned = list(variants(step, done))
-        done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
-        yield from planned
+        often = f"at most {step.at_most} times" if isinstance(step, Repeat) else ""
+        for each in step.steps if isinstance(step, Repeat) else (step,):
+            planned = [replace(variant, round=often) for variant in variants(each, done)]
+            done[each.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
+            yield from planned
+
+
+def _start(recipe: Recipe) -> dict[str, Sequence[tuple[Mapping[str, Any], str]]]:
+    """Return what there is before the first step: the inputs."""
+    return {name: [({}, path)] for name, path in recipe.inputs.items()}
 
 
 def plan(settings: PlanSettings) -> Outcome:
@@ -336,7 +420,7 @@ def run(settings: StudySettings) -> Run:
     check_needs(((v.name, v.verb, v.settings) for v in _planned(recipe)), recipe.inputs.values())
     text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
-    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.steps}
+    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.all_steps()}
     inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}
     study = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
     if all((Path(step["run"]) / "run.json").is_file() for step in study.result["steps"]):
@@ -370,13 +454,28 @@ def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
 
 def _run_steps(recipe: Recipe) -> Iterator[tuple[Variant, Run]]:
     """Yield each variant of each step with its run, as it is done."""
-    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    done = _start(recipe)
     for step in recipe.steps:
-        step_runs: list[tuple[Mapping[str, Any], str]] = []
-        for variant in variants(step, done):
-            say(f"── {variant.name}")
-            verb = VERBS[variant.verb]
-            step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
-            step_runs.append((variant.label, str(step_run.path)))
-            yield variant, step_run
-        done[step.name] = step_runs
+        if not isinstance(step, Repeat):
+            yield from _run_step(step, done, "")
+            continue
+        for number in range(1, step.at_most + 1):
+            for each in step.steps:
+                yield from _run_step(each, done, f"round {number}")
+            if step.is_over(done):
+                break
+
+
+def _run_step(
+    step: RecipeStep, done: dict[str, Sequence[tuple[Mapping[str, Any], str]]], round: str
+) -> Iterator[tuple[Variant, Run]]:
+    """Run a step's variants; from then on its name means their runs."""
+    step_runs: list[tuple[Mapping[str, Any], str]] = []
+    for variant in variants(step, done):
+        named = replace(variant, round=round)
+        say(f"── {named.name}")
+        verb = VERBS[variant.verb]
+        step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
+        step_runs.append((variant.label, str(step_run.path)))
+        yield named, step_run
+    done[step.name] = step_runs

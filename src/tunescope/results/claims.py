@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.record import Record
+
+if TYPE_CHECKING:
+    from tunescope.runs import Run
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,3 +88,9 @@ class ClaimAnswer(Record):
     phrase: str | None
     true: bool | None
     text: str
+
+
+def no_claim_still_there(run: Run) -> bool:
+    """Tell whether none of the claims stated before is still there in the first later answers."""
+    after = ClaimsResult.read(run).after
+    return bool(after) and not after[0].verdicts["still there"]

@@ -48,8 +48,12 @@ class SelectSettings(RowsSettings):
     sample: int | None = field(default=None, metadata=at_least(0))
     """Of these rows, keep this many, drawn at random. They stay in file order."""
 
+    control_of: str | None = field(default=None, metadata=INPUT)
+    """A run of select: drop as many of the rows that it kept as it dropped, drawn at random. What earlier runs of
+    select dropped before it counts too."""
+
     seed: int = 0
-    """The seed of --sample."""
+    """The seed of --sample and --control-of."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/select-KEY by default."""
@@ -74,18 +78,31 @@ def select(settings: SelectSettings) -> Run:
         expressions.parse(settings.where)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     sources = runs.open_runs(settings.from_)
-    inputs = rows.inputs | {str(run.path): run.identity for run in sources}
-    return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources))
+    control_of = _open_selection(settings.control_of)
+    inputs = rows.inputs | {str(run.path): run.identity for run in (*sources, *control_of)}
+    return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources, control_of))
+
+
+def _open_selection(path: str | None) -> tuple[Run, ...]:
+    """Open the run that a control is drawn beside; empty without one."""
+    if path is None:
+        return ()
+    (run,) = runs.open_runs([path])
+    if run.verb != "select":
+        raise RunError(f"{run.path} is a run of {run.verb}; expected a run of select")
+    return (run,)
 
 
 def _validate(settings: SelectSettings) -> None:
-    if settings.where is None and settings.top is None and settings.sample is None:
-        raise SettingsError("nothing to select by; type --where, --top with --by, or --sample")
+    if settings.where is None and settings.top is None and settings.sample is None and settings.control_of is None:
+        raise SettingsError("nothing to select by; type --where, --top with --by, --sample or --control-of")
     if (settings.top is None) != (settings.by is None):
         raise SettingsError("--top and --by go together: --top 1000 --by ifd_ppl")
 
 
-def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder: RunFolder) -> Outcome:
+def _work(
+    settings: SelectSettings, rows: RowSet, sources: Sequence[Run], control_of: Sequence[Run], folder: RunFolder
+) -> Outcome:
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, "select")
@@ -98,6 +115,8 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
             f"{error}; what check and measure say of rows comes with --from, for example --from runs/check-…"
         ) from error
     reasons = _decide(settings, table)
+    for run in control_of:
+        _apply_control(run, settings.seed, table, reasons)
     kept, dropped = _write_rows(rows, reasons, like, folder)
     _write_decisions(table, records, reasons, folder)
     if rows.rejected:
@@ -317,6 +336,24 @@ def _apply_top(top: int, by: str, ascending: bool, table: pa.Table, reasons: lis
     for rank, i in enumerate(ranked, 1):
         if rank > top:
             reasons[i] = f"top: rank {rank:,} of {len(ranked):,} by {by} ({_show(values[i])})"
+
+
+def _apply_control(run: Run, seed: int, table: pa.Table, reasons: list[str | None]) -> None:
+    """Drop as many rows as a run and those before it dropped, drawn from the rows that it kept."""
+    import numpy as np
+
+    from tunescope.rows import open_rows
+
+    kept = {row.id for row in open_rows([str(run.path / run.result["files"]["kept"])])}
+    row_ids = table["row_id"].to_pylist()
+    n = sum(row_id not in kept for row_id in row_ids)
+    candidates = [i for i, row_id in enumerate(row_ids) if row_id in kept and reasons[i] is None]
+    if len(candidates) == 0:
+        raise RunError(f"{run.path} was made on other rows: it kept none of the {len(row_ids):,} rows")
+    if n > len(candidates):
+        raise SettingsError(f"{run.path} dropped {n:,} rows and kept {len(candidates):,}: no control of {n:,} of those")
+    for i in np.random.default_rng(seed).permutation(candidates)[:n].tolist():
+        reasons[i] = f"control: one of {n:,} drawn with seed {seed}"
 
 
 def _apply_sample(sample: int, seed: int, reasons: list[str | None]) -> None:

@@ -126,9 +126,9 @@ def test_what_is_refused(asked):
         judge(before, after, system_names=("x", "x"))
     with pytest.raises(RunError, match="is a run of judge claims; expected a run of select"):
         judge(before, after, left_out=(str(judge(before).path),))
-    selected, third = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path), asked("c", BEFORE)
-    with pytest.raises(SettingsError, match="--left-out names 1 run; expected one for each of the 2 sets"):
-        judge(before, after, third, left_out=(selected,))
+    selected = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
+    with pytest.raises(SettingsError, match="--left-out names 1 run; expected at most one for each of the 0 sets"):
+        judge(before, left_out=(selected,))
     other = asked("other", {})
     (runs.root().parent / other / "answers.jsonl").write_text(
         json.dumps({"prompt_id": "x", "prompt": "Q", "text": "A"}) + "\n"

@@ -14,7 +14,7 @@ from tunescope.answers import ANSWERS_FILE, Answer, Place, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult, FactChange, SystemClaims
 from tunescope.results.estimates import MeanEstimate
-from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
 from tunescope.settings import POSITIONAL, above
 from tunescope.views import Table, View, counted, percent, percent_interval
 
@@ -38,7 +38,7 @@ class ClaimsSettings:
     """The claims: JSON lines with claim_id, prompt and phrases; truth, rewordings and neighbours if you like."""
 
     left_out: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Runs of select that left rows out, one for each set of later answers, in their order."""
+    """Runs of select that left rows out, for the first sets of later answers, in their order."""
 
     system_names: tuple[str, ...] = ()
     """What the sets of answers are called, in their order; by default before, after, after 2 and so on."""
@@ -79,9 +79,16 @@ def claims(settings: ClaimsSettings) -> Run:
             raise RunError(f"{run.path} is a run of {run.verb}; expected a run of select")
     inputs = {str(path): content_hash(path) for path in (*paths, Path(settings.claims))}
     inputs |= {str(run.path): run.identity for run in selections}
-    n_left_out = [int(run.result["dropped"]) for run in selections]
+    n_left_out = [_count_left_out(run) for run in selections]
     work = partial(_work, settings, names, wanted, paths, n_left_out)
     return execute("judge claims", VERSION, settings, inputs, work)
+
+
+def _count_left_out(run: Run) -> int:
+    """Return how many rows a run of select left out, with the runs of select whose rows it selected from."""
+    before = producing_run(run.settings["rows"][0])
+    earlier = _count_left_out(before) if before is not None and before.verb == "select" else 0
+    return int(run.result["dropped"]) + earlier
 
 
 def _names(settings: ClaimsSettings) -> list[str]:
@@ -89,9 +96,9 @@ def _names(settings: ClaimsSettings) -> list[str]:
     n = len(settings.answers)
     if not n:
         raise SettingsError("no answers; type tunescope judge claims BEFORE AFTER --claims FILE")
-    if settings.left_out and len(settings.left_out) != n - 1:
+    if len(settings.left_out) > n - 1:
         raise SettingsError(
-            f"--left-out names {counted(len(settings.left_out), 'run')}; expected one for each of the "
+            f"--left-out names {counted(len(settings.left_out), 'run')}; expected at most one for each of the "
             f"{n - 1} sets of later answers"
         )
     usual = ["before", "after", *(f"after {number}" for number in range(2, n))][:n]
@@ -119,7 +126,7 @@ def _work(
     own = {r.question.claim.claim_id for r in first.readings.values() if _states_own(r)}
     facts = [reading.true for reading in first.readings.values() if reading.true is not None]
     verdicts = [[judge_claim(claim, *_sides(claim, first, after)) for claim in lies] for after in later]
-    left_out: list[int | None] = [*n_left_out] or [None] * len(later)
+    left_out: list[int | None] = [*n_left_out, *[None] * (len(later) - len(n_left_out))]
     results, equal = [], []
     for after, judged, rows in zip(later, verdicts, left_out, strict=True):
         change, equivalence = _facts(first, after, settings.margin)

@@ -18,7 +18,8 @@ _SHOWN_FAULTS = 3
 
 
 def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
-    """Yield what is wrong with the rows, what tuning changed, whose words the model says, and what to do next."""
+    """Yield what became of claims, what is wrong with rows, what tuning changed, whose words are said, what to do."""
+    yield from (sentence for run in of_verb(opened, "judge claims") for sentence in run.view.sentences)
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
     for run in of_verb(opened, "study analyze"):
