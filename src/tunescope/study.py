@@ -21,7 +21,7 @@ The one exception is a bounded loop:
       rounds:
         repeat:
           at_most: 3
-          until: {no_claim_still_there: "{verdict}"}   # a test of `TESTS`, and the run that it looks at
+          until: {no_claim_still_there: "{verdict}"}   # a test of `_TESTS`, and the run that it looks at
           steps:
             rows: {verb: select, rows: "{rows}", from: "{taught}", where: matters = 0}
             …
@@ -62,7 +62,7 @@ VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
 _KEYS = {"about", "inputs", "steps"}
 _REPEAT_KEYS = {"steps", "until", "at_most"}
-TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
+_TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
 """What a loop may wait for: functions of a run, as module:name below `tunescope`."""
 
 
@@ -92,7 +92,7 @@ class Repeat:
 
     def is_over(self, done: Done) -> bool:
         """Tell whether the test holds for each variant of the run that it looks at."""
-        module, _, name = TESTS[self.test].partition(":")
+        module, _, name = _TESTS[self.test].partition(":")
         holds = getattr(import_module(f"tunescope.{module}"), name)
         return all(holds(Run(Path(path))) for _, path in done[self.of])
 
@@ -252,8 +252,8 @@ def _parse_repeat(name: str, body: Mapping[str, Any], defined: set[str], problem
     there = tuple(step for step in steps if step is not None)
     (test, looked_at), *others = [*until.items()] if isinstance(until, dict) and until else [(until, None)]
     match = _REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
-    if others or test not in TESTS or match is None or match[1] not in {step.name for step in there}:
-        tests = " or ".join(f'{{{each}: "{{STEP}}"}}' for each in TESTS)
+    if others or test not in _TESTS or match is None or match[1] not in {step.name for step in there}:
+        tests = " or ".join(f'{{{each}: "{{STEP}}"}}' for each in _TESTS)
         problems.append(f"step {name}: until {until!r}: expected {tests} with a step of the loop")
         return None
     return Repeat(name, there, test, match[1], at_most)
