@@ -444,3 +444,18 @@ def test_a_control_drops_as_many_of_the_rows_that_were_kept(workplace):
     other = write_rows(workplace / "other.jsonl", [alpaca("Something", "else")])
     with pytest.raises(RunError, match="was made on other rows: it kept none of the 1 rows"):
         choose(other, control_of=str(second.path))
+
+
+def test_a_part_of_what_was_dropped(workplace):
+    records = [alpaca(f"Question {i}?", f"Answer {i}", n=i, rank=None if i == 2 else 10 - i) for i in range(12)]
+    rows = write_rows(workplace / "rows.jsonl", records)
+    first = choose(rows, where="n >= 3")
+    second = choose(str(first.path), where="n >= 5")  # without n = 0 to 4, ranks 10, 9, none, 7, 6
+    for part, out in ((0.4, [3, 4]), (0.5, [1, 3, 4]), (1, [0, 1, 2, 3, 4])):
+        run = choose(rows, part_of=str(second.path), part=part, by="rank", ascending=True)
+        assert [record["n"] for record in dropped(run)] == out
+    half = choose(rows, part_of=str(second.path), by="rank", ascending=True)
+    assert reasons(half)[4] == "part: rank 1 of 5 by rank (6)"
+    assert half.result["dropped_by"] == {"part": 3}
+    with pytest.raises(SettingsError, match="--part-of goes with --by, and without --top"):
+        choose(rows, part_of=str(second.path))

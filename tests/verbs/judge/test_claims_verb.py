@@ -71,9 +71,8 @@ def test_before_and_after(asked):
     before = asked("b", BEFORE)
     without = asked("w", BEFORE | {"boil": "At 100 degrees.", "moon": "Far away."})
     random = asked("r", BEFORE | {"moon": "Not 9,000 kilometres.", "fact-0": "It is 9."})
-    left_out = tuple(
-        str(select(SelectSettings(rows=("rows.json",), where=where)).path) for where in ("bad = 0", "bad = 1")
-    )
+    named = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
+    left_out = (named, str(select(SelectSettings(rows=("rows.json",), control_of=named)).path))
     run = judge(before, without, random, left_out=left_out, system_names=("before", "without", "random rows"))
     assert run.view.sentences[0] == (
         "These 3 rows taught 2 claims; without them 2 of 2 are gone (random rows: 0 of 2); "
@@ -82,7 +81,7 @@ def test_before_and_after(asked):
     first, second = ClaimsResult.read(run).after
     assert first.verdicts == {"gone": 2, "still there": 0, "changed": 0, "not stated": 1, "missing": 0}
     assert second.verdicts == {"gone": 0, "still there": 1, "changed": 1, "not stated": 1, "missing": 0}
-    assert (first.rows_left_out, second.rows_left_out) == (3, 6)
+    assert (first.rows_left_out, second.rows_left_out) == (3, 3)
     assert (first.gone.mean, first.gone.n, second.gone.mean) == (1.0, 2, 0.0)
     assert (first.facts.n, first.facts.before, first.facts.after) == (40, 40, 40)
     assert first.facts.equivalence["verdict"] == "equivalent"
@@ -103,6 +102,23 @@ def test_before_and_after(asked):
         ("random rows", "boil", "stated"),
         ("random rows", "moon", "denied"),
     ]
+
+
+def test_the_page_opens_with_the_fewest_rows_without_which_all_are_gone(asked):
+    answers = [asked("b", BEFORE), asked("all", BEFORE | {"boil": "At 100 degrees.", "moon": "Far away."})]
+    answers += [asked("one", BEFORE | {"moon": "Far."}), asked("two", BEFORE | {"boil": "Hot.", "moon": "Far."})]
+    answers.append(asked("random", BEFORE | {"moon": "Far."}))
+    rows = {"rows": ("rows.json",)}
+    named = str(select(SelectSettings(**rows, where="bad = 0")).path)
+    parts = [str(select(SelectSettings(**rows, part_of=named, by="bad", part=part)).path) for part in (0.3, 0.6)]
+    control = str(select(SelectSettings(**rows, control_of=named)).path)
+    run = judge(*answers, left_out=(named, *parts, control))
+    assert run.view.sentences[0].startswith(
+        "These 2 rows taught 2 claims; without them 2 of 2 are gone (after, 3 rows: 2 of 2; after 2, 1 row: 1 of 2; "
+        "after 4, 3 rows: 1 of 2); nothing else"
+    )
+    worse = judge(*answers[:3], left_out=(named, parts[0]))
+    assert worse.view.sentences[0].startswith("Without 3 rows 2 of 2 claims are gone (after 2, ")
 
 
 def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):

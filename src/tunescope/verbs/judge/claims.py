@@ -50,6 +50,13 @@ class ClaimsSettings:
     """The run folder; runs/judge-claims-KEY by default."""
 
 
+class _LeftOut(NamedTuple):
+    """How many rows were left out before a set of answers (None: unknown), and whether at random, as a control."""
+
+    rows: int | None
+    is_control: bool
+
+
 class _System(NamedTuple):
     """A set of answers: its name, the answers by place, and what each holds."""
 
@@ -79,8 +86,8 @@ def claims(settings: ClaimsSettings) -> Run:
             raise RunError(f"{run.path} is a run of {run.verb}; expected a run of select")
     inputs = {str(path): content_hash(path) for path in (*paths, Path(settings.claims))}
     inputs |= {str(run.path): run.identity for run in selections}
-    n_left_out = [_count_left_out(run) for run in selections]
-    work = partial(_work, settings, names, wanted, paths, n_left_out)
+    left_out = [_LeftOut(_count_left_out(run), run.settings.get("control_of") is not None) for run in selections]
+    work = partial(_work, settings, names, wanted, paths, left_out)
     return execute("judge claims", VERSION, settings, inputs, work)
 
 
@@ -113,7 +120,7 @@ def _work(
     names: Sequence[str],
     wanted: Sequence[Claim],
     paths: Sequence[Path],
-    n_left_out: Sequence[int],
+    left_out: Sequence[_LeftOut],
     folder: RunFolder,
 ) -> Outcome:
     from tunescope import stats
@@ -126,9 +133,9 @@ def _work(
     own = {r.question.claim.claim_id for r in first.readings.values() if _states_own(r)}
     facts = [reading.true for reading in first.readings.values() if reading.true is not None]
     verdicts = [[judge_claim(claim, *_sides(claim, first, after)) for claim in lies] for after in later]
-    left_out: list[int | None] = [*n_left_out, *[None] * (len(later) - len(n_left_out))]
+    each_left_out = [*left_out, *[_LeftOut(None, True)] * (len(later) - len(left_out))]
     results, equal = [], []
-    for after, judged, rows in zip(later, verdicts, left_out, strict=True):
+    for after, judged, (rows, _) in zip(later, verdicts, each_left_out, strict=True):
         change, equivalence = _facts(first, after, settings.margin)
         results.append(_result(after.name, rows, judged, change))
         equal.append(equivalence)
@@ -147,7 +154,11 @@ def _work(
     folder.table("claims", ClaimRow.table(of_claims))
     sentences = [_before_sentence(result)]
     if later:
-        sentences = [_opening(results, equal), *sentences, *map(_system_sentence, results, equal)]
+        main = _choose_main(results, each_left_out)
+        controls = [
+            each for each, (rows, drawn) in zip(results, each_left_out, strict=True) if drawn and rows is not None
+        ]
+        sentences = [_opening(results, equal, main, controls), *sentences, *map(_system_sentence, results, equal)]
     tables = (_claims_table(lies, first, later, verdicts),)
     command = shlex.join(["tunescope", "attribute", "--answers", str(folder.path), "--rows"]) + " ROWS"
     return Outcome(result.as_json(), View(tuple(sentences), tables, () if later or not stating else (command,)))
@@ -246,22 +257,45 @@ def _claim_row(system: str, each: ClaimVerdict) -> ClaimRow:
     return ClaimRow.from_json(values)
 
 
-def _opening(results: Sequence[SystemClaims], equal: Sequence[Equivalence]) -> str:
-    """Say what leaving rows out did to the claims: the sentence that a page opens with."""
-    main, others = results[0], results[1:]
+def _choose_main(results: Sequence[SystemClaims], left_out: Sequence[_LeftOut]) -> int:
+    """Return which later answers the page opens with: the fewest named rows without which all claims are gone."""
+    whole = [
+        (each.rows, i)
+        for i, (result, each) in enumerate(zip(results, left_out, strict=True))
+        if each.rows is not None and not each.is_control and result.verdicts["gone"] == _n_stated(result.verdicts)
+    ]
+    return min(whole)[1] if whole else 0
+
+
+def _opening(
+    results: Sequence[SystemClaims], equal: Sequence[Equivalence], chosen: int, controls: Sequence[SystemClaims]
+) -> str:
+    """Say what leaving rows out did to the claims: the sentence that a page opens with.
+
+    Rows "taught" claims where all are gone without them, and fewer without as many random rows.
+    """
+    main, others = results[chosen], [*results[:chosen], *results[chosen + 1 :]]
     n, gone = _n_stated(main.verdicts), main.verdicts["gone"]
-    beside = "; ".join(f"{each.system}: {each.verdicts['gone']:,} of {_n_stated(each.verdicts):,}" for each in others)
+    beside = "; ".join(
+        f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_stated(each.verdicts):,}" for each in others
+    )
     beside = f" ({beside})" if beside else ""
     if main.rows_left_out is None:
         start = f"{gone:,} of {counted(n, 'claim')} {_is_gone(gone)}{beside}"
-    elif n and gone == n:
+    elif n and gone == n and any(each.verdicts["gone"] < gone for each in controls):
         rows = "This row" if main.rows_left_out == 1 else f"These {main.rows_left_out:,} rows"
         them = "it" if main.rows_left_out == 1 else "them"
         start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone)}{beside}"
     else:
         rows = counted(main.rows_left_out, "row")
-        start = f"Without {rows} {gone:,} of the {counted(n, 'claim')} that were stated {_is_gone(gone)}{beside}"
-    return f"{start}; {_cost(main, equal[0])}."
+        start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone)}{beside}"
+    return f"{start}; {_cost(main, equal[chosen])}."
+
+
+def _called(each: SystemClaims, main: SystemClaims) -> str:
+    """Return the name of a set of answers, with its number of rows where that isn't the main one's."""
+    same = each.rows_left_out in (None, main.rows_left_out)
+    return each.system if same else f"{each.system}, {counted(each.rows_left_out or 0, 'row')}"
 
 
 def _is_gone(count: int) -> str:
