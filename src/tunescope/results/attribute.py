@@ -159,6 +159,8 @@ class AttributedRows(Columns):
     """Answers in whose list it is."""
     matters: Sequence[Int32 | None]
     """Answers in whose cut it is; None where no answer has a cut."""
+    control: Sequence[Int32 | None]
+    """1 for as many rows as matter, drawn from the others, else 0; None where no answer has a cut."""
 
 
 @dataclass(frozen=True, kw_only=True)
