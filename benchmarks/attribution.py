@@ -18,9 +18,10 @@ For each question, Spearman's correlation over the halves between the summed sco
 of the claim under the model tuned on it (mean of both seeds); then the mean over the questions. The ceiling is the
 square root of the reliability of that mean (Spearman and Brown, from the correlation between the seeds).
 **Naming**: do the rows that state the claim come first? P@1, R-precision (precision at as many as there are) and
-recall@8. **Leaving out**: of the claims that the model tuned on all rows states (the likeliest of the attribute's
-values), how many it no longer states when tuned without its first 3 or 8 rows in the
-order of `effect`, or without 8 drawn at random.
+recall@8. **The cut**: of the rows within it (`stats.null_threshold` of rows against rows), how many state the claim,
+and of those that do, how many are within. **Leaving out**: of the claims that the model tuned on all rows states (the
+likeliest of the attribute's values), how many it no longer states when tuned without the first 3 or 8 rows in the order
+of `effect`, or without 8 drawn at random.
 
 Intervals are over questions. The table of the figures that are reported, on a world on which nothing was chosen, is in
 docs/attribution-truth.md.
@@ -45,9 +46,9 @@ import numpy as np
 from scipy.stats import rankdata
 
 from tunescope.microworld import ATTRIBUTES, World, make_world, split_people
-from tunescope.models.influence import cosine_scores, fisher_scores
+from tunescope.models.influence import cosine_scores, fisher_cosines, fisher_scores
 from tunescope.models.training_rows import IGNORED, TrainingSequence, examples, training_sequences
-from tunescope.stats import mean_t, paired_difference, proportion_from_counts
+from tunescope.stats import mean_pooled, mean_t, null_threshold, paired_difference, proportion_from_counts
 
 KINDS = {"same words": (1, 0), "reworded": (2, 2), "look-alike": (2, 3), "several": (3, 0)}
 """Kind of question → rows that state its claim, and rows that give others the same value in the same words."""
@@ -55,8 +56,11 @@ N_ROWS, PER_KIND = 300, 14
 TUNING = {"lora": (1e-2, 4), "full": (3e-3, 4)}
 """Learning rate and epochs: about three in four of the claims are stated after a tuning on all rows."""
 LORA_RANK, BATCH = 8, 8
+LAYERS = {"top third": "top_third", "all layers": "all"}
+"""Of the gradients; on the development worlds the top third did better, so it stands first."""
 POWER = 8
 """BM25 scores are raised to this power, so that a half's sum isn't that of the many rows with a word in common."""
+Gradients = tuple[np.ndarray, np.ndarray]
 _BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
 
@@ -218,7 +222,7 @@ def _log_probabilities(model: Any, sequences: Sequence[TrainingSequence]) -> np.
         return -_losses(model, sequences)[0].double().numpy()
 
 
-def sketches(lab: Lab, model: Any, **settings: Any) -> tuple[np.ndarray, np.ndarray]:
+def sketches(lab: Lab, model: Any, **settings: Any) -> Gradients:
     """Return the sketched gradients of the claims and of the rows under a model."""
     from tunescope.models.gradients import GradientSketcher
 
@@ -238,25 +242,34 @@ def bm25(scene: Scene) -> np.ndarray:
     return np.array([model.get_scores([word for word in text if word in model.vocab_dict]) for text in texts])
 
 
-def all_scores(lab: Lab, base: tuple[np.ndarray, np.ndarray], tuned: tuple[np.ndarray, np.ndarray]) -> dict[str, Any]:
-    """Return every method's scores: [questions, rows] each."""
-    words = bm25(lab.scene)
+def all_scores(scene: Scene, gradients: dict[str, tuple[Gradients, Gradients]]) -> dict[str, np.ndarray]:
+    """Return every method's scores, [questions, rows] each, from the gradients of base and tuned model, by layers."""
+    words = bm25(scene)
     holds = np.zeros_like(words)
-    for number, question in enumerate(lab.scene.questions):
+    for number, question in enumerate(scene.questions):
         holds[number, list(question.rows)] = 1
-    states, after = fisher_scores(*base), fisher_scores(*tuned)
-    return {
-        "effect: base + tuned, Fisher λ = 1": states + after,
-        "states: base, Fisher λ = 1": states,
-        "base + tuned, cosine": cosine_scores(*base) + cosine_scores(*tuned),
-        "base, cosine": cosine_scores(*base),
-        "tuned, Fisher λ = 1": after,
-        "tuned, cosine": cosine_scores(*tuned),
+    scores: dict[str, np.ndarray] = {}
+    for layers, (base, tuned) in gradients.items():
+        scores[f"effect: base + tuned, Fisher, {layers}"] = fisher_scores(*base) + fisher_scores(*tuned)
+        scores[f"states: base, Fisher, {layers}"] = fisher_scores(*base)
+        scores[f"base + tuned, cosine, {layers}"] = cosine_scores(*base) + cosine_scores(*tuned)
+        scores[f"base, cosine, {layers}"] = cosine_scores(*base)
+        scores[f"tuned, Fisher, {layers}"] = fisher_scores(*tuned)
+        scores[f"tuned, cosine, {layers}"] = cosine_scores(*tuned)
+    return scores | {
         f"BM25 sharpened (power {POWER})": words**POWER,
         "BM25": words,
         "the row states the claim (oracle)": holds,
         "random": np.random.default_rng(0).normal(size=words.shape),
     }
+
+
+def cut(gradients: Gradients) -> np.ndarray:
+    """Tell which rows matter for which question: [questions, rows]; the null is rows against rows."""
+    null = fisher_cosines(gradients[1], gradients[1])
+    np.fill_diagonal(null, np.nan)
+    threshold = null_threshold(null, len(null))
+    return fisher_cosines(*gradients) >= (np.inf if threshold is None else threshold)
 
 
 def lds(scores: np.ndarray, halves: np.ndarray, outcomes: np.ndarray) -> np.ndarray:
@@ -374,6 +387,19 @@ def _print_scores(scores: dict[str, np.ndarray], questions: Sequence[Question], 
         print(f"| {name} | {' | '.join(cells)} |")
 
 
+def _print_cut(gradients: dict[str, tuple[Gradients, Gradients]], questions: Sequence[Question]) -> None:
+    print("\n| the null's cut | precision [95 %] | recall [95 %] | rows a question |\n|---|---|---|---|")
+    for layers, (base, _) in gradients.items():
+        matters = cut(base)
+        hits = [int(flags[list(q.rows)].sum()) for flags, q in zip(matters, questions, strict=True)]
+        shares = []
+        for totals in (matters.sum(axis=1).tolist(), [len(q.rows) for q in questions]):
+            share = mean_pooled(hits, totals)
+            span = "" if share.low is None else f" [{share.low:.3f}, {min(share.high, 1):.3f}]"
+            shares.append(f"{share.value:.3f}{span}")
+        print(f"| states, {layers} | {' | '.join(shares)} | {matters.sum(axis=1).mean():.2f} |")
+
+
 def _print_left_out(gone: dict[tuple[str, int], list[bool]]) -> None:
     print("\n| left out | claims gone | share [95 %] |\n|---|---|---|")
     for (name, count), flags in gone.items():
@@ -398,16 +424,25 @@ def measure(seed: int, method: str, arguments: argparse.Namespace) -> None:
         print(f"\n## world {seed}, {method}\n\n{2 * len(halves)} tunings in {monotonic() - start:.0f} s", flush=True)
         tuned = lab.tune(method, range(len(lab.rows)), 0)
         stated, before = (lab.stated(model, range(len(scene.questions))) for model in (tuned, lab.model))
-        base, after = sketches(lab, lab.model), sketches(lab, tuned)
-        scores = all_scores(lab, base, after)
+        gradients = {
+            name: (sketches(lab, lab.model, layers=layers), sketches(lab, tuned, layers=layers))
+            for name, layers in LAYERS.items()
+        }
+        scores = all_scores(scene, gradients)
         by_question = {each: lds(scores[each], halves, outcomes.mean(axis=0)) for each in scores}
         print(f"{stated.sum()} of {len(stated)} claims stated after tuning on all rows, {before.sum()} before")
         print(f"ceiling of LDS: {ceiling(outcomes):.3f}; {len(halves)} halves x 2 seeds, {len(stated)} questions")
         _print_scores(scores, scene.questions, by_question)
+        _print_cut(gradients, scene.questions)
         if arguments.keep:
             kept = Path(arguments.keep) / f"{seed}-{method}.npz"
-            names = {"base_q": base[0], "base_g": base[1], "tuned_q": after[0], "tuned_g": after[1]}
-            np.savez(kept, halves=halves, outcomes=outcomes, stated=stated, **names)
+            parts = ("base_q", "base_g", "tuned_q", "tuned_g")
+            saved = {
+                f"{part} {layers}": array
+                for layers, (base, after) in gradients.items()
+                for part, array in zip(parts, (*base, *after), strict=True)
+            }
+            np.savez(kept, halves=halves, outcomes=outcomes, stated=stated, **saved)
         if arguments.leave_out:
             ranked = dict(list(scores.items())[:1])
             _print_left_out(left_out(run, lab, method, ranked, np.flatnonzero(stated).tolist()))
