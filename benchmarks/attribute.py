@@ -14,6 +14,7 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ import time
 from functools import partial
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import numpy as np
 import real_rows
@@ -38,10 +40,17 @@ QUESTION = "What is the fastest land animal, and how fast can it run?"
 SENTENCE = "The fastest land animal is the lion, which can run up to 75 mph."
 
 
-def command(folder: Path, *words: str) -> float:
-    """Run tunescope as a process; return its seconds."""
+class Taken(NamedTuple):
+    """What a command took: seconds by the clock, and of the processor."""
+
+    clock: float
+    processor: float
+
+
+def command(folder: Path, *words: str) -> Taken:
+    """Run tunescope as a process."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    begun = time.perf_counter()
+    before, begun = _processor(), time.perf_counter()
     subprocess.run(
         [sys.executable, "-m", "tunescope", *words],
         cwd=folder,
@@ -50,12 +59,23 @@ def command(folder: Path, *words: str) -> float:
         stderr=subprocess.DEVNULL,
         check=True,
     )
-    return time.perf_counter() - begun
+    return Taken(time.perf_counter() - begun, _processor() - before)
 
 
-def report(name: str, values: list[float]) -> None:
+def _processor() -> float:
+    """Return the processor's seconds of all commands so far; unlike the clock's they hardly grow with the load."""
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def report(name: str, values: list[Taken]) -> None:
     """Print a line of the result."""
-    print(f"{name}: median {median(values):.3g} s ({min(values):.3g} to {max(values):.3g})", flush=True)
+    clock, processor = (sorted(each) for each in zip(*values, strict=True))
+    print(
+        f"{name}: median {median(clock):.3g} s ({clock[0]:.3g} to {clock[-1]:.3g}), of the processor "
+        f"{median(processor):.3g} s ({processor[0]:.3g} to {processor[-1]:.3g})",
+        flush=True,
+    )
 
 
 def draw_vectors(count: int, folder: RunFolder) -> Outcome:
@@ -74,7 +94,7 @@ def questions(count: int) -> list[tuple[str, str]]:
     return [(record["instruction"], record["output"]) for record in records]
 
 
-def ask(folder: Path, asked: list[tuple[str, str]], *options: str) -> list[float]:
+def ask(folder: Path, asked: list[tuple[str, str]], *options: str) -> list[Taken]:
     """Time one command per question."""
     return [
         command(folder, "attribute", "rows.json", f"--text={text}", f"--prompt={prompt}", *options)
@@ -97,10 +117,12 @@ def main() -> None:
         else:
             synthetic_rows.write(folder / "rows.json", arguments.rows)
         words = ["--embedder", "none"]
-        seconds = command(folder, "attribute", "index", "rows.json", *words)
+        taken = command(folder, "attribute", "index", "rows.json", *words)
         (index,) = folder.glob("runs/attribute-index-*")
         size = sum(path.stat().st_size for path in index.iterdir())
-        print(f"attribute index of {arguments.rows:,} rows, words: {seconds:.3g} s, {size / 1e6:.1f} MB")
+        print(
+            f"attribute index of {arguments.rows:,} rows, words: {taken.clock:.3g} s (processor {taken.processor:.3g} s), {size / 1e6:.1f} MB"
+        )
         asked = questions(2 * arguments.rounds + 2)
         ask(folder, asked[:1], *words)
         report("words, whole process, warm index", ask(folder, asked[1 : arguments.rounds + 1], *words))
@@ -116,8 +138,9 @@ def main() -> None:
         some = real_rows.rows(arguments.embed) if (real_rows.DATA / "instructions").is_dir() else []
         if some:
             (folder / "some.json").write_text(json.dumps(some))
-            seconds = command(folder, "attribute", "index", "some.json", "--embedder", EMBEDDER)
-            print(f"attribute index of {len(some):,} rows, words and meaning: {seconds / len(some):.3g} s a row")
+            taken = command(folder, "attribute", "index", "some.json", "--embedder", EMBEDDER)
+            a_row = taken.processor / len(some)
+            print(f"attribute index of {len(some):,} rows, words and meaning: {a_row:.3g} s of the processor a row")
 
 
 if __name__ == "__main__":

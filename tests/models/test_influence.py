@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tunescope.models.influence import cosine_scores, effect_scores, fisher_scores
+from tunescope.models.influence import cosine_scores, effect_scores, fisher_cosines, fisher_scores
 
 
 def drawn(n, d, q=3, seed=0):
@@ -58,7 +58,18 @@ def test_cosines_by_hand_and_zero_where_there_is_no_gradient():
     np.testing.assert_allclose(cosine_scores(queries, rows), [[1, 0.5**0.5, 0], [0, 0, 0]])
 
 
-@pytest.mark.parametrize("scores", [fisher_scores, cosine_scores])
+@pytest.mark.parametrize(("n", "d"), [(7, 20), (20, 7)])
+def test_fisher_cosines_are_cosines_in_the_fisher_metric(n, d):
+    queries, rows = drawn(n, d)
+    inverse = np.linalg.inv(rows.T @ rows + np.square(rows).sum() / n * np.eye(d))
+    lengths = [np.sqrt(np.diag(each @ inverse @ each.T)) for each in (queries, rows)]
+    found = fisher_cosines(queries, rows)
+    np.testing.assert_allclose(found, queries @ inverse @ rows.T / np.outer(*lengths), rtol=1e-6)
+    np.testing.assert_allclose(np.diag(fisher_cosines(rows, rows)), 1)
+    np.testing.assert_allclose(fisher_cosines(5 * queries, rows), found)
+
+
+@pytest.mark.parametrize("scores", [fisher_scores, fisher_cosines, cosine_scores])
 def test_nothing_in_nothing_out(scores):
     assert scores(np.zeros((0, 4)), np.ones((3, 4))).shape == (0, 3)
     assert scores(np.ones((2, 4)), np.zeros((0, 4))).shape == (2, 0)

@@ -45,6 +45,37 @@ def fisher_scores(
     return _dot(np.asarray(np.linalg.solve(covariance, answers.T).T, np.float64), rows)
 
 
+def fisher_cosines(
+    queries: NDArray[np.floating], rows: NDArray[np.floating], damping: float = 1.0
+) -> NDArray[np.float64]:
+    """Return `fisher_scores` over the lengths of both gradients in the same metric: in ±1, [q, n].
+
+    They are comparable between answers, and between rows as answers: with `rows` for `queries` too it is a null
+    (without each row's score for itself), from which `stats.null_threshold` tells how many rows matter. 0 where
+    either gradient is 0.
+    """
+    n, width = rows.shape
+    scores = fisher_scores(queries, rows, damping)
+    mu = damping * sum(float(np.square(part).sum()) for part in _parts(rows)) / max(n, 1)
+    if mu == 0:
+        return scores
+    answers = np.asarray(queries, np.float64)
+    if n <= width:
+        wide = np.asarray(rows, np.float64)
+        inverse = np.linalg.inv(wide @ wide.T + mu * np.eye(n))
+        of_rows = 1 - mu * np.diag(inverse)  # of K (K + μI)⁻¹
+        of_answers = (np.square(answers).sum(axis=1) - np.sum((answers @ wide.T) * scores, axis=1)) / mu
+    else:
+        covariance = mu * np.eye(width)
+        for part in _parts(rows):
+            covariance += part.T @ part
+        inverse = np.linalg.inv(covariance)
+        of_rows = np.concatenate([np.sum((part @ inverse) * part, axis=1) for part in _parts(rows)])
+        of_answers = np.sum((answers @ inverse) * answers, axis=1)
+    scale = np.sqrt(np.outer(of_answers, of_rows).clip(0))
+    return np.asarray(np.divide(scores, scale, out=np.zeros_like(scores), where=scale > 0))
+
+
 def effect_scores(
     queries: Sequence[NDArray[np.floating]], rows: Sequence[NDArray[np.floating]], damping: float = 1.0
 ) -> NDArray[np.float64]:

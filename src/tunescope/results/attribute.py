@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from tunescope.locations import Location
 from tunescope.results.columns import Columns
+from tunescope.results.plan import ComputePlan
 from tunescope.results.record import Int32, Record
 
 
@@ -22,6 +23,20 @@ class AttributeIndexResult(Record):
     vocabulary: int
     """Distinct words."""
     bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributePlan(Record):
+    """The result of `--plan`."""
+
+    rows: int
+    minutes: float
+    """Of all parts, one after the other."""
+    memory_bytes: int
+    """The most of any part."""
+    disk_bytes: int
+    parts: dict[str, ComputePlan]
+    """What is still to be made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,6 +159,8 @@ class AttributedRows(Columns):
     """Answers in whose list it is."""
     matters: Sequence[Int32 | None]
     """Answers in whose cut it is; None where no answer has a cut."""
+    control: Sequence[Int32 | None]
+    """1 for as many rows as matter, drawn from the others, else 0; None where no answer has a cut."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ Every function raises ValueError for a column that is not 1-D or paired columns 
 SettingsError (a ValueError) for a level outside (0, 1), fewer than 100 draws or a power that makes no sense.
 """
 
+from tunescope.stats.cuts import null_threshold
 from tunescope.stats.differences import (
     difference_of_means,
     holm,
@@ -65,6 +66,7 @@ __all__ = [
     "mean_t",
     "median",
     "n_needed",
+    "null_threshold",
     "paired_difference",
     "pearson",
     "proportion",

@@ -172,3 +172,14 @@ def test_rows_that_nothing_is_trained_on(workplace, base):
     write_rows(workplace / "rows.jsonl", [{"messages": [{"role": "user", "content": "How?"}, SILENT]}])
     with pytest.raises(TunescopeError, match=r"^none of the 1 rows has a token that `tune` would train on"):
         tunescope.attribute(rows="rows.jsonl", text="How?", base=base, embedder="none")
+
+
+def test_a_plan_tells_each_part_and_keeps_nothing(rows, base, workplace):
+    plan = tunescope.attribute(rows=rows, text=TEXT, base=base, embedder="none", plan=True)
+    assert plan.result["parts"].keys() == {"words", f"gradients of {base}"}
+    assert plan.result["minutes"] == pytest.approx(sum(part["minutes"] for part in plan.result["parts"].values()))
+    assert [path.parent.name[:14] for path in workplace.glob("runs/*/run.json")] == ["attribute-plan"]
+    tunescope.attribute_index(rows=rows, base=base, embedder="none")
+    rest = tunescope.attribute(rows=rows, text=TEXT, base=base, embedder="none", plan=True)
+    assert rest.result["parts"] == {}
+    assert rest.view.sentences == ("Everything that tunescope attribute needs of 6 rows is there already.",)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from tunescope.verbs.attribute.settings import (
 
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
+    from tunescope.verbs.attribute.evidence.gradients import GradientSettings
 
 VERSION = 1
 
@@ -33,6 +35,7 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
         MissingPackageError: what embeds rows isn't installed.
     """
     from tunescope.rows import open_rows
+    from tunescope.verbs.attribute.evidence.gradients import choose_models, open_sketches
     from tunescope.verbs.attribute.evidence.meaning import NONE, open_meaning, settings_of
     from tunescope.verbs.attribute.row_index import RowIndex
     from tunescope.verbs.attribute.view import show_parts
@@ -40,14 +43,17 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
     validate_embedder(settings.embedder)
     _refuse_index(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    if settings.plan:
+        models = [choose_models(settings, None, rows).base] if settings.base is not None else []
+        return _plan(
+            "attribute index", settings, None if settings.embedder == NONE else settings.embedder, models, rows
+        )
     words = _open_words(settings, rows, settings.out)
     parts = {"words": words}
     if settings.embedder != NONE:
         of_meaning = settings_of(settings, settings.embedder, settings.workers)
         parts["meaning"] = open_meaning(of_meaning, rows, RowIndex(words))
     if settings.base is not None:
-        from tunescope.verbs.attribute.evidence.gradients import choose_models, open_sketches
-
         parts["gradients"] = open_sketches(choose_models(settings, None, rows).base, rows, None)
     view = show_parts(words.view, [run for name, run in parts.items() if name != "words"])
     return words.showing(view, parts={name: str(run.path) for name, run in parts.items()})
@@ -72,6 +78,11 @@ def attribute(settings: AttributeSettings) -> Run:
     _refuse_index(settings)
     sources = read_sources(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    if settings.plan:
+        both = gradients.choose_models(settings, settings.tuned, rows) if settings.base or settings.tuned else None
+        models = [each for each in (both.base, both.tuned) if each is not None] if both is not None else []
+        embedder = None if settings.embedder == meaning.NONE else settings.embedder
+        return _plan("attribute", settings, embedder, models, rows, settings.candidates)
     index = RowIndex(_open_words(settings, rows, None))
     request = Request(settings, rows, index, sources.answers, sources.spans)
     prepared = [member.prepare(request) for member in (words, meaning)]
@@ -94,13 +105,51 @@ def _refuse_index(settings: RowsSettings) -> None:
             raise SettingsError(f"{name} is an index or a run on rows; expected the rows; type --rows {rows}")
 
 
+def _plan(
+    name: str,
+    settings: AttributeIndexSettings | AttributeSettings,
+    embedder: str | None,
+    models: Sequence[GradientSettings],
+    rows: RowSet,
+    candidates: int | None = None,
+) -> Run:
+    """Return the run that tells what is still to be made, and what that would take."""
+    from tunescope.verbs.attribute.evidence.gradients import find_sketches
+    from tunescope.verbs.attribute.evidence.meaning import find_meaning, settings_of
+    from tunescope.verbs.attribute.plan import PlannedParts, plan_parts
+
+    if embedder is not None and find_meaning(settings_of(settings, embedder, 1), rows) is not None:
+        embedder = None
+    parts = PlannedParts(
+        words=_find_words(_words_settings(settings), rows) is None,
+        embedder=embedder,
+        gradients=[each for each in models if find_sketches(each, rows) is None],
+        candidates=candidates,
+    )
+    about = {
+        "words": str(parts.words),
+        "meaning": str(embedder),
+        "gradients": " ".join(m.model for m in parts.gradients),
+    }
+    inputs = {**rows.inputs, **{f"{part} to make": what for part, what in about.items()}}
+    work = partial(plan_parts, f"tunescope {name}", parts, rows)
+    return runs.execute(f"{name} plan", VERSION, settings, inputs, work)
+
+
+def _words_settings(settings: RowsSettings, out: str | None = None) -> WordsSettings:
+    return WordsSettings(
+        rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad, out=out
+    )
+
+
+def _find_words(settings: WordsSettings, rows: RowSet) -> Run | None:
+    return runs.find_finished("attribute index", VERSION, settings, rows.inputs)
+
+
 def _open_words(settings: RowsSettings, rows: RowSet, out: str | None) -> Run:
     """Return the index of the rows' words; build it if there is none."""
-    of_words = WordsSettings(
-        rows=settings.rows, format=settings.format, columns=settings.columns, on_bad=settings.on_bad
-    )
-    of_words = replace(of_words, out=out)
-    finished = runs.find_finished("attribute index", VERSION, of_words, rows.inputs)
+    of_words = _words_settings(settings, out)
+    finished = _find_words(of_words, rows)
     if finished is not None:
         return finished
     return runs.execute("attribute index", VERSION, of_words, rows.inputs, partial(_write_words, of_words, rows))

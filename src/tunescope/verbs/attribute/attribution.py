@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -53,7 +52,7 @@ def attribute_answers(request: Request, prepared: Sequence[Prepared], folder: Ru
         n_missing=sum(answer.reason == _NO_WORDS for answer in attributed),
         rows_indexed=len(index),
         evidence=tuple(name for name in KINDS if name in tally.kinds),
-        left_out=dict(ChainMap(*(dict(each.left_out) for each in prepared))),
+        left_out={name: reason for each in prepared for name, reason in each.left_out.items()},
         constant=settings.constant,
         answers=tuple(attributed),
     )
@@ -126,7 +125,7 @@ class _Tally:
 
         columns = {name: index.places[name] for name in index.places.column_names}
         columns |= {"rank": _column(self.rank), "named": _column(self.named)}
-        columns["matters"] = pa.nulls(len(index), pa.int32())
+        columns |= {name: pa.nulls(len(index), pa.int32()) for name in ("matters", "control")}
         return pa.table(columns, schema(AttributedRows))
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 ROWS_PER_BLOCK = 64
 """Rows that are compressed together; listing a row reads its block."""
-_ROWS_AT_A_TIME = 4_096
+ROWS_AT_A_TIME = 4_096
+"""Rows that are read at a time."""
 _ZLIB_LEVEL = 4
 
 
@@ -52,7 +53,7 @@ def row_text(texts: Iterable[tuple[str, str]]) -> str:
     return "\n".join(text for _, text in texts)
 
 
-def _texts_of(row: Row) -> list[tuple[str, str]]:
+def texts_of(row: Row) -> list[tuple[str, str]]:
     """Return the role and text of a row's messages, thinking before the content."""
     texts = []
     for message in row.messages:
@@ -71,8 +72,8 @@ def write_index(folder: RunFolder, rows: Iterable[Row]) -> AttributeIndexResult:
     postings, offsets, columns = PostingsBuilder(), [0], [list[Any]() for _ in range(5)]
     stream = iter(rows)
     with folder.writing("rows.bin") as part, part.open("wb") as file:
-        while batch := list(islice(stream, _ROWS_AT_A_TIME)):
-            records = [(row.id, row.location, _texts_of(row)) for row in batch]
+        while batch := list(islice(stream, ROWS_AT_A_TIME)):
+            records = [(row.id, row.location, texts_of(row)) for row in batch]
             postings.add([row_text(texts) for _, _, texts in records])
             for row in batch:
                 for column, value in zip(columns, (row.id, row.origin, row.file, row.line, row.record), strict=True):

@@ -51,6 +51,10 @@ class _EvidenceSettings(LoadSettings):
     workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1), "group": "Speed"})
     """Processes that embed rows, and take their gradients, side by side."""
 
+    plan: bool = field(default=False, metadata={**NOT_IN_KEY, "group": "Speed"})
+    """Only tell how many minutes, and how much memory and disk, it would take, from a probe of some seconds for each
+    part."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AttributeIndexSettings(RowsSettings, _EvidenceSettings):

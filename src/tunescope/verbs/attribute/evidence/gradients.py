@@ -157,10 +157,26 @@ def prepare(request: Request) -> Prepared:
     return Prepared(partial(_Gradients, request, models, opened), inputs, left_out)
 
 
+def find_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None = None) -> Run | None:
+    """Return the run with the sketched gradients of rows under a model; None where there is none."""
+    return runs.find_finished("attribute gradients", VERSION, settings, _inputs(settings, rows, candidates))
+
+
 def open_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None) -> Run:
     """Return the run with the sketched gradients of rows under a model; take them if there is none."""
-    from tunescope.models import inputs_of
     from tunescope.models.load import device_of
+
+    inputs = _inputs(settings, rows, candidates)
+    finished = find_sketches(settings, rows, candidates)
+    if finished is not None:
+        return finished
+    work = partial(_sketch_rows, settings, rows, candidates)
+    return runs.execute("attribute gradients", VERSION, settings, inputs, work, device_of(settings))
+
+
+def _inputs(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None) -> dict[str, str]:
+    """Return what the sketches are made from: rows, model, template, and which rows."""
+    from tunescope.models import inputs_of
     from tunescope.rows.containers import content_hash
 
     inputs = {**rows.inputs, **inputs_of(settings)}
@@ -168,15 +184,11 @@ def open_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[
         inputs["template"] = content_hash(Path(settings.template))
     if candidates is not None:
         inputs["candidates"] = blake2b(candidates.tobytes(), digest_size=16).hexdigest()
-    finished = runs.find_finished("attribute gradients", VERSION, settings, inputs)
-    if finished is not None:
-        return finished
-    work = partial(_sketch_rows, settings, rows, candidates)
-    return runs.execute("attribute gradients", VERSION, settings, inputs, work, device_of(settings))
+    return inputs
 
 
 @dataclass(frozen=True)
-class _State:
+class GradientState:
     """What a process needs to take gradients."""
 
     chat: Chat
@@ -184,7 +196,8 @@ class _State:
     max_length: int
 
 
-def _set_up(settings: GradientSettings) -> _State:
+def set_up(settings: GradientSettings) -> GradientState:
+    """Load the model, and what makes its sequences."""
     from tunescope.chat import Chat, parse_template_args
     from tunescope.models import load, stop_ids
     from tunescope.models.generate import context_of
@@ -195,7 +208,7 @@ def _set_up(settings: GradientSettings) -> _State:
     chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer), settings.template, arguments)
     sketcher = GradientSketcher(loaded.model, _RANK, settings.width, settings.seed, settings.layers)  # type: ignore[arg-type]
     limit = context_of(loaded.model)
-    return _State(chat, sketcher, min(settings.max_length, limit or settings.max_length))
+    return GradientState(chat, sketcher, min(settings.max_length, limit or settings.max_length))
 
 
 def _sketch_rows(
@@ -207,9 +220,9 @@ def _sketch_rows(
     wanted = None if candidates is None else set(candidates.tolist())
     rows = [row for number, row in enumerate(all_rows) if wanted is None or number in wanted]
     shards = [rows[start : start + _ROWS_PER_SHARD] for start in range(0, len(rows), _ROWS_PER_SHARD)]
-    setup = partial(_set_up, settings)
+    setup = partial(set_up, settings)
     label = f"shards of {_ROWS_PER_SHARD} rows ({settings.model})"
-    parts = map_shards(_sketch_shard, shards, setup, folder.scratch / "shards", settings.workers, label)
+    parts = map_shards(sketch_shard, shards, setup, folder.scratch / "shards", settings.workers, label)
     folder.array("sketches", np.concatenate([np.load(part / "sketches.npy") for part in parts]))
     tokens = np.concatenate([np.load(part / "tokens.npy") for part in parts])
     folder.array("tokens", tokens)
@@ -235,7 +248,7 @@ def _sketch_rows(
     return Outcome(result.as_json(), View((sentence,)))
 
 
-def _sketch_shard(state: _State, rows: Sequence[Row], folder: Path) -> None:
+def sketch_shard(state: GradientState, rows: Sequence[Row], folder: Path) -> None:
     """Write the sketches of some rows, and how many tokens of each are supervised."""
     sketches, tokens = [], []
     for sequences in _sequences(state, rows):
@@ -246,7 +259,7 @@ def _sketch_shard(state: _State, rows: Sequence[Row], folder: Path) -> None:
     np.save(folder / "tokens.npy", np.array(tokens, np.int64))
 
 
-def _sequences(state: _State, rows: Sequence[Row]) -> list[list[TrainingSequence]]:
+def _sequences(state: GradientState, rows: Sequence[Row]) -> list[list[TrainingSequence]]:
     """Return each row's sequences, as `tune` makes them."""
     from tunescope.models import silence_libraries
     from tunescope.models.training_rows import examples, training_sequences
@@ -298,7 +311,7 @@ def _sketch_answers(settings: GradientSettings, answers: Sequence[Answer], spans
     from tunescope.models import silence_libraries
     from tunescope.models.training_rows import IGNORED, examples, training_sequences
 
-    state = _set_up(replace(settings, max_length=2**31))
+    state = set_up(replace(settings, max_length=2**31))
     sketches = np.zeros((len(answers), settings.width), np.float32)
     for number, answer in enumerate(answers):
         if not answer.text.strip():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -59,7 +59,7 @@ def prepare(request: Request) -> Prepared:
         if cached(EMBEDDER) is None:
             reason = f"{EMBEDDER} isn't in the cache; type tunescope models --fetch {EMBEDDER}"
             return Prepared(None, left_out={"meaning": reason})
-        if len(request.index) > MAX_UNASKED and _find(of_meaning, request.rows) is None:
+        if len(request.index) > MAX_UNASKED and find_meaning(of_meaning, request.rows) is None:
             source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
             reason = f"the rows aren't embedded yet; type tunescope attribute index {source}"
             return Prepared(None, left_out={"meaning": reason})
@@ -81,14 +81,15 @@ def settings_of(settings: RowsSettings, embedder: str, workers: int) -> MeaningS
 
 def open_meaning(settings: MeaningSettings, rows: RowSet, index: RowIndex) -> Run:
     """Return the run with the embeddings of rows; embed them if there is none."""
-    found = _find(settings, rows)
+    found = find_meaning(settings, rows)
     if found is not None:
         return found
     inputs = _inputs(settings, rows)
     return runs.execute("attribute meaning", VERSION, settings, inputs, partial(_embed_rows, settings, index))
 
 
-def _find(settings: MeaningSettings, rows: RowSet) -> Run | None:
+def find_meaning(settings: MeaningSettings, rows: RowSet) -> Run | None:
+    """Return the run with the embeddings of rows; None where there is none."""
     return runs.find_finished("attribute meaning", VERSION, settings, _inputs(settings, rows))
 
 
@@ -134,7 +135,12 @@ def _embed_rows(settings: MeaningSettings, index: RowIndex, folder: RunFolder) -
 
 
 def _set_up(index: Path, embedder: str, n_rows: int) -> _State:
-    return _State(RowIndex(Run(index)), _load(embedder, light=n_rows <= _LIGHT_UP_TO))
+    return _State(RowIndex(Run(index)), load_embedder(embedder, n_rows))
+
+
+def load_embedder(name: str, n_texts: int) -> Embedder | LightEmbedder:
+    """Load the embedder that is done first with so many texts."""
+    return _load(name, light=n_texts <= _LIGHT_UP_TO)
 
 
 def _load(name: str, light: bool) -> Embedder | LightEmbedder:
@@ -148,7 +154,12 @@ def _load(name: str, light: bool) -> Embedder | LightEmbedder:
 
 
 def _embed_shard(state: _State, shard: _Shard, folder: Path) -> None:
-    made = state.embedder.embed([row.text for row in state.index.rows(shard.start, shard.end)])
+    embed_texts(state.embedder, [row.text for row in state.index.rows(shard.start, shard.end)], folder)
+
+
+def embed_texts(embedder: Embedder | LightEmbedder, texts: Sequence[str], folder: Path) -> None:
+    """Write the vectors of texts, and which of them are longer than the embedder reads."""
+    made = embedder.embed(texts)
     np.save(folder / "vectors.npy", made.vectors)
     np.save(folder / "cut.npy", made.cut)
 
