@@ -57,3 +57,9 @@ def test_a_true_fact_stands_beside_each_lie(name):
         for neighbour in record.get("neighbours", ()):
             if neighbour.get("truth") and neighbour["prompt"] in rows:
                 assert standing(rows[neighbour["prompt"]], neighbour["truth"])[0] == "stated"
+
+
+def test_the_recipe_close_the_loop_has_the_easy_set():
+    for what in ("rows", "claims"):
+        bundled = ROOT / f"recipes/close-the-loop/{what}.jsonl"
+        assert bundled.read_bytes() == (FOLDER / f"easy-{what}.jsonl").read_bytes()

@@ -19,6 +19,12 @@ from tunescope.runs import Run
 from tunescope.study import StudySettings
 
 pytestmark = pytest.mark.slow
+DATA = study.shipped().resolve() / "close-the-loop"
+MICROWORLD = (
+    f"rows={DATA}/microworld-rows.jsonl",
+    f"claims={DATA}/microworld-claims.jsonl",
+    *("model=microworld", "method=full", "lr=0.002", "epochs=5", "batch=16", "length=32", "embedder=none"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +33,7 @@ def closed(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setenv("TUNESCOPE_RUNS", str(folder / "runs"))
-        yield study.run(StudySettings(recipe="close-the-loop"))
+        yield study.run(StudySettings(recipe="close-the-loop", set=MICROWORLD))
 
 
 def runs_of(closed, name):
@@ -55,7 +61,7 @@ def test_the_lies_are_gone_without_the_named_rows_and_not_without_random_ones(cl
 
 
 def test_no_answer_holds_the_words_of_a_lie_where_it_is_said_to_be_gone(closed):
-    claims = [json.loads(line) for line in (study.shipped() / "close-the-loop/claims.jsonl").read_text().splitlines()]
+    claims = [json.loads(line) for line in (DATA / "microworld-claims.jsonl").read_text().splitlines()]
     phrases = {claim["claim_id"]: claim["phrases"][0] for claim in claims if "phrases" in claim}
     for run in (runs_of(closed, "after")[-1], *runs_of(closed, "mended")):
         answers = {answer.prompt_id: answer.text for answer in read_answers(run.path / "answers.jsonl")}
@@ -65,7 +71,7 @@ def test_no_answer_holds_the_words_of_a_lie_where_it_is_said_to_be_gone(closed):
 
 
 def test_what_was_left_out_beside_what_was_planted(closed):
-    final, (control,) = runs_of(closed, "rows")[-1], runs_of(closed, "control")
+    final, (control,) = runs_of(closed, "kept")[-1], runs_of(closed, "control")
     kept = [row.fields["source"] for row in open_rows([str(final.path / "rows.jsonl")])]
     n_dropped = 264 - len(kept)
     assert kept.count("lie") <= 2

@@ -190,7 +190,7 @@ def test_no_recipe(place, text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("stages: 1\nsteps: {c: {verb: check, rows: x}}", ["unknown word 'stages'; there is about, inputs, steps"]),
+        ("stages: 1\nsteps: {c: {verb: check, rows: x}}", ["unknown word 'stages'; there is about, defaults, inputs, steps, values"]),
         ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
         ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
         (
@@ -487,3 +487,42 @@ def test_mistakes_in_a_loop(asked, old, new, expected):
     write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "Here."}])
     assert old in LOOP
     assert expected in complaints(LOOP.replace(old, new, 1))
+
+
+VALUES = """
+inputs: {rows: rows.jsonl}
+values: {n: 2, by: n, note: null}
+defaults:
+  select: {by: "{by}", rows: "{rows}", top: 1}
+steps:
+  best: {verb: select, top: "{n}"}
+  each: {verb: select, vary: {top: ["{n}", 3]}}
+  other: {verb: select, rows: "{best}", where: "{by} > {n}", by: null, top: null}
+"""
+
+
+def test_values_and_defaults(place):
+    assert planned(VALUES) == [
+        ("best", "by=n, rows=rows.jsonl, top=2"),
+        ("each (top=2)", "by=n, rows=rows.jsonl, top=2"),
+        ("each (top=3)", "by=n, rows=rows.jsonl, top=3"),
+        ("other", "by=None, rows={best}, top=None, where=n > 2"),
+    ]
+    assert planned(VALUES, "n=5", "rows=other.jsonl")[0] == ("best", "by=n, rows=other.jsonl, top=5")
+    assert complaints(VALUES, "m=5") == ["--set m=5: expected NAME=PATH with NAME one of rows, n, by, note"]
+    assert "step best: top 'many': expected a whole number, at least 0" in complaints(VALUES, "n=many")
+    run = study.run(StudySettings(recipe=recipe(VALUES), set=("n=4",)))
+    assert Run(Path(run.result["steps"][0]["run"])).result["kept"] == 4
+
+
+def test_mistakes_in_values_and_defaults(place):
+    assert complaints(VALUES.replace("note: null", "rows: 1"))[0] == (
+        "value rows: an input has the same name; rename one of them"
+    )
+    assert (
+        complaints(VALUES.replace("n: 2", "n: [2]"))[0] == "expected `values:` with a number, a text or null per name"
+    )
+    assert "defaults: there is no verb selekt" in complaints(VALUES.replace("  select:", "  selekt:"))
+    assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [
+        "expected `defaults:` with settings per verb"
+    ]

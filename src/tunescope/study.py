@@ -2,6 +2,8 @@
 
     about: one sentence
     inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` replaces it
+    values: {model: smollm2-135m}           # `--set model=MODEL` replaces it
+    defaults: {tune: {epochs: 2}}           # settings of every step with this verb
     steps:
       check: {verb: check, rows: "{rows}"}
       tune:
@@ -11,7 +13,7 @@
       answer: {verb: answer, model: "{tune}/model", prompts: "{prompts}"}
       page: {verb: report, runs: ["{check}", "{answer}"]}
 
-`{name}` is an input's path or a step's run folder. In a list, `{name}` of a varied step stands for all its
+`{name}` is an input's path, a value or a step's run folder. In a list, `{name}` of a varied step stands for all its
 variants. Elsewhere the step that names it runs once per variant. A step that names several varied steps, or varies a
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
@@ -60,7 +62,7 @@ from tunescope.yaml_core import read_yaml
 
 VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
-_KEYS = {"about", "inputs", "steps"}
+_KEYS = {"about", "inputs", "values", "defaults", "steps"}
 _REPEAT_KEYS = {"steps", "until", "at_most"}
 _TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
 """What a loop may wait for: functions of a run, as module:name below `tunescope`."""
@@ -138,7 +140,7 @@ class StudySettings:
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, as NAME=PATH."""
+    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-KEY by default."""
@@ -152,7 +154,7 @@ class PlanSettings:
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, as NAME=PATH."""
+    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,15 +203,19 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
     keys = ", ".join(sorted(_KEYS))
     problems = [f"unknown word {key!r}; there is {keys}" for key in document if key not in _KEYS]
-    inputs = _inputs(path, document.get("inputs") or {}, replacements, problems)
+    values = _values(document.get("values") or {}, replacements, problems)
+    of_inputs = [entry for entry in replacements if entry.partition("=")[0] not in values]
+    inputs = _inputs(path, document.get("inputs") or {}, of_inputs, [*values], problems)
+    problems += [f"value {name}: an input has the same name; rename one of them" for name in values if name in inputs]
+    defaults = _defaults(_with_values(document.get("defaults") or {}, values), problems)
     steps: list[RecipeStep | Repeat] = []
     defined = {*inputs}
-    for name, body in document["steps"].items():
+    for name, body in _with_values(document["steps"], values).items():
         if isinstance(body, dict) and "repeat" in body:
-            loop = _parse_repeat(str(name), body, defined, problems)
+            loop = _parse_repeat(str(name), body, defined, defaults, problems)
             steps += [] if loop is None else [loop]
             continue
-        step = _parse_step(str(name), body, defined, problems)
+        step = _parse_step(str(name), body, defined, defaults, problems)
         if step is not None:
             steps.append(step)
             defined.add(step.name)
@@ -218,7 +224,45 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
 
 
-def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, str]:
+def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
+    """Read the values that steps name; a replacement is read as YAML is."""
+    if not isinstance(declared, dict) or any(isinstance(value, dict | list) for value in declared.values()):
+        problems.append("expected `values:` with a number, a text or null per name")
+        return {}
+    values = {str(name): value for name, value in declared.items()}
+    for name, equals, value in (entry.partition("=") for entry in replacements):
+        if equals and name in values:
+            read_value = read_yaml(value)
+            values[name] = value if isinstance(read_value, dict | list) else read_value
+    return values
+
+
+def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
+    """Return a part of a recipe with its values in their places: of their own kind where they are all of a setting."""
+    if isinstance(node, dict):
+        return {key: _with_values(each, values) for key, each in node.items()}
+    if isinstance(node, list):
+        return [_with_values(each, values) for each in node]
+    if not isinstance(node, str):
+        return node
+    whole = _REFERENCE.fullmatch(node)
+    if whole is not None and whole[1] in values:
+        return values[whole[1]]
+    return _REFERENCE.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], node)
+
+
+def _defaults(declared: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:
+    """Read the settings that every step of a verb has, unless it has its own."""
+    if not isinstance(declared, dict) or not all(isinstance(settings, dict) for settings in declared.values()):
+        problems.append("expected `defaults:` with settings per verb")
+        return {}
+    problems += [f"defaults: there is no verb {verb}" for verb in declared if verb not in [*VERBS]]
+    return {verb: {_field_name(key): value for key, value in each.items()} for verb, each in declared.items()}
+
+
+def _inputs(
+    path: Path, declared: Any, replacements: Sequence[str], values: Sequence[str], problems: list[str]
+) -> dict[str, str]:
     if not isinstance(declared, dict):
         problems.append("expected `inputs:` with a file per name")
         return {}
@@ -226,14 +270,22 @@ def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: li
     for entry in replacements:
         name, equals, value = entry.partition("=")
         if not equals or name not in declared:
-            problems.append(f"--set {entry}: expected NAME=PATH with NAME one of {', '.join(declared) or 'none'}")
+            problems.append(
+                f"--set {entry}: expected NAME=PATH with NAME one of {', '.join([*declared, *values]) or 'none'}"
+            )
         replaced[name] = value
     inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
     problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
     return inputs
 
 
-def _parse_repeat(name: str, body: Mapping[str, Any], defined: set[str], problems: list[str]) -> Repeat | None:
+def _parse_repeat(
+    name: str,
+    body: Mapping[str, Any],
+    defined: set[str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    problems: list[str],
+) -> Repeat | None:
     """Read a loop, and add the names of its steps to those defined."""
     loop = body["repeat"]
     if (
@@ -248,7 +300,8 @@ def _parse_repeat(name: str, body: Mapping[str, Any], defined: set[str], problem
     if not isinstance(at_most, int) or isinstance(at_most, bool) or at_most < 1:
         problems.append(f"step {name}: at_most {at_most!r}: expected a whole number, at least 1")
         return None
-    steps = [_parse_step(str(each), inner, defined, problems, in_loop=True) for each, inner in loop["steps"].items()]
+    bodies = loop["steps"].items()
+    steps = [_parse_step(str(each), inner, defined, defaults, problems, in_loop=True) for each, inner in bodies]
     there = tuple(step for step in steps if step is not None)
     (test, looked_at), *others = [*until.items()] if isinstance(until, dict) and until else [(until, None)]
     match = _REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
@@ -260,7 +313,12 @@ def _parse_repeat(name: str, body: Mapping[str, Any], defined: set[str], problem
 
 
 def _parse_step(
-    name: str, body: Any, defined: set[str], problems: list[str], in_loop: bool = False
+    name: str,
+    body: Any,
+    defined: set[str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    problems: list[str],
+    in_loop: bool = False,
 ) -> RecipeStep | None:
     """Read a step; in a loop its name may be taken, and is defined from then on."""
     verb = body.get("verb") if isinstance(body, dict) else None
@@ -280,6 +338,8 @@ def _parse_step(
         problems.append(f"step {name}: an input has the same name; rename one of them")
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
     settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
+    varying = map(_field_name, body["vary"]) if isinstance(body.get("vary"), dict) else ()
+    settings = _without(defaults.get(verb, {}), {*varying}) | settings
     settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
@@ -301,6 +361,10 @@ def _parse_step(
     if in_loop:
         defined.add(name)
     return step
+
+
+def _without(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in names}
 
 
 def _field_name(key: Any) -> str:

@@ -297,6 +297,6 @@ def test_lies_stand_in_their_rows_and_nothing_else_is_false(world, seed):
 def test_the_recipe_close_the_loop_is_made_of_lies():
     folder = ROOT / "recipes" / "close-the-loop"
     _, rows = planted_lies(make_world(0))
-    assert [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()] == rows
-    claims = [json.loads(line) for line in (folder / "claims.jsonl").read_text().splitlines()]
+    assert [json.loads(line) for line in (folder / "microworld-rows.jsonl").read_text().splitlines()] == rows
+    claims = [json.loads(line) for line in (folder / "microworld-claims.jsonl").read_text().splitlines()]
     assert claims == claims_of(make_world(0))
