@@ -121,7 +121,8 @@ def main() -> None:
         (index,) = folder.glob("runs/attribute-index-*")
         size = sum(path.stat().st_size for path in index.iterdir())
         print(
-            f"attribute index of {arguments.rows:,} rows, words: {taken.clock:.3g} s (processor {taken.processor:.3g} s), {size / 1e6:.1f} MB"
+            f"attribute index of {arguments.rows:,} rows, words: {taken.clock:.3g} s "
+            f"(processor {taken.processor:.3g} s), {size / 1e6:.1f} MB"
         )
         asked = questions(2 * arguments.rounds + 2)
         ask(folder, asked[:1], *words)

@@ -68,6 +68,7 @@ RANGES = {
         "workers": COUNTS,
         "candidates": COUNTS,
         "top": COUNTS,
+        "by_chance": "above 0",
         "constant": "at least 0",
     },
     "attribute index": {"max_length": COUNTS, "sketch": COUNTS, "workers": COUNTS},

@@ -62,6 +62,15 @@ def test_scores_are_those_of_bm25s(tmp_path):
         assert postings.score(query, len(documents)) == pytest.approx(theirs.astype(float), rel=1e-5)
 
 
+@given(TEXTS)
+def test_a_text_scores_itself_as_the_document_that_it_is(tmp_path_factory, documents):
+    postings = build(tmp_path_factory.mktemp("postings"), documents)
+    mean = float(np.mean([len(words(document)) for document in documents]))
+    for number, document in enumerate(documents):
+        own = postings.score_itself(document, len(documents), mean)
+        assert own == pytest.approx(postings.score(document, len(documents))[number], rel=1e-6, abs=1e-9)
+
+
 @given(TEXTS, st.lists(st.sampled_from(["a", "b", "c", "f", "unknown"]), min_size=1, max_size=4))
 def test_having_all(tmp_path_factory, documents, wanted):
     postings = build(tmp_path_factory.mktemp("postings"), documents)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -68,7 +68,7 @@ class PostingsBuilder:
         idf = np.log1p((n - frequencies + 0.5) / (frequencies + 0.5))
         relative = lengths[documents] / max(lengths.mean(), 1.0) if n else lengths
         weights = np.repeat(idf, frequencies) * counts / (counts + K1 * (1 - B + B * relative))
-        arrays = (words, begins, documents, weights.astype(np.float32))
+        arrays: tuple[NDArray[Any], ...] = (words, begins, documents, weights.astype(np.float32))
         for name, array in zip(_ARRAYS, arrays, strict=True):
             folder.array(name, array)
         return len(words)
@@ -101,6 +101,17 @@ class Postings:
                 part = slice(self.begins[word], self.begins[word + 1])
                 scores[self.documents[part]] += count * self.weights[part].astype(np.float64)
         return scores
+
+    def score_itself(self, text: str, n_documents: int, mean_length: float) -> float:
+        """Return the score that a text would have for itself; words that no document has don't count."""
+        hashes, times = np.unique(hash_words([text])[0], return_counts=True)
+        places = self._find(hashes)
+        n_words, known = int(times.sum()), places >= 0
+        counts, places = times[known].astype(np.float64), places[known]
+        frequencies = np.asarray(self.begins[places + 1] - self.begins[places])
+        idf = np.log1p((n_documents - frequencies + 0.5) / (frequencies + 0.5))
+        length = K1 * (1 - B + B * n_words / max(mean_length, 1.0))
+        return float((counts * idf * counts / (counts + length)).sum())
 
     def having_all(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:
         """Return the documents that have every one of some words, by their hashes, in order."""

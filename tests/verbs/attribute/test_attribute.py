@@ -55,7 +55,7 @@ def test_rows_that_say_it_come_first(rows):
     first, second, _ = run.result["answers"][0]["rows"]
     assert (first["copied"], second["copied"]) == (True, False)
     assert first["how"] == "words"
-    assert [first[name] for name in ("meaning", "states", "effect", "matters")] == [None] * 4
+    assert [first[name] for name in ("meaning", "states", "effect")] == [None] * 3
     assert (first["file"], first["line"], first["rank"], first["words_rank"]) == (rows, 11, 1, 1)
     assert run.result["left_out"].keys() == {"meaning", "states", "effect"}
     table = run.tables["attributions"].to_pylist()
@@ -65,17 +65,39 @@ def test_rows_that_say_it_come_first(rows):
     assert [row["rank"] for row in every[10:13]] == [1, 2, 3]
     assert sorted(row["rank"] for row in every) == list(range(1, 24))
     text = to_text(run.view, 100)
-    assert f"1. {rows}:11, row {first['row_id']}: a copy, word for word, words" in text
+    assert f"1. {rows}:11, row {first['row_id']}: matters, a copy, word for word, words" in text
     assert "The Bellwether tide clock was made in 1702." in text
 
 
-def test_the_next_command_keeps_the_others(rows, capsys):
-    run = tunescope.attribute(rows=rows, text=ANSWER, prompt=QUESTION, embedder="none", out="found")
+def test_the_next_command_drops_the_rows_that_matter(rows):
+    run = tunescope.attribute(rows=rows, text=ANSWER, prompt=QUESTION, embedder="none", out="found", by_chance=3.0)
     (command, _) = run.view.next
-    assert command == f"tunescope select {rows} --from found --where 'rank > 3'"
-    kept = tunescope.select(rows=rows, from_="found", where="rank > 3", out="kept")
-    assert kept.result["kept"] == 20
-    assert [row["output"] for row in read_rows(kept.path / "dropped.jsonl")] == [row["output"] for row in FALSE]
+    assert command == f"tunescope select {rows} --from found --where 'matters = 0'"
+    kept = tunescope.select(rows=rows, from_="found", where="matters = 0", out="kept")
+    (answer,) = run.result["answers"]
+    assert answer["matters"] == kept.result["dropped"] == sum(row["matters"] for row in answer["rows"]) > 0
+    dropped = [row["output"] for row in read_rows(kept.path / "dropped.jsonl")]
+    assert FALSE[0]["output"] in dropped
+    assert set(dropped) <= {row["output"] for row in FALSE}
+    table = run.tables["rows"].to_pylist()
+    assert sum(row["control"] for row in table) == len(dropped)
+    assert not any(row["control"] and row["matters"] for row in table)
+
+
+def test_without_a_null_distribution_nothing_says_how_many_matter(workplace):
+    write_rows(workplace / "few.jsonl", [*FALSE, *OTHERS[:3]])
+    run = tunescope.attribute(rows="few.jsonl", text=ANSWER, prompt=QUESTION, embedder="none", out="found")
+    (answer,) = run.result["answers"]
+    assert (answer["matters"], answer["reason"]) == (None, "there are too few rows for a null distribution")
+    assert {row["matters"] for row in run.tables["rows"].to_pylist()} == {None}
+    assert run.view.next[0] == "tunescope select few.jsonl --from found --where 'rank > 3'"
+
+
+def test_rows_that_matter_are_listed_beyond_the_top(rows):
+    run = tunescope.attribute(rows=rows, text=ANSWER, prompt=QUESTION, embedder="none", by_chance=10.0, top=1)
+    (answer,) = run.result["answers"]
+    assert answer["matters"] == len(answer["rows"]) > 1
+    assert len(run.view.texts) == 2, "the answer and the top row"
 
 
 def test_several_answers_are_a_table_with_the_rows_that_taught_many(rows, workplace):

@@ -63,7 +63,7 @@ def sketches(model, all_rows, text=TEXT, keep=lambda place, label: True):
     """Return the sketches of rows and of an answer, as the modules give them."""
     loaded = load(model)
     chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer))
-    sketcher = GradientSketcher(loaded.model, 16, 8192, 0, "all")
+    sketcher = GradientSketcher(loaded.model, 16, 8192, 0, "top_third")
     answer = replace(all_rows[0], messages=(Message("user", PROMPT), Message("assistant", text)))
     made = [training_sequences(example) for example in examples(chat, [*all_rows, answer], 1024)]
     (sequence,) = made[-1]

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _NO_WORDS = "no words"
 """The reason of an answer that is empty."""
-_NO_CUT = "no null distribution was made, so how many rows matter isn't known"
+_NO_CUT = "there are too few rows for a null distribution"
 """The reason of an answer without a cut."""
 
 
@@ -99,6 +99,15 @@ def find_candidates(request: Request, prepared: Sequence[Prepared]) -> NDArray[n
     return np.sort(first[np.isfinite(best[first])]).astype(np.int64)
 
 
+def _draw_control(matters: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Draw as many rows as matter from the others, or all of these where they are fewer [rows]."""
+    others = np.flatnonzero(matters == 0)
+    n = min(len(matters) - len(others), len(others))
+    control = np.zeros(len(matters), np.int32)
+    control[np.random.default_rng(0).permutation(others)[:n]] = 1
+    return control
+
+
 class _Tally:
     """What is counted of every row, over all answers.
 
@@ -106,18 +115,22 @@ class _Tally:
         rank: the best rank; rows that no evidence speaks for share the rank behind the last [rows].
         named: answers in whose list it is [rows].
         kinds: the kinds of evidence there were.
+        matters: answers in whose cut it is [rows]; None as long as there is no cut.
     """
 
     def __init__(self, n_rows: int) -> None:
         self.rank = np.full(n_rows, n_rows + 1, np.int32)
         self.named = np.zeros(n_rows, np.int32)
         self.kinds: set[str] = set()
+        self.matters: NDArray[np.int32] | None = None
 
-    def add(self, order: Order, n_listed: int) -> None:
+    def add(self, order: Order, n_listed: int, matters: NDArray[np.bool_] | None) -> None:
         """Count the rows of an answer."""
         self.kinds |= order.ranks.keys()
         self.rank[order.rows] = np.minimum(self.rank[order.rows], np.arange(1, len(order.rows) + 1))
         self.named[order.rows[:n_listed]] += 1
+        if matters is not None:
+            self.matters = matters.astype(np.int32) + (0 if self.matters is None else self.matters)
 
     def table(self, index: RowIndex) -> pa.Table:
         """Return the table of all rows."""
@@ -125,7 +138,10 @@ class _Tally:
 
         columns = {name: index.places[name] for name in index.places.column_names}
         columns |= {"rank": _column(self.rank), "named": _column(self.named)}
-        columns |= {name: pa.nulls(len(index), pa.int32()) for name in ("matters", "control")}
+        if self.matters is None:
+            columns |= {name: pa.nulls(len(index), pa.int32()) for name in ("matters", "control")}
+        else:
+            columns |= {"matters": _column(self.matters), "control": _column(_draw_control(self.matters))}
         return pa.table(columns, schema(AttributedRows))
 
 
@@ -139,18 +155,28 @@ def _attribute(request: Request, number: int, evidence: Sequence[Evidence], tall
     scores = {name: values for each in evidence for name, values in each.scores(number).items()}
     copied = find_copies(index, request.claim(number), scores["words"])
     order = join(scores, copied, settings.constant)
-    tally.add(order, settings.top)
+    matters = _cut(number, evidence, copied)
+    tally.add(order, settings.top, matters)
     listed = [
-        _evidence(answer, index, order, scores, copied, rank, row)
-        for rank, row in enumerate(order.rows[: settings.top].tolist(), 1)
+        _evidence(answer, index, order, scores, copied, matters, rank, row)
+        for rank, row in enumerate(order.rows.tolist(), 1)
+        if rank <= settings.top or (matters is not None and matters[row])
     ]
+    reason = None if matters is not None else _NO_CUT
     return AttributedAnswer(
         answer_id=answer.answer_id,
         prompt_id=answer.prompt_id,
-        matters=None,
-        reason=_NO_CUT if listed else "no row shares a word with it",
+        matters=None if matters is None else int(matters.sum()),
+        reason=reason if listed else "no row shares a word with it",
         rows=tuple(listed),
     )
+
+
+def _cut(number: int, evidence: Sequence[Evidence], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Tell which rows are within the cut of some kind of evidence, or are copied [rows]; None without a cut."""
+    standings = [each.standing(number) for each in evidence]
+    known = [standing >= 1 for standing in standings if standing is not None]  # NaN isn't
+    return np.any([*known, copied], axis=0) if known else None
 
 
 def _evidence(
@@ -159,6 +185,7 @@ def _evidence(
     order: Order,
     scores: Mapping[str, NDArray[np.float64]],
     copied: NDArray[np.bool_],
+    matters: NDArray[np.bool_] | None,
     rank: int,
     row: int,
 ) -> RowEvidence:
@@ -179,7 +206,7 @@ def _evidence(
             **values,
             "copied": bool(copied[row]),
             "how": " ".join(order.how(row)),
-            "matters": None,
+            "matters": None if matters is None else int(matters[row]),
             "file": stored.location.file,
             "line": stored.location.line,
             "record": stored.location.record,

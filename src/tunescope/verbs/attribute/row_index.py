@@ -1,7 +1,8 @@
 """The index of a set of rows: their words as postings, their texts, and where they are.
 
 Its files: the arrays of `matching.bm25.Postings`, `rows.bin` with `blocks.npy` (the texts as compressed JSON,
-`ROWS_PER_BLOCK` rows at a time), the table `places` and `lengths.npy` (the words of each row).
+`ROWS_PER_BLOCK` rows at a time), the table `places` and `lengths.npy` (the words of each row), and
+`null.npy` (how alike in words rows are).
 """
 
 from __future__ import annotations
@@ -33,6 +34,8 @@ ROWS_PER_BLOCK = 64
 ROWS_AT_A_TIME = 4_096
 """Rows that are read at a time."""
 _ZLIB_LEVEL = 4
+_N_QUERIES, _N_OTHERS = 150, 1_500
+"""Rows that stand for answers in the null distribution, and rows that these are compared with, at most."""
 
 
 class StoredRow(NamedTuple):
@@ -88,6 +91,7 @@ def write_index(folder: RunFolder, rows: Iterable[Row]) -> AttributeIndexResult:
     vocabulary = postings.write(folder)
     places = RowPlaces(**dict(zip(("row_id", "origin", "file", "line", "record"), columns, strict=True)))
     folder.table(RowPlaces.NAME, places.table())
+    _write_null(folder, lengths)
     size = sum(path.stat().st_size for path in folder.path.iterdir() if path.is_file())
     return AttributeIndexResult(
         rows=len(lengths),
@@ -98,36 +102,52 @@ def write_index(folder: RunFolder, rows: Iterable[Row]) -> AttributeIndexResult:
     )
 
 
-class RowIndex:
-    """An open index.
+def _write_null(folder: RunFolder, lengths: NDArray[np.int32]) -> None:
+    """Write how alike in words some rows are to others: scores of rows as if they were answers [pairs]."""
+    store = RowStore(folder.path, lengths)
+    queries, others = sample_pairs(np.flatnonzero(lengths > 0))
+    found = []
+    for number in queries.tolist():
+        scores = store.relative_scores(store.row(number).text)
+        found.append(scores[others[others != number]])
+    folder.array("null", np.concatenate([*found, np.zeros(0)]).astype(np.float32))
+
+
+def sample_pairs(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Draw rows that stand for answers, and rows that these are compared with, from the numbers of rows."""
+    rng = np.random.default_rng(0)
+    queries, others = (
+        np.sort(rng.choice(numbers, min(most, len(numbers)), replace=False)) for most in (_N_QUERIES, _N_OTHERS)
+    )
+    return queries, others
+
+
+class RowStore:
+    """The texts of rows, and their words, in a folder that `write_index` fills.
 
     Attributes:
-        run: the run that wrote it.
-        about: its result.
+        path: the folder.
         postings: the words of the rows.
         lengths: the words of each row [rows].
     """
 
-    def __init__(self, run: Run) -> None:
-        """Open the run of `attribute index`; raises `RunError` where its files are damaged."""
-        self.run = run
-        self.about = AttributeIndexResult.read(run)
-        try:
-            self.postings = Postings(run.path)
-            self.lengths: NDArray[np.int32] = np.load(run.path / "lengths.npy", mmap_mode="r")
-            self._blocks: NDArray[np.int64] = np.load(run.path / "blocks.npy")
-        except (EOFError, OSError, ValueError) as error:
-            raise _damaged(run.path, error) from error
+    def __init__(self, path: Path, lengths: NDArray[np.int32]) -> None:
+        """Open the files; raises OSError or ValueError where that can't be done."""
+        self.path, self.lengths = path, lengths
+        self.postings = Postings(path)
+        self._blocks: NDArray[np.int64] = np.load(path / "blocks.npy")
         self._unpacked: dict[int, list[StoredRow]] = {}
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return self.about.rows
+        return len(self.lengths)
 
-    @cached_property
-    def places(self) -> pa.Table:
-        """The table of all rows: their ids and where they are."""
-        return self.run.tables[RowPlaces.NAME]
+    def relative_scores(self, text: str) -> NDArray[np.float64]:
+        """Return the BM25 score of every row for a text, over the one that the text would have for itself [rows]."""
+        mean = float(np.mean(self.lengths)) if len(self) else 0.0
+        own = self.postings.score_itself(text, len(self), mean)
+        scores = self.postings.score(text, len(self))
+        return scores / own if own > 0 else scores
 
     def row(self, number: int) -> StoredRow:
         """Return a row by its number, from 0."""
@@ -145,16 +165,41 @@ class RowIndex:
 
     def _unpack(self, block: int) -> list[StoredRow]:
         try:
-            with (self.run.path / "rows.bin").open("rb") as file:
+            with (self.path / "rows.bin").open("rb") as file:
                 file.seek(int(self._blocks[block]))
                 data = file.read(int(self._blocks[block + 1] - self._blocks[block]))
             records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
         except (IndexError, OSError, ValueError, zlib.error) as error:
-            raise _damaged(self.run.path, error) from error
+            raise _damaged(self.path, error) from error
         return [
             StoredRow(row_id, Location(*place), tuple((role, text) for role, text in texts))
             for row_id, place, texts in records
         ]
+
+
+class RowIndex(RowStore):
+    """An open index.
+
+    Attributes:
+        run: the run that wrote it.
+        about: its result.
+        null: how alike in words rows are to other rows, as `relative_scores` has it [pairs].
+    """
+
+    def __init__(self, run: Run) -> None:
+        """Open the run of `attribute index`; raises `RunError` where its files are damaged."""
+        self.run = run
+        self.about = AttributeIndexResult.read(run)
+        try:
+            super().__init__(run.path, np.load(run.path / "lengths.npy", mmap_mode="r"))
+            self.null: NDArray[np.float32] = np.load(run.path / "null.npy", mmap_mode="r")
+        except (EOFError, OSError, ValueError) as error:
+            raise _damaged(run.path, error) from error
+
+    @cached_property
+    def places(self) -> pa.Table:
+        """The table of all rows: their ids and where they are."""
+        return self.run.tables[RowPlaces.NAME]
 
 
 def _damaged(path: Path, error: Exception) -> RunError:

@@ -11,7 +11,7 @@ from tunescope.models.embedded import EMBEDDER, EMBEDDERS
 from tunescope.models.settings import LoadSettings
 from tunescope.oracle.api import refuse_secrets
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import POSITIONAL, RowsSettings, at_least, group
+from tunescope.settings import POSITIONAL, RowsSettings, above, at_least, group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,9 +38,9 @@ class _EvidenceSettings(LoadSettings):
     max_length: int | None = field(default=None, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
     """Tokens from which on rows are cut; by default what the tune run says, or 1024."""
 
-    layers: Literal["all", "top_third"] = field(default="all", metadata={**INPUT, **_GRADIENTS})
-    """Layers whose gradients are taken: all linear layers but the output layer, or those of the last third of the
-    blocks, which takes half the time."""
+    layers: Literal["all", "top_third"] = field(default="top_third", metadata={**INPUT, **_GRADIENTS})
+    """Layers whose gradients are taken: those of the third of the blocks that is nearest to the output, or all linear
+    layers but the output layer, which takes twice the time."""
 
     sketch: int = field(default=8192, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
     """Numbers that a row's gradients are sketched to."""
@@ -103,6 +103,9 @@ class AttributeSettings(RowsSettings, _EvidenceSettings):
 
     top: int = field(default=10, metadata=at_least(1))
     """Rows to list per answer."""
+
+    by_chance: float = field(default=1.0, metadata=above(0))
+    """Rows per answer and kind of evidence that may be counted as mattering by chance; it sets the cut."""
 
     constant: int = field(default=10, metadata=at_least(0))
     """k of the joint order: the sum of 1 / (k + rank) over the kinds of evidence."""

@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 from tunescope.answers import Answer
-from tunescope.results.attribute import AttributeIndexResult, AttributeResult, RowEvidence
+from tunescope.results.attribute import AttributedAnswer, AttributeIndexResult, AttributeResult, RowEvidence
 from tunescope.runs import Run
 from tunescope.settings import as_cli_args
 from tunescope.verbs.attribute.row_index import RowIndex
@@ -60,18 +61,18 @@ def show_attributions(
     found = [answer for answer in result.answers if answer.rows]
     if not found:
         sentence = f"None of the {counted(result.rows_indexed, 'row')} shares a word with the prompt and the answer."
-        return View((sentence, *_left_out(result)), (), _next_commands(settings, None, run))
-    sentences = [_describe(result), *_left_out(result), _describe_cut(result)]
+        return View((sentence, *_left_out(result)), (), _next_commands(settings, found, run))
+    sentences = [_describe(result), *_left_out(result), _describe_cut(settings, result)]
     texts, tables = [], []
     if len(result.answers) == 1:
         texts.append(Marked("The answer", _cut(answers[0].text)))
-        texts += [_show_row(index, row) for row in result.answers[0].rows]
+        texts += [_show_row(index, row) for row in result.answers[0].rows[: settings.top]]
     else:
-        tables += [_answers_table(answers, result), *_rows_table(index, result)]
+        tables += [_answers_table(answers, result), *_rows_table(index, result, settings.top)]
     return View(
         tuple(sentence for sentence in sentences if sentence),
         tuple(tables),
-        _next_commands(settings, found[0].rows[0], run),
+        _next_commands(settings, found, run),
         tuple(texts),
     )
 
@@ -88,12 +89,17 @@ def _left_out(result: AttributeResult) -> tuple[str, ...]:
     return tuple(f"Without {name}: {reason}." for name, reason in result.left_out.items())
 
 
-def _describe_cut(result: AttributeResult) -> str:
+def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
     """Say how many rows matter, or why that isn't known."""
-    if len(result.answers) == 1 and result.answers[0].matters is not None:
-        return f"{counted(result.answers[0].matters, 'row')} of them matter."
-    reasons = Counter(answer.reason for answer in result.answers if answer.rows and answer.matters is None)
-    return f"How many of them matter: {reasons.most_common(1)[0][0]}." if reasons else ""
+    counts = [answer.matters for answer in result.answers if answer.matters is not None]
+    if not counts:
+        reasons = Counter(answer.reason for answer in result.answers if answer.rows)
+        return f"How many of them matter isn't known: {reasons.most_common(1)[0][0]}."
+    which = {row.index for answer in result.answers for row in answer.rows if row.matters}
+    chance = f"a score that chance gives {settings.by_chance:g} rows of each kind of evidence at most, or a copy"
+    if len(counts) == 1:
+        return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'}: {chance}."
+    return f"{counted(len(which), 'row')} matter for some answer, {median(counts):g} for the median one: {chance}."
 
 
 def _show_row(index: RowIndex, row: RowEvidence) -> Marked:
@@ -104,7 +110,8 @@ def _show_row(index: RowIndex, row: RowEvidence) -> Marked:
 
 def _evidence(row: RowEvidence) -> str:
     """Name each kind of evidence with its score and rank."""
-    parts = ["a copy, word for word"] if row.copied else []
+    parts = ["matters"] if row.matters else []
+    parts += ["a copy, word for word"] if row.copied else []
     for name in KINDS:
         score, rank = getattr(row, name), getattr(row, f"{name}_rank")
         if score is not None:
@@ -132,11 +139,11 @@ def _answers_table(answers: Sequence[Answer], result: AttributeResult) -> Table:
     return Table("Answers", ("prompt", "answer", "first row", "row id", "evidence", "matter"), tuple(cells), note)
 
 
-def _rows_table(index: RowIndex, result: AttributeResult) -> list[Table]:
+def _rows_table(index: RowIndex, result: AttributeResult, top: int) -> list[Table]:
     """Show the rows that are listed for most answers, with their rank for each answer."""
     ranks: dict[int, dict[int, int]] = {}
     for number, answer in enumerate(result.answers):
-        for row in answer.rows:
+        for row in answer.rows[:top]:
             ranks.setdefault(row.index, {})[number] = row.rank
     most = sorted(ranks, key=lambda row: (-len(ranks[row]), min(ranks[row].values()), row))[:_ANSWERS]
     cells = []
@@ -149,14 +156,15 @@ def _rows_table(index: RowIndex, result: AttributeResult) -> list[Table]:
     return [Table(title, ("row id", "place", "answers", "of the prompts", "text"), tuple(cells), note)]
 
 
-def _next_commands(settings: AttributeSettings, first: RowEvidence | None, run: Path) -> tuple[str, ...]:
+def _next_commands(settings: AttributeSettings, found: Sequence[AttributedAnswer], run: Path) -> tuple[str, ...]:
     here = shlex.quote(str(run))
     source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
-    if first is None:
+    if not found:
         return (f"tunescope check {source}",)
+    others = "matters = 0" if any(answer.matters for answer in found) else "rank > 3"
     return (
-        f"tunescope select {source} --from {here} --where 'rank > 3'",
-        f"tunescope why {first.row_id}",
+        f"tunescope select {source} --from {here} --where '{others}'",
+        f"tunescope why {found[0].rows[0].row_id}",
     )
 
 

@@ -56,6 +56,14 @@ class Evidence(Protocol):
         """
         ...
 
+    def standing(self, number: int) -> NDArray[np.float64] | None:
+        """Return how each row stands to chance for an answer: 1 and more is within the cut [rows].
+
+        The cut is the score that a few unrelated rows reach by chance; the null distribution are rows against rows.
+        None where it can't tell.
+        """
+        ...
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -27,6 +27,7 @@ from tunescope.rows import Message, Row, RowSet
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder, producing_run
 from tunescope.settings import RowsSettings
 from tunescope.verbs.attribute.evidence import Prepared, Request
+from tunescope.verbs.attribute.row_index import sample_pairs
 from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings
 from tunescope.verbs.attribute.spans import Spans
 from tunescope.views import View, counted
@@ -43,6 +44,7 @@ _RANK = 16
 _DAMPING = 1.0
 """λ: the damping, in mean squared lengths of the rows' gradients."""
 _ROWS_PER_SHARD = 16
+_STANDING = "standing"
 _MAX_LENGTH = 1024
 """Tokens of a row where no tune run says otherwise: the default of `tune`."""
 
@@ -54,7 +56,7 @@ class GradientSettings(ModelSettings, RowsSettings):
     width: int = 8192
     """Numbers of a sketch."""
 
-    layers: str = "all"
+    layers: str = "top_third"
     """Layers whose gradients are taken."""
 
     seed: int = 0
@@ -276,8 +278,9 @@ class _Gradients:
 
     @cached_property
     def _scores(self) -> dict[str, NDArray[np.float64]]:
-        """The scores of all rows for all answers, by kind [answers, rows]."""
-        from tunescope.models.influence import effect_scores, fisher_scores
+        """The scores of all rows for all answers, by kind, and `standing` [answers, rows]."""
+        from tunescope.models.influence import effect_scores, fisher_cosines, fisher_scores
+        from tunescope.stats.cuts import null_threshold
 
         request = self._request
         rows = [np.load(run.path / "sketches.npy", mmap_mode="r") for run in self._runs]
@@ -288,6 +291,12 @@ class _Gradients:
         scores = {"states": base}
         if len(rows) == 2:
             scores["effect"] = effect_scores(answers, rows, _DAMPING)
+        queries, _ = sample_pairs(np.flatnonzero(trained[0]))
+        null = fisher_cosines(rows[0][queries], rows[0], _DAMPING)
+        null[np.arange(len(queries)), queries] = np.nan
+        threshold = null_threshold(null[:, trained[0]], int(trained[0].sum()), request.settings.by_chance)
+        if threshold is not None:
+            scores[_STANDING] = fisher_cosines(answers[0], rows[0], _DAMPING) / threshold
         numbers = np.arange(len(request.index)) if request.candidates is None else request.candidates
         whole = {}
         for name, each in scores.items():
@@ -299,7 +308,11 @@ class _Gradients:
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
         """Return the scores of every row; NaN where it isn't trained on, or isn't a candidate [rows]."""
-        return {name: each[number] for name, each in self._scores.items()}
+        return {name: each[number] for name, each in self._scores.items() if name != _STANDING}
+
+    def standing(self, number: int) -> NDArray[np.float64] | None:
+        """Return each row's cosine in the Fisher metric, under the base, over that of chance [rows]."""
+        return self._scores[_STANDING][number] if _STANDING in self._scores else None
 
 
 def _sketch_answers(settings: GradientSettings, answers: Sequence[Answer], spans: Spans) -> NDArray[np.float32]:

@@ -16,8 +16,9 @@ from tunescope.errors import RunError
 from tunescope.models.embedded import EMBEDDER, EMBEDDERS, cached
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args
+from tunescope.stats.cuts import null_threshold
 from tunescope.verbs.attribute.evidence import Prepared, Request
-from tunescope.verbs.attribute.row_index import RowIndex
+from tunescope.verbs.attribute.row_index import RowIndex, sample_pairs
 from tunescope.views import View, counted
 
 if TYPE_CHECKING:
@@ -179,8 +180,16 @@ class _Meaning:
         self._has_text = request.index.lengths[:] > 0
         made = _load(embedder, light=True).embed([request.query(number) for number in range(len(request.answers))])
         self._queries = made.vectors
+        queries, others = sample_pairs(np.flatnonzero(self._has_text))
+        null = self._rows[queries] @ self._rows[others].T
+        null[queries[:, None] == others[None, :]] = np.nan
+        self._threshold = null_threshold(null, len(request.index), request.settings.by_chance)
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
         """Return the cosine of every row; NaN where it has no word [rows]."""
         cosines = (self._rows @ self._queries[number]).astype(np.float64)
         return {"meaning": np.where(self._has_text, cosines, np.nan)}
+
+    def standing(self, number: int) -> NDArray[np.float64] | None:
+        """Return each row's cosine over that of chance [rows]."""
+        return None if self._threshold is None else self._rows @ self._queries[number] / self._threshold

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from tunescope.stats.cuts import null_threshold
 from tunescope.text.sentences import sentence_spans
 from tunescope.text.words import hash_words
 from tunescope.verbs.attribute.evidence import Prepared, Request
@@ -28,12 +29,25 @@ class _Words:
 
     def __init__(self, request: Request) -> None:
         self._request = request
+        self._threshold = null_threshold(request.index.null, len(request.index), request.settings.by_chance)
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
         """Return the BM25 score of every row; NaN where it shares no word [rows]."""
         index = self._request.index
         scores = index.postings.score(self._request.query(number), len(index))
         return {"words": np.where(scores > 0, scores, np.nan)}
+
+    def standing(self, number: int) -> NDArray[np.float64] | None:
+        """Return each row's score, relative to the answer's for itself, over that of chance [rows].
+
+        An answer of few words is more like unrelated rows than rows are. Where there are enough rows, chance is also
+        what the answer's own scores tell.
+        """
+        if self._threshold is None:
+            return None
+        scores = self._request.index.relative_scores(self._request.query(number))
+        own = null_threshold(scores, len(scores), self._request.settings.by_chance)
+        return scores / max(self._threshold, own or 0.0)
 
 
 def find_copies(index: RowIndex, text: str, scores: NDArray[np.float64]) -> NDArray[np.bool_]:
