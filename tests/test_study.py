@@ -190,7 +190,10 @@ def test_no_recipe(place, text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("stages: 1\nsteps: {c: {verb: check, rows: x}}", ["unknown word 'stages'; there is about, defaults, inputs, steps, values"]),
+        (
+            "stages: 1\nsteps: {c: {verb: check, rows: x}}",
+            ["unknown word 'stages'; there is about, defaults, inputs, steps, values"],
+        ),
         ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
         ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
         (
