@@ -167,7 +167,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "repair correct rows.json --from runs/attribute-0123456789ab --truth claims.jsonl --oracle local",
                 "repair correct rows.json --from named --truth 'Water boils at 100 degrees.' --oracle local",
             ),
-            proven=False,
         ),
         "falsify dose": Verb(
             "verbs.falsify.dose:dose",

@@ -24,6 +24,7 @@ from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.named_rows import read_named_rows
 from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.repaired_rows import (
+    NOT_NAMED,
     RepairedRow,
     apply_result,
     count_rows,
@@ -165,7 +166,7 @@ class _Correct:
         from tunescope.judgements.claims import replace_phrase, standing
 
         if pair.row.id not in self.named:
-            return _Plan(RepairResult(None, "not named: the run doesn't name it"), None, "", "")
+            return _Plan(RepairResult(None, f"{NOT_NAMED} the run doesn't name it"), None, "", "")
         if not self.truths.claims:
             return _Plan(None, None, "", self.truths.text)
         stated = [claim for claim in self.truths.claims if standing(pair.response, claim.phrases)[0] != "absent"]

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tunescope.verbs.repair.records import Repair, RepairResult
     from tunescope.verbs.repair.settings import RepairSettings
 
+NOT_NAMED = "not named:"
+"""How the reason begins of a row that a repair of named rows leaves alone: nobody looks for it among the others."""
 _SHOWN = 10
 """Kept rows whose reason the view shows."""
 
@@ -153,7 +155,7 @@ def result_tables(repaired: Sequence[RepairedRow]) -> list[Table]:
     kept = [
         (row.before.id, str(row.before.location), row.result.reason)
         for row in repaired
-        if row.action == "kept" and row.result.status != "ok"
+        if row.action == "kept" and row.result.status != "ok" and not row.result.reason.startswith(NOT_NAMED)
     ]
     if kept:
         more = f"The first {_SHOWN} of {len(kept):,}." if len(kept) > _SHOWN else ""
