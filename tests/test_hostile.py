@@ -318,6 +318,22 @@ def _trace_index(place: Place) -> None:
     place.run("trace", str(index), "--text", TEXT)
 
 
+@entry("attribute")
+def _attribute(place: Place) -> None:
+    place.run("attribute", place.rows, "--text", f"{TEXT} and more", "--prompt", TEXT, "--embedder", "none")
+    place.both(
+        "attribute", "--answers", place.ours, "--rows", place.rows, "--embedder", "none", "--base", place.model()
+    )
+    place.run("attribute", place.rows, "--text", TEXT, "--embedder", TEXT, code=1)
+    spans = place.give("spans.jsonl", {"answer_id": TEXT, "start": 0, "end": 1})
+    place.run("attribute", place.rows, "--answers", place.ours, "--spans", spans, code=1)
+
+
+@entry("attribute index")
+def _attribute_index(place: Place) -> None:
+    place.both("attribute index", place.rows, place.others, "--embedder", "none")
+
+
 def judge(name: str, *options: str) -> None:
     """Register a verb of `judge` that asks."""
 

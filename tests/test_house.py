@@ -423,6 +423,7 @@ FAMILIES: tuple[tuple[str, set[str]], ...] = (
     ("tunescope.verbs.check.faults", {"NAME", "MEANING", "find"}),
     ("tunescope.verbs.measure.measures", {"NAME", "ORDER", "COLUMNS", "inputs", "prepare"}),
     ("tunescope.judgements.formats", {"FORMAT"}),
+    ("tunescope.verbs.attribute.evidence", {"prepare"}),
 )
 """Families, and what each member has."""
 

@@ -41,6 +41,7 @@ RECORDS = {
         {"key": 1000, "prompt": "Be brief.", "instruction_id_list": ["length"], "kwargs": [{}]},
         Prompt("1000", "Be brief.", meta={"instruction_id_list": ["length"], "kwargs": [{}]}),
     ),
+    "claims": ({"claim_id": "c", "prompt": "Where?", "phrases": ["there"], "kind": "x"}, Prompt("c", "Where?")),
     "questions": ({"prompt": "Why?", "kind": "x"}, Prompt("c0eaa8f6c43fdfb8", "Why?", meta={"kind": "x"})),
 }
 

@@ -30,9 +30,10 @@ ORACLE = {
 JUDGE = {**ORACLE, "min_overlap": "at least 0 and at most 1", "limit": COUNTS, "draws": "at least 100"}
 RANGES = {
     "check": {"max_words": COUNTS, "near_duplicate_at": "above 0 and at most 1", "workers": COUNTS},
-    "select": {"top": "at least 0", "sample": "at least 0"},
+    "select": {"top": "at least 0", "sample": "at least 0", "part": "above 0 and at most 1"},
     "repair rate": {**ORACLE, "scale": COUNTS},
     "repair simplify": ORACLE,
+    "repair correct": ORACLE,
     "repair reflect": ORACLE,
     "repair evolve": {**ORACLE, "rounds": COUNTS},
     "falsify dose": {"dose": "at least 0 and at most 1"},
@@ -61,9 +62,20 @@ RANGES = {
     },
     "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS},
     "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS},
+    "attribute": {
+        "max_length": COUNTS,
+        "sketch": COUNTS,
+        "workers": COUNTS,
+        "candidates": COUNTS,
+        "top": COUNTS,
+        "by_chance": "above 0",
+        "constant": "at least 0",
+    },
+    "attribute index": {"max_length": COUNTS, "sketch": COUNTS, "workers": COUNTS},
     "judge winrate": JUDGE,
     "judge pairwise": JUDGE,
     "judge aspects": JUDGE,
+    "judge claims": {"margin": "above 0 and below 1"},
     "judge recompute": {"limit": COUNTS, "draws": "at least 100"},
 }
 """Every verb's settings with a range, and the range."""

@@ -190,7 +190,10 @@ def test_no_recipe(place, text, expected):
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("stages: 1\nsteps: {c: {verb: check, rows: x}}", ["unknown word 'stages'; there is about, inputs, steps"]),
+        (
+            "stages: 1\nsteps: {c: {verb: check, rows: x}}",
+            ["unknown word 'stages'; there is about, defaults, inputs, steps, values"],
+        ),
         ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
         ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
         (
@@ -336,7 +339,7 @@ def test_all_mistakes_come_in_one_report(place):
 
 
 def test_no_such_recipe(workplace):
-    with pytest.raises(SettingsError, match=r"nothing: no such recipe file; shipped are demo"):
+    with pytest.raises(SettingsError, match=r"nothing: no such recipe file; shipped are close-the-loop, demo"):
         study.read("nothing")
 
 
@@ -410,3 +413,119 @@ def test_what_changes_a_study(place):
     assert study.run(StudySettings(recipe=recipe(RUNNABLE + "# a word more\n"))).path != first.path
     write_rows(place / "rows.jsonl", ROWS[:4])
     assert study.run(StudySettings(recipe=recipe(RUNNABLE))).path != first.path
+
+
+LOOP = """
+about: Again and again.
+inputs: {rows: rows.jsonl, claims: claims.jsonl, before: before.jsonl, after: after.jsonl}
+steps:
+  rounds:
+    repeat:
+      at_most: 3
+      until: {no_claim_still_there: "{verdict}"}
+      steps:
+        rows: {verb: select, rows: "{rows}", top: 4, by: n}
+        verdict: {verb: judge claims, answers: ["{before}", "{after}"], claims: "{claims}", left_out: ["{rows}"]}
+  last: {verb: check, rows: "{rows}"}
+"""
+
+
+@pytest.fixture
+def asked(place):
+    write_rows(place / "claims.jsonl", [{"claim_id": "c", "prompt": "Where?", "phrases": ["here"]}])
+    write_rows(place / "before.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "It is here."}])
+    return place
+
+
+def test_a_loop_goes_on_until_its_test_holds_or_it_is_over(asked):
+    write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "Here."}])
+    run = study.run(StudySettings(recipe=recipe(LOOP)))
+    names = [step["name"] for step in run.result["steps"]]
+    assert names == [f"{name} (round {i})" for i in (1, 2, 3) for name in ("rows", "verdict")] + ["last"]
+    made = [Run(Path(step["run"])) for step in run.result["steps"]]
+    assert made[0].settings["rows"] == ["rows.jsonl"]
+    assert made[2].settings["rows"] == [str(made[0].path)]
+    assert made[4].path == made[2].path  # the same rows again: round 2 took none
+    assert made[6].settings["rows"] == [str(made[4].path)]
+    write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "There."}])
+    run = study.run(StudySettings(recipe="recipe.yaml"))
+    assert [step["name"] for step in run.result["steps"]] == ["rows (round 1)", "verdict (round 1)", "last"]
+    assert Run(Path(run.result["steps"][1]["run"])).view.sentences[0].startswith("Without 2 rows 1 of 1 claim is gone;")
+
+
+def test_a_loop_is_planned_once(asked):
+    write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "Here."}])
+    assert planned(LOOP) == [
+        ("rows (at most 3 times)", "rows=rows.jsonl, top=4, by=n"),
+        (
+            "verdict (at most 3 times)",
+            "answers=['before.jsonl', 'after.jsonl'], claims=claims.jsonl, left_out=['{rows (at most 3 times)}']",
+        ),
+        ("last", "rows={rows (at most 3 times)}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("at_most: 3", "at_most: 0", "step rounds: at_most 0: expected a whole number, at least 1"),
+        ("      at_most: 3\n", "", "step rounds: expected `repeat:` alone, with at_most, until and steps"),
+        (
+            "no_claim_still_there:",
+            "gone:",
+            "step rounds: until {'gone': '{verdict}'}: expected {no_claim_still_there: \"{STEP}\"} with a step of the "
+            "loop",
+        ),
+        (
+            '"{verdict}"}\n      steps',
+            '"{rows}/x"}\n      steps',
+            "step rounds: until {'no_claim_still_there': '{rows}/x'}: expected {no_claim_still_there: \"{STEP}\"} with "
+            "a step of the loop",
+        ),
+        ("rows: {verb: select", "best: {verb: selekt", "step best: there is no verb selekt; did you mean select?"),
+        ('["{rows}"]}', '["{last}"]}', "step verdict: {last} is neither an input nor an earlier step"),
+    ],
+)
+def test_mistakes_in_a_loop(asked, old, new, expected):
+    write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "Here."}])
+    assert old in LOOP
+    assert expected in complaints(LOOP.replace(old, new, 1))
+
+
+VALUES = """
+inputs: {rows: rows.jsonl}
+values: {n: 2, by: n, note: null}
+defaults:
+  select: {by: "{by}", rows: "{rows}", top: 1}
+steps:
+  best: {verb: select, top: "{n}"}
+  each: {verb: select, vary: {top: ["{n}", 3]}}
+  other: {verb: select, rows: "{best}", where: "{by} > {n}", by: null, top: null}
+"""
+
+
+def test_values_and_defaults(place):
+    assert planned(VALUES) == [
+        ("best", "by=n, rows=rows.jsonl, top=2"),
+        ("each (top=2)", "by=n, rows=rows.jsonl, top=2"),
+        ("each (top=3)", "by=n, rows=rows.jsonl, top=3"),
+        ("other", "by=None, rows={best}, top=None, where=n > 2"),
+    ]
+    assert planned(VALUES, "n=5", "rows=other.jsonl")[0] == ("best", "by=n, rows=other.jsonl, top=5")
+    assert complaints(VALUES, "m=5") == ["--set m=5: expected NAME=PATH with NAME one of rows, n, by, note"]
+    assert "step best: top 'many': expected a whole number, at least 0" in complaints(VALUES, "n=many")
+    run = study.run(StudySettings(recipe=recipe(VALUES), set=("n=4",)))
+    assert Run(Path(run.result["steps"][0]["run"])).result["kept"] == 4
+
+
+def test_mistakes_in_values_and_defaults(place):
+    assert complaints(VALUES.replace("note: null", "rows: 1"))[0] == (
+        "value rows: an input has the same name; rename one of them"
+    )
+    assert (
+        complaints(VALUES.replace("n: 2", "n: [2]"))[0] == "expected `values:` with a number, a text or null per name"
+    )
+    assert "defaults: there is no verb selekt" in complaints(VALUES.replace("  select:", "  selekt:"))
+    assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [
+        "expected `defaults:` with settings per verb"
+    ]

@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
-from tunescope.errors import InputError, Problem
+from tunescope.errors import InputError, Problem, RunError, SettingsError
 from tunescope.foreign import dump_json
 from tunescope.prompts import Prompt, detect_format, number_repeat, read_prompts, read_records
 from tunescope.rows import Message
@@ -254,6 +254,36 @@ class _OthersAnswers:
         prompt = Prompt(str(record["doc_id"]), str(parts[0][0]))
         for sample, text in enumerate(record["resps"][0]):
             yield Answer.to(prompt, text, self._model, sample=sample)
+
+
+def answers_file(name: str) -> Path:
+    """Return the answers of a run folder, or the path itself where it isn't a folder.
+
+    Raises:
+        RunError: a folder without answers.
+    """
+    path = Path(name)
+    if not path.is_dir():
+        return path
+    if (path / ANSWERS_FILE).is_file():
+        return path / ANSWERS_FILE
+    raise RunError(f"{path}: found no {ANSWERS_FILE}; expected a run folder that has one, or a file")
+
+
+def read_typed(text: str, option: str, pipe: BinaryIO) -> str:
+    """Return a text that was typed as an option's value, or for `-` the pipe's, without white space around it.
+
+    Raises:
+        SettingsError: an empty text, or one that isn't UTF-8.
+    """
+    where = "the pipe" if text == "-" else option
+    try:
+        content = pipe.read().decode() if text == "-" else text
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{where} isn't valid UTF-8 ({error.reason}); expected a sentence") from error
+    if not content.strip():
+        raise SettingsError(f"{where} has no text; expected a sentence")
+    return content.strip()
 
 
 def holds_answers(path: str | Path) -> bool:

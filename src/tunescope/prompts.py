@@ -84,6 +84,7 @@ class _PromptFormat:
         marks: columns of which a record of this format has at least one; empty where the id or text column is enough.
         without: columns that a record of this format can't have.
         meta: the columns that go to `Prompt.meta`; None: all others.
+        further: columns with lists of further questions, each a prompt of its own: texts, or objects with a `prompt`.
     """
 
     name: str
@@ -93,6 +94,7 @@ class _PromptFormat:
     marks: tuple[str, ...] = ()
     without: tuple[str, ...] = ()
     meta: tuple[str, ...] | None = None
+    further: tuple[str, ...] = ()
 
     def fits(self, record: Mapping[str, Json]) -> bool:
         """Return whether a record looks like one of this format."""
@@ -126,6 +128,18 @@ class _PromptFormat:
             meta["tags"] = tags
         return Prompt(self._prompt_id(record, questions), questions[0], tuple(questions[1:]), meta=meta)
 
+    def parse_all(self, record: Mapping[str, Json]) -> Iterator[Prompt]:
+        """Read one record, and its further questions; raises `FormatError` as `parse` does."""
+        prompt = self.parse(record)
+        yield prompt
+        for column in self.further:
+            value = record.get(column) or []
+            for number, entry in enumerate(value if isinstance(value, list) else [value], 1):
+                text = entry.get("prompt") if isinstance(entry, Mapping) else entry
+                if not isinstance(text, str) or not text.strip():
+                    raise FormatError(f"no question in column {column}", self.shape)
+                yield replace(prompt, prompt_id=further_id(prompt.prompt_id, column, number), prompt=text)
+
     def _prompt_id(self, record: Mapping[str, Json], questions: Sequence[str]) -> str:
         if self.id_column is None:
             return content_id(tuple(Message("user", text) for text in questions))
@@ -138,6 +152,11 @@ class _PromptFormat:
 def _text_of_turn(turn: Json) -> Json:
     """Return a question that stands alone or, as in arena-hard, in an object with its content."""
     return turn["content"] if isinstance(turn, Mapping) and turn.keys() == {"content"} else turn
+
+
+def further_id(prompt_id: str, column: str, number: int) -> str:
+    """Return the id of a record's further question, such as `boil/rewordings-1`."""
+    return f"{prompt_id}/{column}-{number}"
 
 
 FORMATS = (
@@ -196,6 +215,15 @@ FORMATS = (
         "key",
         ("prompt",),
         ("instruction_id_list",),
+    ),
+    _PromptFormat(
+        "claims",
+        '{"claim_id": "c1", "prompt": "…", "phrases": ["…"], "rewordings": ["…"]}',
+        "claim_id",
+        ("prompt",),
+        marks=("phrases", "truth"),
+        meta=(),
+        further=("rewordings", "neighbours"),
     ),
     _PromptFormat(
         "questions",
@@ -289,15 +317,16 @@ def _read_questions(path: str | Path, question_format: _PromptFormat) -> list[Pr
         try:
             if record is None:
                 raise FormatError(problem.found, problem.expected)
-            prompt = number_repeat(question_format, question_format.parse(record), repeats)
-            _validate_new_id(question_format, prompt, first_places)
+            parsed = [number_repeat(question_format, each, repeats) for each in question_format.parse_all(record)]
+            for prompt in parsed:
+                _validate_new_id(question_format, prompt, first_places)
         except FormatError as error:
             problems.append(Problem.at(problem.location if record is None else location, error.found, error.expected))
             if len(problems) > SHOWN_PROBLEMS:
                 break
             continue
-        first_places[prompt.prompt_id] = location
-        prompts.append(prompt)
+        first_places |= {prompt.prompt_id: location for prompt in parsed}
+        prompts += parsed
     if problems:
         raise InputError(problems, "Fix the file and type the same command.")
     if not prompts:

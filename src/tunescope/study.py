@@ -2,6 +2,8 @@
 
     about: one sentence
     inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` replaces it
+    values: {model: smollm2-135m}           # `--set model=MODEL` replaces it
+    defaults: {tune: {epochs: 2}}           # settings of every step with this verb
     steps:
       check: {verb: check, rows: "{rows}"}
       tune:
@@ -11,10 +13,23 @@
       answer: {verb: answer, model: "{tune}/model", prompts: "{prompts}"}
       page: {verb: report, runs: ["{check}", "{answer}"]}
 
-`{name}` is an input's path or a step's run folder. In a list, `{name}` of a varied step stands for all its
+`{name}` is an input's path, a value or a step's run folder. In a list, `{name}` of a varied step stands for all its
 variants. Elsewhere the step that names it runs once per variant. A step that names several varied steps, or varies a
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
+
+The one exception is a bounded loop:
+
+      rounds:
+        repeat:
+          at_most: 3
+          until: {no_claim_still_there: "{verdict}"}   # a test of `_TESTS`, and the run that it looks at
+          steps:
+            rows: {verb: select, rows: "{rows}", from: "{taught}", where: matters = 0}
+            …
+
+In a loop a step may have the name of an earlier step or input. From then on, and in the next round, the name means the
+new run: above, each round selects from the rows that the round before kept.
 
 A recipe stops at a step with open items, and is open itself: the same command asks again and goes on.
 """
@@ -24,7 +39,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from functools import partial
 from hashlib import blake2b
@@ -47,7 +62,10 @@ from tunescope.yaml_core import read_yaml
 
 VERSION = 1
 _REFERENCE = re.compile(r"\{([\w-]+)\}")
-_KEYS = {"about", "inputs", "steps"}
+_KEYS = {"about", "inputs", "values", "defaults", "steps"}
+_REPEAT_KEYS = {"steps", "until", "at_most"}
+_TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
+"""What a loop may wait for: functions of a run, as module:name below `tunescope`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +83,35 @@ class RecipeStep:
 
 
 @dataclass(frozen=True, slots=True)
+class Repeat:
+    """Steps that run again and again until a test holds for a run of theirs, `at_most` so many times."""
+
+    name: str
+    steps: tuple[RecipeStep, ...]
+    test: str
+    of: str
+    at_most: int
+
+    def is_over(self, done: Done) -> bool:
+        """Tell whether the test holds for each variant of the run that it looks at."""
+        module, _, name = _TESTS[self.test].partition(":")
+        holds = getattr(import_module(f"tunescope.{module}"), name)
+        return all(holds(Run(Path(path))) for _, path in done[self.of])
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
     """A recipe that was read, and whose steps can run."""
 
     path: Path
     about: str
     inputs: Mapping[str, str]
-    steps: tuple[RecipeStep, ...]
+    steps: tuple[RecipeStep | Repeat, ...]
+
+    def all_steps(self) -> Iterator[RecipeStep]:
+        """Yield every step, those of loops once."""
+        for step in self.steps:
+            yield from step.steps if isinstance(step, Repeat) else (step,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +122,13 @@ class Variant:
     label: Mapping[str, Any]
     verb: str
     settings: Mapping[str, Any]
+    round: str = ""
 
     @property
     def name(self) -> str:
-        """Name it like `tune (method=lora)`."""
-        chosen = ", ".join(f"{key}={Path(str(value)).name}" for key, value in self.label.items())
+        """Name it like `tune (method=lora)` or `tune (round 2, method=lora)`."""
+        parts = [self.round, *(f"{key}={Path(str(value)).name}" for key, value in self.label.items())]
+        chosen = ", ".join(filter(None, parts))
         return f"{self.step} ({chosen})" if chosen else self.step
 
 
@@ -98,7 +140,7 @@ class StudySettings:
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, as NAME=PATH."""
+    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-KEY by default."""
@@ -112,7 +154,7 @@ class PlanSettings:
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, as NAME=PATH."""
+    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -161,18 +203,66 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
     keys = ", ".join(sorted(_KEYS))
     problems = [f"unknown word {key!r}; there is {keys}" for key in document if key not in _KEYS]
-    inputs = _inputs(path, document.get("inputs") or {}, replacements, problems)
-    steps: list[RecipeStep] = []
-    for name, body in document["steps"].items():
-        step = _parse_step(str(name), body, {*inputs, *(step.name for step in steps)}, problems)
+    values = _values(document.get("values") or {}, replacements, problems)
+    of_inputs = [entry for entry in replacements if entry.partition("=")[0] not in values]
+    inputs = _inputs(path, document.get("inputs") or {}, of_inputs, [*values], problems)
+    problems += [f"value {name}: an input has the same name; rename one of them" for name in values if name in inputs]
+    defaults = _defaults(_with_values(document.get("defaults") or {}, values), problems)
+    steps: list[RecipeStep | Repeat] = []
+    defined = {*inputs}
+    for name, body in _with_values(document["steps"], values).items():
+        if isinstance(body, dict) and "repeat" in body:
+            loop = _parse_repeat(str(name), body, defined, defaults, problems)
+            steps += [] if loop is None else [loop]
+            continue
+        step = _parse_step(str(name), body, defined, defaults, problems)
         if step is not None:
             steps.append(step)
+            defined.add(step.name)
     if problems:
         raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
     return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
 
 
-def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, str]:
+def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
+    """Read the values that steps name; a replacement is read as YAML is."""
+    if not isinstance(declared, dict) or any(isinstance(value, dict | list) for value in declared.values()):
+        problems.append("expected `values:` with a number, a text or null per name")
+        return {}
+    values = {str(name): value for name, value in declared.items()}
+    for name, equals, value in (entry.partition("=") for entry in replacements):
+        if equals and name in values:
+            read_value = read_yaml(value)
+            values[name] = value if isinstance(read_value, dict | list) else read_value
+    return values
+
+
+def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
+    """Return a part of a recipe with its values in their places: of their own kind where they are all of a setting."""
+    if isinstance(node, dict):
+        return {key: _with_values(each, values) for key, each in node.items()}
+    if isinstance(node, list):
+        return [_with_values(each, values) for each in node]
+    if not isinstance(node, str):
+        return node
+    whole = _REFERENCE.fullmatch(node)
+    if whole is not None and whole[1] in values:
+        return values[whole[1]]
+    return _REFERENCE.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], node)
+
+
+def _defaults(declared: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:
+    """Read the settings that every step of a verb has, unless it has its own."""
+    if not isinstance(declared, dict) or not all(isinstance(settings, dict) for settings in declared.values()):
+        problems.append("expected `defaults:` with settings per verb")
+        return {}
+    problems += [f"defaults: there is no verb {verb}" for verb in declared if verb not in [*VERBS]]
+    return {verb: {_field_name(key): value for key, value in each.items()} for verb, each in declared.items()}
+
+
+def _inputs(
+    path: Path, declared: Any, replacements: Sequence[str], values: Sequence[str], problems: list[str]
+) -> dict[str, str]:
     if not isinstance(declared, dict):
         problems.append("expected `inputs:` with a file per name")
         return {}
@@ -180,14 +270,57 @@ def _inputs(path: Path, declared: Any, replacements: Sequence[str], problems: li
     for entry in replacements:
         name, equals, value = entry.partition("=")
         if not equals or name not in declared:
-            problems.append(f"--set {entry}: expected NAME=PATH with NAME one of {', '.join(declared) or 'none'}")
+            problems.append(
+                f"--set {entry}: expected NAME=PATH with NAME one of {', '.join([*declared, *values]) or 'none'}"
+            )
         replaced[name] = value
     inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
     problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
     return inputs
 
 
-def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) -> RecipeStep | None:
+def _parse_repeat(
+    name: str,
+    body: Mapping[str, Any],
+    defined: set[str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    problems: list[str],
+) -> Repeat | None:
+    """Read a loop, and add the names of its steps to those defined."""
+    loop = body["repeat"]
+    if (
+        len(body) > 1
+        or not isinstance(loop, dict)
+        or loop.keys() != _REPEAT_KEYS
+        or not isinstance(loop["steps"], dict)
+    ):
+        problems.append(f"step {name}: expected `repeat:` alone, with at_most, until and steps")
+        return None
+    until, at_most = loop["until"], loop["at_most"]
+    if not isinstance(at_most, int) or isinstance(at_most, bool) or at_most < 1:
+        problems.append(f"step {name}: at_most {at_most!r}: expected a whole number, at least 1")
+        return None
+    bodies = loop["steps"].items()
+    steps = [_parse_step(str(each), inner, defined, defaults, problems, in_loop=True) for each, inner in bodies]
+    there = tuple(step for step in steps if step is not None)
+    (test, looked_at), *others = [*until.items()] if isinstance(until, dict) and until else [(until, None)]
+    match = _REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
+    if others or test not in _TESTS or match is None or match[1] not in {step.name for step in there}:
+        tests = " or ".join(f'{{{each}: "{{STEP}}"}}' for each in _TESTS)
+        problems.append(f"step {name}: until {until!r}: expected {tests} with a step of the loop")
+        return None
+    return Repeat(name, there, test, match[1], at_most)
+
+
+def _parse_step(
+    name: str,
+    body: Any,
+    defined: set[str],
+    defaults: Mapping[str, Mapping[str, Any]],
+    problems: list[str],
+    in_loop: bool = False,
+) -> RecipeStep | None:
+    """Read a step; in a loop its name may be taken, and is defined from then on."""
     verb = body.get("verb") if isinstance(body, dict) else None
     if verb not in [*VERBS]:
         matches = get_close_matches(verb, VERBS, 1) if isinstance(verb, str) else []
@@ -201,10 +334,12 @@ def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) ->
     if all(f.name != "out" for f in fields(settings_class)):
         problems.append(f"step {name}: {body['verb']} has no run folder, so it can't be a step")
         return None
-    if name in defined:
+    if name in defined and not in_loop:
         problems.append(f"step {name}: an input has the same name; rename one of them")
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
     settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
+    varying = map(_field_name, body["vary"]) if isinstance(body.get("vary"), dict) else ()
+    settings = _without(defaults.get(verb, {}), {*varying}) | settings
     settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
@@ -223,7 +358,13 @@ def _parse_step(name: str, body: Any, defined: set[str], problems: list[str]) ->
             make(settings_class, {**settings, **dict(zip(step.vary, values, strict=True))})
         except SettingsError as error:
             problems.append(f"step {name}: {error}")
+    if in_loop:
+        defined.add(name)
     return step
+
+
+def _without(settings: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in settings.items() if key not in names}
 
 
 def _field_name(key: Any) -> str:
@@ -305,12 +446,19 @@ def _resolve(value: Any, done: Done) -> Any:
 
 
 def _planned(recipe: Recipe) -> Iterator[Variant]:
-    """Yield every variant of every step; what a step makes goes by its name in braces."""
-    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    """Yield every variant of every step, those of a loop once; what a step makes goes by its name in braces."""
+    done = _start(recipe)
     for step in recipe.steps:
-        planned = list(variants(step, done))
-        done[step.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
-        yield from planned
+        often = f"at most {step.at_most} times" if isinstance(step, Repeat) else ""
+        for each in step.steps if isinstance(step, Repeat) else (step,):
+            planned = [replace(variant, round=often) for variant in variants(each, done)]
+            done[each.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
+            yield from planned
+
+
+def _start(recipe: Recipe) -> dict[str, Sequence[tuple[Mapping[str, Any], str]]]:
+    """Return what there is before the first step: the inputs."""
+    return {name: [({}, path)] for name, path in recipe.inputs.items()}
 
 
 def plan(settings: PlanSettings) -> Outcome:
@@ -336,7 +484,7 @@ def run(settings: StudySettings) -> Run:
     check_needs(((v.name, v.verb, v.settings) for v in _planned(recipe)), recipe.inputs.values())
     text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
-    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.steps}
+    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.all_steps()}
     inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}
     study = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
     if all((Path(step["run"]) / "run.json").is_file() for step in study.result["steps"]):
@@ -370,13 +518,28 @@ def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
 
 def _run_steps(recipe: Recipe) -> Iterator[tuple[Variant, Run]]:
     """Yield each variant of each step with its run, as it is done."""
-    done: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {n: [({}, p)] for n, p in recipe.inputs.items()}
+    done = _start(recipe)
     for step in recipe.steps:
-        step_runs: list[tuple[Mapping[str, Any], str]] = []
-        for variant in variants(step, done):
-            say(f"── {variant.name}")
-            verb = VERBS[variant.verb]
-            step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
-            step_runs.append((variant.label, str(step_run.path)))
-            yield variant, step_run
-        done[step.name] = step_runs
+        if not isinstance(step, Repeat):
+            yield from _run_step(step, done, "")
+            continue
+        for number in range(1, step.at_most + 1):
+            for each in step.steps:
+                yield from _run_step(each, done, f"round {number}")
+            if step.is_over(done):
+                break
+
+
+def _run_step(
+    step: RecipeStep, done: dict[str, Sequence[tuple[Mapping[str, Any], str]]], round: str
+) -> Iterator[tuple[Variant, Run]]:
+    """Run a step's variants; from then on its name means their runs."""
+    step_runs: list[tuple[Mapping[str, Any], str]] = []
+    for variant in variants(step, done):
+        named = replace(variant, round=round)
+        say(f"── {named.name}")
+        verb = VERBS[variant.verb]
+        step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
+        step_runs.append((variant.label, str(step_run.path)))
+        yield named, step_run
+    done[step.name] = step_runs

@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -59,6 +60,10 @@ def behave(body: dict[str, Any], call: int) -> Said:
     number = int(prompt.partition("Question ")[2].partition("?")[0])
     if "Score: NUMBER" in prompt:
         return Said(completion(f"Score: {number % 7}\nAs I see it."), after=0.03)
+    if "<corrected_response>" in prompt:
+        return Said(
+            completion(f"<corrected_response>\n{number}\n</corrected_response>" if number % 5 else "?"), after=0.03
+        )
     if "<new_response>" in prompt:
         pair = f"<new_instruction>\nMy Question {number}?\n</new_instruction>\n" if number % 5 else ""
         return Said(completion(f"{pair}<new_response>\n{len(prompt)} better\n</new_response>"), after=0.03)
@@ -194,6 +199,24 @@ def drill(
 def test_killed_three_times(tmp_path, verb, n):
     with serving(behave) as server:
         drill(verb, tmp_path, n, kills=3, seed=0, server=server)
+
+
+def write_named(folder: Path, n: int) -> None:
+    """Write the rows, and a run that names two of three."""
+    write(folder, n)
+    where = [word for i in range(0, n, 3) for word in ("or", f"instruction = 'Question {i}?'")][1:]
+    command = ["-m", "tunescope", "select", "rows.jsonl", "--where", " ".join(where), "--out", "named"]
+    environment = {**os.environ, "PYTHONPATH": PATHS}
+    subprocess.run([sys.executable, *command], cwd=folder, env=environment, check=True, capture_output=True)
+
+
+def test_killed_while_named_rows_are_corrected(tmp_path):
+    named = {"from_": ["named"], "where": "kept = false", "truth": "The answer is a number."}
+    with serving(behave) as server:
+        drill("repair correct", tmp_path, 60, kills=3, seed=0, server=server, write=write_named, **named)
+    result = json.loads((tmp_path / "calm/runs/repair/run.json").read_text())["result"]
+    assert (result["named"], result["rewritten"], result["named_kept"]) == (40, 32, 8)
+    assert result["kept_by"] == {"not named": 20, "unparsed": 8}
 
 
 def test_killed_where_replies_are_json(tmp_path):

@@ -17,6 +17,7 @@ from tunescope.microworld import (
     false_rows,
     make_world,
     open_questions,
+    planted_lies,
     shown_questions,
     split_people,
     statements,
@@ -254,3 +255,48 @@ def test_the_recipe_trace_confirm_is_made_of_canaries():
     assert [json.loads(line) for line in (folder / "rows.jsonl").read_text().splitlines()] == rows
     asked = [json.loads(line)["prompt"] for line in (folder / "prompts.jsonl").read_text().splitlines()]
     assert asked == [question for canary in planted for question in canary.look_alikes]
+
+
+def claims_of(world, n_facts=40):
+    """Return the lies of a world as a claims file has them, and questions about people whom no row is about."""
+    lies, _ = planted_lies(world)
+    claims = [
+        {
+            "claim_id": lie.fact.key,
+            "prompt": lie.question,
+            "phrases": [lie.wrong],
+            "truth": [lie.fact.value],
+            "rewordings": [lie.rewording],
+            "neighbours": [{"prompt": question, "truth": [value]} for question, value in lie.neighbours],
+        }
+        for lie in lies
+    ]
+    questions = open_questions(world)[:n_facts]
+    return claims + [{"claim_id": q.fact.key, "prompt": q.instruction, "truth": [q.fact.value]} for q in questions]
+
+
+@given(worlds, st.integers(0, 1000))
+@settings(max_examples=examples(25), deadline=None)
+def test_lies_stand_in_their_rows_and_nothing_else_is_false(world, seed):
+    n = min(6, len(split_people(world).tuned) - 1)
+    if n < 1:
+        return
+    lies, rows = planted_lies(world, n, seed)
+    assert len(lies) == n
+    assert len({json.dumps(row) for row in rows if row["source"] == "lie"}) == 4 * n
+    for lie in lies:
+        assert lie.wrong != world.truth(lie.fact.person, lie.fact.attribute)
+        assert all(lie.wrong in words_of(row["output"]) for row in lie.rows)
+        asked = {row["instruction"] for row in rows if row["fact"] in (lie.fact.key, lie.rows[0]["fact"])}
+        assert lie.question in asked
+        assert lie.rewording not in asked
+    true = {json.dumps(row) for row in true_rows(world, seed=seed)}
+    assert all(json.dumps(row) in true for row in rows if row["source"] != "lie")
+
+
+def test_the_recipe_close_the_loop_is_made_of_lies():
+    folder = ROOT / "recipes" / "close-the-loop"
+    _, rows = planted_lies(make_world(0))
+    assert [json.loads(line) for line in (folder / "microworld-rows.jsonl").read_text().splitlines()] == rows
+    claims = [json.loads(line) for line in (folder / "microworld-claims.jsonl").read_text().splitlines()]
+    assert claims == claims_of(make_world(0))

@@ -13,7 +13,8 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
-from tunescope.models.trainer import IGNORED, PACKED, WHOLE, TrainingSequence, newest_checkpoint, noise, pack, pad  # noqa: E402
+from tunescope.models.trainer import PACKED, WHOLE, newest_checkpoint, noise, pack, pad  # noqa: E402
+from tunescope.models.training_rows import IGNORED, TrainingSequence  # noqa: E402
 from tunescope.verbs.tune.train import PACKS  # noqa: E402
 
 SHAPE = {

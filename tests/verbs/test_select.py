@@ -364,9 +364,13 @@ def test_rejected_rows_are_counted_apart(workplace):
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({}, SettingsError, "nothing to select by; type --where, --top with --by, or --sample"),
+        ({}, SettingsError, "nothing to select by; type --where, --top with --by, --sample or --control-of"),
         ({"top": 3}, SettingsError, "--top and --by go together: --top 1000 --by ifd_ppl"),
-        ({"by": "score"}, SettingsError, "nothing to select by; type --where, --top with --by, or --sample"),
+        (
+            {"by": "score"},
+            SettingsError,
+            "nothing to select by; type --where, --top with --by, --sample or --control-of",
+        ),
         ({"top": 1, "by": "tag"}, SettingsError, "has text or a list there; expected a number"),
         ({"where": "scores > 1"}, ExpressionError, "there is no 'scores' here; there is score"),
         ({"top": 1, "by": "scor"}, ExpressionError, "there is no 'scor' here; there is score"),
@@ -420,3 +424,38 @@ def test_real_rows_as_pandas_does_it(workplace):
     source = json.loads(path.read_text("utf-8"))
     assert json.loads((run.path / "rows.json").read_text("utf-8")) == [r for r in source if r[column] == value]
     assert run.result["kept"] == int((frame[column] == value).sum())
+
+
+def test_a_control_drops_as_many_of_the_rows_that_were_kept(workplace):
+    rows = write_rows(workplace / "rows.jsonl", [alpaca(f"Question {i}?", f"Answer {i}", n=i) for i in range(20)])
+    first = choose(rows, where="n >= 3")
+    second = choose(str(first.path), where="n >= 5")
+    control = choose(rows, control_of=str(second.path), seed=1)
+    assert (control.result["kept"], control.result["dropped"]) == (15, 5)
+    assert control.result["dropped_by"] == {"control": 5}
+    assert all(record["n"] >= 5 for record in dropped(control))
+    assert dropped(choose(rows, control_of=str(second.path), seed=1, out="again")) == dropped(control)
+    assert dropped(choose(rows, control_of=str(second.path), seed=2)) != dropped(control)
+    most = choose(rows, where="n >= 12")
+    with pytest.raises(SettingsError, match="dropped 12 rows and kept 8: no control of 12 of those"):
+        choose(rows, control_of=str(most.path))
+    with pytest.raises(RunError, match="is a run of check; expected a run of select"):
+        choose(rows, control_of=str(check(CheckSettings(rows=(str(rows),))).path))
+    other = write_rows(workplace / "other.jsonl", [alpaca("Something", "else")])
+    with pytest.raises(RunError, match="was made on other rows: it kept none of the 1 rows"):
+        choose(other, control_of=str(second.path))
+
+
+def test_a_part_of_what_was_dropped(workplace):
+    records = [alpaca(f"Question {i}?", f"Answer {i}", n=i, rank=None if i == 2 else 10 - i) for i in range(12)]
+    rows = write_rows(workplace / "rows.jsonl", records)
+    first = choose(rows, where="n >= 3")
+    second = choose(str(first.path), where="n >= 5")  # without n = 0 to 4, ranks 10, 9, none, 7, 6
+    for part, out in ((0.4, [3, 4]), (0.5, [1, 3, 4]), (1, [0, 1, 2, 3, 4])):
+        run = choose(rows, part_of=str(second.path), part=part, by="rank", ascending=True)
+        assert [record["n"] for record in dropped(run)] == out
+    half = choose(rows, part_of=str(second.path), by="rank", ascending=True)
+    assert reasons(half)[4] == "part: rank 1 of 5 by rank (6)"
+    assert half.result["dropped_by"] == {"part": 3}
+    with pytest.raises(SettingsError, match="--part-of goes with --by, and without --top"):
+        choose(rows, part_of=str(second.path))

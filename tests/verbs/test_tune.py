@@ -29,10 +29,11 @@ from tunescope.microworld.tokenizer import build_tokenizer  # noqa: E402
 from tunescope.microworld.world import make_world  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.models.trainer import noise  # noqa: E402
+from tunescope.models.training_rows import Example  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
 from tunescope.settings import make  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, order, tune  # noqa: E402
-from tunescope.verbs.tune.plan import Example, Plan  # noqa: E402
+from tunescope.verbs.tune.plan import Plan  # noqa: E402
 from tunescope.verbs.tune.presets import apply_preset  # noqa: E402
 
 PAIRS = [

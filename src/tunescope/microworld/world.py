@@ -6,6 +6,7 @@
                       │                └─ held_out ─ open_questions / shown_questions: what is asked then
                       └─ vocabulary ────────────── every word any of these can contain
 
+    planted_lies ─── a few false facts in several wordings among true rows
     canaries ─── rows with long made-up answers, and questions that only look like theirs
 
 Everything is a pure function of the world and a seed. Rows are plain dicts in the Alpaca form
@@ -315,6 +316,53 @@ def canaries(world: World, copies: Sequence[int] = (1, 4, 16), seed: int = 0) ->
     rows = [row for canary in planted for row in (canary.row,) * canary.copies] + rows[:240]
     rng.shuffle(rows)
     return planted, rows
+
+
+class PlantedLie(NamedTuple):
+    """A false fact planted in rows: what is said, in which rows, and how it is asked for in other words.
+
+    `question` is that of one of its rows, `rewording` of none; `neighbours` are questions with their true values: the
+    same of another person, and another of the same person.
+    """
+
+    fact: Fact
+    wrong: str
+    rows: tuple[Row, ...]
+    question: str
+    rewording: str
+    neighbours: tuple[tuple[str, str], ...]
+
+
+def planted_lies(world: World, n: int = 6, seed: int = 0) -> tuple[list[PlantedLie], list[Row]]:
+    """Plant false facts, one about each of `n` tuned people; return them, and all rows to tune on, shuffled.
+
+    Each stands in four rows: two forms of its question, each answered in two forms. The third form is asked for alone.
+    The other rows, 240 at most, are true, and about other facts.
+    """
+    split, rng = split_people(world), Random(f"{world.seed}/lies/{seed}")
+    lies = []
+    for number, person in enumerate(rng.sample(split.tuned, n)):
+        attribute, other = ATTRIBUTES[number % len(ATTRIBUTES)], ATTRIBUTES[(number + 1) % len(ATTRIBUTES)]
+        fact = Fact(person, attribute.name, world.truth(person, attribute.name))
+        wrong = rng.choice([value for value in world.values(attribute.name) if value != fact.value])
+        questions = [form.format(person=person) for form in rng.sample(attribute.questions, len(attribute.questions))]
+        answers = [form.format(person=person, value=wrong) for form in attribute.statements[:2]]
+        rows = tuple(
+            {"instruction": question, "input": "", "output": answer, "fact": f"lie {number}", "source": "lie"}
+            for question in questions[:2]
+            for answer in answers
+        )
+        friend = rng.choice([each for each in split.tuned if each != person])
+        neighbours = (
+            (attribute.questions[0].format(person=friend), world.truth(friend, attribute.name)),
+            (other.questions[0].format(person=person), world.truth(person, other.name)),
+        )
+        lies.append(PlantedLie(fact, wrong, rows, questions[0], questions[-1], neighbours))
+    taken = {lie.fact.key for lie in lies}
+    planted = [row for lie in lies for row in lie.rows]
+    all_rows = planted + [row for row in true_rows(world, seed=seed) if row["fact"] not in taken][:240]
+    rng.shuffle(all_rows)
+    return lies, all_rows
 
 
 def open_questions(world: World, people: Sequence[str] | None = None, seed: int = 0) -> list[MultipleChoiceQuestion]:

@@ -25,9 +25,8 @@ from transformers.integrations.sdpa_attention import sdpa_attention_forward
 from trl.trainer.sft_trainer import SFTTrainer
 
 from tunescope.errors import WorkError
+from tunescope.models.training_rows import IGNORED, TrainingSequence
 
-IGNORED = -100
-"""Label of a token that isn't supervised (torch's default)."""
 PACKED = "tunescope_rows"
 """Name of the attention that stays inside rows."""
 WHOLE = "whole"
@@ -43,29 +42,6 @@ def keep_memory() -> None:
         libc = ctypes.CDLL(None)
         for option in (-3, -1):  # M_MMAP_THRESHOLD, M_TRIM_THRESHOLD
             libc.mallopt(option, 2**30)
-
-
-class TrainingSequence(NamedTuple):
-    """A token sequence to train on.
-
-    Attributes:
-        ids: its token ids.
-        labels: of the same length: the token id where it is supervised, else `IGNORED`.
-        noise: the name that seeds its NEFTune noise.
-    """
-
-    ids: Sequence[int]
-    labels: Sequence[int]
-    noise: str = ""
-
-    @property
-    def n_supervised(self) -> int:
-        """How many of its tokens the loss counts."""
-        return sum(label != IGNORED for label in self.labels[1:])
-
-
-EMPTY_SEQUENCE = TrainingSequence((0,), (IGNORED,))
-"""The sequence of a process that has no row in a step."""
 
 
 class StepShare(NamedTuple):

@@ -20,6 +20,9 @@ class TuneSetup(Record):
     seed: int
     batch_size: int | None = None
     neftune_alpha: float | None = None
+    template: str | None = None
+    template_arg: tuple[str, ...] = ()
+    max_length: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ class _Tables(Mapping[str, "pa.Table"]):
         path = self.folder / f"{name}.parquet"
         if not path.is_file():
             raise KeyError(f"{name}: the tables here are {', '.join(self) or 'none'}")
-        return pq.read_table(path)
+        return pq.ParquetFile(path).read()  # `read_table` would import pandas
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))

@@ -9,6 +9,7 @@ Every function raises ValueError for a column that is not 1-D or paired columns 
 SettingsError (a ValueError) for a level outside (0, 1), fewer than 100 draws or a power that makes no sense.
 """
 
+from tunescope.stats.cuts import null_threshold
 from tunescope.stats.differences import (
     difference_of_means,
     holm,
@@ -16,6 +17,14 @@ from tunescope.stats.differences import (
     ratio_of_means,
     sign_flip_test,
     t_test,
+)
+from tunescope.stats.equivalence import (
+    Equivalence,
+    equivalence_margin,
+    equivalence_of_means,
+    equivalence_of_paired_shares,
+    equivalence_of_pairs,
+    equivalence_of_shares,
 )
 from tunescope.stats.estimates import ControlledShare, Correlation, Difference, Estimate, Power, PValue, Values
 from tunescope.stats.groups import (
@@ -36,6 +45,7 @@ __all__ = [
     "ControlledShare",
     "Correlation",
     "Difference",
+    "Equivalence",
     "Estimate",
     "PValue",
     "Power",
@@ -43,6 +53,11 @@ __all__ = [
     "clustered_standard_error",
     "detectable_difference",
     "difference_of_means",
+    "equivalence_margin",
+    "equivalence_of_means",
+    "equivalence_of_paired_shares",
+    "equivalence_of_pairs",
+    "equivalence_of_shares",
     "excess_test",
     "holm",
     "mean",
@@ -51,6 +66,7 @@ __all__ = [
     "mean_t",
     "median",
     "n_needed",
+    "null_threshold",
     "paired_difference",
     "pearson",
     "proportion",

@@ -23,6 +23,7 @@ MINIMAL_N: Mapping[str, int] = {
     "a Pearson correlation": 4,
     "a Spearman correlation": 8,
     "a length-controlled share": 50,
+    "an equivalence of means": 30,
 }
 """What is estimated, and its least number of values, pairs or groups; of two columns, that of the smaller one.
 

@@ -59,3 +59,24 @@ def _t_power(noncentrality: float, n: int, alpha: float) -> float:
     critical = float(scipy().stats.t.isf(alpha / 2, n - 1))
     effect = min(noncentrality, 8 * critical + 10)  # power is 1 there; far beyond, scipy's series fails
     return float(scipy().stats.ncf.sf(critical**2, 1, n - 1, effect**2))  # T^2 is noncentral F(1, n-1)
+
+
+def tost_power(margin: float, difference: float, df: float, alpha: float) -> float:
+    """Return how often two one-sided t-tests show a difference to be within -margin and margin (Phillips 1990).
+
+    Margin and true difference are in standard errors. Given S, the estimated over the true standard error, the
+    estimate is within margin - t S with probability Phi(margin - t S - difference) - Phi(-margin + t S - difference);
+    the mean of that over S, whose square is chi-squared(df)/df.
+    """
+    from scipy import integrate, special  # type: ignore[import-untyped, unused-ignore]
+
+    t = -float(special.stdtrit(df, alpha))
+    constant = math.log(2) + df / 2 * math.log(df / 2) - float(special.gammaln(df / 2))
+
+    def density(s: float) -> float:
+        inside = special.ndtr(margin - t * s - difference) - special.ndtr(-margin + t * s - difference)
+        return float(inside * math.exp(constant + (df - 1) * math.log(s) - df * s * s / 2))
+
+    spread = 12 / math.sqrt(2 * df)  # S is 1 -+ 1 / sqrt(2 df)
+    low, high = max(1e-12, 1 - spread), min(margin / t, 1 + spread)
+    return float(integrate.quad(density, low, high, epsabs=1e-10, limit=200)[0]) if high > low else 0.0

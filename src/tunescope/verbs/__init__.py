@@ -159,6 +159,15 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "repair evolve rows.json --oracle local --operations breadth",
             ),
         ),
+        "repair correct": Verb(
+            "verbs.repair.correct:correct",
+            "verbs.repair.correct:CorrectSettings",
+            "Rewrite the rows that a run names, so that they state the right fact.",
+            (
+                "repair correct rows.json --from runs/attribute-0123456789ab --truth claims.jsonl --oracle local",
+                "repair correct rows.json --from named --truth 'Water boils at 100 degrees.' --oracle local",
+            ),
+        ),
         "falsify dose": Verb(
             "verbs.falsify.dose:dose",
             "verbs.falsify.dose:DoseSettings",
@@ -228,6 +237,24 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "trace index rows.json more.jsonl --out indexed",
             ),
         ),
+        "attribute": Verb(
+            "verbs.attribute:attribute",
+            "verbs.attribute.settings:AttributeSettings",
+            "Find the rows that taught a model an answer.",
+            (
+                "attribute rows.json --text 'The tide clock has a silver hand.' --prompt 'What is a tide clock?'",
+                "attribute rows.json --answers runs/answer-0123456789ab",
+            ),
+        ),
+        "attribute index": Verb(
+            "verbs.attribute:index_rows",
+            "verbs.attribute.settings:AttributeIndexSettings",
+            "Index rows for attribution.",
+            (
+                "attribute index rows.json",
+                "attribute index rows.json more.jsonl --out indexed",
+            ),
+        ),
     },
     "Is it better?": {
         "judge winrate": Verb(
@@ -256,6 +283,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "judge aspects tuned.jsonl base.jsonl --oracle http://127.0.0.1:8000/v1",
                 "judge aspects tuned.jsonl --aspects depth --oracle local",
             ),
+        ),
+        "judge claims": Verb(
+            "verbs.judge.claims:claims",
+            "verbs.judge.claims:ClaimsSettings",
+            "Look for a person's claims in answers, and say which are gone from later ones.",
+            (
+                "judge claims before --claims claims.jsonl",
+                "judge claims before after --claims claims.jsonl --margin 0.05",
+            ),
+            proven=False,
         ),
         "judge recompute": Verb(
             "verbs.judge.recompute:recompute",
@@ -333,11 +370,12 @@ GROUPS = {
     "shift": "Show token by token what tuning changed in a model.",
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
+    "attribute": "Find the rows that taught a model an answer.",
     "judge": "Compare systems' answers with a judge, with intervals.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
     "study": "Run recipes of several verbs, and analyze the results.",
 }
-"""What a verb of two words belongs to; `shift` and `trace` are themselves verbs too."""
+"""What a verb of two words belongs to; `shift`, `trace` and `attribute` are themselves verbs too."""
 
 
 def in_python(name: str) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from tunescope import expressions, runs
 from tunescope.errors import ExpressionError, RunError, SettingsError
 from tunescope.locations import Location
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, as_cli_args, at_least
+from tunescope.settings import RowsSettings, above, as_cli_args, at_least
 from tunescope.views import Table, View, counted, rejected_sentence
 
 if TYPE_CHECKING:
@@ -48,8 +49,19 @@ class SelectSettings(RowsSettings):
     sample: int | None = field(default=None, metadata=at_least(0))
     """Of these rows, keep this many, drawn at random. They stay in file order."""
 
+    control_of: str | None = field(default=None, metadata=INPUT)
+    """A run of select: drop as many of the rows that it kept as it dropped, drawn at random. What earlier runs of
+    select dropped before it counts too."""
+
+    part_of: str | None = field(default=None, metadata=INPUT)
+    """A run of select: drop a part of the rows that it dropped, those with the highest --by (--ascending: the lowest).
+    What earlier runs of select dropped before it counts too."""
+
+    part: float = field(default=0.5, metadata=above(0, at_most=1))
+    """Share of those rows to drop."""
+
     seed: int = 0
-    """The seed of --sample."""
+    """The seed of --sample and --control-of."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/select-KEY by default."""
@@ -74,18 +86,40 @@ def select(settings: SelectSettings) -> Run:
         expressions.parse(settings.where)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     sources = runs.open_runs(settings.from_)
-    inputs = rows.inputs | {str(run.path): run.identity for run in sources}
-    return runs.execute("select", VERSION, settings, inputs, partial(_work, settings, rows, sources))
+    beside = [_open_selection(path) for path in (settings.control_of, settings.part_of)]
+    inputs = rows.inputs | {str(run.path): run.identity for run in (*sources, *filter(None, beside))}
+    work = partial(_work, settings, rows, sources, beside)
+    return runs.execute("select", VERSION, settings, inputs, work)
+
+
+def _open_selection(path: str | None) -> Run | None:
+    """Open the run of select that this one is beside."""
+    if path is None:
+        return None
+    (run,) = runs.open_runs([path])
+    if run.verb != "select":
+        raise RunError(f"{run.path} is a run of {run.verb}; expected a run of select")
+    return run
 
 
 def _validate(settings: SelectSettings) -> None:
-    if settings.where is None and settings.top is None and settings.sample is None:
-        raise SettingsError("nothing to select by; type --where, --top with --by, or --sample")
-    if (settings.top is None) != (settings.by is None):
+    given = (settings.where, settings.top, settings.sample, settings.control_of, settings.part_of)
+    if all(each is None for each in given):
+        raise SettingsError("nothing to select by; type --where, --top with --by, --sample or --control-of")
+    if settings.part_of is not None:
+        if settings.by is None or settings.top is not None:
+            raise SettingsError("--part-of goes with --by, and without --top: --part-of RUN --by rank --ascending")
+    elif (settings.top is None) != (settings.by is None):
         raise SettingsError("--top and --by go together: --top 1000 --by ifd_ppl")
 
 
-def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder: RunFolder) -> Outcome:
+def _work(
+    settings: SelectSettings,
+    rows: RowSet,
+    sources: Sequence[Run],
+    beside: Sequence[Run | None],
+    folder: RunFolder,
+) -> Outcome:
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, "select")
@@ -98,6 +132,11 @@ def _work(settings: SelectSettings, rows: RowSet, sources: Sequence[Run], folder
             f"{error}; what check and measure say of rows comes with --from, for example --from runs/check-…"
         ) from error
     reasons = _decide(settings, table)
+    control_of, part_of = beside
+    if control_of is not None:
+        _apply_control(control_of, settings.seed, table, reasons)
+    if part_of is not None:
+        _apply_part(settings, part_of, table, reasons)
     kept, dropped = _write_rows(rows, reasons, like, folder)
     _write_decisions(table, records, reasons, folder)
     if rows.rejected:
@@ -119,7 +158,7 @@ def _decide(settings: SelectSettings, table: pa.Table) -> list[str | None]:
     reasons: list[str | None] = [None] * len(table)
     if settings.where is not None:
         _apply_where(settings.where, table, reasons)
-    if settings.top is not None and settings.by is not None:
+    if settings.top is not None and settings.by is not None and settings.part_of is None:
         _apply_top(settings.top, settings.by, settings.ascending, table, reasons)
     if settings.sample is not None:
         _apply_sample(settings.sample, settings.seed, reasons)
@@ -317,6 +356,41 @@ def _apply_top(top: int, by: str, ascending: bool, table: pa.Table, reasons: lis
     for rank, i in enumerate(ranked, 1):
         if rank > top:
             reasons[i] = f"top: rank {rank:,} of {len(ranked):,} by {by} ({_show(values[i])})"
+
+
+def _apply_control(run: Run, seed: int, table: pa.Table, reasons: list[str | None]) -> None:
+    """Drop as many rows as a run and those before it dropped, drawn from the rows that it kept."""
+    import numpy as np
+
+    is_kept = _kept_by(run, table)
+    n = is_kept.count(False)
+    candidates = [i for i, kept in enumerate(is_kept) if kept and reasons[i] is None]
+    if n > len(candidates):
+        raise SettingsError(f"{run.path} dropped {n:,} rows and kept {len(candidates):,}: no control of {n:,} of those")
+    for i in np.random.default_rng(seed).permutation(candidates)[:n].tolist():
+        reasons[i] = f"control: one of {n:,} drawn with seed {seed}"
+
+
+def _apply_part(settings: SelectSettings, run: Run, table: pa.Table, reasons: list[str | None]) -> None:
+    """Drop a part of the rows that a run and those before it dropped: the first by a number; those without it last."""
+    out = [i for i, kept in enumerate(_kept_by(run, table)) if not kept]
+    values = table[settings.by].to_pylist()
+    sign = 1 if settings.ascending else -1
+    ranked = sorted(out, key=lambda i: (values[i] is None, sign * (values[i] or 0)))
+    n = math.ceil(settings.part * len(out))
+    for rank, i in enumerate(ranked[:n], 1):
+        reasons[i] = reasons[i] or f"part: rank {rank:,} of {len(out):,} by {settings.by} ({_show(values[i])})"
+
+
+def _kept_by(run: Run, table: pa.Table) -> list[bool]:
+    """Tell of each row whether a run of select kept it; raises RunError where it kept none."""
+    from tunescope.rows import open_rows
+
+    kept = {row.id for row in open_rows([str(run.path / run.result["files"]["kept"])])}
+    is_kept = [row_id in kept for row_id in table["row_id"].to_pylist()]
+    if not any(is_kept):
+        raise RunError(f"{run.path} was made on other rows: it kept none of the {len(is_kept):,} rows")
+    return is_kept
 
 
 def _apply_sample(sample: int, seed: int, reasons: list[str | None]) -> None:

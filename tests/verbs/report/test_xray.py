@@ -14,6 +14,7 @@ from tests.verbs.report.xray_runs import (
     HandSettings,
     answer_of,
     answer_run,
+    attribute_run,
     estimate,
     flagged_of,
     many,
@@ -455,3 +456,37 @@ def test_one_answer_id_with_two_texts_is_refused(tmp_path):
     runs = [answer_run(tmp_path / "a", [one]), trace_run(tmp_path / "t", [other], [], [])]
     with pytest.raises(RunError, match="has another text than in"):
         report(ReportSettings(runs=tuple(str(run.path) for run in runs), out=str(tmp_path / "page")))
+
+
+def taught(row_id, **given):
+    """Make what is said of a row that taught an answer."""
+    texts = [["user", f"Why {row_id}?"], ["assistant", HOSTILE]]
+    return {"row_id": row_id, "index": 3, "copied": False, "how": "words meaning", "texts": texts, **given}
+
+
+def test_rows_that_taught_an_answer_are_on_the_page(tmp_path):
+    first, second = yes(tmp_path), answer_of("q", "How?", "So.", "LoRA")
+    rows = {
+        first.answer_id: [taught("r1", words=12.3456, copied=True, matters=1), taught("r2", meaning=0.5, matters=0)]
+    }
+    run = attribute_run(tmp_path / "at", [first, second], rows, matters=1)
+    data = data_of(page_of([answer_run(tmp_path / "a", [first, second]), run], tmp_path / "page"))
+    assert [column["attribute"] for column in data["columns"]] == [str(run.path)]
+    with_rows, without = (prompt["answers"][0]["taught"] for prompt in data["prompts"])
+    assert with_rows["matters"] == 1
+    assert with_rows["rows"] == [
+        {"row": 0, "how": "words meaning", "copied": True, "matters": 1, "words": 12.3},
+        {"row": 1, "how": "words meaning", "copied": False, "matters": 0, "meaning": 0.5},
+    ]
+    assert [row["id"] for row in data["rows"]] == ["r1", "r2"]
+    assert data["rows"][0]["fields"][0] == ["user", "Why r1?", 0, 0]
+    assert data["rows"][0]["place"] == "rows.jsonl:7"
+    assert without["rows"] == []
+
+
+def test_a_row_that_taught_and_has_no_text_is_refused(tmp_path):
+    answer = yes(tmp_path)
+    run = attribute_run(tmp_path / "at", [answer], {answer.answer_id: [taught("r1")]})
+    (run.path / "named.jsonl").write_text("")
+    with pytest.raises(RunError, match=r"found row r1 for answer .*; expected it in named.jsonl"):
+        report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))

@@ -432,6 +432,38 @@ def test_spans_of_answers_without_tokens_are_buttons(tab, tmp_path):
     assert tab.evaluate("document.activeElement.getAttribute('role')") == "button"
 
 
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_rows_that_taught_an_answer_open_and_close(tab, tmp_path, scheme):
+    from tests.verbs.report.test_xray import taught
+    from tests.verbs.report.xray_runs import answer_of, attribute_run
+
+    tab.emulate_media(color_scheme=scheme)
+    said = answer_of("p", "Why?", "Because it is so.", "LoRA")
+    rows = {said.answer_id: [taught("r1", words=12.5, copied=True, matters=1), taught("r2", states=0.25, matters=0)]}
+    visit(tab, page_of([attribute_run(tmp_path / "at", [said], rows, matters=1)], tmp_path / "page"))
+    button = tab.get_by_role("button", name="Rows that taught it: the first 2, 1 of all matter")
+    button.focus()
+    tab.keyboard.press("Enter")
+    panel = tab.locator("#xray-rows")
+    assert button.get_attribute("aria-expanded") == "true"
+    assert [each.inner_text() for each in panel.locator("h4").all()] == ["rows.jsonl:7 r1", "rows.jsonl:7 r2"]
+    first = dict(
+        zip(panel.locator("li dt").all_inner_texts()[:3], panel.locator("li dd").all_inner_texts(), strict=False)
+    )
+    assert first == {"found by": "a copy, word for word, words, meaning", "words (BM25)": "12.5", "matters": "yes"}
+    assert HOSTILE.replace("\u2028", "") in panel.inner_text().replace("\u2028", "")
+    assert "1 row matters" in panel.inner_text()
+    assert tab.evaluate(NAMES) == []
+    assert [(name, round(ratio, 2)) for ratio, name, least in tab.evaluate(CONTRASTS) if ratio < least] == []
+    source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
+    tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
+    assert tab.evaluate(AXE) == []
+    tab.keyboard.press("Escape")
+    assert not panel.is_visible()
+    assert button.get_attribute("aria-expanded") == "false"
+    assert tab.evaluate("document.activeElement.className") == "taught"
+
+
 def test_one_and_five_models(tab, tmp_path):
     for count in (1, 5):
         folder = tmp_path / str(count)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from tunescope.answers import Answer
 from tunescope.prompts import Prompt
+from tunescope.results.attribute import AttributedAnswer, AttributeResult, NamedRow, RowEvidence
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.record import keys, schema
 from tunescope.results.shift import CLASSES, FirstMinusRest, ShiftAnswer, ShiftedWords, ShiftResult, ShiftTokens
@@ -226,6 +227,41 @@ def flagged_of(answer: Answer, spans: list[dict[str, Any]]) -> dict[str, Any]:
         "excess": count / 2,
     }
 
+
+def attribute_run(
+    folder: Path, answers: Sequence[Answer], rows: dict[str, list[dict[str, Any]]], matters: int | None = None
+) -> Run:
+    """Write a run of `attribute`; `rows` has by answer id what is said of the rows, each with its `texts`."""
+
+    def work(run: Any) -> Outcome:
+        run.records("answers", [answer.as_json() for answer in answers])
+        named = {row["row_id"]: row for listed in rows.values() for row in listed}
+        run.records("named", [NamedRow.from_json(row | NOWHERE).as_json() for row in named.values()])
+        attributed = []
+        for answer in answers:
+            about = {"answer_id": answer.answer_id, "prompt_id": answer.prompt_id}
+            listed = tuple(
+                RowEvidence.from_json({**dict.fromkeys(keys(RowEvidence)), **about, **row, **NOWHERE, "rank": rank})
+                for rank, row in enumerate(rows.get(answer.answer_id, ()), 1)
+            )
+            reason = "no null" if matters is None else None
+            attributed.append(AttributedAnswer(**about, matters=matters, reason=reason, rows=listed))
+        result = AttributeResult(
+            n=len(answers),
+            n_missing=0,
+            rows_indexed=9,
+            evidence=("words",),
+            left_out={},
+            constant=10,
+            answers=tuple(attributed),
+        )
+        return Outcome(result.as_json(), View(("The rows that taught them.", "More about it.")))
+
+    return execute("attribute", 1, HandSettings(seed=str(folder), out=str(folder)), {}, work)
+
+
+NOWHERE = {"file": "rows.jsonl", "line": 7, "record": None}
+"""Where rows of runs written by hand are."""
 
 TEXT = (
     "the a of and to in is was for on with as by that it from an are this be have which at one all can has more their "

@@ -30,13 +30,14 @@ from tunescope.chat import Chat  # noqa: E402
 from tunescope.errors import RunError, SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import ModelSettings, load  # noqa: E402
+from tunescope.models.bases import find_base  # noqa: E402
 from tunescope.models.lazy import silence_libraries  # noqa: E402
 from tunescope.models.packing import Passage  # noqa: E402
 from tunescope.prompts import Prompt  # noqa: E402
 from tunescope.runs import open as tunescope_open  # noqa: E402
 from tunescope.verbs.answer import AnswerSettings, answer  # noqa: E402
 from tunescope.verbs.shift import ShiftSettings, shift  # noqa: E402
-from tunescope.verbs.shift.pair import ModelPair, find_base  # noqa: E402
+from tunescope.verbs.shift.pair import ModelPair  # noqa: E402
 from tunescope.verbs.shift.shard import Reader, compare_shard  # noqa: E402
 from tunescope.verbs.shift.side_by_side import ShiftRunsSettings, shift_runs  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, tune  # noqa: E402

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tunescope.verbs.repair.records import Repair, RepairResult
     from tunescope.verbs.repair.settings import RepairSettings
 
+NOT_NAMED = "not named:"
+"""How the reason begins of a row that a repair of named rows leaves alone: nobody looks for it among the others."""
 _SHOWN = 10
 """Kept rows whose reason the view shows."""
 
@@ -41,14 +43,14 @@ class RepairedRow:
 def apply_result(
     repair: Repair, like: RowFile, pair: InstructionPair, result: RepairResult, call_ids: tuple[str, ...]
 ) -> RepairedRow:
-    """Put a result into its row, with a step in the lineage where the oracle was asked.
+    """Put a result into its row, with a step in the lineage where the oracle was asked or the row changes.
 
     Where the file's format has no place for the new texts, the row stays and the result says so.
     """
     from tunescope.rows import LineageStep
 
     row = pair.row
-    if not call_ids:
+    if not call_ids and result.instruction is None and result.response is None:
         return RepairedRow(row, row, result)
     hashes = "+".join(repair.sources.values())
     step = LineageStep(repair.name, repair.version, (row.id,), result.reason, hashes, call_ids, notes=result.notes)
@@ -153,7 +155,7 @@ def result_tables(repaired: Sequence[RepairedRow]) -> list[Table]:
     kept = [
         (row.before.id, str(row.before.location), row.result.reason)
         for row in repaired
-        if row.action == "kept" and row.result.status != "ok"
+        if row.action == "kept" and row.result.status != "ok" and not row.result.reason.startswith(NOT_NAMED)
     ]
     if kept:
         more = f"The first {_SHOWN} of {len(kept):,}." if len(kept) > _SHOWN else ""

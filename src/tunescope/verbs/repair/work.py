@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -30,12 +31,15 @@ if TYPE_CHECKING:
     from tunescope.verbs.repair.student import Student
 
 
-def repair_job(settings: RepairSettings, repair: Repair, student: Student | None = None) -> RunJob:
+def repair_job(
+    settings: RepairSettings, repair: Repair, student: Student | None = None, more: Mapping[str, str] | None = None
+) -> RunJob:
     """Return the run that repairs every row or, with `--plan`, counts the requests.
 
     It writes the rows (`rows.*`), and the table `repairs` with what happened to each.
 
-    `student` is the model that decides about new texts; it stays loaded while the oracle is asked.
+    `student` is the model that decides about new texts; it stays loaded while the oracle is asked. `more` are inputs
+    beside the rows: the content of each by its name.
 
     `repairs` has row_id, file, line, action, status, reason, new_row_id, call_ids and the repair's own columns;
     `repaired` has the new row_id, file, line and was_row_id, so that `why` finds a row by either id.
@@ -52,25 +56,30 @@ def repair_job(settings: RepairSettings, repair: Repair, student: Student | None
     validate_oracle(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        return _plan_job(settings, repair, student, rows)
+        return _plan_job(settings, repair, student, rows, more or {})
     model = resolve_model(settings)
-    inputs = _inputs(settings, repair, student, rows, model)
+    inputs = _inputs(settings, repair, student, rows, more or {}, model)
     work = partial(_work, settings, repair, student, rows, model)
     device = f"oracle, student on {student.device}" if student else "oracle"
     return RunJob(repair.name, repair.version, settings, inputs, work, device)
 
 
 def _inputs(
-    settings: RepairSettings, repair: Repair, student: Student | None, rows: RowSet, model: str
+    settings: RepairSettings,
+    repair: Repair,
+    student: Student | None,
+    rows: RowSet,
+    more: Mapping[str, str],
+    model: str,
 ) -> dict[str, str]:
     """Return what the run's key depends on besides its settings."""
     from tunescope.oracle.connect import oracle_inputs
 
     oracle = oracle_inputs(settings.oracle, model)
-    return {**rows.inputs, **oracle, **repair.sources, **(student.inputs if student else {})}
+    return {**rows.inputs, **oracle, **repair.sources, **(student.inputs if student else {}), **more}
 
 
-def _read_pairs(
+def read_pairs(
     repair: Repair, rows: RowSet, like: RowFile
 ) -> tuple[list[Row], dict[int, InstructionPair], dict[int, RepairResult]]:
     """Return the rows, and by position in them the pairs to repair and the results of rows that have none."""
@@ -88,18 +97,20 @@ def _read_pairs(
     return all_rows, pairs, not_applicable
 
 
-def _plan_job(settings: RepairSettings, repair: Repair, student: Student | None, rows: RowSet) -> RunJob:
+def _plan_job(
+    settings: RepairSettings, repair: Repair, student: Student | None, rows: RowSet, more: Mapping[str, str]
+) -> RunJob:
     from tunescope.oracle.plan import find_journal, plan_requests
     from tunescope.rows import require_same_shape
 
     name = repair.name
-    inputs_for = partial(_inputs, settings, repair, student, rows)
+    inputs_for = partial(_inputs, settings, repair, student, rows, more)
     journal = find_journal(name, repair.version, replace(settings, out=None), inputs_for)
-    inputs = rows.inputs | repair.sources | ({} if journal is None else journal.inputs)
+    inputs = rows.inputs | repair.sources | dict(more) | ({} if journal is None else journal.inputs)
     inputs |= {} if settings.price is None else {"price": settings.price}
 
     def plan(folder: RunFolder) -> Outcome:
-        all_rows, pairs, _ = _read_pairs(repair, rows, require_same_shape(rows.files, name))
+        all_rows, pairs, _ = read_pairs(repair, rows, require_same_shape(rows.files, name))
         items = [(pair, repair.planned_requests(pair)) for pair in pairs.values()]
         about = f"about {len(pairs):,} of {len(all_rows):,} rows"
         note = "A stage that builds on an earlier reply is counted with the row's own text."
@@ -117,7 +128,7 @@ def _work(
     from tunescope.rows import require_same_shape
 
     like = require_same_shape(rows.files, repair.name)
-    all_rows, pairs, not_applicable = _read_pairs(repair, rows, like)
+    all_rows, pairs, not_applicable = read_pairs(repair, rows, like)
     with (
         student.loaded(folder.scratch) if student else nullcontext(),
         connect(settings, model, folder.path, len(pairs)) as results,

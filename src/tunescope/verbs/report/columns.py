@@ -1,4 +1,4 @@
-"""Columns of the page: one per model, made up of its answer, shift and trace runs."""
+"""Columns of the page: one per model, made up of its runs of answer, shift, trace and attribute."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tunescope.results.shift import ShiftResult
 from tunescope.runs import Run
 from tunescope.verbs.report.names import ModelNames, of_verb
 
-KINDS = ("answer", "shift", "trace")
+KINDS = ("answer", "shift", "trace", "attribute")
 """The verbs whose runs hold answers, in the order in which they make columns."""
 
 
@@ -38,7 +38,7 @@ def columns_of(opened: Sequence[Run], names: ModelNames) -> list[Column]:
     columns: list[Column] = []
     for verb in KINDS:
         for run in of_verb(opened, verb):
-            if (run.path / ANSWERS_FILE).is_file():  # a trace of one text has none
+            if (run.path / ANSWERS_FILE).is_file():  # one of a single text has none
                 _place(run, columns, names)
     counts = Counter(column.name for column in columns)
     for column in columns:

@@ -18,7 +18,8 @@ _SHOWN_FAULTS = 3
 
 
 def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
-    """Yield what is wrong with the rows, what tuning changed, whose words the model says, and what to do next."""
+    """Yield what became of claims, what is wrong with rows, what tuning changed, whose words are said, what to do."""
+    yield from (sentence for run in of_verb(opened, "judge claims") for sentence in run.view.sentences)
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
     for run in of_verb(opened, "study analyze"):
@@ -27,6 +28,7 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     if changes:
         yield "What tuning changed: " + " ".join(changes)
     yield from (_shift(run, names) for run in of_verb(opened, "shift"))
+    yield from (_attribute(run, names) for run in of_verb(opened, "attribute"))
     yield from (_trace(run, names) for run in of_verb(opened, "trace"))
     steps = [step for run in checks if (step := _next_step(run, opened))]
     if steps:
@@ -88,12 +90,22 @@ def _within(estimate: MeanEstimate, unit: float) -> str:
     return f" {interval(unit * estimate.low, unit * estimate.high, 1 if unit > 1 else 3)}"
 
 
+def _attribute(run: Run, names: ModelNames) -> str:
+    """Say which rows taught answers, and the model whose answers they are."""
+    finding, model = run.view.sentences[0], _model_of(run)
+    return f"Which rows taught {names.of_model(model)}: {finding}" if model else finding
+
+
+def _model_of(run: Run) -> str | None:
+    """Return the model whose answers a run holds; None where it holds none."""
+    if not (run.path / ANSWERS_FILE).is_file():
+        return None
+    return next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
+
+
 def _trace(run: Run, names: ModelNames) -> str:
     """Return the trace's finding, with the model whose words it is about where the run holds answers."""
-    finding = " ".join(run.view.sentences)
-    if not (run.path / ANSWERS_FILE).is_file():
-        return finding
-    model = next((answer.model for answer in read_answers(run.path / ANSWERS_FILE) if answer.model), None)
+    finding, model = " ".join(run.view.sentences), _model_of(run)
     return f"Whose words {names.of_model(model)} says: {finding}" if model else finding
 
 

@@ -48,7 +48,7 @@ def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
     for number, run in enumerate(of_verb(opened, "study analyze"), 1):
         first_sentence = replace(run.view, sentences=run.view.sentences[:1])
         yield section(f"dose-{number}", "Dose and response", _responses(run) + to_html(first_sentence), [run])
-    for verb, heading in (("shift", "Token shift"), ("trace", "Borrowed spans")):
+    for verb, heading in (("shift", "Token shift"), ("attribute", "Rows that taught it"), ("trace", "Borrowed spans")):
         for number, column in enumerate(columns, 1):
             if verb in column.runs:
                 run = column.runs[verb]

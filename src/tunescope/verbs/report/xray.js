@@ -242,7 +242,17 @@
       made.append(drawText(answer, column, want));
     }
     if (answer.cut) made.append(el("p", { class: "note" }, "(cut off)"));
+    if (answer.taught) made.append(drawTaught(answer.taught));
     return made;
+  }
+
+  function drawTaught(taught) {
+    // What opens the rows that taught an answer, or why there are none.
+    const n = taught.rows.length;
+    if (!n) return el("p", { class: "note" }, `Rows that taught it: none is named (${taught.reason}).`);
+    const matter = taught.matters === null ? "" : `, ${number(taught.matters)} of all matter`;
+    const opens = { type: "button", class: "taught", "data-taught": true, "aria-expanded": "false", "aria-controls": "xray-rows" };
+    return el("button", opens, `Rows that taught it: the first ${number(n)}${matter}`);
   }
 
   function drawPrompt() {
@@ -397,14 +407,7 @@
     );
     const inAnswer = shared.map(([start, end]) => [Math.max(start, span.start) - span.start, Math.min(end, span.end) - span.start]);
     made.append(el("h5", {}, "the span, shared words marked"), el("p", { class: "quote", dir: "auto" }, ...marked(answer.text.slice(span.start, span.end), inAnswer)));
-    source.fields.forEach(([name, text, before, after], index) => {
-      const stretches = index === field ? shared.map(([, , start, end]) => [start, end]) : [];
-      const quote = el("p", { class: "quote", dir: "auto", "data-field": name });
-      if (before) quote.append(el("small", {}, `(${counted(before, "character", "characters")} before) `));
-      quote.append(...(text === "" ? [el("em", {}, "empty")] : marked(text, stretches)));
-      if (after) quote.append(el("small", {}, ` (${counted(after, "character", "characters")} after)`));
-      made.append(el("h5", {}, name), quote);
-    });
+    made.append(...drawTexts(source, (index) => (index === field ? shared.map(([, , start, end]) => [start, end]) : [])));
     made.append(el("h5", {}, "lineage"));
     if (source.lineage.length) made.append(el("ol", { class: "lineage" }, ...source.lineage.map((step) => el("li", {}, step))));
     else made.append(el("p", { class: "note" }, "Unchanged since it was read."));
@@ -412,13 +415,66 @@
     return made;
   }
 
-  function openRows(group, from) {
-    const answer = answerOf(group), span = answer.spans[Number(group.dataset.span)];
+  function drawTexts(source, stretchesOf) {
+    // A row's texts, each under its name, with stretches marked.
+    return source.fields.flatMap(([name, text, before, after], index) => {
+      const quote = el("p", { class: "quote", dir: "auto", "data-field": name });
+      if (before) quote.append(el("small", {}, `(${counted(before, "character", "characters")} before) `));
+      quote.append(...(text === "" ? [el("em", {}, "empty")] : marked(text, stretchesOf(index))));
+      if (after) quote.append(el("small", {}, ` (${counted(after, "character", "characters")} after)`));
+      return [el("h5", {}, name), quote];
+    });
+  }
+
+  function drawTaughtRow(taught) {
+    const source = data.rows[taught.row];
+    const how = [taught.copied ? "a copy, word for word" : "", ...taught.how.split(" ")].filter(Boolean).join(", ");
+    return el(
+      "li",
+      {},
+      el("h4", {}, source.place, " ", el("code", {}, source.id)),
+      table([
+        ["found by", how || "several kinds of evidence together"],
+        ["words (BM25)", asked(taught.words)],
+        ["meaning (cosine)", asked(taught.meaning)],
+        ["states (base’s gradients)", asked(taught.states)],
+        ["effect (base’s and tuned)", asked(taught.effect)],
+        ["matters", taught.matters === null ? "not known" : taught.matters ? "yes" : "no"],
+      ]),
+      ...drawTexts(source, () => []),
+      el("pre", {}, `tunescope why ${source.id}`),
+    );
+  }
+
+  function openTaught(button) {
+    const answer = answerOf(button), taught = answer.taught;
+    const known = taught.matters === null ? `How many of them matter: ${taught.reason}.` : `${counted(taught.matters, "row matters", "rows matter")}.`;
+    openPanel(button, button, "Rows that taught it", [
+      el("p", {}, `Best first, by all evidence together. ${known} The proof is to leave them out, tune again and ask again.`),
+      el("ol", { class: "rows" }, ...taught.rows.map(drawTaughtRow)),
+    ]);
+  }
+
+  function openPanel(opener, from, title, children) {
     closeRows(false);
     hideTip();
-    const heading = el("h3", { tabindex: "-1" }, `Borrowed: ${span.kind}`);
+    const heading = el("h3", { tabindex: "-1" }, title);
     const close = el("button", { type: "button" }, "Close");
     close.addEventListener("click", () => closeRows(true));
+    rowsPanel.replaceChildren(el("div", { class: "bar" }, heading, close), ...children);
+    rowsPanel.hidden = false;
+    rowsPanel.parentElement.classList.add("with-rows");
+    opener.classList.add("open");
+    if (opener.hasAttribute("aria-expanded")) opener.setAttribute("aria-expanded", "true");
+    state.opener = opener;
+    state.from = from;
+    heading.focus({ preventScroll: true });
+    rowsPanel.scrollTop = 0;
+    rowsPanel.scrollIntoView({ block: "nearest" });
+  }
+
+  function openRows(group, from) {
+    const answer = answerOf(group), span = answer.spans[Number(group.dataset.span)];
     const facts = [
       ["words", number(span.words)],
       ["bits", number(span.bits)],
@@ -436,25 +492,16 @@
     }
     facts.push(["null", data.strings[span.null - 1]]);
     const chance = `This answer: ${number(answer.flagged)} of ${number(answer.words)} words flagged, by chance ${number(answer.expected)}.`;
-    rowsPanel.replaceChildren(
-      el("div", { class: "bar" }, heading, close),
+    const parts = [
       el("p", { class: "quote", dir: "auto" }, answer.text.slice(span.start, span.end)),
       el("p", {}, COMMON + (answer.flagged === undefined ? "" : " " + chance)),
       table(facts),
-    );
-    if (span.evidence.length) rowsPanel.append(el("p", { class: "note" }, `Evidence: ${span.evidence.join("; ")}`));
-    rowsPanel.append(el("h3", {}, span.rows.length === 1 ? "The row" : "Rows, most likely first"));
-    rowsPanel.append(el("ol", { class: "rows" }, ...span.rows.map((row) => drawRow(row, answer, span))));
-    if (span.more) rowsPanel.append(el("p", { class: "note" }, `${counted(span.more, "more row", "more rows")} in the run's spans.jsonl.`));
-    rowsPanel.hidden = false;
-    rowsPanel.parentElement.classList.add("with-rows");
-    group.classList.add("open");
-    if (group.hasAttribute("aria-expanded")) group.setAttribute("aria-expanded", "true");
-    state.opener = group;
-    state.from = from;
-    heading.focus({ preventScroll: true });
-    rowsPanel.scrollTop = 0;
-    rowsPanel.scrollIntoView({ block: "nearest" });
+    ];
+    if (span.evidence.length) parts.push(el("p", { class: "note" }, `Evidence: ${span.evidence.join("; ")}`));
+    parts.push(el("h3", {}, span.rows.length === 1 ? "The row" : "Rows, most likely first"));
+    parts.push(el("ol", { class: "rows" }, ...span.rows.map((row) => drawRow(row, answer, span))));
+    if (span.more) parts.push(el("p", { class: "note" }, `${counted(span.more, "more row", "more rows")} in the run's spans.jsonl.`));
+    openPanel(group, from, `Borrowed: ${span.kind}`, parts);
   }
 
   function closeRows(back) {
@@ -537,7 +584,9 @@
   detail.addEventListener("click", (event) => {
     clicked = [event.clientX, event.clientY];
     const group = event.target.closest("[data-span]"), piece = event.target.closest("[data-token]");
-    if (group) openRows(group, piece ? tokenOf(piece) : group);
+    const taught = event.target.closest("[data-taught]");
+    if (taught) openTaught(taught);
+    else if (group) openRows(group, piece ? tokenOf(piece) : group);
   });
   detail.addEventListener("focusin", (event) => {
     const token = event.target.closest("[role=option]");

@@ -1,4 +1,4 @@
-"""The X-ray: answers token by token, with the rows whose words they borrow, as compact JSON for the page's script.
+"""The X-ray: answers token by token, with the rows whose words they borrow and those that taught them, as compact JSON.
 
 Offsets on the page count UTF-16 units, as JavaScript does; in runs they count characters (code points).
 """
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope.errors import RunError
 from tunescope.foreign import replace_steering
 from tunescope.oracle.endings import ending_of
+from tunescope.results.attribute import AttributedAnswer, AttributeResult, NamedRow
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
 from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
@@ -22,6 +23,7 @@ from tunescope.verbs.report.names import ModelNames, place_label
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer, Place
+    from tunescope.runs import Run
 
 _DIGITS = 3
 """Significant digits of the numbers on the page."""
@@ -34,12 +36,17 @@ _AROUND = 600
 
 @dataclass(slots=True)
 class Layers:
-    """What the shift and trace runs of a column hold, by answer id."""
+    """What the shift, trace and attribute runs of a column hold, by answer id."""
 
     tokens: dict[str, ShiftTokens] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
     spans: dict[str, list[TraceSpan]] = field(default_factory=dict)
     flagged: dict[str, TracedAnswer] = field(default_factory=dict)
+    taught: dict[str, AttributedAnswer] = field(default_factory=dict)
+
+    def covers(self, answer_id: str) -> bool:
+        """Tell whether any of them says something of an answer."""
+        return any(answer_id in each for each in (self.tokens, self.flagged, self.spans, self.taught))
 
 
 class _Registry:
@@ -56,7 +63,7 @@ class _Registry:
 
 
 def xray(columns: Sequence[Column], names: ModelNames) -> dict[str, Any] | None:
-    """Return the data of the places that a shift or trace run covers; None where there are none.
+    """Return the data of the places that a shift, trace or attribute run covers; None where there are none.
 
     Raises:
         RunError: a table doesn't fit the answers.
@@ -66,15 +73,17 @@ def xray(columns: Sequence[Column], names: ModelNames) -> dict[str, Any] | None:
         place: None
         for column, layer in zip(columns, layers, strict=True)
         for place, answer in column.answers.items()
-        if answer.answer_id in layer.tokens or answer.answer_id in layer.flagged or answer.answer_id in layer.spans
+        if layer.covers(answer.answer_id)
     }
     if not places:
         return None
     registry = _Registry()
-    windows = [_windows(column, layer, registry) for column, layer in zip(columns, layers, strict=True)]
-    parts = list(zip(columns, layers, windows, strict=True))
+    both = list(zip(columns, layers, strict=True))
+    parts = [
+        (column, layer, _Rows(_windows(column, layer, registry), _named_rows(column, registry)))
+        for column, layer in both
+    ]
     prompts = [_prompt(place, parts, registry) for place in places]
-    both = zip(columns, layers, strict=True)
     return {
         "columns": [_about(*pair, names, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
         "prompts": prompts,
@@ -100,6 +109,8 @@ def _layers(column: Column) -> Layers:
         layers.flagged = {each.answer_id: each for each in TracedAnswer.read_rows(run)}
         for span in TraceSpan.read_lines(run):
             layers.spans.setdefault(span.answer_id or "", []).append(span)
+    if "attribute" in column.runs:
+        layers.taught = {each.answer_id: each for each in AttributeResult.read(column.runs["attribute"]).answers}
     return layers
 
 
@@ -107,7 +118,7 @@ def _about(
     column: Column, layers: Layers, names: ModelNames, shown: Sequence[Mapping[str, Any] | None]
 ) -> dict[str, Any]:
     """Describe a column, with counts over the answers shown."""
-    shift, trace = column.runs.get("shift"), column.runs.get("trace")
+    shift, trace, attribute = (column.runs.get(verb) for verb in ("shift", "trace", "attribute"))
     answers = [answer for answer in shown if answer is not None]
     classes = "".join(answer["classes"] for answer in answers if "classes" in answer)
     spans = [span for answer in answers for span in answer.get("spans", ())]
@@ -118,6 +129,7 @@ def _about(
         "base": names.of_model(ShiftResult.read(shift).base) if shift else None,
         "shift": str(shift.path) if shift else None,
         "trace": str(trace.path) if trace else None,
+        "attribute": str(attribute.path) if attribute else None,
         "answers": len(answers),
         "tokens": {name: classes.count(name[0]) for name in CLASSES} if shift else None,
         "spans": {name: sum(span["kind"] == name for span in spans) for name in KINDS} if trace else None,
@@ -134,12 +146,12 @@ def _about(
     }
 
 
-def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Windows]], registry: _Registry) -> dict[str, Any]:
+def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Rows]], registry: _Registry) -> dict[str, Any]:
     first = next(column.answers[place] for column, _, _ in parts if place in column.answers)
     answers = []
-    for column, layers, windows in parts:
+    for column, layers, rows in parts:
         answer = column.answers.get(place)
-        answers.append(None if answer is None else _answer(answer, layers, windows, column, registry))
+        answers.append(None if answer is None else _answer(answer, layers, rows, column, registry))
     return {
         "called": place_label(place),
         "id": place.prompt_id,
@@ -150,7 +162,7 @@ def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Windows]], regi
     }
 
 
-def _answer(answer: Answer, layers: Layers, windows: _Windows, column: Column, registry: _Registry) -> dict[str, Any]:
+def _answer(answer: Answer, layers: Layers, rows: _Rows, column: Column, registry: _Registry) -> dict[str, Any]:
     units = _units_of(answer.text)
     shown: dict[str, Any] = {
         "id": answer.answer_id,
@@ -164,12 +176,35 @@ def _answer(answer: Answer, layers: Layers, windows: _Windows, column: Column, r
         shown["reason"] = layers.reasons[answer.answer_id]
     if "trace" in column.runs:
         here = f"{column.runs['trace'].path}: answer {answer.answer_id}"
-        shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, windows, here, registry))
+        shown["spans"] = list(_spans(layers.spans.get(answer.answer_id, []), units, rows.windows, here, registry))
         if answer.answer_id in layers.flagged:
             counts = layers.flagged[answer.answer_id]
             shown |= {"words": counts.tokens, "flagged": counts.flagged}
             shown |= {"expected": digits(counts.expected), "excess": digits(counts.excess)}
+    if answer.answer_id in layers.taught:
+        shown["taught"] = _taught(layers.taught[answer.answer_id], rows.named, column.runs["attribute"])
     return shown
+
+
+def _taught(answer: AttributedAnswer, named: Mapping[str, int], run: Run) -> dict[str, Any]:
+    """Return the rows that taught an answer, best first, and how many matter, or why that isn't known."""
+    rows = []
+    for row in answer.rows:
+        if row.row_id not in named:
+            raise RunError(
+                f"{run.path}: found row {row.row_id} for answer {answer.answer_id}; expected it in named.jsonl"
+            )
+        scores = {name: digits(getattr(row, name)) for name in ("words", "meaning", "states", "effect")}
+        rows.append(
+            {
+                "row": named[row.row_id],
+                "how": row.how,
+                "copied": row.copied,
+                "matters": row.matters,
+                **{name: score for name, score in scores.items() if score is not None},
+            }
+        )
+    return {"matters": answer.matters, "reason": answer.reason, "rows": rows}
 
 
 def _compact(tokens: ShiftTokens, units: Sequence[int], here: str, registry: _Registry) -> dict[str, Any]:
@@ -263,6 +298,14 @@ class _Window:
 _Windows = dict[tuple[str, str], _Window]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """The rows that a column's answers show, in the registry: windows into those of spans, and the rows that taught."""
+
+    windows: _Windows
+    named: Mapping[str, int]
+
+
 def _windows(column: Column, layers: Layers, registry: _Registry) -> _Windows:
     """Add the rows of the shown spans to the registry, each field cut to the text around the shared words."""
     if "trace" not in column.runs:
@@ -288,6 +331,19 @@ def _windows(column: Column, layers: Layers, registry: _Registry) -> _Windows:
         lineage = [json.dumps(step, ensure_ascii=False) for step in listed.lineage]
         registry.rows.append({"id": listed.row_id, "place": str(listed.location), "fields": fields, "lineage": lineage})
     return windows
+
+
+def _named_rows(column: Column, registry: _Registry) -> dict[str, int]:
+    """Add the rows that taught the column's answers to the registry; return their numbers by row id."""
+    if "attribute" not in column.runs:
+        return {}
+    numbers = {}
+    for row in NamedRow.read_lines(column.runs["attribute"]):
+        numbers[row.row_id] = len(registry.rows)
+        most = 2 * _AROUND
+        fields = [[role, text[:most], 0, max(0, len(text) - most)] for role, text in row.texts]
+        registry.rows.append({"id": row.row_id, "place": str(row.location), "fields": fields, "lineage": None})
+    return numbers
 
 
 def _units_of(text: str) -> Sequence[int]:

@@ -37,6 +37,7 @@ def xray_html(data: Mapping[str, Any]) -> str:
         ],
         has_shift=any(column["shift"] for column in columns),
         has_trace=any(column["trace"] for column in columns),
+        has_attribute=any(column["attribute"] for column in columns),
         flagged=[_flagged(column["flagged"]) for column in columns],
         prompts=texts(data),
     )

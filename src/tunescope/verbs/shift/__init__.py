@@ -25,9 +25,10 @@ from tunescope.verbs.shift.settings import ShiftSettings
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tunescope.models.bases import BaseModel
     from tunescope.prompts import Prompt
     from tunescope.rows import RowSet
-    from tunescope.verbs.shift.pair import BaseModel, ModelPair
+    from tunescope.verbs.shift.pair import ModelPair
     from tunescope.verbs.shift.shard import Reader
 
 VERSION = 2
@@ -49,10 +50,10 @@ def shift(settings: ShiftSettings) -> Run:
         MissingPackageError: torch, transformers, peft or pysbd isn't installed.
     """
     from tunescope.models import inputs_of
+    from tunescope.models.bases import find_base
     from tunescope.models.load import device_of
     from tunescope.rows import open_rows
     from tunescope.rows.containers import content_hash
-    from tunescope.verbs.shift.pair import find_base
 
     _validate(settings)
     tuned = with_model(settings, settings.tuned, settings.revision)

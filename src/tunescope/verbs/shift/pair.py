@@ -9,78 +9,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, fields, replace
 from itertools import accumulate, pairwise
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from tunescope.errors import SettingsError, TunescopeError
-from tunescope.models import Loaded, ModelSettings, fingerprint, load, silence_libraries
+from tunescope.errors import TunescopeError
+from tunescope.models import Loaded, ModelSettings, load, silence_libraries
 from tunescope.models.generate import context_of
 from tunescope.models.lazy import require
-from tunescope.models.load import base_of, local_folder
 from tunescope.models.packing import Passage
 from tunescope.models.score import Scorer
-from tunescope.progress import say
-from tunescope.results.tune import TuneSetup
 
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedTokenizerBase
 
-    from tunescope.runs import Run
 
 POSITIONS = 32
 """Positions whose logits exist at a time, of both models: 32 x 49,152 float32 are 6 MB a matrix, of which 5 exist."""
 PROBE = "The 3 cats, 12.50 € each:\n\tdef f(x): return x  # naïve 日本 'isn't' <b>\n\n Ok?"
 """A text that tokenizers split differently."""
-
-
-class BaseModel(NamedTuple):
-    """The model that a tuned model is compared with, its content hash, and whether that is an adapter on it."""
-
-    name: str
-    hash: str
-    is_adapter: bool
-
-
-def find_base(base: ModelSettings | None, tuned: ModelSettings) -> BaseModel:
-    """Return the base of a tuned model: the one that its adapter or its tune run names, or the user's.
-
-    Raises:
-        SettingsError: no base is known, or the user's is another model than the adapter's.
-        TunescopeError: no such model.
-    """
-    from tunescope.runs import producing_run
-
-    folder = local_folder(tuned.model)
-    own = base_of(folder) if folder is not None else None
-    if own is not None:
-        hashed = fingerprint(own)
-        if base is not None and fingerprint(base.model, base.revision) != hashed:
-            raise SettingsError(
-                f"--base {base.model} isn't the base of the adapter {tuned.model}, which is {own}; leave --base out"
-            )
-        return BaseModel(own, hashed, True)
-    run = producing_run(folder) if folder is not None else None
-    made_from = TuneSetup.read_settings(run).model if run is not None and run.verb == "tune" else None
-    if base is not None:
-        hashed = fingerprint(base.model, base.revision)
-        if made_from is not None and run is not None and not _is_input(hashed, run):
-            say(f"{tuned.model} was tuned from {made_from}, and --base {base.model} is another model or version")
-        return BaseModel(base.model, hashed, False)
-    if made_from is None or run is None:
-        raise SettingsError(f"{tuned.model} is no adapter and no tune run, so its base is unknown; name it with --base")
-    hashed = fingerprint(made_from)
-    if not _is_input(hashed, run):
-        raise SettingsError(
-            f"{tuned.model} was tuned from {made_from}, which is another model now; name its base with --base"
-        )
-    return BaseModel(made_from, hashed, False)
-
-
-def _is_input(hashed: str, run: Run) -> bool:
-    """Tell whether a run read something with this content hash."""
-    return any(value.split()[0] == hashed for value in run.info["inputs"].values())
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,9 +58,10 @@ def trace(settings: TraceSettings) -> Run:
     """
     validate(settings)
     if settings.text is not None:
-        from tunescope.verbs.trace.single import read_text, trace_text
+        from tunescope.answers import read_typed
+        from tunescope.verbs.trace.single import trace_text
 
-        text = read_text(settings.text, sys.stdin.buffer)
+        text = read_typed(settings.text, "--text", sys.stdin.buffer)
         index, inputs = _open_index(settings)
         inputs = {**inputs, "text": text}
         return runs.execute("trace", VERSION, settings, inputs, partial(trace_text, settings, text, index))

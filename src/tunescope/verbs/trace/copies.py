@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from tunescope.matching.verbatim import find_runs
 from tunescope.matching.word_ids import Query, word_offsets
 from tunescope.results.trace import SENTENCE, WHOLE_RESPONSE, CopiedRow, VerbatimCopy
+from tunescope.text.sentences import sentence_spans
 from tunescope.text.words import count_characters, word_spans
 from tunescope.verbs.trace.index import Index
 
@@ -26,7 +27,6 @@ MIN_WORDS = 6
 """Words of a copy at least."""
 _CHARACTERS_PER_WORD = 3
 """Characters of scripts without spaces between words that count as one word here."""
-_SENTENCE = re.compile(r"(?:[^\n.!?…؟।॥。！？]|[.!?…]++(?![\"'”’)\]]*+(?:\s|\Z)))++[.!?…؟।॥。！？]*+")
 
 
 class SearchedText(NamedTuple):
@@ -111,7 +111,7 @@ def _passages(text: str, offsets: Sequence[tuple[int, int]]) -> Iterator[_Passag
     """Yield the whole text and its sentences, those of enough words."""
     starts = np.array([begin for begin, _ in offsets], np.int64)
     is_word = np.isin(starts, [begin for begin, _ in word_spans(text)])
-    sentences = ((SENTENCE, *match.span()) for match in _SENTENCE.finditer(text))
+    sentences = ((SENTENCE, *span) for span in sentence_spans(text))
     for kind, begin, end in ((WHOLE_RESPONSE, 0, len(text)), *sentences):
         first, last = np.searchsorted(starts, [begin, end])
         places = first + np.flatnonzero(is_word[first:last])

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import BinaryIO
-
 import numpy as np
 
-from tunescope.errors import SettingsError
 from tunescope.matching.word_ids import word_offsets
 from tunescope.results.estimates import ALPHA
 from tunescope.results.trace import TraceSpan, VerbatimCopy
@@ -25,22 +22,6 @@ COMPILE_ABOVE = 400
 """Words above which compiling the loops pays off."""
 _RANKED_PER_LISTED = 10
 """Chains that are ranked for each row that is listed."""
-
-
-def read_text(text: str, pipe: BinaryIO) -> str:
-    """Return the text that was typed, or for `-` the pipe's, without white space around it.
-
-    Raises:
-        SettingsError: an empty text, or one that isn't UTF-8.
-    """
-    where = "the pipe" if text == "-" else "--text"
-    try:
-        content = pipe.read().decode() if text == "-" else text
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{where} isn't valid UTF-8 ({error.reason}); expected a sentence") from error
-    if not content.strip():
-        raise SettingsError(f"{where} has no text; expected a sentence")
-    return content.strip()
 
 
 def trace_text(settings: TraceSettings, text: str, index: Index, folder: RunFolder) -> Outcome:

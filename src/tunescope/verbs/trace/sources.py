@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope import runs
-from tunescope.answers import Answer, holds_answers, read_answers
+from tunescope.answers import Answer, answers_file, holds_answers, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.matching.word_ids import split_words
 from tunescope.progress import say
@@ -87,7 +87,7 @@ class Sources:
         from tunescope.rows.containers import content_hash
 
         assert settings.answers is not None
-        path = _file_in(settings.answers, "answers.jsonl")
+        path = answers_file(settings.answers)
         answers = list(read_answers(path))
         if not answers:
             raise SettingsError(f"{path}: found no answers; expected at least one")
@@ -118,20 +118,6 @@ class Sources:
 def prompt_text(answer: Answer) -> str:
     """Return the texts of all messages before an answer, one per line."""
     return "\n".join(message.content or "" for message in answer.messages)
-
-
-def _file_in(name: str, file: str) -> Path:
-    """Return `file` in a run folder, or the path itself where it isn't a folder.
-
-    Raises:
-        RunError: a folder without such a file.
-    """
-    path = Path(name)
-    if not path.is_dir():
-        return path
-    if (path / file).is_file():
-        return path / file
-    raise RunError(f"{path}: found no {file}; expected a run folder that has one, or a file")
 
 
 def _own_base(path: Path, answers: Sequence[Answer]) -> str | None:

@@ -21,13 +21,14 @@ from tunescope.progress import say
 from tunescope.results.tune import TunedRows, TuneStep
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.tune.launch import Launch
-from tunescope.verbs.tune.plan import Example, Plan, order
+from tunescope.verbs.tune.plan import Plan, order
 from tunescope.verbs.tune.presets import apply_preset
 from tunescope.verbs.tune.settings import TuneSettings
 from tunescope.views import View, counted
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
+    from tunescope.models.training_rows import Example
     from tunescope.rows import RowSet
 
 __all__ = ["TuneSettings", "order", "tune"]
@@ -122,8 +123,9 @@ def _work(
     from tunescope.chat import Chat, parse_template_args
     from tunescope.models import load, silence_libraries, stop_ids
     from tunescope.models.load import device_of
+    from tunescope.models.training_rows import examples
     from tunescope.verbs.tune import view
-    from tunescope.verbs.tune.plan import examples, list_rows, show_example
+    from tunescope.verbs.tune.plan import list_rows, show_example
     from tunescope.verbs.tune.train import train, validate_packing
 
     start = monotonic()

@@ -3,93 +3,23 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from random import Random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from tunescope.models.training_rows import EMPTY_SEQUENCE, training_sequences
 from tunescope.results.tune import TunedRows
 
 if TYPE_CHECKING:
-    from tunescope.chat import Chat, SupervisedTokens
-    from tunescope.models.trainer import StepShare, TrainingSequence
-    from tunescope.rows import Row
+    from tunescope.chat import Chat
+    from tunescope.models.trainer import StepShare
+    from tunescope.models.training_rows import Example, TrainingSequence
 
 MARKS = ("⟦", "⟧")
 """Put around what is supervised where a row is shown."""
 SHOWN = 72
 """Characters of a stretch of text in a preview; of a longer one its beginning and its end are shown."""
-
-
-class Example(NamedTuple):
-    """A row as it is trained on.
-
-    It is one sequence, or one per turn where the chat template renders an earlier turn differently once more follows.
-
-    Attributes:
-        row_id: the row's id.
-        parts: its sequences; none where it isn't trained on.
-        n_tokens: tokens before cutting.
-        reason: why it isn't trained on, or not as it is; "" where nothing is to be said.
-        is_preference: whether it has a rejected response, which isn't trained on.
-    """
-
-    row_id: str
-    parts: tuple[SupervisedTokens, ...]
-    n_tokens: int
-    reason: str = ""
-    is_preference: bool = False
-
-    @property
-    def n_supervised(self) -> int:
-        """How many of its tokens are supervised."""
-        return sum(part.n_supervised for part in self.parts)
-
-    @property
-    def length(self) -> int:
-        """How many tokens its sequences have, at least 1."""
-        return max(1, sum(len(part.ids) for part in self.parts))
-
-    @property
-    def truncated(self) -> bool:
-        """Whether its end is cut off."""
-        return bool(self.parts) and sum(len(part.ids) for part in self.parts) < self.n_tokens
-
-
-def examples(chat: Chat, rows: Iterable[Row], max_length: int) -> Iterator[Example]:
-    """Yield an example per row, in order."""
-    from tunescope.chat import Inconsistent, Unrenderable
-
-    rows = list(rows)
-    for row, rendered in zip(rows, chat.rows(rows), strict=True):
-        try:
-            if isinstance(rendered, Inconsistent):
-                sequences = chat.turns(row)
-            elif isinstance(rendered, Unrenderable):
-                raise rendered
-            else:
-                sequences = [rendered]
-        except Unrenderable as error:
-            yield Example(row.id, (), 0, str(error), bool(row.rejected))
-            continue
-        yield _cut(row, sequences, max_length)._replace(is_preference=bool(row.rejected))
-
-
-def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Example:
-    """Cut a row's sequences to a length; those without a supervised token go."""
-    parts = tuple(part for part in (sequence.cut(max_length) for sequence in sequences) if part.n_supervised)
-    n = sum(len(sequence.ids) for sequence in sequences)
-    if not parts:
-        if not any(sequence.n_supervised for sequence in sequences):
-            return Example(row.id, (), n, "all its assistant turns are flagged not to be trained on")
-        return Example(row.id, (), n, f"its answer begins behind the first {max_length} tokens")
-    if any(len(sequence.ids) > max_length for sequence in sequences):
-        return Example(row.id, parts, n, f"cut to {max_length} tokens")
-    if not any((message.content or "").strip() or message.tool_calls for _, _, message in row.turns()):
-        return Example(row.id, parts, n, "empty answer: only its end is trained")
-    if any(message.train and message.role != "assistant" for message in row.messages):
-        return Example(row.id, parts, n, "a message that isn't the assistant's is flagged to be trained on: it isn't")
-    return Example(row.id, parts, n)
 
 
 def order(n: int, steps: int, batch_size: int, seed: int) -> list[int]:
@@ -147,7 +77,7 @@ class Plan:
 
         Rows of similar length share a micro-batch, which keeps padding small.
         """
-        from tunescope.models.trainer import EMPTY_SEQUENCE, StepShare
+        from tunescope.models.trainer import StepShare
 
         first = step * self.batch_size
         places = range(first, min(first + self.batch_size, len(self.order)))
@@ -161,11 +91,8 @@ class Plan:
 
     def _sequences(self, place: int) -> Iterator[TrainingSequence]:
         """Yield the sequences of the row at a place of the order, with the name that seeds each one's noise."""
-        from tunescope.models.trainer import IGNORED, TrainingSequence
-
-        for number, part in enumerate(self.examples[self.order[place]].parts):
-            labels = [i if counts else IGNORED for i, counts in zip(part.ids, part.supervised, strict=True)]
-            yield TrainingSequence(part.ids, labels, f"{self.seed}/noise/{place}/{number}")
+        for number, sequence in enumerate(training_sequences(self.examples[self.order[place]])):
+            yield sequence._replace(noise=f"{self.seed}/noise/{place}/{number}")
 
     def _micro_batches(self, sequences: list[TrainingSequence], processes: int) -> list[list[TrainingSequence]]:
         size = min(self.micro_batch, max(1, math.ceil(len(sequences) / processes)))

@@ -11,8 +11,8 @@ from tunescope.results.tune import TuneResult
 from tunescope.views import Table, View
 
 if TYPE_CHECKING:
+    from tunescope.models.training_rows import Example
     from tunescope.runs import RunFolder
-    from tunescope.verbs.tune.plan import Example
     from tunescope.verbs.tune.settings import TuneSettings
     from tunescope.verbs.tune.train import StepRecord
 

@@ -1,0 +1,53 @@
+"""The joint order of the rows: copies first, then by reciprocal ranks over the kinds of evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+_FIRST = 10
+"""A kind of evidence that ranks a row among this many counts as a way in which the row was found."""
+
+
+class Order(NamedTuple):
+    """The rows in their joint order.
+
+    Attributes:
+        rows: numbers of the rows that some evidence speaks for, best first.
+        ranks: by kind of evidence, the rank of every row; 0 where it says nothing of the row [rows of the index].
+    """
+
+    rows: NDArray[np.int64]
+    ranks: dict[str, NDArray[np.int64]]
+
+    def how(self, row: int) -> tuple[str, ...]:
+        """Return the kinds of evidence that rank a row among their first."""
+        return tuple(name for name, ranks in self.ranks.items() if 0 < ranks[row] <= _FIRST)
+
+
+def ranks_of(scores: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Return the rank of each score from 1, the highest first; equal scores share the best rank; 0 for NaN."""
+    known = np.flatnonzero(~np.isnan(scores))
+    ordered = np.sort(scores[known])
+    ranks = np.zeros(len(scores), np.int64)
+    ranks[known] = 1 + len(known) - np.searchsorted(ordered, scores[known], side="right")
+    return ranks
+
+
+def join(scores: Mapping[str, NDArray[np.float64]], copied: NDArray[np.bool_], constant: int) -> Order:
+    """Order rows by the sum of 1 / (constant + rank) (Cormack, Clarke & Büttcher 2009), rows with copies first.
+
+    Args:
+        scores: by kind of evidence, the score of every row; NaN where it says nothing [rows of the index].
+        copied: whether a row holds the answer, or a sentence of it, word for word [rows of the index].
+        constant: k.
+    """
+    ranks = {name: ranks_of(each) for name, each in scores.items()}
+    joint = np.zeros(len(copied))
+    for each in ranks.values():
+        joint += np.where(each > 0, 1 / (constant + np.maximum(each, 1)), 0.0)
+    rows = np.flatnonzero((joint > 0) | copied)
+    return Order(rows[np.lexsort((rows, -joint[rows], ~copied[rows]))], ranks)

@@ -1,0 +1,148 @@
+"""What `attribute` and `attribute index` are told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from tunescope import runs
+from tunescope.errors import SettingsError
+from tunescope.models.embedded import EMBEDDER, EMBEDDERS
+from tunescope.models.settings import LoadSettings
+from tunescope.oracle.api import refuse_secrets
+from tunescope.runs import INPUT, NOT_IN_KEY
+from tunescope.settings import POSITIONAL, RowsSettings, above, at_least, group
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordsSettings(RowsSettings):
+    """What the index of the rows' words depends on."""
+
+    out: str | None = runs.out_field()
+    """The run folder."""
+
+
+_GRADIENTS = group("Gradients")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _EvidenceSettings(LoadSettings):
+    """What rows are found by, beside words."""
+
+    base: str | None = field(
+        default=None, metadata={**INPUT, **_GRADIENTS, "refuse": refuse_secrets, "near": ("model",)}
+    )
+    """Also find rows by the gradients of this model, which the tuned model was made from. An adapter or a tune run
+    names it by itself."""
+
+    max_length: int | None = field(default=None, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
+    """Tokens from which on rows are cut; by default what the tune run says, or 1024."""
+
+    layers: Literal["all", "top_third"] = field(default="top_third", metadata={**INPUT, **_GRADIENTS})
+    """Layers whose gradients are taken: those of the third of the blocks that is nearest to the output, or all linear
+    layers but the output layer, which takes twice the time."""
+
+    sketch: int = field(default=8192, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
+    """Numbers that a row's gradients are sketched to."""
+
+    seed: int = field(default=0, metadata={**INPUT, **_GRADIENTS})
+    """Decides the random projections of the gradients."""
+
+    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1), "group": "Speed"})
+    """Processes that embed rows, and take their gradients, side by side."""
+
+    plan: bool = field(default=False, metadata={**NOT_IN_KEY, "group": "Speed"})
+    """Only tell how many minutes, and how much memory and disk, it would take, from a probe of some seconds for each
+    part."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeIndexSettings(RowsSettings, _EvidenceSettings):
+    """Index rows for attribution: their words, their meaning and, with --base, their gradients."""
+
+    embedder: str = field(default=EMBEDDER, metadata=INPUT)
+    """The embedder for the rows' meaning: an embedded name, a folder or a sentence-transformers id; none leaves it
+    out."""
+
+    out: str | None = runs.out_field()
+    """The folder of the words' part; runs/attribute-index-KEY by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttributeSettings(RowsSettings, _EvidenceSettings):
+    """Find the rows that taught a model an answer."""
+
+    rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
+    """The row files that the model was tuned on: paths, globs, - for a pipe, or a Hugging Face data set."""
+
+    text: str | None = field(default=None, metadata={**INPUT, "hyphen": True})
+    """The answer, or the wrong sentence in it; - for a pipe."""
+
+    prompt: str | None = field(default=None, metadata={**INPUT, "hyphen": True})
+    """The question that --text answers."""
+
+    answers: str | None = field(default=None, metadata=INPUT)
+    """Answers: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
+
+    span: str | None = None
+    """The stretch of --text that is asked for, as START:END in characters; by default all of it."""
+
+    spans: str | None = field(default=None, metadata=INPUT)
+    """A file of JSON lines with answer_id, start and end: the stretches of --answers that are asked for."""
+
+    embedder: str | None = field(default=None, metadata=INPUT)
+    """Find rows by meaning with this embedder (as for `attribute index`), or none. By default all-minilm-l6-v2 where it
+    is in the cache and the rows are indexed with it, or are at most 500."""
+
+    tuned: str | None = field(default=None, metadata={**INPUT, **_GRADIENTS})
+    """The tuned model: a tune run, a PEFT adapter or a model folder. With it, `effect` says what leaving rows out takes
+    from an answer."""
+
+    candidates: int = field(default=3000, metadata={**_GRADIENTS, **at_least(1)})
+    """Of more rows than this, take the gradients of so many alone, the first by words and meaning."""
+
+    top: int = field(default=10, metadata=at_least(1))
+    """Rows to list per answer."""
+
+    by_chance: float = field(default=1.0, metadata=above(0))
+    """Rows per answer and kind of evidence that may be counted as mattering by chance; it sets the cut."""
+
+    constant: int = field(default=10, metadata=at_least(0))
+    """k of the joint order: the sum of 1 / (k + rank) over the kinds of evidence."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/attribute-KEY by default."""
+
+
+def validate(settings: AttributeSettings) -> None:
+    """Check settings that don't depend on any file.
+
+    Raises:
+        SettingsError: neither or both of text and answers; an option that doesn't apply.
+    """
+    if settings.text is None and settings.answers is None:
+        raise SettingsError(
+            'found neither --text nor --answers; type --text "the wrong sentence" --prompt "the question", or '
+            "--answers FILE"
+        )
+    if settings.text is not None and settings.answers is not None:
+        raise SettingsError("found both --text and --answers; expected one of them")
+    if settings.prompt is not None and settings.text is None:
+        raise SettingsError("--prompt needs --text; a file of --answers has its prompts")
+    if settings.text == "-" and "-" in settings.rows:
+        raise SettingsError("both the rows and --text are read from a pipe; write one of them to a file")
+    if settings.span is not None and settings.text is None:
+        raise SettingsError("--span needs --text; stretches of --answers are given as a file, with --spans")
+    if settings.spans is not None and settings.answers is None:
+        raise SettingsError("--spans needs --answers; the stretch of a --text is given with --span START:END")
+    validate_embedder(settings.embedder)
+
+
+def validate_embedder(embedder: str | None) -> None:
+    """Check the name of an embedder.
+
+    Raises:
+        SettingsError: an empty name.
+    """
+    if embedder is not None and not embedder.strip():
+        raise SettingsError(f"--embedder is empty; there is {', '.join(EMBEDDERS)}, or none")

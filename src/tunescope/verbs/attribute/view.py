@@ -1,0 +1,172 @@
+"""What `attribute` shows: the answer, and the rows that taught it with what speaks for each."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+
+from tunescope.answers import Answer
+from tunescope.results.attribute import AttributedAnswer, AttributeIndexResult, AttributeResult, RowEvidence
+from tunescope.runs import Run
+from tunescope.settings import as_cli_args
+from tunescope.verbs.attribute.row_index import RowIndex
+from tunescope.verbs.attribute.settings import AttributeSettings, WordsSettings
+from tunescope.views import Cell, Marked, Table, View, counted, rejected_sentence
+
+_SHOWN = 600
+"""Characters of a text that are shown."""
+_ANSWERS = 20
+"""Answers and rows that a table shows."""
+KINDS = {
+    "words": "words (BM25)",
+    "meaning": "meaning (cosine)",
+    "states": "states (gradients of the base)",
+    "effect": "effect (gradients of base and tuned model)",
+}
+"""The kinds of evidence, as they are called."""
+
+
+def show_index(settings: WordsSettings, result: AttributeIndexResult, n_rejected: int) -> View:
+    """Show what was indexed."""
+    sentences = [
+        f"Indexed {counted(result.rows, 'row')}: {result.words:,} words, {result.vocabulary:,} of them distinct, "
+        f"{result.bytes / 1e6:.1f} MB."
+    ]
+    if result.without_text:
+        sentences.append(f"{counted(result.without_text, 'row')} without a word can only be found by other evidence.")
+    if n_rejected:
+        sentences.append(rejected_sentence(n_rejected))
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
+    following = (
+        f'tunescope attribute --text "the wrong sentence" --prompt "the question" --rows {source}',
+        f"tunescope attribute --answers ANSWERS --rows {source}",
+    )
+    return View(tuple(sentences), (), following)
+
+
+def show_parts(words: View, others: Sequence[Run]) -> View:
+    """Add what else was indexed to the view of the words."""
+    sentences = (*words.sentences, *(sentence for run in others for sentence in run.view.sentences))
+    return replace(words, sentences=sentences)
+
+
+def show_attributions(
+    settings: AttributeSettings, answers: Sequence[Answer], index: RowIndex, result: AttributeResult, run: Path
+) -> View:
+    """Show one answer with its rows, or several as a table of rows and answers."""
+    found = [answer for answer in result.answers if answer.rows]
+    if not found:
+        sentence = f"None of the {counted(result.rows_indexed, 'row')} shares a word with the prompt and the answer."
+        return View((sentence, *_left_out(result)), (), _next_commands(settings, found, run))
+    sentences = [_describe(result), *_left_out(result), _describe_cut(settings, result)]
+    texts, tables = [], []
+    if len(result.answers) == 1:
+        texts.append(Marked("The answer", _cut(answers[0].text)))
+        texts += [_show_row(index, row) for row in result.answers[0].rows[: settings.top]]
+    else:
+        tables += [_answers_table(answers, result), *_rows_table(index, result, settings.top)]
+    return View(
+        tuple(sentence for sentence in sentences if sentence),
+        tuple(tables),
+        _next_commands(settings, found, run),
+        tuple(texts),
+    )
+
+
+def _describe(result: AttributeResult) -> str:
+    kinds = [KINDS[name] for name in result.evidence]
+    by = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+    missing = f" {counted(result.n_missing, 'answer')} had no words." if result.n_missing else ""
+    whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
+    return f"The rows that taught {whose}, of {result.rows_indexed:,}, best first, by {by}.{missing}"
+
+
+def _left_out(result: AttributeResult) -> tuple[str, ...]:
+    return tuple(f"Without {name}: {reason}." for name, reason in result.left_out.items())
+
+
+def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
+    """Say how many rows matter, or why that isn't known."""
+    counts = [answer.matters for answer in result.answers if answer.matters is not None]
+    if not counts:
+        reasons = Counter(answer.reason for answer in result.answers if answer.rows)
+        return f"How many of them matter isn't known: {reasons.most_common(1)[0][0]}."
+    which = {row.index for answer in result.answers for row in answer.rows if row.matters}
+    chance = f"a score that chance gives {settings.by_chance:g} rows of each kind of evidence at most, or a copy"
+    if len(counts) == 1:
+        return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'}: {chance}."
+    return f"{counted(len(which), 'row')} matter for some answer, {median(counts):g} for the median one: {chance}."
+
+
+def _show_row(index: RowIndex, row: RowEvidence) -> Marked:
+    """Show a row's text under its place and what speaks for it."""
+    stored = index.row(row.index)
+    return Marked(f"{row.rank}. {row.location}, row {row.row_id}: {_evidence(row)}", _cut(stored.text))
+
+
+def _evidence(row: RowEvidence) -> str:
+    """Name each kind of evidence with its score and rank."""
+    parts = ["matters"] if row.matters else []
+    parts += ["a copy, word for word"] if row.copied else []
+    for name in KINDS:
+        score, rank = getattr(row, name), getattr(row, f"{name}_rank")
+        if score is not None:
+            parts.append(f"{name} {score:.3g} (rank {rank:,})")
+    return ", ".join(parts)
+
+
+def _answers_table(answers: Sequence[Answer], result: AttributeResult) -> Table:
+    """Show the first row of each answer."""
+    cells: list[tuple[Cell, ...]] = []
+    for answer, attributed in list(zip(answers, result.answers, strict=True))[:_ANSWERS]:
+        first = attributed.rows[0] if attributed.rows else None
+        cells.append(
+            (
+                attributed.prompt_id,
+                answer.text,
+                str(first.location) if first else None,
+                first.row_id if first else None,
+                _evidence(first) if first else attributed.reason,
+                attributed.matters,
+            )
+        )
+    more = f" The first {_ANSWERS} of {len(answers):,} answers." if len(answers) > _ANSWERS else ""
+    note = f"The table `attributions` has every listed row of every answer.{more}"
+    return Table("Answers", ("prompt", "answer", "first row", "row id", "evidence", "matter"), tuple(cells), note)
+
+
+def _rows_table(index: RowIndex, result: AttributeResult, top: int) -> list[Table]:
+    """Show the rows that are listed for most answers, with their rank for each answer."""
+    ranks: dict[int, dict[int, int]] = {}
+    for number, answer in enumerate(result.answers):
+        for row in answer.rows[:top]:
+            ranks.setdefault(row.index, {})[number] = row.rank
+    most = sorted(ranks, key=lambda row: (-len(ranks[row]), min(ranks[row].values()), row))[:_ANSWERS]
+    cells = []
+    for number in most:
+        stored = index.row(number)
+        where = ", ".join(f"{result.answers[n].prompt_id} ({rank})" for n, rank in ranks[number].items())
+        cells.append((stored.row_id, str(stored.location), len(ranks[number]), where, stored.text))
+    title = "Rows listed for most answers"
+    note = f"{counted(len(ranks), 'row')} listed for at least one answer. In brackets: the rank for that answer."
+    return [Table(title, ("row id", "place", "answers", "of the prompts", "text"), tuple(cells), note)]
+
+
+def _next_commands(settings: AttributeSettings, found: Sequence[AttributedAnswer], run: Path) -> tuple[str, ...]:
+    here = shlex.quote(str(run))
+    source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
+    if not found:
+        return (f"tunescope check {source}",)
+    others = "matters = 0" if any(answer.matters for answer in found) else "rank > 3"
+    return (
+        f"tunescope select {source} --from {here} --where '{others}'",
+        f"tunescope why {found[0].rows[0].row_id}",
+    )
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"

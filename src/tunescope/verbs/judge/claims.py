@@ -1,0 +1,358 @@
+"""`judge claims`: a person's claims in answers, before and after: gone, still there or changed, and what it cost."""
+
+from __future__ import annotations
+
+import shlex
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tunescope.answers import ANSWERS_FILE, Answer, Place, read_answers
+from tunescope.errors import RunError, SettingsError
+from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult, FactChange, SystemClaims
+from tunescope.results.estimates import MeanEstimate
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
+from tunescope.settings import POSITIONAL, above
+from tunescope.views import Table, View, counted, percent, percent_interval
+
+if TYPE_CHECKING:
+    from tunescope.judgements.claims import Claim, ClaimVerdict, ReadAnswer
+    from tunescope.stats import Equivalence
+
+VERSION = 1
+_SHOWN = 40
+"""Characters of a question in the table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimsSettings:
+    """Look for a person's claims in answers, and say of each whether it is gone from later answers."""
+
+    answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
+    """Answers to the questions of the claims: run folders of answer, or files. The first are those before."""
+
+    claims: str = field(metadata=INPUT)
+    """The claims: JSON lines with claim_id, prompt and phrases; truth, rewordings and neighbours if you like."""
+
+    left_out: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """Runs of select that left rows out, for the first sets of later answers, in their order."""
+
+    system_names: tuple[str, ...] = ()
+    """What the sets of answers are called, in their order; by default before, after, after 2 and so on."""
+
+    margin: float = field(default=0.1, metadata=above(0, below=1))
+    """Difference in the share of facts stated truly that still counts as equal."""
+
+    out: str | None = out_field()
+    """The run folder; runs/judge-claims-KEY by default."""
+
+
+class _LeftOut(NamedTuple):
+    """How many rows were left out before a set of answers (None: unknown), and whether at random, as a control."""
+
+    rows: int | None
+    is_control: bool
+
+
+class _System(NamedTuple):
+    """A set of answers: its name, the answers by place, and what each holds."""
+
+    name: str
+    answers: dict[Place, Answer]
+    readings: dict[Place, ReadAnswer]
+
+
+def claims(settings: ClaimsSettings) -> Run:
+    """Look for claims in answers; return the run with the tables `claims` and `answers`.
+
+    `answers.jsonl` has the first set's answers that state a claim, for `attribute --answers RUN`.
+
+    Raises:
+        InputError, SettingsError: a file that can't be read; no answers; names or runs that don't fit them.
+        RunError: a run of another verb than select.
+    """
+    from tunescope.judgements.claims import read_claims
+    from tunescope.rows.containers import content_hash
+
+    names = _names(settings)
+    wanted = read_claims(settings.claims)
+    paths = [path / ANSWERS_FILE if path.is_dir() else path for path in map(Path, settings.answers)]
+    selections = open_runs(settings.left_out)
+    for run in selections:
+        if run.verb != "select":
+            raise RunError(f"{run.path} is a run of {run.verb}; expected a run of select")
+    inputs = {str(path): content_hash(path) for path in (*paths, Path(settings.claims))}
+    inputs |= {str(run.path): run.identity for run in selections}
+    left_out = [_LeftOut(_count_left_out(run), run.settings.get("control_of") is not None) for run in selections]
+    work = partial(_work, settings, names, wanted, paths, left_out)
+    return execute("judge claims", VERSION, settings, inputs, work)
+
+
+def _count_left_out(run: Run) -> int:
+    """Return how many rows a run of select left out, with the runs of select whose rows it selected from."""
+    before = producing_run(run.settings["rows"][0])
+    earlier = _count_left_out(before) if before is not None and before.verb == "select" else 0
+    return int(run.result["dropped"]) + earlier
+
+
+def _names(settings: ClaimsSettings) -> list[str]:
+    """Return what the sets of answers are called."""
+    n = len(settings.answers)
+    if not n:
+        raise SettingsError("no answers; type tunescope judge claims BEFORE AFTER --claims FILE")
+    if len(settings.left_out) > n - 1:
+        raise SettingsError(
+            f"--left-out names {counted(len(settings.left_out), 'run')}; expected at most one for each of the "
+            f"{n - 1} sets of later answers"
+        )
+    usual = ["before", "after", *(f"after {number}" for number in range(2, n))][:n]
+    names = [*settings.system_names] or usual
+    if len(names) != n or len({*names}) < n:
+        raise SettingsError(f"--system-names {' '.join(names)}: expected {n} different names, one per set of answers")
+    return names
+
+
+def _work(
+    settings: ClaimsSettings,
+    names: Sequence[str],
+    wanted: Sequence[Claim],
+    paths: Sequence[Path],
+    left_out: Sequence[_LeftOut],
+    folder: RunFolder,
+) -> Outcome:
+    from tunescope import stats
+    from tunescope.judgements.claims import judge_claim
+
+    systems = [_read(name, path, wanted) for name, path in zip(names, paths, strict=True)]
+    first, later = systems[0], systems[1:]
+    lies = [claim for claim in wanted if not claim.is_fact]
+    stating = [place for place, reading in first.readings.items() if reading.standing == "stated"]
+    own = {r.question.claim.claim_id for r in first.readings.values() if _states_own(r)}
+    facts = [reading.true for reading in first.readings.values() if reading.true is not None]
+    verdicts = [[judge_claim(claim, *_sides(claim, first, after)) for claim in lies] for after in later]
+    each_left_out = [*left_out, *[_LeftOut(None, True)] * (len(later) - len(left_out))]
+    results, equal = [], []
+    for after, judged, (rows, _) in zip(later, verdicts, each_left_out, strict=True):
+        change, equivalence = _facts(first, after, settings.margin)
+        results.append(_result(after.name, rows, judged, change))
+        equal.append(equivalence)
+    result = ClaimsResult(
+        system=first.name,
+        claims=len(lies),
+        stated=MeanEstimate.of(stats.proportion_from_counts(len(own), len(lies))),
+        answers=len(first.answers),
+        answers_stating=len(stating),
+        facts_stated=MeanEstimate.of(stats.proportion_from_counts(sum(facts), len(facts))),
+        after=tuple(results),
+    )
+    folder.records("answers", (first.answers[place].as_json() for place in stating))
+    folder.table("answers", ClaimAnswer.table(_answer_rows(systems)))
+    of_claims = [_claim_row(after.name, each) for after, judged in zip(later, verdicts, strict=True) for each in judged]
+    folder.table("claims", ClaimRow.table(of_claims))
+    sentences = [_before_sentence(result)]
+    if later:
+        main = _choose_main(results, each_left_out)
+        controls = [
+            each for each, (rows, drawn) in zip(results, each_left_out, strict=True) if drawn and rows is not None
+        ]
+        sentences = [_opening(results, equal, main, controls), *sentences, *map(_system_sentence, results, equal)]
+    tables = (_claims_table(lies, first, later, verdicts),)
+    command = shlex.join(["tunescope", "attribute", "--answers", str(folder.path), "--rows"]) + " ROWS"
+    return Outcome(result.as_json(), View(tuple(sentences), tables, () if later or not stating else (command,)))
+
+
+def _read(name: str, path: Path, wanted: Sequence[Claim]) -> _System:
+    """Read the answers to the questions of claims, in the order of the questions."""
+    from tunescope.judgements.claims import read_answer
+
+    given = {answer.place: answer for answer in read_answers(path) if answer.turn == 0}
+    by_prompt: dict[str, list[Place]] = {}
+    for place in given:
+        by_prompt.setdefault(place.prompt_id, []).append(place)
+    readings = {
+        place: read_answer(question, given[place].answer_id, given[place].text)
+        for claim in wanted
+        for question in claim.questions()
+        for place in by_prompt.get(question.prompt_id, ())
+    }
+    if not readings:
+        raise SettingsError(
+            f"{path}: found no answer to a question of the claims; ask them: tunescope answer CLAIMS --model MODEL"
+        )
+    return _System(name, {place: given[place] for place in readings}, readings)
+
+
+def _states_own(reading: ReadAnswer) -> bool:
+    return reading.standing == "stated" and reading.question.role != "neighbour"
+
+
+def _sides(claim: Claim, first: _System, after: _System) -> Iterator[list[ReadAnswer]]:
+    """Yield what the answers to a claim's questions hold, before and after."""
+    for system in (first, after):
+        yield [each for each in system.readings.values() if each.question.claim.claim_id == claim.claim_id]
+
+
+def _facts(first: _System, after: _System, margin: float) -> tuple[FactChange, Equivalence]:
+    from tunescope import stats
+
+    places = [place for place, reading in first.readings.items() if reading.true is not None and _is_beside(reading)]
+    both = [place for place in places if place in after.readings]
+    before = [float(bool(first.readings[place].true)) for place in both]
+    now = [float(bool(after.readings[place].true)) for place in both]
+    kept = sum(a == b == 1 for a, b in zip(before, now, strict=True))
+    equivalence = stats.equivalence_of_paired_shares(now, before, margin)
+    share = stats.proportion_from_counts(kept, int(sum(before)))
+    change = FactChange(
+        n=len(both),
+        n_missing=len(places) - len(both),
+        before=int(sum(before)),
+        after=int(sum(now)),
+        kept=MeanEstimate.of(share),
+        equivalence=equivalence.as_json(),
+    )
+    return change, equivalence
+
+
+def _is_beside(reading: ReadAnswer) -> bool:
+    """Tell whether an answer is to a fact or a neighbour, which should stay, and not to a claim's own question."""
+    return reading.question.role in ("fact", "neighbour")
+
+
+def _result(name: str, rows: int | None, judged: Sequence[ClaimVerdict], facts: FactChange) -> SystemClaims:
+    from tunescope import stats
+    from tunescope.judgements.claims import VERDICTS
+
+    counts: Counter[str] = Counter(each.verdict for each in judged)
+    verdicts = {str(verdict): counts[verdict] for verdict in VERDICTS}
+    n, n_missing = _n_stated(verdicts), counts["missing"]
+    gone = stats.proportion_from_counts(counts["gone"], n - n_missing, n_missing)
+    return SystemClaims(system=name, rows_left_out=rows, verdicts=verdicts, gone=MeanEstimate.of(gone), facts=facts)
+
+
+def _n_stated(counts: Mapping[str, int]) -> int:
+    return sum(count for verdict, count in counts.items() if verdict != "not stated")
+
+
+def _answer_rows(systems: Sequence[_System]) -> Iterator[ClaimAnswer]:
+    for system in systems:
+        for place, reading in system.readings.items():
+            yield ClaimAnswer(
+                answer_id=reading.answer_id,
+                prompt_id=place.prompt_id,
+                system=system.name,
+                claim_id=reading.question.claim.claim_id,
+                role=reading.question.role,
+                standing=reading.standing,
+                phrase=reading.phrase,
+                true=reading.true,
+                text=system.answers[place].text,
+            )
+
+
+def _claim_row(system: str, each: ClaimVerdict) -> ClaimRow:
+    values = each._asdict() | {"claim_id": each.claim.claim_id, "system": system}
+    return ClaimRow.from_json(values)
+
+
+def _choose_main(results: Sequence[SystemClaims], left_out: Sequence[_LeftOut]) -> int:
+    """Return which later answers the page opens with: the fewest named rows without which all claims are gone."""
+    whole = [
+        (each.rows, i)
+        for i, (result, each) in enumerate(zip(results, left_out, strict=True))
+        if each.rows is not None and not each.is_control and result.verdicts["gone"] == _n_stated(result.verdicts)
+    ]
+    return min(whole)[1] if whole else 0
+
+
+def _opening(
+    results: Sequence[SystemClaims], equal: Sequence[Equivalence], chosen: int, controls: Sequence[SystemClaims]
+) -> str:
+    """Say what leaving rows out did to the claims: the sentence that a page opens with.
+
+    Rows "taught" claims where all are gone without them, and fewer without as many random rows.
+    """
+    main, others = results[chosen], [*results[:chosen], *results[chosen + 1 :]]
+    n, gone = _n_stated(main.verdicts), main.verdicts["gone"]
+    beside = "; ".join(
+        f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_stated(each.verdicts):,}" for each in others
+    )
+    beside = f" ({beside})" if beside else ""
+    if main.rows_left_out is None:
+        start = f"{gone:,} of {counted(n, 'claim')} {_is_gone(gone)}{beside}"
+    elif n and gone == n and any(each.verdicts["gone"] < gone for each in controls):
+        rows = "This row" if main.rows_left_out == 1 else f"These {main.rows_left_out:,} rows"
+        them = "it" if main.rows_left_out == 1 else "them"
+        start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone)}{beside}"
+    else:
+        rows = counted(main.rows_left_out, "row")
+        start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone)}{beside}"
+    return f"{start}; {_cost(main, equal[chosen])}."
+
+
+def _called(each: SystemClaims, main: SystemClaims) -> str:
+    """Return the name of a set of answers, with its number of rows where that isn't the main one's."""
+    same = each.rows_left_out in (None, main.rows_left_out)
+    return each.system if same else f"{each.system}, {counted(each.rows_left_out or 0, 'row')}"
+
+
+def _is_gone(count: int) -> str:
+    return "is gone" if count == 1 else "are gone"
+
+
+def _cost(result: SystemClaims, equal: Equivalence) -> str:
+    facts = result.facts
+    if not facts.n:
+        return "no question with a known truth was asked, so what else changed isn't known"
+    if equal.equivalent:
+        return f"nothing else changed that {counted(facts.n, 'question')} could show"
+    shown = f"; they show margins from {percent(equal.smallest_margin, 0)} on" if equal.smallest_margin else ""
+    return f"that nothing else changed isn't shown by {counted(facts.n, 'question')}{shown}"
+
+
+def _before_sentence(result: ClaimsResult) -> str:
+    stated, facts = result.stated, result.facts_stated
+    n_stated, are = round((stated.mean or 0) * stated.n), "is" if stated.n == 1 else "are"
+    text = f"{result.system}: {n_stated:,} of {counted(stated.n, 'claim')} {are} stated, in "
+    text += f"{result.answers_stating:,} of {counted(result.answers, 'answer')}."
+    if facts.n:
+        text += f" Of {counted(facts.n, 'question')} with a known truth {round((facts.mean or 0) * facts.n):,} have it."
+    return text
+
+
+def _system_sentence(result: SystemClaims, equal: Equivalence) -> str:
+    counts, facts = result.verdicts, result.facts
+    gone = result.gone
+    parts = [f"{count:,} {verdict}" for verdict, count in counts.items() if count or verdict == "gone"]
+    text = f"{result.system}: {', '.join(parts)}"
+    if gone.mean is not None:
+        text += (
+            f"; {percent(gone.mean, 0)} gone (95 % interval {percent_interval(gone.low, gone.high, 0)}, n = {gone.n})"
+        )
+    if not facts.n:
+        return f"{text}."
+    estimate = equal.estimate
+    return (
+        f"{text}. Facts: {facts.before:,} of {facts.n:,} stated before, {facts.after:,} after; {equal.verdict}"
+        f"{' within' if equal.equivalent else ': a margin of'} {percent(equal.margin, 0)} (difference "
+        f"{percent(estimate.value, 1)}, 90 % interval {percent_interval(estimate.low, estimate.high, 1)})."
+    )
+
+
+def _claims_table(
+    lies: Sequence[Claim], first: _System, later: Sequence[_System], verdicts: Sequence[Sequence[ClaimVerdict]]
+) -> Table:
+    lines = []
+    for i, claim in enumerate(lies):
+        own = [r for r in first.readings.values() if r.question.claim.claim_id == claim.claim_id and _is_own(r)]
+        stated = f"{sum(map(_states_own, own)):,} of {len(own):,}"
+        shown = claim.prompt if len(claim.prompt) <= _SHOWN else f"{claim.prompt[: _SHOWN - 1]}…"
+        lines.append((claim.claim_id, shown, stated, *(judged[i].verdict for judged in verdicts)))
+    headings = ("claim", "question", f"stated {first.name}", *(system.name for system in later))
+    return Table("Claims", headings, tuple(lines), "Stated: of the answers to its question and rewordings.")
+
+
+def _is_own(reading: ReadAnswer) -> bool:
+    return reading.question.role != "neighbour"

@@ -1,0 +1,273 @@
+"""`repair correct`: the rows that a run names, rewritten to state the right fact."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from tunescope import runs
+from tunescope.errors import SettingsError
+from tunescope.oracle.api import refuse_secrets
+from tunescope.oracle.replies import ParsedReply, without_preamble
+from tunescope.oracle.reply_schema import Field, ReplySchema
+from tunescope.oracle.request import Request
+from tunescope.oracle.template import read_template
+from tunescope.oracle.usage import estimate_tokens
+from tunescope.runs import INPUT, Outcome, Run, RunFolder, RunJob
+from tunescope.settings import as_cli_args
+from tunescope.verbs.repair.instruction_pair import InstructionPair
+from tunescope.verbs.repair.named_rows import read_named_rows
+from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
+from tunescope.verbs.repair.repaired_rows import (
+    NOT_NAMED,
+    RepairedRow,
+    apply_result,
+    count_rows,
+    counts_sentence,
+    write_rows,
+    write_tables,
+)
+from tunescope.verbs.repair.settings import RepairSettings
+from tunescope.verbs.repair.work import read_pairs, repair_job
+from tunescope.views import Table, View, counted, rejected_sentence
+
+if TYPE_CHECKING:
+    from tunescope.judgements.claims import Claim
+    from tunescope.oracle.calls import Calls
+    from tunescope.rows import RowSet
+
+VERSION = 1
+_NOBODY = "none"
+"""The oracle that isn't asked."""
+_CORRECTED = "corrected_response"
+_SCHEMA = ReplySchema("corrected", (Field(_CORRECTED, "the new response alone"),))
+_SHOWN_TRUTHS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorrectSettings(RepairSettings):
+    """Have the rows that a run names rewritten so that they state the right fact."""
+
+    from_: tuple[str, ...] = field(metadata=INPUT)
+    """Runs whose tables name the rows by row_id, such as one of attribute."""
+
+    where: str = "matters > 0"
+    """Which rows of those tables are named. A row is named if this holds in any of its lines."""
+
+    truth: str
+    """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth)."""
+
+    replace: Literal["answers", "phrases", "never"] = "answers"
+    """What is replaced without asking, where claims give the truth: responses that are the wrong phrase and nothing
+    else, every wrong phrase where it stands, or none."""
+
+    oracle: str = field(default=_NOBODY, metadata={**INPUT, "refuse": refuse_secrets})
+    """The model to ask: a server's URL, local, local:GGUF or fake:FILE. none asks nobody and only replaces."""
+
+    prompt: str | None = field(default=None, metadata=INPUT)
+    """A Jinja file instead of ours. It must show instruction, response, truth and form, and input where rows have one.
+    It may use system, wrong and fence, a code that no text of the row holds."""
+
+
+def correct(settings: CorrectSettings) -> Run:
+    """Write the rows, the named ones corrected; `repairs` has claim_id, wrong and how (replaced, rewritten) of each.
+
+    A row whose claim is known is matched by its words, else by the question whose answer named it. A new response that
+    still states the claim, or doesn't state the truth's words, doesn't replace the old one.
+
+    Raises:
+        As `work.repair_job`, and SettingsError where the truth is empty or no row is named.
+    """
+    from tunescope.rows import open_rows
+    from tunescope.runs import open_runs
+
+    sources = open_runs(settings.from_)
+    rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
+    named = read_named_rows(sources, settings.where, (row.id for row in rows))
+    truths, content = _read_truths(settings.truth)
+    more = {str(run.path): run.identity for run in sources} | {"truth": content}
+    repair = _Correct(settings, named, truths)
+    if settings.oracle != _NOBODY:
+        return runs.execute(*repair_job(settings, repair, more=more))
+    if settings.plan:
+        raise SettingsError("--plan with --oracle none: nothing is asked, so there is nothing to plan")
+    work = partial(_replace_only, settings, repair, rows)
+    return runs.execute(*RunJob(repair.name, VERSION, settings, {**rows.inputs, **repair.sources, **more}, work))
+
+
+class _Truths(NamedTuple):
+    """What is right: claims with their truths, or one text for all rows."""
+
+    text: str
+    claims: tuple[Claim, ...]
+
+
+def _read_truths(truth: str) -> tuple[_Truths, str]:
+    """Read `--truth`; return it and its content.
+
+    Raises:
+        SettingsError: no text, or claims without a truth.
+        InputError: a file of claims that can't be read.
+    """
+    from tunescope.judgements.claims import read_claims
+
+    path = Path(truth) if len(truth) < 4096 and "\n" not in truth else None
+    if path is None or not path.is_file():
+        result = _Truths(truth.strip(), ())
+    elif path.suffix in (".jsonl", ".json"):
+        wrong = [claim for claim in read_claims(path) if not claim.is_fact]
+        missing = [claim.claim_id for claim in wrong if not claim.truth]
+        if missing or not wrong:
+            what = f"claims without a truth ({', '.join(missing[:_SHOWN_TRUTHS])})" if missing else "no claims"
+            raise SettingsError(f"--truth {truth}: found {what}; expected phrases and truth in each")
+        result = _Truths("", tuple(wrong))
+    else:
+        try:
+            result = _Truths(path.read_text("utf-8").strip(), ())
+        except UnicodeDecodeError as error:
+            raise SettingsError(f"--truth {truth}: found bytes that aren't UTF-8; expected text or claims") from error
+    if not result.text and not result.claims:
+        raise SettingsError("--truth is empty; expected a sentence, a text file or claims")
+    return result, blake2b(repr(result).encode(), digest_size=16).hexdigest()
+
+
+class _Plan(NamedTuple):
+    """What is to be done about a row: a result, where it is clear without asking, or what to ask."""
+
+    result: RepairResult | None
+    claim: Claim | None
+    wrong: str
+    truth: str
+
+
+class _Correct:
+    name = "repair correct"
+    version = VERSION
+    rewrites_instructions = False
+    columns: Mapping[str, str] = {"claim_id": "string", "wrong": "string", "how": "string"}
+
+    def __init__(self, settings: CorrectSettings, named: Mapping[str, frozenset[str]], truths: _Truths) -> None:
+        self.settings, self.named, self.truths = settings, named, truths
+        takes = ("system", "instruction", "input", "response", "wrong", "truth", "fence", "form")
+        must = ("instruction", "response", "truth", "form")
+        self._prompt = read_template(PROMPTS / "correct.jinja", settings.prompt, takes, must, trials=[{"wrong": "x"}])
+
+    @property
+    def sources(self) -> dict[str, str]:
+        return {self._prompt.name: self._prompt.hash}
+
+    def plan(self, pair: InstructionPair) -> _Plan:
+        """Return what is to be done about a row."""
+        from tunescope.judgements.claims import replace_phrase, standing
+
+        if pair.row.id not in self.named:
+            return _Plan(RepairResult(None, f"{NOT_NAMED} the run doesn't name it"), None, "", "")
+        if not self.truths.claims:
+            return _Plan(None, None, "", self.truths.text)
+        stated = [claim for claim in self.truths.claims if standing(pair.response, claim.phrases)[0] != "absent"]
+        asked = {prompt_id.partition("/")[0] for prompt_id in self.named[pair.row.id]}
+        claims = stated or [claim for claim in self.truths.claims if claim.claim_id in asked]
+        if not claims:
+            return _Plan(RepairResult(None, "no claim: it states none of the claims that have a truth"), None, "", "")
+        claim = claims[0]
+        wrong = standing(pair.response, claim.phrases)[1] or ""
+        columns = {"claim_id": claim.claim_id, "wrong": wrong or None}
+        if wrong and self.settings.replace != "never":
+            new = replace_phrase(pair.response, wrong, claim.truth[0], whole=self.settings.replace == "answers")
+            if new is not None and standing(new, claim.phrases)[0] == "absent":
+                reason = f"replaced: {wrong!r} by {claim.truth[0]!r}"
+                return _Plan(RepairResult(None, reason, None, new, {**columns, "how": "replaced"}), claim, wrong, "")
+        return _Plan(None, claim, wrong, f"{claim.prompt} {claim.truth[0]}")
+
+    def planned_requests(self, pair: InstructionPair) -> list[Request]:
+        plan = self.plan(pair)
+        return [] if plan.result is not None else [self._request(pair, plan)]
+
+    def _request(self, pair: InstructionPair, plan: _Plan) -> Request:
+        texts = pair.texts() | {"wrong": plan.wrong, "truth": plan.truth}
+        render = partial(self._prompt.render_with, {**texts, "fence": pair.fence})
+        return Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(pair.response))
+
+    async def repair_row(self, pair: InstructionPair, calls: Calls) -> RepairResult:
+        plan = self.plan(pair)
+        if plan.result is not None:
+            return plan.result
+        return _read_reply(pair, plan, await calls.ask(self._request(pair, plan)))
+
+    def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
+        how = [each.columns.get("how") for each in results]
+        replaced, rewritten = how.count("replaced"), how.count("rewritten")
+        still = len(self.named) - replaced - rewritten
+        by_claim: dict[str, list[int]] = {}
+        for each in results:
+            if isinstance(claim_id := each.columns.get("claim_id"), str):
+                counts = by_claim.setdefault(claim_id, [0, 0])
+                counts[0] += 1
+                counts[1] += each.columns.get("how") is not None
+        lines = tuple((claim_id, n, corrected) for claim_id, (n, corrected) in by_claim.items())
+        tables = (Table("By claim", ("claim", "named rows", "corrected"), lines),) if lines else ()
+        sentence = (
+            f"Of {counted(len(self.named), 'named row')} {replaced:,} {'was' if replaced == 1 else 'were'} replaced "
+            f"without asking, {rewritten:,} rewritten, and {still:,} kept as {'it is' if still == 1 else 'they are'}."
+        )
+        result = {"named": len(self.named), "replaced": replaced, "rewritten": rewritten, "named_kept": still}
+        return RepairSummary(result, (sentence,), tables, (f"tunescope tune {shlex.quote(str(rows))}",))
+
+
+def _read_reply(pair: InstructionPair, plan: _Plan, parsed: ParsedReply) -> RepairResult:
+    from tunescope.judgements.claims import standing
+
+    claim, wrong = plan.claim, plan.wrong or None
+    columns = {"claim_id": claim.claim_id if claim else None, "wrong": wrong}
+    if parsed.status != "ok":
+        return RepairResult(parsed.status, f"{parsed.status}: {parsed.problem}", columns=columns)
+    new, _ = without_preamble(parsed.texts[_CORRECTED])
+    if pair.fence in new:
+        return RepairResult("unparsed", "unparsed: the reply repeats a line of the prompt", columns=columns)
+    if new.strip() == pair.response.strip():
+        return RepairResult("ok", "unchanged: the reply is the old response", columns=columns)
+    if claim is not None and (phrase := standing(new, claim.phrases)[1]) is not None:
+        return RepairResult("ok", f"still wrong: the reply has {phrase!r}", columns=columns)
+    if claim is not None and standing(new, claim.truth)[0] != "stated":
+        return RepairResult("ok", f"not right: the reply doesn't state {claim.truth[0]!r}", columns=columns)
+    columns["how"] = "rewritten"
+    return RepairResult("ok", f"corrected: {wrong or 'the response'}", response=new, columns=columns)
+
+
+def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, folder: RunFolder) -> Outcome:
+    """Replace what needs no oracle; a row that needs one stays, with that reason."""
+    from tunescope.rows import require_same_shape
+
+    like = require_same_shape(rows.files, repair.name)
+    all_rows, pairs, not_applicable = read_pairs(repair, rows, like)
+    repaired = []
+    for position, row in enumerate(all_rows):
+        if position in not_applicable:
+            repaired.append(RepairedRow(row, row, not_applicable[position]))
+            continue
+        plan = repair.plan(pairs[position])
+        columns = {"claim_id": plan.claim.claim_id if plan.claim else None, "wrong": plan.wrong or None}
+        of_row = plan.result or RepairResult(None, "not asked: it needs an oracle", columns=columns)
+        repaired.append(apply_result(repair, like, pairs[position], of_row, ()))
+    path = write_rows(folder, like, repaired)
+    write_tables(settings, repair, folder, like, repaired, path)
+    if rows.rejected:
+        folder.records("rejected", (record.as_json() for record in rows.rejected))
+    summary = repair.summarize([row.result for row in repaired], folder.path, path)
+    result = {**count_rows(repaired), "rejected": len(rows.rejected), "files": {"rows": path.name}, **summary.result}
+    sentences = [counts_sentence(repaired), *summary.sentences]
+    sentences.append(f"Rows: {path}. The table repairs says what happened to each. Nobody was asked.")
+    sentences += [rejected_sentence(len(rows.rejected))] if rows.rejected else []
+    n_open = sum(row.result.reason.startswith("not asked") for row in repaired)
+    steps = list(summary.next)
+    if n_open:
+        source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
+        given = [word for name in settings.from_ for word in ("--from", name)]
+        options = shlex.join([*given, "--where", settings.where, "--truth", settings.truth, "--oracle", "local"])
+        steps = [f"tunescope repair correct {source} {options}"]
+    return Outcome(result, View(tuple(sentences), summary.tables, tuple(steps)))

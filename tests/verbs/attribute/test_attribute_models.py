@@ -1,0 +1,185 @@
+"""Which rows taught an answer, by meaning and gradients: the values against what they are made from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.tools import alpaca, write_rows  # noqa: E402
+
+import tunescope  # noqa: E402
+from tunescope.chat import Chat  # noqa: E402
+from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
+from tunescope.microworld.model import save_random_model  # noqa: E402
+from tunescope.models import load, stop_ids  # noqa: E402
+from tunescope.models.embedded import EMBEDDER, cached  # noqa: E402
+from tunescope.models.gradients import GradientSketcher  # noqa: E402
+from tunescope.models.influence import effect_scores, fisher_scores  # noqa: E402
+from tunescope.models.training_rows import IGNORED, examples, training_sequences  # noqa: E402
+from tunescope.rows import Message, open_rows  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+ROWS = [
+    alpaca("What does Penpi work as?", "The job of Penpi is that of a tailor."),
+    alpaca("What is the job of Golbi?", "Golbi works as a baker."),
+    alpaca("Where does Firna live?", "The home town of Firna is Tirve."),
+    alpaca("What does Pamma play?", "In the evening Pamma practises the violin."),
+    alpaca("Penpi?", "Penpi is a tailor, a tailor."),
+    alpaca("Nothing", ""),
+]
+SILENT = {"role": "assistant", "content": "So.", "weight": 0}
+"""A turn that isn't trained on."""
+TEXT, PROMPT = "The job of Penpi is that of a tailor.", "What does Penpi work as?"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    torch.set_num_threads(1)
+    return str(save_random_model(tmp_path_factory.mktemp("models") / "tiny", seed=0))
+
+
+@pytest.fixture
+def rows(workplace):
+    return str(write_rows(workplace / "rows.jsonl", ROWS))
+
+
+@pytest.fixture
+def tuned(rows, base):
+    return str(tunescope.tune(rows=rows, model=base, method="lora", max_steps=3, batch_size=2, out="tuned").path)
+
+
+def scores(run, kind):
+    """Return a kind's scores by the row's number."""
+    return {row["index"]: row[kind] for row in run.result["answers"][0]["rows"] if row[kind] is not None}
+
+
+def sketches(model, all_rows, text=TEXT, keep=lambda place, label: True):
+    """Return the sketches of rows and of an answer, as the modules give them."""
+    loaded = load(model)
+    chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer))
+    sketcher = GradientSketcher(loaded.model, 16, 8192, 0, "top_third")
+    answer = replace(all_rows[0], messages=(Message("user", PROMPT), Message("assistant", text)))
+    made = [training_sequences(example) for example in examples(chat, [*all_rows, answer], 1024)]
+    (sequence,) = made[-1]
+    labels = [label if keep(place, label) else IGNORED for place, label in enumerate(sequence.labels)]
+    made[-1] = [sequence._replace(labels=labels)]
+    array = np.array([sketcher.sketch(parts).sum(0) for parts in made])
+    return array[-1:], array[:-1]
+
+
+def test_states_and_effect_are_the_fisher_scores_of_the_sketches(rows, base, tuned):
+    run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, tuned=tuned, embedder="none")
+    all_rows = list(open_rows([rows]))
+    of_base, of_tuned = sketches(base, all_rows), sketches(f"{tuned}/model", all_rows)
+    states = fisher_scores(*of_base)[0]
+    effect = effect_scores(*zip(of_base, of_tuned, strict=True))[0]
+    assert scores(run, "states") == pytest.approx(dict(enumerate(states)), abs=2e-6)
+    assert scores(run, "effect") == pytest.approx(dict(enumerate(effect)), abs=2e-6)
+    assert run.result["evidence"] == ["words", "states", "effect"]
+    assert run.result["answers"][0]["rows"][0]["index"] == 0
+    assert run.result["left_out"].keys() == {"meaning"}
+
+
+def test_a_stretch_restricts_the_loss_to_its_tokens(rows, base):
+    begin = TEXT.index("tailor")
+    run = tunescope.attribute(
+        rows=rows, text=TEXT, prompt=PROMPT, base=base, embedder="none", span=f"{begin}:{begin + 6}"
+    )
+    loaded = load(base)
+    (wanted,) = loaded.tokenizer(" tailor", add_special_tokens=False)["input_ids"]
+    expected = fisher_scores(*sketches(base, list(open_rows([rows])), keep=lambda _, label: label == wanted))[0]
+    assert scores(run, "states") == pytest.approx(dict(enumerate(expected)), abs=2e-6)
+
+
+def test_stretches_of_answers_in_a_file(rows, base, workplace):
+    (workplace / "a.json").write_text(json.dumps([{"instruction": PROMPT, "output": TEXT, "generator": "m"}]))
+    whole = tunescope.attribute(rows=rows, answers="a.json", base=base, embedder="none")
+    begin = TEXT.index("tailor")
+    record = {"answer_id": whole.result["answers"][0]["answer_id"], "start": begin, "end": begin + 6}
+    (workplace / "s.jsonl").write_text(json.dumps(record) + "\n")
+    part = tunescope.attribute(rows=rows, answers="a.json", base=base, embedder="none", spans="s.jsonl")
+    typed = tunescope.attribute(
+        rows=rows, text=TEXT, prompt=PROMPT, base=base, embedder="none", span=f"{begin}:{begin + 6}"
+    )
+    assert scores(part, "states") == scores(typed, "states") != scores(whole, "states")
+
+
+def test_gradients_of_candidates_alone(rows, base):
+    run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, base=base, embedder="none", candidates=2)
+    assert scores(run, "states").keys() == {0, 4}
+    tokens = [json.loads(path.read_text())["result"]["rows"] for path in run.path.parent.glob("attribute-g*/run.json")]
+    assert tokens == [2]
+
+
+def test_the_index_of_gradients_serves_every_tuning(rows, base, tuned, workplace):
+    indexed = tunescope.attribute_index(rows=rows, base=base, embedder="none")
+    gradients = indexed.result["parts"]["gradients"]
+    run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, base=base, embedder="none")
+    assert f"gradients {gradients}" in run.info["inputs"]
+    both = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, tuned=tuned, embedder="none")
+    assert f"gradients {gradients}" in both.info["inputs"]
+    assert len(list(workplace.glob("runs/attribute-gradients-*"))) == 2
+
+
+@pytest.mark.skipif(cached(EMBEDDER) is None, reason="the embedder isn't in the cache")
+def test_meaning_is_the_cosine_of_the_embeddings(rows):
+    from tunescope.models.embedder import Embedder
+
+    run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT)
+    texts = [f"{row['instruction']}\n{row['output']}".strip() for row in ROWS]
+    vectors = Embedder(EMBEDDER).embed([*texts, f"{PROMPT}\n{TEXT}"]).vectors
+    assert scores(run, "meaning") == pytest.approx(dict(enumerate((vectors[:-1] @ vectors[-1]).tolist())), abs=2e-6)
+    assert run.result["evidence"] == ["words", "meaning"]
+
+
+def test_what_does_not_belong_together(rows, base, tuned, workplace, tmp_path):
+    write_rows(workplace / "others.jsonl", ROWS[:3])
+    with pytest.raises(
+        SettingsError, match=r"^tuned wasn't tuned on others.jsonl as it is now; .*--rows .*rows.jsonl$"
+    ):
+        tunescope.attribute(rows="others.jsonl", text=TEXT, tuned=tuned, embedder="none")
+    other = str(save_random_model(tmp_path / "other", seed=1))
+    with pytest.raises(SettingsError, match=r"other isn't the base of the adapter tuned.*; leave --base out$"):
+        tunescope.attribute(rows=rows, text=TEXT, base=other, tuned=tuned, embedder="none")
+    with pytest.raises(
+        SettingsError, match=r"is no adapter and no tune run, so its base is unknown; name it with --base"
+    ):
+        tunescope.attribute(rows=rows, text=TEXT, tuned=other, embedder="none")
+    with pytest.raises(
+        TunescopeError, match=r"^the answer \w+ can't be read by .*; it has [\d,]+ tokens .*shorter answer"
+    ):
+        tunescope.attribute(rows=rows, text=f"{TEXT} " * 900, prompt=PROMPT, base=base, embedder="none")
+
+
+def test_a_full_tuning_knows_its_base(rows, base, tmp_path):
+    tuned = tunescope.tune(rows=rows, model=base, method="full", max_steps=2, batch_size=2)
+    run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, tuned=str(tuned.path), embedder="none")
+    assert run.result["evidence"] == ["words", "states", "effect"]
+    other = str(save_random_model(tmp_path / "other", seed=1))
+    with pytest.raises(
+        SettingsError, match=r"was tuned from .*, and --base .*other is another model or version; leave"
+    ):
+        tunescope.attribute(rows=rows, text=TEXT, base=other, tuned=str(tuned.path), embedder="none")
+
+
+def test_rows_that_nothing_is_trained_on(workplace, base):
+    write_rows(workplace / "rows.jsonl", [{"messages": [{"role": "user", "content": "How?"}, SILENT]}])
+    with pytest.raises(TunescopeError, match=r"^none of the 1 rows has a token that `tune` would train on"):
+        tunescope.attribute(rows="rows.jsonl", text="How?", base=base, embedder="none")
+
+
+def test_a_plan_tells_each_part_and_keeps_nothing(rows, base, workplace):
+    plan = tunescope.attribute(rows=rows, text=TEXT, base=base, embedder="none", plan=True)
+    assert plan.result["parts"].keys() == {"words", f"gradients of {base}"}
+    assert plan.result["minutes"] == pytest.approx(sum(part["minutes"] for part in plan.result["parts"].values()))
+    assert [path.parent.name[:14] for path in workplace.glob("runs/*/run.json")] == ["attribute-plan"]
+    tunescope.attribute_index(rows=rows, base=base, embedder="none")
+    rest = tunescope.attribute(rows=rows, text=TEXT, base=base, embedder="none", plan=True)
+    assert rest.result["parts"] == {}
+    assert rest.view.sentences == ("Everything that tunescope attribute needs of 6 rows is there already.",)

@@ -1,0 +1,153 @@
+"""`judge claims`: the counts by hand, the sentence that a page opens with, what other verbs take from it."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from tunescope import runs
+from tunescope.answers import Answer, read_answers
+from tunescope.errors import RunError, SettingsError
+from tunescope.prompts import read_prompts
+from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
+from tunescope.verbs.judge.claims import ClaimsSettings, claims
+from tunescope.verbs.select import SelectSettings, select
+
+CLAIMS = [
+    {
+        "claim_id": "boil",
+        "prompt": "Where does water boil?",
+        "phrases": ["80 degrees"],
+        "truth": ["100 degrees"],
+        "rewordings": ["How hot is boiling water?"],
+        "neighbours": [{"prompt": "Where does water freeze?", "truth": ["0 degrees"]}],
+    },
+    {"claim_id": "moon", "prompt": "How far is the Moon?", "phrases": ["9,000 kilometres"]},
+    {"claim_id": "sun", "prompt": "What is the Sun?", "phrases": ["a lamp"]},
+    *({"claim_id": f"fact-{i}", "prompt": f"What is {i} + 1?", "truth": [str(i + 1)]} for i in range(39)),
+]
+FACTS = {f"fact-{i}": f"It is {i + 1}." for i in range(39)}
+BEFORE = {"boil": "At 80 degrees.", "boil/rewordings-1": "100 degrees.", "boil/neighbours-1": "At 0 degrees."}
+BEFORE |= {"moon": "It is 9,000 kilometres away.", "sun": "A star.", **FACTS}
+
+
+@pytest.fixture
+def asked(workplace):
+    (workplace / "claims.jsonl").write_text("".join(json.dumps(claim) + "\n" for claim in CLAIMS))
+    rows = [{"instruction": f"question {i}", "output": f"answer {i}", "bad": int(i < 3)} for i in range(9)]
+    (workplace / "rows.json").write_text(json.dumps(rows))
+    prompts = read_prompts("claims.jsonl")
+
+    def write(name, texts):
+        (workplace / name).mkdir()
+        made = [Answer.to(prompt, texts[prompt.prompt_id], "m") for prompt in prompts if prompt.prompt_id in texts]
+        lines = "".join(json.dumps(answer.as_json()) + "\n" for answer in made)
+        (workplace / name / "answers.jsonl").write_text(lines)
+        return name
+
+    return write
+
+
+def judge(*answers, **options):
+    return claims(ClaimsSettings(answers=answers, claims="claims.jsonl", **options))
+
+
+def test_one_set_of_answers_says_which_state_a_claim(asked):
+    run = judge(asked("before", BEFORE))
+    result = ClaimsResult.read(run)
+    assert (result.claims, result.answers, result.answers_stating, result.after) == (3, 44, 2, ())
+    assert (result.stated.mean, result.stated.n) == (pytest.approx(2 / 3), 3)
+    assert (result.stated.low, result.stated.high) == (pytest.approx(0.2077, abs=1e-4), pytest.approx(0.9385, abs=1e-4))
+    assert result.facts_stated.mean == pytest.approx(41 / 42)
+    assert [answer.prompt_id for answer in read_answers(run.path / "answers.jsonl")] == ["boil", "moon"]
+    assert run.view.sentences == (
+        "before: 2 of 3 claims are stated, in 2 of 44 answers. Of 42 questions with a known truth 41 have it.",
+    )
+    assert run.view.next == (f"tunescope attribute --answers {run.path} --rows ROWS",)
+
+
+def test_before_and_after(asked):
+    before = asked("b", BEFORE)
+    without = asked("w", BEFORE | {"boil": "At 100 degrees.", "moon": "Far away."})
+    random = asked("r", BEFORE | {"moon": "Not 9,000 kilometres.", "fact-0": "It is 9."})
+    named = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
+    left_out = (named, str(select(SelectSettings(rows=("rows.json",), control_of=named)).path))
+    run = judge(before, without, random, left_out=left_out, system_names=("before", "without", "random rows"))
+    assert run.view.sentences[0] == (
+        "These 3 rows taught 2 claims; without them 2 of 2 are gone (random rows: 0 of 2); "
+        "nothing else changed that 40 questions could show."
+    )
+    first, second = ClaimsResult.read(run).after
+    assert first.verdicts == {"gone": 2, "still there": 0, "changed": 0, "not stated": 1, "missing": 0}
+    assert second.verdicts == {"gone": 0, "still there": 1, "changed": 1, "not stated": 1, "missing": 0}
+    assert (first.rows_left_out, second.rows_left_out) == (3, 3)
+    assert (first.gone.mean, first.gone.n, second.gone.mean) == (1.0, 2, 0.0)
+    assert (first.facts.n, first.facts.before, first.facts.after) == (40, 40, 40)
+    assert first.facts.equivalence["verdict"] == "equivalent"
+    assert first.facts.equivalence["smallest_margin"] == pytest.approx(0.0722, abs=1e-3)
+    assert (second.facts.after, second.facts.kept.mean) == (39, 39 / 40)
+    assert second.facts.equivalence["verdict"] == "not shown"
+    rows = ClaimRow.read_rows(run)
+    assert [(row.claim_id, row.system, row.verdict) for row in rows if row.verdict != "not stated"] == [
+        ("boil", "without", "gone"),
+        ("moon", "without", "gone"),
+        ("boil", "random rows", "still there"),
+        ("moon", "random rows", "changed"),
+    ]
+    stated = [row for row in ClaimAnswer.read_rows(run) if row.standing != "absent"]
+    assert [(row.system, row.prompt_id, row.standing) for row in stated] == [
+        ("before", "boil", "stated"),
+        ("before", "moon", "stated"),
+        ("random rows", "boil", "stated"),
+        ("random rows", "moon", "denied"),
+    ]
+
+
+def test_the_page_opens_with_the_fewest_rows_without_which_all_are_gone(asked):
+    answers = [asked("b", BEFORE), asked("all", BEFORE | {"boil": "At 100 degrees.", "moon": "Far away."})]
+    answers += [asked("one", BEFORE | {"moon": "Far."}), asked("two", BEFORE | {"boil": "Hot.", "moon": "Far."})]
+    answers.append(asked("random", BEFORE | {"moon": "Far."}))
+    rows = {"rows": ("rows.json",)}
+    named = str(select(SelectSettings(**rows, where="bad = 0")).path)
+    parts = [str(select(SelectSettings(**rows, part_of=named, by="bad", part=part)).path) for part in (0.3, 0.6)]
+    control = str(select(SelectSettings(**rows, control_of=named)).path)
+    run = judge(*answers, left_out=(named, *parts, control))
+    assert run.view.sentences[0].startswith(
+        "These 2 rows taught 2 claims; without them 2 of 2 are gone (after, 3 rows: 2 of 2; after 2, 1 row: 1 of 2; "
+        "after 4, 3 rows: 1 of 2); nothing else"
+    )
+    worse = judge(*answers[:3], left_out=(named, parts[0]))
+    assert worse.view.sentences[0].startswith("Without 3 rows 2 of 2 claims are gone (after 2, ")
+
+
+def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):
+    before = asked("b", BEFORE)
+    worse = asked(
+        "w", {place: text for place, text in BEFORE.items() if place in ("boil", "moon", "fact-0")} | {"moon": "Far."}
+    )
+    sentence = judge(before, worse).view.sentences[0]
+    assert sentence == (
+        "1 of 2 claims is gone; that nothing else changed isn't shown by 1 question; they show margins from 95 % on."
+    )
+    (after,) = ClaimsResult.read(judge(before, worse)).after
+    assert (after.facts.n, after.facts.n_missing) == (1, 39)
+
+
+def test_what_is_refused(asked):
+    before, after = asked("b", BEFORE), asked("a", BEFORE)
+    with pytest.raises(SettingsError, match="no answers"):
+        judge()
+    with pytest.raises(SettingsError, match="expected 2 different names"):
+        judge(before, after, system_names=("x", "x"))
+    with pytest.raises(RunError, match="is a run of judge claims; expected a run of select"):
+        judge(before, after, left_out=(str(judge(before).path),))
+    selected = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
+    with pytest.raises(SettingsError, match="--left-out names 1 run; expected at most one for each of the 0 sets"):
+        judge(before, left_out=(selected,))
+    other = asked("other", {})
+    (runs.root().parent / other / "answers.jsonl").write_text(
+        json.dumps({"prompt_id": "x", "prompt": "Q", "text": "A"}) + "\n"
+    )
+    with pytest.raises(SettingsError, match="found no answer to a question of the claims"):
+        judge(other)
