@@ -26,7 +26,7 @@ from tunescope.results.tune import TuneSetup
 from tunescope.rows import Message, Row, RowSet
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder, producing_run
 from tunescope.settings import RowsSettings
-from tunescope.verbs.attribute.evidence import Prepared, Request
+from tunescope.verbs.attribute.evidence import AttributionRequest, Prepared
 from tunescope.verbs.attribute.row_index import sample_pairs
 from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings
 from tunescope.verbs.attribute.spans import Spans
@@ -137,7 +137,7 @@ def _validate_rows(tuned: str, run: Run, setup: TuneSetup, rows: RowSet) -> None
         )
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(request: AttributionRequest) -> Prepared:
     """Open the rows' sketched gradients, or take them."""
     settings = request.settings
     if settings.base is None and settings.tuned is None:
@@ -273,7 +273,7 @@ def _sequences(state: GradientState, rows: Sequence[Row]) -> list[list[TrainingS
 class _Gradients:
     """Fisher scores under the base, and under base and tuned model."""
 
-    def __init__(self, request: Request, models: GradientModels, sketched: Sequence[Run]) -> None:
+    def __init__(self, request: AttributionRequest, models: GradientModels, sketched: Sequence[Run]) -> None:
         self._request, self._models, self._runs = request, models, sketched
 
     @cached_property
