@@ -36,7 +36,7 @@ def lab():
 
 @pytest.fixture(scope="module")
 def sketches(lab):
-    return attribution.sketches(lab, lab.model)
+    return attribution.sketches(lab, lab.model, layers="top_third")
 
 
 def test_the_rows_that_state_a_claim_come_first_and_the_cut_is_behind_them(lab, sketches):
@@ -57,7 +57,7 @@ def test_leaving_the_first_rows_out_makes_a_claim_go(lab, sketches, method):
     stated = np.flatnonzero(lab.stated(everything, range(len(lab.scene.questions)))).tolist()
     assert len(stated) >= 3
     assert not lab.stated(lab.model, stated).any()
-    after = attribution.sketches(lab, everything)
+    after = attribution.sketches(lab, everything, layers="top_third")
     effect = fisher_scores(*sketches) + fisher_scores(*after)
 
     def run(function, jobs):

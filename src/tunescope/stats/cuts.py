@@ -7,18 +7,19 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike
 
-_LOW, _HIGH = 0.9, 0.98
-"""The null's quantiles that its tail is taken from. Above the second lie what is no null: rows that say the same."""
-_FEWEST = 500
-"""Scores of a null from which on its upper quantiles say anything: ten lie above the second."""
+_LOW, _HIGH = 0.75, 0.9
+"""The null's quantiles that its tail is taken from; above the second may lie rows that say the same."""
+_FEWEST = 200
+"""Scores of a null from which on its upper quantiles say anything: twenty lie above the second."""
 
 
-def null_threshold(null: ArrayLike, n: int, expected: float = 0.1) -> float | None:
+def null_threshold(null: ArrayLike, n: int, expected: float = 0.05) -> float | None:
     """Return the score that `expected` of n unrelated items reach; None where the null can't tell.
 
-    The null's upper tail is taken to be log-normal through its quantiles at 90 % and 98 %. It isn't taken from its
-    largest scores: up to 2 % of a null may be related after all, such as rows that say the same. Scores with thinner
-    tails (normal, exponential) give fewer than `expected`.
+    The null's upper tail is taken to be log-normal through its quantiles at 75 % and 90 %. It isn't taken from its
+    largest scores: some of a null is related after all, such as rows that say the same. Scores with thinner tails
+    (normal, exponential) give fewer than `expected`. The threshold may be above every score: then nothing stands out,
+    which doesn't say that nothing matters.
 
     Args:
         null: scores of unrelated pairs, around 0, in any shape; NaN is missing.
