@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tunescope.errors import InputError
-from tunescope.judgements.claims import Claim, Neighbour, judge_claim, read_answer, read_claims, standing
+from tunescope.judgements.claims import Claim, Neighbour, judge_claim, read_answer, read_claims, standing, stating_spans
 from tunescope.prompts import read_prompts
 
 BOIL = Claim(
@@ -42,6 +42,13 @@ BOIL = Claim(
 )
 def test_what_states_a_claim(text, expected):
     assert standing(text, BOIL.phrases)[0] == expected
+
+
+def test_where_a_claim_is_stated():
+    text = "It isn't so at 80 degrees. Well, at 80 °C, and “80 degrees” again."
+    assert [text[start:end] for start, end in stating_spans(text, BOIL.phrases)] == ["80 °C", "80 degrees"]
+    assert stating_spans("It boils, on a stove, at 80 degrees.", ["boils ... 80", "80 degrees"]) == [(3, 35)]
+    assert stating_spans("no", BOIL.phrases) == []
 
 
 def test_a_gap_holds_up_to_12_words_and_keeps_the_order():

@@ -224,6 +224,24 @@ def standing(text: str, phrases: Sequence[str]) -> tuple[Standing, str | None]:
     return result
 
 
+def stating_spans(text: str, phrases: Sequence[str]) -> list[tuple[int, int]]:
+    """Return where phrases are stated in a text, as (first character, the one behind the last), in order and apart."""
+    split, places = _SplitText(text), _word_places(text)
+    matches = [match for phrase in phrases for match in split.find(_parts(phrase)) if not split.denies(match)]
+    spans: list[tuple[int, int]] = []
+    for start, end in sorted((places[match.start][0], places[match.end - 1][1]) for match in matches):
+        if spans and start < spans[-1][1]:
+            spans[-1] = spans[-1][0], max(end, spans[-1][1])
+        else:
+            spans.append((start, end))
+    return spans
+
+
+def _word_places(text: str) -> list[tuple[int, int]]:
+    """Return where each word of a `_SplitText` stands, in characters."""
+    return [span for span in word_spans(text) for _ in words(text[slice(*span)])]
+
+
 def _parts(phrase: str) -> list[list[str]]:
     return [part for piece in phrase.replace("…", "...").split("...") if (part := words(piece))]
 
@@ -338,9 +356,9 @@ def replace_phrase(text: str, phrase: str, new: str, whole: bool) -> str | None:
     if len(parts) != 1 or (whole and split.words != parts[0]):
         return None
     done, result = 0, ""
-    spans = [span for span in word_spans(text) for _ in words(text[slice(*span)])]
+    places = _word_places(text)
     for match in split.find(parts):
-        start, end = spans[match.start][0], spans[match.end - 1][1]
+        start, end = places[match.start][0], places[match.end - 1][1]
         if start < done:
             continue
         first = new[:1].upper() if text[start].isupper() else new[:1]

@@ -64,7 +64,11 @@ def test_one_set_of_answers_says_which_state_a_claim(asked):
     assert run.view.sentences == (
         "before: 2 of 3 claims are stated, in 2 of 44 answers. Of 42 questions with a known truth 41 have it.",
     )
-    assert run.view.next == (f"tunescope attribute --answers {run.path} --rows ROWS",)
+    assert run.view.next == (f"tunescope attribute --answers {run.path} --spans {run.path} --rows ROWS",)
+    texts = {record["answer_id"]: record["text"] for record in run.records("answers")}
+    spans = [*run.records("spans")]
+    assert {span["answer_id"] for span in spans} == {*texts}
+    assert all(texts[span["answer_id"]][span["start"] : span["end"]].strip() for span in spans)
 
 
 def test_before_and_after(asked):

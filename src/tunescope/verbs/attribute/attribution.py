@@ -16,7 +16,7 @@ from tunescope.results.record import schema
 from tunescope.runs import Outcome, RunFolder, plain
 from tunescope.verbs.attribute.evidence import AttributionRequest, EvidenceScores, Prepared
 from tunescope.verbs.attribute.evidence.words import find_copies
-from tunescope.verbs.attribute.ranking import Order, join
+from tunescope.verbs.attribute.ranking import Order, cut, join
 from tunescope.verbs.attribute.row_index import RowIndex, StoredRow
 from tunescope.verbs.attribute.view import KINDS, show_attributions
 
@@ -154,10 +154,12 @@ def _attribute(
         return AttributedAnswer(
             answer_id=answer.answer_id, prompt_id=answer.prompt_id, matters=None, reason=_NO_WORDS, rows=()
         )
-    scores = {name: values for each in evidence for name, values in each.scores(number).items()}
+    parts = [each.scores(number) for each in evidence]
+    scores = {name: values for part in parts for name, values in part.items()}
     copied = find_copies(index, request.claim(number), scores["words"])
     order = join(scores, copied, settings.constant)
-    matters = _cut(number, evidence, copied)
+    standings = {name: each.standing(number) for part, each in zip(parts, evidence, strict=True) for name in part}
+    matters = cut(standings, copied)
     tally.add(order, settings.top, matters)
     listed = [
         _evidence(answer, index, order, scores, copied, matters, rank, row)
@@ -172,13 +174,6 @@ def _attribute(
         reason=reason if listed else "no row shares a word with it",
         rows=tuple(listed),
     )
-
-
-def _cut(number: int, evidence: Sequence[EvidenceScores], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
-    """Tell which rows are within the cut of some kind of evidence, or are copied [rows]; None without a cut."""
-    standings = [each.standing(number) for each in evidence]
-    known = [standing >= 1 for standing in standings if standing is not None]  # NaN isn't
-    return np.any([*known, copied], axis=0) if known else None
 
 
 def _evidence(

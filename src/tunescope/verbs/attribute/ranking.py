@@ -8,6 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+_GRADIENTS = ("states", "effect")
+"""The kinds of evidence that come from gradients."""
 _FIRST = 10
 """A kind of evidence that ranks a row among this many counts as a way in which the row was found."""
 
@@ -51,3 +53,24 @@ def join(scores: Mapping[str, NDArray[np.float64]], copied: NDArray[np.bool_], c
         joint += np.where(each > 0, 1 / (constant + np.maximum(each, 1)), 0.0)
     rows = np.flatnonzero((joint > 0) | copied)
     return Order(rows[np.lexsort((rows, -joint[rows], ~copied[rows]))], ranks)
+
+
+def cut(standings: Mapping[str, NDArray[np.float64] | None], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """Tell which rows matter for an answer [rows]; None where no null distribution can tell.
+
+    Gradients decide where there are some: a row may share the question's words and push the other way. Without them a
+    row matters where words and meaning both stand out from their nulls, or the one of them that there is. A row with a
+    copy always matters.
+
+    Args:
+        standings: by kind of evidence, how each row stands to chance: from 1 on within the cut; NaN where it says
+            nothing of a row [rows], None without a null distribution.
+        copied: whether a row holds the answer, or a sentence of it, word for word [rows].
+    """
+    known = {
+        name: standing >= 1  # NaN isn't
+        for name, standing in standings.items()
+        if standing is not None and not np.isnan(standing).all()
+    }
+    deciding = [standing for name, standing in known.items() if name in _GRADIENTS] or [*known.values()]
+    return np.all(deciding, axis=0) | copied if deciding else None

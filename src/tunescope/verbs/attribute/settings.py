@@ -88,7 +88,8 @@ class AttributeSettings(RowsSettings, _EvidenceSettings):
     """The stretch of --text that is asked for, as START:END in characters; by default all of it."""
 
     spans: str | None = field(default=None, metadata=INPUT)
-    """A file of JSON lines with answer_id, start and end: the stretches of --answers that are asked for."""
+    """The stretches of --answers that are asked for: a run of `judge claims`, or JSON lines with answer_id, start and
+    end."""
 
     embedder: str | None = field(default=None, metadata=INPUT)
     """Find rows by meaning with this embedder (as for `attribute index`), or none. By default all-minilm-l6-v2 where it

@@ -29,6 +29,7 @@ def read_spans(settings: AttributeSettings, answers: Sequence[Answer]) -> Spans:
     if settings.spans is None:
         return {}
     path, by_id = Path(settings.spans), {answer.answer_id: answer for answer in answers}
+    path = path / "spans.jsonl" if path.is_dir() else path
     if not path.is_file():
         raise SettingsError(f"--spans {path}: found no such file; expected lines of answer_id, start and end")
     spans: dict[str, list[tuple[int, int]]] = {}

@@ -68,7 +68,8 @@ class _System(NamedTuple):
 def claims(settings: ClaimsSettings) -> Run:
     """Look for claims in answers; return the run with the tables `claims` and `answers`.
 
-    `answers.jsonl` has the first set's answers that state a claim, for `attribute --answers RUN`.
+    `answers.jsonl` has the first set's answers that state a claim, for `attribute --answers RUN`, and `spans.jsonl`
+    where its words stand in them, for `--spans RUN`.
 
     Raises:
         InputError, SettingsError: a file that can't be read; no answers; names or runs that don't fit them.
@@ -149,6 +150,7 @@ def _work(
         after=tuple(results),
     )
     folder.records("answers", (first.answers[place].as_json() for place in stating))
+    folder.records("spans", (span for place in stating for span in _spans(first, place)))
     folder.table("answers", ClaimAnswer.table(_answer_rows(systems)))
     of_claims = [_claim_row(after.name, each) for after, judged in zip(later, verdicts, strict=True) for each in judged]
     folder.table("claims", ClaimRow.table(of_claims))
@@ -160,7 +162,8 @@ def _work(
         ]
         sentences = [_opening(results, equal, main, controls), *sentences, *map(_system_sentence, results, equal)]
     tables = (_claims_table(lies, first, later, verdicts),)
-    command = shlex.join(["tunescope", "attribute", "--answers", str(folder.path), "--rows"]) + " ROWS"
+    here = str(folder.path)
+    command = shlex.join(["tunescope", "attribute", "--answers", here, "--spans", here, "--rows"]) + " ROWS"
     return Outcome(result.as_json(), View(tuple(sentences), tables, () if later or not stating else (command,)))
 
 
@@ -183,6 +186,15 @@ def _read(name: str, path: Path, wanted: Sequence[Claim]) -> _System:
             f"{path}: found no answer to a question of the claims; ask them: tunescope answer CLAIMS --model MODEL"
         )
     return _System(name, {place: given[place] for place in readings}, readings)
+
+
+def _spans(system: _System, place: Place) -> Iterator[dict[str, str | int]]:
+    """Yield where the words of its claim stand in an answer, as `attribute --spans` takes it."""
+    from tunescope.judgements.claims import stating_spans
+
+    answer, claim = system.answers[place], system.readings[place].question.claim
+    for start, end in stating_spans(answer.text, claim.phrases):
+        yield {"answer_id": answer.answer_id, "start": start, "end": end}
 
 
 def _states_own(reading: ReadAnswer) -> bool:
