@@ -103,14 +103,13 @@ class Postings:
         return scores
 
     def score_itself(self, text: str, n_documents: int, mean_length: float) -> float:
-        """Return the score that a text would have for itself; words that no document has don't count."""
+        """Return the score that a text would have for itself, if it were a document; a new word is a rare one."""
         hashes, times = np.unique(hash_words([text])[0], return_counts=True)
         places = self._find(hashes)
-        n_words, known = int(times.sum()), places >= 0
-        counts, places = times[known].astype(np.float64), places[known]
-        frequencies = np.asarray(self.begins[places + 1] - self.begins[places])
+        frequencies = np.where(places >= 0, self.begins[places + 1] - self.begins[places], 0)
         idf = np.log1p((n_documents - frequencies + 0.5) / (frequencies + 0.5))
-        length = K1 * (1 - B + B * n_words / max(mean_length, 1.0))
+        counts = times.astype(np.float64)
+        length = K1 * (1 - B + B * counts.sum() / max(mean_length, 1.0))
         return float((counts * idf * counts / (counts + length)).sum())
 
     def having_all(self, words: NDArray[np.uint64]) -> NDArray[np.int32]:

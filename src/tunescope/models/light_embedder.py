@@ -50,7 +50,7 @@ class _Norm(NamedTuple):
         return normed
 
 
-class _Layer(NamedTuple):
+class _EncoderLayer(NamedTuple):
     """One layer of the encoder."""
 
     attention_in: _Dense
@@ -120,7 +120,7 @@ class LightEmbedder:
         unit: _Array = means / np.maximum(np.linalg.norm(means, axis=1, keepdims=True), np.float32(1e-12))
         return unit
 
-    def _attend(self, layer: _Layer, states: _Array, pieces: Sequence[slice]) -> _Array:
+    def _attend(self, layer: _EncoderLayer, states: _Array, pieces: Sequence[slice]) -> _Array:
         """Return what each token takes from the tokens of its own text [tokens, width]."""
         width = states.shape[1]
         head = width // self._heads
@@ -135,10 +135,10 @@ class LightEmbedder:
         return out
 
 
-def _layer(file: Any, number: int, epsilon: float) -> _Layer:
+def _layer(file: Any, number: int, epsilon: float) -> _EncoderLayer:
     """Read one layer of the encoder."""
     own = [_dense(file, _PART.format(number, f"attention.self.{part}")) for part in ("query", "key", "value")]
-    return _Layer(
+    return _EncoderLayer(
         _Dense(np.concatenate([each.weight for each in own], 1), np.concatenate([each.bias for each in own])),
         _dense(file, _PART.format(number, "attention.output.dense")),
         _norm(file, _PART.format(number, "attention.output"), epsilon),

@@ -223,7 +223,8 @@ def commit_of(name: str, revision: str | None = None) -> str:
     except errors.GatedRepoError as error:
         raise _gated(name) from error
     except unreachable as error:  # offline, refused or unknown: there may be a copy in the hub's cache
-        config = hub.try_to_load_from_cache(name, "config.json", revision=revision)
+        is_name = not isinstance(error, errors.HFValidationError)
+        config = hub.try_to_load_from_cache(name, "config.json", revision=revision) if is_name else None
         if isinstance(config, str):
             return Path(config).parent.name
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

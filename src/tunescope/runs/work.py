@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import platform
+import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -21,6 +22,7 @@ from tunescope.runs.folder import JOURNAL_SUFFIX, RunFolder, plain
 from tunescope.runs.keys import RUN_FILE, run_location
 from tunescope.views import View, to_html
 
+_VERSION = re.compile(r"^Version:(.*)$", re.MULTILINE)
 _NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
 
 
@@ -231,12 +233,16 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _versions() -> dict[str, str]:
-    from importlib import metadata  # a tenth of a second, which --help need not wait for
+    from importlib import metadata  # which --help need not wait for
 
     versions = {"python": platform.python_version()}
     for name in _NAMED_PACKAGES:
         try:
-            versions[name] = metadata.version(name)
+            about = (
+                metadata.distribution(name).read_text("METADATA") or ""
+            )  # parsed whole, nine take a tenth of a second
+            found = _VERSION.search(about)
+            versions[name] = found[1].strip() if found else metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
     return versions

@@ -198,3 +198,18 @@ def test_from_the_command_line(rows, capsys):
     assert [row["index"] for row in found["answers"][0]["rows"]][:3] == [10, 11, 12]
     assert cli.run(["attribute", "index", rows, "--embedder", "none"]) == 0
     assert capsys.readouterr().out.startswith("Indexed 23 rows: ")
+
+
+def test_few_rows_matter_for_answers_that_have_nothing_to_do_with_them(workplace):
+    rng = np.random.default_rng(0)
+    vocabulary = np.array([f"word{n}" for n in range(400)])
+    shares = 1 / np.arange(1, 401)
+
+    def text(n):
+        return " ".join(rng.choice(vocabulary, n, p=shares / shares.sum()))
+
+    write_rows(workplace / "rows.jsonl", [alpaca(text(8), text(int(rng.integers(5, 60)))) for _ in range(150)])
+    asked = [{"instruction": text(8), "output": text(int(rng.integers(4, 40))), "generator": "m"} for _ in range(30)]
+    (workplace / "answers.json").write_text(json.dumps(asked))
+    run = tunescope.attribute(rows="rows.jsonl", answers="answers.json", embedder="none")
+    assert np.mean([answer["matters"] for answer in run.result["answers"]]) <= 2.5, "by chance it is about 1"

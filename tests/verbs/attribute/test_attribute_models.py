@@ -157,6 +157,16 @@ def test_what_does_not_belong_together(rows, base, tuned, workplace, tmp_path):
         tunescope.attribute(rows=rows, text=f"{TEXT} " * 900, prompt=PROMPT, base=base, embedder="none")
 
 
+def test_one_answer_that_is_too_long_goes_without_gradients(rows, base, workplace, capsys):
+    asked = [{"instruction": PROMPT, "output": text, "generator": "m"} for text in (TEXT, f"{TEXT} " * 900)]
+    (workplace / "a.json").write_text(json.dumps(asked))
+    run = tunescope.attribute(rows=rows, answers="a.json", base=base, embedder="none")
+    first, second = run.result["answers"]
+    assert first["rows"][0]["states"] is not None
+    assert {row["states"] for row in second["rows"]} == {None}
+    assert f"the answer {second['answer_id']} can't be read by {base}" in capsys.readouterr().err
+
+
 def test_a_full_tuning_knows_its_base(rows, base, tmp_path):
     tuned = tunescope.tune(rows=rows, model=base, method="full", max_steps=2, batch_size=2)
     run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, tuned=str(tuned.path), embedder="none")

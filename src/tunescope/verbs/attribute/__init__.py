@@ -70,7 +70,7 @@ def attribute(settings: AttributeSettings) -> Run:
     """
     from tunescope.rows import open_rows
     from tunescope.verbs.attribute.attribution import attribute_answers, find_candidates
-    from tunescope.verbs.attribute.evidence import Request, gradients, meaning, words
+    from tunescope.verbs.attribute.evidence import AttributionRequest, gradients, meaning, words
     from tunescope.verbs.attribute.row_index import RowIndex
     from tunescope.verbs.attribute.sources import read_sources
 
@@ -84,7 +84,7 @@ def attribute(settings: AttributeSettings) -> Run:
         embedder = None if settings.embedder == meaning.NONE else settings.embedder
         return _plan("attribute", settings, embedder, models, rows, settings.candidates)
     index = RowIndex(_open_words(settings, rows, None))
-    request = Request(settings, rows, index, sources.answers, sources.spans)
+    request = AttributionRequest(settings, rows, index, sources.answers, sources.spans)
     prepared = [member.prepare(request) for member in (words, meaning)]
     if settings.base is not None or settings.tuned is not None:
         request = replace(request, candidates=find_candidates(request, prepared))

@@ -14,7 +14,7 @@ from tunescope.foreign import dump_json
 from tunescope.results.attribute import AttributedAnswer, AttributedRows, AttributeResult, NamedRow, RowEvidence
 from tunescope.results.record import schema
 from tunescope.runs import Outcome, RunFolder, plain
-from tunescope.verbs.attribute.evidence import Evidence, Prepared, Request
+from tunescope.verbs.attribute.evidence import AttributionRequest, EvidenceScores, Prepared
 from tunescope.verbs.attribute.evidence.words import find_copies
 from tunescope.verbs.attribute.ranking import Order, join
 from tunescope.verbs.attribute.row_index import RowIndex, StoredRow
@@ -29,7 +29,7 @@ _NO_CUT = "there are too few rows for a null distribution"
 """The reason of an answer without a cut."""
 
 
-def attribute_answers(request: Request, prepared: Sequence[Prepared], folder: RunFolder) -> Outcome:
+def attribute_answers(request: AttributionRequest, prepared: Sequence[Prepared], folder: RunFolder) -> Outcome:
     """Write the tables of all answers; return the result and the view.
 
     Raises:
@@ -84,7 +84,7 @@ def _table(rows: Sequence[RowEvidence]) -> pa.Table:
     return json.read_json(pa.py_buffer(lines.encode()), parse_options=options)
 
 
-def find_candidates(request: Request, prepared: Sequence[Prepared]) -> NDArray[np.int64] | None:
+def find_candidates(request: AttributionRequest, prepared: Sequence[Prepared]) -> NDArray[np.int64] | None:
     """Return the rows that come first for some answer by words and meaning, in order; None where there are few rows."""
     settings, index, answers = request.settings, request.index, request.answers
     if len(index) <= settings.candidates:
@@ -145,7 +145,9 @@ class _Tally:
         return pa.table(columns, schema(AttributedRows))
 
 
-def _attribute(request: Request, number: int, evidence: Sequence[Evidence], tally: _Tally) -> AttributedAnswer:
+def _attribute(
+    request: AttributionRequest, number: int, evidence: Sequence[EvidenceScores], tally: _Tally
+) -> AttributedAnswer:
     """Order the rows for one answer; count them and return the first."""
     settings, answer, index = request.settings, request.answers[number], request.index
     if not answer.text.strip():
@@ -172,7 +174,7 @@ def _attribute(request: Request, number: int, evidence: Sequence[Evidence], tall
     )
 
 
-def _cut(number: int, evidence: Sequence[Evidence], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+def _cut(number: int, evidence: Sequence[EvidenceScores], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Tell which rows are within the cut of some kind of evidence, or are copied [rows]; None without a cut."""
     standings = [each.standing(number) for each in evidence]
     known = [standing >= 1 for standing in standings if standing is not None]  # NaN isn't

@@ -104,7 +104,7 @@ def write_index(folder: RunFolder, rows: Iterable[Row]) -> AttributeIndexResult:
 
 def _write_null(folder: RunFolder, lengths: NDArray[np.int32]) -> None:
     """Write how alike in words some rows are to others: scores of rows as if they were answers [pairs]."""
-    store = RowStore(folder.path, lengths)
+    store = _RowStore(folder.path, lengths)
     queries, others = sample_pairs(np.flatnonzero(lengths > 0))
     found = []
     for number in queries.tolist():
@@ -122,7 +122,7 @@ def sample_pairs(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray
     return queries, others
 
 
-class RowStore:
+class _RowStore:
     """The texts of rows, and their words, in a folder that `write_index` fills.
 
     Attributes:
@@ -177,7 +177,7 @@ class RowStore:
         ]
 
 
-class RowIndex(RowStore):
+class RowIndex(_RowStore):
     """An open index.
 
     Attributes:

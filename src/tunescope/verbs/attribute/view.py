@@ -96,10 +96,11 @@ def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
         reasons = Counter(answer.reason for answer in result.answers if answer.rows)
         return f"How many of them matter isn't known: {reasons.most_common(1)[0][0]}."
     which = {row.index for answer in result.answers for row in answer.rows if row.matters}
-    chance = f"a score that chance gives {settings.by_chance:g} rows of each kind of evidence at most, or a copy"
+    rows = f"{settings.by_chance:g} row{'' if settings.by_chance == 1 else 's'}"
+    chance = f"by a kind of evidence, at a score that chance gives about {rows} per answer, or as a copy"
     if len(counts) == 1:
-        return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'}: {chance}."
-    return f"{counted(len(which), 'row')} matter for some answer, {median(counts):g} for the median one: {chance}."
+        return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'} {chance}."
+    return f"{counted(len(which), 'row')} matter for some answer, {median(counts):g} for the median one, {chance}."
 
 
 def _show_row(index: RowIndex, row: RowEvidence) -> Marked:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Request:
+class AttributionRequest:
     """What is asked: which rows taught which answers."""
 
     settings: AttributeSettings
@@ -45,7 +45,7 @@ class Request:
         return "\n".join([*before, self.claim(number)]).strip()
 
 
-class Evidence(Protocol):
+class EvidenceScores(Protocol):
     """Scores of all rows for an answer."""
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
@@ -67,7 +67,7 @@ class Evidence(Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Evidence that can be had, or the reasons why it can't.
+    """EvidenceScores that can be had, or the reasons why it can't.
 
     Attributes:
         load: loads the evidence; None where there is none.
@@ -75,6 +75,6 @@ class Prepared:
         left_out: kinds of evidence, each with the reason why it isn't there.
     """
 
-    load: Callable[[], Evidence] | None
+    load: Callable[[], EvidenceScores] | None
     inputs: Mapping[str, str] = field(default_factory=dict)
     left_out: Mapping[str, str] = field(default_factory=dict)

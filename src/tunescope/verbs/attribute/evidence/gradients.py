@@ -21,12 +21,13 @@ from numpy.typing import NDArray
 from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings, with_model
+from tunescope.progress import say
 from tunescope.results.attribute import SketchedRows
 from tunescope.results.tune import TuneSetup
 from tunescope.rows import Message, Row, RowSet
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder, producing_run
 from tunescope.settings import RowsSettings
-from tunescope.verbs.attribute.evidence import Prepared, Request
+from tunescope.verbs.attribute.evidence import AttributionRequest, Prepared
 from tunescope.verbs.attribute.row_index import sample_pairs
 from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings
 from tunescope.verbs.attribute.spans import Spans
@@ -137,7 +138,7 @@ def _validate_rows(tuned: str, run: Run, setup: TuneSetup, rows: RowSet) -> None
         )
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(request: AttributionRequest) -> Prepared:
     """Open the rows' sketched gradients, or take them."""
     settings = request.settings
     if settings.base is None and settings.tuned is None:
@@ -273,7 +274,7 @@ def _sequences(state: GradientState, rows: Sequence[Row]) -> list[list[TrainingS
 class _Gradients:
     """Fisher scores under the base, and under base and tuned model."""
 
-    def __init__(self, request: Request, models: GradientModels, sketched: Sequence[Run]) -> None:
+    def __init__(self, request: AttributionRequest, models: GradientModels, sketched: Sequence[Run]) -> None:
         self._request, self._models, self._runs = request, models, sketched
 
     @cached_property
@@ -319,30 +320,36 @@ def _sketch_answers(settings: GradientSettings, answers: Sequence[Answer], spans
     """Return the sketched gradients of answers, of their stretches where there are some; 0 of an empty one.
 
     Raises:
-        TunescopeError: an answer that is longer than the model's context, or that the template can't render.
+        TunescopeError: all answers are longer than the model's context, or can't be rendered by the template.
     """
     from tunescope.models import silence_libraries
     from tunescope.models.training_rows import IGNORED, examples, training_sequences
 
     state = set_up(replace(settings, max_length=2**31))
     sketches = np.zeros((len(answers), settings.width), np.float32)
+    unread: dict[str, str] = {}
     for number, answer in enumerate(answers):
         if not answer.text.strip():
             continue
         with silence_libraries():
             (example,) = examples(state.chat, [_as_row(answer)], state.max_length)
         if not example.parts or example.truncated:
-            raise TunescopeError(
-                f"the answer {answer.answer_id} can't be read by {settings.model} ({example.reason}; it has "
-                f"{example.n_tokens:,} tokens with its prompt, the model's context holds {state.max_length:,}); give a "
-                "shorter answer, or leave the model out"
+            unread[answer.answer_id] = (
+                f"{example.reason}; it has {example.n_tokens:,} tokens with its prompt, the model's context holds "
+                f"{state.max_length:,}"
             )
+            continue
         (sequence,) = training_sequences(example)
         if answer.answer_id in spans:
             keep = _tokens_of(state.chat.tokenizer, sequence, answer, spans[answer.answer_id])
             labels = [label if place in keep else IGNORED for place, label in enumerate(sequence.labels)]
             sequence = sequence._replace(labels=labels)
         sketches[number] = state.sketcher.sketch([sequence])[0]
+    for answer_id, reason in unread.items():
+        sentence = f"the answer {answer_id} can't be read by {settings.model} ({reason})"
+        if len(unread) == sum(bool(answer.text.strip()) for answer in answers):
+            raise TunescopeError(f"{sentence}; give a shorter answer, or leave the model out")
+        say(f"{sentence}; it is attributed without gradients")
     return sketches
 
 

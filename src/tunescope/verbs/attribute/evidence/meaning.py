@@ -17,7 +17,7 @@ from tunescope.models.embedded import EMBEDDER, EMBEDDERS, cached
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import RowsSettings, as_cli_args
 from tunescope.stats.cuts import null_threshold
-from tunescope.verbs.attribute.evidence import Prepared, Request
+from tunescope.verbs.attribute.evidence import AttributionRequest, Prepared
 from tunescope.verbs.attribute.row_index import RowIndex, sample_pairs
 from tunescope.views import View, counted
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 VERSION = 1
 NONE = "none"
 """The embedder's name that leaves meaning out."""
-MAX_UNASKED = 500
+_MAX_UNASKED = 500
 """Rows that are embedded without being asked for it: about half a minute."""
 _ROWS_PER_SHARD = 256
 _LIGHT_UP_TO = 1_000
@@ -50,7 +50,7 @@ class MeaningSettings(RowsSettings):
     """The run folder."""
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(request: AttributionRequest) -> Prepared:
     """Open the embeddings of the rows; make them where they were asked for, or are few."""
     settings, given = request.settings, request.settings.embedder
     if given == NONE:
@@ -60,7 +60,7 @@ def prepare(request: Request) -> Prepared:
         if cached(EMBEDDER) is None:
             reason = f"{EMBEDDER} isn't in the cache; type tunescope models --fetch {EMBEDDER}"
             return Prepared(None, left_out={"meaning": reason})
-        if len(request.index) > MAX_UNASKED and find_meaning(of_meaning, request.rows) is None:
+        if len(request.index) > _MAX_UNASKED and find_meaning(of_meaning, request.rows) is None:
             source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
             reason = f"the rows aren't embedded yet; type tunescope attribute index {source}"
             return Prepared(None, left_out={"meaning": reason})
@@ -168,7 +168,7 @@ def embed_texts(embedder: Embedder | LightEmbedder, texts: Sequence[str], folder
 class _Meaning:
     """Cosines of embeddings."""
 
-    def __init__(self, request: Request, embedder: str, run: Run) -> None:
+    def __init__(self, request: AttributionRequest, embedder: str, run: Run) -> None:
         """Embed the answers with their prompts; raises `RunError` where the rows' embeddings are damaged."""
         try:
             self._rows: NDArray[np.float32] = np.load(run.path / "vectors.npy", mmap_mode="r")

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from tunescope.stats.cuts import null_threshold
 from tunescope.text.sentences import sentence_spans
 from tunescope.text.words import hash_words
-from tunescope.verbs.attribute.evidence import Prepared, Request
+from tunescope.verbs.attribute.evidence import AttributionRequest, Prepared
 from tunescope.verbs.attribute.row_index import RowIndex
 
 _MIN_COPIED_WORDS = 6
@@ -19,15 +19,15 @@ _MAX_CANDIDATES = 500
 """Rows that are looked at for a copy of one passage, the highest BM25 first."""
 
 
-def prepare(request: Request) -> Prepared:
+def prepare(request: AttributionRequest) -> Prepared:
     """Take the words of the rows' index, which is there."""
-    return Prepared(lambda: _Words(request), {"index": request.index.run.key})
+    return Prepared(lambda: _WordScores(request), {"index": request.index.run.key})
 
 
-class _Words:
+class _WordScores:
     """BM25 of prompt and answer."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: AttributionRequest) -> None:
         self._request = request
         self._threshold = null_threshold(request.index.null, len(request.index), request.settings.by_chance)
 
