@@ -1,4 +1,4 @@
-"""SIGKILL at random moments of the recipe close-the-loop, on the microworld: the same rows, verdicts and page."""
+"""SIGKILL at random moments of the recipe close-the-loop on the microworld: the same rows and verdicts in the end."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ class SelectSettings(RowsSettings):
     """A run of select: drop a part of the rows that it dropped, those with the highest --by (--ascending: the lowest).
     What earlier runs of select dropped before it counts too."""
 
-    part: float = field(default=0.5, metadata=above(0, at_most=1))
+    part: float = field(default=0.5, metadata={**INPUT, **above(0, at_most=1)})
     """Share of those rows to drop."""
 
     seed: int = 0
@@ -87,7 +87,9 @@ def select(settings: SelectSettings) -> Run:
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     sources = runs.open_runs(settings.from_)
     beside = [_open_selection(path) for path in (settings.control_of, settings.part_of)]
-    inputs = rows.inputs | {str(run.path): run.identity for run in (*sources, *filter(None, beside))}
+    inputs = rows.inputs | {str(run.path): run.identity for run in sources}
+    for what, run in zip(("control of", f"part {settings.part:g} of"), beside, strict=True):
+        inputs |= {f"{what} {run.path}": f"{what} {run.identity}"} if run is not None else {}
     work = partial(_work, settings, rows, sources, beside)
     return runs.execute("select", VERSION, settings, inputs, work)
 
