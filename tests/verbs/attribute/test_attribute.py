@@ -215,16 +215,17 @@ def test_few_rows_matter_for_answers_that_have_nothing_to_do_with_them(workplace
     assert np.mean([answer["matters"] for answer in run.result["answers"]]) <= 2.5, "by chance it is about 1"
 
 
-def test_the_cut_follows_the_gradients_where_there_are_some():
+def test_what_matters_follows_the_gradients_where_there_are_some():
     from tunescope.verbs.attribute.ranking import cut
 
-    none, copied = np.nan, np.array([False, False, False, True])
-    words, meaning = np.array([2.0, 1.5, 0.5, none]), np.array([2.0, 0.5, 1.5, none])
-    states = np.array([0.1, 3.0, none, none])
-    assert cut({"words": words}, copied).tolist() == [True, True, False, True]
-    assert cut({"words": words, "meaning": meaning}, copied).tolist() == [True, False, False, True]
-    assert cut({"words": words, "meaning": None}, copied).tolist() == [True, True, False, True]
-    assert cut({"words": words, "meaning": meaning, "states": states}, copied).tolist() == [False, True, False, True]
-    unread = np.full(4, none)
-    assert cut({"words": words, "states": unread}, copied).tolist() == [True, True, False, True]
+    none, copied = np.nan, np.array([False, False, False, False, True])
+    words, meaning = np.array([2.0, 1.5, 0.5, 0.0, none]), np.array([2.0, 0.5, 1.5, 0.0, none])
+    states = np.array([0.3, 0.5, none, 1.0, none])
+    texts = {"words": words, "meaning": meaning}
+    assert cut({"words": words}, copied).tolist() == [True, True, False, False, True]
+    assert cut(texts, copied).tolist() == [True, False, False, False, True]
+    assert cut({"words": words, "meaning": None}, copied).tolist() == [True, True, False, False, True]
+    assert cut({**texts, "states": states}, copied).tolist() == [False, True, False, True, True]
+    assert cut({"states": states, "words": None}, copied).tolist() == [False, False, False, True, True]
+    assert cut({"words": words, "states": np.full(5, none)}, copied).tolist() == [True, True, False, False, True]
     assert cut({"words": None}, copied) is None

@@ -97,7 +97,7 @@ def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
         return f"How many of them matter isn't known: {reasons.most_common(1)[0][0]}."
     which = {row.index for answer in result.answers for row in answer.rows if row.matters}
     rows = f"{settings.by_chance:g} row{'' if settings.by_chance == 1 else 's'}"
-    by = "gradients" if {"states", "effect"} & {*result.evidence} else " and ".join(result.evidence)
+    by = "all evidence together" if {"states", "effect"} & {*result.evidence} else " and ".join(result.evidence)
     chance = f"by {by}, at a score that chance gives about {rows} per answer, or as a copy"
     if len(counts) == 1:
         return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'} {chance}."
