@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _GRADIENTS = ("states", "effect")
 """The kinds of evidence that come from gradients."""
 _LEANING = 0.4
-"""Share of their cut from which on gradients lean towards an answer (chosen on the sets in docs/attribution-truth.md)."""
+"""Share of their cut from which on gradients lean towards an answer (chosen in docs/attribution-truth.md)."""
 _FIRST = 10
 """A kind of evidence that ranks a row among this many counts as a way in which the row was found."""
 
@@ -60,9 +60,9 @@ def join(scores: Mapping[str, NDArray[np.float64]], copied: NDArray[np.bool_], c
 def cut(standings: Mapping[str, NDArray[np.float64] | None], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Tell which rows matter for an answer [rows]; None where no null distribution can tell.
 
-    Where there are gradients, a row matters if these stand out from their null, or if its words or its meaning do and the
-    gradients lean the same way: a row may share the question's words and push the other way. Without gradients words and
-    meaning must both stand out, or the one of them that there is. A row with a copy always matters.
+    Where there are gradients, a row matters if these stand out from their null, or if its words or its meaning do and
+    the gradients lean the same way: a row may share the question's words and push the other way. Without gradients
+    words and meaning must both stand out, or the one of them that there is. A row with a copy always matters.
 
     Args:
         standings: by kind of evidence, how each row stands to chance: from 1 on within the cut; NaN where it says
@@ -76,5 +76,6 @@ def cut(standings: Mapping[str, NDArray[np.float64] | None], copied: NDArray[np.
     of_texts = [standing >= 1 for name, standing in known.items() if name not in _GRADIENTS]  # NaN isn't
     if of_gradients:
         best = np.max(of_gradients, axis=0)
-        return (best >= 1) | (np.any(of_texts, axis=0) & (best >= _LEANING)) | copied
+        leaning = np.any(of_texts, axis=0) & (best >= _LEANING)
+        return np.asarray((best >= 1) | leaning | copied)
     return np.all(of_texts, axis=0) | copied if of_texts else None
