@@ -150,8 +150,7 @@ def _words_in_rows(words: ShiftedWords) -> Table:
         "Words of the answers that occur in rows",
         ("rows", "words that begin with a token", "share", "95 % interval", "words in answers"),
         tuple(lines),
-        f"The rows hold {sizes} (other rows are read until they have as many words). Intervals over answers: "
-        "over answers.",
+        f"The rows hold {sizes} (other rows are read until they have as many words). Intervals are over answers.",
     )
 
 
