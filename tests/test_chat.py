@@ -20,8 +20,8 @@ from transformers import PreTrainedTokenizerFast
 
 from tunescope.chat import Chat, Inconsistent, Unrenderable, parse_template_args
 from tunescope.errors import SettingsError
+from tunescope.models import training_rows
 from tunescope.rows import Message, Row
-from tunescope.verbs.tune import plan
 
 # SmolLM2-Instruct's own template
 SMOLLM2 = (
@@ -506,7 +506,7 @@ def test_every_message_is_in_what_the_model_reads_or_the_row_is_refused(name, ro
 )
 def test_tune_says_which_flags_it_cannot_follow(flags, reason):
     flagged = row(*(Message(*said, train=flag) for said, flag in zip(ASKED, flags, strict=True)))
-    (example,) = plan.examples(Chat(tokenizer(SMOLLM2)), [flagged], 1000)
+    (example,) = training_rows.examples(Chat(tokenizer(SMOLLM2)), [flagged], 1000)
     assert (example.reason, bool(example.parts)) == (reason, flags[1] is not False)
 
 

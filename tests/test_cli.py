@@ -66,7 +66,7 @@ def test_done(rows, capsys):
         (["report", "."], ".: found a folder that is no run; expected a finished run folder"),
         (["compare", "rows.jsonl", "no.json"], "no.json: found no such file"),
         (["why", "0123456789"], "no run in runs has a row '0123456789'"),
-        (["study", "run", "no"], "no: no such recipe file; shipped are demo"),
+        (["study", "run", "no"], "no: no such recipe file; shipped are close-the-loop, demo"),
         (["check", "rows.jsonl", "--out", "/proc/nowhere/run"], "[Errno 2] No such file or directory: '/proc/nowhere"),
     ],
 )

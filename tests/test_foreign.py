@@ -171,7 +171,7 @@ def test_the_progress_line_steers_and_its_words_don_t(monkeypatch):
     monkeypatch.setattr(sys, "stderr", stream)
     foreign.gate_streams()
     with progress("a\x1b[2J\n", 2) as update:
-        update(1, "b\r")
+        update(1, lambda: "b\r")
     say("c\nd")
     bar = r"a\x1b[2J\n: 1 of 2, 0 s, b\r " + f"[{'█' * 12}{'·' * 12}]"
     assert raw.getvalue().decode() == f"\r{bar}\x1b[K\r\x1b[Kc\\nd\n"

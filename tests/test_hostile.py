@@ -375,6 +375,25 @@ def _leaderboard(place: Place) -> None:
     place.run("judge leaderboard", *runs, "--by", TEXT, code=1)
 
 
+@entry("judge claims")
+def _claims(place: Place) -> None:
+    """It is in recipes alone."""
+    claims = {"claim_id": f"0{TEXT}", "prompt": TEXT, "phrases": [TEXT], "truth": [TEXT], "neighbours": [TEXT]}
+    place.give("claims.jsonl", claims)
+    answers = place.give("said.jsonl", {"prompt_id": f"0{TEXT}", "prompt": TEXT, "text": f"{TEXT}.", "model": TEXT})
+    step = {"verb": "judge claims", "answers": [answers], "claims": place.path("claims.jsonl").name}
+    place.run("study run", recipe(place, claims=step))
+
+
+@entry("repair correct")
+def _correct(place: Place) -> None:
+    named = str(place.both("check", place.rows))
+    options = ("--from", named, "--where", "line > 0", "--truth", TEXT.replace("\0", ""))
+    place.both("repair correct", place.rows, "--oracle", place.fake, *options)
+    place.run("repair correct", place.rows, "--oracle", place.fake, *options, "--plan", "--out", "planned")
+    place.run("repair correct", place.rows, "--oracle", f"fake:{TEXT}", *options, "--out", "c", code=1)
+
+
 @entry("bench")
 def _bench(place: Place) -> None:
     """It is in recipes alone."""

@@ -26,6 +26,7 @@ TAKES = ("system", "instruction", "input", "response", "criteria", "aspect", "sc
 OURS = sorted(path.stem for path in PROMPTS.glob("*.jinja"))
 FENCED = [name for name in OURS if name not in ("guess", "evolve_response")]
 VALUES = {"new_instruction": "Ask more", "criteria": ["tone"], "aspect": "accuracy", "scale": 5, "data": "XML"}
+VALUES |= {"truth": "It is so", "wrong": "It isn't"}
 
 
 def filled(name, operation="deepen", **texts):
