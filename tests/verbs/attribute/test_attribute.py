@@ -12,6 +12,7 @@ from tests.tools import alpaca, read_rows, write_rows
 
 import tunescope
 from tunescope import cli
+from tunescope.answers import read_answers
 from tunescope.errors import InputError, RunError, SettingsError, TunescopeError
 from tunescope.verbs.attribute.ranking import join, ranks_of
 from tunescope.views import to_text
@@ -229,3 +230,23 @@ def test_what_matters_follows_the_gradients_where_there_are_some():
     assert cut({"states": states, "words": None}, copied).tolist() == [False, False, False, True, True]
     assert cut({"words": words, "states": np.full(5, none)}, copied).tolist() == [True, True, False, False, True]
     assert cut({"words": None}, copied) is None
+
+
+def test_a_run_has_its_stretches_and_the_key_goes_by_their_content(workplace):
+    rows = write_rows(
+        workplace / "rows.jsonl", [alpaca(f"What is thing {i}?", f"Thing {i} is blue.") for i in range(30)]
+    )
+    found = []
+    for name, end in (("one", 7), ("two", 7), ("three", 12)):
+        folder = workplace / name
+        folder.mkdir()
+        write_rows(
+            folder / "answers.jsonl", [{"prompt_id": "p", "prompt": "What is thing 4?", "text": "Thing 4 is blue."}]
+        )
+        (answer,) = read_answers(folder / "answers.jsonl")
+        write_rows(folder / "spans.jsonl", [{"answer_id": answer.answer_id, "start": 0, "end": end}])
+        (folder / "other.txt").write_text(name)
+        run = tunescope.attribute(rows=str(rows), answers=name, spans=name, embedder="none")
+        found.append(run.path)
+    one, two, three = found
+    assert one == two != three

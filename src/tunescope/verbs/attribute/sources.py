@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.answers import Answer, answers_file, read_answers, read_typed
 from tunescope.errors import SettingsError
 from tunescope.prompts import Prompt
 from tunescope.verbs.attribute.settings import AttributeSettings
-from tunescope.verbs.attribute.spans import Spans, read_spans
+from tunescope.verbs.attribute.spans import Spans, read_spans, spans_file
 
 _TYPED = "text"
 """The prompt id of an answer that was typed."""
@@ -52,5 +51,5 @@ def read_sources(settings: AttributeSettings) -> AnswersToAttribute:
     inputs = {settings.answers: content_hash(path)}
     spans = read_spans(settings, answers)
     if settings.spans is not None:
-        inputs[settings.spans] = content_hash(Path(settings.spans))
+        inputs[f"spans {settings.spans}"] = content_hash(spans_file(settings.spans))
     return AnswersToAttribute(answers, spans, inputs)

@@ -28,8 +28,7 @@ def read_spans(settings: AttributeSettings, answers: Sequence[Answer]) -> Spans:
         return {answer.answer_id: [_inside(int(first), int(last), answer, "--span")]}
     if settings.spans is None:
         return {}
-    path, by_id = Path(settings.spans), {answer.answer_id: answer for answer in answers}
-    path = path / "spans.jsonl" if path.is_dir() else path
+    path, by_id = spans_file(settings.spans), {answer.answer_id: answer for answer in answers}
     if not path.is_file():
         raise SettingsError(f"--spans {path}: found no such file; expected lines of answer_id, start and end")
     spans: dict[str, list[tuple[int, int]]] = {}
@@ -49,6 +48,12 @@ def read_spans(settings: AttributeSettings, answers: Sequence[Answer]) -> Spans:
     if not spans:
         raise SettingsError(f"--spans {path}: found no line; expected lines of answer_id, start and end")
     return spans
+
+
+def spans_file(name: str) -> Path:
+    """Return the stretches of a run folder, or the path itself where it isn't a folder."""
+    path = Path(name)
+    return path / "spans.jsonl" if path.is_dir() else path
 
 
 def _inside(begin: int, end: int, answer: Answer, where: str) -> tuple[int, int]:
