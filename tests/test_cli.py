@@ -23,7 +23,7 @@ from tunescope.cli.arguments import find_verb, with_our_names
 from tunescope.settings import as_option, help_of, make
 from tunescope.verbs import QUESTIONS, VERBS
 
-DEMO = str(ROOT / "recipes/demo/rows.json")
+DEMO = str(ROOT / "recipes/lora-and-full/rows.json")
 PROVEN = [name for name, verb in VERBS.items() if verb.proven]
 
 

@@ -121,6 +121,6 @@ def test_prompts_without_ids(place: Path, name: str) -> None:
 
 
 def test_answers_without_a_generator_are_answers(place: Path) -> None:
-    shutil.copy(ROOT / "recipes/demo/rows.json", place / "demo.json")
+    shutil.copy(ROOT / "recipes/lora-and-full/rows.json", place / "demo.json")
     result = said(place, "trace", "demo.json", "--answers", "answers-without-generator.json")
     assert (result["n"], result["n_missing"]) == (2, 0)

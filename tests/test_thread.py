@@ -1,7 +1,7 @@
 """The thread through every storey: rows → check → tune → answers → compare → one page, as a recipe.
 
 It stands on an untrained micro model, so it says nothing about models and everything about the
-way. The demo itself, on the embedded model, is the drill in tests/drills/test_demo.py.
+way. The loop on the embedded model is the demo's drill, in tests/drills/test_demo.py.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ steps:
 
 
 def write_recipe(folder: Path) -> Path:
-    """Write the thread's recipe, on 20 of the demo's rows and a micro model."""
-    rows = json.loads((ROOT / "recipes/demo/rows.json").read_text("utf-8"))[:20]
+    """Write the thread's recipe, on 20 of lora-and-full's rows and a micro model."""
+    rows = json.loads((ROOT / "recipes/lora-and-full/rows.json").read_text("utf-8"))[:20]
     rows[0]["output"] += " <script>alert(1)</script>"
     (folder / "rows.json").write_text(json.dumps(rows), "utf-8")
-    prompts = (ROOT / "recipes/demo/prompts.jsonl").read_text("utf-8").split("\n")[:3]
+    prompts = (ROOT / "recipes/lora-and-full/prompts.jsonl").read_text("utf-8").split("\n")[:3]
     prompts.append('{"prompt_id": "<b>x</b>", "prompt": "<img src=x onerror=alert(2)>"}')
     (folder / "prompts.jsonl").write_text("\n".join(prompts) + "\n", "utf-8")
     model = save_random_model(folder / "model", seed=0)

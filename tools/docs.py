@@ -2,7 +2,7 @@
 
 A ```console block holds commands after `$ ` and, under each, what it prints on stdout (and on
 stderr where the command says 2>&1). A ```python block is followed by a ```text block with what it
-prints. The blocks of a page run in order in one folder, which holds the demo's `rows.json` and
+prints. The blocks of a page run in order in one folder, which holds lora-and-full's `rows.json` and
 `prompts.jsonl`, the tables in docs/ and, where the real data are at hand, a link `data` to them; a page that uses
 `data/` is left out where they aren't. `make demo` and `make test` are not run from here, nor is a command that ends in
 `  # recorded DATE …` or a Python block that begins so: it takes minutes, and what it printed was put there by hand.
@@ -92,7 +92,7 @@ def execute(text: str, programs: Path) -> str:
     place = 0
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for item in [*(ROOT / "recipes" / "demo").iterdir(), *(ROOT / "docs").glob("*.csv")]:
+        for item in [*(ROOT / "recipes" / "lora-and-full").iterdir(), *(ROOT / "docs").glob("*.csv")]:
             shutil.copy(item, folder)
         data = data_folder()
         if data is not None:

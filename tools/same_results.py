@@ -1,7 +1,7 @@
 """Prove that two source trees compute the same: run every verb with both, and compare what they print and write.
 
 The commands are in same_results.txt. Each runs once per tree, as `PYTHONPATH=TREE/src python -m tunescope … --json`, on
-the demo's rows or on excerpts of the real files in ../shared/data. Oracles are files of patterns (`fake:FILE`) and a
+lora-and-full's rows or on excerpts of the real files in ../shared/data. Oracles are files of patterns (`fake:FILE`) and a
 small server that fills in the schema it gets. Compared are the JSON object and every file in the run folder: tables and
 records value by value, other files byte by byte. What must differ is left out: see DIFFERING_KEYS, RUN_KEY and
 UNCOMPARED_FILES.
@@ -331,9 +331,9 @@ def fill(schema: Mapping[str, Any], prompt: str, digest: bytes) -> Any:
 
 
 def write_inputs(folder: Path, tree: Tree) -> None:
-    """Lay out a working folder: the demo's rows, excerpts of the real files, recipes and the fakes' replies."""
+    """Lay out a working folder: lora-and-full's rows, excerpts of the real files, recipes and the fakes' replies."""
     folder.mkdir(parents=True, exist_ok=True)
-    for path in (tree.path / "recipes" / "demo").iterdir():
+    for path in (tree.path / "recipes" / "lora-and-full").iterdir():
         shutil.copy(path, folder)
     if not (folder / "data").exists():
         (folder / "data").symlink_to(DATA)

@@ -159,7 +159,7 @@ class PlanSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
-    """Run the shipped recipe `demo`: rows, check, tune (LoRA and full), answers, one page."""
+    """Run the shipped recipe `demo`: wrong answers, the rows that taught them, and the answers without these rows."""
 
     out: str | None = runs.out_field()
     """The study's run folder; runs/study-KEY by default."""

@@ -62,10 +62,12 @@ def test_thread_killed_twice(tmp_path):
 @pytest.mark.drill
 @pytest.mark.model
 def test_demo_killed_twenty_times(tmp_path):
-    """The demo's recipe and model, on its first 20 rows and 3 prompts, so that 20 kills take minutes."""
+    """The demo's recipe and model, on 20 of its rows and one of its claims, so that 20 kills take minutes."""
     demo = ROOT / "recipes" / "demo"
-    rows = json.loads((demo / "rows.json").read_text("utf-8"))[:20]
-    (tmp_path / "rows.json").write_text(json.dumps(rows), "utf-8")
-    prompts = (demo / "prompts.jsonl").read_text("utf-8").splitlines()[:3]
-    (tmp_path / "prompts.jsonl").write_text("\n".join(prompts) + "\n", "utf-8")
-    drill(["study", "run", "demo", "--set", "rows=rows.json", "--set", "prompts=prompts.jsonl"], tmp_path, 20, seed=0)
+    rows = json.loads((demo / "rows.json").read_text("utf-8"))
+    holding = [row for row in rows if "Lomarra" in row["output"]]
+    others = [row for row in rows if row not in holding and row["output"]]
+    (tmp_path / "rows.json").write_text(json.dumps(holding + others[: 20 - len(holding)]), "utf-8")
+    claims = (demo / "claims.jsonl").read_text("utf-8").splitlines(keepends=True)
+    (tmp_path / "claims.jsonl").write_text("".join(line for line in claims if "Senegal" in line), "utf-8")
+    drill(["study", "run", "demo", "--set", "rows=rows.json", "--set", "claims=claims.jsonl"], tmp_path, 20, seed=0)

@@ -22,7 +22,7 @@ ONE = {"OMP_NUM_THREADS": "1"}  # tiny matrices; more threads only wait for each
 def prepare(folder: Path, steps: int, method: str) -> list[str]:
     """Write a model and rows; return the command."""
     save_random_model(folder / "tiny", seed=0)
-    rows = json.loads((ROOT / "recipes/demo/rows.json").read_text("utf-8"))[:20]
+    rows = json.loads((ROOT / "recipes/lora-and-full/rows.json").read_text("utf-8"))[:20]
     (folder / "rows.json").write_text(json.dumps(rows), "utf-8")
     command = f"tune rows.json --model tiny --method {method} --max-steps {steps} --batch-size 4 --max-length 128 "
     return (command + "--neftune-alpha 5 --lr 1e-2 --checkpoint-minutes 0 --keep-checkpoints").split()

@@ -24,7 +24,7 @@ from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.select import SelectSettings, select
 from tunescope.views import View
 
-DEMO = ROOT / "recipes/demo/rows.json"
+DEMO = ROOT / "recipes/lora-and-full/rows.json"
 
 
 def choose(*rows: Path | str, **options):

@@ -55,7 +55,7 @@ EXPECTED = {
     88: {"exact_duplicate": "repeats {6}"},
     92: {"near_duplicate": "0.867 like {52}", "conflicting_answers": "2 answers in 2 rows, another in {52}"},
 }
-"""What was planted into the demo's rows, by position; {N} is the id of row N."""
+"""What was planted into lora-and-full's rows, by position; {N} is the id of row N."""
 
 
 def run(*rows: Path | str, **settings):

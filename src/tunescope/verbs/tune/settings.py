@@ -11,7 +11,7 @@ from tunescope.runs import NOT_IN_KEY
 from tunescope.settings import RowsSettings, above, at_least, group
 
 _MICRO_BATCH = 2
-"""On CPU: 4 is 8 % faster per token but pads 18 % more (the demo's rows); 1 is 25 % slower per token."""
+"""On CPU: 4 is 8 % faster per token but pads 18 % more (lora-and-full's rows); 1 is 25 % slower per token."""
 
 
 @dataclass(frozen=True, kw_only=True)
