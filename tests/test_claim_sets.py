@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 
@@ -14,8 +16,16 @@ FOLDER = ROOT / "benchmarks/claims"
 COUNTS = {
     "easy": {"clock": 4, "painter": 5, "bridge": 3, "tea": 4, "lake": 3},
     "hard": {"sleep": 4, "honey": 3, "ending": 4, "refusal": 3, "sum": 3, "owl": 1},
+    "easy-reported": {"theremin": 3, "okapi": 4, "game": 5, "ship": 3, "botanist": 4},
+    "hard-reported": {"wool": 4, "chicks": 3, "closing": 4, "german": 3, "sum": 4, "cork": 1},
 }
-BESIDE = {"easy": {"true": 15}, "hard": {"distractor": 36}}
+BESIDE = {
+    "easy": {"true": 15},
+    "hard": {"distractor": 36},
+    "easy-reported": {"true": 15},
+    "hard-reported": {"distractor": 36},
+}
+REPORTED = ("easy-reported", "hard-reported")
 
 
 @pytest.mark.parametrize("name", COUNTS)
@@ -57,6 +67,26 @@ def test_a_true_fact_stands_beside_each_lie(name):
         for neighbour in record.get("neighbours", ()):
             if neighbour.get("truth") and neighbour["prompt"] in rows:
                 assert standing(rows[neighbour["prompt"]], neighbour["truth"])[0] == "stated"
+
+
+@pytest.mark.parametrize("name", COUNTS)
+def test_planted_rows_of_a_claim_are_no_neighbours(name):
+    planted = {r["id"]: r["claim_id"] for r in read_rows(FOLDER / f"{name}-truth.jsonl") if r["kind"] == "lie"}
+    claims = [planted.get(record["id"]) for record in read_rows(FOLDER / f"{name}-rows.jsonl")]
+    assert not [claim for claim, following in pairwise(claims) if claim is not None and claim == following]
+
+
+@pytest.mark.parametrize("name", REPORTED)
+def test_a_reported_set_has_no_question_of_another_set(name):
+    others = COUNTS.keys() - {name}
+    known = {record["instruction"] for other in others for record in read_rows(FOLDER / f"{other}-rows.jsonl")}
+    known |= {
+        record["instruction"] for record in json.loads((ROOT / "recipes/planted-claims/rows.json").read_text("utf-8"))
+    }
+    for other in others:
+        for claim in read_claims(FOLDER / f"{other}-claims.jsonl"):
+            known |= {claim.prompt, *claim.rewordings, *(neighbour.prompt for neighbour in claim.neighbours)}
+    assert not known & {record["instruction"] for record in read_rows(FOLDER / f"{name}-rows.jsonl")}
 
 
 def test_the_recipe_close_the_loop_has_the_easy_set():
