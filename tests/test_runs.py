@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import gc
 import json
 import math
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import date
 from hashlib import blake2b
@@ -457,3 +459,21 @@ def test_what_reads_an_open_run_says_so_once(workplace, capsys):
         assert execute(Work(), inputs={other: f"hash of {other}"}).view == VIEW
     finished = execute(Unsure(0))
     assert execute(Work(), inputs={str(finished.path): "finished"}).view == VIEW
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_python_looks_for_garbage_less_often_while_a_run_works(tmp_path, monkeypatch, fails):
+    monkeypatch.chdir(tmp_path)
+    before = gc.get_threshold()
+    seen = []
+
+    def work(folder):
+        seen.append(gc.get_threshold()[0])
+        if fails:
+            raise WorkError("no")
+        return Outcome({}, View(()))
+
+    with pytest.raises(WorkError) if fails else nullcontext():
+        runs.execute("check", 1, PLAIN, {}, work)
+    assert seen == [10_000]
+    assert gc.get_threshold() == before
