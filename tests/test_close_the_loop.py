@@ -58,7 +58,10 @@ def test_the_lies_are_gone_without_the_named_rows_and_not_without_random_ones(cl
     assert run.view.sentences[0].startswith(f"{opening}; without them 6 of 6 are gone (")
     assert closed.view.sentences[1] == run.view.sentences[0]
     (page,) = closed.result["reports"]
-    assert opening in Path(page).read_text("utf-8")
+    html = Path(page).read_text("utf-8")
+    assert opening in html
+    order = [html.index(f'<section id="{anchor}"') for anchor in ("claims-1", "xray", "tuning")]
+    assert order == sorted(order)  # the verdicts and the answers beside their rows come first
 
 
 def test_no_answer_holds_the_words_of_a_lie_where_it_is_said_to_be_gone(closed):

@@ -19,7 +19,7 @@ _SHOWN_FAULTS = 3
 
 def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     """Yield what became of claims, what is wrong with rows, what tuning changed, whose words are said, what to do."""
-    yield from (sentence for run in of_verb(opened, "judge claims") for sentence in run.view.sentences)
+    yield from (run.view.sentences[0] for run in of_verb(opened, "judge claims"))
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
     for run in of_verb(opened, "study analyze"):

@@ -23,7 +23,14 @@ _CURVES_PER_CHART = 4
 
 
 def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
-    """Yield the sections in reading order, from the rows to what came of tuning on them."""
+    """Yield the sections in reading order: what became of claims, the answers, then from the rows to tuning on them."""
+    for number, run in enumerate(of_verb(opened, "judge claims"), 1):
+        yield section(f"claims-{number}", "Is it gone?", to_html(run.view), [run])
+    columns = columns_of(opened, names)
+    data = xray(columns, names)
+    if data is not None:
+        runs = [run for column in columns for run in column.runs.values()]
+        yield section("xray", "X-ray", xray_html(data), runs, as_json(data))
     checked = of_verb(opened, "check")
     for number, run in enumerate(checked, 1):
         yield section(f"rows-{number}" if number > 1 else "rows", "The rows", to_html(run.view), [run])
@@ -32,11 +39,6 @@ def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
         curves = [Curve(names.of_run(run), _losses(run)) for run in tuned]
         html = draw(curves, "optimizer step", "loss on answers") + "".join(_tuned(run, names) for run in tuned)
         yield section("tuning", "Tuning", html, tuned)
-    columns = columns_of(opened, names)
-    data = xray(columns, names)
-    if data is not None:
-        runs = [run for column in columns for run in column.runs.values()]
-        yield section("xray", "X-ray", xray_html(data), runs, as_json(data))
     answered = [column for column in columns if "answer" in column.runs]
     plain = _side_by_side(answered, {prompt["called"] for prompt in data["prompts"]} if data is not None else ())
     if plain:
@@ -53,7 +55,7 @@ def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
             if verb in column.runs:
                 run = column.runs[verb]
                 yield section(f"{verb}-{number}", f"{heading}: {column.name}", to_html(run.view), [run])
-    shown_above = {"check", "tune", "answer", "compare", "study analyze"}
+    shown_above = {"judge claims", "check", "tune", "answer", "compare", "study analyze"}
     placed = [run.key for column in columns for run in column.runs.values()]
     others = [run for run in opened if run.verb not in shown_above and run.key not in placed]
     for number, run in enumerate(others, 1):
