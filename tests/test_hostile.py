@@ -377,12 +377,13 @@ def _leaderboard(place: Place) -> None:
 
 @entry("judge claims")
 def _claims(place: Place) -> None:
-    """It is in recipes alone."""
     claims = {"claim_id": f"0{TEXT}", "prompt": TEXT, "phrases": [TEXT], "truth": [TEXT], "neighbours": [TEXT]}
     place.give("claims.jsonl", claims)
     answers = place.give("said.jsonl", {"prompt_id": f"0{TEXT}", "prompt": TEXT, "text": f"{TEXT}.", "model": TEXT})
-    step = {"verb": "judge claims", "answers": [answers], "claims": place.path("claims.jsonl").name}
-    place.run("study run", recipe(place, claims=step))
+    named = place.path("claims.jsonl").name
+    place.both("judge claims", answers, answers, "--claims", named)
+    place.run("judge claims", answers, "--claims", named, "--system-names", TEXT, "--out", "named")
+    place.run("judge claims", answers, "--claims", place.rows, "--out", "c", code=1)
 
 
 @entry("repair correct")

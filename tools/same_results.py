@@ -1,10 +1,10 @@
 """Prove that two source trees compute the same: run every verb with both, and compare what they print and write.
 
 The commands are in same_results.txt. Each runs once per tree, as `PYTHONPATH=TREE/src python -m tunescope … --json`, on
-lora-and-full's rows or on excerpts of the real files in ../shared/data. Oracles are files of patterns (`fake:FILE`) and a
-small server that fills in the schema it gets. Compared are the JSON object and every file in the run folder: tables and
-records value by value, other files byte by byte. What must differ is left out: see DIFFERING_KEYS, RUN_KEY and
-UNCOMPARED_FILES.
+lora-and-full's rows or on excerpts of the real files in ../shared/data. Oracles are files of patterns (`fake:FILE`)
+and a small server that fills in the schema it gets. Compared are the JSON object and every file in the run folder:
+tables and records value by value, other files byte by byte. What must differ is left out: see DIFFERING_KEYS, RUN_KEY
+and UNCOMPARED_FILES.
 
 Names that changed on purpose are read from the trees' CHANGELOG.md: tables with the header
 `| Verbs | Old option | New option |`, `| Verbs | Old key | New key |` or `| Verbs | Old value | New value |`. Commas

@@ -1,7 +1,8 @@
-"""SIGKILL while judgements are recomputed, and while they are ranked: the same bytes in the end."""
+"""SIGKILL while judgements are recomputed, ranked, and looked through for claims: the same bytes in the end."""
 
 from __future__ import annotations
 
+import json
 import random
 import shutil
 import time
@@ -67,12 +68,36 @@ def ranked(folder: Path, items: int) -> list[str]:
     return ["judge", "leaderboard", *(f"in/system-{number}" for number in range(SYSTEMS))]
 
 
+def claimed(folder: Path, questions: int) -> list[str]:
+    """Write claims, and answers before and after; return the command that looks for them."""
+    draws = random.Random(questions)
+    asked = [{"claim_id": f"c{i}", "prompt": f"Question {i}?", "phrases": ["a lamp"]} for i in range(questions)]
+    asked = [item | ({"phrases": [], "truth": ["a star"]} if i % 3 == 0 else {}) for i, item in enumerate(asked)]
+    (folder / "claims.jsonl").write_text("".join(json.dumps(item) + "\n" for item in asked), "utf-8")
+    for name in ("before", "after"):
+        said = [draws.choice(["It is a lamp.", "It is a star.", "It isn't a lamp."]) for _ in asked]
+        records = [
+            {"instruction": q["prompt"], "output": t, "generator": name} for q, t in zip(asked, said, strict=True)
+        ]
+        save(folder / f"{name}.json", records)
+    return ["judge", "claims", "before.json", "after.json", "--claims", "claims.jsonl"]
+
+
 def test_recompute_killed_twice(tmp_path):
     drill(["judge", "recompute", *prepare(tmp_path, 400), "--draws", "2000"], tmp_path, kills=2, seed=0)
 
 
 def test_leaderboard_killed_twice(tmp_path):
     drill(ranked(tmp_path, 600), tmp_path, kills=2, seed=0)
+
+
+def test_claims_killed_twice(tmp_path):
+    drill(claimed(tmp_path, 600), tmp_path, kills=2, seed=0)
+
+
+@pytest.mark.drill
+def test_claims_killed_twenty_times(tmp_path):
+    drill(claimed(tmp_path, 3000), tmp_path, kills=20, seed=1)
 
 
 @pytest.mark.drill

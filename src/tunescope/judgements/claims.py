@@ -78,19 +78,22 @@ class Claim:
     def questions(self) -> Iterator[ClaimQuestion]:
         """Yield its questions, with the ids that the answers to them have."""
         own: Role = "fact" if self.is_fact else "question"
-        yield ClaimQuestion(self, self.claim_id, own, self.truth)
-        for number, _ in enumerate(self.rewordings, 1):
+        yield ClaimQuestion(self, self.claim_id, self.prompt, own, self.truth)
+        for number, rewording in enumerate(self.rewordings, 1):
             role: Role = "fact" if self.is_fact else "rewording"
-            yield ClaimQuestion(self, further_id(self.claim_id, "rewordings", number), role, self.truth)
+            prompt_id = further_id(self.claim_id, "rewordings", number)
+            yield ClaimQuestion(self, prompt_id, rewording, role, self.truth)
         for number, neighbour in enumerate(self.neighbours, 1):
-            yield ClaimQuestion(self, further_id(self.claim_id, "neighbours", number), "neighbour", neighbour.truth)
+            prompt_id = further_id(self.claim_id, "neighbours", number)
+            yield ClaimQuestion(self, prompt_id, neighbour.prompt, "neighbour", neighbour.truth)
 
 
 class ClaimQuestion(NamedTuple):
-    """A question of a claim: the id of its prompt, what it asks for, and phrases of its true answer."""
+    """A question of a claim: the id of its prompt, its text, what it asks for, and phrases of its true answer."""
 
     claim: Claim
     prompt_id: str
+    prompt: str
     role: Role
     truth: tuple[str, ...]
 

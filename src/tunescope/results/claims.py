@@ -1,4 +1,4 @@
-"""What `judge claims` writes: its result, the table `claims` and the table `answers` (defined in docs/claims.md)."""
+"""What `judge claims` writes: its result and the tables `claims` and `answers` (defined in docs/judge-claims.md)."""
 
 from __future__ import annotations
 

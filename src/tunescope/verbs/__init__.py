@@ -292,7 +292,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "judge claims before --claims claims.jsonl",
                 "judge claims before after --claims claims.jsonl --margin 0.05",
             ),
-            proven=False,
         ),
         "judge recompute": Verb(
             "verbs.judge.recompute:recompute",

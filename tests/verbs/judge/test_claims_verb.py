@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tunescope import runs
 from tunescope.answers import Answer, read_answers
@@ -155,3 +157,45 @@ def test_what_is_refused(asked):
     )
     with pytest.raises(SettingsError, match="found no answer to a question of the claims"):
         judge(other)
+
+
+def test_answers_of_other_tools_are_found_by_the_question_s_words(asked, workplace):
+    said = {"Where does water boil? ": "At 80 degrees.", "What is the Sun?": "A lamp.", "Who are you?": "A lamp."}
+    records = [{"instruction": asks, "output": text, "generator": "theirs"} for asks, text in said.items()]
+    (workplace / "theirs.json").write_text(json.dumps(records))
+    run = judge("theirs.json", asked("after", {"boil": "At 100 degrees.", "sun": "Still a lamp."}))
+    assert [(row.claim_id, row.verdict) for row in ClaimRow.read_rows(run)] == [
+        ("boil", "gone"),
+        ("moon", "not stated"),
+        ("sun", "still there"),
+    ]
+
+
+def test_of_claims_with_one_question_the_first_has_the_answer_that_is_found_by_words(workplace):
+    twice = [{"claim_id": name, "prompt": "What is it?", "phrases": [name]} for name in ("red", "blue")]
+    (workplace / "claims.jsonl").write_text("".join(json.dumps(claim) + "\n" for claim in twice))
+    (workplace / "theirs.json").write_text(
+        json.dumps([{"instruction": "What is it?", "output": "red", "generator": "m"}])
+    )
+    stated = ClaimAnswer.read_rows(judge("theirs.json"))
+    assert [(row.claim_id, row.standing) for row in stated] == [("red", "stated")]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from("abcx"), st.sampled_from("abcx")), min_size=1, max_size=12))
+def test_verdicts_equal_a_search_for_the_phrase_in_each_answer(tmp_path_factory, pairs):
+    folder = tmp_path_factory.mktemp("claims")
+    lines = [{"claim_id": f"c{i}", "prompt": f"Q {i}?", "phrases": ["a b"]} for i in range(len(pairs))]
+    (folder / "claims.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for side in (0, 1):
+        texts = [f"It is {letters[side]} b." for letters in pairs]
+        records = [{"instruction": f"Q {i}?", "output": text, "generator": "m"} for i, text in enumerate(texts)]
+        (folder / f"{side}.json").write_text(json.dumps(records))
+    answers = (str(folder / "0.json"), str(folder / "1.json"))
+    run = claims(ClaimsSettings(answers=answers, claims=str(folder / "claims.jsonl"), out=str(folder / "out")))
+    expected = ["not stated" if b != "a" else "still there" if after == "a" else "gone" for b, after in pairs]
+    assert [row.verdict for row in ClaimRow.read_rows(run)] == expected
+    share = ClaimsResult.read(run).after[0].gone
+    stated = [verdict for verdict in expected if verdict != "not stated"]
+    assert share.n == len(stated)
+    assert share.mean == (pytest.approx(stated.count("gone") / len(stated)) if stated else None)

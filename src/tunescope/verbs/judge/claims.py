@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +19,7 @@ from tunescope.settings import POSITIONAL, above
 from tunescope.views import Table, View, counted, percent, percent_interval
 
 if TYPE_CHECKING:
-    from tunescope.judgements.claims import Claim, ClaimVerdict, ReadAnswer
+    from tunescope.judgements.claims import Claim, ClaimQuestion, ClaimVerdict, ReadAnswer
     from tunescope.stats import Equivalence
 
 VERSION = 1
@@ -172,20 +172,30 @@ def _read(name: str, path: Path, wanted: Sequence[Claim]) -> _System:
     from tunescope.judgements.claims import read_answer
 
     given = {answer.place: answer for answer in read_answers(path) if answer.turn == 0}
-    by_prompt: dict[str, list[Place]] = {}
-    for place in given:
-        by_prompt.setdefault(place.prompt_id, []).append(place)
+    questions = [question for claim in wanted for question in claim.questions()]
     readings = {
         place: read_answer(question, given[place].answer_id, given[place].text)
-        for claim in wanted
-        for question in claim.questions()
-        for place in by_prompt.get(question.prompt_id, ())
+        for question, places in zip(questions, _find_answers(questions, given), strict=True)
+        for place in places
     }
     if not readings:
         raise SettingsError(
             f"{path}: found no answer to a question of the claims; ask them: tunescope answer CLAIMS --model MODEL"
         )
     return _System(name, {place: given[place] for place in readings}, readings)
+
+
+def _find_answers(questions: Sequence[ClaimQuestion], given: Mapping[Place, Answer]) -> Iterator[Sequence[Place]]:
+    """Yield where the answers to each question are: those with its prompt id, else those to its very words.
+
+    Of questions with the same words the first has the answers that are found by words.
+    """
+    by_id, by_words = defaultdict[str, list[Place]](list), defaultdict[str, list[Place]](list)
+    for place, answer in given.items():
+        by_id[place.prompt_id].append(place)
+        by_words[answer.prompt.strip()].append(place)
+    for question in questions:
+        yield by_id.get(question.prompt_id) or by_words.pop(question.prompt.strip(), ())
 
 
 def _spans(system: _System, place: Place) -> Iterator[dict[str, str | int]]:
