@@ -7,6 +7,7 @@ from typing import NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.models.load import base_of, fingerprint, local_folder
 from tunescope.models.settings import ModelSettings
+from tunescope.models.tuning_notes import read_tuning_notes
 from tunescope.progress import say
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run
@@ -21,7 +22,7 @@ class BaseModel(NamedTuple):
 
 
 def find_base(base: ModelSettings | None, tuned: ModelSettings, strict: bool = False) -> BaseModel:
-    """Return the base of a tuned model: the one that its adapter or its tune run names, or the user's.
+    """Return the base of a tuned model: the one that its adapter, its tune run or its card names, or the user's.
 
     Raises:
         SettingsError: no base is known, or the user's is another model than the adapter's, or (with `strict`) than the
@@ -39,6 +40,11 @@ def find_base(base: ModelSettings | None, tuned: ModelSettings, strict: bool = F
         return BaseModel(own, hashed, True)
     run = producing_run(folder) if folder is not None else None
     made_from = TuneSetup.read_settings(run).model if run is not None and run.verb == "tune" else None
+    if base is None and made_from is None and folder is not None:
+        named = read_tuning_notes(folder).base
+        if named is not None:
+            say(f"{tuned.model} says that it was made from {named}")
+            return BaseModel(named, fingerprint(named), False)
     if base is not None:
         hashed = fingerprint(base.model, base.revision)
         if made_from is not None and run is not None and not _is_input(hashed, run):

@@ -193,3 +193,23 @@ def test_a_plan_tells_each_part_and_keeps_nothing(rows, base, workplace):
     rest = tunescope.attribute(rows=rows, text=TEXT, base=base, embedder="none", plan=True)
     assert rest.result["parts"] == {}
     assert rest.view.sentences == ("Everything that tunescope attribute needs of 6 rows is there already.",)
+
+
+def test_a_model_of_another_tool_says_its_base_and_where_its_rows_were_cut(rows, base, tmp_path, capsys):
+    other = save_random_model(tmp_path / "other", seed=1)
+    config = f"base_model: {base}\nsequence_len: 24\ntrain_on_inputs: true\n"
+    (other / "README.md").write_text(f"---\nbase_model: {base}\n---\n## axolotl config\n```yaml\n{config}```\n")
+    asked = {"rows": rows, "text": TEXT, "prompt": PROMPT, "embedder": "none"}
+    run = tunescope.attribute(**asked, tuned=str(other))
+    err = capsys.readouterr().err
+    assert f"{other} says that it was made from {base}" in err
+    assert "was trained on its prompts too; the gradients here are those of the answers alone" in err
+    assert "doesn't say where its rows were cut" not in err
+    typed = tunescope.attribute(**asked, tuned=str(other), base=base, max_length=24)
+    assert scores(run, "effect") == scores(typed, "effect")
+    (other / "README.md").unlink()
+    longer = tunescope.attribute(**asked, tuned=str(other), base=base)
+    assert (
+        "doesn't say where its rows were cut: 1,024 tokens are taken; else type --max-length" in capsys.readouterr().err
+    )
+    assert scores(longer, "effect") != scores(run, "effect")

@@ -195,7 +195,7 @@ def _find_answers(questions: Sequence[ClaimQuestion], given: Mapping[Place, Answ
         by_id[place.prompt_id].append(place)
         by_words[answer.prompt.strip()].append(place)
     for question in questions:
-        yield by_id.get(question.prompt_id) or by_words.pop(question.prompt.strip(), ())
+        yield by_id[question.prompt_id] or by_words.pop(question.prompt.strip(), [])
 
 
 def _spans(system: _System, place: Place) -> Iterator[dict[str, str | int]]:

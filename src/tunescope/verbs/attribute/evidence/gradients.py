@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.settings import ModelSettings, with_model
+from tunescope.models.tuning_notes import TuningNotes, read_tuning_notes
 from tunescope.progress import say
 from tunescope.results.attribute import SketchedRows
 from tunescope.results.tune import TuneSetup
@@ -111,6 +112,7 @@ def choose_models(
     own = Path(tuned) / "chat_template.jinja" if tuned is not None else None
     if template is None and setup is None and own is not None and own.is_file():
         template = str(own)
+    noted = _noted_length(tuned, settings.max_length) if tuned is not None and setup is None else None
     of_base = GradientSettings(
         **{f: getattr(settings, f) for f in ("rows", "format", "columns", "on_bad", "dtype", "device_map", "load")},
         model=base,
@@ -121,10 +123,23 @@ def choose_models(
         width=settings.sketch,
         layers=settings.layers,
         seed=settings.seed,
-        max_length=settings.max_length or (setup.max_length if setup is not None else None) or _MAX_LENGTH,
+        max_length=settings.max_length or (setup.max_length if setup is not None else noted) or _MAX_LENGTH,
         workers=settings.workers,
     )
     return GradientModels(of_base, None if tuned is None else replace(of_base, model=tuned, revision=None))
+
+
+def _noted_length(tuned: str, typed: int | None) -> int | None:
+    """Return where another tool cut its rows, as its folder says; what differs or isn't known is told to the user."""
+    from tunescope.models.load import local_folder
+
+    folder = local_folder(tuned)
+    notes = TuningNotes() if folder is None else read_tuning_notes(folder)
+    if notes.trains_prompts:
+        say(f"{tuned} was trained on its prompts too; the gradients here are those of the answers alone")
+    if notes.max_length is None and typed is None:
+        say(f"{tuned} doesn't say where its rows were cut: {_MAX_LENGTH:,} tokens are taken; else type --max-length")
+    return notes.max_length
 
 
 def _validate_rows(tuned: str, run: Run, setup: TuneSetup, rows: RowSet) -> None:
