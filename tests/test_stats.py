@@ -24,7 +24,12 @@ from statsmodels.tools import add_constant
 from tests.tools import examples
 from tunescope.errors import SettingsError
 from tunescope.stats import (
+    FROM_0,
+    FROM_1,
+    SHARE,
+    UNBOUNDED,
     Estimate,
+    bounds_of_differences,
     clustered_standard_error,
     detectable_difference,
     difference_of_means,
@@ -48,6 +53,7 @@ from tunescope.stats import (
     slope,
     spearman,
     t_test,
+    widest,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -177,10 +183,36 @@ def test_no_interval_below_the_n_at_which_it_holds() -> None:
     assert pearson(*line(3)).r.reason == "n = 3: the interval of a Pearson correlation needs 4"
 
 
-def test_an_interval_of_lengths_ends_at_0() -> None:
+def test_an_interval_ends_where_its_quantity_does() -> None:
     x = [0.0] * 59 + [1000.0]
     assert mean(x).low < 0
-    assert mean(x, heavy_tailed=True, least=0).low == 0
+    assert mean(x, heavy_tailed=True, bounds=FROM_0).low == 0
+    perplexities = [1.0] * 59 + [1000.0]
+    assert mean(perplexities, bounds=FROM_0).low == 0
+    assert mean(perplexities, bounds=FROM_1).low == 1
+    assert mean(perplexities, bounds=FROM_1).high == mean(perplexities).high
+    ratings = [5.0] * 19 + [1.0]
+    assert mean(ratings).high > 5
+    assert interval(mean(ratings, bounds=(0, 5))) == (mean(ratings).low, 5)
+    groups = [1.0] * 319 + [1000.0]
+    assert mean_pooled(groups, np.ones(320), heavy_tailed=True).low == 0
+    assert mean_pooled(groups, np.ones(320), heavy_tailed=True, bounds=FROM_1).low == 1
+
+
+def test_the_value_stays_in_its_interval_where_it_is_itself_beyond_the_bounds() -> None:
+    cosines = mean([0.0, *[1 + 1e-7] * 59]), mean([1 + 1e-9, 1 + 2e-9] * 10)
+    inside, beyond = (each.within((-1, 1)) for each in cosines)
+    assert (inside.low, inside.high) == (cosines[0].low, 1)
+    assert (beyond.low, beyond.high) == (cosines[1].low, cosines[1].value)
+    nothing = mean([])
+    assert nothing.within(SHARE) == nothing
+
+
+def test_bounds_of_several_numbers_and_of_differences() -> None:
+    assert widest([SHARE, (-1, 0.5)]) == (-1, 1)
+    assert widest([SHARE, UNBOUNDED]) == widest([]) == UNBOUNDED
+    assert bounds_of_differences((1, 5)) == (-4, 4)
+    assert bounds_of_differences(FROM_1) == UNBOUNDED
 
 
 def test_mean_pooled_by_hand() -> None:
@@ -193,7 +225,7 @@ def test_mean_pooled_by_hand() -> None:
     ours = mean_pooled(sums, counts)
     assert (ours.value, ours.standard_error) == close((value, error))
     assert interval(ours) == close((value / factor, value * factor))
-    assert mean_pooled(sums - 10, counts, signed=True).low < 0
+    assert mean_pooled(sums - 10, counts, bounds=UNBOUNDED).low < 0
     assert mean_pooled([1.0] * 19 + [900], [1.0] * 19 + [1000]).reason == (
         "one or two groups hold most of the values: no interval"
     )
@@ -628,7 +660,7 @@ def test_intervals_contain_the_estimate(x: list[float]) -> None:
     for estimate in (
         mean_t(x),
         mean(x),
-        mean_pooled(x, np.ones(len(x)), signed=True),
+        mean_pooled(x, np.ones(len(x)), bounds=UNBOUNDED),
     ):
         assert estimate.value == close(np.mean(x), abs=1e-6)
         if estimate.reason is None:
@@ -719,7 +751,7 @@ def test_coverage_of_t_and_clustered_intervals() -> None:
     assert 0.93 < coverage([mean_t(row) for row in rng.normal(5, 2, (1500, 6))], 5) < 0.97
     rows = rng.normal(size=(800, 20)).repeat(4, axis=1) + rng.normal(size=(800, 80))
     sums, counts = rows.reshape(800, 20, 4).sum(axis=2), np.full(20, 4)
-    assert 0.92 < coverage([mean_pooled(row, counts, signed=True) for row in sums], 0) < 0.98
+    assert 0.92 < coverage([mean_pooled(row, counts, bounds=UNBOUNDED) for row in sums], 0) < 0.98
     assert coverage([mean_t(row) for row in rows], 0) < 0.85  # what ignoring the clusters would cost
 
 

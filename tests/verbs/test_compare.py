@@ -95,6 +95,15 @@ def test_every_number_has_the_paired_interval_of_stats(workplace):
     assert against(a, b, seed=8).path != run.path
 
 
+def test_a_mean_of_counts_ends_at_0(workplace):
+    long = [alpaca(f"Question {i}?", "word " * (900 * (i == 0)), x=-(i % 7) - 900 * (i == 0)) for i in range(60)]
+    run = against(*(write_rows(workplace / name, long) for name in ("a.jsonl", "b.jsonl")))
+    words, own = run.result["summary"]["response_words"], run.result["summary"]["x"]
+    assert words["a"]["mean"] == 15
+    assert words["a"]["low"] == words["b"]["low"] == 0
+    assert own["a"]["high"] > 0, "what a column of the file can be isn't known"
+
+
 def test_rounding_is_no_difference(workplace):
     a, b = (
         write_rows(

@@ -8,7 +8,18 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 from tunescope.results.estimates import ALPHA
-from tunescope.stats import Estimate, PValue, difference_of_means, holm, mean_t, sign_flip_test, t_test
+from tunescope.stats import (
+    UNBOUNDED,
+    Bounds,
+    Estimate,
+    PValue,
+    bounds_of_differences,
+    difference_of_means,
+    holm,
+    mean_t,
+    sign_flip_test,
+    t_test,
+)
 
 
 class SystemDifference(NamedTuple):
@@ -34,8 +45,8 @@ class SystemDifference(NamedTuple):
         return self.p_holm is not None and self.p_holm < ALPHA
 
 
-def differences(values: Mapping[str, Mapping[str, float]]) -> list[SystemDifference]:
-    """Compare every two systems; `values` is system → item → number.
+def differences(values: Mapping[str, Mapping[str, float]], bounds: Bounds = UNBOUNDED) -> list[SystemDifference]:
+    """Compare every two systems; `values` is system → item → number, none of them beyond `bounds`.
 
     Paired t-test and interval over shared items; Welch's where there are fewer than two; a sign-flip test where all
     differences are equal. p-values are corrected for all pairs together (Holm 1979). Where that multiplies a p by k,
@@ -47,7 +58,7 @@ def differences(values: Mapping[str, Mapping[str, float]]) -> list[SystemDiffere
     return [
         SystemDifference(a, b, len(_shared(values[a], values[b])) > 1, estimate, test, p)
         for (a, b), test, p in zip(pairs, tests, corrected, strict=True)
-        for estimate in [_estimate(values[a], values[b], _level(test.p, p))]
+        for estimate in [_estimate(values[a], values[b], _level(test.p, p)).within(bounds_of_differences(bounds))]
     ]
 
 
