@@ -52,6 +52,7 @@ from tunescope.stats import (
     sign_flip_test,
     slope,
     spearman,
+    subtract,
     t_test,
     widest,
 )
@@ -335,6 +336,32 @@ def test_differences_that_are_rounding_are_none() -> None:
     small = 1e-7 * a
     assert paired_difference(small, 1.1 * small).test.p < 0.001, "small numbers may differ"
     assert difference_of_means(a, a + 1e-8).estimate.reason == "both columns are equal: no interval"
+
+
+def test_a_difference_that_is_the_same_for_all_items_is_one() -> None:
+    a = sample(40, 1)
+    ours = difference_of_means(a + 5, a)
+    assert (ours.estimate.value, ours.estimate.low) == (close(5), None)
+    assert ours.estimate.reason == ours.test.reason == "all items differ by the same: no interval"
+    assert ours.test.p is None
+    assert paired_difference(a + 5, a).estimate.value == close(5)
+
+
+def test_differences_that_cancel_out_have_a_mean_of_0() -> None:
+    steps = np.array([0.1, -0.3, 0.2] * 20)
+    ours = paired_difference(0.7 + steps, [0.7] * 60).estimate
+    assert (0.7 + steps - 0.7).mean() != 0, "in floating point"
+    assert ours.value == 0
+    assert ours.low == close(-ours.high, rel=0.2)
+    assert ours.low < 0
+
+
+def test_subtract_is_relative_to_the_values_and_to_their_columns() -> None:
+    a = [1000.0, 0.0, 1.0, 1.0, -1.0, NAN]
+    b = [1000.0005, 1e-7, 1 + 5e-7, 1 + 5e-6, -1.0, 1.0]
+    np.testing.assert_allclose(subtract(a, b), [0, 0, 0, -5e-6, 0, NAN], rtol=1e-5)
+    assert subtract([1e-9, 2e-9], [2e-9, 2e-9])[0] == -1e-9, "small numbers may differ"
+    assert subtract([], []).size == 0
 
 
 def test_a_subset_is_not_independent_of_its_set() -> None:

@@ -116,6 +116,16 @@ def test_rounding_is_no_difference(workplace):
     assert "n_needed" not in record
 
 
+def test_the_same_difference_in_every_row_is_one(workplace):
+    a, b = (
+        write_rows(workplace / name, [alpaca(f"Question {i}?", "Same.", x=i % 9 + step) for i in range(60)])
+        for name, step in (("a.jsonl", 0), ("b.jsonl", 3))
+    )
+    record = against(a, b).result["summary"]["x"]
+    assert [record[name]["mean"] for name in ("unpaired_difference", "difference")] == pytest.approx([3, 3])
+    assert record["p"] == pytest.approx(1 / 10_001)
+
+
 def test_a_file_beside_its_own_part_is_compared_with_what_they_share(workplace):
     rows = [alpaca(f"Question {i}?", "word " * (1 + i % 13)) for i in range(120)]
     a, b = write_rows(workplace / "a.jsonl", rows), write_rows(workplace / "b.jsonl", rows[:60])

@@ -13,11 +13,13 @@ from tunescope.stats import (
     Bounds,
     Estimate,
     PValue,
+    Values,
     bounds_of_differences,
     difference_of_means,
     holm,
     mean_t,
     sign_flip_test,
+    subtract,
     t_test,
 )
 
@@ -70,10 +72,14 @@ def _shared(first: Mapping[str, float], second: Mapping[str, float]) -> list[str
     return [item for item in first if item in second]
 
 
+def _gaps(first: Mapping[str, float], second: Mapping[str, float], items: Sequence[str]) -> Values:
+    return subtract([first[item] for item in items], [second[item] for item in items])
+
+
 def _test(first: Mapping[str, float], second: Mapping[str, float]) -> PValue:
     shared = _shared(first, second)
     if len(shared) > 1:
-        gaps = [first[item] - second[item] for item in shared]
+        gaps = _gaps(first, second, shared)
         test = t_test(gaps)
         return test if test.p is not None else sign_flip_test(gaps)
     return difference_of_means(*_side_by_side(first, second)).test
@@ -82,7 +88,7 @@ def _test(first: Mapping[str, float], second: Mapping[str, float]) -> PValue:
 def _estimate(first: Mapping[str, float], second: Mapping[str, float], level: float) -> Estimate:
     shared = _shared(first, second)
     if len(shared) > 1:
-        return mean_t([first[item] - second[item] for item in shared], level=level, least_n="a mean")
+        return mean_t(_gaps(first, second, shared), level=level, least_n="a mean")
     return difference_of_means(*_side_by_side(first, second), level=level).estimate
 
 

@@ -16,6 +16,7 @@ from tunescope.stats.differences import (
     paired_difference,
     ratio_of_means,
     sign_flip_test,
+    subtract,
     t_test,
 )
 from tunescope.stats.equivalence import (
@@ -101,6 +102,7 @@ __all__ = [
     "sign_flip_test",
     "slope",
     "spearman",
+    "subtract",
     "sum_clusters",
     "t_test",
     "widest",

@@ -143,6 +143,15 @@ def test_the_difference_of_two_systems_ends_where_their_values_do(workplace):
     assert gap["high"] == 100
 
 
+def test_rounding_is_no_difference(workplace):
+    """Verdicts that differ by one step of a float in every item were significantly different, p = 0."""
+    values = {f"{i}": 0.1 + 0.2 * (i % 4) for i in range(30)}
+    (gap,) = differences(
+        {"a": values, "b": {item: value + 1e-15 * (1 + int(item) % 2) for item, value in values.items()}}
+    )
+    assert (gap.estimate.value, gap.test.p, gap.is_significant) == (0, 1, False)
+
+
 def test_what_doesn_t_compare_is_refused(workplace):
     pairs = recomputed(*saved(workplace, "alpaca_eval"))
     other = recomputed(save(workplace / "other.json", [annotation(1, 2, generator_1="else", annotator="judge")]))

@@ -182,7 +182,7 @@ def _judged_item(judged: JudgedItem) -> ComparedItem:
     keys: dict[str, Hashable] = {"system": (*judged.who, judged.item)}
     if judged.is_only_system:
         keys["item"] = judged.item
-    content = tuple(judged.verdicts.items())
+    content = tuple((name, None if value is None else f"{value:.6g}") for name, value in judged.verdicts.items())
     numbers = {**judged.verdicts, **judged.lengths}
     bounds = dict.fromkeys(judged.lengths, (0.0, inf)) | judged.scales
     return ComparedItem(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "", bounds=bounds)
