@@ -24,7 +24,12 @@ from statsmodels.tools import add_constant
 from tests.tools import examples
 from tunescope.errors import SettingsError
 from tunescope.stats import (
+    FROM_0,
+    FROM_1,
+    SHARE,
+    UNBOUNDED,
     Estimate,
+    bounds_of_differences,
     clustered_standard_error,
     detectable_difference,
     difference_of_means,
@@ -47,7 +52,9 @@ from tunescope.stats import (
     sign_flip_test,
     slope,
     spearman,
+    subtract,
     t_test,
+    widest,
 )
 
 NAN, INF = float("nan"), float("inf")
@@ -177,10 +184,36 @@ def test_no_interval_below_the_n_at_which_it_holds() -> None:
     assert pearson(*line(3)).r.reason == "n = 3: the interval of a Pearson correlation needs 4"
 
 
-def test_an_interval_of_lengths_ends_at_0() -> None:
+def test_an_interval_ends_where_its_quantity_does() -> None:
     x = [0.0] * 59 + [1000.0]
     assert mean(x).low < 0
-    assert mean(x, heavy_tailed=True, least=0).low == 0
+    assert mean(x, heavy_tailed=True, bounds=FROM_0).low == 0
+    perplexities = [1.0] * 59 + [1000.0]
+    assert mean(perplexities, bounds=FROM_0).low == 0
+    assert mean(perplexities, bounds=FROM_1).low == 1
+    assert mean(perplexities, bounds=FROM_1).high == mean(perplexities).high
+    ratings = [5.0] * 19 + [1.0]
+    assert mean(ratings).high > 5
+    assert interval(mean(ratings, bounds=(0, 5))) == (mean(ratings).low, 5)
+    groups = [1.0] * 319 + [1000.0]
+    assert mean_pooled(groups, np.ones(320), heavy_tailed=True).low == 0
+    assert mean_pooled(groups, np.ones(320), heavy_tailed=True, bounds=FROM_1).low == 1
+
+
+def test_the_value_stays_in_its_interval_where_it_is_itself_beyond_the_bounds() -> None:
+    cosines = mean([0.0, *[1 + 1e-7] * 59]), mean([1 + 1e-9, 1 + 2e-9] * 10)
+    inside, beyond = (each.within((-1, 1)) for each in cosines)
+    assert (inside.low, inside.high) == (cosines[0].low, 1)
+    assert (beyond.low, beyond.high) == (cosines[1].low, cosines[1].value)
+    nothing = mean([])
+    assert nothing.within(SHARE) == nothing
+
+
+def test_bounds_of_several_numbers_and_of_differences() -> None:
+    assert widest([SHARE, (-1, 0.5)]) == (-1, 1)
+    assert widest([SHARE, UNBOUNDED]) == widest([]) == UNBOUNDED
+    assert bounds_of_differences((1, 5)) == (-4, 4)
+    assert bounds_of_differences(FROM_1) == UNBOUNDED
 
 
 def test_mean_pooled_by_hand() -> None:
@@ -193,7 +226,7 @@ def test_mean_pooled_by_hand() -> None:
     ours = mean_pooled(sums, counts)
     assert (ours.value, ours.standard_error) == close((value, error))
     assert interval(ours) == close((value / factor, value * factor))
-    assert mean_pooled(sums - 10, counts, signed=True).low < 0
+    assert mean_pooled(sums - 10, counts, bounds=UNBOUNDED).low < 0
     assert mean_pooled([1.0] * 19 + [900], [1.0] * 19 + [1000]).reason == (
         "one or two groups hold most of the values: no interval"
     )
@@ -303,6 +336,32 @@ def test_differences_that_are_rounding_are_none() -> None:
     small = 1e-7 * a
     assert paired_difference(small, 1.1 * small).test.p < 0.001, "small numbers may differ"
     assert difference_of_means(a, a + 1e-8).estimate.reason == "both columns are equal: no interval"
+
+
+def test_a_difference_that_is_the_same_for_all_items_is_one() -> None:
+    a = sample(40, 1)
+    ours = difference_of_means(a + 5, a)
+    assert (ours.estimate.value, ours.estimate.low) == (close(5), None)
+    assert ours.estimate.reason == ours.test.reason == "all items differ by the same: no interval"
+    assert ours.test.p is None
+    assert paired_difference(a + 5, a).estimate.value == close(5)
+
+
+def test_differences_that_cancel_out_have_a_mean_of_0() -> None:
+    steps = np.array([0.1, -0.3, 0.2] * 20)
+    ours = paired_difference(0.7 + steps, [0.7] * 60).estimate
+    assert (0.7 + steps - 0.7).mean() != 0, "in floating point"
+    assert ours.value == 0
+    assert ours.low == close(-ours.high, rel=0.2)
+    assert ours.low < 0
+
+
+def test_subtract_is_relative_to_the_values_and_to_their_columns() -> None:
+    a = [1000.0, 0.0, 1.0, 1.0, -1.0, NAN]
+    b = [1000.0005, 1e-7, 1 + 5e-7, 1 + 5e-6, -1.0, 1.0]
+    np.testing.assert_allclose(subtract(a, b), [0, 0, 0, -5e-6, 0, NAN], rtol=1e-5)
+    assert subtract([1e-9, 2e-9], [2e-9, 2e-9])[0] == -1e-9, "small numbers may differ"
+    assert subtract([], []).size == 0
 
 
 def test_a_subset_is_not_independent_of_its_set() -> None:
@@ -628,7 +687,7 @@ def test_intervals_contain_the_estimate(x: list[float]) -> None:
     for estimate in (
         mean_t(x),
         mean(x),
-        mean_pooled(x, np.ones(len(x)), signed=True),
+        mean_pooled(x, np.ones(len(x)), bounds=UNBOUNDED),
     ):
         assert estimate.value == close(np.mean(x), abs=1e-6)
         if estimate.reason is None:
@@ -719,7 +778,7 @@ def test_coverage_of_t_and_clustered_intervals() -> None:
     assert 0.93 < coverage([mean_t(row) for row in rng.normal(5, 2, (1500, 6))], 5) < 0.97
     rows = rng.normal(size=(800, 20)).repeat(4, axis=1) + rng.normal(size=(800, 80))
     sums, counts = rows.reshape(800, 20, 4).sum(axis=2), np.full(20, 4)
-    assert 0.92 < coverage([mean_pooled(row, counts, signed=True) for row in sums], 0) < 0.98
+    assert 0.92 < coverage([mean_pooled(row, counts, bounds=UNBOUNDED) for row in sums], 0) < 0.98
     assert coverage([mean_t(row) for row in rows], 0) < 0.85  # what ignoring the clusters would cost
 
 

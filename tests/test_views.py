@@ -13,7 +13,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.tools import steers
-from tunescope.views import Marked, Table, View, interval, percent, show, to_html, to_text
+from tunescope.views import Marked, Table, View, interval, percent, shorten, show, to_html, to_text
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 CELLS = st.none() | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -42,6 +42,34 @@ VIEWS = st.builds(
     st.lists(TEXT).map(tuple),
     st.lists(MARKED, max_size=3).map(tuple),
 )
+
+
+@pytest.mark.parametrize(
+    ("text", "most", "shown"),
+    [
+        ("", 5, ""),
+        ("one two three", 13, "one two three"),
+        ("one two three", 12, "one two…"),
+        ("one two three", 9, "one two…"),
+        ("one two three", 8, "one two…"),
+        ("one two three", 7, "one…"),
+        ("one two, three", 9, "one two,…"),
+        ("one\n\ntwo three", 10, "one\n\ntwo…"),
+        ("a " + "b" * 50, 20, "a " + "b" * 17 + "…"),
+        ("漢字仮名交じり文", 5, "漢字仮名…"),
+        ("cafe\u0301s" * 2, 5, "caf…"),
+    ],
+)
+def test_a_long_text_is_cut_at_a_word_s_end(text, most, shown):
+    assert shorten(text, most) == shown
+    assert len(shown) <= most
+
+
+@given(TEXT, st.integers(2, 40))
+def test_any_text_is_cut_to_its_length_and_begins_as_it_was(text, most):
+    shown = shorten(text, most)
+    assert len(shown) <= most
+    assert shown == text or (shown.endswith("…") and text.startswith(shown[:-1]))
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def kinds() -> Iterator[Kind]:
             of_groups(f"answers' means vary by {v:.0%}", 1, partial(token_means, v), stats.mean_pooled)
             for v in (0.3, 0.6)
         ]
-        + [of_groups("scores of two turns", 4.21, two_turns, partial(stats.mean_pooled, signed=True))],
+        + [of_groups("scores of two turns", 4.21, two_turns, partial(stats.mean_pooled, bounds=stats.UNBOUNDED))],
     )
     yield Kind(
         "Heavy-tailed means over groups",

@@ -85,6 +85,23 @@ def rejected_sentence(count: int) -> str:
     return f"{count:,} records couldn't be read. They are in rejected.jsonl with the reasons."
 
 
+def shorten(text: str, most: int) -> str:
+    """Return a text of at most `most` characters: a longer one is cut at a word's end, with an ellipsis behind it.
+
+    Where the last word takes up more than half of the room, as in a script without spaces, it is cut inside that word,
+    but not before a mark that joins the letter before it.
+    """
+    if len(text) <= most:
+        return text
+    end = most - 1
+    while end > 1 and _columns(text[end]) == 0:
+        end -= 1
+    last_word = re.search(r"\S*\Z", text[:end]) if not text[end].isspace() else None
+    if last_word is not None and 2 * last_word.start() > most:
+        end = last_word.start()
+    return text[:end].rstrip() + "…"
+
+
 def show(cell: Cell) -> str:
     """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
     if cell is None:
@@ -206,7 +223,7 @@ def _fit(widths: list[int], width: int) -> list[int]:
 
 def _one_line(text: str) -> str:
     flat = show_line(" ".join(text.split()))
-    return flat if len(flat) <= LONGEST else flat[: LONGEST - 1] + "…"
+    return shorten(flat, LONGEST)
 
 
 def to_html(view: View) -> str:

@@ -389,6 +389,12 @@ def test_ours_the_control_s_place(tmp_path):
         ({"orders": [{"first": "third", "status": "ok", "preference": 1}]}, "no judgement"),
         ({"kind": "grade", "scores": {"depth": {"score": 3, "status": "missing"}}}, "depth: status"),
         ({"kind": "grade", "scores": {}, "status": "missing"}, "kind 'grade'"),
+        ({"kind": "grade", "scores": {}, "status": "missing", "scale": [5, 1]}, r"\[5, 1\] in scale"),
+        ({"kind": "grade", "scores": {}, "status": "missing", "scale": [1]}, r"\[1\] in scale"),
+        (
+            {"kind": "grade", "scale": [1, 5], "scores": {"depth": {"score": 6, "status": "ok"}}},
+            r"no judgement \(6 in score\)",
+        ),
     ],
 )
 def test_what_ours_refuses(tmp_path, columns, found):

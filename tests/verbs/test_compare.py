@@ -95,6 +95,15 @@ def test_every_number_has_the_paired_interval_of_stats(workplace):
     assert against(a, b, seed=8).path != run.path
 
 
+def test_a_mean_of_counts_ends_at_0(workplace):
+    long = [alpaca(f"Question {i}?", "word " * (900 * (i == 0)), x=-(i % 7) - 900 * (i == 0)) for i in range(60)]
+    run = against(*(write_rows(workplace / name, long) for name in ("a.jsonl", "b.jsonl")))
+    words, own = run.result["summary"]["response_words"], run.result["summary"]["x"]
+    assert words["a"]["mean"] == 15
+    assert words["a"]["low"] == words["b"]["low"] == 0
+    assert own["a"]["high"] > 0, "what a column of the file can be isn't known"
+
+
 def test_rounding_is_no_difference(workplace):
     a, b = (
         write_rows(
@@ -105,6 +114,16 @@ def test_rounding_is_no_difference(workplace):
     record = against(a, b).result["summary"]["x"]
     assert (record["difference"]["mean"], record["difference"]["low"], record["p"]) == (0, None, 1)
     assert "n_needed" not in record
+
+
+def test_the_same_difference_in_every_row_is_one(workplace):
+    a, b = (
+        write_rows(workplace / name, [alpaca(f"Question {i}?", "Same.", x=i % 9 + step) for i in range(60)])
+        for name, step in (("a.jsonl", 0), ("b.jsonl", 3))
+    )
+    record = against(a, b).result["summary"]["x"]
+    assert [record[name]["mean"] for name in ("unpaired_difference", "difference")] == pytest.approx([3, 3])
+    assert record["p"] == pytest.approx(1 / 10_001)
 
 
 def test_a_file_beside_its_own_part_is_compared_with_what_they_share(workplace):

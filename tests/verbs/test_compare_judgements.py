@@ -3,7 +3,7 @@
 import pytest
 from tests.tools import write_rows
 from tests.verbs.judge.contests import judge, outputs, scores
-from tests.verbs.judge.judged import ours, review, save, shard, single
+from tests.verbs.judge.judged import annotation, ours, review, save, shard, single
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.verbs.compare import CompareSettings, compare
@@ -49,6 +49,20 @@ def test_the_paired_difference_of_two_win_rates(answers):
     assert found["p"] == 0.5
     assert "Judged by fake against base." in run.view.sentences
     assert run.result["summary"]["length"]["difference"]["mean"] == 0
+
+
+def test_verdicts_that_agree_up_to_rounding_are_the_same(workplace):
+    """A preference from a judge's log-probabilities comes back with other last digits."""
+    runs = [
+        recomputed(save(workplace / f"{name}.json", [annotation(i, 1.3 + step) for i in range(12)]))
+        for name, step in (("a", 0.0), ("b", 1e-9), ("c", 0.001))
+    ]
+    same, changed = (compare(CompareSettings(a=str(runs[0].path), b=str(run.path))) for run in runs[1:])
+    assert (same.result["same"], same.result["changed"]) == (12, 0)
+    assert same.result["summary"]["win_rate"]["difference"]["mean"] == 0
+    assert (changed.result["same"], changed.result["changed"]) == (0, 12)
+    assert changed.result["summary"]["win_rate"]["difference"]["mean"] == pytest.approx(0.1)
+    assert changed.result["summary"]["win_rate"]["unpaired_difference"]["mean"] == pytest.approx(0.1)
 
 
 def test_runs_of_several_systems_are_paired_system_by_system(answers):

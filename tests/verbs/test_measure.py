@@ -21,10 +21,11 @@ from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import load  # noqa: E402
 from tunescope.models.difficulty import Likelihoods  # noqa: E402
 from tunescope.models.lazy import silence_libraries  # noqa: E402
+from tunescope.results.measure import measure_bounds  # noqa: E402
 from tunescope.rows import Message, Row  # noqa: E402
 from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
-from tunescope.verbs.measure import MeasureSettings, measure  # noqa: E402
-from tunescope.verbs.measure.measures import lengths  # noqa: E402
+from tunescope.verbs.measure import MeasureSettings, _summarize, measure  # noqa: E402
+from tunescope.verbs.measure.measures import coherence, lengths, perplexity  # noqa: E402
 
 ROWS = [
     alpaca("What does Bor work as?", "Bor works as a baker."),
@@ -180,6 +181,38 @@ def test_an_embedder_that_isnt_there(workplace, model):
     write_rows(workplace / "rows.jsonl", ROWS)
     with pytest.raises(TunescopeError, match=r"--embedder nowhere: found no folder here and no such id"):
         measure(MeasureSettings(rows=("rows.jsonl",), model=str(model), embedder="nowhere"))
+
+
+def turns_of(column, values, per_row=1):
+    return [{"row_id": f"{number // per_row}", column: value} for number, value in enumerate(values)]
+
+
+@pytest.mark.parametrize(
+    ("column", "usual", "outlier", "end"),
+    [("ppl_response_given", 1.0, 1000.0, 1), ("ifd_ppl", 0.01, 90.0, 0), ("response_words", 0, 900, 0)],
+)
+def test_an_interval_never_reaches_below_what_a_measure_can_be(column, usual, outlier, end):
+    one_turn_a_row = _summarize(turns_of(column, [usual] * 59 + [outlier]), column)
+    assert one_turn_a_row.low == end
+    several_turns = _summarize(turns_of(column, [usual] * 639 + [outlier], per_row=2), column)
+    assert several_turns.low == end
+
+
+def test_coherence_ends_at_1():
+    turns = turns_of("coherence", [1.0] * 19 + [0.0])
+    assert _summarize(turns, "coherence").high == 1
+    turns = turns_of("coherence", [1.0] * 39 + [0.0], per_row=2)
+    assert _summarize(turns, "coherence").high == 1
+
+
+def test_every_number_that_is_measured_has_bounds():
+    numbers = [
+        name for member in (lengths, perplexity, coherence) for name in member.COLUMNS if not name.endswith("_cut")
+    ]
+    assert {name: measure_bounds(name) for name in numbers} == {
+        name: measure_bounds(f"rejected_{name}") for name in numbers
+    }
+    assert {measure_bounds(name) for name in numbers if name.startswith("ppl_")} == {(1, math.inf)}
 
 
 def test_two_sets_side_by_side(workplace, model):

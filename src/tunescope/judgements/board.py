@@ -12,6 +12,7 @@ from tunescope.judgements.records import unique_names
 from tunescope.judgements.win_rates import mean_of, standard_error
 from tunescope.results.judge import PAIRS, ComparisonRow, JudgeKind, PairRow, ScoreRow
 from tunescope.runs import Run
+from tunescope.stats import SHARE, UNBOUNDED, Bounds, widest
 
 _WIN_RATE = "win_rate"
 _ALL_ASPECTS = "all_aspects"
@@ -25,6 +26,7 @@ class RankedSystem(NamedTuple):
         values: item → value, for items that have one: a share of a win, 0 to 1, or a score.
         questions: item → the question that it is a turn of.
         n_items: items judged, with a value or without.
+        bounds: the least and the largest value that an item can have.
         numbers: its row of the run's table `comparisons`; None for scores.
         run: the run's folder.
     """
@@ -36,6 +38,7 @@ class RankedSystem(NamedTuple):
     values: dict[str, float]
     questions: dict[str, str]
     n_items: int
+    bounds: Bounds
     numbers: ComparisonRow | None
     run: str
 
@@ -113,7 +116,8 @@ def make_board(runs: Sequence[Run], by: str | None, reference: str | None, judge
     if not systems:
         raise SettingsError("no system here has a verdict or a score; nothing to rank")
     systems = sorted(_with_unique_names(systems), key=lambda system: -system.mean)
-    compared = differences({system.name: system.by_question for system in systems})
+    bounds = widest(system.bounds for system in systems)
+    compared = differences({system.name: system.by_question for system in systems}, bounds)
     letters = groups([system.name for system in systems], compared)
     lines = [_line(system, letters[system.name]) for system in systems]
     return Board(kind, by, systems, lines, [_gap(each, scale) for each in compared], compared)
@@ -137,6 +141,7 @@ def _compared_systems(run: Run, by: str) -> Iterator[RankedSystem]:
             {row.item: row.value for row in members if row.value is not None},
             {row.item: row.question for row in members},
             len(members),
+            SHARE,
             numbers,
             str(run.path),
         )
@@ -147,10 +152,12 @@ def _scored_systems(run: Run, by: str) -> Iterator[RankedSystem]:
     scores: dict[tuple[str, str | None], dict[str, list[float | None]]] = {}
     aspects: dict[str, None] = {}
     questions: dict[str, str] = {}
+    scales: set[Bounds] = set()
     for row in ScoreRow.read_rows(run):
         aspects[row.aspect] = None
         questions[row.item] = row.question
         of_item = scores.setdefault((row.system, row.judge), {}).setdefault(row.item, [])
+        scales.add(UNBOUNDED if row.scale is None else row.scale)
         if by in (_ALL_ASPECTS, row.aspect):
             of_item.append(row.score)
     if by not in (_ALL_ASPECTS, *aspects):
@@ -158,7 +165,9 @@ def _scored_systems(run: Run, by: str) -> Iterator[RankedSystem]:
     for (system, judge), items in scores.items():
         known = {item: [v for v in of_item if v is not None] for item, of_item in items.items()}
         values = {item: sum(of_item) / len(of_item) for item, of_item in known.items() if of_item}
-        yield RankedSystem(system, system, None, judge, values, questions, len(items), None, str(run.path))
+        yield RankedSystem(
+            system, system, None, judge, values, questions, len(items), widest(scales), None, str(run.path)
+        )
 
 
 def _select(systems: Sequence[RankedSystem], attribute: str, wanted: str | None) -> list[RankedSystem]:
@@ -191,7 +200,7 @@ def _line(system: RankedSystem, letters: str) -> dict[str, Any]:
         error = numbers.standard_error
     else:
         values, questions = list(system.values.values()), [system.questions[item] for item in system.values]
-        estimate = mean_of(values, questions)
+        estimate = mean_of(values, questions, system.bounds)
         mean, low, high = estimate.value, estimate.low, estimate.high
         error = standard_error(values, questions)
     return {

@@ -8,7 +8,20 @@ from string import ascii_lowercase
 from typing import NamedTuple
 
 from tunescope.results.estimates import ALPHA
-from tunescope.stats import Estimate, PValue, difference_of_means, holm, mean_t, sign_flip_test, t_test
+from tunescope.stats import (
+    UNBOUNDED,
+    Bounds,
+    Estimate,
+    PValue,
+    Values,
+    bounds_of_differences,
+    difference_of_means,
+    holm,
+    mean_t,
+    sign_flip_test,
+    subtract,
+    t_test,
+)
 
 
 class SystemDifference(NamedTuple):
@@ -34,8 +47,8 @@ class SystemDifference(NamedTuple):
         return self.p_holm is not None and self.p_holm < ALPHA
 
 
-def differences(values: Mapping[str, Mapping[str, float]]) -> list[SystemDifference]:
-    """Compare every two systems; `values` is system → item → number.
+def differences(values: Mapping[str, Mapping[str, float]], bounds: Bounds = UNBOUNDED) -> list[SystemDifference]:
+    """Compare every two systems; `values` is system → item → number, none of them beyond `bounds`.
 
     Paired t-test and interval over shared items; Welch's where there are fewer than two; a sign-flip test where all
     differences are equal. p-values are corrected for all pairs together (Holm 1979). Where that multiplies a p by k,
@@ -47,7 +60,7 @@ def differences(values: Mapping[str, Mapping[str, float]]) -> list[SystemDiffere
     return [
         SystemDifference(a, b, len(_shared(values[a], values[b])) > 1, estimate, test, p)
         for (a, b), test, p in zip(pairs, tests, corrected, strict=True)
-        for estimate in [_estimate(values[a], values[b], _level(test.p, p))]
+        for estimate in [_estimate(values[a], values[b], _level(test.p, p)).within(bounds_of_differences(bounds))]
     ]
 
 
@@ -59,10 +72,14 @@ def _shared(first: Mapping[str, float], second: Mapping[str, float]) -> list[str
     return [item for item in first if item in second]
 
 
+def _gaps(first: Mapping[str, float], second: Mapping[str, float], items: Sequence[str]) -> Values:
+    return subtract([first[item] for item in items], [second[item] for item in items])
+
+
 def _test(first: Mapping[str, float], second: Mapping[str, float]) -> PValue:
     shared = _shared(first, second)
     if len(shared) > 1:
-        gaps = [first[item] - second[item] for item in shared]
+        gaps = _gaps(first, second, shared)
         test = t_test(gaps)
         return test if test.p is not None else sign_flip_test(gaps)
     return difference_of_means(*_side_by_side(first, second)).test
@@ -71,7 +88,7 @@ def _test(first: Mapping[str, float], second: Mapping[str, float]) -> PValue:
 def _estimate(first: Mapping[str, float], second: Mapping[str, float], level: float) -> Estimate:
     shared = _shared(first, second)
     if len(shared) > 1:
-        return mean_t([first[item] - second[item] for item in shared], level=level, least_n="a mean")
+        return mean_t(_gaps(first, second, shared), level=level, least_n="a mean")
     return difference_of_means(*_side_by_side(first, second), level=level).estimate
 
 

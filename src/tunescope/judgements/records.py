@@ -145,6 +145,7 @@ class ScoreJudgement:
         status: ok where there are scores.
         text: the judge's reply, where the file has it.
         length: characters of the answer, where the file has it.
+        scale: the least and the largest score that the judge could give; None where that isn't known.
     """
 
     item: str
@@ -157,6 +158,7 @@ class ScoreJudgement:
     tags: tuple[str, ...] = ()
     place: str = ""
     question: str = ""
+    scale: tuple[float, float] | None = None
 
 
 class Comparison(NamedTuple):

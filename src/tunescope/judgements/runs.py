@@ -8,6 +8,8 @@ from typing import NamedTuple
 from tunescope.results.judge import PairRow, ScoreRow
 from tunescope.runs import Run
 
+_RATE = {"win_rate": (0.0, 100.0)}
+
 
 class JudgedItem(NamedTuple):
     """What a judge says about one item.
@@ -18,6 +20,7 @@ class JudgedItem(NamedTuple):
             several.
         verdicts: win_rate (100, 50 or 0, or in between) or a score per aspect; None is missing.
         lengths: how long the answers are, in characters.
+        scales: the least and the largest value of the verdicts, where it is known.
         is_only_system: whether the run holds no other system, part or judge.
     """
 
@@ -25,6 +28,7 @@ class JudgedItem(NamedTuple):
     who: tuple[str, ...]
     verdicts: dict[str, float | None]
     lengths: dict[str, float | None]
+    scales: dict[str, tuple[float, float]]
     is_only_system: bool
 
 
@@ -58,7 +62,9 @@ def _read_pairs(run: Run) -> Iterator[JudgedItem]:
         verdicts = {"win_rate": None if row.value is None else 100 * row.value}
         lengths: dict[str, float | None] = {"length": row.length, "length_reference": row.length_reference}
         who = (row.system, row.reference, *((row.part,) if row.part else ()))
-        yield JudgedItem(row.item, (*who, row.judge or "") if several_judges else who, verdicts, lengths, is_only)
+        yield JudgedItem(
+            row.item, (*who, row.judge or "") if several_judges else who, verdicts, lengths, _RATE, is_only
+        )
 
 
 def _read_scores(run: Run) -> Iterator[JudgedItem]:
@@ -68,6 +74,9 @@ def _read_scores(run: Run) -> Iterator[JudgedItem]:
     is_only = len({(row.system, row.judge) for row in rows}) == 1
     for row in rows:
         who = (row.system, row.judge or "") if several_judges else (row.system,)
-        new = JudgedItem(row.item, who, {}, {"length": row.length}, is_only)
-        items.setdefault((*who, row.item), new).verdicts[row.aspect] = row.score
+        new = JudgedItem(row.item, who, {}, {"length": row.length}, {}, is_only)
+        judged = items.setdefault((*who, row.item), new)
+        judged.verdicts[row.aspect] = row.score
+        if row.scale is not None:
+            judged.scales[row.aspect] = row.scale
     yield from items.values()

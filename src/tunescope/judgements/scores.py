@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from tunescope.judgements.records import AspectScore, ScoredSystem, ScoreJudgeme
 from tunescope.judgements.rereading import Rereading, RereadingKind
 from tunescope.judgements.win_rates import mean_of
 from tunescope.results.judge import ScoreRow
-from tunescope.stats import Estimate, paired_difference
+from tunescope.stats import UNBOUNDED, Bounds, Estimate, bounds_of_differences, paired_difference, widest
 
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement", "safety")
 """just-eval's aspects, in the order of Tables 13 to 15 of the Limitations paper."""
@@ -48,7 +48,7 @@ def summarize_scores(judgements: Sequence[ScoreJudgement], *, na_counted_as: flo
     `mean_as_published` counts "N/A" as `na_counted_as`, where a format's own script does so.
     """
     questions = [judgement.question or judgement.item for judgement in judgements]
-    mean = partial(mean_of, questions=questions)
+    mean = partial(mean_of, questions=questions, scale=_scale(judgements))
     lengths = [judgement.length for judgement in judgements if judgement.length is not None]
     return {
         "items": len(judgements),
@@ -126,7 +126,8 @@ def _difference(
             turns.append((first, second))
     firsts, seconds = ([_mean([turn[i] for turn in turns]) for turns in questions.values()] for i in (0, 1))
     difference = paired_difference(firsts, seconds, seed=seed, draws=draws)
-    return difference.estimate.as_json() | {"p": difference.test.p}
+    bounds = bounds_of_differences(_scale(judgement for pair in shared for judgement in pair))
+    return difference.estimate.within(bounds).as_json() | {"p": difference.test.p}
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -147,7 +148,11 @@ def scores_by_tag(judgements: Sequence[ScoreJudgement]) -> dict[str, Any]:
 def _summarize_tag(judgements: Sequence[ScoreJudgement]) -> dict[str, Any]:
     questions = [judgement.question or judgement.item for judgement in judgements]
     values = [_mean_over_aspects(judgement) for judgement in judgements]
-    return mean_of(values, questions).as_json()
+    return mean_of(values, questions, _scale(judgements)).as_json()
+
+
+def _scale(judgements: Iterable[ScoreJudgement]) -> Bounds:
+    return widest(UNBOUNDED if judgement.scale is None else judgement.scale for judgement in judgements)
 
 
 def reread_scores(
@@ -196,4 +201,6 @@ def score_rows(judgements: Sequence[ScoreJudgement]) -> Iterator[dict[str, Any]]
                 length=judgement.length,
                 tags=judgement.tags,
                 place=judgement.place,
+                least=judgement.scale and judgement.scale[0],
+                most=judgement.scale and judgement.scale[1],
             ).as_json()

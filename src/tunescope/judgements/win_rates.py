@@ -21,6 +21,8 @@ from tunescope.judgements.records import (
 from tunescope.judgements.rereading import Rereading, RereadingKind
 from tunescope.results.judge import PairRow
 from tunescope.stats import (
+    UNBOUNDED,
+    Bounds,
     Estimate,
     clustered_standard_error,
     mean,
@@ -106,15 +108,15 @@ def _win_share(values: Sequence[float | None], questions: Sequence[str]) -> Esti
     return share_clustered(values, questions)
 
 
-def mean_of(values: Sequence[float | None], questions: Sequence[str]) -> Estimate:
+def mean_of(values: Sequence[float | None], questions: Sequence[str], scale: Bounds = UNBOUNDED) -> Estimate:
     """Return the mean of scores with its interval over items, or over questions where one has several items.
 
-    `values` and `questions` have one entry per item; None is missing.
+    `values` and `questions` have one entry per item; None is missing. The interval ends at the ends of the `scale`.
     """
     if len(set(questions)) == len(questions):
-        return mean(values)
+        return mean(values, bounds=scale)
     sums, counts, n_missing = sum_clusters(values, questions)
-    return replace(mean_pooled(sums, counts, signed=True), n=int(counts.sum()), n_missing=n_missing)
+    return replace(mean_pooled(sums, counts, bounds=scale), n=int(counts.sum()), n_missing=n_missing)
 
 
 def standard_error(values: Sequence[float | None], questions: Sequence[str]) -> float | None:

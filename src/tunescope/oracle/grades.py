@@ -14,6 +14,7 @@ from typing import Any, Literal, NamedTuple
 
 from tunescope.oracle.folding import fold
 from tunescope.oracle.json_objects import ObjectScan
+from tunescope.views import shorten
 
 _LONGEST_LINE = 200
 """Characters of a line that may be a grade."""
@@ -137,7 +138,7 @@ def _of_line(match: re.Match[str], low: float, high: float) -> Grade:
 
 
 def _on_scale(value: float, said: str, best: str, low: float, high: float) -> Grade:
-    said = said if len(said) <= _LONGEST_SAID else f"{said[: _LONGEST_SAID - 1]}…"
+    said = shorten(said, _LONGEST_SAID)
     if best and float(best.replace(",", ".")) != high:
         return Grade(None, "other_scale", said)
     return Grade(value) if low <= value <= high else Grade(None, "out_of_range", said)

@@ -16,6 +16,7 @@ from tunescope.oracle.grades import Grade, read_grade
 from tunescope.oracle.json_objects import begun_object, object_of
 from tunescope.oracle.replies import NO_CHANGE, NOT_A_REQUEST, ParsedReply, Reply, places, tag_for
 from tunescope.text.declining import declines
+from tunescope.views import shorten
 
 _HALF_A_PAIR = "half of a surrogate pair is in the reply, which no file can hold"
 
@@ -225,5 +226,4 @@ def _cut(reply: Reply, problem: str) -> str:
 
 
 def _start(text: str) -> str:
-    flat = " ".join(text.split())
-    return repr(flat if len(flat) <= 80 else flat[:79] + "…")
+    return repr(shorten(" ".join(text.split()), 80))

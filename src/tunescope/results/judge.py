@@ -110,3 +110,11 @@ class ScoreRow(Record):
     length: int | None
     tags: tuple[str, ...]
     place: str
+    least: float | None = None
+    """The least score that the judge could give, where that is known."""
+    most: float | None = None
+
+    @property
+    def scale(self) -> tuple[float, float] | None:
+        """The least and the largest score that the judge could give; None where that isn't known."""
+        return None if self.least is None or self.most is None else (self.least, self.most)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tunescope.results.estimates import MeanEstimate
@@ -11,6 +12,30 @@ from tunescope.results.record import Int32, Record, keys
 
 if TYPE_CHECKING:
     from tunescope.runs import Run
+
+REJECTED = "rejected_"
+"""Begins the columns that hold the measures of a preference row's rejected response."""
+_BOUNDS = {
+    "instruction_words": (0, inf),
+    "response_words": (0, inf),
+    "instruction_tokens": (0, inf),
+    "response_tokens": (0, inf),
+    "ppl_instruction": (1, inf),
+    "ppl_response": (1, inf),
+    "ppl_response_given": (1, inf),
+    "ifd_ppl": (0, inf),
+    "ifd_loss": (0, inf),
+    "coherence": (-1, 1),
+}
+
+
+def measure_bounds(column: str) -> tuple[float, float]:
+    """Return the least and the largest value that a measure can have.
+
+    Raises:
+        KeyError: a column that isn't a number.
+    """
+    return _BOUNDS[column.removeprefix(REJECTED)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tunescope.rows.message import Json
+from tunescope.views import shorten
 
 _DEEPEST = 200
 """Most levels of lists and objects; far below what Python's own JSON code can follow."""
@@ -185,7 +186,7 @@ def kind(value: Json) -> str:
 def abbreviate(value: Any, quoted: bool = True, limit: int = SHOWN) -> str:
     """Return a value as text for an error: on one line, cut to `limit` characters, printable everywhere."""
     text = repr(value) if quoted else repr(value)[1:-1]
-    return text if len(text) <= limit else text[: limit - 1] + "…"
+    return shorten(text, limit)
 
 
 def list_columns(record: Mapping[str, Json]) -> str:

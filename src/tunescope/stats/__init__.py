@@ -16,6 +16,7 @@ from tunescope.stats.differences import (
     paired_difference,
     ratio_of_means,
     sign_flip_test,
+    subtract,
     t_test,
 )
 from tunescope.stats.equivalence import (
@@ -26,7 +27,23 @@ from tunescope.stats.equivalence import (
     equivalence_of_pairs,
     equivalence_of_shares,
 )
-from tunescope.stats.estimates import ControlledShare, Correlation, Difference, Estimate, Power, PValue, Values
+from tunescope.stats.estimates import (
+    COSINE,
+    FROM_0,
+    FROM_1,
+    SHARE,
+    UNBOUNDED,
+    Bounds,
+    ControlledShare,
+    Correlation,
+    Difference,
+    Estimate,
+    Power,
+    PValue,
+    Values,
+    bounds_of_differences,
+    widest,
+)
 from tunescope.stats.groups import (
     clustered_standard_error,
     excess_test,
@@ -42,6 +59,12 @@ from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
 
 __all__ = [
+    "COSINE",
+    "FROM_0",
+    "FROM_1",
+    "SHARE",
+    "UNBOUNDED",
+    "Bounds",
     "ControlledShare",
     "Correlation",
     "Difference",
@@ -50,6 +73,7 @@ __all__ = [
     "PValue",
     "Power",
     "Values",
+    "bounds_of_differences",
     "clustered_standard_error",
     "detectable_difference",
     "difference_of_means",
@@ -78,6 +102,8 @@ __all__ = [
     "sign_flip_test",
     "slope",
     "spearman",
+    "subtract",
     "sum_clusters",
     "t_test",
+    "widest",
 ]

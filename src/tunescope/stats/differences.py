@@ -26,8 +26,7 @@ _EXACT_SIGN_FLIPS = 14
 
 
 _ROUNDING = 1e-6
-"""Two values are equal up to rounding where they differ by less than this part of the larger one, or of the column's
-median: models compute in single precision, whose steps are 1e-7, and another batch order moves the last of them."""
+"""Models compute in single precision, whose steps are 1e-7, and another batch moves the last of them."""
 
 
 def paired_difference(
@@ -41,23 +40,31 @@ def paired_difference(
 ) -> Difference:
     """Mean of first - second over pairs: the t interval corrected for skewness, and the sign-flip test.
 
-    Differences that are rounding (see `_ROUNDING`) count as 0. See `mean` for `heavy_tailed`.
+    Differences that are rounding (see `subtract`) count as 0, and so does their mean where they cancel out. See `mean`
+    for `heavy_tailed`.
     """
     (a, b), n_missing = complete(first, second)
-    d = _differences(a, b)
+    d = subtract(a, b)
     label = "paired difference of means"
     what = "a heavy-tailed mean" if heavy_tailed else "a mean"
     estimate = skewed_interval_of_mean(d, n_missing, level, label, what)
+    if estimate.value and abs(estimate.value) <= EQUAL * float(np.abs(d).mean()):
+        estimate = replace(estimate, value=0.0)
     return Difference(estimate, _sign_flip(d, n_missing, seed, draws))
 
 
-def _differences(a: Floats, b: Floats) -> Floats:
-    """Return a - b, 0 where both are equal up to rounding [pairs]."""
+def subtract(first: Values, second: Values) -> Floats:
+    """Return first - second [pairs], 0 where both are equal up to rounding.
+
+    They are where they differ by less than `_ROUNDING` of the larger one, or of the columns' median size.
+    """
+    a, b = to_column(first), to_column(second)
     with np.errstate(invalid="ignore"):  # inf - inf, refused with a reason by why_no_value
         d = a - b
     sizes = np.maximum(np.abs(a), np.abs(b))
-    if sizes.size:
-        d[np.abs(d) <= _ROUNDING * np.maximum(sizes, np.median(sizes))] = 0.0
+    known = sizes[~np.isnan(sizes)]
+    if known.size:
+        d[np.abs(d) <= _ROUNDING * np.maximum(sizes, np.median(known))] = 0.0
     return d
 
 
@@ -97,6 +104,9 @@ def difference_of_means(
     parts = parts_a - parts_b
     error = math.sqrt(float(parts @ parts))
     if error <= _ROUNDING * math.sqrt(float(parts_a @ parts_a + parts_b @ parts_b)):
+        if abs(value) > _ROUNDING * float(max(np.abs(own_a).mean(), np.abs(own_b).mean())):
+            reason = "all items differ by the same: no interval"
+            return Difference(replace(point, reason=reason), replace(test, reason=reason))
         reason = "both columns are equal: no interval"
         return Difference(replace(point, value=0.0, reason=reason), replace(test, p=1.0, statistic=0.0))
     part_a = float(parts_a @ parts_a) / float(parts_a @ parts_a + parts_b @ parts_b)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,6 +14,27 @@ from tunescope.errors import SettingsError
 
 Values: TypeAlias = Sequence[float | None] | NDArray[Any]
 Floats: TypeAlias = NDArray[np.float64]
+Bounds: TypeAlias = tuple[float, float]
+"""The least and the largest value that a quantity can have."""
+UNBOUNDED: Bounds = (-math.inf, math.inf)
+FROM_0: Bounds = (0.0, math.inf)
+"""Lengths, counts, losses, divergences, and ratios of them."""
+FROM_1: Bounds = (1.0, math.inf)
+"""Perplexities and ranks."""
+SHARE: Bounds = (0.0, 1.0)
+COSINE: Bounds = (-1.0, 1.0)
+"""Cosines, and differences of two shares."""
+
+
+def bounds_of_differences(bounds: Bounds) -> Bounds:
+    """Return the bounds of the differences of two values that have these bounds."""
+    return bounds[0] - bounds[1], bounds[1] - bounds[0]
+
+
+def widest(bounds: Iterable[Bounds]) -> Bounds:
+    """Return bounds that hold for all values where each has its own; none are known of no values."""
+    lows, highs = zip(*(set(bounds) or {UNBOUNDED}), strict=True)
+    return min(lows), max(highs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +58,13 @@ class Estimate:
     def __post_init__(self) -> None:
         if not 0 < self.level < 1:
             raise SettingsError(f"level is {self.level}; expected a share between 0 and 1, such as 0.95")
+
+    def within(self, bounds: Bounds) -> Estimate:
+        """Return it with the interval's ends moved to `bounds` where they are beyond; the value stays inside."""
+        if self.value is None or self.low is None or self.high is None:
+            return self
+        low, high = max(bounds[0], self.low), min(bounds[1], self.high)
+        return replace(self, low=min(self.value, low), high=max(self.value, high))
 
     def as_json(self, key: str = "mean") -> dict[str, float | int | str | None]:
         """Give the value under `key`, then low, high, n, n_missing, method and, if any, the reason."""

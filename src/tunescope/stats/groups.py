@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tunescope.errors import SettingsError
 from tunescope.stats.columns import EQUAL, complete, is_constant, nonempty_groups, why_no_value
-from tunescope.stats.estimates import Estimate, Floats, PValue, Values
+from tunescope.stats.estimates import FROM_0, Bounds, Estimate, Floats, PValue, Values
 from tunescope.stats.intervals import (
     normal_quantile,
     percent,
@@ -43,13 +43,13 @@ class _Jackknife(NamedTuple):
 
 
 def mean_pooled(
-    sums: Values, counts: Values, *, heavy_tailed: bool = False, signed: bool = False, level: float = 0.95
+    sums: Values, counts: Values, *, heavy_tailed: bool = False, bounds: Bounds = FROM_0, level: float = 0.95
 ) -> Estimate:
     """Mean over all values of n groups, sum(sums) / sum(counts), with a jackknife t interval over groups.
 
-    The interval of values from 0 on is that of the mean's logarithm, so that it ends above 0; that of `signed` or
-    `heavy_tailed` values is corrected for skewness (see `with_skewed_interval`). `n` and `n_missing` count groups; one
-    without values (count 0) is neither.
+    No value can be beyond the `bounds`: there the interval ends. That of values from 0 on without an upper bound is
+    made for the mean's logarithm, so that it ends above 0; that of other or `heavy_tailed` values is corrected for
+    skewness (see `with_skewed_interval`). `n` and `n_missing` count groups; one without values (count 0) is neither.
 
     :raises ValueError: a count is negative.
     """
@@ -64,9 +64,8 @@ def mean_pooled(
     point = replace(point, standard_error=jackknife.standard_error)
     if reason := too_few(what, x.size) or _why_too_uneven(jackknife):
         return replace(point, reason=reason)
-    if signed or heavy_tailed or value <= 0:
-        estimate = with_skewed_interval(point, *jackknife)
-        return estimate if signed or estimate.low is None else replace(estimate, low=max(0.0, estimate.low))
+    if heavy_tailed or bounds != FROM_0 or value <= 0:
+        return with_skewed_interval(point, *jackknife).within(bounds)
     factor = math.exp(t_quantile(level, jackknife.df) * jackknife.standard_error / value)
     return replace(point, low=value / factor, high=value * factor)
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 
 from tunescope.stats.columns import complete, scipy
-from tunescope.stats.estimates import Estimate, Values
+from tunescope.stats.estimates import UNBOUNDED, Bounds, Estimate, Values
 from tunescope.stats.intervals import (
     normal_quantile,
     percent,
@@ -20,18 +19,15 @@ from tunescope.stats.intervals import (
 from tunescope.stats.minimal_n import too_few
 
 
-def mean(values: Values, *, heavy_tailed: bool = False, least: float | None = None, level: float = 0.95) -> Estimate:
+def mean(values: Values, *, heavy_tailed: bool = False, bounds: Bounds = UNBOUNDED, level: float = 0.95) -> Estimate:
     """Mean with Student's interval corrected for skewness (see `with_skewed_interval`).
 
-    `heavy_tailed` values, such as lengths and perplexities, get an interval from a larger n on. `least` is a bound
-    that no value can be below, such as 0 for lengths: the interval ends there.
+    `heavy_tailed` values, such as lengths and perplexities, get an interval from a larger n on. No value can be beyond
+    the `bounds`, such as 1 for perplexities: there the interval ends.
     """
     (x,), n_missing = complete(values)
     what = "a heavy-tailed mean" if heavy_tailed else "a mean"
-    estimate = skewed_interval_of_mean(x, n_missing, level, "mean", what)
-    if least is None or estimate.low is None:
-        return estimate
-    return replace(estimate, low=max(least, estimate.low))
+    return skewed_interval_of_mean(x, n_missing, level, "mean", what).within(bounds)
 
 
 def mean_t(
@@ -39,7 +35,7 @@ def mean_t(
     *,
     level: float = 0.95,
     least_n: str = "a mean of scores",
-    bounds: tuple[float, float] = (-math.inf, math.inf),
+    bounds: Bounds = UNBOUNDED,
 ) -> Estimate:
     """Mean with Student's interval: mean -+ t(n-1) * sd / sqrt(n), sd with ddof 1 (Student 1908).
 
@@ -50,9 +46,7 @@ def mean_t(
     (x,), n_missing = complete(values)
     estimate = t_interval_of_mean(x, n_missing, level, "mean")
     reason = estimate.reason or too_few(least_n, x.size)
-    if reason is not None or estimate.low is None or estimate.high is None:
-        return replace(estimate, low=None, high=None, reason=reason)
-    return replace(estimate, low=max(bounds[0], estimate.low), high=min(bounds[1], estimate.high))
+    return estimate.within(bounds) if reason is None else replace(estimate, low=None, high=None, reason=reason)
 
 
 def median(values: Values, *, level: float = 0.95) -> Estimate:

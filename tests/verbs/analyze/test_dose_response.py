@@ -23,12 +23,16 @@ def single(scores: list[float | None], retuned: float | None = None) -> dict:
     return dose_response(cells, FIVE, [""])
 
 
-def seeded(scores: dict[str, list[float | None]], retuned: dict[str, float | None] | None = None) -> dict:
+def seeded(
+    scores: dict[str, list[float | None]],
+    retuned: dict[str, float | None] | None = None,
+    score_range: tuple[float, float] = (-math.inf, math.inf),
+) -> dict:
     cells = [
         TaskScore("t", d, seed, False, s) for seed, line in scores.items() for d, s in zip(FIVE, line, strict=True)
     ]
     cells += [TaskScore("t", 1.0, seed, True, score) for seed, score in (retuned or {}).items()]
-    return dose_response(cells, FIVE, list(scores))
+    return dose_response(cells, FIVE, list(scores), score_range)
 
 
 def exact_p(scores: list[float]) -> float:
@@ -101,6 +105,15 @@ def test_several_seeds():
     cell = record["scores"][3]
     interval = scipy.stats.t.interval(0.95, 2, means[3], scipy.stats.sem(table[:, 3]))
     assert (cell["mean"], cell["low"], cell["high"], cell["n"]) == pytest.approx((means[3], *interval, 3))
+
+
+def test_differences_end_at_the_width_of_the_score_range():
+    """From 1 to 0 in two seeds and to 0.1 in a third: Student's interval alone would reach beyond 1."""
+    falls = {seed: [1.0, 0.8, 0.6, 0.4, last] for seed, last in (("0", 0.0), ("1", 0.0), ("2", 0.1))}
+    high = scipy.stats.t.interval(0.95, 2, 29 / 30, 1 / 30)[1]
+    assert high > 1
+    assert seeded(falls)["abs_high"] == pytest.approx(high)
+    assert seeded(falls, score_range=(0, 1))["abs_high"] == 1
 
 
 def test_a_missing_seed_leaves_its_pair_out():

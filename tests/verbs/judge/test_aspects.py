@@ -9,7 +9,9 @@ from tests.tools import read_rows, write_rows
 from tests.verbs.judge.contests import outputs
 
 from tunescope.errors import InputError, SettingsError
+from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.judge.aspects import OURS, AspectsSettings, aspects
+from tunescope.verbs.judge.leaderboard import LeaderboardSettings, leaderboard
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 
 ANSWERS = {f"Question {i}?": f"Answer {i}" for i in range(4)}
@@ -73,6 +75,21 @@ def test_scores_and_what_is_none(workplace):
     assert again.result["aspects"] == run.result["aspects"]
     same = [name for name in again.tables["scores"].column_names if name != "place"]
     assert again.tables["scores"].select(same) == run.tables["scores"].select(same)
+
+
+def test_intervals_end_at_the_scale_also_recomputed_and_side_by_side(workplace):
+    """19 answers have 5 of 5 in depth and one has 1: Student's interval alone would reach beyond 5."""
+    texts = {f"Question {i}?": f"Answer {i}." for i in range(20)}
+    fake = (grades(r"Answer 0\.", helpfulness=1, depth=1), grades("Answer", helpfulness=5, depth=5))
+    run = judged(workplace, *fake, files=(outputs(workplace / "tuned.jsonl", "tuned", texts),))
+    depth = run.result["aspects"]["depth"]
+    assert (depth["mean"], depth["high"], run.result["all_aspects"]["high"]) == (4.8, 5, 5)
+    again = recompute(RecomputeSettings(files=(str(run.path),), draws=200))
+    assert again.result["aspects"] == run.result["aspects"]
+    board = leaderboard(LeaderboardSettings(runs=(str(run.path),)))
+    assert board.result["entries"]["tuned"]["high"] == 5
+    both = compare(CompareSettings(a=str(run.path), b=str(again.path))).result["summary"]["depth"]
+    assert (both["a"]["high"], both["b"]["high"]) == (5, 5)
 
 
 def test_all_aspects_are_asked_about_by_default(workplace):

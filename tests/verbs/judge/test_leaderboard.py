@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import stats as ss
 from statsmodels.stats.multitest import multipletests
 from tests.tools import alpaca, real, write_rows
-from tests.verbs.judge.judged import annotation, match, review, save, saved, shard
+from tests.verbs.judge.judged import annotation, match, review, save, saved, shard, single
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.ranking import SystemDifference, differences, groups
@@ -123,6 +123,33 @@ def test_scores_by_aspect(workplace):
     assert board(*runs).result["by"] == "all_aspects"
     with pytest.raises(SettingsError, match=r"--by safety: the aspects in .* are depth, clarity|clarity, depth"):
         board(*runs, by="safety")
+
+
+@pytest.mark.parametrize(("record", "top"), [(shard, 5), (single, 10)])
+def test_the_interval_of_scores_ends_at_the_format_s_scale(workplace, record, top):
+    def scored(number, score):
+        return record(number, {"depth": str(score)} if record is shard else score)
+
+    records = [scored(1, 1), *(scored(number, top) for number in range(2, 21))]
+    (only,) = board(recomputed(save(workplace / "scores.json", records))).result["entries"].values()
+    assert (only["mean"], only["high"]) == (pytest.approx(top - (top - 1) / 20), top)
+
+
+def test_the_difference_of_two_systems_ends_where_their_values_do(workplace):
+    """One always wins, the other loses 11 of 12: the difference of the two can't be more than 100 points."""
+    runs = [annotations(workplace, "good", [2] * 12), annotations(workplace, "poor", [1] * 11 + [2])]
+    (gap,) = board(*runs).result["differences"]
+    assert gap["difference"] == pytest.approx(1100 / 12)
+    assert gap["high"] == 100
+
+
+def test_rounding_is_no_difference(workplace):
+    """Verdicts that differ by one step of a float in every item were significantly different, p = 0."""
+    values = {f"{i}": 0.1 + 0.2 * (i % 4) for i in range(30)}
+    (gap,) = differences(
+        {"a": values, "b": {item: value + 1e-15 * (1 + int(item) % 2) for item, value in values.items()}}
+    )
+    assert (gap.estimate.value, gap.test.p, gap.is_significant) == (0, 1, False)
 
 
 def test_what_doesn_t_compare_is_refused(workplace):

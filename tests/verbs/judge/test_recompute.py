@@ -295,7 +295,7 @@ def test_differences_draw_questions_not_turns(workplace):
     )  # fmt: skip
     assert difference["p"] == expected.test.p
     sums, counts = [2 * s + 1 for s in theirs], [2] * 12
-    tag = stats.mean_pooled(sums, counts, signed=True)
+    tag = stats.mean_pooled(sums, counts, bounds=stats.UNBOUNDED)
     assert (found["tags"]["m2"]["all"]["low"], found["tags"]["m2"]["all"]["high"]) == (tag.low, tag.high)
 
 

@@ -57,6 +57,14 @@ def test_ratings_and_the_rows_that_they_choose(workplace):
     assert reasons[1:3] == ["missing: rating = null", "where: rating = 4"]
 
 
+def test_the_interval_of_ratings_ends_at_the_scale(workplace):
+    rows = [alpaca(f"Name a colour {i}", "Red") for i in range(20)]
+    fake = [{"pattern": "colour 0", "reply": "Score: 1"}, {"pattern": "colour", "reply": "Score: 5"}]
+    rating = rated(workplace, rows, fake).result["rating"]
+    assert (rating["mean"], rating["n"], rating["high"]) == (4.8, 20, 5)
+    assert rating["low"] < 4.8
+
+
 def test_the_reply_is_in_the_lineage(workplace):
     run = rated(workplace)
     lines = [json.loads(line) for line in (run.path / "rows.lineage.jsonl").read_text().splitlines()]

@@ -183,6 +183,22 @@ def test_columns_join_the_runs_of_the_same_answers(made):
     }
 
 
+def test_the_list_cuts_a_long_prompt_at_a_word_s_end(tmp_path):
+    """90 characters: the 91st is inside "thirteenth", and a line break is a space."""
+    words = (
+        "Please list the following of the months of the year in their order:\n\nfirst, second, and thirteenth, fourth"
+    )
+    asked = {"short": "Why?", "long": words, "emoji": "🐈" * 120}
+    answers = [answer_of(name, prompt, "Because.", "LoRA") for name, prompt in asked.items()]
+    data = data_of(page_of([trace_run(tmp_path / "trace", answers, [], [])], tmp_path / "page"))
+    assert [prompt["line"] for prompt in data["prompts"]] == [
+        "Why?",
+        "Please list the following of the months of the year in their order: first, second, and…",
+        "🐈" * 89 + "…",
+    ]
+    assert [prompt["prompt"] for prompt in data["prompts"]] == list(asked.values())
+
+
 def test_two_traces_of_the_same_answers_stand_in_two_columns(tmp_path):
     answer = answer_of("p", "Why?", "Because it is so.", "LoRA")
     traces = [trace_run(tmp_path / name, [answer], [], []) for name in ("trace-a", "trace-b")]

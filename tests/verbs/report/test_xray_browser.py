@@ -267,6 +267,7 @@ def test_a_link_opens_one_answer_and_back_works(tab, file):
     assert chosen.get_attribute("data-answer") == ident
     assert tab.evaluate("document.activeElement.textContent") == "LoRA link"
     assert tab.locator("#xray-list [aria-current]").inner_text().startswith("p3")
+    assert tab.locator("#xray-list a span").all_text_contents() == [prompt["line"] for prompt in data["prompts"]]
     tab.locator("#xray-list a").nth(1).click()
     assert tab.evaluate("location.hash") == f"#prompt={quote_plus('p 2&x=<b>')}"
     tab.locator("#xray-detail h3", has_text="Prompt p 2&x=<b>").wait_for()

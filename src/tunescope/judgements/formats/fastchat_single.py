@@ -49,6 +49,7 @@ def _judgement(turn: TurnId, columns: Mapping[str, Any], place: str) -> ScoreJud
         tags=turn.tags,
         place=place,
         question=turn.question,
+        scale=(1, _TOP),
     )
 
 

@@ -62,6 +62,7 @@ def _read_scores(record: DocumentRecord, first_system: Any, problems: Problems) 
         text if isinstance(text, str) else None,
         len(answer) if isinstance(answer, str) else None,
         place=str(record.location),
+        scale=(1, _TOP),
     )
 
 

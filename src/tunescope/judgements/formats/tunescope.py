@@ -115,7 +115,7 @@ def _presentation(record: Mapping[str, Any]) -> Presentation:
 def _score_judgement(record: Mapping[str, Any], place: str) -> ScoreJudgement:
     scores = {}
     for name, item in record["scores"].items():
-        value, status = _number(item, "score", 0, 100), item["status"]
+        value, status = _number(item, "score", *(_scale(record) or (0, 100))), item["status"]
         if status not in ("ok", "not_applicable", "unparsed", "missing"):
             raise ValueError(f"{name}: status {abbreviate(status)}")
         if (status == "ok") != (value is not None):
@@ -137,7 +137,20 @@ def _score_judgement(record: Mapping[str, Any], place: str) -> ScoreJudgement:
         None if length is None else _length(length),
         _tags(record),
         place,
+        scale=_scale(record),
     )
+
+
+def _scale(record: Mapping[str, Any]) -> tuple[float, float] | None:
+    scale = record.get("scale")
+    if scale is None:
+        return None
+    if not isinstance(scale, list) or len(scale) != 2:
+        raise ValueError(f"{abbreviate(scale)} in scale")
+    low, high = (_number({"scale": end}, "scale", 0, 100) for end in scale)
+    if low is None or high is None or not low < high:
+        raise ValueError(f"{abbreviate(scale)} in scale")
+    return low, high
 
 
 def _text(record: Mapping[str, Any], name: str) -> str:

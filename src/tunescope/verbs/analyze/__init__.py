@@ -17,7 +17,7 @@ from tunescope.settings import POSITIONAL
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import view
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

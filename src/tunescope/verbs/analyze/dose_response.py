@@ -30,7 +30,8 @@ def dose_response(
 
     `cells` are the task's, `doses` and `seeds` the whole table's; an absent cell counts as missing. With several
     seeds `pearson` and `slope` are computed from the means per dose, `pearson_all` from every single score, and
-    `abs` and `recovered` are means over seeds with their t intervals. Intervals of scores end at the `score_range`.
+    `abs` and `recovered` are means over seeds with their t intervals. Intervals of scores end at the `score_range`, and
+    those of differences at its width.
     """
     by_dose = {dose: _by_seed(cells, dose, False, seeds) for dose in doses}
     means = {dose: stats.mean_t([*scores.values()], bounds=score_range) for dose, scores in by_dose.items()}
@@ -46,9 +47,10 @@ def dose_response(
     if len(seeds) > 1:
         record |= _over_single_scores(by_dose)
     record |= _flat("slope", stats.slope(list(doses), values))
-    record |= _flat("abs", _difference(by_dose.get(0.0), by_dose.get(1.0), ("0 %", "100 %")))
+    apart = stats.bounds_of_differences(score_range)
+    record |= _flat("abs", _difference(by_dose.get(0.0), by_dose.get(1.0), ("0 %", "100 %"), apart))
     if any(cell.retuned for cell in cells):
-        record |= _recovery(by_dose.get(0.0), by_dose.get(1.0), _by_seed(cells, 1.0, True, seeds))
+        record |= _recovery(by_dose.get(0.0), by_dose.get(1.0), _by_seed(cells, 1.0, True, seeds), apart)
     record["scores"] = [{"dose": dose, **means[dose].as_json("mean")} for dose in doses]
     return record
 
@@ -73,29 +75,31 @@ def _over_single_scores(by_dose: Mapping[float, _BySeed]) -> dict[str, Any]:
     return _flat("pearson_all", correlation.r) | {"p_all": permutation.p, "p_all_method": permutation.method}
 
 
-def _difference(first: _BySeed | None, second: _BySeed | None, names: tuple[str, str]) -> Estimate:
-    """Return the mean difference, paired by seed, with its t interval over seeds."""
+def _difference(
+    first: _BySeed | None, second: _BySeed | None, names: tuple[str, str], bounds: stats.Bounds
+) -> Estimate:
+    """Return the mean difference, paired by seed, with its t interval over seeds, which ends at the bounds."""
     absent = [name for name, scores in zip(names, (first, second), strict=True) if not _has_score(scores)]
     if absent or first is None or second is None:
         reason = f"no score at {' and '.join(absent)}"
         return Estimate(None, None, None, 0, 0, 0.95, "difference of scores", reason)
     gaps = [_minus(score, second.get(seed)) for seed, score in first.items()]
-    return replace(stats.mean_t(gaps), method="paired difference of means, 95 % Student t interval")
+    return replace(stats.mean_t(gaps, bounds=bounds), method="paired difference of means, 95 % Student t interval")
 
 
 def _has_score(scores: _BySeed | None) -> bool:
     return scores is not None and any(score is not None for score in scores.values())
 
 
-def _recovery(clean: _BySeed | None, false: _BySeed | None, retuned: _BySeed) -> dict[str, Any]:
+def _recovery(clean: _BySeed | None, false: _BySeed | None, retuned: _BySeed, bounds: stats.Bounds) -> dict[str, Any]:
     """Return the recovered score, the unrecovered one, and the share: recovered / (recovered + unrecovered)."""
-    record = _flat("recovered", _difference(retuned, false, ("the re-tuned model", "100 %")))
-    record |= _flat("unrecovered", _difference(clean, retuned, ("0 %", "the re-tuned model")))
+    record = _flat("recovered", _difference(retuned, false, ("the re-tuned model", "100 %"), bounds))
+    record |= _flat("unrecovered", _difference(clean, retuned, ("0 %", "the re-tuned model"), bounds))
     clean, false = clean or {}, false or {}
     gained = [_minus(score, false.get(seed)) for seed, score in retuned.items()]
     lost = [_minus(clean.get(seed), false.get(seed)) for seed in retuned]
     share = stats.ratio_of_means(gained, lost)
-    loss = stats.mean_t(lost)
+    loss = stats.mean_t(lost, bounds=bounds)
     is_significant = loss.value is not None and loss.value > 0 and (loss.low is None or loss.low > 0)
     if share.value is not None and not is_significant:
         range_ = "" if loss.low is None else f" (95 % interval {loss.low:.3g} to {loss.high:.3g} over seeds)"

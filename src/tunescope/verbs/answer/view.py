@@ -21,11 +21,11 @@ def show_answers(
     settings: AnswerSettings, model: str, folder: RunFolder, answers: list[Answer], missing: list[dict[str, Any]]
 ) -> Outcome:
     """Return the numbers of a run's answers, and the view."""
-    from tunescope.stats import mean
+    from tunescope.stats import FROM_0, mean
     from tunescope.text.words import words
 
     lengths = [*(float(len(words(a.text))) for a in answers), *(None for _ in missing)]
-    length = mean(lengths, heavy_tailed=True, least=0)
+    length = mean(lengths, heavy_tailed=True, bounds=FROM_0)
     reasons = Counter(a.finish_reason for a in answers)
     ended = {name: reasons.pop(name, 0) for name in ("stop", "length")}
     ended |= {name or "null": count for name, count in reasons.items()}

@@ -15,7 +15,7 @@ from tunescope.runs import Run
 from tunescope.settings import as_cli_args
 from tunescope.verbs.attribute.row_index import RowIndex
 from tunescope.verbs.attribute.settings import AttributeSettings, WordsSettings
-from tunescope.views import Cell, Marked, Table, View, counted, rejected_sentence
+from tunescope.views import Cell, Marked, Table, View, counted, rejected_sentence, shorten
 
 _SHOWN = 600
 """Characters of a text that are shown."""
@@ -65,7 +65,7 @@ def show_attributions(
     sentences = [_describe(result), *_left_out(result), _describe_cut(settings, result)]
     texts, tables = [], []
     if len(result.answers) == 1:
-        texts.append(Marked("The answer", _cut(answers[0].text)))
+        texts.append(Marked("The answer", shorten(answers[0].text, _SHOWN)))
         texts += [_show_row(index, row) for row in result.answers[0].rows[: settings.top]]
     else:
         tables += [_answers_table(answers, result), *_rows_table(index, result, settings.top)]
@@ -107,7 +107,7 @@ def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
 def _show_row(index: RowIndex, row: RowEvidence) -> Marked:
     """Show a row's text under its place and what speaks for it."""
     stored = index.row(row.index)
-    return Marked(f"{row.rank}. {row.location}, row {row.row_id}: {_evidence(row)}", _cut(stored.text))
+    return Marked(f"{row.rank}. {row.location}, row {row.row_id}: {_evidence(row)}", shorten(stored.text, _SHOWN))
 
 
 def _evidence(row: RowEvidence) -> str:
@@ -168,7 +168,3 @@ def _next_commands(settings: AttributeSettings, found: Sequence[AttributedAnswer
         f"tunescope select {source} --from {here} --where '{others}'",
         f"tunescope why {found[0].rows[0].row_id}",
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} …"

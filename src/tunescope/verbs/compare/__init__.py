@@ -21,7 +21,7 @@ from tunescope.settings import as_cli_args
 from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
 from tunescope.verbs.compare.settings import CompareSettings
 
-VERSION = 4
+VERSION = 5
 _NOWHERE = Location("")
 
 

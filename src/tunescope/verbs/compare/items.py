@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from functools import partial
 from itertools import starmap
+from math import inf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,7 +14,7 @@ from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.runs import describe_judges, holds_judgements, read_judgements
 from tunescope.locations import Location
 from tunescope.pairing import Pairing, pair_up
-from tunescope.results.measure import MeasuredTurn, MeasureResult
+from tunescope.results.measure import MeasuredTurn, MeasureResult, measure_bounds
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ PAIRING_KEYS: Mapping[str, Sequence[str]] = {
     "judgements": ("system", "item"),
 }
 """The keys that items of each kind are paired by: the first key that finds a partner counts."""
+_COUNTS = dict.fromkeys(
+    ("instruction_words", "response_words", "turns", "rejected_words", "answer_words", "answer_tokens"), (0.0, inf)
+)
 _LARGEST = 1e100
 """Numbers of a source column from here on count as missing: they have no mean."""
 
@@ -43,6 +47,7 @@ class ComparedItem(NamedTuple):
         prompt: the instruction or question, for examples.
         text: the response or answer, for examples.
         location: where a row is; None for anything else.
+        bounds: the least and the largest value that its numbers can have, by name; of other numbers none are known.
     """
 
     id: str
@@ -52,6 +57,7 @@ class ComparedItem(NamedTuple):
     prompt: str
     text: str
     location: Location | None = None
+    bounds: Mapping[str, tuple[float, float]] = {}
 
 
 class ComparedSet(NamedTuple):
@@ -139,7 +145,7 @@ def _row_item(row: Row) -> ComparedItem:
             numbers[name] = float(value) if abs(value) < _LARGEST else None
     keys: dict[str, Hashable] = {"origin": row.origin, "instruction": row.instruction}
     content = row.id.partition(".")[0]
-    return ComparedItem(row.id, content, keys, numbers, row.instruction, response, row.location)
+    return ComparedItem(row.id, content, keys, numbers, row.instruction, response, row.location, _COUNTS)
 
 
 def _keyed(key: str, row: Row) -> ComparedItem:
@@ -159,7 +165,7 @@ def _answer_item(answer: Answer) -> ComparedItem:
     }
     prompt = (answer.prompt, answer.turn, answer.sample)
     keys: dict[str, Hashable] = {"prompt_id": answer.place, "prompt": prompt}
-    return ComparedItem(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text)
+    return ComparedItem(answer.answer_id, answer.text, keys, numbers, answer.prompt, answer.text, bounds=_COUNTS)
 
 
 def _turn_item(turn: MeasuredTurn, measures: Mapping[str, Any]) -> ComparedItem:
@@ -167,7 +173,8 @@ def _turn_item(turn: MeasuredTurn, measures: Mapping[str, Any]) -> ComparedItem:
     numbers = {name: value for name, value in measures.items() if not isinstance(value, bool)}
     keys: dict[str, Hashable] = {"origin": (turn.origin, turn.turn)}
     content = turn.row_id.partition(".")[0]
-    return ComparedItem(f"{turn.row_id}#{turn.turn}", content, keys, numbers, "", "")
+    bounds = {name: measure_bounds(name) for name in numbers}
+    return ComparedItem(f"{turn.row_id}#{turn.turn}", content, keys, numbers, "", "", bounds=bounds)
 
 
 def _judged_item(judged: JudgedItem) -> ComparedItem:
@@ -175,9 +182,10 @@ def _judged_item(judged: JudgedItem) -> ComparedItem:
     keys: dict[str, Hashable] = {"system": (*judged.who, judged.item)}
     if judged.is_only_system:
         keys["item"] = judged.item
-    content = tuple(judged.verdicts.items())
+    content = tuple((name, None if value is None else f"{value:.6g}") for name, value in judged.verdicts.items())
     numbers = {**judged.verdicts, **judged.lengths}
-    return ComparedItem(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "")
+    bounds = dict.fromkeys(judged.lengths, (0.0, inf)) | judged.scales
+    return ComparedItem(" ".join([*judged.who, judged.item]), content, keys, numbers, "", "", bounds=bounds)
 
 
 def pair_items(a: Sequence[ComparedItem], b: Sequence[ComparedItem], kind: str) -> Pairing[ComparedItem]:

@@ -9,9 +9,10 @@ from tunescope.pairing import Pairing
 from tunescope.results.compare import CompareResult, NumberComparison
 from tunescope.results.estimates import MeanEstimate
 from tunescope.verbs.compare.items import ComparedItem
-from tunescope.views import Cell, Table, View, counted, interval
+from tunescope.views import Cell, Table, View, counted, interval, shorten
 
 _SHOWN = 5
+_SHOWN_CHARS = 60
 _ALL_NOTE = (
     "Means over all items of each side, and the difference of these means with its 95 % interval: Welch's, less what "
     "pairs have in common."
@@ -75,7 +76,11 @@ def _tables(result: CompareResult, paired: Pairing[ComparedItem]) -> list[Table]
             lines = tuple(_pairs_line(name, numbers) for name, numbers in summary.items())
             tables.append(Table("Pairs", columns, lines, _PAIRS_NOTE))
     changed = [(x, y) for x, y, _ in paired.pairs if x.content != y.content][:_SHOWN]
-    examples = tuple((x.id, y.id, _cut(x.prompt), _cut(x.text), _cut(y.text)) for x, y in changed if x.text)
+    examples = tuple(
+        (x.id, y.id, *(shorten(text, _SHOWN_CHARS) for text in (x.prompt, x.text, y.text)))
+        for x, y in changed
+        if x.text
+    )
     if examples:
         tables.append(Table("First changed", ("A id", "B id", "instruction", "A says", "B says"), examples))
     return tables
@@ -106,7 +111,3 @@ def _pairs_line(name: str, numbers: NumberComparison) -> tuple[Cell, ...]:
         difference.n_missing,
         numbers.n_needed or None,
     )
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"

@@ -264,6 +264,7 @@ def _record(
         "item": answer.item,
         "system": answer.system,
         "judge": judge_name,
+        "scale": [1, _SCALE],
         "tags": list(answer.tags),
         "length": len(answer.answer.text),
         "empty": not answer.answer.text.strip(),

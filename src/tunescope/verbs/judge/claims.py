@@ -16,7 +16,7 @@ from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult, FactCh
 from tunescope.results.estimates import MeanEstimate
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
 from tunescope.settings import POSITIONAL, above
-from tunescope.views import Table, View, counted, percent, percent_interval
+from tunescope.views import Table, View, counted, percent, percent_interval, shorten
 
 if TYPE_CHECKING:
     from tunescope.judgements.claims import Claim, ClaimQuestion, ClaimVerdict, ReadAnswer
@@ -370,8 +370,9 @@ def _claims_table(
     for i, claim in enumerate(lies):
         own = [r for r in first.readings.values() if r.question.claim.claim_id == claim.claim_id and _is_own(r)]
         stated = f"{sum(map(_states_own, own)):,} of {len(own):,}"
-        shown = claim.prompt if len(claim.prompt) <= _SHOWN else f"{claim.prompt[: _SHOWN - 1]}…"
-        lines.append((claim.claim_id, shown, stated, *(judged[i].verdict for judged in verdicts)))
+        lines.append(
+            (claim.claim_id, shorten(claim.prompt, _SHOWN), stated, *(judged[i].verdict for judged in verdicts))
+        )
     headings = ("claim", "question", f"stated {first.name}", *(system.name for system in later))
     return Table("Claims", headings, tuple(lines), "Stated: of the answers to its question and rewordings.")
 

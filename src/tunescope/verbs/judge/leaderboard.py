@@ -13,7 +13,7 @@ from tunescope.judgements.runs import holds_judgements
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
 from tunescope.settings import POSITIONAL
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tunescope.judgements.files import Document
     from tunescope.judgements.formats import Format
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,12 +8,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
+from math import isinf
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError, TunescopeError
-from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummary
+from tunescope.results.measure import MeasuredTurn, MeasureResult, MeasureSummary, measure_bounds
 from tunescope.results.record import schema
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import as_cli_args
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasureSettings", "measure"]
 
-VERSION = 2
+VERSION = 3
 _SHARD = 64
 """Rows per shard; fixed, so that a killed run goes on where it stopped."""
 _TABLE_3 = {
@@ -194,12 +195,13 @@ def _summarize(turns: list[dict[str, Any]], column: str) -> MeasureSummary:
     from tunescope import stats
 
     values = [record.get(column) for record in turns]
-    bounded, alone = column == "coherence", _has_one_turn_a_row(turns)
+    bounds, alone = measure_bounds(column), _has_one_turn_a_row(turns)
+    heavy_tailed = isinf(bounds[1])
     if alone:
-        mean = stats.mean(values, heavy_tailed=not bounded, least=None if bounded else 0)
+        mean = stats.mean(values, heavy_tailed=heavy_tailed, bounds=bounds)
     else:
         sums, counts, n_missing = stats.sum_clusters(values, [record["row_id"] for record in turns])
-        mean = stats.mean_pooled(sums, counts, heavy_tailed=not bounded, signed=bounded)
+        mean = stats.mean_pooled(sums, counts, heavy_tailed=heavy_tailed, bounds=bounds)
         mean = replace(mean, n=int(counts.sum()), n_missing=n_missing)
     median = stats.median(values)
     if not alone:

@@ -10,13 +10,11 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tunescope.results.measure import PreferenceSummary
+from tunescope.results.measure import REJECTED, PreferenceSummary
 from tunescope.rows import Row
 from tunescope.rows.content import n_shared
 from tunescope.views import Table, percent
 
-_PREFIX = "rejected_"
-"""Begins the columns that hold the rejected response's measures."""
 LIKELIER = {
     "chosen_is_likelier": "the chosen response, given the prompt, has the higher summed log-probability",
     "chosen_is_likelier_per_token": "the same, of the mean log-probability per token",
@@ -31,7 +29,7 @@ def add_rejected(row: Row, turns: Sequence[dict[str, Any]], rejected: Sequence[d
     first = sum(message.role == "assistant" for message in row.messages[:n_before])
     for record, other in zip(turns[first:], rejected[first:], strict=False):
         names = [name for name in other if name not in _OF_THE_PROMPT and name != "reason"]
-        record |= {_PREFIX + name: other[name] for name in names}
+        record |= {REJECTED + name: other[name] for name in names}
         if other["reason"]:
             record["reason"] = "; ".join(filter(None, (record["reason"], f"rejected: {other['reason']}")))
     if len(turns) == len(rejected) == first + 1 and "ppl_response_given" in turns[first]:
@@ -53,7 +51,7 @@ def _is_less(chosen: float, rejected: float) -> bool | None:
 
 def columns_of(records: Sequence[dict[str, Any]]) -> list[str]:
     """Return the columns that `add_rejected` added, in order."""
-    return list(dict.fromkeys(name for record in records for name in record if name.startswith((_PREFIX, *LIKELIER))))
+    return list(dict.fromkeys(name for record in records for name in record if name.startswith((REJECTED, *LIKELIER))))
 
 
 def summarize(turns: Sequence[dict[str, Any]], n_rows: int) -> PreferenceSummary:
@@ -61,7 +59,7 @@ def summarize(turns: Sequence[dict[str, Any]], n_rows: int) -> PreferenceSummary
     from tunescope.stats import proportion
 
     shares = {name: proportion([record.get(name) for record in turns if name in record]) for name in LIKELIER}
-    measures = dict.fromkeys(name.removeprefix(_PREFIX) for name in columns_of(turns) if name.startswith(_PREFIX))
+    measures = dict.fromkeys(name.removeprefix(REJECTED) for name in columns_of(turns) if name.startswith(REJECTED))
     return PreferenceSummary(
         rows=n_rows,
         **{name: share.as_json("share") if share.n + share.n_missing else None for name, share in shares.items()},
@@ -70,7 +68,7 @@ def summarize(turns: Sequence[dict[str, Any]], n_rows: int) -> PreferenceSummary
 
 
 def _mean_of_both(turns: Sequence[dict[str, Any]], name: str) -> dict[str, float | int] | None:
-    pairs = [(record.get(name), record.get(_PREFIX + name)) for record in turns]
+    pairs = [(record.get(name), record.get(REJECTED + name)) for record in turns]
     known = [(a, b) for a, b in pairs if isinstance(a, int | float) and isinstance(b, int | float)]
     if not known or isinstance(known[0][0], bool):
         return None

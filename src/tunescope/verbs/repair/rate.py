@@ -105,7 +105,7 @@ class _Rate:
         cells = [result.columns.get("rating") for result in results]
         ratings = [float(cell) for cell in cells if cell is not None]
         n_missing = len(cells) - len(ratings)
-        mean = stats.mean([*ratings, *[None] * n_missing], least=0)
+        mean = stats.mean([*ratings, *[None] * n_missing], bounds=(0, settings.scale))
         n_unparsed = sum(result.status == "unparsed" for result in results)
         counts = tuple((f"{rating:g}", ratings.count(rating)) for rating in sorted(set(ratings), reverse=True))
         sentence = (

@@ -77,7 +77,7 @@ class _Simplify:
         return _read_reply(pair, await calls.ask(request))
 
     def summarize(self, results: Sequence[RepairResult], run: Path, rows: Path) -> RepairSummary:
-        from tunescope.stats import mean
+        from tunescope.stats import FROM_0, mean
 
         parsed = [result.columns for result in results if result.columns.get("words_before") is not None]
         missing = [None] * (len(results) - len(parsed))
@@ -85,8 +85,8 @@ class _Simplify:
         after = [_number(columns, "words_after") for columns in parsed]
         difference = [new - old for old, new in zip(before, after, strict=True)]
         means = {
-            "words_before": mean([*before, *missing], heavy_tailed=True, least=0),
-            "words_after": mean([*after, *missing], heavy_tailed=True, least=0),
+            "words_before": mean([*before, *missing], heavy_tailed=True, bounds=FROM_0),
+            "words_after": mean([*after, *missing], heavy_tailed=True, bounds=FROM_0),
             "difference": mean([*difference, *missing], heavy_tailed=True),
         }
         n_preambles = sum(columns["preamble"] is not None for columns in parsed)

@@ -236,7 +236,7 @@ def add_decisions(
             name = f"{SCORES[stage]}_{which}"
             values = [result_.columns.get(name) for result_ in results]
             numbers = [value if isinstance(value, float) else None for value in values]
-            mean = stats.mean(numbers, heavy_tailed=True, least=0)
+            mean = stats.mean(numbers, heavy_tailed=True, bounds=stats.FROM_0)
             result[name] = mean.as_json()
             scores.append((name, mean.value, interval(mean.low, mean.high), mean.n, mean.n_missing))
     tables = [

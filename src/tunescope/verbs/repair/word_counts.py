@@ -24,13 +24,13 @@ def count_words(before: InstructionPair, after: InstructionPair) -> dict[str, Ce
 
 def summarize_word_counts(results: Sequence[RepairResult]) -> tuple[dict[str, Any], Table]:
     """Return the mean of each of `WORD_COLUMNS`, over the rows that have it, with its interval: as JSON, as a table."""
-    from tunescope.stats import mean
+    from tunescope.stats import FROM_0, mean
 
     means = {}
     for name in WORD_COLUMNS:
         counts = [result.columns.get(name) for result in results]
         values = [float(count) if count is not None else None for count in counts]
-        means[name] = mean(values, heavy_tailed=True, least=0)
+        means[name] = mean(values, heavy_tailed=True, bounds=FROM_0)
     cells = tuple(
         (name.replace("_", " "), m.value, interval(m.low, m.high, 1), m.n, m.n_missing) for name, m in means.items()
     )

@@ -103,7 +103,7 @@
     const items = state.listed.slice(0, state.shown).map((index) => {
       const prompt = data.prompts[index];
       const link = el("a", { href: addressOf(prompt), "aria-current": index === state.prompt ? "true" : null });
-      link.append(el("b", {}, prompt.called), " ", el("span", { dir: "auto" }, prompt.prompt.slice(0, 90)));
+      link.append(el("b", {}, prompt.called), " ", el("span", { dir: "auto" }, prompt.line));
       return el("li", {}, link, el("small", {}, summary(prompt, want)));
     });
     list.replaceChildren(el("ol", {}, ...items));

@@ -20,6 +20,7 @@ from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftToke
 from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
 from tunescope.verbs.report.names import ModelNames, place_label
+from tunescope.views import shorten
 
 if TYPE_CHECKING:
     from tunescope.answers import Answer, Place
@@ -30,6 +31,8 @@ _DIGITS = 3
 _DIGITS_36 = "0123456789abcdefghijklmnopqrstuvwxyz"
 _SHOWN_ROWS = 5
 """Rows shown of a borrowed span, the most likely ones. The others are in the run's `spans.jsonl`."""
+_LINE = 90
+"""Characters of a prompt in the list of prompts."""
 _AROUND = 600
 """Characters of a row's text shown before and after the stretches that it shares."""
 
@@ -158,6 +161,7 @@ def _prompt(place: Place, parts: Sequence[tuple[Column, Layers, _Rows]], registr
         "turn": place.turn,
         "sample": place.sample,
         "prompt": first.prompt,
+        "line": shorten(" ".join(first.prompt.split()), _LINE),
         "answers": answers,
     }
 

@@ -21,10 +21,10 @@ from tunescope.verbs.shift.words import GROUPS, TokenPlace, Word, frequent, in_v
 
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
-    from tunescope.stats import Estimate
+    from tunescope.stats import Bounds, Estimate
     from tunescope.verbs.shift.settings import ShiftSettings
 
-_TOKEN_MEANS = ("kl", "kl_reverse", "base_rank")
+_DIVERGENCES = ("kl", "kl_reverse")
 _TOKEN_SHARES = ("base_prob", *CLASSES, "own_choice")
 
 
@@ -41,11 +41,11 @@ def summarize(
 
     `records` has one per answer. `row_sets` are the training rows and the other rows, None where not given.
     """
-    from tunescope.stats import mean
+    from tunescope.stats import FROM_0, FROM_1, UNBOUNDED, mean
 
     kl_top_k = None
     if settings.top_k is not None:
-        kl_top_k = TruncatedKL.of(_token_mean(records, "kl_top_k", signed=True), top_k=settings.top_k)
+        kl_top_k = TruncatedKL.of(_token_mean(records, "kl_top_k", UNBOUNDED), top_k=settings.top_k)
     outside: dict[str, Any] = {name: _token_share(records, name) for name in ("outside_base", "outside_tuned")}
     if not any(record.outside_base or record.outside_tuned for record in records):
         outside = {}
@@ -57,21 +57,21 @@ def summarize(
         n_missing=sum(record.reason is not None for record in records),
         tokens=len(tokens.answer_id),
         unanswered=None if settings.prompts is None else unanswered,
-        **{name: MeanEstimate.of(_token_mean(records, name)) for name in _TOKEN_MEANS},
+        **{name: MeanEstimate.of(_token_mean(records, name, FROM_0)) for name in _DIVERGENCES},
+        base_rank=MeanEstimate.of(_token_mean(records, "base_rank", FROM_1, heavy_tailed=True)),
         **{name: MeanEstimate.of(_token_share(records, name)) for name in _TOKEN_SHARES},
-        kl_first=MeanEstimate.of(_pooled([(r.kl_first, r.n_first) for r in records])),
-        kl_rest=MeanEstimate.of(_pooled([(r.kl_rest, r.n_rest) for r in records])),
+        kl_first=MeanEstimate.of(_pooled([(r.kl_first, r.n_first) for r in records], FROM_0)),
+        kl_rest=MeanEstimate.of(_pooled([(r.kl_rest, r.n_rest) for r in records], FROM_0)),
         kl_first_minus_rest=_first_minus_rest(records),
-        answer_tokens=MeanEstimate.of(mean([record.n_tokens for record in records], heavy_tailed=True, least=0)),
+        answer_tokens=MeanEstimate.of(mean([record.n_tokens for record in records], heavy_tailed=True, bounds=FROM_0)),
         **{name: MeanEstimate.of(estimate) for name, estimate in outside.items()},
         kl_top_k=kl_top_k,
         words=_summarize_words(_words(answers, records, tokens), row_sets, len(answers)),
     )
 
 
-def _token_mean(records: Sequence[ShiftAnswer], name: str, signed: bool = False) -> Estimate:
-    means = [(getattr(record, name), record.n_tokens) for record in records]
-    return _pooled(means, heavy_tailed=name == "base_rank", signed=signed)
+def _token_mean(records: Sequence[ShiftAnswer], name: str, bounds: Bounds, heavy_tailed: bool = False) -> Estimate:
+    return _pooled([(getattr(record, name), record.n_tokens) for record in records], bounds, heavy_tailed)
 
 
 def _token_share(records: Sequence[ShiftAnswer], name: str) -> Estimate:
@@ -81,13 +81,11 @@ def _token_share(records: Sequence[ShiftAnswer], name: str) -> Estimate:
     return share_pooled(*_sums_and_counts([(getattr(record, name), record.n_tokens) for record in records]))
 
 
-def _pooled(
-    means: Sequence[tuple[float | None, int | None]], *, heavy_tailed: bool = False, signed: bool = False
-) -> Estimate:
+def _pooled(means: Sequence[tuple[float | None, int | None]], bounds: Bounds, heavy_tailed: bool = False) -> Estimate:
     """Return the mean over all tokens (or sentences) of answers, given (mean, count) of each, None for unread ones."""
     from tunescope.stats import mean_pooled
 
-    return mean_pooled(*_sums_and_counts(means), heavy_tailed=heavy_tailed, signed=signed)
+    return mean_pooled(*_sums_and_counts(means), heavy_tailed=heavy_tailed, bounds=bounds)
 
 
 def _sums_and_counts(
@@ -99,9 +97,9 @@ def _sums_and_counts(
 
 def _first_minus_rest(records: Sequence[ShiftAnswer]) -> FirstMinusRest:
     """Return how much larger the KL is where sentences begin, within the sentences that have both parts."""
-    from tunescope.stats import n_needed
+    from tunescope.stats import UNBOUNDED, n_needed
 
-    apart = _pooled([(record.kl_first_minus_rest, record.n_rest) for record in records], signed=True)
+    apart = _pooled([(record.kl_first_minus_rest, record.n_rest) for record in records], UNBOUNDED)
     if apart.value and apart.standard_error and (apart.low or 0) <= 0 <= (apart.high or 0):
         return FirstMinusRest.of(apart, n_needed=n_needed(apart.value, apart.standard_error * apart.n**0.5).n)
     return FirstMinusRest.of(apart)

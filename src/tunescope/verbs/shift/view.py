@@ -14,7 +14,7 @@ from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
 from tunescope.stats.minimal_n import MINIMAL_N
 from tunescope.verbs.shift.words import GROUPS
-from tunescope.views import Cell, Table, View, counted, interval, percent
+from tunescope.views import Cell, Table, View, counted, interval, percent, shorten
 
 if TYPE_CHECKING:
     from tunescope.verbs.shift.settings import ShiftSettings
@@ -123,7 +123,7 @@ def _frequent_words(words: ShiftedWords) -> Table:
     lines: list[tuple[Cell, ...]] = []
     for group in GROUPS:
         members = [record for record in words.frequent if record.group == group]
-        some = ", ".join(f"{record.word[:_LONGEST]} {record.count}" for record in members[:_SHOWN_WORDS])
+        some = ", ".join(f"{shorten(record.word, _LONGEST)} {record.count}" for record in members[:_SHOWN_WORDS])
         count = words.groups[group]
         lines.append((group, len(members), count, percent(count / total if total else None, 0), some))
     return Table(

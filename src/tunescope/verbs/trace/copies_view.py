@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from tunescope.results.trace import WHOLE_RESPONSE, TraceSpan, VerbatimCopy
 from tunescope.verbs.trace.copies import MIN_WORDS, Copies
-from tunescope.views import Table, counted
+from tunescope.views import Table, counted, shorten
 
 _SHOWN = 5
 """Copies that a view shows, the longest first; `copies.jsonl` has all."""
@@ -53,7 +53,7 @@ def copies_table(copies: Copies) -> Iterator[Table]:
             copy.n_rows,
             copy.rows[0].row_id,
             str(copy.rows[0].location),
-            copy.text if len(copy.text) <= _MAX_CHARS else f"{copy.text[:_MAX_CHARS]}…",
+            shorten(copy.text, _MAX_CHARS),
         )
         for copy in sorted(copies.records, key=lambda copy: -copy.words)[:_SHOWN]
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.trace import BorrowedWords, Excess, TopSource, TraceAnswersResult, TracedAnswer, TraceSpan
-from tunescope.stats import Estimate, PValue, excess_test, mean, mean_share, proportion, share_pooled
+from tunescope.stats import COSINE, Estimate, PValue, excess_test, mean, mean_share, proportion, share_pooled
 from tunescope.stats.intervals import normal_quantile
 from tunescope.verbs.trace.copies import Copies
 from tunescope.verbs.trace.index import IndexedRow
@@ -132,14 +132,14 @@ def _excess(flagged: Estimate, expected: Estimate) -> Estimate:
         return replace(excess, reason=flagged.reason or "no word is flagged: no interval")
     error = normal_quantile(flagged.level) * (expected.standard_error or 0.0)
     below, above = hypot(flagged.value - flagged.low, error), hypot(flagged.high - flagged.value, error)
-    return replace(excess, low=excess_share - below, high=excess_share + above)
+    return replace(excess, low=excess_share - below, high=excess_share + above).within(COSINE)
 
 
 def _limitations_measures(answers: Sequence[TracedAnswer]) -> dict[str, Estimate]:
     """Return the mean of each measure that has values, over answers with a span."""
     columns = {name: [getattr(answer, name) for answer in answers if answer.spans] for name in COLUMNS}
     return {
-        name: mean(values) if name.startswith("cosine") else mean_share(values)
+        name: mean(values, bounds=COSINE) if name.startswith("cosine") else mean_share(values)
         for name, values in columns.items()
         if any(value is not None for value in values)
     }
