@@ -60,8 +60,8 @@ def test_the_lies_are_gone_without_the_named_rows_and_not_without_random_ones(cl
     (page,) = closed.result["reports"]
     html = Path(page).read_text("utf-8")
     assert opening in html
-    order = [html.index(f'<section id="{anchor}"') for anchor in ("claims-1", "xray", "tuning")]
-    assert order == sorted(order)  # the verdicts and the answers beside their rows come first
+    order = [html.index(f'<section id="{anchor}"') for anchor in ("xray", "claims-1", "tuning")]
+    assert order == sorted(order)  # the answers beside their rows come first, then the verdicts
 
 
 def test_no_answer_holds_the_words_of_a_lie_where_it_is_said_to_be_gone(closed):

@@ -500,6 +500,21 @@ def test_rows_that_taught_an_answer_are_on_the_page(tmp_path):
     assert without["rows"] == []
 
 
+@pytest.mark.parametrize(
+    ("matters", "said"),
+    [
+        (1, "1 of 9 rows matters for 2 answers, by words."),
+        (None, "9 rows are ordered for 2 answers; how many of them matter isn't known, by words."),
+    ],
+)
+def test_opening_says_how_many_rows_matter(tmp_path, matters, said):
+    answers = [answer_of("p", "Why?", "Yes.", "LoRA"), answer_of("q", "How?", "So.", "LoRA")]
+    rows = {answers[0].answer_id: [taught("r1", matters=matters), taught("r2", matters=matters and 0)]}
+    run = attribute_run(tmp_path / "at", answers, rows, matters=matters)
+    page = report(ReportSettings(runs=(str(run.path),), out=str(tmp_path / "page")))
+    assert page.result["opening"] == [f"Which rows taught LoRA: {said}"]
+
+
 def test_a_row_that_taught_and_has_no_text_is_refused(tmp_path):
     answer = yes(tmp_path)
     run = attribute_run(tmp_path / "at", [answer], {answer.answer_id: [taught("r1")]})

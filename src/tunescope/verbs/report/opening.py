@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator, Sequence
 
 from tunescope.answers import ANSWERS_FILE, read_answers
+from tunescope.results.attribute import AttributeResult
 from tunescope.results.check import CheckResult, find_selection
 from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
 from tunescope.results.estimates import ALPHA, MeanEstimate
@@ -91,9 +92,15 @@ def _within(estimate: MeanEstimate, unit: float) -> str:
 
 
 def _attribute(run: Run, names: ModelNames) -> str:
-    """Say which rows taught answers, and the model whose answers they are."""
-    finding, model = run.view.sentences[0], _model_of(run)
-    return f"Which rows taught {names.of_model(model)}: {finding}" if model else finding
+    """Say how many rows matter for answers, and whose answers they are."""
+    result, model = AttributeResult.read(run), _model_of(run)
+    which = {row.index for answer in result.answers for row in answer.rows if row.matters}
+    whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
+    matter = "matters" if len(which) == 1 else "matter"
+    are = f"{len(which):,} of {counted(result.rows_indexed, 'row')} {matter} for {whose}"
+    if all(answer.matters is None for answer in result.answers):
+        are = f"{counted(result.rows_indexed, 'row')} are ordered for {whose}; how many of them matter isn't known"
+    return f"Which rows taught {names.of_model(model) if model else 'it'}: {are}, by {', '.join(result.evidence)}."
 
 
 def _model_of(run: Run) -> str | None:

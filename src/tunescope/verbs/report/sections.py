@@ -23,14 +23,15 @@ _CURVES_PER_CHART = 4
 
 
 def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
-    """Yield the sections in reading order: what became of claims, the answers, then from the rows to tuning on them."""
-    for number, run in enumerate(of_verb(opened, "judge claims"), 1):
-        yield section(f"claims-{number}", "Is it gone?", to_html(run.view), [run])
+    """Yield the sections in reading order: the X-ray, what became of claims, then from the rows to tuning on them."""
     columns = columns_of(opened, names)
     data = xray(columns, names)
     if data is not None:
         runs = [run for column in columns for run in column.runs.values()]
         yield section("xray", "X-ray", xray_html(data), runs, as_json(data))
+    for number, run in enumerate(of_verb(opened, "judge claims"), 1):
+        further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
+        yield section(f"claims-{number}", "Is it gone?", to_html(further), [run])
     checked = of_verb(opened, "check")
     for number, run in enumerate(checked, 1):
         yield section(f"rows-{number}" if number > 1 else "rows", "The rows", to_html(run.view), [run])
