@@ -1,15 +1,14 @@
 """The index of a set of rows: their words as postings, their texts, and where they are.
 
-Its files: the arrays of `matching.bm25.Postings`, `rows.bin` with `blocks.npy` (the texts as compressed JSON,
-`ROWS_PER_BLOCK` rows at a time), the table `places` and `lengths.npy` (the words of each row), and
-`null.npy` (how alike in words rows are).
+Its files: the arrays of `matching.bm25.Postings`, the texts in a `matching.block_store`, `ROWS_PER_BLOCK` rows at a
+time, the table `places`, `lengths.npy` (the words of each row), and `null.npy` (how alike in words rows are).
 """
 
 from __future__ import annotations
 
-import json
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from tunescope.errors import RunError
 from tunescope.locations import Location
+from tunescope.matching.block_store import BlockStore, write_blocks
 from tunescope.matching.bm25 import Postings, PostingsBuilder
 from tunescope.results.attribute import AttributeIndexResult, RowPlaces
 
@@ -31,9 +31,10 @@ if TYPE_CHECKING:
 
 ROWS_PER_BLOCK = 64
 """Rows that are compressed together; listing a row reads its block."""
-ROWS_AT_A_TIME = 4_096
+ROWS_AT_A_TIME = 64 * ROWS_PER_BLOCK
 """Rows that are read at a time."""
-_ZLIB_LEVEL = 4
+_PLACE = ("row_id", "origin", "file", "line", "record")
+"""Columns of the table `places`."""
 _N_QUERIES, _N_OTHERS = 150, 1_500
 """Rows that stand for answers in the null distribution, and rows that these are compared with, at most."""
 
@@ -72,24 +73,12 @@ def write_index(folder: RunFolder, rows: Iterable[Row]) -> AttributeIndexResult:
     Raises:
         InputError: rows that can't be read.
     """
-    postings, offsets, columns = PostingsBuilder(), [0], [list[Any]() for _ in range(5)]
-    stream = iter(rows)
-    with folder.writing("rows.bin") as part, part.open("wb") as file:
-        while batch := list(islice(stream, ROWS_AT_A_TIME)):
-            records = [(row.id, row.location, texts_of(row)) for row in batch]
-            postings.add([row_text(texts) for _, _, texts in records])
-            for row in batch:
-                for column, value in zip(columns, (row.id, row.origin, row.file, row.line, row.record), strict=True):
-                    column.append(value)
-            for start in range(0, len(records), ROWS_PER_BLOCK):
-                block = json.dumps(records[start : start + ROWS_PER_BLOCK], ensure_ascii=False)
-                data = zlib.compress(block.encode("utf-8", "surrogatepass"), _ZLIB_LEVEL)
-                offsets.append(offsets[-1] + file.write(data))
-    folder.array("blocks", np.array(offsets, np.int64))
+    postings, columns = PostingsBuilder(), [list[Any]() for _ in _PLACE]
+    write_blocks(folder, _add_blocks(rows, postings, columns))
     lengths = np.array(postings.lengths, np.int32)
     folder.array("lengths", lengths)
     vocabulary = postings.write(folder)
-    places = RowPlaces(**dict(zip(("row_id", "origin", "file", "line", "record"), columns, strict=True)))
+    places = RowPlaces(**dict(zip(_PLACE, columns, strict=True)))
     folder.table(RowPlaces.NAME, places.table())
     _write_null(folder, lengths)
     size = sum(path.stat().st_size for path in folder.path.iterdir() if path.is_file())
@@ -100,6 +89,24 @@ def write_index(folder: RunFolder, rows: Iterable[Row]) -> AttributeIndexResult:
         vocabulary=vocabulary,
         bytes=size,
     )
+
+
+def _add_blocks(rows: Iterable[Row], postings: PostingsBuilder, columns: Sequence[list[Any]]) -> Iterator[list[Any]]:
+    """Note the words and the places of rows; yield their records in blocks."""
+    stream = iter(rows)
+    while batch := list(islice(stream, ROWS_AT_A_TIME)):
+        records = [(row.id, row.location, texts_of(row)) for row in batch]
+        postings.add([row_text(texts) for _, _, texts in records])
+        for row in batch:
+            for column, value in zip(columns, (row.id, row.origin, row.file, row.line, row.record), strict=True):
+                column.append(value)
+        for start in range(0, len(records), ROWS_PER_BLOCK):
+            yield records[start : start + ROWS_PER_BLOCK]
+
+
+def _read_record(record: Any) -> StoredRow:
+    row_id, place, texts = record
+    return StoredRow(row_id, Location(*place), tuple((role, text) for role, text in texts))
 
 
 def _write_null(folder: RunFolder, lengths: NDArray[np.int32]) -> None:
@@ -135,8 +142,7 @@ class _RowStore:
         """Open the files; raises OSError or ValueError where that can't be done."""
         self.path, self.lengths = path, lengths
         self.postings = Postings(path)
-        self._blocks: NDArray[np.int64] = np.load(path / "blocks.npy")
-        self._unpacked: dict[int, list[StoredRow]] = {}
+        self._rows = BlockStore(path, ROWS_PER_BLOCK, _read_record)
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -151,30 +157,13 @@ class _RowStore:
 
     def row(self, number: int) -> StoredRow:
         """Return a row by its number, from 0."""
-        block = number // ROWS_PER_BLOCK
-        if block not in self._unpacked:
-            self._unpacked[block] = self._unpack(block)
-        return self._unpacked[block][number % ROWS_PER_BLOCK]
+        with _reporting_damage(self.path):
+            return self._rows[number]
 
     def rows(self, start: int = 0, end: int | None = None) -> Iterator[StoredRow]:
         """Yield the rows from `start` to before `end`, in order."""
-        end = len(self) if end is None else min(end, len(self))
-        for block in range(start // ROWS_PER_BLOCK, -(-end // ROWS_PER_BLOCK)):
-            first = block * ROWS_PER_BLOCK
-            yield from self._unpack(block)[max(0, start - first) : end - first]
-
-    def _unpack(self, block: int) -> list[StoredRow]:
-        try:
-            with (self.path / "rows.bin").open("rb") as file:
-                file.seek(int(self._blocks[block]))
-                data = file.read(int(self._blocks[block + 1] - self._blocks[block]))
-            records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
-        except (IndexError, OSError, ValueError, zlib.error) as error:
-            raise _damaged(self.path, error) from error
-        return [
-            StoredRow(row_id, Location(*place), tuple((role, text) for role, text in texts))
-            for row_id, place, texts in records
-        ]
+        with _reporting_damage(self.path):
+            yield from self._rows.values(start, end)
 
 
 class RowIndex(_RowStore):
@@ -190,11 +179,9 @@ class RowIndex(_RowStore):
         """Open the run of `attribute index`; raises `RunError` where its files are damaged."""
         self.run = run
         self.about = AttributeIndexResult.read(run)
-        try:
+        with _reporting_damage(run.path):
             super().__init__(run.path, np.load(run.path / "lengths.npy", mmap_mode="r"))
             self.null: NDArray[np.float32] = np.load(run.path / "null.npy", mmap_mode="r")
-        except (EOFError, OSError, ValueError) as error:
-            raise _damaged(run.path, error) from error
 
     @cached_property
     def places(self) -> pa.Table:
@@ -202,8 +189,12 @@ class RowIndex(_RowStore):
         return self.run.tables[RowPlaces.NAME]
 
 
-def _damaged(path: Path, error: Exception) -> RunError:
-    return RunError(
-        f"{path}: found a damaged index ({error}); expected what tunescope wrote; remove the folder and type the same "
-        "command again"
-    )
+@contextmanager
+def _reporting_damage(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (EOFError, IndexError, OSError, ValueError, zlib.error) as error:
+        raise RunError(
+            f"{path}: found a damaged index ({error}); expected what tunescope wrote; remove the folder and type the "
+            "same command again"
+        ) from error

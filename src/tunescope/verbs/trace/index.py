@@ -2,8 +2,7 @@
 
 Its files are read lazily: `ids.npy` (the numbers of all words, 0 behind each text), `order.npy` (the suffix array),
 `starts.npy`, `owners.npy` and `kinds.npy` (of each text: where it begins, its row, its kind), `counts.npy` (of each
-word), `words.txt` (the vocabulary), `rows.bin` with `blocks.npy` (the rows as compressed JSON, `ROWS_PER_BLOCK` at a
-time) and `index.json`.
+word), `words.txt` (the vocabulary), the rows in a `matching.block_store`, `ROWS_PER_BLOCK` at a time, and `index.json`.
 """
 
 from __future__ import annotations
@@ -12,9 +11,7 @@ import json
 import os
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from itertools import islice, pairwise
@@ -28,6 +25,7 @@ from tunescope.errors import InputError, Problem, RunError
 from tunescope.foreign import dump_json, show
 from tunescope.locations import Location
 from tunescope.matching import suffix_array
+from tunescope.matching.block_store import BlockStore, write_blocks
 from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Numbering, Query
 from tunescope.matching.word_ids import VERSION as SPLITTING
@@ -48,12 +46,6 @@ ROWS_PER_BLOCK = 128
 _ABOUT = "index.json"
 _ESCAPE = re.compile(r"\\[xuU][0-9a-f]+")
 """A control character in the vocabulary; no word holds a backslash and a letter."""
-_MAX_UNPACKED = 64
-"""Blocks that are kept in memory at a time."""
-_MAX_WAITING = 16
-"""Blocks that may wait for being compressed."""
-_ZLIB_LEVEL = 4
-"""It more than halves the size for an eighth of the time that indexing takes."""
 _FIELDS = {"user": "instruction", "assistant": "response"}
 """The field of a message by its role; other roles are their own."""
 OTHER, INSTRUCTION, RESPONSE = range(3)
@@ -112,8 +104,7 @@ def write_index(folder: RunFolder, rows: Iterable[Row], inputs: Mapping[str, str
         The number of rows.
     """
     words = _Words()
-    offsets = _write_rows(folder, words.add_blocks(rows))
-    folder.array("blocks", np.array(offsets, np.int64))
+    write_blocks(folder, map(_records_of, words.add_blocks(rows)))
     n_words = words.write(folder)
     about = {
         "version": VERSION,
@@ -181,30 +172,18 @@ class _Words:
         return int(counts.sum())
 
 
-def _write_rows(folder: RunFolder, blocks: Iterable[list[tuple[Row, list[Text]]]]) -> list[int]:
-    """Write `rows.bin`, each block compressed in a second thread; return where each begins and the last ends."""
-    offsets = [0]
-    waiting: deque[Future[bytes]] = deque()
-    with folder.writing("rows.bin") as part, part.open("wb") as file, ThreadPoolExecutor(1) as packer:
-
-        def write_down_to(n_waiting: int) -> None:
-            while len(waiting) > n_waiting:
-                offsets.append(offsets[-1] + file.write(waiting.popleft().result()))
-
-        for block in blocks:
-            waiting.append(packer.submit(zlib.compress, _pack(block), _ZLIB_LEVEL))
-            write_down_to(_MAX_WAITING)
-        write_down_to(0)
-    return offsets
-
-
-def _pack(block: Sequence[tuple[Row, list[Text]]]) -> bytes:
-    """Write a block of rows as JSON."""
+def _records_of(block: Sequence[tuple[Row, list[Text]]]) -> list[Any]:
+    """Return a block of rows as JSON records."""
     records = []
     for row, texts in block:
         origin = row.origin if row.origin != row.id else ""
         records.append((row.id, origin, row.location, texts, [step.as_json() for step in row.lineage]))
-    return json.dumps(records, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    return records
+
+
+def _read_record(record: Any) -> IndexedRow:
+    row_id, origin, place, texts, lineage = record
+    return IndexedRow(row_id, origin or row_id, Location(*place), tuple(Text(*text) for text in texts), tuple(lineage))
 
 
 class Index:
@@ -245,8 +224,7 @@ class Index:
             self.kinds: NDArray[np.uint8] = self._array("kinds")
             self.counts: NDArray[np.uint32] = self._array("counts")
             self.order = self._array("order") if (path / "order.npy").is_file() else None
-            self._blocks = self._array("blocks")
-        self._unpacked: dict[int, list[IndexedRow]] = {}
+            self._rows = BlockStore(path, ROWS_PER_BLOCK, _read_record)
 
     def _array(self, name: str) -> Any:
         return np.asarray(np.load(self.path / f"{name}.npy", mmap_mode="r"))
@@ -296,27 +274,13 @@ class Index:
 
     def row(self, number: int) -> IndexedRow:
         """Return a row by its number in the index."""
-        block = number // ROWS_PER_BLOCK
-        if block not in self._unpacked:
-            if len(self._unpacked) == _MAX_UNPACKED:
-                self._unpacked.pop(next(iter(self._unpacked)))
-            self._unpacked[block] = self._unpack(block)
-        return self._unpacked[block][number % ROWS_PER_BLOCK]
+        with reporting_damage(self.path):
+            return self._rows[number]
 
     def rows(self) -> Iterator[IndexedRow]:
         """Yield all rows."""
-        for block in range(len(self._blocks) - 1):
-            yield from self._unpack(block)
-
-    def _unpack(self, block: int) -> list[IndexedRow]:
-        with reporting_damage(self.path), (self.path / "rows.bin").open("rb") as file:
-            file.seek(int(self._blocks[block]))
-            data = file.read(int(self._blocks[block + 1] - self._blocks[block]))
-            records = json.loads(zlib.decompress(data).decode("utf-8", "surrogatepass"))
-        return [
-            IndexedRow(row_id, origin or row_id, Location(*place), tuple(Text(*text) for text in texts), tuple(lineage))
-            for row_id, origin, place, texts, lineage in records
-        ]
+        with reporting_damage(self.path):
+            yield from self._rows.values()
 
     def words_of(self, number: int) -> WordIds:
         """Return the numbers of all words of a row, END behind each text."""
@@ -386,7 +350,7 @@ def reporting_damage(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except (EOFError, KeyError, OSError, TypeError, ValueError, zlib.error) as error:
+    except (EOFError, LookupError, OSError, TypeError, ValueError, zlib.error) as error:
         raise RunError(
             f"{path}: found a damaged index ({error}); expected what tunescope wrote; remove the folder and rebuild it "
             "with: tunescope trace index ROWS"
