@@ -23,7 +23,7 @@ from tunescope.text.words import words
 from tunescope.verbs.check import CheckSettings, check, meanings
 from tunescope.verbs.check.shard import FAULTS, CheckContext, FileChunk, check_chunk
 
-DEMO = ROOT / "recipes/demo/rows.json"
+DEMO = ROOT / "recipes/lora-and-full/rows.json"
 NAMES = list(meanings())
 
 EXPECTED = {
