@@ -24,7 +24,7 @@ from tunescope.chat import Chat
 from tunescope.models import DEFAULT, generate, load, silence_libraries, stop_ids
 from tunescope.prompts import read_prompts
 
-QUESTIONS = Path(__file__).parents[1] / "recipes" / "demo" / "prompts.jsonl"
+QUESTIONS = Path(__file__).parents[1] / "recipes" / "lora-and-full" / "prompts.jsonl"
 
 
 def plain(loaded: Any, prompts: Sequence[Sequence[int]], longest: int, batch_size: int) -> list[tuple[int, ...]]:

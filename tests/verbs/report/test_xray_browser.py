@@ -599,3 +599,25 @@ def test_colours_follow_the_forced_ones(tab, file):
     styles = [token(tab, "LoRA", n).locator(".c").evaluate("(e) => getComputedStyle(e).borderTopStyle") for n in (1, 4)]
     assert styles == ["solid", "dotted"]
     tab.emulate_media(forced_colors="none")
+
+
+@pytest.mark.parametrize(("width", "beside"), [(1280, True), (390, False)])
+def test_rows_that_taught_it_stand_beside_the_answer_where_there_is_a_place(tab, tmp_path, width, beside):
+    from tests.verbs.report.test_xray import taught
+    from tests.verbs.report.xray_runs import answer_of, attribute_run
+
+    tab.set_viewport_size({"width": width, "height": 900})
+    answers = [answer_of(name, f"{name}?", "Because it is so.", "LoRA") for name in ("p", "q")]
+    rows = {answer.answer_id: [taught(f"r{answer.prompt_id}", matters=1)] for answer in answers}
+    visit(tab, page_of([attribute_run(tmp_path / "at", answers, rows, matters=1)], tmp_path / "page"))
+    panel = tab.locator("#xray-rows")
+    assert panel.is_visible() is beside
+    assert tab.evaluate("document.activeElement.tagName") == "BODY"
+    assert tab.evaluate("scrollY") == 0
+    if not beside:
+        return
+    tab.get_by_role("link", name="next →").click()
+    assert "rq" in panel.locator("h4").inner_text()
+    panel.get_by_role("button", name="Close").click()
+    tab.get_by_role("link", name="← previous").click()
+    assert not panel.is_visible()

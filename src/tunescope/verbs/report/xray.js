@@ -9,7 +9,8 @@
   const list = byId("xray-list"), detail = byId("xray-detail"), rowsPanel = byId("xray-rows");
   const controls = ["query", "model", "borrowed", "shifted", "kl", "sort"];
   const control = Object.fromEntries(controls.map((name) => [name, byId("xray-" + name)]));
-  const state = { prompt: -1, listed: [], shown: SHOWN, opener: null, from: null };
+  const WIDE = matchMedia("(min-width: 60rem)"); // there is a place beside the answer
+  const state = { prompt: -1, listed: [], shown: SHOWN, opener: null, from: null, beside: true };
 
   for (const answer of data.prompts.flatMap((prompt) => prompt.answers)) {
     if (answer && typeof answer.lengths === "string") answer.lengths = Array.from(answer.lengths, (digit) => parseInt(digit, 36));
@@ -275,6 +276,8 @@
       el("p", { class: "prompt", dir: "auto" }, prompt.prompt),
       el("div", { class: "answers" }, ...columns.map((column) => drawAnswer(prompt, column, want))),
     );
+    const taught = detail.querySelector("[data-taught]");
+    if (taught && state.beside && WIDE.matches) openTaught(taught, false);
   }
 
   function go(arrived) {
@@ -433,6 +436,7 @@
       "li",
       {},
       el("h4", {}, source.place, " ", el("code", {}, source.id)),
+      ...drawTexts(source, () => []),
       table([
         ["found by", how || "several kinds of evidence together"],
         ["words (BM25)", asked(taught.words)],
@@ -441,26 +445,29 @@
         ["effect (base’s and tuned)", asked(taught.effect)],
         ["matters", taught.matters === null ? "not known" : taught.matters ? "yes" : "no"],
       ]),
-      ...drawTexts(source, () => []),
       el("pre", {}, `tunescope why ${source.id}`),
     );
   }
 
-  function openTaught(button) {
+  function openTaught(button, asked) {
     const answer = answerOf(button), taught = answer.taught;
     const known = taught.matters === null ? `How many of them matter: ${taught.reason}.` : `${counted(taught.matters, "row matters", "rows matter")}.`;
     openPanel(button, button, "Rows that taught it", [
       el("p", {}, `Best first, by all evidence together. ${known} The proof is to leave them out, tune again and ask again.`),
       el("ol", { class: "rows" }, ...taught.rows.map(drawTaughtRow)),
-    ]);
+    ], asked);
   }
 
-  function openPanel(opener, from, title, children) {
+  // Opened by a prompt itself (not `asked` for), the rows leave the focus and the page where they are.
+  function openPanel(opener, from, title, children, asked = true) {
     closeRows(false);
     hideTip();
     const heading = el("h3", { tabindex: "-1" }, title);
     const close = el("button", { type: "button" }, "Close");
-    close.addEventListener("click", () => closeRows(true));
+    close.addEventListener("click", () => {
+      state.beside = false;
+      closeRows(true);
+    });
     rowsPanel.replaceChildren(el("div", { class: "bar" }, heading, close), ...children);
     rowsPanel.hidden = false;
     rowsPanel.parentElement.classList.add("with-rows");
@@ -468,8 +475,9 @@
     if (opener.hasAttribute("aria-expanded")) opener.setAttribute("aria-expanded", "true");
     state.opener = opener;
     state.from = from;
-    heading.focus({ preventScroll: true });
     rowsPanel.scrollTop = 0;
+    if (!asked) return;
+    heading.focus({ preventScroll: true });
     rowsPanel.scrollIntoView({ block: "nearest" });
   }
 
@@ -585,8 +593,10 @@
     clicked = [event.clientX, event.clientY];
     const group = event.target.closest("[data-span]"), piece = event.target.closest("[data-token]");
     const taught = event.target.closest("[data-taught]");
-    if (taught) openTaught(taught);
-    else if (group) openRows(group, piece ? tokenOf(piece) : group);
+    if (taught) {
+      state.beside = true;
+      openTaught(taught, true);
+    } else if (group) openRows(group, piece ? tokenOf(piece) : group);
   });
   detail.addEventListener("focusin", (event) => {
     const token = event.target.closest("[role=option]");
