@@ -37,7 +37,12 @@ KINDS = {
 """The kinds of evidence, as they are called."""
 _VALUES = ("combined", "influence", "alignment", "own_loss")
 """Columns of `values` that are shown with a row."""
-_WORTH = "This is weak evidence TODO"
+_WORTH = (
+    "This is weak evidence, not a list of wrong rows. In a tiny world with 30 false rows among 300, 16 of the first 30 "
+    "were false. Tuning again without the first 30 gained 6.1 points of accuracy over leaving out 30 at random on the "
+    "held-out questions themselves and 1.6 on others (without all false rows: 10.4 and 9.3). On real rows nothing was "
+    "measured. Tune again without them, and without as many at random, and ask other questions than these."
+)
 """What a rank among the values is worth (measured in docs/attribution-truth.md)."""
 
 
