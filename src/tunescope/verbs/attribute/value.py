@@ -53,14 +53,14 @@ def compute_values(
         losses: the rows' summed losses under the tuned model, in nats [n].
         tokens: how many tokens these are summed over, at least 1 [n].
     """
-    cosines = [fisher_cosines(q, g, DAMPING).mean(axis=0) for q, g in zip(questions, rows, strict=True)]
-    alignment, own_loss = np.round(np.mean(cosines, axis=0), 9), losses / tokens  # equal rows stay equal
+    cosines = np.array([fisher_cosines(q, g, DAMPING).mean(axis=0) for q, g in zip(questions, rows, strict=True)])
+    alignment, own_loss = cosines.mean(axis=0).round(9), losses / tokens  # rounded, equal rows stay equal
     return ValuesOfRows(
         influence=effect_scores(questions, rows, DAMPING).sum(axis=0),
         alignment=alignment,
         own_loss=own_loss,
         gradient_norm=np.linalg.norm(rows[-1], axis=1).astype(np.float64) / tokens,
-        combined=np.round((_share_no_worse(-alignment) + _share_no_worse(own_loss)) / 2, 9),  # equal sums stay equal
+        combined=((_share_no_worse(-alignment) + _share_no_worse(own_loss)) / 2).round(9),
     )
 
 
