@@ -324,6 +324,8 @@ def _attribute(place: Place) -> None:
     place.both(
         "attribute", "--answers", place.ours, "--rows", place.rows, "--embedder", "none", "--base", place.model()
     )
+    base, tuned = place.model(), place.model("tuned", 0.05)
+    place.both("attribute", place.rows, "--value", place.others, "--tuned", tuned, "--base", base)
     place.run("attribute", place.rows, "--text", TEXT, "--embedder", TEXT, code=1)
     spans = place.give("spans.jsonl", {"answer_id": TEXT, "start": 0, "end": 1})
     place.run("attribute", place.rows, "--answers", place.ours, "--spans", spans, code=1)

@@ -50,6 +50,18 @@ class _Random(NamedTuple):
     signs: Any
 
 
+class SketchedSequences(NamedTuple):
+    """What sequences would change.
+
+    Attributes:
+        gradients: the sketched gradients of their losses [sequences, width].
+        losses: their losses, summed over the tokens that have a label, in nats [sequences].
+    """
+
+    gradients: NDArray[np.float32]
+    losses: NDArray[np.float64]
+
+
 class GradientSketcher:
     """Sketches the gradients of sequences under one model.
 
@@ -96,34 +108,39 @@ class GradientSketcher:
         return drawn.places.cpu().numpy().astype(np.int64), drawn.signs.cpu().numpy().astype(np.float32)
 
     def sketch(self, sequences: Sequence[TrainingSequence]) -> NDArray[np.float32]:
-        """Return the sketched gradients of sequences' losses: [sequences, width].
+        """Return the sketched gradients of sequences' losses, as `sketch_with_losses` does: [sequences, width]."""
+        return self.sketch_with_losses(sequences).gradients
 
-        A loss is summed over the tokens that have a label. Without any, the gradient is 0. What lies behind the last
-        of them isn't read. An example of several sequences has the sum of their sketches.
+    def sketch_with_losses(self, sequences: Sequence[TrainingSequence]) -> SketchedSequences:
+        """Return the sketched gradients of sequences' losses, and the losses.
+
+        A loss is summed over the tokens that have a label. Without any, it and the gradient are 0. What lies behind
+        the last of them isn't read. An example of several sequences has the sum of their sketches.
 
         Raises:
             TunescopeError: the model fails on token ids alone or in the backward pass, or a gradient isn't finite.
         """
-        sketches = np.zeros((len(sequences), self.width), np.float32)
+        sketches, losses = np.zeros((len(sequences), self.width), np.float32), np.zeros(len(sequences))
         with _frozen(self._model):
             for number, sequence in enumerate(sequences):
                 if sequence.n_supervised:
-                    sketches[number] = self._sketch(sequence)
+                    sketches[number], losses[number] = self._sketch(sequence)
         if not np.isfinite(sketches).all():
             raise TunescopeError(
                 f"{type(self._model).__name__}: a gradient isn't finite in {self._model.dtype}; "
                 "type the command again with --dtype float32"
             )
-        return sketches
+        return SketchedSequences(sketches, losses)
 
-    def _sketch(self, sequence: TrainingSequence) -> NDArray[np.float32]:
-        """Read one sequence forwards and backwards."""
+    def _sketch(self, sequence: TrainingSequence) -> tuple[NDArray[np.float32], float]:
+        """Read one sequence forwards and backwards; return its sketched gradient and its loss."""
         torch = require("torch")
         total = torch.zeros(self.width, device=self._model.device)
         hooks = [layer.module.register_forward_hook(self._watch(layer, total)) for layer in self._layers.values()]
         try:
             with torch.enable_grad():
-                torch.autograd.backward(_summed_loss(self._model, sequence))
+                loss = _summed_loss(self._model, sequence)
+                torch.autograd.backward(loss)
         except FAILURES as error:
             reason = " ".join(str(error).split())[:200]
             raise TunescopeError(
@@ -134,8 +151,7 @@ class GradientSketcher:
         finally:
             for hook in hooks:
                 hook.remove()
-        sketched: NDArray[np.float32] = total.cpu().numpy()
-        return sketched
+        return total.cpu().numpy(), float(loss.detach())
 
     def _watch(self, layer: _Layer, total: Any) -> Any:
         """Return a hook that, once a layer's output has its gradient, adds B's gradient to the sketch."""

@@ -1,4 +1,4 @@
-"""What `attribute` and `attribute index` write: results, and two tables (defined in docs/attribute.md)."""
+"""What `attribute` and `attribute index` write: results, and their tables (defined in docs/attribute.md)."""
 
 from __future__ import annotations
 
@@ -161,6 +161,49 @@ class AttributedRows(Columns):
     """Answers in whose cut it is; None where no answer has a cut."""
     control: Sequence[Int32 | None]
     """1 for as many rows as matter, drawn from the others, else 0; None where no answer has a cut."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueResult(Record):
+    """The result of `attribute --value`."""
+
+    rows: int
+    untrained: int
+    """Rows that have nothing to train on, so no value."""
+    questions: int
+    """Held-out questions with an answer."""
+    n_missing: int
+    """Held-out questions that have nothing to train on."""
+    shared: int
+    """Held-out questions that are training rows too, answer and all."""
+    first: tuple[str, ...]
+    """The ids of the rows whose leaving out should help most, in order."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowValues(Columns):
+    """The table `values`, of all rows: what each does to held-out answers; None for a row that isn't trained on."""
+
+    NAME: ClassVar[str] = "values"
+
+    row_id: Sequence[str]
+    index: Sequence[int]
+    """The row's number in the row set, from 0."""
+    influence: Sequence[float | None]
+    """Summed over the questions: what leaving the row out takes from the right answer; below 0 the row harms."""
+    alignment: Sequence[float | None]
+    """The mean cosine of the row's gradient with those of the right answers, in the Fisher metric; in ±1."""
+    own_loss: Sequence[float | None]
+    """Of the row's own answer under the tuned model, in nats per token."""
+    gradient_norm: Sequence[float | None]
+    """Length of that loss' sketched gradient."""
+    combined: Sequence[float | None]
+    """Mean over alignment and own loss of the share of rows that are no worse; 1 is the worst row by both."""
+    rank: Sequence[Int32]
+    """By `combined`, from 1, the worst first; rows without a value share the rank behind the last."""
+    file: Sequence[str]
+    line: Sequence[int | None]
+    record: Sequence[int | None]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,6 +62,8 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
 def attribute(settings: AttributeSettings) -> Run:
     """Find the rows that taught answers; return the run with the tables `attributions` and `rows`.
 
+    With `value`: say which rows harm held-out answers; return the run with the table `values`.
+
     Raises:
         InputError, RunError, SettingsError: in one sentence each: answers or rows that can't be read, options that
             don't go together.
@@ -76,6 +78,8 @@ def attribute(settings: AttributeSettings) -> Run:
 
     validate(settings)
     _refuse_index(settings)
+    if settings.value is not None:
+        return _value(settings, settings.value)
     sources = read_sources(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
@@ -94,6 +98,24 @@ def attribute(settings: AttributeSettings) -> Run:
         inputs |= each.inputs
     work = partial(attribute_answers, request, prepared)
     return runs.execute("attribute", VERSION, settings, inputs, work)
+
+
+def _value(settings: AttributeSettings, held_out: str) -> Run:
+    """Return the run that tells which rows' leaving out should help most."""
+    from tunescope.rows import open_rows
+    from tunescope.verbs.attribute.evidence.gradients import choose_models
+    from tunescope.verbs.attribute.row_index import RowIndex
+    from tunescope.verbs.attribute.value import ValueRequest, value_rows
+
+    rows, questions = (
+        open_rows(names, settings.format, settings.columns, settings.on_bad) for names in (settings.rows, (held_out,))
+    )
+    if settings.plan:
+        models = choose_models(settings, settings.tuned, rows)
+        return _plan("attribute", settings, None, [each for each in (models.base, models.tuned) if each], rows)
+    request = ValueRequest(settings, rows, questions, RowIndex(_open_words(settings, rows, None)))
+    work = partial(value_rows, request)
+    return runs.execute("attribute value", VERSION, settings, request.inputs, work)
 
 
 def _refuse_index(settings: RowsSettings) -> None:

@@ -99,6 +99,11 @@ class AttributeSettings(RowsSettings, _EvidenceSettings):
     """The tuned model: a tune run, a PEFT adapter or a model folder. With it, `effect` says what leaving rows out takes
     from an answer."""
 
+    value: str | None = field(default=None, metadata={**INPUT, **_GRADIENTS})
+    """Instead of attributing answers, say which rows' leaving out should help most: a row file of held-out questions
+    with their right answers, read as the rows are. Needs --tuned. Weak evidence: docs/attribute.md says what it is
+    worth."""
+
     candidates: int = field(default=3000, metadata={**_GRADIENTS, **at_least(1)})
     """Of more rows than this, take the gradients of so many alone, the first by words and meaning."""
 
@@ -119,12 +124,16 @@ def validate(settings: AttributeSettings) -> None:
     """Check settings that don't depend on any file.
 
     Raises:
-        SettingsError: neither or both of text and answers; an option that doesn't apply.
+        SettingsError: none or several of text, answers and value; an option that doesn't apply.
     """
+    validate_embedder(settings.embedder)
+    if settings.value is not None:
+        _validate_value(settings)
+        return
     if settings.text is None and settings.answers is None:
         raise SettingsError(
             'found neither --text nor --answers; type --text "the wrong sentence" --prompt "the question", or '
-            "--answers FILE"
+            "--answers FILE, or --value HELDOUT --tuned RUN for the rows that harm held-out answers"
         )
     if settings.text is not None and settings.answers is not None:
         raise SettingsError("found both --text and --answers; expected one of them")
@@ -136,7 +145,20 @@ def validate(settings: AttributeSettings) -> None:
         raise SettingsError("--span needs --text; stretches of --answers are given as a file, with --spans")
     if settings.spans is not None and settings.answers is None:
         raise SettingsError("--spans needs --answers; the stretch of a --text is given with --span START:END")
-    validate_embedder(settings.embedder)
+
+
+def _validate_value(settings: AttributeSettings) -> None:
+    """Check that --value comes with a tuned model and without answers."""
+    for name in ("text", "prompt", "answers", "span", "spans"):
+        if getattr(settings, name) is not None:
+            raise SettingsError(f"found both --value and --{name}; --value has its own questions and answers")
+    if settings.tuned is None:
+        raise SettingsError(
+            "--value needs the tuned model, whose gradients are compared with the base's; add --tuned with a tune run, "
+            "a PEFT adapter or a model folder"
+        )
+    if settings.value == "-" and "-" in settings.rows:
+        raise SettingsError("both the rows and --value are read from a pipe; write one of them to a file")
 
 
 def validate_embedder(embedder: str | None) -> None:

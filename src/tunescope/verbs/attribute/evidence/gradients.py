@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from tunescope.models.gradients import GradientSketcher
     from tunescope.models.training_rows import TrainingSequence
 
-VERSION = 1
+VERSION = 2
 _RANK = 16
 """Of the adapter whose gradient is taken."""
-_DAMPING = 1.0
+DAMPING = 1.0
 """λ: the damping, in mean squared lengths of the rows' gradients."""
 _ROWS_PER_SHARD = 16
 _STANDING = "standing"
@@ -241,9 +241,9 @@ def _sketch_rows(
     setup = partial(set_up, settings)
     label = f"shards of {_ROWS_PER_SHARD} rows ({settings.model})"
     parts = map_shards(sketch_shard, shards, setup, folder.scratch / "shards", settings.workers, label)
-    folder.array("sketches", np.concatenate([np.load(part / "sketches.npy") for part in parts]))
-    tokens = np.concatenate([np.load(part / "tokens.npy") for part in parts])
-    folder.array("tokens", tokens)
+    for name in ("sketches", "losses", "tokens"):
+        folder.array(name, np.concatenate([np.load(part / f"{name}.npy") for part in parts]))
+    tokens = np.load(folder.path / "tokens.npy")
     result = SketchedRows(
         rows=len(rows),
         untrained=int((tokens == 0).sum()),
@@ -255,8 +255,8 @@ def _sketch_rows(
     )
     if not result.tokens:
         raise TunescopeError(
-            f"none of the {len(rows)} rows has a token that `tune` would train on, so there are no gradients to "
-            "compare; type the command without a model"
+            f"none of the {len(rows)} rows has a token that `tune` would train on ({', '.join(settings.rows)}), so "
+            "there are no gradients to compare; give rows with answers, or type the command without a model"
         )
     sentence = (
         f"Gradients of {counted(len(rows), 'row')} under {settings.model}: {result.tokens:,} supervised tokens, "
@@ -267,13 +267,15 @@ def _sketch_rows(
 
 
 def sketch_shard(state: GradientState, rows: Sequence[Row], folder: Path) -> None:
-    """Write the sketches of some rows, and how many tokens of each are supervised."""
-    sketches, tokens = [], []
+    """Write the sketches of some rows, their summed losses, and how many tokens of each are supervised."""
+    sketches, losses, tokens = [], [], []
     for sequences in _sequences(state, rows):
-        made = state.sketcher.sketch(sequences)
-        sketches.append(made.sum(0, dtype=np.float32))
+        made = state.sketcher.sketch_with_losses(sequences)
+        sketches.append(made.gradients.sum(0, dtype=np.float32))
+        losses.append(made.losses.sum())
         tokens.append(sum(sequence.n_supervised for sequence in sequences))
     np.save(folder / "sketches.npy", np.array(sketches, np.float32).reshape(len(rows), state.sketcher.width))
+    np.save(folder / "losses.npy", np.array(losses, np.float64))
     np.save(folder / "tokens.npy", np.array(tokens, np.int64))
 
 
@@ -303,16 +305,16 @@ class _Gradients:
         trained = [np.load(run.path / "tokens.npy") > 0 for run in self._runs]
         settings = [each for each in (self._models.base, self._models.tuned) if each is not None]
         answers = [_sketch_answers(each, request.answers, request.spans) for each in settings]
-        base = fisher_scores(answers[0], rows[0], _DAMPING)
+        base = fisher_scores(answers[0], rows[0], DAMPING)
         scores = {"states": base}
         if len(rows) == 2:
-            scores["effect"] = effect_scores(answers, rows, _DAMPING)
+            scores["effect"] = effect_scores(answers, rows, DAMPING)
         queries, _ = sample_pairs(np.flatnonzero(trained[0]))
-        null = fisher_cosines(rows[0][queries], rows[0], _DAMPING)
+        null = fisher_cosines(rows[0][queries], rows[0], DAMPING)
         null[np.arange(len(queries)), queries] = np.nan
         threshold = null_threshold(null[:, trained[0]], int(trained[0].sum()), request.settings.by_chance)
         if threshold is not None:
-            scores[_STANDING] = fisher_cosines(answers[0], rows[0], _DAMPING) / threshold
+            scores[_STANDING] = fisher_cosines(answers[0], rows[0], DAMPING) / threshold
         numbers = np.arange(len(request.index)) if request.candidates is None else request.candidates
         whole = {}
         for name, each in scores.items():
