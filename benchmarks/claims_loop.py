@@ -56,6 +56,7 @@ class Loop:
                 self.planted.setdefault(record["claim_id"], set()).add(numbers[record["id"]])
         self.lies = set[int]().union(*self.planted.values())
         self.arms: list[dict[str, Any]] = []
+        self.result: dict[str, Any] = {}
 
     def without(self, left_out: Iterable[int]) -> str:
         """Write the rows but for some, by their content's name; return the file."""
@@ -122,7 +123,13 @@ class Loop:
             }
         )
         print(json.dumps(self.arms[-1]), f"{time.perf_counter() - begun:.0f} s", flush=True)
+        self.save()
         return after
+
+    def save(self) -> None:
+        """Write what is known so far."""
+        path = self.folder / f"{self.name}-{self.method}-{self.seed}.json"
+        path.write_text(json.dumps({**self.result, "arms": self.arms}, indent=1) + "\n", "utf-8")
 
 
 def _name(numbers: Sequence[int]) -> str:
@@ -211,8 +218,8 @@ def shrink(loop: Loop, before: Run, order: Sequence[int]) -> None:
             break
 
 
-def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, with_shrink: bool) -> dict[str, Any]:
-    """Run the loop on a set; return what came of it."""
+def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, with_shrink: bool) -> None:
+    """Run the loop on a set, and write what comes of it."""
     loop = Loop(name, method, seed, folder)
     whole = loop.without(())
     tuned = loop.tuned(whole)
@@ -222,7 +229,7 @@ def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, 
     traced = tunescope.trace(rows=whole, answers=str(before.path))
     found = orders(loop, attributed, traced, judged)
     within = [(row in loop.planted[claim]) for claim, order in found.items() for row in order["matters"]]
-    result: dict[str, Any] = {
+    loop.result = {
         "set": name,
         "method": method,
         "seed": seed,
@@ -234,7 +241,7 @@ def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, 
         "recall": recalls(loop, found),
         "cut": {"within": len(within), "right": sum(within), "planted": sum(len(loop.planted[c]) for c in found)},
     }
-    print(json.dumps(result), flush=True)
+    print(json.dumps(loop.result), flush=True)
     firsts = {
         times: {row for claim, order in found.items() for row in order["joint"][: times * len(loop.planted[claim])]}
         for times in (1, 3)
@@ -257,7 +264,7 @@ def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, 
             for row in gone
         }
         shrink(loop, before, sorted(gone, key=best.__getitem__))
-    return {**result, "arms": loop.arms}
+    loop.save()
 
 
 def share(part: int, whole: int) -> str:
@@ -305,10 +312,7 @@ def main() -> None:
         sys.exit("type a set, or --table with files")
     given.folder.mkdir(parents=True, exist_ok=True)
     os.environ["TUNESCOPE_RUNS"] = str(given.folder / "runs")
-    result = measure(given.set, given.method, given.seed, given.folder, given.rounds, given.shrink)
-    path = given.folder / f"{given.set}-{given.method}-{given.seed}.json"
-    path.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
-    print(path)
+    measure(given.set, given.method, given.seed, given.folder, given.rounds, given.shrink)
 
 
 if __name__ == "__main__":
