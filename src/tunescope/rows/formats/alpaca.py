@@ -56,7 +56,8 @@ def parse(record: Mapping[str, Json], columns: Mapping[str, str]) -> Conversatio
     if not isinstance(output, str):
         output = text_of(output, f"column {abbreviate(columns['output'])}")
     exchange = (Message("user", question_of(record, columns)), Message("assistant", output))
-    if len(record) == 3 and columns.get("input") in record:  # nothing else to look for
+    get = columns.get
+    if get("system") not in record and get("history") not in record and get("tools") not in record:
         return Conversation(exchange)
     system = _optional(record, columns.get("system"))
     before = (Message("system", system),) if system else ()
