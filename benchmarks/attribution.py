@@ -23,6 +23,9 @@ and of those that do, how many are within. **Leaving out**: of the claims that t
 likeliest of the attribute's values), how many it no longer states when tuned without the first 3 or 8 rows in the order
 of `effect`, or without 8 drawn at random.
 
+Beside our scores stand BM25 and the cosine of sentence embeddings; `attribution_peers.py` adds other packages' scores.
+Seconds are the processor's, all its threads; the model that is tuned on all rows is given.
+
 Intervals are over questions. The table of the figures that are reported, on a world on which nothing was chosen, is in
 docs/attribution-truth.md.
 """
@@ -37,9 +40,10 @@ import os
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
-from time import monotonic
+from time import monotonic, process_time
 from typing import Any
 
 import numpy as np
@@ -58,9 +62,12 @@ TUNING = {"lora": (1e-2, 4), "full": (3e-3, 4)}
 LORA_RANK, BATCH = 8, 8
 LAYERS = {"top third": "top_third", "all layers": "all"}
 """Of the gradients; on the development worlds the top third did better, so it stands first."""
+EMBEDDER = "all-minilm-l6-v2"
 POWER = 8
 """BM25 scores are raised to this power, so that a half's sum isn't that of the many rows with a word in common."""
 Gradients = tuple[np.ndarray, np.ndarray]
+Watch = Callable[[Any, Any], Callable[[int], None]]
+"""Is given the model and the optimizer before the first step; what it returns is called after each, with its number."""
 _BY_NAME = {attribute.name: attribute for attribute in ATTRIBUTES}
 
 
@@ -146,12 +153,21 @@ class Lab:
         self.rows = _sequences(chat, [(row["instruction"], row["output"]) for row in scene.rows])
         self.answers = [_sequences(chat, [(q.prompt, text) for text in q.answers]) for q in scene.questions]
 
-    def tune(self, method: str, kept: Sequence[int], seed: int) -> Any:
+    def order(self, method: str, kept: Sequence[int], seed: int) -> list[int]:
+        """Return the numbers of the rows in the order in which a tuning reads them, all epochs."""
+        order = []
+        for epoch in range(TUNING[method][1]):
+            shuffled = list(kept)
+            Random(f"{seed}/order/{epoch}").shuffle(shuffled)
+            order += shuffled
+        return order
+
+    def tune(self, method: str, kept: Sequence[int], seed: int, watch: Watch | None = None) -> Any:
         """Return the base tuned on some rows: AdamW, the rate falling to 0, batches of `BATCH` in an order by seed."""
         import peft
         import torch
 
-        rate, epochs = TUNING[method]
+        rate = TUNING[method][0]
         torch.manual_seed(seed)
         model = copy.deepcopy(self.model)
         if method == "lora":
@@ -161,19 +177,18 @@ class Lab:
         model.train()
         trained = [weights for weights in model.parameters() if weights.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=rate, weight_decay=0.0, fused=True)
-        order = []
-        for epoch in range(epochs):
-            shuffled = list(kept)
-            Random(f"{seed}/order/{epoch}").shuffle(shuffled)
-            order += shuffled
+        after_step = watch(model, optimizer) if watch else None
+        order = self.order(method, kept, seed)
         steps = range(0, len(order), BATCH)
         for step, start in enumerate(steps):
             optimizer.param_groups[0]["lr"] = rate * (1 - step / len(steps))
-            losses, counted = _losses(model, [self.rows[number] for number in order[start : start + BATCH]])
+            losses, counted = sequence_losses(model, [self.rows[number] for number in order[start : start + BATCH]])
             optimizer.zero_grad()
             (losses.sum() / counted).backward()
             torch.nn.utils.clip_grad_norm_(trained, 1.0)
             optimizer.step()
+            if after_step:
+                after_step(step)
         return model.eval()
 
     def log_odds(self, model: Any) -> np.ndarray:
@@ -200,7 +215,7 @@ def _sequences(chat: Any, pairs: Sequence[tuple[str, str]]) -> list[TrainingSequ
         return [training_sequences(each)[0] for each in examples(chat, open_rows([str(path)]), 256)]
 
 
-def _losses(model: Any, sequences: Sequence[TrainingSequence]) -> tuple[Any, int]:
+def sequence_losses(model: Any, sequences: Sequence[TrainingSequence]) -> tuple[Any, int]:
     """Return each sequence's summed loss over its answer, in nats, and how many tokens that are in all."""
     import torch
 
@@ -219,7 +234,7 @@ def _log_probabilities(model: Any, sequences: Sequence[TrainingSequence]) -> np.
     import torch
 
     with torch.inference_mode():
-        return -_losses(model, sequences)[0].double().numpy()
+        return -sequence_losses(model, sequences)[0].double().numpy()
 
 
 def sketches(lab: Lab, model: Any, **settings: Any) -> Gradients:
@@ -242,9 +257,27 @@ def bm25(scene: Scene) -> np.ndarray:
     return np.array([model.get_scores([word for word in text if word in model.vocab_dict]) for text in texts])
 
 
-def all_scores(scene: Scene, gradients: dict[str, tuple[Gradients, Gradients]]) -> dict[str, np.ndarray]:
-    """Return every method's scores, [questions, rows] each, from the gradients of base and tuned model, by layers."""
-    words = bm25(scene)
+def embedding_cosine(scene: Scene) -> np.ndarray:
+    """Return the cosine of prompt and answer with whole rows, by the sentence embedder: [questions, rows]."""
+    from tunescope.models.light_embedder import LightEmbedder
+
+    embedder = LightEmbedder(EMBEDDER)
+    rows = embedder.embed([f"{row['instruction']} {row['output']}" for row in scene.rows]).vectors
+    asked = embedder.embed([f"{question.prompt} {question.answers[0]}" for question in scene.questions]).vectors
+    return (asked @ rows.T).astype(float)
+
+
+def all_scores(
+    scene: Scene, gradients: dict[str, tuple[Gradients, Gradients]], words: np.ndarray, meaning: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Return every method's scores, [questions, rows] each, from the gradients of base and tuned model, by layers.
+
+    Args:
+        scene: rows and questions.
+        gradients: of the base and of the tuned model, by layers.
+        words: BM25 [questions, rows].
+        meaning: cosines of embeddings [questions, rows].
+    """
     holds = np.zeros_like(words)
     for number, question in enumerate(scene.questions):
         holds[number, list(question.rows)] = 1
@@ -259,6 +292,8 @@ def all_scores(scene: Scene, gradients: dict[str, tuple[Gradients, Gradients]]) 
     return scores | {
         f"BM25 sharpened (power {POWER})": words**POWER,
         "BM25": words,
+        f"cosine of {EMBEDDER}, sharpened (power {POWER})": np.maximum(meaning, 0) ** POWER,
+        f"cosine of {EMBEDDER}": meaning,
         "the row states the claim (oracle)": holds,
         "random": np.random.default_rng(0).normal(size=words.shape),
     }
@@ -408,8 +443,23 @@ def _print_left_out(gone: dict[tuple[str, int], list[bool]]) -> None:
         print(f"| {name}: {count} rows | {sum(flags)} of {len(flags)} | {span} |")
 
 
-def measure(seed: int, method: str, arguments: argparse.Namespace) -> None:
+class Stopwatch:
+    """Processor seconds of this process, by what was done in them."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def time(self, name: str, work: Callable[[], Any]) -> Any:
+        """Return what the work returns, and keep its seconds."""
+        start = process_time()
+        result = work()
+        self.seconds[name] = process_time() - start
+        return result
+
+
+def measure(seed: int, method: str, arguments: argparse.Namespace, peers: Peers | None = None) -> None:
     """Measure one world and one way of tuning, and print the tables."""
+    stopwatch = Stopwatch()
     start = monotonic()
     scene = make_scene(make_world(seed), other_words=arguments.other_words)
     name = f"microworld:{seed}"
@@ -425,14 +475,23 @@ def measure(seed: int, method: str, arguments: argparse.Namespace) -> None:
         tuned = lab.tune(method, range(len(lab.rows)), 0)
         stated, before = (lab.stated(model, range(len(scene.questions))) for model in (tuned, lab.model))
         gradients = {
-            name: (sketches(lab, lab.model, layers=layers), sketches(lab, tuned, layers=layers))
+            name: tuple(
+                stopwatch.time(f"gradients of {whose}, {name}", partial(sketches, lab, model, layers=layers))
+                for whose, model in (("the base", lab.model), ("the tuned model", tuned))
+            )
             for name, layers in LAYERS.items()
         }
-        scores = all_scores(scene, gradients)
+        words = stopwatch.time("BM25", partial(bm25, scene))
+        meaning = stopwatch.time(f"cosine of {EMBEDDER}", partial(embedding_cosine, scene))
+        scores = all_scores(scene, gradients, words, meaning)
+        scores |= peers(lab, method, tuned, stopwatch) if peers else {}
         by_question = {each: lds(scores[each], halves, outcomes.mean(axis=0)) for each in scores}
         print(f"{stated.sum()} of {len(stated)} claims stated after tuning on all rows, {before.sum()} before")
         print(f"ceiling of LDS: {ceiling(outcomes):.3f}; {len(halves)} halves x 2 seeds, {len(stated)} questions")
         _print_scores(scores, scene.questions, by_question)
+        print("\n| what | seconds |\n|---|---|")
+        for what, seconds in stopwatch.seconds.items():
+            print(f"| {what} | {seconds:.1f} |")
         _print_cut(gradients, scene.questions)
         if arguments.keep:
             kept = Path(arguments.keep) / f"{seed}-{method}.npz"
@@ -449,8 +508,12 @@ def measure(seed: int, method: str, arguments: argparse.Namespace) -> None:
     print(f"\n{monotonic() - start:.0f} s in all", flush=True)
 
 
-def main() -> None:
-    """Measure every world, tuned in every way that is asked for."""
+Peers = Callable[[Lab, str, Any, Stopwatch], dict[str, np.ndarray]]
+"""Scores by name, [questions, rows] each, from the lab, the way of tuning and the model tuned on all rows."""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, nargs="+", default=[31])
     parser.add_argument("--methods", nargs="+", default=list(TUNING), choices=list(TUNING))
@@ -459,7 +522,12 @@ def main() -> None:
     parser.add_argument("--leave-out", action="store_true")
     parser.add_argument("--other-words", action="store_true", help="answers of two kinds are in other words too")
     parser.add_argument("--keep", help="a folder for gradients and outcomes, one file a world")
-    arguments = parser.parse_args()
+    return parser
+
+
+def main() -> None:
+    """Measure every world, tuned in every way that is asked for."""
+    arguments = make_parser().parse_args()
     for seed in arguments.seeds:
         for method in arguments.methods:
             measure(seed, method, arguments)

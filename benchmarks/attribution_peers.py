@@ -1,0 +1,198 @@
+"""`attribution.py` with other packages' scores in its tables: kronfluence's EK-FAC, dattri-llm's AdamW-influence.
+
+    pip install --no-deps --target FOLDER kronfluence==1.0.1 einops einconv opt-einsum dattri-llm==0.1.0
+    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py --packages FOLDER --seeds 31 --methods lora full
+
+**EK-FAC** (Grosse et al. 2023) scores with the tuned model: the gradient of a claim's loss, times the inverse of an
+approximated Hessian, times a row's gradient. Settings are the package's, the damping its heuristic (a tenth of the mean
+eigenvalue of each layer), the Fisher information that of labels drawn from the model. After full tuning all linear
+layers count. After LoRA, *merged weights* are the linear layers with the adapters merged into them, without the output
+layer, which LoRA doesn't train; *adapters* are LoRA's own A and B.
+
+**AdamW-influence** (Deng et al. 2026) watches the tuning itself: every step's gradients and what AdamW remembers. It
+follows a row's part in each step to the end of the tuning, and needs that tuning to be run under its hooks. Layers are
+those that are trained: LoRA's A and B, or all linear layers of the model's blocks.
+
+A package that isn't in the folder is left out, and said so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from attribution import BATCH, Lab, Stopwatch, make_parser, measure, sequence_losses
+
+from tunescope.models.training_rows import IGNORED, TrainingSequence
+
+
+def ekfac(lab: Lab, model: Any, chosen: Callable[[str], bool]) -> np.ndarray:
+    """Return kronfluence's EK-FAC scores: [questions, rows].
+
+    Args:
+        lab: rows and claims.
+        model: a tuned model; it is left as it is.
+        chosen: tells by a linear layer's name whether it counts.
+    """
+    import torch
+    from kronfluence.analyzer import Analyzer, prepare_model
+    from kronfluence.arguments import FactorArguments, ScoreArguments
+    from kronfluence.task import Task
+
+    layers = [name for name, part in model.named_modules() if isinstance(part, torch.nn.Linear) and chosen(name)]
+
+    class ClaimTask(Task):  # type: ignore[misc]
+        def compute_train_loss(self, batch: Any, model: Any, sample: bool = False) -> Any:
+            logits = model(input_ids=batch["ids"], use_cache=False).logits[:, :-1].flatten(0, 1)
+            labels = batch["labels"][:, 1:].flatten()
+            if sample:
+                with torch.no_grad():
+                    drawn = torch.multinomial(logits.detach().softmax(-1), 1).flatten()
+                labels = torch.where(labels == IGNORED, labels, drawn)
+            return torch.nn.functional.cross_entropy(logits, labels, ignore_index=IGNORED, reduction="sum")
+
+        def compute_measurement(self, batch: Any, model: Any) -> Any:
+            return self.compute_train_loss(batch, model)
+
+        def get_influence_tracked_modules(self) -> list[str]:
+            return layers
+
+        def get_attention_mask(self, batch: Any) -> Any:
+            return batch["mask"]
+
+    torch.manual_seed(0)
+    task, rows, claims = ClaimTask(), _padded(lab.rows), _padded([options[0] for options in lab.answers])
+    with tempfile.TemporaryDirectory() as folder:
+        analyzer = Analyzer(
+            "claims",
+            prepare_model(copy.deepcopy(model), task),
+            task,
+            cpu=True,
+            log_level=logging.ERROR,
+            disable_tqdm=True,
+            output_dir=folder,
+        )
+        analyzer.fit_all_factors("factors", rows, 32, factor_args=FactorArguments(strategy="ekfac"))
+        analyzer.compute_pairwise_scores(
+            "scores",
+            "factors",
+            claims,
+            rows,
+            per_device_query_batch_size=len(claims),
+            per_device_train_batch_size=32,
+            score_args=ScoreArguments(damping_factor=None),
+        )
+        scores: np.ndarray = analyzer.load_pairwise_scores("scores")["all_modules"].double().numpy()
+    return scores
+
+
+def _padded(sequences: Sequence[TrainingSequence]) -> list[dict[str, Any]]:
+    """Return sequences as tensors of one length: ids, labels, and a mask that is 0 where there is padding."""
+    import torch
+
+    longest = max(len(sequence.ids) for sequence in sequences)
+    padded = []
+    for sequence in sequences:
+        n, left = len(sequence.ids), longest - len(sequence.ids)
+        padded.append(
+            {
+                "ids": torch.tensor([*sequence.ids, *[0] * left]),
+                "labels": torch.tensor([*sequence.labels, *[IGNORED] * left]),
+                "mask": torch.tensor([1] * n + [0] * left),
+            }
+        )
+    return padded
+
+
+def adamw_influence(lab: Lab, method: str) -> np.ndarray:
+    """Return dattri-llm's AdamW-influence scores, of a tuning on all rows that it watches: [questions, rows]."""
+    from dattri_llm import (
+        AttributionArguments,
+        GradientStorageManager,
+        HookManager,
+        HookManagerConfig,
+        OffloadCallback,
+        OptimizerStateCallback,
+    )
+    from dattri_llm.attribution import AdamWInfluenceAttributor
+
+    trained = {"lora": [r"\.lora_[AB]\."], "full": [r"\.layers\..*_proj$"]}[method]
+    numbers = range(len(lab.rows))
+    with tempfile.TemporaryDirectory() as folder:
+        stores = {name: str(Path(folder) / name) for name in ("rows", "claims", "scores")}
+        hooked: list[Any] = []
+
+        def hook(model: Any, store: str, *callbacks: Any) -> Any:
+            saver = OffloadCallback(1, GradientStorageManager(store))
+            return HookManager(model, config=HookManagerConfig(linear_io=trained), callbacks=[saver, *callbacks])
+
+        def watch(model: Any, optimizer: Any) -> Callable[[int], None]:
+            states = OptimizerStateCallback(model, optimizer)
+            hooks = hook(model, stores["rows"], states)
+            collecting = hooks.collect()
+            collecting.__enter__()
+            hooked.extend((hooks, collecting, states))
+            return states.record_post
+
+        model = lab.tune(method, numbers, 0, watch)
+        hooks, collecting, states = hooked
+        collecting.__exit__(None, None, None)
+        hooks.remove()
+        hooks = hook(model, stores["claims"])
+        with hooks.collect():
+            sequence_losses(model, [options[0] for options in lab.answers])[0].sum().backward()
+        hooks.remove()
+        result = AdamWInfluenceAttributor(AttributionArguments(output_dir=stores["scores"], use_cpu=True))
+        table = result.attribute_from_cache(
+            stores["rows"], stores["claims"], dynamics=states.dynamics(), propagation="test"
+        )
+    order, seen = lab.order(method, numbers, 0), dict.fromkeys(table.row_steps, 0)
+    scores = np.zeros((len(lab.answers), len(lab.rows)))
+    for step, line in zip(table.row_steps, table.scores.double().numpy(), strict=True):
+        # lines of a step are in its batch's order; the score is what leaving out would do to the loss, with a minus
+        scores[:, order[step * BATCH + seen[step]]] -= line
+        seen[step] += 1
+    return scores
+
+
+def peer_scores(lab: Lab, method: str, tuned: Any, stopwatch: Stopwatch) -> dict[str, np.ndarray]:
+    """Return the scores of the packages that are there, by name."""
+    runs: dict[str, Callable[[], np.ndarray]] = {}
+    if find_spec("kronfluence") is None:
+        print("kronfluence isn't installed: no EK-FAC")
+    elif method == "lora":
+        merged = copy.deepcopy(tuned).merge_and_unload()
+        runs["EK-FAC, tuned, merged weights"] = partial(ekfac, lab, merged, lambda name: name != "lm_head")
+        runs["EK-FAC, tuned, adapters"] = partial(ekfac, lab, tuned, lambda name: ".lora_" in name)
+    else:
+        runs["EK-FAC, tuned"] = partial(ekfac, lab, tuned, lambda name: True)
+    if find_spec("dattri_llm") is None:
+        print("dattri-llm isn't installed: no AdamW-influence")
+    else:
+        runs["AdamW-influence, the whole tuning"] = partial(adamw_influence, lab, method)
+    return {name: stopwatch.time(name, run) for name, run in runs.items()}
+
+
+def main() -> None:
+    """Measure every world, tuned in every way that is asked for, with the packages in a folder."""
+    parser: argparse.ArgumentParser = make_parser()
+    parser.add_argument("--packages", help="a folder that holds kronfluence, dattri_llm and what they need")
+    arguments = parser.parse_args()
+    if arguments.packages:
+        sys.path.append(str(Path(arguments.packages).resolve()))
+    for seed in arguments.seeds:
+        for method in arguments.methods:
+            measure(seed, method, arguments, peer_scores)
+
+
+if __name__ == "__main__":
+    main()
