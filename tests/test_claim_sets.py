@@ -80,9 +80,7 @@ def test_planted_rows_of_a_claim_are_no_neighbours(name):
 def test_a_reported_set_has_no_question_of_another_set(name):
     others = COUNTS.keys() - {name}
     known = {record["instruction"] for other in others for record in read_rows(FOLDER / f"{other}-rows.jsonl")}
-    known |= {
-        record["instruction"] for record in json.loads((ROOT / "recipes/demo/rows.json").read_text("utf-8"))
-    }
+    known |= {record["instruction"] for record in json.loads((ROOT / "recipes/demo/rows.json").read_text("utf-8"))}
     for other in others:
         for claim in read_claims(FOLDER / f"{other}-claims.jsonl"):
             known |= {claim.prompt, *claim.rewordings, *(neighbour.prompt for neighbour in claim.neighbours)}
