@@ -101,7 +101,8 @@ class Layout:
             return dict(row.fields)
         fault = "a conversation that would come back changed"
         try:
-            bare = replace(row, messages=without_row_flags(row.messages, row.fields))
+            messages = without_row_flags(row.messages, row.fields)
+            bare = row if messages is row.messages else replace(row, messages=messages)
             record: dict[str, Json] = format_modules()[self.format].render(bare, self.columns)
             if self.matches(record, row):
                 return record

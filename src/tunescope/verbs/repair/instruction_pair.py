@@ -50,7 +50,8 @@ class InstructionPair:
         """Return the row's messages with other texts; the input stays."""
         user = f"{instruction}\n\n{self.input}" if self.input else instruction
         *before, question, answer = self.row.messages
-        return (*before, replace(question, content=user), replace(answer, content=response))
+        asked = question if user == question.content else replace(question, content=user)
+        return (*before, asked, replace(answer, content=response))
 
 
 _BLOCK = re.compile(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ _SHOWN = 10
 """Kept rows whose reason the view shows."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class RepairedRow:
     """A row before and after, the result that it comes from, and the ids of the calls about it."""
 
@@ -34,9 +35,9 @@ class RepairedRow:
     result: RepairResult
     call_ids: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def action(self) -> str:
-        """Return "kept" or "changed"."""
+        """Either "kept" or "changed"."""
         return "kept" if self.after.messages == self.before.messages else "changed"
 
 
