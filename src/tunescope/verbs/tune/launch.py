@@ -6,6 +6,7 @@ The first process leads: it holds the run folder, writes, and broadcasts to the 
 from __future__ import annotations
 
 import atexit
+import gc
 import io
 import os
 from collections.abc import Callable
@@ -61,7 +62,7 @@ class Launch:
         from tunescope.models.lazy import require
 
         state = require("accelerate").PartialState(cpu=on_cpu)  # joins the processes
-        atexit.register(state.destroy_process_group)  # threads that are left at the end abort the process
+        atexit.register(_leave, state)
         return self._lead(begin, work) if self.leads else self._follow(work)
 
     def _lead(
@@ -93,6 +94,15 @@ class Launch:
         if order == "refused":
             raise SystemExit(1)
         return Run(Path(path))
+
+
+def _leave(state: Any) -> None:
+    """Let go of the other processes: threads that are left at the end abort the process.
+
+    A model that was trained by all of them is a cycle of objects; it goes first, since it has threads of their group.
+    """
+    gc.collect()
+    state.destroy_process_group()
 
 
 def _broadcast(message: tuple[str, str, str] | None) -> tuple[str, str, str]:
