@@ -6,6 +6,7 @@ import sqlite3
 import time
 from contextlib import ExitStack
 from random import Random
+from threading import Event
 
 import pytest
 
@@ -292,10 +293,13 @@ def test_what_no_row_gets_past_stops_at_the_first_call_and_the_same_command_goes
 
 def test_a_403_is_the_rows_once_any_call_was_answered(tmp_path):
     """Also by one that was under way when it came; then no call begins before that one is back."""
+    under_way = Event()
 
     def behave(body, call):
         if body["messages"][0]["content"] == "P0":
+            under_way.wait(30)
             return Said({"error": {"message": "Forbidden"}}, 403)
+        under_way.set()
         return Said(completion("x"), after=0.1)
 
     with serving(behave) as server:
