@@ -199,3 +199,12 @@ def test_verdicts_equal_a_search_for_the_phrase_in_each_answer(tmp_path_factory,
     stated = [verdict for verdict in expected if verdict != "not stated"]
     assert share.n == len(stated)
     assert share.mean == (pytest.approx(stated.count("gone") / len(stated)) if stated else None)
+
+
+@pytest.mark.parametrize(
+    ("after", "said"),
+    [("At 80 degrees.", "0 of 1 claim is gone;"), ("At 100 degrees.", "1 of 1 claim is gone;")],
+)
+def test_one_claim_is_spoken_of_as_one(asked, after, said):
+    run = judge(asked("b", {"boil": "At 80 degrees."}), asked("a", {"boil": after}))
+    assert run.view.sentences[0].startswith(said)

@@ -303,14 +303,14 @@ def _opening(
     )
     beside = f" ({beside})" if beside else ""
     if main.rows_left_out is None:
-        start = f"{gone:,} of {counted(n, 'claim')} {_is_gone(gone)}{beside}"
+        start = f"{gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
     elif n and gone == n and any(each.verdicts["gone"] < gone for each in controls):
         rows = "This row" if main.rows_left_out == 1 else f"These {main.rows_left_out:,} rows"
         them = "it" if main.rows_left_out == 1 else "them"
-        start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone)}{beside}"
+        start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone, n)}{beside}"
     else:
         rows = counted(main.rows_left_out, "row")
-        start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone)}{beside}"
+        start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
     return f"{start}; {_cost(main, equal[chosen])}."
 
 
@@ -320,8 +320,8 @@ def _called(each: SystemClaims, main: SystemClaims) -> str:
     return each.system if same else f"{each.system}, {counted(each.rows_left_out or 0, 'row')}"
 
 
-def _is_gone(count: int) -> str:
-    return "is gone" if count == 1 else "are gone"
+def _is_gone(count: int, of: int) -> str:
+    return "is gone" if 1 in (count, of) else "are gone"
 
 
 def _cost(result: SystemClaims, equal: Equivalence) -> str:
