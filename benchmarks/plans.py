@@ -1,4 +1,4 @@
-"""What `--plan` says, beside what the work then took: minutes, memory and disk of measure, answer, shift and tune.
+"""What `--plan` says, beside what the work then took: minutes, memory and disk of measure, answer, shift, attribute and tune.
 
     python benchmarks/plans.py [--rows 200] [--prompts 24] [--model smollm2-135m]
 
@@ -55,7 +55,7 @@ def compared(folder: Path, *command: str) -> Path:
 
 
 def main() -> None:
-    """Compare the four verbs."""
+    """Compare the five verbs."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--prompts", type=int, default=24)
@@ -72,6 +72,8 @@ def main() -> None:
         compared(folder, "measure", "rows.json", "--without", "coherence", *model)
         answers = compared(folder, "answer", questions, "--limit", str(options.prompts), *model)
         compared(folder, "shift", "--tuned", options.model, "--base", options.model, "--answers", str(answers))
+        by = ("--answers", str(answers), "--base", options.model, "--embedder", "none")
+        compared(folder, "attribute", "rows.json", *by)
         for method in ("lora", "full"):
             compared(folder, "tune", "rows.json", "--method", method, "--epochs", "1", *model)
 
