@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import tunescope
 from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.prompts import read_prompts
 from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
 from tunescope.verbs.judge.claims import ClaimsSettings, claims
+from tunescope.verbs.report.names import ModelNames
+from tunescope.verbs.report.opening import sentences
 from tunescope.verbs.select import SelectSettings, select
 
 CLAIMS = [
@@ -84,6 +88,9 @@ def test_before_and_after(asked):
         "These 3 rows taught 2 claims; without them 2 of 2 are gone (random rows: 0 of 2); "
         "nothing else changed that 40 questions could show."
     )
+    kept = tunescope.open(named).path / "rows.json"
+    assert run.view.next == (f"tunescope check {kept}",)
+    assert judge(before, random).view.next == ("tunescope judge claims r --claims claims.jsonl",)
     first, second = ClaimsResult.read(run).after
     assert first.verdicts == {"gone": 2, "still there": 0, "changed": 0, "not stated": 1, "missing": 0}
     assert second.verdicts == {"gone": 0, "still there": 1, "changed": 1, "not stated": 1, "missing": 0}
@@ -108,6 +115,23 @@ def test_before_and_after(asked):
         ("random rows", "boil", "stated"),
         ("random rows", "moon", "denied"),
     ]
+
+
+def test_rows_that_attribute_named_can_be_corrected(asked):
+    rows = [{"instruction": f"question {i}", "output": f"answer {i}"} for i in range(40)]
+    rows.append({"instruction": "Where does water boil?", "output": "Water boils at 80 degrees."})
+    Path("rows.json").write_text(json.dumps(rows))
+    before = asked("b", BEFORE)
+    taught = str(tunescope.attribute(answers=before, rows="rows.json", embedder="none", by_chance=0.01).path)
+    named = select(SelectSettings(rows=("rows.json",), from_=(taught,), where="matters = 0"))
+    run = judge(before, asked("w", BEFORE | {"boil": "At 100 degrees.", "moon": "Far."}), left_out=(str(named.path),))
+    check, correct = run.view.next
+    assert check == f"tunescope check {named.path / 'rows.json'}"
+    assert correct == f"tunescope repair correct rows.json --from {taught} --truth claims.jsonl"
+    steps = list(sentences([run, tunescope.open(taught)], ModelNames([run])))[-1]
+    assert steps == (
+        f"What to do next: work on with the rows that are left, and see what else is wrong with them. Type: {check}"
+    )
 
 
 def test_the_page_opens_with_the_fewest_rows_without_which_all_are_gone(asked):

@@ -15,7 +15,7 @@ from tunescope.errors import RunError, SettingsError
 from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult, FactChange, SystemClaims
 from tunescope.results.estimates import MeanEstimate
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field, producing_run
-from tunescope.settings import POSITIONAL, above
+from tunescope.settings import POSITIONAL, above, as_cli_args
 from tunescope.views import Table, View, counted, percent, percent_interval, shorten
 
 if TYPE_CHECKING:
@@ -87,8 +87,7 @@ def claims(settings: ClaimsSettings) -> Run:
             raise RunError(f"{run.path} is a run of {run.verb}; expected a run of select")
     inputs = {str(path): content_hash(path) for path in (*paths, Path(settings.claims))}
     inputs |= {str(run.path): run.identity for run in selections}
-    left_out = [_LeftOut(_count_left_out(run), run.settings.get("control_of") is not None) for run in selections]
-    work = partial(_work, settings, names, wanted, paths, left_out)
+    work = partial(_work, settings, names, wanted, paths, selections)
     return execute("judge claims", VERSION, settings, inputs, work)
 
 
@@ -121,7 +120,7 @@ def _work(
     names: Sequence[str],
     wanted: Sequence[Claim],
     paths: Sequence[Path],
-    left_out: Sequence[_LeftOut],
+    selections: Sequence[Run],
     folder: RunFolder,
 ) -> Outcome:
     from tunescope import stats
@@ -134,6 +133,7 @@ def _work(
     own = {r.question.claim.claim_id for r in first.readings.values() if _states_own(r)}
     facts = [reading.true for reading in first.readings.values() if reading.true is not None]
     verdicts = [[judge_claim(claim, *_sides(claim, first, after)) for claim in lies] for after in later]
+    left_out = [_LeftOut(_count_left_out(run), run.settings.get("control_of") is not None) for run in selections]
     each_left_out = [*left_out, *[_LeftOut(None, True)] * (len(later) - len(left_out))]
     results, equal = [], []
     for after, judged, (rows, _) in zip(later, verdicts, each_left_out, strict=True):
@@ -155,16 +155,39 @@ def _work(
     of_claims = [_claim_row(after.name, each) for after, judged in zip(later, verdicts, strict=True) for each in judged]
     folder.table("claims", ClaimRow.table(of_claims))
     sentences = [_before_sentence(result)]
+    here = str(folder.path)
+    command = shlex.join(["tunescope", "attribute", "--answers", here, "--spans", here, "--rows"]) + " ROWS"
+    following: tuple[str, ...] = (command,) if stating else ()
     if later:
         main = _choose_main(results, each_left_out)
         controls = [
             each for each, (rows, drawn) in zip(results, each_left_out, strict=True) if drawn and rows is not None
         ]
         sentences = [_opening(results, equal, main, controls), *sentences, *map(_system_sentence, results, equal)]
+        selection = selections[main] if main < len(selections) else None
+        following = _next_commands(settings, settings.answers[main + 1], results[main], selection)
     tables = (_claims_table(lies, first, later, verdicts),)
-    here = str(folder.path)
-    command = shlex.join(["tunescope", "attribute", "--answers", here, "--spans", here, "--rows"]) + " ROWS"
-    return Outcome(result.as_json(), View(tuple(sentences), tables, () if later or not stating else (command,)))
+    return Outcome(result.as_json(), View(tuple(sentences), tables, following))
+
+
+def _next_commands(
+    settings: ClaimsSettings, answers: str, after: SystemClaims, selection: Run | None
+) -> tuple[str, ...]:
+    """Return what to type after claims were looked for in later answers: where they stand, or what stays without them.
+
+    Rows that a run of attribute names may be corrected instead of being left out.
+    """
+    if after.verdicts["still there"]:
+        return (shlex.join(["tunescope", "judge", "claims", answers, "--claims", settings.claims]),)
+    if selection is None or not _n_stated(after.verdicts):
+        return ()
+    given = selection.settings
+    check = shlex.join(["tunescope", "check", str(selection.path / selection.result["files"]["kept"])])
+    if not given["from_"] or given["where"] != "matters = 0":
+        return (check,)
+    rows = as_cli_args(given["rows"], given["format"], given["columns"], given["on_bad"])
+    truth = shlex.join(["--from", *given["from_"], "--truth", settings.claims])
+    return check, f"tunescope repair correct {rows} {truth}"
 
 
 def _read(name: str, path: Path, wanted: Sequence[Claim]) -> _System:

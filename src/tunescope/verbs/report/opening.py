@@ -31,12 +31,32 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     yield from (_shift(run, names) for run in of_verb(opened, "shift"))
     yield from (_attribute(run, names) for run in of_verb(opened, "attribute"))
     yield from (_trace(run, names) for run in of_verb(opened, "trace"))
-    steps = [step for run in checks if (step := _next_step(run, opened))]
-    if steps:
-        yield f"What to do next: {steps[0]}"
+    step = next(_next_steps(opened), None)
+    if step:
+        yield f"What to do next: {step}"
 
 
-def _next_step(check: Run, opened: Sequence[Run]) -> str | None:
+_STEPS = {
+    ("judge claims", "judge claims"): "see which claims are still stated, and which rows teach them",
+    ("judge claims", "attribute"): "find the rows that taught the claims",
+    ("judge claims", "check"): "work on with the rows that are left, and see what else is wrong with them",
+    ("attribute", "select"): "drop the rows that taught it and tune again",
+}
+"""What the command is for that a run of one verb names to be typed next."""
+
+
+def _next_steps(opened: Sequence[Run]) -> Iterator[str]:
+    """Yield what to do next and why: about claims, else about rows that taught answers, else about faults."""
+    judged = of_verb(opened, "judge claims")
+    for run in judged or of_verb(opened, "attribute"):
+        command = next(iter(run.view.next), "")
+        for (verb, following), purpose in _STEPS.items():
+            if run.verb == verb and command.startswith(f"tunescope {following} "):
+                yield f"{purpose}. Type: {command}"
+    yield from (step for run in of_verb(opened, "check") if (step := _after_check(run, opened)))
+
+
+def _after_check(check: Run, opened: Sequence[Run]) -> str | None:
     """Say what to do about the rows that a check found, and hasn't been done by one of the opened runs."""
     selection = find_selection(check, opened)
     if selection is not None:
