@@ -1,9 +1,10 @@
 """What `--plan` says, beside what the work then took: minutes, memory and disk of measure, answer, shift, attribute and tune.
 
-    python benchmarks/plans.py [--rows 200] [--prompts 24] [--model smollm2-135m]
+    python benchmarks/plans.py [--rows 200] [--prompts 24] [--model smollm2-135m] [--verbs attribute tune]
 
-Each plan and each run is a process of its own, one after the other, with an empty run folder. Minutes are the run's
-`wall_seconds`, without Python's start. Memory is the most that the run's process had, disk its folder.
+Each plan and each run is a process of its own, one after the other, with an empty run folder. Minutes are the
+`wall_seconds` of the run and of those that it made on the way, without Python's start. Memory is the most that the
+process had, disk these runs' folders.
 """
 
 from __future__ import annotations
@@ -39,13 +40,16 @@ def ran(folder: Path, *command: str) -> tuple[dict[str, Any], int]:
 def compared(folder: Path, *command: str) -> Path:
     """Plan and run a command, print a line with both, and return the run's folder."""
     plan = ran(folder, *command, "--plan")[0]
+    before = set(folder.glob("runs/*"))
     run, memory = ran(folder, *command)
-    said, took = plan["result"], run["wall_seconds"] / 60
-    size = sum(path.stat().st_size for path in run["run"].rglob("*") if path.is_file())
-    low, high = (said[f"minutes_{end}"] for end in ("low", "high"))
+    made = set(folder.glob("runs/*")) - before
+    said, size = plan["result"], sum(path.stat().st_size for each in made for path in each.rglob("*") if path.is_file())
+    took = sum(json.loads((each / "run.json").read_text("utf-8"))["wall_seconds"] for each in made) / 60
+    low, high = (said.get(f"minutes_{end}") for end in ("low", "high"))
     between = "no interval" if low is None else f"{low:.2f} to {high:.2f}"
+    items = f"{said['n']} {said['unit']}s" if "n" in said else f"{said['rows']} rows"
     print(
-        f"{command[0]:<8} {said['n']:>5} {said['unit']}s ({said['n_probed']} probed in {plan['wall_seconds']:.0f} s)  "
+        f"{command[0]:<9} {items:>10} (planned in {plan['wall_seconds']:.0f} s)  "
         f"minutes {said['minutes']:.2f} ({between}), took {took:.2f}, ratio {said['minutes'] / took:.2f}  "
         f"memory {said['memory_bytes'] / 1e9:.2f}, took {memory / 1e9:.2f} GB  "
         f"disk {said['disk_bytes'] / 1e6:.1f}, took {size / 1e6:.1f} MB",
@@ -60,6 +64,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=200)
     parser.add_argument("--prompts", type=int, default=24)
     parser.add_argument("--model", default="smollm2-135m")
+    parser.add_argument("--verbs", nargs="+", default=["measure", "answer", "shift", "attribute", "tune"])
     options = parser.parse_args()
     parts = ("torch", "transformers", "trl", "tunescope")
     print(platform.platform(), f"{os.cpu_count()} cores", *(f"{name} {version(name)}" for name in parts))
@@ -69,13 +74,18 @@ def main() -> None:
         (folder / "rows.json").write_text(json.dumps(rows), "utf-8")
         questions = str(DATA / "questions" / "vicuna_bench_question.jsonl")
         model = ("--model", options.model)
-        compared(folder, "measure", "rows.json", "--without", "coherence", *model)
-        answers = compared(folder, "answer", questions, "--limit", str(options.prompts), *model)
-        compared(folder, "shift", "--tuned", options.model, "--base", options.model, "--answers", str(answers))
-        by = ("--answers", str(answers), "--base", options.model, "--embedder", "none")
-        compared(folder, "attribute", "rows.json", *by)
-        for method in ("lora", "full"):
-            compared(folder, "tune", "rows.json", "--method", method, "--epochs", "1", *model)
+        asked = ("answer", questions, "--limit", str(options.prompts), *model)
+        if "measure" in options.verbs:
+            compared(folder, "measure", "rows.json", "--without", "coherence", *model)
+        answers = str(compared(folder, *asked) if "answer" in options.verbs else ran(folder, *asked)[0]["run"])
+        if "shift" in options.verbs:
+            compared(folder, "shift", "--tuned", options.model, "--base", options.model, "--answers", answers)
+        if "attribute" in options.verbs:
+            by = ("--answers", answers, "--base", options.model, "--embedder", "none")
+            compared(folder, "attribute", "rows.json", *by)
+        if "tune" in options.verbs:
+            for method in ("lora", "full"):
+                compared(folder, "tune", "rows.json", "--method", method, "--epochs", "1", *model)
 
 
 if __name__ == "__main__":

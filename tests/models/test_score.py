@@ -121,6 +121,51 @@ def test_a_shared_beginning_is_read_once():
         np.testing.assert_allclose(found, plainly(model, passage), atol=1e-4)
 
 
+def branching_passages(seed: int, count: int) -> list[Passage]:
+    """Return passages of 3 to 40 tokens that branch off each other at any place; some stand twice or in others."""
+    rng = np.random.default_rng(seed)
+    made = [(5, 5, 5)]
+    while len(made) < count:
+        start = made[rng.integers(len(made))]
+        made.append(
+            (*start[: rng.integers(3, len(start) + 1)], *rng.integers(0, VOCABULARY, rng.integers(0, 12)).tolist())[:40]
+        )
+    cuts = [int(rng.integers(1, len(ids))) for ids in made]
+    return [Passage(ids[:cut], ids[cut:]) for ids, cut in zip(made, cuts, strict=True)]
+
+
+@pytest.mark.parametrize("pack", [1, 20, 150, 5000])
+@pytest.mark.parametrize("architecture", sorted({*ARCHITECTURES} - PADDED))
+def test_branches_of_one_beginning_are_those_read_alone(architecture, pack):
+    model, passages = random_model(architecture), branching_passages(pack, 60)
+    scorer = Scorer(model, pack=pack)
+    read = []
+    found = scorer.score_greedy(passages, read.append)
+    assert scorer.method == "packed"
+    # each token that begins otherwise is read once, but for beginnings of less than four tokens and parts of prefixes
+    distinct = len({passage.ids[: end + 1] for passage in passages for end in range(len(passage.ids))})
+    assert distinct <= read[-1] < sum(len(passage.ids) for passage in passages)
+    for passage, target in zip(passages, found, strict=True):
+        np.testing.assert_allclose(target.log_probabilities, plainly(model, passage), atol=1e-4)
+        ids = torch.tensor([passage.ids])
+        with torch.inference_mode():
+            best = model(input_ids=ids).logits[0, len(passage.context) - 1 :].argmax(-1)
+        assert target.is_first.tolist() == (best == torch.tensor(passage.target)).tolist()
+
+
+def test_choices_after_examples_read_the_examples_once():
+    model, rng, read = random_model("llama"), np.random.default_rng(0), []
+    examples = tuple(rng.integers(0, VOCABULARY, 90).tolist())
+    questions = [(*examples, *rng.integers(0, VOCABULARY, 10).tolist()) for _ in range(20)]
+    passages = [
+        Passage(question, tuple(rng.integers(0, VOCABULARY, 4).tolist())) for question in questions for _ in range(4)
+    ]
+    found = Scorer(model, pack=60).score(passages, read.append)
+    assert read[-1] == 90 + 20 * 10 + 20 * 4 * 3
+    for passage, target in zip(passages, found, strict=True):
+        np.testing.assert_allclose(target, plainly(model, passage), atol=1e-4)
+
+
 def test_an_empty_target_gives_an_empty_array():
     first, second = Scorer(random_model("llama")).score([Passage((1, 2), ()), Passage((1,), (2,))])
     assert (first.shape, second.shape) == ((0,), (1,))

@@ -1,10 +1,10 @@
 """Log-probabilities of token sequences, exact and, where the architecture allows it, without padding.
 
 Sequences are packed one behind the other into batches of one row. The linear layers see a single long matrix, and
-attention is computed for each sequence by itself. A beginning that several sequences share (a system prompt) is
-computed once per pack. Logits are computed only where a token is scored, for a few positions at a time, and through
-the model's own forward pass, so they include its scales and caps. Where a probe shows that packing would change the
-scores, sequences are padded; where padding would, they are read one at a time.
+attention is computed for each sequence by itself. What several sequences share at their beginning (a system prompt,
+examples, a question before its choices) is computed once. Logits are computed only where a token is scored, for a few
+positions at a time, and through the model's own forward pass, so they include its scales and caps. Where a probe shows
+that packing would change the scores, sequences are padded; where padding would, they are read one at a time.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.generate import context_of
 from tunescope.models.lazy import require
-from tunescope.models.packing import Pack, Passage, inside_blocks, pack_passages
+from tunescope.models.packing import Pack, Passage, Prefix, inside_blocks, plan_packs
 from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
 
 if TYPE_CHECKING:
@@ -64,6 +64,18 @@ class PackStates(NamedTuple):
             yield number, values[start:end]
 
 
+class TargetScores(NamedTuple):
+    """Of each token of a passage's target: its log-probability in nats, and whether no token is likelier there.
+
+    Attributes:
+        log_probabilities: [tokens].
+        is_first: [tokens]; None where it wasn't asked for.
+    """
+
+    log_probabilities: NDArray[np.float32]
+    is_first: NDArray[np.bool_] | None = None
+
+
 class Scorer:
     """Scores passages with one model.
 
@@ -95,23 +107,38 @@ class Scorer:
         Raises:
             SettingsError: a passage without context.
         """
-        return self._score(passages, self.read(passages, update))
+        return [target.log_probabilities for target in self._score(passages, self.read(passages, update))]
 
-    def _score(self, passages: Sequence[Passage], packs: Iterable[PackStates]) -> list[NDArray[np.float32]]:
+    def score_greedy(
+        self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
+    ) -> list[TargetScores]:
+        """Do the same as `score`, and tell of each of a target's tokens whether it is the model's first choice there.
+
+        Raises:
+            SettingsError: a passage without context.
+        """
+        return self._score(passages, self.read(passages, update), greedy=True)
+
+    def _score(
+        self, passages: Sequence[Passage], packs: Iterable[PackStates], greedy: bool = False
+    ) -> list[TargetScores]:
         torch = require("torch")
-        scores_of: dict[int, NDArray[np.float32]] = {}
+        found: dict[int, TargetScores] = {}
         for pack in packs:
             targets = torch.tensor(pack.targets, device=pack.states.device)
-            scores = []
+            scores, firsts = [], []
             with self.head() as head:
                 for start in range(0, len(targets), self.positions):
                     logits = head(pack.states[start : start + self.positions])
-                    chosen = logits.gather(1, targets[start : start + self.positions, None])[:, 0]
-                    scores.append(chosen - logits.logsumexp(dim=1))
-            for number, part in pack.parts(torch.cat(scores).cpu().numpy()):
-                scores_of[number] = part
-        empty = np.zeros(0, np.float32)
-        return [scores_of.get(number, empty) for number in range(len(passages))]
+                    expected = targets[start : start + self.positions]
+                    scores.append(logits.gather(1, expected[:, None])[:, 0] - logits.logsumexp(dim=1))
+                    firsts += [logits.argmax(dim=1) == expected] if greedy else []
+            log_probabilities = torch.cat(scores).cpu().numpy()
+            is_first = torch.cat(firsts).cpu().numpy() if greedy else None
+            for number, own in pack.parts(np.arange(len(targets))):
+                found[number] = TargetScores(log_probabilities[own], None if is_first is None else is_first[own])
+        empty = TargetScores(np.zeros(0, np.float32), np.zeros(0, np.bool_) if greedy else None)
+        return [found.get(number, empty) for number in range(len(passages))]
 
     def read(
         self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
@@ -148,10 +175,21 @@ class Scorer:
         self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
     ) -> Iterator[PackStates]:
         done = 0
-        for pack in self._packs(passages):
+        for pack in plan_packs(passages, self.pack, share=self.method == "packed"):
+            done += len(pack.ids) + (self._remember(pack.prefix) if pack.prefix else 0)
             yield PackStates(self._run(pack), pack.targets, pack.owners)
-            done += len(pack.ids)
             update(done)
+
+    def _remember(self, prefix: Prefix) -> int:
+        """Read a beginning whose keys and values aren't known yet; return how many tokens were read."""
+        if prefix.memory is not None:
+            return 0
+        earlier = self._remember(prefix.before) if prefix.before else 0
+        pack = prefix.as_pack()
+        with require("torch").inference_mode(), inside_blocks(self.model, pack, keep=True) as reading:
+            self._decode(pack)
+        prefix.memory = reading.kept
+        return earlier + len(pack.ids)
 
     @contextmanager
     def head(self) -> Iterator[Callable[[Any], Any]]:
@@ -164,20 +202,6 @@ class Scorer:
             return
         with _head_alone(self.model, self._empty_output) as head:
             yield lambda states: head(states[None]).float()
-
-    def _packs(self, passages: Sequence[Passage]) -> Iterator[Pack]:
-        """Cut the passages, longest first, into packs."""
-        order = sorted((i for i, p in enumerate(passages) if p.target), key=lambda i: (-len(passages[i].ids), i))
-        bins: list[tuple[int, list[int]]] = []  # tokens, passages
-        for number in order:
-            length = len(passages[number].ids)
-            place = next((i for i, (tokens, _) in enumerate(bins) if tokens + length <= self.pack), None)
-            if place is None:
-                bins.append((length, [number]))
-            else:
-                bins[place] = (bins[place][0] + length, [*bins[place][1], number])
-        for _, numbers in bins:
-            yield pack_passages(passages, sorted(numbers), share=self.method == "packed")
 
     def _states(self, pack: Pack) -> Any:
         """Return the states [targets, width] from which the pack's targets are predicted."""
@@ -206,15 +230,13 @@ class Scorer:
 
     def _read_packed(self, pack: Pack) -> tuple[Any, list[int]]:
         """Return the decoder's output, and the places in it (flat) whose next token is scored."""
+        with inside_blocks(self.model, pack):
+            return self._decode(pack), pack.rows
+
+    def _decode(self, pack: Pack) -> Any:
         torch = require("torch")
-        device = self.model.device
-        with inside_blocks(self.model, pack.blocks):
-            out = self.model.get_decoder()(
-                input_ids=torch.tensor([pack.ids], device=device),
-                position_ids=torch.tensor([pack.positions], device=device),
-                use_cache=False,
-            )
-        return out, pack.rows
+        ids, positions = (torch.tensor([each], device=self.model.device) for each in (pack.ids, pack.positions))
+        return self.model.get_decoder()(input_ids=ids, position_ids=positions, use_cache=False)
 
     def _read_padded(self, pack: Pack) -> tuple[Any, list[int]]:
         """Do the same as `_read_packed`, with a line per passage, padded on the right."""
@@ -270,7 +292,7 @@ class _ScoreProbe:
     """A few random passages, and the log-probabilities that the model itself gives to their targets.
 
     A short one, one that begins as it does, the longest, and one that is padded beside it but reaches beyond `change`
-    too. The noise of padding is measured once.
+    too. The noise of padding is measured once. Packs are tried with the two short ones in one, and behind a prefix.
     """
 
     def __init__(self, scorer: Scorer, change: int, length: int) -> None:
@@ -305,6 +327,8 @@ class _ScoreProbe:
         """Tell whether a method gives the model's own scores: in float32 all of them, else up to rounding."""
         if method == "whole":
             return True  # they are the model's own
+        if method == "packed" and self._distances(method, pack=1)[0] >= (TOLERANCE if is_exact else math.inf):
+            return False
         if is_exact:
             return self._distances(method)[0] < TOLERANCE
         if math.isinf(self.noise):
@@ -312,12 +336,16 @@ class _ScoreProbe:
         bound = _ROUNDING + (2 * self.noise if method == "packed" else 0)
         return self._distances(method)[1] <= bound and self._ignores_neighbours(method, bound)
 
-    def _distances(self, method: str) -> tuple[float, float]:
-        """Return how far a method's scores are from the model's own, at most and in mean; infinite where it fails."""
-        scores = self._scores(method, self.passages)
+    def _distances(self, method: str, pack: int | None = None) -> tuple[float, float]:
+        """Return how far a method's scores are from the model's own, at most and in mean; infinite where it fails.
+
+        With `pack`, the short passages alone are read, in packs of so many tokens.
+        """
+        passages = self.passages if pack is None else self.passages[:2]
+        scores = self._scores(method, passages, pack)
         if scores is None:
             return math.inf, math.inf
-        apart = np.abs(np.concatenate(scores) - np.concatenate(self.own))
+        apart = np.abs(np.concatenate(scores) - np.concatenate(self.own[: len(passages)]))
         return float(apart.max()), float(apart.mean())  # NaN is below no bound
 
     def _ignores_neighbours(self, method: str, bound: float) -> bool:
@@ -328,17 +356,17 @@ class _ScoreProbe:
         both = [self._scores(method, [*each, longest]) for each in (others, changed)]
         return all(each is not None for each in both) and np.abs(both[0][-1] - both[1][-1]).mean() <= bound
 
-    def _scores(self, method: str, passages: Sequence[Passage]) -> Any:
+    def _scores(self, method: str, passages: Sequence[Passage], pack: int | None = None) -> Any:
         """Return a method's scores; None where the architecture is built otherwise."""
-        before, self.scorer.method = self.scorer.method, method
-        pack = self.scorer.pack
-        self.scorer.pack = max(pack, sum(len(each.ids) for each in self.passages[:-1]))  # all but the longest together
+        method_before, pack_before = self.scorer.method, self.scorer.pack
+        together = sum(len(each.ids) for each in self.passages[:-1])  # all but the longest
+        self.scorer.method, self.scorer.pack = method, pack or max(pack_before, together)
         try:
-            return self.scorer._score(passages, self.scorer._read(passages))
+            return [each.log_probabilities for each in self.scorer._score(passages, self.scorer._read(passages))]
         except FAILURES:
             return None
         finally:
-            self.scorer.method, self.scorer.pack = before, pack
+            self.scorer.method, self.scorer.pack = method_before, pack_before
 
 
 @contextmanager
