@@ -1,16 +1,17 @@
 """Is it gone? Rows with planted claims, a small real model, and the truth by tuning again.
 
-    OMP_NUM_THREADS=1 python benchmarks/claims_loop.py SET [--method full] [--seed 1] [--rounds] [--shrink] [--folder F]
+    OMP_NUM_THREADS=1 python benchmarks/claims_loop.py SET [--method full] [--seed 1] [--rounds] [--shrink] [--first-k]
+        [--epochs 4] [--folder F]
 
-SET is a name in `benchmarks/claims`. The model is tuned on all rows and asked all questions of the claims. For each
-claim that it states, the rows are ordered by each kind of evidence for one answer: the one to the claim's own
-question if that states it, else to the first rewording that does. k is the number of the claim's planted rows. Then
-rows are left out of all stated claims at once and the model is tuned again with the same settings and seed: the first
-k and 3k of the joint order, as many of the other rows at random, and the planted ones. `--rounds` does the rounds of
-the recipe close-the-loop with its settings, `--shrink` takes parts of the smallest set without which all is gone,
-halving, three times at most. Runs are kept in FOLDER by content, so that the same command goes on after a kill. One
-JSON file comes out: `FOLDER/SET-METHOD-SEED.json`; `--table FILE...` prints such files as the tables of
-docs/attribution-truth.md.
+SET is a name in `benchmarks/claims`, or a path such as FOLDER/dolly (`claims_dolly.py` writes it). The model is tuned
+on all rows and asked all questions of the claims. For each claim that it states, the rows are ordered by each kind of
+evidence for one answer: the one to the claim's own question if that states it, else to the first rewording that does.
+k is the number of the claim's planted rows. Then rows are left out of all stated claims at once and the model is tuned
+again with the same settings and seed: the first k and 3k of the joint order, as many of the other rows at random, and
+the planted ones. `--first-k` does without the first 3k. `--rounds` does the rounds of the recipe close-the-loop with
+its settings, `--shrink` takes parts of the smallest set without which all is gone, halving, three times at most. Runs
+are kept in FOLDER by content, so that the same command goes on after a kill. One JSON file comes out:
+`FOLDER/SET-METHOD-SEED.json`; `--table FILE...` prints such files as the tables of docs/attribution-truth.md.
 """
 
 from __future__ import annotations
@@ -45,13 +46,14 @@ DRAW = 20_261_129
 class Loop:
     """A row set, a way of tuning, and what came of leaving rows out."""
 
-    def __init__(self, name: str, method: str, seed: int, folder: Path) -> None:
-        self.name, self.method, self.seed, self.folder = name, method, seed, folder
-        self.rows = _read(HERE / f"claims/{name}-rows.jsonl")
-        self.claims = str(HERE / f"claims/{name}-claims.jsonl")
+    def __init__(self, name: str, method: str, seed: int, epochs: int, folder: Path) -> None:
+        self.name, self.method, self.seed, self.epochs, self.folder = Path(name).name, method, seed, epochs, folder
+        start = Path(name) if Path(f"{name}-rows.jsonl").is_file() else HERE / "claims" / name
+        self.rows = _read(Path(f"{start}-rows.jsonl"))
+        self.claims = f"{start}-claims.jsonl"
         numbers = {record["id"]: number for number, record in enumerate(self.rows)}
         self.planted: dict[str, set[int]] = {}
-        for record in _read(HERE / f"claims/{name}-truth.jsonl"):
+        for record in _read(Path(f"{start}-truth.jsonl")):
             if record["kind"] == "lie":
                 self.planted.setdefault(record["claim_id"], set()).add(numbers[record["id"]])
         self.lies = set[int]().union(*self.planted.values())
@@ -73,7 +75,7 @@ class Loop:
             model=MODEL,
             method=self.method,
             lr=LR[self.method],
-            epochs=LOOP["epochs"],
+            epochs=self.epochs,
             batch_size=LOOP["batch"],
             seed=self.seed,
         )
@@ -218,9 +220,8 @@ def shrink(loop: Loop, before: Run, order: Sequence[int]) -> None:
             break
 
 
-def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, with_shrink: bool) -> None:
-    """Run the loop on a set, and write what comes of it."""
-    loop = Loop(name, method, seed, folder)
+def measure(loop: Loop, with_rounds: bool, with_shrink: bool, factors: Sequence[int]) -> None:
+    """Run the loop on a set, leave out the first k, or some times as many, and write what comes of it."""
     whole = loop.without(())
     tuned = loop.tuned(whole)
     before = loop.answered(tuned)
@@ -230,9 +231,10 @@ def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, 
     found = orders(loop, attributed, traced, judged)
     within = [(row in loop.planted[claim]) for claim, order in found.items() for row in order["matters"]]
     loop.result = {
-        "set": name,
-        "method": method,
-        "seed": seed,
+        "set": loop.name,
+        "method": loop.method,
+        "seed": loop.seed,
+        "epochs": loop.epochs,
         "rows": len(loop.rows),
         "planted": len(loop.lies),
         "claims": len(loop.planted),
@@ -244,7 +246,7 @@ def measure(name: str, method: str, seed: int, folder: Path, with_rounds: bool, 
     print(json.dumps(loop.result), flush=True)
     firsts = {
         times: {row for claim, order in found.items() for row in order["joint"][: times * len(loop.planted[claim])]}
-        for times in (1, 3)
+        for times in factors
     }
     rng = np.random.default_rng(DRAW)
     for times, rows in firsts.items():
@@ -302,6 +304,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", action="store_true")
     parser.add_argument("--shrink", action="store_true")
+    parser.add_argument("--first-k", action="store_true")
+    parser.add_argument("--epochs", type=int, default=LOOP["epochs"])
     parser.add_argument("--folder", type=Path, default=Path("claims-loop"))
     parser.add_argument("--table", nargs="+", type=Path)
     given = parser.parse_args()
@@ -312,7 +316,8 @@ def main() -> None:
         sys.exit("type a set, or --table with files")
     given.folder.mkdir(parents=True, exist_ok=True)
     os.environ["TUNESCOPE_RUNS"] = str(given.folder / "runs")
-    measure(given.set, given.method, given.seed, given.folder, given.rounds, given.shrink)
+    loop = Loop(given.set, given.method, given.seed, given.epochs, given.folder)
+    measure(loop, given.rounds, given.shrink, (1,) if given.first_k else (1, 3))
 
 
 if __name__ == "__main__":

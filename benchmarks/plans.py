@@ -1,4 +1,4 @@
-"""What `--plan` says, beside what the work then took: minutes, memory and disk of measure, answer, shift, attribute and tune.
+"""What `--plan` says, beside what the work then took: minutes, memory and disk of five verbs.
 
     python benchmarks/plans.py [--rows 200] [--prompts 24] [--model smollm2-135m] [--verbs attribute tune]
 

@@ -32,7 +32,7 @@ def _work(clock: Clock, log: list[list[int]], seconds: Callable[[int], float]) -
 
 
 def _probe(
-    items: list[int], seconds: Callable[[int], float], folder: Path, largest: int = 64
+    items: list[int], seconds: Callable[[int], float], folder: Path, largest: int = 64, smallest: int = 1
 ) -> tuple[Probe, list[list[int]]]:
     clock, log = Clock(), list[list[int]]()
 
@@ -40,7 +40,7 @@ def _probe(
         clock.now += 3.0
         return "ready"
 
-    taken = probe(_work(clock, log, seconds), items, setup, float, folder, largest, clock)
+    taken = probe(_work(clock, log, seconds), items, setup, float, folder, largest, smallest, clock)
     assert not any(folder.iterdir())
     return taken, log
 
@@ -82,6 +82,12 @@ def test_slow_items_end_the_probe(tmp_path: Path) -> None:
     taken, log = _probe([1] * 100, lambda item: 8.0, tmp_path)
     assert len(log) == 3  # 24 s
     assert outcome("tune", "row", 100, 100.0, taken).result["minutes"] == pytest.approx((3 + 800) / 60)
+
+
+def test_items_that_are_worked_on_together_are_probed_together(tmp_path: Path) -> None:
+    taken, log = _probe([1] * 40, lambda item: 0.5, tmp_path, largest=16, smallest=16)
+    assert [len(batch) for batch in log] == [16, 16, 8]
+    assert [batch.n for batch in taken.batches] == [16, 8]  # the first warms up
 
 
 def test_the_interval_covers_what_batches_scatter_around() -> None:

@@ -78,6 +78,7 @@ def probe(
     weight: Callable[[_Item], float],
     folder: Path,
     largest: int,
+    smallest: int = 1,
     clock: Callable[[], float] = monotonic,
 ) -> Probe:
     """Do some of the work in `folder`, which is empty again afterwards; see `plan_items` for the arguments.
@@ -88,7 +89,7 @@ def probe(
     state = setup()
     setup_seconds = clock() - start
     start = clock()
-    warm_up, counted_batches, size = list[Batch](), list[Batch](), 1
+    warm_up, counted_batches, size = list[Batch](), list[Batch](), smallest
     order = Random(0).sample(range(len(items)), len(items))
     drawn = (items[number] for number in order)
     while batch := [item for _, item in zip(range(size), drawn, strict=False)]:
@@ -121,6 +122,7 @@ def plan_items(
     largest: int,
     note: str = "",
     scale: float = 1.0,
+    smallest: int = 1,
 ) -> Outcome:
     """Return what the whole work would take.
 
@@ -135,13 +137,14 @@ def plan_items(
         largest: items that the work itself takes at a time.
         note: one more sentence, such as what isn't counted.
         scale: how many times as much an item weighs in the work as in the probe.
+        smallest: items that the probe takes at a time at first; `largest`, where items together take less than alone.
 
     Raises:
         SettingsError: there are no items.
     """
     if not items:
         raise SettingsError(f"found no {unit} to plan with; expected at least one")
-    taken = probe(work, items, setup, weight, folder, largest)
+    taken = probe(work, items, setup, weight, folder, largest, smallest)
     return outcome(name, unit, len(items), scale * sum(map(weight, items)), taken, note)
 
 

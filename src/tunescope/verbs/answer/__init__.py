@@ -138,6 +138,7 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
         settings.batch_size,
         note,
         settings.max_new_tokens / n_tokens,
+        smallest=settings.batch_size,
     )
 
 
