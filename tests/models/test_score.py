@@ -161,7 +161,7 @@ def test_choices_after_examples_read_the_examples_once():
         Passage(question, tuple(rng.integers(0, VOCABULARY, 4).tolist())) for question in questions for _ in range(4)
     ]
     found = Scorer(model, pack=60).score(passages, read.append)
-    assert read[-1] == 90 + 20 * 10 + 20 * 4 * 3
+    assert read[-1] == Scorer(model, pack=60).count_tokens(passages) == 90 + 20 * 10 + 20 * 4 * 3
     for passage, target in zip(passages, found, strict=True):
         np.testing.assert_allclose(target, plainly(model, passage), atol=1e-4)
 

@@ -118,6 +118,14 @@ class Pack:
     targets: list[int] = field(default_factory=list)
     owners: list[tuple[int, int]] = field(default_factory=list)
 
+    @property
+    def prefixes(self) -> Iterator[Prefix]:
+        """Yield the prefix and those before it."""
+        prefix = self.prefix
+        while prefix is not None:
+            yield prefix
+            prefix = prefix.before
+
 
 @dataclass(frozen=True, slots=True)
 class _Node:

@@ -109,6 +109,12 @@ class Scorer:
         """
         return [target.log_probabilities for target in self._score(passages, self.read(passages, update))]
 
+    def count_tokens(self, passages: Sequence[Passage]) -> int:
+        """Return how many tokens are read to score passages, with what they share counted once."""
+        packs = list(plan_packs(passages, self.pack, share=self.method == "packed"))
+        prefixes = {prefix for pack in packs for prefix in pack.prefixes}
+        return sum(len(pack.ids) for pack in packs) + sum(len(prefix.ids) for prefix in prefixes)
+
     def score_greedy(
         self, passages: Sequence[Passage], update: Callable[[int], None] = lambda tokens: None
     ) -> list[TargetScores]:

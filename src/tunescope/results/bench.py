@@ -1,40 +1,114 @@
-"""What `bench` writes: a score per task, and a table of the questions as the model answered them."""
+"""What `bench` writes: a score per task, a table of the items, and lm-eval's own files.
+
+`results.json` and `samples_TASK.jsonl` have lm-eval's schema (0.4.13), so that what reads its results reads these.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 from tunescope.results.record import Record
 
+RESULTS_FILE = "results.json"
+
+
+def samples_file(task: str) -> str:
+    """Return the name of the file with the items of one of lm-eval's tasks."""
+    return f"samples_{task}.jsonl"
+
 
 @dataclass(frozen=True, kw_only=True)
-class TaskAccuracy(Record):
-    """The share of a task's questions that a model answers right, with its interval, and the share by guessing."""
+class BenchScore(Record):
+    """A task's score by the metric that counts, from 0 to 1, with its interval over items, and that of guessing."""
 
-    accuracy: float | None
+    score: float | None
     low: float | None
     high: float | None
     n: int
     n_missing: int
     method: str
     reason: str | None = None
-    n_people: int
-    chance: float
+    metric: str
+    chance: float | None = None
+    category: str | None = None
+    shots: int | None = None
+    n_people: int | None = None
+    """Of the microworld: the people whom the questions are about, which are the interval's clusters."""
+    n_cut: int = 0
+    """Prompts that have fewer exemplars, or begin later, than wanted, so that they fit into the context."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreMean(Record):
+    """The mean of several tasks' scores; None where one of them is missing."""
+
+    mean: float | None
+    n_tasks: int
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreSpread(Record):
+    """What a task's score depends on beside the items: over all choices of template and exemplars.
+
+    The choices are every exemplar seed with and without the chat template.
+    """
+
+    mean: float | None
+    low: float | None
+    high: float | None
+    n: int
+    """Items. The interval of the mean is over them, each with its mean over the choices."""
+    method: str
+    reason: str | None = None
+    lowest: float | None
+    highest: float | None
+    template: float | None
+    """Mean score in the chat template, minus that without it."""
+    exemplars: float | None
+    """Standard deviation over exemplar seeds (ddof 1), pooled over both; None where the task has no exemplars."""
+    choices: dict[str, float | None]
+    """The score of each choice, by name: `plain 1234`, `chat 1234` and so on."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchResult(Record):
-    """The score of each task."""
+    """The score of each task, and what was made of them."""
 
     model: str
     suite: str
-    tasks: dict[str, TaskAccuracy]
+    tasks: dict[str, BenchScore]
+    means: dict[str, ScoreMean] = field(default_factory=dict)
+    """Of the whole suite (`all`) and of each category."""
+    spread: dict[str, ScoreSpread] = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict)
+    """Tasks that couldn't be scored, and why."""
+    results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """lm-eval's own results: task → metric, with the filter's name after a comma."""
+    reading: str | None = None
+    """How the model read the texts: packed (what texts share is read once), padded, single or whole."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoredItem(Record):
+    """A row of the table `items`: a question as scored under one choice of template and exemplars.
+
+    `task` is lm-eval's task, `score` the metric that counts. `doc_hash` names the question's content.
+    """
+
+    NAME: ClassVar[str] = "items"
+
+    task: str
+    choice: str
+    doc_id: int
+    doc_hash: str
+    score: float | None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScoredQuestion(Record):
-    """A row of the table `questions`: a question as a model answered it.
+    """A row of the table `questions`: a question of the microworld as a model answered it.
 
     `question` names it within its task. `log_probabilities` (nats, of the whole reply with its end of turn) belong
     to `options`, in that order. `gold` and `chosen` are two of these.

@@ -50,6 +50,7 @@ from tunescope.stats.groups import (
     mean_pooled,
     mean_share,
     share_clustered,
+    share_of_strata,
     share_pooled,
     sum_clusters,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "ratio_of_means",
     "share_at_zero",
     "share_clustered",
+    "share_of_strata",
     "share_pooled",
     "sign_flip_test",
     "slope",

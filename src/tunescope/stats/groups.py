@@ -113,6 +113,28 @@ def mean_share(values: Values, *, level: float = 0.95) -> Estimate:
     return replace(share_pooled(x, np.ones(x.size), level=level), n_missing=n_missing)
 
 
+def share_of_strata(strata: Sequence[Values], *, level: float = 0.95) -> Estimate:
+    """Mean of the shares of some strata, each counted once, whose values are independent and in [0, 1].
+
+    The variance is the sum of the strata's own s^2 / n, by the number of strata squared (Cochran 1977, section 5.3: the
+    strata are all there are). The interval is Wilson's of the n that has this variance. `n` counts values.
+    """
+    columns = [complete(stratum) for stratum in strata]
+    values, n_missing = [x for (x,), _ in columns], sum(missing for _, missing in columns)
+    n = sum(x.size for x in values)
+    method = f"mean share of {len(values)} strata, {percent(level)} Wilson interval of the effective n"
+    empty = Estimate(None, None, None, n, n_missing, level, method, "a stratum without values")
+    if not values or not all(x.size for x in values):
+        return empty
+    share = float(np.mean([x.mean() for x in values]))
+    if any(x.size < 2 for x in values):
+        return replace(empty, value=share, reason="a stratum of one value says nothing of its spread: no interval")
+    error = math.sqrt(sum(x.var(ddof=1) / x.size for x in values)) / len(values)
+    effective = share * (1 - share) / error**2 if error else n
+    low, high = wilson_interval(share, effective, normal_quantile(level))
+    return Estimate(share, low, high, n, n_missing, level, method, None, error)
+
+
 def sum_clusters(values: Values, clusters: Sequence[Hashable] | NDArray[Any]) -> tuple[Floats, Floats, int]:
     """Return each cluster's sum and count, and the number of missing values.
 

@@ -316,8 +316,8 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             "verbs.bench:BenchSettings",
             "Score a model on tasks whose answers are known.",
             (
-                "bench --model tuned/model",
-                "bench --model microworld --suite microworld",
+                "bench --model runs/tune-0123456789ab/model --suite open-llm --data benchmarks --exemplars fixed",
+                "bench my-questions.jsonl --model smollm2-135m",
             ),
             proven=False,
         ),

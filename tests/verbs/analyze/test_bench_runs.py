@@ -12,7 +12,7 @@ import pytest
 
 from tunescope import stats
 from tunescope.errors import RunError, SettingsError
-from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
+from tunescope.results.bench import BenchResult, ScoredQuestion, BenchScore
 from tunescope.results.falsify import DoseSetup
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run
@@ -46,7 +46,7 @@ def tuned(name: str, model: str, rows: str, seed: int = 0) -> str:
 
 def scored(name: str, model: str, accuracy: float = 0.5, right: list[tuple[str, bool]] | None = None) -> Run:
     numbers = {"low": None, "high": None, "n": 1, "n_missing": 0, "n_people": 1, "method": "by hand"}
-    score = TaskAccuracy.from_json({"accuracy": accuracy, "chance": 0.25, **numbers})
+    score = BenchScore.from_json({"score": accuracy, "metric": "acc", "chance": 0.25, **numbers})
     result = BenchResult(model=model, suite="microworld", tasks={"open": score})
     run = made(name, "bench", {"model": model}, result.as_json())
     blank = {"task": "open", "prompt": "", "gold": "", "chosen": "", "log_probabilities": (), "options": ()}

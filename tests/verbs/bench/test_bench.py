@@ -41,7 +41,7 @@ def log_probability(micro, prompt: str, reply: str) -> float:
 
 
 def test_every_question_against_plain_forward_passes(workplace, tiny):
-    run = bench(BenchSettings(model=str(tiny)))
+    run = bench(BenchSettings(model=str(tiny), suite=("microworld",)))
     micro = load_model(tiny)
     held_out = split_people(micro.world).held_out
     questions = [("open", q) for q in open_questions(micro.world)] + [
@@ -58,7 +58,7 @@ def test_every_question_against_plain_forward_passes(workplace, tiny):
         assert row["chosen"] == question.choices[int(np.argmax(expected))]
         assert row["right"] == (row["chosen"] == row["gold"])
     for task, record in run.result["tasks"].items():
-        assert record["accuracy"] == np.mean([row["right"] for row in rows if row["task"] == task])
+        assert record["score"] == np.mean([row["right"] for row in rows if row["task"] == task])
         assert (record["n"], record["n_people"], record["chance"]) == (6 * len(held_out), len(held_out), 0.25)
 
 
@@ -69,7 +69,7 @@ def test_another_model_is_refused(workplace, tiny):
         if path.name != "microworld.json":
             (other / path.name).write_bytes(path.read_bytes())
     with pytest.raises(TunescopeError, match=r"other: found no microworld.json; the suite microworld scores"):
-        bench(BenchSettings(model=str(other)))
+        bench(BenchSettings(model=str(other), suite=("microworld",)))
 
 
 RECIPE = """
@@ -103,9 +103,9 @@ steps:
     max_steps: 2
     lr: 0.001
     vary: {seed: [0, 1]}
-  before: {verb: bench, model: "{model}"}
-  dosed: {verb: bench, model: "{tune}/model"}
-  again: {verb: bench, model: "{retuned}/model"}
+  before: {verb: bench, suite: [microworld], model: "{model}"}
+  dosed: {verb: bench, suite: [microworld], model: "{tune}/model"}
+  again: {verb: bench, suite: [microworld], model: "{retuned}/model"}
   response: {verb: study analyze, from: ["{before}", "{dosed}", "{again}"]}
   page: {verb: report, runs: ["{response}"]}
 """
@@ -133,7 +133,7 @@ def test_the_faco_paper_in_small(workplace, tiny):
         ("dosed (dose=0.0, seed=0)", (0.0, "0", False)), ("again (seed=1)", (1.0, "1", True)),
     ]:  # fmt: skip
         for task, record in Run(Path(steps[name])).result["tasks"].items():
-            assert scores[task, *place] == record["accuracy"]
+            assert scores[task, *place] == record["score"]
     assert len(scores) == 2 * (1 + 4 + 2)
     assert {r["task"] for r in response.result["known"]} == {"open", "shown"}
     page = (Path(steps["page"]) / "report.html").read_text("utf-8")

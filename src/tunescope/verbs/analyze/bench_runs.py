@@ -47,7 +47,7 @@ def read_runs(runs: Sequence[Run]) -> ScoreTable:
             if twice is not run:
                 raise SettingsError(f"{twice.path} and {run.path} score {task} at the same dose and seed; give one")
             chance[task] = score.chance
-            cells.append(TaskScore(task, origin.dose, origin.seed, origin.retuned, score.accuracy))
+            cells.append(TaskScore(task, origin.dose, origin.seed, origin.retuned, score.score))
             run_paths.append(str(run.path))
     bases = {origin.base for _, origin in seen}
     if len(bases) > 1:

@@ -1,84 +1,148 @@
-"""`bench`: score a model on a suite of tasks whose answers are known.
-
-So far there is one suite, the microworld's.
-"""
+"""`bench`: score a model on benchmarks through lm-eval, and say what a score depends on."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Literal
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
-from tunescope.models.embedded import DEFAULT
-from tunescope.oracle.api import refuse_secrets
-from tunescope.progress import say
-from tunescope.results.bench import BenchResult, ScoredQuestion, TaskAccuracy
-from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.views import Table, View, interval
+from tunescope.errors import SettingsError
+from tunescope.results.bench import RESULTS_FILE, BenchResult, ScoredItem, samples_file
+from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.verbs.bench.settings import BenchSettings
 
-VERSION = 1
+if TYPE_CHECKING:
+    from tunescope.verbs.bench.scoring import Choice, ScoredShard
+    from tunescope.verbs.bench.tasks.build import Built
+    from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse
 
-
-@dataclass(frozen=True, kw_only=True)
-class BenchSettings:
-    """Score a model on a suite of tasks whose answers are known."""
-
-    model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
-    """The model: a name, a model folder or a tune run."""
-
-    suite: Literal["microworld"] = "microworld"
-    """The tasks. microworld asks about the people that no tuning row is about, without and with the options shown."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/bench-KEY by default."""
+VERSION = 2
+_DEFAULT_SUITE = "smoke"
+_MICROWORLD = "microworld"
 
 
 def bench(settings: BenchSettings) -> Run:
-    """Write the table `questions`: one record per question, with every option's log-probability.
+    """Score a model; return the run with the table `items`: each question's score under each choice.
 
-    The result has `tasks`: per task `accuracy` with low, high, n, n_missing and `chance`. The chosen
-    option is the one with the highest log-probability as the whole reply, end of turn included.
+    `results.json` and `samples_TASK.jsonl` are in lm-eval's schema. The result has `tasks`: per task `score` with low,
+    high, n, n_missing, `metric` and `chance`; `means`; `spread` (with --spread); `missing`; and lm-eval's `results`.
 
     Raises:
-        TunescopeError: there is no such model, or the suite doesn't fit it.
+        UsageError: an unknown suite or task.
+        InputError: data that lacks columns, or an answer that isn't among the choices.
+        MissingPackageError: lm-eval isn't installed.
+        TunescopeError: there is no such model; no task could be scored; lm-eval's own code scores otherwise.
     """
-    from tunescope.models import fingerprint
+    from tunescope.models import inputs_of
 
-    inputs = {f"model {settings.model}": fingerprint(settings.model)}
-    return runs.execute("bench", VERSION, settings, inputs, partial(_work, settings))
+    if _MICROWORLD in settings.suite:
+        from tunescope.verbs.bench.microworld import bench_microworld
 
+        if len(settings.suite) > 1 or settings.questions:
+            raise SettingsError("the suite microworld is scored alone; leave out the other suites, tasks and questions")
+        work = partial(bench_microworld, settings)
+        return runs.execute("bench", VERSION, settings, inputs_of(settings), work)
 
-def _work(settings: BenchSettings, folder: RunFolder) -> Outcome:
-    from tunescope import stats
-    from tunescope.models import load
-    from tunescope.verbs.bench import microworld
+    from tunescope.verbs.bench.scoring import build_use
+    from tunescope.verbs.bench.tasks.catalogue import find_suite
 
-    world = microworld.find_world(settings.model)
-    loaded = load(settings.model)
-    say(f"scoring {settings.model} on {settings.suite}")
-    questions = microworld.score_questions(world, loaded.model, loaded.tokenizer)
-    folder.table(ScoredQuestion.NAME, ScoredQuestion.table(questions))
-    tasks: dict[str, TaskAccuracy] = {}
-    for task in dict.fromkeys(question.task for question in questions):
-        in_task = [question for question in questions if question.task == task]
-        right, people = [float(question.right) for question in in_task], [question.person for question in in_task]
-        accuracy = stats.share_clustered(right, people).as_json("accuracy")
-        more = {"n_people": len(set(people)), "chance": 1 / len(in_task[0].options)}
-        tasks[task] = TaskAccuracy.from_json(accuracy | more)
-    result = BenchResult(model=settings.model, suite=settings.suite, tasks=tasks)
-    return Outcome(result.as_json(), _view(settings, tasks))
+    names = [*settings.suite, *settings.questions] or [_DEFAULT_SUITE]
+    suite = find_suite(names, shots=settings.shots)
+    built = [build_use(settings, use, None) for use in suite.uses]
+    inputs = inputs_of(settings) | {f"task {name}": value for each in built for name, value in _content(each).items()}
+    return runs.execute("bench", VERSION, settings, inputs, partial(_work, settings, suite, built))
 
 
-def _view(settings: BenchSettings, tasks: dict[str, TaskAccuracy]) -> View:
-    rows = tuple(
-        (name, t.accuracy, interval(t.low, t.high, 3), t.n, t.n_people, t.n_missing, t.chance)
-        for name, t in tasks.items()
+def _content(built: Built) -> dict[str, str]:
+    """Return the hash of each task's documents, in all its splits."""
+    hashes = {}
+    for task in built.tasks:
+        documents = {name: list(split) for name, split in task.dataset.items()}
+        text = json.dumps(documents, ensure_ascii=False, sort_keys=True, default=str)
+        hashes[str(task.config.task)] = blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashes
+
+
+def _work(settings: BenchSettings, suite: Suite, built: Sequence[Built], folder: RunFolder) -> Outcome:
+    from tunescope.engine import map_shards
+    from tunescope.models import describe
+    from tunescope.verbs.bench.scoring import BenchShard, read_shard, score_shard, set_up
+    from tunescope.verbs.bench.summary import mean_scores, score_use, spread_use
+    from tunescope.verbs.bench.view import show_scores
+
+    limit = settings.limit or suite.limit
+    main, *others = _choices(settings)
+    shards = [
+        BenchShard(each.use, task.config.task, choice, limit)
+        for choice in (main, *others)
+        for each in built
+        for task in each.tasks
+    ]
+    missing = {each.use.label: each.reason for each in built if each.reason is not None}
+    if not shards:
+        raise SettingsError(f"no task can be scored; {next(iter(missing.values()))}")
+    setup = partial(set_up, settings)
+    folders = map_shards(score_shard, shards, setup, folder.scratch / "shards", settings.workers, "tasks")
+    scored = [read_shard(shard, place) for shard, place in zip(shards, folders, strict=True)]
+    by_use: dict[TaskUse, dict[Choice, list[ScoredShard]]] = defaultdict(lambda: defaultdict(list))
+    for shard in scored:
+        by_use[shard.shard.use][shard.shard.choice].append(shard)
+    tasks = {use.label: score_use(use, each[main]) for use, each in by_use.items()}
+    spread = {use.label: spread_use(use, each) for use, each in by_use.items()} if others else {}
+    own = [shard for shard in scored if shard.shard.choice == main]
+    result = BenchResult(
+        model=settings.model,
+        suite=suite.name,
+        tasks=tasks,
+        means=mean_scores(suite, tasks),
+        spread=spread,
+        missing=missing,
+        results={shard.shard.task: shard.score["results"] for shard in own},
+        reading=own[0].score["reading"],
     )
-    note = (
-        "Accuracy: share of questions whose true option has the highest log-probability as the whole reply. The "
-        "interval is Wilson's of the effective n, clustered by person."
-    )
-    columns = ("task", "accuracy", "95 %", "n", "people", "missing", "chance")
-    sentence = f"{settings.model} on the suite {settings.suite}."
-    return View((sentence,), (Table("Accuracy", columns, rows, note),))
+    folder.table(ScoredItem.NAME, ScoredItem.table(item for shard in scored for item in _items(shard)))
+    folder.text(RESULTS_FILE, json.dumps(_lm_eval_results(own, describe(settings), settings), indent=1) + "\n")
+    for shard in own:
+        folder.records(Path(samples_file(shard.shard.task)).stem, shard.samples)
+    return Outcome(result.as_json(), show_scores(settings, suite, result, folder.path))
+
+
+def _choices(settings: BenchSettings) -> list[Choice]:
+    """Return what is scored: the settings' own choice first, and with `spread` the others."""
+    from tunescope.verbs.bench.scoring import Choice
+
+    own = Choice(settings.chat, settings.seed)
+    if not settings.spread:
+        return [own]
+    seeds = range(settings.seed, settings.seed + settings.exemplar_seeds)
+    return list(dict.fromkeys([own, *(Choice(chat, seed) for chat in (False, True) for seed in seeds)]))
+
+
+def _items(shard: ScoredShard) -> Iterator[ScoredItem]:
+    for sample, value in zip(shard.samples, shard.values, strict=True):
+        yield ScoredItem(
+            task=shard.shard.task,
+            choice=shard.shard.choice.name,
+            doc_id=sample["doc_id"],
+            doc_hash=sample["doc_hash"],
+            score=value,
+        )
+
+
+def _lm_eval_results(shards: Sequence[ScoredShard], model: str, settings: BenchSettings) -> Mapping[str, Any]:
+    """Return what lm-eval writes into its results file, but for what it says of the machine."""
+    from importlib.metadata import version
+
+    keys = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
+    by_key = {key: {shard.shard.task: shard.score.get(key) for shard in shards} for key in keys}
+    config = {"model": "tunescope", "model_args": model, "limit": settings.limit, "fewshot_seed": settings.seed}
+    versions = {f"{name}_version": version(package) for name, package in _VERSIONS.items()}
+    return by_key | {"group_subtasks": {}, "config": config, "model_name": settings.model} | versions
+
+
+_VERSIONS = {"lm_eval": "lm-eval", "transformers": "transformers"}

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lm_eval.models.huggingface import HFLM
 
+from tunescope.errors import TunescopeError
 from tunescope.models.generate import context_of
 from tunescope.models.packing import Passage
 from tunescope.models.score import Scorer
+from tunescope.progress import progress
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+_Request = tuple[tuple[str, str], Sequence[int], Sequence[int]]
+"""Context and continuation as texts, and as token ids."""
 _TOKENS = 2048
 """The longest text where a model doesn't say its own; lm-eval's number."""
+PARITY = 1e-3
+"""Nats by which a log-probability may differ from that of lm-eval's own code."""
 
 
 class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
@@ -27,44 +33,71 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
 
     Attributes:
         scorer: reads the texts; its `method` says how.
-        n_cut: requests so far whose context was cut.
+        n_cut: requests of the task whose context was cut.
     """
 
     def __init__(
-        self,
-        model: PreTrainedModel,
-        tokenizer: PreTrainedTokenizerBase,
-        batch_size: int = 16,
-        update: Callable[[int], None] = lambda tokens: None,
+        self, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, batch_size: int = 16, parity_check: int = 0
     ) -> None:
-        """Take a loaded model; `batch_size` is for generating, and `update` takes the tokens that were read so far."""
+        """Take a loaded model.
+
+        Args:
+            model: in eval mode.
+            tokenizer: its own.
+            batch_size: texts that are generated at a time.
+            parity_check: how many requests of each task lm-eval's own code scores too.
+        """
         limit = context_of(model) or _TOKENS
         super().__init__(
             pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, max_length=limit
         )
         self.scorer = Scorer(model)
         self.n_cut = 0
-        self._update = update
+        self._parity_check, self._task, self._widest = parity_check, "", 0.0
+
+    def begin(self, task: str) -> None:
+        """Count anew, for a task."""
+        self._task, self.n_cut, self._widest = task, 0, 0.0
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """How the task's requests were read: what a result should say beside its scores."""
+        return {"reading": self.scorer.method, "n_cut": self.n_cut, "parity": self._widest}
 
     def _loglikelihood_tokens(
-        self,
-        requests: Sequence[tuple[tuple[str, str], Sequence[int], Sequence[int]]],
-        disable_tqdm: bool = False,
-        override_bs: int | None = None,
+        self, requests: Sequence[_Request], disable_tqdm: bool = False, override_bs: int | None = None
     ) -> list[tuple[float, bool]]:
-        """Return each continuation's log-probability in nats, and whether it is what greedy decoding gives."""
+        """Return each continuation's log-probability in nats, and whether it is what greedy decoding gives.
+
+        Raises:
+            TunescopeError: lm-eval's own code finds other log-probabilities.
+        """
         passages = [self._passage(context, continuation) for _, context, continuation in requests]
-        scores = self.scorer.score_greedy(passages, self._update)
-        return [
-            (float(np.sum(each.log_probabilities, dtype=np.float64)), bool(np.all(each.is_first))) for each in scores
+        with progress(f"{self._task}: tokens", self.scorer.count_tokens(passages)) as update:
+            found = self.scorer.score_greedy(passages, update)
+        scores = [
+            (float(np.sum(each.log_probabilities, dtype=np.float64)), bool(np.all(each.is_first))) for each in found
         ]
+        if self._parity_check:
+            self._compare(requests, scores)
+        return scores
 
     def _passage(self, context: Sequence[int], continuation: Sequence[int]) -> Passage:
         room = self.max_length + 1 - len(continuation)
         self.n_cut += len(context) > room
         return Passage(tuple(context[-room:]), tuple(continuation))
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """How the requests were read: what a result should say beside its scores."""
-        return {"method": self.scorer.method, "n_cut": self.n_cut}
+    def _compare(self, requests: Sequence[_Request], scores: Sequence[tuple[float, bool]]) -> None:
+        """Score some of the requests, evenly spread over them, with lm-eval's own code."""
+        count = min(self._parity_check, len(requests))
+        chosen = [number * len(requests) // count for number in range(count)]
+        theirs = super()._loglikelihood_tokens([requests[number] for number in chosen], disable_tqdm=True)
+        apart = [abs(scores[number][0] - own) for number, (own, _) in zip(chosen, theirs, strict=True)]
+        self._widest = max(self._widest, *apart)
+        if self._widest > PARITY:
+            worst = chosen[int(np.argmax(apart))]
+            raise TunescopeError(
+                f"{self._task}: request {worst} has a log-probability of {scores[worst][0]:.4f} nats here and "
+                f"{self._widest:.4f} away from it by lm-eval's own code; at most {PARITY} is allowed. Please report it "
+                "with the model's name; lm-eval's own scores come with: lm_eval --model hf"
+            )

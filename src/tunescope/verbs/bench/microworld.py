@@ -10,14 +10,53 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
-from tunescope.results.bench import ScoredQuestion
+from tunescope.progress import say
+from tunescope.results.bench import BenchResult, ScoredQuestion, BenchScore
 from tunescope.results.tune import TuneSetup
-from tunescope.runs import producing_run
+from tunescope.runs import Outcome, RunFolder, producing_run
+from tunescope.verbs.bench.settings import BenchSettings
+from tunescope.views import Table, View, interval
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
     from tunescope.microworld import World
+
+
+def bench_microworld(settings: BenchSettings, folder: RunFolder) -> Outcome:
+    """Write the table `questions`: one record per question, with every option's log-probability.
+
+    The chosen option is the one with the highest log-probability as the whole reply, end of turn included.
+    """
+    from tunescope import stats
+    from tunescope.models import load
+
+    world = find_world(settings.model)
+    loaded = load(settings)
+    say(f"scoring {settings.model} on the microworld's questions")
+    questions = score_questions(world, loaded.model, loaded.tokenizer)
+    folder.table(ScoredQuestion.NAME, ScoredQuestion.table(questions))
+    tasks: dict[str, BenchScore] = {}
+    for task in dict.fromkeys(question.task for question in questions):
+        in_task = [question for question in questions if question.task == task]
+        right, people = [float(question.right) for question in in_task], [question.person for question in in_task]
+        score = stats.share_clustered(right, people).as_json("score")
+        more = {"metric": "acc", "n_people": len(set(people)), "chance": 1 / len(in_task[0].options)}
+        tasks[task] = BenchScore.from_json(score | more)
+    result = BenchResult(model=settings.model, suite="microworld", tasks=tasks)
+    return Outcome(result.as_json(), _view(settings, tasks))
+
+
+def _view(settings: BenchSettings, tasks: dict[str, BenchScore]) -> View:
+    rows = tuple(
+        (name, t.score, interval(t.low, t.high, 3), t.n, t.n_people, t.n_missing, t.chance) for name, t in tasks.items()
+    )
+    note = (
+        "Accuracy: share of questions whose true option has the highest log-probability as the whole reply. The "
+        "interval is Wilson's of the effective n, clustered by person."
+    )
+    columns = ("task", "accuracy", "95 %", "n", "people", "missing", "chance")
+    return View((f"{settings.model} on the suite microworld.",), (Table("Accuracy", columns, rows, note),))
 
 
 def find_world(model: str) -> World:

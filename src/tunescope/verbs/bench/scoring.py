@@ -1,0 +1,144 @@
+"""Score one task under one choice of template and exemplars: a shard of `bench`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tunescope.verbs.bench.settings import BenchSettings
+from tunescope.verbs.bench.tasks.catalogue import TaskUse
+
+if TYPE_CHECKING:
+    from tunescope.verbs.bench.lm import SharedBeginningLM
+    from tunescope.verbs.bench.tasks.build import Built
+    from tunescope.verbs.bench.tasks.local_task import LocalTask
+
+_BOOTSTRAP = 1_000
+"""Draws for lm-eval's own standard errors of what isn't a mean."""
+_SCORE, _SAMPLES = "score.json", "samples.jsonl"
+
+
+class Choice(NamedTuple):
+    """What a score depends on beside model and items: whether the chat template is used, and the exemplars' seed."""
+
+    chat: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What tables call it: `plain 1234` or `chat 1234`."""
+        return f"{'chat' if self.chat else 'plain'} {self.seed}"
+
+
+class BenchShard(NamedTuple):
+    """A task of lm-eval's (a use may have several), to be scored under a choice; `limit` items at most."""
+
+    use: TaskUse
+    task: str
+    choice: Choice
+    limit: int | None
+
+
+class ScoredShard(NamedTuple):
+    """What came of a shard.
+
+    Attributes:
+        shard: what was scored.
+        score: lm-eval's results and configuration of the task, and what didn't fit into the context.
+        samples: lm-eval's record of each item.
+    """
+
+    shard: BenchShard
+    score: dict[str, Any]
+    samples: list[dict[str, Any]]
+
+    @property
+    def metric(self) -> str:
+        """The metric that counts: what the use says, or lm-eval's first."""
+        return self.shard.use.metric or next(iter(self.score["higher_is_better"]))
+
+    @property
+    def values(self) -> list[float | None]:
+        """The metric that counts, of each item."""
+        return [sample.get(self.metric) for sample in self.samples]
+
+
+@dataclass
+class BenchState:
+    """A loaded model, and the tasks that were built so far."""
+
+    settings: BenchSettings
+    lm: SharedBeginningLM
+    built: dict[TaskUse, Built] = field(default_factory=dict)
+
+    def task(self, shard: BenchShard) -> LocalTask:
+        """Return a shard's task, ready to be scored."""
+        if shard.use not in self.built:
+            self.built[shard.use] = build_use(self.settings, shard.use, self.lm)
+        task = next(task for task in self.built[shard.use].tasks if task.config.task == shard.task)
+        task.begin(shard.choice.seed)
+        return task
+
+
+def build_use(settings: BenchSettings, use: TaskUse, lm: SharedBeginningLM | None) -> Built:
+    """Make the tasks of a use from the data folder; with a model, exemplars that don't fit are left out."""
+    from tunescope.verbs.bench.tasks.build import build, load_from_hub
+    from tunescope.verbs.bench.tasks.local_task import Room
+
+    if use.task is None:
+        return load_from_hub(use)
+    room = None if lm is None else Room(lambda text: len(lm.tok_encode(text)), lm.max_length)
+    return build(use, Path(settings.data) if settings.data else None, exemplars=settings.exemplars, room=room)
+
+
+def set_up(settings: BenchSettings) -> BenchState:
+    """Load the model, with the chat template where that is used."""
+    from tunescope.chat import Chat, parse_template_args
+    from tunescope.models import load, stop_ids
+    from tunescope.verbs.bench.lm import SharedBeginningLM
+
+    loaded = load(settings)
+    if settings.chat or settings.spread:
+        arguments = parse_template_args(settings.template_arg)
+        chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer), settings.template, arguments)
+        loaded.tokenizer.chat_template = chat.own_template()
+    lm = SharedBeginningLM(loaded.model, loaded.tokenizer, settings.batch_size, settings.parity_check)
+    return BenchState(settings, lm)
+
+
+def score_shard(state: BenchState, shard: BenchShard, folder: Path) -> None:
+    """Score a task and write what lm-eval says of it, and of each item, into `folder`."""
+    from lm_eval.evaluator import evaluate
+
+    from tunescope.models.lazy import silence_libraries
+
+    task = state.task(shard)
+    state.lm.begin(shard.task)
+    with silence_libraries():
+        found = evaluate(
+            state.lm,
+            {"tasks": {shard.task: task}, "groups": {}},
+            limit=shard.limit,
+            bootstrap_iters=_BOOTSTRAP,
+            apply_chat_template=shard.choice.chat,
+            fewshot_as_multiturn=shard.choice.chat,
+        )
+    assert found is not None  # it is on a single process
+    keys = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
+    score = {key: found[key].get(shard.task) for key in keys if key in found}
+    more = {"cuts": vars(task.cuts), "chance": task.chance(shard.limit), **state.lm.facts}
+    dump = partial(json.dumps, ensure_ascii=False, default=str)
+    lines = "".join(dump(sample) + "\n" for sample in found["samples"][shard.task])
+    (folder / _SAMPLES).write_text(lines, "utf-8")
+    (folder / _SCORE).write_text(dump({**score, **more}), "utf-8")
+
+
+def read_shard(shard: BenchShard, folder: Path) -> ScoredShard:
+    """Return what was written of a shard."""
+    score: Mapping[str, Any] = json.loads((folder / _SCORE).read_text("utf-8"))
+    with (folder / _SAMPLES).open(encoding="utf-8") as lines:
+        return ScoredShard(shard, dict(score), [json.loads(line) for line in lines])

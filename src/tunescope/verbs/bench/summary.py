@@ -1,0 +1,83 @@
+"""From scored items to the score of each task, the suite's means, and what the scores depend on."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from tunescope import stats
+from tunescope.results.bench import ScoreMean, ScoreSpread, BenchScore
+from tunescope.verbs.bench.scoring import Choice, ScoredShard
+from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, combine, summarize
+
+
+def score_use(use: TaskUse, shards: Sequence[ScoredShard]) -> BenchScore:
+    """Return the score of a use from its tasks, all scored under one choice.
+
+    The interval is over items. Where the score is the mean over subjects, its standard error is that of a mean of
+    independent means, which the shares' effective n is computed from.
+    """
+    values = [value for shard in shards for value in shard.values]
+    pooled = stats.mean_share(values)
+    score = pooled
+    if use.over == "subjects" and len({len(shard.values) for shard in shards}) > 1:
+        score = stats.share_of_strata([shard.values for shard in shards])
+    chances = [(shard.score["chance"], len(shard.values)) for shard in shards]
+    known = [(chance, n) for chance, n in chances if chance is not None]
+    return BenchScore.from_json(
+        score.as_json("score")
+        | {
+            "metric": shards[0].metric,
+            "chance": combine(use, known) if len(known) == len(chances) else None,
+            "category": use.task.category if use.task else None,
+            "shots": shards[0].score["n-shot"],
+            "n_cut": sum(shard.score["cuts"]["prompts"] + shard.score["n_cut"] for shard in shards),
+        }
+    )
+
+
+def spread_use(use: TaskUse, by_choice: Mapping[Choice, Sequence[ScoredShard]]) -> ScoreSpread:
+    """Return how a use's score depends on the choices that it was scored under."""
+    scores = {choice: score_use(use, shards).score for choice, shards in by_choice.items()}
+    of_items = [[value for shard in shards for value in shard.values] for shards in by_choice.values()]
+    means = [None if None in item else sum(item) / len(item) for item in zip(*of_items, strict=True)]
+    known = [score for score in scores.values() if score is not None]
+    return ScoreSpread.from_json(
+        stats.mean_share(means).as_json("mean")
+        | {
+            "lowest": min(known, default=None),
+            "highest": max(known, default=None),
+            "template": _template_difference(scores),
+            "exemplars": _exemplar_deviation(scores),
+            "choices": {choice.name: score for choice, score in scores.items()},
+        }
+    )
+
+
+def _template_difference(scores: Mapping[Choice, float | None]) -> float | None:
+    """Return the mean score in the chat template minus that without it, over the seeds that have both."""
+    pairs = [(scores.get(Choice(True, seed)), scores.get(Choice(False, seed))) for seed in _seeds(scores)]
+    apart = [chat - plain for chat, plain in pairs if chat is not None and plain is not None]
+    return float(np.mean(apart)) if apart else None
+
+
+def _exemplar_deviation(scores: Mapping[Choice, float | None]) -> float | None:
+    """Return the standard deviation over seeds, pooled over with and without the template."""
+    groups = defaultdict(list)
+    for choice, score in scores.items():
+        if score is not None:
+            groups[choice.chat].append(score)
+    variances = [np.var(group, ddof=1) for group in groups.values() if len(group) > 1]
+    return float(np.sqrt(np.mean(variances))) if variances else None
+
+
+def _seeds(scores: Mapping[Choice, float | None]) -> list[int]:
+    return sorted({choice.seed for choice in scores})
+
+
+def mean_scores(suite: Suite, tasks: Mapping[str, BenchScore]) -> dict[str, ScoreMean]:
+    """Return the mean of the suite and of its categories."""
+    made = summarize(suite, {label: task.score for label, task in tasks.items()})
+    return {name: ScoreMean(mean=each.mean, n_tasks=each.n_tasks, missing=each.missing) for name, each in made.items()}

@@ -1,0 +1,113 @@
+"""What `bench` shows."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from tunescope.results.bench import BenchResult, ScoreSpread, BenchScore
+from tunescope.verbs.bench.settings import BenchSettings
+from tunescope.verbs.bench.tasks.catalogue import Suite
+from tunescope.views import Table, View, counted, interval, show
+
+_READING = {
+    "packed": "What texts have in common at their beginning was read once.",
+    "padded": "This model's texts can't share a beginning: each was read whole, several at a time.",
+    "single": "This model's texts can't be read together: each was read whole, one at a time.",
+    "whole": "This model's texts can't be read together: each was read whole, one at a time.",
+}
+
+
+def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run: Path) -> View:
+    """Show the scores, their means, what is missing, and what the scores depend on."""
+    asked = sum(task.n for task in result.tasks.values())
+    sentences = [
+        f"{result.model} on {suite.name}: {counted(len(result.tasks), 'task')}, {counted(asked, 'item')}, exemplars "
+        f"{'the same for all questions of a task' if settings.exemplars == 'fixed' else 'drawn for each question'}"
+        f"{', in the chat template' if settings.chat else ''}. {_READING.get(result.reading or '', '')}".rstrip()
+    ]
+    sentences += [f"Missing is {label}: {reason}." for label, reason in result.missing.items()]
+    n_cut = sum(task.n_cut for task in result.tasks.values())
+    if n_cut:
+        sentences.append(f"{counted(n_cut, 'prompt')} had to be cut to fit into the context.")
+    tables = [_scores(result.tasks)]
+    if len(result.tasks) > 1:
+        tables.append(_means(result))
+    if result.spread:
+        sentences += _spread_sentences(result.spread)
+        tables.append(_spread(result.spread))
+    here = shlex.quote(str(run))
+    following = [f"tunescope compare {here} OTHER_BENCH_RUN"]
+    if not result.spread:
+        following.insert(0, f"tunescope bench {_arguments(settings)} --spread")
+    return View(tuple(sentences), tuple(tables), tuple(following))
+
+
+def _arguments(settings: BenchSettings) -> str:
+    """Return what was asked, as it is typed."""
+    words = [*settings.questions, "--model", settings.model]
+    words += ["--suite", *settings.suite] if settings.suite else []
+    words += ["--data", settings.data] if settings.data else []
+    words += ["--limit", str(settings.limit)] if settings.limit else []
+    words += ["--shots", str(settings.shots)] if settings.shots is not None else []
+    return shlex.join([*words, *(["--exemplars", "fixed"] if settings.exemplars == "fixed" else [])])
+
+
+def _scores(tasks: Mapping[str, BenchScore]) -> Table:
+    rows = tuple(
+        (name, each.metric, each.shots, each.score, interval(each.low, each.high, 3), each.n, each.n_missing, each.chance)
+        for name, each in tasks.items()
+    )
+    note = (
+        "Scores run from 0 to 1, by the metric as lm-eval defines it. The interval is over the items: other items of "
+        "the same kind. chance: what guessing gives."
+    )
+    columns = ("task", "metric", "exemplars", "score", "95 %", "n", "missing", "chance")
+    return Table("Scores", columns, rows, note)
+
+
+def _means(result: BenchResult) -> Table:
+    rows = tuple(
+        (name, mean.mean, mean.n_tasks, ", ".join(mean.missing) or "none") for name, mean in result.means.items()
+    )
+    note = "The mean of the tasks' scores, each task counted once. There is none where a task is missing."
+    return Table("Means", ("of", "mean", "tasks", "missing"), rows, note)
+
+
+def _spread(spread: Mapping[str, ScoreSpread]) -> Table:
+    rows = tuple(
+        (
+            name,
+            each.mean,
+            interval(each.low, each.high, 3),
+            each.lowest,
+            each.highest,
+            each.template,
+            each.exemplars,
+            each.n,
+        )
+        for name, each in spread.items()
+    )
+    note = (
+        "mean: over exemplar seeds with and without the chat template. template: the mean with it less that without. "
+        "exemplars: the standard deviation over seeds."
+    )
+    columns = ("task", "mean", "95 % over items", "lowest", "highest", "template", "exemplars", "n")
+    return Table("What the scores depend on", columns, rows, note)
+
+
+def _spread_sentences(spread: Mapping[str, ScoreSpread]) -> Sequence[str]:
+    """Say where a score moves most by a choice that says nothing about the model."""
+    known = {
+        name: (each.highest - each.lowest, each)
+        for name, each in spread.items()
+        if each.highest is not None and each.lowest is not None
+    }
+    if not known:
+        return ()
+    name, (apart, each) = max(known.items(), key=lambda item: item[1][0])
+    return (
+        f"The same model scores between {show(each.lowest)} and {show(each.highest)} on {name}, by template and "
+        f"exemplars alone: {100 * apart:.1f} points.",
+    )
