@@ -13,6 +13,7 @@ from tunescope.stats.cuts import null_threshold
 from tunescope.stats.differences import (
     difference_of_means,
     holm,
+    mcnemar,
     paired_difference,
     ratio_of_means,
     sign_flip_test,
@@ -85,6 +86,7 @@ __all__ = [
     "equivalence_of_shares",
     "excess_test",
     "holm",
+    "mcnemar",
     "mean",
     "mean_pooled",
     "mean_share",

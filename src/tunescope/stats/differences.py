@@ -197,6 +197,25 @@ def t_test(differences: Values) -> PValue:
     return replace(result, p=p, statistic=statistic)
 
 
+def mcnemar(first: Values, second: Values) -> PValue:
+    """McNemar's exact test: do as many pairs go from 0 to 1 as from 1 to 0?
+
+    p is twice the smaller tail of the binomial of the pairs that changed, at 1/2 (McNemar 1947; the exact form). Its
+    statistic is how many went from 0 to 1.
+
+    :raises ValueError: a value is neither 0, 1 nor missing.
+    """
+    (a, b), n_missing = complete(first, second)
+    if not (np.isin(a, (0, 1)).all() and np.isin(b, (0, 1)).all()):
+        raise ValueError("found a value beside 0 and 1; McNemar's test is for pairs of those")
+    won, lost = int(((a == 0) & (b == 1)).sum()), int(((a == 1) & (b == 0)).sum())
+    test = PValue(None, None, a.size, n_missing, "McNemar's exact test", None if a.size else "no pairs")
+    if not a.size:
+        return test
+    p = min(1.0, 2 * float(scipy().special.bdtr(min(won, lost), won + lost, 0.5))) if won + lost else 1.0
+    return replace(test, p=p, statistic=float(won))
+
+
 def holm(p_values: Values) -> list[float | None]:
     """Holm's adjusted p-values, in the order given: max over j <= i of min(1, (m - j + 1) p_(j)) (Holm 1979).
 
