@@ -1,0 +1,113 @@
+"""From a task that is wanted and a folder of data to lm-eval's task objects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunescope.errors import InputError, Problem, TunescopeError
+from tunescope.verbs.bench.tasks.catalogue import BenchTask, TaskUse
+from tunescope.verbs.bench.tasks.documents import PREPARE, Split, read_split
+from tunescope.verbs.bench.tasks.questions import read_question
+
+if TYPE_CHECKING:
+    from tunescope.verbs.bench.tasks.local_task import Exemplars, LocalTask, Room
+
+
+@dataclass(frozen=True, kw_only=True)
+class Built:
+    """A use with its tasks: one, or one per subject; or none, and the reason."""
+
+    use: TaskUse
+    tasks: tuple[LocalTask, ...] = ()
+    reason: str | None = None
+
+
+def build(
+    use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", room: Room | None = None
+) -> Built:
+    """Make the tasks of `use` from the files in the folder `data` (laid out as `docs/bench-tasks.md` says).
+
+    With `parity` exemplars are drawn for each question as lm-eval draws them; with `fixed` every question has the same,
+    which the seed decides, so that their work is done once. Both seeds are `simple_evaluate`'s `fewshot_random_seed`.
+    MMLU's are those of its dev split either way. With `room`, exemplars are left out where a prompt is too long.
+
+    Raises:
+        InputError: records that lack columns, or whose answer isn't among the choices.
+        SettingsError: fewer exemplars than wanted.
+    """
+    from tunescope.verbs.bench.tasks.local_task import LocalTask
+
+    if use.task is None:
+        return Built(use=use, reason=f"there is no task file for {use.name}")
+    try:
+        splits = _read_own(use.own_file) if use.own_file else _read_splits(use.task, data)
+    except _NotThere as absence:
+        return Built(use=use, reason=str(absence))
+    shots = use.task.shots if use.shots is None else use.shots
+    tasks = tuple(
+        LocalTask(use.task, subset, name=name, shots=shots, exemplars=exemplars, room=room)
+        for name, subset in _by_subject(use, splits).items()
+    )
+    return Built(use=use, tasks=tasks)
+
+
+class _NotThere(TunescopeError):
+    """A task's data isn't there."""
+
+
+def _read_own(path: Path) -> dict[str, Split]:
+    if not path.is_file():
+        raise TunescopeError(f"there is no file {path}; expected JSON lines with question, choices and answer")
+    return {"test": read_split(path, ("question", "choices", "answer"), read_question)}
+
+
+def _read_splits(task: BenchTask, data: Path | None) -> dict[str, Split]:
+    prepare = PREPARE[task.prepare] if task.prepare else None
+    splits: dict[str, Split] = {}
+    for name, names in task.files.items():
+        paths = [data / each for each in names] if data is not None else []
+        path = next((path for path in paths if path.is_file()), None)
+        if path is not None:
+            splits[name] = read_split(path, task.columns, prepare)
+        elif name in task.installed and (package_file := _installed_file(task.installed[name])) is not None:
+            splits[name] = read_split(package_file, (), PREPARE[task.installed[name]["prepare"]])
+    _require_splits(task, splits, data)
+    return splits
+
+
+def _installed_file(said: Mapping[str, str]) -> Path | None:
+    spec = find_spec(said["package"])
+    return Path(spec.origin).parent / said["file"] if spec is not None and spec.origin is not None else None
+
+
+def _require_splits(task: BenchTask, splits: Mapping[str, Split], data: Path | None) -> None:
+    """Refuse a task without questions, or without the split that its exemplars always come from."""
+    scored = task.config.get("test_split") or task.config["validation_split"]
+    needed = [scored, *({task.config["fewshot_split"]} if "fewshot_split" in task.config else ())]
+    for name in needed:
+        if name not in splits:
+            wanted = " or ".join(task.files[name])
+            where = f"{data} has no {wanted}" if data is not None else f"no data folder is named, and {wanted} is needed"
+            raise _NotThere(
+                f"{where}; put {task.source.split(';')[0]} there as JSON lines, or name lm-eval:{task.lm_eval}, which "
+                "lm-eval takes from the hub"
+            )
+
+
+def _by_subject(use: TaskUse, splits: dict[str, Split]) -> dict[str, dict[str, Split]]:
+    """Return the splits of each of lm-eval's tasks, by its name."""
+    assert use.task is not None
+    column = use.task.split_by
+    if column is None:
+        return {use.name: splits}
+    subjects = sorted({doc[column] for doc in splits["test"].docs})
+    by_name = {each: {name: split.only(column, each) for name, split in splits.items()} for each in subjects}
+    for subject, subset in by_name.items():
+        if not all(split.docs for split in subset.values()):
+            file = splits["dev"].places[0].file
+            raise InputError([Problem(file, None, f"no exemplar of {subject}", "exemplars of every subject")])
+    return {f"{use.name}_{subject}": subset for subject, subset in by_name.items()}

@@ -1,0 +1,245 @@
+"""Which tasks and suites there are, and which of them a name means."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from tunescope.errors import MissingPackageError, UsageError
+from tunescope.yaml_core import read_yaml
+
+_TASKS = Path(__file__).parent
+_SUITES = _TASKS.with_name("suites")
+CATEGORIES = (
+    "world knowledge",
+    "language understanding",
+    "commonsense reasoning",
+    "reading comprehension",
+    "symbolic problem solving",
+    "programming",
+)
+"""The FACO paper's six (section 3.2)."""
+_LM_EVAL = "lm-eval:"
+_NAME_LINE = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
+_TAG_ITEM = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[^\n]*\n)+)""", re.MULTILINE)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BenchTask:
+    """What a task's file says.
+
+    Attributes:
+        name: what it is called here: lm-eval's name where lm-eval has the task.
+        lm_eval: the task of lm-eval whose prompt, choices and metrics it has.
+        about: what it asks, in one sentence.
+        category: one of `CATEGORIES`.
+        metric: the metric that counts, as lm-eval calls it.
+        shots: exemplars where neither suite nor person says how many.
+        source: the data set, with its licence.
+        files: split → paths in the data folder, of which the first that exists is read.
+        columns: what each record of a file must have.
+        config: the rest of lm-eval's task configuration.
+        prepare: the function of `documents` that makes lm-eval's document of a record.
+        score: the function of `scores` that makes metrics of the model's replies, where lm-eval's own don't.
+        split_by: the column whose values are tasks of their own.
+        installed: split → the file of a Python package that is read where the data folder has none.
+    """
+
+    name: str
+    lm_eval: str | None
+    about: str
+    category: str | None
+    metric: str
+    shots: int
+    source: str
+    files: Mapping[str, Sequence[str]]
+    columns: Sequence[str]
+    config: Mapping[str, Any]
+    prepare: str | None = None
+    score: str | None = None
+    split_by: str | None = None
+    installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskUse:
+    """A task as a suite, or a person, wants it.
+
+    Attributes:
+        name: the task's name.
+        task: None for a task of lm-eval's own, and for one that has no file here.
+        shots: exemplars before each question; None leaves it to lm-eval.
+        metric: the metric that counts; None leaves it to lm-eval.
+        in_mean: whether the suite's mean counts it.
+        over: what a task of several subjects is the mean of: `items` of all, as lm-eval has it, or `subjects`.
+        own_file: the task is a person's own questions in this file.
+    """
+
+    name: str
+    task: BenchTask | None
+    shots: int | None = None
+    metric: str | None = None
+    in_mean: bool = True
+    over: str = "items"
+    own_file: Path | None = None
+
+    @property
+    def label(self) -> str:
+        """What the results call it: the task, with its metric where that isn't the task's own."""
+        return self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
+
+    @property
+    def _with_metric(self) -> str:
+        return f"{self.name} {self.metric}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suite:
+    """Tasks that are scored together.
+
+    Attributes:
+        name: the suite's name, or the names of its tasks.
+        about: what it is, and what is said about its mean.
+        uses: its tasks.
+        limit: how many of each task's questions it asks; None for all.
+    """
+
+    name: str
+    about: str
+    uses: tuple[TaskUse, ...]
+    limit: int | None = None
+
+
+@cache
+def all_tasks() -> Mapping[str, BenchTask]:
+    """Return every task that has a file here, by name."""
+    read = (BenchTask(**read_yaml(path.read_text("utf-8"))) for path in sorted(_TASKS.glob("*.yaml")))
+    return {task.name: task for task in read}
+
+
+@cache
+def all_suites() -> Mapping[str, Suite]:
+    """Return every suite, by name."""
+    return {suite.name: suite for suite in map(_read_suite, sorted(_SUITES.glob("*.yaml")))}
+
+
+def _read_suite(path: Path) -> Suite:
+    said = read_yaml(path.read_text("utf-8"))
+    uses = tuple(_use_of(said_use.pop("task"), **said_use) for said_use in said.pop("tasks"))
+    return Suite(uses=uses, **said)
+
+
+def _use_of(name: str, **wishes: Any) -> TaskUse:
+    task = all_tasks().get(name)
+    defaults = {"shots": task.shots, "metric": task.metric} if task else {}
+    return TaskUse(name=name, task=task, **(defaults | wishes))
+
+
+def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
+    """Return what `names` mean together.
+
+    A name is a suite, a task of ours, a file of a person's own questions (it ends in `.jsonl`), or a task of lm-eval's
+    own: with `lm-eval:` before it, or as it is where we have none of that name. `shots` replaces every task's own.
+
+    Raises:
+        UsageError: an unknown name (with the nearest ones), or one task wanted with two numbers of exemplars.
+        MissingPackageError: a name could be lm-eval's, and lm-eval isn't installed.
+    """
+    suites = [_find_one(name) for name in names]
+    uses = dict.fromkeys(use if shots is None else replace(use, shots=shots) for suite in suites for use in suite.uses)
+    by_name: dict[str, int | None] = {}
+    for use in uses:
+        if by_name.setdefault(use.name, use.shots) != use.shots:
+            raise UsageError(
+                f"{use.name} is wanted with {by_name[use.name]} exemplars and with {use.shots}; name one suite, or give "
+                "--shots"
+            )
+    limits = {suite.limit for suite in suites}
+    about = " ".join(suite.about for suite in suites)
+    return Suite(name=" ".join(names), about=about, uses=tuple(uses), limit=limits.pop() if len(limits) == 1 else None)
+
+
+def _find_one(name: str) -> Suite:
+    if (suite := all_suites().get(name)) is not None:
+        return suite
+    if name in all_tasks():
+        return Suite(name=name, about=all_tasks()[name].about, uses=(_use_of(name),))
+    if name.endswith(".jsonl"):
+        from tunescope.verbs.bench.tasks.questions import QUESTIONS
+
+        path = Path(name)
+        use = TaskUse(
+            name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path
+        )
+        return Suite(name=path.stem, about=f"The questions in {name}.", uses=(use,))
+    theirs = name.removeprefix(_LM_EVAL)
+    if theirs in lm_eval_names():
+        return Suite(name=name, about=f"lm-eval's own task {theirs}.", uses=(TaskUse(name=theirs, task=None),))
+    raise UsageError(f"there is no suite or task {name}{_nearest(name)}")
+
+
+def _nearest(name: str) -> str:
+    ours = [*all_suites(), *all_tasks()]
+    theirs = [_LM_EVAL + each for each in lm_eval_names()] if name.startswith(_LM_EVAL) else lm_eval_names()
+    matches = list(dict.fromkeys(get_close_matches(name, ours, 3) + get_close_matches(name, theirs, 3)))
+    if matches:
+        return f"; the nearest names are {', '.join(matches[:4])}"
+    return f"; the suites are {', '.join(all_suites())}, the tasks {', '.join(all_tasks())}"
+
+
+@cache
+def lm_eval_names() -> frozenset[str]:
+    """Return the tasks, groups and tags that lm-eval ships, without importing it (which takes seconds).
+
+    Its `TaskManager().all_tasks` says the same in 15 s.
+
+    Raises:
+        MissingPackageError: lm-eval isn't installed.
+    """
+    spec = find_spec("lm_eval")
+    if spec is None or spec.origin is None:
+        raise MissingPackageError("lm-eval", "bench", "scoring benchmarks")
+    names: set[str] = set()
+    files = (path for path in (Path(spec.origin).parent / "tasks").rglob("*") if path.suffix in (".yaml", ".yml", ""))
+    for path in filter(Path.is_file, files):  # tags also stand in templates, whose names have no ending
+        text = path.read_text("utf-8", "replace")
+        names.update(_NAME_LINE.findall(text))
+        names.update(tag.strip(" -\t\"'") for block in _TAG_ITEM.findall(text) for tag in block.splitlines())
+    return frozenset(names)
+
+
+def combine(use: TaskUse, scores: Sequence[tuple[float, int]]) -> float:
+    """Return the score of a use from its tasks' scores, each with its number of items."""
+    weights = [1 if use.over == "subjects" else n for _, n in scores]
+    return sum(score * weight for (score, _), weight in zip(scores, weights, strict=True)) / sum(weights)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mean:
+    """The mean of some tasks' scores: None where a task has no score, which `missing` then names."""
+
+    mean: float | None
+    n_tasks: int
+    missing: tuple[str, ...]
+
+
+def summarize(suite: Suite, scores: Mapping[str, float | None]) -> dict[str, Mean]:
+    """Return the mean of the suite (`all`) and of each category that it has, from label → score."""
+    counted = [use for use in suite.uses if use.in_mean]
+    groups = {"all": counted}
+    for category in CATEGORIES:
+        groups[category] = [use for use in counted if use.task and use.task.category == category]
+    return {name: _mean(uses, scores) for name, uses in groups.items() if uses}
+
+
+def _mean(uses: Iterable[TaskUse], scores: Mapping[str, float | None]) -> Mean:
+    values = {use.label: scores.get(use.label) for use in uses}
+    missing = tuple(label for label, score in values.items() if score is None)
+    present = [score for score in values.values() if score is not None]
+    return Mean(mean=None if missing else sum(present) / len(present), n_tasks=len(values), missing=missing)

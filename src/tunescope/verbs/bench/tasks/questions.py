@@ -1,0 +1,76 @@
+"""A person's own questions as a task: JSON lines with `question`, `choices` and `answer`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Any
+
+from tunescope.verbs.bench.tasks.catalogue import BenchTask
+from tunescope.verbs.bench.tasks.documents import Doc
+
+_COLUMNS = ("question", "choices", "answer")
+QUESTIONS = BenchTask(
+    name="questions",
+    lm_eval=None,
+    about="A person's own questions.",
+    category=None,
+    metric="acc",
+    shots=0,
+    source="a person's own file",
+    files={},
+    columns=_COLUMNS,
+    config={
+        "output_type": "multiple_choice",
+        "test_split": "test",
+        "doc_to_text": "Question: {{question}}\nAnswer:",
+        "doc_to_choice": "choices",
+        "doc_to_target": "gold",
+        "metric_list": [
+            {"metric": "acc", "aggregation": "mean", "higher_is_better": True},
+            {"metric": "acc_norm", "aggregation": "mean", "higher_is_better": True},
+        ],
+    },
+)
+"""ARC's prompt, for any question with choices. A question's optional `subject` and `category` stay in its document."""
+
+
+def read_question(record: Doc, path: Path) -> Doc:
+    """Return the document of a record.
+
+    `choices` is a list of texts, or ARC's `{"text": […], "label": […]}`. `answer` is a choice's text, its label (A, B,
+    … where the record names none), or its index, a number from 0. A text comes before a label.
+
+    Raises:
+        ValueError: no such question; it says what was found and what was expected.
+    """
+    choices, labels = _choices(record["choices"])
+    if not isinstance(record["question"], str) or not record["question"].strip():
+        raise ValueError(f"the question {record['question']!r} isn't a text")
+    optional = {name: str(record.get(name) or "") for name in ("subject", "category")}
+    gold = _gold(record["answer"], choices, labels)
+    return {"question": record["question"], "choices": choices, "gold": gold, **optional}
+
+
+def _choices(said: Any) -> tuple[list[str], list[str]]:
+    texts = said.get("text") if isinstance(said, dict) else said
+    if not isinstance(texts, list) or len(texts) < 2 or not all(isinstance(text, str) and text for text in texts):
+        raise ValueError(f"the choices {said!r} aren't a list of two or more texts")
+    if len(set(texts)) < len(texts):
+        raise ValueError(f"the choices {said!r} have one text twice")
+    labels = said.get("label") if isinstance(said, dict) else list(ascii_uppercase[: len(texts)])
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        raise ValueError(f"the choices have {len(texts)} texts and the labels {labels!r}")
+    return texts, [str(label) for label in labels]
+
+
+def _gold(answer: Any, choices: list[str], labels: list[str]) -> int:
+    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
+        return answer
+    for named in (choices, labels):
+        if answer in named:
+            return named.index(answer)
+    raise ValueError(
+        f"the answer {answer!r} is neither a choice's text, nor one of the labels {', '.join(labels)}, nor an index from "
+        f"0 to {len(choices) - 1}"
+    )
