@@ -32,7 +32,8 @@ def require(package: str) -> Any:
 def silence_libraries() -> Iterator[None]:
     """Silence the progress bars, warnings and logs of transformers, TRL, PEFT and their like."""
     chatter = require("transformers.utils.logging")
-    loggers = [logging.getLogger(name) for name in ("accelerate", "bitsandbytes", "datasets", "peft", "trl", "torch")]
+    names = ("accelerate", "bitsandbytes", "datasets", "lm_eval", "peft", "trl", "torch")
+    loggers = [logging.getLogger(name) for name in names]
     levels, verbosity, bars = [log.level for log in loggers], chatter.get_verbosity(), chatter.is_progress_bar_enabled()
     chatter.set_verbosity_error()
     chatter.disable_progress_bar()

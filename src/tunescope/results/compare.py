@@ -71,3 +71,41 @@ class SpansResult(CompareKind):
     n: int
     n_missing: int
     prompts: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoreComparison(Record):
+    """A task's score under two models, item by item. The difference is B minus A."""
+
+    metric: str
+    a: MeanEstimate
+    b: MeanEstimate
+    difference: MeanEstimate
+    won: int
+    """Items that B scores higher on."""
+    lost: int
+    p: float | None
+    p_holm: float | None
+    """p, adjusted for the number of tasks."""
+    test: str
+    detectable: float | None
+    """The difference that so many items show with a power of 80 %."""
+    other_prompts: int
+    """Items whose prompt differs between A and B, where both say what it was."""
+    no_harm: str | None = None
+    """Of --no-harm: `shown`, `harm` or `too few items`; None where it isn't asked for."""
+    equivalence: dict[str, Any] | None = None
+    n_needed: int | None = None
+    """Items that would show no harm if there is none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScoresResult(CompareKind):
+    """Two models' scores, task by task."""
+
+    models: dict[str, str]
+    tasks: dict[str, ScoreComparison]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+    orders: dict[str, dict[str, int]]
+    """Of two runs of bench with --spread: by task, under how many choices B is above A, below it, and equal."""

@@ -117,7 +117,9 @@ def _records(path: Path) -> Iterator[dict[str, Any]]:
             except ValueError:
                 record = None
             if not isinstance(record, dict):
-                raise InputError([Problem(str(path), number, "a line that isn't a JSON object", "an item of lm-eval's")])
+                raise InputError(
+                    [Problem(str(path), number, "a line that isn't a JSON object", "an item of lm-eval's")]
+                )
             yield record
 
 

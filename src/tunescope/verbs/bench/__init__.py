@@ -82,6 +82,7 @@ def _work(settings: BenchSettings, suite: Suite, built: Sequence[Built], folder:
         for choice in (main, *others)
         for each in built
         for task in each.tasks
+        if choice.seed == main.seed or task.config.num_fewshot
     ]
     missing = {each.use.label: each.reason for each in built if each.reason is not None}
     if not shards:

@@ -1,15 +1,19 @@
-"""A model as lm-eval takes it: lm-eval's own prompts and tokens, scored with what they share at their beginning once."""
+"""A model as lm-eval takes it: lm-eval's own prompts and tokens, with what they share at their beginning read once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from lm_eval.api import task as api
 from lm_eval.models.huggingface import HFLM
 
 from tunescope.errors import TunescopeError
 from tunescope.models.generate import context_of
+from tunescope.models.lazy import silence_libraries
 from tunescope.models.packing import Passage
 from tunescope.models.score import Scorer
 from tunescope.progress import progress
@@ -23,6 +27,17 @@ _TOKENS = 2048
 """The longest text where a model doesn't say its own; lm-eval's number."""
 PARITY = 1e-3
 """Nats by which a log-probability may differ from that of lm-eval's own code."""
+
+
+@contextmanager
+def silence_lm_eval() -> Iterator[None]:
+    """Silence lm-eval's logs and bars; building requests has a bar that no argument hides."""
+    before, api.tqdm = api.tqdm, partial(api.tqdm, disable=True)
+    try:
+        with silence_libraries():
+            yield
+    finally:
+        api.tqdm = before
 
 
 class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
@@ -48,12 +63,23 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
             parity_check: how many requests of each task lm-eval's own code scores too.
         """
         limit = context_of(model) or _TOKENS
-        super().__init__(
-            pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, max_length=limit
-        )
+        with silence_lm_eval():
+            super().__init__(
+                pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, max_length=limit
+            )
         self.scorer = Scorer(model)
         self.n_cut = 0
         self._parity_check, self._task, self._widest = parity_check, "", 0.0
+
+    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
+        """Do as lm-eval does, without its progress bars."""
+        scores: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
+        return scores
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
+        """Do as lm-eval does, without its progress bars."""
+        texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        return texts
 
     def begin(self, task: str) -> None:
         """Count anew, for a task."""

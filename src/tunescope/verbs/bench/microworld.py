@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
 from tunescope.progress import say
-from tunescope.results.bench import BenchResult, ScoredQuestion, BenchScore
+from tunescope.results.bench import BenchResult, BenchScore, ScoredQuestion
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import Outcome, RunFolder, producing_run
 from tunescope.verbs.bench.settings import BenchSettings

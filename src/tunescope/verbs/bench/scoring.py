@@ -80,19 +80,34 @@ class BenchState:
         if shard.use not in self.built:
             self.built[shard.use] = build_use(self.settings, shard.use, self.lm)
         task = next(task for task in self.built[shard.use].tasks if task.config.task == shard.task)
-        task.begin(shard.choice.seed)
+        task.set_fewshot_seed(shard.choice.seed)
         return task
 
 
 def build_use(settings: BenchSettings, use: TaskUse, lm: SharedBeginningLM | None) -> Built:
     """Make the tasks of a use from the data folder; with a model, exemplars that don't fit are left out."""
-    from tunescope.verbs.bench.tasks.build import build, load_from_hub
+    from tunescope.verbs.bench.lm import silence_lm_eval
+    from tunescope.verbs.bench.tasks.build import build
     from tunescope.verbs.bench.tasks.local_task import Room
 
-    if use.task is None:
-        return load_from_hub(use)
     room = None if lm is None else Room(lambda text: len(lm.tok_encode(text)), lm.max_length)
-    return build(use, Path(settings.data) if settings.data else None, exemplars=settings.exemplars, room=room)
+    data = Path(settings.data) if settings.data else None
+    with silence_lm_eval():
+        return _build_theirs(use) if use.task is None else build(use, data, exemplars=settings.exemplars, room=room)
+
+
+def _build_theirs(use: TaskUse) -> Built:
+    """Load a task of lm-eval's own, whose data set it takes from the hub."""
+    from lm_eval.tasks import TaskManager
+
+    from tunescope.verbs.bench.tasks.build import Built
+
+    try:
+        tasks = TaskManager().load([use.name])["tasks"]
+    except (OSError, ValueError, ImportError) as error:  # no connection, no data set, no package that it needs
+        said = " ".join(str(error).split())[:200] or type(error).__name__
+        return Built(use=use, reason=f"lm-eval can't load it ({said})")
+    return Built(use=use, tasks=tuple(tasks.values()))
 
 
 def set_up(settings: BenchSettings) -> BenchState:
@@ -114,11 +129,13 @@ def score_shard(state: BenchState, shard: BenchShard, folder: Path) -> None:
     """Score a task and write what lm-eval says of it, and of each item, into `folder`."""
     from lm_eval.evaluator import evaluate
 
-    from tunescope.models.lazy import silence_libraries
+    from tunescope.verbs.bench.lm import silence_lm_eval
+    from tunescope.verbs.bench.tasks.local_task import Cuts, LocalTask
 
     task = state.task(shard)
+    task.cuts = Cuts()
     state.lm.begin(shard.task)
-    with silence_libraries():
+    with silence_lm_eval():
         found = evaluate(
             state.lm,
             {"tasks": {shard.task: task}, "groups": {}},
@@ -130,7 +147,8 @@ def score_shard(state: BenchState, shard: BenchShard, folder: Path) -> None:
     assert found is not None  # it is on a single process
     keys = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
     score = {key: found[key].get(shard.task) for key in keys if key in found}
-    more = {"cuts": vars(task.cuts), "chance": task.chance(shard.limit), **state.lm.facts}
+    chance = task.chance(shard.limit) if isinstance(task, LocalTask) else None
+    more = {"cuts": vars(task.cuts), "chance": chance, **state.lm.facts}
     dump = partial(json.dumps, ensure_ascii=False, default=str)
     lines = "".join(dump(sample) + "\n" for sample in found["samples"][shard.task])
     (folder / _SAMPLES).write_text(lines, "utf-8")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunescope import stats
-from tunescope.results.bench import ScoreMean, ScoreSpread, BenchScore
+from tunescope.results.bench import BenchScore, ScoreMean, ScoreSpread
 from tunescope.verbs.bench.scoring import Choice, ScoredShard
 from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, combine, summarize
 

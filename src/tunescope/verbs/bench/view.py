@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tunescope.results.bench import BenchResult, ScoreSpread, BenchScore
+from tunescope.results.bench import BenchResult, BenchScore, ScoreSpread
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import Suite
 from tunescope.views import Table, View, counted, interval, show
@@ -56,7 +56,16 @@ def _arguments(settings: BenchSettings) -> str:
 
 def _scores(tasks: Mapping[str, BenchScore]) -> Table:
     rows = tuple(
-        (name, each.metric, each.shots, each.score, interval(each.low, each.high, 3), each.n, each.n_missing, each.chance)
+        (
+            name,
+            each.metric,
+            each.shots,
+            each.score,
+            interval(each.low, each.high, 3),
+            each.n,
+            each.n_missing,
+            each.chance,
+        )
         for name, each in tasks.items()
     )
     note = (

@@ -16,6 +16,7 @@ from tunescope.judgements.comparable import setup_differences
 from tunescope.locations import Location
 from tunescope.pairing import Pairing
 from tunescope.results.compare import CompareResult
+from tunescope.results.lm_eval import find_results
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import as_cli_args
 from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
@@ -37,6 +38,11 @@ def compare(settings: CompareSettings) -> Run:
         InputError, RunError: what can't be read.
         SettingsError: two different kinds of thing.
     """
+    scored = [find_results(name) for name in (settings.a, settings.b)]
+    if scored[0] is not None and scored[1] is not None:
+        from tunescope.verbs.compare.scores import compare_scores
+
+        return compare_scores(settings, scored[0], scored[1])
     a, b = (open_set(settings, name) for name in (settings.a, settings.b))
     traced = Run(Path(settings.a)) if (Path(settings.a) / "run.json").is_file() else None
     if traced is not None and traced.verb == "trace" and b.kind == "answers":

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tunescope.runs import INPUT, out_field
-from tunescope.settings import POSITIONAL
+from tunescope.settings import POSITIONAL, above
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +13,8 @@ class CompareSettings:
     """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
 
     a: str = field(metadata={**INPUT, **POSITIONAL})
-    """Before: rows, a run with them, answers, AlpacaEval outputs, or a run of measure, trace (spans) or judge."""
+    """Before: rows, a run with them, answers, AlpacaEval outputs, a run of measure, trace (spans), judge or bench, or
+    results of lm-eval."""
 
     b: str = field(metadata={**INPUT, **POSITIONAL})
     """After: the same kind of thing, or for a trace run, other answers to the same prompts."""
@@ -26,6 +27,12 @@ class CompareSettings:
 
     columns: tuple[str, ...] = ()
     """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
+
+    metric: str | None = None
+    """Of benchmark scores, the metric to compare; by default what the task is known by."""
+
+    no_harm: float | None = field(default=None, metadata=above(0, below=100))
+    """Of benchmark scores, also test that B isn't worse than A by so many points."""
 
     seed: int = 0
     """Seed of the permutation test."""
