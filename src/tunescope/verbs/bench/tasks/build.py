@@ -26,9 +26,7 @@ class Built:
     reason: str | None = None
 
 
-def build(
-    use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", room: Room | None = None
-) -> Built:
+def build(use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", room: Room | None = None) -> Built:
     """Make the tasks of `use` from the files in the folder `data` (laid out as `docs/bench-tasks.md` says).
 
     With `parity` exemplars are drawn for each question as lm-eval draws them; with `fixed` every question has the same,
@@ -91,7 +89,9 @@ def _require_splits(task: BenchTask, splits: Mapping[str, Split], data: Path | N
     for name in needed:
         if name not in splits:
             wanted = " or ".join(task.files[name])
-            where = f"{data} has no {wanted}" if data is not None else f"no data folder is named, and {wanted} is needed"
+            where = (
+                f"{data} has no {wanted}" if data is not None else f"no data folder is named, and {wanted} is needed"
+            )
             raise _NotThere(
                 f"{where}; put {task.source.split(';')[0]} there as JSON lines, or name lm-eval:{task.lm_eval}, which "
                 "lm-eval takes from the hub"

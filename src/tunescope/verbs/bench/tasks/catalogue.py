@@ -92,7 +92,9 @@ class TaskUse:
     @property
     def label(self) -> str:
         """What the results call it: the task, with its metric where that isn't the task's own."""
-        return self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
+        return (
+            self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
+        )
 
     @property
     def _with_metric(self) -> str:
@@ -174,9 +176,7 @@ def _find_one(name: str) -> Suite:
         from tunescope.verbs.bench.tasks.questions import QUESTIONS
 
         path = Path(name)
-        use = TaskUse(
-            name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path
-        )
+        use = TaskUse(name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path)
         return Suite(name=path.stem, about=f"The questions in {name}.", uses=(use,))
     theirs = name.removeprefix(_LM_EVAL)
     if theirs in lm_eval_names():

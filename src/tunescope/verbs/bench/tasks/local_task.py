@@ -105,7 +105,9 @@ class LocalTask(ConfigurableTask):
         super().__init__(config=_config(task, splits, name, shots, exemplars))
         pool = len(self.sampler.df) - (self.fewshot_cfg.split == self.config.test_split)  # lm-eval draws one more there
         if shots > pool:
-            raise SettingsError(f"{name} has {pool} exemplars for a question, and {shots} are wanted; type: --shots {pool}")
+            raise SettingsError(
+                f"{name} has {pool} exemplars for a question, and {shots} are wanted; type: --shots {pool}"
+            )
 
     def download(self, dataset_kwargs: Any = None, **_: Any) -> None:
         """Take the documents that are here; lm-eval would ask the hub. Look at each before lm-eval looks at the first."""
