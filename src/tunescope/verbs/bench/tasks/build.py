@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunescope.errors import InputError, Problem, TunescopeError
+from tunescope.errors import TunescopeError
 from tunescope.verbs.bench.tasks.catalogue import BenchTask, TaskUse
 from tunescope.verbs.bench.tasks.documents import PREPARE, Split, read_split
 from tunescope.verbs.bench.tasks.questions import read_question
@@ -19,16 +19,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Built:
-    """A use with its tasks: one, or one per subject; or none, and the reason."""
+    """A use with its tasks: one, or one per subject; and what is missing of it, with what to do, or None."""
 
     use: TaskUse
     tasks: tuple[LocalTask, ...] = ()
     reason: str | None = None
 
 
-def build(
-    use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", room: Room | None = None
-) -> Built:
+def build(use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", room: Room | None = None) -> Built:
     """Make the tasks of `use` from the files in the folder `data` (laid out as `docs/bench-tasks.md` says).
 
     With `parity` exemplars are drawn for each question as lm-eval draws them; with `fixed` every question has the same,
@@ -48,11 +46,12 @@ def build(
     except _NotThere as absence:
         return Built(use=use, reason=str(absence))
     shots = use.task.shots if use.shots is None else use.shots
+    by_name = _by_part(use, splits)
     tasks = tuple(
-        LocalTask(use.task, subset, name=name, shots=shots, exemplars=exemplars, room=room)
-        for name, subset in _by_subject(use, splits).items()
+        LocalTask(use.task, part, name=name, shots=shots, exemplars=exemplars, room=room)
+        for name, part in by_name.items()
     )
-    return Built(use=use, tasks=tasks)
+    return Built(use=use, tasks=tasks, reason=_absent(use, list(by_name)))
 
 
 class _NotThere(TunescopeError):
@@ -91,23 +90,35 @@ def _require_splits(task: BenchTask, splits: Mapping[str, Split], data: Path | N
     for name in needed:
         if name not in splits:
             wanted = " or ".join(task.files[name])
-            where = f"{data} has no {wanted}" if data is not None else f"no data folder is named, and {wanted} is needed"
+            where = (
+                f"{data} has no {wanted}" if data is not None else f"no data folder is named, and {wanted} is needed"
+            )
             raise _NotThere(
                 f"{where}; put {task.source.split(';')[0]} there as JSON lines, or name lm-eval:{task.lm_eval}, which "
                 "lm-eval takes from the hub"
             )
 
 
-def _by_subject(use: TaskUse, splits: dict[str, Split]) -> dict[str, dict[str, Split]]:
-    """Return the splits of each of lm-eval's tasks, by its name."""
+def _by_part(use: TaskUse, splits: dict[str, Split]) -> dict[str, dict[str, Split]]:
+    """Return the splits of each of lm-eval's tasks that has questions here, by its name."""
     assert use.task is not None
-    column = use.task.split_by
+    column = use.task.part_column
     if column is None:
         return {use.name: splits}
-    subjects = sorted({doc[column] for doc in splits["test"].docs})
-    by_name = {each: {name: split.only(column, each) for name, split in splits.items()} for each in subjects}
-    for subject, subset in by_name.items():
-        if not all(split.docs for split in subset.values()):
-            file = splits["dev"].places[0].file
-            raise InputError([Problem(file, None, f"no exemplar of {subject}", "exemplars of every subject")])
-    return {f"{use.name}_{subject}": subset for subject, subset in by_name.items()}
+    wanted = [use.part] if use.part else use.task.parts
+    by_name = {f"{use.task.name}_{part}": _only(splits, column, part) for part in wanted}
+    return {name: part for name, part in by_name.items() if all(split.docs for split in part.values())}
+
+
+def _only(splits: dict[str, Split], column: str, value: str) -> dict[str, Split]:
+    return {name: split.only(column, value) for name, split in splits.items()}
+
+
+def _absent(use: TaskUse, built: Sequence[str]) -> str | None:
+    """Say which parts have no questions, or no exemplars."""
+    assert use.task is not None
+    wanted = [f"{use.task.name}_{part}" for part in ([use.part] if use.part else use.task.parts)]
+    absent = [name for name in wanted if name not in built]
+    if not absent:
+        return None
+    return f"{len(absent)} of {len(wanted)} parts have no questions, or no exemplars, in the data: {', '.join(absent)}"

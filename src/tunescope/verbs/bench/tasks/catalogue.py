@@ -47,7 +47,8 @@ class BenchTask:
         config: the rest of lm-eval's task configuration.
         prepare: the function of `documents` that makes lm-eval's document of a record.
         score: the function of `scores` that makes metrics of the model's replies, where lm-eval's own don't.
-        split_by: the column whose values are tasks of their own.
+        part_column: the column whose values are tasks of their own, as MMLU's subjects are.
+        parts: these values; `NAME_PART` names one of them alone.
         installed: split → the file of a Python package that is read where the data folder has none.
     """
 
@@ -63,7 +64,8 @@ class BenchTask:
     config: Mapping[str, Any]
     prepare: str | None = None
     score: str | None = None
-    split_by: str | None = None
+    part_column: str | None = None
+    parts: Sequence[str] = ()
     installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
@@ -77,6 +79,7 @@ class TaskUse:
         shots: exemplars before each question; None leaves it to lm-eval.
         metric: the metric that counts; None leaves it to lm-eval.
         in_mean: whether the suite's mean counts it.
+        part: the only part of the task that is wanted, as one subject of MMLU.
         over: what a task of several subjects is the mean of: `items` of all, as lm-eval has it, or `subjects`.
         own_file: the task is a person's own questions in this file.
     """
@@ -86,13 +89,16 @@ class TaskUse:
     shots: int | None = None
     metric: str | None = None
     in_mean: bool = True
+    part: str | None = None
     over: str = "items"
     own_file: Path | None = None
 
     @property
     def label(self) -> str:
         """What the results call it: the task, with its metric where that isn't the task's own."""
-        return self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
+        return (
+            self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
+        )
 
     @property
     def _with_metric(self) -> str:
@@ -137,15 +143,23 @@ def _read_suite(path: Path) -> Suite:
 
 def _use_of(name: str, **wishes: Any) -> TaskUse:
     task = all_tasks().get(name)
-    defaults = {"shots": task.shots, "metric": task.metric} if task else {}
+    defaults: dict[str, Any] = {"shots": task.shots, "metric": task.metric} if task else {}
     return TaskUse(name=name, task=task, **(defaults | wishes))
+
+
+@cache
+def _parts() -> Mapping[str, TaskUse]:
+    """Return the use of each part of a task, by the name of lm-eval's task."""
+    uses = [replace(_use_of(task.name), part=part) for task in all_tasks().values() for part in task.parts]
+    return {f"{use.name}_{use.part}": replace(use, name=f"{use.name}_{use.part}") for use in uses}
 
 
 def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
     """Return what `names` mean together.
 
-    A name is a suite, a task of ours, a file of a person's own questions (it ends in `.jsonl`), or a task of lm-eval's
-    own: with `lm-eval:` before it, or as it is where we have none of that name. `shots` replaces every task's own.
+    A name is a suite, a task of ours or a part of one (`mmlu_anatomy`), a file of a person's own questions (it ends in
+    `.jsonl`), or a task of lm-eval's own: with `lm-eval:` before it, or as it is where we have none of that name.
+    `shots` replaces every task's own.
 
     Raises:
         UsageError: an unknown name (with the nearest ones), or one task wanted with two numbers of exemplars.
@@ -157,8 +171,8 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
     for use in uses:
         if by_name.setdefault(use.name, use.shots) != use.shots:
             raise UsageError(
-                f"{use.name} is wanted with {by_name[use.name]} exemplars and with {use.shots}; name one suite, or give "
-                "--shots"
+                f"{use.name} is wanted with {by_name[use.name]} exemplars and with {use.shots}; name one suite, or "
+                "give --shots"
             )
     limits = {suite.limit for suite in suites}
     about = " ".join(suite.about for suite in suites)
@@ -170,13 +184,13 @@ def _find_one(name: str) -> Suite:
         return suite
     if name in all_tasks():
         return Suite(name=name, about=all_tasks()[name].about, uses=(_use_of(name),))
+    if (part := _parts().get(name)) is not None:
+        return Suite(name=name, about=f"The part {part.part} of another task.", uses=(part,))
     if name.endswith(".jsonl"):
         from tunescope.verbs.bench.tasks.questions import QUESTIONS
 
         path = Path(name)
-        use = TaskUse(
-            name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path
-        )
+        use = TaskUse(name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path)
         return Suite(name=path.stem, about=f"The questions in {name}.", uses=(use,))
     theirs = name.removeprefix(_LM_EVAL)
     if theirs in lm_eval_names():

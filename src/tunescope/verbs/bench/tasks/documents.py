@@ -106,20 +106,22 @@ def math_qa(record: Doc, path: Path) -> Doc:
 def bigbench(record: Doc, path: Path) -> Doc:
     """Write a question as BIG-bench does, with the subtask's own prefixes (from SUBTASK/task.json beside the file).
 
-    The options stand in an order that the question alone decides: in the file, some subtasks have the true one first.
+    The options stand in an order that the question alone decides: in the file, conceptual_combinations has the true one
+    first in all 103 questions.
     """
     wording = _wording(path.parent / record["subtask"] / "task.json")
-    options = list(record["target_scores"])
-    shown = sorted(options, key=lambda option: sha256(f"{record['input']}\n{option}".encode()).digest())
+    options = sorted(
+        record["target_scores"], key=lambda option: sha256(f"{record['input']}\n{option}".encode()).digest()
+    )
     prefix = wording.get("choice_prefix", "\n  choice: ")
-    listed = "".join(prefix + option for option in shown) if wording.get("append_choices_to_input", True) else ""
+    listed = "".join(prefix + option for option in options) if wording.get("append_choices_to_input", True) else ""
     question = wording.get("example_input_prefix", "\nQ: ") + record["input"]
     text = wording.get("task_prefix", "") + question + listed + wording.get("example_output_prefix", "\nA: ")
     return {
         "subtask": record["subtask"],
         "inputs": text.strip(),
         "multiple_choice_targets": options,
-        "targets": [option for option, score in record["target_scores"].items() if score == 1],
+        "targets": [option for option in options if record["target_scores"][option] == 1],
     }
 
 

@@ -71,6 +71,6 @@ def _gold(answer: Any, choices: list[str], labels: list[str]) -> int:
         if answer in named:
             return named.index(answer)
     raise ValueError(
-        f"the answer {answer!r} is neither a choice's text, nor one of the labels {', '.join(labels)}, nor an index from "
-        f"0 to {len(choices) - 1}"
+        f"the answer {answer!r} is neither a choice's text, nor one of the labels {', '.join(labels)}, nor an index "
+        f"from 0 to {len(choices) - 1}"
     )
