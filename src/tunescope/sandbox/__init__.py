@@ -1,10 +1,6 @@
 """Run code that isn't trusted against its tests, out of reach of the machine and of the verdict.
 
 A program's code runs in one process and its tests in another. They share nothing but a channel over which the tests
-call the code and get plain values back (`inside`). `protection` says what stands between both and the machine.
+call the code and get plain values back (`inside`). `protection` says what stands between both and the machine. `pool`
+runs many programs.
 """
-
-from tunescope.sandbox.pool import Limits, Program, Ran, Status, run_programs, strongest_protection
-from tunescope.sandbox.protection import PROTECTIONS, Protection
-
-__all__ = ["PROTECTIONS", "Limits", "Program", "Protection", "Ran", "Status", "run_programs", "strongest_protection"]

@@ -164,7 +164,7 @@ class _Server:
 
     def _start(self) -> subprocess.Popen[bytes]:
         Path(self._folder).mkdir()
-        limits = asdict(self._limits) | {"cpu_seconds": math.ceil(self._limits.seconds) + 1}
+        limits = asdict(self._limits) | {"processor_seconds": math.ceil(self._limits.seconds) + 1}
         settings = {"seconds": limits.pop("seconds"), "limits": limits}
         command = self._protection.server_command(settings, self._folder)
         pipe = subprocess.PIPE

@@ -8,13 +8,17 @@ from __future__ import annotations
 import builtins
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
+from functools import lru_cache
+from types import CodeType
 from typing import Any
 
 from tunescope.sandbox.inside import channel, values
 
-PASSED, FAILED, OUT_OF_MEMORY, ENDED_EARLY = "passed", "failed", "out of memory", "ended early"
+PASSED, FAILED, TIMED_OUT, OUT_OF_MEMORY = "passed", "failed", "timed out", "out of memory"
+ENDED_EARLY, BROKEN = "ended early", "broken"
 _LONGEST_REASON = 200
 
 
@@ -22,14 +26,24 @@ class SolutionError(Exception):
     """The solution raised an error that isn't one of Python's own, or replied what no reply can be."""
 
 
-def run(jobs: int, size: int, solution: int, verdicts: int) -> None:
-    """Read a program of `size` bytes from `jobs`, test the solution at the other end, write the verdict as JSON."""
-    program = json.loads(channel.read_exactly(jobs, size))
+def serve(jobs: int, control: socket.socket) -> None:
+    """Test one solution after the other, until there are no more programs.
+
+    Args:
+        jobs: where the programs come from, as JSON.
+        control: says that there is a program, takes the socket of its solution, and gives the verdict as JSON.
+    """
+    jobs = os.dup(jobs)
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    status, reason = check(_Solution(solution), **program)
-    os.write(verdicts, json.dumps([status, reason[:_LONGEST_REASON]]).encode())
+    while True:
+        program = json.loads(channel.receive(jobs, sys.maxsize))
+        channel.send(control.fileno(), b"")
+        (descriptor,) = socket.recv_fds(control, 1, 1)[1]
+        status, reason = check(_Solution(descriptor), **program)
+        os.close(descriptor)
+        channel.send(control.fileno(), json.dumps([status, reason[:_LONGEST_REASON]]).encode())
 
 
 def check(solution: _Solution, source: str, setup: str, tests: str, names: list[str]) -> tuple[str, str]:
@@ -42,14 +56,14 @@ def check(solution: _Solution, source: str, setup: str, tests: str, names: list[
         tests: trusted code that raises where a test fails.
         names: what the tests take from the source.
     """
+    namespace: dict[str, Any] = {"__name__": "tests"}
     try:
         offered = solution.load(source)
-        namespace: dict[str, Any] = {"__name__": "tests"}
-        exec(compile(setup, "<setup>", "exec", dont_inherit=True), namespace)
+        exec(_compile(setup), namespace)
         for name in names:
             namespace.pop(name, None)
         namespace |= {name: offered[name] for name in names if name in offered}
-        exec(compile(tests, "<tests>", "exec", dont_inherit=True), namespace)
+        exec(_compile(tests), namespace)
     except MemoryError:
         status, reason = OUT_OF_MEMORY, "it reached the limit of memory"
     except BaseException as error:  # noqa: BLE001 (whatever the tests raise is the program's failure)
@@ -57,6 +71,12 @@ def check(solution: _Solution, source: str, setup: str, tests: str, names: list[
     else:
         status, reason = PASSED, ""
     return (ENDED_EARLY, "it ended before its tests had") if solution.has_ended else (status, reason)
+
+
+@lru_cache(maxsize=64)
+def _compile(code: str) -> CodeType:
+    """Compile trusted code, once for the samples of a problem."""
+    return compile(code, "<tests>", "exec", dont_inherit=True)
 
 
 class _Solution:
@@ -68,24 +88,18 @@ class _Solution:
 
     def load(self, source: str) -> dict[str, Any]:
         """Run the source; return the callables that it defines."""
-        channel.send(self._descriptor, source.encode())
-        offered = self._reply()
+        offered = self._exchange(source.encode())
         if not isinstance(offered, dict):
             raise SolutionError("it replied what no reply can be")
         return offered
 
     def ask(self, operation: str, target: Remote, *given: Any, **named: Any) -> Any:
         """Do an operation of `solution.OPERATIONS` there; return the value or raise what it raised."""
-        request = values.dumps([operation, target, given, named], _number_of)
+        return self._exchange(values.dumps([operation, target, given, named], _number_of))
+
+    def _exchange(self, request: bytes) -> Any:
         try:
             channel.send(self._descriptor, request)
-        except channel.ChannelClosed:
-            self.has_ended = True
-            raise
-        return self._reply()
-
-    def _reply(self) -> Any:
-        try:
             reply = channel.receive(self._descriptor)
         except channel.ChannelClosed:
             self.has_ended = True

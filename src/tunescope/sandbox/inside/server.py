@@ -1,8 +1,7 @@
-"""A warm process that forks two others for every program: the solution's and the tests'.
+"""A warm process beside that of the tests: forks a solution for every program, and ends it with all that it left.
 
-Programs come in on standard input and verdicts go out on standard output, as messages of `channel`. This process never
-reads a program, so that the solution, a copy of it, holds nothing of the tests. Where it is the first process of its
-own process namespace, it ends whatever a program left in one step.
+It never reads a program, so that the solution, a copy of it, holds nothing of the tests. Where it is the first process
+of its own process namespace, it ends whatever a program left in one step.
 """
 
 from __future__ import annotations
@@ -17,26 +16,35 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 from tunescope.sandbox.inside import channel, checking, solution, system_calls
 
 _WARM = (
-    "array ast base64 binascii bisect calendar cmath collections copy csv dataclasses datetime decimal difflib enum "
-    "fractions functools hashlib heapq html inspect io itertools json keyword math numbers operator pprint queue random "
-    "re secrets statistics string struct sys textwrap threading time timeit traceback types typing unicodedata uuid "
-    "warnings zlib _strptime encodings.ascii encodings.idna encodings.latin_1 encodings.utf_16"
+    "bisect collections copy dataclasses functools heapq itertools math operator random re string typing _strptime "
+    "encodings.ascii encodings.idna encodings.latin_1 encodings.utf_16"
 )
-"""Modules that programs use, and those that these import when they are first called."""
+"""Modules that many programs use, and those that the library imports only when it is called."""
 _PROGRAM = "program"
+_LIMITS = {
+    "processor_seconds": resource.RLIMIT_CPU,
+    "memory_bytes": resource.RLIMIT_AS,
+    "file_bytes": resource.RLIMIT_FSIZE,
+    "processes": resource.RLIMIT_NPROC,
+    "open_files": resource.RLIMIT_NOFILE,
+    "core_bytes": resource.RLIMIT_CORE,
+}
+_SMALL_LIMITS = {"open_files": 64, "core_bytes": 0}
 _SECONDS_TO_END = 0.1
 _BROKEN = 70
+"""Exit status of a server that isn't fit for another program."""
 
 
 def main(settings: Mapping[str, Any]) -> None:
-    """Serve until standard input ends.
+    """Serve until standard input ends: programs come in there, verdicts go out on standard output.
 
     Args:
         settings: `seconds` (of wall time a program), `limits` (see `_limit`), `folder` (where each program's own is
@@ -52,45 +60,82 @@ def main(settings: Mapping[str, Any]) -> None:
     os.chdir(settings["folder"])
     gc.freeze()
     channel.send(1, json.dumps(hello).encode())
+    server = _Server(settings)
     while True:
         try:
-            header = channel.read_exactly(0, channel.HEADER_SIZE)
+            verdict = server.serve()
         except channel.ChannelClosed:
             return
-        verdict = _run(settings, channel.length(header))
-        if not _clean(settings["folder"]):
-            os._exit(_BROKEN)
+        if not _empty(settings["folder"]):
+            sys.exit(_BROKEN)
         channel.send(1, json.dumps(verdict).encode())
 
 
-def _run(settings: Mapping[str, Any], size: int) -> tuple[str, str]:
-    """Run the next program, of `size` bytes; return its status and the reason where it didn't pass."""
-    until = time.monotonic() + settings["seconds"]
-    os.mkdir(_PROGRAM)
-    os.chmod(_PROGRAM, 0o777)
-    ours, theirs = socket.socketpair()
-    read_end, write_end = os.pipe()
-    solves = _fork(
-        settings["limits"], lambda: solution.run(theirs.fileno(), settings["filtered"], settings["files"]), _PROGRAM
-    )
-    checks = _fork(settings["limits"], lambda: checking.run(0, size, ours.fileno(), write_end), settings["folder"])
-    ours.close()
-    theirs.close()
-    os.close(write_end)
-    try:
-        said = _read_until(read_end, until)
-        if said is None:
-            return "timed out", f"it took more than {settings['seconds']:g} seconds"
-        if not said:
-            return checking.FAILED, f"the process of the tests died: {_ending(checks)}"
-        status, reason = json.loads(said)
-        return (status, reason) if status != checking.ENDED_EARLY else _explain(solves, reason)
-    finally:
-        os.close(read_end)
-        _end_all()
+class _Server:
+    """The server with its process of the tests, which lasts until a program runs out of time."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self._settings = settings
+        self._start_checking()
+
+    def serve(self) -> tuple[str, str]:
+        """Run the next program; return its status, and the reason where it didn't pass.
+
+        Raises:
+            ChannelClosed: there is no next one.
+        """
+        channel.receive(self._control.fileno())
+        until = time.monotonic() + self._settings["seconds"]
+        solves = self._start_solution()
+        status, reason = self._verdict(until)
+        ending = _ending(solves) if status == checking.ENDED_EARLY else ""
+        self._end(solves, keep_checking=status not in (checking.TIMED_OUT, checking.BROKEN))
+        if ending == "SIGXCPU":
+            return checking.TIMED_OUT, "it reached the limit of processor time"
+        return status, f"{reason}: {ending}" if ending else reason
+
+    def _verdict(self, until: float) -> tuple[str, str]:
+        waiting = select.poll()
+        waiting.register(self._control, select.POLLIN)
+        if not waiting.poll(max(0.0, until - time.monotonic()) * 1000):
+            return checking.TIMED_OUT, f"it took more than {self._settings['seconds']:g} seconds"
+        try:
+            status, reason = json.loads(channel.receive(self._control.fileno()))
+        except channel.ChannelClosed:
+            return checking.BROKEN, f"the process of its tests ended: {_ending(self._checks)}"
+        return status, reason
+
+    def _start_checking(self) -> None:
+        self._control, theirs = socket.socketpair()
+        limits = {"memory_bytes": self._settings["limits"]["memory_bytes"]}
+        self._checks = _fork(lambda: checking.serve(0, theirs), limits, self._settings["folder"])
+        theirs.close()
+
+    def _start_solution(self) -> int:
+        """Start the next solution in a new folder, and hand the tests its channel; return its process."""
+        os.mkdir(_PROGRAM)
+        os.chmod(_PROGRAM, 0o777)
+        ours, theirs = socket.socketpair()
+        filtered, files = self._settings["filtered"], self._settings["files"]
+        solves = _fork(
+            lambda: solution.serve(theirs.fileno(), filtered, files), self._settings["limits"], f"{os.getcwd()}/{_PROGRAM}"
+        )
+        with ours, theirs, suppress(OSError):  # the process of the tests has ended: there will be no verdict
+            socket.send_fds(self._control, [b"."], [ours.fileno()])
+        return solves
+
+    def _end(self, solves: int, keep_checking: bool) -> None:
+        """End a program's processes; behind the filter it has no others than its own."""
+        filtered = self._settings["filtered"]
+        _kill([solves] if keep_checking and filtered else [solves, self._checks])
+        if not filtered:
+            _kill_descendants()
+        if not (keep_checking and filtered):
+            self._control.close()
+            self._start_checking()
 
 
-def _fork(limits: Mapping[str, int], work: Callable[[], None], folder: str) -> int:
+def _fork(work: Callable[[], None], limits: Mapping[str, int], folder: str) -> int:
     """Do the work in a forked process under the limits, in a folder; return its id."""
     child = os.fork()
     if child:
@@ -106,32 +151,12 @@ def _fork(limits: Mapping[str, int], work: Callable[[], None], folder: str) -> i
 
 
 def _limit(limits: Mapping[str, int]) -> None:
-    """Set limits for good: `cpu_seconds`, `memory_bytes`, `file_bytes`, `processes`, and a few fixed ones."""
-    seconds = limits["cpu_seconds"]
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 1))  # SIGXCPU first, which says what happened
-    for kind, value in (
-        (resource.RLIMIT_AS, limits["memory_bytes"]),
-        (resource.RLIMIT_FSIZE, limits["file_bytes"]),
-        (resource.RLIMIT_NPROC, limits["processes"]),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_CORE, 0),
-    ):
-        hard = resource.getrlimit(kind)[1]
+    """Set limits for good; `limits` has keys of `_LIMITS` and maybe `processor_seconds`."""
+    for name, value in {**limits, **_SMALL_LIMITS}.items():
+        hard = resource.getrlimit(_LIMITS[name])[1]
         lowest = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        resource.setrlimit(kind, (lowest, lowest))
-
-
-def _read_until(descriptor: int, until: float) -> bytes | None:
-    """Read to the end; None where that isn't reached in time."""
-    waiting = select.poll()
-    waiting.register(descriptor, select.POLLIN)
-    parts: list[bytes] = []
-    while waiting.poll(max(0.0, until - time.monotonic()) * 1000):
-        part = os.read(descriptor, 1 << 16)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-    return None
+        above = int(name == "processor_seconds")  # SIGXCPU comes first and says what happened
+        resource.setrlimit(_LIMITS[name], (lowest, lowest + above))
 
 
 def _ending(child: int) -> str:
@@ -146,29 +171,21 @@ def _ending(child: int) -> str:
     return "it closed its channel"
 
 
-def _explain(solves: int, reason: str) -> tuple[str, str]:
-    """Return the status and reason of a solution that ended before its tests."""
-    ending = _ending(solves)
-    if ending == "SIGXCPU":
-        return "timed out", "it reached the limit of processor time"
-    return checking.ENDED_EARLY, f"{reason}: {ending}"
+def _kill(processes: Iterable[int]) -> None:
+    """Kill and reap children; one may have ended and been reaped."""
+    for process in processes:
+        with suppress(ProcessLookupError, ChildProcessError):
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
 
 
-def _end_all() -> None:
-    """Kill and reap every process that the program left."""
-    while True:
-        try:
-            if os.getpid() == 1:
-                os.kill(-1, signal.SIGKILL)
-            else:
-                for child in _children():
-                    os.kill(child, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
-        try:
-            os.waitpid(-1, 0)
-        except ChildProcessError:
-            return
+def _kill_descendants() -> None:
+    """Kill and reap what killed children have left: their own become ours."""
+    with suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG) is not None:  # raises where there are no more
+            for process in _children():
+                with suppress(ProcessLookupError):
+                    os.kill(process, signal.SIGKILL)
 
 
 def _children() -> list[int]:
@@ -185,8 +202,8 @@ def _children() -> list[int]:
     return found
 
 
-def _clean(folder: str) -> bool:
-    """Empty the folder; return whether that worked."""
+def _empty(folder: str) -> bool:
+    """Remove what is in a folder; return whether that worked."""
     try:
         for entry in list(os.scandir(folder)):
             if entry.is_dir(follow_symlinks=False):

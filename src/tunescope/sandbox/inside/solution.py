@@ -36,7 +36,7 @@ _NOBODY = 65534
 _LONGEST_MESSAGE = 300
 
 
-def run(descriptor: int, filtered: bool, files: bool) -> None:
+def serve(descriptor: int, filtered: bool, files: bool) -> None:
     """Serve the tests at the other end of `descriptor` until they end.
 
     Args:
@@ -46,9 +46,10 @@ def run(descriptor: int, filtered: bool, files: bool) -> None:
     """
     _keep_only(descriptor)
     source = channel.receive(_CHANNEL).decode()
-    if not files:
+    is_root = os.geteuid() == 0
+    if is_root or not files:
         _import_what_it_imports(source)
-    if os.geteuid() == 0:
+    if is_root:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
@@ -69,7 +70,7 @@ def _keep_only(descriptor: int) -> None:
 
 
 def _import_what_it_imports(source: str) -> None:
-    """Import the installed modules that the source names, as later no file can be opened."""
+    """Import the installed modules that the source names, as later they may be out of reach."""
     try:
         nodes = list(ast.walk(ast.parse(source)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):

@@ -12,7 +12,7 @@ import os
 import platform
 import signal
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 _COMPUTING: Mapping[str, int] = {
     **{"read": 0, "write": 1, "readv": 19, "writev": 20, "pread64": 17, "close": 3, "lseek": 8},
@@ -55,13 +55,13 @@ _X32 = 0x40000000
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIVS = 1, 4, 22, 36, 38
 _SECCOMP_MODE_FILTER = 2
+_LIBRARY = ctypes.CDLL(None, use_errno=True)
 
 
 def _prctl(option: int, *arguments: object) -> None:
     """Call prctl(2); raises OSError."""
-    library = ctypes.CDLL(None, use_errno=True)
     padded = [*arguments, *[ctypes.c_ulong(0)] * (4 - len(arguments))]
-    if library.prctl(option, *padded) != 0:
+    if _LIBRARY.prctl(option, *padded) != 0:
         raise OSError(ctypes.get_errno(), f"prctl {option}: {os.strerror(ctypes.get_errno())}")
 
 
@@ -100,18 +100,18 @@ def install(files: bool) -> None:
     Raises:
         OSError: the kernel takes no filter.
     """
-    code = _rules(_COMPUTING.values() if not files else [*_COMPUTING.values(), *_FILES.values()], os.getpid())
+    code = _rules(files, os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer)))
     _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
     _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), program)
 
 
-def _rules(allowed: Iterable[int], pid: int) -> bytes:
+def _rules(files: bool, pid: int) -> bytes:
     """Return the filter's program, in the kernel's instructions of 8 bytes (classic BPF)."""
     rules = _instruction(_LOAD, _MACHINE_AT) + _if(_EQUAL, _X86_64, skip_if_true=1) + _return(_KILL_PROCESS)
     rules += _instruction(_LOAD, _NUMBER_AT) + _if(_AT_LEAST, _X32) + _return(_REFUSE)
-    for number in allowed:
+    for number in [*_COMPUTING.values(), *(_FILES.values() if files else ())]:
         rules += _if(_EQUAL, number) + _return(_ALLOW)
     rules += _if(_EQUAL, _CLONE3) + _return(_NO_SUCH_CALL)  # its flags can't be seen; the C library then uses clone
     rules += _checked(_CLONE, 0, _if(_ANY_BIT, _CLONE_THREAD) + _return(_ALLOW))
