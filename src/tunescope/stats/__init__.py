@@ -57,6 +57,7 @@ from tunescope.stats.logistic import share_at_zero
 from tunescope.stats.means import mean, mean_t, median, proportion, proportion_from_counts
 from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
+from tunescope.stats.samples import mean_pass_at_k, pass_at_k
 
 __all__ = [
     "COSINE",
@@ -85,6 +86,7 @@ __all__ = [
     "excess_test",
     "holm",
     "mean",
+    "mean_pass_at_k",
     "mean_pooled",
     "mean_share",
     "mean_t",
@@ -92,6 +94,7 @@ __all__ = [
     "n_needed",
     "null_threshold",
     "paired_difference",
+    "pass_at_k",
     "pearson",
     "proportion",
     "proportion_from_counts",
