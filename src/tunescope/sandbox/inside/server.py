@@ -40,11 +40,13 @@ _LIMITS = {
 _SMALL_LIMITS = {"open_files": 64, "core_bytes": 0}
 _SECONDS_TO_END = 0.1
 _BROKEN = 70
-"""Exit status of a server that isn't fit for another program."""
+"""Exit status of a forked process that couldn't do its work."""
 
 
 def main(settings: Mapping[str, Any]) -> None:
     """Serve until standard input ends: programs come in there, verdicts go out on standard output.
+
+    A verdict is a status, a reason, and whether the server is fit for another program: its folder is empty again.
 
     Args:
         settings: `seconds` (of wall time a program), `limits` (see `_limit`), `folder` (where each program's own is
@@ -66,9 +68,8 @@ def main(settings: Mapping[str, Any]) -> None:
             verdict = server.serve()
         except channel.ChannelClosed:
             return
-        if not _empty(settings["folder"]):
-            sys.exit(_BROKEN)
-        channel.send(1, json.dumps(verdict).encode())
+        is_fit = _empty(settings["folder"])
+        channel.send(1, json.dumps([*verdict, is_fit]).encode())
 
 
 class _Server:
