@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -120,14 +120,14 @@ def run_programs(
 
 
 @cache
-def strongest_protection() -> Protection:
-    """Return the strongest protection that this machine allows, found once by trying; its sentence says why no other.
+def strongest_protection(among: tuple[Protection, ...] = PROTECTIONS) -> Protection:
+    """Return the first protection that this machine allows, found once by trying; its sentence says why no other.
 
     Raises:
         WorkError: not even a plain server starts.
     """
     reasons: list[str] = []
-    for protection in PROTECTIONS:
+    for protection in among:
         try:
             run_programs([Program("", "", "", ())], Limits(seconds=_SECONDS_TO_START), 1, protection)
         except WorkError as error:
@@ -175,8 +175,11 @@ class _Server:
         try:
             hello = _receive(process, _SECONDS_TO_START)
         except channel.ChannelClosed as error:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(1.0)
             process.kill()
             said = process.communicate()[1].decode(errors="replace").strip().rpartition("\n")[2]
+            said = said or f"exit status {process.returncode}"
             raise WorkError(f"{self._protection.name}: {command[0]} doesn't start a server ({said}).") from error
         if hello != self._protection.as_server_sees_it():
             process.kill()

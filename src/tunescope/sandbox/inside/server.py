@@ -128,9 +128,12 @@ class _Server:
     def _end(self, solves: int, keep_checking: bool) -> None:
         """End a program's processes; behind the filter it has no others than its own."""
         filtered = self._settings["filtered"]
-        _kill([solves] if keep_checking and filtered else [solves, self._checks])
         if not filtered:
             _kill_descendants()
+        elif keep_checking:
+            _kill([solves])
+        else:
+            _kill([solves, self._checks])
         if not (keep_checking and filtered):
             self._control.close()
             self._start_checking()
@@ -181,25 +184,32 @@ def _kill(processes: Iterable[int]) -> None:
 
 
 def _kill_descendants() -> None:
-    """Kill and reap what killed children have left: their own become ours."""
+    """Kill and reap all that descends from this process: first stopped, all of them, so that none makes more."""
+    stopped: set[int] = set()
+    while running := _descendants() - stopped:
+        for process in running:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGSTOP)
+        stopped |= running
+    for process in stopped:
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
     with suppress(ChildProcessError):
-        while os.waitpid(-1, os.WNOHANG) is not None:  # raises where there are no more
-            for process in _children():
-                with suppress(ProcessLookupError):
-                    os.kill(process, signal.SIGKILL)
-
-
-def _children() -> list[int]:
-    """Return the processes whose parent is this one."""
-    own, found = str(os.getpid()), []
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        try:
-            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-                fields = file.read().rpartition(")")[2].split()
-        except OSError:  # it has ended
+        while os.waitpid(-1, 0):  # raises where there are no more; those of killed ones become ours
             continue
-        if fields[1] == own:
-            found.append(int(name))
+
+
+def _descendants() -> set[int]:
+    """Return the processes that descend from this one."""
+    children: dict[int, list[int]] = {}
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+            children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
+    found, todo = set[int](), [os.getpid()]
+    while todo:
+        below = children.get(todo.pop(), [])
+        found.update(below)
+        todo += below
     return found
 
 
