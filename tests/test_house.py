@@ -36,6 +36,7 @@ STOREYS = (
         "matching",
         "models",
         "oracle",
+        "sandbox",
         "text",
         "engine",
         "compute_plan",

@@ -59,6 +59,7 @@ from tunescope.stats.logistic import share_at_zero
 from tunescope.stats.means import mean, mean_t, median, proportion, proportion_from_counts
 from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
+from tunescope.stats.samples import mean_pass_at_k, pass_at_k
 
 __all__ = [
     "COSINE",
@@ -88,6 +89,7 @@ __all__ = [
     "holm",
     "mcnemar",
     "mean",
+    "mean_pass_at_k",
     "mean_pooled",
     "mean_share",
     "mean_t",
@@ -95,6 +97,7 @@ __all__ = [
     "n_needed",
     "null_threshold",
     "paired_difference",
+    "pass_at_k",
     "pearson",
     "proportion",
     "proportion_from_counts",

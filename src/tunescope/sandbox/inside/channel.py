@@ -1,0 +1,59 @@
+"""Messages over a file descriptor: four bytes that give the length, then that many."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+LARGEST = 1 << 24
+"""Bytes of a message that is taken from the solution."""
+_HEADER = struct.Struct("!I")
+HEADER_SIZE = _HEADER.size
+
+
+class ChannelClosed(Exception):
+    """The other side ended."""
+
+
+def send(descriptor: int, message: bytes) -> None:
+    """Write a message whole; raises ChannelClosed."""
+    data = memoryview(_HEADER.pack(len(message)) + message)
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        raise ChannelClosed from error
+
+
+def receive(descriptor: int, largest: int = LARGEST) -> bytes:
+    """Read a message.
+
+    Raises:
+        ChannelClosed: the other side ended, also in the middle of it.
+        ValueError: it is longer than `largest` bytes.
+    """
+    size = length(read_exactly(descriptor, HEADER_SIZE))
+    if size > largest:
+        raise ValueError(f"a message of {size:,} bytes; at most {largest:,} are taken")
+    return read_exactly(descriptor, size)
+
+
+def length(header: bytes) -> int:
+    """Return the length that a header gives."""
+    (size,) = _HEADER.unpack(header)
+    return int(size)
+
+
+def read_exactly(descriptor: int, size: int) -> bytes:
+    """Read `size` bytes; raises ChannelClosed."""
+    parts: list[bytes] = []
+    while size:
+        try:
+            part = os.read(descriptor, min(size, 1 << 20))
+        except OSError as error:
+            raise ChannelClosed from error
+        if not part:
+            raise ChannelClosed
+        parts.append(part)
+        size -= len(part)
+    return b"".join(parts)
