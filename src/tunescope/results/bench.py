@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from tunescope.results.code import CodeScore
 from tunescope.results.record import Record
 
 RESULTS_FILE = "results.json"
@@ -82,6 +83,8 @@ class BenchResult(Record):
     means: dict[str, ScoreMean] = field(default_factory=dict)
     """Of the whole suite (`all`) and of each category."""
     spread: dict[str, ScoreSpread] = field(default_factory=dict)
+    code: dict[str, CodeScore] = field(default_factory=dict)
+    """Of tasks whose answers are code: both scores, and what they depend on."""
     missing: dict[str, str] = field(default_factory=dict)
     """Tasks that couldn't be scored, and why."""
     results: dict[str, dict[str, Any]] = field(default_factory=dict)

@@ -46,7 +46,8 @@ def read_runs(runs: Sequence[Run]) -> ScoreTable:
             twice = seen.setdefault((task, origin), run)
             if twice is not run:
                 raise SettingsError(f"{twice.path} and {run.path} score {task} at the same dose and seed; give one")
-            chance[task] = score.chance
+            if score.chance is not None:
+                chance[task] = score.chance
             cells.append(TaskScore(task, origin.dose, origin.seed, origin.retuned, score.score))
             run_paths.append(str(run.path))
     bases = {origin.base for _, origin in seen}

@@ -101,6 +101,24 @@ def require_allow_code(allow_code: bool) -> None:
         )
 
 
+CODE_TASKS: Mapping[str, str] = {"humaneval": "openai_humaneval", "mbpp": "mbpp"}
+"""The tasks, each with its folder in the data folder."""
+
+
+def code_folder(task: str, data: Path) -> Path:
+    """Return the folder with a task's files."""
+    return data / CODE_TASKS[task]
+
+
+def read_code_problems(task: str, data: Path) -> list[CodeProblem]:
+    """Read the problems of a task from the data folder.
+
+    Raises:
+        InputError: as `read_humaneval` and `read_mbpp`.
+    """
+    return (read_humaneval if task == "humaneval" else read_mbpp)(code_folder(task, data))
+
+
 def read_humaneval(folder: Path) -> list[CodeProblem]:
     """Read `test.jsonl` of a folder with the columns of `openai/openai_humaneval`.
 

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tunescope.progress import progress
+from tunescope.results.code import CodeSample, CodeScore
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
 if TYPE_CHECKING:
+    from tunescope.verbs.bench.code_tasks import CodeProblem
     from tunescope.verbs.bench.lm import SharedBeginningLM
     from tunescope.verbs.bench.tasks.build import Built
     from tunescope.verbs.bench.tasks.local_task import LocalTask
@@ -40,6 +44,13 @@ class BenchShard(NamedTuple):
     use: TaskUse
     task: str
     choice: Choice
+    limit: int | None
+
+
+class CodeShard(NamedTuple):
+    """A task whose answers are code (`humaneval` or `mbpp`): programs are written and run for `limit` problems."""
+
+    task: str
     limit: int | None
 
 
@@ -125,8 +136,16 @@ def set_up(settings: BenchSettings) -> BenchState:
     return BenchState(settings, lm)
 
 
-def score_shard(state: BenchState, shard: BenchShard, folder: Path) -> None:
-    """Score a task and write what lm-eval says of it, and of each item, into `folder`."""
+def score_shard(state: BenchState, shard: BenchShard | CodeShard, folder: Path) -> None:
+    """Score a task and write what comes of it into `folder`."""
+    if isinstance(shard, CodeShard):
+        _score_code(state, shard, folder)
+    else:
+        _score_choices(state, shard, folder)
+
+
+def _score_choices(state: BenchState, shard: BenchShard, folder: Path) -> None:
+    """Score a task and write what lm-eval says of it, and of each item."""
     from lm_eval.evaluator import evaluate
 
     from tunescope.verbs.bench.lm import silence_lm_eval
@@ -153,6 +172,45 @@ def score_shard(state: BenchState, shard: BenchShard, folder: Path) -> None:
     lines = "".join(dump(sample) + "\n" for sample in found["samples"][shard.task])
     (folder / _SAMPLES).write_text(lines, "utf-8")
     (folder / _SCORE).write_text(dump({**score, **more}), "utf-8")
+
+
+def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
+    """Write programs, run them, and write what came of each sample and of the task."""
+    from tunescope.verbs.bench.code_tasks import Sampling, read_code_problems, score_completions
+
+    settings = state.settings
+    assert settings.data is not None  # else there is no such shard
+    problems = read_code_problems(shard.task, Path(settings.data))[: shard.limit]
+    sampling = Sampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
+    scored = score_completions(problems, partial(_complete, state, problems), sampling)
+    lines = "".join(json.dumps(sample.as_json(), ensure_ascii=False) + "\n" for sample in scored.samples)
+    (folder / _SAMPLES).write_text(lines, "utf-8")
+    (folder / _SCORE).write_text(json.dumps(scored.score.as_json(), ensure_ascii=False), "utf-8")
+
+
+def _complete(
+    state: BenchState, problems: Sequence[CodeProblem], prompts: Sequence[str], n: int, seed: int
+) -> list[list[str]]:
+    """Continue each prompt n times; a program depends on its problem, its number and the seed alone."""
+    from tunescope.models.generate import Sampling, generate
+
+    settings, lm = state.settings, state.lm
+    ids = [tuple(lm.tok_encode(prompt)) for prompt in prompts for _ in range(n)]
+    drawn = [Random(f"{seed} {number} {each.problem}") for each in problems for number in range(n)]
+    sampling = Sampling(settings.temperature, settings.top_p) if settings.temperature else None
+    with progress(f"{problems[0].task}: programs", len(ids)) as update:
+        made = generate(
+            lm.model, lm.tokenizer, ids, settings.max_new_tokens, settings.batch_size, update, sampling, drawn
+        )
+    texts = [each.text for each in made]
+    return [texts[start : start + n] for start in range(0, len(texts), n)]
+
+
+def read_code_shard(folder: Path) -> tuple[CodeScore, list[CodeSample]]:
+    """Return what was written of a code task."""
+    score = CodeScore.from_json(json.loads((folder / _SCORE).read_text("utf-8")))
+    with (folder / _SAMPLES).open(encoding="utf-8") as lines:
+        return score, [CodeSample.from_json(json.loads(line)) for line in lines]
 
 
 def read_shard(shard: BenchShard, folder: Path) -> ScoredShard:

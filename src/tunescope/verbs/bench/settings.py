@@ -49,7 +49,7 @@ class BenchSettings(ModelSettings):
     """Requests of each task that lm-eval's own code scores too; refuse where a log-probability differs by more than
     0.001 nats."""
 
-    allow_code: bool = field(default=False, metadata={**NOT_IN_KEY, **group("Code")})
+    allow_code: bool = field(default=False, metadata=group("Code"))
     """Run the programs that the model writes, in a sandbox; docs/sandbox.md says what it keeps out."""
 
     n: int = field(default=10, metadata={**at_least(1), **group("Code")})

@@ -9,6 +9,7 @@ import numpy as np
 
 from tunescope import stats
 from tunescope.results.bench import BenchScore, ScoreMean, ScoreSpread
+from tunescope.results.code import CodeScore
 from tunescope.verbs.bench.scoring import Choice, ScoredShard
 from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, combine, summarize
 
@@ -36,6 +37,14 @@ def score_use(use: TaskUse, shards: Sequence[ScoredShard]) -> BenchScore:
             "n_cut": sum(shard.score["cuts"]["prompts"] + shard.score["n_cut"] for shard in shards),
         }
     )
+
+
+def score_code(use: TaskUse, code: CodeScore) -> BenchScore:
+    """Return the score of a use whose answers are code: pass@1, or pass@10 where that is its metric."""
+    metric = use.metric or "pass@1"
+    score = code.pass_at_10 if metric == "pass@10" else code.pass_at_1
+    said = score.as_json()
+    return BenchScore.from_json({**said, "score": said.pop("mean"), "metric": metric, "category": "programming"})
 
 
 def spread_use(use: TaskUse, by_choice: Mapping[Choice, Sequence[ScoredShard]]) -> ScoreSpread:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tunescope.results.bench import BenchResult, BenchScore, ScoreSpread
+from tunescope.results.code import CodeScore
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import Suite
 from tunescope.views import Table, View, counted, interval, show
@@ -31,6 +32,7 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
     n_cut = sum(task.n_cut for task in result.tasks.values())
     if n_cut:
         sentences.append(f"{counted(n_cut, 'prompt')} had to be cut to fit into the context.")
+    sentences += [_code_sentence(name, score) for name, score in result.code.items()]
     tables = [_scores(result.tasks)]
     if len(result.tasks) > 1:
         tables.append(_means(result))
@@ -42,6 +44,15 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
     if not result.spread:
         following.insert(0, f"tunescope bench {_arguments(settings)} --spread")
     return View(tuple(sentences), tuple(tables), tuple(following))
+
+
+def _code_sentence(name: str, code: CodeScore) -> str:
+    """Say how programs were written and run: a score without that says little."""
+    ends = ", ".join(f"{count:,} {status}" for status, count in code.statuses.items())
+    return (
+        f"{name}: {code.samples} programs a problem at temperature {code.temperature:g} and top_p {code.top_p:g}, each "
+        f"with {code.seconds:g} s for its tests: {ends}. {code.protection}"
+    )
 
 
 def _arguments(settings: BenchSettings) -> str:

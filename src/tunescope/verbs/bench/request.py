@@ -1,0 +1,118 @@
+"""What is to be scored: the tasks of a suite with their data, and the shards that they make."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunescope.errors import SettingsError
+from tunescope.rows.containers import content_hash
+from tunescope.verbs.bench.code_tasks import CODE_TASKS, code_folder
+from tunescope.verbs.bench.scoring import BenchShard, Choice, CodeShard, build_use
+from tunescope.verbs.bench.settings import BenchSettings
+from tunescope.verbs.bench.tasks.catalogue import Suite, find_suite
+
+if TYPE_CHECKING:
+    from tunescope.verbs.bench.tasks.build import Built
+
+_DEFAULT_SUITE = "smoke"
+
+
+@dataclass(frozen=True)
+class BenchRequest:
+    """A suite, with the data of its tasks.
+
+    Attributes:
+        built: lm-eval's tasks of each use that isn't code.
+        code: the code tasks that can be scored.
+        missing: the uses that can't, by label, and why.
+    """
+
+    settings: BenchSettings
+    suite: Suite
+    built: tuple[Built, ...]
+    code: tuple[str, ...]
+    missing: dict[str, str]
+
+    @property
+    def limit(self) -> int | None:
+        """How many items of each task are scored; None for all."""
+        return self.settings.limit or self.suite.limit
+
+    @property
+    def choices(self) -> list[Choice]:
+        """What is scored under: the settings' own choice first, and with `spread` the others."""
+        settings = self.settings
+        own = Choice(settings.chat, settings.seed)
+        seeds = range(settings.seed, settings.seed + settings.exemplar_seeds)
+        others = [Choice(chat, seed) for chat in (False, True) for seed in seeds] if settings.spread else []
+        return list(dict.fromkeys([own, *others]))
+
+    @cached_property
+    def shards(self) -> list[BenchShard | CodeShard]:
+        """Every task under every choice; without exemplars their seed is no choice, and of code there is none."""
+        main, *others = self.choices
+        tasks: list[BenchShard | CodeShard] = [
+            BenchShard(each.use, task.config.task, choice, self.limit)
+            for choice in (main, *others)
+            for each in self.built
+            for task in each.tasks
+            if choice.seed == main.seed or task.config.num_fewshot
+        ]
+        return [*tasks, *(CodeShard(name, self.limit) for name in self.code)]
+
+    @property
+    def inputs(self) -> dict[str, str]:
+        """The content of each task's data, for the run's key."""
+        hashes = {}
+        for task in (task for each in self.built for task in each.tasks):
+            documents = {name: list(split) for name, split in task.dataset.items()}
+            text = json.dumps(documents, ensure_ascii=False, sort_keys=True, default=str)
+            hashes[f"task {task.config.task}"] = blake2b(text.encode(), digest_size=16).hexdigest()
+        for name in self.code:
+            for path in sorted(_code_folder(self.settings, name).glob("*.jsonl")):
+                hashes[f"task {name} {path.name}"] = content_hash(path)
+        return hashes
+
+
+def open_request(settings: BenchSettings) -> BenchRequest:
+    """Read the data of the tasks that settings name.
+
+    Raises:
+        UsageError: an unknown suite or task.
+        InputError: data that lacks columns, or an answer that isn't among the choices.
+        SettingsError: none of the tasks can be scored.
+    """
+    names = [*settings.suite, *settings.questions] or [_DEFAULT_SUITE]
+    suite = find_suite(names, shots=settings.shots)
+    built = tuple(build_use(settings, use, None) for use in suite.uses if use.name not in CODE_TASKS)
+    missing = {each.use.label: each.reason for each in built if each.reason is not None}
+    code: Sequence[str] = tuple(dict.fromkeys(use.name for use in suite.uses if use.name in CODE_TASKS))
+    reasons = {name: reason for name in code if (reason := _why_not(settings, name)) is not None}
+    missing |= {use.label: reasons[use.name] for use in suite.uses if use.name in reasons}
+    request = BenchRequest(settings, suite, built, tuple(name for name in code if name not in reasons), missing)
+    if not request.shards:
+        raise SettingsError("; ".join(f"{label} can't be scored: {reason}" for label, reason in missing.items()))
+    return request
+
+
+def _code_folder(settings: BenchSettings, name: str) -> Path:
+    assert settings.data is not None  # else the task is missing
+    return code_folder(name, Path(settings.data))
+
+
+def _why_not(settings: BenchSettings, name: str) -> str | None:
+    """Return why a code task can't be scored."""
+    if not settings.allow_code:
+        return (
+            "it runs code that the model writes, in a sandbox (docs/sandbox.md says what that keeps out); type the same "
+            "command with --allow-code"
+        )
+    if settings.data is None or not (_code_folder(settings, name) / "test.jsonl").is_file():
+        return f"the data folder has no {CODE_TASKS[name]}/test.jsonl; name one with --data"
+    return None
