@@ -52,13 +52,8 @@ class TaskUse:
     @property
     def label(self) -> str:
         """What the results call it: the task, with its metric where that isn't the task's own."""
-        return (
-            self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
-        )
-
-    @property
-    def _with_metric(self) -> str:
-        return f"{self.name} {self.metric}"
+        own = self.task.metric if self.task else None
+        return self.name if self.metric in (None, own) else f"{self.name} {self.metric}"
 
 
 @dataclass(frozen=True, kw_only=True)
