@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
+from tests.tools import ROOT, real
 
 from tunescope.errors import UsageError
 from tunescope.verbs.bench.tasks import catalogue
-from tunescope.verbs.bench.tasks.catalogue import CATEGORIES, all_suites, all_tasks, find_suite
+from tunescope.verbs.bench.tasks.bench_task import CATEGORIES
+from tunescope.verbs.bench.tasks.catalogue import all_suites, all_tasks, find_suite
 from tunescope.verbs.bench.tasks.documents import PREPARE
 from tunescope.verbs.bench.tasks.scores import SCORES
 
@@ -72,7 +75,7 @@ def test_one_task_with_two_numbers_of_exemplars_is_refused():
 def test_lm_evals_names_need_no_import_of_it():
     pytest.importorskip("lm_eval")
     (use,) = find_suite(["gsm8k"]).uses
-    assert (use.name, use.task, use.shots) == ("gsm8k", None, None)
+    assert (use.name, use.task, use.shots, use.lm_evals) == ("gsm8k", None, None, True)
     assert find_suite(["piqa"]).uses[0].task is all_tasks()["piqa"]
     assert find_suite(["lm-eval:piqa"]).uses[0].task is None
 
@@ -129,3 +132,12 @@ def test_subjects_count_by_items_or_alike():
     scores = [(0.2, 100), (0.8, 300)]
     assert catalogue.combine(by_subject, scores) == pytest.approx(0.5)
     assert catalogue.combine(by_item, scores) == pytest.approx(0.65)
+
+
+def test_the_page_has_the_table_of_the_tasks_files():
+    pytest.importorskip("torch")
+    pytest.importorskip("lm_eval")
+    sys.path.insert(0, str(ROOT / "tools"))
+    import bench_tasks
+
+    assert bench_tasks.render(real("benchmarks")) == bench_tasks.PAGE.read_text("utf-8")

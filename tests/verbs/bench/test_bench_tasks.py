@@ -407,3 +407,22 @@ def test_lm_evals_evaluator_runs_them():
     assert results["results"]["arc_easy"]["acc,none"] == pytest.approx(sum(right) / 20)
     assert results["results"]["squad"]["exact,none"] == pytest.approx(1 / 20)
     assert json.dumps(results["configs"], default=str)
+
+
+def test_the_reference_was_made_with_these_prompts():
+    """What lm-eval's own backend said of the first questions (benchmarks/lm_eval_reference.py)."""
+    from lm_eval.utils import hash_string
+
+    reference = json.loads((Path(__file__).parent / "data/lm_eval_reference.json").read_text("utf-8"))
+    assert reference["lm_eval"] == "0.4.13"
+    for name, scored in reference["tasks"].items():
+        task = one(name, real("benchmarks"), shots=scored["shots"])
+        task.set_fewshot_seed(reference["seed"])
+        asked = [
+            hash_string(task.fewshot_context(doc, num_fewshot=scored["shots"]))
+            for doc in list(task.eval_docs)[: reference["limit"]]
+        ]
+        assert asked == [item["prompt_hash"] for item in scored["items"]]
+        for metric, mean in scored["metrics"].items():
+            values = [item["metrics"][metric] for item in scored["items"]]
+            assert mean == pytest.approx(sum(values) / len(values))

@@ -12,7 +12,8 @@ How a verb uses them, with lm-eval's own evaluator and any of its models:
     results["results"][task.task_name][f"{use.metric},none"]
 
 - `Built.reason` says what is missing: without tasks the whole use, else some of its subjects. Name it in the results.
-- A use with `task=None` is one of lm-eval's own tasks, which needs the hub: give `use.name` to lm-eval, beside ours.
+- A use with `lm_evals` is one of lm-eval's own tasks, which needs the hub: don't build it, but give `use.name` to
+  lm-eval, beside ours.
 - `fewshot_random_seed` is the seed of the exemplars, in both ways of drawing them (`build.build`).
 - `LocalTask.chance` and `LocalTask.cuts` belong beside each score; `catalogue.combine` joins MMLU's subjects and
   `catalogue.summarize` forms the suite's mean and the means of the categories.

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
-from tunescope.verbs.bench.tasks.catalogue import BenchTask, TaskUse
+from tunescope.verbs.bench.tasks.bench_task import BenchTask
+from tunescope.verbs.bench.tasks.catalogue import TaskUse
 from tunescope.verbs.bench.tasks.documents import PREPARE, Split, read_split
 from tunescope.verbs.bench.tasks.questions import read_question
 

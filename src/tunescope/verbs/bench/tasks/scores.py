@@ -11,7 +11,7 @@ from typing import Any
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
 
 
-def true_mass(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
+def _true_mass(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dict[str, float]:
     """Return TruthfulQA's MC2: the probability of the true answers, of all answers together."""
     import numpy as np
 
@@ -21,7 +21,7 @@ def true_mass(doc: dict[str, Any], results: Sequence[tuple[float, bool]]) -> dic
     return {"acc": float(weights[true].sum() / weights.sum())}
 
 
-def squad(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
+def _squad(doc: dict[str, Any], results: Sequence[str]) -> dict[str, float]:
     """Return SQuAD's exact match and F1 of words, the best over the answers given; both from 0 to 1."""
     said = _words(results[0])
     golds = [_words(answer) for answer in doc["answers"]["text"]]
@@ -38,5 +38,5 @@ def _f1(said: list[str], gold: list[str]) -> float:
     return 2 * (Counter(said) & Counter(gold)).total() / (len(said) + len(gold))
 
 
-SCORES: dict[str, Callable[[dict[str, Any], Any], dict[str, float]]] = {"true_mass": true_mass, "squad": squad}
+SCORES: dict[str, Callable[[dict[str, Any], Any], dict[str, float]]] = {"true_mass": _true_mass, "squad": _squad}
 """What a task's `score` may name."""
