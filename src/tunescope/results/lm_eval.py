@@ -54,6 +54,11 @@ class LmEvalResults:
     _metrics: Mapping[str, Sequence[str]]
     _higher: Mapping[str, Mapping[str, bool]]
 
+    @property
+    def files(self) -> list[Path]:
+        """The results file, and those of the tasks' items that are there."""
+        return [self.path, *(path for task in self._metrics if (path := self._samples(task)) is not None)]
+
     def tasks(self, metric: str | None = None) -> dict[str, ScoredTask]:
         """Read the items of each task; those of a group's subtasks as one task, by the group's name.
 

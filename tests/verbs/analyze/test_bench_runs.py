@@ -12,7 +12,7 @@ import pytest
 
 from tunescope import stats
 from tunescope.errors import RunError, SettingsError
-from tunescope.results.bench import BenchResult, ScoredQuestion, BenchScore
+from tunescope.results.bench import BenchResult, BenchScore, ScoredQuestion
 from tunescope.results.falsify import DoseSetup
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run

@@ -41,7 +41,8 @@ def compare_scores(settings: CompareSettings, a: LmEvalResults, b: LmEvalResults
         RunError: no task in common, or none with an item in common.
         InputError: files without items, or without the metric.
     """
-    inputs = {f"a {settings.a}": content_hash(a.path), f"b {settings.b}": content_hash(b.path)}
+    sides = {"a": a, "b": b}
+    inputs = {f"{side} {path}": content_hash(path) for side, each in sides.items() for path in each.files}
     return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, a, b))
 
 
