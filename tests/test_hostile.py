@@ -336,6 +336,15 @@ def _attribute_index(place: Place) -> None:
     place.both("attribute index", place.rows, place.others, "--embedder", "none")
 
 
+@entry("bench")
+def _bench(place: Place) -> None:
+    record = {"question": TEXT, "choices": [TEXT, "b"], "answer": "b", "category": TEXT}
+    questions = place.give("questions.jsonl", record, {**record, "question": "c"})
+    place.both("bench", questions, "--model", place.model(), "--spread")
+    place.run("bench", "--suite", TEXT, code=1)
+    place.run("bench", place.give("bad.jsonl", {**record, "answer": TEXT * 2}), "--model", place.model(), code=1)
+
+
 def judge(name: str, *options: str) -> None:
     """Register a verb of `judge` that asks."""
 

@@ -84,7 +84,8 @@ def test_no_harm_is_shown_or_harm_or_neither(workplace):
     said = " ".join(run.view.sentences)
     assert "No harm on same: B isn't 3 points or more below A (n = 400)." in said
     assert "Harm on worse: B is below A by" in said
-    assert f"Too few items of few to show no harm within 3 points: 20; about {result.tasks['few'].n_needed:,} would" in said
+    needed = f"{result.tasks['few'].n_needed:,}"
+    assert f"Too few items of few to show no harm within 3 points: 20; about {needed} would do." in said
     assert sorted(task.p_holm for task in result.tasks.values())[0] == pytest.approx(
         3 * min(task.p for task in result.tasks.values())
     )

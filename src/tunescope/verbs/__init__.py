@@ -314,12 +314,11 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",
-            "Score a model on tasks whose answers are known.",
+            "Score a model on benchmarks, or on your own questions.",
             (
                 "bench --model runs/tune-0123456789ab/model --suite open-llm --data benchmarks --exemplars fixed",
                 "bench my-questions.jsonl --model smollm2-135m",
             ),
-            proven=False,
         ),
     },
     "All of it at once": {

@@ -1,4 +1,4 @@
-"""`bench` through lm-eval, on a tiny model: scores against lm-eval's own model class, what is shared, what is refused."""
+"""`bench` through lm-eval, on a tiny model: scores against lm-eval's own model class, the spread, what is refused."""
 
 from __future__ import annotations
 
