@@ -271,7 +271,7 @@ def test_mathqa_options_in_both_forms(tmp_path):
 
 
 def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path):
-    short = {"question": "?", "choices": ARC["choices"]}
+    short = {"question": "?", "choices": ARC["choices"], "answerKey": None}
     path = write_arc(tmp_path, ARC | {"answerKey": "B"}, short)
     with pytest.raises(InputError) as refusal:
         built("arc_easy", tmp_path, shots=0)
@@ -297,6 +297,13 @@ def test_a_number_past_the_choices_is_named(tmp_path):
     write_rows(tmp_path / "piqa/validation.jsonl", [{"goal": "g", "sol1": "a", "sol2": "b", "label": -1}])
     with pytest.raises(InputError, match=r"found the answer -1; expected one of the 2 choices"):
         built("piqa", tmp_path, shots=0)
+
+
+def test_choices_that_are_no_texts_are_named(tmp_path):
+    path = write_arc(tmp_path, ARC | {"choices": {"text": ["one", 2], "label": ["A", "B"]}, "answerKey": "A"})
+    with pytest.raises(InputError) as refusal:
+        built("arc_easy", tmp_path, shots=0)
+    assert str(refusal.value) == f"{path}:1: found the choices ['one', 2]; expected texts"
 
 
 def test_missing_data_is_a_reason_and_says_what_to_do(tmp_path):
