@@ -271,7 +271,7 @@ def test_mathqa_options_in_both_forms(tmp_path):
 
 
 def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path):
-    short = {"question": "?", "choices": ARC["choices"]}
+    short = {"question": "?", "choices": ARC["choices"], "answerKey": None}
     path = write_arc(tmp_path, ARC | {"answerKey": "B"}, short)
     with pytest.raises(InputError) as refusal:
         built("arc_easy", tmp_path, shots=0)
@@ -299,6 +299,13 @@ def test_a_number_past_the_choices_is_named(tmp_path):
         built("piqa", tmp_path, shots=0)
 
 
+def test_choices_that_are_no_texts_are_named(tmp_path):
+    path = write_arc(tmp_path, ARC | {"choices": {"text": ["one", 2], "label": ["A", "B"]}, "answerKey": "A"})
+    with pytest.raises(InputError) as refusal:
+        built("arc_easy", tmp_path, shots=0)
+    assert str(refusal.value) == f"{path}:1: found the choices ['one', 2]; expected texts"
+
+
 def test_missing_data_is_a_reason_and_says_what_to_do(tmp_path):
     assert built("piqa", tmp_path).reason == (
         f"{tmp_path} has no piqa/validation.jsonl; put ybisk/piqa there as JSON lines, or name lm-eval:piqa, which "
@@ -312,6 +319,14 @@ def test_missing_data_is_a_reason_and_says_what_to_do(tmp_path):
 def test_too_many_shots_are_refused(tmp_path):
     with pytest.raises(SettingsError, match="has 5 exemplars for a question, and 6 are wanted; type: --shots 5"):
         built("mmlu", real("benchmarks"), shots=6)
+
+
+def test_the_seed_is_lm_evals_own_unless_another_is_named():
+    data = real("benchmarks")
+    first = {seed: one("arc_easy", data, shots=3, **how) for seed, how in ((1234, {}), (5, {"seed": 5}))}
+    for seed, task in first.items():
+        prompt = task.fewshot_context(task.eval_docs[0], num_fewshot=3)
+        assert prompt == contexts(task, seed, 3)[0]
 
 
 def contexts(task, seed, shots):
@@ -384,7 +399,6 @@ def test_lm_evals_evaluator_runs_them():
     """A model that likes short choices gets what counting says."""
     import lm_eval
     from lm_eval.api.model import LM
-    from lm_eval.tasks import TaskManager
 
     class Short(LM):
         def loglikelihood(self, requests, **_):
@@ -396,14 +410,12 @@ def test_lm_evals_evaluator_runs_them():
         def generate_until(self, requests, **_):
             return ["308" for _ in requests]
 
-    tasks = [one(name, real("benchmarks"), shots=2) for name in ("arc_easy", "winogrande", "squad")]
-    results = lm_eval.simple_evaluate(
-        model=Short(), tasks=tasks, task_manager=TaskManager(include_defaults=False), limit=20, bootstrap_iters=0
-    )
+    tasks = {name: one(name, real("benchmarks"), shots=2) for name in ("arc_easy", "winogrande", "squad")}
+    results = lm_eval.evaluate(Short(), {"tasks": tasks}, limit=20, bootstrap_iters=0)
     assert results["n-shot"] == {"arc_easy": 2, "winogrande": 2, "squad": 2}
-    docs = list(tasks[0].eval_docs)[:20]
+    docs = list(tasks["arc_easy"].eval_docs)[:20]
     shortest = [min(range(4), key=lambda k, doc=doc: len(doc["choices"]["text"][k])) for doc in docs]
-    right = [choice == tasks[0].doc_to_target(doc) for choice, doc in zip(shortest, docs, strict=True)]
+    right = [choice == tasks["arc_easy"].doc_to_target(doc) for choice, doc in zip(shortest, docs, strict=True)]
     assert results["results"]["arc_easy"]["acc,none"] == pytest.approx(sum(right) / 20)
     assert results["results"]["squad"]["exact,none"] == pytest.approx(1 / 20)
     assert json.dumps(results["configs"], default=str)

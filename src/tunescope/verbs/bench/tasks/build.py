@@ -27,12 +27,14 @@ class Built:
     reason: str | None = None
 
 
-def build(use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", room: Room | None = None) -> Built:
+def build(
+    use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", seed: int = 1234, room: Room | None = None
+) -> Built:
     """Make the tasks of `use` from the files in the folder `data` (laid out as `docs/bench-tasks.md` says).
 
     With `parity` exemplars are drawn for each question as lm-eval draws them; with `fixed` every question has the same,
-    which the seed decides, so that their work is done once. Both seeds are `simple_evaluate`'s `fewshot_random_seed`.
-    MMLU's are those of its dev split either way. With `room`, exemplars are left out where a prompt is too long.
+    so that their work is done once. `seed` decides which, either way; 1234 is lm-eval's own. MMLU's are always those of
+    its dev split. With `room`, exemplars are left out where a prompt is too long.
 
     Raises:
         InputError: records that lack columns, or whose answer isn't among the choices.
@@ -52,6 +54,8 @@ def build(use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", r
         LocalTask(use.task, part, name=name, shots=shots, exemplars=exemplars, room=room)
         for name, part in by_name.items()
     )
+    for task in tasks:
+        task.set_fewshot_seed(seed)
     return Built(use=use, tasks=tasks, reason=_absent(use, list(by_name)))
 
 

@@ -43,10 +43,11 @@ def read_split(path: Path, columns: Sequence[str], prepare: Callable[[Doc, Path]
     places: list[Location] = []
     problems: list[Problem] = []
     for place, record in _records(path, problems):
-        missing = [name for name in columns if name not in record]
+        missing = [name for name in columns if record.get(name) is None]
         if missing:
             expected = f"{', '.join(columns)} (without {', '.join(missing)} it is no question)"
-            problems.append(Problem.at(place, f"the columns {', '.join(record)}", expected))
+            filled = [name for name, value in record.items() if value is not None]
+            problems.append(Problem.at(place, f"the columns {', '.join(filled)}", expected))
             continue
         try:
             doc = {name: record[name] for name in columns} if prepare is None else prepare(record, path)

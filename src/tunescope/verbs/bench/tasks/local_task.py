@@ -166,9 +166,13 @@ class LocalTask(ConfigurableTask):
             text, target = self.doc_to_text(doc), self.doc_to_target(doc)
         except (TemplateError, ValueError, KeyError, IndexError, TypeError, SyntaxError) as error:
             return Problem.at(place, f"a question without a usable answer ({error})", "an answer among the choices")
+        if choices is None:
+            return None
         gold = text if isinstance(text, int) else target
-        if choices is not None and not (isinstance(gold, int) and 0 <= gold < len(choices)):
+        if not (isinstance(gold, int) and 0 <= gold < len(choices)):
             return Problem.at(place, f"the answer {gold!r}", f"one of the {len(choices)} choices")
+        if not all(isinstance(choice, str) for choice in choices):
+            return Problem.at(place, f"the choices {choices!r}", "texts")
         return None
 
     def fewshot_context(self, doc: Doc, num_fewshot: int, **how: Any) -> Any:
