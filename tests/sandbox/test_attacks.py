@@ -92,7 +92,7 @@ def left_over(tmp_path: Path, but: int = 0) -> list[str]:
             folder = os.readlink(path / "cwd")
         except OSError:
             continue
-        ours = parent == os.getpid() or "sandbox.inside" in line and str(tmp_path) in line
+        ours = parent == os.getpid() or ("sandbox.inside" in line and str(tmp_path) in line)
         if int(path.name) not in (but, os.getpid()) and (ours or folder.startswith(f"{tmp_path}/tunescope")):
             lines.append(line)
     return lines
@@ -133,7 +133,9 @@ def test_children_end_with_their_program_with_limits_alone(tmp_path, monkeypatch
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     monkeypatch.setattr("tempfile.tempdir", None)
     child = "import os, time\nif os.fork() == 0:\n    while True: time.sleep(1)\n"
-    gone = "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.closerange(0, 64)\n"
+    gone = (
+        "import os, time\nif os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0:\n        os.closerange(0, 64)\n"
+    )
     gone += "        while True: time.sleep(1)\n    os._exit(0)\n"
     bomb = "import os\nfor n in range(100):\n    try: os.fork()\n    except OSError: pass\nwhile True: pass\n"
     ran = run([Program(each, "", "", ()) for each in (child, gone, bomb)], LIMITS, 1.0, workers=1)

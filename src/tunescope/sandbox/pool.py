@@ -23,11 +23,11 @@ from tunescope.sandbox.protection import PROTECTIONS, Protection
 
 Status: TypeAlias = Literal["passed", "failed", "timed out", "out of memory", "ended early", "broken"]
 """How a program ended; `broken`: the sandbox itself died with it."""
-_ENVIRONMENT = {
+_VARIABLES = {
     **{"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
     **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
 }
-"""All of a program's environment; sets of texts have the same order in every run."""
+"""All the variables that a program sees; sets of texts have the same order in every run."""
 _SECONDS_TO_START = 60.0
 _SECONDS_OF_GRACE = 10.0
 """How long a server may take beyond a program's own time before it is killed."""
@@ -96,7 +96,7 @@ def run_programs(
         WorkError: no server starts under this protection.
     """
     chosen = protection or strongest_protection()
-    idle: SimpleQueue[_Server] = SimpleQueue()
+    idle: SimpleQueue[_ServerProcess] = SimpleQueue()
 
     def run(program: Program) -> Ran:
         server = idle.get()
@@ -108,7 +108,7 @@ def run_programs(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tunescope-sandbox-"))
         for number in range(min(workers, len(programs))):
-            idle.put(stack.enter_context(closing(_Server(chosen, limits, f"{folder}/{number}"))))
+            idle.put(stack.enter_context(closing(_ServerProcess(chosen, limits, f"{folder}/{number}"))))
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         stack.callback(threads.shutdown, cancel_futures=True)
         update = stack.enter_context(progress("programs", len(programs)))
@@ -137,7 +137,7 @@ def strongest_protection(among: tuple[Protection, ...] = PROTECTIONS) -> Protect
     raise WorkError(" ".join(reasons))
 
 
-class _Server:
+class _ServerProcess:
     """A process of `inside.server`; another takes its place where a program broke it."""
 
     def __init__(self, protection: Protection, limits: Limits, folder: str) -> None:
@@ -169,7 +169,7 @@ class _Server:
         command = self._protection.server_command(settings, self._folder)
         pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=_ENVIRONMENT)
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=_VARIABLES)
         except OSError as error:
             raise WorkError(f"{self._protection.name}: {command[0]} doesn't start ({error.strerror}).") from error
         try:

@@ -119,7 +119,9 @@ class _Server:
         ours, theirs = socket.socketpair()
         filtered, files = self._settings["filtered"], self._settings["files"]
         solves = _fork(
-            lambda: solution.serve(theirs.fileno(), filtered, files), self._settings["limits"], f"{os.getcwd()}/{_PROGRAM}"
+            lambda: solution.serve(theirs.fileno(), filtered, files),
+            self._settings["limits"],
+            f"{os.getcwd()}/{_PROGRAM}",
         )
         with ours, theirs, suppress(OSError):  # the process of the tests has ended: there will be no verdict
             socket.send_fds(self._control, [b"."], [ours.fileno()])
