@@ -12,7 +12,7 @@ from tests.tools import real, write_rows
 from tunescope.errors import InputError, SettingsError, TunescopeError
 from tunescope.sandbox.pool import Limits, Program, run_programs
 from tunescope.verbs.bench.code_tasks import (
-    Sampling,
+    CodeSampling,
     read_humaneval,
     read_mbpp,
     require_allow_code,
@@ -101,7 +101,7 @@ def test_scores_of_canned_samples(humaneval):
         right = ["    return sum(numbers)\n\ndef extra(): syntax error"] * 3 + ["    return 0"] * 7
         return [right, ["    import os\n    os._exit(0)"] * 10]
 
-    results = score_completions(problems, complete, Sampling(seed=7, temperature=0.2), LONG, workers=2)
+    results = score_completions(problems, complete, CodeSampling(seed=7, temperature=0.2), LONG, workers=2)
     assert asked == [([ADD["prompt"], SQUARE["prompt"]], 10, 7)]
     assert [(each.problem, each.n, each.passed, each.pass_at_1, each.pass_at_10) for each in results.problems] == [
         ("HumanEval/0", 10, 3, pytest.approx(0.3), 1.0),
@@ -121,7 +121,7 @@ def test_scores_of_canned_samples(humaneval):
 def test_fewer_than_ten_samples_have_no_pass_at_10(humaneval):
     problems = read_humaneval(humaneval)
     results = score_completions(
-        problems, lambda prompts, n, seed: [[each.solution] * n for each in problems], Sampling(n=2), LONG
+        problems, lambda prompts, n, seed: [[each.solution] * n for each in problems], CodeSampling(n=2), LONG
     )
     assert results.score.pass_at_1.mean == 1.0
     assert results.score.pass_at_10.mean is None
@@ -131,7 +131,7 @@ def test_fewer_than_ten_samples_have_no_pass_at_10(humaneval):
 
 def test_another_number_of_samples_is_refused(humaneval):
     with pytest.raises(TunescopeError, match=r"found \[1, 3\] samples of 2 problems; expected 3 of each"):
-        score_completions(read_humaneval(humaneval), lambda prompts, n, seed: [["x"], ["x"] * 3], Sampling(n=3))
+        score_completions(read_humaneval(humaneval), lambda prompts, n, seed: [["x"], ["x"] * 3], CodeSampling(n=3))
 
 
 def test_code_runs_only_where_it_was_allowed():
@@ -173,11 +173,11 @@ def failures(problems):
 
 
 def test_some_solutions_of_the_data_sets_pass():
-    """Those with helpers in the prompt (32, 38, 50), classes (367, 601), a function named as a builtin (126)."""
+    """Those with helpers in the prompt (32, 38, 50), classes (367, 601, 927), a function named as a builtin (126)."""
     humaneval = read_humaneval(real("benchmarks", "openai_humaneval"))
     mbpp = [each for split in ("test", "train") for each in read_mbpp(real("benchmarks", "mbpp"), split)]
     chosen = [each for each in humaneval if each.problem.split("/")[1] in ("0", "22", "32", "38", "50", "162")]
-    chosen += [each for each in mbpp if each.problem in ("11", "126", "367", "596", "601")]
+    chosen += [each for each in mbpp if each.problem in ("11", "126", "367", "601", "927")]
     assert len(humaneval) == 164
     assert len(chosen) == 11
     assert failures(chosen) == {}

@@ -65,7 +65,7 @@ class CodeProblem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class CodeSampling:
     """How completions are drawn from the model, which decides pass@k as much as the model does.
 
     Attributes:
@@ -132,7 +132,7 @@ def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
 def score_completions(
     problems: Sequence[CodeProblem],
     complete: Complete,
-    sampling: Sampling,
+    sampling: CodeSampling,
     limits: Limits | None = None,
     workers: int | None = None,
 ) -> CodeResults:
@@ -198,7 +198,7 @@ def _pass_at(k: int, passed: Sequence[bool]) -> float | None:
 
 
 def _score(
-    results: Sequence[CodeProblemResult], samples: Sequence[CodeSample], sampling: Sampling, limits: Limits
+    results: Sequence[CodeProblemResult], samples: Sequence[CodeSample], sampling: CodeSampling, limits: Limits
 ) -> CodeScore:
     counts = [(each.n, each.passed) for each in results]
     return CodeScore(
