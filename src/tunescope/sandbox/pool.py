@@ -29,7 +29,7 @@ _VARIABLES = {
 }
 """All the variables that a program sees; sets of texts have the same order in every run."""
 _SECONDS_TO_START = 60.0
-_SECONDS_OF_GRACE = 10.0
+_SECONDS_OF_GRACE = 60.0
 """How long a server may take beyond a program's own time before it is killed."""
 
 
@@ -65,7 +65,7 @@ class Limits:
     seconds: float = 3.0
     memory_bytes: int = 1 << 30
     file_bytes: int = 1 << 24
-    processes: int = 64
+    processes: int = 32
 
 
 @dataclass(frozen=True)
