@@ -19,6 +19,7 @@ from typing import IO, Any, Literal, TypeAlias
 from tunescope.errors import WorkError
 from tunescope.progress import progress
 from tunescope.sandbox.inside import channel
+from tunescope.sandbox.inside.descendants import kill_descendants
 from tunescope.sandbox.protection import PROTECTIONS, Protection
 
 Status: TypeAlias = Literal["passed", "failed", "timed out", "out of memory", "ended early", "broken"]
@@ -158,6 +159,8 @@ class _ServerProcess:
 
     def close(self) -> None:
         """Kill the server with all that it started, and remove its folder."""
+        if not self._protection.has_namespaces:
+            kill_descendants(self._process.pid)
         self._process.kill()
         self._process.communicate()
         subprocess.run(["rm", "-rf", "--", self._folder], check=False)  # rmtree stops at a thousand levels
