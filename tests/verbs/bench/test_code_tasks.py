@@ -25,7 +25,7 @@ ADD = {
     "prompt": 'from typing import List\n\n\ndef total(numbers: List[int]) -> int:\n    """Return the sum."""\n',
     "entry_point": "total",
     "canonical_solution": "    return sum(numbers)\n",
-    "test": "\nMETADATA = {}\ndef check(candidate):\n    assert candidate([1, 2]) == 3\n    assert candidate([]) == 0\n",
+    "test": "\nMETADATA = {}\ndef check(f):\n    assert f([1, 2]) == 3\n    assert f([]) == 0\n",
 }
 SQUARE = {**ADD, "task_id": "HumanEval/1", "entry_point": "square", "canonical_solution": "    return n * n\n"}
 SQUARE |= {"prompt": "def square(n):\n", "test": "def check(f):\n    assert f(3) == 9\n"}

@@ -8,7 +8,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 
 _CAN_MAKE_NONE = "TtZX"
-"""States of processes that are stopped or have ended. One that was sent SIGSTOP may still end a fork before it stops."""
+"""States of processes that are stopped or have ended; one that was sent SIGSTOP may still end a fork before it stops.
+"""
 
 
 def kill_descendants(process: int) -> None:
