@@ -19,17 +19,18 @@ from typing import IO, Any, Literal, TypeAlias
 from tunescope.errors import WorkError
 from tunescope.progress import progress
 from tunescope.sandbox.inside import channel
+from tunescope.sandbox.inside.descendants import kill_descendants
 from tunescope.sandbox.protection import PROTECTIONS, Protection
 
 Status: TypeAlias = Literal["passed", "failed", "timed out", "out of memory", "ended early", "broken"]
 """How a program ended; `broken`: the sandbox itself died with it."""
-_ENVIRONMENT = {
+_VARIABLES = {
     **{"PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "PYTHONHASHSEED": "0"},
     **{"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
 }
-"""All of a program's environment; sets of texts have the same order in every run."""
+"""All the variables that a program sees; sets of texts have the same order in every run."""
 _SECONDS_TO_START = 60.0
-_SECONDS_OF_GRACE = 10.0
+_SECONDS_OF_GRACE = 60.0
 """How long a server may take beyond a program's own time before it is killed."""
 
 
@@ -65,7 +66,7 @@ class Limits:
     seconds: float = 3.0
     memory_bytes: int = 1 << 30
     file_bytes: int = 1 << 24
-    processes: int = 64
+    processes: int = 32
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ def run_programs(
         WorkError: no server starts under this protection.
     """
     chosen = protection or strongest_protection()
-    idle: SimpleQueue[_Server] = SimpleQueue()
+    idle: SimpleQueue[_ServerProcess] = SimpleQueue()
 
     def run(program: Program) -> Ran:
         server = idle.get()
@@ -108,7 +109,7 @@ def run_programs(
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tunescope-sandbox-"))
         for number in range(min(workers, len(programs))):
-            idle.put(stack.enter_context(closing(_Server(chosen, limits, f"{folder}/{number}"))))
+            idle.put(stack.enter_context(closing(_ServerProcess(chosen, limits, f"{folder}/{number}"))))
         threads = stack.enter_context(ThreadPoolExecutor(workers))
         stack.callback(threads.shutdown, cancel_futures=True)
         update = stack.enter_context(progress("programs", len(programs)))
@@ -129,7 +130,8 @@ def strongest_protection(among: tuple[Protection, ...] = PROTECTIONS) -> Protect
     reasons: list[str] = []
     for protection in among:
         try:
-            run_programs([Program("", "", "", ())], Limits(seconds=_SECONDS_TO_START), 1, protection)
+            with tempfile.TemporaryDirectory() as folder:
+                _ServerProcess(protection, Limits(), f"{folder}/0").close()
         except WorkError as error:
             reasons.append(str(error))
         else:
@@ -137,7 +139,7 @@ def strongest_protection(among: tuple[Protection, ...] = PROTECTIONS) -> Protect
     raise WorkError(" ".join(reasons))
 
 
-class _Server:
+class _ServerProcess:
     """A process of `inside.server`; another takes its place where a program broke it."""
 
     def __init__(self, protection: Protection, limits: Limits, folder: str) -> None:
@@ -158,6 +160,8 @@ class _Server:
 
     def close(self) -> None:
         """Kill the server with all that it started, and remove its folder."""
+        if not self._protection.has_namespaces:
+            kill_descendants(self._process.pid)
         self._process.kill()
         self._process.communicate()
         subprocess.run(["rm", "-rf", "--", self._folder], check=False)  # rmtree stops at a thousand levels
@@ -169,7 +173,7 @@ class _Server:
         command = self._protection.server_command(settings, self._folder)
         pipe = subprocess.PIPE
         try:
-            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=_ENVIRONMENT)
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, bufsize=0, env=_VARIABLES)
         except OSError as error:
             raise WorkError(f"{self._protection.name}: {command[0]} doesn't start ({error.strerror}).") from error
         try:

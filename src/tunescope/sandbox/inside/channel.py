@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 import struct
 
-LARGEST = 1 << 24
+_LARGEST = 1 << 24
 """Bytes of a message that is taken from the solution."""
 _HEADER = struct.Struct("!I")
-HEADER_SIZE = _HEADER.size
 
 
 class ChannelClosed(Exception):
@@ -25,26 +24,20 @@ def send(descriptor: int, message: bytes) -> None:
         raise ChannelClosed from error
 
 
-def receive(descriptor: int, largest: int = LARGEST) -> bytes:
+def receive(descriptor: int, largest: int = _LARGEST) -> bytes:
     """Read a message.
 
     Raises:
         ChannelClosed: the other side ended, also in the middle of it.
         ValueError: it is longer than `largest` bytes.
     """
-    size = length(read_exactly(descriptor, HEADER_SIZE))
+    (size,) = _HEADER.unpack(_read_exactly(descriptor, _HEADER.size))
     if size > largest:
         raise ValueError(f"a message of {size:,} bytes; at most {largest:,} are taken")
-    return read_exactly(descriptor, size)
+    return _read_exactly(descriptor, size)
 
 
-def length(header: bytes) -> int:
-    """Return the length that a header gives."""
-    (size,) = _HEADER.unpack(header)
-    return int(size)
-
-
-def read_exactly(descriptor: int, size: int) -> bytes:
+def _read_exactly(descriptor: int, size: int) -> bytes:
     """Read `size` bytes; raises ChannelClosed."""
     parts: list[bytes] = []
     while size:

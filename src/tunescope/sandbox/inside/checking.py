@@ -140,6 +140,7 @@ class Remote:
         return self._number
 
     def __call__(self, *given: Any, **named: Any) -> Any:
+        """Call it there."""
         return self._solution.ask("call", self, *given, **named)
 
     def __getattr__(self, name: str) -> Any:

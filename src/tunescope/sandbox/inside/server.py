@@ -22,6 +22,7 @@ from importlib import import_module
 from typing import Any
 
 from tunescope.sandbox.inside import channel, checking, solution, system_calls
+from tunescope.sandbox.inside.descendants import kill_descendants
 
 _WARM = (
     "bisect collections copy dataclasses functools heapq itertools math operator random re string typing _strptime "
@@ -119,7 +120,9 @@ class _Server:
         ours, theirs = socket.socketpair()
         filtered, files = self._settings["filtered"], self._settings["files"]
         solves = _fork(
-            lambda: solution.serve(theirs.fileno(), filtered, files), self._settings["limits"], f"{os.getcwd()}/{_PROGRAM}"
+            lambda: solution.serve(theirs.fileno(), filtered, files),
+            self._settings["limits"],
+            f"{os.getcwd()}/{_PROGRAM}",
         )
         with ours, theirs, suppress(OSError):  # the process of the tests has ended: there will be no verdict
             socket.send_fds(self._control, [b"."], [ours.fileno()])
@@ -129,7 +132,8 @@ class _Server:
         """End a program's processes; behind the filter it has no others than its own."""
         filtered = self._settings["filtered"]
         if not filtered:
-            _kill_descendants()
+            kill_descendants(os.getpid())
+            _reap_all()
         elif keep_checking:
             _kill([solves])
         else:
@@ -183,34 +187,11 @@ def _kill(processes: Iterable[int]) -> None:
             os.waitpid(process, 0)
 
 
-def _kill_descendants() -> None:
-    """Kill and reap all that descends from this process: first stopped, all of them, so that none makes more."""
-    stopped: set[int] = set()
-    while running := _descendants() - stopped:
-        for process in running:
-            with suppress(ProcessLookupError):
-                os.kill(process, signal.SIGSTOP)
-        stopped |= running
-    for process in stopped:
-        with suppress(ProcessLookupError):
-            os.kill(process, signal.SIGKILL)
+def _reap_all() -> None:
+    """Wait for all children, and for theirs, which become ours."""
     with suppress(ChildProcessError):
-        while os.waitpid(-1, 0):  # raises where there are no more; those of killed ones become ours
+        while os.waitpid(-1, 0):  # raises where there are no more
             continue
-
-
-def _descendants() -> set[int]:
-    """Return the processes that descend from this one."""
-    children: dict[int, list[int]] = {}
-    for name in filter(str.isdigit, os.listdir("/proc")):
-        with suppress(OSError), open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
-            children.setdefault(int(file.read().rpartition(")")[2].split()[1]), []).append(int(name))
-    found, todo = set[int](), [os.getpid()]
-    while todo:
-        below = children.get(todo.pop(), [])
-        found.update(below)
-        todo += below
-    return found
 
 
 def _empty(folder: str) -> bool:

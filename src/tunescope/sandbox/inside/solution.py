@@ -12,6 +12,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -93,13 +94,13 @@ class _Objects:
 
     def serve(self, source: str) -> None:
         sys.modules["solution"] = self._module
-        self._answer(lambda: self._load(source))
+        self._answer(partial(self._load, source))
         while True:
             try:
                 request = channel.receive(_CHANNEL, sys.maxsize)
             except channel.ChannelClosed:
                 return
-            self._answer(lambda data=request: self._operate(data))
+            self._answer(partial(self._operate, request))
 
     def _load(self, source: str) -> dict[str, Any]:
         exec(compile(source, "<solution>", "exec", dont_inherit=True), self._module.__dict__)
@@ -120,4 +121,3 @@ class _Objects:
     def _number(self, value: Any) -> int:
         self._objects[id(value)] = value
         return id(value)
-

@@ -34,7 +34,8 @@ _AS_LIST: dict[str, tuple[type[Any], Callable[[Any], Any], Callable[[list[Any]],
     "timedelta": (timedelta, lambda value: [value.days, value.seconds, value.microseconds], lambda d: timedelta(*d)),
 }
 """Values that are written as a list of values."""
-_TYPES = {kind.__name__: kind for kind in (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)}
+_KINDS: tuple[type[Any], ...] = (bool, int, float, complex, str, bytes, list, tuple, dict, set, frozenset)
+_TYPES: dict[str, type[Any]] = {kind.__name__: kind for kind in _KINDS}
 """Types that some tests pass. They can't be changed, and calling one makes a plain value."""
 _SMALL = 1 << 63
 
@@ -72,7 +73,7 @@ def _plain(value: Any, number_of: Callable[[Any], int]) -> Any:
     for name, (kind, write, _) in _AS_LIST.items():
         if isinstance(value, kind):
             return {name: _plain(write(value), number_of)}
-    if isinstance(value, type) and _TYPES.get(value.__name__) is value:
+    if isinstance(value, type) and value in _KINDS:
         return {"type": value.__name__}
     return {"object": number_of(value)}
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,9 +22,9 @@ from tunescope.sandbox.pool import Limits, Program, Ran, run_programs, strongest
 
 Complete: TypeAlias = Callable[[Sequence[str], int, int], Sequence[Sequence[str]]]
 """Prompts, samples a prompt and a seed → each prompt's samples, without the prompt."""
-HUMANEVAL_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
+_HUMANEVAL_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where a completion ends (Chen et al. 2021, section 2.1; the same as lm-eval's)."""
-MBPP_STOPS = ("[DONE]",)
+_MBPP_STOPS = ("[DONE]",)
 _MBPP_EXAMPLES = ("2", "3", "4")
 """The problems of the split `prompt` that come before every question (Austin et al. 2021, arXiv 2108.07732)."""
 
@@ -64,7 +65,7 @@ class CodeProblem:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sampling:
+class CodeSampling:
     """How completions are drawn from the model, which decides pass@k as much as the model does.
 
     Attributes:
@@ -125,7 +126,9 @@ def read_humaneval(folder: Path) -> list[CodeProblem]:
     Raises:
         InputError: records without the columns, or whose prompt or test isn't Python.
     """
-    return [_humaneval_problem(record) for record in _read(folder / "test.jsonl", _HUMANEVAL_COLUMNS, ("prompt", "test"))]
+    return [
+        _humaneval_problem(record) for record in _read(folder / "test.jsonl", _HUMANEVAL_COLUMNS, ("prompt", "test"))
+    ]
 
 
 def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
@@ -147,7 +150,7 @@ def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
 def score_completions(
     problems: Sequence[CodeProblem],
     complete: Complete,
-    sampling: Sampling,
+    sampling: CodeSampling,
     limits: Limits | None = None,
     workers: int | None = None,
 ) -> CodeResults:
@@ -213,7 +216,7 @@ def _pass_at(k: int, passed: Sequence[bool]) -> float | None:
 
 
 def _score(
-    results: Sequence[CodeProblemResult], samples: Sequence[CodeSample], sampling: Sampling, limits: Limits
+    results: Sequence[CodeProblemResult], samples: Sequence[CodeSample], sampling: CodeSampling, limits: Limits
 ) -> CodeScore:
     counts = [(each.n, each.passed) for each in results]
     return CodeScore(
@@ -265,7 +268,7 @@ def _find_fault(
             return Problem.at(location, found, {str: "a text", int: "a whole number", list: "a list"}[expected])
     for column in python:
         try:
-            ast.parse(record[column])
+            _parse(record[column])
         except (SyntaxError, ValueError) as error:
             return Problem.at(location, f"column {column}: {error}", "Python")
     return None
@@ -277,7 +280,7 @@ def _humaneval_problem(record: Mapping[str, Any]) -> CodeProblem:
         task="humaneval",
         problem=record["task_id"],
         prompt=record["prompt"],
-        stops=HUMANEVAL_STOPS,
+        stops=_HUMANEVAL_STOPS,
         begins=record["prompt"],
         setup=record["prompt"],
         tests=f"{record['test']}\ncheck({record['entry_point']})",
@@ -293,7 +296,7 @@ def _mbpp_problem(record: Mapping[str, Any], shown: str) -> CodeProblem:
         task="mbpp",
         problem=str(record["task_id"]),
         prompt=shown + _mbpp_question(record),
-        stops=MBPP_STOPS,
+        stops=_MBPP_STOPS,
         begins="",
         setup=_imports(record["code"]),
         tests=tests,
@@ -310,12 +313,19 @@ def _mbpp_question(record: Mapping[str, Any]) -> str:
 
 def _imports(code: str) -> str:
     """Return the import statements at the top of the data set's own solution: some tests use what it imports."""
-    found = [node for node in ast.parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)]
+    found = [node for node in _parse(code).body if isinstance(node, ast.Import | ast.ImportFrom)]
     return "\n".join(map(ast.unparse, found))
 
 
 def _defined_and_used(code: str, tests: str) -> tuple[str, ...]:
     """Return the functions and classes that the data set's own solution defines and its tests use."""
-    used = {node.id for node in ast.walk(ast.parse(tests)) if isinstance(node, ast.Name)}
-    defined = [node.name for node in ast.parse(code).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    used = {node.id for node in ast.walk(_parse(tests)) if isinstance(node, ast.Name)}
+    defined = [node.name for node in _parse(code).body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
     return tuple(name for name in dict.fromkeys(defined) if name in used)
+
+
+def _parse(code: str) -> ast.Module:
+    """Parse Python, and say nothing of escapes that newer versions warn of."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return ast.parse(code)

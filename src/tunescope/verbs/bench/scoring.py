@@ -176,12 +176,12 @@ def _score_choices(state: BenchState, shard: BenchShard, folder: Path) -> None:
 
 def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
     """Write programs, run them, and write what came of each sample and of the task."""
-    from tunescope.verbs.bench.code_tasks import Sampling, read_code_problems, score_completions
+    from tunescope.verbs.bench.code_tasks import CodeSampling, read_code_problems, score_completions
 
     settings = state.settings
     assert settings.data is not None  # else there is no such shard
     problems = read_code_problems(shard.task, Path(settings.data))[: shard.limit]
-    sampling = Sampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
+    sampling = CodeSampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
     scored = score_completions(problems, partial(_complete, state, problems), sampling)
     lines = "".join(json.dumps(sample.as_json(), ensure_ascii=False) + "\n" for sample in scored.samples)
     (folder / _SAMPLES).write_text(lines, "utf-8")
