@@ -342,6 +342,7 @@ def _bench(place: Place) -> None:
     questions = place.give("questions.jsonl", record, {**record, "question": "c"})
     place.both("bench", questions, "--model", place.model(), "--spread")
     place.run("bench", "--suite", TEXT, code=1)
+    place.run("study run", recipe(place, bench={"verb": "bench", "suite": ["microworld"], "model": place.model()}))
     place.run("bench", place.give("bad.jsonl", {**record, "answer": TEXT * 2}), "--model", place.model(), code=1)
 
 
@@ -404,12 +405,6 @@ def _correct(place: Place) -> None:
     place.both("repair correct", place.rows, "--oracle", place.fake, *options)
     place.run("repair correct", place.rows, "--oracle", place.fake, *options, "--plan", "--out", "planned")
     place.run("repair correct", place.rows, "--oracle", f"fake:{TEXT}", *options, "--out", "c", code=1)
-
-
-@entry("bench")
-def _bench(place: Place) -> None:
-    """It is in recipes alone."""
-    place.run("study run", recipe(place, bench={"verb": "bench", "model": place.model()}))
 
 
 def recipe(place: Place, **steps: object) -> str:

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 from tests.tools import real, write_rows
 
-from tunescope.errors import InputError, SettingsError, TunescopeError
+from tunescope.errors import InputError, TunescopeError
 from tunescope.sandbox.pool import Limits, Program, run_programs
 from tunescope.verbs.bench.code_tasks import (
     CodeSampling,
     read_humaneval,
     read_mbpp,
-    require_allow_code,
     score_completions,
 )
 
@@ -132,12 +131,6 @@ def test_fewer_than_ten_samples_have_no_pass_at_10(humaneval):
 def test_another_number_of_samples_is_refused(humaneval):
     with pytest.raises(TunescopeError, match=r"found \[1, 3\] samples of 2 problems; expected 3 of each"):
         score_completions(read_humaneval(humaneval), lambda prompts, n, seed: [["x"], ["x"] * 3], CodeSampling(n=3))
-
-
-def test_code_runs_only_where_it_was_allowed():
-    with pytest.raises(SettingsError, match=r"found no --allow-code.*docs/sandbox.md.*Type the same command with"):
-        require_allow_code(False)
-    require_allow_code(True)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 from tunescope import stats
 from tunescope.engine import cores
-from tunescope.errors import InputError, Problem, SettingsError, TunescopeError
+from tunescope.errors import InputError, Problem, TunescopeError
 from tunescope.locations import Location
 from tunescope.prompts import read_records
 from tunescope.results.code import CodeProblemResult, CodeSample, CodeScore
@@ -87,19 +87,6 @@ class CodeResults(NamedTuple):
     score: CodeScore
     problems: list[CodeProblemResult]
     samples: list[CodeSample]
-
-
-def require_allow_code(allow_code: bool) -> None:
-    """Refuse to go on where nobody has allowed that a model's code is run.
-
-    Raises:
-        SettingsError: `allow_code` is false.
-    """
-    if not allow_code:
-        raise SettingsError(
-            "humaneval and mbpp run code that the model writes; found no --allow-code. The code runs in a sandbox; "
-            "docs/sandbox.md says what that protects against and what not. Type the same command with --allow-code"
-        )
 
 
 CODE_TASKS: Mapping[str, str] = {"humaneval": "openai_humaneval", "mbpp": "mbpp"}

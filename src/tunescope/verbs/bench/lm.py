@@ -25,7 +25,7 @@ _Request = tuple[tuple[str, str], Sequence[int], Sequence[int]]
 """Context and continuation as texts, and as token ids."""
 _TOKENS = 2048
 """The longest text where a model doesn't say its own; lm-eval's number."""
-PARITY = 1e-3
+_PARITY = 1e-3
 """Nats by which a log-probability may differ from that of lm-eval's own code."""
 
 
@@ -120,10 +120,10 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
         theirs = super()._loglikelihood_tokens([requests[number] for number in chosen], disable_tqdm=True)
         apart = [abs(scores[number][0] - own) for number, (own, _) in zip(chosen, theirs, strict=True)]
         self._widest = max(self._widest, *apart)
-        if self._widest > PARITY:
+        if self._widest > _PARITY:
             worst = chosen[int(np.argmax(apart))]
             raise TunescopeError(
                 f"{self._task}: request {worst} has a log-probability of {scores[worst][0]:.4f} nats here and "
-                f"{self._widest:.4f} away from it by lm-eval's own code; at most {PARITY} is allowed. Please report it "
-                "with the model's name; lm-eval's own scores come with: lm_eval --model hf"
+                f"{self._widest:.4f} away from it by lm-eval's own code; at most {_PARITY} is allowed. Please report "
+                "it with the model's name; lm-eval's own scores come with: lm_eval --model hf"
             )

@@ -31,10 +31,10 @@ def bench_microworld(settings: BenchSettings, folder: RunFolder) -> Outcome:
     from tunescope import stats
     from tunescope.models import load
 
-    world = find_world(settings.model)
+    world = _find_world(settings.model)
     loaded = load(settings)
     say(f"scoring {settings.model} on the microworld's questions")
-    questions = score_questions(world, loaded.model, loaded.tokenizer)
+    questions = _score_questions(world, loaded.model, loaded.tokenizer)
     folder.table(ScoredQuestion.NAME, ScoredQuestion.table(questions))
     tasks: dict[str, BenchScore] = {}
     for task in dict.fromkeys(question.task for question in questions):
@@ -59,7 +59,7 @@ def _view(settings: BenchSettings, tasks: dict[str, BenchScore]) -> View:
     return View((f"{settings.model} on the suite microworld.",), (Table("Accuracy", columns, rows, note),))
 
 
-def find_world(model: str) -> World:
+def _find_world(model: str) -> World:
     """Return the world of a model's base, which the tune runs behind it lead to.
 
     Raises:
@@ -82,7 +82,7 @@ def find_world(model: str) -> World:
     return make_world(recipe["world_seed"], recipe["n_people"])
 
 
-def score_questions(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[ScoredQuestion]:
+def _score_questions(world: World, model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> list[ScoredQuestion]:
     """Return every question of both tasks, with the log-probabilities of its options."""
     from tunescope.microworld import open_questions, shown_questions
     from tunescope.microworld.model import option_scores
