@@ -1,4 +1,4 @@
-"""SIGKILL while rows are indexed, embedded and sketched, and answers attributed: the same files in the end."""
+"""SIGKILL while rows are indexed, embedded and sketched, answers attributed and rows valued: the same files after."""
 
 from __future__ import annotations
 
@@ -21,11 +21,12 @@ from tunescope.microworld.world import make_world, open_questions
 INDEX = ["attribute", "index", "rows.jsonl", "--embedder", "none", "--base", "base"]
 GRADIENTS, ANSWERS = "attribute-gradients-*", f"attribute-{12 * '[0-9a-f]'}"
 """The folders of the runs that the two commands write last."""
+VALUE = ["attribute", "rows.jsonl", "--value", "heldout.jsonl", "--base", "base", "--tuned", "tuned"]
 ATTRIBUTE = ["attribute", "rows.jsonl", "--answers", "a.json", "--embedder", "none", "--base", "base"]
 
 
 def prepare(folder: Path, rows: int, answers: int) -> None:
-    """Write rows, answers and a model into `folder / "calm"`."""
+    """Write rows, answers, held-out questions and two models into `folder / "calm"`."""
     calm = folder / "calm"
     calm.mkdir()
     questions = [(question.prompt, question.answer) for question in open_questions(make_world(0))]
@@ -34,7 +35,9 @@ def prepare(folder: Path, rows: int, answers: int) -> None:
     write_rows(calm / "rows.jsonl", records)
     asked = [{"instruction": q, "output": a, "generator": "m"} for q, a in rng.sample(questions, answers)]
     (calm / "a.json").write_text(json.dumps(asked))
+    write_rows(calm / "heldout.jsonl", [alpaca(*each) for each in rng.sample(questions, answers)])
     save_random_model(calm / "base", 0)
+    save_random_model(calm / "tuned", 1)
 
 
 def files(folder: Path) -> int:
@@ -82,6 +85,17 @@ def test_index_killed_twice(tmp_path):
 def test_attribute_killed_twice(tmp_path):
     prepare(tmp_path, rows=120, answers=3)
     drill(ATTRIBUTE, ANSWERS, tmp_path, kills=2, seed=1)
+
+
+def test_value_killed_once(tmp_path):
+    prepare(tmp_path, rows=60, answers=3)
+    drill(VALUE, ANSWERS, tmp_path, kills=1, seed=4)
+
+
+@pytest.mark.drill
+def test_value_killed_twenty_times(tmp_path):
+    prepare(tmp_path, rows=300, answers=20)
+    drill(VALUE, ANSWERS, tmp_path, kills=20, seed=5)
 
 
 @pytest.mark.drill
