@@ -23,9 +23,10 @@ _READING = {
 def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run: Path) -> View:
     """Show the scores, their means, what is missing, and what the scores depend on."""
     asked = sum(task.n for task in result.tasks.values())
+    drawn = "the same for all questions of a task" if settings.exemplars == "fixed" else "drawn for each question"
+    exemplars = f", exemplars {drawn}" if any(task.shots for task in result.tasks.values()) else ""
     sentences = [
-        f"{result.model} on {suite.name}: {counted(len(result.tasks), 'task')}, {counted(asked, 'item')}, exemplars "
-        f"{'the same for all questions of a task' if settings.exemplars == 'fixed' else 'drawn for each question'}"
+        f"{result.model} on {suite.name}: {counted(len(result.tasks), 'task')}, {counted(asked, 'item')}{exemplars}"
         f"{', in the chat template' if settings.chat else ''}. {_READING.get(result.reading or '', '')}".rstrip()
     ]
     sentences += [f"Missing is {label}: {reason}." for label, reason in result.missing.items()]
