@@ -71,7 +71,12 @@ def _row(row: ChartRow) -> str:
         _lane(number, lane, 100 * (number + 1) / (len(row.lanes) + 1)) for number, lane in enumerate(row.lanes)
     )
     drawing = f'<td class="plot"><svg aria-hidden="true">{"".join(lines)}{lanes}</svg></td>'
-    return f'<tr><th scope="row">{escape_sentence(row.name)}</th>{drawing}{cells}</tr>'
+    return f'<tr><th scope="row">{_breaking(row.name)}</th>{drawing}{cells}</tr>'
+
+
+def _breaking(name: str) -> str:
+    """Escape a name, whose words are often joined by underscores, so that a line may end behind one."""
+    return escape_sentence(name).replace("_", "_<wbr>")
 
 
 def _lane(number: int, lane: Lane, y: float) -> str:
@@ -97,12 +102,12 @@ def _key(lane: int | None) -> str:
         return ""
     return (
         f'<svg class="key" viewBox="-7 -7 14 14" aria-hidden="true"><g class="mark line-{lane}">'
-        f"{_shape(lane)}</g></svg> "
+        f"{_shape(lane)}</g></svg>&nbsp;"
     )
 
 
 def _scale() -> str:
-    ticks = "".join(f'<text class="middle" x="{_across(x)}" y="1em">{x:g}</text>' for x in _GRID)
+    ticks = "".join(f'<text x="{_across(x)}" y="100%" dy="-7">{x:g}</text>' for x in _GRID)
     return f'<svg aria-hidden="true">{ticks}</svg>'
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tunescope import stats
-from tunescope.foreign import escape_sentence
 from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem, ScoreSpread
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.lm_eval import find_results
@@ -15,6 +14,9 @@ from tunescope.runs import Run
 from tunescope.verbs.report.dots import MOST_LANES, ChartColumn, ChartRow, Lane, draw_rows
 from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.views import View, counted, interval, show, to_html
+
+_LUCK = 0.025
+"""The share of 95 % intervals that end on one side of what they are about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,9 @@ def _tasks(models: Sequence[BenchedModel]) -> str:
             [_lane(scores.get(number)) for number in range(len(models))],
             [
                 *(_cell(scores.get(number)) for number in range(len(models))),
-                _each(score.chance for score in scores.values()),
-                _each(score.n for score in scores.values()),
-                _each(score.n_missing for score in scores.values()),
+                _each([score.chance for score in scores.values()]),
+                _each([score.n for score in scores.values()]),
+                _each([score.n_missing for score in scores.values()]),
                 metric,
                 shots,
             ],
@@ -96,7 +98,7 @@ def _means(models: Sequence[BenchedModel]) -> str:
             ChartRow(
                 name,
                 [Lane(_on_scale(score)) for score in scores],
-                [*scores, _each(mean.n_tasks for mean in known), ", ".join(missing) or "none"],
+                [*map(_digits, scores), _each([mean.n_tasks for mean in known]), ", ".join(missing) or "none"],
             )
         )
     note = "The mean of the tasks' scores, each task counted once. There is none where a task is missing."
@@ -134,15 +136,24 @@ def _subject_charts(
             ChartRow(
                 name,
                 [_lane(each.get(name)) for each in of_task],
-                [*(_cell(each.get(name)) for each in of_task), _each(e[name].n for e in of_task if name in e)],
+                [*(_cell(each.get(name)) for each in of_task), _each([e[name].n for e in of_task if name in e])],
                 chance,
             )
             for name in names
         ]
+        sentences = [
+            _beside_chance(model.name, task, each, chance)
+            for model, each in zip(models, of_task, strict=True)
+            if each and chance is not None
+        ]
         note = f"The highest score of {models[0].name} is first. Intervals are over the items of a subject."
-        sentences = [_beside_chance(m.name, e, chance) for m, e in zip(models, of_task, strict=True) if e]
+        if sentences:
+            note += (
+                " Above and below guessing: the 95 % interval leaves chance out. By luck alone, about "
+                f"{_LUCK * len(rows):.1f} of {len(rows)} subjects would be above, and as many below."
+            )
         chart = draw_rows(f"{task} by subject", "subject", [*_columns(models), ChartColumn("n")], rows, note)
-        yield f"<h3>{escape_sentence(task)} by subject</h3>" + to_html(View(tuple(filter(None, sentences)))) + chart
+        yield to_html(View((" ".join(sentences),) if sentences else ())) + chart
 
 
 def _last(subject: str, of_task: Sequence[dict[str, MeanEstimate]]) -> tuple[float, str]:
@@ -151,16 +162,22 @@ def _last(subject: str, of_task: Sequence[dict[str, MeanEstimate]]) -> tuple[flo
     return (-next((score for score in scores if score is not None), -1.0), subject)
 
 
-def _beside_chance(name: str, subjects: dict[str, MeanEstimate], chance: float | None) -> str:
-    """Say on how many subjects a model is above guessing, and on how many below; "" where chance isn't known."""
-    if chance is None:
-        return ""
-    above = sum(each.low is not None and each.low > chance for each in subjects.values())
-    below = sum(each.high is not None and each.high < chance for each in subjects.values())
-    return (
-        f"{name} is above guessing on {above} of {counted(len(subjects), 'subject')}, and below on {below}: there the "
-        "95 % interval leaves chance out."
-    )
+def _beside_chance(name: str, task: str, subjects: dict[str, MeanEstimate], chance: float) -> str:
+    """Say on how many subjects a model is above guessing, and on how many below."""
+    above = sum(is_above(each, chance) for each in subjects.values())
+    below = sum(is_below(each, chance) for each in subjects.values())
+    of_all = f"{above} of {counted(len(subjects), 'subject')} of {task}"
+    return f"{name} is above guessing on {of_all}, and below on {below}."
+
+
+def is_above(score: BenchScore | MeanEstimate, chance: float | None) -> bool:
+    """Tell whether the whole interval of a score is above that of guessing."""
+    return score.low is not None and chance is not None and score.low > chance
+
+
+def is_below(score: BenchScore | MeanEstimate, chance: float | None) -> bool:
+    """Tell whether the whole interval of a score is below that of guessing."""
+    return score.high is not None and chance is not None and score.high < chance
 
 
 def _spread(model: BenchedModel) -> str:
@@ -187,10 +204,10 @@ def _spread(model: BenchedModel) -> str:
 def _spread_row(label: str, spread: ScoreSpread, score: BenchScore | None) -> ChartRow:
     known = [choice for choice in spread.choices.values() if choice is not None]
     cells = (
-        spread.mean,
-        interval(spread.low, spread.high, 3),
-        spread.lowest,
-        spread.highest,
+        _digits(spread.mean),
+        _interval(spread.low, spread.high),
+        _digits(spread.lowest),
+        _digits(spread.highest),
         len(known),
         spread.template,
         spread.exemplars,
@@ -218,8 +235,17 @@ def _cell(estimate: BenchScore | MeanEstimate | None) -> str:
     """Write a score and its interval."""
     value = _value(estimate)
     if estimate is None or value is None:
-        return show(None)
-    return f"{value:.3f} {interval(estimate.low, estimate.high, 3)}"
+        return _digits(None)
+    return f"{_digits(value)} {_interval(estimate.low, estimate.high)}"
+
+
+def _interval(low: float | None, high: float | None) -> str:
+    """Write an interval that no line breaks."""
+    return interval(low, high, 3).replace(" ", "\xa0")
+
+
+def _digits(score: float | None) -> str:
+    return show(None) if score is None else f"{score:.3f}"
 
 
 def _value(estimate: BenchScore | MeanEstimate | None) -> float | None:
@@ -230,6 +256,6 @@ def _on_scale(score: float | None) -> float | None:
     return score if score is not None and 0 <= score <= 1 else None
 
 
-def _each(values: Iterable[float | None]) -> str:
-    """Write a number that all models of a row have in common once, else that of each."""
-    return " / ".join(dict.fromkeys(map(show, values)))
+def _each(values: Sequence[float | None]) -> str:
+    """Write a number once where all models that have the row agree in it, else that of each in their order."""
+    return " / ".join(map(show, values if len(set(values)) > 1 else values[:1]))
