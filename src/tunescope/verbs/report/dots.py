@@ -57,7 +57,7 @@ def draw_rows(title: str, first: str, columns: Sequence[ChartColumn], rows: Sequ
     body = "\n".join(map(_row, rows))
     note = f'<p class="note">{escape_sentence(note)}</p>' if note else ""
     return (
-        f'<table class="chart"><caption>{escape_sentence(title)}</caption>'
+        f'<table class="chart"><caption>{escape_sentence(title)}{_keys(columns)}</caption>'
         f'<thead><tr><th scope="col">{escape_sentence(first)}</th>{scale}{head}</tr></thead>'
         f"<tbody>{body}</tbody></table>{note}"
     )
@@ -104,6 +104,12 @@ def _key(lane: int | None) -> str:
         f'<svg class="key" viewBox="-7 -7 14 14" aria-hidden="true"><g class="mark line-{lane}">'
         f"{_shape(lane)}</g></svg>&nbsp;"
     )
+
+
+def _keys(columns: Sequence[ChartColumn]) -> str:
+    """Return the shapes and their names where there are several, for screens on which the columns are out of sight."""
+    named = [f"<span>{_key(each.lane)}{escape_sentence(each.name)}</span>" for each in columns if each.lane is not None]
+    return f'<span class="keys" aria-hidden="true">{" ".join(named)}</span>' if len(named) > 1 else ""
 
 
 def _scale() -> str:
