@@ -204,3 +204,14 @@ def test_the_step_after_scores_is_what_the_run_names(workplace):
     page, opening = page_of(run)
     assert opening[-1] == (f"What to do next: see how far the scores depend on template and exemplars. Type: {command}")
     assert "tunescope compare a OTHER_BENCH_RUN" in page
+
+
+def test_runs_without_a_task_in_common_have_sections_of_their_own(workplace):
+    a = bench_run(workplace / "a", {"copa": COPA}, model="base")
+    b = bench_run(workplace / "b", {"piqa": WORSE}, model="base")
+    page, opening = page_of(a, b)
+    assert [name in page for name in ('id="scores-1"', 'id="scores-2"', 'id="scores-3"')] == [True, True, False]
+    assert [said.partition(" [")[0] for said in opening] == [
+        "What models score on smoke: base 0.750",
+        "What models score on smoke: base 0.150",
+    ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shlex
-from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
@@ -33,7 +32,7 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened, names))]
     if changes:
         yield "What tuning changed: " + " ".join(changes)
-    yield from _scores(benched_models(opened, names))
+    yield from map(_scores, benched_models(opened, names))
     yield from (_scores_compared(run, names) for run in _score_comparisons(opened))
     yield from (_shift(run, names) for run in of_verb(opened, "shift"))
     yield from (_attribute(run, names) for run in of_verb(opened, "attribute"))
@@ -60,7 +59,9 @@ def _next_steps(opened: Sequence[Run]) -> Iterator[str | None]:
     yield from map(_first_step, judged or of_verb(opened, "attribute"))
     yield from (_after_check(run, opened) for run in of_verb(opened, "check"))
     benched = of_verb(opened, "bench")
-    if not _score_comparisons(opened):
+    if _score_comparisons(opened):
+        benched = [run for run in benched if not run.view.next[:1] or " compare " not in run.view.next[0]]
+    else:
         yield from (_compare_step(first, second) for first, second in pairwise(benched))
     yield from map(_first_step, benched)
 
@@ -162,13 +163,10 @@ def _trace(run: Run, names: ModelNames) -> str:
     return f"Whose words {names.of_model(model)} says: {finding}" if model else finding
 
 
-def _scores(models: Sequence[BenchedModel]) -> Iterator[str]:
-    """Say what models score, a sentence for each suite."""
-    suites: dict[str, list[BenchedModel]] = defaultdict(list)
-    for model in models:
-        suites[model.result.suite].append(model)
-    for suite, members in suites.items():
-        yield f"What models score on {suite}: {'; '.join(map(_model_scores, members))}."
+def _scores(models: Sequence[BenchedModel]) -> str:
+    """Say what models score that share tasks."""
+    suites = ", ".join(dict.fromkeys(model.result.suite for model in models))
+    return f"What models score on {suites}: {'; '.join(map(_model_scores, models))}."
 
 
 def _model_scores(model: BenchedModel) -> str:
@@ -190,7 +188,8 @@ def _task_score(name: str, score: BenchScore) -> str:
     if score.score is None:
         return f"no score on {name}"
     guessing = "" if score.chance is None else f", guessing {show(score.chance)}"
-    return f"{score.score:.3f} {interval(score.low, score.high, 3)} on {name} (n = {score.n:,}{guessing})"
+    within = "" if score.low is None else f" {interval(score.low, score.high, 3)}"
+    return f"{score.score:.3f}{within} on {name} (n = {score.n:,}{guessing})"
 
 
 def _named(tasks: Sequence[str]) -> str:

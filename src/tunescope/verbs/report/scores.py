@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -28,14 +28,24 @@ class BenchedModel:
     result: BenchResult
 
 
-def benched_models(opened: Sequence[Run], names: ModelNames) -> list[BenchedModel]:
-    """Return the runs of `bench` in order; labels that are equal also get the run's folder."""
-    results = [(run, BenchResult.read(run)) for run in of_verb(opened, "bench")]
-    counts = Counter(names.of_model(result.model) for _, result in results)
-    labels = ((names.of_model(result.model), run, result) for run, result in results)
+def benched_models(opened: Sequence[Run], names: ModelNames) -> list[list[BenchedModel]]:
+    """Return the runs of `bench` in groups that share tasks; labels that a group repeats get the run's folder too."""
+    groups: list[list[tuple[Run, BenchResult]]] = []
+    for run in of_verb(opened, "bench"):
+        result = BenchResult.read(run)
+        sharing = (group for group in groups if any(result.tasks.keys() & other.tasks.keys() for _, other in group))
+        group = next(sharing, None)
+        if group is None:
+            groups.append(group := [])
+        group.append((run, result))
+    return [_label(group, names) for group in groups]
+
+
+def _label(group: Sequence[tuple[Run, BenchResult]], names: ModelNames) -> list[BenchedModel]:
+    labels = [names.of_model(result.model) for _, result in group]
     return [
-        BenchedModel(f"{label} ({run.path.name})" if counts[label] > 1 else label, run, result)
-        for label, run, result in labels
+        BenchedModel(f"{label} ({run.path.name})" if labels.count(label) > 1 else label, run, result)
+        for label, (run, result) in zip(labels, group, strict=True)
     ]
 
 

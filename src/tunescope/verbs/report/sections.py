@@ -45,9 +45,9 @@ def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
     plain = _side_by_side(answered, {prompt["called"] for prompt in data["prompts"]} if data is not None else ())
     if plain:
         yield section("answers", "Answers side by side", plain, [column.runs["answer"] for column in answered])
-    benched = benched_models(opened, names)
-    if benched:
-        yield section("scores", "Scores", scores_html(benched), [model.run for model in benched])
+    for number, group in enumerate(benched_models(opened, names), 1):
+        heading = f"Scores on {', '.join(dict.fromkeys(model.result.suite for model in group))}"
+        yield section(f"scores-{number}", heading, scores_html(group), [model.run for model in group])
     compared = of_verb(opened, "compare")
     if compared:
         parts = [f"<h3>{escape_sentence(_heading(run, opened, names))}</h3>{to_html(run.view)}" for run in compared]
