@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 from tunescope.results.code import CodeScore
 from tunescope.results.record import Record
@@ -17,6 +17,31 @@ RESULTS_FILE = "results.json"
 def samples_file(task: str) -> str:
     """Return the name of the file with the items of one of lm-eval's tasks."""
     return f"samples_{task}.jsonl"
+
+
+class Choice(NamedTuple):
+    """What a score depends on beside model and items: whether the chat template is used, and the exemplars' seed."""
+
+    chat: bool
+    seed: int
+
+    @property
+    def name(self) -> str:
+        """What tables call it: `plain 1234` or `chat 1234`."""
+        return f"{'chat' if self.chat else 'plain'} {self.seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchSetup(Record):
+    """The settings under which the scores of `tasks` were made, beside the model and the suite."""
+
+    chat: bool
+    seed: int
+
+    @property
+    def choice(self) -> Choice:
+        """The choice of template and exemplars; the table `items` has others too where the run has --spread."""
+        return Choice(self.chat, self.seed)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,8 @@ class CompareSetup(Record):
 
     a: str
     b: str
+    no_harm: float | None = None
+    """Of scores: the difference in points that is asked to be excluded."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -45,12 +45,13 @@ class LmEvalResults:
         path: the results file.
         model: whose scores they are.
         version: of the lm-eval that wrote them, where it says so.
+        groups: the subtasks of each task that has some, such as the subjects of MMLU.
     """
 
     path: Path
     model: str
     version: str | None
-    _groups: Mapping[str, Sequence[str]]
+    groups: Mapping[str, Sequence[str]]
     _metrics: Mapping[str, Sequence[str]]
     _higher: Mapping[str, Mapping[str, bool]]
 
@@ -66,7 +67,7 @@ class LmEvalResults:
             InputError: no task has items, or none has the metric.
         """
         names = {name: name for name in self._metrics}
-        names |= {subtask: group for group, subtasks in self._groups.items() for subtask in subtasks}
+        names |= {subtask: group for group, subtasks in self.groups.items() for subtask in subtasks}
         found: dict[str, list[tuple[str, ScoredTask]]] = {}
         for task in self._metrics:
             samples = self._samples(task)

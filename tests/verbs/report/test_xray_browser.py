@@ -632,3 +632,32 @@ def test_rows_that_taught_it_stand_beside_the_answer_where_there_is_a_place(tab,
     panel.get_by_role("button", name="Close").click()
     moving(tab, tab.get_by_role("link", name="← previous").click)
     assert not panel.is_visible()
+
+
+MARKS = """() => [...document.querySelectorAll('.chart tbody svg.mark > *')]
+  .map((mark) => mark.getBoundingClientRect()).map((place) => [place.left, place.right])"""
+
+
+def test_scores_are_read_on_every_screen(tab, tmp_path):
+    """Axe finds nothing, the page isn't wider than its screen, and every mark and its name are in sight."""
+    from tests.verbs.report.bench_runs import bench_run, spread_of
+
+    source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
+    items = [1.0] * 15 + [0.0] * 5
+    subjects = {"high_school_government_and_politics": items}
+    spread = {"copa": spread_of(items, {"plain 1": 0.5, "chat 1": 0.75})}
+    tasks = {"bigbench_conceptual_combinations": items, "copa": items}
+    models = ("base", "tuned on a thousand rows")
+    runs = [bench_run(tmp_path / m, tasks, model=m, subjects=subjects, spread=spread) for m in models]
+    page = page_of(runs, tmp_path / "page")
+    for scheme, width in zip(("light", "dark"), WIDTHS.values(), strict=True):
+        tab.emulate_media(color_scheme=scheme)
+        tab.set_viewport_size({"width": width, "height": 900})
+        tab.goto(page.as_uri())
+        tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
+        assert tab.evaluate(AXE) == []
+        assert tab.evaluate("document.documentElement.scrollWidth") <= width
+        places = tab.evaluate(MARKS)
+        assert len(places) == 2 * (3 + 1 + 1) + 2
+        assert all(0 < left < right < width for left, right in places)
+        assert tab.locator(".keys").first.is_visible() is (width < 768)

@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, ScoredItem, samples_file
+from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, Choice, ScoredItem, samples_file
 from tunescope.results.code import CodeSample, CodeScore
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.bench.settings import BenchSettings
 
 if TYPE_CHECKING:
     from tunescope.verbs.bench.request import BenchRequest
-    from tunescope.verbs.bench.scoring import Choice, ScoredShard
+    from tunescope.verbs.bench.scoring import ScoredShard
     from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
 VERSION = 2

@@ -11,6 +11,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.progress import progress
+from tunescope.results.bench import Choice
 from tunescope.results.code import CodeSample, CodeScore
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
@@ -24,18 +25,6 @@ if TYPE_CHECKING:
 _BOOTSTRAP = 1_000
 """Draws for lm-eval's own standard errors of what isn't a mean."""
 _SCORE, _SAMPLES = "score.json", "samples.jsonl"
-
-
-class Choice(NamedTuple):
-    """What a score depends on beside model and items: whether the chat template is used, and the exemplars' seed."""
-
-    chat: bool
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """What tables call it: `plain 1234` or `chat 1234`."""
-        return f"{'chat' if self.chat else 'plain'} {self.seed}"
 
 
 class BenchShard(NamedTuple):

@@ -8,9 +8,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from tunescope import stats
-from tunescope.results.bench import BenchScore, ScoreMean, ScoreSpread
+from tunescope.results.bench import BenchScore, Choice, ScoreMean, ScoreSpread
 from tunescope.results.code import CodeScore
-from tunescope.verbs.bench.scoring import Choice, ScoredShard
+from tunescope.verbs.bench.scoring import ScoredShard
 from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, combine, summarize
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.results.answer import AnswerSetup
-from tunescope.results.compare import CompareKind, CompareSetup
+from tunescope.results.bench import BenchResult
+from tunescope.results.compare import CompareKind, CompareSetup, ScoresResult
 from tunescope.results.shift import ShiftResult
 from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run
@@ -53,6 +54,12 @@ class ModelNames:
         run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
         return self.of_model(AnswerSetup.read_settings(run).model) if run.verb == "answer" else Path(path).name
 
+    def of_scores(self, compared: Run) -> tuple[str, str]:
+        """Return the labels of A and B of a comparison of scores; equal ones also get the last part of the path."""
+        models, sides = ScoresResult.read(compared).models, CompareSetup.read_settings(compared)
+        a, b = self.of_model(models["a"]), self.of_model(models["b"])
+        return (f"{a} ({Path(sides.a).name})", f"{b} ({Path(sides.b).name})") if a == b else (a, b)
+
 
 def _tuned_runs(opened: Iterable[Run]) -> Iterator[Run]:
     """Yield the tune runs among the runs, and those whose models the runs are about."""
@@ -62,6 +69,10 @@ def _tuned_runs(opened: Iterable[Run]) -> Iterator[Run]:
             yield run
         elif run.verb == "answer":
             models = [AnswerSetup.read_settings(run).model]
+        elif run.verb == "bench":
+            models = [BenchResult.read(run).model]
+        elif run.verb == "compare" and CompareKind.read(run).kind == "scores":
+            models = [*ScoresResult.read(run).models.values()]
         elif run.verb == "shift":
             result = ShiftResult.read(run)
             models = [result.tuned, result.base]

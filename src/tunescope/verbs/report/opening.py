@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from tunescope.answers import ANSWERS_FILE, read_answers
 from tunescope.results.attribute import AttributeResult
+from tunescope.results.bench import BenchResult, BenchScore
 from tunescope.results.check import CheckResult, find_selection
-from tunescope.results.compare import CompareKind, CompareResult, CompareSetup
+from tunescope.results.compare import CompareKind, CompareResult, CompareSetup, ScoreComparison, ScoresResult
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
 from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.scores import BenchedModel, benched_models, is_above, is_below
 from tunescope.views import counted, interval, percent, show
 
 _SHOWN_FAULTS = 3
+_SHOWN_TASKS = 3
 
 
 def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
-    """Yield what became of claims, what is wrong with rows, what tuning changed, whose words are said, what to do."""
+    """Yield what became of claims, what is wrong with rows, what tuning changed, what models score, what to do."""
     yield from (run.view.sentences[0] for run in of_verb(opened, "judge claims"))
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
@@ -28,10 +32,12 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     changes = [text for run in of_verb(opened, "compare") if (text := _change(run, opened, names))]
     if changes:
         yield "What tuning changed: " + " ".join(changes)
+    yield from map(_scores, benched_models(opened, names))
+    yield from (_scores_compared(run, names) for run in _score_comparisons(opened))
     yield from (_shift(run, names) for run in of_verb(opened, "shift"))
     yield from (_attribute(run, names) for run in of_verb(opened, "attribute"))
     yield from (_trace(run, names) for run in of_verb(opened, "trace"))
-    step = next(_next_steps(opened), None)
+    step = next(filter(None, _next_steps(opened)), None)
     if step:
         yield f"What to do next: {step}"
 
@@ -41,19 +47,40 @@ _STEPS = {
     ("judge claims", "attribute"): "find the rows that taught the claims",
     ("judge claims", "check"): "work on with the rows that are left, and see what else is wrong with them",
     ("attribute", "select"): "drop the rows that taught it and tune again",
+    ("bench", "bench"): "see how far the scores depend on template and exemplars",
+    ("bench", "compare"): "score another model on the same items, and compare the two",
 }
 """What the command is for that a run of one verb names to be typed next."""
 
 
-def _next_steps(opened: Sequence[Run]) -> Iterator[str]:
-    """Yield what to do next and why: about claims, else about rows that taught answers, else about faults."""
+def _next_steps(opened: Sequence[Run]) -> Iterator[str | None]:
+    """Yield what to do next and why: about claims, rows that taught answers, faults or scores, in this order."""
     judged = of_verb(opened, "judge claims")
-    for run in judged or of_verb(opened, "attribute"):
-        command = next(iter(run.view.next), "")
-        for (verb, following), purpose in _STEPS.items():
-            if run.verb == verb and command.startswith(f"tunescope {following} "):
-                yield f"{purpose}. Type: {command}"
-    yield from (step for run in of_verb(opened, "check") if (step := _after_check(run, opened)))
+    yield from map(_first_step, judged or of_verb(opened, "attribute"))
+    yield from (_after_check(run, opened) for run in of_verb(opened, "check"))
+    benched = of_verb(opened, "bench")
+    if _score_comparisons(opened):
+        benched = [run for run in benched if not run.view.next[:1] or " compare " not in run.view.next[0]]
+    else:
+        yield from (_compare_step(first, second) for first, second in pairwise(benched))
+    yield from map(_first_step, benched)
+
+
+def _first_step(run: Run) -> str | None:
+    """Return the command that a run names first, and what it is for."""
+    command = next(iter(run.view.next), "")
+    for (verb, following), purpose in _STEPS.items():
+        if run.verb == verb and command.startswith(f"tunescope {following} "):
+            return f"{purpose}. Type: {command}"
+    return None
+
+
+def _compare_step(first: Run, second: Run) -> str | None:
+    """Return the command that compares two runs' scores, if they have a task in common."""
+    if not BenchResult.read(first).tasks.keys() & BenchResult.read(second).tasks.keys():
+        return None
+    command = shlex.join(["tunescope", "compare", str(first.path), str(second.path)])
+    return f"see item by item whether the scores differ. Type: {command}"
 
 
 def _after_check(check: Run, opened: Sequence[Run]) -> str | None:
@@ -134,6 +161,74 @@ def _trace(run: Run, names: ModelNames) -> str:
     """Return the trace's finding, with the model whose words it is about where the run holds answers."""
     finding, model = " ".join(run.view.sentences), _model_of(run)
     return f"Whose words {names.of_model(model)} says: {finding}" if model else finding
+
+
+def _scores(models: Sequence[BenchedModel]) -> str:
+    """Say what models score that share tasks."""
+    suites = ", ".join(dict.fromkeys(model.result.suite for model in models))
+    return f"What models score on {suites}: {'; '.join(map(_model_scores, models))}."
+
+
+def _model_scores(model: BenchedModel) -> str:
+    """Say a model's mean and how many of its scores are above guessing; without a mean each score."""
+    tasks, whole = model.result.tasks, model.result.means.get("all")
+    if len(tasks) == 1 or whole is None:
+        return f"{model.name} {', '.join(_task_score(name, score) for name, score in tasks.items())}"
+    items = f"{counted(len(tasks), 'task')} with {counted(sum(score.n for score in tasks.values()), 'item')}"
+    mean = "no mean" if whole.mean is None else f"a mean of {whole.mean:.3f}"
+    missing = f" ({_named(whole.missing)} missing)" if whole.missing else ""
+    beside = {name: score for name, score in tasks.items() if score.chance is not None}
+    above = sum(is_above(score, score.chance) for score in beside.values())
+    below = [name for name, score in beside.items() if is_below(score, score.chance)]
+    guessing = f", above guessing on {above} of {len(beside)}" if beside else ""
+    return f"{model.name} {mean} over {items}{missing}{guessing}{f', below on {_named(below)}' if below else ''}"
+
+
+def _task_score(name: str, score: BenchScore) -> str:
+    if score.score is None:
+        return f"no score on {name}"
+    guessing = "" if score.chance is None else f", guessing {show(score.chance)}"
+    within = "" if score.low is None else f" {interval(score.low, score.high, 3)}"
+    return f"{score.score:.3f}{within} on {name} (n = {score.n:,}{guessing})"
+
+
+def _named(tasks: Sequence[str]) -> str:
+    """Name a few tasks, or say how many there are."""
+    return ", ".join(tasks) if len(tasks) <= _SHOWN_TASKS else counted(len(tasks), "task")
+
+
+def _score_comparisons(opened: Sequence[Run]) -> list[Run]:
+    return [run for run in of_verb(opened, "compare") if CompareKind.read(run).kind == "scores"]
+
+
+def _scores_compared(run: Run, names: ModelNames) -> str:
+    """Say on which tasks B differs from A, and of which no harm is shown."""
+    tasks, (a, b) = ScoresResult.read(run).tasks, names.of_scores(run)
+    differing = {name: task for name, task in tasks.items() if task.p_holm is not None and task.p_holm < ALPHA}
+    parts = [_apart(name, task) for name, task in differing.items()]
+    rest = len(tasks) - len(differing)
+    if rest:
+        parts.append(f"no difference found on {f'{rest} of ' if parts else ''}{counted(len(tasks), 'task')}")
+    return f"How {b} scores beside {a}, item by item: {'; '.join(parts)}.{_harm(run, tasks)}"
+
+
+def _apart(name: str, task: ScoreComparison) -> str:
+    """Say by how many points B's score is above or below that of A, with the interval of the difference."""
+    difference = task.difference
+    if difference.mean is None or difference.low is None or difference.high is None:
+        return f"other scores on {name}"
+    within = interval(100 * difference.low, 100 * difference.high, 1)
+    way = "above" if difference.mean > 0 else "below"
+    return f"{way} by {100 * abs(difference.mean):.1f} points {within} on {name} (n = {difference.n:,})"
+
+
+def _harm(run: Run, tasks: Mapping[str, ScoreComparison]) -> str:
+    """Say of which tasks no harm is shown, of which harm, and of which neither; "" without --no-harm."""
+    verdicts = {kind: [n for n, t in tasks.items() if t.no_harm == kind] for kind in ("shown", "harm", "too few items")}
+    wording = {"shown": "no harm on {}", "harm": "harm on {}", "too few items": "too few items of {} to tell"}
+    parts = [wording[kind].format(_named(which)) for kind, which in verdicts.items() if which]
+    margin = CompareSetup.read_settings(run).no_harm
+    return f" With a margin of {margin:g} points: {'; '.join(parts)}." if parts and margin is not None else ""
 
 
 def _change(run: Run, opened: Sequence[Run], names: ModelNames) -> str | None:

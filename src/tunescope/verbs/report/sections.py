@@ -15,6 +15,7 @@ from tunescope.verbs.report.columns import Column, columns_of
 from tunescope.verbs.report.curves import Curve, draw
 from tunescope.verbs.report.names import ModelNames, of_verb, place_label
 from tunescope.verbs.report.page import Section, section
+from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
@@ -44,6 +45,9 @@ def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
     plain = _side_by_side(answered, {prompt["called"] for prompt in data["prompts"]} if data is not None else ())
     if plain:
         yield section("answers", "Answers side by side", plain, [column.runs["answer"] for column in answered])
+    for number, group in enumerate(benched_models(opened, names), 1):
+        heading = f"Scores on {', '.join(dict.fromkeys(model.result.suite for model in group))}"
+        yield section(f"scores-{number}", heading, scores_html(group), [model.run for model in group])
     compared = of_verb(opened, "compare")
     if compared:
         parts = [f"<h3>{escape_sentence(_heading(run, opened, names))}</h3>{to_html(run.view)}" for run in compared]
@@ -56,7 +60,7 @@ def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
             if verb in column.runs:
                 run = column.runs[verb]
                 yield section(f"{verb}-{number}", f"{heading}: {column.name}", to_html(run.view), [run])
-    shown_above = {"judge claims", "check", "tune", "answer", "compare", "study analyze"}
+    shown_above = {"judge claims", "check", "tune", "answer", "bench", "compare", "study analyze"}
     placed = [run.key for column in columns for run in column.runs.values()]
     others = [run for run in opened if run.verb not in shown_above and run.key not in placed]
     for number, run in enumerate(others, 1):
@@ -69,8 +73,10 @@ def _tuned(run: Run, names: ModelNames) -> str:
 
 
 def _heading(run: Run, opened: Sequence[Run], names: ModelNames) -> str:
-    sides = CompareSetup.read_settings(run)
-    if CompareKind.read(run).kind != "answers":
+    sides, kind = CompareSetup.read_settings(run), CompareKind.read(run).kind
+    if kind == "scores":
+        return " and ".join(names.of_scores(run))
+    if kind != "answers":
         return f"{sides.a} and {sides.b}"
     return f"{names.of_folder(opened, sides.a)} and {names.of_folder(opened, sides.b)}"
 
