@@ -341,7 +341,7 @@ def _bench(place: Place) -> None:
     record = {"question": TEXT, "choices": [TEXT, "b"], "answer": "b", "category": TEXT}
     questions = place.give("questions.jsonl", record, {**record, "question": "c"})
     place.both("bench", questions, "--model", place.model(), "--spread")
-    place.run("bench", "--suite", TEXT, code=1)
+    place.run("bench", "--suite", TEXT, code=2)
     place.run("study run", recipe(place, bench={"verb": "bench", "suite": ["microworld"], "model": place.model()}))
     place.run("bench", place.give("bad.jsonl", {**record, "answer": TEXT * 2}), "--model", place.model(), code=1)
 

@@ -153,6 +153,10 @@ def test_what_is_refused(asked, workplace):
         bench(BenchSettings(model=model, suite=("copa",)))
     with pytest.raises(SettingsError, match="the suite microworld is scored alone"):
         bench(BenchSettings(model=model, suite=("microworld", "copa")))
+    (workplace / "other").mkdir()
+    shutil.copy(workplace / "mine.jsonl", workplace / "other/mine.jsonl")
+    with pytest.raises(UsageError, match="two files of questions are called mine; rename one"):
+        bench(BenchSettings(model=model, questions=("mine.jsonl", "other/mine.jsonl")))
     write_rows(workplace / "bad.jsonl", [{"question": "Why?", "choices": ["a", "b"], "answer": "c"}])
     with pytest.raises(InputError, match=r"bad\.jsonl:1"):
         bench(BenchSettings(model=model, questions=("bad.jsonl",)))

@@ -10,8 +10,10 @@ from tunescope.results.bench import BenchResult, BenchScore, ScoreSpread
 from tunescope.results.code import CodeScore
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import Suite
-from tunescope.views import Table, View, counted, interval, show
+from tunescope.views import Table, View, counted, interval, shorten, show
 
+_NAME = 40
+"""Characters of a name in a sentence."""
 _READING = {
     "packed": "What texts have in common at their beginning was read once.",
     "padded": "This model's texts can't share a beginning: each was read whole, several at a time.",
@@ -26,10 +28,11 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
     drawn = "the same for all questions of a task" if settings.exemplars == "fixed" else "drawn for each question"
     exemplars = f", exemplars {drawn}" if any(task.shots for task in result.tasks.values()) else ""
     sentences = [
-        f"{result.model} on {suite.name}: {counted(len(result.tasks), 'task')}, {counted(asked, 'item')}{exemplars}"
-        f"{', in the chat template' if settings.chat else ''}. {_READING.get(result.reading or '', '')}".rstrip()
+        f"{shorten(result.model, _NAME)} on {shorten(suite.name, _NAME)}: {counted(len(result.tasks), 'task')}, "
+        f"{counted(asked, 'item')}{exemplars}{', in the chat template' if settings.chat else ''}. "
+        f"{_READING.get(result.reading or '', '')}".rstrip()
     ]
-    sentences += [f"Missing is {label}: {reason}." for label, reason in result.missing.items()]
+    sentences += [f"Missing is {shorten(label, _NAME)}: {reason}." for label, reason in result.missing.items()]
     n_cut = sum(task.n_cut for task in result.tasks.values())
     if n_cut:
         sentences.append(f"{counted(n_cut, 'prompt')} had to be cut to fit into the context.")
@@ -129,6 +132,6 @@ def _spread_sentences(spread: Mapping[str, ScoreSpread]) -> Sequence[str]:
         return ()
     name, (apart, each) = max(known.items(), key=lambda item: item[1][0])
     return (
-        f"The same model scores between {show(each.lowest)} and {show(each.highest)} on {name}, by template and "
-        f"exemplars alone: {100 * apart:.1f} points.",
+        f"The same model scores between {show(each.lowest)} and {show(each.highest)} on {shorten(name, _NAME)}, by "
+        f"template and exemplars alone: {100 * apart:.1f} points.",
     )

@@ -118,6 +118,9 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
     """
     suites = [_find_one(name) for name in names]
     uses = dict.fromkeys(use if shots is None else replace(use, shots=shots) for suite in suites for use in suite.uses)
+    own = [use.name for use in uses if use.own_file]
+    if twice := next((name for name in own if own.count(name) > 1), None):
+        raise UsageError(f"two files of questions are called {twice}; rename one")
     by_name: dict[str, int | None] = {}
     for use in uses:
         if by_name.setdefault(use.name, use.shots) != use.shots:
@@ -139,8 +142,9 @@ def _find_one(name: str) -> Suite:
         return Suite(name=name, about=f"The part {part.part} of another task.", uses=(part,))
     if name.endswith(".jsonl"):
         path = Path(name)
-        use = TaskUse(name=path.stem, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path)
-        return Suite(name=path.stem, about=f"The questions in {name}.", uses=(use,))
+        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "questions"  # files are called by it
+        use = TaskUse(name=plain, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path)
+        return Suite(name=plain, about=f"The questions in {name}.", uses=(use,))
     theirs = name.removeprefix(_LM_EVAL)
     if theirs in lm_eval_names():
         return Suite(
