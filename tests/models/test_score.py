@@ -134,7 +134,7 @@ def branching_passages(seed: int, count: int) -> list[Passage]:
     return [Passage(ids[:cut], ids[cut:]) for ids, cut in zip(made, cuts, strict=True)]
 
 
-@pytest.mark.parametrize("pack", [1, 20, 150, 5000])
+@pytest.mark.parametrize("pack", [1, 150])
 @pytest.mark.parametrize("architecture", sorted({*ARCHITECTURES} - PADDED))
 def test_branches_of_one_beginning_are_those_read_alone(architecture, pack):
     model, passages = random_model(architecture), branching_passages(pack, 60)
