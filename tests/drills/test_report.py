@@ -14,7 +14,7 @@ from tests.verbs.report.xray_runs import many
 
 
 def drill(folder: Path, answers: int, kills: int, seed: int) -> None:
-    """Kill a run `kills` times after its folder is there, go on with each, and compare with an undisturbed run."""
+    """Kill runs at work until `kills` met one, go on with each, and compare with an undisturbed run."""
     rng = random.Random(seed)
     command = ["report", *(str(run.path) for run in many(folder / "in", answers, 200, ["LoRA", "full"]))]
     finish(command, folder)
@@ -25,18 +25,23 @@ def drill(folder: Path, answers: int, kills: int, seed: int) -> None:
     begun = begins(folder)
     process.communicate()
     seconds = time.monotonic() - begun
-    landed = 0
-    for number in range(kills):
+    landed = rounds = 0
+    while landed < kills:
+        rounds += 1
+        assert rounds <= 5 * kills, f"only {landed} of {rounds - 1} kills met a run that was still at work"
         shutil.rmtree(folder / "runs")
         process = start(command, folder)
         begins(folder)
         time.sleep(rng.uniform(0, 0.9) * seconds)
-        landed += process.poll() is None and not list(folder.glob("runs/*/run.json"))
-        end(process, group=number % 2 == 1)
+        at_work = process.poll() is None and not list(folder.glob("runs/*/run.json"))
+        landed += at_work
+        seconds *= 1 if at_work else 0.7  # the first run, which was timed, warms up others
+        end(process, group=rounds % 2 == 1)
         finish(command, folder)
         assert content(folder) == expected
-    assert landed >= kills / 2, f"only {landed} of {kills} kills met a run that was still at work"
-    print(f"report: {landed} of {kills} kills in {seconds:.1f} s of work; a page of {len(page):,} bytes, equal")
+    print(
+        f"report: {landed} of {rounds} kills met it, in {seconds:.1f} s of work; a page of {len(page):,} bytes, equal"
+    )
 
 
 def test_killed_twice(tmp_path):
