@@ -48,13 +48,13 @@ def ours(rows: list[dict[str, str]], model: str, method: str, packing: bool) -> 
     from tunescope.verbs.tune import TuneSettings, tune
 
     marks: list[float] = []
-    done = trainer.RecordedTrainer.done
+    finish_step = trainer.RecordedTrainer.finish_step
 
     def timed(self, step: int) -> bool:
         marks.append(time.perf_counter())
-        return done(self, step)
+        return finish_step(self, step)
 
-    trainer.RecordedTrainer.done = timed
+    trainer.RecordedTrainer.finish_step = timed
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "rows.json"
         file.write_text(json.dumps(rows), "utf-8")

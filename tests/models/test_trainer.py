@@ -13,8 +13,9 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
-from tunescope.models.trainer import PACKED, WHOLE, newest_checkpoint, noise, pack, pad  # noqa: E402
-from tunescope.models.training_rows import IGNORED, TrainingSequence  # noqa: E402
+from tunescope.models.packing import inside_blocks  # noqa: E402
+from tunescope.models.trainer import WHOLE, has_dropout, newest_checkpoint, noise, pack, pad  # noqa: E402
+from tunescope.models.training_rows import EMPTY_SEQUENCE, IGNORED, TrainingSequence  # noqa: E402
 from tunescope.verbs.tune.train import PACKS  # noqa: E402
 
 SHAPE = {
@@ -46,44 +47,113 @@ def model(request):
     return AutoModelForCausalLM.from_config(config).eval()
 
 
-def forward(model, lines):
-    batch = pack(lines)
-    model.set_attn_implementation(PACKED)
-    return model(**{name: batch[name] for name in ("input_ids", "position_ids", "ends")}, use_cache=False).logits[0]
+def summed_loss(model, lines, share=True):
+    """Return the summed loss of a pack, and every weight's gradient."""
+    batch = pack(lines, share)
+    model.zero_grad()
+    with inside_blocks(model, batch["pack"]):
+        logits = model(
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            logits_to_keep=batch["places"],
+            use_cache=False,
+        ).logits[0]
+    loss = torch.nn.functional.cross_entropy(logits[batch["predicted_at"]], batch["targets"], reduction="sum")
+    loss.backward()
+    return loss.detach(), gradients(model)
 
 
-def alone(model, ids):
-    model.set_attn_implementation("sdpa")
-    return model(torch.tensor([ids]), use_cache=False).logits[0]
+def summed_loss_alone(model, lines):
+    """Do the same with each line by itself, all of its logits, and the model's own attention."""
+    model.zero_grad()
+    total = torch.zeros(())
+    for each in lines:
+        logits = model(torch.tensor([each.ids]), use_cache=False).logits[0]
+        targets = torch.tensor(each.labels[1:], dtype=torch.long)
+        loss = torch.nn.functional.cross_entropy(logits[:-1], targets, ignore_index=IGNORED, reduction="sum")
+        loss.backward()
+        total += loss.detach()
+    return total, gradients(model)
 
 
-def test_packed_rows_are_as_if_alone(model):
-    logits = forward(model, [line(A), line(B), line(C)])
-    for ids, start in ((A, 0), (B, 5), (C, 8)):
-        torch.testing.assert_close(logits[start : start + len(ids)], alone(model, ids), atol=1e-5, rtol=1e-5)
+def gradients(model):
+    return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
 
 
-def test_a_packed_row_changes_nothing_in_the_other(model):
-    def second(first):
-        model.zero_grad()
-        logits = forward(model, [line(first), line(B)])[5:]
-        torch.nn.functional.cross_entropy(logits[:-1], torch.tensor(B[1:])).backward()
-        return logits.detach(), [p.grad.clone() for p in model.parameters() if p.grad is not None]
-
-    logits, gradients = second(A)
-    others, other_gradients = second((11, 12, 13, 14, 15))
-    assert torch.equal(logits, others)
-    for one, other in zip(gradients, other_gradients, strict=True):
-        torch.testing.assert_close(one, other, atol=1e-7, rtol=1e-6)
-    first, later = forward(model, [line(A), line(B)])[:5], forward(model, [line(A), line(C)])[:5]
-    assert torch.equal(first, later)
+def assert_same(one, other):
+    torch.testing.assert_close(one[0], other[0], atol=1e-5, rtol=1e-5)
+    assert one[1].keys() == other[1].keys()
+    for name, gradient in one[1].items():
+        torch.testing.assert_close(gradient, other[1][name], atol=1e-5, rtol=1e-4)
 
 
-def test_packed_lines_predict_nothing_across_their_ends():
+BEGIN = (7, 7, 3, 2, 5, 8)
+SETS = {
+    "nothing alike": [line(A), line(B), line(C)],
+    "one beginning": [line((*BEGIN, *A), 3), line((*BEGIN, *B)), line((*BEGIN, *C), 4)],
+    "beginnings of beginnings": [
+        line((*BEGIN, *A)),
+        line((*BEGIN, *A, 11, 12, 13, 14)),
+        line((*BEGIN, *A, 11, 12, 13, 15), 8),
+        line((*BEGIN, 1, 2)),
+        line(C),
+    ],
+    "the same twice": [line((*BEGIN, *A), 4), line((*BEGIN, *A), 4), line((*BEGIN, *A), 2)],
+    "supervised where they are alike": [line((*BEGIN, *A), 10), line((*BEGIN, *B), 8)],
+    "long ones": [line(tuple(n % 19 for n in range(k, k + 60)), 9) for k in (0, 0, 1, 2, 0)],
+    "a line of one token": [TrainingSequence((3,), (IGNORED,)), line(A)],
+}
+
+
+@pytest.mark.parametrize("share", [True, False])
+@pytest.mark.parametrize("lines", SETS.values(), ids=SETS)
+def test_a_pack_has_the_loss_and_the_gradients_of_its_rows_alone(model, lines, share):
+    assert_same(summed_loss(model, lines, share), summed_loss_alone(model, lines))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.tuples(st.lists(st.integers(1, 3), min_size=1, max_size=12), st.integers(1, 6)), min_size=1))
+def test_any_rows_of_few_tokens_packed_are_as_if_alone(lines):
+    torch.manual_seed(0)
+    llama = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model("llama", vocab_size=20, max_position_embeddings=64, **SHAPE)
+    )
+    sequences = [line(tuple(ids), min(supervised, len(ids))) for ids, supervised in lines if len(ids) > 1]
+    if any(sequence.n_supervised for sequence in sequences):
+        assert_same(summed_loss(llama, sequences), summed_loss_alone(llama, sequences))
+
+
+def test_what_begins_alike_stands_there_once():
+    batch = pack([line((*BEGIN, *A)), line((*BEGIN, *B))])
+    assert batch["input_ids"].tolist() == [[*BEGIN, *A[:-1], *B[:-1]]]  # the last token is only predicted
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 6, 7]]
+    assert batch["places"].tolist() == [8, 9, 10, 11]
+    assert batch["targets"].tolist() == [7, 5, 2, 6]
+    apart = pack([line((*BEGIN, *A)), line((*BEGIN, *B))], share=False)
+    assert apart["input_ids"].tolist() == [[*BEGIN, *A[:-1], *BEGIN, *B[:-1]]]
+
+
+def test_a_sequences_first_token_isnt_predicted():
     batch = pack([TrainingSequence(A, A), TrainingSequence(B, B)])
-    assert batch["labels"].tolist() == [[IGNORED, 9, 4, 7, 5, IGNORED, 2, 6]]
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 3, 4, 0, 1, 2]]
-    assert batch["ends"] == [0, 5, 8]
+    assert batch["targets"].tolist() == [9, 4, 7, 5, 2, 6]
+
+
+def test_nothing_to_read_is_padded():
+    assert pack([EMPTY_SEQUENCE])["labels"].tolist() == [[IGNORED]]
+
+
+@pytest.mark.parametrize(
+    ("kind", "more", "expected"),
+    [
+        ("llama", {}, False),
+        ("llama", {"attention_dropout": 0.1}, True),
+        ("gpt2", {}, True),
+        ("gpt2", {"attn_pdrop": 0, "embd_pdrop": 0, "resid_pdrop": 0}, False),
+    ],
+)
+def test_dropout_is_seen(kind, more, expected):
+    config = AutoConfig.for_model(kind, vocab_size=20, **SHAPES.get(kind, SHAPE), **more)
+    assert has_dropout(AutoModelForCausalLM.from_config(config)) is expected
 
 
 def test_padded_lines_are_masked():

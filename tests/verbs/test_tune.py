@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from contextlib import redirect_stderr
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.microworld.tokenizer import build_tokenizer  # noqa: E402
 from tunescope.microworld.world import make_world  # noqa: E402
 from tunescope.models import load  # noqa: E402
+from tunescope.models.settings import ModelSettings  # noqa: E402
 from tunescope.models.trainer import noise  # noqa: E402
 from tunescope.models.training_rows import Example  # noqa: E402
 from tunescope.rows import open_rows  # noqa: E402
@@ -35,6 +37,7 @@ from tunescope.settings import make  # noqa: E402
 from tunescope.verbs.tune import TuneSettings, order, tune  # noqa: E402
 from tunescope.verbs.tune.plan import Plan  # noqa: E402
 from tunescope.verbs.tune.presets import apply_preset  # noqa: E402
+from tunescope.verbs.tune.train import packs_rows  # noqa: E402
 
 PAIRS = [
     ("Where is the lamp?", "It is on the table."),
@@ -420,14 +423,17 @@ def test_losses_and_weights_are_those_of_a_plain_loop(tmp_path, model, method, n
         )
 
 
-def test_packing_changes_no_loss(tmp_path, model):
-    asked = {"method": "full", "max_steps": 4, "max_length": 48}
-    plain = tune(settings(tmp_path, model, **asked, out=str(tmp_path / "plain")))
-    bins = tune(settings(tmp_path, model, **asked, packing=True, out=str(tmp_path / "bins")))
-    assert plain.key == bins.key
-    one, other = ([record["loss"] for record in run.records("metrics")] for run in (plain, bins))
-    assert one == pytest.approx(other, rel=1e-4)
-    assert one[0] == pytest.approx(other[0], rel=1e-6)
+def test_rows_are_packed_on_the_cpu_where_that_is_tested(model):
+    loaded = load(ModelSettings(model=model))
+    asked = TuneSettings(rows=("rows.json",), model=model)
+    assert packs_rows(asked, loaded, 48)
+    assert not packs_rows(replace(asked, neftune_alpha=5.0), loaded, 48)
+    assert not packs_rows(asked, replace(loaded, device="cuda:0"), 48)
+    assert packs_rows(replace(asked, packing=True), replace(loaded, device="cuda:0"), 48)
+    loaded.model.config.sliding_window = 40
+    assert not packs_rows(asked, loaded, 48)
+    with pytest.raises(SettingsError, match=r"sees 40 tokens back; type --max-length 40, or no --packing"):
+        packs_rows(replace(asked, packing=True), loaded, 48)
 
 
 def test_packs_hold_whole_rows(tmp_path):

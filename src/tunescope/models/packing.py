@@ -331,6 +331,7 @@ def _attend(
     sliding_window: int | None = None,
     softcap: float | None = None,
     s_aux: Any = None,
+    dropout: float = 0.0,
     **_: Any,
 ) -> tuple[torch.Tensor, None]:
     """Attend within each block of the pack, to what it sees of the pack, and to the pack's prefix.
@@ -348,9 +349,8 @@ def _attend(
         parts = [*before, *((key[:, :, a:b], value[:, :, a:b]) for a, b in (*block.seen, (block.start, block.end)))]
         k, v = parts[0] if len(parts) == 1 else (torch.cat(each, dim=2) for each in zip(*parts, strict=True))
         own = slice(block.start, block.end)
-        out[:, own] = _attend_in_block(query[:, :, own], k, v, block, (scaling, sliding_window, softcap)).transpose(
-            1, 2
-        )
+        how = (scaling, sliding_window, softcap, dropout)
+        out[:, own] = _attend_in_block(query[:, :, own], k, v, block, how).transpose(1, 2)
     if reading.kept is not None:
         parts = [*before, (key, value)]
         reading.kept.append(tuple(torch.cat(each, dim=2) for each in zip(*parts, strict=True)))
@@ -362,10 +362,10 @@ def _attend_in_block(
     key: torch.Tensor,
     value: torch.Tensor,
     block: _Block,
-    settings: tuple[float | None, int | None, float | None],
+    settings: tuple[float | None, int | None, float | None, float],
 ) -> torch.Tensor:
     """Attend to the keys on each token's path: the last key is the block's last token's."""
-    torch, (scaling, window, softcap) = require("torch"), settings
+    torch, (scaling, window, softcap, dropout) = require("torch"), settings
     seen = key.shape[2]
     if window is not None and seen <= window:
         window = None
@@ -373,11 +373,12 @@ def _attend_in_block(
         causal = block.tree is None and query.shape[2] == seen and window is None
         mask = None if causal else block.visible(window, query.device)
         return torch.nn.functional.scaled_dot_product_attention(  # type: ignore[no-any-return]
-            query, key, value, mask, is_causal=causal, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
+            query, key, value, mask, dropout, causal, scale=scaling, enable_gqa=key.shape[1] != query.shape[1]
         )
     groups = query.shape[1] // key.shape[1]
     key, value = key.repeat_interleave(groups, dim=1), value.repeat_interleave(groups, dim=1)
     weights = query @ key.transpose(2, 3) * (query.shape[3] ** -0.5 if scaling is None else scaling)
     weights = torch.tanh(weights / softcap) * softcap
     weights = weights.masked_fill(~block.visible(window, query.device), float("-inf"))
-    return weights.float().softmax(-1).to(value.dtype) @ value  # type: ignore[no-any-return]
+    weights = torch.nn.functional.dropout(weights.float().softmax(-1), dropout)
+    return weights.to(value.dtype) @ value  # type: ignore[no-any-return]

@@ -10,25 +10,25 @@ import json
 import math
 import platform
 import shutil
+import sys
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from functools import partial
 from hashlib import blake2b
-from itertools import pairwise
+from itertools import accumulate
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, PrinterCallback, TrainerCallback
-from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers import PrinterCallback, TrainerCallback
 from trl.trainer.sft_trainer import SFTTrainer
 
 from tunescope.errors import WorkError
+from tunescope.models.packing import Passage, inside_blocks, plan_packs
 from tunescope.models.training_rows import IGNORED, TrainingSequence
 
-PACKED = "tunescope_rows"
-"""Name of the attention that stays inside rows."""
 WHOLE = "whole"
 """The file that marks a checkpoint as written to its end."""
 
@@ -73,43 +73,48 @@ def pad(sequences: Sequence[TrainingSequence]) -> dict[str, Any]:
     return {"input_ids": ids, "attention_mask": mask, "labels": labels}
 
 
-def pack(sequences: Sequence[TrainingSequence]) -> dict[str, Any]:
-    """Return the sequences one behind the other: input_ids, position_ids, labels [1, tokens], and their `ends`.
+def pack(sequences: Sequence[TrainingSequence], share: bool = True) -> dict[str, Any]:
+    """Return the sequences in one row, without padding; with `share`, what they begin with alike stands there once.
 
-    Positions restart with each sequence, and its first token isn't predicted.
+    `pack` is read with `inside_blocks`: its tokens are `input_ids` with `position_ids` [1, tokens]. `places` are those
+    of its tokens behind which a token is supervised; `targets` are the supervised tokens, and `predicted_at` the number
+    of the place that predicts each. A sequence's first token isn't predicted, and its last one isn't read.
+
+    Sequences of one token each give what `pad` does: there is nothing to read.
     """
-    labels = [label for sequence in sequences for label in (IGNORED, *sequence.labels[1:])]
-    ends = [0]
-    for sequence in sequences:
-        ends.append(ends[-1] + len(sequence.ids))
+    passages = [Passage(tuple(sequence.ids[:1]), tuple(sequence.ids[1:])) for sequence in sequences]
+    packed = next(plan_packs(passages, sys.maxsize, share), None)
+    if packed is None:
+        return pad(sequences)
+    supervised = [
+        (row, label)
+        for end, (number, count) in zip(accumulate(n for _, n in packed.owners), packed.owners, strict=True)
+        for row, label in zip(packed.rows[end - count : end], sequences[number].labels[1:], strict=True)
+        if label != IGNORED
+    ]
+    places = sorted({row for row, _ in supervised})
+    number_of = {place: number for number, place in enumerate(places)}
     return {
-        "input_ids": torch.tensor([[token for sequence in sequences for token in sequence.ids]]),
-        "position_ids": torch.tensor([[place for sequence in sequences for place in range(len(sequence.ids))]]),
-        "labels": torch.tensor([labels]),
-        "ends": ends,
+        "pack": packed,
+        "input_ids": torch.tensor([packed.ids]),
+        "position_ids": torch.tensor([packed.positions]),
+        "places": torch.tensor(places, dtype=torch.long),
+        "predicted_at": torch.tensor([number_of[row] for row, _ in supervised], dtype=torch.long),
+        "targets": torch.tensor([label for _, label in supervised], dtype=torch.long),
     }
+
+
+def has_dropout(model: Any) -> bool:
+    """Tell whether a model drops anything while it trains; then texts that begin alike don't give the same."""
+    rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
+    return any(rates) or any(
+        value for name, value in model.config.to_dict().items() if name.endswith("attention_dropout")
+    )
 
 
 def _noise_sources(sequences: Sequence[TrainingSequence]) -> dict[str, Any]:
     """Return, as `rows`, the name that seeds each sequence's noise and the sequence's length."""
     return {"rows": [(sequence.noise, len(sequence.ids)) for sequence in sequences]}
-
-
-def _inside_rows(
-    module: Any, query: Any, key: Any, value: Any, attention_mask: Any, ends: Sequence[int] = (), **how: Any
-) -> tuple[Any, None]:
-    """Attend within each sequence of a packed batch; query, key, value: [1, heads, tokens, width]."""
-    if not ends:
-        return sdpa_attention_forward(module, query, key, value, attention_mask, **how)  # type: ignore[no-any-return]
-    parts = [
-        sdpa_attention_forward(module, *(x[:, :, start:end] for x in (query, key, value)), None, **how)[0]
-        for start, end in pairwise(ends)
-    ]
-    return torch.cat(parts, dim=1), None
-
-
-AttentionInterface.register(PACKED, _inside_rows)
-AttentionMaskInterface.register(PACKED, lambda *args, **kwargs: None)
 
 
 def noise(name: str, length: int, width: int, alpha: float, device: Any = "cpu") -> Any:
@@ -170,7 +175,8 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         self.on_epoch: Callable[[int], None] = lambda epoch: None
         self.every, self.epoch_ends = every, epoch_ends or {}
         self._alpha, self._noise = noise_alpha, None
-        to_tensors = pack if packing else pad
+        share_beginnings = not has_dropout(settings["model"])
+        to_tensors = partial(pack, share=share_beginnings) if packing else pad
 
         def collate(items: list[dict[str, int]]) -> dict[str, Any]:
             (item,) = items
@@ -179,8 +185,6 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
         assert settings["args"].per_device_train_batch_size == 1
         super().__init__(data_collator=collate, **settings)
-        if packing:
-            self.accelerator.unwrap_model(self.model).set_attn_implementation(PACKED)
         if noise_alpha is not None:
             self.model.get_input_embeddings().register_forward_hook(self._add_noise)
         self.remove_callback(PrinterCallback)
@@ -242,6 +246,8 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
     def summed_loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the summed negative log-likelihood of a micro-batch's supervised tokens, in nats."""
+        if "pack" in batch:
+            return self._summed_loss_of_pack(model, batch)
         inputs = {name: value for name, value in batch.items() if name not in ("rows", "labels")}
         labels = batch["labels"][:, 1:]
         places = (labels != IGNORED).any(dim=0).nonzero().flatten()
@@ -251,6 +257,16 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         finally:
             self._noise = None
         return functional.cross_entropy(logits.flatten(0, 1).float(), labels[:, places].flatten(), reduction="sum")
+
+    def _summed_loss_of_pack(self, model: Any, batch: dict[str, Any]) -> Any:
+        with inside_blocks(self.accelerator.unwrap_model(model), batch["pack"]):
+            logits = model(
+                input_ids=batch["input_ids"],
+                position_ids=batch["position_ids"],
+                logits_to_keep=batch["places"],
+                use_cache=False,
+            ).logits[0]
+        return functional.cross_entropy(logits[batch["predicted_at"]].float(), batch["targets"], reduction="sum")
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Do the forward and backward passes of one optimizer step; return its loss.

@@ -162,3 +162,25 @@ def test_what_is_refused(asked, workplace):
         bench(BenchSettings(model=model, questions=("bad.jsonl",)))
     with pytest.raises(TunescopeError):
         bench(BenchSettings(model="nowhere/model", questions=("mine.jsonl",)))
+
+
+def test_one_tasks_limit_stands_in_place_of_the_others(asked):
+    shutil.copy("mine.jsonl", "more.jsonl")
+    asked |= {"questions": ("mine.jsonl", "more.jsonl"), "limit": 3}
+    run = bench(BenchSettings(**asked, task_limit=("more=5",)))
+    assert {name: task["n"] for name, task in run.result["tasks"].items()} == {"mine": 3, "more": 5}
+    assert len(run.tables["items"]) == 8
+
+
+@pytest.mark.parametrize(
+    ("said", "error"),
+    [
+        ("mine", "found --task-limit mine; expected TASK=N with N at least 1, such as mine=20"),
+        ("mine=0", "found --task-limit mine=0; expected TASK=N with N at least 1"),
+        ("mine=²", "found --task-limit mine=²; expected TASK=N"),
+        ("mime=2", "--task-limit mime=2: no task mime is scored; name one of mine"),
+    ],
+)
+def test_a_tasks_limit_that_says_nothing_is_refused(asked, said, error):
+    with pytest.raises(UsageError, match=f"^{error}"):
+        bench(BenchSettings(**asked, task_limit=(said,)))

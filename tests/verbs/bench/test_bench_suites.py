@@ -72,6 +72,21 @@ def test_one_task_with_two_numbers_of_exemplars_is_refused():
         find_suite(["piqa", "smoke"])
 
 
+def test_one_task_scored_in_two_ways_is_refused():
+    with pytest.raises(UsageError, match=r"^mmlu is scored in two ways by faco and open-llm; score one"):
+        find_suite(["faco", "open-llm"])
+
+
+def test_lm_evals_humaneval_isnt_ours():
+    pytest.importorskip("lm_eval")
+    (theirs,) = find_suite(["lm-eval:humaneval"]).uses
+    (ours,) = find_suite(["humaneval"]).uses
+    assert (theirs.lm_evals, theirs.is_code) == (True, False)
+    assert (ours.lm_evals, ours.is_code) == (False, True)
+    with pytest.raises(UsageError, match=r"^humaneval and lm-eval:humaneval have one name in the results"):
+        find_suite(["humaneval", "lm-eval:humaneval"])
+
+
 def test_lm_evals_names_need_no_import_of_it():
     pytest.importorskip("lm_eval")
     (use,) = find_suite(["gsm8k"]).uses

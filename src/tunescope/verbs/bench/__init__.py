@@ -77,7 +77,7 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
     for use in request.suite.uses:
         if use in by_use:
             tasks[use.label] = score_use(use, by_use[use][main])
-        elif use.name in code:
+        elif use.is_code and use.name in code:
             tasks[use.label] = score_code(use, code[use.name][0])
     own = [shard for shard in scored if shard.shard.choice == main]
     result = BenchResult(

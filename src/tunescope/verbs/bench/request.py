@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunescope.errors import SettingsError
+from tunescope.errors import SettingsError, UsageError
 from tunescope.results.bench import Choice
 from tunescope.rows.containers import content_hash
 from tunescope.verbs.bench.code_tasks import CODE_TASKS, code_folder
@@ -32,6 +33,7 @@ class BenchRequest:
         built: lm-eval's tasks of each use that isn't code.
         code: the code tasks that can be scored.
         missing: the uses that can't, by label, and why.
+        task_limits: how many items of some tasks are scored, in place of `limit`.
     """
 
     settings: BenchSettings
@@ -39,11 +41,16 @@ class BenchRequest:
     built: tuple[Built, ...]
     code: tuple[str, ...]
     missing: dict[str, str]
+    task_limits: Mapping[str, int]
 
     @property
     def limit(self) -> int | None:
         """How many items of each task are scored; None for all."""
         return self.settings.limit or self.suite.limit
+
+    def limit_of(self, name: str) -> int | None:
+        """How many items of a task, or of each of its parts, are scored; None for all."""
+        return self.task_limits.get(name, self.limit)
 
     @property
     def choices(self) -> list[Choice]:
@@ -59,13 +66,13 @@ class BenchRequest:
         """Every task under every choice; without exemplars their seed is no choice, and of code there is none."""
         main, *others = self.choices
         tasks: list[BenchShard | CodeShard] = [
-            BenchShard(each.use, task.config.task, choice, self.limit)
+            BenchShard(each.use, task.config.task, choice, self.limit_of(each.use.name))
             for choice in (main, *others)
             for each in self.built
             for task in each.tasks
             if choice.seed == main.seed or task.config.num_fewshot
         ]
-        return [*tasks, *(CodeShard(name, self.limit) for name in self.code)]
+        return [*tasks, *(CodeShard(name, self.limit_of(name)) for name in self.code)]
 
     @property
     def inputs(self) -> dict[str, str]:
@@ -85,21 +92,38 @@ def open_request(settings: BenchSettings) -> BenchRequest:
     """Read the data of the tasks that settings name.
 
     Raises:
-        UsageError: an unknown suite or task.
+        UsageError: an unknown suite or task; a limit for a task that isn't scored.
         InputError: data that lacks columns, or an answer that isn't among the choices.
         SettingsError: none of the tasks can be scored.
     """
     names = [*settings.suite, *settings.questions] or [_DEFAULT_SUITE]
     suite = find_suite(names, shots=settings.shots)
-    built = tuple(build_use(settings, use, None) for use in suite.uses if use.name not in CODE_TASKS)
+    limits = _task_limits(settings.task_limit, suite)
+    coded = [use for use in suite.uses if use.is_code]
+    built = tuple(build_use(settings, use, None) for use in suite.uses if not use.is_code)
     missing = {each.use.label: each.reason for each in built if each.reason is not None}
-    code: Sequence[str] = tuple(dict.fromkeys(use.name for use in suite.uses if use.name in CODE_TASKS))
+    code: Sequence[str] = tuple(dict.fromkeys(use.name for use in coded))
     reasons = {name: reason for name in code if (reason := _why_not(settings, name)) is not None}
-    missing |= {use.label: reasons[use.name] for use in suite.uses if use.name in reasons}
-    request = BenchRequest(settings, suite, built, tuple(name for name in code if name not in reasons), missing)
+    missing |= {use.label: reasons[use.name] for use in coded if use.name in reasons}
+    request = BenchRequest(settings, suite, built, tuple(name for name in code if name not in reasons), missing, limits)
     if not request.shards:
         raise SettingsError("; ".join(f"{label} can't be scored: {reason}" for label, reason in missing.items()))
     return request
+
+
+def _task_limits(said: Sequence[str], suite: Suite) -> dict[str, int]:
+    """Read `TASK=N` for tasks of the suite."""
+    names = list(dict.fromkeys(use.name for use in suite.uses))
+    limits: dict[str, int] = {}
+    for each in said:
+        name, equals, number = each.partition("=")
+        if not (equals and number.isascii() and number.isdigit() and int(number)):
+            raise UsageError(f"found --task-limit {each}; expected TASK=N with N at least 1, such as {names[0]}=20")
+        if name not in names:
+            near = get_close_matches(name, names, 3) or names
+            raise UsageError(f"--task-limit {each}: no task {name} is scored; name one of {', '.join(near)}")
+        limits[name] = int(number)
+    return limits
 
 
 def _code_folder(settings: BenchSettings, name: str) -> Path:

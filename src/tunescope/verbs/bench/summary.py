@@ -32,7 +32,7 @@ def score_use(use: TaskUse, shards: Sequence[ScoredShard]) -> BenchScore:
         | {
             "metric": shards[0].metric,
             "chance": combine(use, known) if len(known) == len(chances) else None,
-            "category": use.task.category if use.task else None,
+            "category": use.category,
             "shots": shards[0].score["n-shot"],
             "n_cut": sum(shard.score["cuts"]["prompts"] + shard.score["n_cut"] for shard in shards),
         }
@@ -44,7 +44,7 @@ def score_code(use: TaskUse, code: CodeScore) -> BenchScore:
     metric = use.metric or "pass@1"
     score = code.pass_at_10 if metric == "pass@10" else code.pass_at_1
     said = score.as_json()
-    return BenchScore.from_json({**said, "score": said.pop("mean"), "metric": metric, "category": "programming"})
+    return BenchScore.from_json({**said, "score": said.pop("mean"), "metric": metric, "category": use.category})
 
 
 def spread_use(use: TaskUse, by_choice: Mapping[Choice, Sequence[ScoredShard]]) -> ScoreSpread:

@@ -65,6 +65,8 @@ def _arguments(settings: BenchSettings) -> str:
     words += ["--suite", *settings.suite] if settings.suite else []
     words += ["--data", settings.data] if settings.data else []
     words += ["--limit", str(settings.limit)] if settings.limit else []
+    words += ["--task-limit", *settings.task_limit] if settings.task_limit else []
+    words += ["--allow-code"] if settings.allow_code else []
     words += ["--shots", str(settings.shots)] if settings.shots is not None else []
     return shlex.join([*words, *(["--exemplars", "fixed"] if settings.exemplars == "fixed" else [])])
 

@@ -126,7 +126,7 @@ def _work(
     from tunescope.models.training_rows import examples
     from tunescope.verbs.tune import view
     from tunescope.verbs.tune.plan import list_rows, show_example
-    from tunescope.verbs.tune.train import train, validate_packing
+    from tunescope.verbs.tune.train import packs_rows, train
 
     start = monotonic()
     if launch.processes > 1 and settings.device_map is None and device_of(settings) != "cpu":
@@ -138,11 +138,10 @@ def _work(
         loaded.tokenizer.chat_template = chat.own_template()
     _require_file_names(settings, loaded)
     max_length = _max_length(settings, loaded)
-    if settings.packing:
-        validate_packing(settings, loaded, max_length)
+    pack_length = max_length if packs_rows(settings, loaded, max_length) else None
     with silence_libraries():
         all_examples = list(examples(chat, rows, max_length))
-    plan = _plan(settings, all_examples, max_length)
+    plan = _plan(settings, all_examples, pack_length)
     if preset:
         say(preset)
     say(
@@ -192,7 +191,7 @@ def _max_length(settings: TuneSettings, loaded: Loaded) -> int:
     return limit
 
 
-def _plan(settings: TuneSettings, all_examples: Sequence[Example], max_length: int) -> Plan:
+def _plan(settings: TuneSettings, all_examples: Sequence[Example], pack_length: int | None) -> Plan:
     """Return the plan of the training; raises `TunescopeError` where no row can be trained on."""
     n = len(all_examples)
     if not any(example.parts for example in all_examples):
@@ -207,5 +206,4 @@ def _plan(settings: TuneSettings, all_examples: Sequence[Example], max_length: i
         raise TunescopeError(
             f"none of the {steps} steps takes a row that has anything to train on; type a larger --max-steps"
         )
-    pack_length = max_length if settings.packing else None
     return Plan(all_examples, numbers, batch_size, settings.micro_batch, pack_length, settings.seed)

@@ -62,7 +62,8 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Rows in memory at a time, per process."""
 
     packing: bool = field(default=False, metadata={**group("Steps"), **NOT_IN_KEY, "alias": ("sample_packing",)})
-    """Pack whole rows end to end, up to --max-length tokens, without padding; attention stays inside each row."""
+    """Pack whole rows into one, up to --max-length tokens, without padding, and with what they begin with alike once;
+    attention stays inside each row. On the CPU that is done anyway where it is tested."""
 
     max_length: int | None = field(
         default=None,

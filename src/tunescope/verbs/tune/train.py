@@ -49,19 +49,31 @@ class StepRecord(NamedTuple):
         return line.as_json() | {name: self.loss}
 
 
-def validate_packing(settings: TuneSettings, loaded: Loaded, limit: int) -> None:
-    """Raise `SettingsError` where packed rows aren't known to stay apart."""
+def packs_rows(settings: TuneSettings, loaded: Loaded, limit: int) -> bool:
+    """Tell whether rows are packed: where --packing says so, and on the CPU where packed rows are known to stay apart.
+
+    `limit` is the longest row in tokens. On a GPU a padded micro-batch may be the faster one.
+
+    Raises:
+        SettingsError: --packing where packed rows aren't known to stay apart.
+    """
+    reason = _why_not_packed(settings, loaded, limit)
+    if settings.packing and reason is not None:
+        raise SettingsError(reason)
+    return settings.packing or (reason is None and loaded.device == "cpu" and settings.neftune_alpha is None)
+
+
+def _why_not_packed(settings: TuneSettings, loaded: Loaded, limit: int) -> str | None:
     config = loaded.model.config
     if config.model_type not in PACKS:
-        raise SettingsError(
-            f"--packing isn't tested on {config.model_type}, only on {', '.join(PACKS)}; type the command without it"
-        )
+        return f"--packing isn't tested on {config.model_type}, only on {', '.join(PACKS)}; type the command without it"
     window = getattr(config, "sliding_window", None)
     if window and limit > window and getattr(config, "use_sliding_window", True):
-        raise SettingsError(
+        return (
             f"--packing with --max-length {limit}: {settings.model} sees {window} tokens back; "
             f"type --max-length {window}, or no --packing"
         )
+    return None
 
 
 def require_tracker(track: str) -> None:
@@ -124,7 +136,7 @@ def make_trainer(settings: TuneSettings, loaded: Loaded, plan: Plan, folder: Pat
     try:
         trainer = RecordedTrainer(
             partial(plan.share, processes=launch.processes),
-            packing=settings.packing,
+            packing=plan.pack_length is not None,
             noise_alpha=settings.neftune_alpha,
             every=60 * settings.checkpoint_minutes,
             epoch_ends=plan.epoch_ends(),

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import MissingPackageError, UsageError
+from tunescope.verbs.bench.code_tasks import CODE_TASKS
 from tunescope.verbs.bench.tasks.bench_task import CATEGORIES, BenchTask
 from tunescope.verbs.bench.tasks.questions import QUESTIONS
 from tunescope.yaml_core import read_yaml
@@ -29,7 +30,7 @@ class TaskUse:
 
     Attributes:
         name: the task's name.
-        task: None for a task of lm-eval's own, and for one that has no file here.
+        task: None for a task of lm-eval's own, and for one whose answers are code.
         lm_evals: it is lm-eval's own task of that name, which takes its questions from the hub.
         shots: exemplars before each question; None leaves it to lm-eval.
         metric: the metric that counts; None leaves it to lm-eval.
@@ -48,6 +49,16 @@ class TaskUse:
     part: str | None = None
     over: str = "items"
     own_file: Path | None = None
+
+    @property
+    def is_code(self) -> bool:
+        """Whether its answers are programs, which run in our sandbox."""
+        return self.name in CODE_TASKS and not self.lm_evals
+
+    @property
+    def category(self) -> str | None:
+        """One of `CATEGORIES`; None for a person's own questions and for tasks of lm-eval's own."""
+        return "programming" if self.is_code else self.task.category if self.task else None
 
     @property
     def label(self) -> str:
@@ -121,6 +132,9 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
     own = [use.name for use in uses if use.own_file]
     if twice := next((name for name in own if own.count(name) > 1), None):
         raise UsageError(f"two files of questions are called {twice}; rename one")
+    theirs = {use.name for use in uses if use.lm_evals}
+    if both := next((use.name for use in uses if use.name in theirs and not use.lm_evals), None):
+        raise UsageError(f"{both} and {_LM_EVAL}{both} have one name in the results; score one of them at a time")
     by_name: dict[str, int | None] = {}
     for use in uses:
         if by_name.setdefault(use.name, use.shots) != use.shots:
@@ -128,6 +142,9 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
                 f"{use.name} is wanted with {by_name[use.name]} exemplars and with {use.shots}; name one suite, or "
                 "give --shots"
             )
+    labels = [use.label for use in uses]
+    if twice := next((label for label in labels if labels.count(label) > 1), None):
+        raise UsageError(f"{twice} is scored in two ways by {' and '.join(names)}; score one of them at a time")
     limits = {suite.limit for suite in suites}
     about = " ".join(suite.about for suite in suites)
     return Suite(name=" ".join(names), about=about, uses=tuple(uses), limit=limits.pop() if len(limits) == 1 else None)
@@ -138,6 +155,9 @@ def _find_one(name: str) -> Suite:
         return suite
     if name in all_tasks():
         return Suite(name=name, about=all_tasks()[name].about, uses=(_use_of(name),))
+    if name in CODE_TASKS:
+        about = "Programs that the model writes, run against their tests."
+        return Suite(name=name, about=about, uses=(TaskUse(name=name, task=None),))
     if (part := _parts().get(name)) is not None:
         return Suite(name=name, about=f"The part {part.part} of another task.", uses=(part,))
     if name.endswith(".jsonl"):
@@ -203,7 +223,7 @@ def summarize(suite: Suite, scores: Mapping[str, float | None]) -> dict[str, Mea
     counted = [use for use in suite.uses if use.in_mean]
     groups = {"all": counted}
     for category in CATEGORIES:
-        groups[category] = [use for use in counted if use.task and use.task.category == category]
+        groups[category] = [use for use in counted if use.category == category]
     return {name: _mean(uses, scores) for name, uses in groups.items() if uses}
 
 
