@@ -12,7 +12,15 @@ from scipy.stats import chisquare  # noqa: E402
 from tunescope.errors import SettingsError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import generate, load, stop_ids  # noqa: E402
-from tunescope.models.generate import Generated, Sampling, context_of, split_generated, stream  # noqa: E402
+from tunescope.models.generate import (  # noqa: E402
+    Generated,
+    Sampling,
+    _choose_way,
+    _common_beginning,
+    context_of,
+    split_generated,
+    stream,
+)
 
 SHAPE = {"vocab_size": 120, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
 GROUPED = {**SHAPE, "intermediate_size": 48, "num_key_value_heads": 2}
@@ -101,6 +109,51 @@ def test_a_row_that_joins_late_is_answered_alike(model, prompts):
     assert sorted(number for number, _ in made) == list(range(30))
     for number, one in made:
         assert one == dict(made)[number % 10]
+
+
+def test_a_common_beginning_is_read_once_and_changes_nothing(model, prompts):
+    beginning = [8 + number % 90 for number in range(3, 500, 23)]
+    asked = [[*beginning, *prompt] for prompt in prompts]
+    expected = [reference(model, prompt, 12) for prompt in asked]
+    assert len(set(expected)) > 5
+    many = [prompt for prompt in asked for _ in range(6)]  # each six times: enough tokens to be worth sharing
+    for batch_size in (3, 16):
+        made = generate(model, Letters(), many, 12, batch_size)
+        assert [one.token_ids for one in made] == [ids for ids in expected for _ in range(6)]
+        assert generate(model, Letters(), asked, 12, batch_size) == made[::6]
+
+
+def test_a_beginning_is_shared_where_all_keys_are_kept(model):
+    keeps = model.config.model_type not in ("gemma2", "mistral")  # these have windows here
+    assert _choose_way(model, 40, is_shared=True) == ("shared" if keeps else "batched")
+    assert _choose_way(model, 40, is_shared=False) == "batched"
+
+
+@pytest.mark.parametrize(
+    ("prompts", "expected"),
+    [
+        ([[1, 2, 3, 4]] * 1025, 3),  # a prompt's last token is read with the prompt
+        ([[1, 2, 3, 4]] * 300, 0),  # it would save too little
+        ([[1] * 600, [*[1] * 599, 2], [1] * 700], 599),
+        ([[1] * 2000], 0),
+        ([[2] * 2000, [1] * 2000], 0),
+    ],
+)
+def test_the_common_beginning(prompts, expected):
+    assert len(_common_beginning(prompts)) == expected
+
+
+def test_a_text_ends_a_response(model, prompts):
+    plain = generate(model, Letters(), prompts, 24)
+    until = (f" {plain[1].token_ids[5]} ", " 55 56 ")
+    for whole, ended in zip(plain, generate(model, Letters(), prompts, 24, until=until), strict=True):
+        places = [place for each in until if (place := whole.text.find(each)) >= 0]
+        if places:
+            assert (ended.text, ended.finish_reason) == (whole.text[: min(places)], "stop")
+            assert len(ended.token_ids) <= len(whole.token_ids)
+        else:
+            assert ended == whole
+    assert generate(model, Letters(), prompts, 24, until=until)[1].text.count(" ") <= 4
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,8 @@
 """Generation, greedy or sampled, in batches where that gives the same result as one prompt at a time.
 
-A row leaves the batch when its response is finished, and another prompt takes its place. An architecture that can't be
-batched so answers one prompt at a time, and one whose cache can't be used reads its text anew for each token.
+A row leaves the batch when its response is finished, and another prompt takes its place. What all prompts share at
+their beginning is read once, and so is a prompt that is continued several times. An architecture that can't be batched
+so answers one prompt at a time, and one whose cache can't be used reads its text anew for each token.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
+from copy import deepcopy
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -21,15 +23,20 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _FinishReason = Literal["stop", "length"]
-_WAYS = ("batched", "single", "uncached")
-"""How prompts are continued: several at a time, one at a time, one at a time without a cache. The first that gives the
-model's own log-probabilities is taken."""
+_WAYS = ("shared", "batched", "single", "uncached")
+"""How prompts are continued: several at a time, their common beginning read once (where there is one); several at a
+time; one at a time; one at a time without a cache. The first that gives the model's own log-probabilities is taken."""
+_BATCHED = _WAYS[:2]
 _CACHES = ("past_key_values", "cache_params", "state")
 """Names that architectures have for what they keep of the text so far."""
 _HEADER_TOKENS = 16
 """Tokens of a prompt's end that may open a thought."""
 _SHORT, _LONG = 3, 12
-"""Tokens of the probe's prompts."""
+"""Tokens of the probe's prompts, behind a common beginning where one is shared."""
+_BEGINNING = 5
+"""Tokens of that beginning."""
+_WORTH_SHARING = 1024
+"""Tokens that a common beginning must save to be worth its probe."""
 _CACHED = 0.02
 """Nats by which reading with a cache may differ from reading without, in float32: some states are kept otherwise."""
 _ROUNDING = 0.05
@@ -85,10 +92,11 @@ def generate(
     update: Callable[[int], None] = lambda done: None,
     sampling: Sampling | None = None,
     draws: Sequence[Random] = (),
+    until: Sequence[str] = (),
 ) -> list[Generated]:
     """Return what `stream` yields, in the prompts' order; `update` takes the number of prompts done."""
     results: dict[int, Generated] = {}
-    for number, generated in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws):
+    for number, generated in stream(model, tokenizer, prompts, max_new_tokens, batch_size, sampling, draws, until):
         results[number] = generated
         update(len(results))
     return [results[number] for number in range(len(prompts))]
@@ -102,13 +110,15 @@ def stream(
     batch_size: int = 16,
     sampling: Sampling | None = None,
     draws: Sequence[Random] = (),
+    until: Sequence[str] = (),
 ) -> Iterator[tuple[int, Generated]]:
-    """Continue each prompt until a stop token, `max_new_tokens` or the end of the model's context.
+    """Continue each prompt until a stop token, a text of `until`, `max_new_tokens` or the end of the model's context.
 
     Yields a prompt's number and its response as soon as that is finished. Prompts are token ids, at least one each.
-    They are batched with others of similar length. Decoding is greedy where `sampling` is None. Otherwise `draws` has a
-    random number generator per prompt, and each token takes one number from it: a response depends on nothing but its
-    prompt and these numbers. The penalties of the model's own generation configuration aren't applied.
+    They are batched with others of similar length. A response that a text of `until` ends has the text before it, and
+    all of its tokens. Decoding is greedy where `sampling` is None. Otherwise `draws` has a random number generator
+    per prompt, and each token takes one number from it: a response depends on nothing but its prompt and these
+    numbers. The penalties of the model's own generation configuration aren't applied.
 
     Raises:
         SettingsError: a setting that can't work, or a prompt that is empty or fills the model's context.
@@ -131,8 +141,9 @@ def stream(
     if not waiting:
         return
     reach = longest + max_new_tokens if context is None else min(longest + max_new_tokens, context)
-    batch = _Batch(model, _choose_way(model, reach))
-    if batch.way != "batched" and batch_size > 1:
+    beginning = _common_beginning(prompts)
+    batch = _Batch(model, _choose_way(model, reach, bool(beginning)), beginning)
+    if batch.way not in _BATCHED and batch_size > 1:
         batch_size = 1
         cache = (
             "its cache can't take several texts" if batch.way == "single" else "it keeps no cache that gives the same"
@@ -149,13 +160,43 @@ def stream(
         chosen = logits.argmax(-1).tolist() if sampling is None else _draw(logits, sampling, rows, draws)
         for row, token in zip(rows, chosen, strict=True):
             row.tokens.append(token)
-        finished = [row for row in rows if row.tokens[-1] in stops or len(row.tokens) == row.limit]
+        ended = {row.number: _end(tokenizer, row, stops, until) for row in rows}
+        finished = [row for row in rows if ended[row.number] is not None]
         batch.remove(finished)
-        for row in finished:
-            is_stopped = row.tokens[-1] in stops
-            tokens = tuple(row.tokens[:-1] if is_stopped else row.tokens)
-            text = str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
-            yield row.number, Generated(text, tokens, "stop" if is_stopped else "length")
+        yield from ((number, generated) for number, generated in ended.items() if generated is not None)
+
+
+def _common_beginning(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
+    """Return what all prompts begin with, short of the shortest one's last token; empty where it would save little."""
+    first, last = min(prompts, key=tuple), max(prompts, key=tuple)
+    most = min(map(len, prompts)) - 1
+    shared = next((place for place in range(most) if first[place] != last[place]), most)
+    return first[:shared] if shared * (len(prompts) - 1) >= _WORTH_SHARING else ()
+
+
+def _end(
+    tokenizer: PreTrainedTokenizerBase, row: _Row, stops: frozenset[int], until: Sequence[str]
+) -> Generated | None:
+    """Return the response of a row that its last token ends; None where it goes on."""
+
+    def decode(tokens: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(tokens), skip_special_tokens=True, clean_up_tokenization_spaces=False))
+
+    if row.tokens[-1] in stops:
+        tokens = tuple(row.tokens[:-1])
+        return Generated(_before(decode(tokens), until)[0], tokens, "stop")
+    is_last = len(row.tokens) == row.limit
+    tail = row.tokens[-4 * max(map(len, until), default=0) :]  # a character has four tokens at most
+    if is_last or (until and _before(decode(tail), until)[1]):
+        text, is_stopped = _before(decode(row.tokens), until)
+        return Generated(text, tuple(row.tokens), "stop" if is_stopped else "length") if is_stopped or is_last else None
+    return None
+
+
+def _before(text: str, until: Sequence[str]) -> tuple[str, bool]:
+    """Return what stands before the first of some texts, and whether one of them is there."""
+    places = [place for each in until if (place := text.find(each)) >= 0]
+    return (text[: min(places)], True) if places else (text, False)
 
 
 def split_generated(tokenizer: PreTrainedTokenizerBase, prompt: Sequence[int], generated: Generated) -> SplitText:
@@ -194,8 +235,10 @@ def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence
     return [int(token) for (token,) in chosen.tolist()]
 
 
-def _choose_way(model: PreTrainedModel, length: int) -> str:
+def _choose_way(model: PreTrainedModel, length: int, is_shared: bool) -> str:
     """Return the first of `_WAYS` that gives the model's own log-probabilities for texts of up to a length.
+
+    The first of all is tried only where the texts share a beginning.
 
     Raises:
         TunescopeError: the model can't be run on token ids alone.
@@ -208,7 +251,7 @@ def _choose_way(model: PreTrainedModel, length: int) -> str:
         try:
             with in_float32(model) if in_single_precision else nullcontext(False) as is_exact:
                 probe = _GenerationProbe(model, far, change)
-                way = next(way for way in _WAYS if probe.agrees(way, is_exact))
+                way = next(way for way in (_WAYS if is_shared else _WAYS[1:]) if probe.agrees(way, is_exact))
                 if way == "uncached" and not probe.repeats():
                     raise TunescopeError(
                         f"{type(model).__name__} can't answer: it gives other probabilities each time it is run"
@@ -227,8 +270,10 @@ class _GenerationProbe:
 
     def __init__(self, model: PreTrainedModel, length: int, change: int | None) -> None:
         self.model = model
-        self.prompts = (_SHORT, length, _SHORT + 1, *(() if change is None else (change - 1,)))
-        self.texts = random_ids(model, [n + 4 for n in self.prompts])
+        short = _BEGINNING + _SHORT
+        self.prompts = (short, max(length, short), short + 1, *(() if change is None else (max(change - 1, short),)))
+        self.beginning, *texts = random_ids(model, [_BEGINNING, *(max(n - _BEGINNING, 1) + 4 for n in self.prompts)])
+        self.texts = [[*self.beginning, *text] for text in texts]
         compared = [(0, 0), (0, 1), (0, 2), (1, 0), (1, 3), (2, 0), (2, 1)]  # a text, and how many tokens it has grown
         compared += [] if change is None else [(3, grown) for grown in range(4)]
         self.own = self._run(compared)
@@ -245,12 +290,12 @@ class _GenerationProbe:
         if way == "uncached":
             return True  # they are the model's own
         try:
-            compared = self._batched() if way == "batched" else self._alone(way, range(len(self.texts)))
+            compared = self._batched(way) if way in _BATCHED else self._alone(way, range(len(self.texts)))
             apart = [(own - ours).abs() for own, ours in compared]
         except FAILURES:
             return False
         if is_exact:
-            return all(float(each.max()) < (TOLERANCE if way == "batched" else _CACHED) for each in apart)
+            return all(float(each.max()) < (TOLERANCE if way in _BATCHED else _CACHED) for each in apart)
         return all(float(each.mean()) < _ROUNDING for each in apart)
 
     def repeats(self) -> bool:
@@ -258,9 +303,9 @@ class _GenerationProbe:
         again = self._run(self.own)
         return all(float((own - again[place]).abs().max()) < TOLERANCE for place, own in self.own.items())
 
-    def _batched(self) -> Iterator[tuple[Any, Any]]:
+    def _batched(self, way: str) -> Iterator[tuple[Any, Any]]:
         """Yield the model's own log-probabilities and those of a batch that a row leaves and another joins."""
-        batch = _Batch(self.model, "batched")
+        batch = _Batch(self.model, way, self.beginning)
         yield from self._add(batch, 0, 1)
         yield from self._step(batch)
         yield from self._step(batch)
@@ -269,12 +314,12 @@ class _GenerationProbe:
         if batch.can_grow:
             yield from self._add(batch, 2)
             yield from self._step(batch)
-        yield from self._alone("batched", range(3, len(self.texts)))
+        yield from self._alone(way, range(3, len(self.texts)))
 
     def _alone(self, way: str, texts: Iterable[int]) -> Iterator[tuple[Any, Any]]:
         """Yield the model's own log-probabilities and those of one text after the other."""
         for text in texts:
-            batch = _Batch(self.model, way)
+            batch = _Batch(self.model, way, self.beginning)
             yield from self._add(batch, text)
             for _ in range(3):
                 yield from self._step(batch)
@@ -299,10 +344,11 @@ class _GenerationProbe:
 class _Batch:
     """Rows that are continued together: their cache of keys and values, padded on the left and masked.
 
-    In the other ways it is one row: its cache as the architecture has it, or its text.
+    In the other ways it is one row: its cache as the architecture has it, or its text. In the way `shared` every prompt
+    begins with `beginning`, and is longer.
     """
 
-    def __init__(self, model: PreTrainedModel, way: str) -> None:
+    def __init__(self, model: PreTrainedModel, way: str, beginning: Sequence[int] = ()) -> None:
         from tunescope.models.lazy import require
 
         self.torch, cache_utils = require("torch"), require("transformers.cache_utils")
@@ -310,6 +356,8 @@ class _Batch:
         self.way = way
         self.rows: list[_Row] = []
         self._text: list[int] = []
+        self._beginning = beginning if way == "shared" else ()
+        self._begun: Any = None
         self.cache: Any = None
         self.mask: Any = None
         self._growing_layer = cache_utils.DynamicLayer
@@ -329,19 +377,16 @@ class _Batch:
 
     def add(self, rows: list[_Row], prompts: Sequence[Sequence[int]]) -> Any:
         """Read the rows' prompts and join them; return the logits of their first tokens [rows, vocabulary]."""
-        if self.way != "batched":
+        if self.way not in _BATCHED:
             ((row,), (prompt,)) = rows, prompts
             self.rows, self.cache, self._text = [row], None, list(prompt)
             return self._read_alone(self._text)
-        torch, longest = self.torch, max(map(len, prompts))
-        ids = torch.zeros((len(prompts), longest), dtype=torch.long)
-        mask = torch.zeros_like(ids)
-        for line, prompt in enumerate(prompts):
-            ids[line, longest - len(prompt) :] = torch.tensor(prompt)
-            mask[line, longest - len(prompt) :] = 1
-        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
-        positions = (mask.cumsum(-1) - 1).clamp(min=0)
-        logits, cache = self._forward(ids, mask, positions, None)
+        lines = {prompt: line for line, prompt in enumerate(dict.fromkeys(map(tuple, prompts)))}
+        logits, cache, mask = self._read(list(lines))
+        if len(lines) < len(prompts):
+            line_of = self.torch.tensor([lines[tuple(prompt)] for prompt in prompts], device=mask.device)
+            cache.batch_select_indices(line_of)
+            logits, mask = logits[line_of], mask[line_of]
         if self.rows:
             self._join(cache, mask)
         else:
@@ -349,9 +394,37 @@ class _Batch:
         self.rows = [*self.rows, *rows]
         return logits
 
+    def _read(self, prompts: Sequence[Sequence[int]]) -> tuple[Any, Any, Any]:
+        """Read prompts; return the logits of their first tokens [prompts, vocabulary], their cache and its mask."""
+        torch, known = self.torch, len(self._beginning)
+        longest = max(map(len, prompts)) - known
+        ids = torch.zeros((len(prompts), longest), dtype=torch.long)
+        mask = torch.ones((len(prompts), known + longest), dtype=torch.long)
+        for line, prompt in enumerate(prompts):
+            n = len(prompt) - known
+            ids[line, longest - n :] = torch.tensor(prompt[known:])
+            mask[line, known : known + longest - n] = 0
+        ids, mask = ids.to(self.model.device), mask.to(self.model.device)
+        positions = (mask.cumsum(-1) - 1).clamp(min=0)[:, known:]
+        logits, cache = self._forward(ids, mask, positions, self._begin(len(prompts)) if known else None)
+        return logits, cache, mask
+
+    def _begin(self, lines: int) -> Any:
+        """Return a cache that holds the common beginning in each of its lines."""
+        torch = self.torch
+        if self._begun is None:
+            ids = torch.tensor([list(self._beginning)], device=self.model.device)
+            _, self._begun = self._forward(ids, torch.ones_like(ids), torch.arange(ids.shape[1]).to(ids)[None], None)
+            if any(type(layer) is not self._growing_layer for layer in self._begun.layers):
+                raise NotImplementedError("layers that don't keep all keys")  # the probe catches it
+        with torch.inference_mode():
+            cache = deepcopy(self._begun)
+            cache.batch_repeat_interleave(lines)
+        return cache
+
     def step(self) -> Any:
         """Read each row's last token; return the logits of its next [rows, vocabulary]."""
-        if self.way != "batched":
+        if self.way not in _BATCHED:
             (row,) = self.rows
             self._text.append(row.tokens[-1])
             return self._read_alone(self._text[-1:])

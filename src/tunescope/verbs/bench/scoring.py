@@ -189,7 +189,15 @@ def _complete(
     sampling = Sampling(settings.temperature, settings.top_p) if settings.temperature else None
     with progress(f"{problems[0].task}: programs", len(ids)) as update:
         made = generate(
-            lm.model, lm.tokenizer, ids, settings.max_new_tokens, settings.batch_size, update, sampling, drawn
+            lm.model,
+            lm.tokenizer,
+            ids,
+            settings.max_new_tokens,
+            settings.batch_size,
+            update,
+            sampling,
+            drawn,
+            problems[0].stops,
         )
     texts = [each.text for each in made]
     return [texts[start : start + n] for start in range(0, len(texts), n)]
