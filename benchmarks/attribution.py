@@ -162,12 +162,14 @@ class Lab:
             order += shuffled
         return order
 
-    def tune(self, method: str, kept: Sequence[int], seed: int, watch: Watch | None = None) -> Any:
+    def tune(
+        self, method: str, kept: Sequence[int], seed: int, watch: Watch | None = None, rate: float | None = None
+    ) -> Any:
         """Return the base tuned on some rows: AdamW, the rate falling to 0, batches of `BATCH` in an order by seed."""
         import peft
         import torch
 
-        rate = TUNING[method][0]
+        rate = TUNING[method][0] if rate is None else rate
         torch.manual_seed(seed)
         model = copy.deepcopy(self.model)
         if method == "lora":

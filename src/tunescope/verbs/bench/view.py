@@ -62,10 +62,10 @@ def _code_sentence(name: str, code: CodeScore) -> str:
 def _arguments(settings: BenchSettings) -> str:
     """Return what was asked, as it is typed."""
     words = [*settings.questions, "--model", settings.model]
-    words += ["--suite", *settings.suite] if settings.suite else []
+    words += [word for each in settings.suite for word in ("--suite", each)]
     words += ["--data", settings.data] if settings.data else []
     words += ["--limit", str(settings.limit)] if settings.limit else []
-    words += ["--task-limit", *settings.task_limit] if settings.task_limit else []
+    words += [word for each in settings.task_limit for word in ("--task-limit", each)]
     words += ["--allow-code"] if settings.allow_code else []
     words += ["--shots", str(settings.shots)] if settings.shots is not None else []
     return shlex.join([*words, *(["--exemplars", "fixed"] if settings.exemplars == "fixed" else [])])
