@@ -178,7 +178,10 @@ def render(page: Path, programs: Path = PROGRAMS) -> str | None:
 
 def main() -> int:
     """Check or rewrite the pages."""
-    write, names = "--write" in sys.argv, [name for name in sys.argv[1:] if not name.startswith("--")]
+    write, names = "--write" in sys.argv, [name for name in sys.argv[1:] if name != "--write"]
+    if unknown := [name for name in names if name.startswith("-")]:
+        print(__doc__ if unknown == ["--help"] else f"{unknown[0]}: expected --write, or pages", file=sys.stderr)
+        return 2
     stale = 0
     for page in [Path(name).resolve() for name in names] or pages():
         now = render(page)

@@ -83,7 +83,7 @@ def test_no_harm_is_shown_or_harm_or_neither(workplace):
     assert (result.tasks["same"].n_needed, result.tasks["worse"].n_needed) == (None, None)
     said = " ".join(run.view.sentences)
     assert "No harm on same: B isn't 3 points or more below A (n = 400)." in said
-    assert "Harm on worse: B is below A by" in said
+    assert "Harm on worse: B is worse than A by" in said
     needed = f"{result.tasks['few'].n_needed:,}"
     assert f"Too few items of few to show no harm within 3 points: 20; about {needed} would do." in said
     assert sorted(task.p_holm for task in result.tasks.values())[0] == pytest.approx(
@@ -98,6 +98,21 @@ def test_a_better_score_is_no_harm_and_a_lower_perplexity_is_better(workplace):
     b = write(workplace / "b", {"t": [x - 1 for x in before]}, metric="ppl")
     assert compared(a, b, no_harm=1, metric="ppl")[1].tasks["t"].no_harm == "shown"
     assert compared(b, a, no_harm=1, metric="ppl")[1].tasks["t"].no_harm == "harm"
+
+
+def test_points_arent_of_a_perplexity(workplace):
+    a = write(workplace / "a", {"t": [20.0, 30.0, 25.0]}, metric="ppl")
+    b = write(workplace / "b", {"t": [21.0, 29.0, 25.5]}, metric="ppl")
+    run, result = compared(a, b, no_harm=1, metric="ppl")
+    assert (result.tasks["t"].no_harm, result.tasks["t"].equivalence, result.tasks["t"].n_needed) == (None, None, None)
+    assert "Whether t was harmed isn't tested: points are of a share, and ppl isn't one." in run.view.sentences
+    worse = write(workplace / "worse", {"t": [20.0 + i for i in range(20)]}, metric="ppl")
+    better = write(workplace / "better", {"t": [15.5 + i for i in range(20)]}, metric="ppl")
+    said = compared(better, worse, no_harm=1, metric="ppl")[0].view.sentences
+    assert "B is above A on t by 4.5." in said
+    assert "Harm on t: B is worse than A by 4.5." in said
+    said = compared(worse, better, no_harm=1, metric="ppl")[0].view.sentences
+    assert "No harm on t: B is better by 4.5 (n = 20)." in said
 
 
 def test_groups_are_one_task_and_content_decides_what_pairs(workplace):

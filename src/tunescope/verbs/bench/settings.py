@@ -27,8 +27,8 @@ class BenchSettings(ModelSettings):
     """Questions of each task, the first ones; by default what the suite says, or all."""
 
     task_limit: tuple[str, ...] = field(default=(), metadata=group("Tasks"))
-    """Questions of one task, in place of --limit: TASK=N, where mmlu=4 takes 4 of each subject; give it several times for
-    several tasks."""
+    """Questions of one task, in place of --limit: TASK=N, where mmlu=4 takes 4 of each subject. Give it once for each
+    task."""
 
     shots: int | None = field(default=None, metadata={**at_least(0), **group("Tasks")})
     """Exemplars before each question, in place of each task's own number."""

@@ -6,7 +6,7 @@ asks whether the difference is within a margin (two one-sided tests).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from math import ceil
@@ -57,7 +57,7 @@ def _work(settings: CompareSettings, a: LmEvalResults, b: LmEvalResults, folder:
     tasks = {name: _compare(name, of_a[name], of_b[name], margin, settings.seed) for name in shared}
     adjusted = stats.holm([task.p for task in tasks.values()])
     tasks = {
-        name: _with_holm(task, p, of_a[name].higher_is_better)
+        name: _with_holm(task, p, of_a[name].higher_is_better, margin is not None)
         for (name, task), p in zip(tasks.items(), adjusted, strict=True)
     }
     _write(folder, {name: (of_a[name], of_b[name]) for name in shared})
@@ -81,6 +81,8 @@ def _compare(name: str, a: ScoredTask, b: ScoredTask, margin: float | None, seed
         raise RunError(f"{name}: no item of one side is an item of the other; score the same questions with both")
     first, second = [a.scores.get(item) for item in items], [b.scores.get(item) for item in items]
     pairs = [(x, y) for x, y in zip(first, second, strict=True) if x is not None and y is not None]
+    if not _are_shares(value for pair in pairs for value in pair):
+        margin = None  # points are of a share
     binary = all(value in (0, 1) for pair in pairs for value in pair)
     if binary:
         interval_of = stats.equivalence_of_paired_shares(second, first, margin or 0.01, alpha=0.025).estimate
@@ -112,9 +114,12 @@ def _compare(name: str, a: ScoredTask, b: ScoredTask, margin: float | None, seed
     )
 
 
+def _are_shares(values: Iterable[float]) -> bool:
+    return all(0 <= value <= 1 for value in values)
+
+
 def _mean(values: list[float]) -> MeanEstimate:
-    is_share = all(0 <= value <= 1 for value in values)
-    return MeanEstimate.of(stats.mean_share(values) if is_share else stats.mean(values))
+    return MeanEstimate.of(stats.mean_share(values) if _are_shares(values) else stats.mean(values))
 
 
 def _deviation(pairs: list[tuple[float, float]]) -> float:
@@ -123,17 +128,18 @@ def _deviation(pairs: list[tuple[float, float]]) -> float:
     return stdev(apart) if len(apart) > 1 else 0.0
 
 
-def _with_holm(task: ScoreComparison, p: float | None, higher_is_better: bool) -> ScoreComparison:
-    """Add the adjusted p, and where a margin was given, whether no harm is shown."""
-    if task.equivalence is None or task.difference.mean is None:
+def _with_holm(task: ScoreComparison, p: float | None, higher_is_better: bool, asked: bool) -> ScoreComparison:
+    """Add the adjusted p, and where no harm is asked for, whether it is shown."""
+    if not asked or task.difference.mean is None:
         return replace(task, p_holm=p)
     differs = p is not None and p < ALPHA
     is_better = (task.difference.mean > 0) == higher_is_better
-    if task.equivalence["equivalent"] or (differs and is_better):
+    is_equivalent = task.equivalence is not None and task.equivalence["equivalent"]
+    if is_equivalent or (differs and is_better):
         return replace(task, p_holm=p, no_harm="shown", n_needed=None)
     if differs:
         return replace(task, p_holm=p, no_harm="harm", n_needed=None)
-    return replace(task, p_holm=p, no_harm="too few items")
+    return replace(task, p_holm=p, no_harm=None if task.equivalence is None else "too few items")
 
 
 def _orders(settings: CompareSettings) -> dict[str, dict[str, int]]:
@@ -171,7 +177,7 @@ def _view(settings: CompareSettings, result: ScoresResult) -> View:
     found = [name for name, task in tasks.items() if task.p_holm is not None and task.p_holm < ALPHA]
     for name in found:
         mean = tasks[name].difference.mean or 0
-        sentences.append(f"B is {'above' if mean > 0 else 'below'} A on {name} by {100 * abs(mean):.1f} points.")
+        sentences.append(f"B is {'above' if mean > 0 else 'below'} A on {name} by {_amount(tasks[name])}.")
     if len(found) < len(tasks):
         rest = "the other tasks" if found else "any task" if len(tasks) > 1 else next(iter(tasks))
         sentences.append(f"On {rest} no difference was found that so many items could show.")
@@ -199,12 +205,23 @@ def _order_sentence(name: str, order: Mapping[str, int]) -> str:
 
 def _harm_sentence(name: str, task: ScoreComparison, margin: float) -> str:
     points = f"{margin:g} point{'' if margin == 1 else 's'}"
+    if task.no_harm == "shown" and task.equivalence is None:
+        return f"No harm on {name}: B is better by {_amount(task)} (n = {task.difference.n})."
     if task.no_harm == "shown":
         return f"No harm on {name}: B isn't {points} or more below A (n = {task.difference.n})."
     if task.no_harm == "harm":
-        return f"Harm on {name}: B is below A by {100 * abs(task.difference.mean or 0):.1f} points."
+        return f"Harm on {name}: B is worse than A by {_amount(task)}."
+    if task.no_harm is None:
+        return f"Whether {name} was harmed isn't tested: points are of a share, and {task.metric} isn't one."
     enough = "" if task.n_needed is None else f"; about {task.n_needed:,} would do"
     return f"Too few items of {name} to show no harm within {points}: {task.difference.n:,}{enough}."
+
+
+def _amount(task: ScoreComparison) -> str:
+    """Return the size of a difference: in points where the scores are shares."""
+    size = abs(task.difference.mean or 0)
+    shares = _are_shares(mean for mean in (task.a.mean, task.b.mean) if mean is not None)
+    return f"{100 * size:.1f} points" if shares else f"{size:.4g}"
 
 
 def _table(tasks: Mapping[str, ScoreComparison]) -> Table:
