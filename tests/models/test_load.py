@@ -15,6 +15,7 @@ from tests.tools import tunescope  # noqa: E402
 from tunescope.errors import TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.models import fingerprint, load  # noqa: E402
+from tunescope.models.load import load_tokenizer  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -122,6 +123,16 @@ def test_pickled_weights_are_refused(model, tmp_path):
     (copy / "model.safetensors").unlink()
     with pytest.raises(TunescopeError, match="can't be loaded"):
         load(str(copy))
+
+
+def test_a_folder_without_a_tokenizer_says_what_to_copy(model, tmp_path):
+    copy = shutil.copytree(model, tmp_path / "copy")
+    for path in copy.glob("tokenizer*"):
+        path.unlink()
+    with pytest.raises(TunescopeError, match=r"copy: found no tokenizer in the folder; expected tokenizer\.json and "):
+        load(str(copy))
+    with pytest.raises(TunescopeError, match="found no tokenizer"):
+        load_tokenizer(str(copy))
 
 
 @pytest.fixture

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 """The tiny model of the microworld with this seed (0 by default), trained at first need."""
+_OF_TOKENIZER = re.compile(r"tokenizer|vocab|merges|spiece|sentencepiece|tekken|tiktoken|\.model$", re.IGNORECASE)
+"""Names of the files that tokenizers are kept in."""
 GGUF = ".gguf"
 ADAPTER_CONFIG = "adapter_config.json"
 _HASHED = (".json", ".jinja", ".model", ".safetensors", ".txt")
@@ -288,8 +290,8 @@ def _load_whole(settings: ModelSettings) -> Loaded:
         require_quantizer(settings.load)
         options |= {"quantization_config": _quantization(settings.load, options["dtype"]), "device_map": device}
     try:
-        model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
         tokenizer = _tokenizer(settings)
+        model = transformers.AutoModelForCausalLM.from_pretrained(place, use_safetensors=True, **shared, **options)
     except (OSError, ValueError) as error:
         if isinstance(error.__cause__, require("huggingface_hub.errors").GatedRepoError):
             raise _gated(name) from error
@@ -347,6 +349,16 @@ def describe(settings: ModelSettings) -> str:
 
 def _tokenizer(settings: ModelSettings) -> PreTrainedTokenizerBase:
     place, shared = _place(settings)
+    folder = Path(place)
+    if (
+        folder.is_dir()
+        and "gguf_file" not in shared
+        and not any(_OF_TOKENIZER.search(p.name) for p in folder.iterdir())
+    ):
+        raise TunescopeError(
+            f"{settings.model}: found no tokenizer in the folder; expected tokenizer.json and tokenizer_config.json. "
+            "Copy them from the model that this one was made from"
+        )
     tokenizer: PreTrainedTokenizerBase = require("transformers").AutoTokenizer.from_pretrained(place, **shared)
     return tokenizer
 

@@ -65,6 +65,31 @@ def test_exemplars_are_the_other_questions(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("q.csv", 'question,choices,answer\nWhich?,"[""red"", ""green""]",green\n'),
+        ("q.csv", "question,A,B,C,answer\nWhich?,red,green,,B\n"),
+        ("q.tsv", "question\tA\tB\tanswer\nWhich?\tred\tgreen\tB\n"),
+        ("q.json", '[{"question": "Which?", "choices": ["red", "green"], "answer": 1}]'),
+        ("my questions", '{"question": "Which?", "A": "red", "B": "green", "answer": "green"}\n'),
+    ],
+)
+def test_questions_come_in_every_container(name, text, tmp_path):
+    (tmp_path / name).write_text(text)
+    (doc,) = ask(tmp_path / name).eval_docs
+    assert (doc["question"], doc["choices"], doc["gold"]) == ("Which?", ["red", "green"], 1)
+
+
+def test_questions_without_choices_are_named(tmp_path):
+    (tmp_path / "q.csv").write_text("question,one,two,answer\nWhich?,red,green,red\n")
+    with pytest.raises(
+        InputError,
+        match=r"q\.csv:2: .*the columns question, one, two, answer have no choices: expected choices, or ",
+    ):
+        ask(tmp_path / "q.csv")
+
+
+@pytest.mark.parametrize(
     ("change", "said"),
     [
         (
@@ -97,11 +122,13 @@ def test_missing_columns_broken_lines_and_no_file(tmp_path):
         ask(path)
     first, second = refusal.value.problems
     assert str(first) == (
-        f"{path}:1: found the columns question, choices; expected question, choices, answer (without answer it is no "
-        "question)"
+        f"{path}:1: found the columns question, choices; expected question, answer (without answer it is no question)"
     )
     assert second.line == 2
     path.write_text("")
+    with pytest.raises(InputError, match="found an empty file; expected at least one row"):
+        ask(path)
+    path.write_text("[]")
     with pytest.raises(InputError, match="found no record; expected at least one question"):
         ask(path)
     with pytest.raises(

@@ -15,7 +15,7 @@ class BenchSettings(ModelSettings):
     """Score a model on benchmarks, or on your own questions."""
 
     questions: tuple[str, ...] = field(default=(), metadata={**INPUT, **POSITIONAL})
-    """Your own questions: JSON lines with question, choices and answer."""
+    """Your own questions: JSON lines, JSON, CSV or Parquet with question, choices and answer."""
 
     suite: tuple[str, ...] = field(default=(), metadata=group("Tasks"))
     """Suites (faco, open-llm, smoke, microworld) or tasks by name; smoke by default where no questions are given."""

@@ -66,7 +66,7 @@ class _NotThere(TunescopeError):
 def _read_own(path: Path) -> dict[str, Split]:
     if not path.is_file():
         raise TunescopeError(f"there is no file {path}; expected JSON lines with question, choices and answer")
-    return {"test": read_split(path, ("question", "choices", "answer"), read_question)}
+    return {"test": read_split(path, ("question", "answer"), read_question)}
 
 
 def _read_splits(task: BenchTask, data: Path | None) -> dict[str, Split]:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import MissingPackageError, UsageError
+from tunescope.rows.containers import SUFFIXES
+from tunescope.rows.packing import without_packing
 from tunescope.verbs.bench.code_tasks import CODE_TASKS
 from tunescope.verbs.bench.tasks.bench_task import CATEGORIES, BenchTask
 from tunescope.verbs.bench.tasks.questions import QUESTIONS
@@ -119,9 +121,9 @@ def _parts() -> Mapping[str, TaskUse]:
 def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
     """Return what `names` mean together.
 
-    A name is a suite, a task of ours or a part of one (`mmlu_anatomy`), a file of a person's own questions (it ends in
-    `.jsonl`), or a task of lm-eval's own: with `lm-eval:` before it, or as it is where we have none of that name.
-    `shots` replaces every task's own.
+    A name is a suite, a task of ours or a part of one (`mmlu_anatomy`), a file of a person's own questions, or a task
+    of lm-eval's own: with `lm-eval:` before it, or as it is where we have none of that name. `shots` replaces every
+    task's own.
 
     Raises:
         UsageError: an unknown name (with the nearest ones), or one task wanted with two numbers of exemplars.
@@ -160,9 +162,11 @@ def _find_one(name: str) -> Suite:
         return Suite(name=name, about=about, uses=(TaskUse(name=name, task=None),))
     if (part := _parts().get(name)) is not None:
         return Suite(name=name, about=f"The part {part.part} of another task.", uses=(part,))
-    if name.endswith(".jsonl"):
-        path = Path(name)
-        plain = re.sub(r"[^A-Za-z0-9._-]+", "-", path.stem).strip("-.") or "questions"  # files are called by it
+    path = Path(name)
+    if path.is_file() or Path(without_packing(path.name)).suffix in {*SUFFIXES.values()}:
+        plain = (
+            re.sub(r"[^A-Za-z0-9._-]+", "-", Path(without_packing(path.name)).stem).strip("-.") or "questions"
+        )  # files are called by it
         use = TaskUse(name=plain, task=QUESTIONS, shots=QUESTIONS.shots, metric=QUESTIONS.metric, own_file=path)
         return Suite(name=plain, about=f"The questions in {name}.", uses=(use,))
     theirs = name.removeprefix(_LM_EVAL)

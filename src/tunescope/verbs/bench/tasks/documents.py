@@ -65,7 +65,7 @@ def read_split(path: Path, columns: Sequence[str], prepare: Callable[[Doc, Path]
 
 
 def _records(path: Path, problems: list[Problem]) -> Iterator[tuple[Location, Doc]]:
-    for record in containers.read(path, "jsonl"):
+    for record in containers.read(path, containers.recognise(path)):
         if record.problem is not None:
             problems.append(record.problem)
         elif record.value is not None:

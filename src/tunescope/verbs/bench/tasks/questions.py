@@ -1,7 +1,9 @@
-"""A person's own questions as a task: JSON lines with `question`, `choices` and `answer`."""
+"""A person's own questions as a task: records with `question`, `choices` (or columns A, B, …) and `answer`."""
 
 from __future__ import annotations
 
+import json
+from itertools import takewhile
 from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
@@ -38,18 +40,32 @@ QUESTIONS = BenchTask(
 def read_question(record: Doc, path: Path) -> Doc:
     """Return the document of a record.
 
-    `choices` is a list of texts, or ARC's `{"text": […], "label": […]}`. `answer` is a choice's text, its label (A, B,
-    … where the record names none), or its index, a number from 0. A text comes before a label.
+    `choices` is a list of texts, or ARC's `{"text": […], "label": […]}`, either also as JSON in a text, as a table
+    has it. Without it the columns A, B, … are the choices, as MMLU's tables have them. `answer` is a choice's text,
+    its label (A, B, … where the record names none), or its index, a number from 0. A text comes before a label.
 
     Raises:
         ValueError: no such question; it says what was found and what was expected.
     """
-    choices, labels = _choices(record["choices"])
+    choices, labels = _choices(_said_choices(record))
     if not isinstance(record["question"], str) or not record["question"].strip():
         raise ValueError(f"the question {record['question']!r} isn't a text")
     optional = {name: str(record.get(name) or "") for name in ("subject", "category")}
     gold = _gold(record["answer"], choices, labels)
     return {"question": record["question"], "choices": choices, "gold": gold, **optional}
+
+
+def _said_choices(record: Doc) -> Any:
+    said = record.get("choices")
+    if said is None:
+        lettered = [record.get(letter) for letter in ascii_uppercase]
+        said = [*takewhile(lambda text: text is not None and text != "", lettered)]
+        if not said:
+            columns = ", ".join(name for name, value in record.items() if value is not None)
+            raise ValueError(f"the columns {columns} have no choices: expected choices, or A, B and so on")
+    if isinstance(said, str) and said.lstrip().startswith(("[", "{")):
+        return json.loads(said)
+    return said
 
 
 def _choices(said: Any) -> tuple[list[str], list[str]]:
