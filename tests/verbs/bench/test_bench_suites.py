@@ -72,9 +72,24 @@ def test_one_task_with_two_numbers_of_exemplars_is_refused():
         find_suite(["piqa", "smoke"])
 
 
-def test_one_task_scored_in_two_ways_is_refused():
-    with pytest.raises(UsageError, match=r"^mmlu is scored in two ways by faco and open-llm; score one"):
-        find_suite(["faco", "open-llm"])
+def test_suites_join_with_a_mean_each():
+    suite = find_suite(["faco", "open-llm"])
+    faco, open_llm = find_suite(["faco"]), find_suite(["open-llm"])
+    assert suite.parts == {"faco": faco.uses, "open-llm": open_llm.uses}
+    assert [use.label for use in suite.uses if use.name == "mmlu"] == ["mmlu", "mmlu over subjects"]
+    assert len({use.scored for use in suite.uses}) == 17 + 1  # all but TruthfulQA are in both
+    scores = dict.fromkeys([use.label for use in suite.uses], 0.5) | {"mmlu": 0.1, "mmlu over subjects": 0.3}
+    means = catalogue.summarize(suite, scores)
+    assert means["faco"] == catalogue.summarize(faco, scores)["all"]
+    assert means["open-llm"] == catalogue.summarize(open_llm, scores)["all"]
+    assert means["open-llm"].mean == pytest.approx((3 * 0.5 + 0.3) / 4)
+    assert means["world knowledge"].mean == pytest.approx((0.1 + 0.5 + 0.5) / 3)  # mmlu once, as faco has it
+    assert "all" not in means
+
+
+def test_tasks_join_without_parts():
+    assert find_suite(["piqa", "copa"]).parts == {}
+    assert find_suite(["faco"]).parts == {}
 
 
 def test_lm_evals_humaneval_isnt_ours():
@@ -124,13 +139,13 @@ def test_the_names_are_those_of_lm_evals_task_manager():
 
 def test_means_are_null_with_the_missing_named():
     suite = find_suite(["open-llm"])
-    scores = {"arc_challenge": 0.4, "hellaswag": 0.6, "mmlu": 0.3, "truthfulqa_mc2": 0.5}
+    scores = {"arc_challenge": 0.4, "hellaswag": 0.6, "mmlu over subjects": 0.3, "truthfulqa_mc2": 0.5}
     whole = catalogue.summarize(suite, scores)
     assert whole["all"] == catalogue.Mean(mean=pytest.approx(0.45), n_tasks=4, missing=())
     assert whole["world knowledge"].mean == pytest.approx(0.4)
     assert list(whole) == ["all", "world knowledge", "language understanding"]
-    holed = catalogue.summarize(suite, scores | {"mmlu": None})
-    assert holed["all"] == catalogue.Mean(mean=None, n_tasks=4, missing=("mmlu",))
+    holed = catalogue.summarize(suite, scores | {"mmlu over subjects": None})
+    assert holed["all"] == catalogue.Mean(mean=None, n_tasks=4, missing=("mmlu over subjects",))
     assert holed["language understanding"].mean == 0.6
 
 

@@ -75,8 +75,8 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
     main = request.choices[0]
     tasks: dict[str, BenchScore] = {}
     for use in request.suite.uses:
-        if use in by_use:
-            tasks[use.label] = score_use(use, by_use[use][main])
+        if use.scored in by_use:
+            tasks[use.label] = score_use(use, by_use[use.scored][main])
         elif use.is_code and use.name in code:
             tasks[use.label] = score_code(use, code[use.name][0])
     own = [shard for shard in scored if shard.shard.choice == main]
@@ -85,7 +85,11 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
         suite=request.suite.name,
         tasks=tasks,
         means=mean_scores(request.suite, tasks),
-        spread={use.label: spread_use(use, each) for use, each in by_use.items()} if settings.spread else {},
+        spread={
+            use.label: spread_use(use, by_use[use.scored])
+            for use in request.suite.uses
+            if settings.spread and use.scored in by_use
+        },
         code={name: score for name, (score, _) in code.items()},
         missing=request.missing,
         results={shard.shard.task: shard.score["results"] for shard in own},

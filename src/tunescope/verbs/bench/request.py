@@ -100,12 +100,15 @@ def open_request(settings: BenchSettings) -> BenchRequest:
     suite = find_suite(names, shots=settings.shots)
     limits = _task_limits(settings.task_limit, suite)
     coded = [use for use in suite.uses if use.is_code]
-    built = tuple(build_use(settings, use, None) for use in suite.uses if not use.is_code)
-    missing = {each.use.label: each.reason for each in built if each.reason is not None}
+    scored = dict.fromkeys(use.scored for use in suite.uses if not use.is_code)
+    built = {use: build_use(settings, use, None) for use in scored}
+    reasons_of = {use.label: built[use.scored].reason for use in suite.uses if not use.is_code}
+    missing = {label: reason for label, reason in reasons_of.items() if reason is not None}
     code: Sequence[str] = tuple(dict.fromkeys(use.name for use in coded))
     reasons = {name: reason for name in code if (reason := _why_not(settings, name)) is not None}
     missing |= {use.label: reasons[use.name] for use in coded if use.name in reasons}
-    request = BenchRequest(settings, suite, built, tuple(name for name in code if name not in reasons), missing, limits)
+    open_code = tuple(name for name in code if name not in reasons)
+    request = BenchRequest(settings, suite, tuple(built.values()), open_code, missing, limits)
     if not request.shards:
         raise SettingsError("; ".join(f"{label} can't be scored: {reason}" for label, reason in missing.items()))
     return request

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from functools import cache
 from importlib.util import find_spec
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -64,9 +65,15 @@ class TaskUse:
 
     @property
     def label(self) -> str:
-        """What the results call it: the task, with its metric where that isn't the task's own."""
+        """What the results call it: the task, with its metric and what is averaged, where these aren't its own."""
         own = self.task.metric if self.task else None
-        return self.name if self.metric in (None, own) else f"{self.name} {self.metric}"
+        named = self.name if self.metric in (None, own) else f"{self.name} {self.metric}"
+        return named if self.over == "items" else f"{named} over {self.over}"
+
+    @property
+    def scored(self) -> TaskUse:
+        """The use whose items' scores serve this one: to weight them otherwise takes no scores of its own."""
+        return replace(self, over="items", in_mean=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,12 +84,14 @@ class Suite:
         name: the suite's name, or the names of its tasks.
         about: what it is, and what is said about its mean.
         uses: its tasks.
+        parts: the suites that it joins, by name, where it joins any: each has a mean of its own.
         limit: how many of each task's questions it asks; None for all.
     """
 
     name: str
     about: str
     uses: tuple[TaskUse, ...]
+    parts: Mapping[str, tuple[TaskUse, ...]] = field(default_factory=dict)
     limit: int | None = None
 
 
@@ -130,7 +139,8 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
         MissingPackageError: a name could be lm-eval's, and lm-eval isn't installed.
     """
     suites = [_find_one(name) for name in names]
-    uses = dict.fromkeys(use if shots is None else replace(use, shots=shots) for suite in suites for use in suite.uses)
+    asked = [[use if shots is None else replace(use, shots=shots) for use in suite.uses] for suite in suites]
+    uses = dict.fromkeys(chain.from_iterable(asked))
     own = [use.name for use in uses if use.own_file]
     if twice := next((name for name in own if own.count(name) > 1), None):
         raise UsageError(f"two files of questions are called {twice}; rename one")
@@ -149,7 +159,14 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
         raise UsageError(f"{twice} is scored in two ways by {' and '.join(names)}; score one of them at a time")
     limits = {suite.limit for suite in suites}
     about = " ".join(suite.about for suite in suites)
-    return Suite(name=" ".join(names), about=about, uses=tuple(uses), limit=limits.pop() if len(limits) == 1 else None)
+    named = {suite.name: tuple(own) for suite, own in zip(suites, asked, strict=True) if suite.name in all_suites()}
+    return Suite(
+        name=" ".join(names),
+        about=about,
+        uses=tuple(uses),
+        parts=named if len(suites) > 1 else {},
+        limit=limits.pop() if len(limits) == 1 else None,
+    )
 
 
 def _find_one(name: str) -> Suite:
@@ -223,9 +240,13 @@ class Mean:
 
 
 def summarize(suite: Suite, scores: Mapping[str, float | None]) -> dict[str, Mean]:
-    """Return the mean of the suite (`all`) and of each category that it has, from label → score."""
-    counted = [use for use in suite.uses if use.in_mean]
-    groups = {"all": counted}
+    """Return the mean of the suite (`all`), or of each that it joins, and of each category; from label → score.
+
+    A task that two suites weight otherwise counts in its category as the first of them has it.
+    """
+    counted = [*{use.scored: use for use in reversed(suite.uses) if use.in_mean}.values()][::-1]
+    parts = {name: [use for use in uses if use.in_mean] for name, uses in suite.parts.items()}
+    groups = parts or {"all": counted}
     for category in CATEGORIES:
         groups[category] = [use for use in counted if use.category == category]
     return {name: _mean(uses, scores) for name, uses in groups.items() if uses}
