@@ -3,6 +3,8 @@
 from random import Random
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
@@ -16,7 +18,8 @@ from tunescope.models.generate import (  # noqa: E402
     Generated,
     Sampling,
     _choose_way,
-    _common_beginning,
+    _groups,
+    _most_shared,
     context_of,
     split_generated,
     stream,
@@ -111,16 +114,15 @@ def test_a_row_that_joins_late_is_answered_alike(model, prompts):
         assert one == dict(made)[number % 10]
 
 
-def test_a_common_beginning_is_read_once_and_changes_nothing(model, prompts):
+def test_a_beginning_that_many_share_is_read_once_and_changes_nothing(model, prompts):
     beginning = [8 + number % 90 for number in range(3, 500, 23)]
-    asked = [[*beginning, *prompt] for prompt in prompts]
-    expected = [reference(model, prompt, 12) for prompt in asked]
-    assert len(set(expected)) > 5
-    many = [prompt for prompt in asked for _ in range(6)]  # each six times: enough tokens to be worth sharing
-    for batch_size in (3, 16):
-        made = generate(model, Letters(), many, 12, batch_size)
-        assert [one.token_ids for one in made] == [ids for ids in expected for _ in range(6)]
-        assert generate(model, Letters(), asked, 12, batch_size) == made[::6]
+    asked = [[*beginning, first, *prompt] for prompt in prompts for first in range(10, 16)]
+    asked += [prompts[1], prompts[5], prompts[1]]  # two that begin otherwise, one of them twice
+    assert [(len(shared), len(numbers)) for shared, numbers in _groups(asked)] == [(22, 60), (0, 3)]
+    expected = [reference(model, prompt, 11) for prompt in asked]
+    assert len(set(expected)) > 15
+    for batch_size in (1, 16):
+        assert [one.token_ids for one in generate(model, Letters(), asked, 11, batch_size)] == expected
 
 
 def test_a_beginning_is_shared_where_all_keys_are_kept(model):
@@ -132,15 +134,31 @@ def test_a_beginning_is_shared_where_all_keys_are_kept(model):
 @pytest.mark.parametrize(
     ("prompts", "expected"),
     [
-        ([[1, 2, 3, 4]] * 1025, 3),  # a prompt's last token is read with the prompt
-        ([[1, 2, 3, 4]] * 300, 0),  # it would save too little
-        ([[1] * 600, [*[1] * 599, 2], [1] * 700], 599),
-        ([[1] * 2000], 0),
-        ([[2] * 2000, [1] * 2000], 0),
+        ([[1, 2, 3, 4]] * 2000, [(0, 2000)]),  # equal prompts are read once anyway
+        ([[1, 2, number] for number in range(513)], [(2, 513)]),
+        ([[1, 2, number] for number in range(512)], [(0, 512)]),  # it would save too little
+        ([[1] * 1025, [*[1] * 1024, 2], [1] * 1030], [(1024, 3)]),
+        ([[1] * 2000, [2] * 2000, [*[1] * 1500, 3]], [(1500, 2), (0, 1)]),
+        ([[1] * 2000], [(0, 1)]),
+        ([[1, 2]], [(0, 1)]),
+        ([[2] * 2000, [1] * 2000], [(0, 2)]),
+        ([], []),
     ],
 )
-def test_the_common_beginning(prompts, expected):
-    assert len(_common_beginning(prompts)) == expected
+def test_the_beginning_that_saves_most(prompts, expected):
+    groups = list(_groups(prompts))
+    assert [(len(beginning), len(numbers)) for beginning, numbers in groups] == expected
+    assert sorted(number for _, numbers in groups for number in numbers) == list(range(len(prompts)))
+    for beginning, numbers in groups:
+        assert all(tuple(prompts[number][: len(beginning)]) == tuple(beginning) for number in numbers)
+
+
+@given(st.lists(st.integers(0, 9), max_size=12))
+def test_the_largest_rectangle(shared):
+    length, first, last = _most_shared(shared)
+    every = [(min(shared[i:j]) * (j - i)) for i in range(len(shared)) for j in range(i + 1, len(shared) + 1)]
+    assert length * (last - first) == max(every, default=0)
+    assert length <= min(shared[first:last], default=0)
 
 
 def test_a_text_ends_a_response(model, prompts):

@@ -1,7 +1,7 @@
 """Generation, greedy or sampled, in batches where that gives the same result as one prompt at a time.
 
-A row leaves the batch when its response is finished, and another prompt takes its place. What all prompts share at
-their beginning is read once, and so is a prompt that is continued several times. An architecture that can't be batched
+A row leaves the batch when its response is finished, and another prompt takes its place. A long beginning that many
+prompts share is read once, and so is a prompt that is continued several times. An architecture that can't be batched
 so answers one prompt at a time, and one whose cache can't be used reads its text anew for each token.
 """
 
@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from copy import deepcopy
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -35,6 +36,7 @@ _SHORT, _LONG = 3, 12
 """Tokens of the probe's prompts, behind a common beginning where one is shared."""
 _BEGINNING = 5
 """Tokens of that beginning."""
+_NO_CACHE = "it keeps no cache that gives the same"
 _WORTH_SHARING = 1024
 """Tokens that a common beginning must save to be worth its probe."""
 _CACHED = 0.02
@@ -137,41 +139,68 @@ def stream(
     if context is not None and longest >= context:
         raise SettingsError(f"a prompt has {longest:,} tokens; the model's context holds {context:,} with the answer")
     stops = stop_ids(model, tokenizer)
-    waiting = sorted(range(len(prompts)), key=lambda i: (len(prompts[i]), -i))
-    if not waiting:
-        return
     reach = longest + max_new_tokens if context is None else min(longest + max_new_tokens, context)
-    beginning = _common_beginning(prompts)
-    batch = _Batch(model, _choose_way(model, reach, bool(beginning)), beginning)
-    if batch.way not in _BATCHED and batch_size > 1:
-        batch_size = 1
-        cache = (
-            "its cache can't take several texts" if batch.way == "single" else "it keeps no cache that gives the same"
-        )
-        say(f"{type(model).__name__} answers one prompt at a time: {cache}")
-    while waiting or batch.rows:
-        if waiting and len(batch.rows) <= (3 * batch_size // 4 if batch.can_grow else 0):
-            added = [waiting.pop() for _ in range(min(len(waiting), batch_size - len(batch.rows)))]
-            room = [context - len(prompts[i]) if context is not None else max_new_tokens for i in added]
-            rows = [_Row(i, [], min(max_new_tokens, limit)) for i, limit in zip(added, room, strict=True)]
-            logits = batch.add(rows, [prompts[i] for i in added])
-        else:
-            rows, logits = batch.rows, batch.step()
-        chosen = logits.argmax(-1).tolist() if sampling is None else _draw(logits, sampling, rows, draws)
-        for row, token in zip(rows, chosen, strict=True):
-            row.tokens.append(token)
-        ended = {row.number: _end(tokenizer, row, stops, until) for row in rows}
-        finished = [row for row in rows if ended[row.number] is not None]
-        batch.remove(finished)
-        yield from ((number, generated) for number, generated in ended.items() if generated is not None)
+    for beginning, numbers in _groups(prompts):
+        batch = _Batch(model, _choose_way(model, reach, bool(beginning)), beginning)
+        if batch.way not in _BATCHED and batch_size > 1:
+            batch_size = 1
+            cache = "its cache can't take several texts" if batch.way == "single" else _NO_CACHE
+            say(f"{type(model).__name__} answers one prompt at a time: {cache}")
+        waiting = sorted(numbers, key=lambda i: (len(prompts[i]), -i))
+        while waiting or batch.rows:
+            if waiting and len(batch.rows) <= (3 * batch_size // 4 if batch.can_grow else 0):
+                added = [waiting.pop() for _ in range(min(len(waiting), batch_size - len(batch.rows)))]
+                room = [context - len(prompts[i]) if context is not None else max_new_tokens for i in added]
+                rows = [_Row(i, [], min(max_new_tokens, limit)) for i, limit in zip(added, room, strict=True)]
+                logits = batch.add(rows, [prompts[i] for i in added])
+            else:
+                rows, logits = batch.rows, batch.step()
+            chosen = logits.argmax(-1).tolist() if sampling is None else _draw(logits, sampling, rows, draws)
+            for row, token in zip(rows, chosen, strict=True):
+                row.tokens.append(token)
+            ended = {row.number: _end(tokenizer, row, stops, until) for row in rows}
+            finished = [row for row in rows if ended[row.number] is not None]
+            batch.remove(finished)
+            yield from ((number, generated) for number, generated in ended.items() if generated is not None)
 
 
-def _common_beginning(prompts: Sequence[Sequence[int]]) -> Sequence[int]:
-    """Return what all prompts begin with, short of the shortest one's last token; empty where it would save little."""
-    first, last = min(prompts, key=tuple), max(prompts, key=tuple)
-    most = min(map(len, prompts)) - 1
-    shared = next((place for place in range(most) if first[place] != last[place]), most)
-    return first[:shared] if shared * (len(prompts) - 1) >= _WORTH_SHARING else ()
+def _groups(prompts: Sequence[Sequence[int]]) -> Iterator[tuple[Sequence[int], list[int]]]:
+    """Yield the beginning that saves most, where it saves enough, with its prompts' numbers; and then the others'.
+
+    A beginning saves its tokens for each prompt but one that has it, and is shorter than each. Equal prompts count
+    once: they are read once anyway.
+    """
+    numbers_of: dict[tuple[int, ...], list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        numbers_of.setdefault(tuple(prompt), []).append(number)
+    unique = sorted(numbers_of)
+    length, first, last = _most_shared([_count_shared(one, other) for one, other in pairwise(unique)])
+    if length * (last - first) >= _WORTH_SHARING:
+        sharing, unique = unique[first : last + 1], unique[:first] + unique[last + 1 :]
+        yield sharing[0][:length], [number for prompt in sharing for number in numbers_of[prompt]]
+    if unique:
+        yield (), [number for prompt in unique for number in numbers_of[prompt]]
+
+
+def _count_shared(one: Sequence[int], other: Sequence[int]) -> int:
+    """Return how many tokens two prompts begin with alike, short of the shorter one's last."""
+    most = min(len(one), len(other)) - 1
+    return next((place for place in range(most) if one[place] != other[place]), most)
+
+
+def _most_shared(shared: Sequence[int]) -> tuple[int, int, int]:
+    """Return the length of a beginning and the first and last of the sorted prompts that have it, where most is saved.
+
+    `shared` are the tokens that each prompt begins with like the next: the largest rectangle under their curve.
+    """
+    best, open_from = (0, 0, 0), list[tuple[int, int]]()  # where a rectangle of a height began
+    for place, height in enumerate((*shared, 0)):
+        start = place
+        while open_from and open_from[-1][1] >= height:
+            start, tall = open_from.pop()
+            best = max(best, (tall, start, place), key=lambda each: each[0] * (each[2] - each[1]))
+        open_from.append((start, height))
+    return best
 
 
 def _end(
