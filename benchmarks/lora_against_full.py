@@ -12,7 +12,7 @@ it, on the line between them; where LoRA's loss lies outside of them there is no
 - *kept*: of questions about people of whom no row speaks, the share that is answered rightly, as the base learnt it.
 
 Differences are full tuning less LoRA, averaged over a world's seeds; intervals (Student's t) are over worlds. The rates
-were chosen on worlds 1 and 2, so that they reach around LoRA's loss.
+were chosen on world 1, so that they reach around LoRA's loss.
 """
 
 from __future__ import annotations
