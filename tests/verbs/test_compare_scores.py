@@ -124,6 +124,19 @@ def test_groups_are_one_task_and_content_decides_what_pairs(workplace):
     assert (name, rest, task.difference.n, task.won, task.lost) == ("mmlu", [], 5, 0, 1)
 
 
+def test_an_item_under_two_filters_is_one(workplace):
+    """lm-eval logs GSM8K's items under each; the first filter that has the metric counts."""
+    items = [
+        {"doc_id": i, "doc_hash": f"t{i}", "filter": name, "acc": value}
+        for name, values in (("loose", (1, 1)), ("none", (0, 1)))
+        for i, value in enumerate(values)
+    ]
+    a = write(workplace / "a", {"t": items})
+    assert [*find_results(a).tasks()["t"].scores.values()] == [0.0, 1.0]
+    b = write(workplace / "b", {"t": [item | {"filter": f"no {item['filter']}"} for item in items]})
+    assert [*find_results(b).tasks()["t"].scores.values()] == [1.0, 1.0]
+
+
 def test_repeated_content_is_paired_in_order(workplace):
     twice = [{"doc_id": i, "doc_hash": "same", "acc": value} for i, value in enumerate((1, 0))]
     again = [{"doc_id": i, "doc_hash": "same", "acc": value} for i, value in enumerate((1, 1))]

@@ -52,7 +52,8 @@ class LmEvalResults:
     model: str
     version: str | None
     groups: Mapping[str, Sequence[str]]
-    _metrics: Mapping[str, Sequence[str]]
+    _metrics: Mapping[str, Mapping[str, str]]
+    """Task → its metrics, each with the first filter that has it."""
     _higher: Mapping[str, Mapping[str, bool]]
 
     @property
@@ -85,7 +86,7 @@ class LmEvalResults:
         known = self._metrics[task]
         if metric is not None:
             return metric if metric in known else None
-        return next((each for each in _METRICS if each in known), known[0] if known else None)
+        return next((each for each in (*_METRICS, *known) if each in known), None)
 
     def _samples(self, task: str) -> Path | None:
         time = _RESULTS.fullmatch(self.path.name)
@@ -96,7 +97,7 @@ class LmEvalResults:
     def _read(self, task: str, path: Path, metric: str) -> ScoredTask:
         scores: dict[tuple[str, int], float | None] = {}
         prompts: dict[tuple[str, int], str] = {}
-        for sample in _records(path):
+        for sample in of_filter(list(_records(path)), self._metrics[task][metric]):
             content = str(sample.get("doc_hash") or sample.get("doc_id"))
             key = next((content, number) for number in range(len(scores) + 1) if (content, number) not in scores)
             value = sample.get(metric)
@@ -104,6 +105,29 @@ class LmEvalResults:
             if sample.get("prompt_hash"):
                 prompts[key] = str(sample["prompt_hash"])
         return ScoredTask(metric, scores, prompts, self._higher.get(task, {}).get(metric, True))
+
+
+def of_filter(samples: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Return the samples of one filter, so each item once: lm-eval logs an item under each filter of its task.
+
+    Where none has the wanted filter, the first one's count.
+    """
+    named = [str(sample.get("filter")) for sample in samples]
+    chosen = wanted if wanted in named else next(iter(named), wanted)
+    return [sample for sample, name in zip(samples, named, strict=True) if name == chosen]
+
+
+def first_filters(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metrics of a task, each with the first filter that has it.
+
+    A key is `acc,none` in lm-eval from 0.4.0 on, `acc` before.
+    """
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        name, _, used = key.partition(",")
+        if isinstance(value, int | float) and not name.endswith("_stderr") and name not in ("alias", "sample_len"):
+            found.setdefault(name, used)
+    return found
 
 
 def _joined(parts: Sequence[tuple[str, ScoredTask]]) -> ScoredTask:
@@ -155,16 +179,8 @@ def _open(path: Path) -> LmEvalResults:
     results = said.get("results") if isinstance(said, dict) else None
     if not isinstance(results, dict) or not all(isinstance(each, dict) for each in results.values()):
         raise InputError([Problem(str(path), None, "no results by task", "a results file of lm-eval 0.4")])
-    metrics = {task: list(dict.fromkeys(_metric_names(values))) for task, values in results.items()}
+    metrics = {task: first_filters(values) for task, values in results.items()}
     groups = {group: subtasks for group, subtasks in (said.get("group_subtasks") or {}).items() if subtasks}
     model = said.get("model_name") or (said.get("config") or {}).get("model_args") or "a model"
     version = said.get("lm_eval_version")
     return LmEvalResults(path, str(model), version, groups, metrics, said.get("higher_is_better") or {})
-
-
-def _metric_names(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the metrics of a task: `acc,none` in lm-eval from 0.4.0 on, `acc` before."""
-    for key, value in values.items():
-        name = key.partition(",")[0]
-        if isinstance(value, int | float) and not name.endswith("_stderr") and name not in ("alias", "sample_len"):
-            yield name

@@ -116,7 +116,7 @@ def _write(
 
 
 def _items(shard: ScoredShard) -> Iterator[ScoredItem]:
-    for sample, value in zip(shard.samples, shard.values, strict=True):
+    for sample, value in zip(shard.items, shard.values, strict=True):
         yield ScoredItem(
             task=shard.shard.task,
             choice=shard.shard.choice.name,

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tunescope.progress import progress
 from tunescope.results.bench import Choice
 from tunescope.results.code import CodeSample, CodeScore
+from tunescope.results.lm_eval import first_filters, of_filter
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
@@ -49,7 +50,7 @@ class ScoredShard(NamedTuple):
     Attributes:
         shard: what was scored.
         score: lm-eval's results and configuration of the task, and what didn't fit into the context.
-        samples: lm-eval's record of each item.
+        samples: lm-eval's records, of each item one under each filter of the task.
     """
 
     shard: BenchShard
@@ -62,9 +63,14 @@ class ScoredShard(NamedTuple):
         return self.shard.use.metric or next(iter(self.score["higher_is_better"]))
 
     @property
+    def items(self) -> list[dict[str, Any]]:
+        """The record of each item under the filter that counts: the first that has the metric."""
+        return of_filter(self.samples, first_filters(self.score["results"]).get(self.metric, ""))
+
+    @property
     def values(self) -> list[float | None]:
         """The metric that counts, of each item."""
-        return [sample.get(self.metric) for sample in self.samples]
+        return [item.get(self.metric) for item in self.items]
 
 
 @dataclass

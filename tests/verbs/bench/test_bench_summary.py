@@ -1,0 +1,39 @@
+"""From lm-eval's records to a use's score: which of them count, and how they are averaged."""
+
+from __future__ import annotations
+
+import pytest
+
+from tunescope.results.bench import Choice
+from tunescope.verbs.bench.scoring import BenchShard, ScoredShard
+from tunescope.verbs.bench.summary import score_use
+from tunescope.verbs.bench.tasks.catalogue import TaskUse
+
+PLAIN, CHAT = Choice(False, 0), Choice(True, 0)
+
+
+def shard(values, use, task="t", choice=PLAIN, metric="acc", **said):
+    """Return a task whose items have these values."""
+    score = {
+        **{"results": {f"{metric},none": 0.5}, "higher_is_better": {metric: True}, "n-shot": 0, "chance": None},
+        **{"cuts": {"prompts": 0}, "n_cut": 0},
+    }
+    samples = [{"doc_id": n, "doc_hash": str(n), "filter": "none", metric: value} for n, value in enumerate(values)]
+    return ScoredShard(BenchShard(use, task, choice, None), score | said, samples)
+
+
+def test_an_item_counts_once_under_several_filters():
+    """GSM8K has two: `strict-match` is the first that has the metric."""
+    use = TaskUse(name="gsm8k", task=None)
+    results = {"alias": "gsm8k", "exact_match,strict": 0.5, "exact_match_stderr,strict": 0.1, "exact_match,flexible": 1}
+    samples = [
+        {"doc_id": n, "filter": name, "exact_match": value}
+        for name, values in (("flexible", [1, 1]), ("strict", [1, 0]))
+        for n, value in enumerate(values)
+    ]
+    scored = shard([], use, metric="exact_match", results=results)._replace(samples=samples)
+    score = score_use(use, [scored])
+    assert (score.score, score.n) == (0.5, 2)
+    assert [item["filter"] for item in scored.items] == ["strict", "strict"]
+    other = scored._replace(samples=[sample | {"filter": "else"} for sample in samples[:2]])
+    assert score_use(use, [other]).score == pytest.approx(1)
