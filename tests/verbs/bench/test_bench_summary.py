@@ -6,7 +6,7 @@ import pytest
 
 from tunescope.results.bench import Choice
 from tunescope.verbs.bench.scoring import BenchShard, ScoredShard
-from tunescope.verbs.bench.summary import score_use
+from tunescope.verbs.bench.summary import score_use, spread_use
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
 PLAIN, CHAT = Choice(False, 0), Choice(True, 0)
@@ -37,3 +37,19 @@ def test_an_item_counts_once_under_several_filters():
     assert [item["filter"] for item in scored.items] == ["strict", "strict"]
     other = scored._replace(samples=[sample | {"filter": "else"} for sample in samples[:2]])
     assert score_use(use, [other]).score == pytest.approx(1)
+
+
+def test_the_spread_of_a_mean_over_subjects_is_one_too():
+    use = TaskUse(name="t", task=None, over="subjects")
+    plain, chat = ([[1, 0, 0, 0], [1, 1]], [[0, 0, 0, 0], [1, 0]])
+    by_choice = {
+        choice: [shard(values, use, f"t_{n}", choice) for n, values in enumerate(parts)]
+        for choice, parts in ((PLAIN, plain), (CHAT, chat))
+    }
+    spread = spread_use(use, by_choice)
+    assert spread.choices == {"plain 0": 0.625, "chat 0": 0.25}
+    assert spread.mean == pytest.approx((0.625 + 0.25) / 2)  # by items it would be 4 / 12
+    assert (spread.n, spread.low < spread.mean < spread.high) == (6, True)
+    assert spread.method.startswith("mean share of 2 strata")
+    pooled = spread_use(TaskUse(name="t", task=None), by_choice)
+    assert pooled.mean == pytest.approx(4 / 12)
