@@ -45,7 +45,7 @@ class LmEvalResults:
         path: the results file.
         model: whose scores they are.
         version: of the lm-eval that wrote them, where it says so.
-        groups: the subtasks of each task that has some, such as the subjects of MMLU.
+        groups: the tasks of each group that is in no other, such as the subjects of MMLU.
     """
 
     path: Path
@@ -62,7 +62,9 @@ class LmEvalResults:
         return [self.path, *(path for task in self._metrics if (path := self._samples(task)) is not None)]
 
     def tasks(self, metric: str | None = None) -> dict[str, ScoredTask]:
-        """Read the items of each task; those of a group's subtasks as one task, by the group's name.
+        """Read the items of each task; those of a group as one task, by the group's name.
+
+        Where the tasks of a group have several metrics, or directions, each stays one by itself.
 
         Raises:
             InputError: no task has items, or none has the metric.
@@ -77,7 +79,11 @@ class LmEvalResults:
         if not found:
             wanted = "items of a task, which lm-eval writes with --log_samples"
             raise InputError([Problem(str(self.path), None, self._what_it_lacks(metric), wanted)])
-        return {name: _joined(parts) for name, parts in found.items()}
+        return {
+            name: task
+            for group, parts in found.items()
+            for name, task in (_joined(group, parts) if group in self.groups else parts)
+        }
 
     def _what_it_lacks(self, metric: str | None) -> str:
         return f"no task with items and the metric {metric}" if metric else "no file of items beside it"
@@ -130,13 +136,30 @@ def first_filters(values: Mapping[str, Any]) -> dict[str, str]:
     return found
 
 
-def _joined(parts: Sequence[tuple[str, ScoredTask]]) -> ScoredTask:
-    """Join the subtasks of a group; the same content in two of them is two items."""
-    if len(parts) == 1:
-        return parts[0][1]
+def _joined(group: str, parts: Sequence[tuple[str, ScoredTask]]) -> Sequence[tuple[str, ScoredTask]]:
+    """Join the tasks of a group; the same content in two of them is two items.
+
+    Also where the group has a single task here, its items are named so that they pair with those of more.
+    """
+    if len({(task.metric, task.higher_is_better) for _, task in parts}) > 1:
+        return parts
     scores = {(f"{name} {key}", n): value for name, task in parts for (key, n), value in task.scores.items()}
     prompts = {(f"{name} {key}", n): value for name, task in parts for (key, n), value in task.prompts.items()}
-    return ScoredTask(parts[0][1].metric, scores, prompts, parts[0][1].higher_is_better)
+    return [(group, ScoredTask(parts[0][1].metric, scores, prompts, parts[0][1].higher_is_better))]
+
+
+def _outermost(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the tasks of each group that is in no other: MMLU has groups of subjects, whose tasks are MMLU's."""
+
+    def tasks_of(name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+        if name not in groups:
+            yield name
+        elif name not in above:
+            for part in groups[name]:
+                yield from tasks_of(part, (*above, name))
+
+    inner = {part for parts in groups.values() for part in parts}
+    return {group: list(dict.fromkeys(tasks_of(group))) for group in groups if group not in inner}
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
@@ -180,7 +203,7 @@ def _open(path: Path) -> LmEvalResults:
     if not isinstance(results, dict) or not all(isinstance(each, dict) for each in results.values()):
         raise InputError([Problem(str(path), None, "no results by task", "a results file of lm-eval 0.4")])
     metrics = {task: first_filters(values) for task, values in results.items()}
-    groups = {group: subtasks for group, subtasks in (said.get("group_subtasks") or {}).items() if subtasks}
+    groups = _outermost({group: parts for group, parts in (said.get("group_subtasks") or {}).items() if parts})
     model = said.get("model_name") or (said.get("config") or {}).get("model_args") or "a model"
     version = said.get("lm_eval_version")
     return LmEvalResults(path, str(model), version, groups, metrics, said.get("higher_is_better") or {})
