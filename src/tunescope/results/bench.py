@@ -106,7 +106,7 @@ class BenchResult(Record):
     suite: str
     tasks: dict[str, BenchScore]
     means: dict[str, ScoreMean] = field(default_factory=dict)
-    """Of the whole suite (`all`) and of each category."""
+    """Of the whole suite (`all`), or of each of several that are joined, by its name; and of each category."""
     spread: dict[str, ScoreSpread] = field(default_factory=dict)
     code: dict[str, CodeScore] = field(default_factory=dict)
     """Of tasks whose answers are code: both scores, and what they depend on."""

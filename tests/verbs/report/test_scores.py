@@ -118,6 +118,13 @@ def test_subjects_are_sorted_and_scored_under_the_runs_own_choice(workplace):
     assert "about 0.1 of 3 subjects would be above, and as many below" in page
 
 
+def test_subjects_have_the_chance_of_their_task_whatever_its_label(workplace):
+    run = bench_run(workplace / "a", {"copa": COPA}, subjects=SUBJECTS, label="mmlu over subjects")
+    page, _ = page_of(run)
+    assert drawn(page, "mmlu by subject", "anatomy")[2] == across(0.25)
+    assert "base is above guessing on 2 of 3 subjects of mmlu" in page
+
+
 def test_means_name_what_is_missing(workplace):
     a = bench_run(workplace / "a", {"copa": COPA, "piqa": WORSE}, model="base")
     b = bench_run(workplace / "b", {"copa": COPA}, model="tuned", missing={"piqa": "no data"})

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.bench.scoring import ScoredShard
     from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
-VERSION = 2
+VERSION = 3
 _MICROWORLD = "microworld"
 
 

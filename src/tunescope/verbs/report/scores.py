@@ -140,7 +140,7 @@ def _subject_charts(
     """Yield a chart of each task's subjects, in the order of the first model's scores (FACO paper, Figure 4)."""
     for task in dict.fromkeys(task for each in subjects for task in each):
         of_task = [each.get(task, {}) for each in subjects]
-        chance = next((m.result.tasks[task].chance for m in models if task in m.result.tasks), None)
+        chance = next((known for model in models if (known := _chance_of(model, task)) is not None), None)
         names = sorted(dict.fromkeys(name for each in of_task for name in each), key=lambda n: _last(n, of_task))
         rows = [
             ChartRow(
@@ -164,6 +164,12 @@ def _subject_charts(
             )
         chart = draw_rows(f"{task} by subject", "subject", [*_columns(models), ChartColumn("n")], rows, note)
         yield to_html(View((" ".join(sentences),) if sentences else ())) + chart
+
+
+def _chance_of(model: BenchedModel, task: str) -> float | None:
+    """Return what guessing gives on a task, whose labels may say more than its name: `mmlu over subjects`."""
+    chances = {label: score.chance for label, score in model.result.tasks.items()}
+    return chances.get(task, next((chance for label, chance in chances.items() if label.split()[0] == task), None))
 
 
 def _last(subject: str, of_task: Sequence[dict[str, MeanEstimate]]) -> tuple[float, str]:
