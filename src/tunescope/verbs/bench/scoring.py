@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -171,13 +172,16 @@ def _score_choices(state: BenchState, shard: BenchShard, folder: Path) -> None:
 
 def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
     """Write programs, run them, and write what came of each sample and of the task."""
-    from tunescope.verbs.bench.code_tasks import CodeSampling, read_code_problems, score_completions
+    from tunescope.models.generate import context_of
+    from tunescope.verbs.bench.code_tasks import CodeSampling, fit_problems, read_code_problems, score_completions
 
-    settings = state.settings
+    settings, lm = state.settings, state.lm
     assert settings.data is not None  # else there is no such shard
     problems = read_code_problems(shard.task, Path(settings.data))[: shard.limit]
+    context = context_of(lm.model) or sys.maxsize
+    fitted = fit_problems(problems, lambda text: len(lm.tok_encode(text)), context, settings.max_new_tokens)
     sampling = CodeSampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
-    scored = score_completions(problems, partial(_complete, state, problems), sampling)
+    scored = score_completions(fitted, partial(_complete, state, fitted.problems), sampling)
     lines = "".join(json.dumps(sample.as_json(), ensure_ascii=False) + "\n" for sample in scored.samples)
     (folder / _SAMPLES).write_text(lines, "utf-8")
     (folder / _SCORE).write_text(json.dumps(scored.score.as_json(), ensure_ascii=False), "utf-8")
@@ -189,6 +193,8 @@ def _complete(
     """Continue each prompt n times; a program depends on its problem, its number and the seed alone."""
     from tunescope.models.generate import Sampling, generate
 
+    if not problems:
+        return []
     settings, lm = state.settings, state.lm
     ids = [tuple(lm.tok_encode(prompt)) for prompt in prompts for _ in range(n)]
     drawn = [Random(f"{seed} {number} {each.problem}") for each in problems for number in range(n)]

@@ -46,7 +46,8 @@ def score_code(use: TaskUse, code: CodeScore) -> BenchScore:
     metric = use.metric or "pass@1"
     score = code.pass_at_10 if metric == "pass@10" else code.pass_at_1
     said = score.as_json()
-    return BenchScore.from_json({**said, "score": said.pop("mean"), "metric": metric, "category": use.category})
+    more = {"metric": metric, "category": use.category, "n_cut": code.n_cut}
+    return BenchScore.from_json({**said, "score": said.pop("mean"), **more})
 
 
 def spread_use(use: TaskUse, by_choice: Mapping[Choice, Sequence[ScoredShard]]) -> ScoreSpread:

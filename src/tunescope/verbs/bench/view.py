@@ -53,9 +53,15 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
 def _code_sentence(name: str, code: CodeScore) -> str:
     """Say how programs were written and run: a score without that says little."""
     ends = ", ".join(f"{count:,} {status}" for status, count in code.statuses.items())
-    return (
+    sentence = (
         f"{name}: {code.samples} programs a problem at temperature {code.temperature:g} and top_p {code.top_p:g}, each "
-        f"with {code.seconds:g} s for its tests: {ends}. {code.protection}"
+        f"with {code.seconds:g} s for its tests: {ends or 'none'}. {code.protection}"
+    )
+    if not code.missing:
+        return sentence
+    problem, reason = next(iter(code.missing.items()))
+    return (
+        f"{sentence} {counted(len(code.missing), 'problem')} didn't fit into the context, such as {problem}: {reason}."
     )
 
 
