@@ -143,6 +143,23 @@ def test_exemplars_that_dont_fit_are_left_out_and_counted(asked, tiny, workplace
     assert any("24 prompts had to be cut to fit into the context" in sentence for sentence in run.view.sentences)
 
 
+def test_a_prompt_that_is_cut_counts_once_whatever_it_lacks(asked, tiny, workplace):
+    """With 16 tokens no question fits: each has four requests whose beginning is cut, and lacks both exemplars."""
+    shutil.copytree(tiny, workplace / "small")
+    config = json.loads((workplace / "small/config.json").read_text("utf-8"))
+    (workplace / "small/config.json").write_text(json.dumps(config | {"max_position_embeddings": 16}))
+    for shots in (0, 2):
+        run = bench(BenchSettings(**asked | {"model": "small"}, shots=shots, limit=3, parity_check=1000))
+        assert BenchResult.read(run).tasks["mine"].n_cut == 3
+    said = {"questions": ("mine.jsonl",), "model": "small"}
+    long = {"question": "Which?", "choices": ["so " * 40, "no"], "answer": 0}
+    write_rows(workplace / "mine.jsonl", [long])
+    with pytest.raises(
+        SettingsError, match=r"^mine: a continuation has \d+ tokens, and the model's context holds 16; "
+    ):
+        bench(BenchSettings(**said))
+
+
 def test_what_is_refused(asked, workplace):
     model = asked["model"]
     with pytest.raises(UsageError, match=r"there is no suite or task smok; the nearest names are smoke"):

@@ -29,7 +29,7 @@ def score_use(use: TaskUse, shards: Sequence[ScoredShard]) -> BenchScore:
             "chance": combine(use, known) if len(known) == len(chances) else None,
             "category": use.category,
             "shots": shards[0].score["n-shot"],
-            "n_cut": sum(shard.score["cuts"]["prompts"] + shard.score["n_cut"] for shard in shards),
+            "n_cut": sum(max(shard.score["cuts"]["prompts"], shard.score["n_cut"]) for shard in shards),
         }
     )
 

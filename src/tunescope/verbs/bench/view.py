@@ -24,7 +24,8 @@ _READING = {
 
 def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run: Path) -> View:
     """Show the scores, their means, what is missing, and what the scores depend on."""
-    asked = sum(task.n for task in result.tasks.values())
+    by_name = {use.name: result.tasks[use.label] for use in suite.uses if use.label in result.tasks}  # each once
+    asked = sum(task.n for task in by_name.values())
     drawn = "the same for all questions of a task" if settings.exemplars == "fixed" else "drawn for each question"
     exemplars = f", exemplars {drawn}" if any(task.shots for task in result.tasks.values()) else ""
     sentences = [
@@ -33,7 +34,7 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
         f"{_READING.get(result.reading or '', '')}".rstrip()
     ]
     sentences += [f"Missing is {shorten(label, _NAME)}: {reason}." for label, reason in result.missing.items()]
-    n_cut = sum(task.n_cut for task in result.tasks.values())
+    n_cut = sum(task.n_cut for task in by_name.values())
     if n_cut:
         sentences.append(f"{counted(n_cut, 'prompt')} had to be cut to fit into the context.")
     sentences += [_code_sentence(name, score) for name, score in result.code.items()]
