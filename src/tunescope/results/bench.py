@@ -46,7 +46,10 @@ class BenchSetup(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchScore(Record):
-    """A task's score by the metric that counts, from 0 to 1, with its interval over items, and that of guessing."""
+    """A task's score by the metric that counts, with its interval over items, and that of guessing.
+
+    It is from 0 to 1, but by metrics of lm-eval's own tasks that aren't shares.
+    """
 
     score: float | None
     low: float | None

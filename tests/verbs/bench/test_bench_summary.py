@@ -53,3 +53,22 @@ def test_the_spread_of_a_mean_over_subjects_is_one_too():
     assert spread.method.startswith("mean share of 2 strata")
     pooled = spread_use(TaskUse(name="t", task=None), by_choice)
     assert pooled.mean == pytest.approx(4 / 12)
+
+
+def test_a_metric_that_isnt_a_share_has_a_mean():
+    use = TaskUse(name="t", task=None)
+    values = [2.0, 3.5, 4.0, None, 1.5, 2.5, 3.0]
+    score = score_use(use, [shard(values, use, metric="ppl")])
+    assert (score.score, score.n, score.n_missing) == (pytest.approx(2.75), 6, 1)
+    spread = spread_use(use, {PLAIN: [shard(values, use, metric="ppl")], CHAT: [shard(values, use, metric="ppl")]})
+    assert (spread.mean, spread.lowest) == (pytest.approx(2.75), pytest.approx(2.75))
+
+
+def test_what_is_no_number_is_missing():
+    """Of a metric of the whole task lm-eval logs what it needs for each item: pairs, lists, texts."""
+    use = TaskUse(name="t", task=None)
+    for value in ([1, 2], "a", {"x": 1}, float("nan"), float("inf")):
+        scored = shard([value, 1.0, 0.0], use)
+        assert scored.values == [None, 1.0, 0.0]
+        score = score_use(use, [scored])
+        assert (score.score, score.n, score.n_missing) == (0.5, 2, 1)

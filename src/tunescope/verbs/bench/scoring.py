@@ -7,9 +7,12 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import isfinite
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
 
 from tunescope.progress import progress
 from tunescope.results.bench import Choice
@@ -70,8 +73,12 @@ class ScoredShard(NamedTuple):
 
     @property
     def values(self) -> list[float | None]:
-        """The metric that counts, of each item."""
-        return [item.get(self.metric) for item in self.items]
+        """The metric that counts, of each item; None where it is no number, as of metrics of the whole task."""
+        return [_number(item.get(self.metric)) for item in self.items]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
 
 @dataclass
@@ -164,10 +171,15 @@ def _score_choices(state: BenchState, shard: BenchShard, folder: Path) -> None:
     score = {key: found[key].get(shard.task) for key in keys if key in found}
     chance = task.chance(shard.limit) if isinstance(task, LocalTask) else None
     more = {"cuts": vars(task.cuts), "chance": chance, **state.lm.facts}
-    dump = partial(json.dumps, ensure_ascii=False, default=str)
+    dump = partial(json.dumps, ensure_ascii=False, default=_plain)
     lines = "".join(dump(sample) + "\n" for sample in found["samples"][shard.task])
     (folder / _SAMPLES).write_text(lines, "utf-8")
     (folder / _SCORE).write_text(dump({**score, **more}), "utf-8")
+
+
+def _plain(value: Any) -> Any:
+    """Return what JSON has for a value: metrics may be NumPy's numbers."""
+    return value.item() if isinstance(value, np.generic) else str(value)
 
 
 def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:

@@ -35,10 +35,16 @@ def score_use(use: TaskUse, shards: Sequence[ScoredShard]) -> BenchScore:
 
 
 def _mean_over(use: TaskUse, parts: Sequence[Sequence[float | None]]) -> stats.Estimate:
-    """Return the mean over the items of a use's tasks, or over tasks where the use says so."""
+    """Return the mean over the items of a use's tasks, or over tasks where the use says so.
+
+    Metrics of lm-eval's own tasks may leave the range from 0 to 1, such as a perplexity.
+    """
+    values = [value for part in parts for value in part]
+    if not all(0 <= value <= 1 for value in values if value is not None):
+        return stats.mean(values)
     if use.over == "subjects" and len({len(part) for part in parts}) > 1:
         return stats.share_of_strata(parts)
-    return stats.mean_share([value for part in parts for value in part])
+    return stats.mean_share(values)
 
 
 def score_code(use: TaskUse, code: CodeScore) -> BenchScore:

@@ -92,9 +92,11 @@ def _scores(tasks: Mapping[str, BenchScore]) -> Table:
         )
         for name, each in tasks.items()
     )
+    others = dict.fromkeys(t.metric for t in tasks.values() if t.score is not None and not 0 <= t.score <= 1)
+    but = f" (but {', '.join(others)})" if others else ""
     note = (
-        "Scores run from 0 to 1, by the metric as lm-eval defines it. The interval is over the items: other items of "
-        "the same kind. chance: what guessing gives."
+        f"Scores run from 0 to 1{but}, by the metric as lm-eval defines it. The interval is over the items: other "
+        "items of the same kind. chance: what guessing gives."
     )
     columns = ("task", "metric", "exemplars", "score", "95 %", "n", "missing", "chance")
     return Table("Scores", columns, rows, note)
