@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -61,6 +62,11 @@ class CodeProblem:
     def prompt(self) -> str:
         """What the model continues."""
         return "".join(self.examples) + self.question
+
+    @property
+    def content_hash(self) -> str:
+        """What names its content, whatever comes before it: question and tests."""
+        return sha256("\n".join([self.problem, self.question, self.setup, self.tests]).encode()).hexdigest()
 
     def cut(self, completion: str) -> str:
         """Return a completion up to the first stop sequence in it."""

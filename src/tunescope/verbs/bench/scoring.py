@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
 from math import isfinite
 from pathlib import Path
 from random import Random
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
 _BOOTSTRAP = 1_000
 """Draws for lm-eval's own standard errors of what isn't a mean."""
-_SCORE, _SAMPLES = "score.json", "samples.jsonl"
+_SCORE, _SAMPLES, _PROBLEMS = "score.json", "samples.jsonl", "problems.jsonl"
 
 
 class BenchShard(NamedTuple):
@@ -46,6 +47,14 @@ class CodeShard(NamedTuple):
 
     task: str
     limit: int | None
+
+
+class ScoredCode(NamedTuple):
+    """What came of a code task: its score, the programs, and a record of each problem as lm-eval has it of an item."""
+
+    score: CodeScore
+    samples: list[CodeSample]
+    problems: list[dict[str, Any]]
 
 
 class ScoredShard(NamedTuple):
@@ -194,9 +203,21 @@ def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
     fitted = fit_problems(problems, lambda text: len(lm.tok_encode(text)), context, settings.max_new_tokens)
     sampling = CodeSampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
     scored = score_completions(fitted, partial(_complete, state, fitted.problems), sampling)
-    lines = "".join(json.dumps(sample.as_json(), ensure_ascii=False) + "\n" for sample in scored.samples)
-    (folder / _SAMPLES).write_text(lines, "utf-8")
+    prompts = {each.problem: each.prompt for each in (*problems, *fitted.problems)}
+    passed = {each.problem: {"pass@1": each.pass_at_1, "pass@10": each.pass_at_10} for each in scored.problems}
+    items = [
+        {"doc_id": number, "doc": {"task_id": each.problem}, "doc_hash": each.content_hash, "filter": "none"}
+        | {"prompt_hash": sha256(prompts[each.problem].encode()).hexdigest(), "metrics": ["pass@1", "pass@10"]}
+        | passed.get(each.problem, {"pass@1": None, "pass@10": None})
+        for number, each in enumerate(problems)
+    ]
+    _write_lines(folder / _PROBLEMS, items)
+    _write_lines(folder / _SAMPLES, [sample.as_json() for sample in scored.samples])
     (folder / _SCORE).write_text(json.dumps(scored.score.as_json(), ensure_ascii=False), "utf-8")
+
+
+def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
 
 
 def _complete(
@@ -227,15 +248,19 @@ def _complete(
     return [texts[start : start + n] for start in range(0, len(texts), n)]
 
 
-def read_code_shard(folder: Path) -> tuple[CodeScore, list[CodeSample]]:
+def read_code_shard(folder: Path) -> ScoredCode:
     """Return what was written of a code task."""
     score = CodeScore.from_json(json.loads((folder / _SCORE).read_text("utf-8")))
-    with (folder / _SAMPLES).open(encoding="utf-8") as lines:
-        return score, [CodeSample.from_json(json.loads(line)) for line in lines]
+    samples = [CodeSample.from_json(record) for record in _read_lines(folder / _SAMPLES)]
+    return ScoredCode(score, samples, _read_lines(folder / _PROBLEMS))
 
 
 def read_shard(shard: BenchShard, folder: Path) -> ScoredShard:
     """Return what was written of a shard."""
     score: Mapping[str, Any] = json.loads((folder / _SCORE).read_text("utf-8"))
-    with (folder / _SAMPLES).open(encoding="utf-8") as lines:
-        return ScoredShard(shard, dict(score), [json.loads(line) for line in lines])
+    return ScoredShard(shard, dict(score), _read_lines(folder / _SAMPLES))
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]
