@@ -26,15 +26,15 @@ BROKEN = ("    return None\n", "    raise ValueError\n", "    return (\n", "    
 OURS = """
 import json, sys
 from pathlib import Path
-from tunescope.verbs.bench.code_tasks import CodeSampling, read_humaneval, score_completions
+from tunescope.verbs.bench.code_tasks import CodeSampling, FittedProblems, read_humaneval, score_completions
 from tunescope.sandbox.pool import Limits
 folder, samples_file, n, workers, out = sys.argv[1:]
 texts = {}
 for line in open(samples_file):
     record = json.loads(line)
     texts.setdefault(record["task_id"], []).append(record["completion"])
-problems = read_humaneval(Path(folder))
-drawn = [texts[each.problem] for each in problems]
+problems = FittedProblems(read_humaneval(Path(folder)), 0, {})
+drawn = [texts[each.problem] for each in problems.problems]
 results = score_completions(problems, lambda *given: drawn, CodeSampling(n=int(n)), Limits(seconds=30.0), int(workers))
 scores = {"pass@1": results.score.pass_at_1.mean, "pass@10": results.score.pass_at_10.mean}
 passed = [each.status == "passed" for each in results.samples]

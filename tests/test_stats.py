@@ -40,6 +40,7 @@ from tunescope.stats import (
     mean_share,
     mean_t,
     median,
+    misses_of_proportion,
     n_needed,
     paired_difference,
     pearson,
@@ -893,3 +894,13 @@ def test_share_at_zero_is_a_share(pairs: list[tuple[float, int]]) -> None:
         assert 0 < found.value < 1
     if found.low is not None:
         assert 0 <= found.low <= found.high <= 1
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.25, 1), (0.25, 11), (0.5, 30), (0.3, 200)])
+def test_how_often_wilsons_interval_leaves_out_the_truth(share, n):
+    above = below = 0.0
+    for count in range(n + 1):
+        low, high = proportion_confint(count, n, method="wilson")
+        above += ss.binom.pmf(count, n, share) * (low > share + 1e-12)
+        below += ss.binom.pmf(count, n, share) * (high < share - 1e-12)
+    assert misses_of_proportion(share, n) == pytest.approx((above, below), abs=1e-12)

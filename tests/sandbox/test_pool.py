@@ -80,6 +80,11 @@ def test_what_is_said_of_a_failure(source, tests, expected):
     assert run(source, tests, "f", "g") == expected
 
 
+def test_the_reason_is_one_line_that_can_be_written():
+    source = "def f(): raise ValueError('a\\n\\x1b[2Jb\\ud800')"
+    assert run(source, "f()", "f") == Ran("failed", "ValueError: a\\n\\x1b[2Jb\\ud800")
+
+
 def test_only_what_the_tests_take_comes_from_the_program():
     """A helper of the same name is the setup's; a builtin is Python's own, unless it is what is tested."""
     source = "def helper(): return 'forged'\ndef sum(a, b): return a * b\ndef f(): return helper()"

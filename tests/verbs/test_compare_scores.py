@@ -124,6 +124,43 @@ def test_groups_are_one_task_and_content_decides_what_pairs(workplace):
     assert (name, rest, task.difference.n, task.won, task.lost) == ("mmlu", [], 5, 0, 1)
 
 
+def test_groups_in_groups_are_one_task_and_a_part_pairs_with_the_whole(workplace):
+    groups = {"mmlu": ["mmlu_stem", "mmlu_other"], "mmlu_stem": ["mmlu_a", "mmlu_b"], "mmlu_other": ["mmlu_c"]}
+    groups["mmlu_a"] = []
+    whole = write(workplace / "a", {"mmlu_a": [1, 0], "mmlu_b": [0, 1, 1], "mmlu_c": [1]}, groups=groups)
+    part = write(workplace / "b", {"mmlu_b": [1, 1, 1]}, groups=groups)
+    (name, task), *rest = compared(whole, part)[1].tasks.items()
+    assert (name, rest, task.difference.n, task.won, task.lost) == ("mmlu", [], 3, 1, 0)
+    assert find_results(whole).groups == {"mmlu": ["mmlu_a", "mmlu_b", "mmlu_c"]}
+
+
+def test_tasks_of_a_group_with_other_metrics_stay_by_themselves(workplace):
+    folder = workplace / "a"
+    write(folder, {"g_a": [1, 0]}, groups={"g": ["g_a", "g_b"]}, time="")
+    said = json.loads((folder / "results.json").read_text("utf-8"))
+    said["results"]["g_b"], said["higher_is_better"]["g_b"] = {"ppl,none": 3.0}, {"ppl": False}
+    (folder / "results.json").write_text(json.dumps(said))
+    write_rows(folder / "samples_g_b.jsonl", [{"doc_id": 0, "doc_hash": "x", "ppl": 3.0}])
+    tasks = find_results(str(folder)).tasks()
+    assert {name: (task.metric, task.higher_is_better) for name, task in tasks.items()} == {
+        "g_a": ("acc", True),
+        "g_b": ("ppl", False),
+    }
+
+
+def test_an_item_under_two_filters_is_one(workplace):
+    """lm-eval logs GSM8K's items under each; the first filter that has the metric counts."""
+    items = [
+        {"doc_id": i, "doc_hash": f"t{i}", "filter": name, "acc": value}
+        for name, values in (("loose", (1, 1)), ("none", (0, 1)))
+        for i, value in enumerate(values)
+    ]
+    a = write(workplace / "a", {"t": items})
+    assert [*find_results(a).tasks()["t"].scores.values()] == [0.0, 1.0]
+    b = write(workplace / "b", {"t": [item | {"filter": f"no {item['filter']}"} for item in items]})
+    assert [*find_results(b).tasks()["t"].scores.values()] == [1.0, 1.0]
+
+
 def test_repeated_content_is_paired_in_order(workplace):
     twice = [{"doc_id": i, "doc_hash": "same", "acc": value} for i, value in enumerate((1, 0))]
     again = [{"doc_id": i, "doc_hash": "same", "acc": value} for i, value in enumerate((1, 1))]

@@ -46,7 +46,10 @@ class BenchSetup(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class BenchScore(Record):
-    """A task's score by the metric that counts, from 0 to 1, with its interval over items, and that of guessing."""
+    """A task's score by the metric that counts, with its interval over items, and that of guessing.
+
+    It is from 0 to 1, but by metrics of lm-eval's own tasks that aren't shares.
+    """
 
     score: float | None
     low: float | None
@@ -106,7 +109,7 @@ class BenchResult(Record):
     suite: str
     tasks: dict[str, BenchScore]
     means: dict[str, ScoreMean] = field(default_factory=dict)
-    """Of the whole suite (`all`) and of each category."""
+    """Of the whole suite (`all`), or of each of several that are joined, by its name; and of each category."""
     spread: dict[str, ScoreSpread] = field(default_factory=dict)
     code: dict[str, CodeScore] = field(default_factory=dict)
     """Of tasks whose answers are code: both scores, and what they depend on."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from tunescope.results.estimates import MeanEstimate
@@ -54,5 +54,9 @@ class CodeScore(Record):
     """Wall time that a sample had for its tests."""
     statuses: dict[str, int]
     """Samples by status."""
+    n_cut: int = 0
+    """Problems that come after fewer examples than wanted, so that they fit into the context."""
+    missing: dict[str, str] = field(default_factory=dict)
+    """Problems that don't fit into it even so, each with the reason; they have no samples."""
     protection: str
     """One sentence: what stood between the samples and the machine."""

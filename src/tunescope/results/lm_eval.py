@@ -45,14 +45,15 @@ class LmEvalResults:
         path: the results file.
         model: whose scores they are.
         version: of the lm-eval that wrote them, where it says so.
-        groups: the subtasks of each task that has some, such as the subjects of MMLU.
+        groups: the tasks of each group that is in no other, such as the subjects of MMLU.
     """
 
     path: Path
     model: str
     version: str | None
     groups: Mapping[str, Sequence[str]]
-    _metrics: Mapping[str, Sequence[str]]
+    _metrics: Mapping[str, Mapping[str, str]]
+    """Task → its metrics, each with the first filter that has it."""
     _higher: Mapping[str, Mapping[str, bool]]
 
     @property
@@ -61,7 +62,9 @@ class LmEvalResults:
         return [self.path, *(path for task in self._metrics if (path := self._samples(task)) is not None)]
 
     def tasks(self, metric: str | None = None) -> dict[str, ScoredTask]:
-        """Read the items of each task; those of a group's subtasks as one task, by the group's name.
+        """Read the items of each task; those of a group as one task, by the group's name.
+
+        Where the tasks of a group have several metrics, or directions, each stays one by itself.
 
         Raises:
             InputError: no task has items, or none has the metric.
@@ -76,7 +79,11 @@ class LmEvalResults:
         if not found:
             wanted = "items of a task, which lm-eval writes with --log_samples"
             raise InputError([Problem(str(self.path), None, self._what_it_lacks(metric), wanted)])
-        return {name: _joined(parts) for name, parts in found.items()}
+        return {
+            name: task
+            for group, parts in found.items()
+            for name, task in (_joined(group, parts) if group in self.groups else parts)
+        }
 
     def _what_it_lacks(self, metric: str | None) -> str:
         return f"no task with items and the metric {metric}" if metric else "no file of items beside it"
@@ -85,7 +92,7 @@ class LmEvalResults:
         known = self._metrics[task]
         if metric is not None:
             return metric if metric in known else None
-        return next((each for each in _METRICS if each in known), known[0] if known else None)
+        return next((each for each in (*_METRICS, *known) if each in known), None)
 
     def _samples(self, task: str) -> Path | None:
         time = _RESULTS.fullmatch(self.path.name)
@@ -96,7 +103,7 @@ class LmEvalResults:
     def _read(self, task: str, path: Path, metric: str) -> ScoredTask:
         scores: dict[tuple[str, int], float | None] = {}
         prompts: dict[tuple[str, int], str] = {}
-        for sample in _records(path):
+        for sample in of_filter(list(_records(path)), self._metrics[task][metric]):
             content = str(sample.get("doc_hash") or sample.get("doc_id"))
             key = next((content, number) for number in range(len(scores) + 1) if (content, number) not in scores)
             value = sample.get(metric)
@@ -106,13 +113,53 @@ class LmEvalResults:
         return ScoredTask(metric, scores, prompts, self._higher.get(task, {}).get(metric, True))
 
 
-def _joined(parts: Sequence[tuple[str, ScoredTask]]) -> ScoredTask:
-    """Join the subtasks of a group; the same content in two of them is two items."""
-    if len(parts) == 1:
-        return parts[0][1]
+def of_filter(samples: Sequence[dict[str, Any]], wanted: str) -> list[dict[str, Any]]:
+    """Return the samples of one filter, so each item once: lm-eval logs an item under each filter of its task.
+
+    Where none has the wanted filter, the first one's count.
+    """
+    named = [str(sample.get("filter")) for sample in samples]
+    chosen = wanted if wanted in named else next(iter(named), wanted)
+    return [sample for sample, name in zip(samples, named, strict=True) if name == chosen]
+
+
+def first_filters(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metrics of a task, each with the first filter that has it.
+
+    A key is `acc,none` in lm-eval from 0.4.0 on, `acc` before.
+    """
+    found: dict[str, str] = {}
+    for key, value in values.items():
+        name, _, used = key.partition(",")
+        if isinstance(value, int | float) and not name.endswith("_stderr") and name not in ("alias", "sample_len"):
+            found.setdefault(name, used)
+    return found
+
+
+def _joined(group: str, parts: Sequence[tuple[str, ScoredTask]]) -> Sequence[tuple[str, ScoredTask]]:
+    """Join the tasks of a group; the same content in two of them is two items.
+
+    Also where the group has a single task here, its items are named so that they pair with those of more.
+    """
+    if len({(task.metric, task.higher_is_better) for _, task in parts}) > 1:
+        return parts
     scores = {(f"{name} {key}", n): value for name, task in parts for (key, n), value in task.scores.items()}
     prompts = {(f"{name} {key}", n): value for name, task in parts for (key, n), value in task.prompts.items()}
-    return ScoredTask(parts[0][1].metric, scores, prompts, parts[0][1].higher_is_better)
+    return [(group, ScoredTask(parts[0][1].metric, scores, prompts, parts[0][1].higher_is_better))]
+
+
+def _outermost(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the tasks of each group that is in no other: MMLU has groups of subjects, whose tasks are MMLU's."""
+
+    def tasks_of(name: str, above: tuple[str, ...] = ()) -> Iterator[str]:
+        if name not in groups:
+            yield name
+        elif name not in above:
+            for part in groups[name]:
+                yield from tasks_of(part, (*above, name))
+
+    inner = {part for parts in groups.values() for part in parts}
+    return {group: list(dict.fromkeys(tasks_of(group))) for group in groups if group not in inner}
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
@@ -155,16 +202,8 @@ def _open(path: Path) -> LmEvalResults:
     results = said.get("results") if isinstance(said, dict) else None
     if not isinstance(results, dict) or not all(isinstance(each, dict) for each in results.values()):
         raise InputError([Problem(str(path), None, "no results by task", "a results file of lm-eval 0.4")])
-    metrics = {task: list(dict.fromkeys(_metric_names(values))) for task, values in results.items()}
-    groups = {group: subtasks for group, subtasks in (said.get("group_subtasks") or {}).items() if subtasks}
+    metrics = {task: first_filters(values) for task, values in results.items()}
+    groups = _outermost({group: parts for group, parts in (said.get("group_subtasks") or {}).items() if parts})
     model = said.get("model_name") or (said.get("config") or {}).get("model_args") or "a model"
     version = said.get("lm_eval_version")
     return LmEvalResults(path, str(model), version, groups, metrics, said.get("higher_is_better") or {})
-
-
-def _metric_names(values: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the metrics of a task: `acc,none` in lm-eval from 0.4.0 on, `acc` before."""
-    for key, value in values.items():
-        name = key.partition(",")[0]
-        if isinstance(value, int | float) and not name.endswith("_stderr") and name not in ("alias", "sample_len"):
-            yield name

@@ -17,6 +17,7 @@ from queue import SimpleQueue
 from typing import IO, Any, Literal, TypeAlias
 
 from tunescope.errors import WorkError
+from tunescope.foreign import show_line
 from tunescope.progress import progress
 from tunescope.sandbox.inside import channel
 from tunescope.sandbox.inside.descendants import kill_descendants
@@ -156,7 +157,7 @@ class _ServerProcess:
         if not is_fit:
             self.close()
             self._process = self._start()
-        return Ran(status, reason)
+        return Ran(status, show_line(reason))  # it may quote the program's own text
 
     def close(self) -> None:
         """Kill the server with all that it started, and remove its folder."""

@@ -56,7 +56,7 @@ from tunescope.stats.groups import (
     sum_clusters,
 )
 from tunescope.stats.logistic import share_at_zero
-from tunescope.stats.means import mean, mean_t, median, proportion, proportion_from_counts
+from tunescope.stats.means import Misses, mean, mean_t, median, misses_of_proportion, proportion, proportion_from_counts
 from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
 from tunescope.stats.samples import mean_pass_at_k, pass_at_k
@@ -73,6 +73,7 @@ __all__ = [
     "Difference",
     "Equivalence",
     "Estimate",
+    "Misses",
     "PValue",
     "Power",
     "Values",
@@ -94,6 +95,7 @@ __all__ = [
     "mean_share",
     "mean_t",
     "median",
+    "misses_of_proportion",
     "n_needed",
     "null_threshold",
     "paired_difference",

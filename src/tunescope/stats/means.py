@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from dataclasses import replace
+from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 
@@ -96,3 +99,25 @@ def proportion_from_counts(successes: int, n: int, n_missing: int = 0, *, level:
         return point
     low, high = wilson_interval(successes / n, n, normal_quantile(level))
     return replace(point, value=successes / n, low=low, high=high)
+
+
+class Misses(NamedTuple):
+    """How often an interval lies wholly above the true value, and how often below."""
+
+    above: float
+    below: float
+
+
+@cache
+def misses_of_proportion(share: float, n: int, *, level: float = 0.95) -> Misses:
+    """Return how often the interval of `proportion` leaves out the true share of n values: exact binomial tails.
+
+    Of few values, or near 0 and 1, the two sides differ widely, and neither has half of what the level says.
+    """
+    if not n:
+        return Misses(0.0, 0.0)
+    quantile, binomial = normal_quantile(level), scipy().stats.binom(n, share)
+    ends = range(n + 1)
+    above = bisect_left(ends, True, key=lambda count: wilson_interval(count / n, n, quantile)[0] > share)
+    below = bisect_left(ends, True, key=lambda count: wilson_interval(count / n, n, quantile)[1] >= share)
+    return Misses(float(binomial.sf(above - 1)), float(binomial.cdf(below - 1)))

@@ -33,6 +33,9 @@ def ask(path, **how):
         ("2", ["1", "2"], 1),
         ("2", {"text": CHOICES, "label": ["1", "2", "3"]}, 1),
         ("green", {"text": CHOICES, "label": ["x", "y", "z"]}, 1),
+        (1, {"text": CHOICES, "label": ["1", "2", "3"]}, 0),  # both come before an index
+        (2, ["1", "2", "3"], 1),
+        (0, ["1", "2", "3"], 0),
     ],
 )
 def test_answers_are_texts_labels_or_indices(answer, choices, gold, tmp_path):
@@ -99,6 +102,7 @@ def test_questions_without_choices_are_named(tmp_path):
         ({"answer": 3}, "nor an index from 0 to 2"),
         ({"answer": True}, "the answer True is neither"),
         ({"answer": "1"}, "the answer '1' is neither"),  # from 0 or from 1?
+        ({"answer": "1"}, "an index is a number, not a text (as every cell is of CSV): give text or label"),
         ({"choices": ["red"]}, "aren't a list of two or more texts"),
         ({"choices": "red, green"}, "aren't a list of two or more texts"),
         ({"choices": ["red", "red"]}, "have one text twice"),

@@ -20,7 +20,9 @@ from tunescope.errors import InputError, SettingsError, TunescopeError, UsageErr
 from tunescope.microworld import open_questions  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
 from tunescope.results.bench import BenchResult, ScoredItem  # noqa: E402
+from tunescope.results.compare import ScoresResult  # noqa: E402
 from tunescope.verbs.bench import BenchSettings, bench  # noqa: E402
+from tunescope.verbs.compare import CompareSettings, compare  # noqa: E402
 
 N = 24
 """Questions: all of the world's."""
@@ -141,6 +143,47 @@ def test_exemplars_that_dont_fit_are_left_out_and_counted(asked, tiny, workplace
     assert 0 < min(kept) <= max(kept) < 8
     assert BenchResult.read(run).tasks["mine"].n_cut == N
     assert any("24 prompts had to be cut to fit into the context" in sentence for sentence in run.view.sentences)
+
+
+def test_a_prompt_that_is_cut_counts_once_whatever_it_lacks(asked, tiny, workplace):
+    """With 16 tokens no question fits: each has four requests whose beginning is cut, and lacks both exemplars."""
+    shutil.copytree(tiny, workplace / "small")
+    config = json.loads((workplace / "small/config.json").read_text("utf-8"))
+    (workplace / "small/config.json").write_text(json.dumps(config | {"max_position_embeddings": 16}))
+    for shots in (0, 2):
+        run = bench(BenchSettings(**asked | {"model": "small"}, shots=shots, limit=3, parity_check=1000))
+        assert BenchResult.read(run).tasks["mine"].n_cut == 3
+    said = {"questions": ("mine.jsonl",), "model": "small"}
+    long = {"question": "Which?", "choices": ["so " * 40, "no"], "answer": 0}
+    write_rows(workplace / "mine.jsonl", [long])
+    with pytest.raises(
+        SettingsError, match=r"^mine: a continuation has \d+ tokens, and the model's context holds 16; "
+    ):
+        bench(BenchSettings(**said))
+
+
+def test_code_is_compared_problem_by_problem(tiny, workplace):
+    problems = [
+        {"task_id": f"HumanEval/{n}", "prompt": f"def f(x):\n    '{n}{' so' * length}'\n", "entry_point": "f"}
+        | {"canonical_solution": "    return x\n", "test": f"def check(f):\n    assert f({n}) == {n}\n"}
+        for n, length in enumerate((0, 5, 400))
+    ]
+    (workplace / "openai_humaneval").mkdir()
+    write_rows(workplace / "openai_humaneval/test.jsonl", problems)
+    shutil.copytree(tiny, workplace / "small")
+    config = json.loads((workplace / "small/config.json").read_text("utf-8"))
+    (workplace / "small/config.json").write_text(json.dumps(config | {"max_position_embeddings": 128}))
+    asked = {"model": "small", "suite": ("humaneval",), "data": ".", "allow_code": True, "n": 2, "max_new_tokens": 3}
+    run = bench(BenchSettings(**asked))
+    score = BenchResult.read(run).tasks["humaneval"]
+    assert (score.score, score.n, score.n_missing) == (0.0, 2, 1)
+    assert {*BenchResult.read(run).code["humaneval"].missing} == {"HumanEval/2"}
+    assert any("1 problem didn't fit into the context, such as HumanEval/2: its" in said for said in run.view.sentences)
+    assert [record["pass@1"] for record in run.records("samples_humaneval")] == [0.0, 0.0, None]
+    other = bench(BenchSettings(**asked | {"limit": 2, "seed": 5}))
+    tasks = ScoresResult.read(compare(CompareSettings(a=str(run.path), b=str(other.path)))).tasks
+    assert (tasks["humaneval"].metric, tasks["humaneval"].difference.n) == ("pass@1", 2)
+    assert tasks["humaneval"].difference.n_missing == 1
 
 
 def test_what_is_refused(asked, workplace):

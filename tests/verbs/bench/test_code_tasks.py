@@ -13,6 +13,7 @@ from tunescope.errors import InputError, TunescopeError
 from tunescope.sandbox.pool import Limits, Program, run_programs
 from tunescope.verbs.bench.code_tasks import (
     CodeSampling,
+    fit_problems,
     read_humaneval,
     read_mbpp,
     score_completions,
@@ -36,6 +37,10 @@ def mbpp(number: int, code: str, tests: list[str], setup: str = "") -> dict[str,
         **{"task_id": number, "text": f"Task {number}.", "code": code, "test_list": tests},
         **{"test_setup_code": setup, "challenge_test_list": []},
     }
+
+
+def whole(problems):
+    return fit_problems(problems, len, 10_000, 0)
 
 
 @pytest.fixture
@@ -92,7 +97,7 @@ def test_a_problem_of_mbpp(mbpp_folder):
 
 
 def test_scores_of_canned_samples(humaneval):
-    problems = read_humaneval(humaneval)
+    problems = whole(read_humaneval(humaneval))
     asked = []
 
     def complete(prompts, n, seed):
@@ -117,10 +122,32 @@ def test_scores_of_canned_samples(humaneval):
     assert json.loads(json.dumps(score.as_json()))["pass_at_10"]["mean"] == 0.5
 
 
+def test_examples_that_dont_fit_are_left_out_and_counted(mbpp_folder):
+    """A token is a character here."""
+    (problem,) = read_mbpp(mbpp_folder)
+    assert fit_problems([problem], len, len(problem.prompt) + 9, 9) == ([problem], 0, {})
+    ((cut,), n_cut, _) = fit_problems([problem], len, len(problem.prompt) + 8, 9)
+    assert (cut.examples, cut.question, n_cut) == (problem.examples[:2], problem.question, 1)
+    ((bare,), n_cut, _) = fit_problems([problem], len, len(problem.question) + 1, 9)
+    assert (bare.prompt, n_cut) == (problem.question, 1)
+
+
+def test_a_problem_that_doesnt_fit_is_missing_with_a_reason(humaneval):
+    problems = read_humaneval(humaneval)
+    long, short = sorted(problems, key=lambda each: -len(each.prompt))
+    fitted = fit_problems(problems, len, len(long.prompt), 256)
+    results = score_completions(fitted, lambda prompts, n, seed: [[short.solution] * n], CodeSampling(n=2), LONG)
+    assert [each.problem for each in results.problems] == [short.problem]
+    score = results.score
+    assert (score.pass_at_1.mean, score.pass_at_1.n, score.pass_at_1.n_missing, score.n_cut) == (1.0, 1, 1, 0)
+    n = len(long.prompt)
+    assert score.missing == {long.problem: f"its prompt has {n} tokens; the model's context holds {n}"}
+
+
 def test_fewer_than_ten_samples_have_no_pass_at_10(humaneval):
     problems = read_humaneval(humaneval)
     results = score_completions(
-        problems, lambda prompts, n, seed: [[each.solution] * n for each in problems], CodeSampling(n=2), LONG
+        whole(problems), lambda prompts, n, seed: [[each.solution] * n for each in problems], CodeSampling(n=2), LONG
     )
     assert results.score.pass_at_1.mean == 1.0
     assert results.score.pass_at_10.mean is None
@@ -130,7 +157,9 @@ def test_fewer_than_ten_samples_have_no_pass_at_10(humaneval):
 
 def test_another_number_of_samples_is_refused(humaneval):
     with pytest.raises(TunescopeError, match=r"found \[1, 3\] samples of 2 problems; expected 3 of each"):
-        score_completions(read_humaneval(humaneval), lambda prompts, n, seed: [["x"], ["x"] * 3], CodeSampling(n=3))
+        score_completions(
+            whole(read_humaneval(humaneval)), lambda prompts, n, seed: [["x"], ["x"] * 3], CodeSampling(n=3)
+        )
 
 
 @pytest.mark.parametrize(

@@ -41,12 +41,13 @@ def bench_run(
     spread: Mapping[str, ScoreSpread] | None = None,
     missing: Mapping[str, str] | None = None,
     following: Sequence[str] = (),
+    label: str = "mmlu",
     **more: Any,
 ) -> Run:
-    """Write a run of `bench`: task → its items' scores; `subjects` are those of the task mmlu, which they make up."""
+    """Write a run of `bench`: task → its items' scores; `subjects` are those of mmlu, and are its `label`'s."""
     subjects = subjects or {}
     items = {f"mmlu_{name}": scores for name, scores in subjects.items()}
-    whole = {"mmlu": [score for scores in subjects.values() for score in scores]} if subjects else {}
+    whole = {label: [score for scores in subjects.values() for score in scores]} if subjects else {}
     scores = {name: bench_score(values, **more) for name, values in {**tasks, **whole}.items()}
     known = [score.score for score in scores.values() if score.score is not None]
     lost = tuple(missing or ())
@@ -76,4 +77,4 @@ def bench_run(
         return Outcome(result.as_json(), View((f"{model} on smoke.",), next=tuple(following)))
 
     inputs = {"model": model, "folder": folder.name}  # as other models and tasks make other runs
-    return execute("bench", 2, BenchSettings(model=model, suite=("smoke",), out=str(folder)), inputs, work)
+    return execute("bench", 3, BenchSettings(model=model, suite=("smoke",), out=str(folder)), inputs, work)

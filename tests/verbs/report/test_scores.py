@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from math import comb
 
 from tests.tools import write_rows
 from tests.verbs.report.bench_runs import bench_run, spread_of
@@ -113,9 +114,25 @@ def test_subjects_are_sorted_and_scored_under_the_runs_own_choice(workplace):
     assert (marks, chance) == ([across(0), across(0.75)], across(0.25))
     assert ranges[0] == (across(0), across(0.11351))  # Wilson's upper end of 0 of 30
     assert (
-        "base is above guessing on 2 of 3 subjects of mmlu, and below on 1. tuned is above guessing on 1 of 1" in page
-    )
-    assert "about 0.1 of 3 subjects would be above, and as many below" in page
+        "base is above guessing on 2 of 3 subjects of mmlu, and below on 1. By luck alone it would be on about 0.1 and "
+        "0.1. tuned is above guessing on 1 of 1 subject of mmlu, and below on 0. By luck alone it would be on about "
+        "0.0 and 0.0."
+    ) in page
+
+
+def test_luck_is_counted_exactly_for_small_subjects(workplace):
+    """Of 11 items Wilson's interval is above a quarter from 6 right on, and with 0 right not yet below it."""
+    subjects = {f"s{n}": [RIGHT] * 3 + [WRONG] * 8 for n in range(20)}
+    page, _ = page_of(bench_run(workplace / "a", {"copa": COPA}, subjects=subjects))
+    above = 20 * sum(comb(11, count) * 0.25**count * 0.75 ** (11 - count) for count in range(6, 12))
+    assert f"By luck alone it would be on about {above:.1f} and 0.0." in page
+
+
+def test_subjects_have_the_chance_of_their_task_whatever_its_label(workplace):
+    run = bench_run(workplace / "a", {"copa": COPA}, subjects=SUBJECTS, label="mmlu over subjects")
+    page, _ = page_of(run)
+    assert drawn(page, "mmlu by subject", "anatomy")[2] == across(0.25)
+    assert "base is above guessing on 2 of 3 subjects of mmlu" in page
 
 
 def test_means_name_what_is_missing(workplace):

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, Choice, ScoredItem, samples_file
-from tunescope.results.code import CodeSample, CodeScore
+from tunescope.results.code import CodeSample
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.bench.settings import BenchSettings
 
 if TYPE_CHECKING:
     from tunescope.verbs.bench.request import BenchRequest
-    from tunescope.verbs.bench.scoring import ScoredShard
+    from tunescope.verbs.bench.scoring import ScoredCode, ScoredShard
     from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
-VERSION = 2
+VERSION = 3
 _MICROWORLD = "microworld"
 
 
@@ -78,7 +78,7 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
         if use.scored in by_use:
             tasks[use.label] = score_use(use, by_use[use.scored][main])
         elif use.is_code and use.name in code:
-            tasks[use.label] = score_code(use, code[use.name][0])
+            tasks[use.label] = score_code(use, code[use.name].score)
     own = [shard for shard in scored if shard.shard.choice == main]
     result = BenchResult(
         model=settings.model,
@@ -90,7 +90,7 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
             for use in request.suite.uses
             if settings.spread and use.scored in by_use
         },
-        code={name: score for name, (score, _) in code.items()},
+        code={name: each.score for name, each in code.items()},
         missing=request.missing,
         results={shard.shard.task: shard.score["results"] for shard in own},
         reading=own[0].score["reading"] if own else None,
@@ -103,20 +103,22 @@ def _write(
     request: BenchRequest,
     scored: Sequence[ScoredShard],
     own: Sequence[ScoredShard],
-    code: Mapping[str, tuple[CodeScore, list[CodeSample]]],
+    code: Mapping[str, ScoredCode],
     folder: RunFolder,
 ) -> None:
     """Write the tables, and lm-eval's files of what was scored under the settings' own choice."""
     folder.table(ScoredItem.NAME, ScoredItem.table(item for shard in scored for item in _items(shard)))
     if code:
-        folder.table(CodeSample.NAME, CodeSample.table(chain.from_iterable(samples for _, samples in code.values())))
-    folder.text(RESULTS_FILE, json.dumps(_lm_eval_results(request, own), indent=1) + "\n")
+        folder.table(CodeSample.NAME, CodeSample.table(chain.from_iterable(each.samples for each in code.values())))
+    folder.text(RESULTS_FILE, json.dumps(_lm_eval_results(request, own, code), indent=1) + "\n")
     for shard in own:
         folder.records(Path(samples_file(shard.shard.task)).stem, shard.samples)
+    for name, each in code.items():
+        folder.records(Path(samples_file(name)).stem, each.problems)
 
 
 def _items(shard: ScoredShard) -> Iterator[ScoredItem]:
-    for sample, value in zip(shard.samples, shard.values, strict=True):
+    for sample, value in zip(shard.items, shard.values, strict=True):
         yield ScoredItem(
             task=shard.shard.task,
             choice=shard.shard.choice.name,
@@ -126,8 +128,10 @@ def _items(shard: ScoredShard) -> Iterator[ScoredItem]:
         )
 
 
-def _lm_eval_results(request: BenchRequest, shards: Sequence[ScoredShard]) -> dict[str, Any]:
-    """Return what lm-eval writes into its results file, but for what it says of the machine."""
+def _lm_eval_results(
+    request: BenchRequest, shards: Sequence[ScoredShard], code: Mapping[str, ScoredCode]
+) -> dict[str, Any]:
+    """Return what lm-eval writes into its results file, but for what it says of the machine; code tasks are in it."""
     from tunescope.models import describe
 
     keys = ("results", "configs", "versions", "n-shot", "higher_is_better", "n-samples")
@@ -136,8 +140,14 @@ def _lm_eval_results(request: BenchRequest, shards: Sequence[ScoredShard]) -> di
         if shard.shard.task != shard.shard.use.name:
             groups[shard.shard.use.name].append(shard.shard.task)
     settings = request.settings
+    said = {key: {shard.shard.task: shard.score.get(key) for shard in shards} for key in keys}
+    for name, each in code.items():
+        scores = {"pass@1": each.score.pass_at_1.mean, "pass@10": each.score.pass_at_10.mean}
+        known = {metric: score for metric, score in scores.items() if score is not None}
+        said["results"][name] = {"alias": name, **{f"{metric},none": score for metric, score in known.items()}}
+        said["higher_is_better"][name] = dict.fromkeys(known, True)
     return {
-        **{key: {shard.shard.task: shard.score.get(key) for shard in shards} for key in keys},
+        **said,
         "group_subtasks": groups,
         "config": {
             "model": "tunescope",

@@ -6,7 +6,8 @@ import ast
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
 
@@ -36,7 +37,8 @@ class CodeProblem:
     Attributes:
         task: `humaneval` or `mbpp`.
         problem: the data set's own id.
-        prompt: what the model continues.
+        question: what the model continues, after the examples.
+        examples: what comes before it, each example a text.
         stops: texts at the first of which a completion ends.
         begins: what comes before the completion in the program.
         setup: trusted code that the tests need.
@@ -47,13 +49,24 @@ class CodeProblem:
 
     task: str
     problem: str
-    prompt: str
+    question: str
+    examples: tuple[str, ...] = ()
     stops: tuple[str, ...]
     begins: str
     setup: str
     tests: str
     names: tuple[str, ...]
     solution: str
+
+    @property
+    def prompt(self) -> str:
+        """What the model continues."""
+        return "".join(self.examples) + self.question
+
+    @property
+    def content_hash(self) -> str:
+        """What names its content, whatever comes before it: question and tests."""
+        return sha256("\n".join([self.problem, self.question, self.setup, self.tests]).encode()).hexdigest()
 
     def cut(self, completion: str) -> str:
         """Return a completion up to the first stop sequence in it."""
@@ -79,6 +92,20 @@ class CodeSampling:
     temperature: float = 0.8
     top_p: float = 0.95
     seed: int = 0
+
+
+class FittedProblems(NamedTuple):
+    """Problems that fit into a context, how many of them by fewer examples, and those that don't, each with a reason.
+
+    Attributes:
+        problems: those that fit, in their order.
+        n_cut: how many of them have fewer examples than wanted.
+        missing: the others' names, each with the reason.
+    """
+
+    problems: list[CodeProblem]
+    n_cut: int
+    missing: dict[str, str]
 
 
 class CodeResults(NamedTuple):
@@ -129,13 +156,37 @@ def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
     if missing := [name for name in _MBPP_EXAMPLES if name not in examples]:
         expected = f"the examples {', '.join(_MBPP_EXAMPLES)} of the split prompt"
         raise InputError([Problem(str(examples_file), None, f"no task_id {', '.join(missing)}", expected)])
-    shown = "".join(f"{_mbpp_question(examples[name])}{examples[name]['code']}\n[DONE]\n\n" for name in _MBPP_EXAMPLES)
+    shown = tuple(f"{_mbpp_question(examples[name])}{examples[name]['code']}\n[DONE]\n\n" for name in _MBPP_EXAMPLES)
     records = _read(folder / f"{split}.jsonl", _MBPP_COLUMNS, ("code", "test_setup_code"))
     return [_mbpp_problem(record, shown) for record in records]
 
 
+def fit_problems(
+    problems: Sequence[CodeProblem], count_tokens: Callable[[str], int], context: int, longest: int
+) -> FittedProblems:
+    """Leave out examples, the last ones first, until a prompt and its `longest` completion fit into a context.
+
+    A prompt without examples stays where one token can follow it: its completions end with the context.
+    """
+    fitted: list[CodeProblem] = []
+    missing: dict[str, str] = {}
+    n_cut = 0
+    for problem in problems:
+        for n in range(len(problem.examples), -1, -1):
+            chosen = replace(problem, examples=problem.examples[:n])
+            length = count_tokens(chosen.prompt)
+            if length + longest <= context:
+                break
+        if length >= context:
+            missing[problem.problem] = f"its prompt has {length:,} tokens; the model's context holds {context:,}"
+            continue
+        fitted.append(chosen)
+        n_cut += n < len(problem.examples)
+    return FittedProblems(fitted, n_cut, missing)
+
+
 def score_completions(
-    problems: Sequence[CodeProblem],
+    problems: FittedProblems,
     complete: Complete,
     sampling: CodeSampling,
     limits: Limits | None = None,
@@ -144,7 +195,7 @@ def score_completions(
     """Draw samples of one task's problems, run them and score them.
 
     Args:
-        problems: of one task.
+        problems: of one task, as they fit into the context.
         complete: draws the samples; called once, with all prompts.
         sampling: how, as the score says it; `complete` has to draw so.
         limits: what each sample may use; 3 seconds and 1 GiB by default.
@@ -155,18 +206,19 @@ def score_completions(
         WorkError: no sandbox starts.
     """
     limits = limits or Limits()
-    drawn = complete([each.prompt for each in problems], sampling.n, sampling.seed)
+    asked = problems.problems
+    drawn = complete([each.prompt for each in asked], sampling.n, sampling.seed)
     counts = [len(completions) for completions in drawn]
-    if counts != [sampling.n] * len(problems):
-        raise TunescopeError(f"found {counts} samples of {len(problems)} problems; expected {sampling.n} of each")
-    completions = [(each, each.cut(text)) for each, texts in zip(problems, drawn, strict=True) for text in texts]
+    if counts != [sampling.n] * len(asked):
+        raise TunescopeError(f"found {counts} samples of {len(asked)} problems; expected {sampling.n} of each")
+    completions = [(each, each.cut(text)) for each, texts in zip(asked, drawn, strict=True) for text in texts]
     ran = run_programs([each.program(text) for each, text in completions], limits, workers or cores())
     samples = [
         _sample(number % sampling.n, each, text, how)
         for number, ((each, text), how) in enumerate(zip(completions, ran, strict=True))
     ]
     results = _by_problem(samples)
-    return CodeResults(_score(results, samples, sampling, limits), results, samples)
+    return CodeResults(_score(problems, results, samples, sampling, limits), results, samples)
 
 
 def _sample(number: int, problem: CodeProblem, completion: str, ran: Ran) -> CodeSample:
@@ -203,9 +255,13 @@ def _pass_at(k: int, passed: Sequence[bool]) -> float | None:
 
 
 def _score(
-    results: Sequence[CodeProblemResult], samples: Sequence[CodeSample], sampling: CodeSampling, limits: Limits
+    problems: FittedProblems,
+    results: Sequence[CodeProblemResult],
+    samples: Sequence[CodeSample],
+    sampling: CodeSampling,
+    limits: Limits,
 ) -> CodeScore:
-    counts = [(each.n, each.passed) for each in results]
+    counts = [*((each.n, each.passed) for each in results), *((0, 0) for _ in problems.missing)]
     return CodeScore(
         pass_at_1=MeanEstimate.of(stats.mean_pass_at_k(counts, 1)),
         pass_at_10=MeanEstimate.of(stats.mean_pass_at_k(counts, 10)),
@@ -215,6 +271,8 @@ def _score(
         seed=sampling.seed,
         seconds=limits.seconds,
         statuses=dict(Counter(each.status for each in samples).most_common()),
+        n_cut=problems.n_cut,
+        missing=problems.missing,
         protection=strongest_protection().sentence,
     )
 
@@ -266,7 +324,7 @@ def _humaneval_problem(record: Mapping[str, Any]) -> CodeProblem:
     return CodeProblem(
         task="humaneval",
         problem=record["task_id"],
-        prompt=record["prompt"],
+        question=record["prompt"],
         stops=_HUMANEVAL_STOPS,
         begins=record["prompt"],
         setup=record["prompt"],
@@ -276,13 +334,14 @@ def _humaneval_problem(record: Mapping[str, Any]) -> CodeProblem:
     )
 
 
-def _mbpp_problem(record: Mapping[str, Any], shown: str) -> CodeProblem:
+def _mbpp_problem(record: Mapping[str, Any], shown: tuple[str, ...]) -> CodeProblem:
     """Return a problem of MBPP, whose question comes after the examples `shown`."""
     tests = "\n".join([record["test_setup_code"], *record["test_list"]])
     return CodeProblem(
         task="mbpp",
         problem=str(record["task_id"]),
-        prompt=shown + _mbpp_question(record),
+        question=_mbpp_question(record),
+        examples=shown,
         stops=_MBPP_STOPS,
         begins="",
         setup=_imports(record["code"]),

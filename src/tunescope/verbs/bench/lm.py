@@ -15,7 +15,7 @@ from lm_eval.api import task as api
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 
-from tunescope.errors import TunescopeError
+from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.generate import context_of, generate
 from tunescope.models.lazy import silence_libraries
 from tunescope.models.packing import Passage
@@ -69,7 +69,6 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
 
     Attributes:
         scorer: reads the texts; its `method` says how.
-        n_cut: requests of the task whose context was cut.
     """
 
     def __init__(
@@ -89,11 +88,17 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
                 pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size, max_length=limit
             )
         self.scorer = Scorer(model)
-        self.n_cut = 0
         self._parity_check, self._task, self._widest = parity_check, "", 0.0
+        self._cut: set[int] = set()
+        self._docs: Sequence[int] = ()
 
     def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = True) -> list[tuple[float, bool]]:
-        """Do as lm-eval does, without its progress bars."""
+        """Do as lm-eval does, without its progress bars.
+
+        Raises:
+            SettingsError: a continuation is longer than the context.
+        """
+        self._docs = [request.doc_id for request in requests]
         scores: list[tuple[float, bool]] = super().loglikelihood(requests, disable_tqdm=disable_tqdm)
         return scores
 
@@ -103,6 +108,7 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
         Requests that want anything else of generation are left to lm-eval's own code.
 
         Raises:
+            SettingsError: the answers may be longer than the context.
             TunescopeError: lm-eval's own code writes another text.
         """
         asked = [request.args for request in requests]
@@ -112,9 +118,9 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
         if not is_greedy or any(options != asked[0][1] for _, options in asked):
             texts: list[str] = super().generate_until(requests, disable_tqdm=disable_tqdm)
             return texts
-        room = self.max_length - longest
+        room = self._room(self.max_length, longest)
         ids = [self.tok_encode(context) for context, _ in asked]
-        self.n_cut += sum(len(each) > room for each in ids)
+        self._cut.update(request.doc_id for request, each in zip(requests, ids, strict=True) if len(each) > room)
         with progress(f"{self._task}: answers", len(ids)) as update:
             prompts = [each[-room:] for each in ids]
             made = generate(self.model, self.tokenizer, prompts, longest, self.batch_size, update, until=until)
@@ -130,12 +136,15 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
 
     def begin(self, task: str) -> None:
         """Count anew, for a task."""
-        self._task, self.n_cut, self._widest = task, 0, 0.0
+        self._task, self._cut, self._widest = task, set(), 0.0
 
     @property
     def facts(self) -> dict[str, Any]:
-        """How the task's requests were read: what a result should say beside its scores."""
-        return {"reading": self.scorer.method, "n_cut": self.n_cut, "parity": self._widest}
+        """How the task's requests were read: what a result should say beside its scores.
+
+        `n_cut` counts the items of which a context was cut, each once, however many requests it makes.
+        """
+        return {"reading": self.scorer.method, "n_cut": len(self._cut), "parity": self._widest}
 
     def _loglikelihood_tokens(
         self, requests: Sequence[_Request], disable_tqdm: bool = False, override_bs: int | None = None
@@ -143,9 +152,16 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
         """Return each continuation's log-probability in nats, and whether it is what greedy decoding gives.
 
         Raises:
+            SettingsError: a continuation is longer than the context.
             TunescopeError: lm-eval's own code finds other log-probabilities.
         """
-        passages = [self._passage(context, continuation) for _, context, continuation in requests]
+        docs, self._docs = self._docs or range(len(requests)), ()  # a text that is scored whole makes other requests
+        passages: list[Passage] = []
+        for doc, (_, context, continuation) in zip(docs, requests, strict=True):
+            room = self._room(self.max_length + 1, len(continuation))  # the last token is only predicted
+            if len(context) > room:
+                self._cut.add(doc)
+            passages.append(Passage(tuple(context[-room:]), tuple(continuation)))
         with progress(f"{self._task}: tokens", self.scorer.count_tokens(passages)) as update:
             found = self.scorer.score_greedy(passages, update)
         scores = [
@@ -155,10 +171,14 @@ class SharedBeginningLM(HFLM):  # type: ignore[misc]  # the base has no types
             self._compare(requests, scores)
         return scores
 
-    def _passage(self, context: Sequence[int], continuation: Sequence[int]) -> Passage:
-        room = self.max_length + 1 - len(continuation)
-        self.n_cut += len(context) > room
-        return Passage(tuple(context[-room:]), tuple(continuation))
+    def _room(self, most: int, continuation: int) -> int:
+        """Return how many tokens of a context fit before a continuation."""
+        if continuation >= most:
+            raise SettingsError(
+                f"{self._task}: a continuation has {continuation:,} tokens, and the model's context holds "
+                f"{self.max_length:,}; leave the task out, or score a model that reads more"
+            )
+        return most - continuation
 
     def _compare(self, requests: Sequence[_Request], scores: Sequence[tuple[float, bool]]) -> None:
         """Score some of the requests, evenly spread over them, with lm-eval's own code."""

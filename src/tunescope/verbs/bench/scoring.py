@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from hashlib import sha256
+from math import isfinite
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from tunescope.progress import progress
 from tunescope.results.bench import Choice
 from tunescope.results.code import CodeSample, CodeScore
+from tunescope.results.lm_eval import first_filters, of_filter
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
@@ -24,7 +30,7 @@ if TYPE_CHECKING:
 
 _BOOTSTRAP = 1_000
 """Draws for lm-eval's own standard errors of what isn't a mean."""
-_SCORE, _SAMPLES = "score.json", "samples.jsonl"
+_SCORE, _SAMPLES, _PROBLEMS = "score.json", "samples.jsonl", "problems.jsonl"
 
 
 class BenchShard(NamedTuple):
@@ -43,13 +49,21 @@ class CodeShard(NamedTuple):
     limit: int | None
 
 
+class ScoredCode(NamedTuple):
+    """What came of a code task: its score, the programs, and a record of each problem as lm-eval has it of an item."""
+
+    score: CodeScore
+    samples: list[CodeSample]
+    problems: list[dict[str, Any]]
+
+
 class ScoredShard(NamedTuple):
     """What came of a shard.
 
     Attributes:
         shard: what was scored.
         score: lm-eval's results and configuration of the task, and what didn't fit into the context.
-        samples: lm-eval's record of each item.
+        samples: lm-eval's records, of each item one under each filter of the task.
     """
 
     shard: BenchShard
@@ -62,9 +76,18 @@ class ScoredShard(NamedTuple):
         return self.shard.use.metric or next(iter(self.score["higher_is_better"]))
 
     @property
+    def items(self) -> list[dict[str, Any]]:
+        """The record of each item under the filter that counts: the first that has the metric."""
+        return of_filter(self.samples, first_filters(self.score["results"]).get(self.metric, ""))
+
+    @property
     def values(self) -> list[float | None]:
-        """The metric that counts, of each item."""
-        return [sample.get(self.metric) for sample in self.samples]
+        """The metric that counts, of each item; None where it is no number, as of metrics of the whole task."""
+        return [_number(item.get(self.metric)) for item in self.items]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and isfinite(value) else None
 
 
 @dataclass
@@ -157,24 +180,44 @@ def _score_choices(state: BenchState, shard: BenchShard, folder: Path) -> None:
     score = {key: found[key].get(shard.task) for key in keys if key in found}
     chance = task.chance(shard.limit) if isinstance(task, LocalTask) else None
     more = {"cuts": vars(task.cuts), "chance": chance, **state.lm.facts}
-    dump = partial(json.dumps, ensure_ascii=False, default=str)
+    dump = partial(json.dumps, ensure_ascii=False, default=_plain)
     lines = "".join(dump(sample) + "\n" for sample in found["samples"][shard.task])
     (folder / _SAMPLES).write_text(lines, "utf-8")
     (folder / _SCORE).write_text(dump({**score, **more}), "utf-8")
 
 
+def _plain(value: Any) -> Any:
+    """Return what JSON has for a value: metrics may be NumPy's numbers."""
+    return value.item() if isinstance(value, np.generic) else str(value)
+
+
 def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
     """Write programs, run them, and write what came of each sample and of the task."""
-    from tunescope.verbs.bench.code_tasks import CodeSampling, read_code_problems, score_completions
+    from tunescope.models.generate import context_of
+    from tunescope.verbs.bench.code_tasks import CodeSampling, fit_problems, read_code_problems, score_completions
 
-    settings = state.settings
+    settings, lm = state.settings, state.lm
     assert settings.data is not None  # else there is no such shard
     problems = read_code_problems(shard.task, Path(settings.data))[: shard.limit]
+    context = context_of(lm.model) or sys.maxsize
+    fitted = fit_problems(problems, lambda text: len(lm.tok_encode(text)), context, settings.max_new_tokens)
     sampling = CodeSampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
-    scored = score_completions(problems, partial(_complete, state, problems), sampling)
-    lines = "".join(json.dumps(sample.as_json(), ensure_ascii=False) + "\n" for sample in scored.samples)
-    (folder / _SAMPLES).write_text(lines, "utf-8")
+    scored = score_completions(fitted, partial(_complete, state, fitted.problems), sampling)
+    prompts = {each.problem: each.prompt for each in (*problems, *fitted.problems)}
+    passed = {each.problem: {"pass@1": each.pass_at_1, "pass@10": each.pass_at_10} for each in scored.problems}
+    items = [
+        {"doc_id": number, "doc": {"task_id": each.problem}, "doc_hash": each.content_hash, "filter": "none"}
+        | {"prompt_hash": sha256(prompts[each.problem].encode()).hexdigest(), "metrics": ["pass@1", "pass@10"]}
+        | passed.get(each.problem, {"pass@1": None, "pass@10": None})
+        for number, each in enumerate(problems)
+    ]
+    _write_lines(folder / _PROBLEMS, items)
+    _write_lines(folder / _SAMPLES, [sample.as_json() for sample in scored.samples])
     (folder / _SCORE).write_text(json.dumps(scored.score.as_json(), ensure_ascii=False), "utf-8")
+
+
+def _write_lines(path: Path, records: Iterable[Mapping[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
 
 
 def _complete(
@@ -183,6 +226,8 @@ def _complete(
     """Continue each prompt n times; a program depends on its problem, its number and the seed alone."""
     from tunescope.models.generate import Sampling, generate
 
+    if not problems:
+        return []
     settings, lm = state.settings, state.lm
     ids = [tuple(lm.tok_encode(prompt)) for prompt in prompts for _ in range(n)]
     drawn = [Random(f"{seed} {number} {each.problem}") for each in problems for number in range(n)]
@@ -203,15 +248,19 @@ def _complete(
     return [texts[start : start + n] for start in range(0, len(texts), n)]
 
 
-def read_code_shard(folder: Path) -> tuple[CodeScore, list[CodeSample]]:
+def read_code_shard(folder: Path) -> ScoredCode:
     """Return what was written of a code task."""
     score = CodeScore.from_json(json.loads((folder / _SCORE).read_text("utf-8")))
-    with (folder / _SAMPLES).open(encoding="utf-8") as lines:
-        return score, [CodeSample.from_json(json.loads(line)) for line in lines]
+    samples = [CodeSample.from_json(record) for record in _read_lines(folder / _SAMPLES)]
+    return ScoredCode(score, samples, _read_lines(folder / _PROBLEMS))
 
 
 def read_shard(shard: BenchShard, folder: Path) -> ScoredShard:
     """Return what was written of a shard."""
     score: Mapping[str, Any] = json.loads((folder / _SCORE).read_text("utf-8"))
-    with (folder / _SAMPLES).open(encoding="utf-8") as lines:
-        return ScoredShard(shard, dict(score), [json.loads(line) for line in lines])
+    return ScoredShard(shard, dict(score), _read_lines(folder / _SAMPLES))
+
+
+def _read_lines(path: Path) -> list[dict[str, Any]]:
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines]

@@ -20,23 +20,31 @@ def score_use(use: TaskUse, shards: Sequence[ScoredShard]) -> BenchScore:
     The interval is over items. Where the score is the mean over subjects, its standard error is that of a mean of
     independent means, which the shares' effective n is computed from.
     """
-    values = [value for shard in shards for value in shard.values]
-    pooled = stats.mean_share(values)
-    score = pooled
-    if use.over == "subjects" and len({len(shard.values) for shard in shards}) > 1:
-        score = stats.share_of_strata([shard.values for shard in shards])
     chances = [(shard.score["chance"], len(shard.values)) for shard in shards]
     known = [(chance, n) for chance, n in chances if chance is not None]
     return BenchScore.from_json(
-        score.as_json("score")
+        _mean_over(use, [shard.values for shard in shards]).as_json("score")
         | {
             "metric": shards[0].metric,
             "chance": combine(use, known) if len(known) == len(chances) else None,
             "category": use.category,
             "shots": shards[0].score["n-shot"],
-            "n_cut": sum(shard.score["cuts"]["prompts"] + shard.score["n_cut"] for shard in shards),
+            "n_cut": sum(max(shard.score["cuts"]["prompts"], shard.score["n_cut"]) for shard in shards),
         }
     )
+
+
+def _mean_over(use: TaskUse, parts: Sequence[Sequence[float | None]]) -> stats.Estimate:
+    """Return the mean over the items of a use's tasks, or over tasks where the use says so.
+
+    Metrics of lm-eval's own tasks may leave the range from 0 to 1, such as a perplexity.
+    """
+    values = [value for part in parts for value in part]
+    if not all(0 <= value <= 1 for value in values if value is not None):
+        return stats.mean(values)
+    if use.over == "subjects" and len({len(part) for part in parts}) > 1:
+        return stats.share_of_strata(parts)
+    return stats.mean_share(values)
 
 
 def score_code(use: TaskUse, code: CodeScore) -> BenchScore:
@@ -44,17 +52,21 @@ def score_code(use: TaskUse, code: CodeScore) -> BenchScore:
     metric = use.metric or "pass@1"
     score = code.pass_at_10 if metric == "pass@10" else code.pass_at_1
     said = score.as_json()
-    return BenchScore.from_json({**said, "score": said.pop("mean"), "metric": metric, "category": use.category})
+    more = {"metric": metric, "category": use.category, "n_cut": code.n_cut}
+    return BenchScore.from_json({**said, "score": said.pop("mean"), **more})
 
 
 def spread_use(use: TaskUse, by_choice: Mapping[Choice, Sequence[ScoredShard]]) -> ScoreSpread:
     """Return how a use's score depends on the choices that it was scored under."""
     scores = {choice: score_use(use, shards).score for choice, shards in by_choice.items()}
-    of_items = [[value for shard in shards for value in shard.values] for shards in by_choice.values()]
-    means = [None if None in item else sum(item) / len(item) for item in zip(*of_items, strict=True)]
+    of_parts = zip(*([shard.values for shard in shards] for shards in by_choice.values()), strict=True)
+    means = [
+        [None if None in item else sum(item) / len(item) for item in zip(*by_choice_values, strict=True)]
+        for by_choice_values in of_parts
+    ]
     known = [score for score in scores.values() if score is not None]
     return ScoreSpread.from_json(
-        stats.mean_share(means).as_json("mean")
+        _mean_over(use, means).as_json("mean")
         | {
             "lowest": min(known, default=None),
             "highest": max(known, default=None),

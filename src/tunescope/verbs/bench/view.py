@@ -24,7 +24,8 @@ _READING = {
 
 def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run: Path) -> View:
     """Show the scores, their means, what is missing, and what the scores depend on."""
-    asked = sum(task.n for task in result.tasks.values())
+    by_name = {use.name: result.tasks[use.label] for use in suite.uses if use.label in result.tasks}  # each once
+    asked = sum(task.n for task in by_name.values())
     drawn = "the same for all questions of a task" if settings.exemplars == "fixed" else "drawn for each question"
     exemplars = f", exemplars {drawn}" if any(task.shots for task in result.tasks.values()) else ""
     sentences = [
@@ -33,7 +34,7 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
         f"{_READING.get(result.reading or '', '')}".rstrip()
     ]
     sentences += [f"Missing is {shorten(label, _NAME)}: {reason}." for label, reason in result.missing.items()]
-    n_cut = sum(task.n_cut for task in result.tasks.values())
+    n_cut = sum(task.n_cut for task in by_name.values())
     if n_cut:
         sentences.append(f"{counted(n_cut, 'prompt')} had to be cut to fit into the context.")
     sentences += [_code_sentence(name, score) for name, score in result.code.items()]
@@ -53,9 +54,15 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
 def _code_sentence(name: str, code: CodeScore) -> str:
     """Say how programs were written and run: a score without that says little."""
     ends = ", ".join(f"{count:,} {status}" for status, count in code.statuses.items())
-    return (
+    sentence = (
         f"{name}: {code.samples} programs a problem at temperature {code.temperature:g} and top_p {code.top_p:g}, each "
-        f"with {code.seconds:g} s for its tests: {ends}. {code.protection}"
+        f"with {code.seconds:g} s for its tests: {ends or 'none'}. {code.protection}"
+    )
+    if not code.missing:
+        return sentence
+    problem, reason = next(iter(code.missing.items()))
+    return (
+        f"{sentence} {counted(len(code.missing), 'problem')} didn't fit into the context, such as {problem}: {reason}."
     )
 
 
@@ -85,9 +92,11 @@ def _scores(tasks: Mapping[str, BenchScore]) -> Table:
         )
         for name, each in tasks.items()
     )
+    others = dict.fromkeys(t.metric for t in tasks.values() if t.score is not None and not 0 <= t.score <= 1)
+    but = f" (but {', '.join(others)})" if others else ""
     note = (
-        "Scores run from 0 to 1, by the metric as lm-eval defines it. The interval is over the items: other items of "
-        "the same kind. chance: what guessing gives."
+        f"Scores run from 0 to 1{but}, by the metric as lm-eval defines it. The interval is over the items: other "
+        "items of the same kind. chance: what guessing gives."
     )
     columns = ("task", "metric", "exemplars", "score", "95 %", "n", "missing", "chance")
     return Table("Scores", columns, rows, note)

@@ -15,9 +15,6 @@ from tunescope.verbs.report.dots import MOST_LANES, ChartColumn, ChartRow, Lane,
 from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.views import View, counted, interval, show, to_html
 
-_LUCK = 0.025
-"""The share of 95 % intervals that end on one side of what they are about."""
-
 
 @dataclass(frozen=True, slots=True)
 class BenchedModel:
@@ -140,7 +137,7 @@ def _subject_charts(
     """Yield a chart of each task's subjects, in the order of the first model's scores (FACO paper, Figure 4)."""
     for task in dict.fromkeys(task for each in subjects for task in each):
         of_task = [each.get(task, {}) for each in subjects]
-        chance = next((m.result.tasks[task].chance for m in models if task in m.result.tasks), None)
+        chance = next((known for model in models if (known := _chance_of(model, task)) is not None), None)
         names = sorted(dict.fromkeys(name for each in of_task for name in each), key=lambda n: _last(n, of_task))
         rows = [
             ChartRow(
@@ -158,12 +155,15 @@ def _subject_charts(
         ]
         note = f"The highest score of {models[0].name} is first. Intervals are over the items of a subject."
         if sentences:
-            note += (
-                " Above and below guessing: the 95 % interval leaves chance out. By luck alone, about "
-                f"{_LUCK * len(rows):.1f} of {len(rows)} subjects would be above, and as many below."
-            )
+            note += " Above and below guessing: the 95 % interval leaves chance out."
         chart = draw_rows(f"{task} by subject", "subject", [*_columns(models), ChartColumn("n")], rows, note)
         yield to_html(View((" ".join(sentences),) if sentences else ())) + chart
+
+
+def _chance_of(model: BenchedModel, task: str) -> float | None:
+    """Return what guessing gives on a task, whose labels may say more than its name: `mmlu over subjects`."""
+    chances = {label: score.chance for label, score in model.result.tasks.items()}
+    return chances.get(task, next((chance for label, chance in chances.items() if label.split()[0] == task), None))
 
 
 def _last(subject: str, of_task: Sequence[dict[str, MeanEstimate]]) -> tuple[float, str]:
@@ -177,7 +177,9 @@ def _beside_chance(name: str, task: str, subjects: dict[str, MeanEstimate], chan
     above = sum(is_above(each, chance) for each in subjects.values())
     below = sum(is_below(each, chance) for each in subjects.values())
     of_all = f"{above} of {counted(len(subjects), 'subject')} of {task}"
-    return f"{name} is above guessing on {of_all}, and below on {below}."
+    luck = [stats.misses_of_proportion(chance, each.n) for each in subjects.values()]
+    lucky = f"{sum(each.above for each in luck):.1f} and {sum(each.below for each in luck):.1f}"
+    return f"{name} is above guessing on {of_all}, and below on {below}. By luck alone it would be on about {lucky}."
 
 
 def is_above(score: BenchScore | MeanEstimate, chance: float | None) -> bool:

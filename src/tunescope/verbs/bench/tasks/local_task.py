@@ -37,7 +37,7 @@ class Cuts:
 
     Attributes:
         exemplars: exemplars left out, over all prompts.
-        prompts: prompts that have fewer exemplars than wanted.
+        prompts: prompts that have fewer exemplars than wanted, or are too long even without.
         too_long: prompts too long even without exemplars; lm-eval cuts off their beginning.
     """
 
@@ -188,7 +188,7 @@ class LocalTask(ConfigurableTask):
         finally:
             self.sampler = sampler
         self.cuts.exemplars += num_fewshot - shots
-        self.cuts.prompts += shots < num_fewshot
+        self.cuts.prompts += shots < num_fewshot or not fits
         self.cuts.too_long += not fits
         return context
 

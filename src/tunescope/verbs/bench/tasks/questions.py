@@ -42,7 +42,8 @@ def read_question(record: Doc, path: Path) -> Doc:
 
     `choices` is a list of texts, or ARC's `{"text": […], "label": […]}`, either also as JSON in a text, as a table
     has it. Without it the columns A, B, … are the choices, as MMLU's tables have them. `answer` is a choice's text,
-    its label (A, B, … where the record names none), or its index, a number from 0. A text comes before a label.
+    its label (A, B, … where the record names none), or its index, a number from 0; in this order where it could be two
+    of them. A text of digits is no index: whether it counts from 0 or from 1 can't be told.
 
     Raises:
         ValueError: no such question; it says what was found and what was expected.
@@ -81,12 +82,13 @@ def _choices(said: Any) -> tuple[list[str], list[str]]:
 
 
 def _gold(answer: Any, choices: list[str], labels: list[str]) -> int:
-    if isinstance(answer, int) and not isinstance(answer, bool) and 0 <= answer < len(choices):
-        return answer
+    is_number = isinstance(answer, int) and not isinstance(answer, bool)
     for named in (choices, labels):
-        if answer in named:
-            return named.index(answer)
-    raise ValueError(
-        f"the answer {answer!r} is neither a choice's text, nor one of the labels {', '.join(labels)}, nor an index "
-        f"from 0 to {len(choices) - 1}"
-    )
+        if (said := str(answer) if is_number else answer) in named:
+            return named.index(said)
+    if is_number and 0 <= answer < len(choices):
+        return int(answer)
+    what = f"the answer {answer!r} is neither a choice's text, nor one of the labels {', '.join(labels)}"
+    if isinstance(answer, str) and answer.strip().isdigit():
+        raise ValueError(f"{what}, and an index is a number, not a text (as every cell is of CSV): give text or label")
+    raise ValueError(f"{what}, nor an index from 0 to {len(choices) - 1}")
