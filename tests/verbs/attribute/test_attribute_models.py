@@ -139,7 +139,7 @@ def test_meaning_is_the_cosine_of_the_embeddings(rows):
 
 
 def test_what_does_not_belong_together(rows, base, tuned, workplace, tmp_path):
-    write_rows(workplace / "others.jsonl", ROWS[:3])
+    write_rows(workplace / "others.jsonl", [*ROWS[:3], alpaca("What does Penpi work as?", "As a cook.")])
     with pytest.raises(
         SettingsError, match=r"^tuned wasn't tuned on others.jsonl as it is now; .*--rows .*rows.jsonl$"
     ):
@@ -165,6 +165,15 @@ def test_one_answer_that_is_too_long_goes_without_gradients(rows, base, workplac
     assert first["rows"][0]["states"] is not None
     assert {row["states"] for row in second["rows"]} == {None}
     assert f"the answer {second['answer_id']} can't be read by {base}" in capsys.readouterr().err
+
+
+def test_rows_that_were_written_again_are_those_that_the_model_was_tuned_on(base, workplace):
+    (workplace / "set.json").write_text(json.dumps(ROWS, indent=3))
+    tuned = str(tunescope.tune(rows="set.json", model=base, method="lora", max_steps=2, batch_size=2).path)
+    kept = tunescope.select(rows="set.json", where="instruction != 'Nothing'")
+    written = str(kept.path / kept.result["files"]["kept"])
+    run = tunescope.attribute(rows=written, text=TEXT, prompt=PROMPT, tuned=tuned, embedder="none")
+    assert scores(run, "effect").keys() == set(range(5))
 
 
 def test_a_full_tuning_knows_its_base(rows, base, tmp_path):

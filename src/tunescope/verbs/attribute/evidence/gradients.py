@@ -24,7 +24,7 @@ from tunescope.models.settings import ModelSettings, with_model
 from tunescope.models.tuning_notes import TuningNotes, read_tuning_notes
 from tunescope.progress import say
 from tunescope.results.attribute import SketchedRows
-from tunescope.results.tune import TuneSetup
+from tunescope.results.tune import TunedRows, TuneSetup
 from tunescope.rows import Message, Row, RowSet
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder, producing_run
 from tunescope.settings import RowsSettings
@@ -143,10 +143,13 @@ def _noted_length(tuned: str, typed: int | None) -> int | None:
 
 
 def _validate_rows(tuned: str, run: Run, setup: TuneSetup, rows: RowSet) -> None:
-    """Refuse rows that the model wasn't tuned on."""
+    """Refuse rows that the model wasn't tuned on: other files, with a row that isn't among those of its run."""
     known = {hashed for name, hashed in run.info["inputs"].items() if not name.startswith("model ")}
     others = [name for name, hashed in rows.inputs.items() if hashed not in known]
-    if others:
+    if not others:
+        return
+    trained = {*TunedRows.read(run).row_id} if TunedRows.NAME in run.tables else set()
+    if not all(row.id in trained for row in rows):
         raise SettingsError(
             f"{tuned} wasn't tuned on {', '.join(others)} as it is now; expected the rows of its run: --rows "
             f"{' '.join(setup.rows)}"
