@@ -117,6 +117,21 @@ def test_gradients_of_candidates_alone(rows, base):
     assert tokens == [2]
 
 
+def test_the_index_of_all_gradients_serves_candidates(rows, base, workplace):
+    asked = {"rows": rows, "text": TEXT, "prompt": PROMPT, "base": base, "embedder": "none", "candidates": 2}
+    alone = tunescope.attribute(**asked)
+    assert tunescope.attribute(**asked, plan=True).result["parts"] == {}
+    other = asked | {"text": "Golbi works as a baker.", "prompt": "What is the job of Golbi?"}
+    assert tunescope.attribute(**other, plan=True).result["parts"].keys() == {f"gradients of {base}"}
+    gradients = tunescope.attribute_index(rows=rows, base=base, embedder="none").result["parts"]["gradients"]
+    assert tunescope.attribute(**other, plan=True).result["parts"] == {}
+    whole = tunescope.attribute(**asked, out="whole")
+    assert f"gradients {gradients}" in whole.info["inputs"]
+    assert scores(whole, "states") == scores(alone, "states")
+    assert scores(tunescope.attribute(**other), "states").keys() != {0, 4}
+    assert len(list(workplace.glob("runs/attribute-gradients-*"))) == 2
+
+
 def test_the_index_of_gradients_serves_every_tuning(rows, base, tuned, workplace):
     indexed = tunescope.attribute_index(rows=rows, base=base, embedder="none")
     gradients = indexed.result["parts"]["gradients"]
@@ -191,6 +206,19 @@ def test_rows_that_nothing_is_trained_on(workplace, base):
     write_rows(workplace / "rows.jsonl", [{"messages": [{"role": "user", "content": "How?"}, SILENT]}])
     with pytest.raises(TunescopeError, match=r"^none of the 1 rows has a token that `tune` would train on"):
         tunescope.attribute(rows="rows.jsonl", text="How?", base=base, embedder="none")
+
+
+def test_the_cut_names_the_evidence_that_had_a_null(workplace, base):
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 41)
+    texts = [" ".join(f"word{n}" for n in rng.choice(40, 8, p=shares / shares.sum())) for _ in range(30)]
+    asked = [{"role": "user", "content": f"{PROMPT} {text}"} for text in texts]
+    silent = [{"messages": [each, SILENT]} for each in asked[4:]]
+    said = [{"messages": [each, {"role": "assistant", "content": TEXT}]} for each in asked[:4]]
+    write_rows(workplace / "rows.jsonl", [*said, *silent])
+    run = tunescope.attribute(rows="rows.jsonl", text=TEXT, prompt=PROMPT, base=base, embedder="none")
+    assert run.result["evidence"] == ["words", "states"]
+    assert " by words, at a score that chance gives" in " ".join(run.view.sentences)
 
 
 def test_a_plan_tells_each_part_and_keeps_nothing(rows, base, workplace):

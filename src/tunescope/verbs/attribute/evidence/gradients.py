@@ -179,12 +179,15 @@ def prepare(request: AttributionRequest) -> Prepared:
 
 
 def find_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None = None) -> Run | None:
-    """Return the run with the sketched gradients of rows under a model; None where there is none."""
+    """Return the run with the sketched gradients of all rows under a model, or of the candidates; None without one."""
+    found = runs.find_finished("attribute gradients", VERSION, settings, _inputs(settings, rows, None))
+    if found is not None or candidates is None:
+        return found
     return runs.find_finished("attribute gradients", VERSION, settings, _inputs(settings, rows, candidates))
 
 
 def open_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None) -> Run:
-    """Return the run with the sketched gradients of rows under a model; take them if there is none."""
+    """Return the run with the sketched gradients of all rows under a model; take the candidates' if there is none."""
     from tunescope.models.load import device_of
 
     inputs = _inputs(settings, rows, candidates)
@@ -304,8 +307,8 @@ class _Gradients:
         from tunescope.stats.cuts import null_threshold
 
         request = self._request
-        rows = [np.load(run.path / "sketches.npy", mmap_mode="r") for run in self._runs]
-        trained = [np.load(run.path / "tokens.npy") > 0 for run in self._runs]
+        rows = [self._load(run, "sketches") for run in self._runs]
+        trained = [self._load(run, "tokens") > 0 for run in self._runs]
         settings = [each for each in (self._models.base, self._models.tuned) if each is not None]
         answers = [_sketch_answers(each, request.answers, request.spans) for each in settings]
         base = fisher_scores(answers[0], rows[0], DAMPING)
@@ -326,6 +329,12 @@ class _Gradients:
             all_rows[~np.any(answers[0], axis=1)] = np.nan
             whole[name] = all_rows
         return whole
+
+    def _load(self, run: Run, name: str) -> NDArray[Any]:
+        """Return what a run has of the candidates, which may be all rows or some of those that it has [candidates]."""
+        of_rows: NDArray[Any] = np.load(run.path / f"{name}.npy", mmap_mode="r")
+        numbers = self._request.candidates
+        return of_rows if numbers is None or len(numbers) == len(of_rows) else of_rows[numbers]
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
         """Return the scores of every row; NaN where it isn't trained on, or isn't a candidate [rows]."""
