@@ -350,7 +350,7 @@ def judge_claim(claim: Claim, before: Sequence[ReadAnswer], after: Sequence[Read
 
 
 def replace_phrase(text: str, phrase: str, new: str, whole: bool) -> str | None:
-    """Return a text with other words where a phrase stands; None where it doesn't stand in one piece.
+    """Return a text with other words where a phrase is stated; None where it isn't, or not in one piece.
 
     With `whole` the text must be the phrase and nothing else, punctuation aside. A letter in upper case at the phrase's
     beginning stays one.
@@ -362,7 +362,7 @@ def replace_phrase(text: str, phrase: str, new: str, whole: bool) -> str | None:
     places = _word_places(text)
     for match in split.find(parts):
         start, end = places[match.start][0], places[match.end - 1][1]
-        if start < done:
+        if start < done or split.denies(match):
             continue
         first = new[:1].upper() if text[start].isupper() else new[:1]
         result, done = f"{result}{text[done:start]}{first}{new[1:]}", end
