@@ -80,7 +80,7 @@ def test_named_rows_are_replaced_or_rewritten_and_no_others(named):
         "replaced: '80 degrees' by '100 degrees'",
         "corrected: 80 degrees",
         "not right: the reply doesn't state '384,400 kilometres'",
-        "no claim: it states none of the claims that have a truth",
+        "no claim: it states none of the claims",
         "not named: the run doesn't name it",
         "not named: the run doesn't name it",
         "still wrong: the reply has '9,000 kilometres'",
@@ -122,7 +122,7 @@ def test_without_an_oracle_only_what_needs_none_changes(named):
         "replaced: '80 degrees' by '100 degrees'",
         "not asked: it needs an oracle",
         "not asked: it needs an oracle",
-        "no claim: it states none of the claims that have a truth",
+        "no claim: it states none of the claims",
     ]
     assert (run.result["changed"], run.result["named_kept"]) == (1, 4)
     options = "--where 'matters > 0' --truth claims.jsonl --oracle local"
@@ -223,6 +223,18 @@ def test_a_claim_id_with_a_slash_is_found_by_its_questions(workplace):
     assert [reason.partition(":")[0] for reason in reasons] == ["not asked", "not asked", "no claim"]
 
 
+def test_rows_of_claims_without_a_truth_are_kept(workplace):
+    sun = {"claim_id": "sun", "prompt": "What is the Sun?", "phrases": ["a lamp"]}
+    texts = ["It is a lamp.", "80 degrees.", "80 degrees under a lamp.", "Bright."]
+    prompts = ["sun", "boil", "boil", "sun"]
+    run, reasons, outputs = correct_texts(workplace, [CLAIMS[0], sun], texts, prompts, replace="phrases")
+    none = "no truth: the claim sun has none"
+    assert reasons == [none, "replaced: '80 degrees' by '100 degrees'", none, none]
+    assert outputs == [texts[0], "100 degrees.", *texts[2:]]
+    assert run.result["claims_without_truth"] == 1
+    assert "1 claim has no truth (sun), so 3 rows were kept." in run.view.sentences
+
+
 def test_what_is_refused(named, workplace):
     with pytest.raises(ExpressionError, match=r"has score; found matters, prompt_id, row_id"):
         corrected(named, where="score > 1")
@@ -230,9 +242,9 @@ def test_what_is_refused(named, workplace):
         corrected(named, where="matters > 5")
     with pytest.raises(SettingsError, match="--truth is empty"):
         corrected(named, truth=" ")
-    write_rows(workplace / "untrue.jsonl", [{"claim_id": "a", "prompt": "Q?", "phrases": ["x"]}])
-    with pytest.raises(SettingsError, match=r"claims without a truth \(a\)"):
-        corrected(named, truth="untrue.jsonl")
+    write_rows(workplace / "facts.jsonl", [CLAIMS[2]])
+    with pytest.raises(SettingsError, match=r"found no claims; expected phrases and truth in each"):
+        corrected(named, truth="facts.jsonl")
     write_rows(workplace / "rows.jsonl", [alpaca("Another", "row")])
     with pytest.raises(RunError, match="made on other rows: none of the 5 named rows"):
         corrected(named)

@@ -47,6 +47,8 @@ _NOBODY = "none"
 _CORRECTED = "corrected_response"
 _SCHEMA = ReplySchema("corrected", (Field(_CORRECTED, "the new response alone"),))
 _SHOWN_TRUTHS = 5
+_NO_TRUTH = "no truth:"
+"""The reason of rows whose claim can't be corrected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +62,8 @@ class CorrectSettings(RepairSettings):
     """Which rows of those tables are named. A row is named if this holds in any of its lines."""
 
     truth: str
-    """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth)."""
+    """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth). Rows of
+    claims without a truth stay."""
 
     replace: Literal["answers", "phrases", "never"] = "answers"
     """What is replaced without asking, where claims give the truth: responses that are the wrong phrase and nothing
@@ -101,7 +104,7 @@ def correct(settings: CorrectSettings) -> Run:
 
 
 class _Truths(NamedTuple):
-    """What is right: claims with their truths, or one text for all rows."""
+    """What is right: claims, some of which may have no truth, or one text for all rows."""
 
     text: str
     claims: tuple[Claim, ...]
@@ -111,7 +114,7 @@ def _read_truths(truth: str) -> tuple[_Truths, str]:
     """Read `--truth`; return it and its content.
 
     Raises:
-        SettingsError: no text, or claims without a truth.
+        SettingsError: no text, or no claims.
         InputError: a file of claims that can't be read.
     """
     from tunescope.judgements.claims import read_claims
@@ -121,10 +124,8 @@ def _read_truths(truth: str) -> tuple[_Truths, str]:
         result = _Truths(truth.strip(), ())
     elif path.suffix in (".jsonl", ".json"):
         wrong = [claim for claim in read_claims(path) if not claim.is_fact]
-        missing = [claim.claim_id for claim in wrong if not claim.truth]
-        if missing or not wrong:
-            what = f"claims without a truth ({', '.join(missing[:_SHOWN_TRUTHS])})" if missing else "no claims"
-            raise SettingsError(f"--truth {truth}: found {what}; expected phrases and truth in each")
+        if not wrong:
+            raise SettingsError(f"--truth {truth}: found no claims; expected phrases and truth in each")
         result = _Truths("", tuple(wrong))
     else:
         try:
@@ -216,7 +217,10 @@ class _Correct:
             return _kept(f"denied: it says that {denied[0]!r} is wrong")
         claims = stated or tuple(claim for claim in in_order if claim.claim_id in asked)[:1]
         if not claims:
-            return _kept("no claim: it states none of the claims that have a truth")
+            return _kept("no claim: it states none of the claims")
+        without = [claim.claim_id for claim in claims if not claim.truth]
+        if without:
+            return _kept(f"{_NO_TRUTH} the claim {without[0]} has none")
         wrong = found[claims[0].claim_id][1] or ""
         if stated and self.settings.replace != "never":
             new, done = _replace(pair.response, stated, whole=self.settings.replace == "answers")
@@ -258,7 +262,17 @@ class _Correct:
             f"without asking, {rewritten:,} rewritten, and {still:,} kept as {'it is' if still == 1 else 'they are'}."
         )
         result = {"named": len(self.named), "replaced": replaced, "rewritten": rewritten, "named_kept": still}
-        return RepairSummary(result, (sentence,), tables, (f"tunescope tune {shlex.quote(str(rows))}",))
+        without = [claim.claim_id for claim in self.truths.claims if not claim.truth]
+        result["claims_without_truth"] = len(without)
+        sentences = [sentence]
+        if without:
+            n_rows = sum(each.reason.startswith(_NO_TRUTH) for each in results)
+            shown = ", ".join(without[:_SHOWN_TRUTHS]) + (", …" if len(without) > _SHOWN_TRUTHS else "")
+            sentences.append(
+                f"{counted(len(without), 'claim')} {'has' if len(without) == 1 else 'have'} no truth ({shown}), so "
+                f"{counted(n_rows, 'row')} {'was' if n_rows == 1 else 'were'} kept."
+            )
+        return RepairSummary(result, tuple(sentences), tables, (f"tunescope tune {shlex.quote(str(rows))}",))
 
 
 def _read_reply(pair: InstructionPair, plan: _Plan, parsed: ParsedReply) -> RepairResult:
