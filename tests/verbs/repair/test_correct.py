@@ -136,7 +136,9 @@ def test_without_an_oracle_only_what_needs_none_changes(named):
         "384,400 kilometres are no long way",
     ]
     assert phrases.view.next == (f"tunescope tune {phrases.path}/rows.jsonl",)
-    assert corrected(named, replace="never").result["changed"] == 0
+    never = corrected(named, replace="never")
+    assert never.result["changed"] == 0
+    assert never.view.next[0].endswith("--truth claims.jsonl --replace never --oracle local")
     with pytest.raises(SettingsError, match="nothing is asked, so there is nothing to plan"):
         corrected(named, plan=True)
 

@@ -47,6 +47,8 @@ _NOBODY = "none"
 _CORRECTED = "corrected_response"
 _SCHEMA = ReplySchema("corrected", (Field(_CORRECTED, "the new response alone"),))
 _SHOWN_TRUTHS = 5
+_REPLACE: Literal["answers"] = "answers"
+"""What is replaced by default."""
 _NO_TRUTH = "no truth:"
 """The reason of rows whose claim can't be corrected."""
 
@@ -65,7 +67,7 @@ class CorrectSettings(RepairSettings):
     """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth). Rows of
     claims without a truth stay."""
 
-    replace: Literal["answers", "phrases", "never"] = "answers"
+    replace: Literal["answers", "phrases", "never"] = _REPLACE
     """What is replaced without asking, where claims give the truth: responses that are the wrong phrase and nothing
     else, every wrong phrase where it stands, or none."""
 
@@ -325,6 +327,9 @@ def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, fol
     if n_open:
         source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         given = [word for name in settings.from_ for word in ("--from", name)]
-        options = shlex.join([*given, "--where", settings.where, "--truth", settings.truth, "--oracle", "local"])
+        given += ["--where", settings.where, "--truth", settings.truth]
+        given += ["--replace", settings.replace] if settings.replace != _REPLACE else []
+        given += ["--prompt", settings.prompt] if settings.prompt is not None else []
+        options = shlex.join([*given, "--oracle", "local"])
         steps = [f"tunescope repair correct {source} {options}"]
     return Outcome(result, View(tuple(sentences), summary.tables, tuple(steps)))
