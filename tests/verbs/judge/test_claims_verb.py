@@ -205,6 +205,21 @@ def test_of_claims_with_one_question_the_first_has_the_answer_that_is_found_by_w
     assert [(row.claim_id, row.standing) for row in stated] == [("red", "stated")]
 
 
+def test_an_answer_that_was_found_by_its_id_is_no_other_question_s(workplace):
+    twice = [{"claim_id": name, "prompt": "What is it?", "phrases": [name]} for name in ("red", "blue")]
+    (workplace / "claims.jsonl").write_text("".join(json.dumps(claim) + "\n" for claim in twice))
+    answer = {"prompt_id": "red", "prompt": "What is it?", "text": "It is red."}
+    (workplace / "answers.jsonl").write_text(json.dumps(answer) + "\n")
+    stated = ClaimAnswer.read_rows(judge("answers.jsonl"))
+    assert [(row.claim_id, row.standing) for row in stated] == [("red", "stated")]
+
+
+def test_where_no_claim_is_stated_there_is_nothing_to_attribute(asked):
+    none = str(judge(asked("b", {"boil": "At 100 degrees."})).path)
+    with pytest.raises(SettingsError, match=r"no answer states a claim, so there is nothing to attribute$"):
+        tunescope.attribute(answers=none, spans=none, rows="rows.json", embedder="none")
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcx"), st.sampled_from("abcx")), min_size=1, max_size=12))
 def test_verdicts_equal_a_search_for_the_phrase_in_each_answer(tmp_path_factory, pairs):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tunescope.judgements.claims import Claim, ClaimQuestion, ClaimVerdict, ReadAnswer
     from tunescope.stats import Equivalence
 
-VERSION = 1
+VERSION = 2
 _SHOWN = 40
 """Characters of a question in the table."""
 
@@ -211,12 +211,15 @@ def _read(name: str, path: Path, wanted: Sequence[Claim]) -> _System:
 def _find_answers(questions: Sequence[ClaimQuestion], given: Mapping[Place, Answer]) -> Iterator[Sequence[Place]]:
     """Yield where the answers to each question are: those with its prompt id, else those to its very words.
 
-    Of questions with the same words the first has the answers that are found by words.
+    Answers with the prompt id of another question aren't found by words. Of questions with the same words the first has
+    the answers that are.
     """
     by_id, by_words = defaultdict[str, list[Place]](list), defaultdict[str, list[Place]](list)
+    ids = {question.prompt_id for question in questions}
     for place, answer in given.items():
         by_id[place.prompt_id].append(place)
-        by_words[answer.prompt.strip()].append(place)
+        if place.prompt_id not in ids:
+            by_words[answer.prompt.strip()].append(place)
     for question in questions:
         yield by_id[question.prompt_id] or by_words.pop(question.prompt.strip(), [])
 
