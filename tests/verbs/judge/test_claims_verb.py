@@ -15,10 +15,13 @@ from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.prompts import read_prompts
 from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
+from tunescope.runs import Outcome
+from tunescope.verbs.answer import AnswerSettings
 from tunescope.verbs.judge.claims import ClaimsSettings, claims
 from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.opening import sentences
 from tunescope.verbs.select import SelectSettings, select
+from tunescope.views import View
 
 CLAIMS = [
     {
@@ -132,6 +135,22 @@ def test_rows_that_attribute_named_can_be_corrected(asked):
     assert steps == (
         f"What to do next: work on with the rows that are left, and see what else is wrong with them. Type: {check}"
     )
+
+
+def test_what_was_left_out_before_the_first_tuning_does_not_count(asked):
+    def written(name, texts):
+        return lambda folder: (folder.records(name, texts), Outcome({}, View(())))[1]
+
+    own = select(SelectSettings(rows=("rows.json",), where="instruction != 'question 8'"))
+    rows = (str(own.path / "rows.json"),)
+    tuned = runs.execute("tune", 1, SelectSettings(rows=rows), {}, written("steps", []))
+    lines = [json.loads(line) for line in Path(asked("b", BEFORE), "answers.jsonl").read_text().splitlines()]
+    asking = AnswerSettings(prompts="claims.jsonl", model=str(tuned.path / "model"))
+    before = str(runs.execute("answer", 1, asking, {}, written("answers", lines)).path)
+    first = select(SelectSettings(rows=rows, where="bad = 0"))
+    second = select(SelectSettings(rows=(str(first.path / "rows.json"),), where="instruction != 'question 7'"))
+    run = judge(before, asked("a", BEFORE), left_out=(str(second.path),))
+    assert ClaimsResult.read(run).after[0].rows_left_out == 4
 
 
 def test_the_page_opens_with_the_fewest_rows_without_which_all_are_gone(asked):

@@ -91,10 +91,24 @@ def claims(settings: ClaimsSettings) -> Run:
     return execute("judge claims", VERSION, settings, inputs, work)
 
 
-def _count_left_out(run: Run) -> int:
-    """Return how many rows a run of select left out, with the runs of select whose rows it selected from."""
-    before = producing_run(run.settings["rows"][0])
-    earlier = _count_left_out(before) if before is not None and before.verb == "select" else 0
+def _rows_before(answers: str) -> frozenset[Path]:
+    """Return the row files that the model of the first answers was tuned on; none where that isn't known."""
+    run = producing_run(answers)
+    model = run.settings.get("model") if run is not None and run.verb == "answer" else None
+    tuned = producing_run(model) if isinstance(model, str) else None
+    rows = tuned.settings["rows"] if tuned is not None and tuned.verb == "tune" else ()
+    return frozenset(Path(name).resolve() for name in rows)
+
+
+def _count_left_out(run: Run, rows_before: frozenset[Path]) -> int:
+    """Return how many rows a run of select left out, with the runs of select whose rows it selected from.
+
+    What was left out before the first model was tuned doesn't count.
+    """
+    names = run.settings["rows"]
+    is_first = {Path(name).resolve() for name in names} <= rows_before
+    before = None if is_first else producing_run(names[0])
+    earlier = _count_left_out(before, rows_before) if before is not None and before.verb == "select" else 0
     return int(run.result["dropped"]) + earlier
 
 
@@ -133,7 +147,10 @@ def _work(
     own = {r.question.claim.claim_id for r in first.readings.values() if _states_own(r)}
     facts = [reading.true for reading in first.readings.values() if reading.true is not None]
     verdicts = [[judge_claim(claim, *_sides(claim, first, after)) for claim in lies] for after in later]
-    left_out = [_LeftOut(_count_left_out(run), run.settings.get("control_of") is not None) for run in selections]
+    rows_before = _rows_before(settings.answers[0])
+    left_out = [
+        _LeftOut(_count_left_out(run, rows_before), run.settings.get("control_of") is not None) for run in selections
+    ]
     each_left_out = [*left_out, *[_LeftOut(None, True)] * (len(later) - len(left_out))]
     results, equal = [], []
     for after, judged, (rows, _) in zip(later, verdicts, each_left_out, strict=True):
