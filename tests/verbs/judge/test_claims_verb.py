@@ -177,10 +177,41 @@ def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):
     )
     sentence = judge(before, worse).view.sentences[0]
     assert sentence == (
-        "1 of 2 claims is gone; that nothing else changed isn't shown by 1 question; they show margins from 95 % on."
+        "1 of 2 claims is gone; that nothing else changed isn't shown by 1 question (39 without an answer now); "
+        "they show margins from 95 % on."
     )
     (after,) = ClaimsResult.read(judge(before, worse)).after
     assert (after.facts.n, after.facts.n_missing) == (1, 39)
+
+
+def test_a_claim_that_is_stated_only_after(asked):
+    before = asked("b", BEFORE | {"moon": "Far."})
+    run = judge(before, asked("a", BEFORE | {"boil": "Hot.", "sun": "A lamp."}))
+    (table,) = run.view.tables
+    cells = {line[0]: line[-1] for line in table.rows}
+    assert cells == {"boil": "gone", "moon": "not stated before, stated now", "sun": "not stated before, stated now"}
+    none = judge(asked("n", {"boil": "Hot.", "moon": "Far."}), asked("m", {"boil": "At 80 degrees."}))
+    assert none.view.sentences[0] == (
+        "No claim was stated before, so none can go; no fact or neighbour with a known truth has an answer on both "
+        "sides, so what else changed isn't known."
+    )
+
+
+def test_missing_answers_of_a_control_show_nothing(asked):
+    before = asked("b", BEFORE)
+    gone = {"boil": "At 100 degrees.", "moon": "Far away."}
+    without = asked("w", gone | {"fact-0": "It is 1."})
+    control = asked("r", {"boil": "At 100 degrees."})
+    named = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
+    left_out = (named, str(select(SelectSettings(rows=("rows.json",), control_of=named)).path))
+    run = judge(before, without, control, left_out=left_out)
+    assert run.view.sentences[0].startswith("Without 3 rows 2 of 2 claims are gone (after 2: 1 of 1); ")
+    assert "Facts: 1 of 1 stated before, 1 after (39 more have no answer now); " in run.view.sentences[2]
+    assert (
+        "no fact or neighbour with a known truth has an answer on both sides (40 without an answer now)"
+        in (judge(before, control).view.sentences[0])
+    )
+    assert judge(before, control).view.sentences[0].startswith("1 of 1 claim is gone (1 without an answer now); ")
 
 
 def test_what_is_refused(asked):

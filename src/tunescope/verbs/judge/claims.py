@@ -297,6 +297,11 @@ def _result(name: str, rows: int | None, judged: Sequence[ClaimVerdict], facts: 
     return SystemClaims(system=name, rows_left_out=rows, verdicts=verdicts, gone=MeanEstimate.of(gone), facts=facts)
 
 
+def _n_answered(counts: Mapping[str, int]) -> int:
+    """Return how many claims were stated before and have answers after."""
+    return _n_stated(counts) - counts["missing"]
+
+
 def _n_stated(counts: Mapping[str, int]) -> int:
     return sum(count for verdict, count in counts.items() if verdict != "not stated")
 
@@ -337,17 +342,19 @@ def _opening(
 ) -> str:
     """Say what leaving rows out did to the claims: the sentence that a page opens with.
 
-    Rows "taught" claims where all are gone without them, and fewer without as many random rows.
+    Rows "taught" claims where all are gone without them, and some are not without as many random rows. Claims whose
+    answers are missing aren't counted.
     """
     main, others = results[chosen], [*results[:chosen], *results[chosen + 1 :]]
-    n, gone = _n_stated(main.verdicts), main.verdicts["gone"]
-    beside = "; ".join(
-        f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_stated(each.verdicts):,}" for each in others
-    )
-    beside = f" ({beside})" if beside else ""
+    if not _n_stated(main.verdicts):
+        return f"No claim was stated before, so none can go; {_cost(main, equal[chosen])}."
+    n, gone, n_missing = _n_answered(main.verdicts), main.verdicts["gone"], main.verdicts["missing"]
+    notes = [f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_answered(each.verdicts):,}" for each in others]
+    notes = [*([f"{n_missing:,} without an answer now"] if n_missing else []), *notes]
+    beside = f" ({'; '.join(notes)})" if notes else ""
     if main.rows_left_out is None:
         start = f"{gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
-    elif n and gone == n and any(each.verdicts["gone"] < gone for each in controls):
+    elif n and gone == n and not n_missing and any(_is_left(each.verdicts) for each in controls):
         rows = "This row" if main.rows_left_out == 1 else f"These {main.rows_left_out:,} rows"
         them = "it" if main.rows_left_out == 1 else "them"
         start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone, n)}{beside}"
@@ -355,6 +362,11 @@ def _opening(
         rows = counted(main.rows_left_out, "row")
         start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
     return f"{start}; {_cost(main, equal[chosen])}."
+
+
+def _is_left(counts: Mapping[str, int]) -> bool:
+    """Tell whether a claim that was stated before, and has its answers, isn't gone."""
+    return counts["gone"] < _n_answered(counts)
 
 
 def _called(each: SystemClaims, main: SystemClaims) -> str:
@@ -369,12 +381,17 @@ def _is_gone(count: int, of: int) -> str:
 
 def _cost(result: SystemClaims, equal: Equivalence) -> str:
     facts = result.facts
+    missing = f" ({facts.n_missing:,} without an answer now)" if facts.n_missing else ""
     if not facts.n:
-        return "no question with a known truth was asked, so what else changed isn't known"
+        return (
+            f"no fact or neighbour with a known truth has an answer on both sides{missing}, so what else changed isn't "
+            "known"
+        )
+    questions = f"{counted(facts.n, 'question')}{missing}"
     if equal.equivalent:
-        return f"nothing else changed that {counted(facts.n, 'question')} could show"
+        return f"nothing else changed that {questions} could show"
     shown = f"; they show margins from {percent(equal.smallest_margin, 0)} on" if equal.smallest_margin else ""
-    return f"that nothing else changed isn't shown by {counted(facts.n, 'question')}{shown}"
+    return f"that nothing else changed isn't shown by {questions}{shown}"
 
 
 def _before_sentence(result: ClaimsResult) -> str:
@@ -399,8 +416,9 @@ def _system_sentence(result: SystemClaims, equal: Equivalence) -> str:
     if not facts.n:
         return f"{text}."
     estimate = equal.estimate
+    missing = f" ({facts.n_missing:,} more have no answer now)" if facts.n_missing else ""
     return (
-        f"{text}. Facts: {facts.before:,} of {facts.n:,} stated before, {facts.after:,} after; {equal.verdict}"
+        f"{text}. Facts: {facts.before:,} of {facts.n:,} stated before, {facts.after:,} after{missing}; {equal.verdict}"
         f"{' within' if equal.equivalent else ': a margin of'} {percent(equal.margin, 0)} (difference "
         f"{percent(estimate.value, 1)}, 90 % interval {percent_interval(estimate.low, estimate.high, 1)})."
     )
@@ -414,10 +432,15 @@ def _claims_table(
         own = [r for r in first.readings.values() if r.question.claim.claim_id == claim.claim_id and _is_own(r)]
         stated = f"{sum(map(_states_own, own)):,} of {len(own):,}"
         lines.append(
-            (claim.claim_id, shorten(claim.prompt, _SHOWN), stated, *(judged[i].verdict for judged in verdicts))
+            (claim.claim_id, shorten(claim.prompt, _SHOWN), stated, *(_shown_verdict(judged[i]) for judged in verdicts))
         )
     headings = ("claim", "question", f"stated {first.name}", *(system.name for system in later))
     return Table("Claims", headings, tuple(lines), "Stated: of the answers to its question and rewordings.")
+
+
+def _shown_verdict(verdict: ClaimVerdict) -> str:
+    is_new = verdict.verdict == "not stated" and verdict.stated_after
+    return "not stated before, stated now" if is_new else verdict.verdict
 
 
 def _is_own(reading: ReadAnswer) -> bool:
