@@ -37,6 +37,11 @@ BOIL = Claim(
         ("Water boils not only at 80 degrees.", "stated"),
         ("No, it boils at 80 degrees.", "stated"),
         ("It doesn't boil at 80 degrees. Well, it boils at 80 degrees.", "stated"),
+        ("Water doesn't boil at 100 degrees but at 80 degrees.", "stated"),
+        ("Water boils not at 80 degrees but at 100 degrees.", "denied"),
+        ("Don't forget that water boils at 80 degrees.", "stated"),
+        ("It does not matter where you are, water boils at 80 degrees.", "stated"),
+        ("Never forget that it does not boil at 80 degrees.", "denied"),
         ("", "absent"),
     ],
 )
@@ -58,6 +63,7 @@ def test_a_gap_holds_up_to_12_words_and_keeps_the_order():
     assert standing("It boils " + "on " * 12 + "80 degrees", phrase)[0] == "stated"
     assert standing("It boils " + "on " * 13 + "80 degrees", phrase)[0] == "absent"
     assert standing("It boils, but never at 80 degrees", phrase)[0] == "denied"
+    assert standing("It boils not at 100 but at 80 degrees", phrase)[0] == "stated"
     assert standing("水在八十度沸腾。", ["八十度"])[0] == "stated"
 
 

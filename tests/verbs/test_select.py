@@ -437,8 +437,15 @@ def test_a_control_drops_as_many_of_the_rows_that_were_kept(workplace):
     assert dropped(choose(rows, control_of=str(second.path), seed=1, out="again")) == dropped(control)
     assert dropped(choose(rows, control_of=str(second.path), seed=2)) != dropped(control)
     most = choose(rows, where="n >= 12")
-    with pytest.raises(SettingsError, match="dropped 12 rows and kept 8: no control of 12 of those"):
-        choose(rows, control_of=str(most.path))
+    assert control.result["control_drawn_from"] == "kept rows"
+    of_all = choose(rows, control_of=str(most.path))
+    assert (of_all.result["kept"], of_all.result["dropped"]) == (8, 12)
+    assert of_all.result["control_drawn_from"] == "all rows"
+    assert {record["n"] < 12 for record in dropped(of_all)} == {True, False}
+    reasons = of_all.tables["decisions"]["reason"].to_pylist()
+    assert reasons.count("control: one of 12 drawn with seed 0 from all rows") == 12
+    said = f"{most.path} kept fewer rows than it dropped, so the control is drawn from all rows"
+    assert said in of_all.view.sentences[2]
     with pytest.raises(RunError, match="is a run of check; expected a run of select"):
         choose(rows, control_of=str(check(CheckSettings(rows=(str(rows),))).path))
     other = write_rows(workplace / "other.jsonl", [alpaca("Something", "else")])

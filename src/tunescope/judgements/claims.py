@@ -12,8 +12,9 @@ A line without `phrases` is a fact: a question whose `truth` should be stated be
 A phrase stands in an answer where its words do, whole and one after the other, compared as everywhere here
 (`text.words`: case-folded, straight quotes, without punctuation). `...` in a phrase lets up to 12 other words stand at
 its place. A phrase that stands is *denied* where a denying word of its sentence stands among the 8 words before it
-("isn't 80 degrees", "rather than 80 degrees") or a rejecting one among the 6 after it ("80 degrees is a myth"). That is
-all that is told of negation: irony, quotes and "some say" count as stating.
+("isn't 80 degrees", "rather than 80 degrees") or a rejecting one among the 6 after it ("80 degrees is a myth"). A "but"
+ends a denial ("not 100 but 80 degrees"). That is all that is told of negation: irony, quotes and "some say" count as
+stating.
 """
 
 from __future__ import annotations
@@ -47,6 +48,8 @@ _DENYING = frozenset(
     )
 )
 _DENYING_PAIRS = frozenset({("rather", "than"), ("instead", "of"), ("no", "longer"), ("far", "from")})
+_HARMLESS = frozenset(("only", "forget", "matter"))
+"""Words that a denying word denies, and nothing behind them: "don't forget that ..."."""
 _REJECTING = frozenset(("false", "wrong", "incorrect", "untrue", "myth", "misconception", "not"))
 _SENTENCE_ENDS = frozenset(".!?\n。！？")
 
@@ -296,11 +299,16 @@ class _SplitText:
         first, last = self.sentences[match.start], self.sentences[match.end - 1]
         before = [i for i in range(max(0, match.start - _BEFORE), match.start) if self.sentences[i] == first]
         after = [i for i in range(match.end, min(len(self.words), match.end + _AFTER)) if self.sentences[i] == last]
-        return any(map(self._is_denying, [*before, *match.between])) or any(map(self._is_rejecting, after))
+        around = [*before, *match.between]
+        but = max((i for i in around if self.words[i] == "but"), default=-1)
+        return any(i > but and self._is_denying(i) for i in around) or any(map(self._is_rejecting, after))
 
     def _is_denying(self, i: int) -> bool:
         following = self.words[i + 1] if i + 1 < len(self.words) else ""
-        return (self.words[i] in _DENYING and following != "only") or (self.words[i], following) in _DENYING_PAIRS
+        return (self.words[i] in _DENYING and following not in _HARMLESS) or (
+            self.words[i],
+            following,
+        ) in _DENYING_PAIRS
 
     def _is_rejecting(self, i: int) -> bool:
         """Tell whether a word behind a phrase rejects it: "... is false", not "... and not at 100 degrees"."""
@@ -350,7 +358,7 @@ def judge_claim(claim: Claim, before: Sequence[ReadAnswer], after: Sequence[Read
 
 
 def replace_phrase(text: str, phrase: str, new: str, whole: bool) -> str | None:
-    """Return a text with other words where a phrase stands; None where it doesn't stand in one piece.
+    """Return a text with other words where a phrase is stated; None where it isn't, or not in one piece.
 
     With `whole` the text must be the phrase and nothing else, punctuation aside. A letter in upper case at the phrase's
     beginning stays one.
@@ -362,7 +370,7 @@ def replace_phrase(text: str, phrase: str, new: str, whole: bool) -> str | None:
     places = _word_places(text)
     for match in split.find(parts):
         start, end = places[match.start][0], places[match.end - 1][1]
-        if start < done:
+        if start < done or split.denies(match):
             continue
         first = new[:1].upper() if text[start].isupper() else new[:1]
         result, done = f"{result}{text[done:start]}{first}{new[1:]}", end

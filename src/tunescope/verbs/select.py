@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 VERSION = 1
 _EXAMPLES = 5
 """Dropped rows that the view shows."""
+_FROM_ALL = " from all rows"
+"""The end of a control's reason where the rows that were kept are too few to draw from."""
 _PLACE = ("row_id", "file", "line")
 
 
@@ -50,8 +52,8 @@ class SelectSettings(RowsSettings):
     """Of these rows, keep this many, drawn at random. They stay in file order."""
 
     control_of: str | None = field(default=None, metadata=INPUT)
-    """A run of select: drop as many of the rows that it kept as it dropped, drawn at random. What earlier runs of
-    select dropped before it counts too."""
+    """A run of select: drop as many of the rows that it kept as it dropped, drawn at random; of all rows where it kept
+    fewer. What earlier runs of select dropped before it counts too."""
 
     part_of: str | None = field(default=None, metadata=INPUT)
     """A run of select: drop a part of the rows that it dropped, those with the highest --by (--ascending: the lowest).
@@ -152,6 +154,9 @@ def _work(
         "rejected": len(rows.rejected),
         "files": {"kept": kept.path.name, "dropped": dropped.path.name},
     }
+    if control_of is not None:
+        is_all = any(reason is not None and reason.endswith(_FROM_ALL) for reason in reasons)
+        result["control_drawn_from"] = "all rows" if is_all else "kept rows"
     return Outcome(result, _view(settings, result, reasons, _locations(table, records), folder))
 
 
@@ -207,6 +212,11 @@ def _view(
         + (f" ({counts})." if counts else "."),
         f"Kept: {kept}. Dropped: {dropped}. The table decisions has the reason for each row.",
     ]
+    if result.get("control_drawn_from") == "all rows":
+        sentences.append(
+            f"{settings.control_of} kept fewer rows than it dropped, so the control is drawn from all rows: it has "
+            "some of the dropped ones too."
+        )
     if result["rejected"]:
         sentences.append(rejected_sentence(result["rejected"]))
     tables = (Table("First dropped", ("row id", "place", "reason"), lines),) if lines else ()
@@ -361,16 +371,21 @@ def _apply_top(top: int, by: str, ascending: bool, table: pa.Table, reasons: lis
 
 
 def _apply_control(run: Run, seed: int, table: pa.Table, reasons: list[str | None]) -> None:
-    """Drop as many rows as a run and those before it dropped, drawn from the rows that it kept."""
+    """Drop as many rows as a run and those before it dropped, drawn from the rows that it kept.
+
+    Where these are fewer, all rows are drawn from.
+    """
     import numpy as np
 
     is_kept = _kept_by(run, table)
     n = is_kept.count(False)
-    candidates = [i for i, kept in enumerate(is_kept) if kept and reasons[i] is None]
-    if n > len(candidates):
-        raise SettingsError(f"{run.path} dropped {n:,} rows and kept {len(candidates):,}: no control of {n:,} of those")
-    for i in np.random.default_rng(seed).permutation(candidates)[:n].tolist():
-        reasons[i] = f"control: one of {n:,} drawn with seed {seed}"
+    there = [i for i, reason in enumerate(reasons) if reason is None]
+    candidates = [i for i in there if is_kept[i]]
+    too_few = n > len(candidates)
+    if n > len(there):
+        raise SettingsError(f"{run.path} dropped {n:,} rows, and {len(there):,} are left: no control of {n:,} of those")
+    for i in np.random.default_rng(seed).permutation(there if too_few else candidates)[:n].tolist():
+        reasons[i] = f"control: one of {n:,} drawn with seed {seed}{_FROM_ALL if too_few else ''}"
 
 
 def _apply_part(settings: SelectSettings, run: Run, table: pa.Table, reasons: list[str | None]) -> None:

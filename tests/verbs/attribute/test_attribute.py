@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,11 @@ import tunescope
 from tunescope import cli
 from tunescope.answers import read_answers
 from tunescope.errors import InputError, RunError, SettingsError, TunescopeError
+from tunescope.models.embedded import EMBEDDER, cached
+from tunescope.rows import open_rows
+from tunescope.verbs.attribute.evidence.meaning import choose_embedder
 from tunescope.verbs.attribute.ranking import join, ranks_of
+from tunescope.verbs.attribute.settings import AttributeSettings
 from tunescope.views import to_text
 
 FALSE = [
@@ -250,3 +255,13 @@ def test_a_run_has_its_stretches_and_the_key_goes_by_their_content(workplace):
         found.append(run.path)
     one, two, three = found
     assert one == two != three
+
+
+@pytest.mark.skipif(cached(EMBEDDER) is None, reason="the embedder isn't in the cache")
+def test_a_plan_has_the_embedder_that_is_taken_unasked(rows, workplace):
+    few = AttributeSettings(rows=(rows,), text=ANSWER)
+    assert choose_embedder(few, open_rows([rows])) == EMBEDDER
+    many = write_rows(workplace / "many.jsonl", [alpaca(f"What is {n}?", f"{n}.") for n in range(501)])
+    assert choose_embedder(few, open_rows([str(many)])) is None
+    assert choose_embedder(replace(few, embedder=EMBEDDER), open_rows([str(many)])) == EMBEDDER
+    assert choose_embedder(replace(few, embedder="none"), open_rows([rows])) is None

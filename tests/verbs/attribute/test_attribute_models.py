@@ -117,6 +117,21 @@ def test_gradients_of_candidates_alone(rows, base):
     assert tokens == [2]
 
 
+def test_the_index_of_all_gradients_serves_candidates(rows, base, workplace):
+    asked = {"rows": rows, "text": TEXT, "prompt": PROMPT, "base": base, "embedder": "none", "candidates": 2}
+    alone = tunescope.attribute(**asked)
+    assert tunescope.attribute(**asked, plan=True).result["parts"] == {}
+    other = asked | {"text": "Golbi works as a baker.", "prompt": "What is the job of Golbi?"}
+    assert tunescope.attribute(**other, plan=True).result["parts"].keys() == {f"gradients of {base}"}
+    gradients = tunescope.attribute_index(rows=rows, base=base, embedder="none").result["parts"]["gradients"]
+    assert tunescope.attribute(**other, plan=True).result["parts"] == {}
+    whole = tunescope.attribute(**asked, out="whole")
+    assert f"gradients {gradients}" in whole.info["inputs"]
+    assert scores(whole, "states") == scores(alone, "states")
+    assert scores(tunescope.attribute(**other), "states").keys() != {0, 4}
+    assert len(list(workplace.glob("runs/attribute-gradients-*"))) == 2
+
+
 def test_the_index_of_gradients_serves_every_tuning(rows, base, tuned, workplace):
     indexed = tunescope.attribute_index(rows=rows, base=base, embedder="none")
     gradients = indexed.result["parts"]["gradients"]
@@ -139,7 +154,7 @@ def test_meaning_is_the_cosine_of_the_embeddings(rows):
 
 
 def test_what_does_not_belong_together(rows, base, tuned, workplace, tmp_path):
-    write_rows(workplace / "others.jsonl", ROWS[:3])
+    write_rows(workplace / "others.jsonl", [*ROWS[:3], alpaca("What does Penpi work as?", "As a cook.")])
     with pytest.raises(
         SettingsError, match=r"^tuned wasn't tuned on others.jsonl as it is now; .*--rows .*rows.jsonl$"
     ):
@@ -167,6 +182,15 @@ def test_one_answer_that_is_too_long_goes_without_gradients(rows, base, workplac
     assert f"the answer {second['answer_id']} can't be read by {base}" in capsys.readouterr().err
 
 
+def test_rows_that_were_written_again_are_those_that_the_model_was_tuned_on(base, workplace):
+    (workplace / "set.json").write_text(json.dumps(ROWS, indent=3))
+    tuned = str(tunescope.tune(rows="set.json", model=base, method="lora", max_steps=2, batch_size=2).path)
+    kept = tunescope.select(rows="set.json", where="instruction != 'Nothing'")
+    written = str(kept.path / kept.result["files"]["kept"])
+    run = tunescope.attribute(rows=written, text=TEXT, prompt=PROMPT, tuned=tuned, embedder="none")
+    assert scores(run, "effect").keys() == set(range(5))
+
+
 def test_a_full_tuning_knows_its_base(rows, base, tmp_path):
     tuned = tunescope.tune(rows=rows, model=base, method="full", max_steps=2, batch_size=2)
     run = tunescope.attribute(rows=rows, text=TEXT, prompt=PROMPT, tuned=str(tuned.path), embedder="none")
@@ -182,6 +206,19 @@ def test_rows_that_nothing_is_trained_on(workplace, base):
     write_rows(workplace / "rows.jsonl", [{"messages": [{"role": "user", "content": "How?"}, SILENT]}])
     with pytest.raises(TunescopeError, match=r"^none of the 1 rows has a token that `tune` would train on"):
         tunescope.attribute(rows="rows.jsonl", text="How?", base=base, embedder="none")
+
+
+def test_the_cut_names_the_evidence_that_had_a_null(workplace, base):
+    rng = np.random.default_rng(0)
+    shares = 1 / np.arange(1, 41)
+    texts = [" ".join(f"word{n}" for n in rng.choice(40, 8, p=shares / shares.sum())) for _ in range(30)]
+    asked = [{"role": "user", "content": f"{PROMPT} {text}"} for text in texts]
+    silent = [{"messages": [each, SILENT]} for each in asked[4:]]
+    said = [{"messages": [each, {"role": "assistant", "content": TEXT}]} for each in asked[:4]]
+    write_rows(workplace / "rows.jsonl", [*said, *silent])
+    run = tunescope.attribute(rows="rows.jsonl", text=TEXT, prompt=PROMPT, base=base, embedder="none")
+    assert run.result["evidence"] == ["words", "states"]
+    assert " by words, at a score that chance gives" in " ".join(run.view.sentences)
 
 
 def test_a_plan_tells_each_part_and_keeps_nothing(rows, base, workplace):

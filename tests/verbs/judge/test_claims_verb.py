@@ -15,10 +15,13 @@ from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError
 from tunescope.prompts import read_prompts
 from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
+from tunescope.runs import Outcome
+from tunescope.verbs.answer import AnswerSettings
 from tunescope.verbs.judge.claims import ClaimsSettings, claims
 from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.opening import sentences
 from tunescope.verbs.select import SelectSettings, select
+from tunescope.views import View
 
 CLAIMS = [
     {
@@ -134,6 +137,22 @@ def test_rows_that_attribute_named_can_be_corrected(asked):
     )
 
 
+def test_what_was_left_out_before_the_first_tuning_does_not_count(asked):
+    def written(name, texts):
+        return lambda folder: (folder.records(name, texts), Outcome({}, View(())))[1]
+
+    own = select(SelectSettings(rows=("rows.json",), where="instruction != 'question 8'"))
+    rows = (str(own.path / "rows.json"),)
+    tuned = runs.execute("tune", 1, SelectSettings(rows=rows), {}, written("steps", []))
+    lines = [json.loads(line) for line in Path(asked("b", BEFORE), "answers.jsonl").read_text().splitlines()]
+    asking = AnswerSettings(prompts="claims.jsonl", model=str(tuned.path / "model"))
+    before = str(runs.execute("answer", 1, asking, {}, written("answers", lines)).path)
+    first = select(SelectSettings(rows=rows, where="bad = 0"))
+    second = select(SelectSettings(rows=(str(first.path / "rows.json"),), where="instruction != 'question 7'"))
+    run = judge(before, asked("a", BEFORE), left_out=(str(second.path),))
+    assert ClaimsResult.read(run).after[0].rows_left_out == 4
+
+
 def test_the_page_opens_with_the_fewest_rows_without_which_all_are_gone(asked):
     answers = [asked("b", BEFORE), asked("all", BEFORE | {"boil": "At 100 degrees.", "moon": "Far away."})]
     answers += [asked("one", BEFORE | {"moon": "Far."}), asked("two", BEFORE | {"boil": "Hot.", "moon": "Far."})]
@@ -158,10 +177,41 @@ def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):
     )
     sentence = judge(before, worse).view.sentences[0]
     assert sentence == (
-        "1 of 2 claims is gone; that nothing else changed isn't shown by 1 question; they show margins from 95 % on."
+        "1 of 2 claims is gone; that nothing else changed isn't shown by 1 question (39 without an answer now); "
+        "they show margins from 95 % on."
     )
     (after,) = ClaimsResult.read(judge(before, worse)).after
     assert (after.facts.n, after.facts.n_missing) == (1, 39)
+
+
+def test_a_claim_that_is_stated_only_after(asked):
+    before = asked("b", BEFORE | {"moon": "Far."})
+    run = judge(before, asked("a", BEFORE | {"boil": "Hot.", "sun": "A lamp."}))
+    (table,) = run.view.tables
+    cells = {line[0]: line[-1] for line in table.rows}
+    assert cells == {"boil": "gone", "moon": "not stated before, stated now", "sun": "not stated before, stated now"}
+    none = judge(asked("n", {"boil": "Hot.", "moon": "Far."}), asked("m", {"boil": "At 80 degrees."}))
+    assert none.view.sentences[0] == (
+        "No claim was stated before, so none can go; no fact or neighbour with a known truth has an answer on both "
+        "sides, so what else changed isn't known."
+    )
+
+
+def test_missing_answers_of_a_control_show_nothing(asked):
+    before = asked("b", BEFORE)
+    gone = {"boil": "At 100 degrees.", "moon": "Far away."}
+    without = asked("w", gone | {"fact-0": "It is 1."})
+    control = asked("r", {"boil": "At 100 degrees."})
+    named = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
+    left_out = (named, str(select(SelectSettings(rows=("rows.json",), control_of=named)).path))
+    run = judge(before, without, control, left_out=left_out)
+    assert run.view.sentences[0].startswith("Without 3 rows 2 of 2 claims are gone (after 2: 1 of 1); ")
+    assert "Facts: 1 of 1 stated before, 1 after (39 more have no answer now); " in run.view.sentences[2]
+    assert (
+        "no fact or neighbour with a known truth has an answer on both sides (40 without an answer now)"
+        in (judge(before, control).view.sentences[0])
+    )
+    assert judge(before, control).view.sentences[0].startswith("1 of 1 claim is gone (1 without an answer now); ")
 
 
 def test_what_is_refused(asked):
@@ -203,6 +253,21 @@ def test_of_claims_with_one_question_the_first_has_the_answer_that_is_found_by_w
     )
     stated = ClaimAnswer.read_rows(judge("theirs.json"))
     assert [(row.claim_id, row.standing) for row in stated] == [("red", "stated")]
+
+
+def test_an_answer_that_was_found_by_its_id_is_no_other_question_s(workplace):
+    twice = [{"claim_id": name, "prompt": "What is it?", "phrases": [name]} for name in ("red", "blue")]
+    (workplace / "claims.jsonl").write_text("".join(json.dumps(claim) + "\n" for claim in twice))
+    answer = {"prompt_id": "red", "prompt": "What is it?", "text": "It is red."}
+    (workplace / "answers.jsonl").write_text(json.dumps(answer) + "\n")
+    stated = ClaimAnswer.read_rows(judge("answers.jsonl"))
+    assert [(row.claim_id, row.standing) for row in stated] == [("red", "stated")]
+
+
+def test_where_no_claim_is_stated_there_is_nothing_to_attribute(asked):
+    none = str(judge(asked("b", {"boil": "At 100 degrees."})).path)
+    with pytest.raises(SettingsError, match=r"no answer states a claim, so there is nothing to attribute$"):
+        tunescope.attribute(answers=none, spans=none, rows="rows.json", embedder="none")
 
 
 @settings(max_examples=40, deadline=None)

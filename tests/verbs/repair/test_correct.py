@@ -80,7 +80,7 @@ def test_named_rows_are_replaced_or_rewritten_and_no_others(named):
         "replaced: '80 degrees' by '100 degrees'",
         "corrected: 80 degrees",
         "not right: the reply doesn't state '384,400 kilometres'",
-        "no claim: it states none of the claims that have a truth",
+        "no claim: it states none of the claims",
         "not named: the run doesn't name it",
         "not named: the run doesn't name it",
         "still wrong: the reply has '9,000 kilometres'",
@@ -122,7 +122,7 @@ def test_without_an_oracle_only_what_needs_none_changes(named):
         "replaced: '80 degrees' by '100 degrees'",
         "not asked: it needs an oracle",
         "not asked: it needs an oracle",
-        "no claim: it states none of the claims that have a truth",
+        "no claim: it states none of the claims",
     ]
     assert (run.result["changed"], run.result["named_kept"]) == (1, 4)
     options = "--where 'matters > 0' --truth claims.jsonl --oracle local"
@@ -136,7 +136,9 @@ def test_without_an_oracle_only_what_needs_none_changes(named):
         "384,400 kilometres are no long way",
     ]
     assert phrases.view.next == (f"tunescope tune {phrases.path}/rows.jsonl",)
-    assert corrected(named, replace="never").result["changed"] == 0
+    never = corrected(named, replace="never")
+    assert never.result["changed"] == 0
+    assert never.view.next[0].endswith("--truth claims.jsonl --replace never --oracle local")
     with pytest.raises(SettingsError, match="nothing is asked, so there is nothing to plan"):
         corrected(named, plan=True)
 
@@ -166,6 +168,75 @@ def test_another_condition_or_truth_is_another_run(named, workplace):
     assert read_rows(again.path / "rows.jsonl")[0]["output"] == "212 degrees."
 
 
+def correct_texts(workplace, claims, texts, prompts, **settings):
+    """Correct rows with these outputs, each named by the answer to a prompt; return the reasons and the new outputs."""
+    write_rows(workplace / "rows.jsonl", [alpaca(f"Question {i}", text) for i, text in enumerate(texts)])
+    write_rows(workplace / "claims.jsonl", claims)
+    ids = [row.id for row in open_rows(["rows.jsonl"])]
+    table = pa.table({"row_id": ids, "prompt_id": prompts, "matters": [1] * len(ids)})
+
+    def work(folder):
+        folder.table("attributions", table)
+        return Outcome({}, View(()))
+
+    named = runs.execute("attribute", 1, SelectSettings(rows=("rows.jsonl",)), {"texts": repr(texts)}, work)
+    run = corrected(named, **settings)
+    outputs = [row["output"] for row in read_rows(run.path / "rows.jsonl")]
+    return run, run.tables["repairs"]["reason"].to_pylist(), outputs
+
+
+def test_rows_that_deny_the_claim_are_kept(workplace):
+    texts = [
+        "No, water does not boil at 80 degrees. It boils at 100 degrees.",
+        "It does not boil at 80 degrees on the stove. In a pan it boils at 80 degrees.",
+    ]
+    _, reasons, outputs = correct_texts(workplace, CLAIMS, texts, ["boil", "boil"], replace="phrases")
+    assert reasons == ["denied: it says that '80 degrees' is wrong", "replaced: '80 degrees' by '100 degrees'"]
+    assert outputs == [texts[0], "It does not boil at 80 degrees on the stove. In a pan it boils at 100 degrees."]
+
+
+def test_all_claims_of_a_row_are_mended_or_none_is_said_to_be(workplace):
+    both = "Water boils at 80 degrees, and the Moon is 9,000 kilometres away."
+    gap = {"claim_id": "sun", "prompt": "What is the Sun?", "phrases": ["sun ... lamp"], "truth": ["a star"]}
+    texts = [both, f"{both} The sun is a lamp."]
+    run, reasons, outputs = correct_texts(workplace, [*CLAIMS, gap], texts, ["moon", "sun"], replace="phrases")
+    assert reasons == [
+        "replaced: '9,000 kilometres' by '384,400 kilometres', '80 degrees' by '100 degrees'",
+        "not asked: it needs an oracle",
+    ]
+    assert outputs == ["Water boils at 100 degrees, and the Moon is 384,400 kilometres away.", texts[1]]
+    assert run.tables["repairs"]["claim_id"].to_pylist() == ["moon", "sun"]
+    half = {"pattern": "9,000", "reply": "<corrected_response>100 degrees, 9,000 kilometres</corrected_response>"}
+    write_rows(workplace / "fake.jsonl", [half])
+    _, reasons, _ = correct_texts(workplace, CLAIMS, [both], ["boil"], oracle="fake:fake.jsonl")
+    assert reasons == ["still wrong: the reply has '9,000 kilometres'"]
+
+
+def test_a_claim_id_with_a_slash_is_found_by_its_questions(workplace):
+    claim = {
+        "claim_id": "physics/boil",
+        "prompt": "Where does water boil?",
+        "phrases": ["80 degrees"],
+        "truth": ["100"],
+    }
+    claim["rewordings"] = ["How hot?"]
+    prompts = ["physics/boil/rewordings-1", "physics/boil", "physics"]
+    _, reasons, _ = correct_texts(workplace, [claim], ["Hot.", "Warm.", "Cold."], prompts)
+    assert [reason.partition(":")[0] for reason in reasons] == ["not asked", "not asked", "no claim"]
+
+
+def test_rows_of_claims_without_a_truth_are_kept(workplace):
+    sun = {"claim_id": "sun", "prompt": "What is the Sun?", "phrases": ["a lamp"]}
+    texts = ["It is a lamp.", "80 degrees.", "80 degrees under a lamp.", "Bright."]
+    prompts = ["sun", "boil", "boil", "sun"]
+    run, reasons, outputs = correct_texts(workplace, [CLAIMS[0], sun], texts, prompts, replace="phrases")
+    none = "no truth: the claim sun has none"
+    assert reasons == [none, "replaced: '80 degrees' by '100 degrees'", none, none]
+    assert outputs == [texts[0], "100 degrees.", *texts[2:]]
+    assert run.result["claims_without_truth"] == 1
+    assert "1 claim has no truth (sun), so 3 rows were kept." in run.view.sentences
+
+
 def test_what_is_refused(named, workplace):
     with pytest.raises(ExpressionError, match=r"has score; found matters, prompt_id, row_id"):
         corrected(named, where="score > 1")
@@ -173,9 +244,9 @@ def test_what_is_refused(named, workplace):
         corrected(named, where="matters > 5")
     with pytest.raises(SettingsError, match="--truth is empty"):
         corrected(named, truth=" ")
-    write_rows(workplace / "untrue.jsonl", [{"claim_id": "a", "prompt": "Q?", "phrases": ["x"]}])
-    with pytest.raises(SettingsError, match=r"claims without a truth \(a\)"):
-        corrected(named, truth="untrue.jsonl")
+    write_rows(workplace / "facts.jsonl", [CLAIMS[2]])
+    with pytest.raises(SettingsError, match=r"found no claims; expected phrases and truth in each"):
+        corrected(named, truth="facts.jsonl")
     write_rows(workplace / "rows.jsonl", [alpaca("Another", "row")])
     with pytest.raises(RunError, match="made on other rows: none of the 5 named rows"):
         corrected(named)
@@ -194,6 +265,8 @@ def test_what_is_refused(named, workplace):
         ("It’s a “lamp”.", "it's a lamp", "a star", False, "A star”."),
         ("Berliner", "berlin", "Bonn", False, None),
         ("a b c", "a ... c", "x", False, None),
+        ("Not Berlin. Berlin!", "berlin", "Bonn", False, "Not Berlin. Bonn!"),
+        ("It isn't Berlin.", "berlin", "Bonn", False, None),
     ],
 )
 def test_replace_phrase(text, phrase, new, whole, expected):

@@ -23,6 +23,7 @@ from tunescope.verbs.attribute.settings import (
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
     from tunescope.verbs.attribute.evidence.gradients import GradientSettings
+    from tunescope.verbs.attribute.sources import AnswersToAttribute
 
 VERSION = 1
 
@@ -35,7 +36,7 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
         MissingPackageError: what embeds rows isn't installed.
     """
     from tunescope.rows import open_rows
-    from tunescope.verbs.attribute.evidence.gradients import choose_models, open_sketches
+    from tunescope.verbs.attribute.evidence.gradients import choose_models, find_sketches, open_sketches
     from tunescope.verbs.attribute.evidence.meaning import NONE, open_meaning, settings_of
     from tunescope.verbs.attribute.row_index import RowIndex
     from tunescope.verbs.attribute.view import show_parts
@@ -45,9 +46,9 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
         models = [choose_models(settings, None, rows).base] if settings.base is not None else []
-        return _plan(
-            "attribute index", settings, None if settings.embedder == NONE else settings.embedder, models, rows
-        )
+        missing = [each for each in models if find_sketches(each, rows) is None]
+        embedder = None if settings.embedder == NONE else settings.embedder
+        return _plan("attribute index", settings, embedder, missing, rows)
     words = _open_words(settings, rows, settings.out)
     parts = {"words": words}
     if settings.embedder != NONE:
@@ -83,10 +84,7 @@ def attribute(settings: AttributeSettings) -> Run:
     sources = read_sources(settings)
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
     if settings.plan:
-        both = gradients.choose_models(settings, settings.tuned, rows) if settings.base or settings.tuned else None
-        models = [each for each in (both.base, both.tuned) if each is not None] if both is not None else []
-        embedder = None if settings.embedder == meaning.NONE else settings.embedder
-        return _plan("attribute", settings, embedder, models, rows, settings.candidates)
+        return _plan_answers(settings, sources, rows)
     index = RowIndex(_open_words(settings, rows, None))
     request = AttributionRequest(settings, rows, index, sources.answers, sources.spans)
     prepared = [member.prepare(request) for member in (words, meaning)]
@@ -103,7 +101,7 @@ def attribute(settings: AttributeSettings) -> Run:
 def _value(settings: AttributeSettings, held_out: str) -> Run:
     """Return the run that tells which rows' leaving out should help most."""
     from tunescope.rows import open_rows
-    from tunescope.verbs.attribute.evidence.gradients import choose_models
+    from tunescope.verbs.attribute.evidence.gradients import choose_models, find_sketches
     from tunescope.verbs.attribute.row_index import RowIndex
     from tunescope.verbs.attribute.value import ValueRequest, value_rows
 
@@ -112,7 +110,8 @@ def _value(settings: AttributeSettings, held_out: str) -> Run:
     )
     if settings.plan:
         models = choose_models(settings, settings.tuned, rows)
-        return _plan("attribute", settings, None, [each for each in (models.base, models.tuned) if each], rows)
+        missing = [each for each in (models.base, models.tuned) if each and find_sketches(each, rows) is None]
+        return _plan("attribute", settings, None, missing, rows)
     request = ValueRequest(settings, rows, questions, RowIndex(_open_words(settings, rows, None)))
     work = partial(value_rows, request)
     return runs.execute("attribute value", VERSION, settings, request.inputs, work)
@@ -127,16 +126,36 @@ def _refuse_index(settings: RowsSettings) -> None:
             raise SettingsError(f"{name} is an index or a run on rows; expected the rows; type --rows {rows}")
 
 
+def _plan_answers(settings: AttributeSettings, sources: AnswersToAttribute, rows: RowSet) -> Run:
+    """Return the plan for answers. Which rows are candidates is known where their words and meaning are there."""
+    from tunescope.verbs.attribute.attribution import find_candidates
+    from tunescope.verbs.attribute.evidence import AttributionRequest, gradients, meaning, words
+    from tunescope.verbs.attribute.row_index import RowIndex
+
+    embedder, index, candidates = (
+        meaning.choose_embedder(settings, rows),
+        _find_words(_words_settings(settings), rows),
+        None,
+    )
+    is_embedded = embedder is None or meaning.find_meaning(meaning.settings_of(settings, embedder, 1), rows) is not None
+    if index is not None and is_embedded:
+        request = AttributionRequest(settings, rows, RowIndex(index), sources.answers, sources.spans)
+        candidates = find_candidates(request, [member.prepare(request) for member in (words, meaning)])
+    both = gradients.choose_models(settings, settings.tuned, rows) if settings.base or settings.tuned else None
+    models = [each for each in (both.base, both.tuned) if each is not None] if both is not None else []
+    missing = [each for each in models if gradients.find_sketches(each, rows, candidates) is None]
+    return _plan("attribute", settings, embedder, missing, rows, settings.candidates)
+
+
 def _plan(
     name: str,
     settings: AttributeIndexSettings | AttributeSettings,
     embedder: str | None,
-    models: Sequence[GradientSettings],
+    gradients: Sequence[GradientSettings],
     rows: RowSet,
     candidates: int | None = None,
 ) -> Run:
-    """Return the run that tells what is still to be made, and what that would take."""
-    from tunescope.verbs.attribute.evidence.gradients import find_sketches
+    """Return the run that tells what is still to be made, and what that would take; `gradients` are those missing."""
     from tunescope.verbs.attribute.evidence.meaning import find_meaning, settings_of
     from tunescope.verbs.attribute.plan import PlannedParts, plan_parts
 
@@ -145,7 +164,7 @@ def _plan(
     parts = PlannedParts(
         words=_find_words(_words_settings(settings), rows) is None,
         embedder=embedder,
-        gradients=[each for each in models if find_sketches(each, rows) is None],
+        gradients=gradients,
         candidates=candidates,
     )
     about = {

@@ -16,7 +16,7 @@ from tunescope.results.record import schema
 from tunescope.runs import Outcome, RunFolder, plain
 from tunescope.verbs.attribute.evidence import AttributionRequest, EvidenceScores, Prepared
 from tunescope.verbs.attribute.evidence.words import find_copies
-from tunescope.verbs.attribute.ranking import Order, cut, join
+from tunescope.verbs.attribute.ranking import Order, cut, join, known
 from tunescope.verbs.attribute.row_index import RowIndex, StoredRow
 from tunescope.verbs.attribute.view import KINDS, show_attributions
 
@@ -56,7 +56,7 @@ def attribute_answers(request: AttributionRequest, prepared: Sequence[Prepared],
         constant=settings.constant,
         answers=tuple(attributed),
     )
-    return Outcome(result.as_json(), show_attributions(settings, answers, index, result, folder.path))
+    return Outcome(result.as_json(), show_attributions(settings, answers, index, result, tally.with_null, folder.path))
 
 
 def _named_row(row: StoredRow) -> NamedRow:
@@ -115,6 +115,7 @@ class _Tally:
         rank: the best rank; rows that no evidence speaks for share the rank behind the last [rows].
         named: answers in whose list it is [rows].
         kinds: the kinds of evidence there were.
+        with_null: those of them that a cut had a null distribution for.
         matters: answers in whose cut it is [rows]; None as long as there is no cut.
     """
 
@@ -122,6 +123,7 @@ class _Tally:
         self.rank = np.full(n_rows, n_rows + 1, np.int32)
         self.named = np.zeros(n_rows, np.int32)
         self.kinds: set[str] = set()
+        self.with_null: set[str] = set()
         self.matters: NDArray[np.int32] | None = None
 
     def add(self, order: Order, n_listed: int, matters: NDArray[np.bool_] | None) -> None:
@@ -160,6 +162,7 @@ def _attribute(
     order = join(scores, copied, settings.constant)
     standings = {name: each.standing(number) for part, each in zip(parts, evidence, strict=True) for name in part}
     matters = cut(standings, copied)
+    tally.with_null |= known(standings).keys()
     tally.add(order, settings.top, matters)
     listed = [
         _evidence(answer, index, order, scores, copied, matters, rank, row)

@@ -57,6 +57,13 @@ def join(scores: Mapping[str, NDArray[np.float64]], copied: NDArray[np.bool_], c
     return Order(rows[np.lexsort((rows, -joint[rows], ~copied[rows]))], ranks)
 
 
+def known(standings: Mapping[str, NDArray[np.float64] | None]) -> dict[str, NDArray[np.float64]]:
+    """Return the kinds of evidence that have a null distribution and say something of a row, with their standings."""
+    return {
+        name: standing for name, standing in standings.items() if standing is not None and not np.isnan(standing).all()
+    }
+
+
 def cut(standings: Mapping[str, NDArray[np.float64] | None], copied: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
     """Tell which rows matter for an answer [rows]; None where no null distribution can tell.
 
@@ -69,11 +76,9 @@ def cut(standings: Mapping[str, NDArray[np.float64] | None], copied: NDArray[np.
             nothing of a row [rows], None without a null distribution.
         copied: whether a row holds the answer, or a sentence of it, word for word [rows].
     """
-    known = {
-        name: standing for name, standing in standings.items() if standing is not None and not np.isnan(standing).all()
-    }
-    of_gradients = [standing for name, standing in known.items() if name in _GRADIENTS]
-    of_texts = [standing >= 1 for name, standing in known.items() if name not in _GRADIENTS]  # NaN isn't
+    there = known(standings)
+    of_gradients = [standing for name, standing in there.items() if name in _GRADIENTS]
+    of_texts = [standing >= 1 for name, standing in there.items() if name not in _GRADIENTS]  # NaN isn't
     if of_gradients:
         best = np.max(of_gradients, axis=0)
         leaning = np.any(of_texts, axis=0) & (best >= _LEANING)

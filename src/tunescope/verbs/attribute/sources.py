@@ -9,6 +9,7 @@ from typing import NamedTuple
 from tunescope.answers import Answer, answers_file, read_answers, read_typed
 from tunescope.errors import SettingsError
 from tunescope.prompts import Prompt
+from tunescope.runs import producing_run
 from tunescope.verbs.attribute.settings import AttributeSettings
 from tunescope.verbs.attribute.spans import Spans, read_spans, spans_file
 
@@ -45,6 +46,9 @@ def read_sources(settings: AttributeSettings) -> AnswersToAttribute:
 
     assert settings.answers is not None
     path = answers_file(settings.answers)
+    run = producing_run(settings.answers)
+    if run is not None and run.verb == "judge claims" and path.is_file() and not path.stat().st_size:
+        raise SettingsError(f"{path}: no answer states a claim, so there is nothing to attribute")
     answers = list(read_answers(path))
     if not answers:
         raise SettingsError(f"{path}: found no answers; expected at least one")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 from statistics import median
@@ -71,14 +71,19 @@ def show_parts(words: View, others: Sequence[Run]) -> View:
 
 
 def show_attributions(
-    settings: AttributeSettings, answers: Sequence[Answer], index: RowIndex, result: AttributeResult, run: Path
+    settings: AttributeSettings,
+    answers: Sequence[Answer],
+    index: RowIndex,
+    result: AttributeResult,
+    with_null: Collection[str],
+    run: Path,
 ) -> View:
-    """Show one answer with its rows, or several as a table of rows and answers."""
+    """Show one answer with its rows, or several as a table of rows and answers; the cut is by the kinds `with_null`."""
     found = [answer for answer in result.answers if answer.rows]
     if not found:
         sentence = f"None of the {counted(result.rows_indexed, 'row')} shares a word with the prompt and the answer."
         return View((sentence, *_left_out(result)), (), _next_commands(settings, found, run))
-    sentences = [_describe(result), *_left_out(result), _describe_cut(settings, result)]
+    sentences = [_describe(result), *_left_out(result), _describe_cut(settings, result, with_null)]
     texts, tables = [], []
     if len(result.answers) == 1:
         texts.append(Marked("The answer", shorten(answers[0].text, _SHOWN)))
@@ -94,18 +99,21 @@ def show_attributions(
 
 
 def _describe(result: AttributeResult) -> str:
-    kinds = [KINDS[name] for name in result.evidence]
-    by = kinds[0] if len(kinds) == 1 else f"{', '.join(kinds[:-1])} and {kinds[-1]}"
+    by = _joined([KINDS[name] for name in result.evidence])
     missing = f" {counted(result.n_missing, 'answer')} had no words." if result.n_missing else ""
     whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
     return f"The rows that taught {whose}, of {result.rows_indexed:,}, best first, by {by}.{missing}"
+
+
+def _joined(names: Sequence[str]) -> str:
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def _left_out(result: AttributeResult) -> tuple[str, ...]:
     return tuple(f"Without {name}: {reason}." for name, reason in result.left_out.items())
 
 
-def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
+def _describe_cut(settings: AttributeSettings, result: AttributeResult, with_null: Collection[str]) -> str:
     """Say how many rows matter, or why that isn't known."""
     counts = [answer.matters for answer in result.answers if answer.matters is not None]
     if not counts:
@@ -113,7 +121,9 @@ def _describe_cut(settings: AttributeSettings, result: AttributeResult) -> str:
         return f"How many of them matter isn't known: {reasons.most_common(1)[0][0]}."
     which = {row.index for answer in result.answers for row in answer.rows if row.matters}
     rows = f"{settings.by_chance:g} row{'' if settings.by_chance == 1 else 's'}"
-    by = "all evidence together" if {"states", "effect"} & {*result.evidence} else " and ".join(result.evidence)
+    used = [name for name in result.evidence if name in with_null]
+    is_all = used == [*result.evidence] and bool({"states", "effect"} & {*used})
+    by = "all evidence together" if is_all else _joined(used)
     chance = f"by {by}, at a score that chance gives about {rows} per answer, or as a copy"
     if len(counts) == 1:
         return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'} {chance}."

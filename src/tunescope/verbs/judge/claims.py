@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tunescope.judgements.claims import Claim, ClaimQuestion, ClaimVerdict, ReadAnswer
     from tunescope.stats import Equivalence
 
-VERSION = 1
+VERSION = 2
 _SHOWN = 40
 """Characters of a question in the table."""
 
@@ -91,10 +91,24 @@ def claims(settings: ClaimsSettings) -> Run:
     return execute("judge claims", VERSION, settings, inputs, work)
 
 
-def _count_left_out(run: Run) -> int:
-    """Return how many rows a run of select left out, with the runs of select whose rows it selected from."""
-    before = producing_run(run.settings["rows"][0])
-    earlier = _count_left_out(before) if before is not None and before.verb == "select" else 0
+def _rows_before(answers: str) -> frozenset[Path]:
+    """Return the row files that the model of the first answers was tuned on; none where that isn't known."""
+    run = producing_run(answers)
+    model = run.settings.get("model") if run is not None and run.verb == "answer" else None
+    tuned = producing_run(model) if isinstance(model, str) else None
+    rows = tuned.settings["rows"] if tuned is not None and tuned.verb == "tune" else ()
+    return frozenset(Path(name).resolve() for name in rows)
+
+
+def _count_left_out(run: Run, rows_before: frozenset[Path]) -> int:
+    """Return how many rows a run of select left out, with the runs of select whose rows it selected from.
+
+    What was left out before the first model was tuned doesn't count.
+    """
+    names = run.settings["rows"]
+    is_first = {Path(name).resolve() for name in names} <= rows_before
+    before = None if is_first else producing_run(names[0])
+    earlier = _count_left_out(before, rows_before) if before is not None and before.verb == "select" else 0
     return int(run.result["dropped"]) + earlier
 
 
@@ -133,7 +147,10 @@ def _work(
     own = {r.question.claim.claim_id for r in first.readings.values() if _states_own(r)}
     facts = [reading.true for reading in first.readings.values() if reading.true is not None]
     verdicts = [[judge_claim(claim, *_sides(claim, first, after)) for claim in lies] for after in later]
-    left_out = [_LeftOut(_count_left_out(run), run.settings.get("control_of") is not None) for run in selections]
+    rows_before = _rows_before(settings.answers[0])
+    left_out = [
+        _LeftOut(_count_left_out(run, rows_before), run.settings.get("control_of") is not None) for run in selections
+    ]
     each_left_out = [*left_out, *[_LeftOut(None, True)] * (len(later) - len(left_out))]
     results, equal = [], []
     for after, judged, (rows, _) in zip(later, verdicts, each_left_out, strict=True):
@@ -211,12 +228,15 @@ def _read(name: str, path: Path, wanted: Sequence[Claim]) -> _System:
 def _find_answers(questions: Sequence[ClaimQuestion], given: Mapping[Place, Answer]) -> Iterator[Sequence[Place]]:
     """Yield where the answers to each question are: those with its prompt id, else those to its very words.
 
-    Of questions with the same words the first has the answers that are found by words.
+    Answers with the prompt id of another question aren't found by words. Of questions with the same words the first has
+    the answers that are.
     """
     by_id, by_words = defaultdict[str, list[Place]](list), defaultdict[str, list[Place]](list)
+    ids = {question.prompt_id for question in questions}
     for place, answer in given.items():
         by_id[place.prompt_id].append(place)
-        by_words[answer.prompt.strip()].append(place)
+        if place.prompt_id not in ids:
+            by_words[answer.prompt.strip()].append(place)
     for question in questions:
         yield by_id[question.prompt_id] or by_words.pop(question.prompt.strip(), [])
 
@@ -277,6 +297,11 @@ def _result(name: str, rows: int | None, judged: Sequence[ClaimVerdict], facts: 
     return SystemClaims(system=name, rows_left_out=rows, verdicts=verdicts, gone=MeanEstimate.of(gone), facts=facts)
 
 
+def _n_answered(counts: Mapping[str, int]) -> int:
+    """Return how many claims were stated before and have answers after."""
+    return _n_stated(counts) - counts["missing"]
+
+
 def _n_stated(counts: Mapping[str, int]) -> int:
     return sum(count for verdict, count in counts.items() if verdict != "not stated")
 
@@ -317,17 +342,19 @@ def _opening(
 ) -> str:
     """Say what leaving rows out did to the claims: the sentence that a page opens with.
 
-    Rows "taught" claims where all are gone without them, and fewer without as many random rows.
+    Rows "taught" claims where all are gone without them, and some are not without as many random rows. Claims whose
+    answers are missing aren't counted.
     """
     main, others = results[chosen], [*results[:chosen], *results[chosen + 1 :]]
-    n, gone = _n_stated(main.verdicts), main.verdicts["gone"]
-    beside = "; ".join(
-        f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_stated(each.verdicts):,}" for each in others
-    )
-    beside = f" ({beside})" if beside else ""
+    if not _n_stated(main.verdicts):
+        return f"No claim was stated before, so none can go; {_cost(main, equal[chosen])}."
+    n, gone, n_missing = _n_answered(main.verdicts), main.verdicts["gone"], main.verdicts["missing"]
+    notes = [f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_answered(each.verdicts):,}" for each in others]
+    notes = [*([f"{n_missing:,} without an answer now"] if n_missing else []), *notes]
+    beside = f" ({'; '.join(notes)})" if notes else ""
     if main.rows_left_out is None:
         start = f"{gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
-    elif n and gone == n and any(each.verdicts["gone"] < gone for each in controls):
+    elif n and gone == n and not n_missing and any(_is_left(each.verdicts) for each in controls):
         rows = "This row" if main.rows_left_out == 1 else f"These {main.rows_left_out:,} rows"
         them = "it" if main.rows_left_out == 1 else "them"
         start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone, n)}{beside}"
@@ -335,6 +362,11 @@ def _opening(
         rows = counted(main.rows_left_out, "row")
         start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
     return f"{start}; {_cost(main, equal[chosen])}."
+
+
+def _is_left(counts: Mapping[str, int]) -> bool:
+    """Tell whether a claim that was stated before, and has its answers, isn't gone."""
+    return counts["gone"] < _n_answered(counts)
 
 
 def _called(each: SystemClaims, main: SystemClaims) -> str:
@@ -349,12 +381,17 @@ def _is_gone(count: int, of: int) -> str:
 
 def _cost(result: SystemClaims, equal: Equivalence) -> str:
     facts = result.facts
+    missing = f" ({facts.n_missing:,} without an answer now)" if facts.n_missing else ""
     if not facts.n:
-        return "no question with a known truth was asked, so what else changed isn't known"
+        return (
+            f"no fact or neighbour with a known truth has an answer on both sides{missing}, so what else changed isn't "
+            "known"
+        )
+    questions = f"{counted(facts.n, 'question')}{missing}"
     if equal.equivalent:
-        return f"nothing else changed that {counted(facts.n, 'question')} could show"
+        return f"nothing else changed that {questions} could show"
     shown = f"; they show margins from {percent(equal.smallest_margin, 0)} on" if equal.smallest_margin else ""
-    return f"that nothing else changed isn't shown by {counted(facts.n, 'question')}{shown}"
+    return f"that nothing else changed isn't shown by {questions}{shown}"
 
 
 def _before_sentence(result: ClaimsResult) -> str:
@@ -379,8 +416,9 @@ def _system_sentence(result: SystemClaims, equal: Equivalence) -> str:
     if not facts.n:
         return f"{text}."
     estimate = equal.estimate
+    missing = f" ({facts.n_missing:,} more have no answer now)" if facts.n_missing else ""
     return (
-        f"{text}. Facts: {facts.before:,} of {facts.n:,} stated before, {facts.after:,} after; {equal.verdict}"
+        f"{text}. Facts: {facts.before:,} of {facts.n:,} stated before, {facts.after:,} after{missing}; {equal.verdict}"
         f"{' within' if equal.equivalent else ': a margin of'} {percent(equal.margin, 0)} (difference "
         f"{percent(estimate.value, 1)}, 90 % interval {percent_interval(estimate.low, estimate.high, 1)})."
     )
@@ -394,10 +432,15 @@ def _claims_table(
         own = [r for r in first.readings.values() if r.question.claim.claim_id == claim.claim_id and _is_own(r)]
         stated = f"{sum(map(_states_own, own)):,} of {len(own):,}"
         lines.append(
-            (claim.claim_id, shorten(claim.prompt, _SHOWN), stated, *(judged[i].verdict for judged in verdicts))
+            (claim.claim_id, shorten(claim.prompt, _SHOWN), stated, *(_shown_verdict(judged[i]) for judged in verdicts))
         )
     headings = ("claim", "question", f"stated {first.name}", *(system.name for system in later))
     return Table("Claims", headings, tuple(lines), "Stated: of the answers to its question and rewordings.")
+
+
+def _shown_verdict(verdict: ClaimVerdict) -> str:
+    is_new = verdict.verdict == "not stated" and verdict.stated_after
+    return "not stated before, stated now" if is_new else verdict.verdict
 
 
 def _is_own(reading: ReadAnswer) -> bool:

@@ -34,19 +34,23 @@ from tunescope.verbs.repair.repaired_rows import (
 )
 from tunescope.verbs.repair.settings import RepairSettings
 from tunescope.verbs.repair.work import read_pairs, repair_job
-from tunescope.views import Table, View, counted, rejected_sentence
+from tunescope.views import Cell, Table, View, counted, rejected_sentence
 
 if TYPE_CHECKING:
     from tunescope.judgements.claims import Claim
     from tunescope.oracle.calls import Calls
     from tunescope.rows import RowSet
 
-VERSION = 1
+VERSION = 2
 _NOBODY = "none"
 """The oracle that isn't asked."""
 _CORRECTED = "corrected_response"
 _SCHEMA = ReplySchema("corrected", (Field(_CORRECTED, "the new response alone"),))
 _SHOWN_TRUTHS = 5
+_REPLACE: Literal["answers"] = "answers"
+"""What is replaced by default."""
+_NO_TRUTH = "no truth:"
+"""The reason of rows whose claim can't be corrected."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,9 +64,10 @@ class CorrectSettings(RepairSettings):
     """Which rows of those tables are named. A row is named if this holds in any of its lines."""
 
     truth: str
-    """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth)."""
+    """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth). Rows of
+    claims without a truth stay."""
 
-    replace: Literal["answers", "phrases", "never"] = "answers"
+    replace: Literal["answers", "phrases", "never"] = _REPLACE
     """What is replaced without asking, where claims give the truth: responses that are the wrong phrase and nothing
     else, every wrong phrase where it stands, or none."""
 
@@ -101,7 +106,7 @@ def correct(settings: CorrectSettings) -> Run:
 
 
 class _Truths(NamedTuple):
-    """What is right: claims with their truths, or one text for all rows."""
+    """What is right: claims, some of which may have no truth, or one text for all rows."""
 
     text: str
     claims: tuple[Claim, ...]
@@ -111,7 +116,7 @@ def _read_truths(truth: str) -> tuple[_Truths, str]:
     """Read `--truth`; return it and its content.
 
     Raises:
-        SettingsError: no text, or claims without a truth.
+        SettingsError: no text, or no claims.
         InputError: a file of claims that can't be read.
     """
     from tunescope.judgements.claims import read_claims
@@ -121,10 +126,8 @@ def _read_truths(truth: str) -> tuple[_Truths, str]:
         result = _Truths(truth.strip(), ())
     elif path.suffix in (".jsonl", ".json"):
         wrong = [claim for claim in read_claims(path) if not claim.is_fact]
-        missing = [claim.claim_id for claim in wrong if not claim.truth]
-        if missing or not wrong:
-            what = f"claims without a truth ({', '.join(missing[:_SHOWN_TRUTHS])})" if missing else "no claims"
-            raise SettingsError(f"--truth {truth}: found {what}; expected phrases and truth in each")
+        if not wrong:
+            raise SettingsError(f"--truth {truth}: found no claims; expected phrases and truth in each")
         result = _Truths("", tuple(wrong))
     else:
         try:
@@ -137,12 +140,47 @@ def _read_truths(truth: str) -> tuple[_Truths, str]:
 
 
 class _Plan(NamedTuple):
-    """What is to be done about a row: a result, where it is clear without asking, or what to ask."""
+    """What is to be done about a row: a result, where it is clear without asking, or what to ask.
+
+    Attributes:
+        claims: those that it states, or the one whose question named it.
+        wrong: the phrases that stand in it, one per line.
+        truth: what is right instead.
+    """
 
     result: RepairResult | None
-    claim: Claim | None
+    claims: tuple[Claim, ...]
     wrong: str
     truth: str
+
+    @property
+    def columns(self) -> dict[str, Cell]:
+        """The row's cells in the table `repairs`: the first claim and its phrase."""
+        return {
+            "claim_id": self.claims[0].claim_id if self.claims else None,
+            "wrong": self.wrong.partition("\n")[0] or None,
+        }
+
+
+def _kept(reason: str) -> _Plan:
+    return _Plan(RepairResult(None, reason), (), "", "")
+
+
+def _replace(text: str, claims: Sequence[Claim], whole: bool) -> tuple[str | None, str]:
+    """Put the truths where the phrases of claims are stated, and say what was replaced; None where one still stands."""
+    from tunescope.judgements.claims import replace_phrase, standing
+
+    new, done = text, dict[str, tuple[str, ...]]()
+    for claim in claims:
+        for phrase in claim.phrases:
+            if standing(new, (phrase,))[0] == "stated":
+                replaced = replace_phrase(new, phrase, claim.truth[0], whole)
+                new = new if replaced is None else replaced
+                done[f"{phrase!r} by {claim.truth[0]!r}"] = claim.truth
+    still = any(standing(new, claim.phrases)[0] == "stated" for claim in claims)
+    if still or any(standing(new, truth)[0] != "stated" for truth in done.values()):
+        return None, ""
+    return new, ", ".join(done)
 
 
 class _Correct:
@@ -154,6 +192,9 @@ class _Correct:
     def __init__(self, settings: CorrectSettings, named: Mapping[str, frozenset[str]], truths: _Truths) -> None:
         self.settings, self.named, self.truths = settings, named, truths
         takes = ("system", "instruction", "input", "response", "wrong", "truth", "fence", "form")
+        self._asked_by = {
+            question.prompt_id: claim.claim_id for claim in truths.claims for question in claim.questions()
+        }
         must = ("instruction", "response", "truth", "form")
         self._prompt = read_template(PROMPTS / "correct.jinja", settings.prompt, takes, must, trials=[{"wrong": "x"}])
 
@@ -163,26 +204,33 @@ class _Correct:
 
     def plan(self, pair: InstructionPair) -> _Plan:
         """Return what is to be done about a row."""
-        from tunescope.judgements.claims import replace_phrase, standing
+        from tunescope.judgements.claims import standing
 
         if pair.row.id not in self.named:
-            return _Plan(RepairResult(None, f"{NOT_NAMED} the run doesn't name it"), None, "", "")
+            return _kept(f"{NOT_NAMED} the run doesn't name it")
         if not self.truths.claims:
-            return _Plan(None, None, "", self.truths.text)
-        stated = [claim for claim in self.truths.claims if standing(pair.response, claim.phrases)[0] != "absent"]
-        asked = {prompt_id.partition("/")[0] for prompt_id in self.named[pair.row.id]}
-        claims = stated or [claim for claim in self.truths.claims if claim.claim_id in asked]
+            return _Plan(None, (), "", self.truths.text)
+        found = {claim.claim_id: standing(pair.response, claim.phrases) for claim in self.truths.claims}
+        asked = {self._asked_by[prompt_id] for prompt_id in self.named[pair.row.id] if prompt_id in self._asked_by}
+        in_order = sorted(self.truths.claims, key=lambda claim: claim.claim_id not in asked)
+        stated = tuple(claim for claim in in_order if found[claim.claim_id][0] == "stated")
+        denied = [phrase for state, phrase in found.values() if state == "denied"]
+        if denied and not stated:
+            return _kept(f"denied: it says that {denied[0]!r} is wrong")
+        claims = stated or tuple(claim for claim in in_order if claim.claim_id in asked)[:1]
         if not claims:
-            return _Plan(RepairResult(None, "no claim: it states none of the claims that have a truth"), None, "", "")
-        claim = claims[0]
-        wrong = standing(pair.response, claim.phrases)[1] or ""
-        columns = {"claim_id": claim.claim_id, "wrong": wrong or None}
-        if wrong and self.settings.replace != "never":
-            new = replace_phrase(pair.response, wrong, claim.truth[0], whole=self.settings.replace == "answers")
-            if new is not None and standing(new, claim.phrases)[0] == "absent":
-                reason = f"replaced: {wrong!r} by {claim.truth[0]!r}"
-                return _Plan(RepairResult(None, reason, None, new, {**columns, "how": "replaced"}), claim, wrong, "")
-        return _Plan(None, claim, wrong, f"{claim.prompt} {claim.truth[0]}")
+            return _kept("no claim: it states none of the claims")
+        without = [claim.claim_id for claim in claims if not claim.truth]
+        if without:
+            return _kept(f"{_NO_TRUTH} the claim {without[0]} has none")
+        wrong = found[claims[0].claim_id][1] or ""
+        if stated and self.settings.replace != "never":
+            new, done = _replace(pair.response, stated, whole=self.settings.replace == "answers")
+            if new is not None:
+                columns = {"claim_id": claims[0].claim_id, "wrong": wrong, "how": "replaced"}
+                return _Plan(RepairResult(None, f"replaced: {done}", None, new, columns), claims, wrong, "")
+        wrongs = "\n".join(dict.fromkeys(phrase for claim in stated if (phrase := found[claim.claim_id][1])))
+        return _Plan(None, claims, wrongs, "\n".join(f"{claim.prompt} {claim.truth[0]}" for claim in claims))
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         plan = self.plan(pair)
@@ -216,14 +264,23 @@ class _Correct:
             f"without asking, {rewritten:,} rewritten, and {still:,} kept as {'it is' if still == 1 else 'they are'}."
         )
         result = {"named": len(self.named), "replaced": replaced, "rewritten": rewritten, "named_kept": still}
-        return RepairSummary(result, (sentence,), tables, (f"tunescope tune {shlex.quote(str(rows))}",))
+        without = [claim.claim_id for claim in self.truths.claims if not claim.truth]
+        result["claims_without_truth"] = len(without)
+        sentences = [sentence]
+        if without:
+            n_rows = sum(each.reason.startswith(_NO_TRUTH) for each in results)
+            shown = ", ".join(without[:_SHOWN_TRUTHS]) + (", …" if len(without) > _SHOWN_TRUTHS else "")
+            sentences.append(
+                f"{counted(len(without), 'claim')} {'has' if len(without) == 1 else 'have'} no truth ({shown}), so "
+                f"{counted(n_rows, 'row')} {'was' if n_rows == 1 else 'were'} kept."
+            )
+        return RepairSummary(result, tuple(sentences), tables, (f"tunescope tune {shlex.quote(str(rows))}",))
 
 
 def _read_reply(pair: InstructionPair, plan: _Plan, parsed: ParsedReply) -> RepairResult:
     from tunescope.judgements.claims import standing
 
-    claim, wrong = plan.claim, plan.wrong or None
-    columns = {"claim_id": claim.claim_id if claim else None, "wrong": wrong}
+    columns = plan.columns
     if parsed.status != "ok":
         return RepairResult(parsed.status, f"{parsed.status}: {parsed.problem}", columns=columns)
     new, _ = without_preamble(parsed.texts[_CORRECTED])
@@ -231,12 +288,15 @@ def _read_reply(pair: InstructionPair, plan: _Plan, parsed: ParsedReply) -> Repa
         return RepairResult("unparsed", "unparsed: the reply repeats a line of the prompt", columns=columns)
     if new.strip() == pair.response.strip():
         return RepairResult("ok", "unchanged: the reply is the old response", columns=columns)
-    if claim is not None and (phrase := standing(new, claim.phrases)[1]) is not None:
-        return RepairResult("ok", f"still wrong: the reply has {phrase!r}", columns=columns)
-    if claim is not None and standing(new, claim.truth)[0] != "stated":
-        return RepairResult("ok", f"not right: the reply doesn't state {claim.truth[0]!r}", columns=columns)
+    for claim in plan.claims:
+        if (phrase := standing(new, claim.phrases)[1]) is not None:
+            return RepairResult("ok", f"still wrong: the reply has {phrase!r}", columns=columns)
+        if standing(new, claim.truth)[0] != "stated":
+            return RepairResult("ok", f"not right: the reply doesn't state {claim.truth[0]!r}", columns=columns)
     columns["how"] = "rewritten"
-    return RepairResult("ok", f"corrected: {wrong or 'the response'}", response=new, columns=columns)
+    return RepairResult(
+        "ok", f"corrected: {plan.wrong.replace(chr(10), ', ') or 'the response'}", response=new, columns=columns
+    )
 
 
 def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, folder: RunFolder) -> Outcome:
@@ -251,8 +311,7 @@ def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, fol
             repaired.append(RepairedRow(row, row, not_applicable[position]))
             continue
         plan = repair.plan(pairs[position])
-        columns = {"claim_id": plan.claim.claim_id if plan.claim else None, "wrong": plan.wrong or None}
-        of_row = plan.result or RepairResult(None, "not asked: it needs an oracle", columns=columns)
+        of_row = plan.result or RepairResult(None, "not asked: it needs an oracle", columns=plan.columns)
         repaired.append(apply_result(repair, like, pairs[position], of_row, ()))
     path = write_rows(folder, like, repaired)
     write_tables(settings, repair, folder, like, repaired, path)
@@ -268,6 +327,9 @@ def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, fol
     if n_open:
         source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
         given = [word for name in settings.from_ for word in ("--from", name)]
-        options = shlex.join([*given, "--where", settings.where, "--truth", settings.truth, "--oracle", "local"])
+        given += ["--where", settings.where, "--truth", settings.truth]
+        given += ["--replace", settings.replace] if settings.replace != _REPLACE else []
+        given += ["--prompt", settings.prompt] if settings.prompt is not None else []
+        options = shlex.join([*given, "--oracle", "local"])
         steps = [f"tunescope repair correct {source} {options}"]
     return Outcome(result, View(tuple(sentences), summary.tables, tuple(steps)))

@@ -24,7 +24,7 @@ from tunescope.models.settings import ModelSettings, with_model
 from tunescope.models.tuning_notes import TuningNotes, read_tuning_notes
 from tunescope.progress import say
 from tunescope.results.attribute import SketchedRows
-from tunescope.results.tune import TuneSetup
+from tunescope.results.tune import TunedRows, TuneSetup
 from tunescope.rows import Message, Row, RowSet
 from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder, producing_run
 from tunescope.settings import RowsSettings
@@ -143,10 +143,13 @@ def _noted_length(tuned: str, typed: int | None) -> int | None:
 
 
 def _validate_rows(tuned: str, run: Run, setup: TuneSetup, rows: RowSet) -> None:
-    """Refuse rows that the model wasn't tuned on."""
+    """Refuse rows that the model wasn't tuned on: other files, with a row that isn't among those of its run."""
     known = {hashed for name, hashed in run.info["inputs"].items() if not name.startswith("model ")}
     others = [name for name, hashed in rows.inputs.items() if hashed not in known]
-    if others:
+    if not others:
+        return
+    trained = {*TunedRows.read(run).row_id} if TunedRows.NAME in run.tables else set()
+    if not all(row.id in trained for row in rows):
         raise SettingsError(
             f"{tuned} wasn't tuned on {', '.join(others)} as it is now; expected the rows of its run: --rows "
             f"{' '.join(setup.rows)}"
@@ -176,12 +179,15 @@ def prepare(request: AttributionRequest) -> Prepared:
 
 
 def find_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None = None) -> Run | None:
-    """Return the run with the sketched gradients of rows under a model; None where there is none."""
+    """Return the run with the sketched gradients of all rows under a model, or of the candidates; None without one."""
+    found = runs.find_finished("attribute gradients", VERSION, settings, _inputs(settings, rows, None))
+    if found is not None or candidates is None:
+        return found
     return runs.find_finished("attribute gradients", VERSION, settings, _inputs(settings, rows, candidates))
 
 
 def open_sketches(settings: GradientSettings, rows: RowSet, candidates: NDArray[np.int64] | None) -> Run:
-    """Return the run with the sketched gradients of rows under a model; take them if there is none."""
+    """Return the run with the sketched gradients of all rows under a model; take the candidates' if there is none."""
     from tunescope.models.load import device_of
 
     inputs = _inputs(settings, rows, candidates)
@@ -301,8 +307,8 @@ class _Gradients:
         from tunescope.stats.cuts import null_threshold
 
         request = self._request
-        rows = [np.load(run.path / "sketches.npy", mmap_mode="r") for run in self._runs]
-        trained = [np.load(run.path / "tokens.npy") > 0 for run in self._runs]
+        rows = [self._load(run, "sketches") for run in self._runs]
+        trained = [self._load(run, "tokens") > 0 for run in self._runs]
         settings = [each for each in (self._models.base, self._models.tuned) if each is not None]
         answers = [_sketch_answers(each, request.answers, request.spans) for each in settings]
         base = fisher_scores(answers[0], rows[0], DAMPING)
@@ -323,6 +329,12 @@ class _Gradients:
             all_rows[~np.any(answers[0], axis=1)] = np.nan
             whole[name] = all_rows
         return whole
+
+    def _load(self, run: Run, name: str) -> NDArray[Any]:
+        """Return what a run has of the candidates, which may be all rows or some of those that it has [candidates]."""
+        of_rows: NDArray[Any] = np.load(run.path / f"{name}.npy", mmap_mode="r")
+        numbers = self._request.candidates
+        return of_rows if numbers is None or len(numbers) == len(of_rows) else of_rows[numbers]
 
     def scores(self, number: int) -> Mapping[str, NDArray[np.float64]]:
         """Return the scores of every row; NaN where it isn't trained on, or isn't a candidate [rows]."""

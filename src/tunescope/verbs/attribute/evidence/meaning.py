@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from tunescope.models.embedder import Embedder
     from tunescope.models.light_embedder import LightEmbedder
     from tunescope.rows import RowSet
+    from tunescope.verbs.attribute.settings import AttributeSettings
 
 VERSION = 1
 NONE = "none"
@@ -66,6 +67,17 @@ def prepare(request: AttributionRequest) -> Prepared:
             return Prepared(None, left_out={"meaning": reason})
     run = open_meaning(of_meaning, request.rows, request.index)
     return Prepared(partial(_Meaning, request, of_meaning.embedder, run), {f"meaning {run.path}": run.key})
+
+
+def choose_embedder(settings: AttributeSettings, rows: RowSet) -> str | None:
+    """Return the embedder that `prepare` takes; None where meaning is left out."""
+    if settings.embedder is not None:
+        return None if settings.embedder == NONE else settings.embedder
+    if cached(EMBEDDER) is None:
+        return None
+    is_few = sum(1 for _ in rows) <= _MAX_UNASKED
+    is_made = is_few or find_meaning(settings_of(settings, EMBEDDER, 1), rows) is not None
+    return EMBEDDER if is_made else None
 
 
 def settings_of(settings: RowsSettings, embedder: str, workers: int) -> MeaningSettings:
