@@ -33,6 +33,9 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
         f"{counted(asked, 'item')}{exemplars}{', in the chat template' if settings.chat else ''}. "
         f"{_READING.get(result.reading or '', '')}".rstrip()
     ]
+    if result.parity is not None:
+        checked = f"{counted(settings.parity_check, 'request')} of each task, or all where it has fewer,"
+        sentences.append(f"{checked} agree with lm-eval's own code to {result.parity:.1g} nats.")
     sentences += [f"Missing is {shorten(label, _NAME)}: {reason}." for label, reason in result.missing.items()]
     n_cut = sum(task.n_cut for task in by_name.values())
     if n_cut:
