@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
+from shutil import which
 
 import pytest
 
@@ -138,6 +142,27 @@ def test_a_server_goes_on_after_a_time_out():
     ran = run_programs([quick, slow, quick], Limits(seconds=0.5), 1)
     assert [each.status for each in ran] == ["passed", "timed out", "passed"]
     assert ran[1].reason == "it took more than 0.5 seconds"
+
+
+def test_with_limits_alone_a_folder_may_stay_and_no_rights_are_gained(tmp_path):
+    """Root could remove any folder: the capabilities for that are taken from it, as another user lacks them."""
+    stays = "import os\nos.makedirs('d/e')\nos.chmod('d/e', 0)\nos.chmod('d', 0)\ndef f(): pass"
+    gains = "def f(): return open('/proc/self/status').read()"
+    tests = {stays: "f()", gains: "assert 'NoNewPrivs:\\t1' in f()"}
+    code = (
+        "from tunescope.sandbox.pool import *\nfrom tunescope.sandbox.protection import LIMITS\n"
+        f"programs = [Program(code, '', tests, ('f',)) for code, tests in {tests!r}.items()] * 2\n"
+        "print(*(ran.status for ran in run_programs(programs, Limits(seconds=30.0), 1, LIMITS)))"
+    )
+    command = [sys.executable, "-c", code]
+    if os.geteuid() == 0:
+        if which("setpriv") is None:
+            pytest.skip("setpriv isn't installed")
+        command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner", *command]
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, env={**os.environ, "TMPDIR": str(tmp_path)}
+    )
+    assert done.stdout.split() == ["passed"] * 4
 
 
 def test_the_fallback_says_why():

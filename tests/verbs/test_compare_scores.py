@@ -115,6 +115,14 @@ def test_points_arent_of_a_perplexity(workplace):
     assert "No harm on t: B is better by 4.5 (n = 20)." in said
 
 
+def test_a_task_without_an_item_scored_on_both_sides_isnt_tested(workplace):
+    a = write(workplace / "a", {"t": [1, None]})
+    b = write(workplace / "b", {"t": [None, 1]})
+    run, result = compared(a, b, no_harm=1)
+    assert (result.tasks["t"].no_harm, result.tasks["t"].difference.n) == (None, 0)
+    assert "Whether t was harmed isn't tested: no item has a score on both sides." in run.view.sentences
+
+
 def test_groups_are_one_task_and_content_decides_what_pairs(workplace):
     groups = {"mmlu": ["mmlu_a", "mmlu_b"]}
     a = write(workplace / "a", {"mmlu_a": [1, 0, 1], "mmlu_b": [0, 1]}, groups=groups)

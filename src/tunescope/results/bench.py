@@ -119,6 +119,8 @@ class BenchResult(Record):
     """lm-eval's own results: task → metric, with the filter's name after a comma."""
     reading: str | None = None
     """How the model read the texts: packed (what texts share is read once), padded, single or whole."""
+    parity: float | None = None
+    """Of --parity-check: the most that a log-probability differs from that of lm-eval's own code, in nats."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, suppress
 from dataclasses import asdict, dataclass, replace
 from functools import cache
+from itertools import count
 from pathlib import Path
 from queue import SimpleQueue
 from typing import IO, Any, Literal, TypeAlias
@@ -108,7 +109,8 @@ def run_programs(
             idle.put(server)
 
     with ExitStack() as stack:
-        folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tunescope-sandbox-"))
+        folder = tempfile.mkdtemp(prefix="tunescope-sandbox-")
+        stack.callback(_remove, folder)
         for number in range(min(workers, len(programs))):
             idle.put(stack.enter_context(closing(_ServerProcess(chosen, limits, f"{folder}/{number}"))))
         threads = stack.enter_context(ThreadPoolExecutor(workers))
@@ -144,7 +146,8 @@ class _ServerProcess:
     """A process of `inside.server`; another takes its place where a program broke it."""
 
     def __init__(self, protection: Protection, limits: Limits, folder: str) -> None:
-        self._protection, self._limits, self._folder = protection, limits, folder
+        self._protection, self._limits = protection, limits
+        self._folders = (f"{folder}-{number}" for number in count())  # a program may have made its own undeletable
         self._process = self._start()
 
     def run(self, program: Program) -> Ran:
@@ -160,14 +163,15 @@ class _ServerProcess:
         return Ran(status, show_line(reason))  # it may quote the program's own text
 
     def close(self) -> None:
-        """Kill the server with all that it started, and remove its folder."""
+        """Kill the server with all that it started, and remove its folder as far as that is allowed."""
         if not self._protection.has_namespaces:
             kill_descendants(self._process.pid)
         self._process.kill()
         self._process.communicate()
-        subprocess.run(["rm", "-rf", "--", self._folder], check=False)  # rmtree stops at a thousand levels
+        _remove(self._folder)
 
     def _start(self) -> subprocess.Popen[bytes]:
+        self._folder = next(self._folders)
         Path(self._folder).mkdir()
         limits = asdict(self._limits) | {"processor_seconds": math.ceil(self._limits.seconds) + 1}
         settings = {"seconds": limits.pop("seconds"), "limits": limits}
@@ -191,6 +195,12 @@ class _ServerProcess:
             process.communicate()
             raise WorkError(f"{self._protection.name}: this machine takes no filter of system calls.")
         return process
+
+
+def _remove(folder: str) -> None:
+    """Remove a folder as far as that is allowed: rmtree stops at a thousand levels, and where it isn't."""
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):
+        subprocess.run([*command, "--", folder], check=False, stderr=subprocess.DEVNULL)
 
 
 def _receive(process: subprocess.Popen[bytes], seconds: float) -> Any:

@@ -91,6 +91,15 @@ def test_exemplars_are_scored_as_lm_evals_own_code_does(asked, exemplars):
     assert BenchResult.read(run).tasks["mine"].shots == 5
 
 
+def test_a_parity_check_is_made_and_said_also_where_the_scores_are_known(asked):
+    assert not any("own code" in said for said in bench(BenchSettings(**asked, limit=3)).view.sentences)
+    run = bench(BenchSettings(**asked, limit=3, parity_check=2))
+    parity = BenchResult.read(run).parity
+    assert 0 <= parity <= 1e-3
+    said = f"2 requests of each task, or all where it has fewer, agree with lm-eval's own code to {parity:.1g} nats."
+    assert said in run.view.sentences
+
+
 def test_neither_batch_size_nor_neighbours_change_a_score(asked):
     one = bench(BenchSettings(**asked, shots=2, exemplars="fixed", batch_size=1, out="one"))
     other = bench(BenchSettings(**asked, shots=2, exemplars="fixed", batch_size=7, out="other"))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.tools import ROOT, real
+from tests.tools import ROOT, real, write_rows
 
 from tunescope.errors import UsageError
+from tunescope.verbs.bench.request import BenchRequest
+from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks import catalogue
 from tunescope.verbs.bench.tasks.bench_task import CATEGORIES
 from tunescope.verbs.bench.tasks.catalogue import all_suites, all_tasks, find_suite
@@ -63,6 +66,24 @@ def test_names_join_and_shots_replace():
     assert [use.label for use in suite.uses] == ["piqa", "arc_easy", "copa", "truthfulqa_mc1"]
     assert {use.shots for use in suite.uses} == {1}
     assert suite.limit is None
+
+
+def test_a_suite_keeps_its_limit_beside_other_tasks():
+    suite = find_suite(["smoke", "hellaswag", "copa"], shots=1)
+    limits = {use.name: use.limit for use in suite.uses}
+    assert limits == {"arc_easy": 20, "copa": None, "piqa": 20, "truthfulqa_mc1": 20, "hellaswag": None}
+    assert {use.limit for use in suite.parts["smoke"]} == {20, None}
+    said = BenchSettings(model="m", limit=5)
+    request = BenchRequest(said, suite, (), (), {}, {"copa": 3})
+    assert [request.limit_of(use) for use in suite.uses if use.name in ("copa", "piqa")] == [3, 5]
+    request = BenchRequest(replace(said, limit=None), suite, (), (), {}, {})
+    assert {use.name: request.limit_of(use) for use in suite.uses} == limits
+
+
+def test_own_questions_called_like_a_code_task_are_no_code(tmp_path):
+    path = write_rows(tmp_path / "humaneval.jsonl", [{"question": "Why?", "choices": ["a", "b"], "answer": "a"}])
+    (use,) = find_suite([str(path)]).uses
+    assert (use.name, use.is_code, use.category) == ("humaneval", False, None)
 
 
 def test_one_task_with_two_numbers_of_exemplars_is_refused():

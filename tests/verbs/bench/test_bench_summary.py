@@ -1,11 +1,13 @@
-"""From lm-eval's records to a use's score: which of them count, and how they are averaged."""
+"""Tasks of lm-eval's own: which are scored, which of their records count, and how these are averaged."""
 
 from __future__ import annotations
+
+from types import SimpleNamespace
 
 import pytest
 
 from tunescope.results.bench import Choice
-from tunescope.verbs.bench.scoring import BenchShard, ScoredShard
+from tunescope.verbs.bench.scoring import BenchShard, ScoredShard, build_theirs
 from tunescope.verbs.bench.summary import score_use, spread_use
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
@@ -72,3 +74,21 @@ def test_what_is_no_number_is_missing():
         assert scored.values == [None, 1.0, 0.0]
         score = score_use(use, [scored])
         assert (score.score, score.n, score.n_missing) == (0.5, 2, 1)
+
+
+def test_what_lm_eval_cannot_load_is_missing_with_its_words():
+    def load(name):
+        raise RuntimeError("Dataset scripts are no longer supported, but found\n logiqa.py")
+
+    built = build_theirs(TaskUse(name="logiqa", task=None, lm_evals=True), load)
+    said = "lm-eval can't load it (Dataset scripts are no longer supported, but found logiqa.py)"
+    assert (built.tasks, built.reason) == ((), said)
+
+
+def test_what_runs_code_outside_of_the_sandbox_is_missing():
+    safe, unsafe = SimpleNamespace(), SimpleNamespace(UNSAFE_CODE=True)
+    use = TaskUse(name="mixed", task=None, lm_evals=True)
+    built = build_theirs(use, lambda name: {"mixed_a": safe, "mixed_b": unsafe})
+    said = "lm-eval would run code that the model writes outside of our sandbox, in mixed_b"
+    assert (built.tasks, built.reason) == ((safe,), said)
+    assert build_theirs(use, lambda name: {"mixed_a": safe}).reason is None

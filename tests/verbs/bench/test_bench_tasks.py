@@ -273,6 +273,14 @@ def test_mathqa_options_in_both_forms(tmp_path):
     assert other_form["choices"] == ["$ 1,500", "2 , and a half", "3", "- 4", "none's"]
 
 
+def test_mathqa_options_that_are_no_list_are_named(tmp_path):
+    (tmp_path / "math_qa").mkdir()
+    record = {"Problem": "1 + 1 , roughly ?", "correct": "b", "options": "['a ) 1', 'b ) 2"}
+    write_rows(tmp_path / "math_qa/test.jsonl", [record])
+    with pytest.raises(InputError, match=r"^.*test\.jsonl:1: found a record that doesn't fit \(.*; expected Problem"):
+        built("mathqa", tmp_path, shots=0)
+
+
 def test_what_is_wrong_in_a_file_is_named_with_its_line(tmp_path):
     short = {"question": "?", "choices": ARC["choices"], "answerKey": None}
     path = write_arc(tmp_path, ARC | {"answerKey": "B"}, short)

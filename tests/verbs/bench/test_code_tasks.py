@@ -189,6 +189,20 @@ def test_missing_columns_name_file_and_record(mbpp_folder):
         read_humaneval(mbpp_folder / "nowhere")
 
 
+@pytest.mark.parametrize(
+    ("tests", "sentence"),
+    [
+        (["assert f("], "test.jsonl:1: found column test_list: '(' was never closed"),
+        (["assert f()", 3], "test.jsonl:1: found a number in the list of column test_list; expected texts"),
+        ([None], "test.jsonl:1: found null in the list of column test_list; expected texts"),
+    ],
+)
+def test_tests_of_mbpp_that_cannot_be_read(tests, sentence, mbpp_folder):
+    write_rows(mbpp_folder / "test.jsonl", [mbpp(11, "def f(): pass", tests)])
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_mbpp(mbpp_folder)
+
+
 def failures(problems):
     ran = run_programs([each.program(each.solution) for each in problems], LONG, 2)
     return {each.problem: how.reason for each, how in zip(problems, ran, strict=True) if not how.passed}

@@ -56,6 +56,7 @@ def main(settings: Mapping[str, Any]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     system_calls.hide_memory()
     system_calls.adopt_orphans()
+    system_calls.forbid_privileges()
     sys.path += settings["path"]
     for name in _WARM.split():
         import_module(name)

@@ -75,6 +75,11 @@ def adopt_orphans() -> None:
     _prctl(_PR_SET_CHILD_SUBREAPER, ctypes.c_ulong(1))
 
 
+def forbid_privileges() -> None:
+    """Have no program that this process starts get rights that it lacks itself, such as those of sudo."""
+    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
+
+
 def die_with_parent() -> None:
     """Be killed when the parent ends."""
     _prctl(_PR_SET_PDEATHSIG, ctypes.c_ulong(signal.SIGKILL))
@@ -103,7 +108,7 @@ def install(files: bool) -> None:
     code = _rules(files, os.getpid())
     buffer = ctypes.create_string_buffer(code, len(code))
     program = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(code) // 8, ctypes.addressof(buffer)))
-    _prctl(_PR_SET_NO_NEW_PRIVS, ctypes.c_ulong(1))
+    forbid_privileges()
     _prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_SECCOMP_MODE_FILTER), program)
 
 

@@ -94,6 +94,7 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
         missing=request.missing,
         results={shard.shard.task: shard.score["results"] for shard in own},
         reading=own[0].score["reading"] if own else None,
+        parity=max((shard.score["parity"] for shard in scored), default=None) if settings.parity_check else None,
     )
     _write(request, scored, own, code, folder)
     return Outcome(result.as_json(), show_scores(settings, request.suite, result, folder.path))

@@ -152,12 +152,12 @@ def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
         InputError: records without the columns, or whose code or tests aren't Python; or an example that isn't there.
     """
     examples_file = folder / "prompt.jsonl"
-    examples = {str(record["task_id"]): record for record in _read(examples_file, _MBPP_COLUMNS, ("code",))}
+    examples = {str(record["task_id"]): record for record in _read(examples_file, _MBPP_COLUMNS, ("code", "test_list"))}
     if missing := [name for name in _MBPP_EXAMPLES if name not in examples]:
         expected = f"the examples {', '.join(_MBPP_EXAMPLES)} of the split prompt"
         raise InputError([Problem(str(examples_file), None, f"no task_id {', '.join(missing)}", expected)])
     shown = tuple(f"{_mbpp_question(examples[name])}{examples[name]['code']}\n[DONE]\n\n" for name in _MBPP_EXAMPLES)
-    records = _read(folder / f"{split}.jsonl", _MBPP_COLUMNS, ("code", "test_setup_code"))
+    records = _read(folder / f"{split}.jsonl", _MBPP_COLUMNS, ("code", "test_setup_code", "test_list"))
     return [_mbpp_problem(record, shown) for record in records]
 
 
@@ -286,7 +286,7 @@ _MBPP_COLUMNS: Mapping[str, type[Any]] = {
 
 
 def _read(path: Path, columns: Mapping[str, type[Any]], python: Iterable[str]) -> list[dict[str, Any]]:
-    """Read the records of a file; those of the `columns` that are in `python` hold Python.
+    """Read the records of a file; those of the `columns` that are in `python` hold Python, or a list of its lines.
 
     Raises:
         InputError: one report of all records without these columns.
@@ -312,9 +312,12 @@ def _find_fault(
             found = f"{kind(record[column])} in column {column}" if column in record else f"no column {column}"
             return Problem.at(location, found, {str: "a text", int: "a whole number", list: "a list"}[expected])
     for column in python:
+        lines = record[column] if isinstance(record[column], list) else [record[column]]
+        if others := [line for line in lines if not isinstance(line, str)]:
+            return Problem.at(location, f"{kind(others[0])} in the list of column {column}", "texts")
         try:
-            _parse(record[column])
-        except (SyntaxError, ValueError) as error:
+            _parse("\n".join(lines))
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
             return Problem.at(location, f"column {column}: {error}", "Python")
     return None
 

@@ -17,7 +17,7 @@ from tunescope.rows.containers import content_hash
 from tunescope.verbs.bench.code_tasks import CODE_TASKS, code_folder
 from tunescope.verbs.bench.scoring import BenchShard, CodeShard, build_use
 from tunescope.verbs.bench.settings import BenchSettings
-from tunescope.verbs.bench.tasks.catalogue import Suite, find_suite
+from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, find_suite
 
 if TYPE_CHECKING:
     from tunescope.verbs.bench.tasks.build import Built
@@ -33,7 +33,7 @@ class BenchRequest:
         built: lm-eval's tasks of each use that isn't code.
         code: the code tasks that can be scored.
         missing: the uses that can't, by label, and why.
-        task_limits: how many items of some tasks are scored, in place of `limit`.
+        task_limits: how many items of some tasks are scored, in place of all other limits.
     """
 
     settings: BenchSettings
@@ -45,12 +45,12 @@ class BenchRequest:
 
     @property
     def limit(self) -> int | None:
-        """How many items of each task are scored; None for all."""
+        """How many items of each task are scored; None for all, and where the tasks' suites say it."""
         return self.settings.limit or self.suite.limit
 
-    def limit_of(self, name: str) -> int | None:
+    def limit_of(self, use: TaskUse) -> int | None:
         """How many items of a task, or of each of its parts, are scored; None for all."""
-        return self.task_limits.get(name, self.limit)
+        return self.task_limits.get(use.name, self.settings.limit or use.limit)
 
     @property
     def choices(self) -> list[Choice]:
@@ -66,13 +66,14 @@ class BenchRequest:
         """Every task under every choice; without exemplars their seed is no choice, and of code there is none."""
         main, *others = self.choices
         tasks: list[BenchShard | CodeShard] = [
-            BenchShard(each.use, task.config.task, choice, self.limit_of(each.use.name))
+            BenchShard(each.use, task.config.task, choice, self.limit_of(each.use))
             for choice in (main, *others)
             for each in self.built
             for task in each.tasks
             if choice.seed == main.seed or task.config.num_fewshot
         ]
-        return [*tasks, *(CodeShard(name, self.limit_of(name)) for name in self.code)]
+        coded = {use.name: self.limit_of(use) for use in self.suite.uses if use.is_code and use.name in self.code}
+        return [*tasks, *(CodeShard(name, limit) for name, limit in coded.items())]
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from hashlib import sha256
@@ -116,21 +116,34 @@ def build_use(settings: BenchSettings, use: TaskUse, lm: SharedBeginningLM | Non
     room = None if lm is None else Room(lambda text: len(lm.tok_encode(text)), lm.max_length)
     data = Path(settings.data) if settings.data else None
     with silence_lm_eval():
-        return _build_theirs(use) if use.task is None else build(use, data, exemplars=settings.exemplars, room=room)
+        return build_theirs(use) if use.task is None else build(use, data, exemplars=settings.exemplars, room=room)
 
 
-def _build_theirs(use: TaskUse) -> Built:
-    """Load a task of lm-eval's own, whose data set it takes from the hub."""
+def _load_theirs(name: str) -> Mapping[str, Any]:
     from lm_eval.tasks import TaskManager
 
+    tasks: Mapping[str, Any] = TaskManager().load([name])["tasks"]
+    return tasks
+
+
+def build_theirs(use: TaskUse, load: Callable[[str], Mapping[str, Any]] = _load_theirs) -> Built:
+    """Load a task of lm-eval's own, whose data set it takes from the hub; what runs code on this machine is left out.
+
+    Args:
+        use: of such a task.
+        load: from its name to lm-eval's tasks, by name.
+    """
     from tunescope.verbs.bench.tasks.build import Built
 
     try:
-        tasks = TaskManager().load([use.name])["tasks"]
-    except (OSError, ValueError, ImportError) as error:  # no connection, no data set, no package that it needs
+        tasks = load(use.name)
+    except (OSError, ValueError, ImportError, RuntimeError) as error:  # no connection, data set or package, or a script
         said = " ".join(str(error).split())[:200] or type(error).__name__
         return Built(use=use, reason=f"lm-eval can't load it ({said})")
-    return Built(use=use, tasks=tuple(tasks.values()))
+    unsafe = [name for name, task in tasks.items() if getattr(task, "UNSAFE_CODE", False)]
+    safe = tuple(task for name, task in tasks.items() if name not in unsafe)
+    reason = f"lm-eval would run code that the model writes outside of our sandbox, in {', '.join(unsafe)}"
+    return Built(use=use, tasks=safe, reason=reason if unsafe else None)
 
 
 def set_up(settings: BenchSettings) -> BenchState:

@@ -49,7 +49,7 @@ class BenchSettings(ModelSettings):
     exemplar_seeds: int = field(default=2, metadata={**at_least(2), **group("What a score is worth")})
     """Exemplar seeds of --spread: SEED, SEED + 1 and so on."""
 
-    parity_check: int = field(default=0, metadata={**NOT_IN_KEY, **at_least(0), **group("What a score is worth")})
+    parity_check: int = field(default=0, metadata={**at_least(0), **group("What a score is worth")})
     """Requests of each task that lm-eval's own code scores too; refuse where a log-probability differs by more than
     0.001 nats."""
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from tunescope.results.bench import BenchResult, BenchScore, ScoreSpread
 from tunescope.results.code import CodeScore
+from tunescope.settings import as_option
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import Suite
 from tunescope.views import Table, View, counted, interval, shorten, show
@@ -28,11 +30,16 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
     asked = sum(task.n for task in by_name.values())
     drawn = "the same for all questions of a task" if settings.exemplars == "fixed" else "drawn for each question"
     exemplars = f", exemplars {drawn}" if any(task.shots for task in result.tasks.values()) else ""
+    but_code = " but for code" if result.code else ""
+    template = f", in the chat template{but_code}" if settings.chat and result.reading else ""
     sentences = [
         f"{shorten(result.model, _NAME)} on {shorten(suite.name, _NAME)}: {counted(len(result.tasks), 'task')}, "
-        f"{counted(asked, 'item')}{exemplars}{', in the chat template' if settings.chat else ''}. "
+        f"{counted(asked, 'item')}{exemplars}{template}. "
         f"{_READING.get(result.reading or '', '')}".rstrip()
     ]
+    if result.parity is not None:
+        checked = f"{counted(settings.parity_check, 'request')} of each task, or all where it has fewer,"
+        sentences.append(f"{checked} agree with lm-eval's own code to {result.parity:.1g} nats.")
     sentences += [f"Missing is {shorten(label, _NAME)}: {reason}." for label, reason in result.missing.items()]
     n_cut = sum(task.n_cut for task in by_name.values())
     if n_cut:
@@ -69,13 +76,13 @@ def _code_sentence(name: str, code: CodeScore) -> str:
 def _arguments(settings: BenchSettings) -> str:
     """Return what was asked, as it is typed."""
     words = [*settings.questions, "--model", settings.model]
-    words += [word for each in settings.suite for word in ("--suite", each)]
-    words += ["--data", settings.data] if settings.data else []
-    words += ["--limit", str(settings.limit)] if settings.limit else []
-    words += [word for each in settings.task_limit for word in ("--task-limit", each)]
-    words += ["--allow-code"] if settings.allow_code else []
-    words += ["--shots", str(settings.shots)] if settings.shots is not None else []
-    return shlex.join([*words, *(["--exemplars", "fixed"] if settings.exemplars == "fixed" else [])])
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if each.name in ("questions", "model", "out") or value == each.default:
+            continue
+        values = value if isinstance(value, tuple) else (value,)
+        words += [word for one in values for word in (as_option(each.name), *(() if one is True else (str(one),)))]
+    return shlex.join(words)
 
 
 def _scores(tasks: Mapping[str, BenchScore]) -> Table:

@@ -211,6 +211,8 @@ def _harm_sentence(name: str, task: ScoreComparison, margin: float) -> str:
         return f"No harm on {name}: B isn't {points} or more below A (n = {task.difference.n})."
     if task.no_harm == "harm":
         return f"Harm on {name}: B is worse than A by {_amount(task)}."
+    if not task.difference.n:
+        return f"Whether {name} was harmed isn't tested: no item has a score on both sides."
     if task.no_harm is None:
         return f"Whether {name} was harmed isn't tested: points are of a share, and {task.metric} isn't one."
     enough = "" if task.n_needed is None else f"; about {task.n_needed:,} would do"

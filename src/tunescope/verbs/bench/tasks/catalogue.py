@@ -41,6 +41,7 @@ class TaskUse:
         part: the only part of the task that is wanted, as one subject of MMLU.
         over: what a task of several subjects is the mean of: `items` of all, as lm-eval has it, or `subjects`.
         own_file: the task is a person's own questions in this file.
+        limit: how many of its questions its suite asks; None for all.
     """
 
     name: str
@@ -52,11 +53,12 @@ class TaskUse:
     part: str | None = None
     over: str = "items"
     own_file: Path | None = None
+    limit: int | None = None
 
     @property
     def is_code(self) -> bool:
         """Whether its answers are programs, which run in our sandbox."""
-        return self.name in CODE_TASKS and not self.lm_evals
+        return self.name in CODE_TASKS and not self.lm_evals and self.own_file is None
 
     @property
     def category(self) -> str | None:
@@ -85,7 +87,7 @@ class Suite:
         about: what it is, and what is said about its mean.
         uses: its tasks.
         parts: the suites that it joins, by name, where it joins any: each has a mean of its own.
-        limit: how many of each task's questions it asks; None for all.
+        limit: how many of each task's questions it asks; None for all, and where it joins several: its uses say it.
     """
 
     name: str
@@ -110,7 +112,8 @@ def all_suites() -> Mapping[str, Suite]:
 
 def _read_suite(path: Path) -> Suite:
     said = read_yaml(path.read_text("utf-8"))
-    uses = tuple(_use_of(said_use.pop("task"), **said_use) for said_use in said.pop("tasks"))
+    limit = said.get("limit")
+    uses = tuple(_use_of(said_use.pop("task"), limit=limit, **said_use) for said_use in said.pop("tasks"))
     return Suite(uses=uses, **said)
 
 
@@ -132,14 +135,18 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
 
     A name is a suite, a task of ours or a part of one (`mmlu_anatomy`), a file of a person's own questions, or a task
     of lm-eval's own: with `lm-eval:` before it, or as it is where we have none of that name. `shots` replaces every
-    task's own.
+    task's own. A task of two suites is asked as many questions as the one that asks more.
 
     Raises:
         UsageError: an unknown name (with the nearest ones), or one task wanted with two numbers of exemplars.
         MissingPackageError: a name could be lm-eval's, and lm-eval isn't installed.
     """
     suites = [_find_one(name) for name in names]
-    asked = [[use if shots is None else replace(use, shots=shots) for use in suite.uses] for suite in suites]
+    limit_of = _limits([use for suite in suites for use in suite.uses])
+    asked = [
+        [replace(use, limit=limit_of[use.name], shots=use.shots if shots is None else shots) for use in suite.uses]
+        for suite in suites
+    ]
     uses = dict.fromkeys(chain.from_iterable(asked))
     own = [use.name for use in uses if use.own_file]
     if twice := next((name for name in own if own.count(name) > 1), None):
@@ -167,6 +174,15 @@ def find_suite(names: Sequence[str], *, shots: int | None = None) -> Suite:
         parts=named if len(suites) > 1 else {},
         limit=limits.pop() if len(limits) == 1 else None,
     )
+
+
+def _limits(uses: Iterable[TaskUse]) -> dict[str, int | None]:
+    """Return how many questions of each task are asked: the most that one of the uses wants."""
+    limits: dict[str, int | None] = {}
+    for use in uses:
+        before = limits.setdefault(use.name, use.limit)
+        limits[use.name] = None if before is None or use.limit is None else max(before, use.limit)
+    return limits
 
 
 def _find_one(name: str) -> Suite:

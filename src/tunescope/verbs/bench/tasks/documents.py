@@ -51,7 +51,7 @@ def read_split(path: Path, columns: Sequence[str], prepare: Callable[[Doc, Path]
             continue
         try:
             doc = {name: record[name] for name in columns} if prepare is None else prepare(record, path)
-        except (KeyError, ValueError, TypeError, AttributeError) as error:
+        except (KeyError, ValueError, TypeError, AttributeError, SyntaxError, RecursionError) as error:
             problems.append(Problem.at(place, f"a record that doesn't fit ({error})", f"{', '.join(columns)}"))
             continue
         if doc is not None:
