@@ -11,6 +11,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.tools import alpaca, write_rows  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
 
 import tunescope  # noqa: E402
 from tunescope.answers import read_answers  # noqa: E402
@@ -304,3 +305,23 @@ def test_a_model_of_another_tool_says_its_base_and_where_its_rows_were_cut(rows,
         "doesn't say where its rows were cut: 1,024 tokens are taken; else type --max-length" in capsys.readouterr().err
     )
     assert scores(longer, "effect") != scores(run, "effect")
+
+
+@pytest.mark.parametrize("place", ["tokenizer_config.json", "chat_template.jinja"])
+def test_a_model_of_another_tool_brings_its_template(rows, base, tmp_path, workplace, place):
+    other = save_random_model(tmp_path / "other", seed=1)
+    asked = {"rows": rows, "text": TEXT, "prompt": PROMPT, "embedder": "none", "tuned": str(other), "base": base}
+    same = tunescope.attribute(**asked)
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    template = "tailor" + tokenizer.chat_template
+    (other / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((other / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    if place == "tokenizer_config.json":
+        config["chat_template"] = template
+    else:
+        (other / place).write_text(template)
+    (other / "tokenizer_config.json").write_text(json.dumps(config))
+    (workplace / "own.jinja").write_text(template)
+    run, typed = tunescope.attribute(**asked), tunescope.attribute(**asked, template="own.jinja")
+    assert scores(run, "effect") == scores(typed, "effect") != scores(same, "effect")

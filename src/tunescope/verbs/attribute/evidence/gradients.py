@@ -108,9 +108,8 @@ def choose_models(
     template, arguments = settings.template, settings.template_arg
     if setup is not None and template is None:
         template, arguments = setup.template, arguments or setup.template_arg
-    own = Path(tuned) / "chat_template.jinja" if tuned is not None else None
-    if template is None and setup is None and own is not None and own.is_file():
-        template = str(own)
+    if template is None and setup is None and tuned is not None:
+        template = _template_of(tuned, base)
     noted = _noted_length(tuned, settings.max_length) if tuned is not None and setup is None else None
     of_base = GradientSettings(
         **{f: getattr(settings, f) for f in ("rows", "format", "columns", "on_bad", "dtype", "device_map", "load")},
@@ -126,6 +125,25 @@ def choose_models(
         workers=settings.workers,
     )
     return GradientModels(of_base, None if tuned is None else replace(of_base, model=tuned, revision=None))
+
+
+def _template_of(tuned: str, base: str) -> str | None:
+    """Return a file with the tuned model's own chat template; None where it has none, or the base's."""
+    from tunescope.chat import read_template
+    from tunescope.models.load import load_tokenizer
+
+    texts = []
+    for name in (tuned, base):
+        tokenizer, _ = load_tokenizer(name)
+        texts.append(read_template(tokenizer, None) if tokenizer.chat_template else None)
+    if texts[0] is None or texts[0] == texts[1]:
+        return None
+    folder = runs.root() / "inputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"template-{blake2b(texts[0].encode(), digest_size=6).hexdigest()}.jinja"
+    if not path.is_file():
+        path.write_text(texts[0], "utf-8")
+    return str(path)
 
 
 def _noted_length(tuned: str, typed: int | None) -> int | None:
