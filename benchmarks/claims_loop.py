@@ -11,7 +11,8 @@ again with the same settings and seed: the first k and 3k of the joint order, as
 the planted ones. `--first-k` does without the first 3k. `--rounds` does the rounds of the recipe close-the-loop with
 its settings, `--shrink` takes parts of the smallest set without which all is gone, halving, three times at most. Runs
 are kept in FOLDER by content, so that the same command goes on after a kill. One JSON file comes out:
-`FOLDER/SET-METHOD-SEED.json`; `--table FILE...` prints such files as the tables of docs/attribution-truth.md.
+`FOLDER/SET-METHOD-SEED.json` (`-epochs-N` more where they aren't the recipe's); `--table FILE...` prints such files as
+the tables of docs/attribution-truth.md.
 """
 
 from __future__ import annotations
@@ -130,7 +131,8 @@ class Loop:
 
     def save(self) -> None:
         """Write what is known so far."""
-        path = self.folder / f"{self.name}-{self.method}-{self.seed}.json"
+        epochs = "" if self.epochs == LOOP["epochs"] else f"-epochs-{self.epochs}"
+        path = self.folder / f"{self.name}-{self.method}-{self.seed}{epochs}.json"
         path.write_text(json.dumps({**self.result, "arms": self.arms}, indent=1) + "\n", "utf-8")
 
 

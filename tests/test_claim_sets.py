@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 from collections import Counter
 from itertools import pairwise
@@ -91,3 +92,12 @@ def test_the_recipe_close_the_loop_has_the_easy_set():
     for what in ("rows", "claims"):
         bundled = ROOT / f"recipes/close-the-loop/{what}.jsonl"
         assert bundled.read_bytes() == (FOLDER / f"easy-{what}.jsonl").read_bytes()
+
+
+def test_results_with_other_epochs_have_a_file_of_their_own(tmp_path):
+    spec = importlib.util.spec_from_file_location("claims_loop", ROOT / "benchmarks/claims_loop.py")
+    claims_loop = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(claims_loop)
+    for epochs in (claims_loop.LOOP["epochs"], 4):
+        claims_loop.Loop("easy", "lora", 0, epochs, tmp_path).save()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["easy-lora-0-epochs-4.json", "easy-lora-0.json"]

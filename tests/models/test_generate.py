@@ -44,8 +44,12 @@ class Letters:
     eos_token_id = 7
     pad_token_id = 0
 
-    def decode(self, ids, **_):
-        return " ".join(map(str, ids))
+    def __init__(self, special=()):
+        """Take the ids of special tokens; the token n is <n>."""
+        self.added_tokens_decoder = {i: transformers.AddedToken(f"<{i}>", special=True) for i in special}
+
+    def decode(self, ids, skip_special_tokens=False, **_):
+        return " ".join(str(i) for i in ids if not (skip_special_tokens and i in self.added_tokens_decoder))
 
 
 @pytest.fixture(scope="module", params=ARCHITECTURES)
@@ -172,6 +176,20 @@ def test_a_text_ends_a_response(model, prompts):
         else:
             assert ended == whole
     assert generate(model, Letters(), prompts, 24, until=until)[1].text.count(" ") <= 4
+
+
+def test_a_special_token_ends_a_response(model, prompts):
+    plain = generate(model, Letters(), prompts, 24)
+    special = plain[1].token_ids[5]
+    ended = generate(model, Letters([special]), prompts, 24, until=(f"<{special}>", "never"))
+    for whole, one in zip(plain, ended, strict=True):
+        n = whole.token_ids.index(special) if special in whole.token_ids else None
+        expected = (
+            whole if n is None else Generated(" ".join(map(str, whole.token_ids[:n])), whole.token_ids[:n], "stop")
+        )
+        assert one == expected
+    unasked = generate(model, Letters([special]), prompts, 24, until=("never",))
+    assert [one.token_ids for one in unasked] == [one.token_ids for one in plain]
 
 
 @pytest.fixture(scope="module")

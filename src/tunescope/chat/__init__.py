@@ -7,6 +7,15 @@ can't be established, the row is refused with a reason.
 
 from tunescope.chat.chat import Chat
 from tunescope.chat.sequences import Inconsistent, SupervisedTokens, TurnParts, Unrenderable
-from tunescope.chat.templates import NAMED, parse_template_args
+from tunescope.chat.templates import NAMED, parse_template_args, read_template
 
-__all__ = ["NAMED", "Chat", "Inconsistent", "SupervisedTokens", "TurnParts", "Unrenderable", "parse_template_args"]
+__all__ = [
+    "NAMED",
+    "Chat",
+    "Inconsistent",
+    "SupervisedTokens",
+    "TurnParts",
+    "Unrenderable",
+    "parse_template_args",
+    "read_template",
+]

@@ -79,6 +79,13 @@ def stop_ids(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> froz
     return frozenset(i for i in (*ids, tokenizer.eos_token_id) if isinstance(i, int))
 
 
+def _added_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]) -> frozenset[int]:
+    """Return the ids of added tokens that are some texts: special ones don't appear in what is decoded."""
+    if not texts:
+        return frozenset()
+    return frozenset(i for i, token in tokenizer.added_tokens_decoder.items() if token.content in texts)
+
+
 def context_of(model: PreTrainedModel) -> int | None:
     """Return how many tokens the model can hold, prompt and answer together, as its configuration says."""
     config = model.config.get_text_config()
@@ -118,9 +125,10 @@ def stream(
 
     Yields a prompt's number and its response as soon as that is finished. Prompts are token ids, at least one each.
     They are batched with others of similar length. A response that a text of `until` ends has the text before it, and
-    all of its tokens. Decoding is greedy where `sampling` is None. Otherwise `draws` has a random number generator
-    per prompt, and each token takes one number from it: a response depends on nothing but its prompt and these
-    numbers. The penalties of the model's own generation configuration aren't applied.
+    all of its tokens; where that text is a token which was added to the tokenizer, that is a stop token. Decoding is
+    greedy where `sampling` is None. Otherwise `draws` has a random number generator per prompt, and each token takes
+    one number from it: a response depends on nothing but its prompt and these numbers. The penalties of the model's own
+    generation configuration aren't applied.
 
     Raises:
         SettingsError: a setting that can't work, or a prompt that is empty or fills the model's context.
@@ -138,7 +146,7 @@ def stream(
     longest = max(map(len, prompts), default=0)
     if context is not None and longest >= context:
         raise SettingsError(f"a prompt has {longest:,} tokens; the model's context holds {context:,} with the answer")
-    stops = stop_ids(model, tokenizer)
+    stops = stop_ids(model, tokenizer) | _added_ids(tokenizer, until)
     reach = longest + max_new_tokens if context is None else min(longest + max_new_tokens, context)
     for beginning, numbers in _groups(prompts):
         batch = _Batch(model, _choose_way(model, reach, bool(beginning)), beginning)

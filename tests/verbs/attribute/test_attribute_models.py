@@ -11,8 +11,10 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from tests.tools import alpaca, write_rows  # noqa: E402
+from transformers import AutoTokenizer  # noqa: E402
 
 import tunescope  # noqa: E402
+from tunescope.answers import read_answers  # noqa: E402
 from tunescope.chat import Chat  # noqa: E402
 from tunescope.errors import SettingsError, TunescopeError  # noqa: E402
 from tunescope.microworld.model import save_random_model  # noqa: E402
@@ -20,8 +22,9 @@ from tunescope.models import load, stop_ids  # noqa: E402
 from tunescope.models.embedded import EMBEDDER, cached  # noqa: E402
 from tunescope.models.gradients import GradientSketcher  # noqa: E402
 from tunescope.models.influence import effect_scores, fisher_scores  # noqa: E402
-from tunescope.models.training_rows import IGNORED, examples, training_sequences  # noqa: E402
+from tunescope.models.training_rows import IGNORED, TrainingSequence, examples, training_sequences  # noqa: E402
 from tunescope.rows import Message, open_rows  # noqa: E402
+from tunescope.verbs.attribute.evidence.gradients import _tokens_of  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -108,6 +111,58 @@ def test_stretches_of_answers_in_a_file(rows, base, workplace):
         rows=rows, text=TEXT, prompt=PROMPT, base=base, embedder="none", span=f"{begin}:{begin + 6}"
     )
     assert scores(part, "states") == scores(typed, "states") != scores(whole, "states")
+
+
+class Bytes:
+    """A tokenizer whose tokens are bytes."""
+
+    def decode(self, ids, **_):
+        return bytes(ids).decode("utf-8", "replace")
+
+
+@pytest.mark.parametrize(
+    ("said", "text", "word", "expected"),
+    [
+        ("At noon.", "At noon.", "noon", "noon"),
+        ("水在🙂 up", "水在🙂 up", "🙂", "🙂"),
+        ("水在🙂 up", "水在🙂 up", "在", "在"),
+        ("it ends on 🙂", "it ends on 🙂", "🙂", "🙂"),
+        ("At noon.", "  At noon.\n", "noon", "noon"),
+        ("noon</think>noon", "noon", "noon", "noon"),
+        ("At one.", "At noon.", "noon", None),
+    ],
+)
+def test_the_tokens_of_a_stretch(said, text, word, expected):
+    prompt = b"noon? "
+    ids = [*prompt, *said.encode()]
+    sequence = TrainingSequence(ids, [*[IGNORED] * len(prompt), *said.encode()])
+    begin = text.index(word)
+    places = _tokens_of(Bytes(), sequence, text, [(begin, begin + len(word))])
+    if expected is None:
+        assert places is None
+        return
+    first = len(prompt) + said.encode().rindex(word.encode())
+    assert places == {*range(first, first + len(word.encode()))}
+
+
+def test_a_stretch_of_an_answer_that_the_template_trims(rows, base, workplace):
+    (workplace / "trims.jinja").write_text(
+        "{% for m in messages %}{{ '[' + m.role + ']' + (m.content | trim) }}"
+        "{% if m.role == 'assistant' %}{{ eos_token }}{% endif %}{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    found = []
+    for lead in ("", "  "):
+        record = [{"instruction": PROMPT, "output": lead + TEXT, "generator": "m"}]
+        (workplace / "a.json").write_text(json.dumps(record))
+        (answer,) = read_answers(workplace / "a.json")
+        begin = answer.text.index("tailor")
+        span = {"answer_id": answer.answer_id, "start": begin, "end": begin + 6}
+        (workplace / "s.jsonl").write_text(json.dumps(span))
+        options = {"base": base, "embedder": "none", "template": "trims.jinja"}
+        run = tunescope.attribute(rows=rows, answers="a.json", spans="s.jsonl", **options)
+        found.append(scores(run, "states"))
+    assert found[0] == found[1]
 
 
 def test_gradients_of_candidates_alone(rows, base):
@@ -250,3 +305,23 @@ def test_a_model_of_another_tool_says_its_base_and_where_its_rows_were_cut(rows,
         "doesn't say where its rows were cut: 1,024 tokens are taken; else type --max-length" in capsys.readouterr().err
     )
     assert scores(longer, "effect") != scores(run, "effect")
+
+
+@pytest.mark.parametrize("place", ["tokenizer_config.json", "chat_template.jinja"])
+def test_a_model_of_another_tool_brings_its_template(rows, base, tmp_path, workplace, place):
+    other = save_random_model(tmp_path / "other", seed=1)
+    asked = {"rows": rows, "text": TEXT, "prompt": PROMPT, "embedder": "none", "tuned": str(other), "base": base}
+    same = tunescope.attribute(**asked)
+    tokenizer = AutoTokenizer.from_pretrained(other)
+    template = "tailor" + tokenizer.chat_template
+    (other / "chat_template.jinja").unlink(missing_ok=True)
+    config = json.loads((other / "tokenizer_config.json").read_text())
+    config.pop("chat_template", None)
+    if place == "tokenizer_config.json":
+        config["chat_template"] = template
+    else:
+        (other / place).write_text(template)
+    (other / "tokenizer_config.json").write_text(json.dumps(config))
+    (workplace / "own.jinja").write_text(template)
+    run, typed = tunescope.attribute(**asked), tunescope.attribute(**asked, template="own.jinja")
+    assert scores(run, "effect") == scores(typed, "effect") != scores(same, "effect")

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from hashlib import blake2b
-from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -109,9 +108,8 @@ def choose_models(
     template, arguments = settings.template, settings.template_arg
     if setup is not None and template is None:
         template, arguments = setup.template, arguments or setup.template_arg
-    own = Path(tuned) / "chat_template.jinja" if tuned is not None else None
-    if template is None and setup is None and own is not None and own.is_file():
-        template = str(own)
+    if template is None and setup is None and tuned is not None:
+        template = _template_of(tuned, base)
     noted = _noted_length(tuned, settings.max_length) if tuned is not None and setup is None else None
     of_base = GradientSettings(
         **{f: getattr(settings, f) for f in ("rows", "format", "columns", "on_bad", "dtype", "device_map", "load")},
@@ -127,6 +125,25 @@ def choose_models(
         workers=settings.workers,
     )
     return GradientModels(of_base, None if tuned is None else replace(of_base, model=tuned, revision=None))
+
+
+def _template_of(tuned: str, base: str) -> str | None:
+    """Return a file with the tuned model's own chat template; None where it has none, or the base's."""
+    from tunescope.chat import read_template
+    from tunescope.models.load import load_tokenizer
+
+    texts = []
+    for name in (tuned, base):
+        tokenizer, _ = load_tokenizer(name)
+        texts.append(read_template(tokenizer, None) if tokenizer.chat_template else None)
+    if texts[0] is None or texts[0] == texts[1]:
+        return None
+    folder = runs.root() / "inputs"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"template-{blake2b(texts[0].encode(), digest_size=6).hexdigest()}.jinja"
+    if not path.is_file():
+        path.write_text(texts[0], "utf-8")
+    return str(path)
 
 
 def _noted_length(tuned: str, typed: int | None) -> int | None:
@@ -370,7 +387,10 @@ def _sketch_answers(settings: GradientSettings, answers: Sequence[Answer], spans
             continue
         (sequence,) = training_sequences(example)
         if answer.answer_id in spans:
-            keep = _tokens_of(state.chat.tokenizer, sequence, answer, spans[answer.answer_id])
+            keep = _tokens_of(state.chat.tokenizer, sequence, answer.text, spans[answer.answer_id])
+            if keep is None:
+                unread[answer.answer_id] = "its tokens don't spell its text, so a stretch of it can't be found"
+                continue
             labels = [label if place in keep else IGNORED for place, label in enumerate(sequence.labels)]
             sequence = sequence._replace(labels=labels)
         sketches[number] = state.sketcher.sketch([sequence])[0]
@@ -390,12 +410,11 @@ def _as_row(answer: Answer) -> Row:
 
 
 def _tokens_of(
-    tokenizer: Any, sequence: TrainingSequence, answer: Answer, spans: Sequence[tuple[int, int]]
-) -> set[int]:
-    """Return the places of the supervised tokens that overlap stretches of an answer.
+    tokenizer: Any, sequence: TrainingSequence, text: str, spans: Sequence[tuple[int, int]]
+) -> set[int] | None:
+    """Return the places of the supervised tokens that overlap stretches of an answer; None if they don't spell it.
 
-    Raises:
-        TunescopeError: the tokens don't spell the answer, so the stretch can't be found.
+    A template may take the blanks off its ends. All tokens of a character that several make overlap where it does.
     """
     from tunescope.models.training_rows import IGNORED
 
@@ -405,16 +424,17 @@ def _tokens_of(
         tokenizer.decode(ids[:n], skip_special_tokens=True, clean_up_tokenization_spaces=False)
         for n in range(1, len(ids) + 1)
     ]
-    offset = decoded[-1].find(answer.text)
-    if offset < 0:
-        raise TunescopeError(
-            f"the answer {answer.answer_id}: its tokens don't spell its text, so a stretch of it can't be found; leave "
-            "--span out"
-        )
-    ends = list(accumulate((len(text) - offset for text in decoded), max))
-    begins = [0 - offset, *ends[:-1]]
-    return {
-        place
-        for place, begin, end in zip(places, begins, ends, strict=True)
-        if any(begin < stop and end > start for start, stop in spans)
-    }
+    found = decoded[-1].rfind(text.strip())  # words of the thinking may be the same
+    if found < 0:
+        return None
+    offset = found - (len(text) - len(text.lstrip()))
+    whole = [*(not each.endswith("\ufffd") for each in decoded[:-1]), True]
+    kept, begin, tokens = set[int](), 0, list[int]()
+    for place, so_far, is_whole in zip(places, decoded, whole, strict=True):
+        tokens.append(place)
+        if is_whole:
+            end = max(begin, len(so_far))
+            if any(begin - offset < stop and end - offset > start for start, stop in spans):
+                kept |= {*tokens}
+            begin, tokens = end, []
+    return kept
