@@ -27,7 +27,7 @@ from tunescope.views import Table, View, counted, interval
 if TYPE_CHECKING:
     from tunescope.verbs.compare.settings import CompareSettings
 
-VERSION = 1
+VERSION = 2
 
 
 def compare_scores(settings: CompareSettings, a: LmEvalResults, b: LmEvalResults) -> Run:
