@@ -10,7 +10,7 @@ from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, o
 from tunescope.settings import POSITIONAL
 from tunescope.views import View
 
-VERSION = 7
+VERSION = 8
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -174,7 +174,10 @@ def _model_scores(model: BenchedModel) -> str:
     tasks, whole = model.result.tasks, model.result.means.get("all")
     if len(tasks) == 1 or whole is None:
         return f"{model.name} {', '.join(_task_score(name, score) for name, score in tasks.items())}"
-    items = f"{counted(len(tasks), 'task')} with {counted(sum(score.n for score in tasks.values()), 'item')}"
+    n_of = {
+        name.partition(" ")[0]: score.n for name, score in tasks.items()
+    }  # several scores may be of one task's items
+    items = f"{counted(len(n_of), 'task')} with {counted(sum(n_of.values()), 'item')}"
     mean = "no mean" if whole.mean is None else f"a mean of {whole.mean:.3f}"
     missing = f" ({_named(whole.missing)} missing)" if whole.missing else ""
     beside = {name: score for name, score in tasks.items() if score.chance is not None}
