@@ -13,8 +13,15 @@ from hypothesis import given, settings  # noqa: E402
 from hypothesis import strategies as st  # noqa: E402
 from transformers import AutoConfig, AutoModelForCausalLM  # noqa: E402
 
-from tunescope.models.packing import inside_blocks  # noqa: E402
-from tunescope.models.trainer import WHOLE, has_dropout, newest_checkpoint, noise, pack, pad  # noqa: E402
+from tunescope.models.trainer import (  # noqa: E402
+    WHOLE,
+    has_dropout,
+    newest_checkpoint,
+    noise,
+    pack,
+    pad,
+    summed_loss_of_pack,
+)
 from tunescope.models.training_rows import EMPTY_SEQUENCE, IGNORED, TrainingSequence  # noqa: E402
 from tunescope.verbs.tune.train import PACKS  # noqa: E402
 
@@ -51,14 +58,7 @@ def summed_loss(model, lines, share=True):
     """Return the summed loss of a pack, and every weight's gradient."""
     batch = pack(lines, share)
     model.zero_grad()
-    with inside_blocks(model, batch["pack"]):
-        logits = model(
-            input_ids=batch["input_ids"],
-            position_ids=batch["position_ids"],
-            logits_to_keep=batch["places"],
-            use_cache=False,
-        ).logits[0]
-    loss = torch.nn.functional.cross_entropy(logits[batch["predicted_at"]], batch["targets"], reduction="sum")
+    loss = summed_loss_of_pack(model, model, batch)
     loss.backward()
     return loss.detach(), gradients(model)
 

@@ -104,6 +104,21 @@ def pack(sequences: Sequence[TrainingSequence], share: bool = True) -> dict[str,
     }
 
 
+def summed_loss_of_pack(model: Any, unwrapped: Any, batch: dict[str, Any]) -> Any:
+    """Return the summed negative log-likelihood of a pack's supervised tokens, in nats.
+
+    `model` may be wrapped, for several processes or with an adapter; `unwrapped` is the same without what wraps it.
+    """
+    with inside_blocks(unwrapped, batch["pack"]):
+        logits = model(
+            input_ids=batch["input_ids"],
+            position_ids=batch["position_ids"],
+            logits_to_keep=batch["places"],
+            use_cache=False,
+        ).logits[0]
+    return functional.cross_entropy(logits[batch["predicted_at"]].float(), batch["targets"], reduction="sum")
+
+
 def has_dropout(model: Any) -> bool:
     """Tell whether a model drops anything while it trains; then texts that begin alike don't give the same."""
     rates = [module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)]
@@ -247,7 +262,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
     def summed_loss(self, model: Any, batch: dict[str, Any]) -> Any:
         """Return the summed negative log-likelihood of a micro-batch's supervised tokens, in nats."""
         if "pack" in batch:
-            return self._summed_loss_of_pack(model, batch)
+            return summed_loss_of_pack(model, self.accelerator.unwrap_model(model), batch)
         inputs = {name: value for name, value in batch.items() if name not in ("rows", "labels")}
         labels = batch["labels"][:, 1:]
         places = (labels != IGNORED).any(dim=0).nonzero().flatten()
@@ -257,16 +272,6 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
         finally:
             self._noise = None
         return functional.cross_entropy(logits.flatten(0, 1).float(), labels[:, places].flatten(), reduction="sum")
-
-    def _summed_loss_of_pack(self, model: Any, batch: dict[str, Any]) -> Any:
-        with inside_blocks(self.accelerator.unwrap_model(model), batch["pack"]):
-            logits = model(
-                input_ids=batch["input_ids"],
-                position_ids=batch["position_ids"],
-                logits_to_keep=batch["places"],
-                use_cache=False,
-            ).logits[0]
-        return functional.cross_entropy(logits[batch["predicted_at"]].float(), batch["targets"], reduction="sum")
 
     def training_step(self, model: Any, inputs: dict[str, Any], num_items_in_batch: Any = None) -> Any:
         """Do the forward and backward passes of one optimizer step; return its loss.
