@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import shutil
+from hashlib import sha256
 
 import numpy as np
 import pytest
@@ -193,6 +194,21 @@ def test_code_is_compared_problem_by_problem(tiny, workplace):
     tasks = ScoresResult.read(compare(CompareSettings(a=str(run.path), b=str(other.path)))).tasks
     assert (tasks["humaneval"].metric, tasks["humaneval"].difference.n) == ("pass@1", 2)
     assert tasks["humaneval"].difference.n_missing == 1
+
+
+def test_code_is_scored_with_and_without_the_chat_template(tiny, workplace):
+    problem = {"task_id": "HumanEval/0", "prompt": "def f(x):\n    'Return x.'\n", "entry_point": "f"}
+    problem |= {"canonical_solution": "    return x\n", "test": "def check(f):\n    assert f(1) == 1\n"}
+    (workplace / "openai_humaneval").mkdir()
+    write_rows(workplace / "openai_humaneval/test.jsonl", [problem])
+    asked = {"model": str(tiny), "suite": ("humaneval",), "data": ".", "allow_code": True, "n": 2, "max_new_tokens": 3}
+    spread = bench(BenchSettings(**asked, spread=True))
+    result = BenchResult.read(spread)
+    assert result.spread["humaneval"].choices == {"plain 1234": 0.0, "chat 1234": 0.0}
+    assert (result.spread["humaneval"].template, result.spread["humaneval"].exemplars) == (0.0, None)
+    chat = bench(BenchSettings(**asked, chat=True))
+    prompts = [next(iter(run.records("samples_humaneval")))["prompt_hash"] for run in (spread, chat)]
+    assert prompts[0] == sha256(problem["prompt"].encode()).hexdigest() != prompts[1]
 
 
 def test_what_is_refused(asked, workplace):

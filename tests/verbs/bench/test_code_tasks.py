@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,6 +95,35 @@ def test_a_problem_of_mbpp(mbpp_folder):
     forged = "class Pair:\n  def __init__(self, a): self.a = 0\ndef sum(p): return 1\nlen = lambda x: 3\n"
     ran = run_programs([problem.program(problem.solution), problem.program(forged)], LONG, 1)
     assert [each.status for each in ran] == ["passed", "failed"]
+
+
+def as_chat(turns):
+    return "".join(f"<{turn['role']}>{turn['content']}" for turn in turns) + "<assistant>"
+
+
+def test_humaneval_in_a_chat(humaneval):
+    plain = read_humaneval(humaneval)[1]
+    chat = replace(plain, template=as_chat)
+    asked = "Complete this Python function. Reply with the whole function only."
+    fenced = f"```python\n{SQUARE['prompt']}"
+    assert chat.prompt == f"<user>{asked}\n\n{fenced}```<assistant>{fenced}"
+    written = "    return n * n\n```\nIt squares n."
+    assert (chat.cut(written), plain.cut(written)) == ("    return n * n", written)
+    (ran,) = run_programs([chat.program(chat.cut(written))], LONG, 1)
+    assert ran.status == "passed"
+
+
+def test_mbpp_in_a_chat_has_its_examples_as_turns(mbpp_folder):
+    plain = read_mbpp(mbpp_folder)[0]
+    chat = replace(plain, template=as_chat)
+    blocks = re.split("<(user|assistant)>", chat.prompt)[1:]
+    assert blocks[::2] == ["user", "assistant"] * 4
+    assert blocks[1].endswith("tests:\n\nassert f2(2) == 2\nassert f2(2) == 2\nassert f2(2) == 2")
+    assert blocks[3] == "[BEGIN]\ndef f2(x):\r\n  return x\n[DONE]"
+    assert blocks[13].endswith("assert len(pairs) == 3")
+    assert blocks[15] == "[BEGIN]\n"
+    ((cut,), n_cut, _) = fit_problems([chat], len, len(chat.prompt) - 1, 0)
+    assert (len(cut.examples), n_cut, cut.template) == (2, 1, as_chat)
 
 
 def test_scores_of_canned_samples(humaneval):

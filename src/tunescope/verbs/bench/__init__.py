@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.bench.scoring import ScoredCode, ScoredShard
     from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
-VERSION = 3
+VERSION = 4
 _MICROWORLD = "microworld"
 
 
@@ -60,7 +60,7 @@ def bench(settings: BenchSettings) -> Run:
 def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
     from tunescope.engine import map_shards
     from tunescope.verbs.bench.scoring import BenchShard, CodeShard, read_code_shard, read_shard, score_shard, set_up
-    from tunescope.verbs.bench.summary import mean_scores, score_code, score_use, spread_use
+    from tunescope.verbs.bench.summary import mean_scores, score_code, score_use, spread_code, spread_use
     from tunescope.verbs.bench.view import show_scores
 
     settings, shards = request.settings, request.shards
@@ -68,11 +68,15 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
     folders = map_shards(score_shard, shards, setup, folder.scratch / "shards", settings.workers, "tasks")
     done = list(zip(shards, folders, strict=True))
     scored = [read_shard(shard, place) for shard, place in done if isinstance(shard, BenchShard)]
-    code = {shard.task: read_code_shard(place) for shard, place in done if isinstance(shard, CodeShard)}
+    coded: dict[str, dict[Choice, ScoredCode]] = defaultdict(dict)
+    for shard, place in done:
+        if isinstance(shard, CodeShard):
+            coded[shard.task][shard.choice] = read_code_shard(place)
     by_use: dict[TaskUse, dict[Choice, list[ScoredShard]]] = defaultdict(lambda: defaultdict(list))
-    for shard in scored:
-        by_use[shard.shard.use][shard.shard.choice].append(shard)
+    for each in scored:
+        by_use[each.shard.use][each.shard.choice].append(each)
     main = request.choices[0]
+    code = {name: by_choice[main] for name, by_choice in coded.items()}
     tasks: dict[str, BenchScore] = {}
     for use in request.suite.uses:
         if use.scored in by_use:
@@ -86,9 +90,9 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
         tasks=tasks,
         means=mean_scores(request.suite, tasks),
         spread={
-            use.label: spread_use(use, by_use[use.scored])
+            use.label: spread_code(use, coded[use.name]) if use.is_code else spread_use(use, by_use[use.scored])
             for use in request.suite.uses
-            if settings.spread and use.scored in by_use
+            if settings.spread and use.label in tasks
         },
         code={name: each.score for name, each in code.items()},
         missing=request.missing,

@@ -6,7 +6,7 @@ import ast
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -23,11 +23,24 @@ from tunescope.sandbox.pool import Limits, Program, Ran, run_programs, strongest
 
 Complete: TypeAlias = Callable[[Sequence[str], int, int], Sequence[Sequence[str]]]
 """Prompts, samples a prompt and a seed → each prompt's samples, without the prompt."""
+Template: TypeAlias = Callable[[list[dict[str, str]]], str]
+"""Turns (role, content) → the text of a chat up to where the model's next turn begins."""
 _HUMANEVAL_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint")
 """Where a completion ends (Chen et al. 2021, section 2.1; the same as lm-eval's)."""
 _MBPP_STOPS = ("[DONE]",)
+_MBPP_BEGIN = "[BEGIN]\n"
+_FENCE = "```"
+_CHAT_STOPS = (f"\n{_FENCE}",)
+"""Where code ends that a chat model writes between fences."""
 _MBPP_EXAMPLES = ("2", "3", "4")
 """The problems of the split `prompt` that come before every question (Austin et al. 2021, arXiv 2108.07732)."""
+
+
+class Example(NamedTuple):
+    """A problem that is shown with its solution."""
+
+    question: str
+    answer: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,30 +51,47 @@ class CodeProblem:
         task: `humaneval` or `mbpp`.
         problem: the data set's own id.
         question: what the model continues, after the examples.
-        examples: what comes before it, each example a text.
+        examples: problems with solutions, which come before it.
         stops: texts at the first of which a completion ends.
         begins: what comes before the completion in the program.
         setup: trusted code that the tests need.
         tests: trusted code that raises where a test fails.
         names: what the tests take from the program.
         solution: the data set's own solution, as a completion.
+        template: puts turns into the model's chat template; None where the model continues plain text.
     """
 
     task: str
     problem: str
     question: str
-    examples: tuple[str, ...] = ()
+    examples: tuple[Example, ...] = ()
     stops: tuple[str, ...]
     begins: str
     setup: str
     tests: str
     names: tuple[str, ...]
     solution: str
+    template: Template | None = field(default=None, compare=False)
 
     @property
     def prompt(self) -> str:
-        """What the model continues."""
-        return "".join(self.examples) + self.question
+        """What the model continues.
+
+        In a chat, examples are earlier turns, and the model's turn begins where plain text would: in HumanEval with the
+        function's first lines between fences, in MBPP behind [BEGIN].
+        """
+        if self.template is None:
+            return "".join(f"{each.question}{each.answer}\n\n" for each in self.examples) + self.question
+        turns: list[dict[str, str]] = []
+        for question, answer in (*self.examples, Example(self.question, "")):
+            asked, begun = _as_turn(question) if self.task == "mbpp" else _as_fenced(question)
+            turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": begun + answer}]
+        return self.template(turns[:-1]) + turns[-1]["content"]
+
+    @property
+    def ends(self) -> tuple[str, ...]:
+        """Texts at the first of which a completion ends, in a chat also the closing fence."""
+        return self.stops if self.template is None else (*self.stops, *_CHAT_STOPS)
 
     @property
     def content_hash(self) -> str:
@@ -70,7 +100,7 @@ class CodeProblem:
 
     def cut(self, completion: str) -> str:
         """Return a completion up to the first stop sequence in it."""
-        return completion[: min((at for stop in self.stops if (at := completion.find(stop)) >= 0), default=None)]
+        return completion[: min((at for stop in self.ends if (at := completion.find(stop)) >= 0), default=None)]
 
     def program(self, completion: str) -> Program:
         """Return what runs: the completion where it belongs, and the tests."""
@@ -156,7 +186,9 @@ def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
     if missing := [name for name in _MBPP_EXAMPLES if name not in examples]:
         expected = f"the examples {', '.join(_MBPP_EXAMPLES)} of the split prompt"
         raise InputError([Problem(str(examples_file), None, f"no task_id {', '.join(missing)}", expected)])
-    shown = tuple(f"{_mbpp_question(examples[name])}{examples[name]['code']}\n[DONE]\n\n" for name in _MBPP_EXAMPLES)
+    shown = tuple(
+        Example(_mbpp_question(examples[name]), f"{examples[name]['code']}\n[DONE]") for name in _MBPP_EXAMPLES
+    )
     records = _read(folder / f"{split}.jsonl", _MBPP_COLUMNS, ("code", "test_setup_code", "test_list"))
     return [_mbpp_problem(record, shown) for record in records]
 
@@ -337,7 +369,7 @@ def _humaneval_problem(record: Mapping[str, Any]) -> CodeProblem:
     )
 
 
-def _mbpp_problem(record: Mapping[str, Any], shown: tuple[str, ...]) -> CodeProblem:
+def _mbpp_problem(record: Mapping[str, Any], shown: tuple[Example, ...]) -> CodeProblem:
     """Return a problem of MBPP, whose question comes after the examples `shown`."""
     tests = "\n".join([record["test_setup_code"], *record["test_list"]])
     return CodeProblem(
@@ -357,7 +389,18 @@ def _mbpp_problem(record: Mapping[str, Any], shown: tuple[str, ...]) -> CodeProb
 def _mbpp_question(record: Mapping[str, Any]) -> str:
     tests = "\n".join(record["test_list"])
     task = f"You are an expert Python programmer, and here is your task: {record['text']}"
-    return f"{task} Your code should pass these tests:\n\n{tests}\n[BEGIN]\n"
+    return f"{task} Your code should pass these tests:\n\n{tests}\n{_MBPP_BEGIN}"
+
+
+def _as_turn(question: str) -> tuple[str, str]:
+    """Return what a person says of MBPP's question, and how the model's turn begins."""
+    return question.removesuffix(f"\n{_MBPP_BEGIN}"), _MBPP_BEGIN
+
+
+def _as_fenced(question: str) -> tuple[str, str]:
+    """Return what a person says of HumanEval's question, and how the model's turn begins."""
+    fenced = f"{_FENCE}python\n{question}"
+    return f"Complete this Python function. Reply with the whole function only.\n\n{fenced}{_FENCE}", fenced
 
 
 def _imports(code: str) -> str:

@@ -63,7 +63,7 @@ class BenchRequest:
 
     @cached_property
     def shards(self) -> list[BenchShard | CodeShard]:
-        """Every task under every choice; without exemplars their seed is no choice, and of code there is none."""
+        """Every task under every choice; where exemplars are none or always the same, their seed is no choice."""
         main, *others = self.choices
         tasks: list[BenchShard | CodeShard] = [
             BenchShard(each.use, task.config.task, choice, self.limit_of(each.use))
@@ -73,7 +73,8 @@ class BenchRequest:
             if choice.seed == main.seed or task.config.num_fewshot
         ]
         coded = {use.name: self.limit_of(use) for use in self.suite.uses if use.is_code and use.name in self.code}
-        return [*tasks, *(CodeShard(name, limit) for name, limit in coded.items())]
+        of_code = [choice for choice in (main, *others) if choice.seed == main.seed]
+        return [*tasks, *(CodeShard(name, choice, limit) for name, limit in coded.items() for choice in of_code)]
 
     @property
     def inputs(self) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from hashlib import sha256
 from math import isfinite
@@ -46,6 +46,7 @@ class CodeShard(NamedTuple):
     """A task whose answers are code (`humaneval` or `mbpp`): programs are written and run for `limit` problems."""
 
     task: str
+    choice: Choice
     limit: int | None
 
 
@@ -211,7 +212,9 @@ def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
 
     settings, lm = state.settings, state.lm
     assert settings.data is not None  # else there is no such shard
-    problems = read_code_problems(shard.task, Path(settings.data))[: shard.limit]
+    template = lm.apply_chat_template if shard.choice.chat else None
+    read = read_code_problems(shard.task, Path(settings.data))[: shard.limit]
+    problems = [replace(problem, template=template) for problem in read]
     context = context_of(lm.model) or sys.maxsize
     fitted = fit_problems(problems, lambda text: len(lm.tok_encode(text)), context, settings.max_new_tokens)
     sampling = CodeSampling(n=settings.n, temperature=settings.temperature, top_p=settings.top_p, seed=settings.seed)
@@ -255,7 +258,7 @@ def _complete(
             update,
             sampling,
             drawn,
-            problems[0].stops,
+            problems[0].ends,
         )
     texts = [each.text for each in made]
     return [texts[start : start + n] for start in range(0, len(texts), n)]

@@ -10,7 +10,7 @@ import numpy as np
 from tunescope import stats
 from tunescope.results.bench import BenchScore, Choice, ScoreMean, ScoreSpread
 from tunescope.results.code import CodeScore
-from tunescope.verbs.bench.scoring import ScoredShard
+from tunescope.verbs.bench.scoring import ScoredCode, ScoredShard
 from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, combine, summarize
 
 
@@ -59,7 +59,21 @@ def score_code(use: TaskUse, code: CodeScore) -> BenchScore:
 def spread_use(use: TaskUse, by_choice: Mapping[Choice, Sequence[ScoredShard]]) -> ScoreSpread:
     """Return how a use's score depends on the choices that it was scored under."""
     scores = {choice: score_use(use, shards).score for choice, shards in by_choice.items()}
-    of_parts = zip(*([shard.values for shard in shards] for shards in by_choice.values()), strict=True)
+    return _spread(use, scores, [[shard.values for shard in shards] for shards in by_choice.values()])
+
+
+def spread_code(use: TaskUse, by_choice: Mapping[Choice, ScoredCode]) -> ScoreSpread:
+    """Return how the score of a use whose answers are code depends on the choices that it was scored under."""
+    scored = {choice: score_code(use, code.score) for choice, code in by_choice.items()}
+    values = [[[each[scored[choice].metric] for each in code.problems]] for choice, code in by_choice.items()]
+    return _spread(use, {choice: each.score for choice, each in scored.items()}, values)
+
+
+def _spread(
+    use: TaskUse, scores: Mapping[Choice, float | None], values: Sequence[Sequence[Sequence[float | None]]]
+) -> ScoreSpread:
+    """Return the spread of scores by choice; `values` holds, by choice, the values of each part's items."""
+    of_parts = zip(*values, strict=True)
     means = [
         [None if None in item else sum(item) / len(item) for item in zip(*by_choice_values, strict=True)]
         for by_choice_values in of_parts
