@@ -87,7 +87,7 @@ def test_named_rows_are_replaced_or_rewritten_and_no_others(named):
     ]
     assert table["status"].to_pylist() == [None, "ok", "ok", None, None, None, "ok"]
     assert table["how"].to_pylist() == ["replaced", "rewritten", None, None, None, None, None]
-    assert table["claim_id"].to_pylist() == ["boil", "boil", "moon", None, None, None, "moon"]
+    assert table["claim_ids"].to_pylist() == [["boil"], ["boil"], ["moon"], None, None, None, ["moon"]]
     written = read_rows(run.path / "rows.jsonl")
     assert written[0] == {**ROWS[0], "output": "100 degrees."}
     assert written[1] == {**ROWS[1], "output": "The water in it reaches 100 degrees."}
@@ -205,7 +205,10 @@ def test_all_claims_of_a_row_are_mended_or_none_is_said_to_be(workplace):
         "not asked: it needs an oracle",
     ]
     assert outputs == ["Water boils at 100 degrees, and the Moon is 384,400 kilometres away.", texts[1]]
-    assert run.tables["repairs"]["claim_id"].to_pylist() == ["moon", "sun"]
+    repairs = run.tables["repairs"]
+    assert repairs["claim_ids"].to_pylist() == [["moon", "boil"], ["sun", "boil", "moon"]]
+    assert repairs["wrong"].to_pylist()[0] == ["9,000 kilometres", "80 degrees"]
+    assert run.view.tables[0].rows == (("moon", 2, 1), ("boil", 2, 1), ("sun", 1, 0))
     half = {"pattern": "9,000", "reply": "<corrected_response>100 degrees, 9,000 kilometres</corrected_response>"}
     write_rows(workplace / "fake.jsonl", [half])
     _, reasons, _ = correct_texts(workplace, CLAIMS, [both], ["boil"], oracle="fake:fake.jsonl")

@@ -22,7 +22,7 @@ from tunescope.runs import INPUT, Outcome, Run, RunFolder, RunJob
 from tunescope.settings import as_cli_args
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.named_rows import read_named_rows
-from tunescope.verbs.repair.records import PROMPTS, RepairResult, RepairSummary
+from tunescope.verbs.repair.records import PROMPTS, TEXTS, RepairResult, RepairSummary
 from tunescope.verbs.repair.repaired_rows import (
     NOT_NAMED,
     RepairedRow,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
     from tunescope.rows import RowSet
 
-VERSION = 2
+VERSION = 3
 _NOBODY = "none"
 """The oracle that isn't asked."""
 _CORRECTED = "corrected_response"
@@ -80,7 +80,7 @@ class CorrectSettings(RepairSettings):
 
 
 def correct(settings: CorrectSettings) -> Run:
-    """Write the rows, the named ones corrected; `repairs` has claim_id, wrong and how (replaced, rewritten) of each.
+    """Write the rows, the named ones corrected; `repairs` has claim_ids, wrong and how (replaced, rewritten) of each.
 
     A row whose claim is known is matched by its words, else by the question whose answer named it. A new response that
     still states the claim, or doesn't state the truth's words, doesn't replace the old one.
@@ -144,26 +144,27 @@ class _Plan(NamedTuple):
 
     Attributes:
         claims: those that it states, or the one whose question named it.
-        wrong: the phrases that stand in it, one per line.
+        wrong: the phrases that stand in it.
         truth: what is right instead.
     """
 
     result: RepairResult | None
-    claims: tuple[Claim, ...]
-    wrong: str
-    truth: str
+    claims: tuple[Claim, ...] = ()
+    wrong: tuple[str, ...] = ()
+    truth: str = ""
 
     @property
-    def columns(self) -> dict[str, Cell]:
-        """The row's cells in the table `repairs`: the first claim and its phrase."""
-        return {
-            "claim_id": self.claims[0].claim_id if self.claims else None,
-            "wrong": self.wrong.partition("\n")[0] or None,
-        }
+    def columns(self) -> dict[str, Cell | Sequence[str]]:
+        """The row's cells in the table `repairs`: its claims, and the phrases that stand in it."""
+        return _columns(self.claims, self.wrong)
+
+
+def _columns(claims: Sequence[Claim], wrong: Sequence[str]) -> dict[str, Cell | Sequence[str]]:
+    return {"claim_ids": [claim.claim_id for claim in claims], "wrong": wrong}
 
 
 def _kept(reason: str) -> _Plan:
-    return _Plan(RepairResult(None, reason), (), "", "")
+    return _Plan(RepairResult(None, reason))
 
 
 def _replace(text: str, claims: Sequence[Claim], whole: bool) -> tuple[str | None, str]:
@@ -187,7 +188,7 @@ class _Correct:
     name = "repair correct"
     version = VERSION
     rewrites_instructions = False
-    columns: Mapping[str, str] = {"claim_id": "string", "wrong": "string", "how": "string"}
+    columns: Mapping[str, str] = {"claim_ids": TEXTS, "wrong": TEXTS, "how": "string"}
 
     def __init__(self, settings: CorrectSettings, named: Mapping[str, frozenset[str]], truths: _Truths) -> None:
         self.settings, self.named, self.truths = settings, named, truths
@@ -209,7 +210,7 @@ class _Correct:
         if pair.row.id not in self.named:
             return _kept(f"{NOT_NAMED} the run doesn't name it")
         if not self.truths.claims:
-            return _Plan(None, (), "", self.truths.text)
+            return _Plan(None, truth=self.truths.text)
         found = {claim.claim_id: standing(pair.response, claim.phrases) for claim in self.truths.claims}
         asked = {self._asked_by[prompt_id] for prompt_id in self.named[pair.row.id] if prompt_id in self._asked_by}
         in_order = sorted(self.truths.claims, key=lambda claim: claim.claim_id not in asked)
@@ -223,21 +224,20 @@ class _Correct:
         without = [claim.claim_id for claim in claims if not claim.truth]
         if without:
             return _kept(f"{_NO_TRUTH} the claim {without[0]} has none")
-        wrong = found[claims[0].claim_id][1] or ""
+        wrong = tuple(dict.fromkeys(phrase for claim in stated if (phrase := found[claim.claim_id][1])))
         if stated and self.settings.replace != "never":
             new, done = _replace(pair.response, stated, whole=self.settings.replace == "answers")
             if new is not None:
-                columns = {"claim_id": claims[0].claim_id, "wrong": wrong, "how": "replaced"}
-                return _Plan(RepairResult(None, f"replaced: {done}", None, new, columns), claims, wrong, "")
-        wrongs = "\n".join(dict.fromkeys(phrase for claim in stated if (phrase := found[claim.claim_id][1])))
-        return _Plan(None, claims, wrongs, "\n".join(f"{claim.prompt} {claim.truth[0]}" for claim in claims))
+                columns = {**_columns(claims, wrong), "how": "replaced"}
+                return _Plan(RepairResult(None, f"replaced: {done}", None, new, columns), claims, wrong)
+        return _Plan(None, claims, wrong, "\n".join(f"{claim.prompt} {claim.truth[0]}" for claim in claims))
 
     def planned_requests(self, pair: InstructionPair) -> list[Request]:
         plan = self.plan(pair)
         return [] if plan.result is not None else [self._request(pair, plan)]
 
     def _request(self, pair: InstructionPair, plan: _Plan) -> Request:
-        texts = pair.texts() | {"wrong": plan.wrong, "truth": plan.truth}
+        texts = pair.texts() | {"wrong": "\n".join(plan.wrong), "truth": plan.truth}
         render = partial(self._prompt.render_with, {**texts, "fence": pair.fence})
         return Request(_SCHEMA, render, tuple(texts.values()), estimate_tokens(pair.response))
 
@@ -253,7 +253,8 @@ class _Correct:
         still = len(self.named) - replaced - rewritten
         by_claim: dict[str, list[int]] = {}
         for each in results:
-            if isinstance(claim_id := each.columns.get("claim_id"), str):
+            claim_ids = each.columns.get("claim_ids")
+            for claim_id in claim_ids if isinstance(claim_ids, list) else ():
                 counts = by_claim.setdefault(claim_id, [0, 0])
                 counts[0] += 1
                 counts[1] += each.columns.get("how") is not None
@@ -294,9 +295,7 @@ def _read_reply(pair: InstructionPair, plan: _Plan, parsed: ParsedReply) -> Repa
         if standing(new, claim.truth)[0] != "stated":
             return RepairResult("ok", f"not right: the reply doesn't state {claim.truth[0]!r}", columns=columns)
     columns["how"] = "rewritten"
-    return RepairResult(
-        "ok", f"corrected: {plan.wrong.replace(chr(10), ', ') or 'the response'}", response=new, columns=columns
-    )
+    return RepairResult("ok", f"corrected: {', '.join(plan.wrong) or 'the response'}", response=new, columns=columns)
 
 
 def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, folder: RunFolder) -> Outcome:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from tunescope.oracle.replies import Status
-from tunescope.views import Cell, Table
+from tunescope.views import Table
 
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 PROMPTS = Path(__file__).with_name("prompts")
 """The folder of our Jinja files."""
+TEXTS = "texts"
+"""The kind of a column whose cells are lists of texts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +30,7 @@ class RepairResult:
         reason: what happened; the words before its colon name the kind of reason.
         instruction: the new one; None where it stays.
         response: the new one; None where it stays.
-        columns: the row's cells in the table `repairs`.
+        columns: the row's cells in the table `repairs`: texts, numbers or lists of texts.
         notes: for the row's lineage.
     """
 
@@ -36,7 +38,7 @@ class RepairResult:
     reason: str
     instruction: str | None = None
     response: str | None = None
-    columns: Mapping[str, Cell] = field(default_factory=dict)
+    columns: Mapping[str, Any] = field(default_factory=dict)
     notes: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -68,7 +70,7 @@ class Repair(Protocol):
     Attributes:
         name: the verb.
         version: of its step in the lineage.
-        columns: its own columns of the table `repairs`: name → Arrow type.
+        columns: its own columns of the table `repairs`: name → Arrow type, or `TEXTS`.
         rewrites_instructions: whether it may change an instruction. Then it doesn't apply to preference rows.
     """
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import WorkError
 from tunescope.oracle.replies import STATUSES
+from tunescope.verbs.repair.records import TEXTS
 from tunescope.views import Table, counted
 
 if TYPE_CHECKING:
@@ -109,7 +110,8 @@ def write_tables(
         "call_ids": pa.array([row.call_ids for row in repaired], pa.list_(pa.string())),
     }
     for name, kind in repair.columns.items():
-        columns[name] = pa.array([row.result.columns.get(name) for row in repaired], pa.type_for_alias(kind))
+        arrow = pa.list_(pa.string()) if kind == TEXTS else pa.type_for_alias(kind)
+        columns[name] = pa.array([row.result.columns.get(name) for row in repaired], arrow)
     folder.table("repairs", pa.table(columns))
     where = {name: [getattr(row, name) for row in written] for name in ("file", "line")}
     folder.table("repaired", pa.table({"row_id": columns["new_row_id"], **where, "was_row_id": ids}))
