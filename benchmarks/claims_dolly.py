@@ -6,7 +6,7 @@ The planted rows are those of the first claims of easy-reported that come to twe
 of at most 60 tokens (instruction, input and output, by the default model's tokenizer), drawn at random; none has a
 word that is a claim's phrase. Planted rows stand at random places. Then:
 
-    python benchmarks/claims_loop.py FOLDER/dolly --epochs 4 --first-k --folder FOLDER
+    python benchmarks/claims_loop.py FOLDER/dolly --epochs 4 --leave-out k --folder FOLDER
 """
 
 from __future__ import annotations

@@ -1,18 +1,19 @@
 """Is it gone? Rows with planted claims, a small real model, and the truth by tuning again.
 
-    OMP_NUM_THREADS=1 python benchmarks/claims_loop.py SET [--method full] [--seed 1] [--rounds] [--shrink] [--first-k]
-        [--epochs 4] [--folder F]
+    OMP_NUM_THREADS=1 python benchmarks/claims_loop.py SET [--method full] [--seed 1] [--leave-out k] [--rounds]
+        [--correct] [--shrink] [--epochs 4] [--folder F]
 
 SET is a name in `benchmarks/claims`, or a path such as FOLDER/dolly (`claims_dolly.py` writes it). The model is tuned
 on all rows and asked all questions of the claims. For each claim that it states, the rows are ordered by each kind of
-evidence for one answer: the one to the claim's own question if that states it, else to the first rewording that does.
-k is the number of the claim's planted rows. Then rows are left out of all stated claims at once and the model is tuned
+evidence for one answer: the one to the claim's own question if that states it, else to the first rewording that does. k
+is the number of a claim's planted rows. Then rows are left out of all stated claims at once and the model is tuned
 again with the same settings and seed: the first k and 3k of the joint order, as many of the other rows at random, and
-the planted ones. `--first-k` does without the first 3k. `--rounds` does the rounds of the recipe close-the-loop with
-its settings, `--shrink` takes parts of the smallest set without which all is gone, halving, three times at most. Runs
-are kept in FOLDER by content, so that the same command goes on after a kill. One JSON file comes out:
-`FOLDER/SET-METHOD-SEED.json` (`-epochs-N` more where they aren't the recipe's); `--table FILE...` prints such files as
-the tables of docs/attribution-truth.md.
+the planted ones. `--leave-out k` does without the first 3k, `--leave-out nothing` without all of these. `--correct`
+corrects the rows that the recipe close-the-loop corrects by their claims' truth, instead of leaving them out,
+`--rounds` does that recipe's rounds with its settings, and `--shrink` takes parts of the smallest set without which all
+is gone, halving, three times at most. Runs are kept in FOLDER by content, so that the same command goes on after a
+kill. One JSON file comes out: `FOLDER/SET-METHOD-SEED.json` (`-epochs-N` more where they aren't the recipe's); `--table
+FILE...` prints such files as the tables of docs/attribution-truth.md.
 """
 
 from __future__ import annotations
@@ -39,6 +40,10 @@ LOOP = yaml.safe_load((HERE.parent / "recipes/close-the-loop.yaml").read_text("u
 MODEL = "smollm2-135m"
 LR = {"lora": 5e-4, "full": 1e-4}
 KINDS = ("words", "meaning", "states", "effect")
+TIMES = {"nothing": (), "k": (1,), "3k": (1, 3)}
+"""How many times k rows are left out."""
+NAMED = "matters > 0 or rank <= 3"
+"""Rows that the recipe corrects."""
 ROUNDS = 3
 DRAW = 20_261_129
 """Seed of the rows that are left out at random."""
@@ -103,11 +108,12 @@ class Loop:
             top=top,
         )
 
-    def arm(self, name: str, left_out: Iterable[int], before: Run) -> Run:
-        """Leave rows out, tune, ask and judge; note what came of it and return the answers' run."""
+    def arm(self, name: str, left_out: Iterable[int], before: Run, corrected: Run | None = None) -> Run:
+        """Leave rows out, or take corrected ones; tune, ask and judge; note what came of it and return the answers."""
         gone = set(left_out)
         begun = time.perf_counter()
-        after = self.answered(self.tuned(self.without(gone)))
+        rows = self.without(gone) if corrected is None else str(corrected.path / corrected.result["files"]["rows"])
+        after = self.answered(self.tuned(rows))
         result = self.judged(before, after).result["after"][0]
         verdicts = result["verdicts"]
         stated = sum(verdicts[name] for name in ("gone", "still there", "changed"))
@@ -115,6 +121,7 @@ class Loop:
             {
                 "arm": name,
                 "left_out": len(gone),
+                "corrected": 0 if corrected is None else corrected.result["changed"],
                 "planted": len(gone & self.lies),
                 "stated": stated,
                 "gone": verdicts["gone"],
@@ -207,6 +214,16 @@ def rounds(loop: Loop, before: Run, tuned: Run, stated: Run) -> set[int]:
     return gone
 
 
+def correct(loop: Loop, before: Run, tuned: Run, stated: Run) -> None:
+    """Correct the rows of the recipe's first round by their claims' truth, where a wrong phrase stands in them."""
+    whole = loop.without(())
+    taught = loop.attributed(whole, stated, tuned, top=10)
+    corrected = tunescope.repair_correct(
+        rows=whole, from_=[str(taught.path)], where=NAMED, truth=loop.claims, replace="phrases"
+    )
+    loop.arm("corrected", (), before, corrected)
+
+
 def shrink(loop: Loop, before: Run, order: Sequence[int]) -> None:
     """Halve a set while all claims stay gone, three times at most; its first rows by rank stay."""
     size = len(order)
@@ -222,7 +239,7 @@ def shrink(loop: Loop, before: Run, order: Sequence[int]) -> None:
             break
 
 
-def measure(loop: Loop, with_rounds: bool, with_shrink: bool, factors: Sequence[int]) -> None:
+def measure(loop: Loop, with_rounds: bool, with_correct: bool, with_shrink: bool, factors: Sequence[int]) -> None:
     """Run the loop on a set, leave out the first k, or some times as many, and write what comes of it."""
     whole = loop.without(())
     tuned = loop.tuned(whole)
@@ -260,9 +277,12 @@ def measure(loop: Loop, with_rounds: bool, with_shrink: bool, factors: Sequence[
         else:  # too few others: of all rows
             drawn = rng.permutation(len(loop.rows))[: len(rows)].tolist()
             loop.arm(f"random of all, as many as {label}", drawn, before)
-    loop.arm("planted", {row for claim in found for row in loop.planted[claim]}, before)
-    gone = rounds(loop, before, tuned, judged) if with_rounds else firsts[1]
-    if with_shrink and loop.arms[-1 if with_rounds else 0]["gone"] == loop.arms[0]["stated"]:
+    if factors:
+        loop.arm("planted", {row for claim in found for row in loop.planted[claim]}, before)
+    if with_correct:
+        correct(loop, before, tuned, judged)
+    gone = rounds(loop, before, tuned, judged) if with_rounds else firsts.get(1, set())
+    if with_shrink and gone and loop.arms[-1 if with_rounds else 0]["gone"] == loop.arms[0]["stated"]:
         best = {
             row: min((order["joint"].index(row) for order in found.values() if row in order["joint"]), default=10**6)
             for row in gone
@@ -290,7 +310,9 @@ def table(results: Sequence[dict[str, Any]]) -> None:
     print("|---|---|---|---|---|---|---|")
     for each in results:
         for arm in each["arms"]:
-            facts, rows = arm["facts_kept"], f"{arm['left_out']} of {each['rows']}"
+            facts = arm["facts_kept"]
+            n_corrected = f", {arm['corrected']} corrected" if arm.get("corrected") else ""
+            rows = f"{arm['left_out']} of {each['rows']}{n_corrected}"
             kept = share(round(facts["mean"] * facts["n"]), facts["n"]) if facts["mean"] is not None else "–"
             print(
                 f"| {each['set']} | {each['method']}, {each['seed']} | {arm['arm']} | {rows} | {arm['planted']} "
@@ -305,8 +327,9 @@ def main() -> None:
     parser.add_argument("--method", default="lora", choices=sorted(LR))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rounds", action="store_true")
+    parser.add_argument("--correct", action="store_true")
     parser.add_argument("--shrink", action="store_true")
-    parser.add_argument("--first-k", action="store_true")
+    parser.add_argument("--leave-out", default="3k", choices=sorted(TIMES))
     parser.add_argument("--epochs", type=int, default=LOOP["epochs"])
     parser.add_argument("--folder", type=Path, default=Path("claims-loop"))
     parser.add_argument("--table", nargs="+", type=Path)
@@ -319,7 +342,7 @@ def main() -> None:
     given.folder.mkdir(parents=True, exist_ok=True)
     os.environ["TUNESCOPE_RUNS"] = str(given.folder / "runs")
     loop = Loop(given.set, given.method, given.seed, given.epochs, given.folder)
-    measure(loop, given.rounds, given.shrink, (1,) if given.first_k else (1, 3))
+    measure(loop, given.rounds, given.correct, given.shrink, TIMES[given.leave_out])
 
 
 if __name__ == "__main__":
