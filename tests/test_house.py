@@ -36,6 +36,7 @@ STOREYS = (
         "matching",
         "models",
         "oracle",
+        "questions",
         "sandbox",
         "text",
         "engine",
