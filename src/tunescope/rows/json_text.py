@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from tunescope.rows.message import Json
@@ -197,15 +197,3 @@ def list_columns(record: Mapping[str, Json]) -> str:
     """List a record's columns for an error."""
     names = [abbreviate(str(name), quoted=False) for name in record]
     return ", ".join(names[:20]) + (", …" if len(names) > 20 else "") or "none"
-
-
-def list_strings(value: Json) -> Iterator[str]:
-    """Yield all strings in a value, however deep, in order; names of fields aren't among them."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from list_strings(item)
-    elif isinstance(value, list):
-        for item in value:
-            yield from list_strings(item)

@@ -10,14 +10,13 @@ import glob
 import gzip
 import json
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO, NamedTuple
 
 from tunescope.errors import InputError, Problem
 from tunescope.locations import Location
 from tunescope.rows import containers
-from tunescope.rows.json_text import list_strings
 from tunescope.rows.row import Json
 
 _SUFFIXES = (".json", ".jsonl", ".csv", ".txt", ".parquet")
@@ -65,13 +64,13 @@ def read_items(path: Path) -> Iterator[_BenchmarkItem]:
         raise InputError([Problem(name, None, f"text that can't be read ({error})", "text in UTF-8")]) from error
     if values is not None:
         for number, value in enumerate(values, 1):
-            yield _BenchmarkItem(Location(name, None, number), tuple(list_strings(value)))
+            yield _BenchmarkItem(Location(name, None, number), tuple(_list_strings(value)))
         return
     for record in containers.read(path, containers.recognise(path)):
         if record.problem is not None:
             raise InputError([record.problem])
         location = Location(name, record.line, record.record)
-        yield _BenchmarkItem(location, tuple(list_strings(record.value)))
+        yield _BenchmarkItem(location, tuple(_list_strings(record.value)))
 
 
 def _open_text(path: Path) -> IO[str]:
@@ -106,3 +105,14 @@ def _read_object(path: Path) -> list[Json] | None:
             return None  # JSON lines, or broken: their reader says which
     examples = whole.get("examples")
     return examples if isinstance(examples, list) else [whole]
+
+
+def _list_strings(value: Json) -> Iterable[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _list_strings(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _list_strings(item)

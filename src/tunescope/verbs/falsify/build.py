@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.falsify.items import BenchmarkTexts, ItemSet
 
 VERSION = 1
-OPERATION = "falsify build"
+_OPERATION = "falsify build"
 _NOBODY = "none"
 """The oracle that isn't asked."""
 _SECONDS = 10.0
@@ -198,7 +198,7 @@ def _build_job(request: _BuildRequest) -> RunJob:
 
     model = None if request.writer is None else resolve_model(request.settings)
     device = "cpu" if model is None else "oracle"
-    return RunJob(OPERATION, VERSION, request.settings, request.inputs(model), partial(_work, request, model), device)
+    return RunJob(_OPERATION, VERSION, request.settings, request.inputs(model), partial(_work, request, model), device)
 
 
 def _plan_job(request: _BuildRequest) -> RunJob:
@@ -206,7 +206,7 @@ def _plan_job(request: _BuildRequest) -> RunJob:
 
     settings, writer = request.settings, request.writer
     assert writer is not None
-    journal = find_journal(OPERATION, VERSION, replace(settings, out=None), request.inputs)
+    journal = find_journal(_OPERATION, VERSION, replace(settings, out=None), request.inputs)
     inputs = request.inputs(None) | ({} if journal is None else journal.inputs)
     inputs |= {} if settings.price is None else {"price": settings.price}
 
@@ -215,15 +215,16 @@ def _plan_job(request: _BuildRequest) -> RunJob:
         items = [(each, writer.planned_requests(each)) for each in plans if each.answers.wrong is not None]
         about = f"about {len(items):,} of {len(plans):,} questions"
         note = "A false chain that names the right answer is asked for again, which isn't counted."
-        return plan_requests(OPERATION, settings, items, writer.write, journal, about, len(plans), note)
+        return plan_requests(_OPERATION, settings, items, writer.write, journal, about, len(plans), note)
 
-    return RunJob(f"{OPERATION} plan", VERSION, settings, inputs, plan)
+    return RunJob(f"{_OPERATION} plan", VERSION, settings, inputs, plan)
 
 
 def _work(request: _BuildRequest, model: str | None, folder: RunFolder) -> Outcome:
     from tunescope.oracle.caller import describe_usage
     from tunescope.oracle.connect import connect
     from tunescope.oracle.pool import ask_all
+    from tunescope.rows import LineageStep
     from tunescope.verbs.falsify.build_summary import summarize, view
     from tunescope.verbs.falsify.built_pairs import BuiltPair, require_pairs, write_pairs
 
@@ -233,13 +234,15 @@ def _work(request: _BuildRequest, model: str | None, folder: RunFolder) -> Outco
     if writer is None or model is None or not asked:
         pairs = [BuiltPair(plan) for plan in plans]
         require_pairs(pairs)
-        path = write_pairs(folder, pairs, {})
+        path = write_pairs(folder, pairs, None)
         result = summarize(request.sets, pairs, settings.chains, path.name)
         return Outcome(result, view(settings.match_length, result, path, "Nobody was asked."))
     with connect(settings, model, folder.path, len(asked), "questions") as results:
         asyncio.run(ask_all(results.caller, asked.items(), writer.write, results.add))
     pairs = [_built(plan, results.get(number)) for number, plan in enumerate(plans)]
-    path = write_pairs(folder, pairs, writer.sources)
+    path = write_pairs(
+        folder, pairs, LineageStep(_OPERATION, VERSION, (), prompt_hash="+".join(writer.sources.values()))
+    )
     caller = results.caller
     result = summarize(request.sets, pairs, settings.chains, path.name)
     result |= {**caller.budget.summary(), "oracle_model": caller.model, "replies": caller.reply_format}

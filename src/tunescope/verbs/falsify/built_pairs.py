@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import InputError, Problem
 from tunescope.text.words import words
-from tunescope.verbs.falsify.build import OPERATION, VERSION
 from tunescope.verbs.falsify.chains import Chains, PairPlan, show_answer
 from tunescope.verbs.falsify.leaks import Answer, Leak
 
 if TYPE_CHECKING:
+    from tunescope.rows import LineageStep
     from tunescope.runs import RunFolder
 
 _PAIRS = "pairs"
@@ -97,20 +97,19 @@ def require_pairs(pairs: Sequence[BuiltPair]) -> None:
     raise InputError(problems, "No pair can be built.")
 
 
-def write_pairs(folder: RunFolder, pairs: Sequence[BuiltPair], prompts: Mapping[str, str]) -> Path:
-    """Write `pairs.jsonl` with the rows' history, the table `items`, and `leaks.jsonl` where chains were asked for."""
-    from tunescope.rows import LineageStep, open_rows
+def write_pairs(folder: RunFolder, pairs: Sequence[BuiltPair], step: LineageStep | None) -> Path:
+    """Write `pairs.jsonl` and the table `items`; with chains also the rows' history, and `leaks.jsonl`.
+
+    `step` is what the history says of every row; None where no chains were asked for.
+    """
+    from tunescope.rows import open_rows
 
     path = folder.path / f"{_PAIRS}.jsonl"
     kept = [pair for pair in pairs if pair.is_kept]
     folder.records(_PAIRS, (pair.row() for pair in kept))
     row_ids = [row.id for row in open_rows([str(path)], "alpaca")] if kept else []
-    if prompts:
-        hashes = "+".join(prompts.values())
-        steps = [
-            LineageStep(OPERATION, VERSION, (), f"chains for {pair.plan.placed.key}", hashes, pair.call_ids)
-            for pair in kept
-        ]
+    if step is not None:
+        steps = [replace(step, reason=f"chains for {pair.plan.placed.key}", call_ids=pair.call_ids) for pair in kept]
         lineages = zip(row_ids, steps, strict=True)
         folder.records(
             f"{_PAIRS}.lineage", ({"row_id": id_, "origin": id_, "lineage": [step.as_json()]} for id_, step in lineages)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeGuard
 
 from tunescope.errors import InputError, Problem, SettingsError, UsageError
 from tunescope.family import members
@@ -17,7 +17,6 @@ from tunescope.questions.code_problems import CODE_TASKS, code_folder
 from tunescope.questions.documents import Doc, Split, read_records, read_split
 from tunescope.questions.own_questions import read_question
 from tunescope.rows.containers import SUFFIXES, content_hash
-from tunescope.rows.json_text import list_strings
 from tunescope.rows.packing import without_packing
 from tunescope.text.words import words
 from tunescope.verbs.falsify.source import Item, Source
@@ -185,7 +184,8 @@ def _place(name: str, domain: str, split: Split) -> tuple[PlacedItem, ...]:
 def read_benchmarks(data: Path) -> BenchmarkTexts:
     """Read the texts of all benchmarks of `bench` whose scored files are in the data folder.
 
-    Every text of a record counts, whatever its column is called.
+    Every column of a record that is a text counts, whatever it is called. Lists of options aren't texts: a question
+    may be worded as another's option is.
 
     Raises:
         InputError: a record can't be read.
@@ -198,11 +198,15 @@ def read_benchmarks(data: Path) -> BenchmarkTexts:
         problems: list[Problem] = []
         name = str(path.relative_to(data))
         for _, record in read_records(path, problems):
-            for text in list_strings(record):
+            for text in filter(_is_text, record.values()):
                 file_of.setdefault(_normalize(text), name)
         if problems:
             raise InputError(problems)
     return BenchmarkTexts(file_of=file_of, hashes={str(path): content_hash(path) for path in dict.fromkeys(paths)})
+
+
+def _is_text(value: Any) -> TypeGuard[str]:
+    return isinstance(value, str)
 
 
 def choose(items: ItemSet, benchmarks: BenchmarkTexts | None, per_source: int, seed: int) -> ItemSet:
