@@ -15,7 +15,7 @@ from typing import TypeAlias
 
 from tunescope.sandbox.pool import Program, Ran
 from tunescope.text.words import words
-from tunescope.verbs.falsify.items import PlacedItem, wrong_options
+from tunescope.verbs.falsify.items import PlacedItem, normalize, wrong_options
 from tunescope.verbs.falsify.leaks import Answer
 from tunescope.verbs.falsify.source import letter_of
 
@@ -101,12 +101,16 @@ def _code_answer(placed: PlacedItem, own: Ran | None, others: Sequence[PlacedIte
 
 
 def _other_items(items: Sequence[PlacedItem], number: int, seed: int, most: int) -> Iterator[PlacedItem]:
-    """Yield at most `most` items whose code may be false for an item: those of other groups, with other code."""
+    """Yield at most `most` items whose code may be false for an item.
+
+    They are of another group, with another question and other code.
+    """
     own = items[number].item
     order = list(range(len(items)))
     _draw(seed, items[number].key).shuffle(order)
     bare = own.code.split()
     others = (items[each] for each in order if items[each].item.group != own.group)
+    others = (other for other in others if normalize(other.item.question) != normalize(own.question))
     return islice((other for other in others if other.item.code.split() != bare), most)
 
 

@@ -159,11 +159,11 @@ def _own_item(record: Doc, path: Path) -> Doc:
 
 def wrong_options(item: Item) -> list[int]:
     """Return the numbers of the options that differ from the right one in their words, or in a sign."""
-    right = _normalize(item.options[item.gold])
-    return [number for number, text in enumerate(item.options) if _normalize(text) != right]
+    right = normalize(item.options[item.gold])
+    return [number for number, text in enumerate(item.options) if normalize(text) != right]
 
 
-def _normalize(text: str) -> str:
+def normalize(text: str) -> str:
     """Return a text's words; of one that has none, its signs."""
     return " ".join(words(text)) or " ".join(text.split())
 
@@ -199,7 +199,7 @@ def read_benchmarks(data: Path) -> BenchmarkTexts:
         name = str(path.relative_to(data))
         for _, record in read_records(path, problems):
             for text in filter(_is_text, record.values()):
-                file_of.setdefault(_normalize(text), name)
+                file_of.setdefault(normalize(text), name)
         if problems:
             raise InputError(problems)
     return BenchmarkTexts(file_of=file_of, hashes={str(path): content_hash(path) for path in dict.fromkeys(paths)})
@@ -215,7 +215,7 @@ def choose(items: ItemSet, benchmarks: BenchmarkTexts | None, per_source: int, s
     kept: list[int] = []
     chosen = list(items.items)
     for number, placed in enumerate(chosen):
-        text = _normalize(placed.item.original or placed.item.question)
+        text = normalize(placed.item.original or placed.item.question)
         file = benchmarks.file_of.get(text) if benchmarks is not None else None
         if file is not None:
             counts[file] = counts.get(file, 0) + 1
