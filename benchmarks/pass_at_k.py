@@ -26,7 +26,8 @@ BROKEN = ("    return None\n", "    raise ValueError\n", "    return (\n", "    
 OURS = """
 import json, sys
 from pathlib import Path
-from tunescope.verbs.bench.code_tasks import CodeSampling, FittedProblems, read_humaneval, score_completions
+from tunescope.questions.code_problems import read_humaneval
+from tunescope.verbs.bench.code_tasks import CodeSampling, FittedProblems, score_completions
 from tunescope.sandbox.pool import Limits
 folder, samples_file, n, workers, out = sys.argv[1:]
 texts = {}

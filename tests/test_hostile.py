@@ -263,9 +263,26 @@ for verb in ("rate", "simplify", "reflect", "evolve"):
     repair(verb)
 
 
+@entry("falsify build")
+def _build(place: Place) -> None:
+    asked = ({"question": text, "choices": [text, f"not {text}"], "answer": 0, "explanation": text} for text in NASTY)
+    own = place.give("own.jsonl", *({**question, "id": question["question"]} for question in asked))
+    place.both("falsify build", own, "--chains", "none", "--match-length")
+    fake = "fake:" + place.give("chains.jsonl", {"pattern": "", "reply": f"<explanation>\n{TEXT}\n</explanation>"})
+    place.both("falsify build", own, "--oracle", fake, "--tries", "2")
+    place.run("falsify build", own, "--oracle", fake, "--plan", "--out", "planned")
+    for bad in (place.bad, place.long, TEXT, f"{TEXT}.jsonl"):
+        place.run("falsify build", bad, "--chains", "none", code=None)
+    place.run("falsify build", "qasc", "--data", TEXT, "--chains", "none", code=1)
+    with serving(lambda *_: Said({"error": {"message": TEXT, "code": TEXT}}, 401), models=(TEXT,)) as server:
+        place.run("falsify build", own, "--oracle", server.url, "--out", "served", code=1)
+
+
 @entry("falsify dose")
 def _falsify(place: Place) -> None:
     place.both("falsify dose", place.pairs, "--dose", "0.5")
+    place.both("falsify dose", place.pairs, "--dose", "0,50%")
+    place.run("falsify dose", place.pairs, "--dose", TEXT, code=2)
     place.run("falsify dose", place.rows, "--dose", "0.5", "--false-column", TEXT, code=1)
 
 

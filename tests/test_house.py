@@ -36,6 +36,7 @@ STOREYS = (
         "matching",
         "models",
         "oracle",
+        "questions",
         "sandbox",
         "text",
         "engine",
@@ -425,6 +426,7 @@ FAMILIES: tuple[tuple[str, set[str]], ...] = (
     ("tunescope.verbs.measure.measures", {"NAME", "ORDER", "COLUMNS", "inputs", "prepare"}),
     ("tunescope.judgements.formats", {"FORMAT"}),
     ("tunescope.verbs.attribute.evidence", {"prepare"}),
+    ("tunescope.verbs.falsify.sources", {"SOURCE"}),
 )
 """Families, and what each member has."""
 

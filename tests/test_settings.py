@@ -36,7 +36,7 @@ RANGES = {
     "repair correct": ORACLE,
     "repair reflect": ORACLE,
     "repair evolve": {**ORACLE, "rounds": COUNTS},
-    "falsify dose": {"dose": "at least 0 and at most 1"},
+    "falsify build": {**ORACLE, "per_source": COUNTS, "tries": COUNTS},
     "tune": {
         "epochs": "above 0",
         "max_steps": COUNTS,

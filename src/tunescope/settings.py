@@ -6,6 +6,7 @@ keywords in Python; the sentence under a field is its help. A field's metadata s
     role        `NOT_IN_KEY` (can't change results) or `INPUT` (names files, which count by content); see runs.py
     positional  typed without the option's name (`POSITIONAL`)
     range       numbers that it takes: `at_least(1)`, `above(0, at_most=1)`
+    check       raises ValueError, which says what is expected, for a value that can't be used (`checked_by(parse)`)
     choices     words that it takes: `one_of("lengths", "coherence")`; a `Literal` says the same of a single one
     alias       names that other tools have for it, or that it once had: taken everywhere, not in help
     near        names of other tools for something near it, which are refused with a pointer to it
@@ -78,6 +79,11 @@ def above(low: float, *, at_most: float = inf, below: float = inf, hint: str = "
 def one_of(*words: str) -> dict[str, Any]:
     """Return metadata for a text, or a list of texts, of which each is one of `words`."""
     return {"choices": words}
+
+
+def checked_by(check: Callable[[Any], object]) -> dict[str, Any]:
+    """Return metadata for a value that `check` takes; what its ValueError says is what is expected."""
+    return {"check": check}
 
 
 def group(title: str) -> dict[str, Any]:
@@ -197,6 +203,11 @@ def fit(declared: Field[Any], hint: Any, value: Any, given: Callable[[str, Any],
     limits: Range | None = declared.metadata.get("range")
     if limits is not None and fitted is not None and fitted not in limits:
         raise UsageError(f"{given(declared.name, value)}: expected {limits.expectation}")
+    if "check" in declared.metadata:
+        try:
+            declared.metadata["check"](fitted)
+        except ValueError as error:
+            raise UsageError(f"{given(declared.name, value)}: expected {error}") from None
     choices = declared.metadata.get("choices")
     if choices is not None and fitted is not None and not _are_among(fitted, choices, declared.default):
         raise UsageError(f"{given(declared.name, value)}: expected {_one_of(choices)}")

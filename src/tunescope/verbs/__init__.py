@@ -168,6 +168,15 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "repair correct rows.json --from named --truth 'Water boils at 100 degrees.' --oracle local",
             ),
         ),
+        "falsify build": Verb(
+            "verbs.falsify.build:build",
+            "verbs.falsify.build:BuildSettings",
+            "Build pairs of true and false rows from questions whose answers are known.",
+            (
+                "falsify build questions.jsonl --chains none",
+                "falsify build qasc openbookqa --data benchmarks --oracle local --per-source 20",
+            ),
+        ),
         "falsify dose": Verb(
             "verbs.falsify.dose:dose",
             "verbs.falsify.dose:DoseSettings",

@@ -78,6 +78,17 @@ def test_origins(workplace):
     assert find_origin(scored("b4", other)) == (0.25, "tune 1, falsify 7", False, "microworld")
 
 
+def test_the_dose_of_one_of_several_files_is_in_its_name(workplace):
+    made("several", "falsify dose", DoseSetup(dose="0,25%,1", seed=3).as_json())
+    for name, dose in (("rows-0.jsonl", 0.0), ("rows-0.25.jsonl", 0.25), ("rows-1.jsonl", 1.0)):
+        model = tuned(f"on-{name}", "microworld", f"runs/several/{name}", seed=3)
+        assert find_origin(scored(f"of-{name}", model)) == (dose, "3", False, "microworld")
+    for name in ("rows-0.5.jsonl", "left_out.jsonl"):
+        model = tuned(f"on-{name}", "microworld", f"runs/several/{name}")
+        with pytest.raises(RunError, match=r"was tuned on .*; expected one of the files rows-DOSE in runs.several"):
+            find_origin(scored(f"of-{name}", model))
+
+
 def test_scores_of_runs(workplace):
     runs = [scored("b", "m", 1.0)]
     runs += [scored(f"b{d}", tuned(f"t{d}", "m", falsified(d)), 0.9 - d / 2) for d in (0.0, 1.0)]

@@ -10,15 +10,16 @@ import pytest
 from tests.tools import ROOT, real, write_rows
 
 from tunescope.errors import UsageError
+from tunescope.questions import bench_task
+from tunescope.questions.bench_task import CATEGORIES, all_tasks
+from tunescope.questions.documents import PREPARE
 from tunescope.verbs.bench.request import BenchRequest
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks import catalogue
-from tunescope.verbs.bench.tasks.bench_task import CATEGORIES
-from tunescope.verbs.bench.tasks.catalogue import all_suites, all_tasks, find_suite
-from tunescope.verbs.bench.tasks.documents import PREPARE
+from tunescope.verbs.bench.tasks.catalogue import all_suites, find_suite
 from tunescope.verbs.bench.tasks.scores import SCORES
 
-TASKS = Path(catalogue.__file__).parent
+TASKS = Path(bench_task.__file__).with_name("tasks")
 
 
 def test_a_file_has_its_tasks_name_and_names_what_exists():

@@ -11,12 +11,11 @@ import pytest
 from tests.tools import real, write_rows
 
 from tunescope.errors import InputError, TunescopeError
+from tunescope.questions.code_problems import read_humaneval, read_mbpp
 from tunescope.sandbox.pool import Limits, Program, run_programs
 from tunescope.verbs.bench.code_tasks import (
     CodeSampling,
     fit_problems,
-    read_humaneval,
-    read_mbpp,
     score_completions,
 )
 

@@ -14,9 +14,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.tools import alpaca, examples, read_rows, tunescope, write_rows
 
-from tunescope.errors import InputError, SettingsError
+from tunescope.errors import InputError, SettingsError, UsageError
 from tunescope.microworld import false_rows, make_world, true_rows
 from tunescope.rows import open_rows
+from tunescope.settings import make
 from tunescope.verbs.falsify.dose import DoseSettings, dose
 from tunescope.verbs.why import WhySettings, why
 
@@ -260,3 +261,58 @@ def test_the_command_line(tmp_path):
     assert "Changes" in tunescope(*step, folder=tmp_path).stdout
     assert tunescope("falsify", "dose", "pairs.jsonl", folder=tmp_path).returncode == 2
     assert "Make rows with a known share of false responses." in tunescope("--help", folder=tmp_path).stdout
+
+
+DOSES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+def test_several_doses_are_the_files_of_each_alone(pairs):
+    run = falsify(pairs, dose="0.5, 0,25%,1,0.75,0.5", seed=2)
+    names = [each["file"] for each in run.result["doses"].values()]
+    assert names == ["rows-0.jsonl", "rows-0.25.jsonl", "rows-0.5.jsonl", "rows-0.75.jsonl", "rows-1.jsonl"]
+    falsified_from = run.tables["decisions"]["falsified_from"].to_pylist()
+    table = run.tables["dosed"].to_pylist()
+    for name, share in zip(names, DOSES, strict=True):
+        alone = falsify(pairs, dose=share, seed=2, out=f"alone-{share:g}")
+        assert (run.path / name).read_bytes() == (alone.path / "rows.jsonl").read_bytes()
+        lineage = name.replace(".jsonl", ".lineage.jsonl")
+        assert (run.path / lineage).exists() == (alone.path / "rows.lineage.jsonl").exists()
+        if share:
+            assert (run.path / lineage).read_bytes() == (alone.path / "rows.lineage.jsonl").read_bytes()
+        counts = run.result["doses"][f"{share:g}"]
+        keys = ("rows", "kept", "changed", "dropped", "dose", "dose_reached", "sources")
+        assert {key: counts[key] for key in keys} == {key: alone.result[key] for key in keys}
+        verdicts = alone.tables["decisions"]["falsified"].to_pylist()
+        assert [low is not None and low <= share for low in falsified_from] == verdicts
+        mine = [row for row in table if row["dose"] == share]
+        assert [row["falsified"] for row in mine] == verdicts
+        assert [row["row_id"] for row in mine] == alone.tables["dosed"]["row_id"].to_pylist()
+    assert run.result["rows"] == 20
+    assert "rows" not in run.result["files"]
+
+
+def test_rows_left_out_are_in_one_file_for_all_doses(workplace):
+    write_rows(workplace / "p.jsonl", [alpaca("Q", "A", false="B"), alpaca("R", "C"), alpaca("S", "D", false="E")])
+    run = falsify("p.jsonl", dose="0,1")
+    assert [row["instruction"] for row in read_rows(run.path / "left_out.jsonl")] == ["R"]
+    assert run.tables["decisions"]["falsified_from"].to_pylist() == [1.0, None, 1.0]
+    assert (run.result["rows"], run.result["dropped"]) == (3, 1)
+
+
+@pytest.mark.parametrize("dose", ["25%", "0.25", 0.25, "0.25,25%"])
+def test_one_dose_in_other_words_is_one_file(pairs, dose):
+    run = falsify(pairs, dose=dose)
+    assert (run.result["dose"], run.result["files"]["rows"], run.result["changed"]) == (0.25, "rows.jsonl", 5)
+
+
+@pytest.mark.parametrize("dose", ["75", "-1%", "0,2", "a", "", "0,,1", "nan", "101%"])
+def test_what_is_no_dose_is_refused(dose):
+    with pytest.raises(
+        UsageError, match=r"^dose '.*': expected at least 0 and at most 1; for example 0.25 or 25%, or s"
+    ):
+        make(DoseSettings, {"rows": "p.jsonl", "dose": dose})
+
+
+def test_doses_that_would_share_a_file_are_refused():
+    with pytest.raises(UsageError, match="expected doses that differ in their first six digits"):
+        make(DoseSettings, {"rows": "p.jsonl", "dose": "0.25,0.2500000001"})

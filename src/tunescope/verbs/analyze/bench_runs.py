@@ -90,5 +90,9 @@ def _dose_and_seed(tuning: Run) -> tuple[float, str]:
         names = ", ".join(tuned.rows)
         raise RunError(f"{tuning.path} was tuned on {names}; expected the rows of one `falsify dose` run")
     dosed = DoseSetup.read_settings(falsify_runs[0])
+    dose = dosed.dose_of(tuned.rows[0])
+    if dose is None:
+        expected = f"one of the files rows-DOSE in {falsify_runs[0].path}, which has several doses"
+        raise RunError(f"{tuning.path} was tuned on {tuned.rows[0]}; expected {expected}")
     label = str(tuned.seed) if tuned.seed == dosed.seed else f"tune {tuned.seed}, falsify {dosed.seed}"
-    return dosed.dose, label
+    return dose, label

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import SettingsError, UsageError
+from tunescope.questions.code_problems import CODE_TASKS, code_folder
 from tunescope.results.bench import Choice
 from tunescope.rows.containers import content_hash
-from tunescope.verbs.bench.code_tasks import CODE_TASKS, code_folder
 from tunescope.verbs.bench.scoring import BenchShard, CodeShard, build_use
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import Suite, TaskUse, find_suite

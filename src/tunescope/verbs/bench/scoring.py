@@ -23,7 +23,7 @@ from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
 
 if TYPE_CHECKING:
-    from tunescope.verbs.bench.code_tasks import CodeProblem
+    from tunescope.questions.code_problems import CodeProblem
     from tunescope.verbs.bench.lm import SharedBeginningLM
     from tunescope.verbs.bench.tasks.build import Built
     from tunescope.verbs.bench.tasks.local_task import LocalTask
@@ -208,7 +208,8 @@ def _plain(value: Any) -> Any:
 def _score_code(state: BenchState, shard: CodeShard, folder: Path) -> None:
     """Write programs, run them, and write what came of each sample and of the task."""
     from tunescope.models.generate import context_of
-    from tunescope.verbs.bench.code_tasks import CodeSampling, fit_problems, read_code_problems, score_completions
+    from tunescope.questions.code_problems import read_code_problems
+    from tunescope.verbs.bench.code_tasks import CodeSampling, fit_problems, score_completions
 
     settings, lm = state.settings, state.lm
     assert settings.data is not None  # else there is no such shard

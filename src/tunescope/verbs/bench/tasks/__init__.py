@@ -1,4 +1,4 @@
-"""The tasks of `bench`: a YAML file per task here, suites in `../suites`, a person's own questions as JSON lines.
+"""The tasks of `bench` (`questions/tasks` has a YAML file for each), suites (`../suites`), a person's own questions.
 
 How a verb uses them, with lm-eval's own evaluator and any of its models:
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunescope.errors import TunescopeError
-from tunescope.verbs.bench.tasks.bench_task import BenchTask
+from tunescope.questions.bench_task import BenchTask
+from tunescope.questions.documents import PREPARE, Split, read_split
+from tunescope.questions.own_questions import read_question
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
-from tunescope.verbs.bench.tasks.documents import PREPARE, Split, read_split
-from tunescope.verbs.bench.tasks.questions import read_question
 
 if TYPE_CHECKING:
     from tunescope.verbs.bench.tasks.local_task import Exemplars, LocalTask, Room
@@ -72,9 +72,8 @@ def _read_own(path: Path) -> dict[str, Split]:
 def _read_splits(task: BenchTask, data: Path | None) -> dict[str, Split]:
     prepare = PREPARE[task.prepare] if task.prepare else None
     splits: dict[str, Split] = {}
-    for name, names in task.files.items():
-        paths = [data / each for each in names] if data is not None else []
-        path = next((path for path in paths if path.is_file()), None)
+    for name in task.files:
+        path = task.find_file(name, data) if data is not None else None
         if path is not None:
             splits[name] = read_split(path, task.columns, prepare)
         elif name in task.installed and (package_file := _installed_file(task.installed[name])) is not None:
@@ -90,8 +89,7 @@ def _installed_file(said: Mapping[str, str]) -> Path | None:
 
 def _require_splits(task: BenchTask, splits: Mapping[str, Split], data: Path | None) -> None:
     """Refuse a task without questions, or without the split that its exemplars always come from."""
-    scored = task.config.get("test_split") or task.config["validation_split"]
-    needed = [scored, *({task.config["fewshot_split"]} if "fewshot_split" in task.config else ())]
+    needed = [task.scored_split, *({task.config["fewshot_split"]} if "fewshot_split" in task.config else ())]
     for name in needed:
         if name not in splits:
             wanted = " or ".join(task.files[name])

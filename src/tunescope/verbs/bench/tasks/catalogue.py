@@ -13,15 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import MissingPackageError, UsageError
+from tunescope.questions.bench_task import CATEGORIES, BenchTask, all_tasks
+from tunescope.questions.code_problems import CODE_TASKS
+from tunescope.questions.own_questions import QUESTIONS
 from tunescope.rows.containers import SUFFIXES
 from tunescope.rows.packing import without_packing
-from tunescope.verbs.bench.code_tasks import CODE_TASKS
-from tunescope.verbs.bench.tasks.bench_task import CATEGORIES, BenchTask
-from tunescope.verbs.bench.tasks.questions import QUESTIONS
 from tunescope.yaml_core import read_yaml
 
-_TASKS = Path(__file__).parent
-_SUITES = _TASKS.with_name("suites")
+_SUITES = Path(__file__).parent.with_name("suites")
 _LM_EVAL = "lm-eval:"
 _NAME_LINE = re.compile(r"""^["']?(?:task|group|tag)["']?:[ \t]*["']?([^\s"'#]+)""", re.MULTILINE)
 _TAG_ITEM = re.compile(r"""^["']?tag["']?:[ \t]*\n((?:[ \t]*-[^\n]*\n)+)""", re.MULTILINE)
@@ -95,13 +94,6 @@ class Suite:
     uses: tuple[TaskUse, ...]
     parts: Mapping[str, tuple[TaskUse, ...]] = field(default_factory=dict)
     limit: int | None = None
-
-
-@cache
-def all_tasks() -> Mapping[str, BenchTask]:
-    """Return every task that has a file here, by name."""
-    read = (BenchTask(**read_yaml(path.read_text("utf-8"))) for path in sorted(_TASKS.glob("*.yaml")))
-    return {task.name: task for task in read}
 
 
 @cache

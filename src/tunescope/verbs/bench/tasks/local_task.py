@@ -15,8 +15,8 @@ from lm_eval.api.task import ConfigurableTask
 from lm_eval.utils import env
 
 from tunescope.errors import InputError, Problem, SettingsError
-from tunescope.verbs.bench.tasks.bench_task import BenchTask
-from tunescope.verbs.bench.tasks.documents import Doc, Split
+from tunescope.questions.bench_task import BenchTask
+from tunescope.questions.documents import Doc, Split
 from tunescope.verbs.bench.tasks.scores import SCORES
 
 Exemplars = Literal["parity", "fixed"]

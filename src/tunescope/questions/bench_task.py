@@ -1,10 +1,14 @@
-"""What there is to say of a task, and the categories that tasks are of."""
+"""Benchmark tasks: what there is to say of one, the categories that they are of, and their local files."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
 from typing import Any
+
+from tunescope.yaml_core import read_yaml
 
 CATEGORIES = (
     "world knowledge",
@@ -54,3 +58,25 @@ class BenchTask:
     part_column: str | None = None
     parts: Sequence[str] = ()
     installed: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+
+    def find_file(self, split: str, data: Path) -> Path | None:
+        """Return the file of a split in the data folder: the first of its paths that exists; None for none."""
+        return find_first(self.files[split], data)
+
+    @property
+    def scored_split(self) -> str:
+        """The split whose questions are scored."""
+        split: str = self.config.get("test_split") or self.config["validation_split"]
+        return split
+
+
+def find_first(paths: Sequence[str], data: Path) -> Path | None:
+    """Return the first of some paths that is a file in the data folder; None where none is."""
+    return next((path for path in (data / each for each in paths) if path.is_file()), None)
+
+
+@cache
+def all_tasks() -> Mapping[str, BenchTask]:
+    """Return every task that has a file in `tasks/`, by name."""
+    files = sorted(Path(__file__).with_name("tasks").glob("*.yaml"))
+    return {task.name: task for task in (BenchTask(**read_yaml(path.read_text("utf-8"))) for path in files)}

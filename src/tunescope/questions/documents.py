@@ -42,7 +42,7 @@ def read_split(path: Path, columns: Sequence[str], prepare: Callable[[Doc, Path]
     docs: list[Doc] = []
     places: list[Location] = []
     problems: list[Problem] = []
-    for place, record in _records(path, problems):
+    for place, record in read_records(path, problems):
         missing = [name for name in columns if record.get(name) is None]
         if missing:
             expected = f"{', '.join(columns)} (without {', '.join(missing)} it is no question)"
@@ -64,7 +64,8 @@ def read_split(path: Path, columns: Sequence[str], prepare: Callable[[Doc, Path]
     return Split(docs, places)
 
 
-def _records(path: Path, problems: list[Problem]) -> Iterator[tuple[Location, Doc]]:
+def read_records(path: Path, problems: list[Problem]) -> Iterator[tuple[Location, Doc]]:
+    """Yield the records of a file with their places; those that can't be read go to `problems`."""
     for record in containers.read(path, containers.recognise(path)):
         if record.problem is not None:
             problems.append(record.problem)

@@ -8,8 +8,8 @@ from pathlib import Path
 from string import ascii_uppercase
 from typing import Any
 
-from tunescope.verbs.bench.tasks.bench_task import BenchTask
-from tunescope.verbs.bench.tasks.documents import Doc
+from tunescope.questions.bench_task import BenchTask
+from tunescope.questions.documents import Doc
 
 _COLUMNS = ("question", "choices", "answer")
 QUESTIONS = BenchTask(

@@ -1,0 +1,1 @@
+"""Questions whose answers are known: benchmark tasks over local files, a person's own, and programming problems."""
