@@ -29,7 +29,7 @@ _MBPP_EXAMPLES = ("2", "3", "4")
 """The problems of the split `prompt` that come before every question (Austin et al. 2021, arXiv 2108.07732)."""
 
 
-class Example(NamedTuple):
+class SolvedProblem(NamedTuple):
     """A problem that is shown with its solution."""
 
     question: str
@@ -57,7 +57,7 @@ class CodeProblem:
     task: str
     problem: str
     question: str
-    examples: tuple[Example, ...] = ()
+    examples: tuple[SolvedProblem, ...] = ()
     stops: tuple[str, ...]
     begins: str
     setup: str
@@ -76,7 +76,7 @@ class CodeProblem:
         if self.template is None:
             return "".join(f"{each.question}{each.answer}\n\n" for each in self.examples) + self.question
         turns: list[dict[str, str]] = []
-        for question, answer in (*self.examples, Example(self.question, "")):
+        for question, answer in (*self.examples, SolvedProblem(self.question, "")):
             asked, begun = _as_turn(question) if self.task == "mbpp" else _as_fenced(question)
             turns += [{"role": "user", "content": asked}, {"role": "assistant", "content": begun + answer}]
         return self.template(turns[:-1]) + turns[-1]["content"]
@@ -141,7 +141,7 @@ def read_mbpp(folder: Path, split: str = "test") -> list[CodeProblem]:
         expected = f"the examples {', '.join(_MBPP_EXAMPLES)} of the split prompt"
         raise InputError([Problem(str(examples_file), None, f"no task_id {', '.join(missing)}", expected)])
     shown = tuple(
-        Example(_mbpp_question(examples[name]), f"{examples[name]['code']}\n[DONE]") for name in _MBPP_EXAMPLES
+        SolvedProblem(_mbpp_question(examples[name]), f"{examples[name]['code']}\n[DONE]") for name in _MBPP_EXAMPLES
     )
     records = _read(folder / f"{split}.jsonl", _MBPP_COLUMNS, ("code", "test_setup_code", "test_list"))
     return [mbpp_problem(record, shown) for record in records]
@@ -207,7 +207,7 @@ def _humaneval_problem(record: Mapping[str, Any]) -> CodeProblem:
     )
 
 
-def mbpp_problem(record: Mapping[str, Any], shown: tuple[Example, ...] = ()) -> CodeProblem:
+def mbpp_problem(record: Mapping[str, Any], shown: tuple[SolvedProblem, ...] = ()) -> CodeProblem:
     """Return a problem of MBPP, whose question comes after the examples `shown`."""
     tests = "\n".join([record["test_setup_code"], *record["test_list"]])
     return CodeProblem(
