@@ -91,6 +91,18 @@ def test_no_harm_is_shown_or_harm_or_neither(workplace):
     )
 
 
+def test_a_difference_may_stand_against_items_that_would_do_without_one(workplace):
+    base = [1] * 40 + [0] * 60
+    worse = [0, 0, *base[2:]]
+    run, result = compared(write(workplace / "a", {"t": base}), write(workplace / "b", {"t": worse}), no_harm=5)
+    needed = result.tasks["t"].n_needed
+    assert needed <= 100
+    assert run.view.sentences[2] == (
+        "Too few items of t to show no harm within 5 points: 100, in which B is 2.0 points below A; without a "
+        f"difference about {needed} would do."
+    )
+
+
 def test_a_better_score_is_no_harm_and_a_lower_perplexity_is_better(workplace):
     rng = np.random.default_rng(2)
     before = rng.gamma(3, 2, 80).tolist()

@@ -215,8 +215,15 @@ def _harm_sentence(name: str, task: ScoreComparison, margin: float) -> str:
         return f"Whether {name} was harmed isn't tested: no item has a score on both sides."
     if task.no_harm is None:
         return f"Whether {name} was harmed isn't tested: points are of a share, and {task.metric} isn't one."
-    enough = "" if task.n_needed is None else f"; about {task.n_needed:,} would do"
-    return f"Too few items of {name} to show no harm within {points}: {task.difference.n:,}{enough}."
+    n = task.difference.n
+    if task.n_needed is None:
+        enough = ""
+    elif task.n_needed > n:
+        enough = f"; about {task.n_needed:,} would do"
+    else:
+        side = "below" if (task.difference.mean or 0) < 0 else "above"
+        enough = f", in which B is {_amount(task)} {side} A; without a difference about {task.n_needed:,} would do"
+    return f"Too few items of {name} to show no harm within {points}: {n:,}{enough}."
 
 
 def _amount(task: ScoreComparison) -> str:
