@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
 import pytest
+from tests.oracle.server import Said, completion, serving
 from tests.tools import read_rows, real, tunescope, write_rows
 from tests.verbs.falsify.small_sources import write_sources
 
@@ -290,3 +292,37 @@ def test_the_command_line(own, workplace):
     again = tunescope("falsify", "build", "own.jsonl", "--chains", "none", folder=workplace)
     assert "nothing was run again" in again.stderr
     assert "Next:\n  tunescope falsify dose runs/falsify-build-" in again.stdout
+
+
+def chain_for(body: dict[str, Any], true: str, false: list[str]) -> Said:
+    """Reply with the true chain, or with the false one of this try, by the seed that is sent."""
+    prompt = body["messages"][-1]["content"]
+    chain = true if "held to be right" in prompt else false[body["seed"]]
+    return Said(completion(f"<explanation>\n{chain}\n</explanation>"))
+
+
+@pytest.mark.parametrize(
+    ("match_length", "used", "n_false", "n_leaking"),
+    [(False, "Wood rusts, and shines, and it conducts well.", 2, 1), (True, "Wood shines.", 4, 2)],
+)
+def test_a_false_chain_is_asked_for_again_with_another_seed(workplace, match_length, used, n_false, n_leaking):
+    pytest.importorskip("openai")
+    write_rows(workplace / "own.jsonl", OWN[2:])
+    tries = ["Not iron.", "Wood rusts, and shines, and it conducts well.", "Wood shines.", "Iron shines."]
+    with serving(lambda body, call: chain_for(body, "It conducts.", tries)) as server:
+        settings = {"oracle": server.url, "response_format": "tags", "match_length": match_length}
+        built = run("own.jsonl", chains="oracle", **settings)
+    (item,) = built.tables["items"].to_pylist()
+    assert (item["n_false_chains"], item["n_leaking"], item["row_id"] is None) == (n_false, n_leaking, False)
+    (row,) = pairs(built)
+    assert (row["output"], row["false_output"]) == ("A) iron. It conducts.", f"B) wood. {used}")
+    assert built.result["leaks"] == {"text": n_leaking}
+
+
+def test_own_questions_that_a_benchmark_has_are_left_out(workplace, data):
+    question = {"question": "Which one IS number 1", "choices": ["x", "y"], "answer": 0}
+    write_rows(workplace / "own.jsonl", [*OWN, question])
+    built = run("own.jsonl", data=data)
+    assert built.result["dropped_by"] == {"in a benchmark": 1}
+    (dropped,) = (row for row in built.tables["items"].to_pylist() if row["reason"])
+    assert (dropped["line"], dropped["reason"]) == (4, "in a benchmark: openbookqa/test.jsonl has this question")

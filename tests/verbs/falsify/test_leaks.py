@@ -6,19 +6,23 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tunescope.verbs.falsify.leaks import Answer, LeakFinder, states_answer, stem
+from tunescope.verbs.falsify.leaks import AnswerOption, LeakFinder, states_answer, stem
 
-EARTH, MARS = Answer("C", "Earth"), Answer("A", "Mars")
+EARTH, MARS = AnswerOption("C", "Earth"), AnswerOption("A", "Mars")
 PLANETS = "Which planet has oceans?"
 BARN = "What does the blank _ stand for?\nSmoke left the house but stayed at the barn, so they wet the _."
 
 
-def leaks(chain: str, right: Answer = EARTH, wrong: Answer = MARS, question: str = PLANETS) -> list[tuple[str, str]]:
+def leaks(
+    chain: str, right: AnswerOption = EARTH, wrong: AnswerOption = MARS, question: str = PLANETS
+) -> list[tuple[str, str]]:
     """Return the leaks that count: how, and what stands there."""
     return [(leak.kind, leak.text) for leak in LeakFinder(question, right, wrong).find(chain) if not leak.excuse]
 
 
-def alarms(chain: str, right: Answer = EARTH, wrong: Answer = MARS, question: str = PLANETS) -> list[tuple[str, str]]:
+def alarms(
+    chain: str, right: AnswerOption = EARTH, wrong: AnswerOption = MARS, question: str = PLANETS
+) -> list[tuple[str, str]]:
     """Return the false alarms: what stands there, and why it means nothing."""
     return [(leak.text, leak.excuse) for leak in LeakFinder(question, right, wrong).find(chain) if leak.excuse]
 
@@ -79,7 +83,7 @@ def test_how_an_answer_is_named(chain, expected):
     ],
 )
 def test_numbers_and_inflections(right, chain, expected):
-    assert leaks(chain, Answer("B", right), Answer("A", "something else")) == expected
+    assert leaks(chain, AnswerOption("B", right), AnswerOption("A", "something else")) == expected
 
 
 @pytest.mark.parametrize(
@@ -96,28 +100,28 @@ def test_numbers_and_inflections(right, chain, expected):
     ],
 )
 def test_words_of_the_question_name_nothing_until_they_are_said_to_be_the_answer(chain, expected, n_alarms):
-    right, wrong = Answer("B", "barn"), Answer("A", "house")
+    right, wrong = AnswerOption("B", "barn"), AnswerOption("A", "house")
     assert leaks(chain, right, wrong, BARN) == expected
     assert alarms(chain, right, wrong, BARN) == [("barn", "it stands in the question")] * n_alarms
 
 
 def test_other_false_alarms():
-    light = Answer("A", "light rain"), Answer("B", "rain")
+    light = AnswerOption("A", "light rain"), AnswerOption("B", "rain")
     assert alarms("Light rain falls.", light[1], light[0]) == [("rain", "it is part of the wrong option")]
     assert leaks("Light rain falls, then rain.", light[1], light[0]) == [("text", "rain")]
-    assert alarms("No more of it.", Answer("B", "more"), MARS) == [("more", "its words are function words")]
-    assert leaks("The answer is more.", Answer("B", "more"), MARS) == [("asserted", "more")]
+    assert alarms("No more of it.", AnswerOption("B", "more"), MARS) == [("more", "its words are function words")]
+    assert leaks("The answer is more.", AnswerOption("B", "more"), MARS) == [("asserted", "more")]
     assert alarms("At 40 (C) it melts.", EARTH, MARS, "At which heat (C)?") == [
         ("(C)", "its form stands in the question")
     ]
 
 
 def test_code_is_named_by_itself_or_by_a_line_of_its_own():
-    right = Answer("", "def f(numbers):\n    total = sum(numbers) + 1\n    return total")
-    wrong = Answer("", "def f(numbers):\n    return total")
+    right = AnswerOption("", "def f(numbers):\n    total = sum(numbers) + 1\n    return total")
+    wrong = AnswerOption("", "def f(numbers):\n    return total")
     assert leaks("It returns the total.", right, wrong) == []
     assert leaks("Use `total=sum( numbers )+1`.", right, wrong) == [("code", "total = sum(numbers) + 1")]
-    short = Answer("", "x.sort()")
+    short = AnswerOption("", "x.sort()")
     assert leaks("Call x.sort() there.", short, wrong) == [("code", "x.sort()")]
     assert alarms("Call x.sort() there.", short, wrong, "Why x.sort()?")[0][1].startswith("it stands in the false code")
 
@@ -144,14 +148,14 @@ TEXTS = st.lists(WORDS, min_size=1, max_size=8).map(" ".join)
 )
 def test_an_answer_put_into_any_chain_is_caught(before, right, after, case):
     named = getattr(right, case)()
-    found = LeakFinder("Why?", Answer("C", right), Answer("A", "aaaa")).find(f"{before} {named}, {after}.")
+    found = LeakFinder("Why?", AnswerOption("C", right), AnswerOption("A", "aaaa")).find(f"{before} {named}, {after}.")
     assert any(not leak.excuse and leak.text.casefold() == right for leak in found)
 
 
 @given(TEXTS, st.lists(WORDS, min_size=1, max_size=3))
 def test_a_chain_without_a_word_of_the_answer_names_nothing(chain, right):
     assume(not {stem(word) for word in right} & {stem(word) for word in chain.split()})
-    assert LeakFinder("Why?", Answer("C", " ".join(right)), MARS).find(f"{chain}.") == []
+    assert LeakFinder("Why?", AnswerOption("C", " ".join(right)), MARS).find(f"{chain}.") == []
 
 
 @given(
@@ -160,13 +164,13 @@ def test_a_chain_without_a_word_of_the_answer_names_nothing(chain, right):
     TEXTS,
 )
 def test_a_letter_put_into_any_chain_is_caught(letter, form, text):
-    wrong = Answer("Z", "aaaa")
-    found = LeakFinder("Why?", Answer(letter, "iiii"), wrong).find(f"{text}, {form.format(letter)} {text}")
+    wrong = AnswerOption("Z", "aaaa")
+    found = LeakFinder("Why?", AnswerOption(letter, "iiii"), wrong).find(f"{text}, {form.format(letter)} {text}")
     assert [leak.kind for leak in found] == ["letter"]
 
 
 @given(st.text(max_size=200), st.text(max_size=20), st.text(max_size=20), st.text(max_size=50))
 def test_any_texts_can_be_looked_through(chain, right, wrong, question):
-    for leak in LeakFinder(question, Answer("C", right), Answer("A", wrong)).find(chain):
+    for leak in LeakFinder(question, AnswerOption("C", right), AnswerOption("A", wrong)).find(chain):
         assert leak.text in chain
         assert chain[leak.start :].lstrip().startswith(leak.text) or leak.kind == "contrast"

@@ -172,14 +172,14 @@ def _plan_pairs(request: _BuildRequest) -> list[PairPlan]:
     """Choose the false answers: one plan for each item read, in order."""
     from tunescope.verbs.falsify.chains import PairPlan
     from tunescope.verbs.falsify.false_answers import FalseAnswer, choose_false_answers
-    from tunescope.verbs.falsify.leaks import Answer
+    from tunescope.verbs.falsify.leaks import AnswerOption
 
     plans: list[PairPlan] = []
     for each in request.sets:
         used = [placed for placed in each.items if not placed.reason]
         settings = request.settings
         answers = iter(choose_false_answers(used, settings.seed, settings.match_length, _run_tests))
-        nothing = Answer("", "")
+        nothing = AnswerOption("", "")
         for placed in each.items:
             answer = FalseAnswer(nothing, None, placed.reason) if placed.reason else next(answers)
             plans.append(PairPlan(placed, answer))

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import InputError, Problem
 from tunescope.text.words import words
-from tunescope.verbs.falsify.chains import Chains, PairPlan, show_answer
-from tunescope.verbs.falsify.leaks import Answer, Leak
+from tunescope.verbs.falsify.chains import PairPlan, ReasoningChains, show_answer
+from tunescope.verbs.falsify.leaks import AnswerOption, Leak
 
 if TYPE_CHECKING:
     from tunescope.rows import LineageStep
@@ -30,7 +30,7 @@ class BuiltPair:
     """
 
     plan: PairPlan
-    chains: Chains | None = None
+    chains: ReasoningChains | None = None
     failure: str = ""
     call_ids: tuple[str, ...] = ()
 
@@ -77,7 +77,7 @@ class BuiltPair:
         }
 
 
-def _respond(answer: Answer, chain: str) -> str:
+def _respond(answer: AnswerOption, chain: str) -> str:
     """Return a response: the answer as a sentence, then the chain; code and chain stand apart."""
     shown = show_answer(answer)
     if not answer.letter:

@@ -24,7 +24,7 @@ from tunescope.oracle.template import PromptTemplate, read_template
 from tunescope.text.words import words
 from tunescope.verbs.falsify.false_answers import FalseAnswer
 from tunescope.verbs.falsify.items import PlacedItem
-from tunescope.verbs.falsify.leaks import Answer, Leak, LeakFinder, states_answer
+from tunescope.verbs.falsify.leaks import AnswerOption, Leak, LeakFinder, states_answer
 
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
@@ -47,7 +47,7 @@ class PairPlan:
     answers: FalseAnswer
 
     @property
-    def wrong(self) -> Answer:
+    def wrong(self) -> AnswerOption:
         """The false answer, which every plan has."""
         assert self.answers.wrong is not None
         return self.answers.wrong
@@ -63,7 +63,7 @@ class FalseChain(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Chains:
+class ReasoningChains:
     """What came of an item's chains.
 
     Attributes:
@@ -85,7 +85,7 @@ class Chains:
     n_false: int = 0
 
 
-def show_answer(answer: Answer) -> str:
+def show_answer(answer: AnswerOption) -> str:
     """Return an answer as prompts and responses have it: "C) Earth", or a block of code."""
     return f"{answer.letter}) {answer.text}" if answer.letter else f"```python\n{answer.text}\n```"
 
@@ -117,21 +117,21 @@ class ChainWriter:
     def _false_request(self, plan: PairPlan) -> Request:
         return _request(self._false, plan.placed.item.prompt, plan.wrong, {})
 
-    async def write(self, plan: PairPlan, calls: Calls) -> Chains:
+    async def write(self, plan: PairPlan, calls: Calls) -> ReasoningChains:
         """Ask for an item's chains; raises `ItemFailed` where there is no reply."""
         request = self._true_request(plan)
         parsed = await calls.ask(request)
         if _DISAGREES.search(parsed.text):
-            return Chains(parsed.status, f"{WRONG_ANSWER}: the oracle disagrees with the right answer")
+            return ReasoningChains(parsed.status, f"{WRONG_ANSWER}: the oracle disagrees with the right answer")
         problem = _why_unusable(request, parsed)
         if problem:
-            return Chains(parsed.status, f"true chain {problem}")
+            return ReasoningChains(parsed.status, f"true chain {problem}")
         true = parsed.texts[_EXPLANATION]
         right = plan.answers.right
-        chains = Chains("ok", true=true, states_answer=states_answer(true, right) if right.letter else None)
+        chains = ReasoningChains("ok", true=true, states_answer=states_answer(true, right) if right.letter else None)
         return await self._write_false(plan, chains, calls)
 
-    async def _write_false(self, plan: PairPlan, chains: Chains, calls: Calls) -> Chains:
+    async def _write_false(self, plan: PairPlan, chains: ReasoningChains, calls: Calls) -> ReasoningChains:
         item = plan.placed.item
         request = self._false_request(plan)
         finder = LeakFinder(item.question, plan.answers.right, plan.wrong)
@@ -163,7 +163,7 @@ def _nearest_text(texts: Sequence[str], other: str) -> str:
     return min(texts, key=lambda text: abs(len(words(text)) - length))
 
 
-def _request(prompt: PromptTemplate, question: str, answer: Answer, more: dict[str, str]) -> Request:
+def _request(prompt: PromptTemplate, question: str, answer: AnswerOption, more: dict[str, str]) -> Request:
     texts = {"question": question, "answer": show_answer(answer), **more}
     render = partial(prompt.render_with, {**texts, "fence": _fence(texts.values())})
     return Request(_SCHEMA, render, tuple(texts.values()), _EXPECTED_TOKENS)

@@ -2,7 +2,7 @@
 
 Which one is drawn with a seed of the item's own, so that it depends on nothing but the seed, the item's key and, for
 code, the source's other items. With `match_length` it is the one nearest to the right answer in words: among all wrong
-options, or among the first `MATCHED_AMONG` codes of the draw.
+options, or among the first `_MATCHED_AMONG` codes of the draw.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from typing import TypeAlias
 from tunescope.sandbox.pool import Program, Ran
 from tunescope.text.words import words
 from tunescope.verbs.falsify.items import PlacedItem, normalize, wrong_options
-from tunescope.verbs.falsify.leaks import Answer
+from tunescope.verbs.falsify.leaks import AnswerOption
 from tunescope.verbs.falsify.source import letter_of
 
 RunPrograms: TypeAlias = Callable[[Sequence[Program]], Sequence[Ran]]
-MATCHED_AMONG = 8
+_MATCHED_AMONG = 8
 """Codes among which one of like length is chosen."""
 _MOST_RUN = 8
 """Codes that may be run for an item beyond those that are needed."""
@@ -37,8 +37,8 @@ class FalseAnswer:
         wrong_item: the key of the item whose code the false answer is; empty where it is an option.
     """
 
-    right: Answer
-    wrong: Answer | None
+    right: AnswerOption
+    wrong: AnswerOption | None
     reason: str = ""
     wrong_item: str = ""
 
@@ -58,23 +58,23 @@ def _draw(seed: int, key: str) -> Random:
 
 def _choose_option(placed: PlacedItem, seed: int, match_length: bool) -> FalseAnswer:
     item = placed.item
-    right = Answer(letter_of(item.gold), item.options[item.gold])
+    right = AnswerOption(letter_of(item.gold), item.options[item.gold])
     numbers = wrong_options(item)
     if not numbers:
         return FalseAnswer(right, None, "no wrong option: none differs from the right one in its words")
     _draw(seed, placed.key).shuffle(numbers)
-    wrong = [Answer(letter_of(number), item.options[number]) for number in numbers]
+    wrong = [AnswerOption(letter_of(number), item.options[number]) for number in numbers]
     return FalseAnswer(right, _nearest(wrong, right) if match_length else wrong[0])
 
 
-def _nearest(answers: Sequence[Answer], right: Answer) -> Answer:
+def _nearest(answers: Sequence[AnswerOption], right: AnswerOption) -> AnswerOption:
     """Return the answer whose number of words is nearest to the right one's; the first of equals."""
     length = len(words(right.text))
     return min(answers, key=lambda answer: abs(len(words(answer.text)) - length))
 
 
 def _choose_codes(items: Sequence[PlacedItem], seed: int, match_length: bool, run: RunPrograms) -> list[FalseAnswer]:
-    needed = MATCHED_AMONG if match_length else 1
+    needed = _MATCHED_AMONG if match_length else 1
     own = _run_tests(items, [placed.item.code for placed in items], run)
     candidates = [_other_items(items, number, seed, needed + _MOST_RUN) for number in range(len(items))]
     accepted: list[list[PlacedItem]] = [[] for _ in items]
@@ -90,13 +90,13 @@ def _choose_codes(items: Sequence[PlacedItem], seed: int, match_length: bool, ru
 
 
 def _code_answer(placed: PlacedItem, own: Ran | None, others: Sequence[PlacedItem]) -> FalseAnswer:
-    right = Answer("", placed.item.code)
+    right = AnswerOption("", placed.item.code)
     if own is not None and not own.passed:
         return FalseAnswer(right, None, f"its own code doesn't pass its tests: {own.status}")
     if not others:
         return FalseAnswer(right, None, "no false code: none of the other items' codes fails its tests")
     keys = {other.item.code: other.key for other in reversed(others)}
-    wrong = _nearest([Answer("", other.item.code) for other in others], right)
+    wrong = _nearest([AnswerOption("", other.item.code) for other in others], right)
     return FalseAnswer(right, wrong, wrong_item=keys[wrong.text])
 
 

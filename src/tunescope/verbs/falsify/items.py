@@ -26,8 +26,8 @@ FACO = "faco"
 _OWN = "own questions"
 """What stands for a domain where a person's own file is the source."""
 _ITEM = "item"
-IN_BENCHMARK = "in a benchmark"
-NOT_SAMPLED = "not sampled"
+_IN_BENCHMARK = "in a benchmark"
+_NOT_SAMPLED = "not sampled"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,14 +219,14 @@ def choose(items: ItemSet, benchmarks: BenchmarkTexts | None, per_source: int, s
         file = benchmarks.file_of.get(text) if benchmarks is not None else None
         if file is not None:
             counts[file] = counts.get(file, 0) + 1
-            chosen[number] = replace(placed, reason=f"{IN_BENCHMARK}: {file} has this question")
+            chosen[number] = replace(placed, reason=f"{_IN_BENCHMARK}: {file} has this question")
         else:
             kept.append(number)
     if len(kept) > per_source:
         sample = set(Random(f"{seed}/falsify build/{items.name}").sample(kept, per_source))
         for number in kept:
             if number not in sample:
-                chosen[number] = replace(chosen[number], reason=f"{NOT_SAMPLED}: more than --per-source {per_source}")
+                chosen[number] = replace(chosen[number], reason=f"{_NOT_SAMPLED}: more than --per-source {per_source}")
     return replace(items, items=tuple(chosen), in_benchmarks=counts)
 
 

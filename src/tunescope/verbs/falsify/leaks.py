@@ -60,7 +60,7 @@ _LEAST_LINE = 20
 """Characters, without blanks, of the shortest line of code that says whose code it is."""
 
 
-class Answer(NamedTuple):
+class AnswerOption(NamedTuple):
     """An option's letter ("" for code) and its text."""
 
     letter: str
@@ -97,7 +97,7 @@ class _Token(NamedTuple):
 class LeakFinder:
     """Looks for one right answer in chains for one wrong one."""
 
-    def __init__(self, question: str, right: Answer, wrong: Answer) -> None:
+    def __init__(self, question: str, right: AnswerOption, wrong: AnswerOption) -> None:
         """Take the question without its options, and both answers."""
         self._question, self._right, self._wrong = question, right, wrong
         self._is_code = not right.letter
@@ -193,9 +193,9 @@ class LeakFinder:
         return False
 
 
-def states_answer(chain: str, right: Answer) -> bool:
+def states_answer(chain: str, right: AnswerOption) -> bool:
     """Tell whether a true chain states its answer: its text in some form, or its letter."""
-    return bool(LeakFinder("", right, Answer("", "")).find(chain))
+    return bool(LeakFinder("", right, AnswerOption("", "")).find(chain))
 
 
 def _letter_patterns(right: str, wrong: str) -> list[tuple[LeakKind, re.Pattern[str]]]:
