@@ -48,6 +48,18 @@ def test_table_1_of_the_faco_paper(analysed, name, row):
         assert 100 * record["pearson"] == pytest.approx(share(row["Pearson"]), abs=0.3)
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_table_1_with_a_row_per_dose_gives_the_same_numbers(analysed, name, tmp_path):
+    """The same file with its rows and columns swapped: what were unused columns are unused rows."""
+    lines = [*csv.reader(TABLES[name].read_text("utf-8").splitlines())]
+    swapped = [*zip(*lines, strict=True)]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("model", *swapped[0][1:]), *swapped[1:]])
+    result = analyze(AnalyzeSettings(table=str(tmp_path / "t.csv"), out=str(tmp_path / "run"))).result
+    assert result["tasks"] == analysed[name]["tasks"]
+    assert (result["unused_columns"], result["unused_rows"]) == ([], analysed[name]["unused_columns"])
+
+
 def test_the_tables_are_whole():
     assert len(ROWS) == 18 + 17
     for path in TABLES.values():

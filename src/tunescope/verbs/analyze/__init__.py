@@ -25,13 +25,14 @@ class AnalyzeSettings:
     """Compute the dose–response of every task: how its score changes with the share of false rows."""
 
     table: str | None = field(default=None, metadata={**INPUT, **POSITIONAL})
-    """A table of scores (CSV, TSV, JSON, JSON lines, Parquet): a column per dose, or columns task, dose and score."""
+    """A table of scores (CSV, TSV, JSON, JSON lines, Parquet): a column per dose, a row per dose with a column per
+    task, or columns task, dose and score."""
 
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Run folders of bench instead. Dose and seed come from the tune and falsify runs behind each model."""
 
     columns: tuple[str, ...] = ()
-    """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned."""
+    """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned, category."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-analyze-KEY by default."""
@@ -87,6 +88,7 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
         "seeds": scores.seeds,
         "read_as": {name: {"dose": dose, "as": unit} for name, (dose, unit) in scores.read_as.items()},
         "unused_columns": list(scores.unused),
+        **({"unused_rows": list(scores.unused_rows)} if scores.unused_rows else {}),
         "unit": scores.unit,
         "family": _family(scores.doses, tasks),
         **({"known": known_facts} if known_facts else {}),

@@ -41,9 +41,13 @@ def _describe_input(scores: ScoreTable) -> str:
     read = "; ".join(f"as {unit}: {', '.join(each)}" for unit, each in names.items())
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
-    unused = ", ".join(name or "(without a name)" for name in scores.unused)
-    ignored = f" Columns not used: {unused}." if unused else ""
+    ignored = _describe_unused("Columns", scores.unused) + _describe_unused("Rows", scores.unused_rows)
     return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{ignored}"
+
+
+def _describe_unused(what: str, names: Sequence[str]) -> str:
+    unused = ", ".join(name or "(without a name)" for name in names)
+    return f" {what} not used: {unused}." if unused else ""
 
 
 def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any]) -> list[str]:
