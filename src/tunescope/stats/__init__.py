@@ -56,7 +56,16 @@ from tunescope.stats.groups import (
     sum_clusters,
 )
 from tunescope.stats.logistic import share_at_zero
-from tunescope.stats.means import Misses, mean, mean_t, median, misses_of_proportion, proportion, proportion_from_counts
+from tunescope.stats.means import (
+    Misses,
+    binomial_test,
+    mean,
+    mean_t,
+    median,
+    misses_of_proportion,
+    proportion,
+    proportion_from_counts,
+)
 from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
 from tunescope.stats.samples import mean_pass_at_k, pass_at_k
@@ -77,6 +86,7 @@ __all__ = [
     "PValue",
     "Power",
     "Values",
+    "binomial_test",
     "bounds_of_differences",
     "clustered_standard_error",
     "detectable_difference",

@@ -7,17 +7,18 @@ from dataclasses import dataclass, field
 from functools import partial
 from math import factorial, inf
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL
+from tunescope.verbs.analyze.parts import Part
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import view
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +32,13 @@ class AnalyzeSettings:
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Run folders of bench instead. Dose and seed come from the tune and falsify runs behind each model."""
 
+    against: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """A second model's table, or with --from its bench runs: which of both models loses more, over the tasks that they
+    share."""
+
+    leave_out: tuple[str, ...] = ()
+    """Tasks that means and comparisons over tasks don't count. Rows called average, avg, mean, overall or all never do."""
+
     columns: tuple[str, ...] = ()
     """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned, category."""
 
@@ -43,45 +51,61 @@ def analyze(settings: AnalyzeSettings) -> Run:
 
     The result has `tasks`: per task `pearson` with low, high, n and n_missing, `p_exact`, `p_holm`, `abs`,
     `slope`, and, where a re-tuned model was scored, `recovered`, `unrecovered` and `recovered_share`. A
-    dose is a share, so `slope` is the change of the score from 0 to 100 %.
+    dose is a share, so `slope` is the change of the score from 0 to 100 %. Each analysis that can be computed adds a
+    key of its own; docs/study-analyze.md lists them.
 
     Raises:
         InputError: the table can't be read.
         SettingsError: neither or both of a table and runs, or scores that don't belong together.
         RunError: a run that isn't of bench, or whose rows don't come from `falsify dose`.
     """
-    from tunescope.rows.containers import content_hash
-    from tunescope.verbs.analyze.bench_runs import read_runs
-    from tunescope.verbs.analyze.score_files import read_table
-
     if (settings.table is None) == (not settings.from_):
         raise SettingsError("expected a table of scores, or run folders of bench with --from")
     if settings.table is not None:
-        scores = read_table(settings.table, settings.columns)
-        inputs = {settings.table: content_hash(Path(settings.table))}
-        return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, ()))
-    bench_runs = runs.open_runs(settings.from_)
+        if len(settings.against) > 1:
+            raise SettingsError(f"found {len(settings.against)} tables with --against; expected one")
+        sources = [_read_table(path, settings.columns) for path in (settings.table, *settings.against)]
+    else:
+        sources = [_read_runs(paths) for paths in (settings.from_, settings.against) if paths]
+    if len({source.name for source in sources}) < len(sources):
+        raise SettingsError(f"both models are called {sources[0].name}; expected another one with --against")
+    inputs = {path: content for source in sources for path, content in source.inputs.items()}
+    return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, settings, sources))
+
+
+class _Source(NamedTuple):
+    """The scores of one model at all doses, where they were read, and what the run's key knows of that."""
+
+    name: str
+    scores: ScoreTable
+    bench_runs: Sequence[Run]
+    inputs: Mapping[str, str]
+
+
+def _read_table(path: str, columns: Sequence[str]) -> _Source:
+    from tunescope.rows.containers import content_hash
+    from tunescope.verbs.analyze.score_files import read_table
+
+    return _Source(Path(path).stem, read_table(path, columns), (), {path: content_hash(Path(path))})
+
+
+def _read_runs(paths: Sequence[str]) -> _Source:
+    from tunescope.verbs.analyze.bench_runs import read_runs
+
+    bench_runs = runs.open_runs(paths)
     scores = read_runs(bench_runs)
-    inputs = {str(run.path): run.identity for run in bench_runs}
-    return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, scores, bench_runs))
+    return _Source(scores.base, scores, bench_runs, {str(run.path): run.identity for run in bench_runs})
 
 
-def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> Outcome:
+def _work(settings: AnalyzeSettings, sources: Sequence[_Source], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
-    from tunescope import stats
-    from tunescope.verbs.analyze.dose_response import dose_response
     from tunescope.verbs.analyze.known_facts import score_known_facts
 
-    tasks: dict[str, dict[str, Any]] = {}
-    for task in scores.tasks:
-        cells = [cell for cell in scores.cells if cell.task == task]
-        score_range = (-inf, inf) if scores.chance is None else (0.0, 1.0)  # bench's are shares; a table's may be any
-        tasks[task] = dose_response(cells, scores.doses, scores.seeds, score_range)
-    adjusted = stats.holm([record["p"] for record in tasks.values()])
-    for record, p_holm in zip(tasks.values(), adjusted, strict=True):
-        record["p_holm"] = p_holm
+    scores, bench_runs = sources[0].scores, sources[0].bench_runs
+    tasks = _responses(scores)
     known_facts = score_known_facts(scores, bench_runs) if bench_runs else []
+    parts = _analyze_further(settings, sources, tasks)
     result: dict[str, Any] = {
         "tasks": tasks,
         "doses": scores.doses,
@@ -92,11 +116,45 @@ def _work(scores: ScoreTable, bench_runs: Sequence[Run], folder: RunFolder) -> O
         "unit": scores.unit,
         "family": _family(scores.doses, tasks),
         **({"known": known_facts} if known_facts else {}),
+        **{part.key: part.result for part in parts},
     }
     folder.table("scores", pa.Table.from_pylist([cell._asdict() for cell in scores.cells], schema=_score_schema()))
     flat = [{"task": task, **{k: v for k, v in r.items() if k != "scores"}} for task, r in tasks.items()]
     folder.table("tasks", _flat_table(flat))
-    return Outcome(result, view(scores, result))
+    for part in parts:
+        if part.records is not None:
+            folder.table(part.key, _flat_table(part.records))
+    return Outcome(result, view(scores, result, parts))
+
+
+def _responses(scores: ScoreTable) -> dict[str, dict[str, Any]]:
+    """Return the dose–response of every task, with p adjusted for all of them."""
+    from tunescope import stats
+    from tunescope.verbs.analyze.dose_response import dose_response
+
+    tasks: dict[str, dict[str, Any]] = {}
+    for task in scores.tasks:
+        cells = [cell for cell in scores.cells if cell.task == task]
+        score_range = (-inf, inf) if scores.chance is None else (0.0, 1.0)  # bench's are shares; a table's may be any
+        tasks[task] = dose_response(cells, scores.doses, scores.seeds, score_range)
+    adjusted = stats.holm([record["p"] for record in tasks.values()])
+    for record, p_holm in zip(tasks.values(), adjusted, strict=True):
+        record["p_holm"] = p_holm
+    return tasks
+
+
+def _analyze_further(
+    settings: AnalyzeSettings, sources: Sequence[_Source], tasks: Mapping[str, Mapping[str, Any]]
+) -> list[Part]:
+    """Return what the scores, and the runs behind them, show beside each task's dose–response."""
+    from tunescope.verbs.analyze.two_models import compare_models
+
+    scores = sources[0].scores
+    parts: list[Part | None] = []
+    if len(sources) > 1:
+        names = sources[0].name, sources[1].name
+        parts.append(compare_models(tasks, _responses(sources[1].scores), names, settings.leave_out, scores.unit))
+    return [part for part in parts if part is not None]
 
 
 def _score_schema() -> Any:

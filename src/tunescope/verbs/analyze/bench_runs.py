@@ -52,10 +52,13 @@ def read_runs(runs: Sequence[Run]) -> ScoreTable:
             run_paths.append(str(run.path))
     bases = {origin.base for _, origin in seen}
     if len(bases) > 1:
-        raise SettingsError(f"the runs have different base models ({', '.join(sorted(bases))}); give those of one")
+        raise SettingsError(
+            f"the runs have different base models ({', '.join(sorted(bases))}); give those of one with --from, and "
+            "those of a second with --against"
+        )
     doses = sorted({cell.dose for cell in cells if cell.dose is not None})
     read_as = {f"{dose:g}": (dose, "share") for dose in doses}
-    return ScoreTable(tuple(cells), read_as, chance=chance, run_paths=tuple(run_paths))
+    return ScoreTable(tuple(cells), read_as, chance=chance, run_paths=tuple(run_paths), base=bases.pop())
 
 
 def find_origin(run: Run) -> _Origin:

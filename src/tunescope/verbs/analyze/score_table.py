@@ -32,6 +32,7 @@ class ScoreTable:
         unit: "%" where every score was written with that sign, else "".
         chance: score of guessing by task, where known.
         run_paths: the run folder behind each cell, where runs were read.
+        base: the model before tuning, where runs were read.
         unused_rows: names of rows that weren't used, where each row is a dose.
         categories: task → category, for the tasks that have one.
     """
@@ -42,6 +43,7 @@ class ScoreTable:
     unit: str = ""
     chance: dict[str, float] | None = None
     run_paths: tuple[str, ...] = ()
+    base: str = ""
     unused_rows: tuple[str, ...] = ()
     categories: dict[str, str] = field(default_factory=dict)
 

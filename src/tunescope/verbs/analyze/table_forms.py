@@ -150,7 +150,7 @@ def _read_row_per_dose(
     for task in tasks:
         for line, row, dose in dosed:
             retuned = is_retuned(dose)
-            seed = _text(row.get(seed_column)) if seed_column is not None else ""
+            seed = "" if seed_column is None else _text(row.get(seed_column))
             cells.append(RawCell(task, "100%" if retuned else dose, retuned, seed, line, task, row.get(task)))
     lines = {line for line, _, _ in dosed}
     unused_rows = [_text(row.get(dose_column)) for line, row in rows if line not in lines]
@@ -195,7 +195,9 @@ def _spans_all_doses(doses: Sequence[str]) -> bool:
 def _read_categories(path: str, rows: Rows, task_column: str, column: str | None) -> dict[str, str]:
     """Return the category of each task; raises `InputError` where a task has two."""
     categories: dict[str, str] = {}
-    for line, row in rows if column is not None else ():
+    if column is None:
+        return categories
+    for line, row in rows:
         task, category = _text(row.get(task_column)), _text(row.get(column))
         if category and categories.setdefault(task, category) != category:
             two = f"the category {abbreviate(category)} of {abbreviate(task)}"
