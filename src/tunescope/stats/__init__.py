@@ -69,6 +69,7 @@ from tunescope.stats.means import (
 from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
 from tunescope.stats.samples import mean_pass_at_k, pass_at_k
+from tunescope.stats.threshold import LeftOutErrors, ThresholdFit, left_out_errors, threshold
 
 __all__ = [
     "COSINE",
@@ -82,9 +83,11 @@ __all__ = [
     "Difference",
     "Equivalence",
     "Estimate",
+    "LeftOutErrors",
     "Misses",
     "PValue",
     "Power",
+    "ThresholdFit",
     "Values",
     "binomial_test",
     "bounds_of_differences",
@@ -98,6 +101,7 @@ __all__ = [
     "equivalence_of_shares",
     "excess_test",
     "holm",
+    "left_out_errors",
     "mcnemar",
     "mean",
     "mean_pass_at_k",
@@ -124,5 +128,6 @@ __all__ = [
     "subtract",
     "sum_clusters",
     "t_test",
+    "threshold",
     "widest",
 ]

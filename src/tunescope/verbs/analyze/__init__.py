@@ -37,7 +37,7 @@ class AnalyzeSettings:
     share."""
 
     leave_out: tuple[str, ...] = ()
-    """Tasks that means and comparisons over tasks don't count. Rows called average, avg, mean, overall or all never do."""
+    """Tasks that means and comparisons over tasks don't count. Rows called average, mean, overall or all never are."""
 
     columns: tuple[str, ...] = ()
     """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned, category."""
@@ -147,10 +147,11 @@ def _analyze_further(
     settings: AnalyzeSettings, sources: Sequence[_Source], tasks: Mapping[str, Mapping[str, Any]]
 ) -> list[Part]:
     """Return what the scores, and the runs behind them, show beside each task's dose–response."""
+    from tunescope.verbs.analyze.thresholds import find_thresholds
     from tunescope.verbs.analyze.two_models import compare_models
 
     scores = sources[0].scores
-    parts: list[Part | None] = []
+    parts: list[Part | None] = [find_thresholds(scores)]
     if len(sources) > 1:
         names = sources[0].name, sources[1].name
         parts.append(compare_models(tasks, _responses(sources[1].scores), names, settings.leave_out, scores.unit))

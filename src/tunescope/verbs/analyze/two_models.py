@@ -24,9 +24,9 @@ def compare_models(
     """Return the paired difference of ABS, first model - second, over the tasks that both have.
 
     `first` and `second` are the records of `dose_response` by task. The result has `difference` with low, high, n
-    (tasks), n_missing (tasks without an ABS on one side); `p` of the sign-flip test, exact up to 20 tasks; `larger`, the tasks
-    in which the first loses more, and `smaller`; `p_sign` of the exact sign test of these; `tasks` with both ABS; and
-    `left_out`.
+    (tasks), n_missing (tasks without an ABS on one side); `p` of the sign-flip test, exact up to 20 tasks; `larger`,
+    the tasks in which the first loses more, and `smaller`; `p_sign` of the exact sign test of these; `tasks` with both
+    ABS; and `left_out`.
     """
     shared = [task for task in first if task in second]
     counted = tasks_in_means(shared, left_out)
@@ -75,7 +75,6 @@ def _say(result: Mapping[str, Any], unit: str) -> str:
 def _table(result: Mapping[str, Any], unit: str) -> Table:
     rows = tuple((task, *record["abs"], record["difference"]) for task, record in result["tasks"].items())
     one, other = result["models"]
-    left_out = f" Left out: {name_all(result['left_out'])}." if result["left_out"] else ""
     note = f"ABS: score at 0 % − score at 100 %{f', in {unit}' if unit else ''}."
     if None not in result["means"]:
         means = f"{one} {result['means'][0]:.3f} and {other} {result['means'][1]:.3f}"
