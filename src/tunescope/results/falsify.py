@@ -1,8 +1,9 @@
-"""What others read of a `falsify dose` run's settings."""
+"""What others read of a `falsify dose` run: its settings, and where its rows come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from tunescope.results.record import Record
 
@@ -13,3 +14,12 @@ class DoseSetup(Record):
 
     dose: float
     seed: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DosedRow(Record):
+    """What others read of a row of the table `dosed`: the source that its question comes from."""
+
+    NAME: ClassVar[str] = "dosed"
+
+    source: str

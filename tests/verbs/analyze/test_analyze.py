@@ -100,7 +100,7 @@ def test_the_run_folder(seeded):
     assert tasks["b"]["n_missing"] == 1
     assert tasks["b"]["recovered_share"] is None
     assert [table.title for table in seeded.view.tables] == [
-        "Scores", "Dose–response", "Over seeds", "Clean re-tuning of the 100 % model",
+        "Scores", "Dose–response", "Over seeds", "Clean re-tuning of the 100 % model", "Means over tasks",
     ]  # fmt: skip
     assert runs.open(seeded.path).result == seeded.result
 

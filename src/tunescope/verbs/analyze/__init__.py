@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import partial
 from math import factorial, inf
 from pathlib import Path
@@ -14,6 +15,7 @@ from tunescope.errors import SettingsError
 from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL
+from tunescope.verbs.analyze.bench_runs import ScoredModel
 from tunescope.verbs.analyze.parts import Part
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import view
@@ -38,6 +40,10 @@ class AnalyzeSettings:
 
     leave_out: tuple[str, ...] = ()
     """Tasks that means and comparisons over tasks don't count. Rows called average, mean, overall or all never are."""
+
+    in_source: tuple[str, ...] = ()
+    """Tasks whose source was also tuned on: means are also given without them. With --from by default those whose name is
+    that of a source of the rows."""
 
     columns: tuple[str, ...] = ()
     """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned, category."""
@@ -69,6 +75,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
         sources = [_read_runs(paths) for paths in (settings.from_, settings.against) if paths]
     if len({source.name for source in sources}) < len(sources):
         raise SettingsError(f"both models are called {sources[0].name}; expected another one with --against")
+    _require_tasks(settings, [task for source in sources for task in source.scores.tasks])
     inputs = {path: content for source in sources for path, content in source.inputs.items()}
     return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, settings, sources))
 
@@ -78,7 +85,7 @@ class _Source(NamedTuple):
 
     name: str
     scores: ScoreTable
-    bench_runs: Sequence[Run]
+    models: Sequence[ScoredModel]
     inputs: Mapping[str, str]
 
 
@@ -90,11 +97,12 @@ def _read_table(path: str, columns: Sequence[str]) -> _Source:
 
 
 def _read_runs(paths: Sequence[str]) -> _Source:
-    from tunescope.verbs.analyze.bench_runs import read_runs
+    from tunescope.verbs.analyze.bench_runs import open_models, read_scores
 
     bench_runs = runs.open_runs(paths)
-    scores = read_runs(bench_runs)
-    return _Source(scores.base, scores, bench_runs, {str(run.path): run.identity for run in bench_runs})
+    models = open_models(bench_runs)
+    scores = read_scores(models)
+    return _Source(scores.base, scores, models, {str(run.path): run.identity for run in bench_runs})
 
 
 def _work(settings: AnalyzeSettings, sources: Sequence[_Source], folder: RunFolder) -> Outcome:
@@ -102,9 +110,9 @@ def _work(settings: AnalyzeSettings, sources: Sequence[_Source], folder: RunFold
 
     from tunescope.verbs.analyze.known_facts import score_known_facts
 
-    scores, bench_runs = sources[0].scores, sources[0].bench_runs
+    scores, models = sources[0].scores, sources[0].models
     tasks = _responses(scores)
-    known_facts = score_known_facts(scores, bench_runs) if bench_runs else []
+    known_facts = score_known_facts(scores, models) if models else []
     parts = _analyze_further(settings, sources, tasks)
     result: dict[str, Any] = {
         "tasks": tasks,
@@ -147,15 +155,35 @@ def _analyze_further(
     settings: AnalyzeSettings, sources: Sequence[_Source], tasks: Mapping[str, Mapping[str, Any]]
 ) -> list[Part]:
     """Return what the scores, and the runs behind them, show beside each task's dose–response."""
+    from tunescope.verbs.analyze.bench_runs import longest_tuned
+    from tunescope.verbs.analyze.epochs import follow_epochs
+    from tunescope.verbs.analyze.lies import rate_lies
+    from tunescope.verbs.analyze.losses import compare_losses
+    from tunescope.verbs.analyze.subjects import compare_subjects
+    from tunescope.verbs.analyze.task_means import average_tasks, tasks_in_source
     from tunescope.verbs.analyze.thresholds import find_thresholds
     from tunescope.verbs.analyze.two_models import compare_models
 
     scores = sources[0].scores
-    parts: list[Part | None] = [find_thresholds(scores)]
+    in_source = settings.in_source or tasks_in_source(sources[0].models, scores.tasks)
+    parts: list[Part | None] = [average_tasks(scores, in_source, settings.leave_out), find_thresholds(scores)]
     if len(sources) > 1:
         names = sources[0].name, sources[1].name
         parts.append(compare_models(tasks, _responses(sources[1].scores), names, settings.leave_out, scores.unit))
+    if models := sources[0].models:
+        chance, longest = scores.chance or {}, longest_tuned(models)
+        parts += [rate_lies(longest, chance), compare_subjects(longest, chance), compare_losses(longest)]
+        parts.append(follow_epochs(models, settings.leave_out))
     return [part for part in parts if part is not None]
+
+
+def _require_tasks(settings: AnalyzeSettings, tasks: Sequence[str]) -> None:
+    """Refuse a task that isn't scored, with the nearest names."""
+    for option, names in (("--leave-out", settings.leave_out), ("--in-source", settings.in_source)):
+        for name in names:
+            if name not in tasks:
+                near = get_close_matches(name, tasks, 3) or list(dict.fromkeys(tasks))[:5]
+                raise SettingsError(f"{option} {name}: no task of that name is scored; name one of {', '.join(near)}")
 
 
 def _score_schema() -> Any:

@@ -33,6 +33,7 @@ class ScoreTable:
         chance: score of guessing by task, where known.
         run_paths: the run folder behind each cell, where runs were read.
         base: the model before tuning, where runs were read.
+        epochs: after how many epochs the models were scored, where the runs differ in that.
         unused_rows: names of rows that weren't used, where each row is a dose.
         categories: task → category, for the tasks that have one.
     """
@@ -44,6 +45,7 @@ class ScoreTable:
     chance: dict[str, float] | None = None
     run_paths: tuple[str, ...] = ()
     base: str = ""
+    epochs: float | None = None
     unused_rows: tuple[str, ...] = ()
     categories: dict[str, str] = field(default_factory=dict)
 

@@ -46,7 +46,8 @@ def _describe_input(scores: ScoreTable) -> str:
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
     ignored = _describe_unused("Columns", scores.unused) + _describe_unused("Rows", scores.unused_rows)
-    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{ignored}"
+    after = f" Scores after {scores.epochs:g} epochs, the most of any." if scores.epochs is not None else ""
+    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{after}{ignored}"
 
 
 def _describe_unused(what: str, names: Sequence[str]) -> str:
