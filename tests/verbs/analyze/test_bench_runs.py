@@ -17,6 +17,10 @@ from tunescope.verbs.analyze.bench_runs import find_origin, open_models, read_sc
 from tunescope.verbs.analyze.score_table import TaskScore
 
 
+def origin_of(run: Run):
+    return find_origin(run, run.result["model"])
+
+
 def test_the_maker_of_a_path(workplace):
     run = made("x", "tune", {})
     for path in ("runs/x", "runs/x/model", "runs/x/model/config.json"):
@@ -29,12 +33,12 @@ def test_origins(workplace):
     base = scored("b0", "microworld")
     full = tuned("t1", "microworld", falsified(1.0, 2), seed=2)
     again = tuned("t2", full, falsified(0.0), seed=5)
-    assert find_origin(base) == (None, "", False, "microworld")
-    assert find_origin(scored("b1", full)) == (1.0, "2", False, "microworld")
-    assert find_origin(scored("b2", "runs/t1")) == (1.0, "2", False, "microworld")
-    assert find_origin(scored("b3", again)) == (1.0, "2", True, "microworld")
+    assert origin_of(base) == (None, "", False, "microworld")
+    assert origin_of(scored("b1", full)) == (1.0, "2", False, "microworld")
+    assert origin_of(scored("b2", "runs/t1")) == (1.0, "2", False, "microworld")
+    assert origin_of(scored("b3", again)) == (1.0, "2", True, "microworld")
     other = tuned("t3", "microworld", falsified(0.25, 7), seed=1)
-    assert find_origin(scored("b4", other)) == (0.25, "tune 1, falsify 7", False, "microworld")
+    assert origin_of(scored("b4", other)) == (0.25, "tune 1, falsify 7", False, "microworld")
 
 
 def test_scores_of_runs(workplace):
@@ -62,7 +66,7 @@ def test_tunings_in_another_order_are_refused(workplace, path, expected):
     for number, dose in enumerate(path):
         model = tuned(f"t{number}", model, falsified(dose))
     with pytest.raises(SettingsError, match=expected):
-        find_origin(scored("b", model))
+        origin_of(scored("b", model))
 
 
 def test_what_is_refused(workplace):

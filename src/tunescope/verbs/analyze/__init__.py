@@ -8,17 +8,20 @@ from difflib import get_close_matches
 from functools import partial
 from math import factorial, inf
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.results.estimates import ALPHA
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import POSITIONAL
+from tunescope.settings import POSITIONAL, at_least
 from tunescope.verbs.analyze.bench_runs import ScoredModel
 from tunescope.verbs.analyze.parts import Part
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.verbs.analyze.view import view
+
+if TYPE_CHECKING:
+    from tunescope.verbs.analyze.answer_runs import AnsweringModel
 
 VERSION = 4
 
@@ -42,8 +45,18 @@ class AnalyzeSettings:
     """Tasks that means and comparisons over tasks don't count. Rows called average, mean, overall or all never are."""
 
     in_source: tuple[str, ...] = ()
-    """Tasks whose source was also tuned on: means are also given without them. With --from by default those whose name is
-    that of a source of the rows."""
+    """Tasks whose source was also tuned on: means are also given without them. With --from by default those that are
+    called like a source of the rows."""
+
+    answers: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """Run folders of answer, by models of several doses on the same prompts: some answers at 0 and at 100 % side by
+    side, and whether the text of a wrong answer supports the wrong option."""
+
+    examples: int = field(default=5, metadata=at_least(1))
+    """Prompts of --answers that are shown side by side."""
+
+    seed: int = 0
+    """Decides which these are."""
 
     columns: tuple[str, ...] = ()
     """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned, category."""
@@ -65,6 +78,8 @@ def analyze(settings: AnalyzeSettings) -> Run:
         SettingsError: neither or both of a table and runs, or scores that don't belong together.
         RunError: a run that isn't of bench, or whose rows don't come from `falsify dose`.
     """
+    from tunescope.verbs.analyze.answer_runs import read_answer_runs
+
     if (settings.table is None) == (not settings.from_):
         raise SettingsError("expected a table of scores, or run folders of bench with --from")
     if settings.table is not None:
@@ -77,7 +92,10 @@ def analyze(settings: AnalyzeSettings) -> Run:
         raise SettingsError(f"both models are called {sources[0].name}; expected another one with --against")
     _require_tasks(settings, [task for source in sources for task in source.scores.tasks])
     inputs = {path: content for source in sources for path, content in source.inputs.items()}
-    return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, settings, sources))
+    answer_runs = runs.open_runs(settings.answers)
+    answered = read_answer_runs(answer_runs) if answer_runs else []
+    inputs |= {str(run.path): run.identity for run in answer_runs}
+    return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, settings, sources, answered))
 
 
 class _Source(NamedTuple):
@@ -105,15 +123,24 @@ def _read_runs(paths: Sequence[str]) -> _Source:
     return _Source(scores.base, scores, models, {str(run.path): run.identity for run in bench_runs})
 
 
-def _work(settings: AnalyzeSettings, sources: Sequence[_Source], folder: RunFolder) -> Outcome:
+def _work(
+    settings: AnalyzeSettings, sources: Sequence[_Source], answered: Sequence[AnsweringModel], folder: RunFolder
+) -> Outcome:
     import pyarrow as pa
 
+    from tunescope.verbs.analyze.answer_runs import rate_support, show_examples
     from tunescope.verbs.analyze.known_facts import score_known_facts
 
     scores, models = sources[0].scores, sources[0].models
     tasks = _responses(scores)
     known_facts = score_known_facts(scores, models) if models else []
     parts = _analyze_further(settings, sources, tasks)
+    if answered:
+        parts += [
+            each
+            for each in (show_examples(answered, settings.examples, settings.seed), rate_support(answered))
+            if each is not None
+        ]
     result: dict[str, Any] = {
         "tasks": tasks,
         "doses": scores.doses,

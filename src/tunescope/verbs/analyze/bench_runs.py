@@ -22,7 +22,7 @@ from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 _CHECKPOINT = re.compile(r"checkpoints[\\/]epoch-(\d+)$")
 
 
-class _Origin(NamedTuple):
+class Origin(NamedTuple):
     """How a scored model was tuned; `base` is the model before the first tuning."""
 
     dose: float | None
@@ -42,7 +42,7 @@ class ScoredModel(NamedTuple):
     """
 
     run: Run
-    origin: _Origin
+    origin: Origin
     epochs: float | None
     tuning: Run | None
 
@@ -55,7 +55,7 @@ def open_models(runs: Sequence[Run]) -> list[ScoredModel]:
         SettingsError: the models have different bases, or two runs are for one cell.
     """
     models: list[ScoredModel] = []
-    seen: dict[tuple[str, _Origin, float | None], Run] = {}
+    seen: dict[tuple[str, Origin, float | None], Run] = {}
     for run in runs:
         if run.verb != "bench":
             raise RunError(f"{run.path}: found a run of {run.verb}; expected runs of bench")
@@ -75,7 +75,8 @@ def open_models(runs: Sequence[Run]) -> list[ScoredModel]:
 
 
 def _open_model(run: Run) -> ScoredModel:
-    origin, name = find_origin(run), BenchResult.read(run).model
+    name = BenchResult.read(run).model
+    origin = find_origin(run, name)
     tuning = producing_run(name)
     if tuning is None or tuning.verb != "tune":
         return ScoredModel(run, origin, None, None)
@@ -130,20 +131,19 @@ def read_scores(models: Sequence[ScoredModel]) -> ScoreTable:
     )
 
 
-def find_origin(run: Run) -> _Origin:
-    """Follow a `bench` run back to its base model: dose, seed, whether it was re-tuned, base.
+def find_origin(run: Run, model: str) -> Origin:
+    """Follow the model that a run used back to its base model: dose, seed, whether it was re-tuned, base.
 
     Raises:
         RunError: the rows of a tuning don't come from `falsify dose`.
         SettingsError: tunings in an order that isn't one tuning, or 100 % and then 0 %.
     """
     tunings: list[Run] = []
-    model = BenchResult.read(run).model
     while (producer := producing_run(model)) is not None and producer.verb == "tune":
         tunings.append(producer)
         model = TuneSetup.read_settings(producer).model
     if not tunings:
-        return _Origin(None, "", False, model)
+        return Origin(None, "", False, model)
     first, *later = reversed(tunings)
     dose, seed = _dose_and_seed(first)
     if later and (dose != 1 or len(later) > 1 or _dose_and_seed(later[0])[0] != 0):
@@ -151,7 +151,7 @@ def find_origin(run: Run) -> _Origin:
         raise SettingsError(
             f"{run.path}: its model was tuned on {doses}; expected one tuning, or 100 % then 0 % (clean re-tuning)"
         )
-    return _Origin(dose, seed, bool(later), model)
+    return Origin(dose, seed, bool(later), model)
 
 
 def _dose_and_seed(tuning: Run) -> tuple[float, str]:
