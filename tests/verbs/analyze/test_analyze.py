@@ -129,6 +129,14 @@ def test_the_report_opens_with_findings_not_with_columns(workplace):
     assert not any("Columns" in sentence for sentence in opening)
 
 
+def test_the_report_draws_a_fitted_threshold(workplace):
+    (workplace / "t.csv").write_text("task,0,0.25,0.5,0.75,1\na,0.9,0.9,0.9,0.7,0.5\n")
+    run = analyze(AnalyzeSettings(table="t.csv"))
+    page = (report(ReportSettings(runs=(str(run.path),))).path / "report.html").read_text("utf-8")
+    assert page.count("<polyline") == 2
+    assert "a, fitted" in page
+
+
 @pytest.mark.parametrize("settings", [{}, {"table": "t.csv", "from_": ("runs/x",)}])
 def test_a_table_or_runs(workplace, settings):
     with pytest.raises(SettingsError, match="expected a table of scores, or run folders of bench with --from"):

@@ -9,6 +9,7 @@ from tests.verbs.analyze.made_runs import add_losses, benched, falsified, tuned
 
 from tunescope import stats
 from tunescope.verbs.analyze import AnalyzeSettings, analyze
+from tunescope.verbs.report import ReportSettings, report
 
 
 def analyzed(*runs):
@@ -137,6 +138,9 @@ def test_losses_by_dose(workplace):
         "loss": pytest.approx((losses[1.0, 0][19] + losses[1.0, 1][19]) / 2),
     }
     assert "it rises by 1.0" in " ".join(run.view.sentences)
+    page = (report(ReportSettings(runs=(str(run.path),))).path / "report.html").read_text("utf-8")
+    assert "<h3>Training loss by dose</h3>" in page
+    assert page.count("<polyline") == 1 + 3  # the score, and a loss per dose
 
 
 def test_without_losses_there_is_no_table_of_them(workplace):

@@ -14,6 +14,7 @@ from tests.verbs.analyze.made_runs import benched, falsified, tuned
 
 from tunescope.errors import SettingsError
 from tunescope.verbs.analyze import AnalyzeSettings, analyze
+from tunescope.verbs.report import ReportSettings, report
 
 TABLE = ROOT / "docs" / "faco-table1-llama1.csv"
 DOSES = (0, 25, 50, 75, 100)
@@ -49,10 +50,14 @@ def test_the_papers_average_and_without_the_tasks_in_source(tmp_path):
 def test_categories_and_a_missing_score(workplace):
     text = "task,category,0,50,100\na,words,9,8,4\nb,words,7,,5\nc,facts,3,2,1\n"
     (workplace / "t.csv").write_text(text)
-    groups = analyze(AnalyzeSettings(table="t.csv")).result["means"]["groups"]
+    run = analyze(AnalyzeSettings(table="t.csv"))
+    groups = run.result["means"]["groups"]
     assert {name: record["tasks"] for name, record in groups.items()} == {
         "all": ["a", "b", "c"], "words": ["a", "b"], "facts": ["c"],
     }  # fmt: skip
+    page = (report(ReportSettings(runs=(str(run.path),))).path / "report.html").read_text("utf-8")
+    assert "<h3>Means over tasks</h3>" in page
+    assert page.count("<polyline") == 3 + 3  # a task or a group each
     assert [cell["mean"] for cell in groups["words"]["scores"]] == [8.0, None, 4.5]
     assert (groups["words"]["n_missing"], groups["words"]["abs"]) == (1, 3.5)
 

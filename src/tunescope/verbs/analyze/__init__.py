@@ -98,7 +98,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
     return runs.execute("study analyze", VERSION, settings, inputs, partial(_work, settings, sources, answered))
 
 
-class _Source(NamedTuple):
+class _ModelScores(NamedTuple):
     """The scores of one model at all doses, where they were read, and what the run's key knows of that."""
 
     name: str
@@ -107,24 +107,24 @@ class _Source(NamedTuple):
     inputs: Mapping[str, str]
 
 
-def _read_table(path: str, columns: Sequence[str]) -> _Source:
+def _read_table(path: str, columns: Sequence[str]) -> _ModelScores:
     from tunescope.rows.containers import content_hash
     from tunescope.verbs.analyze.score_files import read_table
 
-    return _Source(Path(path).stem, read_table(path, columns), (), {path: content_hash(Path(path))})
+    return _ModelScores(Path(path).stem, read_table(path, columns), (), {path: content_hash(Path(path))})
 
 
-def _read_runs(paths: Sequence[str]) -> _Source:
+def _read_runs(paths: Sequence[str]) -> _ModelScores:
     from tunescope.verbs.analyze.bench_runs import open_models, read_scores
 
     bench_runs = runs.open_runs(paths)
     models = open_models(bench_runs)
     scores = read_scores(models)
-    return _Source(scores.base, scores, models, {str(run.path): run.identity for run in bench_runs})
+    return _ModelScores(scores.base, scores, models, {str(run.path): run.identity for run in bench_runs})
 
 
 def _work(
-    settings: AnalyzeSettings, sources: Sequence[_Source], answered: Sequence[AnsweringModel], folder: RunFolder
+    settings: AnalyzeSettings, sources: Sequence[_ModelScores], answered: Sequence[AnsweringModel], folder: RunFolder
 ) -> Outcome:
     import pyarrow as pa
 
@@ -179,7 +179,7 @@ def _responses(scores: ScoreTable) -> dict[str, dict[str, Any]]:
 
 
 def _analyze_further(
-    settings: AnalyzeSettings, sources: Sequence[_Source], tasks: Mapping[str, Mapping[str, Any]]
+    settings: AnalyzeSettings, sources: Sequence[_ModelScores], tasks: Mapping[str, Mapping[str, Any]]
 ) -> list[Part]:
     """Return what the scores, and the runs behind them, show beside each task's dose–response."""
     from tunescope.verbs.analyze.bench_runs import longest_tuned

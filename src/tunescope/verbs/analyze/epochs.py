@@ -11,7 +11,7 @@ from tunescope.verbs.analyze.bench_runs import ScoredModel
 from tunescope.verbs.analyze.parts import Part, name_all, percent_of, tasks_in_means, with_interval
 from tunescope.views import Cell, Table, interval
 
-MEAN = "mean"
+_MEAN = "mean"
 """What the mean over tasks is called."""
 
 
@@ -31,9 +31,9 @@ def follow_epochs(models: Sequence[ScoredModel], left_out: Sequence[str] = ()) -
     tasks = list(dict.fromkeys(name for each in scores for name in each))
     averaged = [task for task in tasks_in_means(tasks, left_out) if all(task in each for each in scores)]
     for each in scores if len(averaged) > 1 else ():
-        each[MEAN] = _mean([each[task] for task in averaged])
+        each[_MEAN] = _mean([each[task] for task in averaged])
     records = []
-    for task in [*tasks, *([MEAN] if len(averaged) > 1 else [])]:
+    for task in [*tasks, *([_MEAN] if len(averaged) > 1 else [])]:
         for dose in sorted({model.origin.dose for model in tuned if model.origin.dose is not None}):
             by_seed: dict[str, dict[float, float | None]] = {}
             for model, score in zip(tuned, scores, strict=True):
@@ -68,13 +68,13 @@ def _trend(by_seed: Mapping[str, Mapping[float, float | None]], epochs: Sequence
 
 def _sentences(records: Sequence[Mapping[str, Any]], averaged: Sequence[str]) -> list[str]:
     """Say of the mean, or of the only task, at which doses the score changes with the epochs."""
-    task = MEAN if len(averaged) > 1 else records[0]["task"]
+    task = _MEAN if len(averaged) > 1 else records[0]["task"]
     of_task = [record for record in records if record["task"] == task and record["low"] is not None]
     if not of_task:
         return []
     falls = [percent_of(record["dose"]) for record in of_task if record["high"] < 0]
     rises = [percent_of(record["dose"]) for record in of_task if record["low"] > 0]
-    said = f"the mean over {len(averaged)} tasks" if task == MEAN else task
+    said = f"the mean over {len(averaged)} tasks" if task == _MEAN else task
     parts = [f"{verb} at {name_all(doses)}" for verb, doses in (("falls", falls), ("rises", rises)) if doses]
     last = of_task[-1]
     value = with_interval(last["trend"], last["low"], last["high"], 4)

@@ -103,7 +103,7 @@ def _read_long(path: str, columns: Sequence[str], rows: Rows, names: Mapping[str
     cells: list[RawCell] = []
     for line, row in rows:
         dose = _text(row.get(names["dose"]))
-        retuned = is_retuned(dose)
+        retuned = _is_retuned(dose)
         seed = _text(row.get(names["seed"])) if "seed" in names else ""
         task, value = _text(row.get(task_column)), row.get(names["score"])
         cells.append(RawCell(task, "100%" if retuned else dose, retuned, seed, line, names["score"], value))
@@ -139,17 +139,17 @@ def _read_row_per_dose(
 ) -> RawTable:
     """Read a column per task with a row per dose; rows whose dose is no dose, such as `ABS`, aren't used."""
     dosed = [
-        (line, row, dose) for line, row in rows if _is_dose(dose := _text(row.get(dose_column))) or is_retuned(dose)
+        (line, row, dose) for line, row in rows if _is_dose(dose := _text(row.get(dose_column))) or _is_retuned(dose)
     ]
     others = [name for name in columns if name not in (dose_column, seed_column)]
     tasks = [name for name in others if any(_is_number(row.get(name)) for _, row, _ in dosed)]
-    doses = list(dict.fromkeys(dose for _, _, dose in dosed if not is_retuned(dose)))
+    doses = list(dict.fromkeys(dose for _, _, dose in dosed if not _is_retuned(dose)))
     if not tasks or not doses:
         raise _unusable_columns(path, columns)
     cells: list[RawCell] = []
     for task in tasks:
         for line, row, dose in dosed:
-            retuned = is_retuned(dose)
+            retuned = _is_retuned(dose)
             seed = "" if seed_column is None else _text(row.get(seed_column))
             cells.append(RawCell(task, "100%" if retuned else dose, retuned, seed, line, task, row.get(task)))
     lines = {line for line, _, _ in dosed}
@@ -167,8 +167,8 @@ def _find_dose_column(path: str, columns: Sequence[str], rows: Rows, taken: Coll
         InputError: several columns could be it.
     """
     free = [name for name in columns if name not in taken and _has_doses(rows, name)]
-    by_name = [name for name in free if plain(name) in _NAMES["dose"]]
-    by_word = [name for name in free if any(re.match("[a-z]", plain(dose)) for dose in _doses_of(rows, name))]
+    by_name = [name for name in free if _plain(name) in _NAMES["dose"]]
+    by_word = [name for name in free if any(re.match("[a-z]", _plain(dose)) for dose in _doses_of(rows, name))]
     by_range = [name for name in free if _spans_all_doses(_doses_of(rows, name))]
     candidates = by_name or by_word or by_range
     if len(candidates) > 1:
@@ -231,25 +231,25 @@ def _match_columns(columns: Sequence[str], hinted: Mapping[str, str]) -> dict[st
     names: dict[str, str] = {}
     for word, usual in _NAMES.items():
         free = [name for name in columns if name not in (*hinted.values(), *names.values())]
-        match = next((name for usual_name in usual for name in free if plain(name) == usual_name), None)
+        match = next((name for usual_name in usual for name in free if _plain(name) == usual_name), None)
         if word not in hinted and match is not None:
             names[word] = match
     return names
 
 
-def plain(name: str) -> str:
+def _plain(name: str) -> str:
     """Return a name without case, - and _; "re-tuned" is "retuned"."""
     return " ".join(re.sub(r"[-_\s]+", " ", name).split()).lower().replace("re tuned", "retuned")
 
 
-def is_retuned(dose: str) -> bool:
+def _is_retuned(dose: str) -> bool:
     """Return whether a dose's name is that of the model after clean re-tuning."""
-    return plain(dose) in _NAMES["retuned"]
+    return _plain(dose) in _NAMES["retuned"]
 
 
 def match_dose(name: str) -> re.Match[str] | None:
     """Return the match of a dose's name, with its number and its % sign as groups."""
-    return _DOSE.fullmatch(plain(name))
+    return _DOSE.fullmatch(_plain(name))
 
 
 def _is_dose(name: str) -> bool:
