@@ -59,7 +59,7 @@ def _say(result: Mapping[str, Any], unit: str) -> str:
     if result["difference"] is None:
         return f"{one} and {other} can't be compared: {result['reason']}."
     value = with_interval(result["difference"], result["low"], result["high"])
-    text = f"From 0 to 100 % {one} loses {value}{f' {unit}' if unit else ''} more than {other}, on average over "
+    text = f"From 0 to 100 % {one} loses {value}{' points' if unit else ''} more than {other}, on average over "
     text += f"{result['n']} tasks"
     if result["low"] is None:
         text += f" ({result['reason']})"
