@@ -117,6 +117,7 @@ def test_the_interval_covers_the_truth_in_93_to_97_percent(x, n, t, errors):
     [
         (FIVE[:3], [[1.0, 2, 3]], "3 places: a threshold needs 4"),
         (FIVE, [[1.0, 1, 1, 1, 1]], "all values are equal: no threshold"),
+        (FIVE, [[1e300, 1, 1, 1, 1]], "1 values are infinite or beyond 1e100"),
         (FIVE, [[1.0, None, 1, 1, 1]], "no series has a value at every place"),
     ],
 )

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tunescope.stats.columns import EQUAL
+from tunescope.stats.columns import EQUAL, why_no_value
 from tunescope.stats.estimates import Estimate, Floats
 from tunescope.stats.intervals import percent, t_quantile
 from tunescope.stats.minimal_n import too_few
@@ -110,6 +110,8 @@ def _why_no_fit(x: Floats, rows: Floats) -> str | None:
         return f"{x.size} places: a threshold needs {_LEAST_X}"
     if not len(rows):
         return "no series has a value at every place"
+    if reason := why_no_value(rows.ravel()):
+        return reason
     mean = rows.mean(axis=0)
     if np.ptp(mean) <= EQUAL * max(float(np.abs(mean).max()), 1e-300):
         return "all values are equal: no threshold"
