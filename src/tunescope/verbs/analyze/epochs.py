@@ -99,5 +99,5 @@ def _table(records: Sequence[Mapping[str, Any]], epochs: Sequence[float], averag
         "The score after so many epochs, the mean over seeds. Trend: its slope per epoch, the mean of the seeds' own "
         f"slopes, with its Student t interval; n = seeds.{mean}"
     )
-    columns = ("task", "dose", *(f"{each:g} epochs" for each in epochs), "trend", "95 %", "n")
+    columns = ("task", "dose", *(f"{each:g} epoch{'' if each == 1 else 's'}" for each in epochs), "trend", "95 %", "n")
     return Table("Epochs", columns, rows, note)
