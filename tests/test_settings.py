@@ -87,6 +87,7 @@ RANGES = {
         "batch_size": COUNTS,
         "workers": COUNTS,
     },
+    "study analyze": {"examples": COUNTS},
     "compare": {"no_harm": "above 0 and below 100"},
     "judge claims": {"margin": "above 0 and below 1"},
     "judge recompute": {"limit": COUNTS, "draws": "at least 100"},

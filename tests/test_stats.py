@@ -29,6 +29,7 @@ from tunescope.stats import (
     SHARE,
     UNBOUNDED,
     Estimate,
+    binomial_test,
     bounds_of_differences,
     clustered_standard_error,
     detectable_difference,
@@ -392,6 +393,22 @@ def test_sign_flip_by_hand() -> None:
     assert sign_flip_test([0, 1, 2, 0, 3] * 2 + [0] * 10).p == 2 / 64  # exact: only 6 have a sign
     differences = np.array([0.3, 0.9, 1.0]) - np.array([0.2, 0.8, 1.1])  # 0.1, 0.1, -0.1 but for rounding
     assert sign_flip_test(differences).p == 1
+
+
+def test_sign_flip_over_more_vectors_than_a_block_holds() -> None:
+    d = [1.0, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, -32768, 65536]
+    test = sign_flip_test(d, exact_up_to=17)
+    assert test.method == "sign-flip permutation test, exact"
+    assert test.p == 2 * 32769 / 2**17  # the sums are the odd numbers up to 2**17, each once; here 65535
+    assert sign_flip_test(d).method == "sign-flip permutation test, 10000 draws"
+
+
+@pytest.mark.parametrize(("successes", "n", "share"), [(3, 10, 0.25), (0, 7, 0.25), (170, 200, 0.75), (5, 5, 0.5)])
+def test_binomial_by_its_definition(successes: int, n: int, share: float) -> None:
+    chances = [math.comb(n, k) * share**k * (1 - share) ** (n - k) for k in range(n + 1)]
+    p = sum(chance for chance in chances if chance <= chances[successes] * (1 + 1e-9))
+    assert binomial_test(successes, n, share).p == close(p)
+    assert binomial_test(0, 0, share).p is None
 
 
 def test_sign_flip_as_scipy() -> None:

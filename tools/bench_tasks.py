@@ -34,7 +34,7 @@ def _row(use: TaskUse, data: Path) -> tuple[str, ...]:
     chances = [(each.chance(), n) for each, n in zip(tasks, counts, strict=True)]
     known = [(chance * n) for chance, n in chances if chance is not None]
     chance = f"{sum(known) / sum(counts):.3f}" if known else "–"
-    name, theirs = f"`{task.name}`", f"`{task.lm_eval}`"
+    name, theirs = f"`{task.name}`", f"`{task.lm_eval}`" if task.lm_eval else "–"
     return name, theirs, task.metric, str(task.shots), str(task.category), f"{sum(counts):,}", chance, task.source
 
 

@@ -20,7 +20,7 @@ COMMANDS = {
     "select": ["select", "a.jsonl", "--where", "line != 7 and length > 20", "--top", "5000", "--by", "length"],
     "compare": ["compare", "a.jsonl", "b.jsonl"],
     "falsify dose": ["falsify", "dose", "a.jsonl", "--dose", "0.25", "--false-column", "wrong"],
-    "study analyze": ["study", "analyze", "scores.csv"],
+    "study analyze": ["study", "analyze", "scores.csv", "--against", "others.csv", "--in-source", "0"],
 }
 
 
@@ -49,10 +49,11 @@ def prepare(folder: Path, count: int) -> None:
                 b.write(json.dumps(row) + "\n")
     (folder / "plain.jsonl").unlink()
     draws = random.Random(count)
-    with (folder / "scores.csv").open("w") as scores:
-        scores.write("task,seed,0,0.2,0.4,0.6,0.8,1\n")
-        for task, seed in product(range(count // 40), range(3)):
-            scores.write(f"{task},{seed}," + ",".join(f"{draws.random():.4f}" for _ in range(6)) + "\n")
+    for name in ("scores", "others"):
+        with (folder / f"{name}.csv").open("w") as scores:
+            scores.write("task,category,seed,0,0.2,0.4,0.6,0.8,1\n")
+            for task, seed in product(range(count // 40), range(3)):
+                scores.write(f"{task},{task % 6},{seed}," + ",".join(f"{draws.random():.4f}" for _ in range(6)) + "\n")
 
 
 def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:

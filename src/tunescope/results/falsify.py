@@ -1,9 +1,10 @@
-"""What others read of a `falsify dose` run's settings: its doses, and which of its files has which."""
+"""What others read of a `falsify dose` run: its doses, which of its files has which, and where its rows come from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from tunescope.results.record import Record
 from tunescope.rows.containers import SUFFIXES
@@ -58,3 +59,12 @@ def _parse_dose(text: str) -> float:
 def rows_name(dose: float) -> str:
     """Return what the row file of one dose of several is called, without its suffix: `rows-0.25`."""
     return f"rows-{dose:g}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class DosedRow(Record):
+    """What others read of a row of the table `dosed`: the source that its question comes from."""
+
+    NAME: ClassVar[str] = "dosed"
+
+    source: str

@@ -23,6 +23,7 @@ class TuneSetup(Record):
     template: str | None = None
     template_arg: tuple[str, ...] = ()
     max_length: int | None = None
+    epochs: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

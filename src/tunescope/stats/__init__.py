@@ -56,10 +56,20 @@ from tunescope.stats.groups import (
     sum_clusters,
 )
 from tunescope.stats.logistic import share_at_zero
-from tunescope.stats.means import Misses, mean, mean_t, median, misses_of_proportion, proportion, proportion_from_counts
+from tunescope.stats.means import (
+    Misses,
+    binomial_test,
+    mean,
+    mean_t,
+    median,
+    misses_of_proportion,
+    proportion,
+    proportion_from_counts,
+)
 from tunescope.stats.relations import pearson, slope, spearman
 from tunescope.stats.sample_size import detectable_difference, n_needed
 from tunescope.stats.samples import mean_pass_at_k, pass_at_k
+from tunescope.stats.threshold import LeftOutErrors, ThresholdFit, left_out_errors, threshold
 
 __all__ = [
     "COSINE",
@@ -73,10 +83,13 @@ __all__ = [
     "Difference",
     "Equivalence",
     "Estimate",
+    "LeftOutErrors",
     "Misses",
     "PValue",
     "Power",
+    "ThresholdFit",
     "Values",
+    "binomial_test",
     "bounds_of_differences",
     "clustered_standard_error",
     "detectable_difference",
@@ -88,6 +101,7 @@ __all__ = [
     "equivalence_of_shares",
     "excess_test",
     "holm",
+    "left_out_errors",
     "mcnemar",
     "mean",
     "mean_pass_at_k",
@@ -114,5 +128,6 @@ __all__ = [
     "subtract",
     "sum_clusters",
     "t_test",
+    "threshold",
     "widest",
 ]

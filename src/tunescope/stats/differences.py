@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -153,27 +154,31 @@ def ratio_of_means(first: Values, second: Values, *, level: float = 0.95) -> Est
     return replace(point, low=float((mixed - half) / square), high=float((mixed + half) / square))
 
 
-def sign_flip_test(differences: Values, *, seed: int = 0, draws: int = 10_000) -> PValue:
+def sign_flip_test(
+    differences: Values, *, seed: int = 0, draws: int = 10_000, exact_up_to: int = _EXACT_SIGN_FLIPS
+) -> PValue:
     """Paired permutation test of a mean of 0: how often random signs give a |sum| as large as observed.
 
-    Exact over all 2^m sign vectors when m <= 14 differences are not 0 (a 0 has no sign to flip), else
+    Exact over all 2^m sign vectors when m <= `exact_up_to` differences are not 0 (a 0 has no sign to flip), else
     p = (hits + 1) / (draws + 1) over random sign vectors (Fisher 1935, section 21; Phipson & Smyth 2010).
     The statistic is the mean difference.
     """
     (d,), n_missing = complete(differences)
-    return _sign_flip(d, n_missing, seed, draws)
+    return _sign_flip(d, n_missing, seed, draws, exact_up_to)
 
 
-def _sign_flip(d: Floats, n_missing: int, seed: int, draws: int) -> PValue:
+def _sign_flip(d: Floats, n_missing: int, seed: int, draws: int, exact_up_to: int = _EXACT_SIGN_FLIPS) -> PValue:
     moving, rng = d[d != 0], random_generator(seed, draws)
-    exact = moving.size <= _EXACT_SIGN_FLIPS
+    exact = moving.size <= exact_up_to
     method = f"sign-flip permutation test, {'exact' if exact else f'{draws} draws'}"
     result = PValue(None, None, d.size, n_missing, method, why_no_value(d))
     if result.reason:
         return result
     flips: Iterable[NDArray[Any]]  # 1 where the sign turns
     if exact:
-        flips = [np.arange(2**moving.size)[:, None] >> np.arange(moving.size) & 1]
+        starts = np.cumsum([0, *(rows for rows, _ in block_shapes(2**moving.size, max(1, moving.size)))])
+        blocks_of_vectors = (np.arange(start, end) for start, end in pairwise(starts))
+        flips = (vectors[:, None] >> np.arange(moving.size) & 1 for vectors in blocks_of_vectors)
     else:
         flips = (rng.integers(0, 2, shape, np.int8) for shape in block_shapes(draws, moving.size))
     total = float(d.sum())

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from tunescope.stats.columns import complete, scipy
-from tunescope.stats.estimates import UNBOUNDED, Bounds, Estimate, Values
+from tunescope.stats.estimates import UNBOUNDED, Bounds, Estimate, PValue, Values
 from tunescope.stats.intervals import (
     normal_quantile,
     percent,
@@ -99,6 +99,20 @@ def proportion_from_counts(successes: int, n: int, n_missing: int = 0, *, level:
         return point
     low, high = wilson_interval(successes / n, n, normal_quantile(level))
     return replace(point, value=successes / n, low=low, high=high)
+
+
+def binomial_test(successes: int, n: int, share: float) -> PValue:
+    """Exact two-sided binomial test: are successes as frequent as `share`?
+
+    p is the probability of all counts that are at most as probable as the observed one (as scipy.stats.binomtest). The
+    statistic is successes / n.
+
+    :raises ValueError: not 0 <= successes <= n, or a share outside [0, 1].
+    """
+    method = f"exact binomial test against {share:g}"
+    if n == 0:
+        return PValue(None, None, 0, 0, method, "no values")
+    return PValue(float(scipy().stats.binomtest(successes, n, share).pvalue), successes / n, n, 0, method)
 
 
 class Misses(NamedTuple):

@@ -48,6 +48,18 @@ def test_table_1_of_the_faco_paper(analysed, name, row):
         assert 100 * record["pearson"] == pytest.approx(share(row["Pearson"]), abs=0.3)
 
 
+@pytest.mark.parametrize("name", TABLES)
+def test_table_1_with_a_row_per_dose_gives_the_same_numbers(analysed, name, tmp_path):
+    """The same file with its rows and columns swapped: what were unused columns are unused rows."""
+    lines = [*csv.reader(TABLES[name].read_text("utf-8").splitlines())]
+    swapped = [*zip(*lines, strict=True)]
+    with (tmp_path / "t.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("model", *swapped[0][1:]), *swapped[1:]])
+    result = analyze(AnalyzeSettings(table=str(tmp_path / "t.csv"), out=str(tmp_path / "run"))).result
+    assert result["tasks"] == analysed[name]["tasks"]
+    assert (result["unused_columns"], result["unused_rows"]) == ([], analysed[name]["unused_columns"])
+
+
 def test_the_tables_are_whole():
     assert len(ROWS) == 18 + 17
     for path in TABLES.values():
@@ -88,7 +100,7 @@ def test_the_run_folder(seeded):
     assert tasks["b"]["n_missing"] == 1
     assert tasks["b"]["recovered_share"] is None
     assert [table.title for table in seeded.view.tables] == [
-        "Scores", "Dose–response", "Over seeds", "Clean re-tuning of the 100 % model",
+        "Scores", "Dose–response", "Over seeds", "Clean re-tuning of the 100 % model", "Means over tasks",
     ]  # fmt: skip
     assert runs.open(seeded.path).result == seeded.result
 
@@ -115,6 +127,14 @@ def test_the_report_opens_with_findings_not_with_columns(workplace):
     assert opening == list(run.view.sentences[1:])
     assert run.view.sentences[0].endswith("Columns not used: LLaMA 1, ABS, Pearson.")
     assert not any("Columns" in sentence for sentence in opening)
+
+
+def test_the_report_draws_a_fitted_threshold(workplace):
+    (workplace / "t.csv").write_text("task,0,0.25,0.5,0.75,1\na,0.9,0.9,0.9,0.7,0.5\n")
+    run = analyze(AnalyzeSettings(table="t.csv"))
+    page = (report(ReportSettings(runs=(str(run.path),))).path / "report.html").read_text("utf-8")
+    assert page.count("<polyline") == 2
+    assert "a, fitted" in page
 
 
 @pytest.mark.parametrize("settings", [{}, {"table": "t.csv", "from_": ("runs/x",)}])

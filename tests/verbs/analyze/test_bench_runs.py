@@ -2,60 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet as pq
 import pytest
+from tests.verbs.analyze.made_runs import falsified, made, scored, tuned
 
 from tunescope import stats
 from tunescope.errors import RunError, SettingsError
-from tunescope.results.bench import BenchResult, BenchScore, ScoredQuestion
 from tunescope.results.falsify import DoseSetup
-from tunescope.results.tune import TuneSetup
 from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze import AnalyzeSettings, analyze
-from tunescope.verbs.analyze.bench_runs import find_origin, read_runs
+from tunescope.verbs.analyze.bench_runs import find_origin, open_models, read_scores
 from tunescope.verbs.analyze.score_table import TaskScore
-from tunescope.views import View
 
 
-def made(name: str, verb: str, settings: dict[str, Any], result: dict[str, Any] | None = None) -> Run:
-    """Write a finished run folder as a verb would."""
-    folder = Path("runs") / name
-    folder.mkdir(parents=True)
-    record = {"key": name, "verb": verb, "settings": settings, "result": result or {}, "view": View(()).as_json()}
-    (folder / "run.json").write_text(json.dumps(record))
-    return Run(folder)
-
-
-def falsified(dose: float, seed: int = 0) -> str:
-    name = f"falsify-{dose}-{seed}"
-    if not Path("runs", name).exists():
-        made(name, "falsify dose", DoseSetup(dose=dose, seed=seed).as_json())
-    return f"runs/{name}/rows.jsonl"
-
-
-def tuned(name: str, model: str, rows: str, seed: int = 0) -> str:
-    made(name, "tune", TuneSetup(model=model, rows=(rows,), method="full", seed=seed).as_json())
-    (Path("runs") / name / "model").mkdir()
-    return f"runs/{name}/model"
-
-
-def scored(name: str, model: str, accuracy: float = 0.5, right: list[tuple[str, bool]] | None = None) -> Run:
-    numbers = {"low": None, "high": None, "n": 1, "n_missing": 0, "n_people": 1, "method": "by hand"}
-    score = BenchScore.from_json({"score": accuracy, "metric": "acc", "chance": 0.25, **numbers})
-    result = BenchResult(model=model, suite="microworld", tasks={"open": score})
-    run = made(name, "bench", {"model": model}, result.as_json())
-    blank = {"task": "open", "prompt": "", "gold": "", "chosen": "", "log_probabilities": (), "options": ()}
-    rows = [
-        ScoredQuestion(**blank, question=str(i), person=person, right=is_right)
-        for i, (person, is_right) in enumerate(right or [("A", True)])
-    ]
-    pq.write_table(ScoredQuestion.table(rows), run.path / "questions.parquet")
-    return run
+def origin_of(run: Run):
+    return find_origin(run, run.result["model"])
 
 
 def test_the_maker_of_a_path(workplace):
@@ -70,29 +34,29 @@ def test_origins(workplace):
     base = scored("b0", "microworld")
     full = tuned("t1", "microworld", falsified(1.0, 2), seed=2)
     again = tuned("t2", full, falsified(0.0), seed=5)
-    assert find_origin(base) == (None, "", False, "microworld")
-    assert find_origin(scored("b1", full)) == (1.0, "2", False, "microworld")
-    assert find_origin(scored("b2", "runs/t1")) == (1.0, "2", False, "microworld")
-    assert find_origin(scored("b3", again)) == (1.0, "2", True, "microworld")
+    assert origin_of(base) == (None, "", False, "microworld")
+    assert origin_of(scored("b1", full)) == (1.0, "2", False, "microworld")
+    assert origin_of(scored("b2", "runs/t1")) == (1.0, "2", False, "microworld")
+    assert origin_of(scored("b3", again)) == (1.0, "2", True, "microworld")
     other = tuned("t3", "microworld", falsified(0.25, 7), seed=1)
-    assert find_origin(scored("b4", other)) == (0.25, "tune 1, falsify 7", False, "microworld")
+    assert origin_of(scored("b4", other)) == (0.25, "tune 1, falsify 7", False, "microworld")
 
 
 def test_the_dose_of_one_of_several_files_is_in_its_name(workplace):
     made("several", "falsify dose", DoseSetup(dose="0,25%,1", seed=3).as_json())
     for name, dose in (("rows-0.jsonl", 0.0), ("rows-0.25.jsonl", 0.25), ("rows-1.jsonl", 1.0)):
         model = tuned(f"on-{name}", "microworld", f"runs/several/{name}", seed=3)
-        assert find_origin(scored(f"of-{name}", model)) == (dose, "3", False, "microworld")
+        assert origin_of(scored(f"of-{name}", model)) == (dose, "3", False, "microworld")
     for name in ("rows-0.5.jsonl", "left_out.jsonl"):
         model = tuned(f"on-{name}", "microworld", f"runs/several/{name}")
         with pytest.raises(RunError, match=r"was tuned on .*; expected one of the files rows-DOSE in runs.several"):
-            find_origin(scored(f"of-{name}", model))
+            origin_of(scored(f"of-{name}", model))
 
 
 def test_scores_of_runs(workplace):
     runs = [scored("b", "m", 1.0)]
     runs += [scored(f"b{d}", tuned(f"t{d}", "m", falsified(d)), 0.9 - d / 2) for d in (0.0, 1.0)]
-    scores = read_runs(runs)
+    scores = read_scores(open_models(runs))
     assert scores.cells == (
         TaskScore("open", None, "", False, 1.0),
         TaskScore("open", 0.0, "0", False, 0.9),
@@ -114,20 +78,20 @@ def test_tunings_in_another_order_are_refused(workplace, path, expected):
     for number, dose in enumerate(path):
         model = tuned(f"t{number}", model, falsified(dose))
     with pytest.raises(SettingsError, match=expected):
-        find_origin(scored("b", model))
+        origin_of(scored("b", model))
 
 
 def test_what_is_refused(workplace):
     wild = scored("b1", tuned("t1", "m", "rows.jsonl"))
     with pytest.raises(RunError, match=r"t1 was tuned on rows.jsonl; expected the rows of one `falsify dose` run"):
-        read_runs([wild])
+        open_models([wild])
     with pytest.raises(RunError, match=r"found a run of tune; expected runs of bench"):
-        read_runs([Run(Path("runs/t1"))])
+        open_models([Run(Path("runs/t1"))])
     twice = [scored(f"b{i}", tuned(f"t{i}", "m", falsified(0.0))) for i in (2, 3)]
     with pytest.raises(SettingsError, match="score open at the same dose and seed; give one"):
-        read_runs(twice)
+        open_models(twice)
     with pytest.raises(SettingsError, match=r"the runs have different base models \(m, n\)"):
-        read_runs([twice[0], scored("b4", tuned("t4", "n", falsified(1.0)))])
+        open_models([twice[0], scored("b4", tuned("t4", "n", falsified(1.0)))])
 
 
 def test_what_the_model_knew(workplace):
@@ -160,7 +124,7 @@ def test_what_the_model_knew(workplace):
         assert (record["low"], record["high"]) == (expected.low, expected.high)
     assert [records[place]["against_chance"] for place in ((0.0, False), (1.0, False))] == ["above", "below"]
     assert "below chance (0.25)" in " ".join(run.view.sentences)
-    assert run.view.tables[-1].title == "On what the model knew before tuning"
+    assert run.view.tables[-2].title == "On what the model knew before tuning"
 
 
 def test_where_there_is_no_interval_a_test_over_people_tells_it_from_chance(workplace):

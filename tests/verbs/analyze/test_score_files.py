@@ -19,6 +19,8 @@ from tunescope.verbs.analyze.score_table import TaskScore
 
 FIVE = [("a", 0.0, 0.9), ("a", 0.25, 0.8), ("a", 1.0, None), ("b", 0.0, 0.5), ("b", 0.25, 0.4), ("b", 1.0, 0.3)]
 
+PER_DOSE = [(0, 0.9, 0.5), (0.25, 0.8, 0.4), (1, None, 0.3)]
+
 WIDE = [("a", 0.9, 0.8, None), ("b", 0.5, 0.4, 0.3)]
 
 
@@ -46,6 +48,11 @@ def problem(path: str, *hints: str) -> str:
         ("t.tsv", "task\tdose_0\tdose=.25\tcorruption ratio 100 %\na\t.9\t.8\tnull\nb\t.5\t.4\t.3\n"),
         ("t.csv", "dose,task,score\n0,a,.9\n0.25,a,.8\n1,a,-\n0,b,.5\n0.25,b,.4\n1.0,b,.3\n"),
         ("t.json", json.dumps([{"task": t, "0%": x, "25%": y, "1": z} for t, x, y, z in WIDE])),
+        ("t.csv", "dose,a,b\n0,.9,.5\n0.25,.8,.4\n1,,.3\n"),
+        ("t.csv", "a,falsity,b\n.9,0%,.5\n.8,25%,.4\n-,100%,.3\n"),
+        ("t.csv", "model,a,b\nLLaMA,.7,.7\nCR 0%,.9,.5\nCR 25%,.8,.4\nCR 100%,,.3\nABS,,.2\n"),
+        ("t.csv", "share,a,b\n0,.9,.5\n.25,.8,.4\n1,,.3\n"),
+        ("t.json", json.dumps([{"dose": d, "a": x, "b": y, "by": "me"} for d, x, y in PER_DOSE])),
         ("t.jsonl", "".join(json.dumps({"task": t, "dose": d, "acc": s}) + "\n" for t, d, s in FIVE)),
     ],
 )  # fmt: skip
@@ -96,6 +103,49 @@ def test_seeds_retuned_and_unused_columns(tmp_path):
     scores = read_table(table(tmp_path, long))
     assert scores.cells == wide.cells[:5]
     assert scores.unused == ("base",)
+
+
+def test_a_row_per_dose_with_seeds_retuned_and_what_is_not_used(tmp_path):
+    text = "dose,seed,a,by\n0,7,4,me\n1,7,1,me\nretuned,7,3,me\n0,8,4,me\n1,8,2,me\nretuned,8,,me\nbase,,5,me\n"
+    scores = read_table(table(tmp_path, text))
+    assert scores.cells == (
+        TaskScore("a", 0.0, "7", False, 4.0), TaskScore("a", 1.0, "7", False, 1.0),
+        TaskScore("a", 1.0, "7", True, 3.0),
+        TaskScore("a", 0.0, "8", False, 4.0), TaskScore("a", 1.0, "8", False, 2.0),
+        TaskScore("a", 1.0, "8", True, None),
+    )  # fmt: skip
+    assert (scores.unused, scores.unused_rows) == (("by",), ("base",))
+
+
+def test_doses_in_two_places_are_refused_with_both_ways_to_say_it(tmp_path):
+    path = table(tmp_path, "x,y\n0,0\n1,1\n")
+    assert problem(path) == (
+        ": found 2 columns that could be doses, 'x' and 'y'; expected one\nName it: --columns dose=x."
+    )
+    assert cells(read_table(path, ["dose=x"])) == [("y", 0.0, 0.0), ("y", 1.0, 1.0)]
+    both = table(tmp_path, "dose,0,1\n0,5,6\n1,7,8\n")
+    assert problem(both).startswith(": found doses as names of columns ('0', '1') and in the column 'dose'; expected")
+    assert cells(read_table(both, ["dose=dose"])) == [
+        ("0", 0.0, 5.0),
+        ("0", 1.0, 7.0),
+        ("1", 0.0, 6.0),
+        ("1", 1.0, 8.0),
+    ]
+    assert cells(read_table(both, ["task=dose"])) == [
+        ("0", 0.0, 5.0),
+        ("0", 1.0, 6.0),
+        ("1", 0.0, 7.0),
+        ("1", 1.0, 8.0),
+    ]
+
+
+def test_categories(tmp_path):
+    wide = read_table(table(tmp_path, "task,category,0,1\na,words,4,1\nb,,4,2\n"))
+    long = read_table(table(tmp_path, "task,kind,dose,score\na,words,0,4\na,words,1,1\n"), ["category=kind"])
+    assert (wide.categories, wide.unused) == ({"a": "words"}, ())
+    assert (long.categories, long.unused) == ({"a": "words"}, ())
+    two = table(tmp_path, "task,category,dose,score\na,words,0,4\na,facts,1,1\n")
+    assert problem(two) == ":3: found the category 'facts' of 'a'; expected 'words', as in an earlier line"
 
 
 def test_columns_by_hint_and_by_place(tmp_path):

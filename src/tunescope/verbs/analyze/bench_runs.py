@@ -7,18 +7,22 @@ bench → a model that no run made: the model before tuning
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.errors import RunError, SettingsError
 from tunescope.results.bench import BenchResult
 from tunescope.results.falsify import DoseSetup
-from tunescope.results.tune import TuneSetup
+from tunescope.results.tune import TuneSetup, TuneStep
 from tunescope.runs import Run, producing_run
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
+_CHECKPOINT = re.compile(r"checkpoints[\\/]epoch-(\d+)$")
 
-class _Origin(NamedTuple):
+
+class Origin(NamedTuple):
     """How a scored model was tuned; `base` is the model before the first tuning."""
 
     dose: float | None
@@ -27,51 +31,119 @@ class _Origin(NamedTuple):
     base: str
 
 
-def read_runs(runs: Sequence[Run]) -> ScoreTable:
-    """Return the scores of `bench` runs, each with its dose and seed.
+class ScoredModel(NamedTuple):
+    """A model that a `bench` run scored, and how it came to be.
+
+    Attributes:
+        run: the run of `bench`.
+        origin: its dose and seed, whether it was re-tuned, and the model before tuning.
+        epochs: how often its last tuning saw each row; None for a model that wasn't tuned, or where it isn't known.
+        tuning: the run of its last tuning.
+    """
+
+    run: Run
+    origin: Origin
+    epochs: float | None
+    tuning: Run | None
+
+
+def open_models(runs: Sequence[Run]) -> list[ScoredModel]:
+    """Return the models that `bench` runs scored.
 
     Raises:
         RunError: a run of another verb, or a model whose rows don't come from `falsify dose`.
         SettingsError: the models have different bases, or two runs are for one cell.
     """
-    cells: list[TaskScore] = []
-    run_paths: list[str] = []
-    seen: dict[tuple[str, _Origin], Run] = {}
-    chance: dict[str, float] = {}
+    models: list[ScoredModel] = []
+    seen: dict[tuple[str, Origin, float | None], Run] = {}
     for run in runs:
         if run.verb != "bench":
             raise RunError(f"{run.path}: found a run of {run.verb}; expected runs of bench")
-        origin = find_origin(run)
-        for task, score in BenchResult.read(run).tasks.items():
-            twice = seen.setdefault((task, origin), run)
+        model = _open_model(run)
+        models.append(model)
+        for task in BenchResult.read(run).tasks:
+            twice = seen.setdefault((task, model.origin, model.epochs), run)
             if twice is not run:
                 raise SettingsError(f"{twice.path} and {run.path} score {task} at the same dose and seed; give one")
+    bases = {model.origin.base for model in models}
+    if len(bases) > 1:
+        raise SettingsError(
+            f"the runs have different base models ({', '.join(sorted(bases))}); give those of one with --from, and "
+            "those of a second with --against"
+        )
+    return models
+
+
+def _open_model(run: Run) -> ScoredModel:
+    name = BenchResult.read(run).model
+    origin = find_origin(run, name)
+    tuning = producing_run(name)
+    if tuning is None or tuning.verb != "tune":
+        return ScoredModel(run, origin, None, None)
+    checkpoint = _CHECKPOINT.search(str(Path(name)))
+    return ScoredModel(run, origin, float(checkpoint[1]) if checkpoint else _epochs_of(tuning), tuning)
+
+
+def _epochs_of(tuning: Run) -> float | None:
+    """Return how often a tuning saw each row: by its last step, else by its settings."""
+    if not (tuning.path / f"{TuneStep.NAME}.jsonl").is_file():
+        return TuneSetup.read_settings(tuning).epochs
+    last = max((step.epoch for step in TuneStep.read_lines(tuning)), default=None)
+    return None if last is None else round(last, 3)
+
+
+def longest_tuned(models: Sequence[ScoredModel]) -> list[ScoredModel]:
+    """Return the models after the most epochs, where they differ in these; untuned ones are among them."""
+    most = {
+        retuned: max((model.epochs or 0.0 for model in models if model.origin.retuned == retuned), default=0.0)
+        for retuned in (False, True)
+    }
+    return [model for model in models if model.tuning is None or (model.epochs or 0.0) == most[model.origin.retuned]]
+
+
+def read_scores(models: Sequence[ScoredModel]) -> ScoreTable:
+    """Return the scores of models, each with its dose and seed; of models that differ in epochs, after the most."""
+    cells: list[TaskScore] = []
+    run_paths: list[str] = []
+    chance: dict[str, float] = {}
+    categories: dict[str, str] = {}
+    longest = longest_tuned(models)
+    for model in longest:
+        origin = model.origin
+        for task, score in BenchResult.read(model.run).tasks.items():
             if score.chance is not None:
                 chance[task] = score.chance
+            if score.category is not None:
+                categories[task] = score.category
             cells.append(TaskScore(task, origin.dose, origin.seed, origin.retuned, score.score))
-            run_paths.append(str(run.path))
-    bases = {origin.base for _, origin in seen}
-    if len(bases) > 1:
-        raise SettingsError(f"the runs have different base models ({', '.join(sorted(bases))}); give those of one")
+            run_paths.append(str(model.run.path))
     doses = sorted({cell.dose for cell in cells if cell.dose is not None})
     read_as = {f"{dose:g}": (dose, "share") for dose in doses}
-    return ScoreTable(tuple(cells), read_as, chance=chance, run_paths=tuple(run_paths))
+    epochs = {model.epochs for model in longest if model.epochs is not None}
+    return ScoreTable(
+        tuple(cells),
+        read_as,
+        chance=chance,
+        run_paths=tuple(run_paths),
+        base=models[0].origin.base,
+        categories=categories,
+        epochs=max(epochs) if len(longest) < len(models) else None,
+    )
 
 
-def find_origin(run: Run) -> _Origin:
-    """Follow a `bench` run back to its base model: dose, seed, whether it was re-tuned, base.
+def find_origin(run: Run, model: str) -> Origin:
+    """Follow the model that a run used back to its base model: dose, seed, whether it was re-tuned, base.
 
     Raises:
         RunError: the rows of a tuning don't come from `falsify dose`.
         SettingsError: tunings in an order that isn't one tuning, or 100 % and then 0 %.
     """
     tunings: list[Run] = []
-    model = BenchResult.read(run).model
     while (producer := producing_run(model)) is not None and producer.verb == "tune":
         tunings.append(producer)
         model = TuneSetup.read_settings(producer).model
     if not tunings:
-        return _Origin(None, "", False, model)
+        return Origin(None, "", False, model)
     first, *later = reversed(tunings)
     dose, seed = _dose_and_seed(first)
     if later and (dose != 1 or len(later) > 1 or _dose_and_seed(later[0])[0] != 0):
@@ -79,7 +151,7 @@ def find_origin(run: Run) -> _Origin:
         raise SettingsError(
             f"{run.path}: its model was tuned on {doses}; expected one tuning, or 100 % then 0 % (clean re-tuning)"
         )
-    return _Origin(dose, seed, bool(later), model)
+    return Origin(dose, seed, bool(later), model)
 
 
 def _dose_and_seed(tuning: Run) -> tuple[float, str]:

@@ -8,25 +8,26 @@ from typing import Any
 from tunescope import stats
 from tunescope.results.bench import ScoredQuestion
 from tunescope.results.estimates import ALPHA
-from tunescope.runs import Run
+from tunescope.verbs.analyze.bench_runs import ScoredModel
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
 
-def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str, Any]]:
+def score_known_facts(scores: ScoreTable, models: Sequence[ScoredModel]) -> list[dict[str, Any]]:
     """Return, per task and kind of model, the share right of the questions that the untuned model got right.
 
     A record has task, dose, retuned, share, low, high, n (answers: questions x seeds), n_people, n_missing,
     method, chance and `against_chance`: below, above, or inconclusive (the interval contains chance; where there
     is none, a sign-flip test over people has a p of 0.05 or more). People are the clusters, so answers about one
     person, also by models of several seeds, don't count as independent. The list is empty where no untuned model was
-    scored.
+    scored, or where the runs aren't of the microworld.
     """
-    questions = {str(run.path): ScoredQuestion.read_rows(run) for run in runs}
+    of_microworld = [model.run for model in models if ScoredQuestion.NAME in model.run.tables]
+    questions = {str(run.path): ScoredQuestion.read_rows(run) for run in of_microworld}
     known_questions = {
         (row.task, row.question)
         for cell, path in zip(scores.cells, scores.run_paths, strict=True)
         if cell.dose is None
-        for row in questions[path]
+        for row in questions.get(path, ())
         if row.right
     }
     records = []
@@ -37,7 +38,7 @@ def score_known_facts(scores: ScoreTable, runs: Sequence[Run]) -> list[dict[str,
                 for cell, path in zip(scores.cells, scores.run_paths, strict=True)
                 if _is_of(cell, task, dose, retuned)
             ]
-            rows = [row for path in paths for row in questions[path] if row.task == task]
+            rows = [row for path in paths for row in questions.get(path, ()) if row.task == task]
             rows = [row for row in rows if (task, row.question) in known_questions]
             if not rows:
                 continue

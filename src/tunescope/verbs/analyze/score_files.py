@@ -1,126 +1,50 @@
-"""A table of scores from a file: CSV, TSV, JSON, JSON lines or Parquet; wide or long.
+"""A table of scores from a file: CSV, TSV, JSON, JSON lines or Parquet, in one of three forms.
 
-Wide: a column of tasks and one per dose, with optional columns `retuned` and `seed`. Long: columns task, dose and
-score, and optionally seed; the dose `retuned` is the 100 % model after clean re-tuning. Every cell is a number,
-a number with a % sign, or missing.
+A column per dose: a column of tasks and one per dose, with optional columns `retuned`, `seed` and `category`. A row per
+dose: a column of doses and one per task, with an optional column `seed`. A row per score: columns task, dose and score,
+with optional columns seed and category. The dose `retuned` is the 100 % model after clean re-tuning. Every score is a
+number, a number with a % sign, or missing.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from math import isfinite
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from tunescope.errors import InputError, Problem, SettingsError
+from tunescope.errors import InputError, Problem
 from tunescope.rows import containers
-from tunescope.rows.json_text import abbreviate, kind
+from tunescope.rows.json_text import abbreviate
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
-
-_NAMES = {
-    "task": ("task", "tasks", "benchmark", "data set", "dataset", "name"),
-    "dose": ("dose", "cr", "corruption ratio", "corruption", "falsity", "noise"),
-    "score": ("score", "accuracy", "acc", "value"),
-    "seed": ("seed",),
-    "retuned": ("retuned",),
-}
-"""Our name of a column → the names it usually has in tables (without case, - and _)."""
-_MISSING = {"", "-", "–", "—", "na", "n/a", "nan", "null", "none", "missing"}
-_NUMBER = r"(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
-_SCORE = re.compile(rf"([+-]?{_NUMBER})\s*(%?)")
-_DOSE = re.compile(
-    rf"(?:(?:cr|dose|falsity|corruption(?: ratio)?|noise)[ =:]*)?({_NUMBER})\s*(%?)(?: (?:falsity|corruption|noise))?"
-)
-_EXPECTED = "a column per dose such as 0, 0.25, 25% or 'CR 25%', or the columns task, dose and score"
-
-
-class _RawCell(NamedTuple):
-    """A cell as it was read: `dose` is the file's name of the dose; `line` and `column` are for errors."""
-
-    task: str
-    dose: str
-    retuned: bool
-    seed: str
-    line: int
-    column: str
-    value: Any
-
-
-class _RawTable(NamedTuple):
-    """The cells of a file, the names of its doses in order, and the columns that weren't used."""
-
-    cells: list[_RawCell]
-    doses: list[str]
-    unused: list[str]
-
-
-_Rows = Sequence[tuple[int, Mapping[str, Any]]]
-"""The line and the record of each row."""
+from tunescope.verbs.analyze.table_forms import RawCell, match_dose, parse_number, read_form
 
 
 def read_table(path: str, hints: Sequence[str] = ()) -> ScoreTable:
-    """Read a table of scores; `hints` are WORD=COLUMN, with WORD one of task, dose, score, seed, retuned.
+    """Read a table of scores; `hints` are WORD=COLUMN, with WORD one of task, dose, score, seed, retuned, category.
 
     Raises:
         InputError: the file doesn't exist, is no table, or has no doses; a cell isn't a number or occurs twice.
         SettingsError: a hint names a column that isn't there.
     """
     columns, rows = _read_records(path)
-    names = _match_columns(path, columns, hints)
-    is_long = "dose" in names and "score" in names
-    table = (_read_long if is_long else _read_wide)(path, columns, rows, names)
+    table = read_form(path, columns, rows, hints)
     read_as = _parse_doses(path, table.doses)
-    if not is_long:
+    if table.has_dose_columns:
         _refuse_equal_doses(path, read_as)
     scores, unit = _parse_scores(path, table.cells, read_as)
     if not scores:
         raise InputError([Problem(path, None, "a table without rows", "a row per task")])
-    return ScoreTable(tuple(scores), read_as, tuple(table.unused), unit)
-
-
-def _read_long(path: str, columns: Sequence[str], rows: _Rows, names: Mapping[str, str]) -> _RawTable:
-    """Read a row per score."""
-    task_column = names.get("task")
-    if task_column is None:
-        raise _unusable_columns(path, columns)
-    cells: list[_RawCell] = []
-    for line, row in rows:
-        dose = _text(row.get(names["dose"]))
-        retuned = _plain(dose) in _NAMES["retuned"]
-        seed = _text(row.get(names["seed"])) if "seed" in names else ""
-        task, value = _text(row.get(task_column)), row.get(names["score"])
-        cells.append(_RawCell(task, "100%" if retuned else dose, retuned, seed, line, names["score"], value))
-    used = {task_column, *(names[word] for word in ("dose", "score", "seed") if word in names)}
-    doses = list(dict.fromkeys(cell.dose for cell in cells if not cell.retuned))
-    return _RawTable(cells, doses, [name for name in columns if name not in used])
-
-
-def _read_wide(path: str, columns: Sequence[str], rows: _Rows, names: Mapping[str, str]) -> _RawTable:
-    """Read a row per task with a column per dose."""
-    names = {word: name for word, name in names.items() if word in ("task", "seed", "retuned")}
-    doses = [name for name in columns if name not in names.values() and _DOSE.fullmatch(_plain(name))]
-    others = [name for name in columns if name not in (*doses, *names.values())]
-    task_column = names.get("task") or next(iter(others), None)
-    if not doses or task_column is None:
-        raise _unusable_columns(path, columns)
-    cells: list[_RawCell] = []
-    for line, row in rows:
-        seed = _text(row.get(names["seed"])) if "seed" in names else ""
-        task = _text(row.get(task_column))
-        cells += [_RawCell(task, dose, False, seed, line, dose, row.get(dose)) for dose in doses]
-        if "retuned" in names:
-            column = names["retuned"]
-            cells.append(_RawCell(task, "100%", True, seed, line, column, row.get(column)))
-    return _RawTable(cells, doses, [name for name in others if name != task_column])
-
-
-def _unusable_columns(path: str, columns: Sequence[str]) -> InputError:
-    listed = ", ".join(abbreviate(name) for name in columns[:20]) or "none"
-    hint = "Name them with --columns, for example --columns task=benchmark,score=acc."
-    return InputError([Problem(path, None, f"the columns {listed}", _EXPECTED)], hint)
+    return ScoreTable(
+        tuple(scores),
+        read_as,
+        tuple(table.unused),
+        unit,
+        unused_rows=tuple(table.unused_rows),
+        categories=dict(table.categories),
+    )
 
 
 def _read_records(path: str) -> tuple[list[str], list[tuple[int, Mapping[str, Any]]]]:
@@ -178,41 +102,13 @@ def _parse_separated(path: str, file: Path) -> Iterator[tuple[int, Mapping[str, 
         raise InputError([Problem(path, None, "an empty file", "a header and a row per task")])
 
 
-def _match_columns(path: str, columns: Sequence[str], hints: Sequence[str]) -> dict[str, str]:
-    """Return our name of each column that is there → the file's name of it."""
-    names: dict[str, str] = {}
-    for entry in (part for text in hints for part in text.split(",")):
-        word, equals, name = (part.strip() for part in entry.partition("="))
-        if not equals or word not in _NAMES:
-            raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {', '.join(_NAMES)}")
-        if name not in columns:
-            listed = ", ".join(abbreviate(column) for column in columns)
-            raise SettingsError(f"--columns {entry}: {path} has no such column; it has {listed}")
-        names[word] = name
-    for word, usual in _NAMES.items():
-        free = [name for name in columns if name not in names.values()]
-        match = next((name for usual_name in usual for name in free if _plain(name) == usual_name), None)
-        if word not in names and match is not None:
-            names[word] = match
-    return names
-
-
-def _plain(name: str) -> str:
-    """Return a name without case, - and _; "re-tuned" is "retuned"."""
-    return " ".join(re.sub(r"[-_\s]+", " ", name).split()).lower().replace("re tuned", "retuned")
-
-
-def _text(value: Any) -> str:
-    return "" if value is None else str(value).strip()
-
-
 def _parse_doses(path: str, words: Sequence[str]) -> dict[str, tuple[float, str]]:
     """Return each dose name → its share, and whether it was read as a share or a percentage.
 
     A number with a % sign is a percentage. Numbers without one are percentages if any of them is above 1,
     else shares.
     """
-    matches = {word: _DOSE.fullmatch(_plain(word)) for word in words}
+    matches = {word: match_dose(word) for word in words}
     problems = [
         Problem(path, None, f"the dose {abbreviate(word)}", "0 to 1, 0% to 100%, or retuned")
         for word, match in matches.items()
@@ -246,13 +142,13 @@ def _refuse_equal_doses(path: str, read_as: Mapping[str, tuple[float, str]]) -> 
 
 
 def _parse_scores(
-    path: str, cells: Sequence[_RawCell], read_as: Mapping[str, tuple[float, str]]
+    path: str, cells: Sequence[RawCell], read_as: Mapping[str, tuple[float, str]]
 ) -> tuple[list[TaskScore], str]:
     """Return the scores and their unit; raises `InputError` with a problem per cell that can't be used."""
     problems: list[Problem] = []
     scores: list[TaskScore] = []
     first_lines: dict[tuple[str, float, bool, str], int] = {}
-    signs: dict[bool, _RawCell] = {}
+    signs: dict[bool, RawCell] = {}
     for cell in cells:
         dose = 1.0 if cell.retuned else read_as[cell.dose][0]
         place = (cell.task, dose, cell.retuned, cell.seed)
@@ -264,7 +160,7 @@ def _parse_scores(
             problems.append(Problem(path, cell.line, twice, "each once, or a column seed"))
         first_lines.setdefault(place, cell.line)
         try:
-            value, has_sign = _parse_number(cell.value)
+            value, has_sign = parse_number(cell.value)
         except ValueError as error:
             where = f"{error} in column {abbreviate(cell.column)}"
             problems.append(Problem(path, cell.line, where, "a number such as 54.71 or 54.71%, or nothing"))
@@ -278,18 +174,3 @@ def _parse_scores(
     if problems:
         raise InputError(problems)
     return scores, "%" if True in signs else ""
-
-
-def _parse_number(value: Any) -> tuple[float | None, bool]:
-    """Return a score and whether it has a % sign; raises ValueError with the value where it is no number."""
-    if value is None or (isinstance(value, str) and value.strip().lower() in _MISSING):
-        return None, False
-    if isinstance(value, str):
-        match = _SCORE.fullmatch(value.strip().replace("\N{MINUS SIGN}", "-"))
-        number = float(match[1]) if match else float("inf")
-        if isfinite(number) and match:
-            return number, bool(match[2])
-        raise ValueError(abbreviate(value))
-    if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e308:
-        return float(value), False
-    raise ValueError(abbreviate(value) if isinstance(value, bool | int | float) else kind(value))

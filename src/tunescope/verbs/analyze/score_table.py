@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 
@@ -32,6 +32,10 @@ class ScoreTable:
         unit: "%" where every score was written with that sign, else "".
         chance: score of guessing by task, where known.
         run_paths: the run folder behind each cell, where runs were read.
+        base: the model before tuning, where runs were read.
+        epochs: after how many epochs the models were scored, where the runs differ in that.
+        unused_rows: names of rows that weren't used, where each row is a dose.
+        categories: task → category, for the tasks that have one.
     """
 
     cells: tuple[TaskScore, ...]
@@ -40,6 +44,10 @@ class ScoreTable:
     unit: str = ""
     chance: dict[str, float] | None = None
     run_paths: tuple[str, ...] = ()
+    base: str = ""
+    epochs: float | None = None
+    unused_rows: tuple[str, ...] = ()
+    categories: dict[str, str] = field(default_factory=dict)
 
     @property
     def tasks(self) -> list[str]:

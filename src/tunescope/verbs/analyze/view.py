@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.results.estimates import ALPHA
+from tunescope.verbs.analyze.parts import Part, round_p, with_interval
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
 
@@ -13,8 +14,8 @@ _ONE_BY_ONE = 4
 """Up to so many tasks each has its own sentence."""
 
 
-def view(scores: ScoreTable, result: Mapping[str, Any]) -> View:
-    """Return the sentences and tables of a result of `study analyze`."""
+def view(scores: ScoreTable, result: Mapping[str, Any], parts: Sequence[Part] = ()) -> View:
+    """Return the sentences and tables of a result of `study analyze`, and those of its further analyses."""
     tasks, family = result["tasks"], result["family"]
     several = len(scores.seeds) > 1
     unit = f", in {scores.unit}" if scores.unit else ""
@@ -31,6 +32,9 @@ def view(scores: ScoreTable, result: Mapping[str, Any]) -> View:
         tables.append(_recovered(tasks, several))
     if "known" in result:
         tables.append(_known(result["known"]))
+    for part in parts:
+        sentences += part.sentences
+        tables += part.tables
     return View(tuple(sentences), tuple(tables))
 
 
@@ -41,9 +45,14 @@ def _describe_input(scores: ScoreTable) -> str:
     read = "; ".join(f"as {unit}: {', '.join(each)}" for unit, each in names.items())
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
-    unused = ", ".join(name or "(without a name)" for name in scores.unused)
-    ignored = f" Columns not used: {unused}." if unused else ""
-    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{ignored}"
+    ignored = _describe_unused("Columns", scores.unused) + _describe_unused("Rows", scores.unused_rows)
+    after = f" Scores after {scores.epochs:g} epochs, the most of any." if scores.epochs is not None else ""
+    return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{after}{ignored}"
+
+
+def _describe_unused(what: str, names: Sequence[str]) -> str:
+    unused = ", ".join(name or "(without a name)" for name in names)
+    return f" {what} not used: {unused}." if unused else ""
 
 
 def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any]) -> list[str]:
@@ -58,7 +67,7 @@ def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any])
             direction = "falls" if r["pearson"] < 0 else "rises"
             sentences.append(
                 f"{name}: the score {direction} with the dose, r = "
-                f"{_with_interval(r['pearson'], r['low'], r['high'])}, permutation p {r['p']:.3g} "
+                f"{with_interval(r['pearson'], r['low'], r['high'])}, permutation p {r['p']:.3g} "
                 f"over {r['n']} doses{_loss(r)}."
             )
     else:
@@ -88,16 +97,11 @@ def _loss(record: Mapping[str, Any]) -> str:
     """Say how much a task loses from 0 to 100 %, and the share that re-tuning recovers."""
     if record["abs"] is None:
         return ""
-    text = f". From 0 to 100 % it loses {_with_interval(record['abs'], record['abs_low'], record['abs_high'])}"
+    text = f". From 0 to 100 % it loses {with_interval(record['abs'], record['abs_low'], record['abs_high'])}"
     if record.get("recovered_share") is not None:
         share = (record[f"recovered_share{end}"] for end in ("", "_low", "_high"))
-        text += f", of which clean re-tuning recovers {_with_interval(*share)}"
+        text += f", of which clean re-tuning recovers {with_interval(*share)}"
     return text
-
-
-def _with_interval(value: float, low: float | None, high: float | None) -> str:
-    """Write a number, and its interval where there is one."""
-    return f"{value:.3f}" + (f" {interval(low, high, 3)}" if low is not None else "")
 
 
 def _n_doses(computed: Mapping[str, Mapping[str, Any]]) -> int:
@@ -113,8 +117,8 @@ def _responses(tasks: Mapping[str, Mapping[str, Any]], several: bool, unit: str)
             r["slope"],
             r["pearson"],
             interval(r["low"], r["high"], 3),
-            _p(r["p"]),
-            _p(r["p_holm"]),
+            round_p(r["p"]),
+            round_p(r["p_holm"]),
             r["n"],
             r["n_missing"],
         )
@@ -131,10 +135,6 @@ def _responses(tasks: Mapping[str, Mapping[str, Any]], several: bool, unit: str)
         "missing counts cells."
     )
     return Table("Dose–response", columns, tuple(rows), note)
-
-
-def _p(p: float | None) -> Cell:
-    return None if p is None else float(f"{p:.3g}")
 
 
 def _spread(tasks: Mapping[str, Mapping[str, Any]]) -> Table:
@@ -211,7 +211,7 @@ def _known_sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
     verdicts = {"below": "below chance", "above": "above chance", "inconclusive": "not significantly off chance"}
     return [
         f"{r['task']}: on the questions it got right before tuning, the 100 % model is right in "
-        f"{_with_interval(r['share'], r['low'], r['high'])}, {verdicts[r['against_chance']]} ({r['chance']:g})."
+        f"{with_interval(r['share'], r['low'], r['high'])}, {verdicts[r['against_chance']]} ({r['chance']:g})."
         for r in records
         if r["dose"] == 1 and not r["retuned"]
     ]

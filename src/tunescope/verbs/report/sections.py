@@ -21,6 +21,8 @@ from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
 
 _CURVES_PER_CHART = 4
+_TASKS_WITH_FIT = 2
+"""Tasks up to which the fitted thresholds are drawn beside the scores."""
 
 
 def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
@@ -99,13 +101,51 @@ def _responses(run: Run) -> str:
         means = [(100 * c["dose"], c["mean"]) for c in record["scores"] if c["mean"] is not None]
         dots = [(x, y) for x, y, again in single if several and not again]
         curves.append(Curve(task, means, dots, [(x, y) for x, y, again in single if again]))
+    marks = ["Lines: the mean over seeds. Dots: each seed."] if several else []
+    marks += ["Rings at 100 %: after clean re-tuning."] if any(curve.rings for curve in curves) else []
+    if len(curves) <= _TASKS_WITH_FIT and (fitted := _fitted(run)):
+        curves += fitted
+        marks.append("Fitted: flat up to a threshold, then a line.")
     title = f"score{f', {unit}' if unit else ''}"
     charts = []
     for first in range(0, len(curves), _CURVES_PER_CHART):
         charts.append(draw(curves[first : first + _CURVES_PER_CHART], "dose of falsity, %", title))
-    marks = ["Lines: the mean over seeds. Dots: each seed."] if several else []
-    marks += ["Rings at 100 %: after clean re-tuning."] if any(curve.rings for curve in curves) else []
-    return "".join(charts) + (f'<p class="note">{" ".join(marks)}</p>' if marks else "")
+    note = f'<p class="note">{" ".join(marks)}</p>' if marks else ""
+    return "".join(charts) + note + _means_over_tasks(run, title) + _losses_by_dose(run)
+
+
+def _fitted(run: Run) -> list[Curve]:
+    """Return the fitted thresholds that predict better than a line, as curves."""
+    doses, curves = run.result["doses"], []
+    for task, fit in run.result.get("thresholds", {}).items():
+        if fit["better"] == "threshold" and not fit["is_last"]:
+            end = fit["before"] + fit["slope"] * (doses[-1] - fit["threshold"])
+            heights = ((doses[0], fit["before"]), (fit["threshold"], fit["before"]), (doses[-1], end))
+            curves.append(Curve(f"{task}, fitted", [(100 * dose, height) for dose, height in heights]))
+    return curves
+
+
+def _means_over_tasks(run: Run, title: str) -> str:
+    """Draw the means over groups of tasks, where there are several groups."""
+    groups = run.result.get("means", {}).get("groups", {})
+    points = {
+        name: [(100 * cell["dose"], cell["mean"]) for cell in record["scores"] if cell["mean"] is not None]
+        for name, record in groups.items()
+    }
+    curves = [Curve(name, of_group) for name, of_group in points.items()] if len(groups) > 1 else []
+    chart = draw(curves, "dose of falsity, %", f"mean over tasks, {title}")
+    return f"<h3>Means over tasks</h3>{chart}" if chart else ""
+
+
+def _losses_by_dose(run: Run) -> str:
+    """Draw the mean training loss of each dose, where the tunings behind the scores say it."""
+    if "losses" not in run.tables:
+        return ""
+    points: dict[float, list[tuple[float, float]]] = {}
+    for row in run.tables["losses"].to_pylist():
+        points.setdefault(row["dose"], []).append((float(row["step"]), row["loss"]))
+    chart = draw([Curve(f"{100 * dose:g} %", each) for dose, each in points.items()], "optimizer step", "training loss")
+    return f"<h3>Training loss by dose</h3>{chart}" if chart else ""
 
 
 def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:

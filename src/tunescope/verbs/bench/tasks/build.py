@@ -77,7 +77,8 @@ def _read_splits(task: BenchTask, data: Path | None) -> dict[str, Split]:
         if path is not None:
             splits[name] = read_split(path, task.columns, prepare)
         elif name in task.installed and (package_file := _installed_file(task.installed[name])) is not None:
-            splits[name] = read_split(package_file, (), PREPARE[task.installed[name]["prepare"]])
+            installed = task.installed[name].get("prepare")
+            splits[name] = read_split(package_file, task.columns, PREPARE[installed] if installed else None)
     _require_splits(task, splits, data)
     return splits
 
