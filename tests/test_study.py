@@ -13,7 +13,9 @@ from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.runs import Run
 from tunescope.settings import RowsSettings, help_of
-from tunescope.study import PlanSettings, Recipe, RecipeStep, StudySettings, Variant, variants
+from tunescope.study import PlanSettings, StudySettings
+from tunescope.study.cells import Variant, variants
+from tunescope.study.recipe import Recipe, RecipeStep
 
 ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i) for i in range(6)]
 

@@ -44,6 +44,11 @@ def check_needs(steps: Iterable[tuple[str, str, Mapping[str, Any]]], inputs: Ite
         raise SettingsError("\n  ".join(["before the first step:", *problems]))
 
 
+def packages_of(verbs: Iterable[str]) -> set[str]:
+    """Return the packages that verbs can't work without."""
+    return {package for verb in verbs for package in _PACKAGES.get(_EXTRAS.get(verb, ""), ())}
+
+
 def _check_packages(name: str, verb: str, settings: Mapping[str, Any]) -> None:
     extra = "oracle" if "://" in str(settings.get("model")) else _EXTRAS.get(verb, "")
     for package in _PACKAGES.get(extra, ()):

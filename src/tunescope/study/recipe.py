@@ -31,18 +31,16 @@ The one exception is a bounded loop:
 In a loop a step may have the name of an earlier step or input. From then on, and in the next round, the name means the
 new run: above, each round selects from the rows that the round before kept.
 
-A recipe stops at a step with open items, and is open itself: the same command asks again and goes on.
+A cell is a step with one choice of everything that varies. One that fails, or has open items, doesn't stop the
+others. What needs it isn't run, and the study is open: the same command tries those cells again and goes on.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from functools import partial
-from hashlib import blake2b
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -50,18 +48,14 @@ from typing import Any
 
 from yaml import YAMLError
 
-from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.preflight import check_needs
-from tunescope.progress import say
-from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import POSITIONAL, make
+from tunescope.runs import Run
+from tunescope.settings import make
 from tunescope.verbs import VERBS
-from tunescope.views import Table, View
 from tunescope.yaml_core import read_yaml
 
-VERSION = 1
-_REFERENCE = re.compile(r"\{([\w-]+)\}")
+REFERENCE = re.compile(r"\{([\w-]+)\}")
+"""A name in braces: an input, a value or an earlier step."""
 _KEYS = {"about", "inputs", "values", "defaults", "steps"}
 _REPEAT_KEYS = {"steps", "until", "at_most"}
 _TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
@@ -79,7 +73,7 @@ class RecipeStep:
 
     def references(self) -> set[str]:
         """Return the names this step refers to."""
-        return set(_references([self.settings, *self.vary.values()]))
+        return set(references([self.settings, *self.vary.values()]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,11 +86,11 @@ class Repeat:
     of: str
     at_most: int
 
-    def is_over(self, done: Done) -> bool:
-        """Tell whether the test holds for each variant of the run that it looks at."""
+    def is_over(self, looked_at: Iterable[Run]) -> bool:
+        """Tell whether the test holds for each of the runs that it looks at."""
         module, _, name = _TESTS[self.test].partition(":")
         holds = getattr(import_module(f"tunescope.{module}"), name)
-        return all(holds(Run(Path(path))) for _, path in done[self.of])
+        return all(holds(run) for run in looked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +100,7 @@ class Recipe:
     path: Path
     about: str
     inputs: Mapping[str, str]
+    values: Mapping[str, Any]
     steps: tuple[RecipeStep | Repeat, ...]
 
     def all_steps(self) -> Iterator[RecipeStep]:
@@ -114,66 +109,10 @@ class Recipe:
             yield from step.steps if isinstance(step, Repeat) else (step,)
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A step with one choice of everything that varies; `label` says which."""
-
-    step: str
-    label: Mapping[str, Any]
-    verb: str
-    settings: Mapping[str, Any]
-    round: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name it like `tune (method=lora)` or `tune (round 2, method=lora)`."""
-        parts = [self.round, *(f"{key}={Path(str(value)).name}" for key, value in self.label.items())]
-        chosen = ", ".join(filter(None, parts))
-        return f"{self.step} ({chosen})" if chosen else self.step
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudySettings:
-    """Run a recipe: its steps in order, each once."""
-
-    recipe: str = field(metadata={**INPUT, **POSITIONAL})
-    """A recipe file, or the name of one that is shipped (demo)."""
-
-    set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/study-KEY by default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanSettings:
-    """Show what a recipe would do, without doing it."""
-
-    recipe: str = field(metadata={**INPUT, **POSITIONAL})
-    """A recipe file, or the name of one that is shipped (demo)."""
-
-    set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoSettings:
-    """Run the shipped recipe `demo`: wrong answers, the rows that taught them, and the answers without these rows."""
-
-    out: str | None = runs.out_field()
-    """The study's run folder; runs/study-KEY by default."""
-
-
-def demo(settings: DemoSettings) -> Run:
-    """Run the recipe `demo`; return the study's run."""
-    return run(StudySettings(recipe="demo", out=settings.out))
-
-
 def shipped() -> Path:
     """Return the folder of the recipes that come with tunescope."""
-    inside = Path(__file__).parent / "recipes"
-    return _as_typed(inside if inside.is_dir() else Path(__file__).parents[2] / "recipes")
+    inside = Path(__file__).parents[1] / "recipes"
+    return _as_typed(inside if inside.is_dir() else Path(__file__).parents[3] / "recipes")
 
 
 def _as_typed(path: Path) -> Path:
@@ -221,7 +160,7 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
             defined.add(step.name)
     if problems:
         raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
-    return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
+    return Recipe(path, str(document.get("about", "")), inputs, values, tuple(steps))
 
 
 def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
@@ -245,10 +184,10 @@ def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
         return [_with_values(each, values) for each in node]
     if not isinstance(node, str):
         return node
-    whole = _REFERENCE.fullmatch(node)
+    whole = REFERENCE.fullmatch(node)
     if whole is not None and whole[1] in values:
         return values[whole[1]]
-    return _REFERENCE.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], node)
+    return REFERENCE.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], node)
 
 
 def _defaults(declared: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:
@@ -304,7 +243,7 @@ def _parse_repeat(
     steps = [_parse_step(str(each), inner, defined, defaults, problems, in_loop=True) for each, inner in bodies]
     there = tuple(step for step in steps if step is not None)
     (test, looked_at), *others = [*until.items()] if isinstance(until, dict) and until else [(until, None)]
-    match = _REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
+    match = REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
     if others or test not in _TESTS or match is None or match[1] not in {step.name for step in there}:
         tests = " or ".join(f'{{{each}: "{{STEP}}"}}' for each in _TESTS)
         problems.append(f"step {name}: until {until!r}: expected {tests} with a step of the loop")
@@ -340,7 +279,7 @@ def _parse_step(
     settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
     varying = map(_field_name, body["vary"]) if isinstance(body.get("vary"), dict) else ()
     settings = _without(defaults.get(verb, {}), {*varying}) | settings
-    settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
+    settings = {key: Verbatim(value) if key in verbatim else value for key, value in settings.items()}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
         problems.append(f"step {name}: expected `vary:` with a list per setting")
@@ -349,6 +288,9 @@ def _parse_step(
     step = RecipeStep(name, body["verb"], settings, varied)
     problems += [f"step {name}: {key} is given twice" for key in _repeated([*body, *vary]) if key not in varied]
     problems += [f"step {name}: {key} is set, and varied" for key in varied if key in settings]
+    for key, choices in varied.items():
+        twice = [value for number, value in enumerate(choices) if value in choices[:number]]
+        problems += [f"step {name}: {key} has {value!r} twice; name each value once" for value in twice]
     problems += [
         f"step {name}: {{{reference}}} is neither an input nor an earlier step"
         for reference in sorted(step.references() - defined)
@@ -377,169 +319,19 @@ def _repeated(keys: Sequence[Any]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
-class _Verbatim(str):
+class Verbatim(str):
     """A setting whose {words} belong to the verb. They aren't references."""
 
 
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, _Verbatim):
+def references(value: Any) -> Iterator[str]:
+    """Yield the names in braces in a setting."""
+    if isinstance(value, Verbatim):
         return
     if isinstance(value, str):
-        yield from _REFERENCE.findall(value)
+        yield from REFERENCE.findall(value)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _references(item)
+            yield from references(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _references(item)
-
-
-Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
-"""Name → (label, path) of each variant; an input has one without a label."""
-
-
-def variants(step: RecipeStep, done: Done) -> Iterator[Variant]:
-    """Yield the step's variants: its own lists crossed, then one per variant of what it refers to.
-
-    Raises:
-        SettingsError: what it varies and the steps that it refers to have no value in common.
-    """
-    agree = False
-    lists = [[choice for value in values for choice in _fan(value, done)] for values in step.vary.values()]
-    scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
-    for chosen in product(*lists):
-        own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
-        varied = {key: value for key, (_, value) in zip(step.vary, chosen, strict=True)}
-        for label, picked in _picks(scalars, done):
-            if any(label.get(key, value) != value for key, value in own.items()):
-                continue  # a step that it refers to varies the same setting; only equal values go together
-            settings = {key: _resolve(value, {**done, **picked}) for key, value in step.settings.items()} | varied
-            agree = True
-            yield Variant(step.name, {**label, **own}, step.verb, settings)
-    if not agree:
-        raise SettingsError(f"step {step.name}: what it varies and what it refers to have no value in common")
-
-
-def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], Done]]:
-    """Choose a variant of each name so that all agree on what they share; yield the joint label and the choice."""
-    names = list(dict.fromkeys(names))
-    for picks in product(*(done[name] for name in names)):
-        label: dict[str, Any] = {}
-        if all(label.setdefault(key, value) == value for own, _ in picks for key, value in own.items()):
-            yield label, {name: [pick] for name, pick in zip(names, picks, strict=True)}
-
-
-def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:
-    """Yield a value's label and the value, once per variant of what it refers to."""
-    names = list(_references(value))
-    for label, picked in _picks(names, done):
-        shown = ", ".join(map(str, label.values())) or ", ".join(names) or value
-        yield shown, _resolve(value, {**done, **picked})
-
-
-def _resolve(value: Any, done: Done) -> Any:
-    if isinstance(value, str) and not isinstance(value, _Verbatim):
-        return _REFERENCE.sub(lambda match: done[match[1]][0][1], value)
-    if isinstance(value, list):
-        return [resolved for item in value for _, resolved in _fan(item, done)]
-    return value
-
-
-def _planned(recipe: Recipe) -> Iterator[Variant]:
-    """Yield every variant of every step, those of a loop once; what a step makes goes by its name in braces."""
-    done = _start(recipe)
-    for step in recipe.steps:
-        often = f"at most {step.at_most} times" if isinstance(step, Repeat) else ""
-        for each in step.steps if isinstance(step, Repeat) else (step,):
-            planned = [replace(variant, round=often) for variant in variants(each, done)]
-            done[each.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
-            yield from planned
-
-
-def _start(recipe: Recipe) -> dict[str, Sequence[tuple[Mapping[str, Any], str]]]:
-    """Return what there is before the first step: the inputs."""
-    return {name: [({}, path)] for name, path in recipe.inputs.items()}
-
-
-def plan(settings: PlanSettings) -> Outcome:
-    """Show the steps of a recipe, and the settings of each."""
-    recipe = read(settings.recipe, settings.set)
-    planned = _planned(recipe)
-    lines = [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in planned]
-    result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
-    command = ["tunescope", "study", "run", settings.recipe]
-    command += [word for entry in settings.set for word in ("--set", entry)]
-    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (shlex.join(command),))
-    return Outcome(result, view)
-
-
-def run(settings: StudySettings) -> Run:
-    """Run a recipe; return the study's run, whose result names every step's run folder.
-
-    A step that ran before, in this study or by hand, doesn't run again.
-    """
-    from tunescope.rows.containers import content_hash
-
-    recipe = read(settings.recipe, settings.set)
-    check_needs(((v.name, v.verb, v.settings) for v in _planned(recipe)), recipe.inputs.values())
-    text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
-    inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
-    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.all_steps()}
-    inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}
-    study = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
-    if all((Path(step["run"]) / "run.json").is_file() for step in study.result["steps"]):
-        return study
-    say("a step's run folder is missing; the steps run again")
-    (study.path / "run.json").unlink()
-    return runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
-
-
-def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
-    """Run the steps in order; the first that is open is the last of this call."""
-    finished: list[tuple[Variant, Run]] = []
-    for variant, step_run in _run_steps(recipe):
-        finished.append((variant, step_run))
-        if step_run.open:
-            break
-    result: dict[str, Any] = {
-        "recipe": str(recipe.path),
-        "steps": [{"name": v.name, "verb": v.verb, "label": dict(v.label), "run": str(r.path)} for v, r in finished],
-    }
-    pages = [str(r.path / "report.html") for _, r in finished if (r.path / "report.html").is_file()]
-    result["reports"] = pages
-    rows = tuple((v.name, v.verb, str(r.path)) for v, r in finished)
-    sentences = [recipe.about, *(sentence for v, r in finished if v.verb == "report" for sentence in r.view.sentences)]
-    last, last_run = finished[-1]
-    if last_run.open:
-        sentences = [f"Stopped at the step {last.name}. {last_run.view.sentences[0]}", *sentences]
-    tables = (Table("Steps", ("step", "verb", "run folder"), rows),)
-    return Outcome({**result, "open": last_run.open}, View(tuple(sentences), tables), last_run.open)
-
-
-def _run_steps(recipe: Recipe) -> Iterator[tuple[Variant, Run]]:
-    """Yield each variant of each step with its run, as it is done."""
-    done = _start(recipe)
-    for step in recipe.steps:
-        if not isinstance(step, Repeat):
-            yield from _run_step(step, done, "")
-            continue
-        for number in range(1, step.at_most + 1):
-            for each in step.steps:
-                yield from _run_step(each, done, f"round {number}")
-            if step.is_over(done):
-                break
-
-
-def _run_step(
-    step: RecipeStep, done: dict[str, Sequence[tuple[Mapping[str, Any], str]]], round: str
-) -> Iterator[tuple[Variant, Run]]:
-    """Run a step's variants; from then on its name means their runs."""
-    step_runs: list[tuple[Mapping[str, Any], str]] = []
-    for variant in variants(step, done):
-        named = replace(variant, round=round)
-        say(f"── {named.name}")
-        verb = VERBS[variant.verb]
-        step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
-        step_runs.append((variant.label, str(step_run.path)))
-        yield named, step_run
-    done[step.name] = step_runs
+            yield from references(item)
