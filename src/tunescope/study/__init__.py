@@ -17,6 +17,7 @@ from tunescope.progress import say
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL, at_least
 from tunescope.study.cells import planned_cells
+from tunescope.study.planning import plan_cells, say_what_it_takes
 from tunescope.study.recipe import Recipe, read, shipped
 from tunescope.study.running import CellOutcome, run_cells
 from tunescope.verbs import VERBS
@@ -54,6 +55,9 @@ class PlanSettings:
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
 
+    probe: bool = False
+    """Also work for some seconds on each cell whose inputs are there, as its verb's --plan does, to know its hours."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DemoSettings:
@@ -69,14 +73,32 @@ def demo(settings: DemoSettings) -> Run:
 
 
 def plan(settings: PlanSettings) -> Outcome:
-    """Show the steps of a recipe, and the settings of each."""
+    """Show the cells of a recipe with their settings: which are there already, and what the others would take."""
     recipe = read(settings.recipe, settings.set)
-    cells = planned_cells(recipe)
-    names = {cell.key: f"{{{cell.name}}}" for cell in cells}
-    lines = [(c.name, c.verb, ", ".join(f"{k}={x}" for k, x in c.settings_with(names).items())) for c in cells]
-    result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
-    table = Table("Steps", ("step", "verb", "settings"), tuple(lines))
-    return Outcome(result, View((recipe.about,), (table,), (_command(settings),)))
+    planned = plan_cells(planned_cells(recipe), settings.probe)
+    names = {each.cell.key: f"{{{each.cell.name}}}" for each in planned}
+    steps: list[dict[str, Any]] = []
+    for cell, each in ((each.cell, each) for each in planned):
+        steps.append(
+            {
+                "name": cell.name,
+                "verb": cell.verb,
+                "settings": ", ".join(f"{key}={value}" for key, value in cell.settings_with(names).items()),
+                "run": None if each.run is None else str(each.run.path),
+                "hours": each.hours,
+                "hours_from": each.hours_from,
+                "tokens": each.tokens,
+                "tokens_from": each.tokens_from,
+            }
+        )
+    lines = [
+        (step["name"], step["verb"], "there" if step["run"] else step["hours"], step["tokens"], step["settings"])
+        for step in steps
+    ]
+    note = "Hours: of a cell that isn't there, as measured on finished cells of the same verb, or by its verb's --plan."
+    table = Table("Steps", ("step", "verb", "hours", "tokens", "settings"), tuple(lines), note)
+    sentences = (recipe.about, say_what_it_takes(planned))
+    return Outcome({"recipe": str(recipe.path), "steps": steps}, View(sentences, (table,), (_command(settings),)))
 
 
 def _command(settings: PlanSettings | StudySettings) -> str:
@@ -102,7 +124,8 @@ def run(settings: StudySettings) -> Run:
     from tunescope.rows.containers import content_hash
 
     recipe = read(settings.recipe, settings.set)
-    check_needs(((c.name, c.verb, c.settings) for c in planned_cells(recipe)), recipe.inputs.values())
+    cells = planned_cells(recipe)
+    check_needs(((c.name, c.verb, c.settings, not c.needs) for c in cells), recipe.inputs.values())
     text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
     inputs |= {f"value {name}": repr(value) for name, value in recipe.values.items()}

@@ -54,13 +54,17 @@ class Variant:
         return f"\0{self.key}\0"
 
     def settings_with(self, folders: Mapping[str, str]) -> dict[str, Any]:
-        """Return the settings with the run folders, by key, of the cells that it needs."""
+        """Return the settings with the run folders, by key, of the cells that it needs.
+
+        A list names a folder once, though several cells may have made the same run.
+        """
         return {name: _put_in(value, folders) for name, value in self.settings.items()}
 
 
 def _put_in(value: Any, folders: Mapping[str, str]) -> Any:
     if isinstance(value, list | tuple):
-        return [_put_in(each, folders) for each in value]
+        there = [_put_in(each, folders) for each in value]
+        return [each for n, each in enumerate(there) if each == value[n] or each not in there[:n]]
     if isinstance(value, str) and not isinstance(value, Verbatim):
         return _TOKEN.sub(lambda match: folders.get(match[1], match[0]), value)
     return value

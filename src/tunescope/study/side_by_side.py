@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from threading import Thread
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from tunescope.engine import cores, exit_with_parent, without_main
 from tunescope.foreign import gate_streams
@@ -25,9 +25,28 @@ from tunescope.progress import say
 from tunescope.study.cells import Variant
 from tunescope.study.work import CellResult, work_on
 
+_MODULES = ("numpy", "pandas", "pyarrow.parquet", "pyarrow.json", "scipy.special", "ftfy", "rensa", "jinja2")
+"""What most verbs import, beside their own packages; pyarrow asks for pandas. The server passes over what is missing."""
 _THREADS = "OMP_NUM_THREADS"
 _SECONDS_TO_STOP = 30.0
 """How long an interrupted cell may take to end by itself, for example until a call in flight is back."""
+
+
+class _Place(NamedTuple):
+    """What a process has of the study's: the server's own folder and environment may be older."""
+
+    folder: str
+    environment: dict[str, str]
+    threads: int
+
+    def enter(self) -> None:
+        """Be there, with libraries on so many threads, unless the environment says on how many."""
+        os.chdir(self.folder)
+        os.environ.clear()
+        os.environ.update(self.environment)
+        threads = int(os.environ.setdefault(_THREADS, str(self.threads)))
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
 
 
 @dataclass(slots=True)
@@ -74,10 +93,10 @@ class CellProcesses:
     """Up to `workers` cells at work; as a context, it leaves none behind."""
 
     def __init__(self, workers: int, modules: Sequence[str]) -> None:
-        """Begin with none; the server imports `modules` before its first cell."""
+        """Begin with none; the server imports `modules` too before its first cell."""
         self.workers = workers
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(list(modules))
+        self._context.set_forkserver_preload([*_MODULES, *modules])
         self._alive, self._held = self._context.Pipe(duplex=False)
         self._at_work: list[_CellProcess] = []
 
@@ -116,9 +135,9 @@ class CellProcesses:
         result, send = self._context.Pipe(duplex=False)
         talk, speak = self._context.Pipe(duplex=False)
         os.set_blocking(talk.fileno(), False)
-        threads = max(1, cores() // self.workers)
+        place = _Place(os.getcwd(), dict(os.environ), max(1, cores() // self.workers))
         process = self._context.Process(
-            target=_work_in_process, args=(self._alive, speak, send, cell.verb, settings, threads)
+            target=_work_in_process, args=(self._alive, speak, send, place, cell.verb, settings)
         )
         with without_main():
             process.start()
@@ -141,7 +160,7 @@ class CellProcesses:
 
 
 def _work_in_process(
-    alive: Connection, speak: Connection, send: Connection, verb: str, settings: dict[str, Any], threads: int
+    alive: Connection, speak: Connection, send: Connection, place: _Place, verb: str, settings: dict[str, Any]
 ) -> None:
     """Do one cell's work in this process, which is its own; send what became of it."""
     os.setpgid(0, 0)  # Ctrl-C reaches the study alone, which passes it on once
@@ -150,15 +169,8 @@ def _work_in_process(
         os.dup2(speak.fileno(), stream)
     speak.close()
     Thread(target=exit_with_parent, args=(alive,), daemon=True).start()
-    _limit_threads(threads)
+    place.enter()
     try:
         send.send(work_on(verb, settings))
     except KeyboardInterrupt:
         os._exit(130)
-
-
-def _limit_threads(threads: int) -> None:
-    """Let this process's libraries use so many threads, unless the environment says how many."""
-    threads = int(os.environ.setdefault(_THREADS, str(threads)))
-    if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
