@@ -12,14 +12,14 @@ from threading import Timer
 import pytest
 
 from tests.drills.kills import content
-from tests.tools import ROOT, alpaca, write_rows
+from tests.tools import alpaca, write_rows
 from tunescope import cli, study
 from tunescope.errors import SettingsError
 from tunescope.runs import Run
 from tunescope.settings import RowsSettings, help_of
 from tunescope.study import PlanSettings, StudySettings
 from tunescope.study.cells import Variant, variants
-from tunescope.study.recipe import Recipe, RecipeStep
+from tunescope.study.recipe import RecipeStep
 from tunescope.study.work import CellResult, work_on
 
 ROWS = [alpaca(f"Question {i}?", f"Answer {i}.", n=i, m=3 * i % 7) for i in range(6)]
@@ -49,14 +49,6 @@ def complaints(text: str, *replacements: str) -> list[str]:
     first, *rest = str(caught.value).split("\n  ")
     assert first.startswith("recipe.yaml:")
     return rest or [first]
-
-
-@pytest.mark.parametrize("path", sorted((ROOT / "recipes").glob("*.yaml")), ids=lambda path: path.name)
-def test_every_shipped_recipe_is_whole(workplace, path):
-    read: Recipe = study.read(path.stem)
-    assert read == study.read(str(path))
-    assert read.about.endswith(".")
-    assert len(study.plan(PlanSettings(recipe=path.stem)).result["steps"]) >= len(read.steps)
 
 
 def test_inputs_lie_beside_the_recipe_and_set_replaces_them(place):
@@ -199,7 +191,7 @@ def test_no_recipe(place, text, expected):
     [
         (
             "stages: 1\nsteps: {c: {verb: check, rows: x}}",
-            ["unknown word 'stages'; there is about, defaults, inputs, steps, values"],
+            ["unknown word 'stages'; did you mean steps?"],
         ),
         ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
         ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
@@ -705,7 +697,8 @@ def test_mistakes_in_values_and_defaults(place):
         "value rows: an input has the same name; rename one of them"
     )
     assert (
-        complaints(VALUES.replace("n: 2", "n: [2]"))[0] == "expected `values:` with a number, a text or null per name"
+        complaints(VALUES.replace("n: 2", "n: {m: 2}"))[0]
+        == "expected `values:` with a number, a text, null or a list of these per name"
     )
     assert "defaults: there is no verb selekt" in complaints(VALUES.replace("  select:", "  selekt:"))
     assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [

@@ -126,7 +126,7 @@ def run(settings: StudySettings) -> Run:
     recipe = read(settings.recipe, settings.set)
     cells = planned_cells(recipe)
     check_needs(((c.name, c.verb, c.settings, not c.needs) for c in cells), recipe.inputs.values())
-    text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
+    text = blake2b(recipe.text.encode(), digest_size=16).hexdigest()
     inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
     inputs |= {f"value {name}": repr(value) for name, value in recipe.values.items()}
     modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.all_steps()}

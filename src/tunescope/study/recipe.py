@@ -2,7 +2,7 @@
 
     about: one sentence
     inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` replaces it
-    values: {model: smollm2-135m}           # `--set model=MODEL` replaces it
+    values: {model: smollm2-135m}           # `--set model=MODEL` replaces it; a list is for `vary`
     defaults: {tune: {epochs: 2}}           # settings of every step with this verb
     steps:
       check: {verb: check, rows: "{rows}"}
@@ -17,6 +17,9 @@
 variants. Elsewhere the step that names it runs once per variant. A step that names several varied steps, or varies a
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
+
+An input without a file (`pairs: null`) must be given with `--set`. A recipe with `like: NAME` has what the recipe NAME
+beside it has, but for its own `about`, and the inputs and values that it names itself.
 
 The one exception is a bounded loop:
 
@@ -56,7 +59,7 @@ from tunescope.yaml_core import read_yaml
 
 REFERENCE = re.compile(r"\{([\w-]+)\}")
 """A name in braces: an input, a value or an earlier step."""
-_KEYS = {"about", "inputs", "values", "defaults", "steps"}
+_KEYS = {"about", "like", "inputs", "values", "defaults", "steps"}
 _REPEAT_KEYS = {"steps", "until", "at_most"}
 _TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
 """What a loop may wait for: functions of a run, as module:name below `tunescope`."""
@@ -97,6 +100,7 @@ class Repeat:
 class Recipe:
     """A recipe that was read, and whose steps can run."""
 
+    text: str
     path: Path
     about: str
     inputs: Mapping[str, str]
@@ -133,22 +137,17 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
         raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
-    try:
-        document = read_yaml(path.read_text("utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path}: found no YAML ({reason}); expected about, inputs and steps") from error
+    text, document = _load(path)
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
-    keys = ", ".join(sorted(_KEYS))
-    problems = [f"unknown word {key!r}; there is {keys}" for key in document if key not in _KEYS]
+    problems = [_unknown_word(key) for key in document if key not in _KEYS]
     values = _values(document.get("values") or {}, replacements, problems)
     of_inputs = [entry for entry in replacements if entry.partition("=")[0] not in values]
     inputs = _inputs(path, document.get("inputs") or {}, of_inputs, [*values], problems)
     problems += [f"value {name}: an input has the same name; rename one of them" for name in values if name in inputs]
     defaults = _defaults(_with_values(document.get("defaults") or {}, values), problems)
     steps: list[RecipeStep | Repeat] = []
-    defined = {*inputs}
+    defined = {*inputs, *(document.get("inputs") or {})}
     for name, body in _with_values(document["steps"], values).items():
         if isinstance(body, dict) and "repeat" in body:
             loop = _parse_repeat(str(name), body, defined, defaults, problems)
@@ -160,20 +159,59 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
             defined.add(step.name)
     if problems:
         raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
-    return Recipe(path, str(document.get("about", "")), inputs, values, tuple(steps))
+    return Recipe(text, path, str(document.get("about", "")), inputs, values, tuple(steps))
+
+
+def _load(path: Path) -> tuple[str, Any]:
+    """Return a recipe's text and content, with those of the recipe that it is like."""
+    try:
+        text = path.read_text("utf-8")
+        document = read_yaml(text)
+    except (YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: found no YAML ({reason}); expected about, inputs and steps") from error
+    like = document.get("like") if isinstance(document, dict) else None
+    if like is None:
+        return text, document
+    other = path.with_name(f"{like}.yaml")
+    if not isinstance(like, str) or not other.is_file() or other == path:
+        raise SettingsError(f"{path}: like {like!r}: expected the name of another recipe beside it")
+    if unfit := sorted({"steps", "defaults"} & document.keys()):
+        raise SettingsError(f"{path}: `{unfit[0]}` beside `like`: expected about, inputs and values alone")
+    its_text, whole = _load(other)
+    if not isinstance(whole, dict):
+        return text, whole
+    for part in ("inputs", "values"):
+        own, theirs = document.get(part) or {}, whole.get(part) or {}
+        if not isinstance(own, dict) or not own.keys() <= theirs.keys():
+            raise SettingsError(f"{path}: {part}: expected some of those of {other}: {', '.join(theirs) or 'none'}")
+        whole = {**whole, part: {**theirs, **own}}
+    return f"{text}\n{its_text}", {**document, **whole, "about": document.get("about", whole.get("about"))}
+
+
+def _unknown_word(key: Any) -> str:
+    near = get_close_matches(str(key), _KEYS, 1)
+    return f"unknown word {key!r}; " + (f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(_KEYS))}")
 
 
 def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
     """Read the values that steps name; a replacement is read as YAML is."""
-    if not isinstance(declared, dict) or any(isinstance(value, dict | list) for value in declared.values()):
-        problems.append("expected `values:` with a number, a text or null per name")
+    if not isinstance(declared, dict) or not all(map(_is_value, declared.values())):
+        problems.append("expected `values:` with a number, a text, null or a list of these per name")
         return {}
     values = {str(name): value for name, value in declared.items()}
     for name, equals, value in (entry.partition("=") for entry in replacements):
         if equals and name in values:
             read_value = read_yaml(value)
-            values[name] = value if isinstance(read_value, dict | list) else read_value
+            as_text = isinstance(read_value, dict) or isinstance(read_value, list) != isinstance(values[name], list)
+            if as_text and isinstance(values[name], list):
+                problems.append(f"--set {name}={value}: expected a list, such as [1, 2]")
+            values[name] = value if as_text else read_value
     return values
+
+
+def _is_value(value: Any) -> bool:
+    return not any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else [value]))
 
 
 def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
@@ -213,7 +251,10 @@ def _inputs(
                 f"--set {entry}: expected NAME=PATH with NAME one of {', '.join([*declared, *values]) or 'none'}"
             )
         replaced[name] = value
-    inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
+    missing = [name for name, value in declared.items() if value is None and not replaced.get(name)]
+    problems += [f"input {name}: this recipe needs a file of yours; add --set {name}=FILE" for name in missing]
+    given = {name: value for name, value in declared.items() if name not in missing}
+    inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in given.items()}
     problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
     return inputs
 

@@ -26,7 +26,7 @@ from tunescope.study.cells import Variant
 from tunescope.study.work import CellResult, work_on
 
 _MODULES = ("numpy", "pandas", "pyarrow.parquet", "pyarrow.json", "scipy.special", "ftfy", "rensa", "jinja2")
-"""What most verbs import, beside their own packages; pyarrow asks for pandas. The server passes over what is missing."""
+"""What most verbs import, beside their own packages; pyarrow asks for pandas. What is missing is passed over."""
 _THREADS = "OMP_NUM_THREADS"
 _SECONDS_TO_STOP = 30.0
 """How long an interrupted cell may take to end by itself, for example until a call in flight is back."""
