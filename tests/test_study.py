@@ -704,3 +704,50 @@ def test_mistakes_in_values_and_defaults(place):
     assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [
         "expected `defaults:` with settings per verb"
     ]
+
+
+LIKE = """
+about: The same with three.
+like: base
+values: {n: 4}
+"""
+
+
+def test_a_recipe_like_another(place):
+    Path("base.yaml").write_text(VALUES)
+    assert planned(LIKE)[0] == ("best", "by=n, rows=rows.jsonl, top=4")
+    assert planned(LIKE, "n=5")[0] == ("best", "by=n, rows=rows.jsonl, top=5")
+    assert study.read("recipe.yaml").about == "The same with three."
+    first = study.run(StudySettings(recipe="recipe.yaml"))
+    Path("base.yaml").write_text(VALUES.replace("top: null}", "top: null, on_bad: skip}"))
+    assert study.run(StudySettings(recipe="recipe.yaml")).path != first.path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        ("like: base", "like: bose", "like 'bose': expected the name of another recipe beside it"),
+        ("like: base", "like: [base]", "like ['base']: expected the name of another recipe beside it"),
+        ("like: base", "like: recipe", "like 'recipe': expected the name of another recipe beside it"),
+        ("like: base", "like: also", "like 'also': expected a recipe with steps of its own"),
+        ("n: 4", "m: 4", "values: expected some of those of base.yaml: n, by, note"),
+        ("values:", "steps:", "`steps` beside `like`: expected about, inputs and values alone"),
+    ],
+)
+def test_mistakes_in_a_recipe_like_another(place, old, new, expected):
+    Path("base.yaml").write_text(VALUES)
+    Path("also.yaml").write_text(LIKE)
+    assert complaints(LIKE.replace(old, new)) == [f"recipe.yaml: {expected}"]
+
+
+def test_an_input_that_must_be_given_and_values_that_are_lists(place):
+    text = """
+    inputs: {rows: null}
+    values: {tops: [1, 2]}
+    steps:
+      top: {verb: select, rows: "{rows}", by: n, vary: {top: "{tops}"}}
+    """
+    assert complaints(text) == ["input rows: this recipe needs a file of yours; add --set rows=FILE"]
+    assert [name for name, _ in planned(text, "rows=rows.jsonl")] == ["top (top=1)", "top (top=2)"]
+    assert [name for name, _ in planned(text, "rows=rows.jsonl", "tops=[5]")] == ["top (top=5)"]
+    assert complaints(text, "rows=rows.jsonl", "tops=5") == ["--set tops=5: expected a list, such as [1, 2]"]

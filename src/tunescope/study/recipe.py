@@ -147,7 +147,7 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     problems += [f"value {name}: an input has the same name; rename one of them" for name in values if name in inputs]
     defaults = _defaults(_with_values(document.get("defaults") or {}, values), problems)
     steps: list[RecipeStep | Repeat] = []
-    defined = {*inputs, *(document.get("inputs") or {})}
+    defined = {*inputs, *(document["inputs"] if isinstance(document.get("inputs"), dict) else ())}
     for name, body in _with_values(document["steps"], values).items():
         if isinstance(body, dict) and "repeat" in body:
             loop = _parse_repeat(str(name), body, defined, defaults, problems)
@@ -178,9 +178,10 @@ def _load(path: Path) -> tuple[str, Any]:
         raise SettingsError(f"{path}: like {like!r}: expected the name of another recipe beside it")
     if unfit := sorted({"steps", "defaults"} & document.keys()):
         raise SettingsError(f"{path}: `{unfit[0]}` beside `like`: expected about, inputs and values alone")
-    its_text, whole = _load(other)
+    its_text = other.read_text("utf-8")
+    whole = _load(other)[1] if "like:" not in its_text else None
     if not isinstance(whole, dict):
-        return text, whole
+        raise SettingsError(f"{path}: like {like!r}: expected a recipe with steps of its own")
     for part in ("inputs", "values"):
         own, theirs = document.get(part) or {}, whole.get(part) or {}
         if not isinstance(own, dict) or not own.keys() <= theirs.keys():
@@ -203,10 +204,11 @@ def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> 
     for name, equals, value in (entry.partition("=") for entry in replacements):
         if equals and name in values:
             read_value = read_yaml(value)
-            as_text = isinstance(read_value, dict) or isinstance(read_value, list) != isinstance(values[name], list)
-            if as_text and isinstance(values[name], list):
+            if isinstance(values[name], list) and not isinstance(read_value, list):
                 problems.append(f"--set {name}={value}: expected a list, such as [1, 2]")
-            values[name] = value if as_text else read_value
+                continue
+            is_text = isinstance(read_value, dict | list) and not isinstance(values[name], list)
+            values[name] = value if is_text else read_value
     return values
 
 
