@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.drills.kills import begins, start
-from tests.drills.test_demo import drill
+from tests.drills.kills import begins, drill_study, start
 from tests.tools import alpaca, write_rows
 
 RECIPE = """
 about: Side by side.
 inputs: {rows: rows.jsonl}
 steps:
-  check: {verb: check, rows: "{rows}", vary: {max_words: [5, 50, 500]}}
+  check: {verb: check, rows: "{rows}", vary: {max_words: [20, 50, 500]}}
   top: {verb: select, rows: "{rows}", from: ["{check}"], vary: {top: [500, 1000]}, by: n}
   clean: {verb: select, rows: "{top}/rows.jsonl", from: "{check}", where: faulty = false}
   change: {verb: compare, a: "{rows}", b: "{clean}"}
@@ -37,12 +36,12 @@ def study(tmp_path):
 
 
 def test_a_study_side_by_side_killed_twice(study):
-    drill(COMMAND, study, kills=2, seed=0)
+    drill_study(COMMAND, study, kills=2, seed=0)
 
 
 @pytest.mark.drill
 def test_a_study_side_by_side_killed_twenty_times(study):
-    drill(COMMAND, study, kills=20, seed=1)
+    drill_study(COMMAND, study, kills=20, seed=1)
 
 
 def descendants(pid: int) -> set[int]:
