@@ -135,9 +135,9 @@ def _maker(value: Any) -> Run | None:
 
 
 def _without_repeated(settings: Sequence[dict[str, Any]], differing: Sequence[str]) -> list[str]:
-    """Leave out what says nothing more: what a run lacks, and what another says, as where rows and tuning share seeds."""
+    """Leave out what a run lacks, and what another setting says: rows and tuning often have the same seed."""
     kept: list[str] = []
-    for name in differing:
+    for name in sorted(differing, key=lambda each: " " in each):
         is_everywhere = all(name in each for each in settings)
         said = [other for other in kept if all(each[other] == each.get(name) for each in settings)]
         if is_everywhere and not said:
