@@ -37,6 +37,7 @@ RANGES = {
     "repair reflect": ORACLE,
     "repair evolve": {**ORACLE, "rounds": COUNTS},
     "falsify dose": {"dose": "at least 0 and at most 1"},
+    "study run": {"workers": COUNTS},
     "tune": {
         "epochs": "above 0",
         "max_steps": COUNTS,
