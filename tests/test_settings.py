@@ -37,6 +37,7 @@ RANGES = {
     "repair reflect": ORACLE,
     "repair evolve": {**ORACLE, "rounds": COUNTS},
     "falsify build": {**ORACLE, "per_source": COUNTS, "tries": COUNTS},
+    "study run": {"workers": COUNTS},
     "tune": {
         "epochs": "above 0",
         "max_steps": COUNTS,

@@ -99,7 +99,7 @@ def _map_in_workers(workers: int, work: _Work, todo: _Todo, setup: Callable[[], 
     pool = ProcessPoolExecutor(min(workers, len(todo)), context, _start, (setup, alive))
     n_open = len(todo)
     try:
-        with _without_main():
+        with without_main():
             jobs = [pool.submit(_in_worker, work, shard, target) for shard, target in todo]
         for job in as_completed(jobs):
             job.result()
@@ -114,7 +114,7 @@ def _map_in_workers(workers: int, work: _Work, todo: _Todo, setup: Callable[[], 
 
 
 @contextmanager
-def _without_main() -> Iterator[None]:
+def without_main() -> Iterator[None]:
     """Start workers that don't import the caller's script: it may lack a __main__ guard and would run again."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
@@ -129,10 +129,10 @@ def _start(setup: Callable[[], Any], alive: Connection) -> None:
     _setup = setup
     gate_streams()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_exit_with_parent, args=(alive,), daemon=True).start()
+    Thread(target=exit_with_parent, args=(alive,), daemon=True).start()
 
 
-def _exit_with_parent(alive: Connection) -> None:
+def exit_with_parent(alive: Connection) -> None:
     """Wait until the other end closes, which also happens when the parent is killed; then exit."""
     alive.poll(None)
     os._exit(1)

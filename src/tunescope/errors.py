@@ -6,6 +6,8 @@
     │   └── UsageError                one that is unknown, missing or out of its range; the command line exits 2
     ├── ExpressionError (ValueError)  a `--where` or `--fail-on` that doesn't parse
     ├── RunError                      a run folder that is missing, unfinished or in use
+    │   ├── RunInUse                  another tunescope works in it
+    │   └── NotRunYet                 one that was only looked for, and isn't there
     ├── WorkError                     a shard or a recipe step that failed while working
     │   ├── WaitingError              calls that wait in a batch; the command line exits 4
     │   └── ServerRefusal             a server that answers no call before somebody mends something
@@ -64,6 +66,14 @@ class ExpressionError(TunescopeError, ValueError):
 
 class RunError(TunescopeError):
     """A run folder that is missing, unfinished, in use or of another version."""
+
+
+class RunInUse(RunError):
+    """A run folder in which another tunescope works."""
+
+
+class NotRunYet(RunError):
+    """A run that was only looked for (`runs.look_up`), and isn't finished."""
 
 
 class WorkError(TunescopeError):

@@ -8,7 +8,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tunescope.errors import MissingPackageError, SettingsError, TunescopeError
+from tunescope.errors import MissingPackageError, RunError, SettingsError, TunescopeError, WorkError
+from tunescope.runs import look_up
+from tunescope.settings import make
+from tunescope.verbs import VERBS
 
 _EXTRAS = {
     "measure": "models",
@@ -23,25 +26,31 @@ _EXTRAS = {
 _PACKAGES = {"models": ("torch", "transformers", "peft"), "trace": ("numba", "pydivsufsort"), "oracle": ("openai",)}
 
 
-def check_needs(steps: Iterable[tuple[str, str, Mapping[str, Any]]], inputs: Iterable[str]) -> None:
+def check_needs(steps: Iterable[tuple[str, str, Mapping[str, Any], bool]], inputs: Iterable[str]) -> None:
     """Raise for what would stop a step after others have worked for it.
 
     Args:
-        steps: each step's name, verb and settings; what an earlier step makes is no file yet.
+        steps: each step's name, verb and settings, and whether all that it uses is there already. Such a verb checks
+            its own inputs and settings. Of another, what an earlier step makes is no file yet.
         inputs: the paths of the recipe's inputs.
 
     Raises:
         MissingPackageError: a package that a step needs.
-        SettingsError: questions or rows that can't be read, one line each.
+        SettingsError: what verbs refuse, and questions or rows that can't be read, one line each.
     """
     there = set(inputs)
     problems: dict[str, None] = {}
-    for name, verb, settings in steps:
+    for name, verb, settings, is_ready in steps:
         _check_packages(name, verb, settings)
-        for reason in _unreadable(settings, there):
+        for reason in _refusals(verb, settings) if is_ready else _unreadable(settings, there):
             problems.setdefault(f"step {name}: {reason}")
     if problems:
         raise SettingsError("\n  ".join(["before the first step:", *problems]))
+
+
+def packages_of(verbs: Iterable[str]) -> set[str]:
+    """Return the packages that verbs can't work without."""
+    return {package for verb in verbs for package in _PACKAGES.get(_EXTRAS.get(verb, ""), ())}
 
 
 def _check_packages(name: str, verb: str, settings: Mapping[str, Any]) -> None:
@@ -49,6 +58,16 @@ def _check_packages(name: str, verb: str, settings: Mapping[str, Any]) -> None:
     for package in _PACKAGES.get(extra, ()):
         if find_spec(package) is None:
             raise MissingPackageError(package, extra, f"step {name}")
+
+
+def _refusals(verb: str, settings: Mapping[str, Any]) -> Iterator[str]:
+    """Yield why a verb refuses its inputs or settings; not a run folder in the way, or a silent server."""
+    try:
+        look_up(VERBS[verb].call(), make(VERBS[verb].settings_class(), settings))
+    except (RunError, WorkError, MissingPackageError):
+        pass
+    except TunescopeError as error:
+        yield str(error)
 
 
 def _unreadable(settings: Mapping[str, Any], there: set[str]) -> Iterator[str]:

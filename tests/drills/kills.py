@@ -105,6 +105,44 @@ def drill(
     return rounds
 
 
+def prepare(folder: Path, name: str) -> Path:
+    """Copy what the study reads into a folder of its own; return it."""
+    place = folder / name
+    place.mkdir()
+    for item in folder.iterdir():
+        if not item.name.startswith(("calm", "kill")):
+            (shutil.copytree if item.is_dir() else shutil.copy)(item, place / item.name)
+    return place
+
+
+def drill_study(command: list[str], folder: Path, kills: int, seed: int) -> None:
+    """Compare an undisturbed study with others that were killed, and killed again, on their way.
+
+    A kill comes at a random moment within half of the undisturbed time; a study that gets to its end
+    in spite of the kills is compared, and the rest of the kills meet a new one.
+    """
+    rng = random.Random(seed)
+    calm = prepare(folder, "calm0")  # names of equal length: sizes are compared
+    seconds = finish(command, calm)
+    expected = content(calm)
+    landed = rounds = 0
+    while landed < kills:
+        rounds += 1
+        killed = prepare(folder, f"kill{rounds % 10}")
+        while landed < kills:
+            process = start(command, killed)
+            try:
+                process.communicate(timeout=rng.uniform(0.2, seconds / 2))
+                break
+            except subprocess.TimeoutExpired:
+                end(process)
+                landed += 1
+        finish(command, killed)
+        assert content(killed) == expected
+        shutil.rmtree(killed)
+    print(f"{command[0]}: {landed} kills over {rounds} studies of {seconds:.0f} s; every file equal")
+
+
 def shards(folder: Path) -> int:
     """Count the finished shards of an unfinished run."""
     return sum(path.is_dir() and path.suffix == "" for path in folder.glob("runs/*/.work-*/shards/*"))

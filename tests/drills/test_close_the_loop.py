@@ -7,7 +7,7 @@ import shutil
 import pytest
 
 pytest.importorskip("torch")
-from tests.drills.test_demo import drill
+from tests.drills.kills import drill_study
 from tests.test_close_the_loop import DATA, MICROWORLD
 
 
@@ -17,4 +17,4 @@ def test_the_loop_killed(tmp_path):
     shutil.copy(DATA / "microworld-claims.jsonl", tmp_path / "claims.jsonl")
     replaced = ["rows=rows.jsonl", "claims=claims.jsonl", *MICROWORLD[2:]]
     command = ["study", "run", "close-the-loop", *(word for each in replaced for word in ("--set", each))]
-    drill(command, tmp_path, kills=4, seed=0)
+    drill_study(command, tmp_path, kills=4, seed=0)

@@ -285,15 +285,17 @@ steps:
 """
 
 
-def test_a_recipe_stops_at_an_open_step_and_goes_on_with_the_same_command(rows, capsys):
+def test_a_recipe_runs_what_needs_no_open_cell_and_goes_on_with_the_same_command(rows, capsys):
     moody = Moody(birch=HANGS)
     with serving(moody) as server:
         (rows / "recipe.yaml").write_text(RECIPE.replace("URL", server.url))
         assert cli.run(["study", "run", "recipe.yaml", "--json"]) == 4
         result = json.loads(capsys.readouterr().out)
-        assert ([step["name"] for step in result["steps"]], result["open"]) == (["short"], 1)
+        assert ([step["name"] for step in result["steps"]], result["open"]) == (["short"], 2)
         study = Run(Path(result["run"]))
-        assert study.view.sentences[0].startswith("Stopped at the step short. This run is open: there is no reply yet")
+        assert study.view.sentences[0].startswith("1 of 2 cells is not done, and 1 didn't run for want of them.")
+        assert study.view.sentences[1].startswith("short is open. This run is open: there is no reply yet")
+        assert result["not_run"] == [{"name": "check", "needs": ["short"]}]
         moody.calls()
         moody.sayings = {}
         assert cli.run(["study", "run", "recipe.yaml", "--json"]) == 0

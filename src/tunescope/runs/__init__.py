@@ -9,7 +9,7 @@ from tunescope.runs.finished import Run, finished_runs, open, open_runs, produci
 from tunescope.runs.folder import RunFolder, plain
 from tunescope.runs.keys import INPUT, NOT_IN_KEY, RUNS_VARIABLE, out_field, root, run_key, run_location
 from tunescope.runs.unanswered import Unanswered
-from tunescope.runs.work import Outcome, RunJob, execute, find_finished
+from tunescope.runs.work import Outcome, RunJob, execute, find_finished, look_up
 
 __all__ = [
     "INPUT",
@@ -23,6 +23,7 @@ __all__ = [
     "execute",
     "find_finished",
     "finished_runs",
+    "look_up",
     "open",
     "open_runs",
     "out_field",

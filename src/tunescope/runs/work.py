@@ -10,12 +10,13 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import fields, replace
 from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
+from tunescope.errors import ExpressionError, InputError, NotRunYet, RunError, RunInUse, SettingsError
 from tunescope.foreign import dump_json
 from tunescope.progress import say
 from tunescope.runs.finished import Run, producing_run
@@ -28,6 +29,9 @@ _NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "
 _OBJECTS_PER_COLLECTION = 10_000
 """Python looks for garbage cycles after 700 new objects. Rows are many small objects that stay, and each look sees them
 again: a fifth of the time of a repair from its journal."""
+
+
+_only_looks = ContextVar("_only_looks", default=False)
 
 
 class Outcome(NamedTuple):
@@ -53,6 +57,22 @@ def find_finished(verb: str, version: int, settings: Any, inputs: Mapping[str, s
     """Return the finished run with these settings and inputs; None where there is none."""
     path, key = run_location(verb, version, settings, inputs)
     return Run(path) if (path / RUN_FILE).is_file() and Run(path).key == key else None
+
+
+def look_up(verb: Callable[[Any], Run], settings: Any) -> Run:
+    """Return the finished run that a verb would return with these settings; nothing is worked on or written.
+
+    The verb reads and checks its inputs as always.
+
+    Raises:
+        NotRunYet: the run isn't there, or is open.
+        TunescopeError: what the verb refuses.
+    """
+    token = _only_looks.set(True)
+    try:
+        return verb(settings)
+    finally:
+        _only_looks.reset(token)
 
 
 class RunJob(NamedTuple):
@@ -99,10 +119,16 @@ def execute(
         device: where it runs, for `run.json`.
 
     Raises:
-        RunError: the folder holds something else, or another tunescope uses it.
+        RunError: the folder holds something else.
+        RunInUse: another tunescope works in it.
+        NotRunYet: it was only looked for; see `look_up`.
     """
     path, key = run_location(verb, version, settings, inputs)
     done = _done_with(path, key, settings)
+    if _only_looks.get():
+        if done is None:
+            raise NotRunYet(f"{path}: found no finished run")
+        return done
     if done is not None:
         say(f"{path} holds this run already; nothing was run again")
         _remove_scratch(done)  # there after a kill right after run.json
@@ -241,7 +267,7 @@ def _locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise RunError(f"{path} is in use by another tunescope; wait for it or stop it") from error
+            raise RunInUse(f"{path} is in use by another tunescope; wait for it or stop it") from error
         yield
     finally:
         os.close(handle)

@@ -358,6 +358,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "study analyze --from runs/bench-0123456789ab --from runs/bench-ba9876543210",
             ),
         ),
+        "study match": Verb(
+            "verbs.match:match",
+            "verbs.match:MatchSettings",
+            "Compare LoRA and full tuning at equal training loss.",
+            (
+                "study match runs/bench-0123456789ab runs/bench-ba9876543210",
+                "study match runs/bench-0123456789ab runs/bench-ba9876543210 --json",
+            ),
+            proven=False,
+        ),
         "report": Verb(
             "verbs.report:report",
             "verbs.report:ReportSettings",

@@ -251,6 +251,30 @@ def test_models_of_one_method_are_called_by_what_differs(workplace):
     assert names({"rows": ("a/x.json",)}, {"rows": ("b/x.json",)}) == ["LoRA (0)", "LoRA (1)"]
 
 
+@dataclass(frozen=True, kw_only=True)
+class Dosed:
+    dose: float
+    seed: int
+    out: str
+
+
+def test_models_are_called_by_what_varies_in_the_rows_that_they_were_tuned_on(workplace):
+    def nothing(run):
+        return Outcome({}, View(()))
+
+    runs = []
+    for dose in (0.5, 1.0):
+        for seed in (0, 1):
+            rows = f"runs/dose-{dose}-{seed}"
+            execute("falsify dose", 1, Dosed(dose=dose, seed=seed, out=rows), {}, nothing)
+            settings = Tuning(method="full", rows=(f"{rows}/rows.jsonl",), seed=seed, out=f"runs/tune-{dose}-{seed}")
+            runs.append(execute("tune", 1, settings, {}, nothing))
+    labels = ModelNames(runs)
+    assert [labels.of_run(run) for run in runs] == [
+        f"full tuning (seed {seed}, rows dose {dose:g})" for dose in (0.5, 1.0) for seed in (0, 1)
+    ]
+
+
 @pytest.mark.parametrize("name", ["xray-data", "rows", "tuning", 'a "b" c'])
 def test_a_run_folder_may_be_called_anything(tmp_path, name):
     answer = answer_of(name, "Why?", "Yes.", "LoRA")

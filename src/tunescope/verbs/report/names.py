@@ -12,7 +12,7 @@ from tunescope.results.bench import BenchResult
 from tunescope.results.compare import CompareKind, CompareSetup, ScoresResult
 from tunescope.results.shift import ShiftResult
 from tunescope.results.tune import TuneSetup
-from tunescope.runs import Run
+from tunescope.runs import Run, producing_run
 
 if TYPE_CHECKING:
     from tunescope.answers import Place
@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 _METHODS = {"lora": "LoRA", "full": "full tuning"}
 _NO_DIFFERENCE = {"out", "track", "checkpoint_minutes", "keep_checkpoints", "micro_batch"}
 """Settings of `tune` that change nothing in the model."""
+_MADE = {"rows", "model"}
+"""Settings of `tune` that may be what another run made."""
 _MOST = 3
 """Settings that a label names; models that differ in more go by their folders."""
 
@@ -100,14 +102,47 @@ def _method(tuned: Run) -> str:
 
 def _tell_apart(group: Sequence[Run]) -> Iterator[tuple[Run, str]]:
     """Yield each run with its method and what the others of its method do differently."""
-    settings = [run.info["settings"] for run in group]
-    names = list(dict.fromkeys(name for each in settings for name in each if name not in _NO_DIFFERENCE))
+    settings = [_settings_of(run) for run in group]
+    names = list(dict.fromkeys(name for each in settings for name in each))
     differing = [name for name in names if any(each.get(name) != settings[0].get(name) for each in settings)]
+    differing = _without_repeated(settings, differing)
     details = [", ".join(_describe_setting(name, each.get(name)) for name in differing) for each in settings]
     distinct = len(set(details)) == len(group) and len(differing) <= _MOST
     for run, detail in zip(group, details, strict=True):
         added = detail if distinct else run.path.name
         yield run, f"{_method(run)} ({added})" if len(group) > 1 else _method(run)
+
+
+def _settings_of(run: Run) -> dict[str, Any]:
+    """Return a run's settings by name; rows and a model that another run made go by its verb and its settings."""
+    settings: dict[str, Any] = {}
+    for name, value in run.info["settings"].items():
+        if name in _NO_DIFFERENCE:
+            continue
+        maker = _maker(value) if name in _MADE else None
+        if maker is None:
+            settings[name] = value
+            continue
+        settings[name] = maker.verb
+        settings |= {f"{name} {inner}": each for inner, each in _settings_of(maker).items()}
+    return settings
+
+
+def _maker(value: Any) -> Run | None:
+    """Return the run that made the only path in a setting."""
+    paths = value if isinstance(value, list) else [value]
+    return producing_run(paths[0]) if len(paths) == 1 and isinstance(paths[0], str) else None
+
+
+def _without_repeated(settings: Sequence[dict[str, Any]], differing: Sequence[str]) -> list[str]:
+    """Leave out what a run lacks, and what another setting says: rows and tuning often have the same seed."""
+    kept: list[str] = []
+    for name in sorted(differing, key=lambda each: " " in each):
+        is_everywhere = all(name in each for each in settings)
+        said = [other for other in kept if all(each[other] == each.get(name) for each in settings)]
+        if is_everywhere and not said:
+            kept.append(name)
+    return kept
 
 
 def _describe_setting(name: str, value: Any) -> str:

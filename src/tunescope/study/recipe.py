@@ -2,7 +2,7 @@
 
     about: one sentence
     inputs: {rows: demo/rows.json}          # beside the recipe; `--set rows=FILE` replaces it
-    values: {model: smollm2-135m}           # `--set model=MODEL` replaces it
+    values: {model: smollm2-135m}           # `--set model=MODEL` replaces it; a list is for `vary`
     defaults: {tune: {epochs: 2}}           # settings of every step with this verb
     steps:
       check: {verb: check, rows: "{rows}"}
@@ -18,6 +18,9 @@ variants. Elsewhere the step that names it runs once per variant. A step that na
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
 
+An input without a file (`pairs: null`) must be given with `--set`. A recipe with `like: NAME` has what the recipe NAME
+beside it has, but for its own `about`, and the inputs and values that it names itself.
+
 The one exception is a bounded loop:
 
       rounds:
@@ -31,18 +34,16 @@ The one exception is a bounded loop:
 In a loop a step may have the name of an earlier step or input. From then on, and in the next round, the name means the
 new run: above, each round selects from the rows that the round before kept.
 
-A recipe stops at a step with open items, and is open itself: the same command asks again and goes on.
+A cell is a step with one choice of everything that varies. One that fails, or has open items, doesn't stop the
+others. What needs it isn't run, and the study is open: the same command tries those cells again and goes on.
 """
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from functools import partial
-from hashlib import blake2b
 from importlib import import_module
 from itertools import product
 from pathlib import Path
@@ -50,19 +51,15 @@ from typing import Any
 
 from yaml import YAMLError
 
-from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.preflight import check_needs
-from tunescope.progress import say
-from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import POSITIONAL, make
+from tunescope.runs import Run
+from tunescope.settings import make
 from tunescope.verbs import VERBS
-from tunescope.views import Table, View
 from tunescope.yaml_core import read_yaml
 
-VERSION = 1
-_REFERENCE = re.compile(r"\{([\w-]+)\}")
-_KEYS = {"about", "inputs", "values", "defaults", "steps"}
+REFERENCE = re.compile(r"\{([\w-]+)\}")
+"""A name in braces: an input, a value or an earlier step."""
+_KEYS = {"about", "like", "inputs", "values", "defaults", "steps"}
 _REPEAT_KEYS = {"steps", "until", "at_most"}
 _TESTS: Mapping[str, str] = {"no_claim_still_there": "results.claims:no_claim_still_there"}
 """What a loop may wait for: functions of a run, as module:name below `tunescope`."""
@@ -79,7 +76,7 @@ class RecipeStep:
 
     def references(self) -> set[str]:
         """Return the names this step refers to."""
-        return set(_references([self.settings, *self.vary.values()]))
+        return set(references([self.settings, *self.vary.values()]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,20 +89,22 @@ class Repeat:
     of: str
     at_most: int
 
-    def is_over(self, done: Done) -> bool:
-        """Tell whether the test holds for each variant of the run that it looks at."""
+    def is_over(self, looked_at: Iterable[Run]) -> bool:
+        """Tell whether the test holds for each of the runs that it looks at."""
         module, _, name = _TESTS[self.test].partition(":")
         holds = getattr(import_module(f"tunescope.{module}"), name)
-        return all(holds(Run(Path(path))) for _, path in done[self.of])
+        return all(holds(run) for run in looked_at)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """A recipe that was read, and whose steps can run."""
 
+    text: str
     path: Path
     about: str
     inputs: Mapping[str, str]
+    values: Mapping[str, Any]
     steps: tuple[RecipeStep | Repeat, ...]
 
     def all_steps(self) -> Iterator[RecipeStep]:
@@ -114,66 +113,10 @@ class Recipe:
             yield from step.steps if isinstance(step, Repeat) else (step,)
 
 
-@dataclass(frozen=True, slots=True)
-class Variant:
-    """A step with one choice of everything that varies; `label` says which."""
-
-    step: str
-    label: Mapping[str, Any]
-    verb: str
-    settings: Mapping[str, Any]
-    round: str = ""
-
-    @property
-    def name(self) -> str:
-        """Name it like `tune (method=lora)` or `tune (round 2, method=lora)`."""
-        parts = [self.round, *(f"{key}={Path(str(value)).name}" for key, value in self.label.items())]
-        chosen = ", ".join(filter(None, parts))
-        return f"{self.step} ({chosen})" if chosen else self.step
-
-
-@dataclass(frozen=True, kw_only=True)
-class StudySettings:
-    """Run a recipe: its steps in order, each once."""
-
-    recipe: str = field(metadata={**INPUT, **POSITIONAL})
-    """A recipe file, or the name of one that is shipped (demo)."""
-
-    set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
-
-    out: str | None = runs.out_field()
-    """The run folder; runs/study-KEY by default."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class PlanSettings:
-    """Show what a recipe would do, without doing it."""
-
-    recipe: str = field(metadata={**INPUT, **POSITIONAL})
-    """A recipe file, or the name of one that is shipped (demo)."""
-
-    set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DemoSettings:
-    """Run the shipped recipe `demo`: wrong answers, the rows that taught them, and the answers without these rows."""
-
-    out: str | None = runs.out_field()
-    """The study's run folder; runs/study-KEY by default."""
-
-
-def demo(settings: DemoSettings) -> Run:
-    """Run the recipe `demo`; return the study's run."""
-    return run(StudySettings(recipe="demo", out=settings.out))
-
-
 def shipped() -> Path:
     """Return the folder of the recipes that come with tunescope."""
-    inside = Path(__file__).parent / "recipes"
-    return _as_typed(inside if inside.is_dir() else Path(__file__).parents[2] / "recipes")
+    inside = Path(__file__).parents[1] / "recipes"
+    return _as_typed(inside if inside.is_dir() else Path(__file__).parents[3] / "recipes")
 
 
 def _as_typed(path: Path) -> Path:
@@ -194,22 +137,17 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
         raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
-    try:
-        document = read_yaml(path.read_text("utf-8"))
-    except (YAMLError, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise SettingsError(f"{path}: found no YAML ({reason}); expected about, inputs and steps") from error
+    text, document = _load(path)
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
-    keys = ", ".join(sorted(_KEYS))
-    problems = [f"unknown word {key!r}; there is {keys}" for key in document if key not in _KEYS]
+    problems = [_unknown_word(key) for key in document if key not in _KEYS]
     values = _values(document.get("values") or {}, replacements, problems)
     of_inputs = [entry for entry in replacements if entry.partition("=")[0] not in values]
     inputs = _inputs(path, document.get("inputs") or {}, of_inputs, [*values], problems)
     problems += [f"value {name}: an input has the same name; rename one of them" for name in values if name in inputs]
     defaults = _defaults(_with_values(document.get("defaults") or {}, values), problems)
     steps: list[RecipeStep | Repeat] = []
-    defined = {*inputs}
+    defined = {*inputs, *(document["inputs"] if isinstance(document.get("inputs"), dict) else ())}
     for name, body in _with_values(document["steps"], values).items():
         if isinstance(body, dict) and "repeat" in body:
             loop = _parse_repeat(str(name), body, defined, defaults, problems)
@@ -221,20 +159,61 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
             defined.add(step.name)
     if problems:
         raise SettingsError("\n  ".join([f"{path}:", *dict.fromkeys(problems)]))
-    return Recipe(path, str(document.get("about", "")), inputs, tuple(steps))
+    return Recipe(text, path, str(document.get("about", "")), inputs, values, tuple(steps))
+
+
+def _load(path: Path) -> tuple[str, Any]:
+    """Return a recipe's text and content, with those of the recipe that it is like."""
+    try:
+        text = path.read_text("utf-8")
+        document = read_yaml(text)
+    except (YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise SettingsError(f"{path}: found no YAML ({reason}); expected about, inputs and steps") from error
+    like = document.get("like") if isinstance(document, dict) else None
+    if like is None:
+        return text, document
+    other = path.with_name(f"{like}.yaml")
+    if not isinstance(like, str) or not other.is_file() or other == path:
+        raise SettingsError(f"{path}: like {like!r}: expected the name of another recipe beside it")
+    if unfit := sorted({"steps", "defaults"} & document.keys()):
+        raise SettingsError(f"{path}: `{unfit[0]}` beside `like`: expected about, inputs and values alone")
+    its_text = other.read_text("utf-8")
+    whole = _load(other)[1] if "like:" not in its_text else None
+    if not isinstance(whole, dict):
+        raise SettingsError(f"{path}: like {like!r}: expected a recipe with steps of its own")
+    for part in ("inputs", "values"):
+        own, theirs = document.get(part) or {}, whole.get(part) or {}
+        if not isinstance(own, dict) or not own.keys() <= theirs.keys():
+            raise SettingsError(f"{path}: {part}: expected some of those of {other}: {', '.join(theirs) or 'none'}")
+        whole = {**whole, part: {**theirs, **own}}
+    return f"{text}\n{its_text}", {**document, **whole, "about": document.get("about", whole.get("about"))}
+
+
+def _unknown_word(key: Any) -> str:
+    near = get_close_matches(str(key), _KEYS, 1)
+    return f"unknown word {key!r}; " + (f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(_KEYS))}")
 
 
 def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
     """Read the values that steps name; a replacement is read as YAML is."""
-    if not isinstance(declared, dict) or any(isinstance(value, dict | list) for value in declared.values()):
-        problems.append("expected `values:` with a number, a text or null per name")
+    if not isinstance(declared, dict) or not all(map(_is_value, declared.values())):
+        problems.append("expected `values:` with a number, a text, null or a list of these per name")
         return {}
     values = {str(name): value for name, value in declared.items()}
     for name, equals, value in (entry.partition("=") for entry in replacements):
         if equals and name in values:
             read_value = read_yaml(value)
-            values[name] = value if isinstance(read_value, dict | list) else read_value
+            if isinstance(values[name], list) and not isinstance(read_value, list):
+                problems.append(f"--set {name}={value}: expected a list, such as [1, 2]")
+                continue
+            is_text = isinstance(read_value, dict | list) and not isinstance(values[name], list)
+            values[name] = value if is_text else read_value
     return values
+
+
+def _is_value(value: Any) -> bool:
+    return not any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else [value]))
 
 
 def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
@@ -245,10 +224,10 @@ def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
         return [_with_values(each, values) for each in node]
     if not isinstance(node, str):
         return node
-    whole = _REFERENCE.fullmatch(node)
+    whole = REFERENCE.fullmatch(node)
     if whole is not None and whole[1] in values:
         return values[whole[1]]
-    return _REFERENCE.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], node)
+    return REFERENCE.sub(lambda match: str(values[match[1]]) if match[1] in values else match[0], node)
 
 
 def _defaults(declared: Any, problems: list[str]) -> dict[str, Mapping[str, Any]]:
@@ -274,7 +253,10 @@ def _inputs(
                 f"--set {entry}: expected NAME=PATH with NAME one of {', '.join([*declared, *values]) or 'none'}"
             )
         replaced[name] = value
-    inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in declared.items()}
+    missing = [name for name, value in declared.items() if value is None and not replaced.get(name)]
+    problems += [f"input {name}: this recipe needs a file of yours; add --set {name}=FILE" for name in missing]
+    given = {name: value for name, value in declared.items() if name not in missing}
+    inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in given.items()}
     problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
     return inputs
 
@@ -304,7 +286,7 @@ def _parse_repeat(
     steps = [_parse_step(str(each), inner, defined, defaults, problems, in_loop=True) for each, inner in bodies]
     there = tuple(step for step in steps if step is not None)
     (test, looked_at), *others = [*until.items()] if isinstance(until, dict) and until else [(until, None)]
-    match = _REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
+    match = REFERENCE.fullmatch(looked_at) if isinstance(looked_at, str) else None
     if others or test not in _TESTS or match is None or match[1] not in {step.name for step in there}:
         tests = " or ".join(f'{{{each}: "{{STEP}}"}}' for each in _TESTS)
         problems.append(f"step {name}: until {until!r}: expected {tests} with a step of the loop")
@@ -340,7 +322,7 @@ def _parse_step(
     settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
     varying = map(_field_name, body["vary"]) if isinstance(body.get("vary"), dict) else ()
     settings = _without(defaults.get(verb, {}), {*varying}) | settings
-    settings = {key: _Verbatim(value) if key in verbatim else value for key, value in settings.items()}
+    settings = {key: Verbatim(value) if key in verbatim else value for key, value in settings.items()}
     vary = body.get("vary") or {}
     if not isinstance(vary, dict) or not all(isinstance(values, list) and values for values in vary.values()):
         problems.append(f"step {name}: expected `vary:` with a list per setting")
@@ -349,6 +331,9 @@ def _parse_step(
     step = RecipeStep(name, body["verb"], settings, varied)
     problems += [f"step {name}: {key} is given twice" for key in _repeated([*body, *vary]) if key not in varied]
     problems += [f"step {name}: {key} is set, and varied" for key in varied if key in settings]
+    for key, choices in varied.items():
+        twice = [value for number, value in enumerate(choices) if value in choices[:number]]
+        problems += [f"step {name}: {key} has {value!r} twice; name each value once" for value in twice]
     problems += [
         f"step {name}: {{{reference}}} is neither an input nor an earlier step"
         for reference in sorted(step.references() - defined)
@@ -377,169 +362,19 @@ def _repeated(keys: Sequence[Any]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 
-class _Verbatim(str):
+class Verbatim(str):
     """A setting whose {words} belong to the verb. They aren't references."""
 
 
-def _references(value: Any) -> Iterator[str]:
-    if isinstance(value, _Verbatim):
+def references(value: Any) -> Iterator[str]:
+    """Yield the names in braces in a setting."""
+    if isinstance(value, Verbatim):
         return
     if isinstance(value, str):
-        yield from _REFERENCE.findall(value)
+        yield from REFERENCE.findall(value)
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from _references(item)
+            yield from references(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from _references(item)
-
-
-Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
-"""Name → (label, path) of each variant; an input has one without a label."""
-
-
-def variants(step: RecipeStep, done: Done) -> Iterator[Variant]:
-    """Yield the step's variants: its own lists crossed, then one per variant of what it refers to.
-
-    Raises:
-        SettingsError: what it varies and the steps that it refers to have no value in common.
-    """
-    agree = False
-    lists = [[choice for value in values for choice in _fan(value, done)] for values in step.vary.values()]
-    scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in _references(value)]
-    for chosen in product(*lists):
-        own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
-        varied = {key: value for key, (_, value) in zip(step.vary, chosen, strict=True)}
-        for label, picked in _picks(scalars, done):
-            if any(label.get(key, value) != value for key, value in own.items()):
-                continue  # a step that it refers to varies the same setting; only equal values go together
-            settings = {key: _resolve(value, {**done, **picked}) for key, value in step.settings.items()} | varied
-            agree = True
-            yield Variant(step.name, {**label, **own}, step.verb, settings)
-    if not agree:
-        raise SettingsError(f"step {step.name}: what it varies and what it refers to have no value in common")
-
-
-def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], Done]]:
-    """Choose a variant of each name so that all agree on what they share; yield the joint label and the choice."""
-    names = list(dict.fromkeys(names))
-    for picks in product(*(done[name] for name in names)):
-        label: dict[str, Any] = {}
-        if all(label.setdefault(key, value) == value for own, _ in picks for key, value in own.items()):
-            yield label, {name: [pick] for name, pick in zip(names, picks, strict=True)}
-
-
-def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:
-    """Yield a value's label and the value, once per variant of what it refers to."""
-    names = list(_references(value))
-    for label, picked in _picks(names, done):
-        shown = ", ".join(map(str, label.values())) or ", ".join(names) or value
-        yield shown, _resolve(value, {**done, **picked})
-
-
-def _resolve(value: Any, done: Done) -> Any:
-    if isinstance(value, str) and not isinstance(value, _Verbatim):
-        return _REFERENCE.sub(lambda match: done[match[1]][0][1], value)
-    if isinstance(value, list):
-        return [resolved for item in value for _, resolved in _fan(item, done)]
-    return value
-
-
-def _planned(recipe: Recipe) -> Iterator[Variant]:
-    """Yield every variant of every step, those of a loop once; what a step makes goes by its name in braces."""
-    done = _start(recipe)
-    for step in recipe.steps:
-        often = f"at most {step.at_most} times" if isinstance(step, Repeat) else ""
-        for each in step.steps if isinstance(step, Repeat) else (step,):
-            planned = [replace(variant, round=often) for variant in variants(each, done)]
-            done[each.name] = [(variant.label, f"{{{variant.name}}}") for variant in planned]
-            yield from planned
-
-
-def _start(recipe: Recipe) -> dict[str, Sequence[tuple[Mapping[str, Any], str]]]:
-    """Return what there is before the first step: the inputs."""
-    return {name: [({}, path)] for name, path in recipe.inputs.items()}
-
-
-def plan(settings: PlanSettings) -> Outcome:
-    """Show the steps of a recipe, and the settings of each."""
-    recipe = read(settings.recipe, settings.set)
-    planned = _planned(recipe)
-    lines = [(v.name, v.verb, ", ".join(f"{k}={x}" for k, x in v.settings.items())) for v in planned]
-    result = {"recipe": str(recipe.path), "steps": [{"name": n, "verb": v, "settings": s} for n, v, s in lines]}
-    command = ["tunescope", "study", "run", settings.recipe]
-    command += [word for entry in settings.set for word in ("--set", entry)]
-    view = View((recipe.about,), (Table("Steps", ("step", "verb", "settings"), tuple(lines)),), (shlex.join(command),))
-    return Outcome(result, view)
-
-
-def run(settings: StudySettings) -> Run:
-    """Run a recipe; return the study's run, whose result names every step's run folder.
-
-    A step that ran before, in this study or by hand, doesn't run again.
-    """
-    from tunescope.rows.containers import content_hash
-
-    recipe = read(settings.recipe, settings.set)
-    check_needs(((v.name, v.verb, v.settings) for v in _planned(recipe)), recipe.inputs.values())
-    text = blake2b(recipe.path.read_bytes(), digest_size=16).hexdigest()
-    inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
-    modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.all_steps()}
-    inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}
-    study = runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
-    if all((Path(step["run"]) / "run.json").is_file() for step in study.result["steps"]):
-        return study
-    say("a step's run folder is missing; the steps run again")
-    (study.path / "run.json").unlink()
-    return runs.execute("study", VERSION, settings, inputs, partial(_work, recipe))
-
-
-def _work(recipe: Recipe, folder: RunFolder) -> Outcome:
-    """Run the steps in order; the first that is open is the last of this call."""
-    finished: list[tuple[Variant, Run]] = []
-    for variant, step_run in _run_steps(recipe):
-        finished.append((variant, step_run))
-        if step_run.open:
-            break
-    result: dict[str, Any] = {
-        "recipe": str(recipe.path),
-        "steps": [{"name": v.name, "verb": v.verb, "label": dict(v.label), "run": str(r.path)} for v, r in finished],
-    }
-    pages = [str(r.path / "report.html") for _, r in finished if (r.path / "report.html").is_file()]
-    result["reports"] = pages
-    rows = tuple((v.name, v.verb, str(r.path)) for v, r in finished)
-    sentences = [recipe.about, *(sentence for v, r in finished if v.verb == "report" for sentence in r.view.sentences)]
-    last, last_run = finished[-1]
-    if last_run.open:
-        sentences = [f"Stopped at the step {last.name}. {last_run.view.sentences[0]}", *sentences]
-    tables = (Table("Steps", ("step", "verb", "run folder"), rows),)
-    return Outcome({**result, "open": last_run.open}, View(tuple(sentences), tables), last_run.open)
-
-
-def _run_steps(recipe: Recipe) -> Iterator[tuple[Variant, Run]]:
-    """Yield each variant of each step with its run, as it is done."""
-    done = _start(recipe)
-    for step in recipe.steps:
-        if not isinstance(step, Repeat):
-            yield from _run_step(step, done, "")
-            continue
-        for number in range(1, step.at_most + 1):
-            for each in step.steps:
-                yield from _run_step(each, done, f"round {number}")
-            if step.is_over(done):
-                break
-
-
-def _run_step(
-    step: RecipeStep, done: dict[str, Sequence[tuple[Mapping[str, Any], str]]], round: str
-) -> Iterator[tuple[Variant, Run]]:
-    """Run a step's variants; from then on its name means their runs."""
-    step_runs: list[tuple[Mapping[str, Any], str]] = []
-    for variant in variants(step, done):
-        named = replace(variant, round=round)
-        say(f"── {named.name}")
-        verb = VERBS[variant.verb]
-        step_run: Run = verb.call()(make(verb.settings_class(), variant.settings))
-        step_runs.append((variant.label, str(step_run.path)))
-        yield named, step_run
-    done[step.name] = step_runs
+            yield from references(item)
