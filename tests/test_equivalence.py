@@ -17,6 +17,7 @@ from tunescope.stats import (
     equivalence_of_paired_shares,
     equivalence_of_pairs,
     equivalence_of_shares,
+    equivalence_of_strata,
 )
 from tunescope.stats.sample_size import tost_power
 
@@ -194,3 +195,37 @@ def test_what_has_no_test_has_a_reason() -> None:
         equivalence_of_shares([1], [1], 0.1, alpha=0.5)
     with pytest.raises(ValueError, match="neither 0 nor 1"):
         equivalence_of_paired_shares([0.5], [1], 0.1)
+
+
+def test_the_mean_over_strata_counts_each_once():
+    rng = np.random.default_rng(3)
+    strata = [(rng.integers(0, 2, n).astype(float), rng.integers(0, 2, n).astype(float)) for n in (40, 90, 25)]
+    apart = [a - b for a, b in strata]
+    result = equivalence_of_strata([*strata[:2], ([*strata[2][0], None], [*strata[2][1], 1.0])], 0.4)
+    parts = np.array([d.var(ddof=1) / d.size for d in apart])
+    error, df = np.sqrt(parts.sum()) / 3, parts.sum() ** 2 / sum(parts**2 / [d.size - 1 for d in apart])
+    value = np.mean([d.mean() for d in apart])
+    assert (result.estimate.value, result.estimate.n, result.estimate.n_missing) == (pytest.approx(value), 155, 1)
+    assert result.estimate.low == pytest.approx(value - ss.t.ppf(0.975, df) * error)
+    assert result.test.p == pytest.approx(ss.t.sf((0.4 - abs(value)) / error, df))
+    assert result.equivalent == (result.test.p <= 0.05)
+    few = equivalence_of_strata([*strata, ([1.0] * 5, [0.0] * 5)], 0.4)
+    assert (few.equivalent, few.estimate.value) == (None, None)
+    assert few.test.reason == "a stratum of n = 5: the interval of a mean needs 12"
+
+
+@pytest.mark.parametrize(("change", "most"), [(0.3, 0.975), (0.1, 0.985), (0.02, 1.0)])
+def test_the_mean_over_strata_covers_and_keeps_its_size(change, most):
+    """Rarely changing items: wide rather than narrow. At a difference of the margin, at most 5 % are equivalent."""
+    rng = np.random.default_rng(5)
+    covered, equivalent, true, trials = 0, 0, 0.3 * change, 300
+    for _ in range(trials):
+        strata = []
+        for _ in range(8):
+            kinds = rng.choice([1.0, -1.0, 0.0], 60, p=[0.65 * change, 0.35 * change, 1 - change])
+            strata.append((np.maximum(kinds, 0), np.maximum(-kinds, 0)))
+        result = equivalence_of_strata(strata, true)
+        covered += result.estimate.low <= true <= result.estimate.high
+        equivalent += result.equivalent
+    assert 0.925 <= covered / trials <= most
+    assert equivalent / trials <= 0.08

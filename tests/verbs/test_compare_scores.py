@@ -84,6 +84,11 @@ def test_no_harm_is_shown_or_harm_or_neither(workplace):
     said = " ".join(run.view.sentences)
     assert "No harm on same: B isn't 3 points or more below A (n = 400)." in said
     assert "Harm on worse: B is worse than A by" in said
+    lost = [0, sum(base[::4]) / 400, (2 * base[0] - 1) / 20]
+    mean = result.mean
+    assert (mean.tasks, mean.no_harm) == (("same", "worse", "few"), "too few items")
+    assert mean.difference.mean == pytest.approx(-sum(lost) / 3)
+    assert run.view.sentences[3].startswith("Over the 3 tasks together, each counted once, B is ")
     needed = f"{result.tasks['few'].n_needed:,}"
     assert f"Too few items of few to show no harm within 3 points: 20; about {needed} would do." in said
     assert sorted(task.p_holm for task in result.tasks.values())[0] == pytest.approx(

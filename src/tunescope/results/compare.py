@@ -102,11 +102,25 @@ class ScoreComparison(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class ScoreMeanComparison(Record):
+    """The mean over tasks of the differences of their scores (B minus A), each task counted once."""
+
+    tasks: tuple[str, ...]
+    """Those that count: whose scores are shares."""
+    difference: MeanEstimate
+    no_harm: str | None = None
+    """Of --no-harm, as of a task."""
+    equivalence: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoresResult(CompareKind):
     """Two models' scores, task by task."""
 
     models: dict[str, str]
     tasks: dict[str, ScoreComparison]
+    mean: ScoreMeanComparison | None = None
+    """None where fewer than two tasks have scores that are shares."""
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     orders: dict[str, dict[str, int]]

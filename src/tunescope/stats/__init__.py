@@ -27,6 +27,7 @@ from tunescope.stats.equivalence import (
     equivalence_of_paired_shares,
     equivalence_of_pairs,
     equivalence_of_shares,
+    equivalence_of_strata,
 )
 from tunescope.stats.estimates import (
     COSINE,
@@ -99,6 +100,7 @@ __all__ = [
     "equivalence_of_paired_shares",
     "equivalence_of_pairs",
     "equivalence_of_shares",
+    "equivalence_of_strata",
     "excess_test",
     "holm",
     "left_out_errors",

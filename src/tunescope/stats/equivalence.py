@@ -9,7 +9,7 @@ otherwise equivalence isn't shown, which says nothing of a difference either. Th
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from statistics import NormalDist
@@ -21,7 +21,7 @@ from tunescope.errors import SettingsError
 from tunescope.stats.columns import complete, scipy
 from tunescope.stats.differences import difference_of_means, paired_difference
 from tunescope.stats.estimates import Difference, Estimate, Floats, Power, PValue, Values
-from tunescope.stats.intervals import normal_quantile, percent
+from tunescope.stats.intervals import normal_quantile, percent, t_quantile
 from tunescope.stats.minimal_n import too_few
 from tunescope.stats.sample_size import tost_power
 
@@ -106,6 +106,41 @@ def equivalence_of_means(first: Values, second: Values, margin: float, *, alpha:
         parts = a.var(ddof=1) / a.size, b.var(ddof=1) / b.size
         df = float(sum(parts) ** 2 / (parts[0] ** 2 / (a.size - 1) + parts[1] ** 2 / (b.size - 1)))
     return _of_means(estimate, df, margin, alpha, "two one-sided Welch t-tests", min(a.size, b.size))
+
+
+def equivalence_of_strata(
+    strata: Sequence[tuple[Values, Values]], margin: float, *, alpha: float = 0.05, level: float = 0.95
+) -> Equivalence:
+    """Test whether the mean over strata of each one's mean difference, first - second, is within the margin.
+
+    Each stratum counts once, whatever its number of pairs, and strata are all there are (Cochran 1977, section 5.3):
+    the variance is the sum of the strata's s^2 / n, by their number squared, with Satterthwaite's degrees of freedom.
+    The values are in [0, 1], and s^2 is at least 1 / n, that of one pair that changes wholly: few changes say little of
+    how rare they are. The interval has the given level, whatever alpha is.
+
+    :raises SettingsError: as `equivalence_of_pairs`.
+    """
+    _validate(margin, alpha)
+    columns = [complete(first, second) for first, second in strata]
+    apart = [a - b for (a, b), _ in columns]
+    n, n_missing = sum(d.size for d in apart), sum(missing for _, missing in columns)
+    method = f"mean difference over {len(apart)} strata, {percent(level)} t interval (Satterthwaite)"
+    test = PValue(None, None, n, n_missing, "two one-sided t-tests of the mean over strata")
+    least = min((d.size for d in apart), default=0)
+    if reason := too_few("a mean", least):
+        estimate = Estimate(None, None, None, n, n_missing, level, method, f"a stratum of {reason}")
+        return Equivalence(estimate, replace(test, reason=estimate.reason), margin, alpha, None, None, None)
+    parts = np.array([max(float(d.var(ddof=1)), 1 / d.size) / d.size for d in apart])
+    error = float(np.sqrt(parts.sum())) / len(apart)
+    df = float(parts.sum() ** 2 / sum(part**2 / (d.size - 1) for part, d in zip(parts, apart, strict=True)))
+    value = float(np.mean([d.mean() for d in apart]))
+    half = t_quantile(level, df) * error
+    estimate = Estimate(value, value - half, value + half, n, n_missing, level, method, None, error)
+    statistic = (margin - abs(value)) / error
+    smallest = abs(value) + t_quantile(1 - 2 * alpha, df) * error
+    test = replace(test, p=float(scipy().special.stdtr(df, -statistic)), statistic=statistic)
+    detectable = error * _solve_margin(df, _POWER, alpha)
+    return Equivalence(estimate, test, margin, alpha, smallest < margin, smallest, detectable)
 
 
 def _of_means(estimate: Estimate, df: float, margin: float, alpha: float, method: str, least: int) -> Equivalence:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope import runs, stats
 from tunescope.errors import RunError
 from tunescope.results.bench import BenchResult
-from tunescope.results.compare import ScoreComparison, ScoresResult
+from tunescope.results.compare import ScoreComparison, ScoreMeanComparison, ScoresResult
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.lm_eval import LmEvalResults, ScoredTask
 from tunescope.rows.containers import content_hash
@@ -27,7 +27,7 @@ from tunescope.views import Table, View, counted, interval
 if TYPE_CHECKING:
     from tunescope.verbs.compare.settings import CompareSettings
 
-VERSION = 2
+VERSION = 3
 
 
 def compare_scores(settings: CompareSettings, a: LmEvalResults, b: LmEvalResults) -> Run:
@@ -60,16 +60,41 @@ def _work(settings: CompareSettings, a: LmEvalResults, b: LmEvalResults, folder:
         name: _with_holm(task, p, of_a[name].higher_is_better, margin is not None)
         for (name, task), p in zip(tasks.items(), adjusted, strict=True)
     }
+    mean = _compare_means({name: (of_a[name], of_b[name]) for name in shared}, margin)
     _write(folder, {name: (of_a[name], of_b[name]) for name in shared})
     result = ScoresResult(
         kind="scores",
         models={"a": a.model, "b": b.model},
         tasks=tasks,
+        mean=mean,
         only_a=tuple(name for name in of_a if name not in of_b),
         only_b=tuple(name for name in of_b if name not in of_a),
         orders=_orders(settings),
     )
     return Outcome(result.as_json(), _view(settings, result))
+
+
+def _compare_means(
+    tasks: Mapping[str, tuple[ScoredTask, ScoredTask]], margin: float | None
+) -> ScoreMeanComparison | None:
+    """Compare the mean over tasks whose scores are shares; None of fewer than two."""
+    pairs = {
+        name: [(b.scores.get(item), a.scores.get(item)) for item in dict.fromkeys([*a.scores, *b.scores])]
+        for name, (a, b) in tasks.items()
+    }
+    known = {name: [x for pair in each for x in pair if x is not None] for name, each in pairs.items()}
+    shares = {name: tuple(zip(*pairs[name], strict=True)) for name, values in known.items() if _are_shares(values)}
+    if len(shares) < 2:
+        return None
+    strata = [(first, second) for first, second in shares.values()]
+    found = stats.equivalence_of_strata(strata, margin or 0.01)
+    difference = MeanEstimate.of(found.estimate)
+    if margin is None or found.equivalent is None:
+        return ScoreMeanComparison(tasks=(*shares,), difference=difference)
+    is_below = found.estimate.high is not None and found.estimate.high < 0
+    is_above = found.estimate.low is not None and found.estimate.low > 0
+    no_harm = "shown" if found.equivalent or is_above else "harm" if is_below else "too few items"
+    return ScoreMeanComparison(tasks=(*shares,), difference=difference, no_harm=no_harm, equivalence=found.as_json())
 
 
 def _compare(name: str, a: ScoredTask, b: ScoredTask, margin: float | None, seed: int) -> ScoreComparison:
@@ -184,6 +209,8 @@ def _view(settings: CompareSettings, result: ScoresResult) -> View:
     sentences += [
         _order_sentence(name, order) for name, order in result.orders.items() if order["above"] and order["below"]
     ]
+    if result.mean is not None and result.mean.difference.mean is not None:
+        sentences.append(_mean_sentence(result.mean, settings.no_harm))
     if settings.no_harm is not None:
         sentences += [_harm_sentence(name, task, settings.no_harm) for name, task in tasks.items()]
     other = sum(task.other_prompts for task in tasks.values())
@@ -201,6 +228,24 @@ def _order_sentence(name: str, order: Mapping[str, int]) -> str:
         f"On {name} the order depends on template and exemplars: B is above A under {order['above']} of {total} "
         f"choices and below it under {order['below']}."
     )
+
+
+def _mean_sentence(mean: ScoreMeanComparison, margin: float | None) -> str:
+    apart = mean.difference
+    low, high = (None if end is None else 100 * end for end in (apart.low, apart.high))
+    value = 100 * (apart.mean or 0)
+    side = "below" if value < 0 else "above"
+    said = f"Over the {len(mean.tasks)} tasks together, each counted once, B is {abs(value):.1f} points {side} A"
+    said += f" (95 % interval {interval(low, high, 1)}, n = {apart.n:,})"
+    if margin is None or mean.no_harm is None:
+        return f"{said}."
+    points = f"{margin:g} point{'' if margin == 1 else 's'}"
+    verdict = {
+        "shown": f"no harm within {points}",
+        "harm": "harm",
+        "too few items": f"too few items to show no harm within {points}",
+    }
+    return f"{said}: {verdict[mean.no_harm]}."
 
 
 def _harm_sentence(name: str, task: ScoreComparison, margin: float) -> str:
