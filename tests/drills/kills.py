@@ -73,6 +73,12 @@ def content(folder: Path) -> dict[str, object]:
     return found
 
 
+def require_same(found: dict[str, object], expected: dict[str, object]) -> None:
+    """Fail with the names of the files that differ, or are on one side alone."""
+    differ = [name for name in found.keys() & expected.keys() if found[name] != expected[name]]
+    assert (sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys()), differ) == ([], [], [])
+
+
 def drill(
     command: list[str], folder: Path, done: Callable[[Path], int], kills: int, rng: random.Random, **environment: str
 ) -> int:
@@ -100,7 +106,7 @@ def drill(
                 break
             landed += 1
         finish(command, killed, **environment)
-        assert content(killed) == expected
+        require_same(content(killed), expected)
         shutil.rmtree(killed)
     return rounds
 
@@ -138,7 +144,7 @@ def drill_study(command: list[str], folder: Path, kills: int, seed: int) -> None
                 end(process)
                 landed += 1
         finish(command, killed)
-        assert content(killed) == expected
+        require_same(content(killed), expected)
         shutil.rmtree(killed)
     print(f"{command[0]}: {landed} kills over {rounds} studies of {seconds:.0f} s; every file equal")
 
