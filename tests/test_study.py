@@ -510,7 +510,9 @@ def test_what_a_verb_refuses_is_said_before_the_first_step(place):
 
 def test_a_dose_beyond_all_rows_is_refused_while_reading(place):
     text = "steps: {dose: {verb: falsify dose, rows: microworld, vary: {dose: [0.5, 1.5]}}}"
-    assert complaints(text) == ["step dose: dose 1.5: expected at least 0 and at most 1; for example 0.25 for 25 %"]
+    assert complaints(text) == [
+        "step dose: dose 1.5: expected at least 0 and at most 1; for example 0.25 or 25%, or several as 0,0.25,0.5"
+    ]
 
 
 def test_a_value_that_is_varied_twice(place):

@@ -251,7 +251,14 @@ def become(body: dict[str, object], descriptors: list[int]) -> None:
 
 
 def interpret(args: list[str]) -> object:
-    """Do what follows `python` on a command line: -m tunescope, or -c CODE."""
+    """Do what follows `python` on a command line: -m tunescope, -c CODE, or a program's file."""
+    import runpy
+
+    if args[0].endswith(".py"):
+        sys.argv = args
+        sys.path.insert(0, os.path.dirname(args[0]))
+        runpy.run_path(args[0], run_name="__main__")
+        return 0
     kind, what, *arguments = args
     if kind == "-c":
         sys.argv = ["-c", *arguments]

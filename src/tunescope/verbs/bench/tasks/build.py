@@ -77,8 +77,9 @@ def _read_splits(task: BenchTask, data: Path | None) -> dict[str, Split]:
         if path is not None:
             splits[name] = read_split(path, task.columns, prepare)
         elif name in task.installed and (package_file := _installed_file(task.installed[name])) is not None:
-            installed = task.installed[name].get("prepare")
-            splits[name] = read_split(package_file, task.columns, PREPARE[installed] if installed else None)
+            own_form = task.installed[name].get("prepare")
+            columns, made_by = ((), PREPARE[own_form]) if own_form else (task.columns, None)
+            splits[name] = read_split(package_file, columns, made_by)
     _require_splits(task, splits, data)
     return splits
 
