@@ -13,6 +13,7 @@ import pytest
 from tests.drills.kills import begins, drill_study, start
 from tests.tools import alpaca, write_rows
 
+# The cells of `change` compare different rows: of alike ones, the first that comes names the files in their one run.
 RECIPE = """
 about: Side by side.
 inputs: {rows: rows.jsonl}
@@ -20,7 +21,7 @@ steps:
   check: {verb: check, rows: "{rows}", vary: {max_words: [20, 50, 500]}}
   top: {verb: select, rows: "{rows}", from: ["{check}"], vary: {top: [500, 1000]}, by: n}
   clean: {verb: select, rows: "{top}/rows.jsonl", from: "{check}", where: faulty = false}
-  change: {verb: compare, a: "{rows}", b: "{clean}"}
+  change: {verb: compare, a: "{rows}", b: "{top}/rows.jsonl"}
   page: {verb: report, runs: ["{check}", "{change}"]}
 """
 COMMAND = ["study", "run", "recipe.yaml", "--workers", "2"]
