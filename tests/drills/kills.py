@@ -75,9 +75,12 @@ def content(folder: Path) -> dict[str, object]:
 
 def require_same(found: dict[str, object], expected: dict[str, object]) -> None:
     """Fail with the names of the files that differ, or are on one side alone."""
-    more, fewer = sorted(found.keys() - expected.keys()), sorted(expected.keys() - found.keys())
-    other = [name for name in found.keys() & expected.keys() if found[name] != expected[name]]
-    assert not (more or fewer or other), f"too many: {more}; missing: {fewer}; other: {other}"
+    differ = {
+        "too many": sorted(found.keys() - expected.keys()),
+        "missing": sorted(expected.keys() - found.keys()),
+        "other": [name for name in found.keys() & expected.keys() if found[name] != expected[name]],
+    }
+    assert not any(differ.values()), str(differ)
 
 
 def drill(
