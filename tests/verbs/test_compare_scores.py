@@ -108,6 +108,14 @@ def test_a_difference_may_stand_against_items_that_would_do_without_one(workplac
     )
 
 
+def test_the_mean_leaves_out_scores_of_which_less_is_better(workplace):
+    tasks = {name: [0, 1] * 20 for name in ("one", "two")}
+    a, b = write(workplace / "a", tasks, metric="ppl"), write(workplace / "b", tasks, metric="ppl")
+    assert compared(a, b, metric="ppl")[1].mean is None
+    a, b = write(workplace / "c", tasks), write(workplace / "d", tasks)
+    assert compared(a, b)[1].mean.tasks == ("one", "two")
+
+
 def test_a_better_score_is_no_harm_and_a_lower_perplexity_is_better(workplace):
     rng = np.random.default_rng(2)
     before = rng.gamma(3, 2, 80).tolist()

@@ -106,7 +106,7 @@ class ScoreMeanComparison(Record):
     """The mean over tasks of the differences of their scores (B minus A), each task counted once."""
 
     tasks: tuple[str, ...]
-    """Those that count: whose scores are shares."""
+    """Those that count: whose scores are shares of which more is better."""
     difference: MeanEstimate
     no_harm: str | None = None
     """Of --no-harm, as of a task."""
@@ -120,7 +120,7 @@ class ScoresResult(CompareKind):
     models: dict[str, str]
     tasks: dict[str, ScoreComparison]
     mean: ScoreMeanComparison | None = None
-    """None where fewer than two tasks have scores that are shares."""
+    """None where fewer than two tasks have scores that are shares of which more is better."""
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     orders: dict[str, dict[str, int]]

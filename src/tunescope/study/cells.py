@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import SettingsError
-from tunescope.study.recipe import REFERENCE, Recipe, RecipeStep, Repeat, Verbatim, references
+from tunescope.study.recipe import REFERENCE, Recipe, RecipeStep, Repeat, Verbatim, references, texts
 
 _TOKEN = re.compile("\0([^\0]+)\0")
 
@@ -97,7 +97,7 @@ class _Expansion:
         also = [key for name in sorted(step.references()) for key in self.also_needs.get(name, ())]
         cells = []
         for number, variant in enumerate(variants(step, self.made)):
-            used = [key for text in _texts(variant.settings) for key in _TOKEN.findall(text)]
+            used = [key for text in texts(variant.settings) for key in _TOKEN.findall(text)]
             needs = [key for key in used if key in self.cells]
             key = f"{step.name}/{round}/{number}"
             cells.append(replace(variant, round=round, key=key, needs=tuple(dict.fromkeys([*needs, *also]))))
@@ -137,18 +137,6 @@ def expand(recipe: Recipe, is_plan: bool = False) -> Generator[Variant | LoopEnd
 def planned_cells(recipe: Recipe) -> list[Variant]:
     """Return every cell, those of a loop once."""
     return [cell for cell in expand(recipe, is_plan=True) if isinstance(cell, Variant)]
-
-
-def _texts(value: Any) -> Iterator[str]:
-    """Yield the texts in a step's settings."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)
 
 
 def variants(step: RecipeStep, done: Done) -> Iterator[Variant]:

@@ -368,13 +368,18 @@ class Verbatim(str):
 
 def references(value: Any) -> Iterator[str]:
     """Yield the names in braces in a setting."""
-    if isinstance(value, Verbatim):
-        return
+    for text in texts(value):
+        if not isinstance(text, Verbatim):
+            yield from REFERENCE.findall(text)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Yield the texts in a step's settings."""
     if isinstance(value, str):
-        yield from REFERENCE.findall(value)
+        yield value
     elif isinstance(value, Mapping):
         for item in value.values():
-            yield from references(item)
+            yield from texts(item)
     elif isinstance(value, list | tuple):
         for item in value:
-            yield from references(item)
+            yield from texts(item)

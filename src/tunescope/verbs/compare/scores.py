@@ -77,10 +77,11 @@ def _work(settings: CompareSettings, a: LmEvalResults, b: LmEvalResults, folder:
 def _compare_means(
     tasks: Mapping[str, tuple[ScoredTask, ScoredTask]], margin: float | None
 ) -> ScoreMeanComparison | None:
-    """Compare the mean over tasks whose scores are shares; None of fewer than two."""
+    """Compare the mean over tasks whose scores are shares of which more is better; None of fewer than two."""
     pairs = {
         name: [(b.scores.get(item), a.scores.get(item)) for item in dict.fromkeys([*a.scores, *b.scores])]
         for name, (a, b) in tasks.items()
+        if a.higher_is_better
     }
     known = {name: [x for pair in each for x in pair if x is not None] for name, each in pairs.items()}
     shares = {name: tuple(zip(*pairs[name], strict=True)) for name, values in known.items() if _are_shares(values)}
