@@ -277,7 +277,7 @@ def test_what_no_row_gets_past_stops_at_the_first_call_and_the_same_command_goes
         number = int(body["messages"][0]["content"][1:])
         if number == n_answered:
             return STOPS[fault]
-        return Said(completion("x"), after=0.1 if number > n_answered else 0.0)
+        return Said(completion("x"), after=0.5 if number > n_answered else 0.0)  # the refusal comes first
 
     with serving(behave) as server:
         caller, came = ask(tmp_path, prompts(30), server.url, concurrency=4)
