@@ -1,0 +1,348 @@
+"""A view as text: how it is laid out for so many columns, and how a terminal draws it.
+
+There is one text. A pipe, a terminal with TERM=dumb or NO_COLOR, and the docs show it as it is; in another terminal
+rich adds weight and colour to the same characters. rich's own tables aren't used: to make a table fit they break a
+path, a run folder or a model's name inside, which then can't be copied.
+
+A table that is too wide gives way in this order: its widest columns wrap between words; its headings wrap; a column of
+long names, or of texts that would be many lines high, goes to lines of its own under each row (above it, where it is
+the first); at last the table continues below itself, with the columns that name its rows again. A line is wider than
+the terminal only where it is one name.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from shutil import get_terminal_size
+from typing import NamedTuple, TextIO
+
+from tunescope.foreign import beside_gate, show_command, show_line
+from tunescope.views import Marked, Table, View, display_width, shorten, show, visible
+
+_LINE = re.compile(r"[^\n]+")
+_LEAST_COLUMNS = 80
+_PIPE_COLUMNS = 100
+"""Columns where there is no terminal to ask and `COLUMNS` isn't set."""
+_LONGEST = 200
+"""Characters of a cell that are shown."""
+_NARROWEST = 14
+"""Columns below which no text is narrowed while headings are whole."""
+_SHORT_CELL = 20
+"""Columns up to which a cell stays whole once a table has to give way in other ways, as intervals do."""
+_LONG_NAME = 24
+"""Columns from which on a name may get a line of its own."""
+_TALL = 8
+"""Lines above which a cell's text may get lines of its own."""
+_MAX_LABELS = 3
+_MARK = "‾"
+_GLUED = "\xa0%"
+_SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
+"""Thai, Lao, Burmese and Khmer, which are written without spaces, as scripts with wide characters are."""
+_SHELL_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""")
+_STYLES = {"title": "bold", "head": "bold dim", "note": "dim", "mark": "bold yellow", "command": "cyan"}
+"""How rich draws a piece of each role."""
+
+
+class _Piece(NamedTuple):
+    """A stretch of a line, and its role in the view: a key of `_STYLES`, or nothing."""
+
+    text: str
+    role: str = ""
+
+
+def _terminal_columns() -> int:
+    """Return the columns of the terminal, at least 80: of `COLUMNS`, else of the terminal on stdout, else 100."""
+    return max(_LEAST_COLUMNS, get_terminal_size((_PIPE_COLUMNS, 24)).columns)
+
+
+def is_plain(stream: TextIO) -> bool:
+    """Tell whether a stream takes text alone: it is no terminal, a dumb one, or its person set NO_COLOR."""
+    dumb = os.environ.get("TERM", "").lower() in ("dumb", "unknown")
+    return not stream.isatty() or dumb or bool(os.environ.get("NO_COLOR"))
+
+
+def to_text(view: View, width: int | None = None) -> str:
+    """Draw a view as text of `width` columns (default: the terminal's own, at least 80)."""
+    return "".join("".join(piece.text for piece in line) + "\n" for line in _lines(view, width or _terminal_columns()))
+
+
+def draw(view: View, stream: TextIO) -> None:
+    """Write a view to a stream: its text and, where the stream is a terminal that takes more, the same with colour."""
+    if is_plain(stream):
+        stream.write(to_text(view))
+    else:
+        from rich.console import Console
+        from rich.text import Text
+
+        text = Text()
+        for line in _lines(view, _terminal_columns()):
+            for piece in line:
+                text.append(piece.text, _STYLES.get(piece.role))
+            text.append("\n")
+        Console(file=beside_gate(stream)).print(text, end="", soft_wrap=True, highlight=False)
+    stream.flush()
+
+
+def _lines(view: View, width: int) -> Iterator[list[_Piece]]:
+    """Yield the lines of a view, with an empty one between its parts."""
+    blocks = [[[_Piece(line)] for sentence in view.sentences for line in fold(sentence, width)]]
+    blocks += [list(_marked_lines(text, width)) for text in view.texts]
+    blocks += [list(_table_lines(table, width)) for table in view.tables]
+    if view.next:
+        commands = (line for command in view.next for line in _fold_command(command, width - 2))
+        blocks.append([[_Piece("Next:", "title")], *([_Piece(f"  {line}", "command")] for line in commands)])
+    blocks = [block for block in blocks if block]
+    for number, block in enumerate(blocks):
+        yield from [[]] * (number > 0)
+        yield from block
+    if not blocks:
+        yield []
+
+
+def fold(text: str, width: int) -> list[str]:
+    """Wrap a text between words only, so that a path can be copied whole, and not before a per cent sign.
+
+    A word of a script without spaces is wrapped inside where it is wider than a line. Any other has a line of its own.
+    """
+    lines: list[str] = []
+    for word in show_line(" ".join(text.split())).replace(" %", _GLUED).split(" "):
+        if lines and display_width(lines[-1]) + 1 + display_width(word) <= width:
+            lines[-1] += f" {word}"
+        else:
+            lines += _pieces(word, width)
+    return [line.replace(_GLUED, " %") for line in lines if line]
+
+
+def _has_spaces(word: str) -> bool:
+    """Tell whether a word's script sets words apart by spaces, so that it is to stay whole."""
+    return word.isascii() or (_SPACELESS.search(word) is None and all(display_width(ch) < 2 for ch in word))
+
+
+def _pieces(word: str, width: int) -> list[str]:
+    """Cut a word to lines where its script allows it; else return it whole."""
+    if display_width(word) <= width or _has_spaces(word):
+        return [word]
+    lines, used = [""], 0
+    for ch in word:
+        used += display_width(ch)
+        if used > width and display_width(ch):
+            lines.append("")
+            used = display_width(ch)
+        lines[-1] += ch
+    return [line for line in lines if line]
+
+
+def _fold_command(command: str, width: int) -> list[str]:
+    r"""Wrap a command as a shell continues it, with \ at the ends of lines, an option's value beside its name."""
+    shown = show_command(command)
+    words = _SHELL_WORD.findall(shown)
+    if len(shown) <= width or " ".join(words) != shown:
+        return [shown]
+    units: list[str] = []
+    for word in words:
+        if units and units[-1].startswith("-") and " " not in units[-1] and not word.startswith("-"):
+            units[-1] += f" {word}"
+        else:
+            units.append(word)
+    lines = [units[0]]
+    for number, unit in enumerate(units[1:], 2):
+        room = width - 2 * (number < len(units))
+        if display_width(lines[-1]) + 1 + display_width(unit) <= room:
+            lines[-1] += f" {unit}"
+        else:
+            lines[-1] += " \\"
+            lines.append(f"    {unit}")
+    return lines
+
+
+def _marked_lines(marked: Marked, width: int) -> Iterator[list[_Piece]]:
+    """Draw a text with a line of marks under each line that has some."""
+    flags = bytearray(len(marked.text))
+    for start, end in marked.marks:
+        flags[start:end] = b"\x01" * (end - start)
+    yield from ([_Piece(line, "title")] for line in fold(marked.title, width))
+    for start, end in _cut(marked.text, width - 2):
+        line = list(zip(marked.text[start:end], flags[start:end], strict=True))
+        above = _stripped([_Piece(visible(ch), "mark" * flag) for ch, flag in line])
+        below = "".join((_MARK if flag else " ") * display_width(ch) for ch, flag in line).rstrip()
+        if above:
+            yield [_Piece("  "), *above]
+        if below:
+            yield [_Piece(f"  {below}", "mark")]
+
+
+def _stripped(pieces: list[_Piece]) -> list[_Piece]:
+    """Join neighbours of one role; leave out the blanks at the end."""
+    while pieces and not pieces[-1].text.strip():
+        pieces.pop()
+    return [
+        _Piece("".join(piece.text for piece in group), role)
+        for role, group in groupby(pieces, key=lambda piece: piece.role)
+    ]
+
+
+def _cut(text: str, width: int) -> Iterator[tuple[int, int]]:
+    """Cut a text at its line breaks, and between words where a line would be wider than `width` columns."""
+    for line in _LINE.finditer(text):
+        start, used, blank = line.start(), 0, -1
+        for place in range(line.start(), line.end()):
+            used += display_width(text[place])
+            while used > width and place > start:
+                cut = blank + 1 if blank >= start else place
+                yield start, cut
+                start, blank = cut, -1
+                used = display_width(text[start : place + 1])
+            if text[place].isspace():
+                blank = place
+        yield start, line.end()
+
+
+@dataclass(frozen=True)
+class _Column:
+    """A column as text: its heading, its cells, whether they stand on the right, and how wide they are."""
+
+    name: str
+    cells: tuple[str, ...]
+    right: bool
+
+    @property
+    def natural(self) -> int:
+        """Return the columns that it takes unwrapped."""
+        return max(map(display_width, (self.name, *self.cells)))
+
+    @property
+    def longest_name(self) -> int:
+        """Return the columns of its widest word that can't be wrapped inside."""
+        return max(_longest_name(text) for text in (self.name, *self.cells))
+
+    @property
+    def least(self) -> int:
+        """Return the columns that it needs where its heading is whole if it is short."""
+        return max(self.longest_name, min(self.natural, _NARROWEST))
+
+    @property
+    def least_wrapped(self) -> int:
+        """Return the columns that it needs where its heading is wrapped; short cells are whole."""
+        cells = max(map(display_width, self.cells), default=0)
+        return max(self.longest_name, cells if cells <= _SHORT_CELL else _NARROWEST)
+
+    def height(self, width: int) -> int:
+        """Return the lines of its highest cell at a width."""
+        return max((len(fold(cell, width)) for cell in self.cells), default=1)
+
+
+def _longest_name(text: str) -> int:
+    words = text.replace(" %", _GLUED).split(" ")
+    return max(display_width(word) if _has_spaces(word) else 2 for word in words)
+
+
+def _table_lines(table: Table, width: int) -> Iterator[list[_Piece]]:
+    columns = [
+        _Column(_one_line(name), tuple(_one_line(show(row[i])) for row in table.rows), _is_numeric(table, i))
+        for i, name in enumerate(table.columns)
+    ]
+    yield from ([_Piece(line, "title")] for line in fold(table.title, width))
+    yield from _grid(columns, len(table.rows), width)
+    yield from ([_Piece(f"  {line}", "note")] for line in fold(table.note, width - 2))
+
+
+def _one_line(text: str) -> str:
+    return shorten(show_line(" ".join(text.split())), _LONGEST)
+
+
+def _is_numeric(table: Table, i: int) -> bool:
+    return bool(table.rows) and all(row[i] is None or isinstance(row[i], int | float) for row in table.rows)
+
+
+def _grid(columns: Sequence[_Column], n_rows: int, width: int) -> Iterator[list[_Piece]]:
+    """Yield the lines of a table's heading and rows."""
+    widths = _narrow([column.natural for column in columns], [column.least for column in columns], width)
+    tall = [column for column, room in zip(columns, widths, strict=True) if column.height(room) > _TALL]
+    apart = tall if len(tall) == 1 and len(columns) > 1 else []  # several are compared, so they stay side by side
+    if _total(widths) <= width and not apart:
+        yield from _rows(columns, widths, n_rows)
+        return
+    beside = [column for column in columns if column not in apart]
+    while _total([column.least_wrapped for column in beside]) > width and len(beside) > 1:
+        longest = max(beside, key=lambda column: column.longest_name)
+        if longest.longest_name < _LONG_NAME:
+            break
+        beside.remove(longest)
+    apart = [column for column in columns if column not in beside]
+    room = width - 2 * (columns[0] in apart)
+    for number, block in enumerate(_blocks(beside, room)):
+        yield from [[]] * (number > 0)
+        widths = _narrow([column.natural for column in block], [column.least_wrapped for column in block], room)
+        yield from _rows(block, widths, n_rows, [] if number else apart, columns[0] in apart, width)
+
+
+def _narrow(widths: list[int], least: list[int], width: int) -> list[int]:
+    """Narrow the widest columns until the table fits, none below its least."""
+    widths = list(widths)
+    while _total(widths) > width:
+        wide = [i for i in range(len(widths)) if widths[i] > least[i]]
+        if not wide:
+            break
+        widths[max(wide, key=lambda i: widths[i])] -= 1
+    return widths
+
+
+def _total(widths: Sequence[int]) -> int:
+    """Return the columns of a table: two blanks stand before each of its columns."""
+    return sum(widths) + 2 * len(widths)
+
+
+def _blocks(columns: Sequence[_Column], width: int) -> Iterator[list[_Column]]:
+    """Share out columns that don't fit beside each other; each block begins with those that name the rows."""
+    labels = _labels(columns, width)
+    block = list(columns[:labels])
+    for column in columns[labels:]:
+        if len(block) > labels and _total([each.least_wrapped for each in [*block, column]]) > width:
+            yield block
+            block = list(columns[:labels])
+        block.append(column)
+    yield block
+
+
+def _labels(columns: Sequence[_Column], width: int) -> int:
+    """Return how many of the first columns name the rows: as many as tell them apart, with one of text among them."""
+    n_rows = len(columns[0].cells)
+    if n_rows < 2:
+        return 0
+    for n in range(1, min(_MAX_LABELS, len(columns) - 1) + 1):
+        first = columns[:n]
+        apart = len(set(zip(*(column.cells for column in first), strict=True))) == n_rows
+        if apart and not all(column.right for column in first):
+            return n if 2 * _total([column.least_wrapped for column in first]) <= width else 1
+    return 1
+
+
+def _rows(
+    columns: Sequence[_Column],
+    widths: Sequence[int],
+    n_rows: int,
+    apart: Sequence[_Column] = (),
+    apart_first: bool = False,
+    width: int = 0,
+) -> Iterator[list[_Piece]]:
+    """Yield the heading and the rows of a block, with the cells of `apart` on lines of their own, `width` wide."""
+    for number in range(-1, n_rows):
+        role = "head" if number < 0 else ""
+        cells, alone = (
+            [column.name if number < 0 else column.cells[number] for column in each] for each in (columns, apart)
+        )
+        above = alone[:1] if apart_first else []
+        yield from ([_Piece(f"  {line}", role)] for cell in above for line in fold(cell, width - 2))
+        parts = [fold(text, room) or [""] for text, room in zip(cells, widths, strict=True)]
+        for n in range(max(map(len, parts))):
+            line = "  " * bool(above)
+            for part, room, column in zip(parts, widths, columns, strict=True):
+                text = part[n] if n < len(part) else ""
+                blanks = " " * (room - display_width(text))
+                line += "  " + (blanks + text if column.right else text + blanks)
+            yield [_Piece(line.rstrip(), role)]
+        yield from ([_Piece(f"    {line}", role)] for cell in alone[len(above) :] for line in fold(cell, width - 4))
