@@ -4,10 +4,10 @@ There is one text. A pipe, a terminal with TERM=dumb or NO_COLOR, and the docs s
 rich adds weight and colour to the same characters. rich's own tables aren't used: to make a table fit they break a
 path, a run folder or a model's name inside, which then can't be copied.
 
-A table that is too wide gives way in this order: its widest columns wrap between words; its headings wrap; a column of
-long names, or of texts that would be many lines high, goes to lines of its own under each row (above it, where it is
-the first); at last the table continues below itself, with the columns that name its rows again. A line is wider than
-the terminal only where it is one name.
+A table that is too wide gives way in this order: its widest columns wrap between words; its headings wrap; columns of
+long names, then of texts, go to lines of their own under each row (above it, where it is the first column), as does a
+column that would make rows very high; at last the table continues below itself, with the columns that name its rows
+again. A line is wider than the terminal only where it is one name.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _NARROWEST = 14
 _SHORT_CELL = 20
 """Columns up to which a cell stays whole once a table has to give way in other ways, as intervals do."""
 _LONG_NAME = 24
-"""Columns from which on a name may get a line of its own."""
+"""Columns from which on a name, or a text, may get a line of its own."""
 _TALL = 8
 """Lines above which a cell's text may get lines of its own."""
 _MAX_LABELS = 3
@@ -42,7 +42,7 @@ _MARK = "‾"
 _GLUED = "\xa0%"
 _SPACELESS = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff]")
 """Thai, Lao, Burmese and Khmer, which are written without spaces, as scripts with wide characters are."""
-_SHELL_WORD = re.compile(r"""(?:[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""")
+_SHELL_WORD = re.compile(r"""(?:\$'(?:[^'\\]|\\.)*'|[^\s'"\\]|\\.|'[^']*'|"(?:[^"\\]|\\.)*")+""")
 _STYLES = {"title": "bold", "head": "bold dim", "note": "dim", "mark": "bold yellow", "command": "cyan"}
 """How rich draws a piece of each role."""
 
@@ -144,7 +144,9 @@ def _fold_command(command: str, width: int) -> list[str]:
         return [shown]
     units: list[str] = []
     for word in words:
-        if units and units[-1].startswith("-") and " " not in units[-1] and not word.startswith("-"):
+        last = units[-1] if units else ""
+        is_value = last.startswith("-") and " " not in last and not word.startswith("-")
+        if is_value and display_width(f"    {last} {word} \\") <= width:
             units[-1] += f" {word}"
         else:
             units.append(word)
@@ -215,6 +217,11 @@ class _Column:
         return max(map(display_width, (self.name, *self.cells)))
 
     @property
+    def natural_cells(self) -> int:
+        """Return the columns that its cells take unwrapped, without its heading."""
+        return max(map(display_width, self.cells), default=0)
+
+    @property
     def longest_name(self) -> int:
         """Return the columns of its widest word that can't be wrapped inside."""
         return max(_longest_name(text) for text in (self.name, *self.cells))
@@ -227,7 +234,7 @@ class _Column:
     @property
     def least_wrapped(self) -> int:
         """Return the columns that it needs where its heading is wrapped; short cells are whole."""
-        cells = max(map(display_width, self.cells), default=0)
+        cells = self.natural_cells
         return max(self.longest_name, cells if cells <= _SHORT_CELL else _NARROWEST)
 
     def height(self, width: int) -> int:
@@ -269,9 +276,13 @@ def _grid(columns: Sequence[_Column], n_rows: int, width: int) -> Iterator[list[
     beside = [column for column in columns if column not in apart]
     while _total([column.least_wrapped for column in beside]) > width and len(beside) > 1:
         longest = max(beside, key=lambda column: column.longest_name)
-        if longest.longest_name < _LONG_NAME:
+        texts = [column for column in beside if column.natural_cells >= _LONG_NAME]
+        if longest.longest_name >= _LONG_NAME:
+            beside.remove(longest)
+        elif texts:  # together, since they may be there to be compared
+            beside = [column for column in beside if column not in texts] or beside[:1]
+        else:
             break
-        beside.remove(longest)
     apart = [column for column in columns if column not in beside]
     room = width - 2 * (columns[0] in apart)
     for number, block in enumerate(_blocks(beside, room)):
@@ -329,14 +340,21 @@ def _rows(
     apart_first: bool = False,
     width: int = 0,
 ) -> Iterator[list[_Piece]]:
-    """Yield the heading and the rows of a block, with the cells of `apart` on lines of their own, `width` wide."""
+    """Yield the heading and the rows of a block, with the cells of `apart` on lines of their own, `width` wide.
+
+    Where there are several, each begins with its heading. What stands above rows isn't said again for the next row.
+    """
+    below, said = apart[apart_first:], ""
     for number in range(-1, n_rows):
         role = "head" if number < 0 else ""
-        cells, alone = (
-            [column.name if number < 0 else column.cells[number] for column in each] for each in (columns, apart)
+        cells, above, under = (
+            [column.name if number < 0 else column.cells[number] for column in each]
+            for each in (columns, apart[:apart_first], below)
         )
-        above = alone[:1] if apart_first else []
-        yield from ([_Piece(f"  {line}", role)] for cell in above for line in fold(cell, width - 2))
+        if len(below) > 1:
+            under = [f"{column.name}: {cell}" for column, cell in zip(below, under, strict=True) if number >= 0]
+        yield from ([_Piece(f"  {line}", role)] for cell in above if cell != said for line in fold(cell, width - 2))
+        said = "".join(above)
         parts = [fold(text, room) or [""] for text, room in zip(cells, widths, strict=True)]
         for n in range(max(map(len, parts))):
             line = "  " * bool(above)
@@ -345,4 +363,4 @@ def _rows(
                 blanks = " " * (room - display_width(text))
                 line += "  " + (blanks + text if column.right else text + blanks)
             yield [_Piece(line.rstrip(), role)]
-        yield from ([_Piece(f"    {line}", role)] for cell in alone[len(above) :] for line in fold(cell, width - 4))
+        yield from ([_Piece(f"    {line}", role)] for cell in under for line in fold(cell, width - 4))

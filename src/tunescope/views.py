@@ -64,6 +64,14 @@ class View:
         return cls(tuple(record["sentences"]), tables, tuple(record["next"]), texts)
 
 
+def excerpt(title: str, text: str, begin: int, end: int, marks: Sequence[tuple[int, int]]) -> Marked:
+    """Return a stretch of a marked text, with ellipses where it was cut and the marks that lie in it."""
+    lead, tail = "… " * (begin > 0), " …" * (end < len(text))
+    shift = len(lead) - begin
+    inside = tuple((max(s, begin) + shift, min(e, end) + shift) for s, e in marks if s < end and e > begin)
+    return Marked(title, f"{lead}{text[begin:end]}{tail}", inside)
+
+
 def counted(count: int, noun: str) -> str:
     """Write a number with its noun, which takes an s where there isn't one."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
