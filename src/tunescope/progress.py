@@ -81,30 +81,31 @@ class _Bar:
         wait: why nothing comes at the moment; empty while something does.
     """
 
-    def __init__(self, label: str, total: int) -> None:
+    def __init__(self, label: str, total: int, clock: Callable[[], float]) -> None:
         """Begin with nothing done."""
         self.label, self.total, self.done = label, total, 0
         self.wait = self._note = ""
-        self._start, self._drawn = monotonic(), float("-inf")
+        self._clock = clock
+        self._start, self._drawn = clock(), float("-inf")
         self._moves: deque[tuple[float, int]] = deque()
 
     def move(self, done: int) -> None:
         """Take how much is done."""
-        now = monotonic()
+        now = self._clock()
         self.done, self.wait = done, ""
         self._moves.append((now, done))
         while len(self._moves) > 2 and (self._moves[1][0] < now - _RATE_SECONDS or len(self._moves) > _MAX_MOVES):
             self._moves.popleft()
 
     def facts(self, note: str) -> list[str]:
-        """Return what is said of the work: how much, since when, how fast, what its verb says, how much longer."""
-        now, rate = monotonic(), self._rate()
+        """Return what is said of the work: how much, since when, how much longer, how fast, and what its verb says."""
+        now, rate = self._clock(), self._rate()
         speed = left = ""
         if rate:
             speed = f"{rate:.1f} a second" if rate >= 1 else f"{60 * rate:.1f} a minute"
             left = f"about {duration((self.total - self.done) / rate / 60)} left" if self.done < self.total else ""
         so_far = f"{self.label}: {self.done:,} of {self.total:,}"
-        return list(filter(None, (so_far, duration((now - self._start) / 60), speed, note, left)))
+        return list(filter(None, (so_far, duration((now - self._start) / 60), left, speed, note)))
 
     def _rate(self) -> float:
         """Return the units a second of late; 0 where that can't be said yet.
@@ -114,12 +115,12 @@ class _Bar:
         if not self._moves:
             return 0.0
         began, done = self._moves[0]
-        seconds = monotonic() - began
+        seconds = self._clock() - began
         return (self.done - done) / seconds if seconds >= _MIN_SECONDS else 0.0
 
     def draw(self, note: Callable[[], str] | None = None) -> None:
         """Draw the line that changes, unless it was drawn just now; without a note it keeps the last one."""
-        now = monotonic()
+        now = self._clock()
         if now - self._drawn < _REDRAW_SECONDS and not self.wait and self.done < self.total:
             return
         self._drawn = now
@@ -189,12 +190,12 @@ class Waiting:
 
 
 @contextmanager
-def progress(label: str, total: int) -> Iterator[Update]:
+def progress(label: str, total: int, clock: Callable[[], float] = monotonic) -> Iterator[Update]:
     """Yield a function that takes the number of units done so far, and what returns a note to show with it.
 
     A single unit isn't shown: there is nothing between its beginning and its end.
     """
-    bar, plain = _Bar(label, total), _is_plain()
+    bar, plain = _Bar(label, total, clock), _is_plain()
     shown = 0
 
     def update(done: int, note: Callable[[], str] = str) -> None:

@@ -203,13 +203,32 @@ def _cut(text: str, width: int) -> Iterator[tuple[int, int]]:
         yield start, line.end()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Column:
-    """A column as text: its heading, its cells, whether they stand on the right, and how wide they are."""
+    """A column as text: its heading, its cells, whether they stand on the right, and how wide they are.
+
+    `is_rest` says that it has only the cells that don't fit into their column, which has the heading.
+    """
 
     name: str
     cells: tuple[str, ...]
     right: bool
+    is_rest: bool = False
+
+    def text(self, number: int) -> str:
+        """Return a cell, or at -1 the heading."""
+        if number < 0:
+            return "" if self.is_rest else self.name
+        return self.cells[number]
+
+    def without_long_names(self) -> tuple[_Column, _Column | None]:
+        """Return the cells with long names, and the column without them; all and nothing, where they are the most."""
+        is_long = [_longest_name(cell) >= _LONG_NAME for cell in self.cells]
+        if not 0 < sum(is_long) <= len(self.cells) / 2:
+            return self, None
+        long = tuple(cell if flag else "" for cell, flag in zip(self.cells, is_long, strict=True))
+        short = tuple("" if flag else cell for cell, flag in zip(self.cells, is_long, strict=True))
+        return _Column(self.name, long, False, True), _Column(self.name, short, self.right)
 
     @property
     def natural(self) -> int:
@@ -242,6 +261,15 @@ class _Column:
         return max((len(fold(cell, width)) for cell in self.cells), default=1)
 
 
+class _Apart(NamedTuple):
+    """What has lines of its own: above rows and below them, how far these rows are indented, and within what width."""
+
+    above: _Column | None = None
+    below: tuple[_Column, ...] = ()
+    indent: int = 0
+    width: int = 0
+
+
 def _longest_name(text: str) -> int:
     words = text.replace(" %", _GLUED).split(" ")
     return max(display_width(word) if _has_spaces(word) else 2 for word in words)
@@ -268,27 +296,30 @@ def _is_numeric(table: Table, i: int) -> bool:
 def _grid(columns: Sequence[_Column], n_rows: int, width: int) -> Iterator[list[_Piece]]:
     """Yield the lines of a table's heading and rows."""
     widths = _narrow([column.natural for column in columns], [column.least for column in columns], width)
-    tall = [column for column, room in zip(columns, widths, strict=True) if column.height(room) > _TALL]
-    apart = tall if len(tall) == 1 and len(columns) > 1 else []  # several are compared, so they stay side by side
-    if _total(widths) <= width and not apart:
-        yield from _rows(columns, widths, n_rows)
+    tall = [i for i, column in enumerate(columns) if column.height(widths[i]) > _TALL]
+    beside, below = dict(enumerate(columns)), dict[int, _Column]()
+    if len(tall) == 1 and len(columns) > 1:  # several are compared, so they stay side by side
+        below[tall[0]] = beside.pop(tall[0])
+    elif _total(widths) <= width:
+        yield from _rows(columns, widths, n_rows, _Apart())
         return
-    beside = [column for column in columns if column not in apart]
-    while _total([column.least_wrapped for column in beside]) > width and len(beside) > 1:
-        longest = max(beside, key=lambda column: column.longest_name)
-        texts = [column for column in beside if column.natural_cells >= _LONG_NAME]
-        if longest.longest_name >= _LONG_NAME:
-            beside.remove(longest)
+    while _total([column.least_wrapped for column in beside.values()]) > width and len(beside) > 1:
+        longest = max(beside, key=lambda i: beside[i].longest_name)
+        texts = [i for i, column in beside.items() if column.natural_cells >= _LONG_NAME]
+        if beside[longest].longest_name >= _LONG_NAME:
+            below[longest], rest = beside.pop(longest).without_long_names()
+            beside |= {} if rest is None else {longest: rest}
         elif texts:  # together, since they may be there to be compared
-            beside = [column for column in beside if column not in texts] or beside[:1]
+            below |= {i: beside.pop(i) for i in texts[len(texts) == len(beside) :]}
         else:
             break
-    apart = [column for column in columns if column not in beside]
-    room = width - 2 * (columns[0] in apart)
-    for number, block in enumerate(_blocks(beside, room)):
+    beside = dict(sorted(beside.items()))
+    apart = _Apart(below.pop(0, None), tuple(below[i] for i in sorted(below)), 0 if 0 in beside else 2, width)
+    for number, block in enumerate(_blocks(list(beside.values()), width - apart.indent)):
         yield from [[]] * (number > 0)
-        widths = _narrow([column.natural for column in block], [column.least_wrapped for column in block], room)
-        yield from _rows(block, widths, n_rows, [] if number else apart, columns[0] in apart, width)
+        least = [column.least_wrapped for column in block]
+        widths = _narrow([column.natural for column in block], least, width - apart.indent)
+        yield from _rows(block, widths, n_rows, apart if number == 0 else _Apart(indent=apart.indent))
 
 
 def _narrow(widths: list[int], least: list[int], width: int) -> list[int]:
@@ -332,35 +363,26 @@ def _labels(columns: Sequence[_Column], width: int) -> int:
     return 1
 
 
-def _rows(
-    columns: Sequence[_Column],
-    widths: Sequence[int],
-    n_rows: int,
-    apart: Sequence[_Column] = (),
-    apart_first: bool = False,
-    width: int = 0,
-) -> Iterator[list[_Piece]]:
-    """Yield the heading and the rows of a block, with the cells of `apart` on lines of their own, `width` wide.
+def _rows(columns: Sequence[_Column], widths: Sequence[int], n_rows: int, apart: _Apart) -> Iterator[list[_Piece]]:
+    """Yield the heading and the rows of a block.
 
-    Where there are several, each begins with its heading. What stands above rows isn't said again for the next row.
+    Where several columns stand below, each begins with its heading. What stands above isn't said twice in a row.
     """
-    below, said = apart[apart_first:], ""
+    said = ""
     for number in range(-1, n_rows):
         role = "head" if number < 0 else ""
-        cells, above, under = (
-            [column.name if number < 0 else column.cells[number] for column in each]
-            for each in (columns, apart[:apart_first], below)
-        )
-        if len(below) > 1:
-            under = [f"{column.name}: {cell}" for column, cell in zip(below, under, strict=True) if number >= 0]
-        yield from ([_Piece(f"  {line}", role)] for cell in above if cell != said for line in fold(cell, width - 2))
-        said = "".join(above)
-        parts = [fold(text, room) or [""] for text, room in zip(cells, widths, strict=True)]
+        above = "" if apart.above is None else apart.above.text(number)
+        yield from ([_Piece(f"  {line}", role)] for line in fold(above, apart.width - 2) if above != said)
+        said = above
+        parts = [fold(column.text(number), room) or [""] for column, room in zip(columns, widths, strict=True)]
         for n in range(max(map(len, parts))):
-            line = "  " * bool(above)
+            line = " " * apart.indent
             for part, room, column in zip(parts, widths, columns, strict=True):
                 text = part[n] if n < len(part) else ""
                 blanks = " " * (room - display_width(text))
                 line += "  " + (blanks + text if column.right else text + blanks)
             yield [_Piece(line.rstrip(), role)]
-        yield from ([_Piece(f"    {line}", role)] for cell in under for line in fold(cell, width - 4))
+        under = [(column, column.text(number)) for column in apart.below if len(apart.below) == 1 or number >= 0]
+        for column, text in under:
+            text = f"{column.name}: {text}" if text and len(apart.below) > 1 else text
+            yield from ([_Piece(f"    {line}", role)] for line in fold(text, apart.width - 4))

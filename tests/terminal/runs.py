@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 import tunescope
 from tests.tools import ROOT, alpaca, read_rows, write_rows
 from tunescope.terminal import to_text
@@ -30,6 +32,11 @@ FAKE = [
     {"pattern": r".*(?P<m>[0-9a-f]{8}): SCORE-1", "reply": r"\g<m>: 7 5", "expand": True},
     {"pattern": r"answer 1 ===\n(?:Pamma|Valko).*(?P<m>\w{8}): SCORE", "reply": r"\g<m>: 9 4", "expand": True},
     {"pattern": r".*(?P<m>\w{8}): SCORE", "reply": r"\g<m>: 5 8", "expand": True},
+    {
+        "pattern": r'.*"code": "(?P<m>\w{8})"',
+        "reply": r'{"code": "\g<m>", "depth": {"reason": "Short.", "score": 2}}',
+        "expand": True,
+    },
     {"pattern": "Score: NUMBER", "reply": "Score: 4\nRight."},
     {"pattern": "", "reply": "Where does Pamma live, and since when?"},
 ]
@@ -48,6 +55,7 @@ steps:
 """
 
 Views = dict[str, Callable[[], Any]]
+_CHECKED = "runs/checked"  # where `why` looks
 
 
 def inputs() -> None:
@@ -79,10 +87,10 @@ def views() -> Views:
     model = {"model": "microworld"}
     shift = {"tuned": "tuned", "answers": "answers-0.jsonl", "base": "microworld"}
     return {
-        "models": tunescope.models,
-        "check": lambda: tunescope.check("rows.json", out="checked"),
-        "why": lambda: tunescope.why(next(iter(tunescope.open("checked").tables["rows"]["row_id"])).as_py()),
-        "select": lambda: tunescope.select("rows.json", from_="checked", where="surely_wrong = false", out="kept"),
+        "models": _models,
+        "check": lambda: tunescope.check("rows.json", out=_CHECKED),
+        "why": lambda: tunescope.why(next(iter(tunescope.open(_CHECKED).tables["rows"]["row_id"])).as_py()),
+        "select": lambda: tunescope.select("rows.json", from_=_CHECKED, where="surely_wrong = false", out="kept"),
         "measure": lambda: tunescope.measure("few.jsonl", without="coherence", out="measured", **model),
         "compare": lambda: tunescope.compare(*both),
         "repair rate": lambda: tunescope.repair_rate("few.jsonl", out="rated", **oracle),
@@ -90,21 +98,23 @@ def views() -> Views:
         "repair reflect": lambda: tunescope.repair_reflect("few.jsonl", out="reflected", **oracle),
         "repair evolve": lambda: tunescope.repair_evolve("few.jsonl", out="evolved", **oracle),
         "repair correct": lambda: tunescope.repair_correct(
-            "rows.json", from_="checked", where="line > 0", truth="Nobody knows.", out="corrected"
+            "rows.json", from_=_CHECKED, where="line > 0", truth="Nobody knows.", out="corrected"
         ),
         "falsify build": lambda: tunescope.falsify_build("questions.jsonl", chains="none", out="pairs"),
         "falsify dose": lambda: tunescope.falsify_dose("pairs", dose="0,0.5,1", out="dosed"),
         "tune": lambda: tunescope.tune("few.jsonl", max_steps=2, out="tuned", **model),
         "answer": lambda: tunescope.answer("prompts.jsonl", max_new_tokens=12, out="answered", **model),
         "shift": lambda: tunescope.shift(out="shifted", **shift),
-        "shift runs": lambda: tunescope.shift_runs("shifted", tunescope.shift(dtype="bfloat16", **shift)),
+        "shift runs": lambda: tunescope.shift_runs(
+            runs=["shifted", str(tunescope.shift(dtype="bfloat16", **shift).path)]
+        ),
         "trace index": lambda: tunescope.trace_index("world.jsonl", out="index"),
         "trace": lambda: tunescope.trace("world.jsonl", answers="answers-1.jsonl", out="traced"),
         "attribute index": lambda: tunescope.attribute_index("world.jsonl", embedder="none"),
         "attribute": lambda: tunescope.attribute("world.jsonl", answers="answers-0.jsonl", embedder="none"),
         "judge winrate": lambda: tunescope.judge_winrate(both[0], reference=both[1], out="won", **oracle),
         "judge pairwise": lambda: tunescope.judge_pairwise(both, control=True, out="judged", **oracle),
-        "judge aspects": lambda: tunescope.judge_aspects(both, out="scored", **oracle),
+        "judge aspects": lambda: tunescope.judge_aspects(both, aspects="depth", out="scored", **oracle),
         "judge claims": lambda: tunescope.judge_claims("answered", claims="claims.jsonl"),
         "judge recompute": lambda: tunescope.judge_recompute("judged/judgements.jsonl", out="recomputed"),
         "judge leaderboard": lambda: tunescope.judge_leaderboard("recomputed"),
@@ -112,8 +122,15 @@ def views() -> Views:
         "study plan": lambda: tunescope.study_plan("recipe.yaml"),
         "study run": lambda: tunescope.study_run("recipe.yaml", out="study"),
         "study analyze": lambda: tunescope.study_analyze("scores.csv"),
-        "report": lambda: tunescope.report(runs=["checked", "traced"], out="page"),
+        "report": lambda: tunescope.report(runs=[_CHECKED, "traced"], out="page"),
     }
+
+
+def _models() -> Any:
+    """List the models of a cache without any, which is the same everywhere."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TUNESCOPE_CACHE", "no-cache")
+        return tunescope.models()
 
 
 def recorded(verb: str) -> View:
@@ -126,6 +143,7 @@ def record(names: list[str]) -> None:
     RECORDED.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
+        os.environ["TUNESCOPE_RUNS"] = "runs"
         inputs()
         for verb, run in views().items():
             view = run().view
