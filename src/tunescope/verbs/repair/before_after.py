@@ -24,6 +24,7 @@ _COMPARED_CHARS = 4_000
 _MAX_MARKED = 0.6
 """Share of words that differ above which none are marked: the text is a new one."""
 _WORD = re.compile(r"\S+")
+_WORD_BEGINS = re.compile(r"(?<=\s)\S")
 _FIELDS = {"user": "instruction", "assistant": "response"}
 
 Spans = tuple[tuple[int, int], ...]
@@ -58,7 +59,8 @@ def _shown(title: str, text: str, marks: Spans) -> Marked:
     first = marks[0][0] if marks else 0
     begin = 0
     if first > _MAX_CHARS - _LEAD_CHARS:
-        begin = next((word.start() for word in _WORD.finditer(text, first - _LEAD_CHARS + 1)), first)
+        word = _WORD_BEGINS.search(text, first - _LEAD_CHARS, first)
+        begin = first if word is None else word.start()
     end = min(len(text), begin + _MAX_CHARS)
     while end < len(text) and not text[end].isspace() and end > begin + _MAX_CHARS // 2:
         end -= 1
