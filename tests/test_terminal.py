@@ -139,6 +139,16 @@ def test_texts_that_are_compared_go_below_together_under_their_headings():
     ]
 
 
+def test_a_column_whose_long_names_are_below_can_follow_them():
+    text = "some words that are an answer"
+    rows = [("a" * 16, "b" * 16, text, text, f"see {PATH}"), *[("c" * 16, "d" * 16, text, text, text)] * 2]
+    lines = table("A id", "B id", "the question", "A says", "B says", rows=rows)
+    assert lines[:2] == ["  A id              B id", f"  {'a' * 16}  {'b' * 16}"]
+    below = [f"    the question: {text}", f"    A says: {text}"]
+    assert lines[2:6] == [*below, "    B says: see", f"    {PATH}"]
+    assert lines[6:10] == [f"  {'c' * 16}  {'d' * 16}", *below, f"    B says: {text}"]
+
+
 def test_a_table_of_numbers_goes_on_below_with_the_names_of_its_rows():
     names = [f"number {i:02}" for i in range(9)]
     rows = [("open", "acc", *range(1000, 1009)), ("open", "f1", *range(9))]

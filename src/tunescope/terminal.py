@@ -307,10 +307,14 @@ def _grid(columns: Sequence[_Column], n_rows: int, width: int) -> Iterator[list[
         longest = max(beside, key=lambda i: beside[i].longest_name)
         texts = [i for i, column in beside.items() if column.natural_cells >= _LONG_NAME]
         if beside[longest].longest_name >= _LONG_NAME:
-            below[longest], rest = beside.pop(longest).without_long_names()
+            whole = columns[longest], None  # once its long names are below, the rest goes there too
+            below[longest], rest = whole if longest in below else beside[longest].without_long_names()
+            beside.pop(longest)
             beside |= {} if rest is None else {longest: rest}
         elif texts:  # together, since they may be there to be compared
-            below |= {i: beside.pop(i) for i in texts[len(texts) == len(beside) :]}
+            moved = texts[len(texts) == len(beside) :]
+            below |= {i: columns[i] for i in moved}
+            beside = {i: column for i, column in beside.items() if i not in moved}
         else:
             break
     beside = dict(sorted(beside.items()))

@@ -27,7 +27,7 @@ def columns(text: str) -> int:
 def is_one_name(line: str) -> bool:
     """Tell whether a line holds one name alone, or one word of a command in its quotation marks."""
     line = line.strip().removesuffix(" \\")
-    if len(line.split()) == 1:
+    if len(line.split()) == 1 or re.fullmatch(r"\$'(?:[^'\\]|\\.)*'", line):  # bash's own quotation, with escapes
         return True
     try:
         return len(shlex.split(line)) == 1
