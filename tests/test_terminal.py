@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import json
 import os
 import re
-import struct
 import sys
-import termios
 from contextlib import redirect_stderr
 
 import pytest
@@ -280,10 +277,9 @@ def in_terminal(*arguments, columns=80, **variables):
     pid, parent = os.forkpty()
     if pid == 0:
         try:
-            fcntl.ioctl(1, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
-            for name in ("COLUMNS", "NO_COLOR"):
-                os.environ.pop(name, None)
-            os.environ |= {"TERM": "xterm-256color", "PYTHONPATH": str(ROOT / "src"), **variables}
+            os.environ.pop("NO_COLOR", None)
+            source = {"COLUMNS": str(columns), "TERM": "xterm-256color", "PYTHONPATH": str(ROOT / "src")}
+            os.environ |= {**source, **variables}
             os.execv(sys.executable, [sys.executable, "-m", "tunescope", *arguments])
         finally:
             os._exit(127)
