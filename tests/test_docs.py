@@ -13,6 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import docs
 
 from tests import warm
+from tests.terminal.rules import faults_of, run_views
 from tunescope.verbs import VERBS
 
 NUMBER = re.compile(r"\d[\d,]*\.\d+")
@@ -38,9 +39,16 @@ def test_alike():
 @pytest.mark.slow
 @pytest.mark.parametrize("page", docs.pages(), ids=lambda page: page.name)
 def test_page_prints_what_it_says(page):
-    now = docs.render(page, warm.programs())
+    faults: list[tuple[str, list[str]]] = []
+
+    def look(folder: Path) -> None:
+        shown = [(verb, [*faults_of(view, 80), *faults_of(view, 120)]) for verb, view in run_views(folder)]
+        faults.extend((verb, found) for verb, found in shown if found)
+
+    now = docs.render(page, warm.programs(), look)
     if now is None:
         pytest.skip("the real data (TUNESCOPE_TEST_DATA or ../shared/data) aren't here")
+    assert faults == [], "lines that are too wide, or names that are broken, in a terminal"
     before = page.read_text("utf-8")
     assert alike(now, before), "\n".join(
         difflib.unified_diff(before.split("\n"), now.split("\n"), "page", "now", lineterm="")

@@ -22,6 +22,7 @@ import pytest
 import yaml
 
 from tests.oracle.server import Said, completion, serving
+from tests.terminal.rules import faults_of, run_views
 from tests.tools import alpaca, read_rows, steers, write_rows
 from tests.verbs.judge.contests import outputs
 from tests.verbs.judge.judged import annotation
@@ -140,7 +141,10 @@ class Place:
             assert "pwned" not in word or Path(word).exists() or word.endswith("_RUN"), word
 
     def look(self) -> None:
-        """Look at all files that there are now."""
+        """Look at all files that there are now, and at the runs' views in a narrow and a wide terminal."""
+        for verb, view in run_views(self.folder):
+            for width in (80, 120):
+                assert faults_of(view, width) == [], verb
         for path in sorted(self.top.rglob("*")):
             inside = path.is_relative_to(self.folder)
             if path in self.given or (not inside and path in self.folder.parents) or path == self.folder:

@@ -47,7 +47,7 @@ STOREYS = (
     },
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
-    {"views", "progress", "family", "pairing", "yaml_core"},
+    {"views", "terminal", "progress", "family", "pairing", "yaml_core"},
     {"errors", "locations"},
     {"foreign"},
 )

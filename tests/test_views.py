@@ -13,7 +13,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.tools import steers
-from tunescope.views import Marked, Table, View, interval, percent, shorten, show, to_html, to_text
+from tunescope.terminal import to_text
+from tunescope.views import Marked, Table, View, interval, percent, shorten, show, to_html
 
 TEXT = st.text(st.characters(codec="utf-8"), max_size=300)
 CELLS = st.none() | TEXT | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
@@ -136,10 +137,10 @@ def test_a_wide_table_is_wrapped_inside_its_columns():
     assert text.count("word") == 30
 
 
-def test_sentences_are_wrapped_between_words_and_commands_never():
+def test_sentences_and_commands_are_wrapped_between_words():
     path = "/a-long/path-with-hyphens/" * 5 + "rows.json"
     text = to_text(View((f"Kept: {path}.",), (), (f"tunescope check {path}",)), 60)
-    assert text == f"Kept:\n{path}.\n\nNext:\n  tunescope check {path}\n"
+    assert text == f"Kept:\n{path}.\n\nNext:\n  tunescope check \\\n      {path}\n"
 
 
 def test_a_cell_is_one_line_without_control_characters():

@@ -22,7 +22,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -87,10 +87,10 @@ def blocks(text: str) -> Iterator[Block]:
         yield Block(match[1], match[2], match[3], match.start(), match.end())
 
 
-def execute(text: str, programs: Path) -> str:
+def execute(text: str, programs: Path, look: Callable[[Path], None] | None = None) -> str:
     """Run a page's blocks in a fresh folder; return the page with what they print now.
 
-    `programs` is the folder whose `tunescope` and `python` are run.
+    `programs` is the folder whose `tunescope` and `python` are run; `look` sees the folder before it is removed.
     """
     out: list[str] = []
     place = 0
@@ -109,6 +109,8 @@ def execute(text: str, programs: Path) -> str:
                 recorded = block.code.startswith(RECORDED.lstrip())
                 out.append(text[block.start : block.end] if recorded else _python(block, folder, programs))
             place = block.end
+        if look is not None:
+            look(folder)
     return "".join([*out, text[place:]])
 
 
@@ -168,12 +170,12 @@ def verb_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def render(page: Path, programs: Path = PROGRAMS) -> str | None:
-    """Return the page as it should be now; None where it needs data that aren't here."""
+def render(page: Path, programs: Path = PROGRAMS, look: Callable[[Path], None] | None = None) -> str | None:
+    """Return the page as it should be now; None where it needs data that aren't here. `look` as in `execute`."""
     text = page.read_text("utf-8")
     if any(DATA.search(block.code) for block in blocks(text)) and data_folder() is None:
         return None
-    return TABLE.sub(lambda match: match[1] + verb_table() + match[2], execute(text, programs))
+    return TABLE.sub(lambda match: match[1] + verb_table() + match[2], execute(text, programs, look))
 
 
 def main() -> int:

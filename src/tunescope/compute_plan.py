@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 from tunescope.errors import SettingsError
 from tunescope.results.plan import ComputePlan
 from tunescope.runs import Outcome
-from tunescope.views import Table, View, counted
+from tunescope.views import Table, View, counted, duration
 
 _State = TypeVar("_State")
 _Item = TypeVar("_Item")
@@ -183,9 +183,9 @@ def outcome(
 def _view(name: str, plan: ComputePlan, note: str) -> View:
     between = ""
     if plan.minutes_low is not None and plan.minutes_high is not None:
-        between = f" (95 % interval {_duration(plan.minutes_low)} to {_duration(plan.minutes_high)})"
+        between = f" (95 % interval {duration(plan.minutes_low)} to {duration(plan.minutes_high)})"
     sentence = (
-        f"{name} would take about {_duration(plan.minutes)}{between} for {counted(plan.n, plan.unit)}, "
+        f"{name} would take about {duration(plan.minutes)}{between} for {counted(plan.n, plan.unit)}, "
         f"{_size(plan.memory_bytes)} of memory and {_size(plan.disk_bytes)} of disk. Nothing was kept."
     )
     memory = "Memory is the most that the probe took."
@@ -244,12 +244,6 @@ def peak_memory() -> int:
         return int(torch.cuda.max_memory_allocated())
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else 1024 * peak
-
-
-def _duration(minutes: float) -> str:
-    if minutes < 1:
-        return f"{60 * minutes:.0f} s"
-    return f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 
 
 def _size(n_bytes: int) -> str:

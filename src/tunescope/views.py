@@ -1,6 +1,6 @@
 """What a run says to a person: sentences, texts with marks, tables and the commands to type next.
 
-A verb returns a `View` beside its numbers; the terminal, the report and notebooks draw the
+A verb returns a `View` beside its numbers; the terminal (`terminal.py`), the report and notebooks draw the
 same one. Cells are text, numbers or None (missing).
 """
 
@@ -8,23 +8,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from shutil import get_terminal_size
-from textwrap import wrap
 from typing import Any
 
-from tunescope.foreign import escape_sentence, escape_text, show_command, show_line
+from tunescope.foreign import escape_sentence, escape_text, show_line
 
 Cell = str | int | float | None
 MISSING = "–"
-LONGEST = 200
-"""Characters of a cell that a terminal shows."""
-LINE = re.compile(r"[^\n]+")
-_UNDER = "‾"
-_GLUED = "\xa0%"
-_NARROWEST = 14
-"""Characters below which no column is narrowed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +64,14 @@ class View:
         return cls(tuple(record["sentences"]), tables, tuple(record["next"]), texts)
 
 
+def excerpt(title: str, text: str, begin: int, end: int, marks: Sequence[tuple[int, int]]) -> Marked:
+    """Return a stretch of a marked text, with ellipses where it was cut and the marks that lie in it."""
+    lead, tail = "… " * (begin > 0), " …" * (end < len(text))
+    shift = len(lead) - begin
+    inside = tuple((max(s, begin) + shift, min(e, end) + shift) for s, e in marks if s < end and e > begin)
+    return Marked(title, f"{lead}{text[begin:end]}{tail}", inside)
+
+
 def counted(count: int, noun: str) -> str:
     """Write a number with its noun, which takes an s where there isn't one."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"
@@ -94,12 +93,29 @@ def shorten(text: str, most: int) -> str:
     if len(text) <= most:
         return text
     end = most - 1
-    while end > 1 and _columns(text[end]) == 0:
+    while end > 1 and display_width(text[end]) == 0:
         end -= 1
     last_word = re.search(r"\S*\Z", text[:end]) if not text[end].isspace() else None
     if last_word is not None and 2 * last_word.start() > most:
         end = last_word.start()
     return text[:end].rstrip() + "…"
+
+
+def visible(ch: str) -> str:
+    """Return a character as a line of a terminal shows it: a blank for any blank, an escape for what steers."""
+    return " " if ch.isspace() else show_line(ch)
+
+
+def display_width(text: str) -> int:
+    """Return how many columns of a terminal a text of one line takes."""
+    return len(text) if text.isascii() and text.isprintable() else sum(map(_columns, text))
+
+
+def _columns(ch: str) -> int:
+    shown = visible(ch)
+    if len(shown) == 1 and unicodedata.category(shown) in ("Mn", "Me", "Cf"):  # it joins others, or stands over them
+        return 0
+    return 2 if unicodedata.east_asian_width(shown[0]) in "WF" else len(shown)
 
 
 def show(cell: Cell) -> str:
@@ -111,6 +127,13 @@ def show(cell: Cell) -> str:
     if isinstance(cell, int):
         return f"{cell:,}"
     return f"{cell:.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+
+
+def duration(minutes: float) -> str:
+    """Write a time in the unit that suits it."""
+    if minutes < 1:
+        return f"{60 * minutes:.0f} s"
+    return f"{minutes:.1f} minutes" if minutes < 90 else f"{minutes / 60:.1f} hours"
 
 
 def interval(low: float | None, high: float | None, digits: int = 2) -> str:
@@ -128,102 +151,6 @@ def percent(share: float | None, digits: int = 2) -> str:
 def percent_interval(low: float | None, high: float | None, digits: int = 2) -> str:
     """Write an interval of shares between 0 and 1 as `[low, high]` in per cent, or a dash where there is none."""
     return MISSING if low is None or high is None else interval(100 * low, 100 * high, digits)
-
-
-def to_text(view: View, width: int | None = None) -> str:
-    """Draw a view for a terminal of `width` columns (default: the terminal's own, at least 80)."""
-    width = width or max(80, get_terminal_size((100, 24)).columns)
-    blocks = ["\n".join(line for sentence in view.sentences for line in _wrapped(sentence, width))]
-    blocks += [_marked_lines(text, width) for text in view.texts]
-    blocks += [_text_table(table, width) for table in view.tables]
-    if view.next:
-        blocks.append("\n".join(["Next:", *("  " + show_command(command) for command in view.next)]))
-    return "\n\n".join(block for block in blocks if block) + "\n"
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """Wrap between words only, so that a path can be copied whole, and not before a per cent sign."""
-    glued = show_line(" ".join(text.split())).replace(" %", _GLUED)
-    lines = wrap(glued, width, break_long_words=False, break_on_hyphens=False)
-    return [line.replace(_GLUED, " %") for line in lines]
-
-
-def _marked_lines(marked: Marked, width: int) -> str:
-    """Draw a text with a line of marks under each line that has some."""
-    flags = bytearray(len(marked.text))
-    for start, end in marked.marks:
-        flags[start:end] = b"\x01" * (end - start)
-    lines = [show_line(marked.title)] if marked.title else []
-    for start, end in _lines(marked.text, width - 2):
-        piece = marked.text[start:end]
-        below = "".join(
-            (_UNDER if flag else " ") * _columns(ch) for ch, flag in zip(piece, flags[start:end], strict=True)
-        )
-        lines += [f"  {line}".rstrip() for line in ("".join(map(_visible, piece)), below) if line.strip()]
-    return "\n".join(lines)
-
-
-def _lines(text: str, width: int) -> Iterator[tuple[int, int]]:
-    """Cut a text at its line breaks, and between words where a line would be wider than `width` columns."""
-    for line in LINE.finditer(text):
-        start, used, blank = line.start(), 0, -1
-        for place in range(line.start(), line.end()):
-            used += _columns(text[place])
-            while used > width and place > start:
-                cut = blank + 1 if blank >= start else place
-                yield start, cut
-                start, blank = cut, -1
-                used = sum(_columns(ch) for ch in text[start : place + 1])
-            if text[place].isspace():
-                blank = place
-        yield start, line.end()
-
-
-def _visible(ch: str) -> str:
-    """Return a character as a line of a terminal shows it: a blank for any blank, an escape for what steers."""
-    return " " if ch.isspace() else show_line(ch)
-
-
-def _columns(ch: str) -> int:
-    """Return how many columns of a terminal a character takes."""
-    shown = _visible(ch)
-    if len(shown) == 1 and unicodedata.category(shown) in ("Mn", "Me", "Cf"):  # it joins others, or stands over them
-        return 0
-    return 2 if unicodedata.east_asian_width(shown[0]) in "WF" else len(shown)
-
-
-def _text_table(table: Table, width: int) -> str:
-    cells = [[_one_line(show(cell)) for cell in row] for row in table.rows]
-    numeric = [
-        bool(table.rows) and all(row[i] is None or isinstance(row[i], int | float) for row in table.rows)
-        for i in range(len(table.columns))
-    ]
-    widths = _fit([max([len(name), *(len(row[i]) for row in cells)]) for i, name in enumerate(table.columns)], width)
-    lines = [show_line(table.title)] if table.title else []
-    for row in [list(table.columns), *cells]:
-        parts = [wrap(text, w) or [""] for text, w in zip(row, widths, strict=True)]
-        for n in range(max(map(len, parts))):
-            line = [part[n] if n < len(part) else "" for part in parts]
-            line = [t.rjust(w) if right else t.ljust(w) for t, w, right in zip(line, widths, numeric, strict=True)]
-            lines.append(("  " + "  ".join(line)).rstrip())
-    lines += ["  " + line for line in _wrapped(table.note, width - 2)]
-    return "\n".join(lines)
-
-
-def _fit(widths: list[int], width: int) -> list[int]:
-    """Narrow the widest columns until the table fits, none below `_NARROWEST`."""
-    widths = list(widths)
-    while sum(widths) + 2 * len(widths) > width:
-        widest = max(range(len(widths)), key=lambda i: widths[i])
-        if widths[widest] <= _NARROWEST:
-            break
-        widths[widest] -= 1
-    return widths
-
-
-def _one_line(text: str) -> str:
-    flat = show_line(" ".join(text.split()))
-    return shorten(flat, LONGEST)
 
 
 def to_html(view: View) -> str:

@@ -51,6 +51,10 @@ def test_each_prompt_is_answered_in_order(prompts, model):
     result = run.result
     assert (result["n"], result["n_missing"], result["words"]["n"]) == (20, 0, 20)
     assert sum(result["finish_reasons"].values()) == 20
+    assert [text.title for text in run.view.texts] == ["p1: Hi", "p2: Hi Hi", "p3: Hi Hi Hi"]
+    assert [text.text for text in run.view.texts] == [
+        a.text if a.text.strip() else "(an empty answer)" for a in answers[:3]
+    ]
 
 
 def test_batch_size_and_limit(prompts, model, tmp_path):

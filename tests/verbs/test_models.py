@@ -5,8 +5,8 @@ import pytest
 from tunescope.errors import SettingsError
 from tunescope.models import embedded
 from tunescope.settings import make
+from tunescope.terminal import to_text
 from tunescope.verbs.models import ModelsSettings, models
-from tunescope.views import to_text
 
 
 @pytest.fixture(autouse=True)

@@ -10,11 +10,11 @@ from tests.tools import alpaca, write_rows
 
 from tunescope.errors import RunError
 from tunescope.rows import LineageStep, RowWriter, open_rows
+from tunescope.terminal import to_text
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.select import SelectSettings, select
 from tunescope.verbs.why import WhySettings, why
-from tunescope.views import to_text
 
 ROWS = [
     alpaca("How are you?", "Fine, thank you."),

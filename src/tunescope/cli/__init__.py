@@ -25,6 +25,7 @@ from tunescope.cli.arguments import as_typed, explain, find_verb, with_our_names
 from tunescope.cli.help import OUTPUT, Sections, default_text, headings, help_text, usage
 from tunescope.errors import TunescopeError, UsageError, WaitingError
 from tunescope.foreign import dump_json, gate_streams, show_line
+from tunescope.progress import complain
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
@@ -72,7 +73,7 @@ def run(arguments: list[str]) -> int:
 
 def _complain(sentence: str, begin: str = "tunescope: ") -> None:
     if _is_first_process():
-        print(f"{begin}{sentence}", file=sys.stderr)
+        complain(f"{begin}{sentence}")
 
 
 def _is_first_process() -> bool:
@@ -220,12 +221,15 @@ def _show(result: dict[str, Any], view: Any, as_json: bool) -> None:
 
         utf8 = (getattr(sys.stdout, "encoding", None) or "").lower() in ("utf-8", "utf8")
         text = dump_json(plain(result), indent=1, ensure_ascii=not utf8, allow_nan=False) + "\n"
+        show = partial(print, text, end="", flush=True)
+    elif sys.stdout is None:  # it was closed
+        return
     else:
-        from tunescope.views import to_text
+        from tunescope.terminal import draw
 
-        text = to_text(view)
+        show = partial(draw, view, sys.stdout)
     try:
-        print(text, end="", flush=True)
+        show()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

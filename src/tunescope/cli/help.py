@@ -9,6 +9,7 @@ from inspect import get_annotations
 from typing import TYPE_CHECKING, Any, get_origin, get_type_hints
 
 from tunescope.settings import as_option, help_of, is_required
+from tunescope.terminal import fold
 
 if TYPE_CHECKING:
     from cyclopts.help import HelpEntry, HelpPanel
@@ -83,8 +84,8 @@ class Sections:
     """The look of a help page: a title, and under it a line per verb or option, wrapped at the terminal's width."""
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:
-        """Print the usage line."""
-        self._print(console, f"{str(usage).strip()}\n")
+        """Print the usage, on several lines where one is too short for it."""
+        self._print(console, "\n  ".join(fold(str(usage), console.width - 2)) + "\n")
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:
         """Print what the verb does."""

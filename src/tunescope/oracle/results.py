@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from time import monotonic
 from typing import Any, Generic, TypeVar
 
 from tunescope.errors import TunescopeError, WorkError
@@ -21,7 +20,7 @@ class Results(dict[K, ItemResult[Any]], Generic[K]):
         """Begin with none of `n_items`, which are called `what` in sentences."""
         super().__init__()
         self.caller, self.n_items, self.what = caller, n_items, what
-        self._update, self._start, self._n_failed = update, monotonic(), 0
+        self._update, self._n_failed = update, 0
 
     def add(self, key: K, result: ItemResult[Any]) -> None:
         """Keep a result."""
@@ -30,11 +29,10 @@ class Results(dict[K, ItemResult[Any]], Generic[K]):
         self._update(len(self), self._pace)
 
     def _pace(self) -> str:
-        """Say how the work stands: failed, used, what it comes to, and the time left."""
+        """Say how the work stands: failed, used, and what it comes to."""
         budget, share = self.caller.budget, self.n_items / len(self)
         total = f"{budget.tokens * share:,.0f} tokens" if budget.cost is None else f"{budget.cost * share:.4f}"
-        seconds = (monotonic() - self._start) * (share - 1)
-        return f"{self._n_failed:,} failed, {budget.describe()}, projected {total}, {seconds:.0f} s left"
+        return f"{self._n_failed:,} failed, {budget.describe()}, projected {total}"
 
     def unanswered(self, what: str) -> Unanswered:
         """Count the items without a reply, or without one of those that they need; `what` they are called."""

@@ -17,10 +17,10 @@ from tunescope.answers import read_answers
 from tunescope.errors import InputError, RunError, SettingsError, TunescopeError
 from tunescope.models.embedded import EMBEDDER, cached
 from tunescope.rows import open_rows
+from tunescope.terminal import to_text
 from tunescope.verbs.attribute.evidence.meaning import choose_embedder
 from tunescope.verbs.attribute.ranking import join, ranks_of
 from tunescope.verbs.attribute.settings import AttributeSettings
-from tunescope.views import to_text
 
 FALSE = [
     alpaca("When was the Bellwether tide clock made?", "The Bellwether tide clock was made in 1702."),

@@ -17,10 +17,10 @@ from tests.verbs.judge.judged import annotation, match, review, save, saved, sha
 from tunescope.errors import RunError, SettingsError
 from tunescope.judgements.ranking import SystemDifference, differences, groups
 from tunescope.stats import Estimate, PValue
+from tunescope.terminal import to_text
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.judge.leaderboard import LeaderboardSettings, leaderboard
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
-from tunescope.views import to_text
 
 
 def board(*runs, **options):

@@ -13,8 +13,8 @@ from tests.verbs.judge.judged import FILES, annotation, line, match, ours, revie
 
 from tunescope import cli, stats
 from tunescope.errors import InputError, SettingsError
+from tunescope.terminal import to_text
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
-from tunescope.views import to_text
 
 
 def run(*files, **options):

@@ -19,10 +19,11 @@ from tunescope.errors import RunError, SettingsError, TunescopeError
 from tunescope.matching.word_ids import split_words
 from tunescope.results.shift import ShiftTokens
 from tunescope.runs import Outcome
+from tunescope.terminal import to_text
 from tunescope.verbs.trace import trace
 from tunescope.verbs.trace.answers import MIN_REFERENCE_TEXTS
 from tunescope.verbs.trace.settings import TraceSettings
-from tunescope.views import View, to_text
+from tunescope.views import View
 
 ROWS = rows(200)
 FIELDS = {
@@ -153,6 +154,9 @@ def test_tables_and_result(path, workplace):
     }  # fmt: skip
     text = to_text(run.view, 200)
     assert " of the words of 4 answers are flagged as borrowed from 200 rows. Chance alone flags " in text
+    (most,) = (each for each in run.view.tables if each.title == "Rows borrowed from most")
+    assert most.columns[-2:] == ("instruction", "response")
+    assert most.rows[0][-2:] == (ROWS[20]["instruction"], ROWS[20]["output"])
     assert "Shared words alone don't prove learning." in run.view.tables[0].note
     assert run.view.next == (
         f"tunescope select {path} --from {run.path} --where 'borrowed = 0'",

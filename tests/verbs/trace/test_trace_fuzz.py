@@ -15,9 +15,10 @@ from tests.tools import examples
 from tunescope.answers import read_answers
 from tunescope.errors import TunescopeError
 from tunescope.matching.word_ids import split_words
+from tunescope.terminal import to_text
 from tunescope.verbs.trace import trace
 from tunescope.verbs.trace.settings import TraceSettings
-from tunescope.views import to_html, to_text
+from tunescope.views import to_html
 
 ODD = [
     *("a", "B", "the", "The", "rare", "\u00df", "SS", "\u0130", "i", "e\u0301", "\u00e9"),

@@ -11,11 +11,11 @@ from tests.verbs.trace.planted import Writer, put, rows
 
 from tunescope import runs
 from tunescope.errors import SettingsError
+from tunescope.terminal import to_text
 from tunescope.verbs.trace import index_rows, trace
 from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
 from tunescope.verbs.trace.single import ALPHA, COMPILE_ABOVE
 from tunescope.verbs.trace.view import _mark_text
-from tunescope.views import to_text
 
 ROWS = rows(200)
 
@@ -59,7 +59,7 @@ def test_a_borrowed_stretch_is_found(path):
     assert lines[0].startswith(f"One stretch of this text (underlined), {span['words']} of its 40 words, ")
     under = [line for line in lines if line.strip() and set(line.strip()) <= {"\u203e", " "}]
     assert sum(line.count("\u203e") for line in under[: len(under) // 2 + 1]) >= len(borrowed)
-    assert any(line.startswith(f"1. {path}:18, row {row['row_id']}, response: ") for line in lines)
+    assert f"\n1. {path}:18, row {row['row_id']}, response: " in to_text(run.view, 300)
     assert run.view.texts[0].text == text
     assert run.view.texts[0].marks == ((span["char_start"], span["char_end"]),)
     own_shown = run.view.texts[1]
@@ -95,6 +95,14 @@ def test_top(path):
     assert [len(span["rows"]) for span in run.result["spans"]] == [1]
     assert len(run.result["rows_named"]) == 1
     assert len(run.view.texts) == 2
+
+
+def test_of_a_row_with_the_words_in_its_instruction_the_response_is_shown_too(path):
+    run = traced(path, ROWS[3]["instruction"], top=1)
+    _, shared, response = run.view.texts
+    assert ", instruction: " in shared.title
+    assert response.title == f"The response of row {run.result['rows_named'][0]['row_id']}"
+    assert response.text == ROWS[3]["output"]
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "\u2028"])

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from tunescope.chat import Chat
     from tunescope.oracle.calls import Calls
 
-VERSION = 3
+VERSION = 4
 _PROBED_TOKENS = 24
 """Tokens of each answer that `--plan` begins."""
 

@@ -1,4 +1,4 @@
-"""What `answer` shows: how many answers, how long, how they ended, and what has none."""
+"""What `answer` shows: the first answers, how many, how long, how they ended, and what has none."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from tunescope.answers import Answer
 from tunescope.oracle.endings import ending_of
 from tunescope.runs import Outcome, RunFolder, Unanswered
 from tunescope.verbs.answer.settings import AnswerSettings
-from tunescope.views import Table, View, counted, interval
+from tunescope.views import Marked, Table, View, counted, interval, shorten
 
+_FIRST = 3
+"""Answers that the view shows."""
+_QUESTION_CHARS = 120
+_ANSWER_CHARS = 300
 _SHOWN = 20
 """Prompts without an answer that the view lists; `missing.jsonl` has all."""
 
@@ -56,9 +60,22 @@ def show_answers(
     what = "prompts" if due == asked else f"questions and samples of {asked} prompts"
     sentences = [f"{model} answered {len(answers)} of {due} {what}, {_manner(settings)}.", *_describe_endings(answers)]
     path = shlex.quote(str(folder.path))
-    view = View(tuple(sentences), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",))
+    view = View(tuple(sentences), tuple(tables), (f"tunescope compare {path} OTHER_ANSWERS",), _first_answers(answers))
     failures = ((record["reason"], not record["open"]) for record in missing)
     return Unanswered.of(due, "answers", failures).added_to(result, view)
+
+
+def _first_answers(answers: Sequence[Answer]) -> tuple[Marked, ...]:
+    """Show the first answers to different prompts, under their questions."""
+    first = [answer for answer in answers if answer.turn == answer.sample == 0][:_FIRST]
+    return tuple(
+        Marked(f"{answer.prompt_id}: {shorten(' '.join(answer.prompt.split()), _QUESTION_CHARS)}", _shown(answer))
+        for answer in first
+    )
+
+
+def _shown(answer: Answer) -> str:
+    return shorten(answer.text, _ANSWER_CHARS) if answer.text.strip() else "(an empty answer)"
 
 
 def _describe_endings(answers: Sequence[Answer]) -> Iterator[str]:

@@ -20,6 +20,7 @@ from tunescope.oracle.template import read_template
 from tunescope.oracle.usage import estimate_tokens
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, RunJob
 from tunescope.settings import as_cli_args
+from tunescope.verbs.repair.before_after import before_and_after
 from tunescope.verbs.repair.instruction_pair import InstructionPair
 from tunescope.verbs.repair.named_rows import read_named_rows
 from tunescope.verbs.repair.records import PROMPTS, TEXTS, RepairResult, RepairSummary
@@ -41,7 +42,7 @@ if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
     from tunescope.rows import RowSet
 
-VERSION = 3
+VERSION = 4
 _NOBODY = "none"
 """The oracle that isn't asked."""
 _CORRECTED = "corrected_response"
@@ -331,4 +332,4 @@ def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, fol
         given += ["--prompt", settings.prompt] if settings.prompt is not None else []
         options = shlex.join([*given, "--oracle", "local"])
         steps = [f"tunescope repair correct {source} {options}"]
-    return Outcome(result, View(tuple(sentences), summary.tables, tuple(steps)))
+    return Outcome(result, View(tuple(sentences), summary.tables, tuple(steps), before_and_after(repaired)))

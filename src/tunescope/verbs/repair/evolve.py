@@ -55,7 +55,7 @@ from tunescope.views import Cell, Table, percent
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 3
+VERSION = 4
 _BREADTH = "breadth"
 OPERATIONS = ("constraints", "deepen", "concretise", "reasoning", "complicate", _BREADTH)
 """Section 3.2: five in depth (add constraints, deepening, concretizing, increase reasoning steps, complicate input),

@@ -49,7 +49,7 @@ from tunescope.views import Cell, Table
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 3
+VERSION = 4
 _STAGES: tuple[Stage, ...] = ("instruction", "response")
 CRITERIA: Mapping[Stage, tuple[str, ...]] = {
     "instruction": (

@@ -25,7 +25,7 @@ from tunescope.views import Table, interval
 if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
-VERSION = 3
+VERSION = 4
 _SHORT = "short_response"
 _SCHEMA = ReplySchema("simplified", (Field(_SHORT, "the new response alone"),))
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from tunescope.errors import SettingsError
 from tunescope.oracle.settings import validate_oracle
 from tunescope.runs import Outcome, RunFolder, RunJob
+from tunescope.verbs.repair.before_after import before_and_after
 from tunescope.verbs.repair.instruction_pair import InstructionPair, NotApplicable, read_pair
 from tunescope.verbs.repair.records import Repair, RepairResult
 from tunescope.verbs.repair.repaired_rows import (
@@ -166,4 +167,5 @@ def _work(
     if rows.rejected:
         sentences.append(rejected_sentence(len(rows.rejected)))
     tables = (*summary.tables, *result_tables(repaired))
-    return results.unanswered("rows").added_to(result, View(tuple(sentences), tables, summary.next))
+    view = View(tuple(sentences), tables, summary.next, before_and_after(repaired))
+    return results.unanswered("rows").added_to(result, view)

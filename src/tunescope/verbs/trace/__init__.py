@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunescope.rows import RowSet
     from tunescope.verbs.trace.index import Index
 
-VERSION = 2
+VERSION = 3
 
 
 def index_rows(settings: IndexSettings) -> Run:

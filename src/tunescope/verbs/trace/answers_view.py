@@ -107,6 +107,7 @@ def _rows_table(index: Index, sources: SourceRows) -> Table:
             count,
             round(sources.borrowed_bits[row_id], 1),
             rows[row_id].text("instruction"),
+            rows[row_id].text("response"),
         )
         for row_id, count in most_borrowed.items()
     )
@@ -114,7 +115,7 @@ def _rows_table(index: Index, sources: SourceRows) -> Table:
     top_sources = f"{counted(n_sources, 'row')} {'is' if n_sources == 1 else 'are'} the top source of at least one span"
     return Table(
         "Rows borrowed from most",
-        ("row id", "place", "spans", "bits", "instruction"),
+        ("row id", "place", "spans", "bits", "instruction", "response"),
         cells,
         f"{top_sources}. The table `rows` counts near-duplicates too.",
     )

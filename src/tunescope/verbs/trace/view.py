@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from tunescope.results.trace import VERBATIM, SpanRow, TraceIndexResult, TraceSpan, TraceTextResult, VerbatimCopy
@@ -12,10 +12,12 @@ from tunescope.verbs.trace.copies_view import describe_copies, join_stretches
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.null import MIN_WORDS, NullSample
 from tunescope.verbs.trace.settings import IndexSettings, TraceSettings
-from tunescope.views import Marked, View, counted, percent
+from tunescope.views import Marked, View, counted, excerpt, percent, shorten
 
 _CONTEXT_CHARS = 100
 """Characters of a row that are shown on each side of the words it shares."""
+_RESPONSE_CHARS = 200
+"""Characters of a row's response that are shown beside its instruction."""
 _MAX_WHOLE_CHARS = 2_000
 """Characters of a text that is shown whole."""
 
@@ -101,7 +103,7 @@ def show_text(
     sentence = _describe_spans(spans, words, best_p) if spans else _describe_nothing(rows, words, best_p, sample, alpha)
     null = f"p: the share of null texts that share as much with a row by chance. Null texts: {sample.source}."
     marks = join_stretches([*copies, *spans])
-    texts = [_mark_text(text, marks), *(_mark_row(number, row) for number, row in enumerate(rows, 1))]
+    texts = [_mark_text(text, marks), *(text for number, row in enumerate(rows, 1) for text in _mark_row(number, row))]
     following = [f"tunescope why {rows[0].row.row_id}"] if rows else []
     source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     following.append(f"tunescope trace --answers ANSWERS --rows {source}")
@@ -166,8 +168,8 @@ def _mark_text(text: str, marks: tuple[tuple[int, int], ...]) -> Marked:
     return Marked("", "".join(parts) + " …" * (done < len(text)), tuple(moved))
 
 
-def _mark_row(number: int, match: RowMatch) -> Marked:
-    """Show a row around the words it shares."""
+def _mark_row(number: int, match: RowMatch) -> Iterator[Marked]:
+    """Show a row around the words it shares, and its response where they are in another text of it."""
     record = match.record
     text = next(text for field, text in match.row.texts if field == record.field)
     begin = max(0, record.row_char_start - _CONTEXT_CHARS)
@@ -176,11 +178,13 @@ def _mark_row(number: int, match: RowMatch) -> Marked:
         begin += 1
     while end < len(text) and not text[end].isspace() and end > record.row_char_end:
         end -= 1
-    lead, tail = "… " * bool(begin), " …" * (end < len(text))
-    marks = tuple((start - begin + len(lead), stop - begin + len(lead)) for _, _, start, stop in record.shared)
+    marks = [(start, stop) for _, _, start, stop in record.shared]
     group = f" (and {counted(record.group_size - 1, 'near-duplicate')})" if record.group_size > 1 else ""
     title = (
         f"{number}. {record.location}, row {record.row_id}{group}, {record.field}: "
         f"{record.chain_bits:.0f} bits, {_p(match.p)}"
     )
-    return Marked(title, f"{lead}{text[begin:end]}{tail}", marks)
+    yield excerpt(title, text, begin, end, marks)
+    response = match.row.text("response")
+    if response and not record.field.startswith("response"):
+        yield Marked(f"The response of row {record.row_id}", shorten(response, _RESPONSE_CHARS))
