@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 from urllib.parse import quote
 
 from tunescope.foreign import escape_sentence, escape_text
@@ -12,61 +13,108 @@ from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import Column, columns_of
-from tunescope.verbs.report.curves import Curve, draw
+from tunescope.verbs.report.dose import dose_pictures
 from tunescope.verbs.report.names import ModelNames, of_verb, place_label
 from tunescope.verbs.report.page import Section, section
+from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Scale, lines
+from tunescope.verbs.report.provenance import provenance_html
+from tunescope.verbs.report.row_browser import as_json as rows_as_json
+from tunescope.verbs.report.row_browser import faulty_rows
+from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
 
-_CURVES_PER_CHART = 4
-_TASKS_WITH_FIT = 2
-"""Tasks up to which the fitted thresholds are drawn beside the scores."""
+_QUESTION_OF = {"judge": "Judges", "study": "Dose", "falsify": "Dose", "answer": "Answers", "bench": "Scores"}
+"""Which question a run is about that has no part of its own."""
 
 
-def sections(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
-    """Yield the sections in reading order: the X-ray, what became of claims, then from the rows to tuning on them."""
+def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Section]:
+    """Return the sections in reading order, for a page that will lie in `folder`."""
     columns = columns_of(opened, names)
+    made = [*_rows(opened), *_tuning(opened, names), *_answers(opened, columns, names), *_scores(opened, names)]
+    for number, run in enumerate(of_verb(opened, "study analyze"), 1):
+        first_sentence = replace(run.view, sentences=run.view.sentences[:1])
+        html = dose_pictures(run) + to_html(first_sentence)
+        made.append(section("Dose", f"dose-{number}", "Dose and response", html, [run]))
+    shown = {run for each in made for run in each.runs}
+    others = [run for run in opened if str(run.path) not in shown]
+    for number, run in enumerate(others, 1):
+        question = _QUESTION_OF.get(run.verb.split()[0], "Rows")
+        made.append(section(question, f"other-{number}", run.verb, to_html(run.view), [run]))
+    made.append(section("Provenance", "runs", "The runs behind this page", provenance_html(opened, folder), []))
+    return made
+
+
+def _rows(opened: Sequence[Run]) -> Iterator[Section]:
+    for number, run in enumerate(of_verb(opened, "check"), 1):
+        anchor, heading = f"rows-{number}", "What is wrong with the rows"
+        if run.settings.get("masks"):
+            yield section("Rows", anchor, "What the template supervises", to_html(run.view), [run])
+            continue
+        html, data = f'<div class="pictures">{fault_bars(run)}</div>', faulty_rows(run)
+        if isinstance(data, str) or not data["rows"]:
+            note = f'<p class="note">{escape_sentence(data)}</p>' if isinstance(data, str) else ""
+            yield section("Rows", anchor, heading, html + note + to_html(run.view), [run])
+            continue
+        html += f'<div class="browser" id="{anchor}-browser" hidden></div>' + to_html(run.view)
+        yield section("Rows", anchor, heading, html, [run], "rows", rows_as_json(data))
+    measured = of_verb(opened, "measure")
+    if measured:
+        html = f'<div class="pictures">{measure_pictures(measured)}</div>' + "".join(map(_own_view, measured))
+        yield section("Rows", "measured", "What the rows are like", html, measured)
+
+
+def _tuning(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
+    tuned = of_verb(opened, "tune")
+    if not tuned:
+        return
+    curves = [Curve(names.of_run(run), _losses(run)) for run in tuned]
+    charts = [curves[at : at + MOST_SERIES] for at in range(0, len(curves), MOST_SERIES)]
+    drawn = "".join(lines(each, Scale("optimizer step"), Scale("loss on answers")) for each in charts)
+    html = f'<div class="pictures">{drawn}</div>' + "".join(_tuned(run, names) for run in tuned)
+    yield section("Tuning", "tuning", "How the models were tuned", html, tuned)
+
+
+def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames) -> Iterator[Section]:
     data = xray(columns, names)
-    if data is not None:
-        runs = [run for column in columns for run in column.runs.values()]
-        yield section("xray", "X-ray", xray_html(data), runs, as_json(data))
     for number, run in enumerate(of_verb(opened, "judge claims"), 1):
         further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
-        yield section(f"claims-{number}", "Is it gone?", to_html(further), [run])
-    checked = of_verb(opened, "check")
-    for number, run in enumerate(checked, 1):
-        yield section(f"rows-{number}" if number > 1 else "rows", "The rows", to_html(run.view), [run])
-    tuned = of_verb(opened, "tune")
-    if tuned:
-        curves = [Curve(names.of_run(run), _losses(run)) for run in tuned]
-        html = draw(curves, "optimizer step", "loss on answers") + "".join(_tuned(run, names) for run in tuned)
-        yield section("tuning", "Tuning", html, tuned)
+        yield section("Answers", f"claims-{number}", "Is it gone?", to_html(further), [run])
+    if data is not None:
+        runs = [run for column in columns for run in column.runs.values()]
+        yield section("Answers", "xray", "X-ray", xray_html(data), runs, "xray", as_json(data))
     answered = [column for column in columns if "answer" in column.runs]
     plain = _side_by_side(answered, {prompt["called"] for prompt in data["prompts"]} if data is not None else ())
     if plain:
-        yield section("answers", "Answers side by side", plain, [column.runs["answer"] for column in answered])
-    for number, group in enumerate(benched_models(opened, names), 1):
-        heading = f"Scores on {', '.join(dict.fromkeys(model.result.suite for model in group))}"
-        yield section(f"scores-{number}", heading, scores_html(group), [model.run for model in group])
-    compared = of_verb(opened, "compare")
-    if compared:
-        parts = [f"<h3>{escape_sentence(_heading(run, opened, names))}</h3>{to_html(run.view)}" for run in compared]
-        yield section("compared", "Compared", "".join(parts), compared)
-    for number, run in enumerate(of_verb(opened, "study analyze"), 1):
-        first_sentence = replace(run.view, sentences=run.view.sentences[:1])
-        yield section(f"dose-{number}", "Dose and response", _responses(run) + to_html(first_sentence), [run])
+        runs = [column.runs["answer"] for column in answered]
+        yield section("Answers", "answers", "Answers side by side", plain, runs)
+    compared = [run for run in of_verb(opened, "compare") if CompareKind.read(run).kind != "scores"]
+    for number, run in enumerate(compared, 1):
+        question = "Answers" if CompareKind.read(run).kind in ("answers", "spans") else "Rows"
+        question = "Judges" if CompareKind.read(run).kind == "judgements" else question
+        heading = f"Compared: {_heading(run, opened, names)}"
+        yield section(question, f"compared-{number}", heading, to_html(run.view), [run])
     for verb, heading in (("shift", "Token shift"), ("attribute", "Rows that taught it"), ("trace", "Borrowed spans")):
         for number, column in enumerate(columns, 1):
             if verb in column.runs:
                 run = column.runs[verb]
-                yield section(f"{verb}-{number}", f"{heading}: {column.name}", to_html(run.view), [run])
-    shown_above = {"judge claims", "check", "tune", "answer", "bench", "compare", "study analyze"}
-    placed = [run.key for column in columns for run in column.runs.values()]
-    others = [run for run in opened if run.verb not in shown_above and run.key not in placed]
-    for number, run in enumerate(others, 1):
-        yield section(f"other-{number}", run.verb, to_html(run.view), [run])
+                yield section("Answers", f"{verb}-{number}", f"{heading}: {column.name}", to_html(run.view), [run])
+
+
+def _scores(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
+    for number, group in enumerate(benched_models(opened, names), 1):
+        heading = f"Scores on {', '.join(dict.fromkeys(model.result.suite for model in group))}"
+        yield section("Scores", f"scores-{number}", heading, scores_html(group), [model.run for model in group])
+    compared = [run for run in of_verb(opened, "compare") if CompareKind.read(run).kind == "scores"]
+    for number, run in enumerate(compared, 1):
+        heading = f"Compared: {_heading(run, opened, names)}"
+        yield section("Scores", f"scores-compared-{number}", heading, to_html(run.view), [run])
+
+
+def _own_view(run: Run) -> str:
+    return f"<h3>{escape_sentence(str(run.path))}</h3>{to_html(run.view)}"
 
 
 def _tuned(run: Run, names: ModelNames) -> str:
@@ -89,63 +137,6 @@ def _losses(run: Run) -> list[tuple[float, float]]:
         (each.step, each.loss_with_noise if each.loss is None else each.loss) for each in TuneStep.read_lines(run)
     )
     return [(float(step), loss) for step, loss in losses if loss is not None]
-
-
-def _responses(run: Run) -> str:
-    """Draw each task's score over the dose: means as lines, seeds as dots, the re-tuned model as rings."""
-    unit, several = run.result["unit"], len(run.result["seeds"]) > 1
-    cells = [row for row in run.tables["scores"].to_pylist() if row["dose"] is not None and row["score"] is not None]
-    curves = []
-    for task, record in run.result["tasks"].items():
-        single = [(100 * c["dose"], c["score"], c["retuned"]) for c in cells if c["task"] == task]
-        means = [(100 * c["dose"], c["mean"]) for c in record["scores"] if c["mean"] is not None]
-        dots = [(x, y) for x, y, again in single if several and not again]
-        curves.append(Curve(task, means, dots, [(x, y) for x, y, again in single if again]))
-    marks = ["Lines: the mean over seeds. Dots: each seed."] if several else []
-    marks += ["Rings at 100 %: after clean re-tuning."] if any(curve.rings for curve in curves) else []
-    if len(curves) <= _TASKS_WITH_FIT and (fitted := _fitted(run)):
-        curves += fitted
-        marks.append("Fitted: flat up to a threshold, then a line.")
-    title = f"score{f', {unit}' if unit else ''}"
-    charts = []
-    for first in range(0, len(curves), _CURVES_PER_CHART):
-        charts.append(draw(curves[first : first + _CURVES_PER_CHART], "dose of falsity, %", title))
-    note = f'<p class="note">{" ".join(marks)}</p>' if marks else ""
-    return "".join(charts) + note + _means_over_tasks(run, title) + _losses_by_dose(run)
-
-
-def _fitted(run: Run) -> list[Curve]:
-    """Return the fitted thresholds that predict better than a line, as curves."""
-    doses, curves = run.result["doses"], []
-    for task, fit in run.result.get("thresholds", {}).items():
-        if fit["better"] == "threshold" and not fit["is_last"]:
-            end = fit["before"] + fit["slope"] * (doses[-1] - fit["threshold"])
-            heights = ((doses[0], fit["before"]), (fit["threshold"], fit["before"]), (doses[-1], end))
-            curves.append(Curve(f"{task}, fitted", [(100 * dose, height) for dose, height in heights]))
-    return curves
-
-
-def _means_over_tasks(run: Run, title: str) -> str:
-    """Draw the means over groups of tasks, where there are several groups."""
-    groups = run.result.get("means", {}).get("groups", {})
-    points = {
-        name: [(100 * cell["dose"], cell["mean"]) for cell in record["scores"] if cell["mean"] is not None]
-        for name, record in groups.items()
-    }
-    curves = [Curve(name, of_group) for name, of_group in points.items()] if len(groups) > 1 else []
-    chart = draw(curves, "dose of falsity, %", f"mean over tasks, {title}")
-    return f"<h3>Means over tasks</h3>{chart}" if chart else ""
-
-
-def _losses_by_dose(run: Run) -> str:
-    """Draw the mean training loss of each dose, where the tunings behind the scores say it."""
-    if "losses" not in run.tables:
-        return ""
-    points: dict[float, list[tuple[float, float]]] = {}
-    for row in run.tables["losses"].to_pylist():
-        points.setdefault(row["dose"], []).append((float(row["step"]), row["loss"]))
-    chart = draw([Curve(f"{100 * dose:g} %", each) for dose, each in points.items()], "optimizer step", "training loss")
-    return f"<h3>Training loss by dose</h3>{chart}" if chart else ""
 
 
 def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:

@@ -1,0 +1,117 @@
+"""The rows that `check` found fault with, for reading: their text, what was found marked in it, twins as a diff."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+from typing import TYPE_CHECKING, Any
+
+from tunescope.errors import TunescopeError
+from tunescope.foreign import replace_steering
+from tunescope.results.check import CheckResult
+from tunescope.runs import Run
+from tunescope.verbs.check import meanings
+
+if TYPE_CHECKING:
+    from tunescope.rows import Row
+
+_MOST_ROWS = 1000
+_MOST_CHARACTERS = 6000
+"""Characters of a message that the page has."""
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
+_ROW_ID = re.compile(r"\b[0-9a-f]{16}(?:\.\d+)?\b")
+_WORD = re.compile(r"\s+|\w+|[^\w\s]+")
+_MOST_WORDS = 1200
+"""Words up to which two texts are set against each other; longer ones are too slow to compare."""
+
+
+def faulty_rows(run: Run) -> dict[str, Any] | str:
+    """Return the browser's data, or why there is none: the rows can't be read any more, or aren't those checked."""
+    from tunescope.rows import open_rows
+
+    settings = run.settings
+    try:
+        rows = open_rows(settings["rows"], settings["format"], tuple(settings["columns"]), settings["on_bad"])
+        if not rows.inputs.items() <= run.info["inputs"].items():
+            return "The row file has changed since it was checked, so its rows aren't shown here."
+        found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        for record in run.tables["faults"].to_pylist():
+            found[record["row_id"]].append(record)
+        wanted = set(list(found)[:_MOST_ROWS])
+        wanted |= {name for row_id in wanted for each in found[row_id] for name in _ROW_ID.findall(each["detail"])}
+        kept = {row.id: row for row in rows if row.id in wanted}
+    except TunescopeError as error:
+        return f"The rows couldn't be read again: {error}"
+    shown = [_row(kept[row_id], found[row_id], kept) for row_id in list(found)[:_MOST_ROWS] if row_id in kept]
+    counts, said = CheckResult.read(run).faults, meanings()
+    return {
+        "faults": [[name, said.get(name, ""), n] for name, n in counts.items() if n],
+        "rows": shown,
+        "more": max(0, len(found) - len(shown)),
+    }
+
+
+def as_json(data: Mapping[str, Any]) -> str:
+    """Write the data without characters that steer the page."""
+    return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+
+
+def _row(row: Row, found: list[dict[str, Any]], kept: Mapping[str, Row]) -> dict[str, Any]:
+    texts = [[message.role, _said(message)] for message in row.messages]
+    twins = dict.fromkeys(name for each in found for name in _ROW_ID.findall(each["detail"]) if name != row.id)
+    twin = next((kept[name] for name in twins if name in kept), None)
+    shown: dict[str, Any] = {
+        "id": row.id,
+        "place": f"{row.file}:{row.line}" + ("" if row.record is None else f", record {row.record}"),
+        "faults": [[each["fault"], each["grade"], each["detail"]] for each in found],
+        "messages": [[role, text[:_MOST_CHARACTERS], len(text) > _MOST_CHARACTERS] for role, text in texts],
+        "marks": list(_marks(texts, found)),
+        "history": [" ".join(filter(None, (step.operation, step.reason))) for step in row.lineage],
+    }
+    if twin is not None:
+        shown["twin"] = {"id": twin.id, "parts": _difference(_whole(row), _whole(twin))}
+    return shown
+
+
+def _said(message: Any) -> str:
+    from tunescope.rows.content import reply_text
+
+    return reply_text(message)
+
+
+def _whole(row: Row) -> str:
+    return "\n\n".join(_said(message) for message in row.messages)
+
+
+def _marks(texts: list[list[str]], found: list[dict[str, Any]]) -> Iterator[list[int]]:
+    """Yield (message, start, end) of what the details quote, where it stands last in the row, in UTF-16 units."""
+    for each in found:
+        for quoted in _QUOTED.findall(each["detail"]):
+            try:
+                words = ast.literal_eval(quoted)
+            except (ValueError, SyntaxError):
+                continue
+            for number in reversed(range(len(texts))):
+                start = texts[number][1].rfind(words)
+                if start >= 0:
+                    before = len(texts[number][1][:start].encode("utf-16-le")) // 2
+                    yield [number, before, before + len(words.encode("utf-16-le")) // 2]
+                    break
+
+
+def _difference(text: str, other: str) -> list[list[str]] | None:
+    """Return the other text as stretches: "=" in both, "-" only in this one, "+" only in the other; None if too long."""
+    ours, theirs = _WORD.findall(text), _WORD.findall(other)
+    if max(len(ours), len(theirs)) > _MOST_WORDS:
+        return None
+    parts: list[list[str]] = []
+    for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
+        if kind == "equal":
+            parts.append(["=", "".join(ours[a:b])])
+            continue
+        parts += [[sign, "".join(words)] for sign, words in (("-", ours[a:b]), ("+", theirs[c:d])) if words]
+    return parts
