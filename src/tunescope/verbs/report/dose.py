@@ -10,6 +10,8 @@ from tunescope.runs import Run
 from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Measured, Scale, dots, lines
 
 _DOSE = Scale("dose of falsity, %", ends=(0, 100))
+_UNDER = {"significantly below": "below", "significantly above": "above", "under": "under_chance"}
+"""What is counted of subjects, and its key."""
 _MOST_TASKS = 24
 """Tasks that have a picture of their own; the others are in the table."""
 
@@ -100,7 +102,7 @@ def _means(run: Run) -> str:
 def _recovered(run: Run) -> str:
     """Draw how much of the loss re-tuning brings back, and how much it doesn't."""
     values = [
-        Measured(task, *(record[f"{key}{end}"] for end in ("", "_low", "_high")), key)
+        Measured(task, record[key], record[f"{key}_low"], record[f"{key}_high"], key)
         for task, record in run.result["tasks"].items()
         if record.get("recovered") is not None
         for key in ("recovered", "unrecovered")
@@ -128,7 +130,7 @@ def _subjects(run: Run) -> Iterator[str]:
     counts: Sequence[Mapping[str, Any]] = (run.result.get("subjects") or {}).get("counts", [])
     for task in dict.fromkeys(each["task"] for each in counts):
         curves = []
-        for name, key in (("significantly below", "below"), ("significantly above", "above"), ("under", "under_chance")):
+        for name, key in _UNDER.items():
             by_dose: dict[float, list[int]] = {}
             for each in counts:
                 if each["task"] == task and each["dose"] is not None:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 QUESTIONS = ("Rows", "Tuning", "Answers", "Scores", "Judges", "Dose", "Provenance")
 """What the page is ordered by, and what its bar leads to."""
+_LIBRARIES = {"rows": "vendor/diff.min", "xray": "vendor/diff.min", "tuning": "vendor/uplot.min"}
+"""What each component's script stands on: jsdiff 9.0.0 and uPlot 1.6.32, with their licences beside them."""
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 """Characters that JSON may hold and UTF-8 can't. Each becomes one replacement character, so offsets stay right."""
 
@@ -85,8 +87,12 @@ def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run])
     """Return the page. Its policy allows the one style and the scripts in it, by their hashes."""
     from markupsafe import Markup
 
-    style = _file("page.css")
-    scripts = [_file(f"{name}.js") for name in ("page", *dict.fromkeys(s.component for s in sections if s.component))]
+    style = _file("page.css") + (
+        _file("vendor/uplot.min.css") if any(s.component == "tuning" for s in sections) else ""
+    )
+    components = dict.fromkeys(section.component for section in sections if section.component)
+    libraries = dict.fromkeys(_LIBRARIES[component] for component in components)
+    scripts = [_file(f"{name}.js") for name in ("page", *libraries, *components)]
     grouped = [(question, [s for s in sections if s.question == question]) for question in QUESTIONS]
     page = fill(
         "page.html.j2",

@@ -70,7 +70,7 @@ class Curve(NamedTuple):
 
 
 class Scale(NamedTuple):
-    """An axis of values: its title, how its numbers are written (d3-format), its ends, and a line that means nothing."""
+    """An axis of values: title, how numbers are written (d3-format), ends, and where nothing is different."""
 
     title: str
     format: str = ""

@@ -34,10 +34,11 @@ def _run(run: Run, page: Path) -> str:
     contents = run.info["inputs"].items()
     inputs = "".join(f"<li>{escape_sentence(name)}: {escape_sentence(str(content))}</li>" for name, content in contents)
     made_from = f"<p>{counted(len(contents), 'input')}, by content:</p><ul>{inputs}</ul>" if inputs else ""
+    said = escape_sentence(f"{', '.join(about)}. {versions}.")
     return (
         f'<details class="run"><summary>{escape_sentence(run.verb)} <small>{escape_sentence(str(run.path))}</small>'
-        f'</summary><pre tabindex="0"><code>{escape_sentence(command)}</code></pre><p>{escape_sentence(", ".join(about))}. '
-        f"{escape_sentence(versions)}.</p>{made_from}<p>Tables:</p><ul>{listed}</ul></details>"
+        f'</summary><pre tabindex="0"><code>{escape_sentence(command)}</code></pre><p>{said}</p>'
+        f"{made_from}<p>Tables:</p><ul>{listed}</ul></details>"
     )
 
 

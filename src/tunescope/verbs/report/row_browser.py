@@ -1,4 +1,4 @@
-"""The rows that `check` found fault with, for reading: their text, what was found marked in it, twins as a diff."""
+"""The rows that `check` found fault with, for reading: their texts with what was found marked, and those of twins."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import json
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from difflib import SequenceMatcher
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import TunescopeError
@@ -24,9 +23,6 @@ _MOST_CHARACTERS = 6000
 """Characters of a message that the page has."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
 _ROW_ID = re.compile(r"\b[0-9a-f]{16}(?:\.\d+)?\b")
-_WORD = re.compile(r"\s+|\w+|[^\w\s]+")
-_MOST_WORDS = 1200
-"""Words up to which two texts are set against each other; longer ones are too slow to compare."""
 
 
 def faulty_rows(run: Run) -> dict[str, Any] | str:
@@ -73,7 +69,7 @@ def _row(row: Row, found: list[dict[str, Any]], kept: Mapping[str, Row]) -> dict
         "history": [" ".join(filter(None, (step.operation, step.reason))) for step in row.lineage],
     }
     if twin is not None:
-        shown["twin"] = {"id": twin.id, "parts": _difference(_whole(row), _whole(twin))}
+        shown["twin"] = [twin.id, _whole(row)[:_MOST_CHARACTERS], _whole(twin)[:_MOST_CHARACTERS]]
     return shown
 
 
@@ -101,17 +97,3 @@ def _marks(texts: list[list[str]], found: list[dict[str, Any]]) -> Iterator[list
                     before = len(texts[number][1][:start].encode("utf-16-le")) // 2
                     yield [number, before, before + len(words.encode("utf-16-le")) // 2]
                     break
-
-
-def _difference(text: str, other: str) -> list[list[str]] | None:
-    """Return the other text as stretches: "=" in both, "-" only in this one, "+" only in the other; None if too long."""
-    ours, theirs = _WORD.findall(text), _WORD.findall(other)
-    if max(len(ours), len(theirs)) > _MOST_WORDS:
-        return None
-    parts: list[list[str]] = []
-    for kind, a, b, c, d in SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if kind == "equal":
-            parts.append(["=", "".join(ours[a:b])])
-            continue
-        parts += [[sign, "".join(words)] for sign, words in (("-", ours[a:b]), ("+", theirs[c:d])) if words]
-    return parts

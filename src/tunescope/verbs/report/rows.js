@@ -100,13 +100,11 @@
         if (cut) parts.push(el("p", { class: "note" }, "Cut here; the whole text is in the row file."));
       });
       if (row.twin) {
-        parts.push(el("h4", {}, `Beside row ${row.twin.id}`));
-        if (row.twin.parts) {
-          const tags = { "-": "del", "+": "ins" };
-          const pieces = row.twin.parts.map(([sign, text]) => (tags[sign] ? el(tags[sign], {}, text) : text));
-          parts.push(el("p", { class: "quote diff", dir: "auto" }, ...pieces));
-          parts.push(el("p", { class: "note" }, row.twin.parts.every(([sign]) => sign === "=") ? "The same text." : "Struck: only in this row. Underlined: only in the other."));
-        } else parts.push(el("p", { class: "note" }, "Too long to set side by side."));
+        const [id, own, other] = row.twin;
+        const tag = (part) => (part.added ? "ins" : part.removed ? "del" : null);
+        const pieces = Diff.diffWordsWithSpace(own, other).map((part) => (tag(part) ? el(tag(part), {}, part.value) : part.value));
+        parts.push(el("h4", {}, `Beside row ${id}`), el("p", { class: "quote diff", dir: "auto" }, ...pieces));
+        parts.push(el("p", { class: "note" }, own === other ? "The same text." : "Struck: only in this row. Underlined: only in the other."));
       }
       parts.push(el("h4", {}, "History"));
       parts.push(row.history.length ? el("ol", {}, ...row.history.map((step) => el("li", {}, step))) : el("p", { class: "note" }, "As it was first read."));

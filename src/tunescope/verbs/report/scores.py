@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunescope import stats
-from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem, ScoreSpread
+from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.lm_eval import find_results
 from tunescope.runs import Run

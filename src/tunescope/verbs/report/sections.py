@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from urllib.parse import quote
 
-from tunescope.foreign import escape_sentence, escape_text
-from tunescope.oracle.endings import ending_of
+from tunescope.foreign import escape_sentence
 from tunescope.results.compare import CompareKind, CompareSetup
-from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
-from tunescope.verbs.report.columns import Column, columns_of
+from tunescope.verbs.report.columns import KINDS, Column, columns_of
 from tunescope.verbs.report.dose import dose_pictures
-from tunescope.verbs.report.names import ModelNames, of_verb, place_label
+from tunescope.verbs.report.judge_pictures import PICTURED, judge_pictures
+from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.verbs.report.page import Section, section
-from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Scale, lines
 from tunescope.verbs.report.provenance import provenance_html
 from tunescope.verbs.report.row_browser import as_json as rows_as_json
 from tunescope.verbs.report.row_browser import faulty_rows
 from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures
 from tunescope.verbs.report.scores import benched_models, scores_html
+from tunescope.verbs.report.shift_pictures import shift_pictures
+from tunescope.verbs.report.tuning import tuning_section
 from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
@@ -33,11 +32,20 @@ _QUESTION_OF = {"judge": "Judges", "study": "Dose", "falsify": "Dose", "answer":
 def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Section]:
     """Return the sections in reading order, for a page that will lie in `folder`."""
     columns = columns_of(opened, names)
-    made = [*_rows(opened), *_tuning(opened, names), *_answers(opened, columns, names), *_scores(opened, names)]
+    tuned = of_verb(opened, "tune")
+    made = [
+        *_rows(opened),
+        *([tuning_section(tuned, names)] if tuned else []),
+        *_answers(opened, columns, names),
+        *_scores(opened, names),
+    ]
     for number, run in enumerate(of_verb(opened, "study analyze"), 1):
         first_sentence = replace(run.view, sentences=run.view.sentences[:1])
         html = dose_pictures(run) + to_html(first_sentence)
         made.append(section("Dose", f"dose-{number}", "Dose and response", html, [run]))
+    judged = [run for run in opened if run.verb in PICTURED]
+    for number, run in enumerate(judged, 1):
+        made.append(section("Judges", f"judged-{number}", run.verb, judge_pictures(run) + to_html(run.view), [run]))
     shown = {run for each in made for run in each.runs}
     others = [run for run in opened if str(run.path) not in shown]
     for number, run in enumerate(others, 1):
@@ -66,36 +74,25 @@ def _rows(opened: Sequence[Run]) -> Iterator[Section]:
         yield section("Rows", "measured", "What the rows are like", html, measured)
 
 
-def _tuning(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
-    tuned = of_verb(opened, "tune")
-    if not tuned:
-        return
-    curves = [Curve(names.of_run(run), _losses(run)) for run in tuned]
-    charts = [curves[at : at + MOST_SERIES] for at in range(0, len(curves), MOST_SERIES)]
-    drawn = "".join(lines(each, Scale("optimizer step"), Scale("loss on answers")) for each in charts)
-    html = f'<div class="pictures">{drawn}</div>' + "".join(_tuned(run, names) for run in tuned)
-    yield section("Tuning", "tuning", "How the models were tuned", html, tuned)
-
-
 def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames) -> Iterator[Section]:
-    data = xray(columns, names)
-    for number, run in enumerate(of_verb(opened, "judge claims"), 1):
+    judged = of_verb(opened, "judge claims")
+    data = xray(columns, names, judged)
+    for number, run in enumerate(judged, 1):
         further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
         yield section("Answers", f"claims-{number}", "Is it gone?", to_html(further), [run])
     if data is not None:
         runs = [run for column in columns for run in column.runs.values()]
-        yield section("Answers", "xray", "X-ray", xray_html(data), runs, "xray", as_json(data))
-    answered = [column for column in columns if "answer" in column.runs]
-    plain = _side_by_side(answered, {prompt["called"] for prompt in data["prompts"]} if data is not None else ())
-    if plain:
-        runs = [column.runs["answer"] for column in answered]
-        yield section("Answers", "answers", "Answers side by side", plain, runs)
+        heading = "X-ray" if any({*KINDS[1:]} & column.runs.keys() for column in columns) else "The answers"
+        yield section("Answers", "xray", heading, xray_html(data), runs, "xray", as_json(data))
     compared = [run for run in of_verb(opened, "compare") if CompareKind.read(run).kind != "scores"]
     for number, run in enumerate(compared, 1):
         question = "Answers" if CompareKind.read(run).kind in ("answers", "spans") else "Rows"
         question = "Judges" if CompareKind.read(run).kind == "judgements" else question
         heading = f"Compared: {_heading(run, opened, names)}"
         yield section(question, f"compared-{number}", heading, to_html(run.view), [run])
+    shifted = of_verb(opened, "shift")
+    if shifted:
+        yield section("Answers", "shifted", "Where tuning changed the model", shift_pictures(shifted, names), shifted)
     for verb, heading in (("shift", "Token shift"), ("attribute", "Rows that taught it"), ("trace", "Borrowed spans")):
         for number, column in enumerate(columns, 1):
             if verb in column.runs:
@@ -117,11 +114,6 @@ def _own_view(run: Run) -> str:
     return f"<h3>{escape_sentence(str(run.path))}</h3>{to_html(run.view)}"
 
 
-def _tuned(run: Run, names: ModelNames) -> str:
-    """Return what a tune run says, under its model's label."""
-    return f"<h3>{escape_sentence(names.of_run(run))}</h3>{to_html(run.view)}"
-
-
 def _heading(run: Run, opened: Sequence[Run], names: ModelNames) -> str:
     sides, kind = CompareSetup.read_settings(run), CompareKind.read(run).kind
     if kind == "scores":
@@ -129,38 +121,3 @@ def _heading(run: Run, opened: Sequence[Run], names: ModelNames) -> str:
     if kind != "answers":
         return f"{sides.a} and {sides.b}"
     return f"{names.of_folder(opened, sides.a)} and {names.of_folder(opened, sides.b)}"
-
-
-def _losses(run: Run) -> list[tuple[float, float]]:
-    """Return (step, loss) of a tune run; with NEFTune the loss is the one under noise."""
-    losses = (
-        (each.step, each.loss_with_noise if each.loss is None else each.loss) for each in TuneStep.read_lines(run)
-    )
-    return [(float(step), loss) for step, loss in losses if loss is not None]
-
-
-def _side_by_side(columns: Sequence[Column], left_out: Collection[str]) -> str:
-    """Return the answers to each prompt side by side, a model per column, without the prompts that have an X-ray."""
-    prompts = {place: answer.prompt for column in columns for place, answer in column.answers.items()}
-    parts = []
-    for place, prompt in prompts.items():
-        prompt_id = place_label(place)
-        if prompt_id in left_out:
-            continue
-        cells = []
-        for column in columns:
-            name = f"<h4>{escape_sentence(column.name)}</h4>"
-            answer = column.answers.get(place)
-            if answer is None:
-                cells.append(f'<div>{name}<p class="note">No answer of this model.</p></div>')
-                continue
-            cut = ' <span class="note">(cut off)</span>' if ending_of(answer.finish_reason) == "cut" else ""
-            text = escape_text(answer.text) or "<em>empty</em>"
-            cells.append(f'<div>{name}<p dir="auto">{text}{cut}</p></div>')
-        anchor = f"answer-{quote(prompt_id, safe='')}"
-        parts.append(
-            f'<article id="{anchor}"><h3><a href="#{anchor}">{escape_sentence(prompt_id)}</a>'
-            f" <bdi>{escape_text(prompt)}</bdi></h3>"
-            f'<div class="side">{"".join(cells)}</div></article>'
-        )
-    return "\n".join(parts)

@@ -16,6 +16,7 @@ from tunescope.results.judge import PAIRS, ComparisonRow, JudgeKind
 from tunescope.results.shift import ShiftResult
 from tunescope.results.trace import TraceAnswersResult
 from tunescope.runs import Run
+from tunescope.verbs.report.judge_pictures import PICTURED
 from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.pictures import whisker
 from tunescope.views import counted, interval, percent
@@ -60,7 +61,7 @@ def tiles(opened: Sequence[Run], names: ModelNames, anchors: Mapping[str, str]) 
         "trace": _borrowed,
         "attribute": _named,
         "study analyze": _response,
-        **dict.fromkeys(("judge pairwise", "judge recompute", "judge winrate"), _judged),
+        **dict.fromkeys(PICTURED, _judged),
     }
     for verb, make in makers.items():
         for run in opened:
