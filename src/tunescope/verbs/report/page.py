@@ -87,10 +87,8 @@ def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run])
     """Return the page. Its policy allows the one style and the scripts in it, by their hashes."""
     from markupsafe import Markup
 
-    style = _file("page.css") + (
-        _file("vendor/uplot.min.css") if any(s.component == "tuning" for s in sections) else ""
-    )
     components = dict.fromkeys(section.component for section in sections if section.component)
+    style = _file("page.css") + (_file("vendor/uplot.min.css") if "tuning" in components else "")
     libraries = dict.fromkeys(_LIBRARIES[component] for component in components)
     scripts = [_file(f"{name}.js") for name in ("page", *libraries, *components)]
     grouped = [(question, [s for s in sections if s.question == question]) for question in QUESTIONS]

@@ -32,13 +32,7 @@ _QUESTION_OF = {"judge": "Judges", "study": "Dose", "falsify": "Dose", "answer":
 def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Section]:
     """Return the sections in reading order, for a page that will lie in `folder`."""
     columns = columns_of(opened, names)
-    tuned = of_verb(opened, "tune")
-    made = [
-        *_rows(opened),
-        *([tuning_section(tuned, names)] if tuned else []),
-        *_answers(opened, columns, names),
-        *_scores(opened, names),
-    ]
+    made = [*_rows(opened), *_tuned(opened, names), *_answers(opened, columns, names), *_scores(opened, names)]
     for number, run in enumerate(of_verb(opened, "study analyze"), 1):
         first_sentence = replace(run.view, sentences=run.view.sentences[:1])
         html = dose_pictures(run) + to_html(first_sentence)
@@ -72,6 +66,12 @@ def _rows(opened: Sequence[Run]) -> Iterator[Section]:
     if measured:
         html = f'<div class="pictures">{measure_pictures(measured)}</div>' + "".join(map(_own_view, measured))
         yield section("Rows", "measured", "What the rows are like", html, measured)
+
+
+def _tuned(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
+    tuned = of_verb(opened, "tune")
+    if tuned:
+        yield tuning_section(tuned, names)
 
 
 def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames) -> Iterator[Section]:

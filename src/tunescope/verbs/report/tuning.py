@@ -41,9 +41,8 @@ def _losses(run: Run) -> list[tuple[float, float]]:
 def _differing(tuned: Sequence[Run], names: ModelNames) -> tuple[Table, ...]:
     """Return what differs between the runs' settings, a row per run; nothing of a single run."""
     settings = [{k: v for k, v in run.settings.items() if k not in NO_DIFFERENCE} for run in tuned]
-    keys = [
-        key for key in dict.fromkeys(k for each in settings for k in each) if len({*map(str, _of(settings, key))}) > 1
-    ]
+    known = dict.fromkeys(key for each in settings for key in each)
+    keys = [key for key in known if len({str(each.get(key)) for each in settings}) > 1]
     if not keys:
         return ()
     rows: list[tuple[Cell, ...]] = [
@@ -54,10 +53,6 @@ def _differing(tuned: Sequence[Run], names: ModelNames) -> tuple[Table, ...]:
     return (Table("In what they differ", columns, tuple(rows), "All other settings are the same."),)
 
 
-def _of(settings: Sequence[dict[str, Any]], key: str) -> list[Any]:
-    return [each.get(key) for each in settings]
-
-
 def _written(value: Any) -> Cell:
     if isinstance(value, list):
         return ", ".join(Path(str(each)).name for each in value)
@@ -66,7 +61,6 @@ def _written(value: Any) -> Cell:
 
 def _as_json(charts: Sequence[Sequence[Curve]]) -> str:
     """Write the curves for the script that draws them where a pointer is."""
-    data = [
-        [{"name": curve.name, "points": curve.points} for curve in chart if len(curve.points) > 1] for chart in charts
-    ]
-    return replace_steering(json.dumps([each for each in data if each], ensure_ascii=False, separators=(",", ":")))
+    drawn = [[curve for curve in chart if len(curve.points) > 1] for chart in charts]
+    data = [[{"name": curve.name, "points": curve.points} for curve in chart] for chart in drawn if chart]
+    return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
