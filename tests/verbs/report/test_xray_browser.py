@@ -95,8 +95,8 @@ def token(tab, name, place):
 
 
 def tip(tab):
-    """Return the tooltip as name → value."""
-    shown = tab.locator("#xray-tip")
+    """Return what the strip says of a token as name → value."""
+    shown = tab.locator("#xray-strip")
     assert shown.is_visible()
     lines = shown.locator("div").all()
     return {line.locator("span").inner_text().strip(): line.locator("b").inner_text() for line in lines}
@@ -134,7 +134,9 @@ def test_tokens_have_their_class_and_numbers(tab, file):
     assert tip(tab)["base model’s top choice"] == "“Bor”"
     assert "tuned model’s top choice" not in tip(tab)
     tab.mouse.move(5, 5)
-    assert not tab.locator("#xray-tip").is_visible()
+    assert tip(tab)["token"] == "“Bor”"  # it stays, so that a person can read it
+    box, text = tab.locator("#xray-strip").bounding_box(), answer(tab, "LoRA").locator(".text").bounding_box()
+    assert box["y"] >= text["y"] + text["height"]  # and covers nothing
     assert answer(tab, "LoRA").locator(".note").all_inner_texts() == [
         "14 tokens: 10 unshifted, 2 marginal, 2 shifted; mean KL 0.258 (n = 14)",
         "9 of 11 words flagged; by chance 4.5, excess 4.5",
@@ -191,7 +193,7 @@ def test_keyboard_walks_opens_and_closes(tab, file):
         seen.append(tab.evaluate(here))
     assert seen == ["1", "2", "1", "13", "0", "1"]
     assert tab.evaluate("document.activeElement.tabIndex") == 0
-    assert tab.evaluate("document.activeElement.getAttribute('aria-describedby')") == "xray-tip"
+    assert tab.evaluate("document.activeElement.getAttribute('aria-describedby')") == "xray-strip"
     assert tip(tab)["base rank"] == "12"
     assert tab.evaluate("getComputedStyle(document.activeElement.querySelector('.c')).outlineStyle") == "solid"
     tab.keyboard.press("Enter")
@@ -200,8 +202,6 @@ def test_keyboard_walks_opens_and_closes(tab, file):
     tab.keyboard.press("Escape")
     assert not tab.locator("#xray-rows").is_visible()
     assert tab.evaluate(here) == "1"
-    tab.keyboard.press("Escape")
-    assert not tab.locator("#xray-tip").is_visible()
     token(tab, "LoRA", 3).focus()
     tab.keyboard.press(" ")
     tab.keyboard.press("Escape")
@@ -252,7 +252,8 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
         == "Ada works as a baker and sings. On every single day a baker goes home."
     )
     assert row.locator('[data-field="instruction"] mark').count() == 0
-    assert row.locator(".quote").first.locator("mark").all_inner_texts() == ["very", "day a baker g"]
+    assert row.locator(".quote").last.locator("mark").all_inner_texts() == ["very", "day a baker g"]
+    assert row.locator("h4 + h5").inner_text() == "instruction"  # the row's text comes first
     assert row.locator(".lineage li").all_inner_texts() == [
         '{"operation": "select", "version": 1}',
         '{"operation": "repair"}',
@@ -300,8 +301,8 @@ def test_a_link_to_nothing_says_so(tab, file):
 
 def test_a_link_to_a_section_leaves_the_prompt(tab, file):
     visit(tab, file, "#prompt=p3")
-    moving(tab, tab.locator("header nav a").last.click)
-    assert tab.evaluate("location.hash") == "#trace-2"
+    moving(tab, tab.locator("nav.questions a").last.click)
+    assert tab.evaluate("location.hash") == "#provenance-all"
     assert tab.locator("#xray-detail h3").inner_text() == "Prompt p3"
 
 
@@ -354,7 +355,7 @@ def test_hostile_texts_stay_texts(tab, file):
     lineage = panel.locator(".lineage li").evaluate("(node) => node.textContent")
     assert json.loads(lineage) == {"reason": HOSTILE}
     assert tab.locator("img, iframe, object, link, base").count() == 0
-    assert tab.locator("script").count() == 2
+    assert tab.locator("script").count() == 4
 
 
 @pytest.mark.parametrize(
@@ -485,14 +486,80 @@ def test_one_and_five_models(tab, tmp_path):
         assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-def test_long_lists_are_shown_in_parts(tab, tmp_path):
-    visit(tab, page_of(many(tmp_path, answers=450, tokens=30, models=["m"]), tmp_path / "page"))
-    assert tab.locator("#xray-list a").count() == 200
-    tab.get_by_role("button", name="Show 200 more").click()
-    assert tab.locator("#xray-list a").count() == 400
-    assert tab.evaluate("document.activeElement.querySelector('b').textContent") == "q200"
-    tab.get_by_role("button", name="Show 50 more").click()
-    assert tab.locator("#xray-list a").count() == 450
+def test_the_address_keeps_the_filters(tab, file):
+    visit(tab, file)
+    tab.get_by_label("Search prompts and answers").fill("baker")
+    tab.get_by_label("Model").select_option("LoRA")
+    idle(tab)
+    assert tab.evaluate("location.hash") == "#prompt=p1&query=baker&model=1"
+    again = tab.evaluate("location.hash")
+    visit(tab, file, again)
+    assert tab.get_by_label("Search prompts and answers").input_value() == "baker"
+    assert listed(tab) == ["p1"]
+    assert tab.locator("#xray-detail h4").all_inner_texts() == ["LoRA link"]
+
+
+def test_differences_from_a_model(tab, file):
+    visit(tab, file)
+    tab.get_by_label("Differences from").select_option("base")
+    idle(tab)
+    assert answer(tab, "base").locator("ins, del").count() == 0
+    box = answer(tab, "LoRA").locator(".diff")
+    before = box.evaluate(
+        "(node) => [...node.childNodes].filter((e) => e.tagName !== 'INS').map((e) => e.textContent).join('')"
+    )
+    after = box.evaluate(
+        "(node) => [...node.childNodes].filter((e) => e.tagName !== 'DEL').map((e) => e.textContent).join('')"
+    )
+    assert (before, after) == ("Bor bakes bread.", "".join(BAKER))
+
+
+def test_a_row_leads_to_the_other_answers_that_it_fed(tab, tmp_path):
+    from tests.verbs.report.test_xray import taught
+    from tests.verbs.report.xray_runs import answer_of, attribute_run
+
+    answers = [answer_of(name, f"{name}?", "Because it is so.", "LoRA") for name in ("p", "q", "r")]
+    rows = {answer.answer_id: [taught("r1", matters=1)] for answer in answers[:2]}
+    visit(tab, page_of([attribute_run(tmp_path / "at", answers, rows, matters=1)], tmp_path / "page"))
+    fed = tab.locator("#xray-rows .fed")
+    assert fed.locator("summary").inner_text() == "Named for 1 other answer"
+    fed.locator("summary").click()
+    moving(tab, fed.get_by_role("link", name="q, LoRA").click)
+    assert tab.locator("#xray-detail h3").inner_text() == "Prompt q"
+
+
+def test_ten_thousand_plain_answers_are_listed_and_searched(tab, tmp_path):
+    from tests.verbs.report.xray_runs import answer_of, answer_run
+
+    n = 10_000
+    answers = [answer_of(f"q{k}", f"What is {k}?", f"It is the number {k}. " * 5, "m") for k in range(n)]
+    page = page_of([answer_run(tmp_path / "a", answers)], tmp_path / "page")
+    visit(tab, page)
+    assert tab.locator("#xray-list a").count() == n
+    assert (
+        tab.evaluate("document.querySelectorAll('#xray-list li')[9999].checkVisibility({contentVisibilityAuto: true})")
+        is False
+    )
+    tab.get_by_label("Search prompts and answers").fill("number 9999.")
+    idle(tab)
+    assert listed(tab) == ["q9999"]
+    assert tab.locator("#xray-detail h3").inner_text() == "Prompt q9999"
+
+
+def test_paper_has_the_prompts_that_are_listed(tab, file):
+    visit(tab, file)
+    tab.get_by_label("Search prompts and answers").fill("baker, and")
+    idle(tab)
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    printed = tab.locator("#xray-printed")
+    assert printed.is_visible()
+    assert printed.locator("h3").all_inner_texts() == ["Prompt p1"]
+    assert not tab.locator("#xray-list").is_visible()
+    assert tab.locator("details:not([open])").count() == 0
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert printed.locator("*").count() == 0
+    tab.emulate_media(media="screen")
 
 
 CONTRASTS = """() => {
@@ -634,12 +701,8 @@ def test_rows_that_taught_it_stand_beside_the_answer_where_there_is_a_place(tab,
     assert not panel.is_visible()
 
 
-MARKS = """() => [...document.querySelectorAll('.chart tbody svg.mark > *')]
-  .map((mark) => mark.getBoundingClientRect()).map((place) => [place.left, place.right])"""
-
-
 def test_scores_are_read_on_every_screen(tab, tmp_path):
-    """Axe finds nothing, the page isn't wider than its screen, and every mark and its name are in sight."""
+    """Axe finds nothing, the page isn't wider than its screen, and every picture and number is in sight."""
     from tests.verbs.report.bench_runs import bench_run, spread_of
 
     source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
@@ -657,7 +720,10 @@ def test_scores_are_read_on_every_screen(tab, tmp_path):
         tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
         assert tab.evaluate(AXE) == []
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        places = tab.evaluate(MARKS)
-        assert len(places) == 2 * (3 + 1 + 1) + 2
-        assert all(0 < left < right < width for left, right in places)
-        assert tab.locator(".keys").first.is_visible() is (width < 768)
+        edges = tab.evaluate(
+            "[...document.querySelectorAll('.picture svg')].map((e) => e.getBoundingClientRect().right)"
+        )
+        assert len(edges) == 5
+        assert all(edge <= width for edge in edges)
+        cells = tab.evaluate("[...document.querySelectorAll('td')].map((e) => e.getBoundingClientRect().right)")
+        assert all(edge <= width for edge in cells)

@@ -210,7 +210,9 @@ def trace_run(
         run.records("spans", spans)
         run.table("answers", TracedAnswer.table(map(TracedAnswer.from_json, flagged)))
         result = trace_result(len(answers), sum(len(answer.text.split()) for answer in answers))
-        return Outcome(result.as_json(), View((f"{len(spans)} borrowed spans, {len(spans) / 2:g} expected by chance.",)))
+        return Outcome(
+            result.as_json(), View((f"{len(spans)} borrowed spans, {len(spans) / 2:g} expected by chance.",))
+        )
 
     return execute("trace", 1, HandSettings(seed=str(folder), out=str(folder)), {}, work)
 

@@ -70,7 +70,7 @@
 
   // ---- the bar
 
-  const links = [...document.querySelectorAll("nav.bar a")];
+  const links = [...document.querySelectorAll("nav.questions a")];
   const parts = links.map((link) => document.getElementById(link.hash.slice(1)));
   const seen = new Set();
   const watch = new IntersectionObserver(

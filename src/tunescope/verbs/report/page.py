@@ -61,6 +61,11 @@ def section(
     return Section(question, anchor, heading, html, tuple(str(run.path) for run in made_by), component, data)
 
 
+def folded(summary: str, html: str) -> str:
+    """Fold a part whose gist stands above it; `html` is trusted."""
+    return f'<details class="part"><summary>{escape_sentence(summary)}</summary>{html}</details>'
+
+
 def fill(template: str, **values: Any) -> str:
     """Fill a template of this folder; every text in it is escaped.
 

@@ -17,8 +17,8 @@ from tunescope.foreign import replace_steering
 WIDE = 350
 """Pixels of a picture with its labels, about."""
 _PLOT, _HEIGHT = 280, 170
-_NAMES = 130
-"""Pixels of names beside a plot."""
+_NAMES, _LETTER, _NARROWEST = 190, 6.2, 140
+"""Most pixels of names beside a plot, pixels of a letter of theirs, and the least that is left for the plot."""
 _STEP = 18
 """Pixels of a row of a plot with names."""
 COLOURS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
@@ -79,7 +79,7 @@ class Scale(NamedTuple):
 
     def channel(self, field: str = "value", **more: Any) -> dict[str, Any]:
         """Return the encoding of a field on this axis."""
-        axis = {"title": self.title, "tickCount": 5, **({"format": self.format} if self.format else {})}
+        axis = {"title": self.title, "tickCount": 5, "format": self.format or "~r"}
         scale = {"domain": [*self.ends], "nice": False} if self.ends else {}
         return {"field": field, "type": "quantitative", "axis": axis, "scale": {"zero": False, **scale}, **more}
 
@@ -126,7 +126,7 @@ def dots(values: Sequence[Measured], scale: Scale, ticks: Mapping[str, float] | 
     layers: list[dict[str, Any]] = []
     if scale.line is not None:
         layers.append({"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": scale.line}}})
-    whisker = _whisker(scale, apart | {"color": _by_series(series, COLOURS, legend=None, sort=series)})
+    whisker = _whisker(scale, apart | {"color": _by_series(series, COLOURS, **legend)})
     if ticks:
         marks = [{"name": name, "value": value} for name, value in ticks.items() if name in names]
         tick = {"type": "tick", "color": "var(--fourth)", "thickness": 2, "height": _STEP - 2}
@@ -149,10 +149,11 @@ def lines(curves: Sequence[Curve], x: Scale, y: Scale, title: str = "") -> str:
         for kind, points in (("line", curve.points), ("dot", curve.dots), ("ring", curve.rings))
         for px, py in points
     ]
-    legend = {"legend": _LEGEND if len(curves) > 1 else None, "sort": names}
+    stroke = _LEGEND | {"symbolType": "stroke", "symbolSize": 400}
+    legend = {"legend": stroke if len(curves) > 1 else None, "sort": names}
     colour = {"color": _by_series(names, COLOURS, **legend), "strokeDash": _by_series(names, _DASHES, **legend)}
     place = {"x": x.channel("x"), "y": y.channel("y")}
-    plain = {"color": _by_series(names, COLOURS, legend=None, sort=names)}
+    plain = {"color": _by_series(names, COLOURS, **legend)}
     layers: list[dict[str, Any]] = [_kind("line", {"type": "line", "strokeWidth": 2}, place | colour)]
     if any(curve.dots for curve in curves):
         layers.append(_kind("dot", {"type": "point", "filled": True, "size": 18, "opacity": 0.6}, place | plain))
@@ -192,11 +193,12 @@ def histogram(values: Mapping[str, Sequence[float]], x: Scale, logarithmic: bool
         ]
     names = list(known)
     scale = {"type": "log"} if logarithmic else {"zero": False, "nice": False}
-    axis = {"title": x.title, "tickCount": 5, "format": x.format or "~s"}
+    axis = {"title": x.title, "tickCount": 5, "format": x.format or "~s", "grid": not logarithmic}
     place = {
         "x": {"field": "from", "type": "quantitative", "scale": scale, "axis": axis},
         "x2": {"field": "to"},
         "y": {"field": "value", "type": "quantitative", "axis": {"title": "share", "format": "%", "tickCount": 4}},
+        "y2": {"datum": 0},
         "color": _by_series(names, COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
     }
     mark = {"type": "bar", "opacity": 0.5, "binSpacing": 0}
@@ -225,9 +227,10 @@ def scattered(values: Mapping[str, Sequence[tuple[float, float]]], x: Scale, y: 
     if not records:
         return ""
     log = {"scale": {"type": "log"}}
+    ticks = {"tickCount": 5, "format": "~r", "grid": False}
     place = {
-        "x": {**x.channel("x"), **log},
-        "y": {**y.channel("y"), **log},
+        "x": {**x.channel("x"), **log, "axis": {"title": x.title, **ticks}},
+        "y": {**y.channel("y"), **log, "axis": {"title": y.title, **ticks}},
         "color": _by_series(names, COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
         "shape": _by_series(names, _SHAPES, legend=_LEGEND if len(names) > 1 else None, sort=names),
     }
@@ -286,9 +289,9 @@ def _whisker(scale: Scale, more: Mapping[str, Any] | None = None) -> dict[str, A
 def _rows_of(names: Sequence[str], height: float = 1.0) -> dict[str, Any]:
     """Return the frame of a picture with a row for each name, in order."""
     y = {"field": "name", "type": "nominal", "sort": list(names), "title": None}
-    axis = {"ticks": False, "domain": False, "grid": False}
+    axis = {"ticks": False, "domain": False, "grid": False, "labelPadding": 6}
     return {
-        "width": WIDE - _NAMES - 20,
+        "width": max(_NARROWEST, WIDE - min(_NAMES, _LETTER * max(map(len, names))) - 20),
         "height": max(1.0, height) * _STEP * len(names),
         "encoding": {"y": {**y, "axis": axis}},
     }

@@ -13,7 +13,7 @@ from tunescope.verbs.report.columns import KINDS, Column, columns_of
 from tunescope.verbs.report.dose import dose_pictures
 from tunescope.verbs.report.judge_pictures import PICTURED, judge_pictures
 from tunescope.verbs.report.names import ModelNames, of_verb
-from tunescope.verbs.report.page import Section, section
+from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
 from tunescope.verbs.report.row_browser import as_json as rows_as_json
 from tunescope.verbs.report.row_browser import faulty_rows
@@ -27,6 +27,12 @@ from tunescope.views import to_html
 
 _QUESTION_OF = {"judge": "Judges", "study": "Dose", "falsify": "Dose", "answer": "Answers", "bench": "Scores"}
 """Which question a run is about that has no part of its own."""
+_READ_ANSWERS = {
+    "shift": "Token shift in numbers",
+    "attribute": "Rows that taught it, in numbers",
+    "trace": "Borrowed spans in numbers",
+}
+"""Verbs whose findings stand at the answers; their own tables are folded below."""
 
 
 def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Section]:
@@ -93,11 +99,11 @@ def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames
     shifted = of_verb(opened, "shift")
     if shifted:
         yield section("Answers", "shifted", "Where tuning changed the model", shift_pictures(shifted, names), shifted)
-    for verb, heading in (("shift", "Token shift"), ("attribute", "Rows that taught it"), ("trace", "Borrowed spans")):
-        for number, column in enumerate(columns, 1):
-            if verb in column.runs:
-                run = column.runs[verb]
-                yield section("Answers", f"{verb}-{number}", f"{heading}: {column.name}", to_html(run.view), [run])
+    for verb, heading in _READ_ANSWERS.items():
+        named = [(column.name, column.runs[verb]) for column in columns if verb in column.runs]
+        if named:
+            html = "".join(folded(name, to_html(run.view)) for name, run in named)
+            yield section("Answers", f"{verb}-all", heading, html, [run for _, run in named])
 
 
 def _scores(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:

@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from tunescope.foreign import escape_sentence, replace_steering
+from tunescope.foreign import replace_steering
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
 from tunescope.verbs.report.names import NO_DIFFERENCE, ModelNames
-from tunescope.verbs.report.page import Section, section
+from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Scale, lines
 from tunescope.views import MISSING, Cell, Table, View, to_html
 
@@ -26,7 +26,7 @@ def tuning_section(tuned: Sequence[Run], names: ModelNames) -> Section:
     drawn = "".join(lines(each, Scale("optimizer step"), Scale("loss on answers")) for each in charts)
     html = f'<div class="pictures" id="tuning-curves">{drawn}</div>' + to_html(View((), _differing(tuned, names)))
     if len(tuned) <= _MOST_RUNS:
-        html += "".join(f"<h3>{escape_sentence(names.of_run(run))}</h3>{to_html(run.view)}" for run in tuned)
+        html += "".join(folded(names.of_run(run), to_html(run.view)) for run in tuned)
     return section("Tuning", "tuning", "How the models were tuned", html, tuned, "tuning", _as_json(charts))
 
 
