@@ -43,3 +43,14 @@ def ticks(svg: str) -> list[float]:
     """Return where upright ticks stand, as shares of the plot's width."""
     paths = re.findall(r'<path d="M([\d.-]+),[\d.-]+h2v[\d.]+h-2Z" fill="var\(--fourth\)"', svg)
     return [round((float(x) + 1) / width_of_plot(svg), 3) for x in paths]
+
+
+def n_lines(svg: str) -> int:
+    """Return how many curves there are."""
+    return len(re.findall(r'<g class="mark-line role-mark', svg))
+
+
+def n_marks(svg: str) -> int:
+    """Return how many single points there are."""
+    layers = re.findall(r'<g class="mark-symbol role-mark.*?</g>', svg, re.DOTALL)
+    return sum(layer.count("<path ") for layer in layers)

@@ -12,6 +12,7 @@ from tests.verbs.report.svg import pictures, shares, whiskers
 from tests.verbs.report.test_scores import write_samples
 
 from tunescope import stats
+from tunescope.runs import finished_runs
 from tunescope.settings import as_command
 from tunescope.verbs import VERBS
 from tunescope.verbs.check import CheckSettings, check
@@ -21,7 +22,8 @@ from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.tiles import tiles
 
 CONFLICT = [alpaca("Why is the sky blue?", "It mirrors the sea."), alpaca("Why is the sky blue?", "Air scatters it.")]
-ROWS = [alpaca("Say it.", ""), *CONFLICT, alpaca("Which?", "Blue, and"), alpaca("Why?", "So be it, and so it is.")]
+CUT = "First wash one side, then turn it over and do the same on the"
+ROWS = [alpaca("Say it.", ""), *CONFLICT, alpaca("How?", CUT), alpaca("Why?", "So be it, and so it is.")]
 
 
 def checked(workplace, rows=ROWS):
@@ -78,7 +80,9 @@ def test_faulty_rows_can_be_read_with_what_was_found_in_them(workplace):
     assert list(by_place) == ["rows.jsonl:1", "rows.jsonl:2", "rows.jsonl:3", "rows.jsonl:4"]
     assert by_place["rows.jsonl:1"]["messages"] == [["user", "Say it.", False], ["assistant", "", False]]
     cut = by_place["rows.jsonl:4"]
-    assert [cut["messages"][n][1][start:end] for n, start, end in cut["marks"]] == ["Blue, and"]
+    ((number, start, end),) = cut["marks"]
+    assert number == 1
+    assert (end, CUT[start:end][-6:]) == (len(CUT), "on the")
     twin, own, other = by_place["rows.jsonl:2"]["twin"]
     assert twin == by_place["rows.jsonl:3"]["id"]
     assert (own, other) == (
@@ -89,10 +93,10 @@ def test_faulty_rows_can_be_read_with_what_was_found_in_them(workplace):
 
 
 def test_marks_count_as_javascript_does(workplace):
-    data = rows_of(page_of(checked(workplace, [alpaca("Which?", "😀 Blue, and")])))
+    plain = rows_of(page_of(checked(workplace)))["rows"][3]["marks"]
+    data = rows_of(page_of(checked(workplace, [alpaca("How?", f"😀{CUT}")])))
     ((_, start, end),) = data["rows"][0]["marks"]
-    text = data["rows"][0]["messages"][1][1].encode("utf-16-le")
-    assert text[2 * start : 2 * end].decode("utf-16-le") == "😀 Blue, and"
+    assert (start, end) == (plain[0][1] + 2, plain[0][2] + 2)
 
 
 def test_a_row_file_that_changed_or_went_is_said(workplace):
@@ -127,3 +131,17 @@ def test_a_command_is_what_was_typed(workplace):
 def test_the_title_is_what_the_runs_are_about(workplace):
     assert "<h1>What is known of rows.jsonl</h1>" in page_of(checked(workplace))
     assert "<h1>Mine</h1>" in page_of(checked(workplace), title="Mine")
+
+
+def test_rows_that_differ_can_be_read_side_by_side(workplace):
+    write_rows(workplace / "a.jsonl", [alpaca("Why?", "It mirrors the sea."), alpaca("Which?", "Blue.")])
+    write_rows(workplace / "b.jsonl", [alpaca("Why?", "Air scatters it."), alpaca("Who?", "Ada.")])
+    page = page_of(compare(CompareSettings(a="a.jsonl", b="b.jsonl")))
+    data = rows_of(page, "compared-1")
+    assert [[name, n] for name, _, n in data["faults"]] == [["changed", 1], ["removed", 1], ["added", 1]]
+    changed = data["rows"][0]
+    assert changed["twin"][1:] == ["Why?\n\nIt mirrors the sea.", "Why?\n\nAir scatters it."]
+    assert [row["faults"][0][1] for row in data["rows"]] == ["in B", "in A", "in B"]
+    write_rows(workplace / "b.jsonl", [alpaca("Why?", "No.")])
+    before = next(run for run in finished_runs() if run.verb == "compare")
+    assert "has changed since it was compared" in page_of(before, title="Later")

@@ -22,5 +22,5 @@ def test_later_turns_and_samples_stand_by_themselves(workplace):
     run = answer(AnswerSettings(prompts="q.jsonl", model=str(model), max_new_tokens=3, temperature=1.0, n=2))
     made = report(ReportSettings(runs=(str(run.path),)))
     prompts = data_of(Path(made.result["report"]))["prompts"]
-    assert [prompt["called"] for prompt in prompts] == ["81", "81 sample 2", "81 turn 2", "81 turn 2 sample 2"]
+    assert [prompt["called"] for prompt in prompts] == ["81", "81 turn 2", "81 sample 2", "81 turn 2 sample 2"]
     assert sum("And why?" in prompt["prompt"] for prompt in prompts) == 2

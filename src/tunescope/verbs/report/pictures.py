@@ -8,6 +8,7 @@ Every number that is drawn stands in a table of the page too, so a picture is on
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ _DASHES = ([1, 0], [6, 3], [2, 3], [9, 3, 2, 3])
 MOST_SERIES = len(COLOURS)
 """Series that a picture tells apart."""
 _LEGEND = {"orient": "bottom", "direction": "vertical", "title": None, "labelLimit": 260, "symbolStrokeWidth": 2}
+_ROLES = re.compile(r' (?:role|aria-roledescription)="[a-z -]*"')
 _CONFIG: dict[str, Any] = {
     "font": "inherit",
     "aria": False,
@@ -91,6 +93,7 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
     whole = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "background": None, "padding": 3, **spec}
     whole["config"] = _CONFIG | whole.get("config", {})
     svg = vl_convert.vegalite_to_svg(json.loads(replace_steering(json.dumps(whole, ensure_ascii=False))))
+    svg = _ROLES.sub("", svg)  # the figure is one image
     name = escape(replace_steering(described))
     return f'<figure class="picture" role="img" aria-label="{name}">{svg}</figure>'
 

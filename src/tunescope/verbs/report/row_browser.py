@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import json
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _MOST_ROWS = 1000
 _MOST_CHARACTERS = 6000
 """Characters of a message that the page has."""
+_STATES = {"changed": "the text differs between A and B", "removed": "only in A", "added": "only in B"}
+"""What a pair of a comparison can be, but the same."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
 _ROW_ID = re.compile(r"\b[0-9a-f]{16}(?:\.\d+)?\b")
 
@@ -44,11 +46,48 @@ def faulty_rows(run: Run) -> dict[str, Any] | str:
         return f"The rows couldn't be read again: {error}"
     shown = [_row(kept[row_id], found[row_id], kept) for row_id in list(found)[:_MOST_ROWS] if row_id in kept]
     counts, said = CheckResult.read(run).faults, meanings()
-    return {
-        "faults": [[name, said.get(name, ""), n] for name, n in counts.items() if n],
-        "rows": shown,
-        "more": max(0, len(found) - len(shown)),
-    }
+    kinds = [[name, said.get(name, ""), n] for name, n in counts.items() if n]
+    return {"noun": "faulty row", "faults": kinds, "rows": shown, "more": max(0, len(found) - len(shown))}
+
+
+def changed_rows(run: Run) -> dict[str, Any] | str:
+    """Return the browser's data of a comparison of rows: those that differ, with both texts; or why there is none."""
+    from tunescope.settings import make
+    from tunescope.verbs.compare.items import open_set
+    from tunescope.verbs.compare.settings import CompareSettings
+
+    try:
+        settings = make(CompareSettings, run.settings)
+        sides = [open_set(settings, name) for name in (settings.a, settings.b)]
+        if not {side.hash for side in sides} <= {*run.info["inputs"].values()}:
+            return "A row file has changed since it was compared, so its rows aren't shown here."
+        a, b = ({item.id: item for item in side.items()} for side in sides)
+    except TunescopeError as error:
+        return f"The rows couldn't be read again: {error}"
+    pairs = [pair for pair in run.tables["pairs"].to_pylist() if pair["state"] != "same"]
+    shown = []
+    for pair in pairs[:_MOST_ROWS]:
+        old, new = a.get(pair["a_id"]), b.get(pair["b_id"])
+        item = new or old
+        if item is None:
+            continue
+        place = item.location
+        texts = [["user", item.prompt], ["assistant", item.text]]
+        row: dict[str, Any] = {
+            "id": item.id,
+            "place": "" if place is None else str(place),
+            "faults": [[pair["state"], "in B" if new else "in A", _STATES[pair["state"]]]],
+            "messages": [[role, text[:_MOST_CHARACTERS], len(text) > _MOST_CHARACTERS] for role, text in texts],
+            "marks": [],
+            "history": None,
+        }
+        if old and new:
+            before, after = (f"{each.prompt}\n\n{each.text}"[:_MOST_CHARACTERS] for each in (old, new))
+            row["twin"] = [old.id, before, after]
+        shown.append(row)
+    counts = Counter(pair["state"] for pair in pairs)
+    kinds = [[state, said, counts[state]] for state, said in _STATES.items() if counts[state]]
+    return {"noun": "row that differs", "faults": kinds, "rows": shown, "more": max(0, len(pairs) - len(shown))}
 
 
 def as_json(data: Mapping[str, Any]) -> str:

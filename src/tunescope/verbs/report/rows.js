@@ -12,7 +12,10 @@
     return made;
   }
   const plain = (name) => name.replaceAll("_", " ");
-  const counted = (n, one) => `${n.toLocaleString("en")} ${one}${n === 1 ? "" : "s"}`;
+  const counted = (n, one) => {
+    const many = one.includes(" that ") ? one.replace(" that differs", "s that differ") : `${one}s`;
+    return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+  };
   const begin = (row) => {
     const text = (row.messages.find((message) => message[1].trim()) || ["", "empty"])[1].replace(/\s+/g, " ").trim();
     return text.length > 110 ? text.slice(0, 109) + "…" : text;
@@ -46,7 +49,7 @@
       );
       buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(data.faults[at][0] === state.fault)));
       const more = data.more ? `; ${counted(data.more, "more row")} in the run's tables` : "";
-      status.textContent = `${state.listed.length.toLocaleString("en")} of ${counted(data.rows.length, "faulty row")}${more}`;
+      status.textContent = `${state.listed.length.toLocaleString("en")} of ${counted(data.rows.length, data.noun)}${more}`;
       draw();
     }
 
@@ -104,10 +107,11 @@
         const tag = (part) => (part.added ? "ins" : part.removed ? "del" : null);
         const pieces = Diff.diffWordsWithSpace(own, other).map((part) => (tag(part) ? el(tag(part), {}, part.value) : part.value));
         parts.push(el("h4", {}, `Beside row ${id}`), el("p", { class: "quote diff", dir: "auto" }, ...pieces));
-        parts.push(el("p", { class: "note" }, own === other ? "The same text." : "Struck: only in this row. Underlined: only in the other."));
+        const sides = row.history ? ["only in this row", "only in the other"] : ["only in A", "only in B"];
+        parts.push(el("p", { class: "note" }, own === other ? "The same text." : `Struck: ${sides[0]}. Underlined: ${sides[1]}.`));
       }
-      parts.push(el("h4", {}, "History"));
-      parts.push(row.history.length ? el("ol", {}, ...row.history.map((step) => el("li", {}, step))) : el("p", { class: "note" }, "As it was first read."));
+      if (row.history) parts.push(el("h4", {}, "History"));
+      if (row.history) parts.push(row.history.length ? el("ol", {}, ...row.history.map((step) => el("li", {}, step))) : el("p", { class: "note" }, "As it was first read."));
       parts.push(el("pre", {}, `tunescope why ${row.id}`));
       drawer.replaceChildren(...parts);
       if (!drawer.open) drawer.showModal();

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from tunescope.foreign import escape_sentence
 from tunescope.results.compare import CompareKind, CompareSetup
@@ -16,7 +17,7 @@ from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
 from tunescope.verbs.report.row_browser import as_json as rows_as_json
-from tunescope.verbs.report.row_browser import faulty_rows
+from tunescope.verbs.report.row_browser import changed_rows, faulty_rows
 from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.shift_pictures import shift_pictures
@@ -61,13 +62,8 @@ def _rows(opened: Sequence[Run]) -> Iterator[Section]:
         if run.settings.get("masks"):
             yield section("Rows", anchor, "What the template supervises", to_html(run.view), [run])
             continue
-        html, data = f'<div class="pictures">{fault_bars(run)}</div>', faulty_rows(run)
-        if isinstance(data, str) or not data["rows"]:
-            note = f'<p class="note">{escape_sentence(data)}</p>' if isinstance(data, str) else ""
-            yield section("Rows", anchor, heading, html + note + to_html(run.view), [run])
-            continue
-        html += f'<div class="browser" id="{anchor}-browser" hidden></div>' + to_html(run.view)
-        yield section("Rows", anchor, heading, html, [run], "rows", rows_as_json(data))
+        before = f'<div class="pictures">{fault_bars(run)}</div>'
+        yield _with_rows("Rows", anchor, heading, run, faulty_rows(run), before)
     measured = of_verb(opened, "measure")
     if measured:
         html = f'<div class="pictures">{measure_pictures(measured)}</div>' + "".join(map(_own_view, measured))
@@ -95,7 +91,10 @@ def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames
         question = "Answers" if CompareKind.read(run).kind in ("answers", "spans") else "Rows"
         question = "Judges" if CompareKind.read(run).kind == "judgements" else question
         heading = f"Compared: {_heading(run, opened, names)}"
-        yield section(question, f"compared-{number}", heading, to_html(run.view), [run])
+        if CompareKind.read(run).kind == "rows":
+            yield _with_rows(question, f"compared-{number}", heading, run, changed_rows(run))
+        else:
+            yield section(question, f"compared-{number}", heading, to_html(run.view), [run])
     shifted = of_verb(opened, "shift")
     if shifted:
         yield section("Answers", "shifted", "Where tuning changed the model", shift_pictures(shifted, names), shifted)
@@ -114,6 +113,19 @@ def _scores(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
     for number, run in enumerate(compared, 1):
         heading = f"Compared: {_heading(run, opened, names)}"
         yield section("Scores", f"scores-compared-{number}", heading, to_html(run.view), [run])
+
+
+def _with_rows(
+    question: str, anchor: str, heading: str, run: Run, data: dict[str, Any] | str, before: str = ""
+) -> Section:
+    """Return a section with rows to read above the run's own view, or with the reason why there are none."""
+    if isinstance(data, str):
+        note = f'<p class="note">{escape_sentence(data)}</p>'
+        return section(question, anchor, heading, before + note + to_html(run.view), [run])
+    if not data["rows"]:
+        return section(question, anchor, heading, before + to_html(run.view), [run])
+    html = f'{before}<div class="browser" id="{anchor}-browser" hidden></div>{to_html(run.view)}'
+    return section(question, anchor, heading, html, [run], "rows", rows_as_json(data))
 
 
 def _own_view(run: Run) -> str:
