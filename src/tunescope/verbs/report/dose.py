@@ -10,6 +10,7 @@ from tunescope.runs import Run
 from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Measured, Scale, dots, lines
 
 _DOSE = Scale("dose of falsity, %", ends=(0, 100))
+_SEEDS = ("The band is the 95 % interval of the mean over seeds.", "Dots: each seed.")
 _UNDER = {"significantly below": "below", "significantly above": "above", "under": "under_chance"}
 """What is counted of subjects, and its key."""
 _MOST_TASKS = 24
@@ -19,7 +20,7 @@ _MOST_TASKS = 24
 def dose_pictures(run: Run) -> str:
     """Draw what the run found, each figure under its heading."""
     parts = [
-        _figure("Score by dose", _by_task(run), _notes(run)),
+        _figure("Change by dose", _by_task(run), _notes(run)),
         _figure("Lost from 0 to 100 %", [_effects(run)], "The tasks in order of what they lose. At 0 nothing is lost."),
         _figure("Means over tasks", [_means(run)]),
         _figure("Recovered by clean re-tuning", [_recovered(run)], "Of the loss at 100 %: what re-tuning brings back."),
@@ -43,34 +44,48 @@ def _unit(run: Run) -> str:
 
 
 def _by_task(run: Run) -> list[str]:
-    """Draw each task by itself: the mean over seeds, the seeds, the re-tuned model, and the fit that predicts best."""
+    """Draw each task's change from 0 %, all on one scale: the mean and its band, seeds, re-tuned models, the best fit."""
     cells = [row for row in run.tables["scores"].to_pylist() if row["dose"] is not None and row["score"] is not None]
-    several = len(run.result["seeds"]) > 1
-    pictures = []
-    for task, record in list(run.result["tasks"].items())[:_MOST_TASKS]:
-        single = [(100 * c["dose"], c["score"], c["retuned"]) for c in cells if c["task"] == task]
-        means = [(100 * c["dose"], c["mean"]) for c in record["scores"] if c["mean"] is not None]
-        seeds = [(x, y) for x, y, again in single if several and not again]
-        again = [(x, y) for x, y, retuned in single if retuned]
-        curves = [Curve("mean over seeds" if several else "score", means, seeds, again), *_fitted(run, task)]
-        pictures.append(lines(curves, _DOSE, Scale(_unit(run)), task))
-    return pictures
+    several, drawn = len(run.result["seeds"]) > 1, {}
+    for task, record in run.result["tasks"].items():
+        start = next((c["mean"] for c in record["scores"] if c["dose"] == 0 and c["mean"] is not None), None)
+        if start is None or len(drawn) == _MOST_TASKS:
+            continue
+        known = [c for c in record["scores"] if c["mean"] is not None]
+        single = [(100 * c["dose"], c["score"] - start, c["retuned"]) for c in cells if c["task"] == task]
+        drawn[task] = [
+            Curve(
+                "mean over seeds" if several else "score",
+                [(100 * c["dose"], c["mean"] - start) for c in known],
+                [(x, y) for x, y, again in single if several and not again],
+                [(x, y) for x, y, again in single if again],
+                [(100 * c["dose"], c["low"] - start, c["high"] - start) for c in known if c["low"] is not None],
+            ),
+            *_fitted(run, task, start),
+        ]
+    every = [curve for curves in drawn.values() for curve in curves]
+    heights = [y for each in every for _, y in (*each.points, *each.dots, *each.rings)]
+    heights += [y for each in every for _, *ends in each.band for y in ends]
+    ends = (min(heights), max(0.0, *heights)) if heights else None
+    scale = Scale(f"change of the {_unit(run)}", ends=ends, line=0.0)
+    return [lines(curves, _DOSE, scale, task) for task, curves in drawn.items()]
 
 
-def _fitted(run: Run, task: str) -> list[Curve]:
-    """Return the fitted threshold of a task, where it predicts better than a line."""
+def _fitted(run: Run, task: str, start: float) -> list[Curve]:
+    """Return the fitted threshold of a task less its score at 0 %, where it predicts better than a line."""
     fit = run.result.get("thresholds", {}).get(task)
     if fit is None or fit["better"] != "threshold" or fit["is_last"]:
         return []
-    doses = run.result["doses"]
-    end = fit["before"] + fit["slope"] * (doses[-1] - fit["threshold"])
-    heights = ((doses[0], fit["before"]), (fit["threshold"], fit["before"]), (doses[-1], end))
+    doses, flat = run.result["doses"], fit["before"] - start
+    end = flat + fit["slope"] * (doses[-1] - fit["threshold"])
+    heights = ((doses[0], flat), (fit["threshold"], flat), (doses[-1], end))
     return [Curve("fitted: flat, then a line", [(100 * dose, height) for dose, height in heights])]
 
 
 def _notes(run: Run) -> str:
     n_left = len(run.result["tasks"]) - _MOST_TASKS
-    marks = ["Dots: each seed."] if len(run.result["seeds"]) > 1 else []
+    several = len(run.result["seeds"]) > 1
+    marks = ["All tasks have the same scale; at 0 nothing changed.", *(_SEEDS if several else ())]
     if any(row["retuned"] for row in run.tables["scores"].to_pylist()):
         marks.append("Rings at 100 %: after clean re-tuning.")
     if n_left > 0:

@@ -27,7 +27,14 @@ _SHAPES = ("circle", "square", "diamond", "triangle-up")
 _DASHES = ([1, 0], [6, 3], [2, 3], [9, 3, 2, 3])
 MOST_SERIES = len(COLOURS)
 """Series that a picture tells apart."""
-_LEGEND = {"orient": "bottom", "direction": "vertical", "title": None, "labelLimit": 260, "symbolStrokeWidth": 2}
+_LEGEND = {
+    "orient": "bottom",
+    "direction": "vertical",
+    "title": None,
+    "labelLimit": 260,
+    "symbolStrokeWidth": 2,
+    "symbolOpacity": 1,
+}
 _ROLES = re.compile(r' (?:role|aria-roledescription)="[a-z -]*"')
 _CONFIG: dict[str, Any] = {
     "font": "inherit",
@@ -63,12 +70,13 @@ class Measured(NamedTuple):
 
 
 class Curve(NamedTuple):
-    """A named line through (x, y) points; `dots` and `rings` are single points beside it."""
+    """A named line through (x, y) points; `dots` and `rings` are single points beside it, `band` (x, low, high)."""
 
     name: str
     points: Sequence[tuple[float, float]]
     dots: Sequence[tuple[float, float]] = ()
     rings: Sequence[tuple[float, float]] = ()
+    band: Sequence[tuple[float, float, float]] = ()
 
 
 class Scale(NamedTuple):
@@ -153,6 +161,11 @@ def lines(curves: Sequence[Curve], x: Scale, y: Scale, title: str = "") -> str:
         for px, py in points
     ]
     stroke = _LEGEND | {"symbolType": "stroke", "symbolSize": 400}
+    records += [
+        {"x": px, "y": low, "high": high, "series": curve.name, "kind": "band"}
+        for curve in curves
+        for px, low, high in curve.band
+    ]
     legend = {"legend": stroke if len(curves) > 1 else None, "sort": names}
     colour = {"color": _by_series(names, COLOURS, **legend), "strokeDash": _by_series(names, _DASHES, **legend)}
     place = {"x": x.channel("x"), "y": y.channel("y")}
@@ -162,6 +175,8 @@ def lines(curves: Sequence[Curve], x: Scale, y: Scale, title: str = "") -> str:
         layers.append(_kind("dot", {"type": "point", "filled": True, "size": 18, "opacity": 0.6}, place | plain))
     if any(curve.rings for curve in curves):
         layers.append(_kind("ring", {"type": "point", "filled": False, "size": 50, "opacity": 1}, place | plain))
+    if any(curve.band for curve in curves):
+        layers.insert(0, _kind("band", {"type": "area", "opacity": 0.18}, place | plain | {"y2": {"field": "high"}}))
     if y.line is not None:
         layers.insert(0, {"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"y": {"datum": y.line}}})
     head = {"title": title} if title else {}

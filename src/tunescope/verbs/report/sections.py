@@ -12,7 +12,7 @@ from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import KINDS, Column, columns_of
 from tunescope.verbs.report.dose import dose_pictures
-from tunescope.verbs.report.judge_pictures import PICTURED, judge_pictures
+from tunescope.verbs.report.judge_pictures import PICTURED, board_picture, judge_pictures
 from tunescope.verbs.report.names import ModelNames, of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
@@ -44,9 +44,10 @@ def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Sec
         first_sentence = replace(run.view, sentences=run.view.sentences[:1])
         html = dose_pictures(run) + to_html(first_sentence)
         made.append(section("Dose", f"dose-{number}", "Dose and response", html, [run]))
-    judged = [run for run in opened if run.verb in PICTURED]
+    judged = [run for run in opened if run.verb in (*PICTURED, "judge leaderboard")]
     for number, run in enumerate(judged, 1):
-        made.append(section("Judges", f"judged-{number}", run.verb, judge_pictures(run) + to_html(run.view), [run]))
+        drawn = judge_pictures(run) if run.verb in PICTURED else board_picture(run)
+        made.append(section("Judges", f"judged-{number}", run.verb, drawn + to_html(run.view), [run]))
     shown = {run for each in made for run in each.runs}
     others = [run for run in opened if str(run.path) not in shown]
     for number, run in enumerate(others, 1):
