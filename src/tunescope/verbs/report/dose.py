@@ -44,7 +44,7 @@ def _unit(run: Run) -> str:
 
 
 def _by_task(run: Run) -> list[str]:
-    """Draw each task's change from 0 %, all on one scale: the mean and its band, seeds, re-tuned models, the best fit."""
+    """Draw each task's change from 0 %, all on one scale: the mean and its band, seeds, re-tuned models, best fit."""
     cells = [row for row in run.tables["scores"].to_pylist() if row["dose"] is not None and row["score"] is not None]
     several, drawn = len(run.result["seeds"]) > 1, {}
     for task, record in run.result["tasks"].items():
