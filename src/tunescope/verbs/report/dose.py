@@ -46,7 +46,8 @@ def _unit(run: Run) -> str:
 def _by_task(run: Run) -> list[str]:
     """Draw each task's change from 0 %, all on one scale: the mean and its band, seeds, re-tuned models, best fit."""
     cells = [row for row in run.tables["scores"].to_pylist() if row["dose"] is not None and row["score"] is not None]
-    several, drawn = len(run.result["seeds"]) > 1, {}
+    several = len(run.result["seeds"]) > 1
+    drawn: dict[str, list[Curve]] = {}
     for task, record in run.result["tasks"].items():
         start = next((c["mean"] for c in record["scores"] if c["dose"] == 0 and c["mean"] is not None), None)
         if start is None or len(drawn) == _MOST_TASKS:
