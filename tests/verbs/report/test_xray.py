@@ -285,7 +285,7 @@ def test_a_run_folder_may_be_called_anything(tmp_path, name):
     assert len(ids) == len(set(ids))
     assert all(re.fullmatch(r"[a-z0-9-]+", each) for each in ids)
     labels = re.findall(r'aria-labelledby="(.*?)"', text)
-    assert len(labels) == 4
+    assert len(labels) == 3
     assert set(labels) <= set(ids)
 
 

@@ -476,7 +476,9 @@ def test_ten_thousand_plain_answers_are_listed_and_searched(tab, tmp_path):
     visit(tab, page_of([answer_run(tmp_path / "a", answers)], tmp_path / "page"))
     assert tab.locator("#xray-list a").count() == n
     assert (
-        tab.evaluate("document.querySelectorAll('#xray-list li')[9999].checkVisibility({contentVisibilityAuto: true})")
+        tab.evaluate(
+            "document.querySelectorAll('#xray-list li a')[9999].checkVisibility({contentVisibilityAuto: true})"
+        )
         is False
     )
     tab.get_by_label("Search prompts and answers").fill("number 9999.")

@@ -22,10 +22,10 @@ _NAMES, _LETTER, _NARROWEST = 190, 6.2, 140
 """Most pixels of names beside a plot, pixels of a letter of theirs, and the least that is left for the plot."""
 _STEP = 18
 """Pixels of a row of a plot with names."""
-COLOURS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
+_COLOURS = ("var(--first)", "var(--second)", "var(--third)", "var(--fourth)")
 _SHAPES = ("circle", "square", "diamond", "triangle-up")
 _DASHES = ([1, 0], [6, 3], [2, 3], [9, 3, 2, 3])
-MOST_SERIES = len(COLOURS)
+MOST_SERIES = len(_COLOURS)
 """Series that a picture tells apart."""
 _LEGEND = {
     "orient": "bottom",
@@ -133,11 +133,11 @@ def dots(values: Sequence[Measured], scale: Scale, ticks: Mapping[str, float] | 
     names = list(dict.fromkeys(record["name"] for record in records))
     apart = {"yOffset": {"field": "series", "type": "nominal", "sort": series}} if len(series) > 1 else {}
     legend = {"legend": _LEGEND if len(series) > 1 else None, "sort": series}
-    colour = {"color": _by_series(series, COLOURS, **legend), "shape": _by_series(series, _SHAPES, **legend)}
+    colour = {"color": _by_series(series, _COLOURS, **legend), "shape": _by_series(series, _SHAPES, **legend)}
     layers: list[dict[str, Any]] = []
     if scale.line is not None:
         layers.append({"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": scale.line}}})
-    whisker = _whisker(scale, apart | {"color": _by_series(series, COLOURS, **legend)})
+    whisker = _whisker(scale, apart | {"color": _by_series(series, _COLOURS, **legend)})
     if ticks:
         marks = [{"name": name, "value": value} for name, value in ticks.items() if name in names]
         tick = {"type": "tick", "color": "var(--fourth)", "thickness": 2, "height": _STEP - 2}
@@ -167,9 +167,9 @@ def lines(curves: Sequence[Curve], x: Scale, y: Scale, title: str = "") -> str:
         for px, low, high in curve.band
     ]
     legend = {"legend": stroke if len(curves) > 1 else None, "sort": names}
-    colour = {"color": _by_series(names, COLOURS, **legend), "strokeDash": _by_series(names, _DASHES, **legend)}
+    colour = {"color": _by_series(names, _COLOURS, **legend), "strokeDash": _by_series(names, _DASHES, **legend)}
     place = {"x": x.channel("x"), "y": y.channel("y")}
-    plain = {"color": _by_series(names, COLOURS, **legend)}
+    plain = {"color": _by_series(names, _COLOURS, **legend)}
     layers: list[dict[str, Any]] = [_kind("line", {"type": "line", "strokeWidth": 2}, place | colour)]
     if any(curve.dots for curve in curves):
         layers.append(_kind("dot", {"type": "point", "filled": True, "size": 18, "opacity": 0.6}, place | plain))
@@ -217,7 +217,7 @@ def histogram(values: Mapping[str, Sequence[float]], x: Scale, logarithmic: bool
         "x2": {"field": "to"},
         "y": {"field": "value", "type": "quantitative", "axis": {"title": "share", "format": "%", "tickCount": 4}},
         "y2": {"datum": 0},
-        "color": _by_series(names, COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
+        "color": _by_series(names, _COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
     }
     mark = {"type": "bar", "opacity": 0.5, "binSpacing": 0}
     spec = {"width": _PLOT, "height": 0.7 * _HEIGHT, "data": {"values": records}, "mark": mark, "encoding": place}
@@ -249,7 +249,7 @@ def scattered(values: Mapping[str, Sequence[tuple[float, float]]], x: Scale, y: 
     place = {
         "x": {**x.channel("x"), **log, "axis": {"title": x.title, **ticks}},
         "y": {**y.channel("y"), **log, "axis": {"title": y.title, **ticks}},
-        "color": _by_series(names, COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
+        "color": _by_series(names, _COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
         "shape": _by_series(names, _SHAPES, legend=_LEGEND if len(names) > 1 else None, sort=names),
     }
     mark = {"type": "point", "size": 14, "opacity": 0.55, "filled": True}

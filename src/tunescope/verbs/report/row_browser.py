@@ -7,13 +7,13 @@ import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import TunescopeError
 from tunescope.foreign import replace_steering
 from tunescope.results.check import CheckResult
 from tunescope.runs import Run
-from tunescope.verbs.check import meanings
 
 if TYPE_CHECKING:
     from tunescope.rows import Row
@@ -45,49 +45,59 @@ def faulty_rows(run: Run) -> dict[str, Any] | str:
     except TunescopeError as error:
         return f"The rows couldn't be read again: {error}"
     shown = [_row(kept[row_id], found[row_id], kept) for row_id in list(found)[:_MOST_ROWS] if row_id in kept]
-    counts, said = CheckResult.read(run).faults, meanings()
+    counts = CheckResult.read(run).faults
+    said = {str(row[0]): str(row[-1]) for table in run.view.tables if table.title == "Faults" for row in table.rows}
     kinds = [[name, said.get(name, ""), n] for name, n in counts.items() if n]
     return {"noun": "faulty row", "faults": kinds, "rows": shown, "more": max(0, len(found) - len(shown))}
 
 
 def changed_rows(run: Run) -> dict[str, Any] | str:
     """Return the browser's data of a comparison of rows: those that differ, with both texts; or why there is none."""
-    from tunescope.settings import make
-    from tunescope.verbs.compare.items import open_set
-    from tunescope.verbs.compare.settings import CompareSettings
-
     try:
-        settings = make(CompareSettings, run.settings)
-        sides = [open_set(settings, name) for name in (settings.a, settings.b)]
-        if not {side.hash for side in sides} <= {*run.info["inputs"].values()}:
-            return "A row file has changed since it was compared, so its rows aren't shown here."
-        a, b = ({item.id: item for item in side.items()} for side in sides)
+        a, b = (_compared(run.settings[side], run) for side in ("a", "b"))
     except TunescopeError as error:
         return f"The rows couldn't be read again: {error}"
+    if a is None or b is None:
+        return "A row file has changed since it was compared, so its rows aren't shown here."
     pairs = [pair for pair in run.tables["pairs"].to_pylist() if pair["state"] != "same"]
-    shown = []
-    for pair in pairs[:_MOST_ROWS]:
-        old, new = a.get(pair["a_id"]), b.get(pair["b_id"])
-        item = new or old
-        if item is None:
-            continue
-        place = item.location
-        texts = [["user", item.prompt], ["assistant", item.text]]
-        row: dict[str, Any] = {
-            "id": item.id,
-            "place": "" if place is None else str(place),
-            "faults": [[pair["state"], "in B" if new else "in A", _STATES[pair["state"]]]],
-            "messages": [[role, text[:_MOST_CHARACTERS], len(text) > _MOST_CHARACTERS] for role, text in texts],
-            "marks": [],
-            "history": None,
-        }
-        if old and new:
-            before, after = (f"{each.prompt}\n\n{each.text}"[:_MOST_CHARACTERS] for each in (old, new))
-            row["twin"] = [old.id, before, after]
-        shown.append(row)
+    shown = [_pair(pair, a.get(pair["a_id"]), b.get(pair["b_id"])) for pair in pairs[:_MOST_ROWS]]
     counts = Counter(pair["state"] for pair in pairs)
     kinds = [[state, said, counts[state]] for state, said in _STATES.items() if counts[state]]
     return {"noun": "row that differs", "faults": kinds, "rows": shown, "more": max(0, len(pairs) - len(shown))}
+
+
+def _compared(name: str, run: Run) -> dict[str, Row] | None:
+    """Return a side's rows by id; None where they aren't those that were compared."""
+    from tunescope.rows import find_run_rows, open_rows
+
+    folder = Path(name)
+    file = find_run_rows(folder) if (folder / "run.json").is_file() else None
+    rows = open_rows([str(file or name)], run.settings["format"], tuple(run.settings["columns"]))
+    if not {*rows.inputs.values()} <= {*run.info["inputs"].values()}:
+        return None
+    return {row.id: row for row in rows}
+
+
+def _pair(pair: Mapping[str, Any], old: Row | None, new: Row | None) -> dict[str, Any]:
+    """Return a row of B, or one that only A has, with both texts where it is in both."""
+    state, row = pair["state"], new or old
+    shown = {
+        "id": pair["b_id"] or pair["a_id"],
+        "place": str(row.location) if row else "",
+        "faults": [[state, "in B" if pair["b_id"] else "in A", _STATES[state]]],
+        "messages": _messages(row) if row else [],
+        "marks": [],
+        "history": None,
+    }
+    if old and new:
+        shown["twin"] = [old.id, _whole(old), _whole(new)]
+    return shown
+
+
+def _messages(row: Row) -> list[list[Any]]:
+    """Return role and text of each message, and whether the text is cut."""
+    texts = [(message.role, _said(message)) for message in row.messages]
+    return [[role, text[:_MOST_CHARACTERS], len(text) > _MOST_CHARACTERS] for role, text in texts]
 
 
 def as_json(data: Mapping[str, Any]) -> str:
@@ -103,12 +113,12 @@ def _row(row: Row, found: list[dict[str, Any]], kept: Mapping[str, Row]) -> dict
         "id": row.id,
         "place": f"{row.file}:{row.line}" + ("" if row.record is None else f", record {row.record}"),
         "faults": [[each["fault"], each["grade"], each["detail"]] for each in found],
-        "messages": [[role, text[:_MOST_CHARACTERS], len(text) > _MOST_CHARACTERS] for role, text in texts],
+        "messages": _messages(row),
         "marks": list(_marks(texts, found)),
         "history": [" ".join(filter(None, (step.operation, step.reason))) for step in row.lineage],
     }
     if twin is not None:
-        shown["twin"] = [twin.id, _whole(row)[:_MOST_CHARACTERS], _whole(twin)[:_MOST_CHARACTERS]]
+        shown["twin"] = [twin.id, _whole(row), _whole(twin)]
     return shown
 
 
@@ -119,7 +129,7 @@ def _said(message: Any) -> str:
 
 
 def _whole(row: Row) -> str:
-    return "\n\n".join(_said(message) for message in row.messages)
+    return "\n\n".join(_said(message) for message in row.messages)[:_MOST_CHARACTERS]
 
 
 def _marks(texts: list[list[str]], found: list[dict[str, Any]]) -> Iterator[list[int]]:
