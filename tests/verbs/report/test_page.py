@@ -6,12 +6,14 @@ import json
 import re
 import shlex
 
+import pytest
 from tests.tools import alpaca, write_rows
 from tests.verbs.report.bench_runs import bench_run
 from tests.verbs.report.svg import pictures, shares, whiskers
 from tests.verbs.report.test_scores import write_samples
 
 from tunescope import stats
+from tunescope.errors import ExpressionError, SettingsError
 from tunescope.runs import finished_runs
 from tunescope.settings import as_command
 from tunescope.verbs import VERBS
@@ -145,3 +147,14 @@ def test_rows_that_differ_can_be_read_side_by_side(workplace):
     write_rows(workplace / "b.jsonl", [alpaca("Why?", "No.")])
     before = next(run for run in finished_runs() if run.verb == "compare")
     assert "has changed since it was compared" in page_of(before, title="Later")
+
+
+def test_gates_are_badges(workplace):
+    run = checked(workplace)
+    page = page_of(run, gates=("faulty_rows > 50%", "near_duplicate > 0"))
+    gates = re.findall(r'<li class="(\w+)"><code>(.*?)</code> (.*?)</li>', page)
+    assert gates == [("failed", "faulty_rows &gt; 50%", "failed"), ("passed", "near_duplicate &gt; 0", "passed")]
+    with pytest.raises(SettingsError, match="--gates 'win_rate > 50': no run here has win_rate; there is broken_enc"):
+        page_of(run, gates=("win_rate > 50",))
+    with pytest.raises(ExpressionError):
+        page_of(run, gates=("faulty_rows >",))

@@ -26,6 +26,9 @@ class ReportSettings:
     notes: tuple[str, ...] = ()
     """Sentences to print at the top, for example what this page can't show."""
 
+    gates: tuple[str, ...] = ()
+    """Conditions that mustn't hold, as --fail-on has them; each is a badge at the top. Give it once for each."""
+
     out: str | None = out_field()
     """The run folder; runs/report-KEY by default."""
 
@@ -35,13 +38,18 @@ def report(settings: ReportSettings) -> Run:
 
     Raises:
         RunError: a folder without a finished run, or with tables that don't fit each other.
+        SettingsError: a gate that names what no run's result has.
     """
+    from tunescope.verbs.report.badges import badges
+
     opened = open_runs(settings.runs)
+    badges(settings.gates, opened)  # refused before anything is drawn
     inputs = {str(run.path): run.identity for run in opened}
     return execute("report", VERSION, settings, inputs, partial(_work, settings, opened))
 
 
 def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
+    from tunescope.verbs.report.badges import badges
     from tunescope.verbs.report.names import ModelNames
     from tunescope.verbs.report.opening import describe, next_step, sentences
     from tunescope.verbs.report.page import Opening, render
@@ -53,7 +61,8 @@ def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) ->
     anchors = {run.key: each.anchor for each in reversed(parts) for run in opened if str(run.path) in each.runs}
     said, step = list(sentences(opened, names)), next_step(opened)
     shown = list(tiles(opened, names, anchors))[:MOST_TILES]
-    opening = Opening(settings.title or describe(opened, names), shown, said, settings.notes, step)
+    title = settings.title or describe(opened, names)
+    opening = Opening(title, badges(settings.gates, opened), shown, said, settings.notes, step)
     page = folder.text("report.html", render(opening, parts, opened))
     spoken = [*said, *([f"What to do next: {step[0]}. Type: {step[1]}"] if step else [])]
     view = View((*spoken, f"The report: {page}"))

@@ -16,6 +16,7 @@ from tunescope.runs import Run
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from tunescope.verbs.report.badges import Badge
     from tunescope.verbs.report.tiles import Tile
 
 QUESTIONS = ("Rows", "Tuning", "Answers", "Scores", "Judges", "Dose", "Provenance")
@@ -44,9 +45,10 @@ class Section:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What the page begins with: its title, numbers, what to type next and why, and the same in sentences."""
+    """What the page begins with: its title, gates, numbers, what to type next and why, and the same in sentences."""
 
     title: str
+    badges: Sequence[Badge]
     tiles: Sequence[Tile]
     sentences: Sequence[str]
     notes: Sequence[str]
