@@ -122,3 +122,19 @@ def test_colours_follow_the_page():
     svg = dots([Measured("a", 0.5, 0.1, 0.9)], SCORE)
     colours = set(re.findall(r'(?:fill|stroke)="([^"]+)"', svg))
     assert colours <= {"none", *(each for each in colours if each.startswith("var(--"))}
+
+
+def test_any_character_can_be_in_a_name():
+    """Vega-Lite makes expressions of some names: none may break out of its string there."""
+    names = ["a\u2028b", "'+datum+'", "\\", '"', "\x00\x1b", "\ud800", "e\u0301", "\n"]
+    values = [Measured(name, 0.5, 0.1, 0.9, series) for name in names for series in names[:4]]
+    for page in (
+        dots(values, SCORE),
+        bars([Measured(name, 0.5) for name in names], SCORE),
+        stacked(values, names[:4], ("#111", "#222", "#333", "#444"), SCORE),
+        heat(values, SCORE._replace(format=".0f"), names[:4]),
+        histogram({name: [1, 2] for name in names[:4]}, SCORE),
+        scattered({name: [(1, 2)] for name in names[:4]}, SCORE, SCORE),
+        lines([Curve(name, [(0, 1), (1, 2)]) for name in names[:4]], SCORE, SCORE, names[0]),
+    ):
+        assert page.startswith("<figure")

@@ -7,10 +7,10 @@ Every number that is drawn stands in a table of the page too, so a picture is on
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
+from math import isfinite
 from typing import Any, NamedTuple
 
 from tunescope.foreign import replace_steering
@@ -35,6 +35,8 @@ _LEGEND = {
     "symbolStrokeWidth": 2,
     "symbolOpacity": 1,
 }
+_UNDRAWN = re.compile("[\x00-\x1f\u2028\u2029\ud800-\udfff]")
+"""Controls and half surrogate pairs, on which drawing aborts, and line breaks, which Vega's expressions can't hold."""
 _ROLES = re.compile(r' (?:role|aria-roledescription)="[a-z -]*"')
 _CONFIG: dict[str, Any] = {
     "font": "inherit",
@@ -100,10 +102,21 @@ def draw(spec: Mapping[str, Any], described: str) -> str:
 
     whole = {"$schema": "https://vega.github.io/schema/vega-lite/v6.json", "background": None, "padding": 3, **spec}
     whole["config"] = _CONFIG | whole.get("config", {})
-    svg = vl_convert.vegalite_to_svg(json.loads(replace_steering(json.dumps(whole, ensure_ascii=False))))
+    svg = vl_convert.vegalite_to_svg(_clean(whole))
     svg = _ROLES.sub("", svg)  # the figure is one image
     name = escape(replace_steering(described))
     return f'<figure class="picture" role="img" aria-label="{name}">{svg}</figure>'
+
+
+def _clean(value: Any) -> Any:
+    """Return a specification without characters in its texts that steer a page, or that can't be drawn."""
+    if isinstance(value, str):
+        return _UNDRAWN.sub(" ", replace_steering(value))
+    if isinstance(value, float) and not isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {_clean(key): _clean(each) for key, each in value.items()}
+    return [_clean(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 def bars(values: Sequence[Measured], scale: Scale) -> str:
@@ -131,8 +144,8 @@ def dots(values: Sequence[Measured], scale: Scale, ticks: Mapping[str, float] | 
         return ""
     series = list(dict.fromkeys(record["series"] for record in records))
     names = list(dict.fromkeys(record["name"] for record in records))
-    apart = {"yOffset": {"field": "series", "type": "nominal", "sort": series}} if len(series) > 1 else {}
-    legend = {"legend": _LEGEND if len(series) > 1 else None, "sort": series}
+    apart = {"yOffset": {"field": "series", "type": "nominal", "scale": {"domain": series}}} if len(series) > 1 else {}
+    legend = {"legend": _LEGEND if len(series) > 1 else None}
     colour = {"color": _by_series(series, _COLOURS, **legend), "shape": _by_series(series, _SHAPES, **legend)}
     layers: list[dict[str, Any]] = []
     if scale.line is not None:
@@ -166,7 +179,7 @@ def lines(curves: Sequence[Curve], x: Scale, y: Scale, title: str = "") -> str:
         for curve in curves
         for px, low, high in curve.band
     ]
-    legend = {"legend": stroke if len(curves) > 1 else None, "sort": names}
+    legend = {"legend": stroke if len(curves) > 1 else None}
     colour = {"color": _by_series(names, _COLOURS, **legend), "strokeDash": _by_series(names, _DASHES, **legend)}
     place = {"x": x.channel("x"), "y": y.channel("y")}
     plain = {"color": _by_series(names, _COLOURS, **legend)}
@@ -217,7 +230,7 @@ def histogram(values: Mapping[str, Sequence[float]], x: Scale, logarithmic: bool
         "x2": {"field": "to"},
         "y": {"field": "value", "type": "quantitative", "axis": {"title": "share", "format": "%", "tickCount": 4}},
         "y2": {"datum": 0},
-        "color": _by_series(names, _COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
+        "color": _by_series(names, _COLOURS, legend=_LEGEND if len(names) > 1 else None),
     }
     mark = {"type": "bar", "opacity": 0.5, "binSpacing": 0}
     spec = {"width": _PLOT, "height": 0.7 * _HEIGHT, "data": {"values": records}, "mark": mark, "encoding": place}
@@ -229,7 +242,7 @@ def stacked(parts: Sequence[Measured], order: Sequence[str], colours: Sequence[s
     records = [record | {"place": order.index(record["series"])} for record in _records(parts)]
     if not records:
         return ""
-    colour = _by_series(order, colours, legend=_LEGEND | {"direction": "horizontal"}, sort=list(order))
+    colour = _by_series(order, colours, legend=_LEGEND | {"direction": "horizontal"})
     place = {"x": scale.channel(stack="zero"), "color": colour, "order": {"field": "place", "type": "quantitative"}}
     mark = {"type": "bar", "stroke": "var(--ink)", "strokeWidth": 0.5}
     spec = _rows_of(list(dict.fromkeys(record["name"] for record in records)))
@@ -249,8 +262,8 @@ def scattered(values: Mapping[str, Sequence[tuple[float, float]]], x: Scale, y: 
     place = {
         "x": {**x.channel("x"), **log, "axis": {"title": x.title, **ticks}},
         "y": {**y.channel("y"), **log, "axis": {"title": y.title, **ticks}},
-        "color": _by_series(names, _COLOURS, legend=_LEGEND if len(names) > 1 else None, sort=names),
-        "shape": _by_series(names, _SHAPES, legend=_LEGEND if len(names) > 1 else None, sort=names),
+        "color": _by_series(names, _COLOURS, legend=_LEGEND if len(names) > 1 else None),
+        "shape": _by_series(names, _SHAPES, legend=_LEGEND if len(names) > 1 else None),
     }
     mark = {"type": "point", "size": 14, "opacity": 0.55, "filled": True}
     spec = {"width": _PLOT, "height": _HEIGHT, "data": {"values": records}, "mark": mark, "encoding": place}
@@ -262,7 +275,12 @@ def heat(values: Sequence[Measured], scale: Scale, columns: Sequence[str]) -> st
     records = [record | {"text": format(record["value"], scale.format)} for record in _records(values)]
     if not records:
         return ""
-    x = {"field": "series", "type": "nominal", "sort": list(columns), "axis": {"title": None, "labelAngle": -35}}
+    x = {
+        "field": "series",
+        "type": "nominal",
+        "scale": {"domain": list(columns)},
+        "axis": {"title": None, "labelAngle": -35},
+    }
     sizes = {"range": [0, 600], **({"domain": [*scale.ends]} if scale.ends else {})}
     size = {"field": "value", "type": "quantitative", "legend": None, "scale": sizes}
     layers = [
@@ -306,7 +324,7 @@ def _whisker(scale: Scale, more: Mapping[str, Any] | None = None) -> dict[str, A
 
 def _rows_of(names: Sequence[str], height: float = 1.0) -> dict[str, Any]:
     """Return the frame of a picture with a row for each name, in order."""
-    y = {"field": "name", "type": "nominal", "sort": list(names), "title": None}
+    y = {"field": "name", "type": "nominal", "scale": {"domain": list(names)}, "title": None}
     axis = {"ticks": False, "domain": False, "grid": False, "labelPadding": 6}
     return {
         "width": max(_NARROWEST, WIDE - min(_NAMES, _LETTER * max(map(len, names))) - 20),
