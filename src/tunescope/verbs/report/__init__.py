@@ -62,7 +62,8 @@ def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) ->
     said, step = list(sentences(opened, names)), next_step(opened)
     shown = list(tiles(opened, names, anchors))[:MOST_TILES]
     title = settings.title or describe(opened, names)
-    opening = Opening(title, badges(settings.gates, opened), shown, said, settings.notes, step)
+    lead = next((run.view.sentences[0] for run in opened if run.verb == "judge claims"), "")
+    opening = Opening(title, badges(settings.gates, opened), lead, shown, said, settings.notes, step)
     page = folder.text("report.html", render(opening, parts, opened))
     spoken = [*said, *([f"What to do next: {step[0]}. Type: {step[1]}"] if step else [])]
     view = View((*spoken, f"The report: {page}"))

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunescope.verbs.report.tiles import Tile
 
 QUESTIONS = ("Rows", "Tuning", "Answers", "Scores", "Judges", "Dose", "Provenance")
-"""What the page is ordered by, and what its bar leads to."""
+"""What the page is ordered by, and what its bar leads to; Answers come first where the first section is theirs."""
 _LIBRARIES = {"rows": "vendor/diff.min", "xray": "vendor/diff.min", "tuning": "vendor/uplot.min"}
 """What each component's script stands on: jsdiff 9.0.0 and uPlot 1.6.32, with their licences beside them."""
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
@@ -49,6 +49,8 @@ class Opening:
 
     title: str
     badges: Sequence[Badge]
+    lead: str
+    """What the page is about in one sentence, "" where its tiles say it."""
     tiles: Sequence[Tile]
     sentences: Sequence[str]
     notes: Sequence[str]
@@ -98,7 +100,8 @@ def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run])
     style = _file("page.css") + (_file("vendor/uplot.min.css") if "tuning" in components else "")
     libraries = dict.fromkeys(_LIBRARIES[component] for component in components)
     scripts = [_file(f"{name}.js") for name in ("page", *libraries, *components)]
-    grouped = [(question, [s for s in sections if s.question == question]) for question in QUESTIONS]
+    order = ("Answers", *QUESTIONS) if sections[0].question == "Answers" else QUESTIONS
+    grouped = [(question, [s for s in sections if s.question == question]) for question in dict.fromkeys(order)]
     page = fill(
         "page.html.j2",
         opening=opening,

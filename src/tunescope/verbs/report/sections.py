@@ -39,7 +39,9 @@ _READ_ANSWERS = {
 def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Section]:
     """Return the sections in reading order, for a page that will lie in `folder`."""
     columns = columns_of(opened, names)
-    made = [*_rows(opened), *_tuned(opened, names), *_answers(opened, columns, names), *_scores(opened, names)]
+    answers = [*_answers(opened, columns, names)]
+    made = [*_rows(opened), *_tuned(opened, names), *_scores(opened, names)]
+    made = [*answers, *made] if any({*KINDS[1:]} & column.runs.keys() for column in columns) else [*made, *answers]
     for number, run in enumerate(of_verb(opened, "study analyze"), 1):
         first_sentence = replace(run.view, sentences=run.view.sentences[:1])
         html = dose_pictures(run) + to_html(first_sentence)
@@ -80,13 +82,13 @@ def _tuned(opened: Sequence[Run], names: ModelNames) -> Iterator[Section]:
 def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames) -> Iterator[Section]:
     judged = of_verb(opened, "judge claims")
     data = xray(columns, names, judged)
-    for number, run in enumerate(judged, 1):
-        further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
-        yield section("Answers", f"claims-{number}", "Is it gone?", to_html(further), [run])
     if data is not None:
         runs = [run for column in columns for run in column.runs.values()]
         heading = "X-ray" if any({*KINDS[1:]} & column.runs.keys() for column in columns) else "The answers"
         yield section("Answers", "xray", heading, xray_html(data), runs, "xray", as_json(data))
+    for number, run in enumerate(judged, 1):
+        further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
+        yield section("Answers", f"claims-{number}", "Is it gone?", to_html(further), [run])
     compared = [run for run in of_verb(opened, "compare") if CompareKind.read(run).kind != "scores"]
     for number, run in enumerate(compared, 1):
         question = "Answers" if CompareKind.read(run).kind in ("answers", "spans") else "Rows"
