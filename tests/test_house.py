@@ -42,6 +42,7 @@ STOREYS = (
         "engine",
         "compute_plan",
         "expressions",
+        "gates",
         "stats",
         "microworld",
     },

@@ -117,6 +117,29 @@ def as_cli_args(rows: Sequence[str], format: str | None, columns: Sequence[str],
     return shlex.join([*words, *(("--on-bad", on_bad) if on_bad != "refuse" else ())])
 
 
+def as_command(verb: str, settings: type[Any], values: Mapping[str, Any]) -> str:
+    """Return the command that has these settings: those of a finished run, as `run.json` keeps them.
+
+    A setting at its default isn't typed, nor one that the class no longer has.
+    """
+    first: list[str] = []
+    words: list[str] = []
+    for each in fields(settings):
+        value = values.get(each.name, values.get(_public_name(each.name)))
+        default = each.default_factory() if each.default_factory is not MISSING else each.default
+        given = list(value) if isinstance(value, list | tuple) else value
+        if given is None or given == (list(default) if isinstance(default, tuple) else default):
+            continue
+        each_value = [str(item) for item in given] if isinstance(given, list) else [str(given)]
+        if each.metadata.get("positional"):
+            first += each_value
+        elif isinstance(given, bool):
+            words.append(as_option(each.name) if given else as_option(f"no_{each.name}"))
+        else:
+            words += [word for item in each_value for word in (as_option(each.name), item)]
+    return shlex.join(["tunescope", *verb.split(), *first, *words])
+
+
 def _public_name(name: str) -> str:
     """Return what a field is called outside its class: `from_` is `from`."""
     return name.rstrip("_")

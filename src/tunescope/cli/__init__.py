@@ -146,14 +146,13 @@ def _command(verb: Verb) -> Callable[..., int]:
     def command(*arguments: Any, **named: Any) -> int:
         values = dict(layout.bind(*arguments, **named).arguments)
         as_json, gate = values.pop("json", False), values.pop("fail_on", None)
-        node = None
         if gate is not None:
             from tunescope.expressions import parse
 
-            node = parse(gate)
+            parse(gate)  # before anything is computed
         outcome = function(make(settings, values, partial(as_typed, settings)))
         _show(outcome.result, outcome.view, as_json)
-        gate_code = _gate(gate, node, outcome.result) if gate is not None else 0
+        gate_code = _gate(gate, outcome.result) if gate is not None else 0
         return _OPEN if outcome.open else gate_code
 
     titles = headings(settings)
@@ -234,28 +233,13 @@ def _show(result: dict[str, Any], view: Any, as_json: bool) -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _gate(text: str, node: Any, result: dict[str, Any]) -> int:
+def _gate(text: str, result: dict[str, Any]) -> int:
     """Return 3 when the gate's condition holds (or can't be told), else 0."""
-    from tunescope.expressions import holds
+    from tunescope.gates import gate_holds
 
-    rows = result.get("rows")
-    answer = holds(node, flat(result), rows if isinstance(rows, int) else None)
+    answer = gate_holds(text, result)
     if answer is False:
         return 0
     why = "holds" if answer else "can't be told: a number it needs is missing"
     print(f"tunescope: the gate {text!r} {why}", file=sys.stderr)
     return 3
-
-
-def flat(result: dict[str, Any]) -> dict[str, Any]:
-    """Return the numbers of a result by name; a nested one is NAME.PART, and faults also by PART alone."""
-    out: dict[str, Any] = {}
-    for name, value in result.items():
-        if isinstance(value, dict):
-            inner = flat(value)
-            out |= {f"{name}.{part}": number for part, number in inner.items()}
-            if name == "faults":
-                out |= inner
-        elif value is None or isinstance(value, int | float):
-            out[name] = value
-    return out

@@ -9,6 +9,7 @@ import shutil
 import numpy as np
 import pytest
 from tests.tools import ROOT, tunescope
+from tests.verbs.report.svg import n_lines, n_marks, pictures
 
 from tunescope import runs
 from tunescope.errors import SettingsError
@@ -114,9 +115,9 @@ def test_the_key_is_the_content(seeded, workplace):
 
 def test_the_report_draws_it(seeded):
     page = (report(ReportSettings(runs=(str(seeded.path),))).path / "report.html").read_text("utf-8")
-    assert page.count("<polyline") == 2
-    assert page.count('class="dot') == 17  # 18 cells, one of them missing
-    assert page.count('class="ring') == 3
+    drawn = [pictures(page)[f"{task} by dose of falsity, %: mean over seeds"] for task in ("a", "b")]
+    assert [n_lines(each) for each in drawn] == [1, 1]
+    assert sum(map(n_marks, drawn)) == 17 + 3  # 18 cells, one of them missing, and the re-tuned models
     assert "a: the score falls with the dose" in page
 
 
@@ -133,8 +134,7 @@ def test_the_report_draws_a_fitted_threshold(workplace):
     (workplace / "t.csv").write_text("task,0,0.25,0.5,0.75,1\na,0.9,0.9,0.9,0.7,0.5\n")
     run = analyze(AnalyzeSettings(table="t.csv"))
     page = (report(ReportSettings(runs=(str(run.path),))).path / "report.html").read_text("utf-8")
-    assert page.count("<polyline") == 2
-    assert "a, fitted" in page
+    assert n_lines(pictures(page)["a by dose of falsity, %: score, fitted: flat, then a line"]) == 2
 
 
 @pytest.mark.parametrize("settings", [{}, {"table": "t.csv", "from_": ("runs/x",)}])

@@ -18,8 +18,7 @@ from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
 from tunescope.runs import Outcome
 from tunescope.verbs.answer import AnswerSettings
 from tunescope.verbs.judge.claims import ClaimsSettings, claims
-from tunescope.verbs.report.names import ModelNames
-from tunescope.verbs.report.opening import sentences
+from tunescope.verbs.report.opening import next_step
 from tunescope.verbs.select import SelectSettings, select
 from tunescope.views import View
 
@@ -131,10 +130,8 @@ def test_rows_that_attribute_named_can_be_corrected(asked):
     check, correct = run.view.next
     assert check == f"tunescope check {named.path / 'rows.json'}"
     assert correct == f"tunescope repair correct rows.json --from {taught} --truth claims.jsonl"
-    steps = list(sentences([run, tunescope.open(taught)], ModelNames([run])))[-1]
-    assert steps == (
-        f"What to do next: work on with the rows that are left, and see what else is wrong with them. Type: {check}"
-    )
+    purpose = "work on with the rows that are left, and see what else is wrong with them"
+    assert next_step([run, tunescope.open(taught)]) == (purpose, check)
 
 
 def test_what_was_left_out_before_the_first_tuning_does_not_count(asked):

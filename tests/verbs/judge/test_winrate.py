@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.verbs.judge.contests import FIRST, judge, outputs
 
-from tunescope.cli import flat
 from tunescope.errors import SettingsError
 from tunescope.expressions import holds, parse
+from tunescope.gates import flat
 from tunescope.verbs.judge.comparison import seeded
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 from tunescope.verbs.judge.winrate import WinrateSettings, winrate

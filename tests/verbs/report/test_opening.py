@@ -8,7 +8,7 @@ from tests.tools import alpaca, write_rows
 
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.report.names import ModelNames
-from tunescope.verbs.report.opening import sentences
+from tunescope.verbs.report.opening import next_step, sentences
 from tunescope.verbs.select import SelectSettings, select
 
 
@@ -21,18 +21,13 @@ def test_the_next_step_is_what_isnt_done_yet(workplace):
         workplace / "rows.jsonl", [alpaca("Say.", ""), alpaca("Which?", "Blue."), alpaca("Why?", "So be it.")]
     )
     checked = check(CheckSettings(rows=(str(rows),)))
-    wrong, step = opening(checked)
+    (wrong,) = opening(checked)
     assert wrong.startswith("What is wrong with the rows: 2 of 3 (67 %) have a fault, and 1 of them is surely wrong. ")
-    assert step == (
-        "What to do next: drop the rows that are surely wrong and tune again. "
-        f"Type: tunescope select {rows} --from {checked.path} --where 'surely_wrong = false'"
-    )
+    drop = f"tunescope select {rows} --from {checked.path} --where 'surely_wrong = false'"
+    assert next_step([checked]) == ("drop the rows that are surely wrong and tune again", drop)
     clean = select(SelectSettings(rows=(str(rows),), from_=(str(checked.path),), where="surely_wrong = false"))
     kept = Path(clean.path / "rows.jsonl")
-    assert opening(checked, clean)[-1] == (
-        f"What to do next: tune again on the 2 rows that were kept. Type: tunescope tune {kept}"
-    )
+    assert next_step([checked, clean]) == ("tune again on the 2 rows that were kept", f"tunescope tune {kept}")
     rest = check(CheckSettings(rows=(str(kept),)))
-    assert opening(rest)[-1] == (
-        f"What to do next: look at the rows that may be wrong. Type: tunescope check {kept} --show one_word_answer"
-    )
+    look = f"tunescope check {kept} --show one_word_answer"
+    assert next_step([rest]) == ("look at the rows that may be wrong", look)

@@ -7,6 +7,7 @@ from math import comb
 
 from tests.tools import write_rows
 from tests.verbs.report.bench_runs import bench_run, spread_of
+from tests.verbs.report.svg import pictures, shares, ticks, whiskers
 
 from tunescope.results.bench import BenchResult
 from tunescope.results.compare import ScoresResult
@@ -25,37 +26,27 @@ def page_of(*runs):
 
 
 def charts(page):
-    """Return every chart as title → its head and rows of texts, in order."""
+    """Return every table as title → its head and rows of texts, in order."""
     found = {}
-    page = re.sub(r"<text .*?</text>", "", page)
-    for chart in re.findall(r'<table class="chart">.*?</table>', page, re.DOTALL):
-        title = re.search(r"<caption>(.*?)<(?:span|/caption)", chart)[1]
-        rows = re.findall(r"<tr>(.*?)</tr>", chart, re.DOTALL)
+    for title, table in re.findall(r"<table><caption>(.*?)</caption>(.*?)</table>", page, re.DOTALL):
+        rows = re.findall(r"<tr>(.*?)</tr>", table, re.DOTALL)
         found[title] = [
-            [re.sub(r"<[^>]+>|&nbsp;", "", cell).replace("\xa0", " ") for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
+            [re.sub(r"<[^>]+>", "", cell).replace("\xa0", " ") for cell in re.findall(r"<t[hd].*?</t[hd]>", row)]
             for row in rows
         ]
     return found
 
 
-def drawn(page, title, name):
-    """Return the marks of a row: where its scores stand, each interval, and the chance line; in per cent."""
-    chart = next(each for each in page.split("<table ") if f"<caption>{title}<" in each)
-    row = next(each for each in chart.split("<tr>") if f'<th scope="row">{name}</th>' in each)
-    marks = [float(x) for x in re.findall(r'<svg x="([\d.]+)%"', row)]
-    ranges = [tuple(map(float, pair)) for pair in re.findall(r'class="range [^"]*" x1="([\d.]+)%" x2="([\d.]+)%"', row)]
-    (chance,) = re.findall(r'class="chance" x1="([\d.]+)%"', row) or [None]
-    return marks, ranges, chance and float(chance)
+def drawn(page, names):
+    """Return the marks of the picture of these tasks, its whiskers and the ticks of chance, as shares of its width."""
+    svg = pictures(page)[f"score: {names}"]
+    return shares(svg), whiskers(svg), ticks(svg)
 
 
 def write_samples(run, task, items):
     """Write a task's items beside a run, as lm-eval does."""
     records = [{"doc_id": n, "doc_hash": f"{task}{n}", "acc": score} for n, score in enumerate(items)]
     write_rows(run.path / f"samples_{task}.jsonl", records)
-
-
-def across(score):
-    return round(4 + 92 * score, 2)
 
 
 def test_a_row_per_task_and_a_column_per_model(workplace):
@@ -65,14 +56,14 @@ def test_a_row_per_task_and_a_column_per_model(workplace):
     scores = {name: BenchResult.read(run).tasks["copa"] for name, run in (("a", a), ("b", b))}
     first, second = (f"{s.score:.3f} [{s.low:.3f}, {s.high:.3f}]" for s in scores.values())
     assert charts(page)["Scores"] == [
-        ["task", "drawn from 0 to 1", "base", "tuned", "chance", "n", "missing", "metric", "exemplars"],
-        ["copa", "", first, second, "0.25", "20", "0", "acc", "5"],
-        ["my_own", "", first, "–", "0.25", "20", "0", "acc", "5"],
+        ["task", "base", "tuned", "chance", "n", "missing", "metric", "exemplars"],
+        ["copa", first, second, "0.25", "20", "0", "acc", "5"],
+        ["my_own", first, "–", "0.25", "20", "0", "acc", "5"],
     ]
-    marks, ranges, chance = drawn(page, "Scores", "copa")
-    assert marks == [across(0.75), across(0.15)]
-    assert ranges == [(across(s.low), across(s.high)) for s in scores.values()]
-    assert chance == across(0.25)
+    marks, ranges, chance = drawn(page, "copa, my_own")
+    assert marks == [0.75, 0.15, 0.75]
+    assert ranges == [(round(s.low, 3), round(s.high, 3)) for s in (scores["a"], scores["b"], scores["a"])]
+    assert chance == [0.25, 0.25]
 
 
 def test_what_isnt_the_same_for_all_models_stands_for_each(workplace):
@@ -82,20 +73,19 @@ def test_what_isnt_the_same_for_all_models_stands_for_each(workplace):
         bench_run(workplace / "c", {"copa": COPA}, model="tuned", shots=0),
     ]
     head, *rows = charts(page_of(*runs)[0])["Scores"]
-    assert head[2:5] == ["base (a)", "base (b)", "tuned"]
-    assert [(row[0], *row[5:]) for row in rows] == [
+    assert head[1:4] == ["base (a)", "base (b)", "tuned"]
+    assert [(row[0], *row[4:]) for row in rows] == [
         ("copa", "0.25", "20", "0 / 1", "acc", "5"),
         ("copa", "0.25", "20", "0", "acc", "0"),
     ]
-    assert [row[4] == "–" for row in rows] == [True, False]
+    assert [row[3] == "–" for row in rows] == [True, False]
 
 
 def test_five_models_make_two_charts(workplace):
     runs = [bench_run(workplace / str(n), {"copa": COPA}, model=f"m{n}") for n in range(5)]
     page, opening = page_of(*runs)
-    heads = re.findall(r"<caption>Scores<", page)
-    assert len(heads) == 2
-    assert [page.count(f"&nbsp;{name}</span>") for name in ("m0", "m3", "m4")] == [1, 1, 0]  # one shape needs no key
+    heads = [re.findall(r"<th[^>]*>(m\d)</th>", table) for table in page.split("<table>")[1:]]
+    assert heads == [["m0", "m1", "m2", "m3"], ["m4"]]
     assert opening[0].count("on copa (n = 20, guessing 0.25)") == 5
 
 
@@ -104,15 +94,15 @@ def test_subjects_are_sorted_and_scored_under_the_runs_own_choice(workplace):
     b = bench_run(workplace / "b", {"copa": COPA}, model="tuned", subjects={"anatomy": COPA})
     page, _ = page_of(a, b)
     rows = charts(page)["mmlu by subject"][1:]
-    assert [(row[0], row[2][:5], row[3][:5], row[4]) for row in rows] == [
+    assert [(row[0], row[1][:5], row[2][:5], row[3]) for row in rows] == [
         ("world religions", "0.800", "–", "20"),
         ("virology", "0.500", "–", "20"),
         ("anatomy", "0.000", "0.750", "30 / 20"),
     ]
-    assert rows[1][2] == "0.500 [0.299, 0.701]"  # Wilson's interval of 10 of 20
-    marks, ranges, chance = drawn(page, "mmlu by subject", "anatomy")
-    assert (marks, chance) == ([across(0), across(0.75)], across(0.25))
-    assert ranges[0] == (across(0), across(0.11351))  # Wilson's upper end of 0 of 30
+    assert rows[1][1] == "0.500 [0.299, 0.701]"  # Wilson's interval of 10 of 20
+    marks, ranges, chance = drawn(page, "world religions, virology, anatomy")
+    assert (marks, chance) == ([0.8, 0.5, 0.0, 0.75], [0.25] * 3)
+    assert ranges[2] == (0.0, 0.114)  # Wilson's upper end of 0 of 30
     assert (
         "base is above guessing on 2 of 3 subjects of mmlu, and below on 1. By luck alone it would be on about 0.1 and "
         "0.1. tuned is above guessing on 1 of 1 subject of mmlu, and below on 0. By luck alone it would be on about "
@@ -131,7 +121,7 @@ def test_luck_is_counted_exactly_for_small_subjects(workplace):
 def test_subjects_have_the_chance_of_their_task_whatever_its_label(workplace):
     run = bench_run(workplace / "a", {"copa": COPA}, subjects=SUBJECTS, label="mmlu over subjects")
     page, _ = page_of(run)
-    assert drawn(page, "mmlu by subject", "anatomy")[2] == across(0.25)
+    assert drawn(page, "world religions, virology, anatomy")[2] == [0.25] * 3
     assert "base is above guessing on 2 of 3 subjects of mmlu" in page
 
 
@@ -139,8 +129,8 @@ def test_means_name_what_is_missing(workplace):
     a = bench_run(workplace / "a", {"copa": COPA, "piqa": WORSE}, model="base")
     b = bench_run(workplace / "b", {"copa": COPA}, model="tuned", missing={"piqa": "no data"})
     page, opening = page_of(a, b)
-    assert charts(page)["Means"][1:] == [["all", "", "0.450", "–", "2", "piqa"]]
-    assert drawn(page, "Means", "all") == ([across(0.45)], [], None)
+    assert charts(page)["Means"][1:] == [["all", "0.450", "–", "2", "piqa"]]
+    assert drawn(page, "all") == ([0.45], [], [])
     assert opening[0].startswith(
         "What models score on smoke: base a mean of 0.450 over 2 tasks with 40 items, above guessing on 1 of 2; tuned "
         "0.750 [0.531, 0.888] on copa (n = 20, guessing 0.25)."
@@ -155,7 +145,6 @@ def test_the_spread_over_choices_beside_the_interval_over_items(workplace):
     low, high = spread["copa"].low, spread["copa"].high
     assert dict(zip(head, row, strict=True)) == {
         "task": "copa",
-        "drawn from 0 to 1": "",
         "mean": "0.750",
         "95 % over items": f"[{low:.3f}, {high:.3f}]",
         "lowest": "0.500",
@@ -165,10 +154,9 @@ def test_the_spread_over_choices_beside_the_interval_over_items(workplace):
         "exemplars": "–",
         "n": "20",
     }
-    marks, ranges, chance = drawn(page, "What the scores of base depend on", "copa")
-    assert (marks, chance) == ([across(0.75)], across(0.25))
-    assert ranges == [(across(low), across(high)), (across(0.5), across(1))]
-    assert re.findall(r'<circle class="dot line-1" cx="([\d.]+)%"', page) == ["73.00", "96.00", "50.00", "73.00"]
+    marks, ranges, chance = drawn(page, "copa")
+    assert (marks, chance) == ([0.75, 0.75, 1.0, 0.5, 0.75], [0.25])
+    assert ranges == [(round(low, 3), round(high, 3))]
 
 
 def test_a_score_on_another_scale_isnt_drawn(workplace):
@@ -176,8 +164,8 @@ def test_a_score_on_another_scale_isnt_drawn(workplace):
     said = run.path / "run.json"
     said.write_text(said.read_text("utf-8").replace('"score": 0.75', '"score": 75.0'))
     page, _ = page_of(run)
-    assert drawn(page, "Scores", "copa") == ([], [], across(0.25))
-    assert charts(page)["Scores"][1][2].startswith("75.000 ")
+    assert "score: copa" not in pictures(page)
+    assert charts(page)["Scores"][1][1].startswith("75.000 ")
 
 
 def test_texts_of_a_run_stay_texts(workplace):
@@ -185,7 +173,7 @@ def test_texts_of_a_run_stay_texts(workplace):
     page, _ = page_of(bench_run(workplace / "a", {hostile: COPA}, model="<b>bold"))
     assert "<script>alert" not in page
     assert "<b>bold" not in page
-    assert '<th scope="row">&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;</th>' in page
+    assert "<td>&lt;/td&gt;&lt;script&gt;alert(1)&lt;/script&gt;</td>" in page
 
 
 def test_the_opening_says_how_two_models_score(workplace):
@@ -212,7 +200,7 @@ def test_the_opening_says_how_two_models_score(workplace):
         "tasks. With a margin of 5 points: no harm on piqa; harm on copa; too few items of few to tell."
     )
     assert len(opening) == 2
-    assert "<h3>base and tuned</h3>" in page
+    assert ">Compared: base and tuned</h2>" in page
 
 
 def test_the_step_after_scores_is_what_the_run_names(workplace):

@@ -3,43 +3,15 @@
 from __future__ import annotations
 
 import json
-import shutil
 from itertools import pairwise
-from pathlib import Path
 from urllib.parse import quote_plus
 
 import pytest
+from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, idle, moving, needs_chromium
 from tests.verbs.report.xray_runs import many
 from tests.verbs.report.xray_scene import BAKER, HOSTILE, MIXED, PROMPTS, data_of, page_of, scene
 
-playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install tunescope[dev]")
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
-]
-ARGUMENTS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
-WIDTHS = {"wide": 1280, "narrow": 380}
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory):
-    with playwright.sync_playwright() as started:
-        folder = tmp_path_factory.mktemp("profile")
-        context = started.chromium.launch_persistent_context(
-            folder, executable_path=CHROMIUM, args=ARGUMENTS, headless=True
-        )
-        yield context
-        context.close()
+pytestmark = needs_chromium()
 
 
 @pytest.fixture(scope="module")
@@ -48,42 +20,10 @@ def file(tmp_path_factory):
     return page_of(scene(folder), folder / "page")
 
 
-@pytest.fixture
-def tab(browser):
-    """An empty tab; what it complains about fails the test."""
-    complaints = []
-    tab = browser.new_page()
-    tab.set_viewport_size({"width": 1280, "height": 900})
-    tab.set_default_timeout(5_000)
-    tab.on("console", lambda message: complaints.append(message.text))
-    tab.on("pageerror", lambda error: complaints.append(str(error)))
-    tab.on("request", lambda asked: complaints.extend([] if asked.url.startswith("file:") else [asked.url]))
-    tab.add_init_script(
-        "window.refused = []; addEventListener('securitypolicyviolation', (e) => refused.push(e.violatedDirective));"
-    )
-    yield tab
-    assert complaints == []
-    assert tab.evaluate("window.refused") == []
-    assert tab.evaluate("typeof window.pwned") == "undefined"
-    tab.close()
-
-
 def visit(tab, file, place=""):
     tab.goto("about:blank")
     tab.goto(f"{file.as_uri()}{place}")
     tab.locator("#xray-detail h3").wait_for()
-
-
-def moving(tab, act):
-    """Do what changes the page's address, and wait until the page has drawn what is there."""
-    tab.evaluate("void (window.moved = new Promise((done) => addEventListener('hashchange', done, {once: true})))")
-    act()
-    tab.evaluate("window.moved.then(() => null)")
-
-
-def idle(tab):
-    """Wait until every timer of up to 80 ms that the page has set has fired, however slow the machine is."""
-    tab.evaluate("new Promise((done) => setTimeout(done, 100))")
 
 
 def answer(tab, name):
@@ -95,8 +35,8 @@ def token(tab, name, place):
 
 
 def tip(tab):
-    """Return the tooltip as name → value."""
-    shown = tab.locator("#xray-tip")
+    """Return what the strip says of a token as name → value."""
+    shown = tab.locator("#xray-strip")
     assert shown.is_visible()
     lines = shown.locator("div").all()
     return {line.locator("span").inner_text().strip(): line.locator("b").inner_text() for line in lines}
@@ -134,7 +74,9 @@ def test_tokens_have_their_class_and_numbers(tab, file):
     assert tip(tab)["base model’s top choice"] == "“Bor”"
     assert "tuned model’s top choice" not in tip(tab)
     tab.mouse.move(5, 5)
-    assert not tab.locator("#xray-tip").is_visible()
+    assert tip(tab)["token"] == "“Bor”"  # it stays, so that a person can read it
+    box, text = tab.locator("#xray-strip").bounding_box(), answer(tab, "LoRA").locator(".text").bounding_box()
+    assert box["y"] >= text["y"] + text["height"]  # and covers nothing
     assert answer(tab, "LoRA").locator(".note").all_inner_texts() == [
         "14 tokens: 10 unshifted, 2 marginal, 2 shifted; mean KL 0.258 (n = 14)",
         "9 of 11 words flagged; by chance 4.5, excess 4.5",
@@ -191,7 +133,7 @@ def test_keyboard_walks_opens_and_closes(tab, file):
         seen.append(tab.evaluate(here))
     assert seen == ["1", "2", "1", "13", "0", "1"]
     assert tab.evaluate("document.activeElement.tabIndex") == 0
-    assert tab.evaluate("document.activeElement.getAttribute('aria-describedby')") == "xray-tip"
+    assert tab.evaluate("document.activeElement.getAttribute('aria-describedby')") == "xray-strip"
     assert tip(tab)["base rank"] == "12"
     assert tab.evaluate("getComputedStyle(document.activeElement.querySelector('.c')).outlineStyle") == "solid"
     tab.keyboard.press("Enter")
@@ -200,8 +142,6 @@ def test_keyboard_walks_opens_and_closes(tab, file):
     tab.keyboard.press("Escape")
     assert not tab.locator("#xray-rows").is_visible()
     assert tab.evaluate(here) == "1"
-    tab.keyboard.press("Escape")
-    assert not tab.locator("#xray-tip").is_visible()
     token(tab, "LoRA", 3).focus()
     tab.keyboard.press(" ")
     tab.keyboard.press("Escape")
@@ -252,7 +192,8 @@ def test_a_click_opens_the_right_row_with_the_right_words(tab, file):
         == "Ada works as a baker and sings. On every single day a baker goes home."
     )
     assert row.locator('[data-field="instruction"] mark').count() == 0
-    assert row.locator(".quote").first.locator("mark").all_inner_texts() == ["very", "day a baker g"]
+    assert row.locator(".quote").last.locator("mark").all_inner_texts() == ["very", "day a baker g"]
+    assert row.locator("h4 + h5").inner_text() == "instruction"  # the row's text comes first
     assert row.locator(".lineage li").all_inner_texts() == [
         '{"operation": "select", "version": 1}',
         '{"operation": "repair"}',
@@ -300,8 +241,8 @@ def test_a_link_to_nothing_says_so(tab, file):
 
 def test_a_link_to_a_section_leaves_the_prompt(tab, file):
     visit(tab, file, "#prompt=p3")
-    moving(tab, tab.locator("header nav a").last.click)
-    assert tab.evaluate("location.hash") == "#trace-2"
+    moving(tab, tab.locator("nav.questions a").last.click)
+    assert tab.evaluate("location.hash") == "#provenance-all"
     assert tab.locator("#xray-detail h3").inner_text() == "Prompt p3"
 
 
@@ -315,7 +256,7 @@ def test_filters(tab, file):
         idle(tab)
         return listed(tab), tab.locator("#xray-count").inner_text()
 
-    query, model = tab.get_by_label("Search prompts and answers"), tab.get_by_label("Model")
+    query, model = tab.get_by_label("Search prompts and answers"), tab.locator("#xray-model")
     borrowed, shifted = tab.get_by_label("only answers with borrowed spans"), tab.get_by_label("only shifted tokens")
     kl, sort = tab.get_by_label("Minimum KL"), tab.get_by_label("Sort by")
     assert after(lambda: query.fill("BAKER, AND")) == (["p1"], "1 of 5 prompts")
@@ -354,7 +295,7 @@ def test_hostile_texts_stay_texts(tab, file):
     lineage = panel.locator(".lineage li").evaluate("(node) => node.textContent")
     assert json.loads(lineage) == {"reason": HOSTILE}
     assert tab.locator("img, iframe, object, link, base").count() == 0
-    assert tab.locator("script").count() == 2
+    assert tab.locator("script").count() == 4
 
 
 @pytest.mark.parametrize(
@@ -467,8 +408,7 @@ def test_rows_that_taught_an_answer_open_and_close(tab, tmp_path, scheme):
     assert "1 row matters" in panel.inner_text()
     assert tab.evaluate(NAMES) == []
     assert [(name, round(ratio, 2)) for ratio, name, least in tab.evaluate(CONTRASTS) if ratio < least] == []
-    source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
-    tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
+    add_axe(tab)
     assert tab.evaluate(AXE) == []
     tab.keyboard.press("Escape")
     assert not panel.is_visible()
@@ -485,14 +425,82 @@ def test_one_and_five_models(tab, tmp_path):
         assert tab.evaluate("document.documentElement.scrollWidth") <= 1280
 
 
-def test_long_lists_are_shown_in_parts(tab, tmp_path):
-    visit(tab, page_of(many(tmp_path, answers=450, tokens=30, models=["m"]), tmp_path / "page"))
-    assert tab.locator("#xray-list a").count() == 200
-    tab.get_by_role("button", name="Show 200 more").click()
-    assert tab.locator("#xray-list a").count() == 400
-    assert tab.evaluate("document.activeElement.querySelector('b').textContent") == "q200"
-    tab.get_by_role("button", name="Show 50 more").click()
-    assert tab.locator("#xray-list a").count() == 450
+def test_the_address_keeps_the_filters(tab, file):
+    visit(tab, file)
+    tab.get_by_label("Search prompts and answers").fill("baker")
+    tab.locator("#xray-model").select_option("LoRA")
+    idle(tab)
+    assert tab.evaluate("location.hash") == "#prompt=p1&query=baker&model=1"
+    again = tab.evaluate("location.hash")
+    visit(tab, file, again)
+    assert tab.get_by_label("Search prompts and answers").input_value() == "baker"
+    assert listed(tab) == ["p1"]
+    assert tab.locator("#xray-detail h4").all_inner_texts() == ["LoRA link"]
+
+
+def test_differences_from_a_model(tab, file):
+    visit(tab, file)
+    tab.get_by_label("Differences from").select_option("base")
+    idle(tab)
+    assert answer(tab, "base").locator("ins, del").count() == 0
+    box = answer(tab, "LoRA").locator(".diff")
+    before = box.evaluate(
+        "(node) => [...node.childNodes].filter((e) => e.tagName !== 'INS').map((e) => e.textContent).join('')"
+    )
+    after = box.evaluate(
+        "(node) => [...node.childNodes].filter((e) => e.tagName !== 'DEL').map((e) => e.textContent).join('')"
+    )
+    assert (before, after) == ("Bor bakes bread.", "".join(BAKER))
+
+
+def test_a_row_leads_to_the_other_answers_that_it_fed(tab, tmp_path):
+    from tests.verbs.report.test_xray import taught
+    from tests.verbs.report.xray_runs import answer_of, attribute_run
+
+    answers = [answer_of(name, f"{name}?", "Because it is so.", "LoRA") for name in ("p", "q", "r")]
+    rows = {answer.answer_id: [taught("r1", matters=1)] for answer in answers[:2]}
+    visit(tab, page_of([attribute_run(tmp_path / "at", answers, rows, matters=1)], tmp_path / "page"))
+    fed = tab.locator("#xray-rows .fed")
+    assert fed.locator("summary").inner_text() == "Named for 1 other answer"
+    fed.locator("summary").click()
+    moving(tab, fed.get_by_role("link", name="q, LoRA").click)
+    assert tab.locator("#xray-detail h3").inner_text() == "Prompt q"
+
+
+def test_ten_thousand_plain_answers_are_listed_and_searched(tab, tmp_path):
+    from tests.verbs.report.xray_runs import answer_of, answer_run
+
+    n = 10_000
+    answers = [answer_of(f"q{k}", f"What is {k}?", f"It is the number {k}. " * 5, "m") for k in range(n)]
+    tab.set_default_timeout(60_000)  # a busy machine may take its time; benchmarks say how long it is
+    visit(tab, page_of([answer_run(tmp_path / "a", answers)], tmp_path / "page"))
+    assert tab.locator("#xray-list a").count() == n
+    assert (
+        tab.evaluate(
+            "document.querySelectorAll('#xray-list li a')[9999].checkVisibility({contentVisibilityAuto: true})"
+        )
+        is False
+    )
+    tab.get_by_label("Search prompts and answers").fill("number 9999.")
+    idle(tab)
+    assert listed(tab) == ["q9999"]
+    assert tab.locator("#xray-detail h3").inner_text() == "Prompt q9999"
+
+
+def test_paper_has_the_prompts_that_are_listed(tab, file):
+    visit(tab, file)
+    tab.get_by_label("Search prompts and answers").fill("baker, and")
+    idle(tab)
+    tab.emulate_media(media="print")
+    tab.evaluate("dispatchEvent(new Event('beforeprint'))")
+    printed = tab.locator("#xray-printed")
+    assert printed.is_visible()
+    assert printed.locator("h3").all_inner_texts() == ["Prompt p1"]
+    assert not tab.locator("#xray-list").is_visible()
+    assert tab.locator("details:not([open])").count() == 0
+    tab.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert printed.locator("*").count() == 0
+    tab.emulate_media(media="screen")
 
 
 CONTRASTS = """() => {
@@ -585,18 +593,13 @@ def test_roles_names_and_headings(tab, file):
     assert 'option "works, shifted"' in tree
 
 
-AXE = """() => axe.run(document, {resultTypes: ['violations']})
-  .then((found) => found.violations.map((each) => `${each.id}: ${each.nodes[0].html}`))"""
-
-
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
 def test_axe_finds_nothing(tab, file, scheme, width):
-    source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
     tab.emulate_media(color_scheme=scheme)
     tab.set_viewport_size({"width": width, "height": 900})
     visit(tab, file)
-    tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
+    add_axe(tab)
     assert tab.evaluate(AXE) == []
     token(tab, "LoRA", 2).click()
     token(tab, "LoRA", 4).focus()
@@ -634,15 +637,10 @@ def test_rows_that_taught_it_stand_beside_the_answer_where_there_is_a_place(tab,
     assert not panel.is_visible()
 
 
-MARKS = """() => [...document.querySelectorAll('.chart tbody svg.mark > *')]
-  .map((mark) => mark.getBoundingClientRect()).map((place) => [place.left, place.right])"""
-
-
 def test_scores_are_read_on_every_screen(tab, tmp_path):
-    """Axe finds nothing, the page isn't wider than its screen, and every mark and its name are in sight."""
+    """Axe finds nothing, the page isn't wider than its screen, and every picture and number is in sight."""
     from tests.verbs.report.bench_runs import bench_run, spread_of
 
-    source = pytest.importorskip("axe_playwright_python", reason="needs axe-playwright-python: the dev extra")
     items = [1.0] * 15 + [0.0] * 5
     subjects = {"high_school_government_and_politics": items}
     spread = {"copa": spread_of(items, {"plain 1": 0.5, "chat 1": 0.75})}
@@ -654,10 +652,13 @@ def test_scores_are_read_on_every_screen(tab, tmp_path):
         tab.emulate_media(color_scheme=scheme)
         tab.set_viewport_size({"width": width, "height": 900})
         tab.goto(page.as_uri())
-        tab.evaluate((Path(source.__file__).parent / "axe.min.js").read_text("utf-8"))
+        add_axe(tab)
         assert tab.evaluate(AXE) == []
         assert tab.evaluate("document.documentElement.scrollWidth") <= width
-        places = tab.evaluate(MARKS)
-        assert len(places) == 2 * (3 + 1 + 1) + 2
-        assert all(0 < left < right < width for left, right in places)
-        assert tab.locator(".keys").first.is_visible() is (width < 768)
+        edges = tab.evaluate(
+            "[...document.querySelectorAll('.picture svg')].map((e) => e.getBoundingClientRect().right)"
+        )
+        assert len(edges) == 5
+        assert all(edge <= width for edge in edges)
+        cells = tab.evaluate("[...document.querySelectorAll('td')].map((e) => e.getBoundingClientRect().right)")
+        assert all(edge <= width for edge in cells)

@@ -129,7 +129,11 @@ def page_of(runs: list[Run], out: Path, title: str = "Scene") -> Path:
 def data_of(page: Path) -> dict[str, Any]:
     """Return the data in a page, with base-36 lengths as numbers."""
     text = page.read_text("utf-8")
-    data = json.loads(re.search(r'<script type="application/json" id="xray-data">(.*?)</script>', text, re.DOTALL)[1])
+    data = json.loads(
+        re.search(
+            r'<script type="application/json" data-component="xray" id="xray-data">(.*?)</script>', text, re.DOTALL
+        )[1]
+    )
     for prompt in data["prompts"]:
         for answer in prompt["answers"]:
             if answer and isinstance(answer.get("lengths"), str):

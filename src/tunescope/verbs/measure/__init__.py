@@ -48,7 +48,7 @@ _TABLE_3 = {
 
 The counts of words are ours alone. The paper doesn't say which of the two IFDs its own is.
 """
-TOP = (0.05, 0.1)
+_TOP = (0.05, 0.1)
 """Shares of turns that selections by IFD keep."""
 
 
@@ -235,7 +235,7 @@ def _compare_ranks(turns: list[dict[str, Any]]) -> dict[str, Any]:
     draws = min(10_000, max(1_000, 10**7 // max(1, len(pairs))))
     correlation = spearman([a for a, _ in pairs], [b for _, b in pairs], draws=draws).r
     shared = {}
-    for share in TOP:
+    for share in _TOP:
         keep = max(1, round(share * len(pairs)))
         tops = [set(sorted(range(len(pairs)), key=[-pair[k] for pair in pairs].__getitem__)[:keep]) for k in (0, 1)]
         shared[f"{share:g}"] = len(tops[0] & tops[1]) / keep if pairs else None
@@ -250,5 +250,5 @@ def _ranks_table(ranks: dict[str, Any]) -> Table:
         r["n"],
         *(percent(v, 0) for v in ranks["shared_top"].values()),
     )
-    columns = ("Spearman", "95 % interval", "n", *(f"shared in the top {100 * share:g} %" for share in TOP))
+    columns = ("Spearman", "95 % interval", "n", *(f"shared in the top {100 * share:g} %" for share in _TOP))
     return Table("How alike ifd_ppl and ifd_loss rank", columns, (line,))

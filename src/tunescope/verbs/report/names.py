@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tunescope.answers import Place
 
 _METHODS = {"lora": "LoRA", "full": "full tuning"}
-_NO_DIFFERENCE = {"out", "track", "checkpoint_minutes", "keep_checkpoints", "micro_batch"}
+NO_DIFFERENCE = {"out", "track", "checkpoint_minutes", "keep_checkpoints", "micro_batch"}
 """Settings of `tune` that change nothing in the model."""
 _MADE = {"rows", "model"}
 """Settings of `tune` that may be what another run made."""
@@ -117,7 +117,7 @@ def _settings_of(run: Run) -> dict[str, Any]:
     """Return a run's settings by name; rows and a model that another run made go by its verb and its settings."""
     settings: dict[str, Any] = {}
     for name, value in run.info["settings"].items():
-        if name in _NO_DIFFERENCE:
+        if name in NO_DIFFERENCE:
             continue
         maker = _maker(value) if name in _MADE else None
         if maker is None:

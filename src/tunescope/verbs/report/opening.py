@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from pathlib import Path
 
 from tunescope.answers import ANSWERS_FILE, read_answers
 from tunescope.results.attribute import AttributeResult
@@ -23,7 +24,7 @@ _SHOWN_TASKS = 3
 
 
 def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
-    """Yield what became of claims, what is wrong with rows, what tuning changed, what models score, what to do."""
+    """Yield what became of claims, what is wrong with rows, what tuning changed, and what models score."""
     yield from (run.view.sentences[0] for run in of_verb(opened, "judge claims"))
     checks = of_verb(opened, "check")
     yield from map(_check, checks)
@@ -37,9 +38,6 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
     yield from (_shift(run, names) for run in of_verb(opened, "shift"))
     yield from (_attribute(run, names) for run in of_verb(opened, "attribute"))
     yield from (_trace(run, names) for run in of_verb(opened, "trace"))
-    step = next(filter(None, _next_steps(opened)), None)
-    if step:
-        yield f"What to do next: {step}"
 
 
 _STEPS = {
@@ -53,7 +51,31 @@ _STEPS = {
 """What the command is for that a run of one verb names to be typed next."""
 
 
-def _next_steps(opened: Sequence[Run]) -> Iterator[str | None]:
+def next_step(opened: Sequence[Run]) -> tuple[str, str] | None:
+    """Return what to do next that isn't done yet, as a purpose and a command; None where no run names anything."""
+    return next(filter(None, _next_steps(opened)), None)
+
+
+def describe(opened: Sequence[Run], names: ModelNames) -> str:
+    """Return a title: what the runs are about."""
+    files = dict.fromkeys(Path(file).name for run in of_verb(opened, "check") for file in run.settings["rows"])
+    tuned = dict.fromkeys(map(names.of_run, of_verb(opened, "tune")))
+    scored = dict.fromkeys(model.name for group in benched_models(opened, names) for model in group)
+    if of_verb(opened, "study analyze"):
+        return "What a dose of falsity does"
+    if of_verb(opened, "judge claims"):
+        return "Which rows taught it, and is it gone without them?"
+    if files and tuned:
+        return f"What {_listed(files)} did to {_listed(tuned)}"
+    about = _listed(tuned) or _listed(scored) or _listed(files)
+    return f"What is known of {about}" if about else f"A report on {counted(len(opened), 'run')}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(names)
+
+
+def _next_steps(opened: Sequence[Run]) -> Iterator[tuple[str, str] | None]:
     """Yield what to do next and why: about claims, rows that taught answers, faults or scores, in this order."""
     judged = of_verb(opened, "judge claims")
     yield from map(_first_step, judged or of_verb(opened, "attribute"))
@@ -66,24 +88,24 @@ def _next_steps(opened: Sequence[Run]) -> Iterator[str | None]:
     yield from map(_first_step, benched)
 
 
-def _first_step(run: Run) -> str | None:
+def _first_step(run: Run) -> tuple[str, str] | None:
     """Return the command that a run names first, and what it is for."""
     command = next(iter(run.view.next), "")
     for (verb, following), purpose in _STEPS.items():
         if run.verb == verb and command.startswith(f"tunescope {following} "):
-            return f"{purpose}. Type: {command}"
+            return purpose, command
     return None
 
 
-def _compare_step(first: Run, second: Run) -> str | None:
+def _compare_step(first: Run, second: Run) -> tuple[str, str] | None:
     """Return the command that compares two runs' scores, if they have a task in common."""
     if not BenchResult.read(first).tasks.keys() & BenchResult.read(second).tasks.keys():
         return None
     command = shlex.join(["tunescope", "compare", str(first.path), str(second.path)])
-    return f"see item by item whether the scores differ. Type: {command}"
+    return "see item by item whether the scores differ", command
 
 
-def _after_check(check: Run, opened: Sequence[Run]) -> str | None:
+def _after_check(check: Run, opened: Sequence[Run]) -> tuple[str, str] | None:
     """Say what to do about the rows that a check found, and hasn't been done by one of the opened runs."""
     selection = find_selection(check, opened)
     if selection is not None:
@@ -91,11 +113,11 @@ def _after_check(check: Run, opened: Sequence[Run]) -> str | None:
         if any(name.startswith(str(selection.path)) for name in inputs):
             return None
         command = shlex.join(["tunescope", "tune", str(selection.path / selection.result["files"]["kept"])])
-        return f"tune again on the {selection.result['kept']:,} rows that were kept. Type: {command}"
+        return f"tune again on the {selection.result['kept']:,} rows that were kept", command
     step = next(iter(check.view.next), "")
     if step.startswith("tunescope select "):
-        return f"drop the rows that are surely wrong and tune again. Type: {step}"
-    return f"look at the rows that may be wrong. Type: {step}" if step.startswith("tunescope check ") else None
+        return "drop the rows that are surely wrong and tune again", step
+    return ("look at the rows that may be wrong", step) if step.startswith("tunescope check ") else None
 
 
 def _check(run: Run) -> str:

@@ -16,24 +16,58 @@ from tunescope.runs import Run
 if TYPE_CHECKING:
     from markupsafe import Markup
 
+    from tunescope.verbs.report.badges import Badge
+    from tunescope.verbs.report.tiles import Tile
+
+QUESTIONS = ("Rows", "Tuning", "Answers", "Scores", "Judges", "Dose", "Provenance")
+"""What the page is ordered by, and what its bar leads to; Answers come first where the first section is theirs."""
+_LIBRARIES = {"rows": "vendor/diff.min", "xray": "vendor/diff.min", "tuning": "vendor/uplot.min"}
+"""What each component's script stands on: jsdiff 9.0.0 and uPlot 1.6.32, with their licences beside them."""
 _LONE_SURROGATES = re.compile("[\ud800-\udfff]")
 """Characters that JSON may hold and UTF-8 can't. Each becomes one replacement character, so offsets stay right."""
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of the page: a heading, trusted HTML, the runs behind it, and JSON for its script ("" for none)."""
+    """A part of the page: which question it is about, a heading, trusted HTML, and the runs behind it.
 
+    `data` is JSON for the script `component`.js; a section without one has neither.
+    """
+
+    question: str
     anchor: str
     heading: str
     html: str
     runs: tuple[str, ...]
+    component: str = ""
     data: str = ""
 
 
-def section(anchor: str, heading: str, html: str, made_by: Sequence[Run], data: str = "") -> Section:
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What the page begins with: its title, gates, numbers, what to type next and why, and the same in sentences."""
+
+    title: str
+    badges: Sequence[Badge]
+    lead: str
+    """What the page is about in one sentence, "" where its tiles say it."""
+    tiles: Sequence[Tile]
+    sentences: Sequence[str]
+    notes: Sequence[str]
+    step: tuple[str, str] | None
+    """A purpose and a command."""
+
+
+def section(
+    question: str, anchor: str, heading: str, html: str, made_by: Sequence[Run], component: str = "", data: str = ""
+) -> Section:
     """Make a section; `html` is trusted."""
-    return Section(anchor, heading, html, tuple(str(run.path) for run in made_by), data)
+    return Section(question, anchor, heading, html, tuple(str(run.path) for run in made_by), component, data)
+
+
+def folded(summary: str, html: str) -> str:
+    """Fold a part whose gist stands above it; `html` is trusted."""
+    return f'<details class="part"><summary>{escape_sentence(summary)}</summary>{html}</details>'
 
 
 def fill(template: str, **values: Any) -> str:
@@ -53,29 +87,30 @@ def fill(template: str, **values: Any) -> str:
     environment.filters |= {
         "plain": lambda text: escape(replace_steering(text)),
         "own": lambda text: Markup(escape_text(text)),
+        "trusted": Markup,
     }
     return environment.from_string(_file(template)).render(values)
 
 
-def render(
-    title: str, opening: Sequence[str], notes: Sequence[str], sections: Sequence[Section], opened: Sequence[Run]
-) -> str:
-    """Return the page. Its policy allows the one style and the one script in it, by their hashes."""
+def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run]) -> str:
+    """Return the page. Its policy allows the one style and the scripts in it, by their hashes."""
     from markupsafe import Markup
 
-    style, script = _file("page.css"), _file("xray.js")
-    data = next((each.data for each in sections if each.data), "")
+    components = dict.fromkeys(section.component for section in sections if section.component)
+    style = _file("page.css") + (_file("vendor/uplot.min.css") if "tuning" in components else "")
+    libraries = dict.fromkeys(_LIBRARIES[component] for component in components)
+    scripts = [_file(f"{name}.js") for name in ("page", *libraries, *components)]
+    order = ("Answers", *QUESTIONS) if sections[0].question == "Answers" else QUESTIONS
+    grouped = [(question, [s for s in sections if s.question == question]) for question in dict.fromkeys(order)]
     page = fill(
         "page.html.j2",
-        title=title,
         opening=opening,
-        notes=notes,
-        sections=[(each, Markup(each.html)) for each in sections],
+        groups=[(question, members) for question, members in grouped if members],
+        data=[(s.component, s.anchor, _in_html(s.data)) for s in sections if s.component],
         style=Markup(style),
         style_hash=_digest(style),
-        script=Markup(script),
-        script_hash=_digest(script),
-        data=_in_html(data),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=[_digest(script) for script in scripts],
         versions=_versions(opened),
     )
     return _LONE_SURROGATES.sub("\ufffd", page)

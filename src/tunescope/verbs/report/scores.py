@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunescope import stats
-from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem, ScoreSpread
+from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.lm_eval import find_results
 from tunescope.runs import Run
-from tunescope.verbs.report.dots import MOST_LANES, ChartColumn, ChartRow, Lane, draw_rows
 from tunescope.verbs.report.names import ModelNames, of_verb
-from tunescope.views import View, counted, interval, show, to_html
+from tunescope.verbs.report.pictures import MOST_SERIES, Measured, Scale, dots
+from tunescope.views import Cell, Table, View, counted, interval, show, to_html
+
+_SCORE = Scale("score", ends=(0.0, 1.0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,66 +52,74 @@ def scores_html(models: Sequence[BenchedModel]) -> str:
     """Return the scores of all models: the tasks, their means, the subjects of a task, and the spread over choices."""
     parts = [to_html(View(tuple(sentence for model in models for sentence in model.run.view.sentences)))]
     subjects = [_read_subjects(model) for model in models]
-    for first in range(0, len(models), MOST_LANES):
-        side_by_side = models[first : first + MOST_LANES]
+    for first in range(0, len(models), MOST_SERIES):
+        side_by_side = models[first : first + MOST_SERIES]
         parts += [_tasks(side_by_side), _means(side_by_side)]
-        parts += _subject_charts(side_by_side, subjects[first : first + MOST_LANES])
+        parts += _subject_charts(side_by_side, subjects[first : first + MOST_SERIES])
     parts += [_spread(model) for model in models if model.result.spread]
     following = dict.fromkeys(command for model in models for command in model.run.view.next)
     return "\n".join([*filter(None, parts), to_html(View((), next=tuple(following)))])
 
 
+def _figure(picture: str, table: Table) -> str:
+    """Return a picture with its numbers below."""
+    drawn = f'<div class="pictures">{picture}</div>' if picture else ""
+    return drawn + to_html(View((), (table,)))
+
+
 def _tasks(models: Sequence[BenchedModel]) -> str:
     """Draw each task's scores; a task that models were asked in two ways has a row for each."""
-    rows: dict[tuple[str, str, int | None], dict[int, BenchScore]] = defaultdict(dict)
+    scores: dict[tuple[str, str, int | None], dict[int, BenchScore]] = defaultdict(dict)
     for number, model in enumerate(models):
         for label, score in model.result.tasks.items():
-            rows[label, score.metric, score.shots][number] = score
-    columns = [*_columns(models), *map(ChartColumn, ("chance", "n", "missing", "metric", "exemplars"))]
+            scores[label, score.metric, score.shots][number] = score
+    labels = [label for label, _, _ in scores]
+    names = {key: key[0] if labels.count(key[0]) == 1 else f"{key[0]}, {key[1]}, {key[2]}" for key in scores}
+    values = [_measured(names[key], each, models[n].name) for key, of in scores.items() for n, each in of.items()]
+    chances = {
+        names[key]: chance
+        for key, of in scores.items()
+        if (chance := next((each.chance for each in of.values() if each.chance is not None), None)) is not None
+    }
+    rows: list[tuple[Cell, ...]] = [
+        (
+            label,
+            *(_cell(of.get(number)) for number in range(len(models))),
+            _each([score.chance for score in of.values()]),
+            _each([score.n for score in of.values()]),
+            _each([score.n_missing for score in of.values()]),
+            metric,
+            shots,
+        )
+        for (label, metric, shots), of in scores.items()
+    ]
     note = (
-        "Scores run from 0 to 1, with their 95 % intervals over the items. The upright line is chance: what guessing "
+        "Scores run from 0 to 1, with their 95 % intervals over the items. The upright tick is chance: what guessing "
         "gives. n: items with a score. Intervals that overlap don't say that two models score alike: compare does, "
         "item by item."
     )
-    drawn = [
-        ChartRow(
-            label,
-            [_lane(scores.get(number)) for number in range(len(models))],
-            [
-                *(_cell(scores.get(number)) for number in range(len(models))),
-                _each([score.chance for score in scores.values()]),
-                _each([score.n for score in scores.values()]),
-                _each([score.n_missing for score in scores.values()]),
-                metric,
-                shots,
-            ],
-            next((score.chance for score in scores.values() if score.chance is not None), None),
-        )
-        for (label, metric, shots), scores in rows.items()
-    ]
-    return draw_rows("Scores", "task", columns, drawn, note)
+    columns = ("task", *(model.name for model in models), "chance", "n", "missing", "metric", "exemplars")
+    return _figure(dots(values, _SCORE, chances), Table("Scores", columns, tuple(rows), note))
 
 
 def _means(models: Sequence[BenchedModel]) -> str:
     """Draw the mean over all tasks and over those of each category; "" where no model has two tasks."""
     if not any(len(model.result.tasks) > 1 for model in models):
         return ""
-    names = dict.fromkeys(name for model in models for name in model.result.means)
-    rows = []
-    for name in names:
+    rows, values = [], []
+    for name in dict.fromkeys(name for model in models for name in model.result.means):
         means = [model.result.means.get(name) for model in models]
         known = [mean for mean in means if mean is not None]
         scores = [mean.mean if mean is not None else None for mean in means]
         missing = dict.fromkeys(task for mean in known for task in mean.missing)
-        rows.append(
-            ChartRow(
-                name,
-                [Lane(_on_scale(score)) for score in scores],
-                [*map(_digits, scores), _each([mean.n_tasks for mean in known]), ", ".join(missing) or "none"],
-            )
-        )
+        values += [
+            Measured(name, _on_scale(score), series=model.name) for score, model in zip(scores, models, strict=True)
+        ]
+        tasks = _each([mean.n_tasks for mean in known])
+        rows.append((name, *map(_digits, scores), tasks, ", ".join(missing) or "none"))
     note = "The mean of the tasks' scores, each task counted once. There is none where a task is missing."
-    return draw_rows("Means", "of", [*_columns(models), ChartColumn("tasks"), ChartColumn("missing")], rows, note)
+    columns = ("of", *(model.name for model in models), "tasks", "missing")
+    return _figure(dots(values, _SCORE), Table("Means", columns, tuple(rows), note))
 
 
 def _read_subjects(model: BenchedModel) -> dict[str, dict[str, MeanEstimate]]:
@@ -139,14 +149,15 @@ def _subject_charts(
         of_task = [each.get(task, {}) for each in subjects]
         chance = next((known for model in models if (known := _chance_of(model, task)) is not None), None)
         names = sorted(dict.fromkeys(name for each in of_task for name in each), key=lambda n: _last(n, of_task))
-        rows = [
-            ChartRow(
-                name,
-                [_lane(each.get(name)) for each in of_task],
-                [*(_cell(each.get(name)) for each in of_task), _each([e[name].n for e in of_task if name in e])],
-                chance,
-            )
+        rows = tuple(
+            (name, *(_cell(each.get(name)) for each in of_task), _each([e[name].n for e in of_task if name in e]))
             for name in names
+        )
+        values = [
+            _measured(name, each[name], model.name)
+            for name in names
+            for model, each in zip(models, of_task, strict=True)
+            if name in each
         ]
         sentences = [
             _beside_chance(model.name, task, each, chance)
@@ -156,8 +167,9 @@ def _subject_charts(
         note = f"The highest score of {models[0].name} is first. Intervals are over the items of a subject."
         if sentences:
             note += " Above and below guessing: the 95 % interval leaves chance out."
-        chart = draw_rows(f"{task} by subject", "subject", [*_columns(models), ChartColumn("n")], rows, note)
-        yield to_html(View((" ".join(sentences),) if sentences else ())) + chart
+        table = Table(f"{task} by subject", ("subject", *(model.name for model in models), "n"), rows, note)
+        chances = {} if chance is None else dict.fromkeys(names, chance)
+        yield to_html(View((" ".join(sentences),) if sentences else ())) + _figure(dots(values, _SCORE, chances), table)
 
 
 def _chance_of(model: BenchedModel, task: str) -> float | None:
@@ -193,54 +205,43 @@ def is_below(score: BenchScore | MeanEstimate, chance: float | None) -> bool:
 
 
 def _spread(model: BenchedModel) -> str:
-    """Draw what the scores of one model depend on: the range over choices under the mean's interval over items."""
-    columns = [
-        ChartColumn("mean", 0),
-        ChartColumn("95 % over items"),
-        ChartColumn("lowest"),
-        ChartColumn("highest"),
-        ChartColumn("choices"),
-        ChartColumn("template"),
-        ChartColumn("exemplars"),
-        ChartColumn("n"),
-    ]
-    rows = [_spread_row(label, each, model.result.tasks.get(label)) for label, each in model.result.spread.items()]
+    """Draw what the scores of one model depend on: each choice's score beside the mean's interval over items."""
+    values, rows = [], []
+    for label, spread in model.result.spread.items():
+        known = [choice for choice in spread.choices.values() if choice is not None]
+        values.append(Measured(label, _on_scale(spread.mean), spread.low, spread.high, "mean, interval over items"))
+        values += [Measured(label, _on_scale(each), series="single choices") for each in known]
+        rows.append(
+            (
+                label,
+                _digits(spread.mean),
+                _interval(spread.low, spread.high),
+                _digits(spread.lowest),
+                _digits(spread.highest),
+                len(known),
+                spread.template,
+                spread.exemplars,
+                spread.n,
+            )
+        )
     note = (
-        "Above: the mean over all choices of exemplar seed, with and without the chat template, and its interval over "
-        "the items. Below: the score of each choice, from the lowest to the highest. template: the mean with it less "
-        "that without. exemplars: the standard deviation over seeds."
+        "Choices: exemplar seeds, with and without the chat template. The interval of their mean is over the items. "
+        "template: the mean with it less that without. exemplars: the standard deviation over seeds."
     )
-    return draw_rows(f"What the scores of {model.name} depend on", "task", columns, rows, note)
+    columns = ("task", "mean", "95 % over items", "lowest", "highest", "choices", "template", "exemplars", "n")
+    chances = {
+        label: score.chance
+        for label, score in model.result.tasks.items()
+        if score.chance is not None and label in model.result.spread
+    }
+    title = f"What the scores of {model.name} depend on"
+    return _figure(dots(values, _SCORE, chances), Table(title, columns, tuple(rows), note))
 
 
-def _spread_row(label: str, spread: ScoreSpread, score: BenchScore | None) -> ChartRow:
-    known = [choice for choice in spread.choices.values() if choice is not None]
-    cells = (
-        _digits(spread.mean),
-        _interval(spread.low, spread.high),
-        _digits(spread.lowest),
-        _digits(spread.highest),
-        len(known),
-        spread.template,
-        spread.exemplars,
-        spread.n,
-    )
-    drawn = [x for x in known if _on_scale(x) is not None]
-    lowest, highest = min(drawn, default=None), max(drawn, default=None)
-    lanes = (Lane(_on_scale(spread.mean), spread.low, spread.high), Lane(low=lowest, high=highest, dots=drawn))
-    return ChartRow(label, lanes, cells, None if score is None else score.chance)
-
-
-def _columns(models: Iterable[BenchedModel]) -> list[ChartColumn]:
-    return [ChartColumn(model.name, lane) for lane, model in enumerate(models)]
-
-
-def _lane(estimate: BenchScore | MeanEstimate | None) -> Lane:
-    """Draw a score with its interval; nothing where there is none, or where its metric has another scale."""
-    value = _value(estimate)
-    if estimate is None or _on_scale(value) is None:
-        return Lane()
-    return Lane(value, estimate.low, estimate.high)
+def _measured(name: str, estimate: BenchScore | MeanEstimate, series: str) -> Measured:
+    """Return a score as it is drawn: nothing where there is none, or where its metric has another scale."""
+    value = _on_scale(_value(estimate))
+    return Measured(name, value, estimate.low, estimate.high, series) if value is not None else Measured(name, None)
 
 
 def _cell(estimate: BenchScore | MeanEstimate | None) -> str:

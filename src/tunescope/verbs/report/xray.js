@@ -1,16 +1,16 @@
-// The X-ray: draws the chosen prompt's answers from the page's data. All text goes in as text nodes.
+// The answers, and their X-ray: draws the chosen prompt's from the page's data. All text goes in as text nodes.
 "use strict";
 (() => {
   const byId = (id) => document.getElementById(id);
   const data = JSON.parse(byId("xray-data").textContent);
   const CLASSES = { u: "unshifted", m: "marginal", s: "shifted", "-": "class missing" };
-  const SHOWN = 200; // prompts listed at a time
+  const PRINTED = 500; // prompts that are printed at most
   const COMMON = "A borrowed span is text in common. It doesn’t prove that the row taught it.";
   const list = byId("xray-list"), detail = byId("xray-detail"), rowsPanel = byId("xray-rows");
-  const controls = ["query", "model", "borrowed", "shifted", "kl", "sort"];
+  const controls = ["query", "model", "borrowed", "shifted", "kl", "sort", "diff"];
   const control = Object.fromEntries(controls.map((name) => [name, byId("xray-" + name)]));
   const WIDE = matchMedia("(min-width: 60rem)"); // there is a place beside the answer
-  const state = { prompt: -1, listed: [], shown: SHOWN, opener: null, from: null, beside: true };
+  const state = { prompt: -1, listed: [], opener: null, from: null, beside: true };
 
   for (const answer of data.prompts.flatMap((prompt) => prompt.answers)) {
     if (answer && typeof answer.lengths === "string") answer.lengths = Array.from(answer.lengths, (digit) => parseInt(digit, 36));
@@ -31,7 +31,14 @@
   const visible = (text) => text.replace(/\n/g, "↵").replace(/\t/g, "⇥");
   const quoted = (text) => (text === "" ? "an empty piece" : `“${visible(text)}”`);
   const counted = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
-  const address = (values) => "#" + new URLSearchParams(values).toString();
+  const isOn = (input) => (input.type === "checkbox" ? input.checked : input.value !== input.dataset.default);
+  const filters = () =>
+    Object.fromEntries(
+      Object.entries(control)
+        .filter(([, input]) => input && isOn(input))
+        .map(([name, input]) => [name, input.type === "checkbox" ? "1" : input.value]),
+    );
+  const address = (values) => "#" + new URLSearchParams({ ...values, ...filters() }).toString();
   const addressOf = (prompt) =>
     address({ prompt: prompt.id, ...(prompt.turn && { turn: prompt.turn }), ...(prompt.sample && { sample: prompt.sample }) });
 
@@ -46,6 +53,7 @@
       shifted: on("shifted"),
       kl: control.kl ? Number(control.kl.value) || 0 : 0,
       sort: control.sort.value,
+      diff: control.diff && control.diff.value !== "" ? Number(control.diff.value) : null,
     };
   }
 
@@ -82,7 +90,6 @@
       const compare = (a, b) => (value.get(a) === value.get(b) ? a - b : value.get(b) > value.get(a) ? 1 : -1);
       state.listed.sort(compare);
     }
-    state.shown = SHOWN;
     byId("xray-count").textContent = `${number(state.listed.length)} of ${counted(data.prompts.length, "prompt", "prompts")}`;
     drawList();
   }
@@ -101,24 +108,13 @@
 
   function drawList() {
     const want = wanted();
-    const items = state.listed.slice(0, state.shown).map((index) => {
+    const items = state.listed.map((index) => {
       const prompt = data.prompts[index];
       const link = el("a", { href: addressOf(prompt), "aria-current": index === state.prompt ? "true" : null });
       link.append(el("b", {}, prompt.called), " ", el("span", { dir: "auto" }, prompt.line));
       return el("li", {}, link, el("small", {}, summary(prompt, want)));
     });
     list.replaceChildren(el("ol", {}, ...items));
-    const left = state.listed.length - state.shown;
-    if (left > 0) {
-      const more = el("button", { type: "button" }, `Show ${Math.min(left, SHOWN)} more`);
-      more.addEventListener("click", () => {
-        const at = state.shown;
-        state.shown += SHOWN;
-        drawList();
-        list.querySelectorAll("a")[at].focus();
-      });
-      list.append(more);
-    }
   }
 
   // ---- one prompt
@@ -239,12 +235,24 @@
     made.append(...facts(answer).map((text) => el("p", { class: "note" }, text)));
     if (answer.text === "") made.append(el("p", {}, el("em", {}, "empty")));
     else {
-      if ((answer.lengths || []).length) made.append(el("p", { class: "hidden" }, answer.text));
-      made.append(drawText(answer, column, want));
+      const beside = want.diff === null || want.diff === column ? null : prompt.answers[want.diff];
+      if (beside) made.append(drawDifference(beside.text, answer.text));
+      else {
+        if ((answer.lengths || []).length) made.append(el("p", { class: "hidden" }, answer.text));
+        made.append(drawText(answer, column, want));
+      }
+    }
+    for (const [claim, standing, phrase] of answer.claims || []) {
+      made.append(el("p", { class: "note" }, `Claim ${claim}: ${standing}${phrase ? ` (“${phrase}”)` : ""}`));
     }
     if (answer.cut) made.append(el("p", { class: "note" }, "(cut off)"));
     if (answer.taught) made.append(drawTaught(answer.taught));
     return made;
+  }
+
+  function drawDifference(from, to) {
+    const pieces = Diff.diffWordsWithSpace(from, to).map((part) => (part.added ? el("ins", {}, part.value) : part.removed ? el("del", {}, part.value) : part.value));
+    return el("p", { class: "text diff", dir: "auto" }, ...pieces);
   }
 
   function drawTaught(taught) {
@@ -258,7 +266,6 @@
 
   function drawPrompt() {
     closeRows(false);
-    hideTip();
     if (state.prompt < 0) {
       detail.replaceChildren();
       return;
@@ -276,6 +283,10 @@
       el("p", { class: "prompt", dir: "auto" }, prompt.prompt),
       el("div", { class: "answers" }, ...columns.map((column) => drawAnswer(prompt, column, want))),
     );
+    if (detail.querySelector("[role=option]")) {
+      strip.replaceChildren(HINT);
+      detail.append(strip);
+    }
     const taught = detail.querySelector("[data-taught]");
     if (taught && state.beside && WIDE.matches) openTaught(taught, false);
   }
@@ -316,10 +327,10 @@
     (chosen || detail).scrollIntoView({ block: "start" });
   }
 
-  // ---- the tooltip of a token
+  // ---- the strip that says what is known of a token
 
-  const tip = el("div", { id: "xray-tip", role: "tooltip", hidden: true });
-  byId("xray-app").append(tip);
+  const HINT = "Point at a token, or walk with the arrow keys: its numbers stand here.";
+  const strip = el("div", { id: "xray-strip" }, HINT);
   let described = null;
 
   const answerOf = (node) => {
@@ -354,26 +365,12 @@
     return lines;
   }
 
-  function showTip(node) {
+  function inspect(node) {
     const answer = answerOf(node), token = Number(node.dataset.token);
-    const lines = describe(answer, token, node).map(([name, value]) => el("div", {}, el("span", {}, name + " "), el("b", {}, value)));
-    tip.replaceChildren(...lines);
-    tip.hidden = false;
+    strip.replaceChildren(...describe(answer, token, node).map(([name, value]) => el("div", {}, el("span", {}, name + " "), el("b", {}, value))));
     if (described) described.removeAttribute("aria-describedby");
     described = node;
-    node.setAttribute("aria-describedby", tip.id);
-    const at = node.querySelector(".c").getClientRects()[0];
-    const width = document.documentElement.clientWidth;
-    const left = Math.max(4, Math.min(at.left, width - tip.offsetWidth - 4));
-    const above = at.bottom + tip.offsetHeight + 8 > window.innerHeight && at.top > tip.offsetHeight + 8;
-    tip.style.left = `${left + window.scrollX}px`;
-    tip.style.top = `${(above ? at.top - tip.offsetHeight - 6 : at.bottom + 6) + window.scrollY}px`;
-  }
-
-  function hideTip() {
-    tip.hidden = true;
-    if (described) described.removeAttribute("aria-describedby");
-    described = null;
+    node.setAttribute("aria-describedby", strip.id);
   }
 
   // ---- the rows of a borrowed span
@@ -397,8 +394,18 @@
 
   function drawRow([row, field, edits, size, bits, likeness, cosine, shared], answer, span) {
     const source = data.rows[row];
-    const made = el("li", {}, el("h4", {}, source.place, " ", el("code", {}, source.id)));
-    made.append(
+    const inAnswer = shared.map(([start, end]) => [Math.max(start, span.start) - span.start, Math.min(end, span.end) - span.start]);
+    const lineage = source.lineage.length
+      ? el("ol", { class: "lineage" }, ...source.lineage.map((step) => el("li", {}, step)))
+      : el("p", { class: "note" }, "Unchanged since it was read.");
+    return el(
+      "li",
+      {},
+      el("h4", {}, source.place, " ", el("code", {}, source.id)),
+      ...drawTexts(source, (index) => (index === field ? shared.map(([, , start, end]) => [start, end]) : [])),
+      el("h5", {}, "the span, shared words marked"),
+      el("p", { class: "quote", dir: "auto" }, ...marked(answer.text.slice(span.start, span.end), inAnswer)),
+      ...drawFed(row),
       table([
         ["field", source.fields[field][0]],
         ["words changed", number(edits)],
@@ -407,15 +414,35 @@
         ["cosine", asked(cosine)],
         ["rows with this text", number(size)],
       ]),
+      el("h5", {}, "lineage"),
+      lineage,
+      el("pre", {}, `tunescope why ${source.id}`),
     );
-    const inAnswer = shared.map(([start, end]) => [Math.max(start, span.start) - span.start, Math.min(end, span.end) - span.start]);
-    made.append(el("h5", {}, "the span, shared words marked"), el("p", { class: "quote", dir: "auto" }, ...marked(answer.text.slice(span.start, span.end), inAnswer)));
-    made.append(...drawTexts(source, (index) => (index === field ? shared.map(([, , start, end]) => [start, end]) : [])));
-    made.append(el("h5", {}, "lineage"));
-    if (source.lineage.length) made.append(el("ol", { class: "lineage" }, ...source.lineage.map((step) => el("li", {}, step))));
-    else made.append(el("p", { class: "note" }, "Unchanged since it was read."));
-    made.append(el("pre", {}, `tunescope why ${source.id}`));
-    return made;
+  }
+
+  let fed = null;
+  function drawFed(row) {
+    // The other answers that a row is named for.
+    if (fed === null) {
+      fed = new Map();
+      const add = (each, prompt, answer) => {
+        if (!fed.has(each)) fed.set(each, new Map());
+        fed.get(each).set(answer, prompt);
+      };
+      for (const prompt of data.prompts) {
+        for (const answer of prompt.answers.filter(Boolean)) {
+          for (const span of answer.spans || []) for (const each of span.rows) add(each[0], prompt, answer);
+          for (const each of answer.taught ? answer.taught.rows : []) add(each.row, prompt, answer);
+        }
+      }
+    }
+    const here = data.prompts[state.prompt];
+    const others = [...(fed.get(row) || [])].filter(([, prompt]) => prompt !== here);
+    if (!others.length) return [];
+    const columnOf = (prompt, answer) => data.columns[prompt.answers.indexOf(answer)].name;
+    const items = others.slice(0, 20).map(([answer, prompt]) => el("li", {}, el("a", { href: address({ answer: answer.id }) }, `${prompt.called}, ${columnOf(prompt, answer)}`)));
+    const list = el("ul", {}, ...items, others.length > 20 ? el("li", {}, `and ${number(others.length - 20)} more`) : null);
+    return [el("details", { class: "fed" }, el("summary", {}, `Named for ${counted(others.length, "other answer", "other answers")}`), list)];
   }
 
   function drawTexts(source, stretchesOf) {
@@ -437,6 +464,7 @@
       {},
       el("h4", {}, source.place, " ", el("code", {}, source.id)),
       ...drawTexts(source, () => []),
+      ...drawFed(taught.row),
       table([
         ["found by", how || "several kinds of evidence together"],
         ["words (BM25)", asked(taught.words)],
@@ -461,7 +489,6 @@
   // Opened by a prompt itself (not `asked` for), the rows leave the focus and the page where they are.
   function openPanel(opener, from, title, children, asked = true) {
     closeRows(false);
-    hideTip();
     const heading = el("h3", { tabindex: "-1" }, title);
     const close = el("button", { type: "button" }, "Close");
     close.addEventListener("click", () => {
@@ -579,8 +606,7 @@
   });
   document.addEventListener("keydown", (event) => {
     if (event.key !== "Escape") return;
-    if (!tip.hidden) hideTip();
-    else if (state.opener) closeRows(true);
+    if (state.opener) closeRows(true);
   });
   rowsPanel.addEventListener("keydown", (event) => {
     if (event.key === "Escape" && state.opener) {
@@ -603,19 +629,26 @@
     if (!token) return;
     for (const other of token.closest("[role=listbox]").querySelectorAll('[tabindex="0"]')) other.setAttribute("tabindex", "-1");
     token.setAttribute("tabindex", "0");
-    showTip(token);
+    inspect(token);
   });
-  detail.addEventListener("focusout", hideTip);
   detail.addEventListener("mouseover", (event) => {
     const token = event.target.closest("[data-token]");
     const moved = event.clientX !== clicked[0] || event.clientY !== clicked[1]; // else the page moved under the pointer
-    if (token && moved) showTip(token);
-  });
-  detail.addEventListener("mouseout", (event) => {
-    if (event.target.closest("[data-token]")) hideTip();
+    if (token && moved) inspect(token);
   });
 
   // ---- begin
+
+  function restore() {
+    // The filters that the page's address names.
+    const at = new URLSearchParams(location.hash.slice(1));
+    for (const [name, input] of Object.entries(control)) {
+      if (!input) continue;
+      if (input.type === "checkbox") input.checked = at.has(name);
+      else input.value = at.get(name) ?? input.dataset.default;
+    }
+  }
+  for (const input of Object.values(control).filter(Boolean)) input.dataset.default = input.value;
 
   let waiting = null;
   const refresh = () => {
@@ -624,6 +657,7 @@
     if (!state.listed.length) state.prompt = -1;
     drawPrompt();
     drawList();
+    if (state.prompt >= 0) history.replaceState(null, "", addressOf(data.prompts[state.prompt]));
   };
   for (const each of Object.values(control).filter(Boolean)) {
     each.addEventListener("input", () => {
@@ -631,7 +665,25 @@
       waiting = setTimeout(refresh, 80);
     });
   }
+  addEventListener("beforeprint", () => {
+    const want = wanted();
+    const printed = state.listed.slice(0, PRINTED).map((index) => {
+      const prompt = data.prompts[index];
+      const answers = data.columns.map((_, column) => column).filter((column) => want.model === null || want.model === column);
+      return el(
+        "article",
+        {},
+        el("h3", {}, `Prompt ${prompt.called}`),
+        el("p", { class: "prompt", dir: "auto" }, prompt.prompt),
+        el("div", { class: "answers" }, ...answers.map((column) => drawAnswer(prompt, column, want))),
+      );
+    });
+    byId("xray-printed").replaceChildren(...printed);
+  });
+  addEventListener("afterprint", () => byId("xray-printed").replaceChildren());
+
   byId("xray-app").hidden = false;
+  restore();
   filter();
   go(false);
   addEventListener("hashchange", () => go(true));

@@ -1,4 +1,4 @@
-"""The X-ray: answers token by token, with the rows whose words they borrow and those that taught them, as compact JSON.
+"""The answers, and their X-ray: token by token, with the rows whose words they borrow and that taught them, as JSON.
 
 Offsets on the page count UTF-16 units, as JavaScript does; in runs they count characters (code points).
 """
@@ -16,6 +16,7 @@ from tunescope.errors import RunError
 from tunescope.foreign import replace_steering
 from tunescope.oracle.endings import ending_of
 from tunescope.results.attribute import AttributedAnswer, AttributeResult, NamedRow
+from tunescope.results.claims import ClaimAnswer
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
 from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
@@ -46,10 +47,8 @@ class Layers:
     spans: dict[str, list[TraceSpan]] = field(default_factory=dict)
     flagged: dict[str, TracedAnswer] = field(default_factory=dict)
     taught: dict[str, AttributedAnswer] = field(default_factory=dict)
-
-    def covers(self, answer_id: str) -> bool:
-        """Tell whether any of them says something of an answer."""
-        return any(answer_id in each for each in (self.tokens, self.flagged, self.spans, self.taught))
+    claims: dict[str, list[list[str]]] = field(default_factory=dict)
+    """Of judged answers: each claim, whether the answer states it, and the phrase that was found ("" for none)."""
 
 
 class _Registry:
@@ -65,19 +64,17 @@ class _Registry:
         return self.strings.setdefault(text, len(self.strings) + 1)
 
 
-def xray(columns: Sequence[Column], names: ModelNames) -> dict[str, Any] | None:
-    """Return the data of the places that a shift, trace or attribute run covers; None where there are none.
+def xray(columns: Sequence[Column], names: ModelNames, judged: Sequence[Run] = ()) -> dict[str, Any] | None:
+    """Return the data of all places, with what shift, trace, attribute and `judge claims` say; None without answers.
 
     Raises:
         RunError: a table doesn't fit the answers.
     """
-    layers = [_layers(column) for column in columns]
-    places = {
-        place: None
-        for column, layer in zip(columns, layers, strict=True)
-        for place, answer in column.answers.items()
-        if layer.covers(answer.answer_id)
-    }
+    claims: dict[str, list[list[str]]] = {}
+    for each in (each for run in judged for each in ClaimAnswer.read_rows(run)):
+        claims.setdefault(each.answer_id, []).append([each.claim_id, each.standing, each.phrase or ""])
+    layers = [_layers(column, claims) for column in columns]
+    places = {place: None for column in columns for place in column.answers}
     if not places:
         return None
     registry = _Registry()
@@ -100,8 +97,8 @@ def as_json(data: Mapping[str, Any]) -> str:
     return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
-def _layers(column: Column) -> Layers:
-    layers = Layers()
+def _layers(column: Column, claims: dict[str, list[list[str]]]) -> Layers:
+    layers = Layers(claims=claims)
     if "shift" in column.runs:
         run = column.runs["shift"]
         tokens, answers = ShiftTokens.read(run), ShiftAnswer.read_rows(run)
@@ -185,6 +182,8 @@ def _answer(answer: Answer, layers: Layers, rows: _Rows, column: Column, registr
             counts = layers.flagged[answer.answer_id]
             shown |= {"words": counts.tokens, "flagged": counts.flagged}
             shown |= {"expected": digits(counts.expected), "excess": digits(counts.excess)}
+    if answer.answer_id in layers.claims:
+        shown["claims"] = layers.claims[answer.answer_id]
     if answer.answer_id in layers.taught:
         shown["taught"] = _taught(layers.taught[answer.answer_id], rows.named, column.runs["attribute"])
     return shown
