@@ -54,8 +54,49 @@ def complaints(text: str, *replacements: str) -> list[str]:
 def test_inputs_lie_beside_the_recipe_and_set_replaces_them(place):
     (place / "deep").mkdir()
     Path("deep/one.yaml").write_text("inputs: {rows: ../rows.jsonl}\nsteps: {c: {verb: check, rows: '{rows}'}}")
-    assert study.read("deep/one.yaml").inputs == {"rows": "deep/../rows.jsonl"}
-    assert study.read("deep/one.yaml", ["rows=other.jsonl"]).inputs == {"rows": "other.jsonl"}
+    assert study.read("deep/one.yaml").inputs == {"rows": ("deep/../rows.jsonl",)}
+    assert study.read("deep/one.yaml", ["rows=other.jsonl"]).inputs == {"rows": ("other.jsonl",)}
+
+
+def test_an_input_of_several_files_is_like_a_varied_step(place):
+    text = """
+    inputs: {rows: rows.jsonl, more: [other.jsonl, rows.jsonl], none: null}
+    steps:
+      top: {verb: select, rows: "{rows}", vary: {top: [1, 2]}, by: n}
+      all: {verb: check, rows: ["{rows}", "{none}"]}
+      change: {verb: compare, a: "{top}", b: "{rows}"}
+      either: {verb: check, vary: {rows: ["{rows}", "{top}/rows.jsonl"]}}
+      others: {verb: check, rows: "{more}"}
+    """
+    found = dict(planned(text, "rows=[rows.jsonl, other.jsonl]", "none=[]"))
+    assert [*found] == [
+        *[f"top (rows={rows}, top={top})" for top in (1, 2) for rows in ("rows.jsonl", "other.jsonl")],
+        "all",
+        *[f"change (rows={rows}, top={top})" for top in (1, 2) for rows in ("rows.jsonl", "other.jsonl")],
+        "either (rows=rows.jsonl)",
+        "either (rows=other.jsonl)",
+        *[f"either (rows={rows}, {top})" for top in (1, 2) for rows in ("rows.jsonl", "other.jsonl")],
+        "others (more=other.jsonl)",
+        "others (more=rows.jsonl)",
+    ]
+    assert found["all"] == "rows=['rows.jsonl', 'other.jsonl']"
+    assert found["change (rows=other.jsonl, top=2)"] == "a={top (rows=other.jsonl, top=2)}, b=other.jsonl"
+    assert complaints(text, "none=[gone.jsonl, rows.jsonl, rows.jsonl]", "row=x") == [
+        "--set row=x: expected NAME=PATH or NAME=VALUE with NAME one of rows, more, none; did you mean rows?",
+        "input none: no such file gone.jsonl",
+        "input none: rows.jsonl is named twice",
+    ]
+    with pytest.raises(SettingsError, match="step others: what it varies and what it refers to have no value in comm"):
+        study.plan(PlanSettings(recipe=recipe(text), set=("more=[]", "none=[]")))
+
+
+def test_which_input_a_file_is_of_decides_the_key(place):
+    text = "inputs: {a: rows.jsonl, b: []}\nsteps: {c: {verb: check, rows: ['{a}']}}"
+    one, other = (
+        study.run(StudySettings(recipe=recipe(text), set=given))
+        for given in (("a=[rows.jsonl, other.jsonl]",), ("b=other.jsonl",))
+    )
+    assert one.key != other.key
 
 
 def test_a_step_per_value_and_lists_crossed(place):
@@ -193,7 +234,10 @@ def test_no_recipe(place, text, expected):
             "stages: 1\nsteps: {c: {verb: check, rows: x}}",
             ["unknown word 'stages'; did you mean steps?"],
         ),
-        ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
+        (
+            "inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}",
+            ["expected `inputs:` with a file, or a list of files, per name"],
+        ),
         ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
         (
             "steps: {c: {verb: check, rows: '{rows}', max_words: '{d}'}, d: {verb: check, rows: x}}",
@@ -334,7 +378,7 @@ def test_all_mistakes_come_in_one_report(place):
     ]
     found = complaints(text, "x=y", "rows")
     assert [complaint.startswith(start) for complaint, start in zip(found, starts, strict=True)] == [True] * 7
-    assert found[1] == "--set x=y: expected NAME=PATH with NAME one of rows, gone"
+    assert found[1] == "--set x=y: expected NAME=PATH or NAME=VALUE with NAME one of rows, gone"
 
 
 def test_no_such_recipe(workplace):
@@ -688,7 +732,7 @@ def test_values_and_defaults(place):
         ("other", "by=None, rows={best}, top=None, where=n > 2"),
     ]
     assert planned(VALUES, "n=5", "rows=other.jsonl")[0] == ("best", "by=n, rows=other.jsonl, top=5")
-    assert complaints(VALUES, "m=5") == ["--set m=5: expected NAME=PATH with NAME one of rows, n, by, note"]
+    assert complaints(VALUES, "m=5") == ["--set m=5: expected NAME=PATH or NAME=VALUE with NAME one of rows, n, by, note"]
     assert "step best: top 'many': expected a whole number, at least 0" in complaints(VALUES, "n=many")
     run = study.run(StudySettings(recipe=recipe(VALUES), set=("n=4",)))
     assert Run(Path(run.result["steps"][0]["run"])).result["kept"] == 4

@@ -171,7 +171,7 @@ def match_seeds(tunings: Sequence[Tuning]) -> Iterator[Match]:
             low, high = max(lora[0][0], full[0][0]), min(lora[-1][0], full[-1][0])
             middle = (low + high) / 2
             for part, start, end in zip(_PARTS, (low, low, middle), (high, middle, high), strict=True):
-                means = [_mean_between(line, start, end) for line in (lora, full)]
+                means = (_mean_between(lora, start, end), _mean_between(full, start, end))
                 yield Match(task, seed, part, start, end, *means)
 
 

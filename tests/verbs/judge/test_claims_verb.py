@@ -13,12 +13,12 @@ import tunescope
 from tunescope import runs
 from tunescope.answers import Answer, read_answers
 from tunescope.errors import RunError, SettingsError
+from tunescope.models.names import ModelNames
 from tunescope.prompts import read_prompts
 from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
 from tunescope.runs import Outcome
 from tunescope.verbs.answer import AnswerSettings
 from tunescope.verbs.judge.claims import ClaimsSettings, claims
-from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.opening import sentences
 from tunescope.verbs.select import SelectSettings, select
 from tunescope.views import View

@@ -42,7 +42,7 @@ def report(settings: ReportSettings) -> Run:
 
 
 def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
-    from tunescope.verbs.report.names import ModelNames
+    from tunescope.models.names import ModelNames
     from tunescope.verbs.report.opening import sentences
     from tunescope.verbs.report.page import render
     from tunescope.verbs.report.sections import sections

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 
 from tunescope.answers import ANSWERS_FILE, read_answers
+from tunescope.models.names import ModelNames
 from tunescope.results.attribute import AttributeResult
 from tunescope.results.bench import BenchResult, BenchScore
 from tunescope.results.check import CheckResult, find_selection
@@ -14,7 +15,7 @@ from tunescope.results.compare import CompareKind, CompareResult, CompareSetup, 
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.scores import BenchedModel, benched_models, is_above, is_below
 from tunescope.views import counted, interval, percent, show
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tunescope import stats
+from tunescope.models.names import ModelNames
 from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem, ScoreSpread
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.lm_eval import find_results
 from tunescope.runs import Run
 from tunescope.verbs.report.dots import MOST_LANES, ChartColumn, ChartRow, Lane, draw_rows
-from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.names import of_verb
 from tunescope.views import View, counted, interval, show, to_html
 
 

@@ -7,13 +7,14 @@ from dataclasses import replace
 from urllib.parse import quote
 
 from tunescope.foreign import escape_sentence, escape_text
+from tunescope.models.names import ModelNames
 from tunescope.oracle.endings import ending_of
 from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import Column, columns_of
 from tunescope.verbs.report.curves import Curve, draw
-from tunescope.verbs.report.names import ModelNames, of_verb, place_label
+from tunescope.verbs.report.names import of_verb, place_label
 from tunescope.verbs.report.page import Section, section
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.xray import as_json, xray
