@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ MICROWORLD = {
     "sizes": "[6, 12]",
     "oracle": "fake:oracle.jsonl",
     "best": "rating >= 4",
-    "suite": "[arc_easy]",
+    "suite": "[microworld]",
     "of_one_task": "arc_easy=1",
     "doses": "[0.0, 1.0]",
     "seeds": "[0]",
@@ -49,7 +50,7 @@ ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement")
 SCORES = {"code": "CODE", **{name: {"reason": "It is short.", "score": 3} for name in ASPECTS}}
 ORACLE = [
     {
-        "pattern": r"=== \w+ response ===.*?(\w+)\.\n",
+        "pattern": r"You shorten.*=== \w+ response ===.*?(\w+)\.\n",
         "reply": r"<short_response>\n\1.\n</short_response>",
         "expand": True,
     },
@@ -132,6 +133,16 @@ def test_every_paper_is_planned(place, name):
     assert all(step["run"] is None and step["hours"] is None and step["hours_from"] for step in steps)
 
 
+@pytest.mark.parametrize("name", ["faco-paper", "limits-paper", "limits-simplify", "limits-methods", "recycled-paper"])
+def test_models_without_a_chat_template_are_given_one(place, name):
+    """A base model from the hub has none of its own; what is tuned from it has the one that it was tuned with."""
+    cells = planned_cells(study.read(name, needed(name)))
+    of_hub = [cell for cell in cells if "-hf" in str(cell.settings.get("model"))]
+    talking = [cell for cell in of_hub if cell.verb in ("tune", "answer", "measure")]
+    assert len(talking) >= 2
+    assert all(cell.settings.get("template") or cell.settings.get("preset") == "recycled" for cell in talking)
+
+
 def test_the_sizes_of_the_papers(place):
     def count(name: str) -> dict[str, int]:
         cells = planned_cells(study.read(name, needed(name)))
@@ -146,6 +157,19 @@ def test_the_sizes_of_the_papers(place):
     assert (limits["tune"], limits["noisy"], limits["shift"], limits["aspects"]) == (5 * 4 * 2, 5 * 4, 40, 1)
     assert count("recycled-paper")["answers"] == 4
     assert count("limits-methods")["tune"] == 6
+    simplify = count("limits-simplify")
+    assert {simplify[step] for step in ("tune", "tune-short", "answers", "answers-short", "lengths", "pairs")} == {2}
+
+
+def test_row_sets_and_answers_of_others_in_one_table(place):
+    files = [f"{name}=[rows.jsonl, recycled.jsonl]" for name in ("rows", "reference")]
+    cells = planned_cells(study.read("limits-paper", ["prompts=prompts.jsonl", *files]))
+    count = Counter(cell.step for cell in cells)
+    assert (count["tune"], count["noisy"], count["base"], count["shift"]) == (80, 40, 5, 80)
+    (judged,) = (cell.settings["answers"] for cell in cells if cell.step == "aspects")
+    assert len(judged) == 5 + 80 + 40 + 2
+    assert judged[-2:] == ["rows.jsonl", "recycled.jsonl"]
+    assert {cell.settings["by"] for cell in cells if cell.step == "board"} == {*ASPECTS}
 
 
 def test_the_doses_are_seen_before_anything_runs(place):
@@ -161,6 +185,6 @@ FORMS = [name for name in RECIPES if name.endswith("-laptop")]
 @pytest.mark.drill
 @pytest.mark.parametrize("name", FORMS)
 def test_a_laptop_form_on_the_microworld(place, name):
-    run = study.run(study.StudySettings(recipe=name, set=tuple(small(name))))
+    run = study.run(study.StudySettings(recipe=name, set=tuple(small(name, suite="[arc_easy]"))))
     assert (run.open, run.result["failed"], run.result["not_run"]) == (0, [], []), run.view.sentences
     print(run.view.sentences)

@@ -330,6 +330,59 @@ def test_what_a_later_step_needs_is_looked_at_before_the_first(place):
     assert not Path("runs").exists()
 
 
+def test_files_of_later_steps_are_looked_for_before_the_first(place):
+    Path("bad.jsonl").write_text('{"nothing": 1}\n')
+    text = """
+    inputs: {rows: rows.jsonl, said: bad.jsonl}
+    steps:
+      check: {verb: check, rows: "{rows}"}
+      kept: {verb: select, rows: gone.jsonl, from: "{check}", where: faulty = false}
+      rated: {verb: repair rate, rows: "{kept}", oracle: "fake:gone.jsonl"}
+      short: {verb: repair simplify, rows: "{kept}", oracle: "fake:bad.jsonl", prompt: gone.jinja}
+      answer: {verb: answer, model: microworld, prompts: gone.json, vary: {seed: [1, 2]}}
+      judged: {verb: judge aspects, answers: ["{answer}", "{said}"], oracle: "http://127.0.0.1:1/v1"}
+    """
+    with pytest.raises(SettingsError) as caught:
+        study.run(StudySettings(recipe=recipe(text)))
+    lines = str(caught.value).split("\n  ")
+    assert [line.partition(" (")[0] for line in lines] == [
+        "before the first step:",
+        "step kept: rows: no such file gone.jsonl",
+        "step rated: oracle: no such file gone.jsonl",
+        "step short: prompt: no such file gone.jinja",
+        "step short: bad.jsonl:1: found something else; expected an object such as "
+        '{"pattern": "colou?r", "reply": "Score: 4"}',
+        "step answer",
+        "step answer",
+        "step judged: bad.jsonl:1: found the columns nothing; expected an answer as tunescope writes it",
+    ]
+    assert not Path("runs").exists()
+
+
+def test_a_recipe_whose_name_is_nearly_right(place):
+    with pytest.raises(
+        SettingsError, match=r"^limits-papr: no such recipe file; did you mean limits-paper\? shipped are"
+    ):
+        study.read("limits-papr")
+    with pytest.raises(SettingsError, match=r"^gone\.yaml: no such recipe file; shipped are close-the-loop, demo, "):
+        study.read("gone.yaml")
+
+
+def test_words_that_are_nearly_right(place):
+    text = """
+    abut: x
+    defaults: {tun: {epochs: 2}, xyz: {}}
+    steps:
+      c: {verb: check, rows: rows.jsonl, varry: {max_words: [1]}}
+    """
+    assert complaints(text) == [
+        "unknown word 'abut'; did you mean about?",
+        "defaults: there is no verb tun; did you mean tune?",
+        "defaults: there is no verb xyz",
+        "step c: varry: no such setting; did you mean vary?",
+    ]
+
+
 def test_rows_that_cannot_be_read_are_told_before_the_first_step(place):
     Path("bad.jsonl").write_text('{"nothing": 1}\n')
     text = """
@@ -732,7 +785,9 @@ def test_values_and_defaults(place):
         ("other", "by=None, rows={best}, top=None, where=n > 2"),
     ]
     assert planned(VALUES, "n=5", "rows=other.jsonl")[0] == ("best", "by=n, rows=other.jsonl, top=5")
-    assert complaints(VALUES, "m=5") == ["--set m=5: expected NAME=PATH or NAME=VALUE with NAME one of rows, n, by, note"]
+    assert complaints(VALUES, "m=5") == [
+        "--set m=5: expected NAME=PATH or NAME=VALUE with NAME one of rows, n, by, note"
+    ]
     assert "step best: top 'many': expected a whole number, at least 0" in complaints(VALUES, "n=many")
     run = study.run(StudySettings(recipe=recipe(VALUES), set=("n=4",)))
     assert Run(Path(run.result["steps"][0]["run"])).result["kept"] == 4
@@ -746,7 +801,7 @@ def test_mistakes_in_values_and_defaults(place):
         complaints(VALUES.replace("n: 2", "n: {m: 2}"))[0]
         == "expected `values:` with a number, a text, null or a list of these per name"
     )
-    assert "defaults: there is no verb selekt" in complaints(VALUES.replace("  select:", "  selekt:"))
+    assert "defaults: there is no verb selekt; did you mean select?" in complaints(VALUES.replace("  select:", "  selekt:"))
     assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [
         "expected `defaults:` with settings per verb"
     ]

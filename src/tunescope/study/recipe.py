@@ -142,8 +142,8 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         path = shipped() / f"{recipe}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
-        raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
+        names = sorted(p.stem for p in shipped().glob("*.yaml"))
+        raise SettingsError(f"{recipe}: no such recipe file; {_near(recipe, names)}shipped are {', '.join(names)}")
     text, document = _load(path)
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
@@ -198,8 +198,13 @@ def _load(path: Path) -> tuple[str, Any]:
 
 
 def _unknown_word(key: Any) -> str:
-    near = get_close_matches(str(key), _KEYS, 1)
-    return f"unknown word {key!r}; " + (f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(_KEYS))}")
+    return f"unknown word {key!r}; {_near(key, _KEYS) or 'there is ' + ', '.join(sorted(_KEYS))}".rstrip()
+
+
+def _near(name: Any, names: Iterable[str]) -> str:
+    """Return a question with the name that was perhaps meant, and a space; nothing where none is near."""
+    near = get_close_matches(str(name), names, 1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
@@ -242,7 +247,8 @@ def _defaults(declared: Any, problems: list[str]) -> dict[str, Mapping[str, Any]
     if not isinstance(declared, dict) or not all(isinstance(settings, dict) for settings in declared.values()):
         problems.append("expected `defaults:` with settings per verb")
         return {}
-    problems += [f"defaults: there is no verb {verb}" for verb in declared if verb not in [*VERBS]]
+    unknown = [verb for verb in declared if verb not in [*VERBS]]
+    problems += [f"defaults: there is no verb {verb}; {_near(verb, VERBS)}".rstrip("; ") for verb in unknown]
     return {verb: {_field_name(key): value for key, value in each.items()} for verb, each in declared.items()}
 
 
@@ -275,9 +281,8 @@ def _inputs(
 
 def _what_can_be_set(name: str, names: Sequence[str]) -> str:
     """Say what `--set` takes, and which name is near."""
-    near = get_close_matches(name, names, 1)
-    hint = f"; did you mean {near[0]}?" if near and near[0] != name else ""
-    return f"expected NAME=PATH or NAME=VALUE with NAME one of {', '.join(names) or 'none'}{hint}"
+    hint = "" if name in names else _near(name, names)
+    return f"expected NAME=PATH or NAME=VALUE with NAME one of {', '.join(names) or 'none'}; {hint}".rstrip("; ")
 
 
 def _files_of(value: str) -> tuple[str, ...]:
@@ -339,10 +344,10 @@ def _parse_step(
     """Read a step; in a loop its name may be taken, and is defined from then on."""
     verb = body.get("verb") if isinstance(body, dict) else None
     if verb not in [*VERBS]:
-        matches = get_close_matches(verb, VERBS, 1) if isinstance(verb, str) else []
+        hint = _near(verb, VERBS) if isinstance(verb, str) else ""
         problems.append(
-            f"step {name}: there is no verb {verb}; did you mean {matches[0]}?"
-            if matches
+            f"step {name}: there is no verb {verb}; {hint}".rstrip()
+            if hint
             else f"step {name}: expected `verb:` with one of {', '.join(VERBS)}"
         )
         return None
@@ -352,8 +357,12 @@ def _parse_step(
         return None
     if name in defined and not in_loop:
         problems.append(f"step {name}: an input has the same name; rename one of them")
+    names = {f.name for f in fields(settings_class)}
+    unknown = [key for key in body if key not in ("verb", "vary") and _field_name(key) not in names]
+    misspelled = {key: hint for key in unknown if (hint := _near(key, ("verb", "vary")))}
+    problems += [f"step {name}: {key}: no such setting; {hint}".rstrip() for key, hint in misspelled.items()]
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
-    settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
+    settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary", *misspelled)}
     varying = map(_field_name, body["vary"]) if isinstance(body.get("vary"), dict) else ()
     settings = _without(defaults.get(verb, {}), {*varying}) | settings
     settings = {key: Verbatim(value) if key in verbatim else value for key, value in settings.items()}
