@@ -801,7 +801,9 @@ def test_mistakes_in_values_and_defaults(place):
         complaints(VALUES.replace("n: 2", "n: {m: 2}"))[0]
         == "expected `values:` with a number, a text, null or a list of these per name"
     )
-    assert "defaults: there is no verb selekt; did you mean select?" in complaints(VALUES.replace("  select:", "  selekt:"))
+    assert "defaults: there is no verb selekt; did you mean select?" in complaints(
+        VALUES.replace("  select:", "  selekt:")
+    )
     assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [
         "expected `defaults:` with settings per verb"
     ]
