@@ -110,11 +110,29 @@ def test_on_runs(runs):
     assert task["lower half"]["mean"] == pytest.approx(0.03)
     assert task["upper half"]["mean"] == pytest.approx(0.08)
     assert made.tables["tunings"]["loss"].to_pylist()[:2] == [1.0, 3.0]
+    assert task["equal_rates"] == []
     assert made.view.sentences == (
         "open: at equal training loss, we can't tell full tuning and LoRA apart: +5.5 points (-0.9 to +11.9, 2 seeds). "
         "The interval is wider than ± 5 points; add seeds.",
         "1 seed without a number for open: the losses that LoRA and full tuning reach don't overlap.",
     )
+
+
+def test_differences_at_equal_rates(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    scores = {"full": (0.1, 0.4), "lora": (0.2, 0.7)}
+    runs = [
+        scored(tmp_path, method, seed, loss, scores[method][seed])
+        for method in scores
+        for seed in (0, 1)
+        for loss in (1.0, 2.0 if method == "full" else 3.0)
+    ]
+    (rate,) = match(MatchSettings(runs=tuple(runs))).result["tasks"]["open"]["equal_rates"]
+    assert (rate["lr"], rate["lora_loss"], rate["full_loss"]) == (1.0, 1.0, 1.0)
+    assert (rate["lora"], rate["full"], rate["difference"]["mean"]) == tuple(map(pytest.approx, (0.45, 0.25, -0.2)))
+    low, high = stats.t.interval(0.95, 1, -0.2, stats.sem([-0.1, -0.3]))
+    assert (rate["difference"]["low"], rate["difference"]["high"]) == (-1.0, pytest.approx(min(high, 1.0)))
+    assert low < -1
 
 
 def test_what_cannot_be_compared_is_refused(runs, tmp_path):

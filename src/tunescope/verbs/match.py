@@ -76,7 +76,8 @@ def match(settings: MatchSettings) -> Run:
 
     The result has `tasks`: per task `difference` (full less LoRA, a share of 1) with its interval over seeds (Student's
     t), `lora` and `full`, the mean scores at equal loss, `lowest` and `highest`, the mean ends of the losses that both
-    reach, and `lower half` and `upper half`, the difference in either half of these losses.
+    reach, `lower half` and `upper half`, the difference in either half of these losses, and `equal_rates`: for each
+    learning rate of both methods the difference, the mean scores, and the mean losses `lora_loss` and `full_loss`.
 
     Raises:
         RunError: a run that isn't of bench, or of a model that no `tune` run made, or without a training loss.
@@ -201,11 +202,33 @@ def _work(tunings: Sequence[Tuning], folder: RunFolder) -> Outcome:
     lines = [{"method": t.method, "lr": t.rate, "seed": t.seed, "loss": t.loss, **t.scores} for t in tunings]
     folder.table("tunings", pa.Table.from_pylist(lines))
     by_task = {task: [each for each in matches if each.task == task] for task in dict.fromkeys(m.task for m in matches)}
-    tasks = {task: _summarize(of_task) for task, of_task in by_task.items()}
+    tasks = {
+        task: {**_summarize(of_task), "equal_rates": list(_compare_at_equal_rates(tunings, task))}
+        for task, of_task in by_task.items()
+    }
     reasons = Counter(f"{each.task}: {each.reason}" for each in matches if each.part == "whole" and each.reason)
     sentences = [_say(task, each["difference"]) for task, each in tasks.items()]
     sentences += [f"{counted(count, 'seed')} without a number for {reason}." for reason, count in reasons.items()]
-    return Outcome({"tasks": tasks}, View(tuple(sentences), (_matched_table(tasks), _tunings_table(tunings))))
+    tables = (_matched_table(tasks), *_equal_rates_table(tasks), _tunings_table(tunings))
+    return Outcome({"tasks": tasks}, View(tuple(sentences), tables))
+
+
+def _compare_at_equal_rates(tunings: Sequence[Tuning], task: str) -> Iterator[dict[str, Any]]:
+    """Yield full tuning less LoRA at each learning rate that a seed has of both, with how far each went."""
+    from tunescope import stats
+
+    by_way = {(t.method, t.rate, t.seed): t for t in tunings if task in t.scores}
+    for rate in sorted({t.rate for t in tunings if t.rate is not None}):
+        seeds = sorted({seed for method, lr, seed in by_way if (method, lr) == ("lora", rate)})
+        pairs = [(by_way["lora", rate, s], by_way["full", rate, s]) for s in seeds if ("full", rate, s) in by_way]
+        if pairs:
+            differences = [full.scores[task] - lora.scores[task] for lora, full in pairs]
+            yield {
+                "lr": rate,
+                "difference": MeanEstimate.of(stats.mean_t(differences, bounds=(-1.0, 1.0))).as_json(),
+                **{name: sum(p[i].scores[task] for p in pairs) / len(pairs) for i, name in enumerate(_METHODS)},
+                **{f"{name}_loss": sum(p[i].loss for p in pairs) / len(pairs) for i, name in enumerate(_METHODS)},
+            }
 
 
 def _summarize(matches: Sequence[Match]) -> dict[str, Any]:
@@ -238,6 +261,20 @@ def _matched_table(tasks: Mapping[str, Mapping[str, Any]]) -> Table:
     )
     columns = ("task", "losses", "LoRA", "full", "full less LoRA", "95 %", "seeds", "missing")
     return Table("At equal training loss", columns, tuple(rows), note)
+
+
+def _equal_rates_table(tasks: Mapping[str, Mapping[str, Any]]) -> Iterator[Table]:
+    """Yield the table of differences at equal rates, if both methods have one in common."""
+    rows = []
+    for task, each in tasks.items():
+        for e in each["equal_rates"]:
+            d, losses = e["difference"], (e["lora_loss"], e["full_loss"])
+            shown = (d["mean"], interval(d["low"], d["high"], 3), d["n"])
+            rows.append((task, f"{e['lr']:g}", e["lora"], e["full"], *shown, *losses))
+    if rows:
+        columns = ("task", "rate", "LoRA", "full", "full less LoRA", "95 %", "seeds", "LoRA's loss", "full's loss")
+        note = "The same learning rate takes the methods to different losses; this is no comparison at equal loss."
+        yield Table("At equal learning rate", columns, tuple(rows), note)
 
 
 def _tunings_table(tunings: Sequence[Tuning]) -> Table:
