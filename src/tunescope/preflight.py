@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import fields
 from functools import partial
@@ -25,7 +26,7 @@ _EXTRAS = {
     "trace index": "trace",
 }
 """The extra without which a verb can't work."""
-_FILES = {".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".jinja", ".yaml", ".yml", ".gguf"}
+_FILES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".jinja", ".yaml", ".yml")
 """How names end that are files, and neither models nor data sets on the hub."""
 _PACKAGES = {"models": ("torch", "transformers", "peft"), "trace": ("numba", "pydivsufsort"), "oracle": ("openai",)}
 
@@ -86,9 +87,9 @@ def _unreadable(verb: str, settings: Mapping[str, Any], there: set[str]) -> Iter
 
     named = [f.name for f in fields(VERBS[verb].settings_class()) if f.metadata.get("role") == "input"]
     for name in named:
-        for path in _listed(settings.get(name)):
-            if Path(path).suffix in _FILES and not Path(path.removeprefix(FAKE_PREFIX)).exists():
-                yield f"{name}: no such file {path.removeprefix(FAKE_PREFIX)}"
+        for path in (each.removeprefix(FAKE_PREFIX) for each in _listed(settings.get(name))):
+            if path.endswith(_FILES) and "://" not in path and not os.path.exists(path):  # False also for a long text
+                yield f"{name}: no such file {path}"
     format_, columns = settings.get("format"), _listed(settings.get("columns"))
     on_bad = settings.get("on_bad", "refuse")
     reads: list[tuple[str, Callable[[str], object]]] = [
@@ -101,9 +102,10 @@ def _unreadable(verb: str, settings: Mapping[str, Any], there: set[str]) -> Iter
         for path in _listed(settings.get(name)):
             if path in there and (name == "rows" or Path(path).is_file()):
                 yield from _problem_of(partial(read, path))
-    oracle = str(settings.get("oracle"))
-    if oracle.startswith(FAKE_PREFIX) and Path(oracle.removeprefix(FAKE_PREFIX)).exists():
-        yield from _problem_of(partial(read_fake, Path(oracle.removeprefix(FAKE_PREFIX))))
+    for oracle in _listed(settings.get("oracle")):
+        fake = oracle.removeprefix(FAKE_PREFIX)
+        if fake != oracle and os.path.exists(fake):
+            yield from _problem_of(partial(read_fake, Path(fake)))
 
 
 def _listed(value: Any) -> tuple[str, ...]:

@@ -74,7 +74,8 @@ def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
 
 def _names(opened: Sequence[Run]) -> list[str]:
     """Return what the models are called; where two runs are of one model, with the run's folder."""
-    names = [ModelNames(opened).of_model(ShiftResult.read(run).tuned) for run in opened]
+    models = ModelNames(opened)
+    names = [models.of_model(ShiftResult.read(run).tuned) for run in opened]
     return [
         name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(opened, names, strict=True)
     ]
