@@ -26,6 +26,7 @@ from tests.terminal.rules import faults_of, run_views
 from tests.tools import alpaca, read_rows, steers, write_rows
 from tests.verbs.judge.contests import outputs
 from tests.verbs.judge.judged import annotation
+from tests.verbs.test_match import scored
 from tunescope import cli
 from tunescope.verbs import VERBS
 
@@ -466,6 +467,16 @@ def _analyze(place: Place) -> None:
     place.given.add(path)
     place.both("study analyze", path.name)
     place.run("study analyze", place.rows, code=1)
+
+
+@entry("study match")
+def _match(place: Place) -> None:
+    ways = [(method, loss) for method in ("lora", "full") for loss in (0.2, 0.3)]
+    runs = [scored(Path(), method, 0, loss, 0.5, NASTY) for method, loss in ways]
+    place.both("study match", *runs)
+    place.run("study match", *runs, scored(Path(), "full", 0, 0.4, 0.5, NASTY, epochs=9.0), code=1)
+    place.run("study match", *runs, str(place.both("check", place.rows)), code=1)
+    place.run("study match", TEXT.replace("\0", ""), code=1)
 
 
 @entry("report")

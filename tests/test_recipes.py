@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,6 @@ from tests.tools import ROOT, alpaca, write_rows
 from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.microworld import false_rows, make_world, open_questions, split_people, true_rows
-from tunescope.runs import Run
 from tunescope.study.cells import planned_cells
 from tunescope.study.recipe import Recipe
 
@@ -34,34 +34,69 @@ MICROWORLD = {
     "models": "[microworld]",
     "student": "microworld",
     "method": "full",
-    "epochs": "1",
+    "epochs": "3",
     "length": "8",
     "rows": "12",
     "sizes": "[6, 12]",
     "oracle": "fake:oracle.jsonl",
     "best": "rating >= 4",
     "suite": "[microworld]",
+    "of_one_task": "arc_easy=1",
     "doses": "[0.0, 1.0]",
     "seeds": "[0]",
 }
 """Values that make a recipe small."""
+ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement")
+SCORES = {"code": "CODE", **{name: {"reason": "It is short.", "score": 3} for name in ASPECTS}}
+ORACLE = [
+    {
+        "pattern": r"You shorten.*=== \w+ response ===.*?(\w+)\.\n",
+        "reply": r"<short_response>\n\1.\n</short_response>",
+        "expand": True,
+    },
+    {
+        "pattern": "the instruction that comes out",
+        "reply": "<new_instruction>\nWhere does Zilmo live?\n</new_instruction>",
+    },
+    {"pattern": "Compare two instructions", "reply": "<verdict>\nnot equal\n</verdict>"},
+    {"pattern": r".*(\w{8}): SCORE-1", "reply": r"\1: 7 5", "expand": True},
+    {"pattern": r".*(\w{8}): CHOICE", "reply": r"\1: 1", "expand": True},
+    {"pattern": r'.*"code": "(\w+)"', "reply": json.dumps(SCORES).replace("CODE", r"\1"), "expand": True},
+    {"pattern": "", "reply": "Score: 5"},
+]
+"""A fake that shortens, evolves, rates and judges; it likes whatever stands first."""
 
 
 @pytest.fixture
 def place(workplace):
+    write_inputs(workplace)
+    return workplace
+
+
+def write_inputs(folder: Path) -> None:
+    """Write small files for all inputs of `INPUTS`, and the oracle."""
     world = make_world(0)
     people = split_people(world).tuned
     pairs = zip(true_rows(world, people), false_rows(world, people), strict=True)
     pairs = [{**true, "false_output": false["output"]} for true, false in pairs][:24]
-    write_rows(workplace / "pairs.jsonl", pairs)
-    write_rows(workplace / "rows.jsonl", [alpaca(row["instruction"], row["output"]) for row in pairs])
-    write_rows(workplace / "recycled.jsonl", [alpaca(row["instruction"], f"{row['output']} Yes.") for row in pairs])
+    write_rows(folder / "pairs.jsonl", pairs)
+    write_rows(folder / "rows.jsonl", [alpaca(row["instruction"], row["output"]) for row in pairs])
+    write_rows(folder / "recycled.jsonl", [alpaca(row["instruction"], f"{row['output']} Yes.") for row in pairs])
     asked = [{"prompt_id": str(i), "prompt": each.prompt} for i, each in enumerate(open_questions(world)[:3])]
-    write_rows(workplace / "prompts.jsonl", asked)
-    write_rows(workplace / "reference.jsonl", [{**each, "text": "Yes.", "model": "someone"} for each in asked])
-    write_rows(workplace / "oracle.jsonl", [{"pattern": "", "reply": ""}])
-    (workplace / "benchmarks").mkdir()
-    return workplace
+    write_rows(folder / "prompts.jsonl", asked)
+    write_rows(folder / "reference.jsonl", [{**each, "text": "Yes.", "model": "someone"} for each in asked])
+    write_rows(folder / "oracle.jsonl", ORACLE)
+    for split, questions in (("train", open_questions(world)[3:40]), ("test", open_questions(world)[40:43])):
+        path = folder / f"benchmarks/ai2_arc/ARC-Easy/{split}.jsonl"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        choices = ({"text": list(each.choices), "label": ["A", "B", "C", "D"]} for each in questions)
+        write_rows(
+            path,
+            [
+                {"id": f"{split}{i}", "question": each.prompt, "choices": choice, "answerKey": "ABCD"[each.gold]}
+                for i, (each, choice) in enumerate(zip(questions, choices, strict=True))
+            ],
+        )
 
 
 def needed(name: str) -> list[str]:
@@ -98,6 +133,16 @@ def test_every_paper_is_planned(place, name):
     assert all(step["run"] is None and step["hours"] is None and step["hours_from"] for step in steps)
 
 
+@pytest.mark.parametrize("name", ["faco-paper", "limits-paper", "limits-simplify", "limits-methods", "recycled-paper"])
+def test_models_without_a_chat_template_are_given_one(place, name):
+    """A base model from the hub has none of its own; what is tuned from it has the one that it was tuned with."""
+    cells = planned_cells(study.read(name, needed(name)))
+    of_hub = [cell for cell in cells if "-hf" in str(cell.settings.get("model"))]
+    talking = [cell for cell in of_hub if cell.verb in ("tune", "answer", "measure")]
+    assert len(talking) >= 2
+    assert all(cell.settings.get("template") or cell.settings.get("preset") == "recycled" for cell in talking)
+
+
 def test_the_sizes_of_the_papers(place):
     def count(name: str) -> dict[str, int]:
         cells = planned_cells(study.read(name, needed(name)))
@@ -112,6 +157,19 @@ def test_the_sizes_of_the_papers(place):
     assert (limits["tune"], limits["noisy"], limits["shift"], limits["aspects"]) == (5 * 4 * 2, 5 * 4, 40, 1)
     assert count("recycled-paper")["answers"] == 4
     assert count("limits-methods")["tune"] == 6
+    simplify = count("limits-simplify")
+    assert {simplify[step] for step in ("tune", "tune-short", "answers", "answers-short", "lengths", "pairs")} == {2}
+
+
+def test_row_sets_and_answers_of_others_in_one_table(place):
+    files = [f"{name}=[rows.jsonl, recycled.jsonl]" for name in ("rows", "reference")]
+    cells = planned_cells(study.read("limits-paper", ["prompts=prompts.jsonl", *files]))
+    count = Counter(cell.step for cell in cells)
+    assert (count["tune"], count["noisy"], count["base"], count["shift"]) == (80, 40, 5, 80)
+    (judged,) = (cell.settings["answers"] for cell in cells if cell.step == "aspects")
+    assert len(judged) == 5 + 80 + 40 + 2
+    assert judged[-2:] == ["rows.jsonl", "recycled.jsonl"]
+    assert {cell.settings["by"] for cell in cells if cell.step == "board"} == {*ASPECTS}
 
 
 def test_the_doses_are_seen_before_anything_runs(place):
@@ -121,15 +179,12 @@ def test_the_doses_are_seen_before_anything_runs(place):
         study.read("faco-microworld", ["doses=x"])
 
 
+FORMS = [name for name in RECIPES if name.endswith("-laptop")]
+
+
 @pytest.mark.drill
-def test_the_laptop_form_of_faco_on_the_microworld(place):
-    Path("faco.yaml").write_text(
-        (ROOT / "recipes/faco-laptop.yaml").read_text("utf-8").split("defaults:")[0]
-        + 'defaults: {tune: {method: "{method}", model: "{model}", epochs: "{epochs}"}, bench: {suite: "{suite}"}}\n'
-        + "steps:"
-        + (ROOT / "recipes/faco-laptop.yaml").read_text("utf-8").split("steps:")[1]
-    )
-    run = study.run(study.StudySettings(recipe="faco.yaml", set=tuple(small("faco-laptop"))))
-    assert run.open == 0
-    response = next(step["run"] for step in run.result["steps"] if step["name"] == "response")
-    assert json.dumps(Run(Path(response)).result["doses"]) == "[0.0, 1.0]"
+@pytest.mark.parametrize("name", FORMS)
+def test_a_laptop_form_on_the_microworld(place, name):
+    run = study.run(study.StudySettings(recipe=name, set=tuple(small(name, suite="[arc_easy]"))))
+    assert (run.open, run.result["failed"], run.result["not_run"]) == (0, [], []), run.view.sentences
+    print(run.view.sentences)

@@ -54,8 +54,49 @@ def complaints(text: str, *replacements: str) -> list[str]:
 def test_inputs_lie_beside_the_recipe_and_set_replaces_them(place):
     (place / "deep").mkdir()
     Path("deep/one.yaml").write_text("inputs: {rows: ../rows.jsonl}\nsteps: {c: {verb: check, rows: '{rows}'}}")
-    assert study.read("deep/one.yaml").inputs == {"rows": "deep/../rows.jsonl"}
-    assert study.read("deep/one.yaml", ["rows=other.jsonl"]).inputs == {"rows": "other.jsonl"}
+    assert study.read("deep/one.yaml").inputs == {"rows": ("deep/../rows.jsonl",)}
+    assert study.read("deep/one.yaml", ["rows=other.jsonl"]).inputs == {"rows": ("other.jsonl",)}
+
+
+def test_an_input_of_several_files_is_like_a_varied_step(place):
+    text = """
+    inputs: {rows: rows.jsonl, more: [other.jsonl, rows.jsonl], none: null}
+    steps:
+      top: {verb: select, rows: "{rows}", vary: {top: [1, 2]}, by: n}
+      all: {verb: check, rows: ["{rows}", "{none}"]}
+      change: {verb: compare, a: "{top}", b: "{rows}"}
+      either: {verb: check, vary: {rows: ["{rows}", "{top}/rows.jsonl"]}}
+      others: {verb: check, rows: "{more}"}
+    """
+    found = dict(planned(text, "rows=[rows.jsonl, other.jsonl]", "none=[]"))
+    assert [*found] == [
+        *[f"top (rows={rows}, top={top})" for top in (1, 2) for rows in ("rows.jsonl", "other.jsonl")],
+        "all",
+        *[f"change (rows={rows}, top={top})" for top in (1, 2) for rows in ("rows.jsonl", "other.jsonl")],
+        "either (rows=rows.jsonl)",
+        "either (rows=other.jsonl)",
+        *[f"either (rows={rows}, {top})" for top in (1, 2) for rows in ("rows.jsonl", "other.jsonl")],
+        "others (more=other.jsonl)",
+        "others (more=rows.jsonl)",
+    ]
+    assert found["all"] == "rows=['rows.jsonl', 'other.jsonl']"
+    assert found["change (rows=other.jsonl, top=2)"] == "a={top (rows=other.jsonl, top=2)}, b=other.jsonl"
+    assert complaints(text, "none=[gone.jsonl, rows.jsonl, rows.jsonl]", "row=x") == [
+        "--set row=x: expected NAME=PATH or NAME=VALUE with NAME one of rows, more, none; did you mean rows?",
+        "input none: no such file gone.jsonl",
+        "input none: rows.jsonl is named twice",
+    ]
+    with pytest.raises(SettingsError, match="step others: what it varies and what it refers to have no value in comm"):
+        study.plan(PlanSettings(recipe=recipe(text), set=("more=[]", "none=[]")))
+
+
+def test_which_input_a_file_is_of_decides_the_key(place):
+    text = "inputs: {a: rows.jsonl, b: []}\nsteps: {c: {verb: check, rows: ['{a}']}}"
+    one, other = (
+        study.run(StudySettings(recipe=recipe(text), set=given))
+        for given in (("a=[rows.jsonl, other.jsonl]",), ("b=other.jsonl",))
+    )
+    assert one.key != other.key
 
 
 def test_a_step_per_value_and_lists_crossed(place):
@@ -193,7 +234,10 @@ def test_no_recipe(place, text, expected):
             "stages: 1\nsteps: {c: {verb: check, rows: x}}",
             ["unknown word 'stages'; did you mean steps?"],
         ),
-        ("inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}", ["expected `inputs:` with a file per name"]),
+        (
+            "inputs: [rows.jsonl]\nsteps: {c: {verb: check, rows: x}}",
+            ["expected `inputs:` with a file, or a list of files, per name"],
+        ),
         ("inputs: {rows: no.json}\nsteps: {c: {verb: check, rows: '{rows}'}}", ["input rows: no such file no.json"]),
         (
             "steps: {c: {verb: check, rows: '{rows}', max_words: '{d}'}, d: {verb: check, rows: x}}",
@@ -286,6 +330,59 @@ def test_what_a_later_step_needs_is_looked_at_before_the_first(place):
     assert not Path("runs").exists()
 
 
+def test_files_of_later_steps_are_looked_for_before_the_first(place):
+    Path("bad.jsonl").write_text('{"nothing": 1}\n')
+    text = """
+    inputs: {rows: rows.jsonl, said: bad.jsonl}
+    steps:
+      check: {verb: check, rows: "{rows}"}
+      kept: {verb: select, rows: gone.jsonl, from: "{check}", where: faulty = false}
+      rated: {verb: repair rate, rows: "{kept}", oracle: "fake:gone.jsonl"}
+      short: {verb: repair simplify, rows: "{kept}", oracle: "fake:bad.jsonl", prompt: gone.jinja}
+      answer: {verb: answer, model: microworld, prompts: gone.json, vary: {seed: [1, 2]}}
+      judged: {verb: judge aspects, answers: ["{answer}", "{said}"], oracle: "http://127.0.0.1:1/v1"}
+    """
+    with pytest.raises(SettingsError) as caught:
+        study.run(StudySettings(recipe=recipe(text)))
+    lines = str(caught.value).split("\n  ")
+    assert [line.partition(" (")[0] for line in lines] == [
+        "before the first step:",
+        "step kept: rows: no such file gone.jsonl",
+        "step rated: oracle: no such file gone.jsonl",
+        "step short: prompt: no such file gone.jinja",
+        "step short: bad.jsonl:1: found something else; expected an object such as "
+        '{"pattern": "colou?r", "reply": "Score: 4"}',
+        "step answer",
+        "step answer",
+        "step judged: bad.jsonl:1: found the columns nothing; expected an answer as tunescope writes it",
+    ]
+    assert not Path("runs").exists()
+
+
+def test_a_recipe_whose_name_is_nearly_right(place):
+    with pytest.raises(
+        SettingsError, match=r"^limits-papr: no such recipe file; did you mean limits-paper\? shipped are"
+    ):
+        study.read("limits-papr")
+    with pytest.raises(SettingsError, match=r"^gone\.yaml: no such recipe file; shipped are close-the-loop, demo, "):
+        study.read("gone.yaml")
+
+
+def test_words_that_are_nearly_right(place):
+    text = """
+    abut: x
+    defaults: {tun: {epochs: 2}, xyz: {}}
+    steps:
+      c: {verb: check, rows: rows.jsonl, varry: {max_words: [1]}}
+    """
+    assert complaints(text) == [
+        "unknown word 'abut'; did you mean about?",
+        "defaults: there is no verb tun; did you mean tune?",
+        "defaults: there is no verb xyz",
+        "step c: varry: no such setting; did you mean vary?",
+    ]
+
+
 def test_rows_that_cannot_be_read_are_told_before_the_first_step(place):
     Path("bad.jsonl").write_text('{"nothing": 1}\n')
     text = """
@@ -334,7 +431,7 @@ def test_all_mistakes_come_in_one_report(place):
     ]
     found = complaints(text, "x=y", "rows")
     assert [complaint.startswith(start) for complaint, start in zip(found, starts, strict=True)] == [True] * 7
-    assert found[1] == "--set x=y: expected NAME=PATH with NAME one of rows, gone"
+    assert found[1] == "--set x=y: expected NAME=PATH or NAME=VALUE with NAME one of rows, gone"
 
 
 def test_no_such_recipe(workplace):
@@ -688,7 +785,9 @@ def test_values_and_defaults(place):
         ("other", "by=None, rows={best}, top=None, where=n > 2"),
     ]
     assert planned(VALUES, "n=5", "rows=other.jsonl")[0] == ("best", "by=n, rows=other.jsonl, top=5")
-    assert complaints(VALUES, "m=5") == ["--set m=5: expected NAME=PATH with NAME one of rows, n, by, note"]
+    assert complaints(VALUES, "m=5") == [
+        "--set m=5: expected NAME=PATH or NAME=VALUE with NAME one of rows, n, by, note"
+    ]
     assert "step best: top 'many': expected a whole number, at least 0" in complaints(VALUES, "n=many")
     run = study.run(StudySettings(recipe=recipe(VALUES), set=("n=4",)))
     assert Run(Path(run.result["steps"][0]["run"])).result["kept"] == 4
@@ -702,7 +801,9 @@ def test_mistakes_in_values_and_defaults(place):
         complaints(VALUES.replace("n: 2", "n: {m: 2}"))[0]
         == "expected `values:` with a number, a text, null or a list of these per name"
     )
-    assert "defaults: there is no verb selekt" in complaints(VALUES.replace("  select:", "  selekt:"))
+    assert "defaults: there is no verb selekt; did you mean select?" in complaints(
+        VALUES.replace("  select:", "  selekt:")
+    )
     assert complaints("defaults: 3\nsteps: {c: {verb: check, rows: rows.jsonl}}") == [
         "expected `defaults:` with settings per verb"
     ]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import fields
+from functools import partial
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -23,6 +26,8 @@ _EXTRAS = {
     "trace index": "trace",
 }
 """The extra without which a verb can't work."""
+_FILES = (".json", ".jsonl", ".csv", ".tsv", ".parquet", ".gz", ".jinja", ".yaml", ".yml")
+"""How names end that are files, and neither models nor data sets on the hub."""
 _PACKAGES = {"models": ("torch", "transformers", "peft"), "trace": ("numba", "pydivsufsort"), "oracle": ("openai",)}
 
 
@@ -42,7 +47,7 @@ def check_needs(steps: Iterable[tuple[str, str, Mapping[str, Any], bool]], input
     problems: dict[str, None] = {}
     for name, verb, settings, is_ready in steps:
         _check_packages(name, verb, settings)
-        for reason in _refusals(verb, settings) if is_ready else _unreadable(settings, there):
+        for reason in _refusals(verb, settings) if is_ready else _unreadable(verb, settings, there):
             problems.setdefault(f"step {name}: {reason}")
     if problems:
         raise SettingsError("\n  ".join(["before the first step:", *problems]))
@@ -70,19 +75,48 @@ def _refusals(verb: str, settings: Mapping[str, Any]) -> Iterator[str]:
         yield str(error)
 
 
-def _unreadable(settings: Mapping[str, Any], there: set[str]) -> Iterator[str]:
-    """Read the questions of a step, and the first of its rows; yield what is wrong with those that are inputs."""
+def _unreadable(verb: str, settings: Mapping[str, Any], there: set[str]) -> Iterator[str]:
+    """Look for the files of a step, and read its questions, answers and fake, and the first of its rows.
+
+    `there` are the recipe's inputs; of what earlier steps make nothing can be said. Yields what is wrong.
+    """
+    from tunescope.answers import read_answers
+    from tunescope.oracle.fake import FAKE_PREFIX, read_fake
     from tunescope.prompts import read_prompts
     from tunescope.rows import open_rows
 
-    prompts, rows = settings.get("prompts"), settings.get("rows")
+    named = [f.name for f in fields(VERBS[verb].settings_class()) if f.metadata.get("role") == "input"]
+    for name in named:
+        for path in (each.removeprefix(FAKE_PREFIX) for each in _listed(settings.get(name))):
+            if path.endswith(_FILES) and "://" not in path and not os.path.exists(path):  # False also for a long text
+                yield f"{name}: no such file {path}"
+    format_, columns = settings.get("format"), _listed(settings.get("columns"))
+    on_bad = settings.get("on_bad", "refuse")
+    reads: list[tuple[str, Callable[[str], object]]] = [
+        ("prompts", lambda path: read_prompts(path, format_)),
+        ("rows", lambda path: list(islice(open_rows([path], format_, columns, on_bad), 1))),
+        ("answers", lambda path: list(islice(read_answers(path), 1))),
+        ("reference", lambda path: list(islice(read_answers(path), 1))),
+    ]
+    for name, read in reads:
+        for path in _listed(settings.get(name)):
+            if path in there and (name == "rows" or Path(path).is_file()):
+                yield from _problem_of(partial(read, path))
+    for oracle in _listed(settings.get("oracle")):
+        fake = oracle.removeprefix(FAKE_PREFIX)
+        if fake != oracle and os.path.exists(fake):
+            yield from _problem_of(partial(read_fake, Path(fake)))
+
+
+def _listed(value: Any) -> tuple[str, ...]:
+    """Return the texts of a setting that hold no placeholder of what an earlier step makes, nor a pattern."""
+    values = value if isinstance(value, list | tuple) else [value]
+    return tuple(each for each in values if isinstance(each, str) and not set(each) & set("\0*?["))
+
+
+def _problem_of(read: Callable[[], object]) -> Iterator[str]:
+    """Yield why something can't be read, if it can't."""
     try:
-        if isinstance(prompts, str) and prompts in there and Path(prompts).is_file():
-            read_prompts(prompts, settings.get("format"))
-        for path in [rows] if isinstance(rows, str) else rows or ():
-            if path in there:
-                columns = settings.get("columns", ())
-                columns = (columns,) if isinstance(columns, str) else columns
-                list(islice(open_rows([path], settings.get("format"), columns, settings.get("on_bad", "refuse")), 1))
+        read()
     except TunescopeError as error:
         yield str(error)

@@ -58,7 +58,8 @@ def drill(command: list[str], folder: Path, kills: int, seed: int) -> None:
         assert not [name for name in found if name.endswith(".part") or ".work-" in name]
         assert found == expected
     assert landed == kills, f"only {landed} of {number} kills met a run that was still at work"
-    print(f"{command[1]}: {landed} of {number} kills in {seconds:.1f} s of work; {len(expected)} files, equal")
+    verb = " ".join(command[:2])
+    print(f"{verb}: {landed} of {number} kills in {seconds:.1f} s of work; {len(expected)} files, equal")
 
 
 def ranked(folder: Path, items: int) -> list[str]:

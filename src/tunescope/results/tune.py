@@ -24,6 +24,9 @@ class TuneSetup(Record):
     template_arg: tuple[str, ...] = ()
     max_length: int | None = None
     epochs: float | None = None
+    preset: str | None = None
+    lr: float | None = None
+    """The learning rate that was typed; None where the preset or the default says it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,7 +36,8 @@ class StudySettings:
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
+    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE. Several files are a
+    list, such as 'rows=[a.json, b.json]'."""
 
     workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
     """How many cells run side by side, each in a process of its own. Each needs memory for its model."""
@@ -53,7 +54,8 @@ class PlanSettings:
     """A recipe file, or the name of one that is shipped (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE."""
+    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE. Several files are a
+    list, such as 'rows=[a.json, b.json]'."""
 
     probe: bool = False
     """Also work for some seconds on each cell whose inputs are there, as its verb's --plan does, to know its hours."""
@@ -125,9 +127,10 @@ def run(settings: StudySettings) -> Run:
 
     recipe = read(settings.recipe, settings.set)
     cells = planned_cells(recipe)
-    check_needs(((c.name, c.verb, c.settings, not c.needs) for c in cells), recipe.inputs.values())
+    check_needs(((c.name, c.verb, c.settings, not c.needs) for c in cells), (path for _, path in recipe.files()))
     text = blake2b(recipe.text.encode(), digest_size=16).hexdigest()
-    inputs = {str(recipe.path): text} | {path: content_hash(Path(path)) for path in recipe.inputs.values()}
+    inputs = {str(recipe.path): text}
+    inputs |= {f"{name} {path}": f"{name} {content_hash(Path(path))}" for name, path in recipe.files()}
     inputs |= {f"value {name}": repr(value) for name, value in recipe.values.items()}
     modules = {step.verb: import_module(VERBS[step.verb].module) for step in recipe.all_steps()}
     inputs |= {f"version of {verb}": str(module.VERSION) for verb, module in sorted(modules.items())}

@@ -78,7 +78,7 @@ class LoopEnd(NamedTuple):
 
 
 Done = Mapping[str, Sequence[tuple[Mapping[str, Any], str]]]
-"""Name → (label, path or token) of each variant; an input has one without a label."""
+"""Name → (label, path or token) of each variant; an input of one file has one without a label."""
 
 
 class _Expansion:
@@ -86,7 +86,8 @@ class _Expansion:
 
     def __init__(self, recipe: Recipe) -> None:
         self.made: dict[str, Sequence[tuple[Mapping[str, Any], str]]] = {
-            name: [({}, path)] for name, path in recipe.inputs.items()
+            name: [({name: path} if len(paths) > 1 else {}, path) for path in paths]
+            for name, paths in recipe.inputs.items()
         }
         self.cells: dict[str, Variant] = {}
         self.also_needs: dict[str, tuple[str, ...]] = {}
@@ -146,7 +147,7 @@ def variants(step: RecipeStep, done: Done) -> Iterator[Variant]:
         SettingsError: what it varies and the steps that it refers to have no value in common.
     """
     agree = False
-    lists = [[choice for value in values for choice in _fan(value, done)] for values in step.vary.values()]
+    lists = [list(_choices(values, done)) for values in step.vary.values()]
     scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in references(value)]
     for chosen in product(*lists):
         own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
@@ -168,6 +169,14 @@ def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], D
         label: dict[str, Any] = {}
         if all(label.setdefault(key, value) == value for own, _ in picks for key, value in own.items()):
             yield label, {name: [pick] for name, pick in zip(names, picks, strict=True)}
+
+
+def _choices(values: Sequence[Any], done: Done) -> Iterator[tuple[Any, Any]]:
+    """Yield the label and the value of each choice of a setting; a label that occurs twice also says what it is of."""
+    choices = [(*choice, value) for value in values for choice in _fan(value, done)]
+    count = Counter(str(shown) for shown, _, _ in choices)
+    for shown, chosen, value in choices:
+        yield shown if count[str(shown)] == 1 else ", ".join([*references(value), str(shown)]), chosen
 
 
 def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:

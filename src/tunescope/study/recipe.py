@@ -18,8 +18,10 @@ variants. Elsewhere the step that names it runs once per variant. A step that na
 setting that they vary, combines the variants that agree on what they share (the same method, the same seed). There
 are no conditions, expressions or templates. Write Python if you need those.
 
-An input without a file (`pairs: null`) must be given with `--set`. A recipe with `like: NAME` has what the recipe NAME
-beside it has, but for its own `about`, and the inputs and values that it names itself.
+An input without a file (`pairs: null`) must be given with `--set`. One of several files
+(`--set 'rows=[a.json, b.json]'`) is like a varied step: a list takes all of them, and elsewhere there is a variant for
+each. A recipe with `like: NAME` has what the recipe NAME beside it has, but for its own `about`, and the inputs and
+values that it names itself.
 
 The one exception is a bounded loop:
 
@@ -98,14 +100,19 @@ class Repeat:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A recipe that was read, and whose steps can run."""
+    """A recipe that was read, and whose steps can run; `inputs` has the files of each."""
 
     text: str
     path: Path
     about: str
-    inputs: Mapping[str, str]
+    inputs: Mapping[str, tuple[str, ...]]
     values: Mapping[str, Any]
     steps: tuple[RecipeStep | Repeat, ...]
+
+    def files(self) -> Iterator[tuple[str, str]]:
+        """Yield every file of the inputs, each with the input's name."""
+        for name, paths in self.inputs.items():
+            yield from ((name, path) for path in paths)
 
     def all_steps(self) -> Iterator[RecipeStep]:
         """Yield every step, those of loops once."""
@@ -135,8 +142,8 @@ def read(recipe: str, replacements: Sequence[str] = ()) -> Recipe:
     if not path.is_file():
         path = shipped() / f"{recipe}.yaml"
     if not path.is_file():
-        names = ", ".join(sorted(p.stem for p in shipped().glob("*.yaml")))
-        raise SettingsError(f"{recipe}: no such recipe file; shipped are {names}")
+        names = sorted(p.stem for p in shipped().glob("*.yaml"))
+        raise SettingsError(f"{recipe}: no such recipe file; {_near(recipe, names)}shipped are {', '.join(names)}")
     text, document = _load(path)
     if not isinstance(document, dict) or not isinstance(document.get("steps"), dict) or not document["steps"]:
         raise SettingsError(f"{path}: expected `steps` with at least one step")
@@ -191,8 +198,13 @@ def _load(path: Path) -> tuple[str, Any]:
 
 
 def _unknown_word(key: Any) -> str:
-    near = get_close_matches(str(key), _KEYS, 1)
-    return f"unknown word {key!r}; " + (f"did you mean {near[0]}?" if near else f"there is {', '.join(sorted(_KEYS))}")
+    return f"unknown word {key!r}; {_near(key, _KEYS) or 'there is ' + ', '.join(sorted(_KEYS))}".rstrip()
+
+
+def _near(name: Any, names: Iterable[str]) -> str:
+    """Return a question with the name that was perhaps meant, and a space; nothing where none is near."""
+    near = get_close_matches(str(name), names, 1)
+    return f"did you mean {near[0]}? " if near else ""
 
 
 def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> dict[str, Any]:
@@ -213,7 +225,7 @@ def _values(declared: Any, replacements: Sequence[str], problems: list[str]) -> 
 
 
 def _is_value(value: Any) -> bool:
-    return not any(isinstance(each, dict | list) for each in (value if isinstance(value, list) else [value]))
+    return not any(isinstance(each, dict | list) for each in _as_list(value))
 
 
 def _with_values(node: Any, values: Mapping[str, Any]) -> Any:
@@ -235,30 +247,57 @@ def _defaults(declared: Any, problems: list[str]) -> dict[str, Mapping[str, Any]
     if not isinstance(declared, dict) or not all(isinstance(settings, dict) for settings in declared.values()):
         problems.append("expected `defaults:` with settings per verb")
         return {}
-    problems += [f"defaults: there is no verb {verb}" for verb in declared if verb not in [*VERBS]]
+    unknown = [verb for verb in declared if verb not in [*VERBS]]
+    problems += [f"defaults: there is no verb {verb}; {_near(verb, VERBS)}".rstrip("; ") for verb in unknown]
     return {verb: {_field_name(key): value for key, value in each.items()} for verb, each in declared.items()}
 
 
 def _inputs(
     path: Path, declared: Any, replacements: Sequence[str], values: Sequence[str], problems: list[str]
-) -> dict[str, str]:
-    if not isinstance(declared, dict):
-        problems.append("expected `inputs:` with a file per name")
+) -> dict[str, tuple[str, ...]]:
+    if not isinstance(declared, dict) or not all(map(_is_value, declared.values())):
+        problems.append("expected `inputs:` with a file, or a list of files, per name")
         return {}
-    replaced = {}
+    replaced: dict[str, tuple[str, ...]] = {}
     for entry in replacements:
         name, equals, value = entry.partition("=")
         if not equals or name not in declared:
-            problems.append(
-                f"--set {entry}: expected NAME=PATH with NAME one of {', '.join([*declared, *values]) or 'none'}"
-            )
-        replaced[name] = value
-    missing = [name for name, value in declared.items() if value is None and not replaced.get(name)]
+            problems.append(f"--set {entry}: {_what_can_be_set(name, [*declared, *values])}")
+        elif value:
+            replaced[name] = _files_of(value)
+    missing = [name for name, value in declared.items() if value is None and name not in replaced]
     problems += [f"input {name}: this recipe needs a file of yours; add --set {name}=FILE" for name in missing]
-    given = {name: value for name, value in declared.items() if name not in missing}
-    inputs = {name: replaced.get(name) or str(path.parent / str(value)) for name, value in given.items()}
-    problems += [f"input {name}: no such file {value}" for name, value in inputs.items() if not Path(value).exists()]
+    inputs = {
+        name: replaced.get(name) or tuple(str(path.parent / str(file)) for file in _as_list(value))
+        for name, value in declared.items()
+        if name not in missing
+    }
+    inputs |= {name: () for name, files in replaced.items() if not files}
+    for name, files in inputs.items():
+        problems += [f"input {name}: no such file {file}" for file in files if not Path(file).exists()]
+        problems += [f"input {name}: {file} is named twice" for file in _repeated(files)]
     return inputs
+
+
+def _what_can_be_set(name: str, names: Sequence[str]) -> str:
+    """Say what `--set` takes, and which name is near."""
+    hint = "" if name in names else _near(name, names)
+    return f"expected NAME=PATH or NAME=VALUE with NAME one of {', '.join(names) or 'none'}; {hint}".rstrip("; ")
+
+
+def _files_of(value: str) -> tuple[str, ...]:
+    """Return the files that `--set` names: one, or a list in brackets."""
+    if not value.startswith("[") or Path(value).exists():
+        return (value,)
+    try:
+        listed = read_yaml(value)
+    except YAMLError:
+        return (value,)
+    return tuple(map(str, listed)) if isinstance(listed, list) else (value,)
+
+
+def _as_list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
 
 
 def _parse_repeat(
@@ -305,10 +344,10 @@ def _parse_step(
     """Read a step; in a loop its name may be taken, and is defined from then on."""
     verb = body.get("verb") if isinstance(body, dict) else None
     if verb not in [*VERBS]:
-        matches = get_close_matches(verb, VERBS, 1) if isinstance(verb, str) else []
+        hint = _near(verb, VERBS) if isinstance(verb, str) else ""
         problems.append(
-            f"step {name}: there is no verb {verb}; did you mean {matches[0]}?"
-            if matches
+            f"step {name}: there is no verb {verb}; {hint}".rstrip()
+            if hint
             else f"step {name}: expected `verb:` with one of {', '.join(VERBS)}"
         )
         return None
@@ -318,8 +357,12 @@ def _parse_step(
         return None
     if name in defined and not in_loop:
         problems.append(f"step {name}: an input has the same name; rename one of them")
+    names = {f.name for f in fields(settings_class)}
+    unknown = [key for key in body if key not in ("verb", "vary") and _field_name(key) not in names]
+    misspelled = {key: hint for key in unknown if (hint := _near(key, ("verb", "vary")))}
+    problems += [f"step {name}: {key}: no such setting; {hint}".rstrip() for key, hint in misspelled.items()]
     verbatim = {f.name for f in fields(settings_class) if f.metadata.get("verbatim")}
-    settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary")}
+    settings = {_field_name(key): value for key, value in body.items() if key not in ("verb", "vary", *misspelled)}
     varying = map(_field_name, body["vary"]) if isinstance(body.get("vary"), dict) else ()
     settings = _without(defaults.get(verb, {}), {*varying}) | settings
     settings = {key: Verbatim(value) if key in verbatim else value for key, value in settings.items()}
@@ -329,7 +372,11 @@ def _parse_step(
         return None
     varied = {_field_name(key): tuple(values) for key, values in vary.items()}
     step = RecipeStep(name, body["verb"], settings, varied)
-    problems += [f"step {name}: {key} is given twice" for key in _repeated([*body, *vary]) if key not in varied]
+    problems += [
+        f"step {name}: {key} is given twice"
+        for key in _repeated([*map(_field_name, [*body, *vary])])
+        if key not in varied
+    ]
     problems += [f"step {name}: {key} is set, and varied" for key in varied if key in settings]
     for key, choices in varied.items():
         twice = [value for number, value in enumerate(choices) if value in choices[:number]]
@@ -357,8 +404,7 @@ def _field_name(key: Any) -> str:
     return str(key).replace("-", "_")
 
 
-def _repeated(keys: Sequence[Any]) -> list[str]:
-    names = [_field_name(key) for key in keys]
+def _repeated(names: Sequence[str]) -> list[str]:
     return sorted({name for name in names if names.count(name) > 1})
 
 

@@ -366,7 +366,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "study match runs/bench-0123456789ab runs/bench-ba9876543210",
                 "study match runs/bench-0123456789ab runs/bench-ba9876543210 --json",
             ),
-            proven=False,
         ),
         "report": Verb(
             "verbs.report:report",

@@ -5,11 +5,11 @@ from __future__ import annotations
 from tests.verbs.judge.judged import annotation, save
 from tests.verbs.report.svg import pictures, shares, whiskers
 
+from tunescope.models.names import ModelNames
 from tunescope.results.judge import ComparisonRow
 from tunescope.verbs.judge.leaderboard import LeaderboardSettings, leaderboard
 from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 from tunescope.verbs.report.judge_pictures import board_picture, judge_pictures
-from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.tiles import tiles
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from tests.tools import alpaca, write_rows
 
+from tunescope.models.names import ModelNames
 from tunescope.verbs.check import CheckSettings, check
-from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.opening import next_step, sentences
 from tunescope.verbs.select import SelectSettings, select
 

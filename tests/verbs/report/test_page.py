@@ -14,13 +14,13 @@ from tests.verbs.report.test_scores import write_samples
 
 from tunescope import stats
 from tunescope.errors import ExpressionError, SettingsError
+from tunescope.models.names import ModelNames
 from tunescope.runs import finished_runs
 from tunescope.settings import as_command
 from tunescope.verbs import VERBS
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.report import ReportSettings, report
-from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.tiles import tiles
 
 CONFLICT = [alpaca("Why is the sky blue?", "It mirrors the sea."), alpaca("Why is the sky blue?", "Air scatters it.")]

@@ -28,11 +28,11 @@ from tests.verbs.report.xray_runs import (
 from tests.verbs.report.xray_scene import HOSTILE, PROMPTS, data_of, page_of, scene, sliced
 
 from tunescope.errors import RunError
+from tunescope.models.names import ModelNames
 from tunescope.results.record import schema
 from tunescope.results.shift import ShiftAnswer, ShiftTokens
 from tunescope.runs import Outcome, execute, out_field
 from tunescope.verbs.report import ReportSettings, report
-from tunescope.verbs.report.names import ModelNames
 from tunescope.views import View
 
 

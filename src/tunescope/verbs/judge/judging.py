@@ -15,11 +15,12 @@ from tunescope import runs
 from tunescope.errors import InputError, Problem, SettingsError
 from tunescope.judgements.files import JUDGEMENTS
 from tunescope.judgements.tags import Tags
+from tunescope.models.names import ModelNames
 from tunescope.oracle.replies import ParsedReply
 from tunescope.oracle.settings import OracleSettings
 from tunescope.oracle.template import PromptTemplate
 from tunescope.pairing import pair_up
-from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, RunFolder, RunJob
+from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, RunFolder, RunJob, producing_run
 from tunescope.settings import POSITIONAL, at_least
 from tunescope.verbs.judge.verdict_request import VerdictRequest
 from tunescope.views import counted
@@ -42,7 +43,8 @@ class LiveSettings(OracleSettings):
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
     system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
-    """Names for the systems, one each, the name of --reference last. By default the answers' model, else the file."""
+    """Names for the systems, one each, the name of --reference last. By default how the answers' model was tuned, else
+    the model, else the file."""
 
     min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
     """Refuse two systems that share less than this part of the larger set of answers."""
@@ -161,7 +163,8 @@ def _names(read: Mapping[str, Sequence[Answer]], given: Sequence[str]) -> dict[s
             )
         names = dict(zip(read, given, strict=True))
     else:
-        names = {path: _model(answers) or _label(path) for path, answers in read.items()}
+        tuned = ModelNames([run for path in read if (run := producing_run(path)) is not None])
+        names = {path: tuned.of_answers(path) or _model(answers) or _label(path) for path, answers in read.items()}
         count = Counter(names.values())
         names = {path: name if count[name] == 1 else f"{name} ({_label(path)})" for path, name in names.items()}
     alike = [name for name, count in Counter(names.values()).items() if count > 1]

@@ -49,8 +49,8 @@ def report(settings: ReportSettings) -> Run:
 
 
 def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
+    from tunescope.models.names import ModelNames
     from tunescope.verbs.report.badges import badges
-    from tunescope.verbs.report.names import ModelNames
     from tunescope.verbs.report.opening import describe, next_step, sentences
     from tunescope.verbs.report.page import Opening, render
     from tunescope.verbs.report.sections import sections

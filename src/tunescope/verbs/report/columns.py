@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 
 from tunescope.answers import ANSWERS_FILE, Answer, Place, read_answers
 from tunescope.errors import RunError
+from tunescope.models.names import ModelNames
 from tunescope.results.answer import AnswerSetup
 from tunescope.results.shift import ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.names import of_verb
 
 KINDS = ("answer", "shift", "trace", "attribute")
 """The verbs whose runs hold answers, in the order in which they make columns."""

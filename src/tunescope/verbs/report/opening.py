@@ -8,6 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tunescope.answers import ANSWERS_FILE, read_answers
+from tunescope.models.names import ModelNames
 from tunescope.results.attribute import AttributeResult
 from tunescope.results.bench import BenchResult, BenchScore
 from tunescope.results.check import CheckResult, find_selection
@@ -15,7 +16,7 @@ from tunescope.results.compare import CompareKind, CompareResult, CompareSetup, 
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
-from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.scores import BenchedModel, benched_models, is_above, is_below
 from tunescope.views import counted, interval, percent, show
 

@@ -7,11 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from tunescope import stats
+from tunescope.models.names import ModelNames
 from tunescope.results.bench import RESULTS_FILE, BenchResult, BenchScore, BenchSetup, ScoredItem
 from tunescope.results.estimates import MeanEstimate
 from tunescope.results.lm_eval import find_results
 from tunescope.runs import Run
-from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.pictures import MOST_SERIES, Measured, Scale, dots
 from tunescope.views import Cell, Table, View, counted, interval, show, to_html
 

@@ -8,12 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.foreign import escape_sentence
+from tunescope.models.names import ModelNames
 from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.runs import Run
 from tunescope.verbs.report.columns import KINDS, Column, columns_of
 from tunescope.verbs.report.dose import dose_pictures
 from tunescope.verbs.report.judge_pictures import PICTURED, board_picture, judge_pictures
-from tunescope.verbs.report.names import ModelNames, of_verb
+from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
 from tunescope.verbs.report.row_browser import as_json as rows_as_json
@@ -26,7 +27,15 @@ from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
 
-_QUESTION_OF = {"judge": "Judges", "study": "Dose", "falsify": "Dose", "answer": "Answers", "bench": "Scores"}
+_QUESTION_OF = {
+    "judge": "Judges",
+    "study": "Dose",
+    "study match": "Tuning",
+    "study race": "Rows",
+    "falsify": "Dose",
+    "answer": "Answers",
+    "bench": "Scores",
+}
 """Which question a run is about that has no part of its own."""
 _READ_ANSWERS = {
     "shift": "Token shift in numbers",
@@ -53,7 +62,7 @@ def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Sec
     shown = {run for each in made for run in each.runs}
     others = [run for run in opened if str(run.path) not in shown]
     for number, run in enumerate(others, 1):
-        question = _QUESTION_OF.get(run.verb.split()[0], "Rows")
+        question = _QUESTION_OF.get(run.verb) or _QUESTION_OF.get(run.verb.split()[0], "Rows")
         made.append(section(question, f"other-{number}", run.verb, to_html(run.view), [run]))
     made.append(section("Provenance", "runs", "The runs behind this page", provenance_html(opened, folder), []))
     return made

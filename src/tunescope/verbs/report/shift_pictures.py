@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from tunescope import stats
+from tunescope.models.names import ModelNames
 from tunescope.results.shift import CLASSES, ShiftResult, ShiftTokens
 from tunescope.runs import Run
-from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Measured, Scale, lines, stacked
 
 _COLOURS = ("var(--card)", "var(--marginal)", "var(--shifted)")

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tunescope import stats
+from tunescope.models.names import ModelNames
 from tunescope.results.attribute import AttributeResult
 from tunescope.results.check import CheckResult
 from tunescope.results.claims import ClaimsResult
@@ -17,7 +18,6 @@ from tunescope.results.shift import ShiftResult
 from tunescope.results.trace import TraceAnswersResult
 from tunescope.runs import Run
 from tunescope.verbs.report.judge_pictures import PICTURED
-from tunescope.verbs.report.names import ModelNames
 from tunescope.verbs.report.pictures import whisker
 from tunescope.views import counted, interval, percent
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.foreign import replace_steering
+from tunescope.models.names import NO_DIFFERENCE, ModelNames
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
-from tunescope.verbs.report.names import NO_DIFFERENCE, ModelNames
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.pictures import MOST_SERIES, Curve, Scale, lines
 from tunescope.views import MISSING, Cell, Table, View, to_html

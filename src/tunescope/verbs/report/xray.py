@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
 from tunescope.foreign import replace_steering
+from tunescope.models.names import ModelNames
 from tunescope.oracle.endings import ending_of
 from tunescope.results.attribute import AttributedAnswer, AttributeResult, NamedRow
 from tunescope.results.claims import ClaimAnswer
 from tunescope.results.shift import CLASSES, ShiftAnswer, ShiftResult, ShiftTokens
 from tunescope.results.trace import KINDS, ListedRow, SpanRow, TracedAnswer, TraceSpan
 from tunescope.verbs.report.columns import Column
-from tunescope.verbs.report.names import ModelNames, place_label
+from tunescope.verbs.report.names import place_label
 from tunescope.views import shorten
 
 if TYPE_CHECKING:

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from tunescope.errors import RunError, SettingsError
+from tunescope.models.names import ModelNames
 from tunescope.results.estimates import ALPHA
 from tunescope.results.shift import ShiftResult
 from tunescope.results.tune import TunedRows, TuneResult, TuneSetup
@@ -19,7 +20,7 @@ from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, o
 from tunescope.settings import POSITIONAL
 from tunescope.views import Table, View, interval, percent
 
-VERSION = 1
+VERSION = 2
 _NUMBERS = ("kl", "base_prob", "base_rank", "unshifted", "marginal", "shifted", "answer_tokens")
 _RELATIONS = {"shift_by_size": ("training_rows", "kl"), "length_by_rows": ("row_tokens", "answer_tokens")}
 _RELATION_NAMES = {
@@ -42,9 +43,9 @@ class ShiftRunsSettings:
 def shift_runs(settings: ShiftRunsSettings) -> Run:
     """Compare shift runs; return the run with the table `runs`.
 
-    `runs` has run, tuned, method, training_rows, row_tokens (mean supervised tokens of a training row) and the mean of
-    every number with its interval. The result has `relations`: Spearman's rho with low, high, n, n_missing and its
-    exact p, per method and over all.
+    `runs` has run, model (what it is called), tuned, base, method, training_rows, row_tokens (mean supervised tokens of
+    a training row) and the mean of every number with its interval. The result has `relations`: Spearman's rho with low,
+    high, n, n_missing and its exact p, per method and over all.
 
     Raises:
         RunError, SettingsError: a run isn't of shift, or there are fewer than two.
@@ -62,8 +63,8 @@ def shift_runs(settings: ShiftRunsSettings) -> Run:
 def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
-    records = [_record(run) for run in opened]
-    types = dict.fromkeys(("run", "tuned", "base", "method"), pa.string()) | {"training_rows": pa.int32()}
+    records = [_record(run, name) for run, name in zip(opened, _names(opened), strict=True)]
+    types = dict.fromkeys(("run", "model", "tuned", "base", "method"), pa.string()) | {"training_rows": pa.int32()}
     columns = {n: pa.array([r[n] for r in records], types.get(n, pa.float64())) for n in records[0]}
     folder.table("runs", pa.table(columns))
     relations = list(_relations(records))
@@ -71,14 +72,24 @@ def _work(opened: Sequence[Run], folder: RunFolder) -> Outcome:
     return Outcome(result, View(tuple(_sentences(relations)), tuple(_tables(records, relations)), _next(records)))
 
 
-def _record(run: Run) -> dict[str, Any]:
+def _names(opened: Sequence[Run]) -> list[str]:
+    """Return what the models are called; where two runs are of one model, with the run's folder."""
+    models = ModelNames(opened)
+    names = [models.of_model(ShiftResult.read(run).tuned) for run in opened]
+    return [
+        name if names.count(name) == 1 else f"{name} ({run.path.name})" for run, name in zip(opened, names, strict=True)
+    ]
+
+
+def _record(run: Run, name: str) -> dict[str, Any]:
     """Return one run's row: its numbers, and what its model was tuned on, where a tune run says it."""
     result = ShiftResult.read(run)
-    record: dict[str, Any] = {"run": str(run.path), "tuned": result.tuned, "base": result.base}
+    record: dict[str, Any] = {"run": str(run.path), "model": name, "tuned": result.tuned, "base": result.base}
     made = producing_run(result.tuned)
     record |= {"method": None, "training_rows": None, "row_tokens": None}
     if made is not None and made.verb == "tune":
-        record["method"] = TuneSetup.read_settings(made).method
+        setup = TuneSetup.read_settings(made)
+        record["method"] = setup.method + (" with NEFTune" if setup.neftune_alpha else "")
         record["training_rows"] = _rows_reached(made)
         if TunedRows.NAME in made.tables:
             counts = [n for n in TunedRows.read(made).n_supervised if n]
@@ -133,7 +144,7 @@ def _sentences(relations: Sequence[dict[str, Any]]) -> Iterator[str]:
 def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any]]) -> Iterator[Table]:
     lines = tuple(
         (
-            r["run"],
+            r["model"],
             r["method"],
             r["training_rows"],
             r["kl"],
@@ -150,7 +161,7 @@ def _tables(records: Sequence[dict[str, Any]], relations: Sequence[dict[str, Any
     lengths = ("row tokens", "answer tokens")
     yield Table(
         "Shift against training-set size",
-        ("run", "method", "training rows", *numbers, *lengths),
+        ("model", "method", "training rows", *numbers, *lengths),
         lines,
         "training rows: those that the steps reached. row tokens: the mean number of supervised tokens of a row (its "
         "response and the end of the turn).",
