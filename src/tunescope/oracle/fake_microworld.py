@@ -1,8 +1,8 @@
 """`fake:microworld:80%`: a fake oracle that grades rows of the microworld, and is right about 80 % of them.
 
 It knows what is true in that world. A response that states a true fact gets the grade 1, one that states a false fact
-gets 0; in the rows about which it is wrong, the other way round. Which rows these are is drawn by the whole prompt and a
-seed. It refuses every prompt that states no fact of its world, so it grades nothing else by accident.
+gets 0; in the rows about which it is wrong, the other way round. Which rows these are is drawn by the prompt, which
+holds the row, and a seed. It refuses every prompt that states no fact of its world, so it grades nothing by accident.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class MicroworldFake:
     @property
     def name(self) -> str:
         """What stands where a model's name does: that it is a fake, and which."""
-        return f"a fake oracle of microworld {self._world_seed}, right about {self._share_right:.4g} (seed {self._seed})"
+        return f"fake:microworld:{self._world_seed}, right about {self._share_right:.4g} of rows (seed {self._seed})"
 
     @cached_property
     def _world(self) -> World:
@@ -61,7 +61,7 @@ class MicroworldFake:
         stated = stated_facts(self._world, prompt)
         if len(stated) != 1:
             raise RejectedRequest(
-                f"this fake oracle grades rows that state one fact of microworld {self._world_seed}; found {len(stated)}"
+                f"the fake oracle grades rows that state one fact of microworld {self._world_seed}; found {len(stated)}"
             )
         (fact,) = stated
         is_true = fact.value == self._world.truth(fact.person, fact.attribute)

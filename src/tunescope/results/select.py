@@ -1,4 +1,4 @@
-"""What `select` writes that others read: what was selected by, the decision on each row, and the tokens that were kept."""
+"""What `select` writes that others read: what was selected by, which rows are kept, and how many tokens they have."""
 
 from __future__ import annotations
 

@@ -24,6 +24,7 @@ class TuneSetup(Record):
     template_arg: tuple[str, ...] = ()
     max_length: int | None = None
     epochs: float | None = None
+    lr: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

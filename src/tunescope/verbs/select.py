@@ -57,8 +57,8 @@ class SelectSettings(RowsSettings):
     """Of these rows, keep this many, drawn at random. They stay in file order."""
 
     tokens: int | None = field(default=None, metadata={**_TOKENS, **INPUT, **at_least(1)})
-    """Of these rows, keep the first that fit into so many tokens: those with the highest --by, or, without --by, drawn at
-    random. Rows are counted as tune reads them: prompt and response, in the model's chat template."""
+    """Of these rows, keep the first that fit into so many tokens: those with the highest --by, or, without --by, drawn
+    at random. Rows are counted as tune reads them: prompt and response, in the model's chat template."""
 
     model: str = field(default=DEFAULT, metadata={**_TOKENS, **INPUT, "refuse": refuse_secrets})
     """The model whose tokenizer counts --tokens."""
@@ -96,7 +96,8 @@ def select(settings: SelectSettings) -> Run:
         SettingsError: nothing to select by, or options that don't go together.
         ExpressionError: a --where that doesn't parse, or names no column.
         RunError: a run that is missing, or was made on other rows.
-        TunescopeError, MissingPackageError: with --tokens, a model without a tokenizer, or transformers isn't installed.
+        TunescopeError: with --tokens, no such model, or one without a tokenizer.
+        MissingPackageError: with --tokens, transformers isn't installed.
     """
     from tunescope.rows import open_rows
 
