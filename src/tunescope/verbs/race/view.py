@@ -13,13 +13,15 @@ from tunescope.views import Table, View, counted, interval, percent, percent_int
 
 _PER_CHOICE = ("rows", "tokens", "supervised_tokens")
 """Numbers of a rule's chosen rows, in the order of the columns."""
+_NEARLY_ALL = 0.95
+"""Share of the allowed tokens below which a rule's aren't equal to the others': so much is more than a last row."""
 
 
 def view(result: Mapping[str, Any], folder: Path) -> View:
     """Show the race, whether or not any rule beats random."""
     rules: Sequence[Mapping[str, Any]] = result["rules"]
     measures = [*rules[0]["scores"]]
-    sentences = [*_say_who_wins(rules), *_say_what_is_open(rules)]
+    sentences = [*_say_who_wins(rules), *_say_what_is_open(rules), *_say_what_is_unequal(rules, result["token_budget"])]
     sentences.append(
         f"Every model was tuned on rows of at most {result['token_budget']:,} tokens, counted with "
         f"{result['counted_with']} as tune reads them."
@@ -63,14 +65,29 @@ def _say_what_is_open(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             continue
         difference = rule["differences"][measure]
         seeds = counted(difference["n"], "seed")
-        if difference["mean"] is None or difference["low"] is None:
-            yield f"{rule['rule']}: no interval from {seeds} ({difference['reason']})."
+        if difference["mean"] is None:
+            yield f"{rule['rule']} can't be compared with random: {difference['reason']}."
+            continue
+        if difference["low"] is None:
+            points = f"{100 * difference['mean']:+.1f} points"
+            same = "all seeds differ from random by the same, " if difference["n"] > 1 else ""
+            yield f"{rule['rule']}: {same}{points} ({seeds}): there is no interval."
             continue
         what = f"{100 * difference['mean']:+.1f} points ({100 * difference['low']:+.1f} to "
         what += f"{100 * difference['high']:+.1f}, {seeds})"
         needed = rule["seeds_needed"]
         end = f" About {needed:,} seeds would show a difference of this size." if needed else ""
         yield f"{rule['rule']} can't be told from random here: {what}.{end}"
+
+
+def _say_what_is_unequal(rules: Sequence[Mapping[str, Any]], budget: int) -> Iterator[str]:
+    """Say of rules that had too few rows to choose from how many tokens they have."""
+    for rule in rules:
+        if rule["tokens"] < _NEARLY_ALL * budget:
+            yield (
+                f"{rule['rule']} chose {rule['tokens']:,.0f} tokens on average, of the {budget:,} allowed: it is "
+                "compared with ways that have more."
+            )
 
 
 def _race(rules: Sequence[Mapping[str, Any]], measure: str, is_mean: bool) -> Table:
