@@ -43,6 +43,7 @@ MICROWORLD = {
     "suite": "[microworld]",
     "doses": "[0.0, 1.0]",
     "seeds": "[0]",
+    "tokens": "120",
 }
 """Values that make a recipe small."""
 
@@ -90,7 +91,7 @@ def test_every_shipped_recipe_is_whole(place, name):
     assert len(planned_cells(recipe)) >= len(recipe.steps)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("limits", "recycled", "faco"))])
+@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("limits", "recycled", "faco", "selection"))])
 def test_every_paper_is_planned(place, name):
     outcome = study.plan(study.PlanSettings(recipe=name, set=tuple(small(name))))
     steps = outcome.result["steps"]
@@ -112,6 +113,9 @@ def test_the_sizes_of_the_papers(place):
     assert (limits["tune"], limits["noisy"], limits["shift"], limits["aspects"]) == (5 * 4 * 2, 5 * 4, 40, 1)
     assert count("recycled-paper")["answers"] == 4
     assert count("limits-methods")["tune"] == 6
+    race = count("selection")
+    assert (race["pool"], race["ifd-ppl"], race["tune"], race["scores"], race["race"]) == (10, 10, 8 * 10, 8 * 10, 1)
+    assert count("selection-laptop")["scores"] == 3 * 3
 
 
 def test_the_doses_are_seen_before_anything_runs(place):
@@ -133,3 +137,20 @@ def test_the_laptop_form_of_faco_on_the_microworld(place):
     assert run.open == 0
     response = next(step["run"] for step in run.result["steps"] if step["name"] == "response")
     assert json.dumps(Run(Path(response)).result["doses"]) == "[0.0, 1.0]"
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("name", ["selection", "selection-laptop"])
+def test_a_race_on_the_microworld(place, name):
+    """Rows are chosen by every rule, and the rules know nothing that they mustn't: noise is found by walking back."""
+    sets = small(name, seeds="[0, 1]", oracle="fake:microworld:80%")
+    run = study.run(study.StudySettings(recipe=name, set=tuple(sets)))
+    assert run.open == 0
+    race = Run(Path(next(step["run"] for step in run.result["steps"] if step["name"] == "race"))).result
+    rules = {rule["rule"]: rule for rule in race["rules"]}
+    assert len(rules) == (8 if name == "selection" else 3)
+    assert {rule["seeds"] for rule in rules.values()} == {2}
+    assert all(60 < rule["tokens"] <= 120 for rule in rules.values())
+    if name == "selection":
+        assert rules["random where falsified = false"]["noise"]["mean"] == 0
+        assert 0.4 < race["pool_noise"] < 0.6

@@ -96,18 +96,18 @@ def _race(rules: Sequence[Mapping[str, Any]], measure: str, is_mean: bool) -> Ta
         score, difference = rule["scores"][measure], (rule["differences"] or {}).get(measure)
         cells = (rule["rule"], rule["seeds"], score["mean"], interval(score["low"], score["high"], 3))
         if difference is None:
-            rows.append((*cells, None, None, None, None, None, 0))
+            rows.append((*cells, None, None, None, None, 0))
             continue
         between = interval(difference["low"], difference["high"], 3)
-        tests = (rule["p"], rule["p_holm"], rule["seeds_needed"])
-        rows.append((*cells, difference["mean"], between, *tests, difference["n_missing"]))
-    columns = ("rows by", "seeds", measure, "95 %", "less random", "95 %", "p", "p Holm", "seeds needed", "missing")
+        tests = (rule["p_holm"], rule["seeds_needed"], difference["n_missing"])
+        rows.append((*cells, difference["mean"], between, *tests))
+    columns = ("rows by", "seeds", measure, "95 %", "less random", "95 %", "p Holm", "seeds needed", "missing")
     what = "the mean over tasks, each counted once" if is_mean else "the score"
     note = (
         f"{measure}: {what}, and the mean of that over seeds. Less random: paired by seed and by the rows that were "
-        "chosen from. Intervals over seeds: Student t. p: paired t-test; p Holm: adjusted for all ways. Seeds needed: "
-        "where p isn't below 0.05, how many would show a difference of this size (power 0.8). Missing: seeds without "
-        "such a pair."
+        "chosen from. Intervals over seeds: Student t. p Holm: paired t-test, adjusted for all ways. Seeds needed: where "
+        "the test alone doesn't reach 0.05, how many would show a difference of this size (power 0.8). Missing: seeds "
+        "without such a pair."
     )
     return Table("The race", columns, tuple(rows), note)
 
@@ -124,11 +124,8 @@ def _chosen(rules: Sequence[Mapping[str, Any]], pool_noise: float | None) -> Tab
         rows.append(cells)
     note = "Means over seeds."
     if has_noise:
-        note += " Planted noise: the share of the chosen rows that falsify dose made false"
-        note += (
-            f"; of all rows that were chosen from it is {percent(pool_noise, 1)}." if pool_noise is not None else "."
-        )
-
+        of_all = "" if pool_noise is None else f"; of all rows that were chosen from it is {percent(pool_noise, 1)}"
+        note += f" Planted noise: the share of the chosen rows that falsify dose made false{of_all}."
     return Table("Rows chosen", columns, tuple(rows), note)
 
 
