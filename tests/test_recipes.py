@@ -91,7 +91,10 @@ def test_every_shipped_recipe_is_whole(place, name):
     assert len(planned_cells(recipe)) >= len(recipe.steps)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("limits", "recycled", "faco", "selection"))])
+PLANNED = [name for name in RECIPES if name.startswith(("limits", "recycled", "faco", "selection"))]
+
+
+@pytest.mark.parametrize("name", PLANNED)
 def test_every_paper_is_planned(place, name):
     outcome = study.plan(study.PlanSettings(recipe=name, set=tuple(small(name))))
     steps = outcome.result["steps"]

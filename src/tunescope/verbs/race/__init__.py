@@ -9,7 +9,6 @@ from tunescope.results.bench import BenchResult
 from tunescope.runs import INPUT, Outcome, Run, RunFolder, execute, open_runs, out_field
 from tunescope.settings import POSITIONAL
 from tunescope.verbs.race.choices import ChosenTuning, read_race
-from tunescope.verbs.race.ranking import compare_rules
 from tunescope.verbs.race.view import view
 
 VERSION = 1
@@ -51,6 +50,8 @@ def race(settings: RaceSettings) -> Run:
 
 def _work(before: BenchResult | None, tunings: list[ChosenTuning], folder: RunFolder) -> Outcome:
     import pyarrow as pa
+
+    from tunescope.verbs.race.ranking import compare_rules
 
     rules = compare_rules(tunings)
     folder.table("tunings", pa.Table.from_pylist([line for each in tunings for line in each.lines()]))

@@ -105,9 +105,9 @@ def _race(rules: Sequence[Mapping[str, Any]], measure: str, is_mean: bool) -> Ta
     what = "the mean over tasks, each counted once" if is_mean else "the score"
     note = (
         f"{measure}: {what}, and the mean of that over seeds. Less random: paired by seed and by the rows that were "
-        "chosen from. Intervals over seeds: Student t. p Holm: paired t-test, adjusted for all ways. Seeds needed: where "
-        "the test alone doesn't reach 0.05, how many would show a difference of this size (power 0.8). Missing: seeds "
-        "without such a pair."
+        "chosen from. Intervals over seeds: Student t. p Holm: paired t-test, adjusted for all ways. Seeds needed: "
+        "where the test alone doesn't reach 0.05, how many would show a difference of this size (power 0.8). Missing: "
+        "seeds without such a pair."
     )
     return Table("The race", columns, tuple(rows), note)
 
