@@ -14,7 +14,7 @@ from tunescope.views import Table, View, counted, interval, percent, percent_int
 _PER_CHOICE = ("rows", "tokens", "supervised_tokens")
 """Numbers of a rule's chosen rows, in the order of the columns."""
 _NEARLY_ALL = 0.95
-"""Share of the allowed tokens below which a rule's aren't equal to the others': so much is more than a last row."""
+"""Share of the allowed tokens below which a rule's aren't called equal to the others'."""
 
 
 def view(result: Mapping[str, Any], folder: Path) -> View:
@@ -81,12 +81,12 @@ def _say_what_is_open(rules: Sequence[Mapping[str, Any]]) -> Iterator[str]:
 
 
 def _say_what_is_unequal(rules: Sequence[Mapping[str, Any]], budget: int) -> Iterator[str]:
-    """Say of rules that had too few rows to choose from how many tokens they have."""
+    """Say which rules have fewer tokens than allowed: long rows that didn't fit, or too few rows to choose from."""
     for rule in rules:
         if rule["tokens"] < _NEARLY_ALL * budget:
             yield (
-                f"{rule['rule']} chose {rule['tokens']:,.0f} tokens on average, of the {budget:,} allowed: it is "
-                "compared with ways that have more."
+                f"{rule['rule']} chose {rule['tokens']:,.0f} tokens on average, of the {budget:,} allowed: tokens are "
+                "equal only up to that."
             )
 
 
