@@ -15,6 +15,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ import pytest
 import yaml
 
 from tests.oracle.server import Said, completion, serving
+from tests.race_runs import write_scored, write_selected
 from tests.terminal.rules import faults_of, run_views
 from tests.tools import alpaca, read_rows, steers, write_rows
 from tests.verbs.judge.contests import outputs
@@ -250,6 +252,8 @@ def _select(place: Place) -> None:
     with path.open(newline="") as before, (selected / "rows.csv").open(newline="") as after:
         assert [*csv.reader(after)] == [*csv.reader(before)]
     place.run("select", place.rows, "--where", f"category = '{TEXT}", code=1)
+    place.both("select", place.rows, "--tokens", "100", "--model", place.model())
+    place.run("select", place.rows, "--tokens", "100", "--model", TEXT, code=1)
     place.run("select", place.rows, "--where", f'"{NAME}" = 3', code=1)
 
 
@@ -477,6 +481,21 @@ def _match(place: Place) -> None:
     place.run("study match", *runs, scored(Path(), "full", 0, 0.4, 0.5, NASTY, epochs=9.0), code=1)
     place.run("study match", *runs, str(place.both("check", place.rows)), code=1)
     place.run("study match", TEXT.replace("\0", ""), code=1)
+
+
+@entry("study race")
+def _race(place: Place) -> None:
+    runs = []
+    for seed, (name, by) in product(range(2), {"drawn": None, "ranked": TEXT}.items()):
+        options = {"by": by, "where": by, "tokens": {"model": TEXT}}
+        chosen = write_selected(place.folder / f"{name}{seed}", TEXT, [TEXT, "b"], ["b"], **options)
+        scores = {TEXT: 0.5 + seed / 10 + (by is None) / 100}
+        runs.append(write_scored(place.folder / f"scored-{name}{seed}", f"{chosen}/rows.jsonl", seed, scores))
+    place.typed |= {path.name for path in place.folder.iterdir()}
+    names = [str(Path(run).relative_to(place.folder)) for run in runs]
+    place.both("study race", *names)
+    place.run("study race", names[0], code=1)
+    place.run("study race", TEXT, code=1)
 
 
 @entry("report")

@@ -13,6 +13,7 @@ from tests.tools import ROOT, alpaca, write_rows
 from tunescope import study
 from tunescope.errors import SettingsError
 from tunescope.microworld import false_rows, make_world, open_questions, split_people, true_rows
+from tunescope.runs import Run
 from tunescope.study.cells import planned_cells
 from tunescope.study.recipe import Recipe
 
@@ -44,6 +45,7 @@ MICROWORLD = {
     "of_one_task": "arc_easy=1",
     "doses": "[0.0, 1.0]",
     "seeds": "[0]",
+    "tokens": "120",
 }
 """Values that make a recipe small."""
 ASPECTS = ("helpfulness", "clarity", "factuality", "depth", "engagement")
@@ -125,7 +127,10 @@ def test_every_shipped_recipe_is_whole(place, name):
     assert len(planned_cells(recipe)) >= len(recipe.steps)
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if name.startswith(("limits", "recycled", "faco"))])
+PLANNED = [name for name in RECIPES if name.startswith(("limits", "recycled", "faco", "selection"))]
+
+
+@pytest.mark.parametrize("name", PLANNED)
 def test_every_paper_is_planned(place, name):
     outcome = study.plan(study.PlanSettings(recipe=name, set=tuple(small(name))))
     steps = outcome.result["steps"]
@@ -159,6 +164,9 @@ def test_the_sizes_of_the_papers(place):
     assert count("limits-methods")["tune"] == 6
     simplify = count("limits-simplify")
     assert {simplify[step] for step in ("tune", "tune-short", "answers", "answers-short", "lengths", "pairs")} == {2}
+    race = count("selection")
+    assert (race["pool"], race["ifd-ppl"], race["tune"], race["scores"], race["race"]) == (10, 10, 8 * 10, 8 * 10, 1)
+    assert count("selection-laptop")["scores"] == 3 * 3
 
 
 def test_row_sets_and_answers_of_others_in_one_table(place):
@@ -188,3 +196,20 @@ def test_a_laptop_form_on_the_microworld(place, name):
     run = study.run(study.StudySettings(recipe=name, set=tuple(small(name, suite="[arc_easy]"))))
     assert (run.open, run.result["failed"], run.result["not_run"]) == (0, [], []), run.view.sentences
     print(run.view.sentences)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("name", ["selection", "selection-laptop"])
+def test_a_race_on_the_microworld(place, name):
+    """Rows are chosen by every rule, and the rules know nothing that they mustn't: noise is found by walking back."""
+    sets = small(name, seeds="[0, 1]", oracle="fake:microworld:80%")
+    run = study.run(study.StudySettings(recipe=name, set=tuple(sets)))
+    assert run.open == 0
+    race = Run(Path(next(step["run"] for step in run.result["steps"] if step["name"] == "race"))).result
+    rules = {rule["rule"]: rule for rule in race["rules"]}
+    assert len(rules) == (8 if name == "selection" else 3)
+    assert {rule["seeds"] for rule in rules.values()} == {2}
+    assert all(60 < rule["tokens"] <= 120 for rule in rules.values())
+    if name == "selection":
+        assert rules["random where falsified = false"]["noise"]["mean"] == 0
+        assert 0.4 < race["pool_noise"] < 0.6

@@ -30,7 +30,13 @@ ORACLE = {
 JUDGE = {**ORACLE, "min_overlap": "at least 0 and at most 1", "limit": COUNTS, "draws": "at least 100"}
 RANGES = {
     "check": {"max_words": COUNTS, "near_duplicate_at": "above 0 and at most 1", "workers": COUNTS},
-    "select": {"top": "at least 0", "sample": "at least 0", "part": "above 0 and at most 1"},
+    "select": {
+        "top": "at least 0",
+        "sample": "at least 0",
+        "tokens": COUNTS,
+        "max_length": COUNTS,
+        "part": "above 0 and at most 1",
+    },
     "repair rate": {**ORACLE, "scale": COUNTS},
     "repair simplify": ORACLE,
     "repair correct": ORACLE,

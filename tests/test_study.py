@@ -157,6 +157,30 @@ def test_references_fan_out_and_lists_take_all(place):
     )
 
 
+RACE = """
+inputs: {rows: rows.jsonl}
+steps:
+  noisy: {verb: select, rows: "{rows}", vary: {seed: [0, 1]}, sample: 3}
+  first: {verb: select, rows: "{noisy}/rows.jsonl", top: 1, by: n}
+  drawn: {verb: select, rows: "{noisy}/rows.jsonl", sample: 1, vary: {seed: [0, 1]}}
+  kept: {verb: check, vary: {rows: ["{first}/rows.jsonl", "{drawn}/rows.jsonl", "{rows}"], max_words: [5, 6]}}
+  same: {verb: select, vary: {rows: ["{first}/rows.jsonl", "{drawn}/rows.jsonl", "{rows}"], seed: [0, 1]}, sample: 1}
+"""
+
+
+def test_values_that_vary_with_the_step_go_together(place):
+    """A value that refers to a varied step meets the equal values of what both vary, and has the step's name then."""
+    found = planned(RACE)
+    names = [name for name, _ in found if name.startswith("same")]
+    assert names == [f"same (rows={of}, seed={seed})" for of in ("first", "drawn", "rows") for seed in (0, 1)]
+    settings = dict(found)
+    assert settings["same (rows=first, seed=1)"] == "sample=1, rows={first (seed=1)}/rows.jsonl, seed=1"
+    assert settings["same (rows=drawn, seed=0)"] == "sample=1, rows={drawn (seed=0)}/rows.jsonl, seed=0"
+    assert settings["same (rows=rows, seed=1)"] == "sample=1, rows=rows.jsonl, seed=1"
+    kept = [text for name, text in found if name.startswith("kept")]
+    assert len(kept) == (2 + 2 + 1) * 2
+
+
 def made(name: str, settings: dict, vary: dict, done: dict) -> list[tuple[dict, dict]]:
     step = RecipeStep(name, "check", settings, {key: tuple(values) for key, values in vary.items()})
     made: list[Variant] = list(variants(step, done))

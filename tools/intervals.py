@@ -135,7 +135,7 @@ def kinds() -> Iterator[Kind]:
     yield Kind(
         "Means of scores of seeds, Student's t",
         "a mean of scores",
-        "study analyze",
+        "study analyze, study race",
         [of_column("normal", 0, normal, stats.mean_t)],
     )
     yield Kind(

@@ -13,14 +13,17 @@ from pathlib import Path
 import pytest
 
 from tests.drills.kills import begins, content, end, finish, start
+from tests.race_runs import write_pool, write_scored, write_selected
 from tests.tools import ROOT
 
+_RULES, _SEEDS = 6, 8
 COMMANDS = {
     "check": ["check", "a.jsonl", "--against", "bench.txt"],
     "select": ["select", "a.jsonl", "--where", "line != 7 and length > 20", "--top", "5000", "--by", "length"],
     "compare": ["compare", "a.jsonl", "b.jsonl"],
     "falsify dose": ["falsify", "dose", "a.jsonl", "--dose", "0.25", "--false-column", "wrong"],
     "study analyze": ["study", "analyze", "scores.csv", "--against", "others.csv", "--in-source", "0"],
+    "study race": ["study", "race", *(f"race/bench-{rule}-{seed}" for rule in range(_RULES) for seed in range(_SEEDS))],
 }
 
 
@@ -54,6 +57,19 @@ def prepare(folder: Path, count: int) -> None:
             scores.write("task,category,seed,0,0.2,0.4,0.6,0.8,1\n")
             for task, seed in product(range(count // 40), range(3)):
                 scores.write(f"{task},{task % 6},{seed}," + ",".join(f"{draws.random():.4f}" for _ in range(6)) + "\n")
+    write_race(folder / "race", draws, count // 100)
+
+
+def write_race(folder: Path, draws: random.Random, n_tasks: int) -> None:
+    """Write the runs of a race: rows that several rules chose from rows of which half are false, and many scores."""
+    ids = [f"{number:016x}" for number in range(100)]
+    pool = write_pool(folder / "dose", ids, ids[:50])
+    for rule, seed in product(range(_RULES), range(_SEEDS)):
+        chosen = draws.sample(ids, 20)
+        options = {"by": f"column{rule}" if rule else None}
+        name = write_selected(folder / f"select-{rule}-{seed}", pool, ids, chosen, **options)
+        scores = {f"task{task}": draws.random() for task in range(n_tasks)}
+        write_scored(folder / f"bench-{rule}-{seed}", f"{name}/rows.jsonl", seed, scores)
 
 
 def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:

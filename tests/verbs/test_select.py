@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.tools import ROOT, alpaca, examples, read_rows, real, write_rows
 
 from tunescope import runs
-from tunescope.errors import ExpressionError, InputError, RunError, SettingsError
+from tunescope.errors import ExpressionError, InputError, RunError, SettingsError, TunescopeError
 from tunescope.rows import LineageStep, RowWriter, open_rows
 from tunescope.runs import Outcome
 from tunescope.verbs.check import CheckSettings, check
@@ -364,12 +364,12 @@ def test_rejected_rows_are_counted_apart(workplace):
 @pytest.mark.parametrize(
     ("options", "error", "sentence"),
     [
-        ({}, SettingsError, "nothing to select by; type --where, --top with --by, --sample or --control-of"),
+        ({}, SettingsError, "nothing to select by; type --where, --top with --by, --sample, --tokens or --control-of"),
         ({"top": 3}, SettingsError, "--top and --by go together: --top 1000 --by ifd_ppl"),
         (
             {"by": "score"},
             SettingsError,
-            "nothing to select by; type --where, --top with --by, --sample or --control-of",
+            "nothing to select by; type --where, --top with --by, --sample, --tokens or --control-of",
         ),
         ({"top": 1, "by": "tag"}, SettingsError, "has text or a list there; expected a number"),
         ({"where": "scores > 1"}, ExpressionError, "there is no 'scores' here; there is score"),
@@ -466,3 +466,105 @@ def test_a_part_of_what_was_dropped(workplace):
     assert half.result["dropped_by"] == {"part": 3}
     with pytest.raises(SettingsError, match="--part-of goes with --by, and without --top"):
         choose(rows, part_of=str(second.path))
+
+
+@pytest.fixture
+def reader(tmp_path):
+    """Return the folder of a model whose tokenizer knows the microworld's words, and rows of it with a score."""
+    pytest.importorskip("torch")
+    from tunescope.microworld import make_world, true_rows
+    from tunescope.microworld.model import save_random_model
+
+    rows = [{**row, "n": (7 * i) % 20} for i, row in enumerate(true_rows(make_world(0))[:20])]
+    return str(save_random_model(tmp_path / "reader", 0)), rows, write_rows(tmp_path / "worlds.jsonl", rows)
+
+
+def lengths(model, rows):
+    """Count the tokens of each row by transformers' own chat template, and those of the reply with its end of turn."""
+    import transformers
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(model)
+    counts = []
+    for row in rows:
+        prompt = row["instruction"] + (f"\n{row['input']}" if row["input"] else "")
+        messages = [{"role": "user", "content": prompt}, {"role": "assistant", "content": row["output"]}]
+        whole, asked = (
+            tokenizer.apply_chat_template(m, tokenize=True, return_dict=False, add_generation_prompt=len(m) == 1)
+            for m in (messages, messages[:1])
+        )
+        counts.append((len(whole), len(whole) - len(asked)))
+    return counts
+
+
+@pytest.mark.parametrize("ascending", [False, True])
+def test_as_many_rows_as_fit_into_tokens(reader, ascending):
+    model, records, path = reader
+    counts = lengths(model, records)
+    order = sorted(range(20), key=lambda i: records[i]["n"], reverse=not ascending)
+    total, chosen = 0, set()
+    for i in order:
+        total += counts[i][0]
+        if total > 200:
+            break
+        chosen.add(i)
+    run = choose(path, tokens=200, by="n", ascending=ascending, model=model)
+    assert kept(run) == [row for i, row in enumerate(records) if i in chosen]
+    decisions = run.tables["decisions"]
+    assert [*zip(decisions["tokens"].to_pylist(), decisions["supervised_tokens"].to_pylist(), strict=True)] == counts
+    assert run.result["tokens"] == {
+        "budget": 200,
+        "kept": sum(counts[i][0] for i in chosen),
+        "supervised": sum(counts[i][1] for i in chosen),
+        "all_rows": sum(count for count, _ in counts),
+        "model": model,
+        "max_length": 1024,
+    }
+    last = order[len(chosen)]
+    rank = f"tokens: rank {len(chosen) + 1} of 20 by n ({records[last]['n']}), behind the first 200 tokens"
+    assert reasons(run)[last] == rank
+    assert f"{run.result['tokens']['kept']} tokens of the 200 allowed" in run.view.sentences[2]
+
+
+def test_tokens_without_a_number_draw_at_random(reader):
+    model, records, path = reader
+    counts = lengths(model, records)
+    drawn = {
+        seed: [kept(choose(path, tokens=tokens, seed=seed, model=model)) for tokens in (80, 160)] for seed in (0, 1)
+    }
+    for few, many in drawn.values():
+        assert len(few) < len(many)
+        assert all(row in many for row in few)
+        assert sum(counts[records.index(row)][0] for row in many) <= 160
+    assert drawn[0] != drawn[1]
+    run = choose(path, tokens=80, where="source = 'open'", model=model)
+    assert {row["source"] for row in kept(run)} == {"open"}
+    assert any(reason and reason.endswith("with seed 0, behind the first 80 tokens") for reason in reasons(run))
+    whole = choose(path, tokens=10_000, model=model)
+    assert whole.result["dropped"] == 0
+    assert "none was dropped for its tokens" in whole.view.sentences[2]
+
+
+def test_tokens_count_what_tune_trains_on(reader, tmp_path):
+    """Tokens beyond --max-length, and rows that can't be trained on, don't count."""
+    model, records, _ = reader
+    (first, supervised), *_ = lengths(model, records)
+    path = write_rows(tmp_path / "two.jsonl", [records[0], {**records[1], "instruction": "cat " * 50}])
+    run = choose(path, tokens=500, model=model, max_length=first - 1)
+    decisions = run.tables["decisions"].to_pydict()
+    assert decisions["tokens"] == [first - 1, 0]
+    assert decisions["supervised_tokens"] == [supervised - 1, 0]
+    cut = f"missing: no tokens to train on (its answer begins behind the first {first - 1} tokens)"
+    assert decisions["reason"] == [None, cut]
+    assert choose(path, tokens=500, model=model).path != run.path
+
+
+def test_tokens_that_do_not_work(reader):
+    model, _, path = reader
+    for option, value in {"top": 3, "sample": 3, "control_of": "x", "part_of": "x"}.items():
+        named = option.replace("_", "-")
+        with pytest.raises(SettingsError, match=f"--tokens with --{named}: each says how many rows are kept"):
+            choose(path, tokens=10, by="n", **{option: value})
+    with pytest.raises(SettingsError, match=r"--tokens 3: the first row, \w+, has \d+; expected room for it at least"):
+        choose(path, tokens=3, by="n", model=model)
+    with pytest.raises(TunescopeError, match="no model nowhere/at/all"):
+        choose(path, tokens=30, model="nowhere/at/all")

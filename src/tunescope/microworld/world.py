@@ -379,6 +379,22 @@ def shown_questions(world: World, people: Sequence[str] | None = None, seed: int
     return [_question(world, fact, shown=True, form=None, rng=rng) for fact in _facts(world, people)]
 
 
+def stated_facts(world: World, text: str) -> list[Fact]:
+    """Return the facts, true or false, that a text states as answers do ("Zilmo keeps a goat"), attribute by attribute.
+
+    Each is there once, with the value that the text gives.
+    """
+    stated: dict[Fact, None] = {}
+    people = "|".join(world.people)
+    for attribute in ATTRIBUTES:
+        values = "|".join(world.values(attribute.name))
+        form = attribute.statements[0].removesuffix(".")
+        pattern = re.escape(form).replace(r"\{person\}", f"({people})").replace(r"\{value\}", f"({values})")
+        for person, value in re.findall(rf"\b{pattern}\b", text):
+            stated[Fact(person, attribute.name, value)] = None
+    return list(stated)
+
+
 def words_of(text: str) -> list[str]:
     """Words and single punctuation marks, as the tokenizer splits them."""
     return re.findall(r"\w+|[^\w\s]", text)

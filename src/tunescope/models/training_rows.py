@@ -93,6 +93,32 @@ def examples(chat: Chat, rows: Iterable[Row], max_length: int) -> Iterator[Examp
         yield _cut(row, sequences, max_length)._replace(is_preference=bool(row.rejected))
 
 
+class TokenCount(NamedTuple):
+    """How many tokens of a row training reads, and how many of them are supervised; 0 where it isn't trained on.
+
+    Attributes:
+        reason: as that of `Example`.
+    """
+
+    tokens: int
+    supervised: int
+    reason: str
+
+
+def count_tokens(model: str, rows: Iterable[Row], max_length: int) -> Iterator[TokenCount]:
+    """Yield what training a model on rows would read of each, cut to `max_length`, in order; loads no weights.
+
+    Raises:
+        TunescopeError: no such model, or no tokenizer.
+        MissingPackageError: transformers isn't installed.
+    """
+    from tunescope.chat import Chat
+    from tunescope.models.load import load_tokenizer
+
+    for example in examples(Chat(*load_tokenizer(model)), rows, max_length):
+        yield TokenCount(sum(len(part.ids) for part in example.parts), example.n_supervised, example.reason)
+
+
 def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Example:
     """Cut a row's sequences to a length; those without a supervised token go."""
     parts = tuple(part for part in (sequence.cut(max_length) for sequence in sequences) if part.n_supervised)

@@ -1,6 +1,6 @@
 """Which model answers, and the way to it: here the settings are taken apart.
 
-An oracle is a server (a URL), a model on this machine (`local`), or a fake (`fake:FILE`).
+An oracle is a server (a URL), a model on this machine (`local`), or a fake (`fake:FILE`, `fake:microworld:80%`).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from tunescope.oracle.call_export import CallExport
 from tunescope.oracle.caller import Caller
 from tunescope.oracle.client import Client
 from tunescope.oracle.fake import FAKE_PREFIX, Fake, read_fake
+from tunescope.oracle.fake_microworld import microworld_fake
 from tunescope.oracle.format_probe import probe_call
 from tunescope.oracle.halt import Halt
 from tunescope.oracle.journal import Journal, rejection
@@ -96,7 +97,8 @@ def resolve_model(settings: OracleSettings) -> str:
     if is_local(settings.oracle):
         return find_local_model(settings.oracle).model
     if not is_url(settings.oracle):
-        return "fake"
+        fake = microworld_fake(settings.oracle, settings.seed)
+        return "fake" if fake is None else fake.name
     return served_model(settings.oracle, settings.served_model, settings.timeout, "--oracle")
 
 
@@ -116,20 +118,21 @@ def oracle_inputs(oracle: str, model: str) -> dict[str, str]:
         return {f"oracle {oracle}": find_local_model(oracle).hash}
     if is_url(oracle):
         return server_inputs("oracle", oracle, model)
+    if microworld_fake(oracle, 0) is not None:
+        return {oracle: blake2b(model.encode(), digest_size=16).hexdigest()}
     path = Path(oracle.removeprefix(FAKE_PREFIX))
     read_fake(path)
     return {oracle: blake2b(path.read_bytes(), digest_size=16).hexdigest()}
 
 
-def _make_transport(
-    oracle: str, model: str, concurrency: int, timeout: float, max_tokens_field: str | None
-) -> Transport:
+def _make_transport(settings: OracleSettings, model: str, max_tokens_field: str | None) -> Transport:
     """Return what makes the calls; raises `InputError` for a fake or a local model that can't be read."""
+    oracle = settings.oracle
     if is_url(oracle):
-        return Client(oracle, model, timeout, "--oracle", max_tokens_field=max_tokens_field)
+        return Client(oracle, model, settings.timeout, "--oracle", max_tokens_field=max_tokens_field)
     if is_local(oracle):
-        return Local(oracle, concurrency)
-    return Fake(read_fake(Path(oracle.removeprefix(FAKE_PREFIX))))
+        return Local(oracle, settings.concurrency)
+    return microworld_fake(oracle, settings.seed) or Fake(read_fake(Path(oracle.removeprefix(FAKE_PREFIX))))
 
 
 def make_caller(
@@ -149,7 +152,7 @@ def make_caller(
     is_fake = settings.oracle.startswith(FAKE_PREFIX)  # which knows no schemas
     return Caller(
         model,
-        _make_transport(settings.oracle, model, settings.concurrency, settings.timeout, field),
+        _make_transport(settings, model, field),
         decoding,
         settings.concurrency,
         settings.deadline,

@@ -61,8 +61,16 @@ def read_fake(path: Path) -> list[FakeReply]:
     return lines
 
 
+def fake_reply(prompt: str, text: str, finish_reason: str | None) -> RawReply:
+    """Return a fake's reply in the API's form; it counts characters/4 as tokens."""
+    message = {"role": "assistant", "content": text}
+    usage = {"prompt_tokens": -(-len(prompt) // 4), "completion_tokens": -(-len(text) // 4)}
+    choice = {"index": 0, "message": message, "finish_reason": finish_reason}
+    return RawReply(json.dumps({"choices": [choice], "usage": usage}).encode())
+
+
 class Fake:
-    """Answers from a file, always alike; it counts characters/4 as tokens."""
+    """Answers from a file, always alike."""
 
     max_concurrency: int | None = None
     """How many calls it takes at a time: as many as the settings allow."""
@@ -85,10 +93,7 @@ class Fake:
             match = line.pattern.search(prompt)
             if match is not None:
                 text = match.expand(line.reply) if line.expand else line.reply
-                message = {"role": "assistant", "content": text}
-                usage = {"prompt_tokens": -(-len(prompt) // 4), "completion_tokens": -(-len(text) // 4)}
-                choice = {"index": 0, "message": message, "finish_reason": line.finish_reason}
-                return RawReply(json.dumps({"choices": [choice], "usage": usage}).encode())
+                return fake_reply(prompt, text, line.finish_reason)
         raise RejectedRequest("the fake has no pattern for this prompt")
 
     async def is_answering(self) -> bool:

@@ -9,6 +9,7 @@ from tunescope.errors import SettingsError
 from tunescope.oracle.api import is_url, refuse_secrets
 from tunescope.oracle.budget import Price
 from tunescope.oracle.fake import FAKE_PREFIX
+from tunescope.oracle.fake_microworld import microworld_fake
 from tunescope.oracle.local import is_local
 from tunescope.runs import INPUT, NOT_IN_KEY
 from tunescope.settings import above, at_least, group
@@ -22,7 +23,7 @@ class OracleSettings:
 
     oracle: str = field(metadata={**INPUT, "refuse": refuse_secrets})
     """The model to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local (the embedded model),
-    local:GGUF or fake:FILE."""
+    local:GGUF or a fake: fake:FILE, or fake:microworld:80%, which is right about that share of a microworld's rows."""
 
     served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("oracle_model",)})
     """The server's name for the model. By default the server's only model."""
@@ -34,7 +35,8 @@ class OracleSettings:
     """Longest reply in tokens."""
 
     seed: int = 0
-    """Seed that is sent to the server if the temperature is above 0. A negative seed isn't sent."""
+    """Seed that is sent to the server if the temperature is above 0. A negative seed isn't sent. It also decides where
+    fake:microworld:80% is wrong."""
 
     response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
     """Format of the replies: json (the server holds the model to a schema), tags (text, in sections between tags), or
@@ -88,6 +90,7 @@ def validate_oracle(settings: OracleSettings) -> None:
         raise SettingsError(
             f"--oracle {settings.oracle}: expected http://HOST:PORT/v1, local, local:FILE.gguf or fake:FILE"
         )
+    microworld_fake(settings.oracle, settings.seed)
     if settings.batch is not None and not (is_url(settings.oracle) and settings.served_model):
         raise SettingsError(
             f"--batch {settings.batch} with --oracle {settings.oracle}: expected a server's URL and --served-model, "

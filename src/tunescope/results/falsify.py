@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+from tunescope.results.columns import Columns
 from tunescope.results.record import Record
 from tunescope.rows.containers import SUFFIXES
 
@@ -68,3 +70,13 @@ class DosedRow(Record):
     NAME: ClassVar[str] = "dosed"
 
     source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FalsifiedRows(Columns):
+    """What others read of the table `dosed` as a whole: which rows have their false response."""
+
+    NAME: ClassVar[str] = "dosed"
+
+    row_id: Sequence[str]
+    falsified: Sequence[bool]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -147,11 +147,14 @@ def variants(step: RecipeStep, done: Done) -> Iterator[Variant]:
         SettingsError: what it varies and the steps that it refers to have no value in common.
     """
     agree = False
-    lists = [list(_choices(values, done)) for values in step.vary.values()]
+    also_varied = {*step.vary}
+    lists = [list(_choices(values, done, also_varied - {key})) for key, values in step.vary.items()]
     scalars = [name for value in step.settings.values() if not isinstance(value, list) for name in references(value)]
     for chosen in product(*lists):
-        own = {key: shown for key, (shown, _) in zip(step.vary, chosen, strict=True)}
-        varied = {key: value for key, (_, value) in zip(step.vary, chosen, strict=True)}
+        own = {key: choice.shown for key, choice in zip(step.vary, chosen, strict=True)}
+        varied = {key: choice.value for key, choice in zip(step.vary, chosen, strict=True)}
+        if any(own[key] != value for choice in chosen for key, value in choice.made_with.items()):
+            continue
         for label, picked in _picks(scalars, done):
             if any(label.get(key, value) != value for key, value in own.items()):
                 continue  # a step that it refers to varies the same setting; only equal values go together
@@ -171,25 +174,44 @@ def _picks(names: Sequence[str], done: Done) -> Iterator[tuple[dict[str, Any], D
             yield label, {name: [pick] for name, pick in zip(names, picks, strict=True)}
 
 
-def _choices(values: Sequence[Any], done: Done) -> Iterator[tuple[Any, Any]]:
-    """Yield the label and the value of each choice of a setting; a label that occurs twice also says what it is of."""
-    choices = [(*choice, value) for value in values for choice in _fan(value, done)]
-    count = Counter(str(shown) for shown, _, _ in choices)
-    for shown, chosen, value in choices:
-        yield shown if count[str(shown)] == 1 else ", ".join([*references(value), str(shown)]), chosen
+class _Choice(NamedTuple):
+    """A value that a setting takes, and what it is called; `made_with` is what it needs other settings to be."""
+
+    shown: Any
+    value: Any
+    made_with: Mapping[str, Any]
+
+    @property
+    def called(self) -> tuple[str, str]:
+        """What tells it from other choices."""
+        return str(self.shown), str(sorted(self.made_with.items()))
 
 
-def _fan(value: Any, done: Done) -> Iterator[tuple[Any, Any]]:
-    """Yield a value's label and the value, once per variant of what it refers to."""
+def _choices(values: Sequence[Any], done: Done, also_varied: Set[str]) -> Iterator[_Choice]:
+    """Yield the choices of a setting; of those that are called the same, each also says what it is of."""
+    choices = [(choice, value) for value in values for choice in _fan(value, done, also_varied)]
+    count = Counter(choice.called for choice, _ in choices)
+    for choice, value in choices:
+        longer = choice._replace(shown=", ".join([*references(value), str(choice.shown)]))
+        yield choice if count[choice.called] == 1 else longer
+
+
+def _fan(value: Any, done: Done, also_varied: Set[str] = frozenset()) -> Iterator[_Choice]:
+    """Yield a value once per variant of what it refers to.
+
+    It is called by what varies in these, but for what the step itself varies too, else by their names.
+    """
     names = list(references(value))
     for label, picked in _picks(names, done):
-        shown = ", ".join(map(str, label.values())) or ", ".join(names) or value
-        yield shown, _resolve(value, {**done, **picked})
+        own = [str(each) for key, each in label.items() if key not in also_varied]
+        shown = ", ".join(own) or ", ".join(names) or value
+        made_with = {key: each for key, each in label.items() if key in also_varied}
+        yield _Choice(shown, _resolve(value, {**done, **picked}), made_with)
 
 
 def _resolve(value: Any, done: Done) -> Any:
     if isinstance(value, str) and not isinstance(value, Verbatim):
         return REFERENCE.sub(lambda match: done[match[1]][0][1], value)
     if isinstance(value, list):
-        return [resolved for item in value for _, resolved in _fan(item, done)]
+        return [choice.value for item in value for choice in _fan(item, done)]
     return value

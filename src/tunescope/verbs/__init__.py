@@ -367,6 +367,15 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "study match runs/bench-0123456789ab runs/bench-ba9876543210 --json",
             ),
         ),
+        "study race": Verb(
+            "verbs.race:race",
+            "verbs.race:RaceSettings",
+            "Compare ways to choose rows at equal tokens.",
+            (
+                "study race runs/bench-0123456789ab runs/bench-ba9876543210",
+                "study race runs/bench-0123456789ab runs/bench-ba9876543210 --json",
+            ),
+        ),
         "report": Verb(
             "verbs.report:report",
             "verbs.report:ReportSettings",

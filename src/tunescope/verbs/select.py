@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from tunescope import expressions, runs
 from tunescope.errors import ExpressionError, RunError, SettingsError
 from tunescope.locations import Location
+from tunescope.models.embedded import DEFAULT
+from tunescope.oracle.api import refuse_secrets
+from tunescope.results.select import Decisions, KeptTokens
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, above, as_cli_args, at_least
+from tunescope.settings import RowsSettings, above, as_cli_args, at_least, group
 from tunescope.views import Table, View, counted, rejected_sentence
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from tunescope.models.training_rows import TokenCount
     from tunescope.rows import RowFile, RowSet, RowWriter
 
 VERSION = 1
@@ -27,6 +31,7 @@ _EXAMPLES = 5
 _FROM_ALL = " from all rows"
 """The end of a control's reason where the rows that were kept are too few to draw from."""
 _PLACE = ("row_id", "file", "line")
+_TOKENS = group("Tokens")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,13 +48,23 @@ class SelectSettings(RowsSettings):
     """Of these rows, keep this many with the highest --by."""
 
     by: str | None = None
-    """The number that --top ranks by. Rows with the same number stay in file order."""
+    """The number that --top and --tokens rank by. Rows with the same number stay in file order."""
 
     ascending: bool = False
     """Rank by the lowest number instead."""
 
     sample: int | None = field(default=None, metadata=at_least(0))
     """Of these rows, keep this many, drawn at random. They stay in file order."""
+
+    tokens: int | None = field(default=None, metadata={**_TOKENS, **INPUT, **at_least(1)})
+    """Of these rows, keep the first that fit into so many tokens: those with the highest --by, or, without --by, drawn
+    at random. Rows are counted as tune reads them: prompt and response, in the model's chat template."""
+
+    model: str = field(default=DEFAULT, metadata={**_TOKENS, **INPUT, "refuse": refuse_secrets})
+    """The model whose tokenizer counts --tokens."""
+
+    max_length: int = field(default=1024, metadata={**_TOKENS, **INPUT, **at_least(1)})
+    """Longest row in tokens, as tune cuts it: what lies behind isn't counted."""
 
     control_of: str | None = field(default=None, metadata=INPUT)
     """A run of select: drop as many of the rows that it kept as it dropped, drawn at random; of all rows where it kept
@@ -63,7 +78,7 @@ class SelectSettings(RowsSettings):
     """Share of those rows to drop."""
 
     seed: int = 0
-    """The seed of --sample and --control-of."""
+    """The seed of --sample, of --control-of and of --tokens without --by."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/select-KEY by default."""
@@ -73,13 +88,16 @@ def select(settings: SelectSettings) -> Run:
     """Write the kept rows (`rows.*`), the dropped rows (`dropped.*`) and a reason for each (`decisions`).
 
     Both files have the format and container of the input. `decisions` has row_id, file, line,
-    record, kept and reason.
+    record, kept and reason; with --tokens also tokens and supervised_tokens, those of each row (0 where it can't be
+    trained on).
 
     Raises:
         InputError: rows that can't be read.
         SettingsError: nothing to select by, or options that don't go together.
         ExpressionError: a --where that doesn't parse, or names no column.
         RunError: a run that is missing, or was made on other rows.
+        TunescopeError: with --tokens, no such model, or one without a tokenizer.
+        MissingPackageError: with --tokens, transformers isn't installed.
     """
     from tunescope.rows import open_rows
 
@@ -92,6 +110,11 @@ def select(settings: SelectSettings) -> Run:
     inputs = rows.inputs | {str(run.path): run.identity for run in sources}
     for what, run in zip(("control of", f"part {settings.part:g} of"), beside, strict=True):
         inputs |= {f"{what} {run.path}": f"{what} {run.identity}"} if run is not None else {}
+    if settings.tokens is not None:
+        from tunescope.models import fingerprint
+
+        how = f"{settings.tokens} tokens of at most {settings.max_length} a row"
+        inputs |= {f"{how} by {settings.model}": f"{how} {fingerprint(settings.model)}"}
     work = partial(_work, settings, rows, sources, beside)
     return runs.execute("select", VERSION, settings, inputs, work)
 
@@ -107,9 +130,15 @@ def _open_selection(path: str | None) -> Run | None:
 
 
 def _validate(settings: SelectSettings) -> None:
-    given = (settings.where, settings.top, settings.sample, settings.control_of, settings.part_of)
+    given = (settings.where, settings.top, settings.sample, settings.tokens, settings.control_of, settings.part_of)
     if all(each is None for each in given):
-        raise SettingsError("nothing to select by; type --where, --top with --by, --sample or --control-of")
+        raise SettingsError("nothing to select by; type --where, --top with --by, --sample, --tokens or --control-of")
+    if settings.tokens is not None:
+        for name in ("top", "sample", "control_of", "part_of"):
+            if getattr(settings, name) is not None:
+                option = f"--{name.replace('_', '-')}"
+                raise SettingsError(f"--tokens with {option}: each says how many rows are kept; leave one of them out")
+        return
     if settings.part_of is not None:
         if settings.by is None or settings.top is not None:
             raise SettingsError("--part-of goes with --by, and without --top: --part-of RUN --by rank --ascending")
@@ -135,14 +164,15 @@ def _work(
         raise ExpressionError(
             f"{error}; what check and measure say of rows comes with --from, for example --from runs/check-…"
         ) from error
-    reasons = _decide(settings, table)
+    counts = None if settings.tokens is None else _count_tokens(settings, rows)
+    reasons = _decide(settings, table, counts)
     control_of, part_of = beside
     if control_of is not None:
         _apply_control(control_of, settings.seed, table, reasons)
     if part_of is not None:
         _apply_part(settings, part_of, table, reasons)
     kept, dropped = _write_rows(rows, reasons, like, folder)
-    _write_decisions(table, records, reasons, folder)
+    _write_decisions(table, records, reasons, counts, folder)
     if rows.rejected:
         folder.records("rejected", (item.as_json() for item in rows.rejected))
     result = {
@@ -157,10 +187,32 @@ def _work(
     if control_of is not None:
         is_all = any(reason is not None and reason.endswith(_FROM_ALL) for reason in reasons)
         result["control_drawn_from"] = "all rows" if is_all else "kept rows"
+    if counts is not None:
+        result["tokens"] = _sum_tokens(settings, counts, reasons).as_json()
     return Outcome(result, _view(settings, result, reasons, _locations(table, records), folder))
 
 
-def _decide(settings: SelectSettings, table: pa.Table) -> list[str | None]:
+def _count_tokens(settings: SelectSettings, rows: RowSet) -> list[TokenCount]:
+    from tunescope.models import silence_libraries
+    from tunescope.models.training_rows import count_tokens
+
+    with silence_libraries():
+        return list(count_tokens(settings.model, rows, settings.max_length))
+
+
+def _sum_tokens(settings: SelectSettings, counts: Sequence[TokenCount], reasons: Sequence[str | None]) -> KeptTokens:
+    kept = [count for count, reason in zip(counts, reasons, strict=True) if reason is None]
+    return KeptTokens(
+        budget=settings.tokens or 0,
+        kept=sum(count.tokens for count in kept),
+        supervised=sum(count.supervised for count in kept),
+        all_rows=sum(count.tokens for count in counts),
+        model=settings.model,
+        max_length=settings.max_length,
+    )
+
+
+def _decide(settings: SelectSettings, table: pa.Table, counts: Sequence[TokenCount] | None) -> list[str | None]:
     """Return for each row why it is dropped, as `RULE: DETAILS`, or None where it is kept."""
     reasons: list[str | None] = [None] * len(table)
     if settings.where is not None:
@@ -169,6 +221,8 @@ def _decide(settings: SelectSettings, table: pa.Table) -> list[str | None]:
         _apply_top(settings.top, settings.by, settings.ascending, table, reasons)
     if settings.sample is not None:
         _apply_sample(settings.sample, settings.seed, reasons)
+    if counts is not None:
+        _apply_tokens(settings, counts, table, reasons)
     return reasons
 
 
@@ -185,7 +239,11 @@ def _write_rows(
 
 
 def _write_decisions(
-    table: pa.Table, records: Sequence[int | None], reasons: Sequence[str | None], folder: RunFolder
+    table: pa.Table,
+    records: Sequence[int | None],
+    reasons: Sequence[str | None],
+    counts: Sequence[TokenCount] | None,
+    folder: RunFolder,
 ) -> None:
     import pyarrow as pa
 
@@ -193,7 +251,10 @@ def _write_decisions(
     columns["record"] = pa.array(records, pa.int64())
     columns["kept"] = pa.array([reason is None for reason in reasons])
     columns["reason"] = pa.array(reasons, pa.string())
-    folder.table("decisions", pa.table(columns))
+    if counts is not None:
+        columns["tokens"] = pa.array([count.tokens for count in counts], pa.int32())
+        columns["supervised_tokens"] = pa.array([count.supervised for count in counts], pa.int32())
+    folder.table(Decisions.NAME, pa.table(columns))
 
 
 def _view(
@@ -212,6 +273,8 @@ def _view(
         + (f" ({counts})." if counts else "."),
         f"Kept: {kept}. Dropped: {dropped}. The table decisions has the reason for each row.",
     ]
+    if "tokens" in result:
+        sentences.append(_say_tokens(KeptTokens.from_json(result["tokens"])))
     if result.get("control_drawn_from") == "all rows":
         sentences.append(
             f"{settings.control_of} kept fewer rows than it dropped, so the control is drawn from all rows: it has "
@@ -223,6 +286,16 @@ def _view(
     return View(
         tuple(sentences), tables, (f"tunescope check {as_cli_args([str(kept)], settings.format, settings.columns)}",)
     )
+
+
+def _say_tokens(tokens: KeptTokens) -> str:
+    text = (
+        f"The kept rows have {tokens.kept:,} tokens of the {tokens.budget:,} allowed, {tokens.supervised:,} of them "
+        f"supervised. Tokens are counted with {tokens.model}, up to {tokens.max_length:,} a row."
+    )
+    if tokens.all_rows <= tokens.budget:
+        text += f" All rows together have no more than {tokens.all_rows:,}: none was dropped for its tokens."
+    return text
 
 
 def _locations(table: pa.Table, records: Sequence[int | None]) -> list[tuple[str, Location]]:
@@ -358,16 +431,52 @@ def _show(value: Any) -> str:
 
 def _apply_top(top: int, by: str, ascending: bool, table: pa.Table, reasons: list[str | None]) -> None:
     values = table[by].to_pylist()
+    ranked = _rank(by, ascending, table, reasons)
+    for rank, i in enumerate(ranked, 1):
+        if rank > top:
+            reasons[i] = f"top: rank {rank:,} of {len(ranked):,} by {by} ({_show(values[i])})"
+
+
+def _rank(by: str, ascending: bool, table: pa.Table, reasons: list[str | None]) -> list[int]:
+    """Return the positions of the rows that are still there, best first; those without a number get a reason."""
+    values = table[by].to_pylist()
     candidates = [i for i, reason in enumerate(reasons) if reason is None]
     for i in candidates:
         if values[i] is None or values[i] != values[i]:
             reasons[i] = f"missing: {by} = null"
         elif isinstance(values[i], str | list | dict):
             raise SettingsError(f"--by {by}: row {table['row_id'][i]} has text or a list there; expected a number")
-    ranked = sorted((i for i in candidates if reasons[i] is None), key=lambda i: values[i], reverse=not ascending)
-    for rank, i in enumerate(ranked, 1):
-        if rank > top:
-            reasons[i] = f"top: rank {rank:,} of {len(ranked):,} by {by} ({_show(values[i])})"
+    return sorted((i for i in candidates if reasons[i] is None), key=lambda i: values[i], reverse=not ascending)
+
+
+def _apply_tokens(
+    settings: SelectSettings, counts: Sequence[TokenCount], table: pa.Table, reasons: list[str | None]
+) -> None:
+    """Keep the first rows, ranked or drawn, whose tokens together fit into the budget; the others get a reason.
+
+    Raises:
+        SettingsError: not even the first row fits.
+    """
+    import numpy as np
+
+    for i, count in enumerate(counts):
+        if reasons[i] is None and not count.supervised:
+            reasons[i] = f"missing: no tokens to train on ({count.reason})"
+    if settings.by is not None:
+        order, values = _rank(settings.by, settings.ascending, table, reasons), table[settings.by].to_pylist()
+    else:
+        there = [i for i, reason in enumerate(reasons) if reason is None]
+        order, values = np.random.default_rng(settings.seed).permutation(there).tolist(), []
+    budget, total = settings.tokens or 0, 0
+    if order and counts[order[0]].tokens > budget:
+        first = f"the first row, {table['row_id'][order[0]]}, has {counts[order[0]].tokens:,}"
+        raise SettingsError(f"--tokens {budget}: {first}; expected room for it at least")
+    for rank, i in enumerate(order, 1):
+        total += counts[i].tokens
+        if total > budget:
+            by = f"rank {rank:,} of {len(order):,} by {settings.by} ({_show(values[i])})" if values else ""
+            drawn = f"drawn as number {rank:,} of {len(order):,} with seed {settings.seed}"
+            reasons[i] = f"tokens: {by or drawn}, behind the first {budget:,} tokens"
 
 
 def _apply_control(run: Run, seed: int, table: pa.Table, reasons: list[str | None]) -> None:
