@@ -32,7 +32,7 @@ from types import NoneType, UnionType
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
 
 from tunescope.errors import SettingsError, UsageError
-from tunescope.runs import INPUT
+from tunescope.runs import INPUT, NOT_IN_KEY
 
 POSITIONAL: Mapping[str, Any] = {"positional": True}
 """Metadata of a settings field that is typed without the option's name."""
@@ -120,7 +120,7 @@ def as_cli_args(rows: Sequence[str], format: str | None, columns: Sequence[str],
 def as_command(verb: str, settings: type[Any], values: Mapping[str, Any]) -> str:
     """Return the command that has these settings: those of a finished run, as `run.json` keeps them.
 
-    A setting at its default isn't typed, nor one that the class no longer has.
+    A setting at its default isn't typed, nor one that can't change results, nor one that the class no longer has.
     """
     first: list[str] = []
     words: list[str] = []
@@ -128,6 +128,8 @@ def as_command(verb: str, settings: type[Any], values: Mapping[str, Any]) -> str
         value = values.get(each.name, values.get(_public_name(each.name)))
         default = each.default_factory() if each.default_factory is not MISSING else each.default
         given = list(value) if isinstance(value, list | tuple) else value
+        if each.metadata.get("role") == NOT_IN_KEY["role"]:
+            continue
         if given is None or given == (list(default) if isinstance(default, tuple) else default):
             continue
         each_value = [str(item) for item in given] if isinstance(given, list) else [str(given)]

@@ -125,7 +125,7 @@ def test_a_command_is_what_was_typed(workplace):
     run = check(CheckSettings(rows=(str(write_rows(workplace / "my rows.jsonl", ROWS)),), max_words=9, csv="out.csv"))
     settings = VERBS["check"].settings_class()
     command = as_command("check", settings, run.settings)
-    assert command == f"tunescope check '{workplace / 'my rows.jsonl'}' --max-words 9 --csv out.csv"
+    assert command == f"tunescope check '{workplace / 'my rows.jsonl'}' --max-words 9"
     assert shlex.split(command)[2] == str(workplace / "my rows.jsonl")
     assert as_command("check", settings, {**run.settings, "masks": True, "gone": 1}).endswith("--masks")
 

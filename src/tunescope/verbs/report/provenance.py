@@ -24,10 +24,7 @@ def provenance_html(opened: Sequence[Run], page: Path) -> str:
 def _run(run: Run, page: Path) -> str:
     verb = VERBS.get(run.verb)
     command = as_command(run.verb, verb.settings_class(), run.settings) if verb else f"tunescope {run.verb}"
-    seconds = run.info.get("wall_seconds")
     about = [f"version {run.info['version']} of the verb", f"on {run.info['device']}"]
-    if seconds is not None:
-        about.append(f"{seconds:,.0f} s")
     files = [name for name in run.info.get("outputs", {}) if name.endswith(_TABLES)]
     listed = "".join(f"<li>{_link(run.path / name, page, name)}</li>" for name in ("run.json", *files))
     versions = ", ".join(f"{name} {version}" for name, version in sorted(run.info["versions"].items()))
