@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.results.estimates import ALPHA
-from tunescope.verbs.analyze.parts import Part, round_p, with_interval
+from tunescope.verbs.analyze.parts import Part, name_all, round_p, with_interval
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
 
@@ -46,7 +46,10 @@ def _describe_input(scores: ScoreTable) -> str:
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
     ignored = _describe_unused("Columns", scores.unused) + _describe_unused("Rows", scores.unused_rows)
-    after = f" Scores after {scores.epochs:g} epochs, the most of any." if scores.epochs is not None else ""
+    after = ""
+    if scores.epochs is not None:
+        others = name_all([f"{each:g}" for each in scores.other_epochs])
+        after = f" Scores after {scores.epochs:g} epochs; those after {others} count in the trend over epochs alone."
     return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{after}{ignored}"
 
 
