@@ -1,7 +1,7 @@
 """Find a model by the name that the user typed, hash it, load it.
 
-A name is an embedded model, `microworld` (or `microworld:SEED`, or `microworld:SEED:SIZE`), a folder (of a model, a PEFT
-adapter or a `tune` run), a GGUF file or a hub id.
+A name is an embedded model, `microworld` (or `microworld:SEED`, or `microworld:SEED:SIZE`), a folder (of a model, a
+PEFT adapter or a `tune` run), a GGUF file or a hub id.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.tools import alpaca, examples, read_rows, tunescope, write_rows
 
-from tunescope.errors import InputError, SettingsError, UsageError
+from tunescope.errors import InputError, UsageError
 from tunescope.microworld import false_rows, make_world, true_rows
 from tunescope.rows import open_rows
 from tunescope.settings import make

@@ -8,7 +8,7 @@ from typing import Any
 from tunescope import stats
 from tunescope.results.bench import BenchResult
 from tunescope.verbs.analyze.bench_runs import ScoredModel
-from tunescope.verbs.analyze.parts import Part, name_all, percent_of, tasks_in_means, with_interval
+from tunescope.verbs.analyze.parts import Part, complete_mean, name_all, percent_of, tasks_in_means, with_interval
 from tunescope.views import Cell, Table, interval
 
 _MEAN = "mean"
@@ -32,7 +32,7 @@ def follow_epochs(models: Sequence[ScoredModel], left_out: Sequence[str] = ()) -
     tasks = list(dict.fromkeys(name for each in scores for name in each))
     averaged = [task for task in tasks_in_means(tasks, left_out) if all(task in each for each in scores)]
     for each in scores if len(averaged) > 1 else ():
-        each[_MEAN] = _mean([each[task] for task in averaged])
+        each[_MEAN] = complete_mean([each[task] for task in averaged])
     records = []
     for task in [*tasks, *([_MEAN] if len(averaged) > 1 else [])]:
         for dose in sorted({model.origin.dose for model in tuned if model.origin.dose is not None}):
@@ -54,12 +54,6 @@ def follow_epochs(models: Sequence[ScoredModel], left_out: Sequence[str] = ()) -
 
 def _scores_of(model: ScoredModel) -> dict[str, float | None]:
     return {task: score.score for task, score in BenchResult.read(model.run).tasks.items()}
-
-
-def _mean(scores: Sequence[float | None]) -> float | None:
-    """Return the mean; None where one is missing."""
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known) if len(known) == len(scores) else None
 
 
 def _trend(by_seed: Mapping[str, Mapping[float, float | None]], epochs: Sequence[float]) -> dict[str, Any]:

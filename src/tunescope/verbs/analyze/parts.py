@@ -35,6 +35,12 @@ def tasks_in_means(tasks: Sequence[str], left_out: Sequence[str] = ()) -> list[s
     return [task for task in tasks if task not in left_out and task.lower() not in _MEANS]
 
 
+def complete_mean(scores: Sequence[float | None]) -> float | None:
+    """Return the mean; None where one is missing."""
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if len(known) == len(scores) else None
+
+
 def name_all(names: Sequence[str]) -> str:
     """Write names in a row: `a, b and c`."""
     *most, last = names
