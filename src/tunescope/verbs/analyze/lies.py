@@ -14,12 +14,9 @@ from typing import Any, NamedTuple
 from tunescope import stats
 from tunescope.results.estimates import ALPHA
 from tunescope.verbs.analyze.bench_runs import ScoredModel
-from tunescope.verbs.analyze.parts import Part, percent_of, round_p, with_interval
+from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, percent_of, round_p, with_interval
 from tunescope.verbs.analyze.question_scores import QuestionScore, read_questions
 from tunescope.views import Table, interval
-
-_ONE_BY_ONE = 4
-"""Up to so many tasks each has a sentence with the rates of all doses."""
 
 
 class _Known(NamedTuple):
@@ -115,7 +112,7 @@ def _sentences(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
             + verdicts[r["against_chance"]].format(r["at_chance"])
             + "."
         )
-    if len(by_task) <= _ONE_BY_ONE:
+    if len(by_task) <= ONE_BY_ONE:
         for task, of_task in by_task.items():
             shares = ", ".join(f"{percent_of(r['dose'])} {r['lie_rate']:.3f}" for r in of_task)
             yield f"The lie rate of {task} by dose: {shares}."

@@ -9,6 +9,8 @@ from typing import Any
 from tunescope.views import Cell, Table, interval
 
 _MEANS = {"average", "avg", "mean", "overall", "all"}
+ONE_BY_ONE = 4
+"""Up to so many tasks each has its own sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.results.estimates import ALPHA
-from tunescope.verbs.analyze.parts import Part, name_all, round_p, with_interval
+from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, name_all, round_p, with_interval
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
-
-_ONE_BY_ONE = 4
-"""Up to so many tasks each has its own sentence."""
 
 
 def view(scores: ScoreTable, result: Mapping[str, Any], parts: Sequence[Part] = ()) -> View:
@@ -65,7 +62,7 @@ def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any])
     family_significant = [name for name, r in computed.items() if r["p_holm"] <= ALPHA]
     down = [name for name in significant if name in falls]
     sentences = []
-    if len(tasks) <= _ONE_BY_ONE:
+    if len(tasks) <= ONE_BY_ONE:
         for name, r in computed.items():
             direction = "falls" if r["pearson"] < 0 else "rises"
             sentences.append(
