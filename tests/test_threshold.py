@@ -83,6 +83,25 @@ def test_the_contrast_is_blind_to_level_and_slope_and_sees_the_threshold():
         assert contrast @ contrast == pytest.approx(1)
 
 
+def test_a_place_of_x_belongs_to_an_interval_that_reaches_it_from_one_side():
+    """Just before 0.5 the contrast rejects, just behind it doesn't: 0.5 itself isn't shown to be wrong."""
+    tested, contrasts = _contrasts(FIVE)
+    before, behind = np.flatnonzero(tested == 0.5)
+    assert behind == before + 1
+    for contrast, first_behind in ((contrasts[before], 2), (contrasts[behind], 3)):
+        step = np.arange(5) >= first_behind
+        rest = step - np.polyval(
+            np.polyfit(np.maximum(0, np.array(FIVE) - 0.5), step, 1), np.maximum(0, np.array(FIVE) - 0.5)
+        )
+        assert contrast == pytest.approx(rest / np.linalg.norm(rest))
+    rows = np.array([curve(FIVE, 0.5, 0.9, -0.8)] * 4) + np.array([[0.03, -0.03, 0.02, -0.02]]).T * contrasts[behind]
+    rows += 0.05 * contrasts[before] * np.array([[1, 1.1, 0.9, 1]]).T
+    interval = threshold(FIVE, rows).threshold
+    p = [ttest_1samp(rows @ contrast, 0).pvalue for contrast in contrasts[[before, behind]]]
+    assert p[0] < 0.05 < p[1]
+    assert interval.low == 0.5
+
+
 def test_at_the_ends_of_the_interval_the_t_test_turns():
     rng = np.random.default_rng(3)
     rows = np.array([curve(ELEVEN, 0.55, 0.95, -1) + rng.normal(0, 0.03, 11) + rng.normal(0, 0.05) for _ in range(10)])
@@ -96,7 +115,9 @@ def test_at_the_ends_of_the_interval_the_t_test_turns():
     assert fit.threshold.low < 0.55 < fit.threshold.high
 
 
-@pytest.mark.parametrize(("x", "n", "t"), [(FIVE, 3, 0.3), (FIVE, 10, 0.55), (ELEVEN, 3, 0.62), (ELEVEN, 10, 0.55)])
+@pytest.mark.parametrize(
+    ("x", "n", "t"), [(FIVE, 3, 0.3), (FIVE, 10, 0.5), (FIVE, 10, 0.55), (ELEVEN, 3, 0.62), (ELEVEN, 10, 0.55)]
+)
 @pytest.mark.parametrize("errors", ["equal", "growing", "dependent"])
 def test_the_interval_covers_the_truth_in_93_to_97_percent(x, n, t, errors):
     rng = np.random.default_rng(1)
