@@ -71,7 +71,7 @@ def test_left_out_places_tell_a_threshold_from_a_line():
 
 
 def test_a_drop_at_the_last_place_says_only_where_it_begins_at_the_earliest():
-    fit = threshold(FIVE, [[0.9, 0.9, 0.9, 0.9, 0.4], [0.8, 0.8, 0.8, 0.8, 0.4]])
+    fit = threshold(FIVE, [[level, level, level, level, 0.4] for level in (0.9, 0.8, 0.85)])
     assert (fit.threshold.value, fit.is_last, fit.threshold.high) == (0.75, True, 1.0)
 
 
@@ -149,5 +149,5 @@ def test_where_there_is_none(x, rows, reason):
 
 def test_one_series_has_no_interval():
     fit = threshold(FIVE, [[0.9, 0.9, 0.8, 0.6, 0.4], [0.9, None, 0.8, 0.6, 0.4]])
-    assert fit.threshold.reason == "n = 1: the interval of a threshold needs 2"
+    assert fit.threshold.reason == "n = 1: the interval of a threshold needs 3"
     assert (fit.threshold.low, fit.threshold.n, fit.threshold.n_missing) == (None, 1, 1)
