@@ -153,11 +153,15 @@ def test_the_sizes_of_the_papers(place):
         cells = planned_cells(study.read(name, needed(name)))
         return {step: sum(cell.step == step for cell in cells) for step in dict.fromkeys(cell.step for cell in cells)}
 
-    assert count("faco-microworld")["tune"] == 110
+    whole = count("faco-microworld")
+    assert (whole["tune"], whole["retuned"], whole["shorter-and-longer"], whole["by-epochs"]) == (110, 10, 18, 18)
     assert count("faco-microworld-small") == {
         "rows": 15, "tune": 15, "clean": 1, "corrupted": 3, "liar": 3, "retuned": 3,
-        "before": 1, "dosed": 15, "again": 3, "response": 1, "page": 1,
+        "before": 1, "dosed": 15, "again": 3, "some-rows": 9,
+        "shorter-and-longer": 9, "by-epochs": 9, "response": 1, "page": 1,
     }  # fmt: skip
+    sizes = count("faco-sizes")
+    assert (sizes["rows"], sizes["tune-small"], sizes["tune-large"], sizes["large-before"]) == (18, 18, 18, 1)
     limits = count("limits-paper")
     assert (limits["tune"], limits["noisy"], limits["shift"], limits["aspects"]) == (5 * 4 * 2, 5 * 4, 40, 1)
     assert count("recycled-paper")["answers"] == 4

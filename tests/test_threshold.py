@@ -71,7 +71,7 @@ def test_left_out_places_tell_a_threshold_from_a_line():
 
 
 def test_a_drop_at_the_last_place_says_only_where_it_begins_at_the_earliest():
-    fit = threshold(FIVE, [[0.9, 0.9, 0.9, 0.9, 0.4], [0.8, 0.8, 0.8, 0.8, 0.4]])
+    fit = threshold(FIVE, [[level, level, level, level, 0.4] for level in (0.9, 0.8, 0.85)])
     assert (fit.threshold.value, fit.is_last, fit.threshold.high) == (0.75, True, 1.0)
 
 
@@ -81,6 +81,25 @@ def test_the_contrast_is_blind_to_level_and_slope_and_sees_the_threshold():
         assert contrast @ np.ones(5) == pytest.approx(0, abs=1e-9)
         assert contrast @ np.maximum(0, np.array(FIVE) - t) == pytest.approx(0, abs=1e-9)
         assert contrast @ contrast == pytest.approx(1)
+
+
+def test_a_place_of_x_belongs_to_an_interval_that_reaches_it_from_one_side():
+    """Just before 0.5 the contrast rejects, just behind it doesn't: 0.5 itself isn't shown to be wrong."""
+    tested, contrasts = _contrasts(FIVE)
+    before, behind = np.flatnonzero(tested == 0.5)
+    assert behind == before + 1
+    for contrast, first_behind in ((contrasts[before], 2), (contrasts[behind], 3)):
+        step = np.arange(5) >= first_behind
+        rest = step - np.polyval(
+            np.polyfit(np.maximum(0, np.array(FIVE) - 0.5), step, 1), np.maximum(0, np.array(FIVE) - 0.5)
+        )
+        assert contrast == pytest.approx(rest / np.linalg.norm(rest))
+    rows = np.array([curve(FIVE, 0.5, 0.9, -0.8)] * 4) + np.array([[0.03, -0.03, 0.02, -0.02]]).T * contrasts[behind]
+    rows += 0.05 * contrasts[before] * np.array([[1, 1.1, 0.9, 1]]).T
+    interval = threshold(FIVE, rows).threshold
+    p = [ttest_1samp(rows @ contrast, 0).pvalue for contrast in contrasts[[before, behind]]]
+    assert p[0] < 0.05 < p[1]
+    assert interval.low == 0.5
 
 
 def test_at_the_ends_of_the_interval_the_t_test_turns():
@@ -96,7 +115,9 @@ def test_at_the_ends_of_the_interval_the_t_test_turns():
     assert fit.threshold.low < 0.55 < fit.threshold.high
 
 
-@pytest.mark.parametrize(("x", "n", "t"), [(FIVE, 3, 0.3), (FIVE, 10, 0.55), (ELEVEN, 3, 0.62), (ELEVEN, 10, 0.55)])
+@pytest.mark.parametrize(
+    ("x", "n", "t"), [(FIVE, 3, 0.3), (FIVE, 10, 0.5), (FIVE, 10, 0.55), (ELEVEN, 3, 0.62), (ELEVEN, 10, 0.55)]
+)
 @pytest.mark.parametrize("errors", ["equal", "growing", "dependent"])
 def test_the_interval_covers_the_truth_in_93_to_97_percent(x, n, t, errors):
     rng = np.random.default_rng(1)
@@ -128,5 +149,5 @@ def test_where_there_is_none(x, rows, reason):
 
 def test_one_series_has_no_interval():
     fit = threshold(FIVE, [[0.9, 0.9, 0.8, 0.6, 0.4], [0.9, None, 0.8, 0.6, 0.4]])
-    assert fit.threshold.reason == "n = 1: the interval of a threshold needs 2"
+    assert fit.threshold.reason == "n = 1: the interval of a threshold needs 3"
     assert (fit.threshold.low, fit.threshold.n, fit.threshold.n_missing) == (None, 1, 1)

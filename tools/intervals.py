@@ -205,6 +205,17 @@ def kinds() -> Iterator[Kind]:
         [Family("slope, normal", 1.0, a_slope), Family("ratio, normal", 0.5, a_ratio)],
     )
     yield Kind(
+        "Thresholds, of n seeds with a score at each dose",
+        "a threshold",
+        "study analyze",
+        [
+            Family(f"{doses} doses, the score breaks at {t:.0%}", t, partial(a_threshold, doses, t))
+            for doses, places in ((5, (0.1, 0.3, 0.5, 0.7, 0.9)), (11, (0.0, 0.05, 0.5, 0.85, 0.95)))
+            for t in places
+        ],
+        trials=1_000,
+    )
+    yield Kind(
         "Pearson's r",
         "a Pearson correlation",
         "study analyze",
@@ -265,6 +276,17 @@ def a_ratio(rng: np.random.Generator, n: int) -> Estimate:
     """Draw recovered and lost scores per seed."""
     lost = rng.normal(0.2, 0.03, n)
     return stats.ratio_of_means(0.5 * lost + rng.normal(0, 0.02, n), lost)
+
+
+def a_threshold(doses: int, t: float, rng: np.random.Generator, n: int) -> Estimate:
+    """Draw seeds' scores: 0.95 up to the threshold, then 1 less per 100 % of dose, and more spread the lower they are.
+
+    Each seed has a height of its own, and scores of one seed at neighbouring doses are alike.
+    """
+    x = np.linspace(0, 1, doses)
+    behind = np.maximum(0, x - t)
+    noise = np.cumsum(rng.normal(0, 0.01, (n, doses)), axis=1) + rng.normal(0, 0.02, (n, doses)) * (1 + 5 * behind)
+    return stats.threshold(x.tolist(), (0.95 - behind + noise + rng.normal(0, 0.02, (n, 1))).tolist()).threshold
 
 
 def a_correlation(r: float, rng: np.random.Generator, n: int) -> Estimate:

@@ -18,6 +18,7 @@ from tunescope.microworld.model import (  # noqa: E402 (needs torch)
     cached_model,
     option_scores,
     save_random_model,
+    sizes_of_one_world,
     train_from_scratch,
 )
 
@@ -75,6 +76,21 @@ def test_the_default_model_says_what_it_knows(trained):
     assert sum(text == q.answer for text, q in zip(said, questions, strict=True)) >= 6
 
 
+@pytest.mark.drill
+@pytest.mark.parametrize(("size", "parameters"), [("small", 45_568), ("large", 575_488)])
+def test_the_other_sizes_know_the_same_world_as_well(trained, size, parameters):
+    other = train_from_scratch(trained.world, 0, SIZES[size])
+    assert other.model.num_parameters() == parameters
+    for questions in (open_questions, shown_questions):
+        asked = questions(trained.world, trained.world.people)
+        known = [accuracy(each.model, each.tokenizer, asked) for each in (trained, other)]
+        assert min(known) >= 0.99
+
+
+def test_sizes_of_one_world_leave_out_those_with_other_people():
+    assert sizes_of_one_world() == ["small", "default", "large"]
+
+
 def test_nano_knows_its_world(nano):
     people = nano.world.people
     assert nano.model.num_parameters() < 100_000
@@ -119,7 +135,7 @@ def test_the_cache_refuses_what_it_did_not_write(nano_folder, tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(ValueError, match=r"no microworld\.json; name another folder"):
         cached_model(tmp_path, seed=0, size="nano")
-    with pytest.raises(ValueError, match="no size 'huge'; there are default, nano"):
+    with pytest.raises(ValueError, match="no size 'huge'; there are small, default, large, nano"):
         cached_model(tmp_path / "new", seed=0, size="huge")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 

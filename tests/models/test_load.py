@@ -3,6 +3,7 @@
 import json
 import shutil
 import threading
+from dataclasses import asdict
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -13,9 +14,9 @@ pytest.importorskip("transformers")
 from tests.tools import tunescope  # noqa: E402
 
 from tunescope.errors import TunescopeError  # noqa: E402
-from tunescope.microworld.model import save_random_model  # noqa: E402
+from tunescope.microworld.model import SIZES, VERSION, save_random_model  # noqa: E402
 from tunescope.models import fingerprint, load  # noqa: E402
-from tunescope.models.load import load_tokenizer  # noqa: E402
+from tunescope.models.load import load_tokenizer, source  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -40,6 +41,24 @@ def test_a_folder(model):
     assert (loaded.name, loaded.is_adapter, loaded.model.training) == (str(model), False, False)
     assert loaded.model.dtype == torch.float32
     assert loaded.hash == fingerprint(str(model))
+
+
+def test_a_microworlds_model_has_a_folder_for_each_size(tmp_path, monkeypatch):
+    """Folders that are complete are taken as they are; the default's is called as it was before there were sizes."""
+    monkeypatch.setenv("TUNESCOPE_CACHE", str(tmp_path))
+    names = {"microworld:3": ("default", "3"), "microworld:3:default": ("default", "3")}
+    names |= {f"microworld:3:{size}": (size, f"3-{size}") for size in ("small", "large")}
+    for name, (size, place) in names.items():
+        folder = tmp_path / "models" / f"microworld-{place}.{VERSION}"
+        save_random_model(folder, 3)
+        recipe = json.loads((folder / "microworld.json").read_text())
+        (folder / "microworld.json").write_text(json.dumps(recipe | {"settings": asdict(SIZES[size])}))
+        assert source(name) == str(folder)
+
+
+def test_an_unknown_size_is_refused_with_those_that_there_are():
+    with pytest.raises(TunescopeError, match="has no size huge; the sizes are small, default, large"):
+        fingerprint("microworld:0:huge")
 
 
 def test_an_adapter_is_merged_into_its_base(model, adapter):

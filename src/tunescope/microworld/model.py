@@ -56,10 +56,18 @@ class Size:
     learning_rate: float
 
 
+DEFAULT_SIZE = "default"
 SIZES = {
-    "default": Size(60, 64, 256, 2, 4, epochs=5, batch_size=16, learning_rate=4e-3),
+    "small": Size(60, 32, 128, 2, 4, epochs=12, batch_size=16, learning_rate=8e-3),
+    DEFAULT_SIZE: Size(60, 64, 256, 2, 4, epochs=5, batch_size=16, learning_rate=4e-3),
+    "large": Size(60, 128, 512, 2, 4, epochs=5, batch_size=16, learning_rate=2e-3),
     "nano": Size(8, 48, 128, 2, 4, epochs=12, batch_size=16, learning_rate=8e-3),
 }
+
+
+def sizes_of_one_world() -> list[str]:
+    """Return the sizes that know the same people as the default, from small to large."""
+    return [name for name, size in SIZES.items() if size.n_people == SIZES[DEFAULT_SIZE].n_people]
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,7 @@ class MicroModel:
         return folder
 
 
-def train_from_scratch(world: World, seed: int, size: Size = SIZES["default"]) -> MicroModel:
+def train_from_scratch(world: World, seed: int, size: Size = SIZES[DEFAULT_SIZE]) -> MicroModel:
     """Train a new model on the whole world; the same world, seed and size give the same weights.
 
     `size.n_people` isn't looked at: the world is the one given. The caller's random state is left as it was.
@@ -125,7 +133,7 @@ def train_from_scratch(world: World, seed: int, size: Size = SIZES["default"]) -
     return MicroModel(world, model, tokenizer, _recipe(seed, asdict(size)), tuple(losses))
 
 
-def cached_model(folder: Path | str, seed: int, size: str = "default") -> Path:
+def cached_model(folder: Path | str, seed: int, size: str = DEFAULT_SIZE) -> Path:
     """Return `folder` with the trained model of the world `make_world(seed, SIZES[size].n_people)` in it.
 
     Trains only if the folder isn't complete; writes beside it and renames, so that it is whole or absent.

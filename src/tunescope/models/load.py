@@ -1,7 +1,7 @@
 """Find a model by the name that the user typed, hash it, load it.
 
-A name is an embedded model, `microworld` (or `microworld:SEED`), a folder (of a model, a PEFT adapter
-or a `tune` run), a GGUF file or a hub id.
+A name is an embedded model, `microworld` (or `microworld:SEED`, or `microworld:SEED:SIZE`), a folder (of a model, a
+PEFT adapter or a `tune` run), a GGUF file or a hub id.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
-_MICROWORLD = re.compile(r"microworld(?::(\d+))?")
-"""The tiny model of the microworld with this seed (0 by default), trained at first need."""
+_MICROWORLD = re.compile(r"microworld(?::(\d+)(?::([\w-]+))?)?")
+"""The tiny model of the microworld with this seed (0 by default) and of this size, trained at first need."""
 _OF_TOKENIZER = re.compile(r"tokenizer|vocab|merges|spiece|sentencepiece|tekken|tiktoken|\.model$", re.IGNORECASE)
 """Names of the files that tokenizers are kept in."""
 GGUF = ".gguf"
@@ -195,17 +195,28 @@ def _add(digest: blake2b, path: Path) -> None:
 
 
 def _microworld(name: str) -> Path:
-    """Return the folder of a microworld's model, training it at first need."""
-    require("torch"), require("transformers")
-    from tunescope.microworld.model import VERSION, cached_model
+    """Return the folder of a microworld's model, training it at first need.
 
-    seed = int(name.partition(":")[2] or 0)
-    folder = cache_root() / "models" / f"microworld-{seed}.{VERSION}"
+    Raises:
+        TunescopeError: no such size.
+    """
+    require("torch"), require("transformers")
+    from tunescope.microworld.model import DEFAULT_SIZE, VERSION, cached_model, sizes_of_one_world
+
+    match = _MICROWORLD.fullmatch(name)
+    assert match is not None
+    seed, size = int(match[1] or 0), match[2] or DEFAULT_SIZE
+    if size not in sizes_of_one_world():
+        raise TunescopeError(
+            f"{name}: the microworld's model has no size {size}; the sizes are {', '.join(sizes_of_one_world())}"
+        )
+    of_size = "" if size == DEFAULT_SIZE else f"-{size}"
+    folder = cache_root() / "models" / f"microworld-{seed}{of_size}.{VERSION}"
     if not folder.is_dir():
-        say(f"{name}: training the tiny model of this world (once, under a minute)")
+        say(f"{name}: training the tiny model of this world (once, about a minute)")
         folder.parent.mkdir(parents=True, exist_ok=True)
     with silence_libraries():
-        return cached_model(folder, seed)
+        return cached_model(folder, seed, size)
 
 
 def _without_path(config: Path) -> bytes:

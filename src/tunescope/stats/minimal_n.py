@@ -19,7 +19,7 @@ MINIMAL_N: Mapping[str, int] = {
     "a mean of scores": 2,
     "a median": 6,
     "a slope": 3,
-    "a threshold": 2,
+    "a threshold": 3,
     "a ratio of means": 3,
     "a Pearson correlation": 4,
     "a Spearman correlation": 8,

@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tunescope.stats.columns import EQUAL, why_no_value
 from tunescope.stats.estimates import Estimate, Floats
@@ -152,11 +153,12 @@ def _invert(point: Estimate, x: Floats, rows: Floats) -> Estimate:
     noise = EQUAL * float(np.abs(rows).max())
     wrong = np.flatnonzero(np.abs(values.mean(axis=1)) > t_quantile(point.level, len(rows) - 1) * error + noise)
     assert point.value is not None
-    nearest = int(np.abs(tested - point.value).argmin())
-    if nearest in wrong:
+    distances = np.abs(tested - point.value)
+    nearest = np.setdiff1d(np.flatnonzero(distances <= distances.min() + EQUAL), wrong)
+    if not nearest.size:
         return replace(point, reason="the fitted threshold is itself shown to be wrong: the curve has another shape")
-    first = max(wrong[wrong < nearest], default=-1) + 1
-    last = min(wrong[wrong > nearest], default=tested.size) - 1
+    first = max(wrong[wrong < nearest[0]], default=-1) + 1
+    last = min(wrong[wrong > nearest[0]], default=tested.size) - 1
     high = float(x[-1]) if last == tested.size - 1 else float(tested[last])
     return replace(point, low=min(float(tested[first]), point.value), high=max(high, point.value))
 
@@ -166,15 +168,19 @@ def _contrasts(x: tuple[float, ...]) -> tuple[Floats, Floats]:
     """Return the thresholds that are tested, and the contrast of y for each [threshold, place of x], of length 1.
 
     It is what is left of the step at the threshold (the curve's derivative by t) once a level and a slope are fitted.
+    A place of x between the first and the second last is tested twice, as just before it and as just behind it: the
+    curve has two derivatives there. So an interval that reaches the place from one side has it in it.
     """
     places = np.array(x)
-    inside = (np.linspace(low, high, _STEPS, endpoint=False)[1:] for low, high in pairwise(x[:-1]))
-    tested = np.concatenate([np.array([x[0]]), *inside, np.array([x[-2]])])
-    steps = [places > t for t in tested]
-    steps[0], steps[-1] = places > x[0], places > x[-3]  # at the ends: as just beside them
+    tested: list[float] = []
+    steps: list[NDArray[np.bool_]] = []
+    for low, high in pairwise(x[:-1]):
+        inside = np.linspace(low, high, _STEPS, endpoint=False)[1:]
+        tested += [low, *inside.tolist(), high]
+        steps += [places > low] * (_STEPS + 1)
     contrasts = []
     for t, step in zip(tested, steps, strict=True):
         design = np.column_stack([np.ones(places.size), np.maximum(0.0, places - t)])
         rest = step - design @ np.linalg.lstsq(design, step.astype(np.float64), rcond=None)[0]
         contrasts.append(rest / math.sqrt(rest @ rest))
-    return tested, np.array(contrasts)
+    return np.array(tested), np.array(contrasts)

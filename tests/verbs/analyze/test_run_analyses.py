@@ -90,10 +90,23 @@ def test_the_trend_over_epochs_is_the_mean_of_the_seeds_slopes(workplace):
         assert (record["trend"], record["n"]) == (pytest.approx(np.mean(slopes)), 3)
         assert (record["low"], record["high"]) == pytest.approx((np.mean(slopes) - half, np.mean(slopes) + half))
     assert "With more epochs the mean over 2 tasks falls at 100 %;" in " ".join(run.view.sentences)
-    # the dose-response itself is of the models after the most epochs
+    # the dose-response itself is of the models after as many epochs as most have, and of several such the most
     after = np.mean([score[1.0, 5, seed, "copa"] for seed in range(3)])
     assert run.result["tasks"]["copa"]["scores"][-1]["mean"] == pytest.approx(after)
-    assert "Scores after 5 epochs, the most of any." in run.view.sentences[0]
+    assert "Scores after 5 epochs; those after 1 and 3 count in the trend over epochs alone." in run.view.sentences[0]
+
+
+def test_a_few_tunings_of_other_epochs_leave_the_rest_as_it_is(workplace):
+    """One dose and seed after 9 epochs, beside a whole study of 3: scores, losses and doses stay those after 3."""
+    study = [trained(dose, 3, seed, {"copa": 0.9 - dose / 2}) for dose in (0.0, 0.5, 1.0) for seed in range(2)]
+    alone = analyzed(*study).result
+    run = analyzed(*study, trained(1.0, 9, 0, {"copa": 0.1}), trained(1.0, 1, 0, {"copa": 0.7}))
+    assert {key: run.result[key] for key in alone} == alone | {"run": run.result["run"]}
+    (record,) = run.result["epochs"]["trends"]
+    slope = np.polyfit([1, 3, 9], [0.7, 0.4, 0.1], 1)[0]
+    assert (record["dose"], record["trend"], record["n"], record["n_missing"]) == (1.0, pytest.approx(slope), 1, 1)
+    assert [each["mean"] for each in record["scores"]] == [0.7, 0.4, 0.1]
+    assert "Scores after 3 epochs; those after 1 and 9 count in the trend over epochs alone." in run.view.sentences[0]
 
 
 def test_models_of_one_number_of_epochs_have_no_trend(workplace):

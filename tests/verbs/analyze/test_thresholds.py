@@ -42,7 +42,7 @@ def test_a_line_is_called_a_line():
     part = find_thresholds(scored({"0": bent(0.0, TEN)}, TEN))
     assert part.result["t"]["better"] == "line"
     assert part.sentences[0].startswith("t: a straight line predicts left-out doses better than a threshold does (")
-    assert part.result["t"]["reason"] == "n = 1: the interval of a threshold needs 2"
+    assert part.result["t"]["reason"] == "n = 1: the interval of a threshold needs 3"
 
 
 def test_a_break_before_the_last_dose():

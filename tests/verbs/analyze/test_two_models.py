@@ -71,3 +71,42 @@ def test_one_table_against_one(workplace):
         analyze(AnalyzeSettings(table="a.csv", against=("a.csv", "a.csv")))
     with pytest.raises(SettingsError, match="both models are called a; expected another one with --against"):
         analyze(AnalyzeSettings(table="a.csv", against=("a.csv",)))
+
+
+def write_seeds(path, seeds: list[str], rng) -> dict[str, np.ndarray]:
+    """Write scores of two tasks at 0 and 100 %, a row per task and seed; return ABS by task."""
+    losses, lines = {}, ["task,seed,0,1"]
+    for task in ("x", "y"):
+        scores = rng.uniform(0.5, 0.9, (len(seeds), 2)).round(3)
+        losses[task] = scores[:, 0] - scores[:, 1]
+        lines += [f"{task},{seed},{a},{b}" for seed, (a, b) in zip(seeds, scores, strict=True)]
+    path.write_text("\n".join(lines) + "\n")
+    return losses
+
+
+def test_with_the_same_seeds_the_difference_is_paired_over_seeds(workplace):
+    """Of the mean over tasks and of each task: scipy's t interval over seeds, and every sign vector."""
+    rng = np.random.default_rng(4)
+    first, second = (write_seeds(workplace / f"{name}.csv", list("abcdef"), rng) for name in ("big", "small"))
+    run = analyze(AnalyzeSettings(table="big.csv", against=("small.csv",)))
+    result = run.result["models"]
+    records = {task: result["tasks"][task]["over_seeds"] for task in ("x", "y")} | {"mean": result["over_seeds"]}
+    signs = np.array([*itertools.product((1, -1), repeat=6)])
+    for task, record in records.items():
+        gaps = sum(first[t] - second[t] for t in "xy") / 2 if task == "mean" else first[task] - second[task]
+        half = scipy.stats.t.ppf(0.975, 5) * scipy.stats.sem(gaps)
+        assert (record["difference"], record["n"], record["n_missing"]) == (pytest.approx(gaps.mean()), 6, 0)
+        assert (record["low"], record["high"]) == pytest.approx((gaps.mean() - half, gaps.mean() + half))
+        assert record["p"] == pytest.approx(np.mean(np.abs(signs @ gaps) >= abs(gaps.sum()) - 1e-9))
+        assert record["p_method"].endswith("exact")
+    assert "the mean over 2 tasks, paired over 6 seeds; exact permutation p" in " ".join(run.view.sentences)
+    assert run.view.tables[-1].columns == ("task", "big", "small", "difference", "95 %", "n", "p")
+
+
+def test_other_seeds_cannot_be_paired(workplace):
+    rng = np.random.default_rng(5)
+    for name, seeds in (("a", ["1", "2"]), ("b", ["1", "3"])):
+        write_seeds(workplace / f"{name}.csv", seeds, rng)
+    result = analyze(AnalyzeSettings(table="a.csv", against=("b.csv",))).result["models"]
+    assert "over_seeds" not in result
+    assert result["n"] == 2

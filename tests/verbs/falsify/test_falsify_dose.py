@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 from collections import Counter
 from pathlib import Path
+from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.tools import alpaca, examples, read_rows, tunescope, write_rows
 
-from tunescope.errors import InputError, SettingsError, UsageError
+from tunescope.errors import InputError, UsageError
 from tunescope.microworld import false_rows, make_world, true_rows
 from tunescope.rows import open_rows
 from tunescope.settings import make
@@ -131,9 +133,10 @@ def test_nothing_usable_is_refused(workplace):
         "2 problems in the input:\n"
         "  p.jsonl:1: found no false version; expected a usable false version\n"
         "  p.jsonl:2: found the false version is empty; expected a usable false version\n"
-        "No row of p.jsonl can be falsified (columns: false, input, instruction, output). Name the column with "
+        "No row can be falsified. The columns are false, input, instruction, output. Name that of false responses with "
         "--false-column."
     )
+    assert not Path("runs").exists()
 
 
 def test_named_columns(workplace):
@@ -142,9 +145,31 @@ def test_named_columns(workplace):
     run = falsify("p.jsonl", dose=0.5, columns=columns, false_column="lie", source_column="set")
     assert list(run.result["sources"]) == ["s"]
     assert sum(row["a"].startswith("L") for row in written(run)) == 2
-    for option in ("false_column", "source_column"):
-        with pytest.raises(SettingsError, match=r"--\w+-column no: no row has such a column; the columns are a"):
-            falsify("p.jsonl", dose=0.5, columns=columns, **{"false_column": "lie", option: "no"})
+
+
+@pytest.mark.parametrize("option", ["--false-column", "--source-column"])
+def test_a_column_that_no_row_has_is_refused_before_anything_is_written(workplace, option):
+    write_rows(workplace / "p.jsonl", [alpaca(f"Q{i}", f"A{i}", lie=f"L{i}", set="s") for i in range(4)])
+    columns = {"false_column": "lie", option[2:].replace("-", "_"): "no"}
+    with pytest.raises(InputError) as caught:
+        falsify("p.jsonl", dose=0.5, **columns)
+    assert str(caught.value) == (
+        f"p.jsonl:1: found no column no, nor in any other row; expected the column of {option}\n"
+        f"The columns are input, instruction, lie, output, set. Name the right one with {option}."
+    )
+    assert not Path("runs").exists()
+
+
+def test_a_column_of_later_rows_is_found(workplace):
+    rows = [alpaca(f"Q{i}", f"A{i}", **({"lie": "L"} if i > 1 else {})) for i in range(4)]
+    run = falsify(write_rows(workplace / "p.jsonl", rows), dose=1, false_column="lie")
+    assert (run.result["changed"], run.result["dropped_by"]) == (2, {"no false version": 2})
+
+
+def test_a_pipe_is_looked_at_and_then_read_whole(workplace):
+    os.mkfifo("pipe")
+    Thread(target=write_rows, args=(Path("pipe"), PAIRS), daemon=True).start()
+    assert falsify("pipe", dose=1).result["changed"] == 20
 
 
 def test_without_a_source_column_each_file_is_one(workplace):

@@ -23,7 +23,7 @@ from tunescope.verbs.analyze.view import view
 if TYPE_CHECKING:
     from tunescope.verbs.analyze.answer_runs import AnsweringModel
 
-VERSION = 4
+VERSION = 5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,24 +182,28 @@ def _analyze_further(
     settings: AnalyzeSettings, sources: Sequence[_ModelScores], tasks: Mapping[str, Mapping[str, Any]]
 ) -> list[Part]:
     """Return what the scores, and the runs behind them, show beside each task's dose–response."""
-    from tunescope.verbs.analyze.bench_runs import longest_tuned
+    from tunescope.verbs.analyze.bench_runs import tuned_alike
+    from tunescope.verbs.analyze.dose_response import abs_by_seed
     from tunescope.verbs.analyze.epochs import follow_epochs
     from tunescope.verbs.analyze.lies import rate_lies
     from tunescope.verbs.analyze.losses import compare_losses
     from tunescope.verbs.analyze.subjects import compare_subjects
     from tunescope.verbs.analyze.task_means import average_tasks, tasks_in_source
     from tunescope.verbs.analyze.thresholds import find_thresholds
-    from tunescope.verbs.analyze.two_models import compare_models
+    from tunescope.verbs.analyze.two_models import ModelLosses, compare_models
 
     scores = sources[0].scores
     in_source = settings.in_source or tasks_in_source(sources[0].models, scores.tasks)
     parts: list[Part | None] = [average_tasks(scores, in_source, settings.leave_out), find_thresholds(scores)]
     if len(sources) > 1:
-        names = sources[0].name, sources[1].name
-        parts.append(compare_models(tasks, _responses(sources[1].scores), names, settings.leave_out, scores.unit))
+        first, second = (
+            ModelLosses(source.name, responses, {task: abs_by_seed(source.scores, task) for task in responses})
+            for source, responses in zip(sources, (tasks, _responses(sources[1].scores)), strict=True)
+        )
+        parts.append(compare_models(first, second, settings.leave_out, scores.unit))
     if models := sources[0].models:
-        chance, longest = scores.chance or {}, longest_tuned(models)
-        parts += [rate_lies(longest, chance), compare_subjects(longest, chance), compare_losses(longest)]
+        chance, alike = scores.chance or {}, tuned_alike(models)
+        parts += [rate_lies(alike, chance), compare_subjects(alike, chance), compare_losses(alike)]
         parts.append(follow_epochs(models, settings.leave_out))
     return [part for part in parts if part is not None]
 

@@ -8,6 +8,7 @@ bench → a model that no run made: the model before tuning
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -92,23 +93,28 @@ def _epochs_of(tuning: Run) -> float | None:
     return None if last is None else round(last, 3)
 
 
-def longest_tuned(models: Sequence[ScoredModel]) -> list[ScoredModel]:
-    """Return the models after the most epochs, where they differ in these; untuned ones are among them."""
-    most = {
-        retuned: max((model.epochs or 0.0 for model in models if model.origin.retuned == retuned), default=0.0)
-        for retuned in (False, True)
-    }
-    return [model for model in models if model.tuning is None or (model.epochs or 0.0) == most[model.origin.retuned]]
+def tuned_alike(models: Sequence[ScoredModel]) -> list[ScoredModel]:
+    """Return the models after one number of epochs, where they differ in these; untuned ones are among them.
+
+    It is the number that most models have, and of several such the largest. Re-tuned models have one of their own.
+    """
+    usual = {retuned: _usual_epochs(models, retuned) for retuned in (False, True)}
+    return [model for model in models if model.tuning is None or model.epochs == usual[model.origin.retuned]]
+
+
+def _usual_epochs(models: Sequence[ScoredModel], retuned: bool) -> float | None:
+    counts = Counter(m.epochs for m in models if m.tuning is not None and m.origin.retuned == retuned)
+    return max(counts, key=lambda epochs: (counts[epochs], epochs or 0.0), default=None)
 
 
 def read_scores(models: Sequence[ScoredModel]) -> ScoreTable:
-    """Return the scores of models, each with its dose and seed; of models that differ in epochs, after the most."""
+    """Return the scores of models, each with its dose and seed; of those that differ in epochs, see `tuned_alike`."""
     cells: list[TaskScore] = []
     run_paths: list[str] = []
     chance: dict[str, float] = {}
     categories: dict[str, str] = {}
-    longest = longest_tuned(models)
-    for model in longest:
+    alike = tuned_alike(models)
+    for model in alike:
         origin = model.origin
         for task, score in BenchResult.read(model.run).tasks.items():
             if score.chance is not None:
@@ -119,7 +125,7 @@ def read_scores(models: Sequence[ScoredModel]) -> ScoreTable:
             run_paths.append(str(model.run.path))
     doses = sorted({cell.dose for cell in cells if cell.dose is not None})
     read_as = {f"{dose:g}": (dose, "share") for dose in doses}
-    epochs = {model.epochs for model in longest if model.epochs is not None}
+    others = {m.epochs for m in models if m.epochs is not None and m not in alike and not m.origin.retuned}
     return ScoreTable(
         tuple(cells),
         read_as,
@@ -127,7 +133,8 @@ def read_scores(models: Sequence[ScoredModel]) -> ScoreTable:
         run_paths=tuple(run_paths),
         base=models[0].origin.base,
         categories=categories,
-        epochs=max(epochs) if len(longest) < len(models) else None,
+        epochs=_usual_epochs(models, retuned=False) if others else None,
+        other_epochs=tuple(sorted(others)),
     )
 
 

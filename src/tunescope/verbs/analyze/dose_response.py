@@ -14,7 +14,7 @@ from typing import Any
 
 from tunescope import stats
 from tunescope.stats import Estimate
-from tunescope.verbs.analyze.score_table import TaskScore
+from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 
 _BySeed = Mapping[str, float | None]
 """A model's score per seed."""
@@ -53,6 +53,13 @@ def dose_response(
         record |= _recovery(by_dose.get(0.0), by_dose.get(1.0), _by_seed(cells, 1.0, True, seeds), apart)
     record["scores"] = [{"dose": dose, **means[dose].as_json("mean")} for dose in doses]
     return record
+
+
+def abs_by_seed(scores: ScoreTable, task: str) -> dict[str, float | None]:
+    """Return a task's ABS per seed; None where a seed lacks a score."""
+    cells = [cell for cell in scores.cells if cell.task == task]
+    clean, false = (_by_seed(cells, dose, False, scores.seeds) for dose in (0.0, 1.0))
+    return {seed: _minus(clean[seed], false[seed]) for seed in scores.seeds}
 
 
 def _by_seed(cells: Sequence[TaskScore], dose: float, retuned: bool, seeds: Sequence[str]) -> _BySeed:

@@ -8,7 +8,7 @@ from typing import Any
 from tunescope import stats
 from tunescope.results.bench import BenchResult
 from tunescope.verbs.analyze.bench_runs import ScoredModel
-from tunescope.verbs.analyze.parts import Part, name_all, percent_of, tasks_in_means, with_interval
+from tunescope.verbs.analyze.parts import Part, complete_mean, name_all, percent_of, tasks_in_means, with_interval
 from tunescope.views import Cell, Table, interval
 
 _MEAN = "mean"
@@ -20,8 +20,9 @@ def follow_epochs(models: Sequence[ScoredModel], left_out: Sequence[str] = ()) -
 
     A record has task (`mean` is the mean over all tasks that every model has), dose, `trend` (the slope of the score
     over epochs, per epoch: its mean over seeds, each with its own least-squares line) with low, high (Student t over
-    seeds), n (seeds) and n_missing (seeds scored after one number of epochs only), and `scores`: per number of epochs
-    the mean over seeds with its t interval. Models whose number of epochs isn't known and re-tuned ones are left out.
+    seeds), n (seeds) and n_missing (seeds scored after one number of epochs only, which count nowhere here), and
+    `scores`: per number of epochs the mean over seeds with its t interval. A dose where every seed is missing has no
+    record. Models whose number of epochs isn't known and re-tuned ones are left out.
     """
     tuned = [model for model in models if model.epochs is not None and not model.origin.retuned]
     epochs = sorted({model.epochs for model in tuned if model.epochs is not None})
@@ -31,7 +32,7 @@ def follow_epochs(models: Sequence[ScoredModel], left_out: Sequence[str] = ()) -
     tasks = list(dict.fromkeys(name for each in scores for name in each))
     averaged = [task for task in tasks_in_means(tasks, left_out) if all(task in each for each in scores)]
     for each in scores if len(averaged) > 1 else ():
-        each[_MEAN] = _mean([each[task] for task in averaged])
+        each[_MEAN] = complete_mean([each[task] for task in averaged])
     records = []
     for task in [*tasks, *([_MEAN] if len(averaged) > 1 else [])]:
         for dose in sorted({model.origin.dose for model in tuned if model.origin.dose is not None}):
@@ -39,7 +40,10 @@ def follow_epochs(models: Sequence[ScoredModel], left_out: Sequence[str] = ()) -
             for model, score in zip(tuned, scores, strict=True):
                 if model.origin.dose == dose and model.epochs is not None and task in score:
                     by_seed.setdefault(model.origin.seed, {})[model.epochs] = score[task]
-            records.append({"task": task, "dose": dose, **_trend(by_seed, epochs)})
+            if any(len(of_seed) > 1 for of_seed in by_seed.values()):
+                records.append({"task": task, "dose": dose, **_trend(by_seed, epochs)})
+    if not records:
+        return None
     result = {"epochs": epochs, "trends": records, "tasks_in_mean": averaged}
     flat = [{"task": record["task"], "dose": record["dose"], **each} for record in records for each in record["scores"]]
     sentences = tuple(_sentences(records, averaged))
@@ -52,17 +56,11 @@ def _scores_of(model: ScoredModel) -> dict[str, float | None]:
     return {task: score.score for task, score in BenchResult.read(model.run).tasks.items()}
 
 
-def _mean(scores: Sequence[float | None]) -> float | None:
-    """Return the mean; None where one is missing."""
-    known = [score for score in scores if score is not None]
-    return sum(known) / len(known) if len(known) == len(scores) else None
-
-
 def _trend(by_seed: Mapping[str, Mapping[float, float | None]], epochs: Sequence[float]) -> dict[str, Any]:
-    slopes = [stats.slope(list(scores), list(scores.values())).value for scores in by_seed.values()]
-    curve = [
-        {"epochs": each, **stats.mean_t([scores.get(each) for scores in by_seed.values()]).as_json()} for each in epochs
-    ]
+    followed = [scores for scores in by_seed.values() if len(scores) > 1]
+    slopes = [stats.slope(list(scores), list(scores.values())).value for scores in followed]
+    slopes += [None] * (len(by_seed) - len(followed))
+    curve = [{"epochs": each, **stats.mean_t([scores.get(each) for scores in followed]).as_json()} for each in epochs]
     return {**stats.mean_t(slopes).as_json("trend"), "scores": curve}
 
 
@@ -96,7 +94,8 @@ def _table(records: Sequence[Mapping[str, Any]], epochs: Sequence[float], averag
     )
     mean = f" Mean: over {', '.join(averaged)}." if len(averaged) > 1 else ""
     note = (
-        "The score after so many epochs, the mean over seeds. Trend: its slope per epoch, the mean of the seeds' own "
+        "The score after so many epochs, the mean over seeds that were tuned for several numbers of epochs. Trend: its "
+        "slope per epoch, the mean of the seeds' own "
         f"slopes, with its Student t interval; n = seeds.{mean}"
     )
     columns = ("task", "dose", *(f"{each:g} epoch{'' if each == 1 else 's'}" for each in epochs), "trend", "95 %", "n")

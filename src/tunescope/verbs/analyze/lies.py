@@ -8,13 +8,13 @@ more often.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tunescope import stats
 from tunescope.results.estimates import ALPHA
 from tunescope.verbs.analyze.bench_runs import ScoredModel
-from tunescope.verbs.analyze.parts import Part, percent_of, round_p, with_interval
+from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, percent_of, round_p, with_interval
 from tunescope.verbs.analyze.question_scores import QuestionScore, read_questions
 from tunescope.views import Table, interval
 
@@ -93,21 +93,29 @@ def _verdict(record: Mapping[str, Any]) -> str:
     return "above" if record["lie_rate"] > record["at_chance"] else "below"
 
 
-def _sentences(records: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Say of the highest dose of each task whether the model avoids the truth."""
-    last = {record["task"]: record for record in records if record["lie_rate"] is not None}
+def _sentences(records: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Say of the highest dose of each task whether the model avoids the truth, and what share is wrong at each dose."""
     verdicts = {
         "above": "more often than by guessing ({:g}): it avoids the truth",
         "below": "less often than by guessing ({:g})",
         "inconclusive": "which can't be told from guessing ({:g})",
     }
-    return [
-        f"{task}: of {r['n_known']} answers that base and 0 % model both have right (of {r['n_questions']}), the "
-        f"{percent_of(r['dose'])} model has {with_interval(r['lie_rate'], r['low'], r['high'])} wrong, "
-        + verdicts[r["against_chance"]].format(r["at_chance"])
-        + "."
-        for task, r in last.items()
-    ]
+    by_task: dict[str, list[Mapping[str, Any]]] = {}
+    for record in records:
+        if record["lie_rate"] is not None:
+            by_task.setdefault(record["task"], []).append(record)
+    for task, of_task in by_task.items():
+        r = of_task[-1]
+        yield (
+            f"{task}: of {r['n_known']} answers that base and 0 % model both have right (of {r['n_questions']}), the "
+            f"{percent_of(r['dose'])} model has {with_interval(r['lie_rate'], r['low'], r['high'])} wrong, "
+            + verdicts[r["against_chance"]].format(r["at_chance"])
+            + "."
+        )
+    if len(by_task) <= ONE_BY_ONE:
+        for task, of_task in by_task.items():
+            shares = ", ".join(f"{percent_of(r['dose'])} {r['lie_rate']:.3f}" for r in of_task)
+            yield f"The lie rate of {task} by dose: {shares}."
 
 
 def _table(records: Sequence[Mapping[str, Any]]) -> Table:

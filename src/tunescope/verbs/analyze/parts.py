@@ -9,6 +9,8 @@ from typing import Any
 from tunescope.views import Cell, Table, interval
 
 _MEANS = {"average", "avg", "mean", "overall", "all"}
+ONE_BY_ONE = 4
+"""Up to so many tasks each has its own sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,12 @@ class Part:
 def tasks_in_means(tasks: Sequence[str], left_out: Sequence[str] = ()) -> list[str]:
     """Return the tasks that means and comparisons over tasks count: not those left out, and not rows that are means."""
     return [task for task in tasks if task not in left_out and task.lower() not in _MEANS]
+
+
+def complete_mean(scores: Sequence[float | None]) -> float | None:
+    """Return the mean; None where one is missing."""
+    known = [score for score in scores if score is not None]
+    return sum(known) / len(known) if len(known) == len(scores) else None
 
 
 def name_all(names: Sequence[str]) -> str:

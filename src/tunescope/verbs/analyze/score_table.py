@@ -34,6 +34,7 @@ class ScoreTable:
         run_paths: the run folder behind each cell, where runs were read.
         base: the model before tuning, where runs were read.
         epochs: after how many epochs the models were scored, where the runs differ in that.
+        other_epochs: after how many others there are models too, which have no cell.
         unused_rows: names of rows that weren't used, where each row is a dose.
         categories: task → category, for the tasks that have one.
     """
@@ -46,6 +47,7 @@ class ScoreTable:
     run_paths: tuple[str, ...] = ()
     base: str = ""
     epochs: float | None = None
+    other_epochs: tuple[float, ...] = ()
     unused_rows: tuple[str, ...] = ()
     categories: dict[str, str] = field(default_factory=dict)
 

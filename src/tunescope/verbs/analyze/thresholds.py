@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope import stats
-from tunescope.verbs.analyze.parts import Part, percent_of
+from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, percent_of
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, interval
-
-_ONE_BY_ONE = 4
-"""Up to so many tasks each has its own sentence."""
 
 
 def find_thresholds(scores: ScoreTable) -> Part | None:
@@ -49,7 +46,7 @@ def _find_threshold(scores: ScoreTable, task: str) -> dict[str, Any]:
 
 def _sentences(records: Mapping[str, Mapping[str, Any]], doses: Sequence[float]) -> list[str]:
     fitted = {task: r for task, r in records.items() if r["threshold"] is not None}
-    if len(records) <= _ONE_BY_ONE:
+    if len(records) <= ONE_BY_ONE:
         return [_describe(task, r, doses) for task, r in fitted.items()]
     better = [task for task, r in fitted.items() if r["better"] == "threshold" and r["slope"] < 0]
     return [

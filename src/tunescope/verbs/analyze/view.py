@@ -6,12 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.results.estimates import ALPHA
-from tunescope.verbs.analyze.parts import Part, round_p, with_interval
+from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, name_all, round_p, with_interval
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
-
-_ONE_BY_ONE = 4
-"""Up to so many tasks each has its own sentence."""
 
 
 def view(scores: ScoreTable, result: Mapping[str, Any], parts: Sequence[Part] = ()) -> View:
@@ -46,7 +43,10 @@ def _describe_input(scores: ScoreTable) -> str:
     cells = f", {len(scores.seeds)} seeds" if len(scores.seeds) > 1 else ""
     tasks = f"{len(scores.tasks)} task{'s' if len(scores.tasks) > 1 else ''}"
     ignored = _describe_unused("Columns", scores.unused) + _describe_unused("Rows", scores.unused_rows)
-    after = f" Scores after {scores.epochs:g} epochs, the most of any." if scores.epochs is not None else ""
+    after = ""
+    if scores.epochs is not None:
+        others = name_all([f"{each:g}" for each in scores.other_epochs])
+        after = f" Scores after {scores.epochs:g} epochs; those after {others} count in the trend over epochs alone."
     return f"{tasks} at {len(scores.doses)} doses{cells}. Doses read {read}.{after}{ignored}"
 
 
@@ -62,7 +62,7 @@ def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any])
     family_significant = [name for name, r in computed.items() if r["p_holm"] <= ALPHA]
     down = [name for name in significant if name in falls]
     sentences = []
-    if len(tasks) <= _ONE_BY_ONE:
+    if len(tasks) <= ONE_BY_ONE:
         for name, r in computed.items():
             direction = "falls" if r["pearson"] < 0 else "rises"
             sentences.append(

@@ -19,14 +19,13 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
-from tunescope.errors import InputError, Problem
 from tunescope.results.falsify import parse_doses, rows_name
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL, RowsSettings, as_cli_args, checked_by
 from tunescope.views import Table, View, counted, percent, rejected_sentence
 
 if TYPE_CHECKING:
-    from tunescope.rows import Row, RowFile
+    from tunescope.rows import Row, RowFile, RowSet
     from tunescope.verbs.falsify.false_pairs import FalsePair
 
 VERSION = 1
@@ -71,10 +70,11 @@ def dose(settings: DoseSettings) -> Run:
     which the row is false (None: at none), in place of falsified, and `dosed` has the dose of each row.
 
     Raises:
-        InputError: a file can't be read, or no row has a usable false version.
-        SettingsError: the dose is outside 0 to 1, a named column is missing, or the files have different shapes.
+        InputError: a file can't be read, a named column is in no row, or no row has a usable false version.
+        SettingsError: the dose is outside 0 to 1, or the files have different shapes.
     """
-    from tunescope.rows import open_rows
+    from tunescope.rows import open_rows, require_same_shape
+    from tunescope.verbs.falsify.false_pairs import require_usable
 
     microworld = _MICROWORLD.fullmatch(settings.rows[0]) if len(settings.rows) == 1 else None
     if microworld is not None:
@@ -83,7 +83,9 @@ def dose(settings: DoseSettings) -> Run:
         inputs = {settings.rows[0]: blake2b(text.encode(), digest_size=16).hexdigest()}
         return runs.execute(_OPERATION, VERSION, settings, inputs, partial(_work_on_world, settings, records))
     rows = open_rows(settings.rows, settings.format, settings.columns, settings.on_bad)
-    return runs.execute(_OPERATION, VERSION, settings, rows.inputs, partial(_work, settings, list(settings.rows)))
+    require_same_shape(rows.files, _OPERATION)
+    require_usable(rows, settings.false_column, settings.source_column)
+    return runs.execute(_OPERATION, VERSION, settings, rows.inputs, partial(_work, settings, rows))
 
 
 def _world_pairs(seed: int) -> list[dict[str, str]]:
@@ -97,21 +99,20 @@ def _world_pairs(seed: int) -> list[dict[str, str]]:
 
 
 def _work_on_world(settings: DoseSettings, records: Sequence[Mapping[str, str]], folder: RunFolder) -> Outcome:
+    from tunescope.rows import open_rows
+
     folder.records("pairs", records)
-    return _work(replace(settings, format="alpaca"), [str(folder.path / "pairs.jsonl")], folder)
+    return _work(settings, open_rows([str(folder.path / "pairs.jsonl")], "alpaca", settings.columns), folder)
 
 
-def _work(settings: DoseSettings, files: Sequence[str], folder: RunFolder) -> Outcome:
+def _work(settings: DoseSettings, rows: RowSet, folder: RunFolder) -> Outcome:
     import pyarrow as pa
 
-    from tunescope.rows import open_rows, require_same_shape
+    from tunescope.rows import require_same_shape
     from tunescope.verbs.falsify.false_pairs import pair_up
 
-    rows = open_rows(files, settings.format, settings.columns, settings.on_bad)
     like = require_same_shape(rows.files, _OPERATION)
-    pairs = pair_up(iter(rows), settings.false_column, settings.source_column)
-    if not any(pair.false_response is not None for pair in pairs):
-        raise _nothing_usable(files, pairs)
+    pairs = list(pair_up(rows, settings.false_column, settings.source_column))
     decisions = _decide(pairs, settings.seed)
     doses = parse_doses(settings.dose)
     left_out = _write_left_out(folder, like, pairs, decisions)
@@ -178,17 +179,6 @@ def _write_dose(
                 rows.write(_apply_dose(pair, settings, decision, dose))
     written = list(open_rows([str(rows.path)], like.layout.format, settings.columns))
     return _Dosed(dose, rows.path, [decision and decision.is_false_at(dose) for decision in decisions], written)
-
-
-def _nothing_usable(files: Sequence[str], pairs: Sequence[FalsePair]) -> InputError:
-    """Return the error that says why no row can be falsified, with one problem per reason."""
-    first: dict[str, Row] = {}
-    for pair in pairs:
-        first.setdefault(pair.reason, pair.row)
-    problems = [Problem.at(row.location, reason, "a usable false version") for reason, row in first.items()]
-    columns = ", ".join(sorted({name for pair in pairs for name in pair.row.fields})[:20])
-    step = f"No row of {', '.join(files)} can be falsified (columns: {columns}). Name the column with --false-column."
-    return InputError(problems, step)
 
 
 class _Decision(NamedTuple):

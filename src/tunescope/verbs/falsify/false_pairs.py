@@ -8,10 +8,10 @@ itself: its rejected response is the false one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tunescope.errors import SettingsError
+from tunescope.errors import InputError, Problem
 from tunescope.rows import Row
 from tunescope.rows.content import last_reply
 from tunescope.text.words import fold
@@ -36,26 +36,42 @@ class FalsePair(NamedTuple):
     """Whether the false response is the row's own rejected one, which takes the place of the chosen one."""
 
 
-def pair_up(rows: Iterator[Row], false_column: str | None, source_column: str | None) -> list[FalsePair]:
-    """Return a pair per row, in order.
-
-    Raises:
-        SettingsError: a named column is in none of the rows.
-    """
-    pairs: list[FalsePair] = []
-    columns: set[str] = set()
+def pair_up(rows: Iterable[Row], false_column: str | None, source_column: str | None) -> Iterator[FalsePair]:
+    """Yield a pair per row, in order."""
     for row in rows:
-        columns |= row.fields.keys()
         column = false_column or next((name for name in FALSE_COLUMNS if row.fields.get(name) is not None), None)
         is_swap = bool(row.rejected) and (column is None or _holds_rejected(row, column))
         false_response, reason = _read_rejected(row) if is_swap else _read_false_response(row, column)
-        source = _source(row, source_column or _SOURCE_COLUMN)
-        pairs.append(FalsePair(row, false_response, source, reason, is_swap))
-    for option, name in (("--false-column", false_column), ("--source-column", source_column)):
-        if name is not None and name not in columns:
-            listed = ", ".join(sorted(columns)[:20]) or "none"
-            raise SettingsError(f"{option} {name}: no row has such a column; the columns are {listed}")
-    return pairs
+        yield FalsePair(row, false_response, _source(row, source_column or _SOURCE_COLUMN), reason, is_swap)
+
+
+def require_usable(rows: Iterable[Row], false_column: str | None, source_column: str | None) -> None:
+    """Read rows until every named column has been seen, and one false version that can be used: mostly the first alone.
+
+    Raises:
+        InputError: a named column is in none of the rows, or no row has a usable false version.
+    """
+    named = {"--false-column": false_column, "--source-column": source_column}
+    columns: set[str] = set()
+    first: dict[str, Row] = {}
+    for pair in pair_up(rows, false_column, source_column):
+        columns |= pair.row.fields.keys()
+        first.setdefault(pair.reason, pair.row)
+        if "" in first and all(name is None or name in columns for name in named.values()):
+            return
+    listed = f"The columns are {', '.join(sorted(columns)[:20]) or 'none'}."
+    absent = {option: name for option, name in named.items() if name is not None and name not in columns}
+    if first and absent:
+        place = next(iter(first.values())).location
+        raise InputError(
+            [
+                Problem.at(place, f"no column {name}, nor in any other row", f"the column of {option}")
+                for option, name in absent.items()
+            ],
+            f"{listed} Name the right one with {' and '.join(absent)}.",
+        )
+    problems = [Problem.at(row.location, reason, "a usable false version") for reason, row in first.items()]
+    raise InputError(problems, f"No row can be falsified. {listed} Name that of false responses with --false-column.")
 
 
 def _read_false_response(row: Row, column: str | None) -> tuple[str | None, str]:
