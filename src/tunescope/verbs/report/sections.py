@@ -22,6 +22,7 @@ from tunescope.verbs.report.row_browser import changed_rows, faulty_rows
 from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.shift_pictures import shift_pictures
+from tunescope.verbs.report.study_pictures import study_picture
 from tunescope.verbs.report.tuning import tuning_section
 from tunescope.verbs.report.xray import as_json, xray
 from tunescope.verbs.report.xray_html import xray_html
@@ -63,7 +64,8 @@ def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Sec
     others = [run for run in opened if str(run.path) not in shown]
     for number, run in enumerate(others, 1):
         question = _QUESTION_OF.get(run.verb) or _QUESTION_OF.get(run.verb.split()[0], "Rows")
-        made.append(section(question, f"other-{number}", run.verb, to_html(run.view), [run]))
+        html = study_picture(run) + to_html(run.view)
+        made.append(section(question, f"other-{number}", run.verb, html, [run]))
     made.append(section("Provenance", "runs", "The runs behind this page", provenance_html(opened, folder), []))
     return made
 
