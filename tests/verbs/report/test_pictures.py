@@ -43,6 +43,15 @@ def test_marks_whiskers_and_ticks_stand_where_their_values_are():
     assert ticks(svg) == [0.25]
 
 
+def test_the_line_at_which_nothing_is_different_goes_through_all_rows():
+    _, svg = of(dots([Measured("a", -0.5), Measured("b", 0.5)], Scale("change", ends=(-1.0, 1.0), line=0.0)))
+    across, up = re.search(
+        r'<line transform="translate\(([\d.]+),[\d.]+\)" x2="0" y2="(-?[\d.]+)"[^>]*stroke-dash', svg
+    ).groups()
+    assert float(across) / width_of_plot(svg) == pytest.approx(0.5)
+    assert abs(float(up)) == float(re.search(r'class="background"[^>]* d="M0,0h[\d.]+v([\d.]+)', svg)[1])
+
+
 def test_bars_are_as_long_as_their_values():
     _, svg = of(
         bars([Measured("x", 0.5, 0.25, 1.0), Measured("y", 1.0), Measured("z", None)], Scale("share", ends=(0.0, 1.0)))

@@ -64,6 +64,10 @@ def describe(opened: Sequence[Run], names: ModelNames) -> str:
     scored = dict.fromkeys(model.name for group in benched_models(opened, names) for model in group)
     if of_verb(opened, "study analyze"):
         return "What a dose of falsity does"
+    if of_verb(opened, "study race"):
+        return "Which way to choose rows is better?"
+    if of_verb(opened, "study match"):
+        return "LoRA and full tuning at equal loss"
     if of_verb(opened, "judge claims"):
         return "Which rows taught it, and is it gone without them?"
     if files and tuned:

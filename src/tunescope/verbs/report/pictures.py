@@ -149,7 +149,8 @@ def dots(values: Sequence[Measured], scale: Scale, ticks: Mapping[str, float] | 
     colour = {"color": _by_series(series, _COLOURS, **legend), "shape": _by_series(series, _SHAPES, **legend)}
     layers: list[dict[str, Any]] = []
     if scale.line is not None:
-        layers.append({"mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": {"x": {"datum": scale.line}}})
+        place = {"x": {"datum": scale.line}, "y": None}
+        layers.append({"data": {"values": [{}]}, "mark": {"type": "rule", "strokeDash": [3, 3]}, "encoding": place})
     whisker = _whisker(scale, apart | {"color": _by_series(series, _COLOURS, **legend)})
     if ticks:
         marks = [{"name": name, "value": value} for name, value in ticks.items() if name in names]
