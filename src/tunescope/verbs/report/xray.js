@@ -401,7 +401,7 @@
     return el(
       "li",
       {},
-      el("h4", {}, source.place, " ", el("code", {}, source.id)),
+      el("h4", {}, ...breakable(source.place), " ", el("code", {}, source.id)),
       ...drawTexts(source, (index) => (index === field ? shared.map(([, , start, end]) => [start, end]) : [])),
       el("h5", {}, "the span, shared words marked"),
       el("p", { class: "quote", dir: "auto" }, ...marked(answer.text.slice(span.start, span.end), inAnswer)),
@@ -445,6 +445,9 @@
     return [el("details", { class: "fed" }, el("summary", {}, `Named for ${counted(others.length, "other answer", "other answers")}`), list)];
   }
 
+  // A path, in which a line may end behind a slash.
+  const breakable = (path) => path.split(/(?<=\/)/).flatMap((part, n) => (n ? [el("wbr", {}), part] : [part]));
+
   function drawTexts(source, stretchesOf) {
     // A row's texts, each under its name, with stretches marked.
     return source.fields.flatMap(([name, text, before, after], index) => {
@@ -462,7 +465,7 @@
     return el(
       "li",
       {},
-      el("h4", {}, source.place, " ", el("code", {}, source.id)),
+      el("h4", {}, ...breakable(source.place), " ", el("code", {}, source.id)),
       ...drawTexts(source, () => []),
       ...drawFed(taught.row),
       table([
