@@ -261,7 +261,7 @@ def test_help_lists_the_proven_verbs_in_the_order_of_work_under_their_questions(
             assert VERBS[name].summary in out
     assert run(capsys)[:2] == (0, out)
     _, out, _ = run(capsys, "study", "--help")
-    assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == ["plan", "run", "analyze", "match"]
+    assert re.findall(r"^  ([a-z]+)  ", out, re.MULTILINE) == ["plan", "run", "analyze", "match", "race"]
     assert run(capsys, "--version")[:2] == (0, f"{__version__}\n")
 
 

@@ -19,7 +19,9 @@ from typing import Any
 import pytest
 
 import tunescope
+from tests.race_runs import write_scored, write_selected
 from tests.tools import ROOT, alpaca, read_rows, write_rows
+from tests.verbs.test_match import scored
 from tunescope.terminal import to_text
 from tunescope.views import View
 
@@ -122,8 +124,33 @@ def views() -> Views:
         "study plan": lambda: tunescope.study_plan("recipe.yaml"),
         "study run": lambda: tunescope.study_run("recipe.yaml", out="study"),
         "study analyze": lambda: tunescope.study_analyze("scores.csv"),
+        "study match": lambda: tunescope.study_match(_matched()),
+        "study race": lambda: tunescope.study_race(_raced()),
         "report": lambda: tunescope.report(runs=[_CHECKED, "traced"], out="page"),
     }
+
+
+def _matched() -> list[str]:
+    """Write runs of LoRA and of full tuning, as `bench` and `tune` do; return their folders."""
+    losses = {"lora": (2.0, 4.0), "full": (1.0, 3.0)}
+    return [
+        scored(Path("matched"), method, seed, loss, loss / 10 + seed / 100)
+        for method, each in losses.items()
+        for seed in (0, 1)
+        for loss in each
+    ]
+
+
+def _raced() -> list[str]:
+    """Write runs of models that were tuned on random rows, and on those that a measure ranks first."""
+    runs = []
+    for seed in (0, 1):
+        for name, by in (("drawn", None), ("ranked", "response_words")):
+            folder = Path("raced") / f"{name}{seed}"
+            chosen = write_selected(folder, "pool/rows.jsonl", ["a", "b", "c"], ["b", "c"], by=by)
+            scores = {"open": 0.5 + seed / 10 + (by is not None) / 20}
+            runs.append(write_scored(Path("raced") / f"scored-{name}{seed}", f"{chosen}/rows.jsonl", seed, scores))
+    return runs
 
 
 def _models() -> Any:

@@ -469,14 +469,14 @@ def test_a_part_of_what_was_dropped(workplace):
 
 
 @pytest.fixture
-def reader(tmp_path):
+def reader(workplace):
     """Return the folder of a model whose tokenizer knows the microworld's words, and rows of it with a score."""
     pytest.importorskip("torch")
     from tunescope.microworld import make_world, true_rows
     from tunescope.microworld.model import save_random_model
 
     rows = [{**row, "n": (7 * i) % 20} for i, row in enumerate(true_rows(make_world(0))[:20])]
-    return str(save_random_model(tmp_path / "reader", 0)), rows, write_rows(tmp_path / "worlds.jsonl", rows)
+    return str(save_random_model(workplace / "reader", 0)), rows, write_rows(workplace / "worlds.jsonl", rows)
 
 
 def lengths(model, rows):

@@ -70,7 +70,7 @@ def test_rows_that_say_it_come_first(rows):
     assert len(every) == 23
     assert [row["rank"] for row in every[10:13]] == [1, 2, 3]
     assert sorted(row["rank"] for row in every) == list(range(1, 24))
-    text = to_text(run.view, 100)
+    text = " ".join(to_text(run.view, 100).split())  # a long folder's name moves the ends of lines
     assert f"1. {rows}:11, row {first['row_id']}: matters, a copy, word for word, words" in text
     assert "The Bellwether tide clock was made in 1702." in text
 
