@@ -1,13 +1,17 @@
 // The page's own hands: copying a command, saving a table as CSV, and what the bar shows. No text becomes markup.
 "use strict";
-(() => {
-  const el = (tag, attributes, ...children) => {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes)) made.setAttribute(name, value);
-    made.append(...children);
-    return made;
-  };
 
+// Makes an element, for all scripts of the page. Attributes that are null or false are left out, children without a value too.
+function el(tag, attributes, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes || {})) {
+    if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
+  }
+  made.append(...children.filter((child) => child !== null && child !== undefined));
+  return made;
+}
+
+(() => {
   // ---- commands
 
   for (const box of document.querySelectorAll("pre")) {

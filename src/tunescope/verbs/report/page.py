@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from base64 import b64encode
 from collections.abc import Sequence
@@ -59,10 +60,12 @@ class Opening:
 
 
 def section(
-    question: str, anchor: str, heading: str, html: str, made_by: Sequence[Run], component: str = "", data: str = ""
+    question: str, anchor: str, heading: str, html: str, made_by: Sequence[Run], component: str = "", data: Any = None
 ) -> Section:
-    """Make a section; `html` is trusted."""
-    return Section(question, anchor, heading, html, tuple(str(run.path) for run in made_by), component, data)
+    """Make a section; `html` is trusted. `data` is written in few characters, without those that steer the page."""
+    text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False) if component else ""
+    runs = tuple(str(run.path) for run in made_by)
+    return Section(question, anchor, heading, html, runs, component, replace_steering(text))
 
 
 def folded(summary: str, html: str) -> str:

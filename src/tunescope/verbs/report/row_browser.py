@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import json
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import TunescopeError
-from tunescope.foreign import replace_steering
 from tunescope.results.check import CheckResult
 from tunescope.runs import Run
 
@@ -48,7 +46,7 @@ def faulty_rows(run: Run) -> dict[str, Any] | str:
     counts = CheckResult.read(run).faults
     said = {str(row[0]): str(row[-1]) for table in run.view.tables if table.title == "Faults" for row in table.rows}
     kinds = [[name, said.get(name, ""), n] for name, n in counts.items() if n]
-    return {"noun": "faulty row", "faults": kinds, "rows": shown, "more": max(0, len(found) - len(shown))}
+    return _browser(("faulty row", "faulty rows"), kinds, shown, len(found))
 
 
 def changed_rows(run: Run) -> dict[str, Any] | str:
@@ -63,7 +61,12 @@ def changed_rows(run: Run) -> dict[str, Any] | str:
     shown = [_pair(pair, a.get(pair["a_id"]), b.get(pair["b_id"])) for pair in pairs[:_MOST_ROWS]]
     counts = Counter(pair["state"] for pair in pairs)
     kinds = [[state, said, counts[state]] for state, said in _STATES.items() if counts[state]]
-    return {"noun": "row that differs", "faults": kinds, "rows": shown, "more": max(0, len(pairs) - len(shown))}
+    return _browser(("row that differs", "rows that differ"), kinds, shown, len(pairs))
+
+
+def _browser(nouns: tuple[str, str], kinds: list[list[Any]], shown: list[dict[str, Any]], n: int) -> dict[str, Any]:
+    """Return what the script reads: what one row and several are called, kinds with meaning and n, and the rows."""
+    return {"nouns": nouns, "faults": kinds, "rows": shown, "more": max(0, n - len(shown))}
 
 
 def _compared(name: str, run: Run) -> dict[str, Row] | None:
@@ -98,11 +101,6 @@ def _messages(row: Row) -> list[list[Any]]:
     """Return role and text of each message, and whether the text is cut."""
     texts = [(message.role, _said(message)) for message in row.messages]
     return [[role, text[:_MOST_CHARACTERS], len(text) > _MOST_CHARACTERS] for role, text in texts]
-
-
-def as_json(data: Mapping[str, Any]) -> str:
-    """Write the data without characters that steer the page."""
-    return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
 
 
 def _row(row: Row, found: list[dict[str, Any]], kept: Mapping[str, Row]) -> dict[str, Any]:

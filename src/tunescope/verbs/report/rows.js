@@ -3,19 +3,8 @@
 (() => {
   const STEP = 100; // rows listed at a time
 
-  function el(tag, attributes, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
-    }
-    made.append(...children.filter((child) => child !== null && child !== undefined));
-    return made;
-  }
   const plain = (name) => name.replaceAll("_", " ");
-  const counted = (n, one) => {
-    const many = one.includes(" that ") ? one.replace(" that differs", "s that differ") : `${one}s`;
-    return `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
-  };
+  const counted = (n, [one, many]) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
   const begin = (row) => {
     const text = (row.messages.find((message) => message[1].trim()) || ["", "empty"])[1].replace(/\s+/g, " ").trim();
     return text.length > 110 ? text.slice(0, 109) + "…" : text;
@@ -48,8 +37,8 @@
           (!words || row.id.startsWith(words) || row.messages.some(([, text]) => text.toLowerCase().includes(words))),
       );
       buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(data.faults[at][0] === state.fault)));
-      const more = data.more ? `; ${counted(data.more, "more row")} in the run's tables` : "";
-      status.textContent = `${state.listed.length.toLocaleString("en")} of ${counted(data.rows.length, data.noun)}${more}`;
+      const more = data.more ? `; ${counted(data.more, ["more row", "more rows"])} in the run's tables` : "";
+      status.textContent = `${state.listed.length.toLocaleString("en")} of ${counted(data.rows.length, data.nouns)}${more}`;
       draw();
     }
 

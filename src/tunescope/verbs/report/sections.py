@@ -17,14 +17,13 @@ from tunescope.verbs.report.judge_pictures import PICTURED, board_picture, judge
 from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
-from tunescope.verbs.report.row_browser import as_json as rows_as_json
 from tunescope.verbs.report.row_browser import changed_rows, faulty_rows
 from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.shift_pictures import shift_pictures
 from tunescope.verbs.report.study_pictures import study_picture
 from tunescope.verbs.report.tuning import tuning_section
-from tunescope.verbs.report.xray import as_json, xray
+from tunescope.verbs.report.xray import xray
 from tunescope.verbs.report.xray_html import xray_html
 from tunescope.views import to_html
 
@@ -96,7 +95,7 @@ def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames
     if data is not None:
         runs = [run for column in columns for run in column.runs.values()]
         heading = "X-ray" if any({*KINDS[1:]} & column.runs.keys() for column in columns) else "The answers"
-        yield section("Answers", "xray", heading, xray_html(data), runs, "xray", as_json(data))
+        yield section("Answers", "xray", heading, xray_html(data), runs, "xray", data)
     for number, run in enumerate(judged, 1):
         further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
         yield section("Answers", f"claims-{number}", "Is it gone?", to_html(further), [run])
@@ -139,7 +138,7 @@ def _with_rows(
     if not data["rows"]:
         return section(question, anchor, heading, before + to_html(run.view), [run])
     html = f'{before}<div class="browser" id="{anchor}-browser" hidden></div>{to_html(run.view)}'
-    return section(question, anchor, heading, html, [run], "rows", rows_as_json(data))
+    return section(question, anchor, heading, html, [run], "rows", data)
 
 
 def _own_view(run: Run) -> str:

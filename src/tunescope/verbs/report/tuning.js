@@ -12,7 +12,7 @@
     const known = curves.map((curve) => new Map(curve.points));
     const axis = { stroke: colour("--soft"), grid: { stroke: colour("--line"), width: 1 }, ticks: { stroke: colour("--line") }, font: "12px system-ui, sans-serif" };
     const wide = Math.min(560, document.documentElement.clientWidth - 32);
-    const box = document.createElement("div");
+    const box = el("div", { class: "hovered" });
     new uPlot(
       {
         width: wide,
@@ -33,7 +33,6 @@
   charts.forEach((curves, number) => {
     if (!places[number]) return;
     const box = draw(curves, places[number]);
-    box.className = "hovered";
     places[number].after(box);
     places[number].classList.add("still"); // shown on paper, where nothing hovers
   });

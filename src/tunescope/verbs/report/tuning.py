@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from tunescope.foreign import replace_steering
 from tunescope.models.names import NO_DIFFERENCE, ModelNames
 from tunescope.results.tune import TuneStep
 from tunescope.runs import Run
@@ -27,7 +26,7 @@ def tuning_section(tuned: Sequence[Run], names: ModelNames) -> Section:
     html = f'<div class="pictures" id="tuning-curves">{drawn}</div>' + to_html(View((), _differing(tuned, names)))
     if len(tuned) <= _MOST_RUNS:
         html += "".join(folded(names.of_run(run), to_html(run.view)) for run in tuned)
-    return section("Tuning", "tuning", "How the models were tuned", html, tuned, "tuning", _as_json(charts))
+    return section("Tuning", "tuning", "How the models were tuned", html, tuned, "tuning", _data(charts))
 
 
 def _losses(run: Run) -> list[tuple[float, float]]:
@@ -35,7 +34,7 @@ def _losses(run: Run) -> list[tuple[float, float]]:
     losses = (
         (each.step, each.loss_with_noise if each.loss is None else each.loss) for each in TuneStep.read_lines(run)
     )
-    return [(float(step), loss) for step, loss in losses if loss is not None]
+    return [(float(step), loss) for step, loss in losses if loss is not None and isfinite(loss)]
 
 
 def _differing(tuned: Sequence[Run], names: ModelNames) -> tuple[Table, ...]:
@@ -59,8 +58,7 @@ def _written(value: Any) -> Cell:
     return MISSING if value is None else value if isinstance(value, int | float) else str(value)
 
 
-def _as_json(charts: Sequence[Sequence[Curve]]) -> str:
-    """Write the curves for the script that draws them where a pointer is."""
+def _data(charts: Sequence[Sequence[Curve]]) -> list[list[dict[str, Any]]]:
+    """Return the curves for the script that draws them where a pointer is."""
     drawn = [[curve for curve in chart if len(curve.points) > 1] for chart in charts]
-    data = [[{"name": curve.name, "points": curve.points} for curve in chart] for chart in drawn if chart]
-    return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    return [[{"name": curve.name, "points": curve.points} for curve in chart] for chart in drawn if chart]

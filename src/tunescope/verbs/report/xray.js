@@ -16,15 +16,6 @@
     if (answer && typeof answer.lengths === "string") answer.lengths = Array.from(answer.lengths, (digit) => parseInt(digit, 36));
   }
 
-  function el(tag, attributes, ...children) {
-    const made = document.createElement(tag);
-    for (const [name, value] of Object.entries(attributes || {})) {
-      if (value !== null && value !== undefined && value !== false) made.setAttribute(name, value === true ? "" : value);
-    }
-    made.append(...children.filter((child) => child !== null && child !== undefined));
-    return made;
-  }
-
   const asked = (value) => (value === null || value === undefined ? undefined : number(value)); // left out where nobody asked
   const number = (value) => (value === null || value === undefined ? "missing" : value.toLocaleString("en", { maximumSignificantDigits: 12 }));
   const thousandths = (value) => number(value === null ? null : value / 1000);

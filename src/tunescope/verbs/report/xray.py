@@ -13,7 +13,6 @@ from math import isfinite
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
-from tunescope.foreign import replace_steering
 from tunescope.models.names import ModelNames
 from tunescope.oracle.endings import ending_of
 from tunescope.results.attribute import AttributedAnswer, AttributeResult, NamedRow
@@ -91,11 +90,6 @@ def xray(columns: Sequence[Column], names: ModelNames, judged: Sequence[Run] = (
         "strings": list(registry.strings),
         "rows": registry.rows,
     }
-
-
-def as_json(data: Mapping[str, Any]) -> str:
-    """Write the data in as few characters as JSON allows, without characters that steer the page."""
-    return replace_steering(json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False))
 
 
 def _layers(column: Column, claims: dict[str, list[list[str]]]) -> Layers:
