@@ -90,6 +90,13 @@ class Answer:
         return cls(answer_id, prompt.prompt_id, question, messages, text, **values)
 
     @property
+    def asked(self) -> str:
+        """What was answered: the question, or the whole conversation with who said what."""
+        if len(self.messages) == 1 and self.messages[0].role == "user":
+            return self.messages[0].content or ""
+        return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in self.messages)
+
+    @property
     def place(self) -> Place:
         """Which answer it is."""
         return Place(self.prompt_id, self.turn, self.sample)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.tools import alpaca, write_rows
 from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, moving, needs_chromium
+from tests.verbs.report.test_judges import judged
 from tests.verbs.report.test_page import ROWS, checked
 
 from tunescope.verbs.check import CheckSettings, check
@@ -44,6 +45,16 @@ def test_a_fault_filters_and_a_row_opens_in_a_drawer(tab, page):
     assert listed.count() == 4
     tab.get_by_label("Search").fill("WASH ONE")
     assert listed.all_inner_texts() == ["How?"]
+
+
+def test_a_judgement_opens_in_a_drawer(tab, workplace):
+    tab.goto(page_of(judged(workplace, "ours", [2] * 3 + [1])).as_uri())
+    moving(tab, tab.get_by_role("button", name="loss 1").click)
+    moving(tab, tab.locator(".row-list a").click)
+    drawer = tab.get_by_role("dialog")
+    assert drawer.get_by_role("heading", level=4).all_inner_texts()[:2] == ["instruction", "output_1"]
+    assert drawer.locator(".quote").nth(1).inner_text() == "short"
+    assert "tunescope why" not in drawer.inner_text()
 
 
 def test_a_link_opens_the_row(tab, page):

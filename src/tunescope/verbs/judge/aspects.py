@@ -34,7 +34,6 @@ from tunescope.verbs.judge.judging import (
     fill_in,
     judge_run,
     open_systems,
-    question_of,
     reply_record,
     shared,
 )
@@ -114,7 +113,7 @@ def aspects(settings: AspectsSettings) -> Run:
     names = [aspect.name for aspect in meanings]
     requests = {}
     for number, (_, _, answer, _) in enumerate(answers):
-        question = question_of(answer)
+        question = answer.asked
         delimiter, verdict_marker = make_nonces(question, answer.text)
         values = {"question": question, "answer": answer.text, "fence": delimiter, "aspects": meanings, "scale": _SCALE}
         fill = partial(fill_in, template, _MUST, values)

@@ -26,7 +26,6 @@ from tunescope.verbs.judge.judging import (
     fill_in,
     judge_run,
     open_systems,
-    question_of,
     reply_record,
     shared,
 )
@@ -144,14 +143,14 @@ def _matchups(
                 texts = (ours.text, theirs.text)
                 names = (name, against.name)
                 matchups.append(
-                    _Matchup(theirs.prompt_id, names, question_of(theirs), texts, tags.of_answer(theirs) or (), False)
+                    _Matchup(theirs.prompt_id, names, theirs.asked, texts, tags.of_answer(theirs) or (), False)
                 )
     if settings.control:
         names = (against.name, against.name)
         for item, answer in judged.items():
             matchups.append(
                 _Matchup(
-                    item, names, question_of(answer), (answer.text, answer.text), tags.of_answer(answer) or (), True
+                    item, names, answer.asked, (answer.text, answer.text), tags.of_answer(answer) or (), True
                 )
             )
     return matchups

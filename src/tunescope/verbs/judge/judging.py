@@ -191,7 +191,7 @@ def shared(a: System, b: System, least: float) -> Shared:
     Raises:
         SettingsError: they share less than `least` of the larger set, or nothing.
     """
-    question: Callable[[Answer], str] = lambda answer: question_of(answer).strip()  # noqa: E731
+    question: Callable[[Answer], str] = lambda answer: answer.asked.strip()  # noqa: E731
     found = pair_up(a.answers, b.answers, {"id": lambda x: (x.prompt_id, question(x)), "prompt": question})
     pairs, larger = len(found.pairs), max(len(a.answers), len(b.answers))
     if not pairs or pairs / larger < least:  # as it stands here, 7 of 100 are 0.07
@@ -201,13 +201,6 @@ def shared(a: System, b: System, least: float) -> Shared:
             "set; name answers to the same prompts" + (", or a lower --min-overlap" if pairs else "")
         )
     return Shared([(x, y) for x, y, _ in found.pairs], len(found.only_a), len(found.only_b))
-
-
-def question_of(answer: Answer) -> str:
-    """Return what was answered: the question, or the whole conversation with who said what."""
-    if len(answer.messages) == 1 and answer.messages[0].role == "user":
-        return answer.messages[0].content or ""
-    return "\n\n".join(f"[{message.role}]\n{message.content or ''}" for message in answer.messages)
 
 
 def fill_in(template: PromptTemplate, must: Sequence[str], values: Mapping[str, Any], instructions: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.errors import TunescopeError
 from tunescope.results.check import CheckResult
@@ -23,6 +23,15 @@ _STATES = {"changed": "the text differs between A and B", "removed": "only in A"
 """What a pair of a comparison can be, but the same."""
 _QUOTED = re.compile(r"'(?:[^'\\]|\\.)+'|\"(?:[^\"\\]|\\.)+\"")
 _ROW_ID = re.compile(r"\b[0-9a-f]{16}(?:\.\d+)?\b")
+
+
+class Nouns(NamedTuple):
+    """What the things to read are called: one that is opened, one in a count, several; and what tells more of one."""
+
+    heading: str
+    one: str
+    many: str
+    command: str = ""
 
 
 def faulty_rows(run: Run) -> dict[str, Any] | str:
@@ -46,7 +55,7 @@ def faulty_rows(run: Run) -> dict[str, Any] | str:
     counts = CheckResult.read(run).faults
     said = {str(row[0]): str(row[-1]) for table in run.view.tables if table.title == "Faults" for row in table.rows}
     kinds = [[name, said.get(name, ""), n] for name, n in counts.items() if n]
-    return _browser(("faulty row", "faulty rows"), kinds, shown, len(found))
+    return browser(Nouns("Row", "faulty row", "faulty rows", "tunescope why"), kinds, shown, len(found))
 
 
 def changed_rows(run: Run) -> dict[str, Any] | str:
@@ -61,12 +70,12 @@ def changed_rows(run: Run) -> dict[str, Any] | str:
     shown = [_pair(pair, a.get(pair["a_id"]), b.get(pair["b_id"])) for pair in pairs[:_MOST_ROWS]]
     counts = Counter(pair["state"] for pair in pairs)
     kinds = [[state, said, counts[state]] for state, said in _STATES.items() if counts[state]]
-    return _browser(("row that differs", "rows that differ"), kinds, shown, len(pairs))
+    return browser(Nouns("Row", "row that differs", "rows that differ", "tunescope why"), kinds, shown, len(pairs))
 
 
-def _browser(nouns: tuple[str, str], kinds: list[list[Any]], shown: list[dict[str, Any]], n: int) -> dict[str, Any]:
-    """Return what the script reads: what one row and several are called, kinds with meaning and n, and the rows."""
-    return {"nouns": nouns, "faults": kinds, "rows": shown, "more": max(0, n - len(shown))}
+def browser(nouns: Nouns, kinds: list[list[Any]], shown: list[dict[str, Any]], n: int) -> dict[str, Any]:
+    """Return what the script reads: what things are called, their kinds with meaning and n, and the things."""
+    return {**nouns._asdict(), "faults": kinds, "rows": shown, "more": max(0, n - len(shown))}
 
 
 def _compared(name: str, run: Run) -> dict[str, Row] | None:

@@ -1,10 +1,11 @@
-// Rows to read: filtered by fault and words, each opened in a drawer. All text goes in as text nodes.
+// Rows, or judgements, to read: filtered by kind and words, each opened in a drawer. All text goes in as text nodes.
 "use strict";
 (() => {
   const STEP = 100; // rows listed at a time
 
   const plain = (name) => name.replaceAll("_", " ");
   const counted = (n, [one, many]) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+  const texts = (row) => [...row.messages.map(([, text]) => text), ...row.faults.map(([, about, detail]) => `${about} ${detail}`)];
   const begin = (row) => {
     const text = (row.messages.find((message) => message[1].trim()) || ["", "empty"])[1].replace(/\s+/g, " ").trim();
     return text.length > 110 ? text.slice(0, 109) + "…" : text;
@@ -22,7 +23,7 @@
     });
     const status = el("p", { role: "status", class: "note" });
     const list = el("ol", { class: "row-list" });
-    const drawer = el("dialog", { class: "drawer", "aria-label": "A row" });
+    const drawer = el("dialog", { class: "drawer", "aria-label": data.heading });
     const state = { fault: null, shown: STEP, listed: [] };
     const address = (values) => {
       const kept = { rows: anchor, fault: state.fault, ...values };
@@ -34,11 +35,11 @@
       state.listed = data.rows.filter(
         (row) =>
           (!state.fault || row.faults.some(([name]) => name === state.fault)) &&
-          (!words || row.id.startsWith(words) || row.messages.some(([, text]) => text.toLowerCase().includes(words))),
+          (!words || row.id.startsWith(words) || texts(row).some((text) => text.toLowerCase().includes(words))),
       );
       buttons.forEach((button, at) => button.setAttribute("aria-pressed", String(data.faults[at][0] === state.fault)));
-      const more = data.more ? `; ${counted(data.more, ["more row", "more rows"])} in the run's tables` : "";
-      status.textContent = `${state.listed.length.toLocaleString("en")} of ${counted(data.rows.length, data.nouns)}${more}`;
+      const more = data.more ? `; ${counted(data.more, ["more", "more"])} in the run's tables` : "";
+      status.textContent = `${state.listed.length.toLocaleString("en")} of ${counted(data.rows.length, [data.one, data.many])}${more}`;
       draw();
     }
 
@@ -79,9 +80,9 @@
     function open(row) {
       const close = el("button", { type: "button" }, "Close");
       close.addEventListener("click", () => drawer.close());
-      const found = row.faults.map(([name, grade, detail]) => el("li", {}, el("b", {}, plain(name)), ` (${grade}): ${detail}`));
+      const found = row.faults.map(([name, grade, detail]) => el("li", {}, el("b", {}, plain(name)), ` (${grade})${detail ? `: ${detail}` : ""}`));
       const parts = [
-        el("div", { class: "bar" }, el("h3", { tabindex: "-1" }, `Row ${row.id}`), close),
+        el("div", { class: "bar" }, el("h3", { tabindex: "-1" }, `${data.heading} ${row.id}`), close),
         el("p", { class: "note" }, row.place),
         el("ul", {}, ...found),
       ];
@@ -101,7 +102,7 @@
       }
       if (row.history) parts.push(el("h4", {}, "History"));
       if (row.history) parts.push(row.history.length ? el("ol", {}, ...row.history.map((step) => el("li", {}, step))) : el("p", { class: "note" }, "As it was first read."));
-      parts.push(el("pre", {}, `tunescope why ${row.id}`));
+      if (data.command) parts.push(el("pre", {}, `${data.command} ${row.id}`));
       drawer.replaceChildren(...parts);
       if (!drawer.open) drawer.showModal();
       drawer.scrollTop = 0;
@@ -133,7 +134,7 @@
       filter();
     });
     box.append(
-      el("div", { class: "filters", role: "group", "aria-label": "Filter the rows" }, ...buttons, el("label", {}, "Search ", query)),
+      el("div", { class: "filters", role: "group", "aria-label": `Filter the ${data.many}` }, ...buttons, el("label", {}, "Search ", query)),
       status,
       list,
       drawer,

@@ -14,6 +14,7 @@ from tunescope.runs import Run
 from tunescope.verbs.report.columns import KINDS, Column, columns_of
 from tunescope.verbs.report.dose import dose_pictures
 from tunescope.verbs.report.judge_pictures import PICTURED, board_picture, judge_pictures
+from tunescope.verbs.report.judgement_browser import judgements
 from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
@@ -57,8 +58,11 @@ def sections(opened: Sequence[Run], names: ModelNames, folder: Path) -> list[Sec
         made.append(section("Dose", f"dose-{number}", "Dose and response", html, [run]))
     judged = [run for run in opened if run.verb in (*PICTURED, "judge leaderboard")]
     for number, run in enumerate(judged, 1):
-        drawn = judge_pictures(run) if run.verb in PICTURED else board_picture(run)
-        made.append(section("Judges", f"judged-{number}", run.verb, drawn + to_html(run.view), [run]))
+        anchor = f"judged-{number}"
+        if run.verb in PICTURED:
+            made.append(_with_rows("Judges", anchor, run.verb, run, judgements(run), judge_pictures(run)))
+        else:
+            made.append(section("Judges", anchor, run.verb, board_picture(run) + to_html(run.view), [run]))
     shown = {run for each in made for run in each.runs}
     others = [run for run in opened if str(run.path) not in shown]
     for number, run in enumerate(others, 1):
