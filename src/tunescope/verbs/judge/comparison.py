@@ -149,9 +149,7 @@ def _matchups(
         names = (against.name, against.name)
         for item, answer in judged.items():
             matchups.append(
-                _Matchup(
-                    item, names, answer.asked, (answer.text, answer.text), tags.of_answer(answer) or (), True
-                )
+                _Matchup(item, names, answer.asked, (answer.text, answer.text), tags.of_answer(answer) or (), True)
             )
     return matchups
 

@@ -82,7 +82,7 @@ def _records(run: Run) -> dict[str, Mapping[str, Any]]:
     if "answers" in run.settings:
         own = read_document(str(run.path / JUDGEMENTS)).records
         return {str(record.location._replace(file=JUDGEMENTS)): record.value for record in own}
-    found = {}
+    found = dict[str, Mapping[str, Any]]()
     for file in expand(run.settings["files"]):
         document = read_document(file)
         if not _is_unchanged(Path(file), run.info["inputs"].get(file, "")):
@@ -129,8 +129,8 @@ def _pair(
         reference = sides[row.reference].find(row.item, None) if row.reference in sides else None
         question = reference.asked.strip() if reference else None
         answer = sides[row.system].find(row.item, question) if row.system in sides else None
-        judged = [("question", question), (row.system, answer and answer.text)]
-        judged.append((row.reference, reference and reference.text))
+        judged = [("question", question), (row.system, answer.text if answer else None)]
+        judged.append((row.reference, reference.text if reference else None))
         messages = [_message(name, _CUT if text is None else text) for name, text in judged] + messages
     return _judgement(row.item, row.place, found, messages)
 
@@ -164,7 +164,7 @@ def _scored(
     messages = _texts(record)
     if sides:
         answer = sides[first.system].find(first.item, None) if first.system in sides else None
-        judged = [("question", answer and answer.asked), (first.system, answer and answer.text)]
+        judged = [("question", answer.asked if answer else None), (first.system, answer.text if answer else None)]
         messages = [_message(name, _CUT if text is None else text) for name, text in judged] + messages
     return _judgement(first.item, first.place, found, messages)
 

@@ -11,6 +11,7 @@ from tunescope.foreign import escape_sentence
 from tunescope.models.names import ModelNames
 from tunescope.results.compare import CompareKind, CompareSetup
 from tunescope.runs import Run
+from tunescope.verbs.report.cases import cases_html
 from tunescope.verbs.report.columns import KINDS, Column, columns_of
 from tunescope.verbs.report.dose import dose_pictures
 from tunescope.verbs.report.judge_pictures import PICTURED, board_picture, judge_pictures
@@ -100,6 +101,9 @@ def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames
         runs = [run for column in columns for run in column.runs.values()]
         heading = "X-ray" if any({*KINDS[1:]} & column.runs.keys() for column in columns) else "The answers"
         yield section("Answers", "xray", heading, xray_html(data), runs, "xray", data)
+        cases = cases_html(data)
+        if cases:
+            yield section("Answers", "cases", "Cases", cases, runs)
     for number, run in enumerate(judged, 1):
         further = replace(run.view, sentences=run.view.sentences[1:])  # the page opens with the first
         yield section("Answers", f"claims-{number}", "Is it gone?", to_html(further), [run])
