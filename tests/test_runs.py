@@ -213,6 +213,11 @@ def test_out_names_the_folder(workplace):
     ("place", "sentence"),
     [
         ("a file", "a file: found a file; expected a folder; name another with --out"),
+        (
+            "new one.JSONL",
+            "new one.JSONL: found the name of a file; expected that of a folder, in which the run's files will lie; "
+            "type --out 'new one'",
+        ),
         ("mine", "mine: found other files; expected an empty or a new folder; remove it or name another with --out"),
     ],
 )

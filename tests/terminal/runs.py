@@ -28,11 +28,20 @@ from tunescope.views import View
 RECORDED = Path(__file__).parent / "recorded"
 WIDTHS = (80, 120)
 LONG = "models/a-folder-that-is-named-at-length/and-another-one-inside/the-model-of-the-second-attempt"
+BETTER = "(?:Give honey|Pimfo plays|he job)"
+"""What the better answers of the two systems begin with; of others the judge prefers the first."""
 FAKE = [
     {"pattern": "short_response", "reply": "<short_response>\nShort.\n</short_response>"},
-    {"pattern": r".*(?P<m>[0-9a-f]{8}): CHOICE", "reply": r"\g<m>: 1", "expand": True},
-    {"pattern": r".*(?P<m>[0-9a-f]{8}): SCORE-1", "reply": r"\g<m>: 7 5", "expand": True},
-    {"pattern": r"answer 1 ===\n(?:Pamma|Valko).*(?P<m>\w{8}): SCORE", "reply": r"\g<m>: 9 4", "expand": True},
+    *(
+        {
+            "pattern": rf"answer {place} ===\n{BETTER}.*(?P<m>\w{{8}}): {asked}",
+            "reply": rf"\g<m>: {said}",
+            "expand": True,
+        }
+        for place, asked, said in ((1, "CHOICE", "1"), (2, "CHOICE", "2"), (1, "SCORE-1", "9 4"), (2, "SCORE-1", "4 9"))
+    ),
+    {"pattern": r".*(?P<m>\w{8}): CHOICE", "reply": r"\g<m>: 1", "expand": True},
+    {"pattern": r".*(?P<m>\w{8}): SCORE-1", "reply": r"\g<m>: 7 5", "expand": True},
     {"pattern": r".*(?P<m>\w{8}): SCORE", "reply": r"\g<m>: 5 8", "expand": True},
     {
         "pattern": r'.*"code": "(?P<m>\w{8})"',

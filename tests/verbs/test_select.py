@@ -97,6 +97,13 @@ def test_where_over_a_check_run_as_pandas_does_it(workplace):
     assert decisions["reason"].isna().tolist() == decisions["kept"].tolist()
 
 
+def test_a_select_that_keeps_nothing_says_so(rows):
+    run = choose(rows, where="output = 'nobody says this'")
+    assert "No row is left." in " ".join(run.view.sentences)
+    assert run.view.next == ()
+    assert "No row is left." not in " ".join(choose(rows, where="output != 'nobody says this'").view.sentences)
+
+
 def test_where_on_the_rows_own_columns_with_reasons(rows):
     run = choose(rows, where="score >= 3 and tag = 'a'")
     assert kept(run) == [ROWS[0], ROWS[2]]

@@ -7,6 +7,7 @@ import gc
 import os
 import platform
 import re
+import shlex
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -26,11 +27,11 @@ from tunescope.views import View, to_html
 
 _VERSION = re.compile(r"^Version:(.*)$", re.MULTILINE)
 _NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
+_FILE_ENDINGS = frozenset((".csv", ".html", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".yaml"))
+"""What no run folder's name ends in: whoever types `--out rows.json` expects a file."""
 _OBJECTS_PER_COLLECTION = 10_000
 """Python looks for garbage cycles after 700 new objects. Rows are many small objects that stay, and each look sees them
 again: a fifth of the time of a repair from its journal."""
-
-
 _only_looks = ContextVar("_only_looks", default=False)
 
 
@@ -227,6 +228,12 @@ def _done_with(path: Path, key: str, settings: Any) -> Run | None:
     """
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: found a file; expected a folder; name another with --out")
+    if not path.exists() and path.suffix.lower() in _FILE_ENDINGS:
+        folder = path.with_suffix("")
+        raise RunError(
+            f"{path}: found the name of a file; expected that of a folder, in which the run's files will lie; "
+            f"type --out {shlex.quote(str(folder))}"
+        )
     if not (path / RUN_FILE).exists():
         if not (path / f".work-{key}").is_dir() and any(_visible(path)):
             found = "an unfinished run with other settings or input" if (path / ".lock").exists() else "other files"

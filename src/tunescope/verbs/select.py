@@ -273,6 +273,8 @@ def _view(
         + (f" ({counts})." if counts else "."),
         f"Kept: {kept}. Dropped: {dropped}. The table decisions has the reason for each row.",
     ]
+    if not result["kept"]:
+        sentences.append("No row is left. The table below has reasons; widen what is asked for and select again.")
     if "tokens" in result:
         sentences.append(_say_tokens(KeptTokens.from_json(result["tokens"])))
     if result.get("control_drawn_from") == "all rows":
@@ -283,9 +285,8 @@ def _view(
     if result["rejected"]:
         sentences.append(rejected_sentence(result["rejected"]))
     tables = (Table("First dropped", ("row id", "place", "reason"), lines),) if lines else ()
-    return View(
-        tuple(sentences), tables, (f"tunescope check {as_cli_args([str(kept)], settings.format, settings.columns)}",)
-    )
+    check = f"tunescope check {as_cli_args([str(kept)], settings.format, settings.columns)}"
+    return View(tuple(sentences), tables, (check,) if result["kept"] else ())
 
 
 def _say_tokens(tokens: KeptTokens) -> str:
