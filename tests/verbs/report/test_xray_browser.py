@@ -474,13 +474,11 @@ def test_ten_thousand_plain_answers_are_listed_and_searched(tab, tmp_path):
     answers = [answer_of(f"q{k}", f"What is {k}?", f"It is the number {k}. " * 5, "m") for k in range(n)]
     tab.set_default_timeout(60_000)  # a busy machine may take its time; benchmarks say how long it is
     visit(tab, page_of([answer_run(tmp_path / "a", answers)], tmp_path / "page"))
-    assert tab.locator("#xray-list a").count() == n
-    assert (
-        tab.evaluate(
-            "document.querySelectorAll('#xray-list li a')[9999].checkVisibility({contentVisibilityAuto: true})"
-        )
-        is False
-    )
+    assert tab.locator("#xray-list a").count() < 500
+    tab.evaluate("document.getElementById('xray-list').scrollTo(0, 1e9)")
+    tab.locator("#xray-list a").last.wait_for()
+    tab.wait_for_function("document.querySelector('#xray-list ol:last-child b')?.textContent === 'q9900'")
+    assert listed(tab)[-1] == "q9999"
     tab.get_by_label("Search prompts and answers").fill("number 9999.")
     idle(tab)
     assert listed(tab) == ["q9999"]

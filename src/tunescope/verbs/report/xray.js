@@ -97,15 +97,49 @@
     return parts.join(" · ");
   }
 
+  const BLOCK = 100; // prompts that are drawn together, once they are nearly in sight
+  const waitingBlocks = new Map();
+  const near = new IntersectionObserver(
+    (entries) => entries.filter((entry) => entry.isIntersecting).forEach((entry) => fillBlock(entry.target)),
+    { root: list, rootMargin: "900px" },
+  );
+
   function drawList() {
-    const want = wanted();
-    const items = state.listed.map((index) => {
-      const prompt = data.prompts[index];
-      const link = el("a", { href: addressOf(prompt), "aria-current": index === state.prompt ? "true" : null });
-      link.append(el("b", {}, prompt.called), " ", el("span", { dir: "auto" }, prompt.line));
-      return el("li", {}, link, el("small", {}, summary(prompt, want)));
-    });
-    list.replaceChildren(el("ol", {}, ...items));
+    near.disconnect();
+    waitingBlocks.clear();
+    const blocks = [];
+    for (let at = 0; at < state.listed.length; at += BLOCK) {
+      const block = el("ol", { start: at + 1, class: "unfilled" });
+      waitingBlocks.set(block, state.listed.slice(at, at + BLOCK));
+      blocks.push(block);
+    }
+    list.replaceChildren(...blocks);
+    if (blocks.length) fillBlock(blocks[0]);
+    for (const block of waitingBlocks.keys()) near.observe(block);
+  }
+
+  function fillBlock(block) {
+    const want = wanted(), listed = waitingBlocks.get(block) || [];
+    waitingBlocks.delete(block);
+    near.unobserve(block);
+    block.classList.remove("unfilled");
+    block.append(
+      ...listed.map((index) => {
+        const prompt = data.prompts[index];
+        const link = el("a", { href: addressOf(prompt), "data-index": index });
+        link.append(el("b", {}, prompt.called), " ", el("span", { dir: "auto" }, prompt.line));
+        return el("li", {}, link, el("small", {}, summary(prompt, want)));
+      }),
+    );
+    markCurrent();
+  }
+
+  function markCurrent() {
+    // The prompt that is shown, where it is drawn in the list.
+    for (const link of list.querySelectorAll(`[aria-current], [data-index="${state.prompt}"]`)) {
+      if (link.dataset.index === String(state.prompt)) link.setAttribute("aria-current", "true");
+      else link.removeAttribute("aria-current");
+    }
   }
 
   // ---- one prompt
@@ -295,7 +329,7 @@
     else {
       state.prompt = state.listed.length ? state.listed[0] : -1;
       drawPrompt();
-      drawList();
+      markCurrent();
       return;
     }
     if (index < 0) {
@@ -310,7 +344,7 @@
     }
     state.prompt = index;
     drawPrompt();
-    drawList();
+    markCurrent();
     const chosen = column === null ? null : detail.querySelector(`article[data-column="${column}"]`);
     if (chosen) chosen.classList.add("chosen");
     const heading = (chosen || detail).querySelector(chosen ? "h4" : "h3");
@@ -650,7 +684,7 @@
     if (state.listed.length && !state.listed.includes(state.prompt)) state.prompt = state.listed[0];
     if (!state.listed.length) state.prompt = -1;
     drawPrompt();
-    drawList();
+    markCurrent();
     if (state.prompt >= 0) history.replaceState(null, "", addressOf(data.prompts[state.prompt]));
   };
   for (const each of Object.values(control).filter(Boolean)) {
