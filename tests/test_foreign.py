@@ -66,6 +66,11 @@ def test_line_breaks_stay_where_lines_are_ours_and_are_shown_where_one_line_is()
     assert foreign.replace_steering("a\rb") == "a\ufffdb"
 
 
+def test_no_line_ends_before_a_per_cent_sign():
+    said = foreign.escape_sentence("of 1,200 rows 12.5 % & 3 % of 4")
+    assert said == 'of 1,200 rows <span class="whole">12.5 %</span> &amp; <span class="whole">3 %</span> of 4'
+
+
 def test_words_from_right_to_left_stand_apart_in_a_sentence():
     assert foreign.escape_sentence("מודל אחד beats 83.74 بعد 7") == "<bdi>מודל אחד</bdi> beats 83.74 <bdi>بعد</bdi> 7"
     assert foreign.escape_text("מודל אחד") == "מודל אחד"

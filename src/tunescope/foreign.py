@@ -25,6 +25,7 @@ _ON_TERMINALS = re.compile(f"[\r\u2028\u2029{_UNSEEN}]")
 _ON_A_LINE = re.compile(f"[\n\r\u2028\u2029{_UNSEEN}]")
 _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U0001e800-\U0001efff"
 """Blocks of scripts that are written from right to left, such as Hebrew and Arabic."""
+_PER_CENT = re.compile(r"\d[\d.,]* %")
 _STRETCH = re.compile(f"[{_RIGHT_TO_LEFT}]+(?:[ \xa0]+[{_RIGHT_TO_LEFT}]+)*")
 _REPLACEMENT = "\ufffd"
 _FILE_NAME = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9_][a-z0-9_.-]{0,99}(?<!\.)", re.IGNORECASE)
@@ -133,8 +134,12 @@ def escape_text(text: str) -> str:
 
 
 def escape_sentence(text: str) -> str:
-    """Escape a sentence of ours: foreign words that are written from right to left stand apart from what is around."""
-    return _STRETCH.sub(lambda match: f"<bdi>{match[0]}</bdi>", escape_text(text))
+    """Escape a sentence of ours: foreign words that are written from right to left stand apart from what is around.
+
+    No line ends between a number and its per cent sign.
+    """
+    apart = _STRETCH.sub(lambda match: f"<bdi>{match[0]}</bdi>", escape_text(text))
+    return _PER_CENT.sub(r'<span class="whole">\g<0></span>', apart)
 
 
 def escape_json(text: str) -> str:

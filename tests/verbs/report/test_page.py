@@ -21,6 +21,7 @@ from tunescope.verbs import VERBS
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
 from tunescope.verbs.report import ReportSettings, report
+from tunescope.verbs.report.row_pictures import row_words
 from tunescope.verbs.report.tiles import tiles
 
 CONFLICT = [alpaca("Why is the sky blue?", "It mirrors the sea."), alpaca("Why is the sky blue?", "Air scatters it.")]
@@ -43,6 +44,17 @@ def rows_of(page, anchor="rows-1"):
     return json.loads(page.partition(begin)[2].partition("</script>")[0])
 
 
+def test_how_long_rows_are_is_drawn_by_whether_they_have_a_fault(workplace):
+    run = checked(workplace)
+    faulty = run.tables["rows"]["faulty"].to_pylist()
+    assert faulty.count(False) == 1
+    drawn = pictures(row_words(run))
+    assert list(drawn) == ["How often words of a row occur: rows without a fault, rows with a fault"]
+    write_rows(workplace / "sound.jsonl", ROWS[-1:])
+    sound = check(CheckSettings(rows=("sound.jsonl",)))
+    assert list(pictures(row_words(sound))) == ["How often words of a row occur: rows without a fault"]
+
+
 def test_a_tile_has_the_number_its_interval_and_its_section(workplace):
     run = checked(workplace)
     page = page_of(run)
@@ -54,7 +66,7 @@ def test_a_tile_has_the_number_its_interval_and_its_section(workplace):
     assert tile.said.endswith(within)
     drawn = pictures(tile.picture)["80.0 % of rows have a fault"]
     assert (shares(drawn), whiskers(drawn)[1]) == ([0.8], (round(share.low, 3), round(share.high, 3)))
-    assert '<a href="#rows-1"><b>80.0 %</b> <span>of rows have a fault</span></a>' in page
+    assert '<a href="#rows-1"><b><span class="whole">80.0 %</span></b> <span>of rows have a fault</span></a>' in page
     assert 'id="rows-1"' in page
 
 

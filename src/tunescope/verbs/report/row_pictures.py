@@ -18,6 +18,7 @@ _HISTOGRAMS = {
     "coherence": ("coherence", False),
 }
 """Measures that are drawn, what they are called, and whether their axis is logarithmic."""
+_BY_FAULT = {"rows without a fault": False, "rows with a fault": True}
 _MOST_POINTS = 1500
 """Points of a set in a scatter plot: every so many turns, in their order."""
 
@@ -31,6 +32,14 @@ def fault_bars(run: Run) -> str:
         share = stats.proportion_from_counts(n, result.rows)
         values.append(Measured(name.replace("_", " "), share.value, share.low, share.high))
     return bars(values, Scale("share of rows", "%"))
+
+
+def row_words(run: Run) -> str:
+    """Draw how long the rows of a check are, those with a fault over those without."""
+    table = run.tables["rows"]
+    pairs = list(zip(table["words"].to_pylist(), table["faulty"].to_pylist(), strict=True))
+    sets = {name: [words for words, bad in pairs if bad is faulty] for name, faulty in _BY_FAULT.items()}
+    return histogram({name: words for name, words in sets.items() if words}, Scale("words of a row"), True)
 
 
 def measure_pictures(runs: Sequence[Run]) -> str:

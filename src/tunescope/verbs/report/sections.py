@@ -20,7 +20,7 @@ from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
 from tunescope.verbs.report.row_browser import changed_rows, faulty_rows
-from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures
+from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures, row_words
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.shift_pictures import shift_pictures
 from tunescope.verbs.report.study_pictures import study_picture
@@ -80,7 +80,7 @@ def _rows(opened: Sequence[Run]) -> Iterator[Section]:
         if run.settings.get("masks"):
             yield section("Rows", anchor, "What the template supervises", to_html(run.view), [run])
             continue
-        before = f'<div class="pictures">{fault_bars(run)}</div>'
+        before = f'<div class="pictures">{fault_bars(run)}{row_words(run)}</div>'
         yield _with_rows("Rows", anchor, heading, run, faulty_rows(run), before)
     measured = of_verb(opened, "measure")
     if measured:
