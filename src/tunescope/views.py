@@ -16,6 +16,9 @@ from tunescope.foreign import escape_sentence, escape_text, show_line
 
 Cell = str | int | float | None
 MISSING = "–"
+_LONG_NAME = 40
+"""Characters of a cell without blanks from which on its lines may end behind slashes."""
+_SLASH = re.compile("(?<!<)/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,10 +185,14 @@ def _html_table(table: Table) -> str:
 
 
 def _html_row(row: Sequence[Cell]) -> str:
-    cells = "".join(
-        f'<td class="number">{escape_sentence(show(cell))}</td>'
-        if isinstance(cell, int | float)
-        else f"<td>{escape_sentence(show(cell))}</td>"
-        for cell in row
-    )
-    return f"<tr>{cells}</tr>"
+    return f"<tr>{''.join(map(_html_cell, row))}</tr>"
+
+
+def _html_cell(cell: Cell) -> str:
+    """Draw a cell; a long name may end a line behind each of its slashes."""
+    text = escape_sentence(show(cell))
+    if isinstance(cell, int | float):
+        return f'<td class="number">{text}</td>'
+    if isinstance(cell, str) and len(cell) > _LONG_NAME and " " not in cell:
+        return f'<td class="long">{_SLASH.sub("/<wbr>", text)}</td>'
+    return f"<td>{text}</td>"

@@ -49,9 +49,11 @@ class ModelNames:
         return Path(model).name if tuned is None else self.of_run(tuned)
 
     def of_folder(self, opened: Sequence[Run], path: str) -> str:
-        """Return the label of the model whose answers a folder holds; of another folder its own name."""
-        run = next((r for r in opened if str(r.path) == path), None) or Run(Path(path))
-        return self.of_model(AnswerSetup.read_settings(run).model) if run.verb == "answer" else Path(path).name
+        """Return the label of the model whose answers a run folder holds; of another folder or a file its own name."""
+        run = next((r for r in opened if str(r.path) == path), None) or producing_run(path)
+        if run is None or run.verb != "answer":
+            return Path(path).name
+        return self.of_model(AnswerSetup.read_settings(run).model)
 
     def of_answers(self, path: str) -> str | None:
         """Return the label of the tuned model whose answers a run folder, or a file in it, holds; else None."""

@@ -8,7 +8,9 @@ from tests.tools import alpaca, write_rows
 
 from tunescope.models.names import ModelNames
 from tunescope.verbs.check import CheckSettings, check
-from tunescope.verbs.report.opening import next_step, sentences
+from tunescope.verbs.compare import CompareSettings, compare
+from tunescope.verbs.report import ReportSettings, report
+from tunescope.verbs.report.opening import describe, next_step, sentences
 from tunescope.verbs.select import SelectSettings, select
 
 
@@ -31,3 +33,20 @@ def test_the_next_step_is_what_isnt_done_yet(workplace):
     rest = check(CheckSettings(rows=(str(kept),)))
     look = f"tunescope check {kept} --show one_word_answer"
     assert next_step([rest]) == ("look at the rows that may be wrong", look)
+
+
+def test_a_page_is_called_by_what_is_on_it(workplace):
+    rows = write_rows(workplace / "rows.jsonl", [alpaca("Say.", "Now."), alpaca("Why?", "So be it.")])
+    kept = select(SelectSettings(rows=(str(rows),), where="output = 'Now.'"))
+    changed = compare(CompareSettings(a=str(rows), b=str(kept.path)))
+    called = {name: describe(runs, ModelNames(runs)) for name, runs in (("one", [kept]), ("two", [kept, changed]))}
+    assert called == {"one": "Which rows were kept", "two": "What changed"}
+
+
+def test_a_comparison_of_two_files_of_answers_has_a_page(workplace):
+    said = {"a.jsonl": "Blue.", "b.jsonl": "Green."}
+    for name, output in said.items():
+        write_rows(workplace / name, [{"instruction": "Which?", "output": output, "generator": "m"}])
+    run = compare(CompareSettings(a="a.jsonl", b="b.jsonl"))
+    page = report(ReportSettings(runs=(str(run.path),)))
+    assert "Compared: a.jsonl and b.jsonl" in (page.path / "report.html").read_text("utf-8")

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
 from tests.verbs.report.svg import pictures
 
+from tunescope.models.names import ModelNames
+from tunescope.verbs.analyze import AnalyzeSettings, analyze
 from tunescope.verbs.report.study_pictures import study_picture
+from tunescope.verbs.report.tiles import tiles
 
 
 def estimate(mean, low=None, high=None):
@@ -30,3 +34,18 @@ def test_a_match_is_drawn_task_by_task():
     (said,) = pictures(page)
     assert said == "score of full tuning less that of LoRA, at equal loss: open"
     assert study_picture(SimpleNamespace(verb="select", result={})) == ""
+
+
+@pytest.mark.parametrize(
+    ("scores", "number", "label"),
+    [
+        ("a,0.547,0.312", "23.5", "points lost to falsity"),
+        ("a,54.7%,31.2%", "23.5", "points lost to falsity"),
+        ("a,54.7,31.2", "23.5", "of the score lost to falsity"),
+    ],
+)
+def test_what_is_lost_is_in_the_scores_own_unit(workplace, scores, number, label):
+    (workplace / "scores.csv").write_text(f"task,0%,100%\n{scores}\n", "utf-8")
+    run = analyze(AnalyzeSettings(table="scores.csv"))
+    (tile,) = tiles([run], ModelNames([run]), {})
+    assert (tile.number, tile.label) == (number, label)

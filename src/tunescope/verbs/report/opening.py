@@ -52,6 +52,34 @@ _STEPS = {
 """What the command is for that a run of one verb names to be typed next."""
 
 
+_FIRST_TITLES = {
+    "study analyze": "What a dose of falsity does",
+    "study race": "Which way to choose rows is better?",
+    "study match": "LoRA and full tuning at equal loss",
+    "judge claims": "Which rows taught it, and is it gone without them?",
+}
+"""What a page with a run of these is called, the first of them, whatever else is on it."""
+_TITLES = {
+    "attribute": "Which rows taught it",
+    "trace": "Whose words the answers have",
+    "shift": "Where tuning changed the model",
+    "shift runs": "Where tuning changed the models",
+    "judge": "Which answers are better?",
+    "judge aspects": "How good are the answers?",
+    "compare": "What changed",
+    "answer": "What was asked, and what was said",
+    "measure": "What the rows are like",
+    "repair rate": "How the oracle rates the rows",
+    "repair": "What repair did to the rows",
+    "select": "Which rows were kept",
+    "falsify": "True and false rows",
+    "study": "What the study did",
+    "attribute index": "Rows, ready to be asked which of them taught an answer",
+    "trace index": "Rows, ready to be asked whose words an answer has",
+}
+"""What a page is called where nothing else says it: by the first of these that a run on it is of."""
+
+
 def next_step(opened: Sequence[Run]) -> tuple[str, str] | None:
     """Return what to do next that isn't done yet, as a purpose and a command; None where no run names anything."""
     return next(filter(None, _next_steps(opened)), None)
@@ -62,18 +90,18 @@ def describe(opened: Sequence[Run], names: ModelNames) -> str:
     files = dict.fromkeys(Path(file).name for run in of_verb(opened, "check") for file in run.settings["rows"])
     tuned = dict.fromkeys(map(names.of_run, of_verb(opened, "tune")))
     scored = dict.fromkeys(model.name for group in benched_models(opened, names) for model in group)
-    if of_verb(opened, "study analyze"):
-        return "What a dose of falsity does"
-    if of_verb(opened, "study race"):
-        return "Which way to choose rows is better?"
-    if of_verb(opened, "study match"):
-        return "LoRA and full tuning at equal loss"
-    if of_verb(opened, "judge claims"):
-        return "Which rows taught it, and is it gone without them?"
+    told = next((title for verb, title in _FIRST_TITLES.items() if of_verb(opened, verb)), None)
+    if told is not None:
+        return told
     if files and tuned:
         return f"What {_listed(files)} did to {_listed(tuned)}"
     about = _listed(tuned) or _listed(scored) or _listed(files)
-    return f"What is known of {about}" if about else f"A report on {counted(len(opened), 'run')}"
+    if about:
+        return f"What is known of {about}"
+    verbs = {run.verb for run in opened} | {run.verb.split()[0] for run in opened if run.verb not in _TITLES}
+    return next(
+        (title for verb, title in _TITLES.items() if verb in verbs), f"A report on {counted(len(opened), 'run')}"
+    )
 
 
 def _listed(names: Iterable[str]) -> str:

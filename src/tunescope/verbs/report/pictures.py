@@ -225,7 +225,7 @@ def histogram(values: Mapping[str, Sequence[float]], x: Scale, logarithmic: bool
         ]
     names = list(known)
     scale = {"type": "log"} if logarithmic else {"zero": False, "nice": False}
-    axis = {"title": x.title, "tickCount": 5, "format": x.format or "~s", "grid": not logarithmic}
+    axis = {"title": x.title, "tickCount": 5, "format": x.format or "~g", "grid": not logarithmic}
     place = {
         "x": {"field": "from", "type": "quantitative", "scale": scale, "axis": axis},
         "x2": {"field": "to"},

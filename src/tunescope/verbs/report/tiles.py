@@ -156,11 +156,14 @@ def _response(run: Run, names: ModelNames, anchor: str) -> Tile | None:
     name, record = next(iter((groups if len(tasks) > 1 and groups else tasks).items()))
     if record["abs"] is None:
         return None
-    times = 1.0 if run.result["unit"] == "%" else 100.0
+    scores = [abs(row["score"]) for row in run.tables["scores"].to_pylist() if row["score"] is not None]
+    are_shares = run.result["unit"] != "%" and max(scores) <= 1
+    times = 100.0 if are_shares else 1.0
     drop = _Estimated(*(None if record[key] is None else times * record[key] for key in ("abs", "abs_low", "abs_high")))
     over = name if name in tasks else counted(len(tasks), "task")
     said = f"From 0 to 100 % of false rows, on {over}{_within(drop)}."
-    return Tile(anchor, f"{drop.value:.1f}", "points lost to falsity", said, _whisker(drop, (-100, 100), said))
+    label = "points lost to falsity" if are_shares or run.result["unit"] else "of the score lost to falsity"
+    return Tile(anchor, f"{drop.value:.1f}", label, said, _whisker(drop, (-100, 100), said))
 
 
 def _judged(run: Run, names: ModelNames, anchor: str) -> Tile | None:

@@ -310,6 +310,7 @@
     );
     if (detail.querySelector("[role=option]")) {
       strip.replaceChildren(HINT);
+      strip.classList.remove("pinned"); // until it says something, it covers nothing
       detail.append(strip);
     }
     const taught = detail.querySelector("[data-taught]");
@@ -392,6 +393,7 @@
 
   function inspect(node) {
     const answer = answerOf(node), token = Number(node.dataset.token);
+    strip.classList.add("pinned");
     strip.replaceChildren(...describe(answer, token, node).map(([name, value]) => el("div", {}, el("span", {}, name + " "), el("b", {}, value))));
     if (described) described.removeAttribute("aria-describedby");
     described = node;
