@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 from tests.tools import alpaca, write_rows
+from tests.verbs.judge.judged import annotation, save
 from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, moving, needs_chromium
 from tests.verbs.report.test_judges import judged
 from tests.verbs.report.test_page import ROWS, checked
 
 from tunescope.verbs.check import CheckSettings, check
+from tunescope.verbs.judge.recompute import RecomputeSettings, recompute
 from tunescope.verbs.report import ReportSettings, report
 
 pytestmark = needs_chromium()
@@ -114,6 +116,17 @@ def test_axe_finds_nothing_on_the_page_and_in_the_drawer(tab, page, scheme, widt
     tab.locator(".row-list a").last.click()
     tab.get_by_role("dialog").wait_for()
     assert tab.evaluate(AXE) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS.values(), ids=WIDTHS)
+def test_a_long_name_makes_no_page_wider(tab, workplace, width):
+    name = "models/" + "/".join(["a-folder-that-is-named-at-length"] * 4)
+    records = [annotation(number, 2, generator_2=name) for number in range(4)]
+    save(workplace / "long.json", records)
+    run = recompute(RecomputeSettings(files=("long.json",), draws=200))
+    tab.set_viewport_size({"width": width, "height": 900})
+    tab.goto(page_of(run).as_uri())
+    assert tab.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def test_tables_are_cards_on_a_phone_and_no_word_breaks(tab, page):

@@ -40,7 +40,10 @@ function el(tag, attributes, ...children) {
   for (const table of document.querySelectorAll("main table")) {
     const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
     for (const row of table.tBodies[0] ? table.tBodies[0].rows : []) {
-      [...row.cells].forEach((each, number) => each.setAttribute("data-label", heads[number] || ""));
+      [...row.cells].forEach((each, number) => {
+        each.setAttribute("data-label", heads[number] || "");
+        each.replaceChildren(el("span", {}, ...each.childNodes)); // one piece beside the label, where a row is a card
+      });
     }
     const caption = table.caption;
     if (!caption) continue;
