@@ -41,11 +41,11 @@ bench: $(VENV)/.installed-dev
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,bench]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,bench,annotate]'
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,bench,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,bench,annotate,dev]'
 	touch $@
 
 clean:

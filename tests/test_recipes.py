@@ -33,6 +33,8 @@ INPUTS = {
 MICROWORLD = {
     "model": "microworld",
     "models": "[microworld]",
+    "small": "microworld",
+    "large": "microworld",
     "student": "microworld",
     "method": "full",
     "epochs": "3",
