@@ -16,19 +16,23 @@ DOCS = Path(__file__).resolve().parents[1] / "docs"
 
 
 class Shot(NamedTuple):
-    """A picture: its page, the address in it, the element (none: what is in sight), and how wide and high that is."""
+    """A picture: its page, the address in it, the element (none: what is in sight), how wide and high that is; and what
+    is clicked and then pointed at before.
+    """
 
     page: str
     address: str = ""
     element: str = ""
     width: int = 1280
     height: int = 900
+    click: str = ""
+    hover: str = ""
 
 
 SHOTS = {
     "demo.png": Shot("demo", width=1400, height=1000),
     "lie.png": Shot("demo", "#prompt=capital", "#xray-app .xray", height=640),
-    "xray.png": Shot("xray", "", "#xray-app"),
+    "xray.png": Shot("xray", "#prompt=q03", "#xray-app .xray", height=1000, click=".b", hover=".c.s"),
     "faco-microworld.png": Shot("faco-microworld", "#dose-1", width=1280, height=1100),
     "tune-three-ways.png": Shot("tune-three-ways", "#tuning", "#tuning-curves"),
     "rows.png": Shot("rows", "#rows=rows-1&row=02588392bb511afb", width=1280, height=800),
@@ -50,6 +54,10 @@ def main() -> None:
                 tab = browser.new_page(viewport={"width": shot.width, "height": shot.height})
                 tab.goto(Path(pages[shot.page]).resolve().as_uri() + shot.address)
                 tab.wait_for_timeout(500)
+                if shot.click:
+                    tab.locator(f"#xray-detail {shot.click}").first.click()
+                if shot.hover:
+                    tab.locator(f"#xray-detail {shot.hover}").first.hover()
                 if shot.element:
                     tab.locator(shot.element).first.screenshot(path=DOCS / name)
                 else:
