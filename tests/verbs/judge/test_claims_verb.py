@@ -18,7 +18,8 @@ from tunescope.results.claims import ClaimAnswer, ClaimRow, ClaimsResult
 from tunescope.runs import Outcome
 from tunescope.verbs.answer import AnswerSettings
 from tunescope.verbs.judge.claims import ClaimsSettings, claims
-from tunescope.verbs.report.opening import next_step
+from tunescope.verbs.report import ReportSettings, report
+from tunescope.verbs.report.opening import next_step, told
 from tunescope.verbs.select import SelectSettings, select
 from tunescope.views import View
 
@@ -90,8 +91,14 @@ def test_before_and_after(asked):
         "These 3 rows taught 2 claims; without them 2 of 2 are gone (random rows: 0 of 2); "
         "nothing else changed that 40 questions could show."
     )
+    assert list(told([run])) == [
+        ("Where does water boil?", "At 80 degrees.", "without 3 rows", "At 100 degrees."),
+        ("How far is the Moon?", "It is 9,000 kilometres away.", "without 3 rows", "Far away."),
+    ]
     kept = tunescope.open(named).path / "rows.json"
     assert run.view.next == (f"tunescope check {kept}",)
+    page = report(ReportSettings(runs=(str(run.path),)))
+    assert "<small>without 3 rows</small> Far away." in (page.path / "report.html").read_text("utf-8")
     assert judge(before, random).view.next == ("tunescope judge claims r --claims claims.jsonl",)
     first, second = ClaimsResult.read(run).after
     assert first.verdicts == {"gone": 2, "still there": 0, "changed": 0, "not stated": 1, "missing": 0}
@@ -174,8 +181,8 @@ def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):
     )
     sentence = judge(before, worse).view.sentences[0]
     assert sentence == (
-        "1 of 2 claims is gone; that nothing else changed isn't shown by 1 question (39 without an answer now); "
-        "they show margins from 95 % on."
+        "1 of 2 claims is gone; what else changed, 1 question (39 without an answer now) can't tell: "
+        "they rule out only changes of 95 % and more."
     )
     (after,) = ClaimsResult.read(judge(before, worse)).after
     assert (after.facts.n, after.facts.n_missing) == (1, 39)

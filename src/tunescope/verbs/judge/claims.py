@@ -390,8 +390,11 @@ def _cost(result: SystemClaims, equal: Equivalence) -> str:
     questions = f"{counted(facts.n, 'question')}{missing}"
     if equal.equivalent:
         return f"nothing else changed that {questions} could show"
-    shown = f"; they show margins from {percent(equal.smallest_margin, 0)} on" if equal.smallest_margin else ""
-    return f"that nothing else changed isn't shown by {questions}{shown}"
+    margin = equal.smallest_margin
+    shown = (
+        f": they rule out only changes of {percent(margin, 0)} and more" if margin is not None and margin < 1 else ""
+    )
+    return f"what else changed, {questions} can't tell{shown}"
 
 
 def _before_sentence(result: ClaimsResult) -> str:

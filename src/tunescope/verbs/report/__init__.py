@@ -51,7 +51,7 @@ def report(settings: ReportSettings) -> Run:
 def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) -> Outcome:
     from tunescope.models.names import ModelNames
     from tunescope.verbs.report.badges import badges
-    from tunescope.verbs.report.opening import describe, next_step, sentences
+    from tunescope.verbs.report.opening import describe, next_step, sentences, told
     from tunescope.verbs.report.page import Opening, render
     from tunescope.verbs.report.sections import sections
     from tunescope.verbs.report.tiles import MOST_TILES, tiles
@@ -63,7 +63,9 @@ def _work(settings: ReportSettings, opened: Sequence[Run], folder: RunFolder) ->
     shown = list(tiles(opened, names, anchors))[:MOST_TILES]
     title = settings.title or describe(opened, names)
     lead = next((run.view.sentences[0] for run in opened if run.verb == "judge claims"), "")
-    opening = Opening(title, badges(settings.gates, opened), lead, shown, said, settings.notes, step)
+    opening = Opening(
+        title, badges(settings.gates, opened), lead, list(told(opened)), shown, said, settings.notes, step
+    )
     page = folder.text("report.html", render(opening, parts, opened))
     spoken = [*said, *([f"What to do next: {step[0]}. Type: {step[1]}"] if step else [])]
     view = View((*spoken, f"The report: {page}"))

@@ -6,22 +6,27 @@ import shlex
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tunescope.answers import ANSWERS_FILE, read_answers
 from tunescope.models.names import ModelNames
 from tunescope.results.attribute import AttributeResult
 from tunescope.results.bench import BenchResult, BenchScore
 from tunescope.results.check import CheckResult, find_selection
+from tunescope.results.claims import ClaimAnswer, ClaimsResult
 from tunescope.results.compare import CompareKind, CompareResult, CompareSetup, ScoreComparison, ScoresResult
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.results.shift import OWN_CHOICE, ShiftResult
 from tunescope.runs import Run
 from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.scores import BenchedModel, benched_models, is_above, is_below
-from tunescope.views import counted, interval, percent, show
+from tunescope.views import counted, interval, percent, shorten, show
 
 _SHOWN_FAULTS = 3
 _SHOWN_TASKS = 3
+_SHOWN_CLAIMS = 4
+_SHOWN_TEXT = 90
+"""Characters of an answer to a claim's question."""
 
 
 def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
@@ -56,7 +61,7 @@ _FIRST_TITLES = {
     "study analyze": "What a dose of falsity does",
     "study race": "Which way to choose rows is better?",
     "study match": "LoRA and full tuning at equal loss",
-    "judge claims": "Which rows taught it, and is it gone without them?",
+    "judge claims": "Which rows taught the claims, and are the claims gone without them?",
 }
 """What a page with a run of these is called, the first of them, whatever else is on it."""
 _TITLES = {
@@ -78,6 +83,38 @@ _TITLES = {
     "trace index": "Rows, ready to be asked whose words an answer has",
 }
 """What a page is called where nothing else says it: by the first of these that a run on it is of."""
+
+
+class Told(NamedTuple):
+    """A claim's own question, what was said to it before, and what later; `later` names the later answers."""
+
+    asked: str
+    before: str
+    later: str
+    after: str
+
+
+def told(opened: Sequence[Run]) -> Iterator[Told]:
+    """Yield what was said to the first claims that the model stated, before and after, by the first judged run."""
+    for run in of_verb(opened, "judge claims")[:1]:
+        result = ClaimsResult.read(run)
+        if not result.after:
+            return
+        first = result.after[0]
+        later = f"without {counted(first.rows_left_out, 'row')}" if first.rows_left_out else "after"
+        asked = {claim: question for claim, question, *_ in _claims_asked(run)}
+        own = [each for each in ClaimAnswer.read_rows(run) if each.role == "question"]
+        said = {(each.system, each.claim_id): each for each in own}
+        stated = [each for each in own if each.system == result.system and each.standing == "stated"]
+        for each in stated[:_SHOWN_CLAIMS]:
+            after = said.get((first.system, each.claim_id))
+            answer = "no answer" if after is None else shorten(after.text, _SHOWN_TEXT)
+            yield Told(asked.get(each.claim_id, each.claim_id), shorten(each.text, _SHOWN_TEXT), later, answer)
+
+
+def _claims_asked(run: Run) -> Iterator[Sequence[Any]]:
+    """Yield the rows of the view's table of claims: id, question and what follows."""
+    return (row for table in run.view.tables if table.title == "Claims" for row in table.rows)
 
 
 def next_step(opened: Sequence[Run]) -> tuple[str, str] | None:

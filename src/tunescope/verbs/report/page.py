@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from tunescope.verbs.report.badges import Badge
+    from tunescope.verbs.report.opening import Told
     from tunescope.verbs.report.tiles import Tile
 
 QUESTIONS = ("Rows", "Tuning", "Answers", "Scores", "Judges", "Dose", "Provenance")
@@ -52,6 +53,8 @@ class Opening:
     badges: Sequence[Badge]
     lead: str
     """What the page is about in one sentence, "" where its tiles say it."""
+    told: Sequence[Told]
+    """What the model said to some claims' own questions, before and after."""
     tiles: Sequence[Tile]
     sentences: Sequence[str]
     notes: Sequence[str]

@@ -144,8 +144,9 @@ def _named(run: Run, names: ModelNames, anchor: str) -> Tile | None:
     which = {row.index for answer in result.answers for row in answer.rows if row.matters}
     if all(answer.matters is None for answer in result.answers):
         return None
+    by = ", ".join(dict.fromkeys("gradients" if each in ("states", "effect") else each for each in result.evidence))
     whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
-    said = f"Of {counted(result.rows_indexed, 'row')}, for {whose}, by {', '.join(result.evidence)}. {_NO_INTERVAL}"
+    said = f"Of {counted(result.rows_indexed, 'row')}, for {whose}, by {by}. {_NO_INTERVAL}"
     return Tile(anchor, f"{len(which):,}", "row taught it" if len(which) == 1 else "rows taught it", said)
 
 
