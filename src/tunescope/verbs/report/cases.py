@@ -119,7 +119,7 @@ def _found(text: str, phrase: str) -> _Stretch | None:
 
 
 def _units(text: str) -> int:
-    return len(text.encode("utf-16-le")) // 2
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _text(name: str, text: str, marks: Sequence[Sequence[int]]) -> _Text:
