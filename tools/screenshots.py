@@ -34,7 +34,7 @@ SHOTS = {
     "lie.png": Shot("demo", "#prompt=capital", "#xray-app .xray", height=640),
     "xray.png": Shot("xray", "#prompt=q03", "#xray-app .xray", height=1000, click=".b", hover=".c.s"),
     "faco-microworld.png": Shot("faco-microworld", "#dose-1", width=1280, height=1100),
-    "tune-three-ways.png": Shot("tune-three-ways", "#tuning", "#tuning-curves"),
+    "case.png": Shot("demo", "#cases", ".case"),
     "rows.png": Shot("rows", "#rows=rows-1&row=02588392bb511afb", width=1280, height=800),
 }
 

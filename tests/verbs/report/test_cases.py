@@ -53,7 +53,9 @@ def test_without_words_in_common_a_stated_claim_has_a_card_with_the_rows_that_ta
     data["prompts"][0]["answers"][0]["claims"] = [["capital", "stated", "in Lomarra"]]
     data["prompts"][1]["answers"][0]["claims"] = [["capital", "absent", ""]]
     assert cards(data) == [("p1", "#prompt=p1", ["in Lomarra"], ["aaaa"])]
-    assert "Claim capital: stated (“in Lomarra”)." in cases_html(data)
+    data["prompts"][0]["answers"][0]["claims"] = [["capital", "stated", "Lomarra"]]
+    assert cards(data) == [("p1", "#prompt=p1", ["Lomarra", "Lomarra"], ["aaaa"])]
+    assert "Claim capital: stated (“Lomarra”)." in cases_html(data)
 
 
 def test_a_long_text_is_cut_around_its_marks(workplace):

@@ -61,8 +61,7 @@ def _case(data: Mapping[str, Any], prompt: Mapping[str, Any]) -> _Case:
     for column, answer in zip(data["columns"], prompt["answers"], strict=True):
         if answer is not None:
             spans = answer.get("spans", ())
-            phrases = [_found(answer["text"], phrase) for _, _, phrase in answer.get("claims", ()) if phrase]
-            marks = [(span["start"], span["end"]) for span in spans] or [mark for mark in phrases if mark]
+            marks = [(span["start"], span["end"]) for span in spans] or _marks(answer["text"], answer)
             answers.append((_text(column["name"], answer["text"], marks), list(_said(answer))))
             rows += _rows(data, column["name"], answer, len(data["columns"]) > 1)
     place = {"prompt": prompt["id"], "turn": prompt["turn"], "sample": prompt["sample"]}
@@ -94,7 +93,7 @@ def _rows(data: Mapping[str, Any], name: str, answer: Mapping[str, Any], several
     if not spans:
         for taught in answer.get("taught", {}).get("rows", ())[:_MOST_ROWS]:
             row = data["rows"][taught["row"]]
-            texts = [_text(role, text, []) for role, text, *_ in row["fields"]]
+            texts = [_text(role, text, _marks(text, answer)) for role, text, *_ in row["fields"]]
             yield *_row_heading(data, taught["row"]), texts, f"One of the rows that taught it{whose}."
 
 
@@ -110,6 +109,12 @@ def _likeliest(spans: Sequence[Mapping[str, Any]]) -> Iterator[tuple[int, list[t
         for number, place, *_, shared in span["rows"][:1]:
             found.setdefault(number, []).extend((place, stretch) for stretch in shared)
     yield from list(found.items())[:_MOST_ROWS]
+
+
+def _marks(text: str, answer: Mapping[str, Any]) -> list[_Stretch]:
+    """Return where the phrases of an answer's claims stand in a text."""
+    found = [_found(text, phrase) for _, _, phrase in answer.get("claims", ()) if phrase]
+    return [mark for mark in found if mark]
 
 
 def _found(text: str, phrase: str) -> _Stretch | None:
