@@ -11,9 +11,11 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tools"))
 import docs
+import screenshots
 
 from tests import warm
 from tests.terminal.rules import faults_of, run_views
+from tests.tools import ROOT
 from tunescope.verbs import VERBS
 
 NUMBER = re.compile(r"\d[\d,]*\.\d+")
@@ -67,3 +69,10 @@ def test_unproven_verb_is_listed_as_not_yet():
     text = (docs.ROOT / "docs" / "not-yet.md").read_text("utf-8")
     missing = [name for name, verb in VERBS.items() if not verb.proven and f"`{name}`" not in text]
     assert missing == []
+
+
+def test_every_picture_can_be_taken_again_and_is_shown():
+    texts = "\n".join(page.read_text("utf-8") for page in [*screenshots.DOCS.glob("*.md"), ROOT / "README.md"])
+    pictures = {path.name for path in screenshots.DOCS.glob("*.png")}
+    assert pictures == {*screenshots.SHOTS}
+    assert [name for name in sorted(pictures) if f"({name})" not in texts and f"docs/{name}" not in texts] == []

@@ -183,7 +183,7 @@ def test_html_has_our_tags_only(view):
     assert set(Reader(to_html(view)).tags) <= {
         "p",
         "pre",
-        "h4",
+        "h3",
         "mark",
         "table",
         "caption",
@@ -194,6 +194,7 @@ def test_html_has_our_tags_only(view):
         "td",
         "bdi",
         "span",
+        "wbr",
     }
 
 
@@ -288,7 +289,7 @@ def columns(text):
 def test_html_marks_and_escapes():
     evil = "<script>&x"
     html = to_html(View((), (), (), (Marked(evil, f"a{evil}b", ((1, 1 + len(evil)),)),)))
-    assert html == ('<h4>&lt;script&gt;&amp;x</h4><p class="text" dir="auto">a<mark>&lt;script&gt;&amp;x</mark>b</p>')
+    assert html == ('<h3>&lt;script&gt;&amp;x</h3><p class="text" dir="auto">a<mark>&lt;script&gt;&amp;x</mark>b</p>')
     assert to_html(View((), (), (), (Marked("", "ab"),))) == '<p class="text" dir="auto">ab</p>'
 
 

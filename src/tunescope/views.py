@@ -168,7 +168,7 @@ def to_html(view: View) -> str:
 
 
 def _html_marked(marked: Marked) -> str:
-    title = f"<h4>{escape_sentence(marked.title)}</h4>" if marked.title else ""
+    title = f"<h3>{escape_sentence(marked.title)}</h3>" if marked.title else ""
     parts, at = [], 0
     for start, end in marked.marks:
         parts += [escape_text(marked.text[at:start]), f"<mark>{escape_text(marked.text[start:end])}</mark>"]
@@ -177,7 +177,8 @@ def _html_marked(marked: Marked) -> str:
 
 
 def _html_table(table: Table) -> str:
-    head = "".join(f'<th scope="col">{escape_sentence(name)}</th>' for name in table.columns)
+    names = map(escape_sentence, table.columns)
+    head = "".join(f'<th scope="col">{name}</th>' if name else "<td></td>" for name in names)
     body = "\n".join(_html_row(row) for row in table.rows)
     title = f"<caption>{escape_sentence(table.title)}</caption>" if table.title else ""
     note = f'<p class="note">{escape_sentence(table.note)}</p>' if table.note else ""

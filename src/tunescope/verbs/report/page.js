@@ -38,7 +38,7 @@ function el(tag, attributes, ...children) {
   };
 
   for (const table of document.querySelectorAll("main table")) {
-    const heads = [...table.querySelectorAll("thead th")].map((head) => head.textContent);
+    const heads = [...table.querySelectorAll("thead th, thead td")].map((head) => head.textContent);
     for (const row of table.tBodies[0] ? table.tBodies[0].rows : []) {
       [...row.cells].forEach((each, number) => {
         each.setAttribute("data-label", heads[number] || "");
