@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import re
+import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -76,3 +78,28 @@ def test_every_picture_can_be_taken_again_and_is_shown():
     pictures = {path.name for path in screenshots.DOCS.glob("*.png")}
     assert pictures == {*screenshots.SHOTS}
     assert [name for name in sorted(pictures) if f"({name})" not in texts and f"docs/{name}" not in texts] == []
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium: apt-get install chromium")
+@pytest.mark.parametrize(
+    "name",
+    [
+        "rows",
+        *(
+            pytest.param(name, marks=[pytest.mark.drill, pytest.mark.model])
+            for name in screenshots.MAKERS
+            if name != "rows"
+        ),
+    ],
+)
+def test_pictures_are_taken_of_pages_that_are_made_here(workplace, name):
+    """The page has what a picture shows, where its address says; the picture is as wide as that."""
+    (workplace / "taken").mkdir()
+    page = Path(screenshots.MAKERS[name]().result["report"]).resolve()
+    pictures = [*screenshots.take({name: page}, workplace / "taken")]
+    assert {path.name for path in pictures} == {each for each, shot in screenshots.SHOTS.items() if shot.page == name}
+    for path in pictures:
+        wide, high = struct.unpack(">II", path.read_bytes()[16:24])
+        committed = struct.unpack(">II", (screenshots.DOCS / path.name).read_bytes()[16:24])
+        assert (wide, high) == pytest.approx(committed, rel=0.1)
