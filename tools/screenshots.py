@@ -2,8 +2,8 @@
 
     python tools/screenshots.py rows xray demo faco-microworld=runs/report-…/report.html
 
-A page that is named is made first (rows: seconds; xray, faco-microworld: minutes; demo: eight minutes on two cores), or it is
-the one that is given. Which part of it a picture shows stands in `SHOTS`. Needs Chromium.
+A page that is named is made first (rows: seconds; xray, faco-microworld: minutes; demo: eight minutes on two cores),
+or it is the one that is given. Which part of it a picture shows stands in `SHOTS`. Needs Chromium.
 """
 
 from __future__ import annotations
