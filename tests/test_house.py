@@ -49,7 +49,7 @@ STOREYS = (
     },
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
-    {"views", "terminal", "progress", "family", "pairing", "yaml_core"},
+    {"views", "terminal", "progress", "family", "pairing", "yaml_core", "html"},
     {"errors", "locations"},
     {"foreign"},
 )

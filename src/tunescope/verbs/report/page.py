@@ -11,7 +11,8 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tunescope.foreign import escape_sentence, escape_text, replace_steering
+from tunescope.foreign import escape_sentence, replace_steering
+from tunescope.html import fill_template
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
@@ -74,25 +75,8 @@ def folded(summary: str, html: str) -> str:
 
 
 def fill(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every text in it is escaped.
-
-    `| plain` is for places where no element may stand, `| own` for texts that aren't part of a sentence.
-    """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup, escape
-
-    def written(value: Any) -> Any:
-        return Markup(escape_sentence(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=written
-    )
-    environment.filters |= {
-        "plain": lambda text: escape(replace_steering(text)),
-        "own": lambda text: Markup(escape_text(text)),
-        "trusted": Markup,
-    }
-    return environment.from_string(_file(template)).render(values)
+    """Fill a template of this folder; every text in it is escaped."""
+    return fill_template("tunescope.verbs.report", template, **values)
 
 
 def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run]) -> str:
