@@ -128,6 +128,12 @@ class MarkStore:
             file.execute(f"INSERT INTO marks ({_COLUMNS}) VALUES ({', '.join('?' * 12)})", row)
         return base + 1
 
+    def look_up(self, query: str, *values: str) -> tuple[Any, ...] | None:
+        """Return the first row of a query that changes nothing; None without one."""
+        with self._lock:
+            row: tuple[Any, ...] | None = self._file.execute(query, values).fetchone()
+        return row
+
     def finish(self, item_id: str, annotator: str, is_finished: bool = True) -> None:
         """Keep that an annotator is done with an item, or isn't any more; without marks it means that none is needed.
 

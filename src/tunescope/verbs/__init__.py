@@ -330,6 +330,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             ),
             proven=False,
         ),
+        "annotate serve": Verb(
+            "verbs.annotate.serve:annotate_serve",
+            "verbs.annotate.serve:AnnotateServeSettings",
+            "Serve the pages on which annotators mark a study's items.",
+            (
+                "annotate serve runs/annotate-create-0123456789ab",
+                "annotate serve runs/annotate-create-0123456789ab --revoke A2",
+            ),
+            proven=False,
+        ),
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",

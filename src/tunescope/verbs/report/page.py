@@ -12,12 +12,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from tunescope.foreign import escape_sentence, replace_steering
-from tunescope.html import fill_template
+from tunescope.html import fill_template, json_in_html
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
     from tunescope.verbs.report.badges import Badge
     from tunescope.verbs.report.tiles import Tile
 
@@ -93,7 +91,7 @@ def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run])
         "page.html.j2",
         opening=opening,
         groups=[(question, members) for question, members in grouped if members],
-        data=[(s.component, s.anchor, _in_html(s.data)) for s in sections if s.component],
+        data=[(s.component, s.anchor, json_in_html(s.data)) for s in sections if s.component],
         style=Markup(style),
         style_hash=_digest(style),
         scripts=[Markup(script) for script in scripts],
@@ -109,15 +107,6 @@ def _file(name: str) -> str:
 
 def _digest(text: str) -> str:
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
-
-
-def _in_html(data: str) -> Markup:
-    """Write JSON so that no text in it can end or open an element."""
-    from markupsafe import Markup
-
-    for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
-    return Markup(data)
 
 
 def _versions(opened: Sequence[Run]) -> str:
