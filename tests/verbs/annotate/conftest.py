@@ -6,6 +6,8 @@ import pytest
 from tests.verbs.report.conftest import browser
 
 __all__ = ["browser"]
+REFUSALS = """window.refused = [];
+addEventListener('securitypolicyviolation', (e) => refused.push(e.violatedDirective));"""
 
 
 @pytest.fixture
@@ -21,9 +23,7 @@ def open_tab(browser):
         tab.on("console", lambda message: complaints.append(message.text))
         tab.on("pageerror", lambda error: complaints.append(str(error)))
         tab.on("request", lambda asked: complaints.extend([] if "//127.0.0.1" in asked.url else [asked.url]))
-        tab.add_init_script(
-            "window.refused = []; addEventListener('securitypolicyviolation', (e) => refused.push(e.violatedDirective));"
-        )
+        tab.add_init_script(REFUSALS)
         return tab
 
     yield open_one

@@ -15,7 +15,9 @@ from tunescope.annotations.study import Study
 from tunescope.verbs.annotate.app import make_app
 from tunescope.verbs.annotate.create import AnnotateCreateSettings, annotate_create
 
-HOSTILE = "</script><img src=x onerror='window.pwned=1'> \u202egnp.js\r\nnext\u200b{{ 7*7 }} javascript:alert(1)\x00"
+HOSTILE = (
+    "</script><img src=x onerror='window.pwned=1'> \u202egnp.js\r\nnext\u200b{{ 7001*7001 }} javascript:alert(1)\x00"
+)
 
 
 def answer(number, text, model="m", **fields):

@@ -230,9 +230,10 @@ def _plan(settings: AnnotateCreateSettings, given: _StudyInput, folder: RunFolde
         items = cause_items(phrases, given.files, rows)
         notes += _about_rows(settings, given, rows_of, rows)
     elif design.sides:
-        items, left_out = paired_items(settings.kind, given.files)
-        notes += [f"{counted(left_out, 'answer')} left out: without a partner, or equal to it."] if left_out else []
-        items = _draw(items, design.pilot, settings)
+        pairs = paired_items(settings.kind, given.files)
+        notes += [f"{counted(pairs.n_alone, 'answer')} left out for want of a partner."] if pairs.n_alone else []
+        notes += [f"{counted(pairs.n_equal, 'pair')} left out: both answers are equal."] if pairs.n_equal else []
+        items = _draw(pairs.items, design.pilot, settings)
     else:
         items = _draw(single_items(settings.kind, given.files), design.pilot, settings)
     assignments = assign(design, items)
@@ -286,8 +287,8 @@ def _about_rows(
     cut = sum(each.n_occurs > settings.rows_each for each in rows_of.values())
     without = sum(not each for each in rows.values())
     sentences = [
-        f"{len(rows_of):,} of {counted(len(given.phrases), 'phrase')} drawn with seed {settings.seed}. {found:,} of "
-        "them occur in a row, letter by letter."
+        f"{len(rows_of):,} of {counted(len(given.phrases), 'phrase')} drawn with seed {settings.seed}, "
+        f"{counted(found, 'phrase')} found in a row letter by letter."
     ]
     if cut:
         sentences.append(

@@ -33,6 +33,14 @@ class AnswerFile(NamedTuple):
     answers: list[Answer]
 
 
+class PairedItems(NamedTuple):
+    """Items of two answers, the number of answers without a partner, and that of pairs left out for being equal."""
+
+    items: list[StudyItem]
+    n_alone: int
+    n_equal: int
+
+
 def read_answer_files(names: Sequence[str]) -> list[AnswerFile]:
     """Read files or runs of answers; answers without text are left out.
 
@@ -59,8 +67,8 @@ def single_items(kind: StudyKind, files: Sequence[AnswerFile]) -> list[StudyItem
     return list({item.item_id: item for item in items}.values())
 
 
-def paired_items(kind: StudyKind, files: Sequence[AnswerFile]) -> tuple[list[StudyItem], int]:
-    """Return an item for each two answers to the same question that differ; and how many have no partner or are equal.
+def paired_items(kind: StudyKind, files: Sequence[AnswerFile]) -> PairedItems:
+    """Return an item for each two answers to the same question that differ.
 
     Raises:
         SettingsError: not two files, or no question in both.
@@ -78,8 +86,7 @@ def paired_items(kind: StudyKind, files: Sequence[AnswerFile]) -> tuple[list[Stu
     ]
     if not items:
         raise SettingsError(f"{a.path} and {b.path} have the same answers; expected some that differ")
-    equal = len(pairing.pairs) - len(items)
-    return items, len(pairing.only_a) + len(pairing.only_b) + equal
+    return PairedItems(items, len(pairing.only_a) + len(pairing.only_b), len(pairing.pairs) - len(items))
 
 
 def cause_items(
