@@ -325,10 +325,9 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             "verbs.annotate.create:AnnotateCreateSettings",
             "Plan a study in which people mark answers.",
             (
-                "annotate create --kind spans --answers runs/answer-0123456789ab --annotators 3 --pilot 10",
-                "annotate create --kind pairs --answers lima.jsonl lima-simple.jsonl --preset limits",
+                "annotate create runs/answer-0123456789ab --kind spans --annotators 3 --pilot 10",
+                "annotate create lima.jsonl lima-simple.jsonl --kind pairs --preset limits",
             ),
-            proven=False,
         ),
         "annotate serve": Verb(
             "verbs.annotate.serve:annotate_serve",
@@ -338,7 +337,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "annotate serve runs/annotate-create-0123456789ab",
                 "annotate serve runs/annotate-create-0123456789ab --revoke A2",
             ),
-            proven=False,
         ),
         "bench": Verb(
             "verbs.bench:bench",

@@ -15,16 +15,15 @@ def open_tab(browser):
     """Return a function that opens a tab of its own cookies; what a page complains about fails the test."""
     complaints, contexts = [], []
 
-    def open_one(width=1280):
+    def open_one(width=1280, expects="nothing"):
         context = browser.browser.new_context(viewport={"width": width, "height": 900})
         contexts.append(context)
-        tab = context.new_page()
-        tab.set_default_timeout(20_000)
-        tab.on("console", lambda message: complaints.append(message.text))
-        tab.on("pageerror", lambda error: complaints.append(str(error)))
-        tab.on("request", lambda asked: complaints.extend([] if "//127.0.0.1" in asked.url else [asked.url]))
-        tab.add_init_script(REFUSALS)
-        return tab
+        context.set_default_timeout(20_000)
+        context.on("console", lambda message: complaints.extend([] if expects in message.text else [message.text]))
+        context.on("weberror", lambda error: complaints.append(str(error.error)))
+        context.on("request", lambda asked: complaints.extend([] if "//127.0.0.1" in asked.url else [asked.url]))
+        context.add_init_script(REFUSALS)
+        return context.new_page()
 
     yield open_one
     assert complaints == []

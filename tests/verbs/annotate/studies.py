@@ -38,6 +38,7 @@ def serving(study):
     with MarkStore(study.run.path) as store:
         config = uvicorn.Config(make_app(study, store), port=0, log_level="error", lifespan="off")
         listening = config.bind_socket()
+        listening.listen()
         server = uvicorn.Server(config)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()

@@ -11,6 +11,8 @@ from tests.verbs.annotate.studies import answer, make_study
 
 from tunescope.answers import read_answers
 from tunescope.errors import InputError, RunError, SettingsError
+from tunescope.results.annotate import STUDY_KINDS
+from tunescope.verbs.annotate import create
 from tunescope.verbs.annotate.create import AnnotateCreateSettings, annotate_create
 from tunescope.verbs.attribute import attribute
 from tunescope.verbs.attribute.settings import AttributeSettings
@@ -209,3 +211,8 @@ def test_phrases_that_are_none(workplace, span, problem):
     phrases({"answer_id": only.answer_id, **span} if "stretch" in problem else span)
     with pytest.raises(SettingsError, match=rf"^spans\.jsonl:1: {problem}"):
         make_study("cause", {"a": ONE[:1]}, rows=("rows.jsonl",), spans="spans.jsonl")
+
+
+def test_every_kind_has_guidelines(workplace):
+    folder = Path(create.__file__).parent / "guidelines"
+    assert {path.stem for path in folder.iterdir()} == set(STUDY_KINDS)

@@ -30,7 +30,6 @@ from tunescope.html import fill_template, json_in_html
 from tunescope.results.annotate import Assignment, Mark, StudyItem
 from tunescope.verbs.annotate.values import is_complete, parse_text, parse_value, show_value
 
-COOKIE = "tunescope_session"
 _LARGEST_BODY = 256 * 1024
 """Bytes of a request's body."""
 _SCRIPTS = {"annotate.js": "text/javascript", "enter.js": "text/javascript", "annotate.css": "text/css"}
@@ -51,7 +50,7 @@ _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
 
 
-class _Place(NamedTuple):
+class _ShownItem(NamedTuple):
     """What a page is about.
 
     Attributes:
@@ -114,6 +113,7 @@ class _Pages:
     def __init__(self, study: Study, store: MarkStore) -> None:
         self._study, self._store, self._access = study, store, Access(store)
         self._names = list(study.assignments)
+        self._cookie = f"tunescope_{study.run.key}"  # browsers send cookies to all ports of a host
 
     def show_entrance(self, request: Request) -> Response:
         """Show the page that posts the token of a personal link."""
@@ -127,7 +127,8 @@ class _Pages:
         if session is None:
             raise HTTPException(403, "This link is none of this study, or was revoked. Ask for another.")
         response = JSONResponse({"to": "/"})
-        response.set_cookie(COOKIE, session, httponly=True, samesite="strict", secure=request.url.scheme == "https")
+        is_safe = request.url.scheme == "https"
+        response.set_cookie(self._cookie, session, httponly=True, samesite="strict", secure=is_safe)
         return response
 
     def show_list(self, request: Request) -> Response:
@@ -214,7 +215,7 @@ class _Pages:
         await run_in_threadpool(self._finish, place, is_finished)
         return JSONResponse({"finished": is_finished})
 
-    def _write(self, place: _Place, sent: Mapping[str, Any]) -> dict[str, Any]:
+    def _write(self, place: _ShownItem, sent: Mapping[str, Any]) -> dict[str, Any]:
         base, deleted = sent.get("base"), sent.get("deleted", False)
         if not isinstance(base, int) or isinstance(base, bool) or base < 0 or not isinstance(deleted, bool):
             raise HTTPException(422, "expected base as a version and deleted as true or false")
@@ -238,14 +239,14 @@ class _Pages:
         version = self._store.write(mark, base, deleted)
         return {"mark_id": mark.mark_id, "version": version}
 
-    def _finish(self, place: _Place, is_finished: bool) -> None:
+    def _finish(self, place: _ShownItem, is_finished: bool) -> None:
         marks = self._store.marks(place.item.item_id, place.assignment.annotator)
         complete = any(is_complete(each.mark.value, self._study.result) for each in marks)
         if is_finished and place.item.kind != "spans" and not complete:
             raise HTTPException(422, "This item isn't marked whole yet.")
         self._store.finish(place.item.item_id, place.assignment.annotator, is_finished)
 
-    def _marks(self, place: _Place) -> list[dict[str, Any]]:
+    def _marks(self, place: _ShownItem) -> list[dict[str, Any]]:
         """Return the marks of the page's item and annotator, as its script has them."""
         swapped = place.assignment.swapped
         versions = self._store.marks(place.item.item_id, place.assignment.annotator)
@@ -257,13 +258,13 @@ class _Pages:
         Raises:
             HTTPException: none.
         """
-        session = request.cookies.get(COOKIE, "")
+        session = request.cookies.get(self._cookie, "")
         name = self._access.name_of(session) if session else None
         if name is None or (name != REVIEWER and name not in self._study.assignments):
             raise HTTPException(401, "Open your personal link first. If you did, it was revoked: ask for another.")
         return name, session
 
-    def _place(self, request: Request) -> _Place:
+    def _place(self, request: Request) -> _ShownItem:
         """Return the item that a request is about.
 
         Raises:
@@ -278,7 +279,7 @@ class _Pages:
         if not 1 <= place <= len(assigned):
             raise HTTPException(404, "There is no such item here.")
         assignment = assigned[place - 1]
-        return _Place(visitor, session, assignment, self._study.items[assignment.item_id])
+        return _ShownItem(visitor, session, assignment, self._study.items[assignment.item_id])
 
 
 def _show_mark(each: MarkVersion, swapped: bool) -> dict[str, Any]:
@@ -294,7 +295,7 @@ def _show_mark(each: MarkVersion, swapped: bool) -> dict[str, Any]:
     }
 
 
-def _mark_id(given: Any, place: _Place) -> str:
+def _mark_id(given: Any, place: _ShownItem) -> str:
     """Return a mark's id: of spans what the page drew, within the item; else the item's only one.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from tunescope.errors import SettingsError
 from tunescope.results.annotate import Assignment, StudyItem
 
-PILOT_GROUP = 0
+_PILOT_GROUP = 0
 """The number of the pilot's group; the others are numbered from 1."""
 
 
@@ -51,7 +51,7 @@ def assign(design: StudyDesign, items: Sequence[StudyItem]) -> list[Assignment]:
     assignments: list[Assignment] = []
     for number, annotator in enumerate(design.annotators):
         place = 0
-        mine = [(PILOT_GROUP, item) for item in pilot]
+        mine = [(_PILOT_GROUP, item) for item in pilot]
         main = [(group, item) for group in numbers[number] for item in groups[group - 1]]
         for phase, part in (("pilot", mine), ("main", main)):
             draw = np.random.default_rng((design.seed, 2, number, phase == "main"))

@@ -12,9 +12,10 @@ from typing import Any, Literal, NamedTuple, TypeVar
 from tunescope import runs
 from tunescope.annotations.study import GUIDELINES_FILE
 from tunescope.errors import SettingsError
-from tunescope.results.annotate import Assignment, ShownRow, StudyItem, StudyResult
+from tunescope.foreign import show
+from tunescope.results.annotate import Assignment, ShownRow, StudyItem, StudyKind, StudyResult
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
-from tunescope.settings import at_least, group
+from tunescope.settings import POSITIONAL, at_least, group
 from tunescope.verbs.annotate.assigning import StudyDesign, assign, planned_overlap, shared_items
 from tunescope.verbs.annotate.causes import PhraseRows, find_rows
 from tunescope.verbs.annotate.items import (
@@ -56,11 +57,11 @@ _SHARE = group("Who sees what")
 class AnnotateCreateSettings:
     """Plan a study in which people mark answers."""
 
-    kind: Literal["spans", "pairs", "cause", "aspects", "verdicts"]
+    kind: StudyKind
     """What is asked: spans of an answer that are wrong or useless; which category a pair of answers is in; the row that
     caused a phrase; scores of an answer by aspect; which of two answers is better."""
 
-    answers: tuple[str, ...] = field(metadata=INPUT)
+    answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Files or runs of answers; two of pairs and verdicts."""
 
     categories: tuple[str, ...] = ()
@@ -208,7 +209,7 @@ _MOST_KEYS = 9
 
 def _read_guidelines(path: Path) -> str:
     try:
-        return path.read_text("utf-8")
+        return show(path.read_text("utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise SettingsError(f"--guidelines {path}: found no text that can be read ({error})") from error
 

@@ -14,7 +14,7 @@ from tunescope.errors import SettingsError
 from tunescope.pairing import pair_up
 from tunescope.results.annotate import ShownAnswer, ShownRow, StudyItem, StudyKind
 
-SPANS_FILE = "spans.jsonl"
+_SPANS_FILE = "spans.jsonl"
 
 
 class Phrase(NamedTuple):
@@ -74,7 +74,7 @@ def paired_items(kind: StudyKind, files: Sequence[AnswerFile]) -> PairedItems:
         SettingsError: not two files, or no question in both.
     """
     if len(files) != 2:
-        raise SettingsError(f"--kind {kind}: found {len(files)} files of answers; expected two, such as --answers A B")
+        raise SettingsError(f"--kind {kind}: found {len(files)} files of answers; expected two")
     a, b = files
     pairing = pair_up(a.answers, b.answers, {"place": lambda x: x.place, "question": lambda x: x.asked.strip()})
     if not pairing.pairs:
@@ -107,7 +107,7 @@ def read_phrases(name: str, files: Sequence[AnswerFile]) -> tuple[list[Phrase], 
     Raises:
         SettingsError: no such file, a line that is none, or a stretch that isn't in an answer.
     """
-    path = Path(name) / SPANS_FILE if Path(name).is_dir() else Path(name)
+    path = Path(name) / _SPANS_FILE if Path(name).is_dir() else Path(name)
     if not path.is_file():
         raise SettingsError(f"--spans {path}: found no such file; expected lines of answer_id, start and end")
     lengths = {answer.answer_id: len(answer.text) for file in files for answer in file.answers}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -75,8 +76,6 @@ def _serve(settings: AnnotateServeSettings, study: Study, store: MarkStore, name
     # Requests are logged nowhere: what isn't written can't leak.
     config = uvicorn.Config(
         make_app(study, store),
-        host=settings.host,
-        port=settings.port,
         access_log=False,
         log_level="error",
         server_header=False,
@@ -84,19 +83,26 @@ def _serve(settings: AnnotateServeSettings, study: Study, store: MarkStore, name
         lifespan="off",
         timeout_graceful_shutdown=5,
     )
-    server = uvicorn.Server(config)
-    try:
-        listening = config.bind_socket()
-    except SystemExit as error:  # uvicorn logs why and leaves
-        raise SettingsError(
-            f"--host {settings.host} --port {settings.port}: can't be listened on; give another --port"
-        ) from error
-    with listening:
+    with _listen(settings.host, settings.port) as listening:
         port = listening.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = (settings.address or f"http://{host}:{port}").rstrip("/")
         _print_links(settings, store, names, address)
-        server.run(sockets=[listening])
+        uvicorn.Server(config).run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """Return a socket that takes connections from now on.
+
+    Raises:
+        SettingsError: the address is none, or another program's.
+    """
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except (OSError, TypeError, ValueError) as error:
+        raise SettingsError(
+            f"--host {host} --port {port}: can't be listened on ({error}); give another --port, or 0 for a free one"
+        ) from error
 
 
 def _print_links(settings: AnnotateServeSettings, store: MarkStore, names: Sequence[str], address: str) -> None:

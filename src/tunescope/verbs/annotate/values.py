@@ -13,7 +13,7 @@ from tunescope.results.annotate import StudyItem, StudyResult
 _LONGEST_TEXT = 20_000
 """Characters of a text that an annotator types."""
 _MOST_REWORDINGS = 20
-_LEFT, _RIGHT, _NEITHER = SIDES = ("left", "right", "neither")
+_LEFT, _RIGHT, _NEITHER = _SIDES = ("left", "right", "neither")
 
 
 def parse_value(given: Any, item: StudyItem, study: StudyResult, swapped: bool) -> dict[str, Any]:
@@ -34,7 +34,7 @@ def parse_value(given: Any, item: StudyItem, study: StudyResult, swapped: bool) 
     if item.kind == "pairs":
         return {"category": _one_of(given.get("category"), study.categories, "category")}
     if item.kind == "verdicts":
-        side = _one_of(given.get("side"), SIDES, "side")
+        side = _one_of(given.get("side"), _SIDES, "side")
         return {"preference": 0.5 if side == _NEITHER else float((side == _LEFT) != swapped)}
     if item.kind == "aspects":
         return {"answer_id": item.answers[0].answer_id, "scores": _scores(given.get("scores"), study.aspects)}

@@ -103,10 +103,14 @@ function leaves(root) {
 
 const size = (leaf) => (leaf.nodeType === Node.TEXT_NODE ? [...leaf.data].length : 1);
 
-function cellAt(element, node, offset) {
+// A place inside of a badge counts as before it where a selection begins, and as behind it where one ends.
+function cellAt(element, node, offset, ends) {
   const before = document.createRange();
+  const badge = (node.nodeType === Node.TEXT_NODE ? node.parentElement : node).closest(".badge");
   before.setStart(element, 0);
-  before.setEnd(node, offset);
+  if (!badge) before.setEnd(node, offset);
+  else if (ends && offset) before.setEndAfter(badge);
+  else before.setEndBefore(badge);
   return leaves(before.cloneContents()).filter((leaf) => leaf.nodeType !== Node.TEXT_NODE || leaf.data).map(size).reduce((a, b) => a + b, 0);
 }
 
@@ -146,8 +150,8 @@ function selected() {
   const range = selection.getRangeAt(0);
   if (!range.intersectsNode(answer)) return null;
   const inside = (node) => answer.contains(node);
-  const start = inside(range.startContainer) ? cellAt(answer, range.startContainer, range.startOffset) : 0;
-  const end = inside(range.endContainer) ? cellAt(answer, range.endContainer, range.endOffset) : cells.length;
+  const start = inside(range.startContainer) ? cellAt(answer, range.startContainer, range.startOffset, false) : 0;
+  const end = inside(range.endContainer) ? cellAt(answer, range.endContainer, range.endOffset, true) : cells.length;
   return end > start ? { start, end } : null;
 }
 
