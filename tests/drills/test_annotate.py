@@ -149,4 +149,4 @@ def test_a_plan_is_killed_twice(tmp_path):
 
 @pytest.mark.drill
 def test_a_plan_is_killed_twenty_times(tmp_path):
-    plan_and_kill(tmp_path, n=1500, kills=20, seed=1)
+    plan_and_kill(tmp_path, n=600, kills=20, seed=1)

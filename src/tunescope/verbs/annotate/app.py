@@ -87,9 +87,9 @@ class _SafeHeaders:
         await self._app(scope, receive, send_safely)
 
 
-def make_app(study: Study, store: MarkStore) -> Starlette:
-    """Return the application that serves a study."""
-    pages = _Pages(study, store)
+def make_app(study: Study, store: MarkStore, is_encrypted: bool = False) -> Starlette:
+    """Return the application that serves a study; with `is_encrypted` its cookies are sent over TLS alone."""
+    pages = _Pages(study, store, is_encrypted)
     routes = [
         Route("/", pages.show_list),
         Route("/enter", pages.show_entrance),
@@ -110,8 +110,8 @@ def make_app(study: Study, store: MarkStore) -> Starlette:
 class _Pages:
     """What each address does."""
 
-    def __init__(self, study: Study, store: MarkStore) -> None:
-        self._study, self._store, self._access = study, store, Access(store)
+    def __init__(self, study: Study, store: MarkStore, is_encrypted: bool) -> None:
+        self._study, self._store, self._access, self._is_encrypted = study, store, Access(store), is_encrypted
         self._names = list(study.assignments)
         self._cookie = f"tunescope_{study.run.key}"  # browsers send cookies to all ports of a host
 
@@ -127,15 +127,15 @@ class _Pages:
         if session is None:
             raise HTTPException(403, "This link is none of this study, or was revoked. Ask for another.")
         response = JSONResponse({"to": "/"})
-        is_safe = request.url.scheme == "https"
-        response.set_cookie(self._cookie, session, httponly=True, samesite="strict", secure=is_safe)
+        response.set_cookie(self._cookie, session, httponly=True, samesite="strict", secure=self._is_encrypted)
         return response
 
     def show_list(self, request: Request) -> Response:
         """Show an annotator's items, or all annotators' to a reviewer."""
         visitor, _ = self._visitor(request)
         finished = self._store.finished()
-        begun = {(each.mark.item_id, each.mark.annotator) for each in self._store.marks()}
+        marks = self._store.marks(annotator=None if visitor == REVIEWER else visitor)
+        begun = {(each.mark.item_id, each.mark.annotator) for each in marks}
         names = self._names if visitor == REVIEWER else [visitor]
         lists = []
         for name in names:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.resources import files as package_files
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from tunescope import runs
 from tunescope.annotations.study import GUIDELINES_FILE
@@ -29,6 +29,9 @@ from tunescope.verbs.annotate.items import (
 )
 from tunescope.views import Table, View, counted
 
+if TYPE_CHECKING:
+    from tunescope.rows import RowSet
+
 VERSION = 1
 _Item = TypeVar("_Item")
 _SPAN_CATEGORIES = ("not factual", "not useful")
@@ -49,6 +52,8 @@ _ASPECTS = {
     "engagement": "is it natural and inviting to read?",
 }
 """The five of the Limitations paper, as just-eval has them."""
+_MOST_KEYS = 9
+"""Categories have the keys 1 to 9."""
 _CAUSE = group("Causes")
 _SHARE = group("Who sees what")
 
@@ -130,12 +135,14 @@ class _StudyInput(NamedTuple):
     Attributes:
         files: the answers.
         phrases: of a study of causes, all that may be drawn.
+        rows: what the model was tuned on; None in other studies.
         guidelines: the user's own; None for ours.
         named_by: runs that name rows.
     """
 
     files: list[AnswerFile]
     phrases: list[Phrase]
+    rows: RowSet | None
     guidelines: str | None
     named_by: list[Run]
 
@@ -166,7 +173,7 @@ def annotate_create(settings: AnnotateCreateSettings) -> Run:
     if settings.guidelines is not None:
         guidelines = _read_guidelines(Path(settings.guidelines))
         inputs[f"guidelines {settings.guidelines}"] = content_hash(Path(settings.guidelines))
-    given = _StudyInput(files, phrases, guidelines, named_by)
+    given = _StudyInput(files, phrases, rows, guidelines, named_by)
     return runs.execute("annotate create", VERSION, settings, inputs, lambda folder: _plan(settings, given, folder))
 
 
@@ -203,10 +210,6 @@ def _validate(settings: AnnotateCreateSettings) -> None:
             raise SettingsError(f"{option} {' '.join(words)}: expected up to {_MOST_KEYS} different names")
 
 
-_MOST_KEYS = 9
-"""Categories have the keys 1 to 9."""
-
-
 def _read_guidelines(path: Path) -> str:
     try:
         return show(path.read_text("utf-8"))
@@ -227,7 +230,10 @@ def _plan(settings: AnnotateCreateSettings, given: _StudyInput, folder: RunFolde
     rows_of: dict[Phrase, PhraseRows] = {}
     if settings.kind == "cause":
         phrases = _draw(given.phrases, design.pilot, settings)
-        rows_of, rows = _find_rows(phrases, settings, given)
+        assert given.rows is not None
+        texts = {answer.answer_id: answer.text for file in given.files for answer in file.answers}
+        words = {phrase: texts[phrase.answer_id][phrase.start : phrase.end] for phrase in phrases}
+        rows_of, rows = find_rows(words, given.rows, given.named_by, settings.rows_each, settings.seed)
         items = cause_items(phrases, given.files, rows)
         notes += _about_rows(settings, given, rows_of, rows)
     elif design.sides:
@@ -265,17 +271,6 @@ def _draw(items: Sequence[_Item], pilot: int, settings: AnnotateCreateSettings) 
     most = len(items) if settings.limit is None else min(len(items), settings.limit + pilot)
     drawn = np.random.default_rng((settings.seed, 3)).permutation(len(items))[:most]
     return [items[i] for i in sorted(drawn.tolist())]
-
-
-def _find_rows(
-    phrases: Sequence[Phrase], settings: AnnotateCreateSettings, given: _StudyInput
-) -> tuple[dict[Phrase, PhraseRows], dict[Phrase, list[ShownRow]]]:
-    from tunescope.rows import open_rows
-
-    texts = {answer.answer_id: answer.text for file in given.files for answer in file.answers}
-    words = {phrase: texts[phrase.answer_id][phrase.start : phrase.end] for phrase in phrases}
-    rows = open_rows(settings.rows, settings.format, settings.columns)
-    return find_rows(words, rows, given.named_by, settings.rows_each, settings.seed)
 
 
 def _about_rows(
@@ -319,10 +314,11 @@ def _view(
     n = len(result.annotators)
     main = result.items - result.pilot
     sizes = Counter(each.annotator for each in assignments)
+    groups = f"{main:,} in {counted(result.groups, 'group')}"
+    pilot = f"{result.pilot:,} in the pilot, which all see first, and "
     sentences = [
-        f"{counted(result.items, 'item')}: {result.pilot:,} in the pilot, which all see first, and {main:,} in "
-        f"{counted(result.groups, 'group')}. {counted(n, 'annotator')} with {counted(result.groups_each, 'group')} "
-        f"each, at most {max(sizes.values()):,} items.",
+        f"{counted(result.items, 'item')}: {pilot if result.pilot else ''}{groups}. {counted(n, 'annotator')} with "
+        f"{counted(result.groups_each, 'group')} each, at most {max(sizes.values()):,} items.",
         *notes,
     ]
     wanted = settings.limit

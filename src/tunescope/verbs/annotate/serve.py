@@ -73,9 +73,10 @@ def _serve(settings: AnnotateServeSettings, study: Study, store: MarkStore, name
         from tunescope.verbs.annotate.app import make_app
     except ImportError as error:
         raise MissingPackageError(error.name or "starlette", "annotate", "annotate serve") from error
+    is_encrypted = _is_encrypted(settings.address)
     # Requests are logged nowhere: what isn't written can't leak.
     config = uvicorn.Config(
-        make_app(study, store),
+        make_app(study, store, is_encrypted),
         access_log=False,
         log_level="error",
         server_header=False,
@@ -112,9 +113,13 @@ def _print_links(settings: AnnotateServeSettings, store: MarkStore, names: Seque
             say(f"{name}: {address}/enter#{access.make_link(name)}")
         else:
             say(f"{name} has a link; another one is made with --link {name}")
-    if not _is_loopback(settings.host) and not (settings.address or "").startswith("https:"):
+    if not _is_loopback(settings.host) and not _is_encrypted(settings.address):
         say(f"{settings.host} can be reached by others, and what is sent can be read on the way: nothing is encrypted")
     say(f"Serving at {address}. Every mark is saved as it is made. Ctrl-C ends it.")
+
+
+def _is_encrypted(address: str | None) -> bool:
+    return address is not None and address.startswith("https:")
 
 
 def _is_loopback(host: str) -> bool:
