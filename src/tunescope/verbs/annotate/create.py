@@ -314,10 +314,10 @@ def _view(
     n = len(result.annotators)
     main = result.items - result.pilot
     sizes = Counter(each.annotator for each in assignments)
-    groups = f"{main:,} in {counted(result.groups, 'group')}"
-    pilot = f"{result.pilot:,} in the pilot, which all see first, and "
+    groups = counted(result.groups, "group")
+    parts = f": {result.pilot:,} in the pilot, which all see first, and {main:,} in {groups}"
     sentences = [
-        f"{counted(result.items, 'item')}: {pilot if result.pilot else ''}{groups}. {counted(n, 'annotator')} with "
+        f"{counted(result.items, 'item')}{parts if result.pilot else f' in {groups}'}. {counted(n, 'annotator')} with "
         f"{counted(result.groups_each, 'group')} each, at most {max(sizes.values()):,} items.",
         *notes,
     ]

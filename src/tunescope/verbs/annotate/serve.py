@@ -40,7 +40,8 @@ class AnnotateServeSettings:
     are made, since only their hashes are kept."""
 
     revoke: tuple[str, ...] = field(default=(), metadata=NOT_IN_KEY)
-    """Annotators, or reviewer, whose links end, with what is open in their browsers. Nothing is served then."""
+    """Annotators, or reviewer, whose links end, with what is open in their browsers. Nothing is served then; the
+    next time that the study is served they get new links."""
 
 
 def annotate_serve(settings: AnnotateServeSettings) -> Outcome:
