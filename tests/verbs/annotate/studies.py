@@ -16,7 +16,8 @@ from tunescope.verbs.annotate.app import make_app
 from tunescope.verbs.annotate.create import AnnotateCreateSettings, annotate_create
 
 HOSTILE = (
-    "</script><img src=x onerror='window.pwned=1'> \u202egnp.js\r\nnext\u200b{{ 7001*7001 }} javascript:alert(1)\x00"
+    '</script><img src=x onerror=\'window.pwned=1\'>" onfocus="window.pwned=1" autofocus \u202egnp.js\r\n'
+    "next\u200b{{ 7001*7001 }} javascript:window.pwned=1 \x00"
 )
 
 

@@ -267,6 +267,7 @@ def test_hostile_texts_stay_texts(open_study, workplace):
     for path in ("/", "/guidelines", "/item/1"):
         text = one.get(path).text
         assert "<img" not in text
+        assert '" onfocus' not in text.partition('id="data"')[0]
         assert not re.search("[\u202e\u200b\x00]", text)
         assert "49014001" not in text
     page = one.get("/item/1").text
@@ -275,6 +276,16 @@ def test_hostile_texts_stay_texts(open_study, workplace):
     assert '<span class="badge">U+202E</span>gnp.js&#13;\nnext<span class="badge">U+200B</span>' in shown
     assert one.data("/item/1")["marks"][0]["note"] == HOSTILE
     assert read_marks(study.run.path)[0].note == HOSTILE
+
+
+def test_a_hostile_aspect_stays_in_its_attribute(open_study):
+    _, _, visit = open_study("aspects", {"a": [answer(1, TEXT)]}, aspects=(HOSTILE, "wit"), annotators=1)
+    one = visit("A1")
+    page, _, data = one.get("/item/1").text.partition('id="data"')
+    assert "<img" not in page + data
+    assert '" onfocus' not in page
+    assert page.count("&#34; onfocus=&#34;") == 6  # its legend, and five inputs
+    assert one.mark("/item/1", {"scores": {HOSTILE: 5}}).is_success
 
 
 def test_a_word_of_a_megabyte(open_study):
