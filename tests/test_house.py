@@ -71,6 +71,8 @@ HEAVY = {
     "numba",
     "bm25s",
     "pydivsufsort",
+    "starlette",
+    "uvicorn",
 }
 
 

@@ -6,13 +6,11 @@ import threading
 from contextlib import contextmanager
 from pathlib import Path
 
-import uvicorn
 from tests.tools import write_rows
 
 from tunescope.annotations.access import Access
 from tunescope.annotations.store import MarkStore
 from tunescope.annotations.study import Study
-from tunescope.verbs.annotate.app import make_app
 from tunescope.verbs.annotate.create import AnnotateCreateSettings, annotate_create
 
 HOSTILE = (
@@ -35,7 +33,11 @@ def make_study(kind, answers, **settings):
 
 @contextmanager
 def serving(study):
-    """Serve a study; yield its address and a function that makes the path of a new link."""
+    """Serve a study; yield a function that makes a personal link."""
+    import uvicorn
+
+    from tunescope.verbs.annotate.app import make_app
+
     with MarkStore(study.run.path) as store:
         config = uvicorn.Config(make_app(study, store), port=0, log_level="error", lifespan="off")
         listening = config.bind_socket()
