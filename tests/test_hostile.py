@@ -30,6 +30,7 @@ from tests.verbs.judge.contests import outputs
 from tests.verbs.judge.judged import annotation
 from tests.verbs.test_match import scored
 from tunescope import cli
+from tunescope.answers import read_answers
 from tunescope.verbs import VERBS
 
 UNSEEN = "\x1b]0;pwned\x07\x9b2J\x1b[2J\u202e\u2066\u200b\u200f\u2028\x7f\x08good\rNext: pwned\nNext: pwned\t\U000e0041"
@@ -50,7 +51,7 @@ NASTY = (
     "x" * 300,
 )
 LONG = f"\x1b{'x' * 10_000}\x9b"
-RAW = (".parquet", ".npy", ".safetensors", ".sqlite", ".bin", ".gguf")
+RAW = (".parquet", ".npy", ".safetensors", ".sqlite", ".db", ".bin", ".gguf")
 """Files that hold bytes, which nobody prints."""
 PLAIN = re.compile(r"\.?[A-Za-z0-9][A-Za-z0-9_.-]*")
 """What our files and folders are called."""
@@ -496,6 +497,35 @@ def _race(place: Place) -> None:
     place.both("study race", *names)
     place.run("study race", names[0], code=1)
     place.run("study race", TEXT, code=1)
+
+
+@entry("annotate create")
+def _annotate_create(place: Place) -> None:
+    guidelines = place.path("guidelines.md")
+    guidelines.write_text(TEXT, "utf-8")
+    place.given.add(guidelines)
+    both = [place.ours, place.theirs]
+    place.both("annotate create", "--kind", "pairs", *both, "--guidelines", guidelines.name)
+    place.both("annotate create", "--kind", "spans", *both, "--categories", TEXT.replace("\0", ""))
+    answers = list(read_answers(place.folder / place.ours))
+    spans = place.give("spans.jsonl", *({"answer_id": each.answer_id, "start": 0, "end": 3} for each in answers))
+    cause = [place.ours, "--kind", "cause", "--rows", place.rows]
+    place.both("annotate create", *cause, "--spans", spans)
+    for wrong in (TEXT, place.bad, place.prompts):
+        place.run("annotate create", *cause, "--spans", wrong, "--out", "refused", code=1)
+        place.run("annotate create", wrong, "--kind", "spans", "--out", "refused", code=1)
+    place.run("annotate create", "--kind", "spans", place.ours, "--guidelines", TEXT, code=1)
+
+
+@entry("annotate serve")
+def _annotate_serve(place: Place) -> None:
+    study = place.both("annotate create", place.ours, place.theirs, "--kind", "verdicts")
+    for arguments in ([], ["--json"]):
+        place.run("annotate serve", str(study), "--revoke", "A1", *arguments)
+    place.run("annotate serve", str(study), "--link", TEXT, code=1)
+    place.run("annotate serve", str(study), "--host", TEXT, code=1)
+    place.run("annotate serve", TEXT, code=1)
+    place.run("annotate serve", place.rows, code=1)
 
 
 @entry("report")

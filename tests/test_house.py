@@ -33,6 +33,7 @@ STOREYS = (
     {
         "chat",
         "judgements",
+        "annotations",
         "matching",
         "models",
         "oracle",
@@ -48,7 +49,7 @@ STOREYS = (
     },
     {"settings"},
     {"rows", "prompts", "answers", "runs", "results"},
-    {"views", "terminal", "progress", "family", "pairing", "yaml_core"},
+    {"views", "terminal", "progress", "family", "pairing", "yaml_core", "html"},
     {"errors", "locations"},
     {"foreign"},
 )
@@ -70,6 +71,8 @@ HEAVY = {
     "numba",
     "bm25s",
     "pydivsufsort",
+    "starlette",
+    "uvicorn",
 }
 
 

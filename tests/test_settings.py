@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 from math import inf, nan
 from pathlib import Path
-from typing import Any, get_args, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 
@@ -98,6 +98,15 @@ RANGES = {
     "compare": {"no_harm": "above 0 and below 100"},
     "judge claims": {"margin": "above 0 and below 1"},
     "judge recompute": {"limit": COUNTS, "draws": "at least 100"},
+    "annotate create": {
+        "limit": COUNTS,
+        "annotators": COUNTS,
+        "pilot": "at least 0",
+        "groups": COUNTS,
+        "groups_each": COUNTS,
+        "rows_each": COUNTS,
+    },
+    "annotate serve": {"port": "at least 0 and at most 65535"},
 }
 """Every verb's settings with a range, and the range."""
 
@@ -121,7 +130,10 @@ def test_every_range(name):
 def needed(settings: type[Any]) -> dict[str, Any]:
     """Return values for the settings without a default."""
     hints = get_type_hints(settings)
-    return {f.name: 0.5 if hints[f.name] is float else "x" for f in fields(settings) if is_required(f)}
+    words = {name: get_args(hint)[0] for name, hint in hints.items() if get_origin(hint) is Literal}
+    return {
+        f.name: 0.5 if hints[f.name] is float else words.get(f.name, "x") for f in fields(settings) if is_required(f)
+    }
 
 
 CASES = [(name, field) for name, ranges in RANGES.items() for field in ranges]

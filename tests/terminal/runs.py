@@ -128,6 +128,8 @@ def views() -> Views:
         "judge aspects": lambda: tunescope.judge_aspects(both, aspects="depth", out="scored", **oracle),
         "judge claims": lambda: tunescope.judge_claims("answered", claims="claims.jsonl"),
         "judge recompute": lambda: tunescope.judge_recompute("judged/judgements.jsonl", out="recomputed"),
+        "annotate create": lambda: tunescope.annotate_create(both, kind="pairs", annotators=3, out="marked"),
+        "annotate serve": lambda: tunescope.annotate_serve("marked", revoke="A1"),
         "judge leaderboard": lambda: tunescope.judge_leaderboard("recomputed"),
         "bench": lambda: tunescope.bench("questions.jsonl", **model),
         "study plan": lambda: tunescope.study_plan("recipe.yaml"),

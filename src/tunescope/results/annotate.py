@@ -105,3 +105,26 @@ class Mark(Record):
     reviewer: str | None = None
     original: Mapping[str, Any] | None = None
     at: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyResult(Record):
+    """The result of `annotate create`."""
+
+    kind: StudyKind
+    items: int
+    """With those of the pilot."""
+    pilot: int
+    annotators: tuple[str, ...]
+    groups: int
+    groups_each: int
+    overlap: tuple[int, ...]
+    """Items outside of the pilot that are seen by 0, 1, 2 … all annotators."""
+    categories: tuple[str, ...] = ()
+    """What a span or a pair may be."""
+    aspects: tuple[str, ...] = ()
+    """What an answer is scored by."""
+    phrases: int | None = None
+    """Of a study of causes: the phrases that those of the study were drawn from."""
+    phrases_found: int | None = None
+    """Of the study's phrases, those that occur in a row."""

@@ -320,6 +320,24 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "judge leaderboard runs/judge-aspects-0123456789ab --by helpfulness",
             ),
         ),
+        "annotate create": Verb(
+            "verbs.annotate.create:annotate_create",
+            "verbs.annotate.create:AnnotateCreateSettings",
+            "Plan a study in which people mark answers.",
+            (
+                "annotate create runs/answer-0123456789ab --kind spans --annotators 3 --pilot 10",
+                "annotate create lima.jsonl lima-simple.jsonl --kind pairs --preset limits",
+            ),
+        ),
+        "annotate serve": Verb(
+            "verbs.annotate.serve:annotate_serve",
+            "verbs.annotate.serve:AnnotateServeSettings",
+            "Serve the pages on which annotators mark a study's items.",
+            (
+                "annotate serve runs/annotate-create-0123456789ab",
+                "annotate serve runs/annotate-create-0123456789ab --revoke A2",
+            ),
+        ),
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",
@@ -397,6 +415,7 @@ GROUPS = {
     "trace": "Find the rows that a text's words come from.",
     "attribute": "Find the rows that taught a model an answer.",
     "judge": "Compare systems' answers with a judge, with intervals.",
+    "annotate": "Have people mark answers, and hold judges against them.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
     "study": "Run recipes of several verbs, and analyze the results.",
 }

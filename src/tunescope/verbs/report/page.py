@@ -11,12 +11,11 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from tunescope.foreign import escape_sentence, escape_text, replace_steering
+from tunescope.foreign import escape_sentence, replace_steering
+from tunescope.html import fill_template, json_in_html
 from tunescope.runs import Run
 
 if TYPE_CHECKING:
-    from markupsafe import Markup
-
     from tunescope.verbs.report.badges import Badge
     from tunescope.verbs.report.opening import Told
     from tunescope.verbs.report.tiles import Tile
@@ -77,25 +76,8 @@ def folded(summary: str, html: str) -> str:
 
 
 def fill(template: str, **values: Any) -> str:
-    """Fill a template of this folder; every text in it is escaped.
-
-    `| plain` is for places where no element may stand, `| own` for texts that aren't part of a sentence.
-    """
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup, escape
-
-    def written(value: Any) -> Any:
-        return Markup(escape_sentence(value)) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, finalize=written
-    )
-    environment.filters |= {
-        "plain": lambda text: escape(replace_steering(text)),
-        "own": lambda text: Markup(escape_text(text)),
-        "trusted": Markup,
-    }
-    return environment.from_string(_file(template)).render(values)
+    """Fill a template of this folder; every text in it is escaped."""
+    return fill_template("tunescope.verbs.report", template, **values)
 
 
 def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run]) -> str:
@@ -112,7 +94,7 @@ def render(opening: Opening, sections: Sequence[Section], opened: Sequence[Run])
         "page.html.j2",
         opening=opening,
         groups=[(question, members) for question, members in grouped if members],
-        data=[(s.component, s.anchor, _in_html(s.data)) for s in sections if s.component],
+        data=[(s.component, s.anchor, json_in_html(s.data)) for s in sections if s.component],
         style=Markup(style),
         style_hash=_digest(style),
         scripts=[Markup(script) for script in scripts],
@@ -128,15 +110,6 @@ def _file(name: str) -> str:
 
 def _digest(text: str) -> str:
     return f"sha256-{b64encode(sha256(text.encode()).digest()).decode()}"
-
-
-def _in_html(data: str) -> Markup:
-    """Write JSON so that no text in it can end or open an element."""
-    from markupsafe import Markup
-
-    for character in "<>&\u2028\u2029":
-        data = data.replace(character, f"\\u{ord(character):04x}")
-    return Markup(data)
 
 
 def _versions(opened: Sequence[Run]) -> str:

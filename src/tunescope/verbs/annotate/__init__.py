@@ -1,0 +1,1 @@
+"""`annotate`: people mark answers, and what a judge is worth beside them."""

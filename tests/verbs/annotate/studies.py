@@ -1,0 +1,54 @@
+"""Studies that the tests of `annotate` make, and servers of them in this process."""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.tools import write_rows
+
+from tunescope.annotations.access import Access
+from tunescope.annotations.store import MarkStore
+from tunescope.annotations.study import Study
+from tunescope.verbs.annotate.create import AnnotateCreateSettings, annotate_create
+
+HOSTILE = (
+    '</script><img src=x onerror=\'window.pwned=1\'>" onfocus="window.pwned=1" autofocus \u202egnp.js\r\n'
+    "next\u200b{{ 7001*7001 }} javascript:window.pwned=1 \x00"
+)
+
+
+def answer(number, text, model="m", **fields):
+    return {"prompt_id": f"q{number}", "prompt": f"What is {number}?", "text": text, "model": model, **fields}
+
+
+def make_study(kind, answers, **settings):
+    """Write files of answers, by name, and make a study of them."""
+    for name, records in answers.items():
+        write_rows(Path(f"{name}.jsonl"), records)
+    names = tuple(f"{name}.jsonl" for name in answers)
+    return Study.open(annotate_create(AnnotateCreateSettings(kind=kind, answers=names, **settings)).path)
+
+
+@contextmanager
+def serving(study):
+    """Serve a study; yield a function that makes a personal link."""
+    import uvicorn
+
+    from tunescope.verbs.annotate.app import make_app
+
+    with MarkStore(study.run.path) as store:
+        config = uvicorn.Config(make_app(study, store), port=0, log_level="error", lifespan="off")
+        listening = config.bind_socket()
+        listening.listen()
+        server = uvicorn.Server(config)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            yield lambda name: f"{address}/enter#{Access(store).make_link(name)}"
+        finally:
+            server.should_exit = True
+            thread.join()
+            listening.close()
