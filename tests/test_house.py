@@ -33,6 +33,7 @@ STOREYS = (
     {
         "chat",
         "judgements",
+        "annotations",
         "matching",
         "models",
         "oracle",

@@ -10,6 +10,7 @@
     │   └── NotRunYet                 one that was only looked for, and isn't there
     ├── WorkError                     a shard or a recipe step that failed while working
     │   ├── WaitingError              calls that wait in a batch; the command line exits 4
+    │   ├── MarkConflict              an annotator's mark that changed meanwhile
     │   └── ServerRefusal             a server that answers no call before somebody mends something
     └── MissingPackageError (ImportError)  an extra that this feature needs
 
@@ -82,6 +83,10 @@ class WorkError(TunescopeError):
 
 class WaitingError(WorkError):
     """Calls wait in a batch's file; the same command goes on with their replies."""
+
+
+class MarkConflict(WorkError):
+    """A mark has a newer version than the one that was changed, or is another's; nothing was written."""
 
 
 class ServerRefusal(WorkError):
