@@ -320,6 +320,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "judge leaderboard runs/judge-aspects-0123456789ab --by helpfulness",
             ),
         ),
+        "annotate agreement": Verb(
+            "verbs.annotate.agreement:agreement",
+            "verbs.annotate.agreement:AgreementSettings",
+            "Say how far people agree in a study, and what a judge is worth beside them.",
+            (
+                "annotate agreement study",
+                "annotate agreement study --judge runs/judge-pairwise-0123456789ab --points 5",
+            ),
+            proven=False,
+        ),
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",

@@ -1,0 +1,1 @@
+"""`annotate`: studies in which people mark answers, how far they agree, and what their marks say."""
