@@ -16,16 +16,16 @@ from tunescope.results.estimates import MeanEstimate
 from tunescope.views import Cell, Table, View, counted, interval, percent, percent_interval
 
 _RELIABLE, _TENTATIVE = 0.8, 0.667
-"""Alpha from which on Krippendorff (2004, "Reliability in content analysis") relies on data, and the least from which he
-draws tentative conclusions."""
+"""Alpha from which on Krippendorff (2004, "Reliability in content analysis") relies on data, and the least from which
+he draws tentative conclusions."""
 _AGREEMENT_NOTE = (
     "alpha: Krippendorff's, 1 for full agreement and 0 for what chance gives; nominal for categories, ordinal for "
-    "verdicts and scores. Intervals: jackknife over items. n: items that two people or more marked; missing: items that "
-    "one did. the same: how often two people say the same, a mean over items."
+    "verdicts and scores. Intervals: jackknife over items. n: items that two people or more marked; missing: items "
+    "that one did. the same: how often two people say the same, a mean over items."
 )
 _SPANS_NOTE = (
-    "alpha: Krippendorff's over characters, 1 for full agreement and 0 for what chance gives. Intervals: jackknife over "
-    "items. n: items that two people or more have seen; missing: items that one has."
+    "alpha: Krippendorff's over characters, 1 for full agreement and 0 for what chance gives. Intervals: jackknife "
+    "over items. n: items that two people or more have seen; missing: items that one has."
 )
 _PAIRS_NOTE = "the same: how often the two said the same. Of spans: F1 of the characters that they marked."
 _JUDGE_NOTE = (
@@ -124,16 +124,9 @@ def _measures(phase: PhaseAgreement, title: str, before: dict[str, MeanEstimate]
         if same is not None:
             line += [percent(same.mean, 1), percent_interval(same.low, same.high, 1)]
         lines.append(tuple(line))
-    columns = [
-        "what",
-        "scale",
-        "alpha",
-        "95 %",
-        *(["before corrections"] if before is not None else []),
-        "n",
-        "missing",
-    ]
-    columns += [] if of_spans else ["the same", "95 % "]
+    corrected = [] if before is None else ["before corrections"]
+    columns = ["what", "scale", "alpha", "95 %", *corrected, "n", "missing"]
+    columns += [] if of_spans else ["the same", "95 %"]
     return Table(title, tuple(columns), tuple(lines), _SPANS_NOTE if of_spans else _AGREEMENT_NOTE)
 
 
@@ -144,11 +137,8 @@ def _rounded(value: float | None) -> float | None:
 def _pairs(pairs: Sequence[AnnotatorPair]) -> Table:
     shown = sorted(pairs, key=lambda pair: -1.0 if pair.same is None else pair.same)[:_MOST_PAIRS]
     lines = tuple((p.measure, p.annotator_1, p.annotator_2, p.items, percent(p.same, 1)) for p in shown)
-    more = (
-        f" The {_MOST_PAIRS} that agree least of {len(pairs):,}; the table pairs has all."
-        if len(pairs) > len(shown)
-        else ""
-    )
+    left_out = len(pairs) > len(shown)
+    more = f" These are the {_MOST_PAIRS} that agree least; the table pairs has all {len(pairs):,}." if left_out else ""
     return Table("Who agrees with whom", ("what", "one", "other", "items", "the same"), lines, f"{_PAIRS_NOTE}{more}")
 
 
@@ -187,17 +177,15 @@ def _worth(name: str, agreement: JudgeAgreement) -> str:
 
 
 def _signed(gap: MeanEstimate) -> str:
-    assert gap.mean is not None and gap.low is not None and gap.high is not None
-    return f"{100 * gap.mean:+.1f} points {interval(100 * gap.low, 100 * gap.high, 1)}"
+    assert gap.mean is not None
+    return f"{100 * gap.mean:+.1f} points {percent_interval(gap.low, gap.high, 1)}"
 
 
 def _needed_sentence(needed: NeededItems, whose: str) -> str:
     if needed.items is None:
         return f"How many items would settle {needed.points:g} points by {whose} isn't known ({needed.reason})."
     ends = "" if needed.low is None or needed.high is None else f" [{needed.low:,}, {needed.high:,}]"
-    return (
-        f"To settle a difference of {needed.points:g} points by {whose}, about {needed.items:,}{ends} items are needed."
-    )
+    return f"To settle a difference of {needed.points:g} points by {whose} takes about {needed.items:,}{ends} items."
 
 
 def _judge_tables(certificate: JudgeCertificate) -> Iterator[Table]:
