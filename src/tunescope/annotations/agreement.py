@@ -44,8 +44,10 @@ def summarize_phase(collected: Collected, phase: Phase) -> PhaseAgreement | None
         return None
     people = {(mark.annotator, mark.item_id) for mark in marks}
     by_item = _annotators_of_items(marks)
-    assigned = collected.assigned
-    missing = None if assigned is None else sum(p == phase and (a, i) not in people for a, i, p in assigned)
+    missing = None
+    if collected.assignments is not None:
+        of_phase = [each for each in collected.assignments if each.phase == phase]
+        missing = sum((each.annotator, each.item_id) not in people for each in of_phase)
     return PhaseAgreement(
         items=len(by_item),
         shared=sum(len(annotators) > 1 for annotators in by_item.values()),

@@ -31,7 +31,7 @@ class Collected(NamedTuple):
         kind: of the study.
         marks: of all annotators, in the order in which they were made.
         items: by item id; empty where only the marks are known.
-        assigned: who was to mark what, as (annotator, item id, phase); None where that isn't known.
+        assignments: who was to mark what; None where that isn't known.
         unfinished: how many items of a study of spans annotators have begun and not finished; their marks aren't here.
         inputs: what was read → the hash of what counts in it.
     """
@@ -39,7 +39,7 @@ class Collected(NamedTuple):
     kind: StudyKind
     marks: tuple[Mark, ...]
     items: Mapping[str, StudyItem]
-    assigned: frozenset[tuple[str, str, str]] | None
+    assignments: tuple[Assignment, ...] | None
     unfinished: int
     inputs: Mapping[str, str]
 
@@ -58,12 +58,14 @@ def read_collected(names: Sequence[str], file_format: str | None, items: str | N
     """
     if not names:
         raise SettingsError("no marks; name a study's folder, or files of marks")
-    known = {} if items is None else read_items(items)
-    inputs = {} if items is None else {f"items {items}": _hash([item.as_json() for item in known.values()])}
     if _is_study(Path(names[0])):
         if len(names) > 1 or items is not None:
             raise SettingsError(f"{names[0]} is a study; name it alone: its folder has its items and all its marks")
         return _read_study(Path(names[0]))
+    if items is None and (Path(names[0]) / ITEMS_FILE).is_file():
+        items = names[0]  # what annotate export wrote
+    known = {} if items is None else read_items(items)
+    inputs = {} if items is None else {f"items {items}": _hash([item.as_json() for item in known.values()])}
     documents = [read_document(file, _EXPECTED) for name in names for file in _files(Path(name), file_format)]
     its_format = format_of(documents, file_format)
     read = its_format.read(documents)
@@ -140,10 +142,9 @@ def _read_study(folder: Path) -> Collected:
     place = Location(str(folder / MARKS_FILE))
     _check([(mark, place) for mark in marks], items, [])
     content = _hash([mark.as_json() for mark in marks])
-    assigned = frozenset((each.annotator, each.item_id, each.phase) for each in assignments)
     unfinished = len(marked - finished) if of_spans else 0
     kind = next(iter(items.values())).kind
-    return Collected(kind, tuple(marks), items, assigned, unfinished, {str(folder): f"{run.key} {content}"})
+    return Collected(kind, tuple(marks), items, tuple(assignments), unfinished, {str(folder): f"{run.key} {content}"})
 
 
 def _nothing(annotator: str, item_id: str, phase: Phase) -> Mark:

@@ -161,3 +161,106 @@ class AnnotatorPair(Record):
     items: int
     same: float | None
     """The share of these items of which they said the same; of spans, F1 of the marked characters."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkedShare(Record):
+    """A share of what people marked, beside the same of random stretches of as many words in the same answers.
+
+    Attributes:
+        share: over all marked phrases, or their tokens, with an interval over answers.
+        null: what random stretches give; None where there can be none.
+        difference: the first less the second.
+        phrases: marked phrases that could be looked at; `n_missing` couldn't, for the `missing_reason`.
+        paper: the Limitations paper's number.
+    """
+
+    share: MeanEstimate
+    null: MeanEstimate
+    difference: MeanEstimate
+    phrases: int
+    n_missing: int
+    missing_reason: str | None = None
+    paper: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class CauseRows(Record):
+    """Rows that people named as a phrase's cause, beside a random other row of the same item."""
+
+    keyword_overlap: MeanEstimate
+    keyword_overlap_random: MeanEstimate
+    cosine: MeanEstimate
+    cosine_random: MeanEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportResult(Record):
+    """The result of `annotate export`.
+
+    Attributes:
+        marks: marks of the main study and of the pilot.
+        phrases: different phrases that people marked, or were asked about.
+        in_rows, shifted, with_cause: shares of them.
+        reworded: of the phrases for which people tried other prompts, the share of tries without the phrase.
+        files: what was written.
+    """
+
+    kind: str
+    format: str
+    marks: int
+    annotators: int
+    items: int
+    phrases: int
+    in_rows: MarkedShare | None = None
+    shifted: MarkedShare | None = None
+    with_cause: MarkedShare | None = None
+    cause_rows: CauseRows | None = None
+    reworded: MeanEstimate | None = None
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkedPhrase(Record):
+    """A row of the table `phrases`.
+
+    Attributes:
+        annotators: who marked it, or was asked about it.
+        in_rows: whether it stands in one row word for word; `in_rows_null` is the part of the answer's stretches of as
+            many words that do. None where the run of `trace` doesn't have the answer.
+        tokens, shifted: its tokens, and those of them that are shifted or marginal; `shifted_null` is the share among
+            the tokens of the answer's stretches.
+        with_cause: the part of its annotators that named a row.
+    """
+
+    NAME: ClassVar[str] = "phrases"
+
+    item_id: str
+    answer_id: str
+    start: int
+    end: int
+    text: str
+    annotators: int
+    in_rows: float | None
+    in_rows_null: float | None
+    tokens: int | None
+    shifted: int | None
+    shifted_null: float | None
+    with_cause: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarkedStretch(Record):
+    """A line of `spans.jsonl`, which `attribute --spans` reads: a stretch of an answer that somebody marked.
+
+    Marks that overlap are one stretch.
+    """
+
+    NAME: ClassVar[str] = "spans"
+
+    answer_id: str
+    start: int
+    end: int
+    text: str
+    categories: tuple[str, ...]
+    annotators: tuple[str, ...]

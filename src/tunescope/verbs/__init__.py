@@ -330,6 +330,16 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
             ),
             proven=False,
         ),
+        "annotate export": Verb(
+            "verbs.annotate.export:export",
+            "verbs.annotate.export:ExportSettings",
+            "Write a study's marks for other verbs and programs, and say what became of marked phrases.",
+            (
+                "annotate export study",
+                "annotate export study --trace runs/trace-0123456789ab --shift runs/shift-0123456789ab",
+            ),
+            proven=False,
+        ),
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",
