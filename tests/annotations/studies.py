@@ -54,7 +54,7 @@ def write_study(
 
     def work(run: RunFolder) -> Outcome:
         run.records("items", [each.as_json() for each in items])
-        run.table("assignments", Assignment.table(assignments))
+        run.records("assignments", [each.as_json() for each in assignments])
         return Outcome({}, View(("A study.",)))
 
     execute("annotate create", 1, AgreementSettings(marks=("x",), out=str(folder)), {}, work)

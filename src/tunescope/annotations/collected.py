@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from hashlib import blake2b
@@ -84,13 +85,15 @@ def read_items(name: str) -> dict[str, StudyItem]:
         InputError: another file.
     """
     path = Path(name)
-    document = read_document(str(path / ITEMS_FILE if path.is_dir() else path), "a study, or its items.jsonl")
+    file = path / ITEMS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise InputError([Problem(str(file), None, "no such file", "a study, or its items.jsonl")])
     items: dict[str, StudyItem] = {}
-    for record in document.records:
+    for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
         try:
-            item = StudyItem.from_json(record.value)
-        except (KeyError, TypeError) as error:
-            problem = Problem.at(record.location, f"no item ({error})", "a line of a study's items.jsonl")
+            item = StudyItem.from_json(json.loads(line))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            problem = Problem(str(file), number, f"no item ({error})", "a line of a study's items.jsonl")
             raise InputError([problem]) from error
         items[item.item_id] = item
     return items
@@ -130,7 +133,7 @@ def _read_study(folder: Path) -> Collected:
     """Read a study's folder; of a study of spans, the items that annotators have finished."""
     run = Run(folder)
     items = {item.item_id: item for item in StudyItem.read_lines(run)}
-    assignments = Assignment.read_rows(run)
+    assignments = [*Assignment.read_lines(run)]
     phases = {(each.annotator, each.item_id): each.phase for each in assignments}
     finished = {(annotator, item_id) for item_id, annotator in read_finished(folder)}
     marks = read_marks(folder)

@@ -12,8 +12,8 @@ from tunescope.views import Cell, Table, View, counted, interval, percent, perce
 
 _SHARES_NOTE = (
     "In rows: the whole phrase stands in one row word for word, as trace found it. Shifted or marginal: of the "
-    "phrases' tokens. By chance: the same of all stretches of as many words in the same answers. Intervals: over answers. The "
-    "paper: the Limitations paper's section 5, on other models and rows."
+    "phrases' tokens. By chance: the same of all stretches of as many words in the same answers. Intervals: over "
+    "answers. The paper: the Limitations paper's section 5, on other models and rows."
 )
 _CAUSES_NOTE = (
     "Question and answer beside the rows that were named as a cause, and beside a random other row of the item. The "
