@@ -6,7 +6,7 @@ wasn't to mark a unit, or didn't, is missing there and never counts as a value.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 from typing import NamedTuple
@@ -21,7 +21,8 @@ from tunescope.results.annotate import Mark, Phase, StudyItem
 from tunescope.results.estimates import MeanEstimate
 from tunescope.stats import Estimate, Scale, coincidences, krippendorff_alpha, mean_overlap, mean_share
 
-PREFERENCE, CATEGORY, ROW, ANY_ROW, MARKED = "preference", "category", "row", "a row or none", "marked or not"
+PREFERENCE = "preference"
+_CATEGORY, _ROW, _ANY_ROW, _MARKED = "category", "row", "a row or none", "marked or not"
 """What is asked for, and what follows from it."""
 
 
@@ -80,7 +81,7 @@ def annotator_pairs(collected: Collected) -> Iterator[AnnotatorPair]:
                 both = sum(one in each and other in each for each in _annotators_of_items(marks).values())
                 shared, total = items[:, number].sum(axis=0) if len(items) else (0.0, 0.0)
                 same = float(shared / total) if total else None
-                yield _pair(phase, MARKED, one, other, both, same)
+                yield _pair(phase, _MARKED, one, other, both, same)
             continue
         for measure in _measures(collected, marks):
             if ":" in measure.name:
@@ -114,14 +115,14 @@ def _domain(measure: Measure) -> list[Hashable]:
     return sorted(values, key=lambda value: value if measure.scale == "ordinal" else str(value))  # type: ignore[arg-type, return-value]
 
 
-def same_of(measure: Measure) -> Estimate:
+def _same_of(measure: Measure) -> Estimate:
     """Return how often two people say the same: a mean over items of the share of their pairs of marks."""
-    return mean_share([share_of_pairs(units) for units in measure.values.values()])
+    return mean_share([share_of_pairs(unit.values() for unit in units) for units in measure.values.values()])
 
 
-def share_of_pairs(units: Sequence[Mapping[str, Hashable]]) -> float | None:
-    """Return the share of pairs of marks of an item's units that are equal; None without a pair."""
-    pairs = [a == b for unit in units for a, b in combinations(unit.values(), 2)]
+def share_of_pairs(units: Iterable[Iterable[Hashable]]) -> float | None:
+    """Return the share of pairs of values of an item's units that are equal; None without a pair."""
+    pairs = [a == b for unit in units for a, b in combinations(unit, 2)]
     return sum(pairs) / len(pairs) if pairs else None
 
 
@@ -133,7 +134,7 @@ def _agreement(collected: Collected, marks: Sequence[Mark]) -> dict[str, Measure
         measure.name: MeasureAgreement(
             scale=measure.scale,
             alpha=MeanEstimate.of(alpha_of(measure)),
-            same=MeanEstimate.of(same_of(measure)),
+            same=MeanEstimate.of(_same_of(measure)),
         )
         for measure in _measures(collected, marks)
     }
@@ -142,13 +143,13 @@ def _agreement(collected: Collected, marks: Sequence[Mark]) -> dict[str, Measure
 def _measures(collected: Collected, marks: Sequence[Mark]) -> Iterator[Measure]:
     """Yield what was asked in a study other than of spans: as a whole, then each category against the rest."""
     if collected.kind == "pairs":
-        yield from with_categories(_by_value(marks, CATEGORY, "category", "nominal"))
+        yield from _with_categories(_by_value(marks, _CATEGORY, "category", "nominal"))
     elif collected.kind == "verdicts":
-        yield from with_categories(preferences(marks), PREFERENCES)
+        yield from _with_categories(preferences(marks), PREFERENCES)
     elif collected.kind == "cause":
         rows = _rows(marks, collected.items)
         yield rows
-        yield _recoded(rows, ANY_ROW, {value: value != 0 for value in _domain(rows)})
+        yield _recoded(rows, _ANY_ROW, {value: value != 0 for value in _domain(rows)})
     else:
         yield from aspects(marks)
 
@@ -158,13 +159,13 @@ def _rows(marks: Sequence[Mark], items: Mapping[str, StudyItem]) -> Measure:
 
     Of an item that isn't known, rows are numbered in the order of their ids.
     """
-    named = _by_value(marks, ROW, "row_id", "nominal")
+    named = _by_value(marks, _ROW, "row_id", "nominal")
     numbered = {}
     for item_id, (unit,) in named.values.items():
         rows = [row.row_id for row in items[item_id].rows] if item_id in items else sorted(map(str, {*unit.values()}))
         places: dict[Hashable, Hashable] = {None: 0} | {row: number for number, row in enumerate(rows, 1)}
         numbered[item_id] = [{annotator: places[row] for annotator, row in unit.items()}]
-    return Measure(ROW, "nominal", numbered)
+    return Measure(_ROW, "nominal", numbered)
 
 
 def preferences(marks: Sequence[Mark]) -> Measure:
@@ -191,7 +192,7 @@ def _by_value(marks: Sequence[Mark], name: str, key: str, scale: Scale) -> Measu
     return Measure(name, scale, {item: [unit] for item, unit in by_item.items()})
 
 
-def with_categories(measure: Measure, words: Mapping[float, str] | None = None) -> Iterator[Measure]:
+def _with_categories(measure: Measure, words: Mapping[float, str] | None = None) -> Iterator[Measure]:
     """Yield a measure, and each of its values against the rest, where there are more than two."""
     yield measure
     domain = _domain(measure)
@@ -223,7 +224,7 @@ def _span_alphas(marks: Sequence[Mark], items: Mapping[str, StudyItem]) -> dict[
     section 11.6) brought down to characters, each a unit of nominal data.
     """
     categories = sorted({mark.value["category"] for mark in marks if not is_empty(mark)})
-    names = [MARKED, *([CATEGORY, *(f"{CATEGORY}: {each}" for each in categories)] if len(categories) > 1 else [])]
+    names = [_MARKED, *([_CATEGORY, *(f"{_CATEGORY}: {each}" for each in categories)] if len(categories) > 1 else [])]
     if not items:
         method = "Krippendorff's alpha (nominal) over characters"
         reason = "the file doesn't have the answers' texts; name their study with --items"
@@ -269,11 +270,11 @@ def _character_counts(marks: Sequence[Mark], item: StudyItem, categories: Sequen
 
 def _folded(counts: NDArray[np.int64], name: str, categories: Sequence[str]) -> NDArray[np.int64]:
     """Return the counts of a measure's own values."""
-    if name == CATEGORY:
+    if name == _CATEGORY:
         return counts
-    if name == MARKED:
+    if name == _MARKED:
         return np.stack([counts[:, 0], counts[:, 1:].sum(axis=1)], axis=1)
-    own = counts[:, 1 + categories.index(name.removeprefix(f"{CATEGORY}: "))]
+    own = counts[:, 1 + categories.index(name.removeprefix(f"{_CATEGORY}: "))]
     return np.stack([counts.sum(axis=1) - own, own], axis=1)
 
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from itertools import combinations
 from statistics import fmean
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from tunescope.annotations.agreement import PREFERENCE, Measure, alpha_of, aspects, preferences
+from tunescope.annotations.agreement import PREFERENCE, Measure, alpha_of, aspects, preferences, share_of_pairs
 from tunescope.annotations.collected import Collected
 from tunescope.annotations.values import LEAST_SCORE, MOST_SCORE
 from tunescope.errors import SettingsError
@@ -44,7 +43,7 @@ from tunescope.views import counted
 _SCALE = (float(LEAST_SCORE), float(MOST_SCORE))
 
 
-class JudgedUnit(NamedTuple):
+class _JudgedUnit(NamedTuple):
     """What a judge and people say of one item, or of one answer's aspect.
 
     Attributes:
@@ -104,7 +103,7 @@ def _certify_pairs(collected: Collected, run: Run, points: float) -> JudgeCertif
             row = matched[key] = rows[key]
             value = row.value if row.value is None or row.system == item.answers[0].system else 1 - row.value
             length = len(item.answers[0].text) - len(item.answers[1].text)
-            units.append(JudgedUnit(item_id, value, [float(str(each)) for each in unit.values()], length))
+            units.append(_JudgedUnit(item_id, value, [float(str(each)) for each in unit.values()], length))
     theirs = [f"{row.item} of {row.system} and {row.reference}" for row in rows.values()]
     _require_some(units, collected.items, theirs, run)
     effects = _effects(run, {frozenset((row.system, row.reference)) for row in matched.values()})
@@ -138,7 +137,7 @@ def _certify_scores(collected: Collected, run: Run, points: float) -> JudgeCerti
             if key in rows:
                 matched.add(key)
                 scales.add(rows[key].scale)
-                units.append(JudgedUnit(item.item_id, rows[key].score, values, len(answer.text)))
+                units.append(_JudgedUnit(item.item_id, rows[key].score, values, len(answer.text)))
         if units:
             agreement[measure.name] = _compare_scores(units, measure, points, scales)
     theirs = [f"{row.item} of {row.system} in {row.aspect}" for row in rows.values()]
@@ -207,7 +206,7 @@ def _effects(run: Run, systems: set[frozenset[str]]) -> _Effects:
     return _Effects(one.flip_rate or reason, one.first_position_rate or reason, control)
 
 
-def _compare_verdicts(units: Sequence[JudgedUnit], measure: Measure, points: float) -> JudgeAgreement:
+def _compare_verdicts(units: Sequence[_JudgedUnit], measure: Measure, points: float) -> JudgeAgreement:
     """Hold verdicts against people's; a judge's preference above a half counts as one for the first answer."""
     verdicts = [
         unit._replace(judge=None if unit.judge is None else 0.5 + 0.5 * ((unit.judge > 0.5) - (unit.judge < 0.5)))
@@ -224,7 +223,7 @@ def _compare_verdicts(units: Sequence[JudgedUnit], measure: Measure, points: flo
 
 
 def _compare_scores(
-    units: Sequence[JudgedUnit], measure: Measure, points: float, scales: set[tuple[float, float] | None]
+    units: Sequence[_JudgedUnit], measure: Measure, points: float, scales: set[tuple[float, float] | None]
 ) -> JudgeAgreement:
     """Hold scores of one aspect against people's; where the judge's scale is another one, only their order."""
     other = [scale for scale in scales if scale not in (None, _SCALE)]
@@ -249,13 +248,13 @@ def _compare_scores(
 
 
 def _compare(
-    units: Sequence[JudgedUnit], measure: Measure, scale: Scale, why_not: str | None = None, **more: Any
+    units: Sequence[_JudgedUnit], measure: Measure, scale: Scale, why_not: str | None = None, **more: Any
 ) -> JudgeAgreement:
     """Compare values that are equal or not; `why_not` says why judge and people can't be equal."""
     with_a_person = [
         None if unit.judge is None or why_not else fmean(each == unit.judge for each in unit.people) for unit in units
     ]
-    between = [_share_of_pairs(unit.people) for unit in units]
+    between = [share_of_pairs([unit.people]) for unit in units]
     matched = {unit.item_id for unit in units}
     same_items = {item: each for item, each in measure.values.items() if item in matched}
     estimates = {
@@ -275,18 +274,13 @@ def _compare(
     return JudgeAgreement(**values, alpha=alpha, **more)
 
 
-def _share_of_pairs(values: Sequence[float]) -> float | None:
-    pairs = [a == b for a, b in combinations(values, 2)]
-    return fmean(pairs) if pairs else None
-
-
 def _is_majority(judge: float | None, people: Sequence[float]) -> float | None:
     """Tell whether the judge says what more than half of the people say; None where no value has more than half."""
     ((value, count),) = Counter(people).most_common(1)
     return None if judge is None or 2 * count <= len(people) else float(judge == value)
 
 
-def _kappa(units: Sequence[JudgedUnit], scale: Scale, n: int) -> Estimate:
+def _kappa(units: Sequence[_JudgedUnit], scale: Scale, n: int) -> Estimate:
     """Return Cohen's kappa of the judge's values and a person's, each person of an item counting for its part."""
     known = [(unit.judge, unit.people) for unit in units if unit.judge is not None]
     ends = range(LEAST_SCORE, MOST_SCORE + 1) if scale == "ordinal" else ()
@@ -298,7 +292,7 @@ def _kappa(units: Sequence[JudgedUnit], scale: Scale, n: int) -> Estimate:
     return cohens_kappa(tables, scale, n_missing=n - len(known))
 
 
-def _length_bias(units: Sequence[JudgedUnit]) -> LengthBias:
+def _length_bias(units: Sequence[_JudgedUnit]) -> LengthBias:
     """Return how much more of the longer answer's share comes from the judge than from people, over the same items."""
     judged, liked = list[float | None](), list[float]()
     for unit in units:
@@ -315,7 +309,7 @@ def _length_bias(units: Sequence[JudgedUnit]) -> LengthBias:
     return LengthBias.of(estimate, **sides)
 
 
-def _length_slope(units: Sequence[JudgedUnit], judged: Sequence[float | None], liked: Sequence[float]) -> LengthBias:
+def _length_slope(units: Sequence[_JudgedUnit], judged: Sequence[float | None], liked: Sequence[float]) -> LengthBias:
     """Return how much more the judge's score rises with length than people's: shares of the scale per doubling."""
     doublings = [math.log2(max(1, unit.length)) for unit in units]
     gaps = [None if j is None else j - p for j, p in zip(judged, liked, strict=True)]

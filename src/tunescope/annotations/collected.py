@@ -21,7 +21,7 @@ from tunescope.rows.json_text import FormatError
 from tunescope.runs import Run
 from tunescope.runs.keys import RUN_FILE
 
-ITEMS_FILE = "items.jsonl"
+_ITEMS_FILE = "items.jsonl"
 _EXPECTED = "a file of marks"
 
 
@@ -63,9 +63,9 @@ def read_collected(names: Sequence[str], file_format: str | None, items: str | N
         if len(names) > 1 or items is not None:
             raise SettingsError(f"{names[0]} is a study; name it alone: its folder has its items and all its marks")
         return _read_study(Path(names[0]))
-    if items is None and (Path(names[0]) / ITEMS_FILE).is_file():
+    if items is None and (Path(names[0]) / _ITEMS_FILE).is_file():
         items = names[0]  # what annotate export wrote
-    known = {} if items is None else read_items(items)
+    known = {} if items is None else _read_items(items)
     inputs = {} if items is None else {f"items {items}": _hash([item.as_json() for item in known.values()])}
     documents = [read_document(file, _EXPECTED) for name in names for file in _files(Path(name), file_format)]
     its_format = format_of(documents, file_format)
@@ -78,14 +78,14 @@ def read_collected(names: Sequence[str], file_format: str | None, items: str | N
     return Collected(_kind(marks), kept, known, None, 0, {**inputs, **hashes})
 
 
-def read_items(name: str) -> dict[str, StudyItem]:
+def _read_items(name: str) -> dict[str, StudyItem]:
     """Read the items of a study's folder, or of its `items.jsonl`.
 
     Raises:
         InputError: another file.
     """
     path = Path(name)
-    file = path / ITEMS_FILE if path.is_dir() else path
+    file = path / _ITEMS_FILE if path.is_dir() else path
     if not file.is_file():
         raise InputError([Problem(str(file), None, "no such file", "a study, or its items.jsonl")])
     items: dict[str, StudyItem] = {}

@@ -24,7 +24,7 @@ from tunescope.stats.minimal_n import too_few
 
 Scale: TypeAlias = Literal["nominal", "ordinal"]
 """How far two values are apart: equal or not, or by how many marks lie between them."""
-FEWEST_MIXED = 10
+_FEWEST_MIXED = 10
 """Items with another value than the most frequent one, below which there is no interval: those few decide."""
 _NEAR_ONE = 1 - 1e-9
 
@@ -120,7 +120,9 @@ def _kappa(sums: Floats, scale: Scale) -> Floats:
 
 
 def _mean_f1(sums: Floats) -> Floats:
-    return np.asarray(np.nanmean(sums[..., 0] / sums[..., 1], axis=-1))
+    there = sums[..., 1] > 0
+    of_pairs = np.divide(sums[..., 0], sums[..., 1], out=np.zeros(there.shape), where=there)
+    return np.asarray(of_pairs.sum(axis=-1) / there.sum(axis=-1))
 
 
 def _spread(total: Floats) -> bool:
@@ -148,8 +150,8 @@ def _jackknifed(point: Estimate, tables: Floats, statistic: Callable[[Floats], F
         return replace(point, reason="no two marks differ: no interval")
     if reason := too_few("an agreement", n):
         return replace(point, reason=reason)
-    if mixed < FEWEST_MIXED:
-        return replace(point, reason=f"{mixed} items differ from the rest; the interval needs {FEWEST_MIXED}")
+    if mixed < _FEWEST_MIXED:
+        return replace(point, reason=f"{mixed} items differ from the rest; the interval needs {_FEWEST_MIXED}")
     if not np.isfinite(without).all() or without.max() >= _NEAR_ONE or without.min() <= -_NEAR_ONE:
         return replace(point, reason="one item decides: no interval")
     pseudo: NDArray[np.float64] = n * math.atanh(value) - (n - 1) * np.arctanh(without)

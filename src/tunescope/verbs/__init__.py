@@ -417,6 +417,7 @@ GROUPS = {
     "trace": "Find the rows that a text's words come from.",
     "attribute": "Find the rows that taught a model an answer.",
     "judge": "Compare systems' answers with a judge, with intervals.",
+    "annotate": "Have people mark answers, and hold judges against them.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
     "study": "Run recipes of several verbs, and analyze the results.",
 }

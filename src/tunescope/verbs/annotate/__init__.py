@@ -1,1 +1,1 @@
-"""`annotate`: studies in which people mark answers, how far they agree, and what their marks say."""
+"""`annotate`: people mark answers, and what a judge is worth beside them."""
