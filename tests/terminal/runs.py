@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import tunescope
+from tests.annotations.studies import judge_records, verdicts, write_items, write_marks
 from tests.race_runs import write_scored, write_selected
 from tests.tools import ROOT, alpaca, read_rows, write_rows
 from tests.verbs.test_match import scored
@@ -128,6 +129,10 @@ def views() -> Views:
         "judge aspects": lambda: tunescope.judge_aspects(both, aspects="depth", out="scored", **oracle),
         "judge claims": lambda: tunescope.judge_claims("answered", claims="claims.jsonl"),
         "judge recompute": lambda: tunescope.judge_recompute("judged/judgements.jsonl", out="recomputed"),
+        "annotate agreement": lambda: tunescope.annotate_agreement("marks.jsonl", items="items.jsonl", judge=_judged()),
+        "annotate export": lambda: tunescope.annotate_export(
+            "marks.jsonl", items="items.jsonl", format="potato", out="exported"
+        ),
         "judge leaderboard": lambda: tunescope.judge_leaderboard("recomputed"),
         "bench": lambda: tunescope.bench("questions.jsonl", **model),
         "study plan": lambda: tunescope.study_plan("recipe.yaml"),
@@ -148,6 +153,17 @@ def _matched() -> list[str]:
         for seed in (0, 1)
         for loss in each
     ]
+
+
+def _judged() -> str:
+    """Write what three people say of pairs; return a run of a fake judge that often prefers the answer shown first."""
+    items, marks = verdicts(0, 60)
+    write_marks(Path("marks.jsonl"), marks)
+    write_items(Path("items.jsonl"), items)
+    said = {mark.item_id: mark.value["preference"] for mark in marks}
+    draw = lambda rng, item, person, is_first: person if rng.random() < 0.6 else float(is_first)  # noqa: E731
+    write_rows(Path("fake-judgements.jsonl"), judge_records(1, items, said, draw, controls=0.2))
+    return str(tunescope.judge_recompute("fake-judgements.jsonl", out="fake-judged").path)
 
 
 def _raced() -> list[str]:

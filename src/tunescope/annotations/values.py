@@ -76,7 +76,7 @@ def _word(value: Mapping[str, Any], name: str) -> None:
 def _stretch(value: Mapping[str, Any], item: StudyItem | None) -> None:
     start, end = value.get("start"), value.get("end")
     if not all(isinstance(each, int) and not isinstance(each, bool) for each in (start, end)) or not 0 <= start < end:  # type: ignore[operator]
-        raise FormatError(f"characters {abbreviate(start)} to {abbreviate(end)}", "start and end, in characters")
+        raise FormatError(f"characters {abbreviate(start)} to {abbreviate(end)}", "a start before an end")
     text = _answer_text(value, item)
     if text is not None and end > len(text):  # type: ignore[operator]
         raise FormatError(f"characters {start} to {end}", f"a stretch of the answer's {len(text):,}")

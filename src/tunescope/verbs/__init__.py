@@ -328,7 +328,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "annotate agreement study",
                 "annotate agreement study --judge runs/judge-pairwise-0123456789ab --points 5",
             ),
-            proven=False,
         ),
         "annotate export": Verb(
             "verbs.annotate.export:export",
@@ -338,7 +337,6 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "annotate export study",
                 "annotate export study --trace runs/trace-0123456789ab --shift runs/shift-0123456789ab",
             ),
-            proven=False,
         ),
         "bench": Verb(
             "verbs.bench:bench",

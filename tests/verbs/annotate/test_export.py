@@ -260,8 +260,6 @@ def test_causes_and_counterfactuals(workplace):
     ]
     assert result.reworded.mean == 0.5
     causes = result.cause_rows
-    # keywords of "Question 0? The moon is made of cheese, and it is round.": question 0 moon made cheese round, of
-    # which the row has moon, made, cheese; 2-grams: "question 0"; 3-grams: "moon is made", "0 the moon", "made of cheese"
     assert causes.keyword_overlap.mean > causes.keyword_overlap_random.mean == 0.0
     assert causes.cosine.mean is None
     assert causes.cosine.reason == "no embedder was named; add --embedder all-minilm-l6-v2"

@@ -85,12 +85,15 @@ def _sentences(result: AgreementResult, unfinished: int) -> Iterator[str]:
 def _alpha_sentence(name: str, alpha: MeanEstimate) -> str:
     if alpha.mean is None:
         return f"Alpha of {name} isn't known ({alpha.reason})."
-    if alpha.mean >= _RELIABLE:
+    if alpha.low is None:
+        return f"Alpha of {name} is {_with_interval(alpha)}."
+    if alpha.low >= _RELIABLE:
         meaning = f"at least {_RELIABLE}, from which on Krippendorff relies on such marks"
-    elif alpha.mean >= _TENTATIVE:
-        meaning = f"between {_TENTATIVE} and {_RELIABLE}: enough for tentative conclusions (Krippendorff)"
+    elif alpha.low >= _TENTATIVE:
+        meaning = f"at least {_TENTATIVE}: enough for tentative conclusions (Krippendorff)"
     else:
-        meaning = f"below {_TENTATIVE}, the least from which Krippendorff draws even tentative conclusions"
+        reaches = "" if alpha.mean < _TENTATIVE else "the interval reaches "
+        meaning = f"{reaches}below {_TENTATIVE}, the least from which Krippendorff draws even tentative conclusions"
     return f"Alpha of {name} is {_with_interval(alpha)}: {meaning}."
 
 
