@@ -82,7 +82,7 @@ def test_refused_in_one_sentence(rows, capsys, arguments, sentence):
     ("arguments", "sentence"),
     [
         (["chekc", "rows.jsonl"], "there is no verb chekc; did you mean check?"),
-        (["annotate", "rows.jsonl"], "there is no verb annotate; type: tunescope --help"),
+        (["label", "rows.jsonl"], "there is no verb label; type: tunescope --help"),
         (["study", "runs"], "there is no verb study runs; did you mean study run?"),
         (["--verson"], "there is no option --verson; did you mean --version?"),
         (["study", "--plan"], "there is no option --plan; type: tunescope --help"),
