@@ -78,6 +78,16 @@ def certify(collected: Collected, run: Run, points: float) -> JudgeCertificate:
     Raises:
         SettingsError: another kind of study or run, no item in both, or several judgements of one item.
     """
+    require_comparable(collected, run)
+    return (_certify_pairs if collected.kind == "verdicts" else _certify_scores)(collected, run, points)
+
+
+def require_comparable(collected: Collected, run: Run) -> None:
+    """Look at whether a judge's run can be held against these marks at all.
+
+    Raises:
+        SettingsError: another kind of study or run, or marks without their items.
+    """
     if collected.kind not in ("verdicts", "aspects"):
         raise SettingsError(f"--judge: found a study of {collected.kind}; expected one of verdicts, or of aspects")
     if not collected.items:
@@ -87,7 +97,6 @@ def certify(collected: Collected, run: Run, points: float) -> JudgeCertificate:
     name, what = (PairRow.NAME, "verdicts") if collected.kind == "verdicts" else (ScoreRow.NAME, "scores")
     if not run.verb.startswith("judge ") or name not in run.tables:
         raise SettingsError(f"--judge {run.path}: found a run of {run.verb} without {what}; expected a judge's {what}")
-    return (_certify_pairs if collected.kind == "verdicts" else _certify_scores)(collected, run, points)
 
 
 def _certify_pairs(collected: Collected, run: Run, points: float) -> JudgeCertificate:
@@ -122,12 +131,8 @@ def _certify_scores(collected: Collected, run: Run, points: float) -> JudgeCerti
     rows: dict[tuple[str, str, str], ScoreRow] = {}
     for row in ScoreRow.read_rows(run):
         _require_one(rows.setdefault((row.item, row.system, row.aspect), row), row, run)
-    of_people = {
-        (mark.item_id, mark.value["answer_id"], aspect): mark.item_id
-        for mark in collected.of_phase("main")
-        for aspect in mark.value["scores"]
-    }
-    agreement, matched = {}, set()
+    people = {(mark.item_id, mark.value["answer_id"]) for mark in collected.of_phase("main")}
+    agreement, of_people, of_judge = {}, set[tuple[str, str]](), set[tuple[str, str]]()
     for measure in aspects(collected.of_phase("main")):
         units, scales = [], set()
         for mark_key, values in _scores_of(collected, measure.name).items():
@@ -135,7 +140,8 @@ def _certify_scores(collected: Collected, run: Run, points: float) -> JudgeCerti
             answer = next(each for each in item.answers if each.answer_id == mark_key[1])
             key = (item.prompt_id, answer.system, measure.name)
             if key in rows:
-                matched.add(key)
+                of_people.add(mark_key)
+                of_judge.add(key[:2])
                 scales.add(rows[key].scale)
                 units.append(_JudgedUnit(item.item_id, rows[key].score, values, len(answer.text)))
         if units:
@@ -146,9 +152,9 @@ def _certify_scores(collected: Collected, run: Run, points: float) -> JudgeCerti
     return JudgeCertificate(
         run=str(run.path),
         judge=_only({row.judge for row in rows.values()}),
-        items=len({(item, system) for item, system, _ in matched}),
-        only_people=len(of_people) - len(matched),
-        only_judge=len(rows) - len(matched),
+        items=len(of_people),
+        only_people=len(people - of_people),
+        only_judge=len({(item, system) for item, system, _ in rows} - of_judge),
         agreement=agreement,
         flips=missing,
         first_position=missing,

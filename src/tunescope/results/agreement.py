@@ -109,7 +109,7 @@ class JudgeCertificate(Record):
 
     Attributes:
         judge: its name; None where the run doesn't say.
-        items: items that judge and people both judged.
+        items: items that judge and people both judged; of scores, answers.
         only_people, only_judge: items that one of them judged.
         agreement: by aspect; of verdicts under `preference`.
         flips: how often it prefers the other answer where the two are swapped; from the judge's run, as are the next.

@@ -88,7 +88,12 @@ def _by_schema(labels: Any) -> dict[str, Mapping[str, Any]]:
             raise FormatError(f"{abbreviate(labels)} as labels", '{"schema": {"label": value}}')
         for label, value in labels:
             by_schema.setdefault(str(label.get("schema")), {})[str(label.get("name"))] = value
-    return {schema: {k: v for k, v in values.items() if v} for schema, values in by_schema.items()}
+    return {schema: {k: v for k, v in values.items() if _is_given(v)} for schema, values in by_schema.items()}
+
+
+def _is_given(value: Any) -> bool:
+    """Tell whether a label was chosen; 0 is the middle of a scale."""
+    return value is not None and value is not False and value != ""
 
 
 def _spans(spans: Any) -> Iterator[Mapping[str, Any]]:

@@ -55,11 +55,14 @@ def agreement(settings: AgreementSettings) -> Run:
         InputError, RunError: marks that can't be read, or that can't be of their items.
         SettingsError: one annotator alone, no item that two have marked, or a judge that can't be compared.
     """
+    from tunescope.annotations.certificate import require_comparable
     from tunescope.annotations.collected import read_collected
 
     collected = read_collected(settings.marks, settings.format, settings.items)
     _require_shared(collected)
     judge = None if settings.judge is None else Run(Path(settings.judge))
+    if judge is not None:
+        require_comparable(collected, judge)
     inputs = dict(collected.inputs) | ({} if judge is None else {f"judge {settings.judge}": judge.identity})
     return runs.execute("annotate agreement", VERSION, settings, inputs, partial(_work, settings, collected, judge))
 
@@ -83,13 +86,14 @@ def _work(settings: AgreementSettings, collected: Collected, judge: Run | None, 
     from tunescope.annotations.certificate import certify
     from tunescope.verbs.annotate.agreement_view import agreement_view
 
+    certificate = None if judge is None else certify(collected, judge, settings.points)
     result = AgreementResult(
         kind=collected.kind,
         main=summarize_phase(collected, "main"),
         pilot=summarize_phase(collected, "pilot"),
         corrected=sum(mark.original is not None for mark in collected.of_phase("main")),
         before_corrections=alpha_before_corrections(collected),
-        certificate=None if judge is None else certify(collected, judge, settings.points),
+        certificate=certificate,
     )
     pairs = [*annotator_pairs(collected)]
     folder.table(AnnotatorPair.NAME, AnnotatorPair.table(pairs))

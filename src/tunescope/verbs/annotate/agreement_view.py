@@ -146,7 +146,7 @@ def _pairs(pairs: Sequence[AnnotatorPair]) -> Table:
 
 
 def _judge_sentences(certificate: JudgeCertificate) -> Iterator[str]:
-    name = certificate.judge or "the judge"
+    name = certificate.judge or "The judge"
     for aspect, agreement in certificate.agreement.items():
         about = "" if len(certificate.agreement) == 1 else f"{aspect}: "
         yield about + _worth(name, agreement)
@@ -156,8 +156,9 @@ def _judge_sentences(certificate: JudgeCertificate) -> Iterator[str]:
     )
     for aspect, agreement in certificate.agreement.items():
         about = "" if len(certificate.agreement) == 1 else f"{aspect}: "
-        yield about + _needed_sentence(agreement.needed_by_judge, "the judge's verdicts")
-        yield about + _needed_sentence(agreement.needed_by_people, "people's")
+        judge, people = _needed(agreement.needed_by_judge), _needed(agreement.needed_by_people)
+        points = f"{agreement.needed_by_judge.points:g} points"
+        yield f"{about}To settle a difference of {points} takes {judge} with this judge, and {people} with people."
 
 
 def _worth(name: str, agreement: JudgeAgreement) -> str:
@@ -165,7 +166,7 @@ def _worth(name: str, agreement: JudgeAgreement) -> str:
     own, people, gap = agreement.with_a_person, agreement.between_people, agreement.difference
     if own.mean is None:
         return f"How often {name} says what a person says isn't known ({own.reason})."
-    says = f"{name[0].upper()}{name[1:]} says what a person says in {_share(own)} of cases"
+    says = f"{name} says what a person says in {_share(own)} of cases"
     if people.mean is None:
         return f"{says}. How often two people say the same isn't known ({people.reason}), so this says little."
     both = f"{says}, two people say the same in {_share(people)}"
@@ -184,11 +185,11 @@ def _signed(gap: MeanEstimate) -> str:
     return f"{100 * gap.mean:+.1f} points {percent_interval(gap.low, gap.high, 1)}"
 
 
-def _needed_sentence(needed: NeededItems, whose: str) -> str:
+def _needed(needed: NeededItems) -> str:
     if needed.items is None:
-        return f"How many items would settle {needed.points:g} points by {whose} isn't known ({needed.reason})."
+        return f"a number of items that isn't known ({needed.reason})"
     ends = "" if needed.low is None or needed.high is None else f" [{needed.low:,}, {needed.high:,}]"
-    return f"To settle a difference of {needed.points:g} points by {whose} takes about {needed.items:,}{ends} items."
+    return f"about {needed.items:,}{ends} items"
 
 
 def _judge_tables(certificate: JudgeCertificate) -> Iterator[Table]:
