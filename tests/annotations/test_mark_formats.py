@@ -225,7 +225,7 @@ def test_what_is_refused(workplace):
     good = mark("item1", "ann", "verdicts", {"preference": 1.0})
     refused([], "no marks; name a study's folder, or files of marks")
     refused(["no.jsonl"], "no.jsonl: found no such file; expected a file of marks")
-    refused([str(write_rows(Path("x.jsonl"), [{"a": 1}]))], "x.jsonl:1: found columns a; expected label-studio: [{")
+    refused([str(write_rows(Path("x.jsonl"), [{"a": 1}]))], "x.jsonl:1: found columns a; expected ours: {")
     refused(
         marks(mark("item9", "ann", "verdicts", {"preference": 1})), "found a mark of the item item9; expected", items
     )

@@ -90,10 +90,12 @@ def test_spans_are_read_by_attribute(workplace):
 
 def test_an_export_is_the_study(workplace):
     items, marks = verdicts(0, 40)
-    run = exported(items, marks)
+    marks.append(mark("item0", "person 9", "verdicts", {"preference": 1.0}, phase="pilot"))
+    run = exported(items, marks, format="label-studio")
     of_study = agreement(AgreementSettings(marks=("marks.jsonl",), items="items.jsonl"))
     of_export = agreement(AgreementSettings(marks=(str(run.path),)))
     assert of_export.result["main"] == of_study.result["main"]
+    assert of_export.result["pilot"] == of_study.result["pilot"] is not None
 
 
 @pytest.mark.parametrize("swapped", [False, True])

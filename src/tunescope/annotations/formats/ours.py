@@ -14,6 +14,8 @@ from tunescope.judgements.files import Document
 from tunescope.results.annotate import STUDY_KINDS, Mark, StudyItem
 from tunescope.rows.json_text import FormatError, abbreviate
 
+ORDER = -1
+"""In a folder our own marks are read before what was written of them for other programs."""
 _SHAPE = '{"mark_id", "item_id", "annotator", "kind", "phase", "value": {…}}'
 _TEXTS = ("mark_id", "item_id", "annotator")
 
