@@ -280,6 +280,10 @@ def test_a_study_s_folder(workplace):
     ]
     assert (read.unfinished, len(read.assignments)) == (1, 6)
     refused([study, "marks.jsonl"], "study is a study; name it alone")
+    study = write_study(Path("begun"), items, assignments, marks)
+    refused([study], "begun/marks.db: found no finished items (2 begun); expected at least one")
+    skipped = label_studio(annotation(1, was_cancelled=True))
+    refused(skipped, "found no marks in these files; expected at least one")
 
 
 def test_a_mark_more_is_another_run(workplace):

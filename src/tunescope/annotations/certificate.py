@@ -104,15 +104,17 @@ def _certify_pairs(collected: Collected, run: Run, points: float) -> JudgeCertif
     rows: dict[tuple[str, frozenset[str]], PairRow] = {}
     for row in PairRow.read_rows(run):
         _require_one(rows.setdefault((row.item, frozenset((row.system, row.reference))), row), row, run)
-    units, matched = [], {}
-    for item_id, (unit,) in measure.values.items():
+    units, matched, people = [], {}, dict[str, list[float]]()
+    for mark in collected.of_phase("main"):
+        people.setdefault(mark.item_id, []).append(float(mark.value["preference"]))
+    for item_id, values in people.items():
         item = collected.items[item_id]
         key = (item.prompt_id, frozenset(answer.system for answer in item.answers))
         if key in rows:
             row = matched[key] = rows[key]
             value = row.value if row.value is None or row.system == item.answers[0].system else 1 - row.value
             length = len(item.answers[0].text) - len(item.answers[1].text)
-            units.append(_JudgedUnit(item_id, value, [float(str(each)) for each in unit.values()], length))
+            units.append(_JudgedUnit(item_id, value, values, length))
     theirs = [f"{row.item} of {row.system} and {row.reference}" for row in rows.values()]
     _require_some(units, collected.items, theirs, run)
     effects = _effects(run, {frozenset((row.system, row.reference)) for row in matched.values()})
@@ -120,7 +122,7 @@ def _certify_pairs(collected: Collected, run: Run, points: float) -> JudgeCertif
         run=str(run.path),
         judge=_only({row.judge for row in rows.values()}),
         items=len(units),
-        only_people=len(measure.values) - len(units),
+        only_people=len(people) - len(units),
         only_judge=len(rows) - len(matched),
         agreement={PREFERENCE: _compare_verdicts(units, measure, points)},
         **effects._asdict(),

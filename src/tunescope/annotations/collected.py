@@ -143,6 +143,11 @@ def _read_study(folder: Path) -> Collected:
         marks = [mark for mark in marks if (mark.annotator, mark.item_id) in finished]
         marks += [_nothing(*pair, phases[pair]) for pair in sorted(finished - marked) if pair in phases]
     place = Location(str(folder / MARKS_FILE))
+    if not marks:
+        begun = f"no finished items ({len(marked):,} begun)" if of_spans else "no marks"
+        raise InputError(
+            [Problem(place.file, None, begun, "at least one")], "Let annotators go on, then type it again."
+        )
     _check([(mark, place) for mark in marks], items, [])
     content = _hash([mark.as_json() for mark in marks])
     unfinished = len(marked - finished) if of_spans else 0
@@ -200,10 +205,10 @@ def _kind(marks: Sequence[tuple[Mark, Location]]) -> StudyKind:
     """Return the one kind of the marks.
 
     Raises:
-        InputError: none, or several.
+        InputError, SettingsError: several, or none.
     """
     if not marks:
-        raise InputError([Problem(_EXPECTED, None, "no marks", "at least one")])
+        raise SettingsError("found no marks in these files; expected at least one")
     first = marks[0][0].kind
     for mark, place in marks:
         if mark.kind != first:
