@@ -408,6 +408,47 @@ def _recompute(place: Place) -> None:
     place.run("judge recompute", place.rows, code=1)
 
 
+def studied(place: Place) -> list[str]:
+    """Give a study of spans whose every text is hostile; return its marks, and the option that names its items."""
+    items, marks = [], []
+    for number, text in enumerate(NASTY):
+        answers = [{"answer_id": f"{number}{text}", "system": text, "text": f"{text} and more"}]
+        ids = {"item_id": f"{number} {text}", "kind": "spans", "prompt_id": text, "prompt": text}
+        items.append({**ids, "answers": answers})
+        for name in ("a", "b"):
+            value = {"answer_id": f"{number}{text}", "start": 0, "end": len(text), "category": text}
+            ids = {"mark_id": f"{name}{number}", "item_id": f"{number} {text}", "annotator": name + text}
+            marks.append({**ids, "kind": "spans", "phase": "main", "value": value, "note": text, "at": text})
+            marks[-1]["annotator"] = name + TEXT
+    return [place.give("marks.jsonl", *marks), "--items", place.give("items.jsonl", *items)]
+
+
+@entry("annotate agreement")
+def _agreement(place: Place) -> None:
+    study = studied(place)
+    place.both("annotate agreement", *study)
+    place.run("annotate agreement", study[0], "--items", place.rows, code=1)
+    place.run("annotate agreement", place.bad, code=1)
+    place.run("annotate agreement", *study, "--judge", TEXT, code=1)
+    others = place.give("others.jsonl", *({"instance_id": text, "user_id": text, "labels": {}} for text in NASTY))
+    place.run("annotate agreement", others, *study[1:], code=1)
+    tasks = place.path("tasks.json")
+    result = {"type": "labels", "value": {"start": 0, "end": 3, "text": TEXT, "labels": [TEXT]}}
+    tasks.write_text(json.dumps([{"id": 1, "data": {"text": NASTY[1]}, "annotations": [{"result": [result]}]}]))
+    place.given.add(tasks)
+    place.run("annotate agreement", tasks.name, code=1)
+
+
+@entry("annotate export")
+def _export(place: Place) -> None:
+    study = studied(place)
+    for name in ("label-studio", "potato"):
+        exported = place.both("annotate export", *study, "--format", name)
+        place.run("annotate agreement", str(exported))
+    place.run("annotate export", study[0], code=1)
+    place.run("annotate export", *study, "--trace", TEXT, code=1)
+
+
 @entry("judge leaderboard")
 def _leaderboard(place: Place) -> None:
     ENTRIES["judge recompute"](place)

@@ -429,6 +429,7 @@ FAMILIES: tuple[tuple[str, set[str]], ...] = (
     ("tunescope.verbs.check.faults", {"NAME", "MEANING", "find"}),
     ("tunescope.verbs.measure.measures", {"NAME", "ORDER", "COLUMNS", "inputs", "prepare"}),
     ("tunescope.judgements.formats", {"FORMAT"}),
+    ("tunescope.annotations.formats", {"FORMAT"}),
     ("tunescope.verbs.attribute.evidence", {"prepare"}),
     ("tunescope.verbs.falsify.sources", {"SOURCE"}),
 )

@@ -96,6 +96,7 @@ RANGES = {
     },
     "study analyze": {"examples": COUNTS},
     "compare": {"no_harm": "above 0 and below 100"},
+    "annotate agreement": {"points": "above 0 and at most 50"},
     "judge claims": {"margin": "above 0 and below 1"},
     "judge recompute": {"limit": COUNTS, "draws": "at least 100"},
     "annotate create": {

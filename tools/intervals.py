@@ -242,6 +242,13 @@ def kinds() -> Iterator[Kind]:
         "judge",
         [Family("lengths explain a part", controlled_truth(), a_controlled_share)],
     )
+    yield Kind(
+        "Agreement: Krippendorff's alpha, Cohen's kappa, overlap of marked text",
+        "an agreement",
+        "annotate agreement",
+        [agreement_family(*each) for each in AGREEMENTS],
+        trials=1_000,
+    )
 
 
 def two_turns(rng: np.random.Generator, n: int) -> tuple[Floats, Floats]:
@@ -313,6 +320,98 @@ def a_controlled_share(rng: np.random.Generator, n: int) -> Estimate:
     gaps = rng.normal(0.5, 1, n)
     chance = 1 / (1 + np.exp(-(math.log(0.4 / 0.6) + 1.0 * np.tanh(gaps))))
     return stats.share_at_zero((rng.random(n) < chance).astype(float), gaps).at_zero
+
+
+def noisy(rng: np.random.Generator, n: int, people: int, accuracy: float, shares: Sequence[float]) -> NDArray[np.int64]:
+    """Draw what people say of n items [people, items]: the true value with this accuracy, else one by its share."""
+    truth = rng.choice(len(shares), n, p=shares)
+    guesses = rng.choice(len(shares), (people, n), p=shares)
+    return np.asarray(np.where(rng.random((people, n)) < accuracy, truth, guesses), np.int64)
+
+
+def counts_of(said: NDArray[np.int64], there: NDArray[np.bool_], n_values: int) -> NDArray[np.int64]:
+    """Return how many people gave each item each value [items, values]."""
+    return np.stack([((said == value) & there).sum(axis=0) for value in range(n_values)], axis=1)
+
+
+def an_alpha(
+    people: int,
+    accuracy: float,
+    shares: Sequence[float],
+    scale: stats.Scale,
+    missing: float,
+    rng: np.random.Generator,
+    n: int,
+) -> Estimate:
+    """Draw people who mark items, some of them not all; the estimate is alpha."""
+    said = noisy(rng, n, people, accuracy, shares)
+    counts = counts_of(said, rng.random(said.shape) >= missing, len(shares))
+    shared = counts[counts.sum(axis=1) > 1]
+    return stats.krippendorff_alpha([stats.coincidences(item[None]) for item in shared], scale)
+
+
+def a_kappa(accuracy: float, shares: Sequence[float], rng: np.random.Generator, n: int) -> Estimate:
+    """Draw a judge and two people an item, who share it."""
+    judge, *people = noisy(rng, n, 3, accuracy, shares)
+    tables = np.zeros((n, len(shares), len(shares)))
+    for said in people:
+        tables[np.arange(n), judge, said] += 0.5
+    return stats.cohens_kappa(tables, "nominal")
+
+
+def marked_text(rng: np.random.Generator, n: int) -> NDArray[np.bool_]:
+    """Draw what two people mark of n answers of 200 characters [people, items, characters].
+
+    A third of the answers have a fault of 10 to 40 characters. Each person sees it in four of five cases, with ends
+    that are off by up to 5, and marks 20 other characters of one answer in ten.
+    """
+    places = np.arange(200)
+    marked = np.zeros((2, n, 200), bool)
+    start, length = rng.integers(10, 150, n), rng.integers(10, 41, n)
+    has_fault = rng.random(n) < 1 / 3
+    for person in range(2):
+        seen = has_fault & (rng.random(n) < 0.8)
+        begin = start + rng.integers(-5, 6, n)
+        end = start + length + rng.integers(-5, 6, n)
+        marked[person] = seen[:, None] & (places >= begin[:, None]) & (places < end[:, None])
+        other, strays = rng.integers(0, 180, n), rng.random(n) < 0.1
+        marked[person] |= strays[:, None] & (places >= other[:, None]) & (places < other[:, None] + 20)
+    return marked
+
+
+def an_alpha_of_characters(rng: np.random.Generator, n: int) -> Estimate:
+    """Alpha over the characters of marked answers, with intervals over answers."""
+    both = marked_text(rng, n).sum(axis=0)
+    counts = [np.stack([2 - item, item], axis=1) for item in both]
+    return stats.krippendorff_alpha([stats.coincidences(item) for item in counts], "nominal")
+
+
+def an_overlap(rng: np.random.Generator, n: int) -> Estimate:
+    """F1 of the characters that two people marked."""
+    one, other = marked_text(rng, n)
+    sums = np.stack([2 * (one & other).sum(axis=1), one.sum(axis=1) + other.sum(axis=1)], axis=1)
+    return stats.mean_overlap(sums[:, None, :])
+
+
+def agreement_family(name: str, trial: Callable[..., Estimate]) -> Family:
+    """Make a family whose true value is that of very many items."""
+    value = trial(np.random.default_rng(0), 60_000).value
+    assert value is not None
+    return Family(f"{name} ({value:.2f})", value, trial)
+
+
+FIVE = (0.4, 0.2, 0.2, 0.1, 0.1)
+AGREEMENTS = (
+    ("alpha, 5 categories, 4 people", partial(an_alpha, 4, 0.7, FIVE, "nominal", 0.0)),
+    ("alpha, 5 categories, 2 people who agree", partial(an_alpha, 2, 0.9, FIVE, "nominal", 0.0)),
+    ("alpha, 5 categories, 2 people, by chance", partial(an_alpha, 2, 0.0, FIVE, "nominal", 0.0)),
+    ("alpha, a category of 10%, 3 people, some missing", partial(an_alpha, 3, 0.8, (0.9, 0.1), "nominal", 0.2)),
+    ("alpha, scores of 1 to 5, 3 people, some missing", partial(an_alpha, 3, 0.7, FIVE, "ordinal", 0.2)),
+    ("kappa, verdicts, a judge and 2 people", partial(a_kappa, 0.8, (0.4, 0.2, 0.4))),
+    ("alpha over characters, 2 people", an_alpha_of_characters),
+    ("overlap, 2 people", an_overlap),
+)
+"""What `annotate agreement` prints; each name ends in the true value."""
 
 
 def coverage(family: Family, n: int, trials: int) -> tuple[float | None, float]:

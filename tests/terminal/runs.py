@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 
 import tunescope
+from tests.annotations.studies import judge_records, verdicts, write_items, write_marks
 from tests.race_runs import write_scored, write_selected
 from tests.tools import ROOT, alpaca, read_rows, write_rows
 from tests.verbs.test_match import scored
@@ -130,6 +131,10 @@ def views() -> Views:
         "judge recompute": lambda: tunescope.judge_recompute("judged/judgements.jsonl", out="recomputed"),
         "annotate create": lambda: tunescope.annotate_create(both, kind="pairs", annotators=3, out="marked"),
         "annotate serve": lambda: tunescope.annotate_serve("marked", revoke="A1"),
+        "annotate agreement": lambda: tunescope.annotate_agreement("marks.jsonl", items="items.jsonl", judge=_judged()),
+        "annotate export": lambda: tunescope.annotate_export(
+            "marks.jsonl", items="items.jsonl", format="potato", out="exported"
+        ),
         "judge leaderboard": lambda: tunescope.judge_leaderboard("recomputed"),
         "bench": lambda: tunescope.bench("questions.jsonl", **model),
         "study plan": lambda: tunescope.study_plan("recipe.yaml"),
@@ -150,6 +155,17 @@ def _matched() -> list[str]:
         for seed in (0, 1)
         for loss in each
     ]
+
+
+def _judged() -> str:
+    """Write what three people say of pairs; return a run of a fake judge that often prefers the answer shown first."""
+    items, marks = verdicts(0, 60)
+    write_marks(Path("marks.jsonl"), marks)
+    write_items(Path("items.jsonl"), items)
+    said = {mark.item_id: mark.value["preference"] for mark in marks}
+    draw = lambda rng, item, person, is_first: person if rng.random() < 0.6 else float(is_first)  # noqa: E731
+    write_rows(Path("fake-judgements.jsonl"), judge_records(1, items, said, draw, controls=0.2))
+    return str(tunescope.judge_recompute("fake-judgements.jsonl", out="fake-judged").path)
 
 
 def _raced() -> list[str]:

@@ -73,17 +73,17 @@ def expand(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def read_document(name: str) -> Document:
-    """Read a file of records in any container (docs/rows.md).
+def read_document(name: str, expected: str = _EXPECTED) -> Document:
+    """Read a file of records in any container (docs/rows.md); `expected` says in errors what it should be.
 
     Raises:
         InputError: a file that is missing, empty or unreadable, with its lines.
     """
     path = Path(name)
     if not path.is_file():
-        raise InputError([Problem(name, None, "no such file", _EXPECTED)])
+        raise InputError([Problem(name, None, "no such file", expected)])
     if path.stat().st_size == 0:
-        raise InputError([Problem(name, None, "an empty file", _EXPECTED)])
+        raise InputError([Problem(name, None, "an empty file", expected)])
     records, problems = [], []
     for record in read(path, recognise(path), name=name):
         if record.value is not None:
@@ -95,7 +95,7 @@ def read_document(name: str) -> Document:
     if problems:
         raise InputError(problems, "Fix the file and type the same command.")
     if not records:
-        raise InputError([Problem(name, None, "no records", _EXPECTED)])
+        raise InputError([Problem(name, None, "no records", expected)])
     return Document(name, records)
 
 

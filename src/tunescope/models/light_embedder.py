@@ -17,13 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope.errors import MissingPackageError
-from tunescope.models.embedded import fetch
-from tunescope.models.embedder import Embeddings
+from tunescope.models.embedded import EMBEDDERS, fetch
+from tunescope.models.embedder import Embedder, Embeddings
 
 _Array = NDArray[np.float32]
 _PACK = 1_024
 """Tokens that go through the layers together, at least one text's."""
 _PART = "encoder.layer.{}.{}"
+_LIGHT_UP_TO = 1_000
+"""Texts up to which the embedder that loads faster is the faster one."""
 
 
 class _Dense(NamedTuple):
@@ -165,3 +167,8 @@ def _require(package: str) -> Any:
         return importlib.import_module(package)
     except ModuleNotFoundError as error:
         raise MissingPackageError(package, "embed", "ranking rows by meaning") from error
+
+
+def load_embedder(name: str, n_texts: int) -> Embedder | LightEmbedder:
+    """Load the embedder that is done first with so many texts; raises as `Embedder` and `LightEmbedder` do."""
+    return LightEmbedder(name) if name in EMBEDDERS and n_texts <= _LIGHT_UP_TO else Embedder(name)

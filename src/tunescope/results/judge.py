@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
+from tunescope.results.estimates import MeanEstimate
 from tunescope.results.record import Record
 
 PAIRS, SCORES = "pairs", "grades"
@@ -40,6 +41,37 @@ class RecomputeSetup(Record):
 
     scores: str | None = None
     """stored or text; None of a verb without this setting."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderEffects(Record):
+    """What a comparison's two orders say about the judge; None where there is one order, with the reason."""
+
+    system: str
+    reference: str
+    flip_rate: MeanEstimate | None
+    first_position_rate: MeanEstimate | None
+    orders_reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlResult(Record):
+    """How often a judge prefers one of two copies of an answer."""
+
+    differs: MeanEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
+class JudgeEffects(Record):
+    """Of the result of a run with judgements of two answers, what its judge does without regard to the answers.
+
+    Attributes:
+        control: None where the judge was asked for no controls.
+        comparisons: by name, where there are several; of one, its `OrderEffects` stand in the result itself.
+    """
+
+    control: ControlResult | None = None
+    comparisons: dict[str, OrderEffects] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

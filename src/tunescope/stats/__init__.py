@@ -9,6 +9,7 @@ Every function raises ValueError for a column that is not 1-D or paired columns 
 SettingsError (a ValueError) for a level outside (0, 1), fewer than 100 draws or a power that makes no sense.
 """
 
+from tunescope.stats.agreement import Scale, cohens_kappa, coincidences, krippendorff_alpha, mean_overlap
 from tunescope.stats.cuts import null_threshold
 from tunescope.stats.differences import (
     difference_of_means,
@@ -88,11 +89,14 @@ __all__ = [
     "Misses",
     "PValue",
     "Power",
+    "Scale",
     "ThresholdFit",
     "Values",
     "binomial_test",
     "bounds_of_differences",
     "clustered_standard_error",
+    "cohens_kappa",
+    "coincidences",
     "detectable_difference",
     "difference_of_means",
     "equivalence_margin",
@@ -103,9 +107,11 @@ __all__ = [
     "equivalence_of_strata",
     "excess_test",
     "holm",
+    "krippendorff_alpha",
     "left_out_errors",
     "mcnemar",
     "mean",
+    "mean_overlap",
     "mean_pass_at_k",
     "mean_pooled",
     "mean_share",

@@ -25,6 +25,7 @@ MINIMAL_N: Mapping[str, int] = {
     "a Spearman correlation": 8,
     "a length-controlled share": 50,
     "an equivalence of means": 30,
+    "an agreement": 30,
 }
 """What is estimated, and its least number of values, pairs or groups; of two columns, that of the smaller one.
 

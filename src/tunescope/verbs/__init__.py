@@ -338,6 +338,24 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
                 "annotate serve runs/annotate-create-0123456789ab --revoke A2",
             ),
         ),
+        "annotate agreement": Verb(
+            "verbs.annotate.agreement:agreement",
+            "verbs.annotate.agreement:AgreementSettings",
+            "Say how far people agree in a study, and what a judge is worth beside them.",
+            (
+                "annotate agreement study",
+                "annotate agreement study --judge runs/judge-pairwise-0123456789ab --points 5",
+            ),
+        ),
+        "annotate export": Verb(
+            "verbs.annotate.export:export",
+            "verbs.annotate.export:ExportSettings",
+            "Write a study's marks for other verbs and programs, and say what became of marked phrases.",
+            (
+                "annotate export study",
+                "annotate export study --trace runs/trace-0123456789ab --shift runs/shift-0123456789ab",
+            ),
+        ),
         "bench": Verb(
             "verbs.bench:bench",
             "verbs.bench:BenchSettings",

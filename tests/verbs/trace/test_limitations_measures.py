@@ -10,7 +10,8 @@ from tests.tools import alpaca
 from tests.verbs.trace.planted import indexed
 
 from tunescope.answers import Answer
-from tunescope.verbs.trace.limitations_measures import COLUMNS, keywords, measure, overlap
+from tunescope.text.keywords import keyword_overlap, keywords
+from tunescope.verbs.trace.limitations_measures import COLUMNS, measure
 
 pytestmark = pytest.mark.usefixtures("workplace")
 
@@ -23,11 +24,11 @@ def test_keywords_neither_begin_nor_end_in_a_stop_word():
 
 
 def test_overlap_is_the_mean_over_n():
-    assert overlap("red fish", "red fish swim") == 1.0
-    assert overlap("red fish swim", "red fish") == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
-    assert overlap("red", "blue") == 0.0
-    assert overlap("of the", "of the") is None
-    assert overlap("red", "") == 0.0
+    assert keyword_overlap("red fish", "red fish swim") == 1.0
+    assert keyword_overlap("red fish swim", "red fish") == pytest.approx((2 / 3 + 1 / 2 + 0) / 3)
+    assert keyword_overlap("red", "blue") == 0.0
+    assert keyword_overlap("of the", "of the") is None
+    assert keyword_overlap("red", "") == 0.0
 
 
 def test_an_answer_beside_its_row_and_another(tmp_path):

@@ -15,7 +15,7 @@ from tunescope.results.attribute import AttributePlan
 from tunescope.results.plan import ComputePlan
 from tunescope.runs import Outcome, RunFolder
 from tunescope.verbs.attribute.evidence.gradients import GradientSettings, set_up, sketch_shard
-from tunescope.verbs.attribute.evidence.meaning import embed_texts, load_embedder
+from tunescope.verbs.attribute.evidence.meaning import embed_texts
 from tunescope.verbs.attribute.row_index import ROWS_AT_A_TIME, row_text, texts_of
 from tunescope.views import View, counted
 
@@ -57,6 +57,8 @@ def plan_parts(name: str, parts: PlannedParts, rows: RowSet, folder: RunFolder) 
     if parts.words:
         add("words", _index_words, lambda: None, ROWS_AT_A_TIME)
     if parts.embedder is not None:
+        from tunescope.models.light_embedder import load_embedder
+
         add("meaning", _embed, partial(load_embedder, parts.embedder, len(items)), 64)
     scale = min(1.0, (parts.candidates or len(items)) / len(items))
     for settings in parts.gradients:

@@ -1,8 +1,7 @@
 """The Limitations paper's measures of an answer and its top source row, beside the same for a random row.
 
 String search (section 4.1), the cosine of instruction and response together, and the overlap of keywords (section 5,
-B): 1- to 3-grams of words that don't begin or end with a stop word. The paper takes words from spaCy. Ours are runs of
-letters and digits, with a list of English function words, so the numbers carry our names.
+D.1), by `text.keywords`.
 """
 
 from __future__ import annotations
@@ -12,28 +11,11 @@ from random import Random
 
 from tunescope.answers import Answer
 from tunescope.results.trace import TraceSpan
-from tunescope.text.words import stop_words, words
+from tunescope.text.keywords import keyword_overlap
 from tunescope.verbs.trace.index import Index, IndexedRow
 from tunescope.verbs.trace.rank import Embed
 
 COLUMNS = ("string_found", "keyword_overlap", "keyword_overlap_random", "cosine", "cosine_random")
-
-
-def keywords(text: str, n: int) -> set[tuple[str, ...]]:
-    """Return the n-grams of a text that don't begin or end with a stop word."""
-    in_order, stops = words(text), stop_words()
-    ngrams = (tuple(in_order[start : start + n]) for start in range(len(in_order) - n + 1))
-    return {ngram for ngram in ngrams if ngram[0] not in stops and ngram[-1] not in stops}
-
-
-def overlap(answer: str, row: str) -> float | None:
-    """Return the share of an answer's keywords that a row has, averaged over n = 1, 2, 3; None without keywords."""
-    shares = []
-    for n in (1, 2, 3):
-        of_answer = keywords(answer, n)
-        if of_answer:
-            shares.append(len(of_answer & keywords(row, n)) / len(of_answer))
-    return sum(shares) / len(shares) if shares else None
 
 
 def measure(
@@ -60,8 +42,8 @@ def measure(
     other = index.row(Random(answer.answer_id).randrange(int(index.about["rows"])))
     whole = f"{answer.prompt}\n{answer.text}"
     values["string_found"] = sum(span.string_found for span, _ in spans) / len(spans)
-    values["keyword_overlap"] = overlap(whole, _text(source))
-    values["keyword_overlap_random"] = overlap(whole, _text(other))
+    values["keyword_overlap"] = keyword_overlap(whole, _text(source))
+    values["keyword_overlap_random"] = keyword_overlap(whole, _text(other))
     if embed is not None:
         vectors = embed([whole, _text(source), _text(other)])
         values["cosine"], values["cosine_random"] = (float(vectors[0] @ vector) for vector in vectors[1:])

@@ -33,8 +33,6 @@ NONE = "none"
 _MAX_UNASKED = 500
 """Rows that are embedded without being asked for it: about half a minute."""
 _ROWS_PER_SHARD = 256
-_LIGHT_UP_TO = 1_000
-"""Rows up to which the embedder that loads faster is the faster one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,22 +146,9 @@ def _embed_rows(settings: MeaningSettings, index: RowIndex, folder: RunFolder) -
 
 
 def _set_up(index: Path, embedder: str, n_rows: int) -> _State:
+    from tunescope.models.light_embedder import load_embedder
+
     return _State(RowIndex(Run(index)), load_embedder(embedder, n_rows))
-
-
-def load_embedder(name: str, n_texts: int) -> Embedder | LightEmbedder:
-    """Load the embedder that is done first with so many texts."""
-    return _load(name, light=n_texts <= _LIGHT_UP_TO)
-
-
-def _load(name: str, light: bool) -> Embedder | LightEmbedder:
-    if name in EMBEDDERS and light:
-        from tunescope.models.light_embedder import LightEmbedder
-
-        return LightEmbedder(name)
-    from tunescope.models.embedder import Embedder
-
-    return Embedder(name)
 
 
 def _embed_shard(state: _State, shard: _Shard, folder: Path) -> None:
@@ -190,7 +175,9 @@ class _Meaning:
                 "type the same command again"
             ) from error
         self._has_text = request.index.lengths[:] > 0
-        made = _load(embedder, light=True).embed([request.query(number) for number in range(len(request.answers))])
+        from tunescope.models.light_embedder import load_embedder
+
+        made = load_embedder(embedder, 0).embed([request.query(number) for number in range(len(request.answers))])
         self._queries = made.vectors
         queries, others = sample_pairs(np.flatnonzero(self._has_text))
         null = self._rows[queries] @ self._rows[others].T

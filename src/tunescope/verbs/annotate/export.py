@@ -1,0 +1,203 @@
+"""`annotate export`: marks as files that other verbs and programs read, and what became of the marked phrases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunescope import runs
+from tunescope.errors import SettingsError
+from tunescope.results.agreement import ExportResult, MarkedPhrase, MarkedStretch
+from tunescope.results.estimates import MeanEstimate
+from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import POSITIONAL
+from tunescope.views import counted
+
+if TYPE_CHECKING:
+    from tunescope.annotations.collected import Collected
+    from tunescope.annotations.phrases import Embed
+
+VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportSettings:
+    """Write a study's marks for other verbs and programs, and say what became of the marked phrases."""
+
+    marks: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
+    """A study's folder, or files of marks: what annotate export wrote, or exports of Potato or Label Studio."""
+
+    format: Literal["ours", "potato", "label-studio"] = "ours"
+    """Whose files to write beside ours: ours alone, Potato's or Label Studio's."""
+
+    items: str | None = field(default=None, metadata=INPUT)
+    """The study, or its items.jsonl, that files of marks are of. Files of Label Studio have their texts themselves."""
+
+    trace: str | None = field(default=None, metadata=INPUT)
+    """A run of trace on the study's answers: says which marked phrases stand in the rows."""
+
+    shift: str | None = field(default=None, metadata=INPUT)
+    """A run of shift on the study's answers: says which tokens of marked phrases tuning shifted."""
+
+    embedder: str | None = field(default=None, metadata=INPUT)
+    """Compare answers with the rows named as a cause by meaning, with this embedder, such as all-minilm-l6-v2."""
+
+    out: str | None = runs.out_field()
+    """The run folder; runs/annotate-export-KEY by default."""
+
+
+def export(settings: ExportSettings) -> Run:
+    """Write marks; return the run.
+
+    Its files: `marks.jsonl` (all marks, in our form), `answers.jsonl` (what was marked, for `--answers`), `spans.jsonl`
+    (marked stretches, for `attribute --spans`), `judgements.jsonl` (verdicts and scores, for `judge recompute`),
+    `counterfactuals.jsonl` (reworded prompts, with and without the phrase), the table `phrases`, and the files of the
+    other program. Each is there where the study has something for it.
+
+    Raises:
+        InputError, RunError: marks that can't be read, or that can't be of their items.
+        SettingsError: marks whose items aren't known, or runs that have none of the answers.
+    """
+    from tunescope.annotations.collected import read_collected
+
+    collected = read_collected(settings.marks, None, settings.items)
+    if not collected.items:
+        raise SettingsError("these marks come without their items; name their study, or its items.jsonl, with --items")
+    opened = {name: _open(getattr(settings, name), name) for name in ("trace", "shift")}
+    _validate_evidence(settings, collected, opened)
+    inputs = dict(collected.inputs)
+    inputs |= {f"{name} {run.path}": run.identity for name, run in opened.items() if run is not None}
+    if settings.embedder is not None:
+        from tunescope.models.embedder import embedder_hash
+
+        inputs[f"embedder {settings.embedder}"] = embedder_hash(settings.embedder)
+    return runs.execute("annotate export", VERSION, settings, inputs, partial(_work, settings, collected, opened))
+
+
+def _open(name: str | None, verb: str) -> Run | None:
+    if name is None:
+        return None
+    run = Run(Path(name))
+    if run.verb != verb:
+        raise SettingsError(f"--{verb} {name}: found a run of {run.verb}; expected one of {verb}")
+    return run
+
+
+def _validate_evidence(settings: ExportSettings, collected: Collected, opened: dict[str, Run | None]) -> None:
+    """Refuse runs that say nothing of these answers, before anything is computed."""
+    from tunescope.annotations.phrases import RunEvidence
+
+    named = [name for name, run in opened.items() if run is not None]
+    if named and collected.kind not in ("spans", "cause"):
+        raise SettingsError(f"--{named[0]}: a study of {collected.kind} has no phrases; expected one of spans or cause")
+    if settings.embedder is not None and collected.kind != "cause":
+        raise SettingsError(f"--embedder: a study of {collected.kind} names no rows; expected one of cause")
+    trace, shift = opened["trace"], opened["shift"]
+    if trace is not None and trace.settings.get("answers") is None:
+        raise SettingsError(f"--trace {trace.path}: found a run of one text; expected one with --answers")
+    evidence = RunEvidence.read(trace, shift)
+    answers = {answer.answer_id for item in collected.items.values() for answer in item.answers}
+    for name, known in (("trace", evidence.copied), ("shift", evidence.tokens)):
+        if known is not None and not answers & known.keys():
+            raise SettingsError(
+                f"--{name} {getattr(settings, name)}: found none of the study's {counted(len(answers), 'answer')}; "
+                f"expected a run on them, such as {next(iter(answers))}"
+            )
+
+
+def _work(settings: ExportSettings, collected: Collected, opened: dict[str, Run | None], folder: RunFolder) -> Outcome:
+    from tunescope.annotations import phrases as of_phrases
+    from tunescope.annotations.verdict_files import judgement_records
+    from tunescope.verbs.annotate.export_view import export_view
+
+    has_phrases = collected.kind in ("spans", "cause")
+    _write_marks(settings, collected, folder)
+    folder.records("answers", _answers(collected))
+    records = [*judgement_records(collected)]
+    if records:
+        folder.records("judgements", records)
+    phrases = of_phrases.marked_phrases(collected, of_phrases.RunEvidence.read(opened["trace"], opened["shift"]))
+    if has_phrases:
+        folder.records(MarkedStretch.NAME, [each.as_json() for each in of_phrases.marked_stretches(collected)])
+        folder.table(MarkedPhrase.NAME, MarkedPhrase.table(phrases))
+    is_cause = collected.kind == "cause"
+    tries = [*_counterfactuals(collected)] if is_cause else []
+    if tries:
+        folder.records("counterfactuals", tries)
+    marks = collected.marks
+    result = ExportResult(
+        kind=collected.kind,
+        format=settings.format,
+        marks=len(marks),
+        annotators=len({mark.annotator for mark in marks}),
+        items=len({mark.item_id for mark in marks}),
+        phrases=len(phrases),
+        in_rows=of_phrases.share_in_rows(phrases) if opened["trace"] is not None else None,
+        shifted=of_phrases.share_shifted(phrases) if opened["shift"] is not None else None,
+        with_cause=of_phrases.share_with_cause(phrases) if is_cause else None,
+        cause_rows=of_phrases.compare_causes(collected, _embedder(settings, collected)) if is_cause else None,
+        reworded=_gone(tries) if tries else None,
+        files=tuple(sorted(path.name for path in folder.path.iterdir() if not path.name.startswith("."))),
+    )
+    return Outcome(result.as_json(), export_view(result, folder.path))
+
+
+def _write_marks(settings: ExportSettings, collected: Collected, folder: RunFolder) -> None:
+    from tunescope.annotations.formats import known_formats
+
+    formats = known_formats()
+    for name in dict.fromkeys(("ours", settings.format)):
+        for file, text in formats[name].write(collected.marks, collected.items).items():
+            folder.text(file, text)
+    folder.records("items", [item.as_json() for item in collected.items.values()])
+
+
+def _answers(collected: Collected) -> Iterator[dict[str, Any]]:
+    """Yield each answer of the items once, as `--answers` reads it."""
+    from tunescope.answers import Answer
+    from tunescope.prompts import Prompt
+
+    answers: dict[str, Answer] = {}
+    for item in collected.items.values():
+        for shown in item.answers:
+            prompt = Prompt(item.prompt_id, item.prompt)
+            answer = Answer(
+                shown.answer_id, item.prompt_id, item.prompt, prompt.messages, shown.text, model=shown.system
+            )
+            answers.setdefault(shown.answer_id, answer)
+    for answer in answers.values():
+        yield answer.as_json()
+
+
+def _counterfactuals(collected: Collected) -> Iterator[dict[str, Any]]:
+    """Yield the reworded prompts that annotators tried, and whether the phrase is gone from their answers."""
+    for mark in collected.of_phase("main"):
+        for tried in mark.value.get("rewordings") or ():
+            yield {
+                "item_id": mark.item_id,
+                "annotator": mark.annotator,
+                "answer_id": mark.value["answer_id"],
+                "row_id": mark.value["row_id"],
+                "concept": mark.value.get("concept"),
+                **{name: tried.get(name) for name in ("prompt", "answer", "gone")},
+            }
+
+
+def _gone(tries: list[dict[str, Any]]) -> MeanEstimate:
+    """Return the share of tries without the phrase, with an interval over items."""
+    from tunescope.stats import share_clustered
+
+    gone = [None if each["gone"] is None else float(each["gone"]) for each in tries]
+    return MeanEstimate.of(share_clustered(gone, [each["item_id"] for each in tries]))
+
+
+def _embedder(settings: ExportSettings, collected: Collected) -> Embed | None:
+    if settings.embedder is None:
+        return None
+    from tunescope.models.light_embedder import load_embedder
+
+    embedder = load_embedder(settings.embedder, 3 * len(collected.items))
+    return lambda texts: embedder.embed(texts).vectors
