@@ -10,7 +10,7 @@ import urllib.request
 
 import pytest
 from tests import warm
-from tests.tools import ROOT
+from tests.tools import ROOT, read_rows
 from tests.verbs.annotate.studies import answer, make_study
 
 pytest.importorskip("uvicorn")
@@ -18,6 +18,7 @@ pytest.importorskip("uvicorn")
 from tunescope.annotations.access import Access
 from tunescope.annotations.store import MARKS_FILE, MarkStore
 from tunescope.errors import RunError, SettingsError
+from tunescope.results.annotate import Mark
 from tunescope.verbs.annotate.serve import AnnotateServeSettings, annotate_serve
 
 
@@ -63,6 +64,17 @@ def test_links_are_shown_once_and_it_ends_with_how_far_the_study_is(study):
     assert re.search(r"^A2: \S+#(\S+)$", again, re.MULTILINE)[1] != tokens["A2"]
     with MarkStore(study) as store:
         assert all(Access(store).enter(token) for token in tokens.values())
+
+
+def test_once_there_are_marks_it_names_what_comes_next(study):
+    settings = AnnotateServeSettings(study=str(study), revoke=("A1",))
+    assert annotate_serve(settings).view.next == ()
+    (item, *_) = read_rows(study / "items.jsonl")
+    with MarkStore(study) as store:
+        said = {"answer_id": item["answers"][0]["answer_id"], "start": 0, "end": 3, "category": "not useful"}
+        mark = Mark(mark_id="m", item_id=item["item_id"], annotator="A1", kind="spans", phase="main", value=said)
+        store.write(mark, 0)
+    assert annotate_serve(settings).view.next == (f"tunescope annotate agreement {study}",)
 
 
 def test_revoking_serves_nothing(study):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import shlex
 import socket
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -148,4 +149,5 @@ def _outcome(study: Study, store: MarkStore, sentences: Sequence[str]) -> Outcom
     }
     where = f"{counted(len(marks), 'mark')} in {study.run.path / MARKS_FILE}."
     table = Table("How far it is", ("annotator", "finished items", "items", "marks"), rows)
-    return Outcome(result, View((*sentences, where), (table,), ()))
+    after = (shlex.join(["tunescope", "annotate", "agreement", str(study.run.path)]),) if marks else ()
+    return Outcome(result, View((*sentences, where), (table,), after))
