@@ -89,7 +89,7 @@ def test_a_turn_that_is_flagged_is_not_trained(place: Path, name: str) -> None:
     write_rows(place / "whole.jsonl", records)
     first, both = (
         said(
-            place, "tune", file, "--model", "microworld", "--max-steps", "1", "--epochs", "1", "--out", f"tuned-{file}"
+            place, "tune", file, "--model", "microworld", "--max-steps", "1", "--epochs", "1", "--out", f"tuned-{Path(file).stem}"
         )
         for file in (name, "whole.jsonl")
     )

@@ -343,7 +343,8 @@ def test_only_an_answer_that_was_cut_off_is_said_to_be(tmp_path):
 
 def test_opening_has_a_sentence_of_each_run(made):
     opening = re.search(r'<ol class="opening">(.*?)</ol>', made[1].read_text("utf-8"), re.DOTALL)[1]
-    assert [unescape(line) for line in re.findall("<li>(.*?)</li>", opening)] == [
+    lines = re.findall("<li>(.*?)</li>", re.sub("</?span[^>]*>", "", opening))
+    assert [unescape(line) for line in lines] == [
         "Where tuning changed LoRA: 55.9 % of its 34 tokens are base's first choice too, and 35.3 % aren't among its "
         "first three. The mean KL is 1 nats, over 12 answers.",
         "Where tuning changed full: 100.0 % of its 5 tokens are base's first choice too, and 0.0 % aren't among its "
