@@ -87,11 +87,9 @@ def test_a_turn_that_is_flagged_is_not_trained(place: Path, name: str) -> None:
     for message in records[0]["messages"]:
         message.pop("loss_mask", None), message.pop("trainable", None)
     write_rows(place / "whole.jsonl", records)
+    options = ("--model", "microworld", "--max-steps", "1", "--epochs", "1")
     first, both = (
-        said(
-            place, "tune", file, "--model", "microworld", "--max-steps", "1", "--epochs", "1", "--out", f"tuned-{Path(file).stem}"
-        )
-        for file in (name, "whole.jsonl")
+        said(place, "tune", file, *options, "--out", f"tuned-{Path(file).stem}") for file in (name, "whole.jsonl")
     )
     assert 0 < first["tokens"] < both["tokens"]
 
