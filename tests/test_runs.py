@@ -218,6 +218,11 @@ def test_out_names_the_folder(workplace):
             "new one.JSONL: found the name of a file; expected that of a folder, in which the run's files will lie; "
             "type --out 'new one'",
         ),
+        (
+            "rows.jsonl.gz",
+            "rows.jsonl.gz: found the name of a file; expected that of a folder, in which the run's files will lie; "
+            "type --out rows",
+        ),
         ("mine", "mine: found other files; expected an empty or a new folder; remove it or name another with --out"),
     ],
 )

@@ -27,7 +27,24 @@ from tunescope.views import View, to_html
 
 _VERSION = re.compile(r"^Version:(.*)$", re.MULTILINE)
 _NAMED_PACKAGES = ("tunescope", "numpy", "pyarrow", "rensa", "scipy", "torch", "transformers", "trl", "peft")
-_FILE_ENDINGS = frozenset((".csv", ".html", ".json", ".jsonl", ".parquet", ".tsv", ".txt", ".yaml"))
+_FILE_ENDINGS = frozenset(
+    (
+        ".arrow",
+        ".bz2",
+        ".csv",
+        ".gz",
+        ".html",
+        ".json",
+        ".jsonl",
+        ".md",
+        ".parquet",
+        ".tsv",
+        ".txt",
+        ".xz",
+        ".yaml",
+        ".zst",
+    )
+)
 """What no run folder's name ends in: whoever types `--out rows.json` expects a file."""
 _OBJECTS_PER_COLLECTION = 10_000
 """Python looks for garbage cycles after 700 new objects. Rows are many small objects that stay, and each look sees them
@@ -229,7 +246,9 @@ def _done_with(path: Path, key: str, settings: Any) -> Run | None:
     if path.exists() and not path.is_dir():
         raise RunError(f"{path}: found a file; expected a folder; name another with --out")
     if not path.exists() and path.suffix.lower() in _FILE_ENDINGS:
-        folder = path.with_suffix("")
+        folder = path
+        while folder.suffix.lower() in _FILE_ENDINGS:
+            folder = folder.with_suffix("")
         raise RunError(
             f"{path}: found the name of a file; expected that of a folder, in which the run's files will lie; "
             f"type --out {shlex.quote(str(folder))}"
