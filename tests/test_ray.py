@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
+import tempfile
 import time
 from functools import partial
 from pathlib import Path
@@ -13,10 +15,13 @@ import pytest
 
 pytest.importorskip("ray")
 
-from tests.test_engine import refusing, results, state, work  # noqa: E402
-from tunescope.engine import map_shards  # noqa: E402
-from tunescope.errors import SettingsError, WorkError  # noqa: E402
-from tunescope.settings import EngineSettings  # noqa: E402
+import tunescope
+from tests.drills.kills import content, require_same
+from tests.test_engine import refusing, results, state, work
+from tests.tools import alpaca, write_rows
+from tunescope.engine import map_shards
+from tunescope.errors import SettingsError, WorkError
+from tunescope.settings import EngineSettings
 
 STORE = 80 * 2**20
 """Bytes of /dev/shm that each node takes; Ray takes no less."""
@@ -28,13 +33,13 @@ def cluster():
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
-    nodes = Cluster(
-        initialize_head=True,
-        head_node_args={"num_cpus": 1, "object_store_memory": STORE, "include_dashboard": False},
-    )
-    nodes.add_node(num_cpus=1, object_store_memory=STORE)
+    place = tempfile.mkdtemp(prefix="ray-")  # short, for the names of sockets; a real cluster's notes stay as they are
+    node = {"num_cpus": 1, "object_store_memory": STORE, "include_log_monitor": False}
+    nodes = Cluster(True, head_node_args={**node, "include_dashboard": False, "no_monitor": True, "temp_dir": place})
+    nodes.add_node(**node)
     yield f"ray://{nodes.address}"
     nodes.shutdown()
+    shutil.rmtree(place)
 
 
 def test_a_folder_per_shard_in_order_and_one_setup_for_each_worker(cluster, tmp_path, capfd):
@@ -48,11 +53,11 @@ def test_a_folder_per_shard_in_order_and_one_setup_for_each_worker(cluster, tmp_
     processes = log.read_text().split()
     assert len(processes) == len(set(processes)) <= 2
     assert str(os.getpid()) not in processes
-    assert capfd.readouterr().err == "\\x1b[2J\n"
+    assert "\n\\x1b[2J\n" in capfd.readouterr().err
     assert map_shards(work, [3, 1, 2, "talk", 5], refusing, tmp_path / "shards", two) == done
-    with pytest.raises(SettingsError, match="^no such model$"):
+    with pytest.raises(SettingsError, match=r"^no such model$"):
         map_shards(work, [1, 2], refusing, tmp_path / "refused", two)
-    with pytest.raises(ValueError, match="^this shard is bad$"):
+    with pytest.raises(ValueError, match=r"^this shard is bad$"):
         map_shards(work, [1, "fail"], partial(state, log), tmp_path / "failed", two)
 
 
@@ -61,7 +66,50 @@ def test_a_worker_that_dies_again_and_again_ends_the_run(cluster, tmp_path, capf
         map_shards(work, [1, "die"], partial(state, tmp_path / "log"), tmp_path, EngineSettings(engine=cluster))
     assert results([tmp_path / "00000"]) == ["state 1"]
     assert not (tmp_path / "00001").exists()
-    assert capfd.readouterr().err == 3 * "a Ray worker died at shard 00001; another takes its place\n"
+    assert capfd.readouterr().err.count("a Ray worker died at shard 00001; another takes its place\n") == 3
+
+
+def outputs(folder: Path) -> dict[str, object]:
+    """Return every file of every run under `runs`, and of run.json all but times and the engine."""
+    found = content(folder)
+    for name, info in found.items():
+        if name.endswith("run.json"):
+            assert isinstance(info, dict)
+            info["settings"] = {key: each for key, each in info["settings"].items() if key not in ("engine", "workers")}
+    return found
+
+
+def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
+    """Of `measure`, `shift`, `attribute` and `bench`, each with models in the workers; names and keys too."""
+    pytest.importorskip("torch")
+    pytest.importorskip("lm_eval")
+    from tunescope.microworld.model import save_random_model
+    from tunescope.microworld.world import make_world, open_questions
+
+    questions = open_questions(make_world(0))
+    places = {name: tmp_path / name for name in ("here", "rays")}
+    for name, place in places.items():
+        place.mkdir()
+        monkeypatch.chdir(place)
+        monkeypatch.setenv("TUNESCOPE_RUNS", "runs")
+        save_random_model(place / "base", seed=0)
+        save_random_model(place / "tuned", seed=1)
+        for file in ("tokenizer.json", "tokenizer_config.json"):
+            shutil.copy(place / "base" / file, place / "tuned" / file)
+        write_rows(place / "rows.jsonl", [alpaca(q.prompt, q.answer) for q in questions[:80]])
+        said = [{"prompt_id": str(i), "prompt": q.prompt, "text": q.answer} for i, q in enumerate(questions[:20])]
+        write_rows(place / "said.jsonl", said)
+        asked = [{"question": q.prompt, "choices": list(q.choices), "answer": q.gold} for q in questions[:6]]
+        write_rows(place / "asked.jsonl", asked)
+        engine = {"engine": cluster, "workers": 2} if name == "rays" else {}
+        tunescope.measure("rows.jsonl", model="base", without=("coherence",), **engine)
+        tunescope.shift(tuned="tuned", base="base", answers="said.jsonl", **engine)
+        tunescope.attribute_index("rows.jsonl", embedder="none", base="base", **engine)
+        tunescope.bench("asked.jsonl", model="base", shots=0, **engine)
+    found, expected = (outputs(place) for place in (places["rays"], places["here"]))
+    require_same(found, expected)
+    verbs = [info["verb"] for name, info in found.items() if name.endswith("run.json")]
+    assert sorted(verbs) == ["attribute gradients", "attribute index", "bench", "measure", "shift"]
 
 
 @pytest.mark.parametrize(

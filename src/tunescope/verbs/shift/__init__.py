@@ -125,8 +125,7 @@ def _work(
     from tunescope.verbs.shift.summary import summarize
     from tunescope.verbs.shift.view import view
 
-    setup = partial(_load_reader, settings, base)
-    load_reader = cache(setup)  # finished work needs no model
+    load_reader = cache(partial(_load_reader, settings, base))  # finished work needs no model
     unanswered = 0
     if settings.answers is not None:
         answers = list(islice(read_answers(source), settings.limit))
@@ -138,7 +137,7 @@ def _work(
         raise SettingsError(f"--answers {source}: no answers; expected at least one")
     shards = [answers[start : start + _SHARD] for start in range(0, len(answers), _SHARD)]
     label = f"shards of {_SHARD} answers"
-    setup = load_reader if settings.is_here else setup
+    setup: Callable[[], Reader] = load_reader if settings.is_here else partial(_load_reader, settings, base)
     folders = map_shards(compare_shard, shards, setup, folder.scratch / "shards", settings, label)
     lines = [line for part in folders for line in (part / "answers.jsonl").read_text("utf-8").splitlines()]
     records = [ShiftAnswer.from_json(json.loads(line)) for line in lines]
