@@ -1,7 +1,8 @@
-"""Shards on a Ray cluster (docs/scale.md). No other file imports Ray.
+"""Work on a Ray cluster (docs/scale.md). No other file imports Ray.
 
 Each worker is an actor: a process on some machine of the cluster, which sets itself up at its first shard and then
-takes one shard after the other. Ray tells when one dies. Its shard starts whole in the place of another worker.
+takes one after the other. Ray tells when one dies. Another takes its place, and its shard starts whole. A study's cells
+have a worker each.
 """
 
 from __future__ import annotations
@@ -10,18 +11,16 @@ import os
 import socket
 from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, suppress
+from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
 from io import StringIO
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 from tunescope import __version__
 from tunescope.engine.shard import Todo, Work, finish
 from tunescope.errors import MissingPackageError, SettingsError, WorkError
 from tunescope.progress import Waiting, say
 
-_Item = tuple[Any, Path]
-"""A shard, and where its result goes."""
 _MOST_DEATHS = 3
 """Workers that are replaced after they died at the same shard, or before their first."""
 _PATIENCE = 5.0
@@ -32,6 +31,7 @@ _LOOK_AGAIN = 10.0
 """Seconds after which we say that no worker is there yet."""
 _PASSED_ON = ("HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "TUNESCOPE_CACHE", "TUNESCOPE_RUNS")
 """Variables that workers have as this process does."""
+_UNSET = object()
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a client of gRPC, which Ray speaks, begins: HTTP/2's preface and empty settings (RFC 9113, 3.4 and 6.5)."""
 _NEXT = "docs/scale.md says how to start a cluster; without --engine the work is done on this machine"
@@ -65,83 +65,94 @@ class _Place(NamedTuple):
         )
 
 
+class _Done(NamedTuple):
+    """What came of a call, and what was said meanwhile."""
+
+    result: Any = None
+    said: str = ""
+
+
 class _Worker:
     """A process of the cluster."""
 
-    def __init__(self, setup: Callable[[], Any]) -> None:
-        self._setup: Callable[[], Any] | None = setup
-        self._state: Any = None
+    def __init__(self, place: _Place) -> None:
+        self._place, self._state = place, _UNSET
 
-    def enter(self, place: _Place) -> str:
+    def enter(self) -> _Done:
         """Be ready to work."""
-        place.enter()
-        return ""
+        self._place.enter()
+        return _Done()
 
-    def work(self, work: Work, shard: Any, target: Path) -> str:
-        """Do one shard, the first time with what it needs; return what was said meanwhile."""
-        with redirect_stderr(StringIO()) as said:
-            if self._setup is not None:
-                self._state, self._setup = self._setup(), None
-            finish(work, self._state, shard, target)
-        return said.getvalue()
+    def call(self, function: Callable[..., Any], *arguments: Any) -> _Done:
+        """Call a function."""
+        with redirect_stdout(StringIO()) as said, redirect_stderr(said):
+            result = function(*arguments)
+        return _Done(result, said.getvalue())
+
+    def work(self, work: Work, setup: Callable[[], Any], shard: Any, target: Path) -> _Done:
+        """Do a shard, the first one with what all need."""
+        return self.call(self._finish, work, setup, shard, target)
+
+    def _finish(self, work: Work, setup: Callable[[], Any], shard: Any, target: Path) -> None:
+        if self._state is _UNSET:
+            self._state = setup()
+        finish(work, self._state, shard, target)
+
+
+class _Task(NamedTuple):
+    """What a worker is to do: a method of it with arguments, and what it is called."""
+
+    name: str
+    method: str
+    arguments: tuple[Any, ...]
 
 
 class _Team:
     """The workers, and what each is at."""
 
-    def __init__(self, ray: Any, setup: Callable[[], Any], place: _Place) -> None:
-        self._ray, self._setup, self._place = ray, setup, place
+    def __init__(self, ray: Any, place: _Place) -> None:
+        self._ray, self._place = ray, place
         needs = {"num_cpus": int(os.environ.get("OMP_NUM_THREADS", "1"))}
         if ray.cluster_resources().get("GPU"):
             needs["num_gpus"] = 1
         self._kind = ray.remote(_Worker).options(**needs)
-        self._at_work: dict[Any, tuple[Any, _Item | None]] = {}
-        self._deaths = Counter[Path | None]()
-        self._told = set[str]()
+        self._at_work: dict[Any, tuple[Any, _Task | None]] = {}
+        self._deaths = Counter[str]()
         self._waiting = Waiting()
 
     def hire(self) -> None:
         """Ask for one more worker, which comes as soon as the cluster has room."""
-        worker = self._kind.remote(self._setup)
-        self._at_work[worker.enter.remote(self._place)] = (worker, None)
+        worker = self._kind.remote(self._place)
+        self._at_work[worker.enter.remote()] = (worker, None)
 
-    def give(self, worker: Any, work: Work, item: _Item) -> None:
-        """Give a worker a shard."""
-        self._at_work[worker.work.remote(work, *item)] = (worker, item)
+    def give(self, worker: Any, task: _Task) -> None:
+        """Give a worker something to do."""
+        self._at_work[getattr(worker, task.method).remote(*task.arguments)] = (worker, task)
 
-    def next_free(self) -> tuple[Any | None, _Item | None]:
-        """Wait for a worker that has come, or has done its shard; return both.
+    def next_free(self) -> tuple[Any | None, _Task | None, _Done]:
+        """Wait for a worker that has come, or has done its task; return both, and what came of it.
 
-        Returns None in place of a worker that died, and the shard that it was at.
+        Returns None in place of a worker that died, and the task that it was at.
         """
         while not (kept := self._ray.wait([*self._at_work], timeout=_LOOK_AGAIN)[0]):
-            if not any(item for _, item in self._at_work.values()):
+            if not any(task for _, task in self._at_work.values()):
                 self._waiting.note("no worker has come from the Ray cluster yet", _LOOK_AGAIN)
         self._waiting.end()
-        worker, item = self._at_work.pop(kept[0])
+        worker, task = self._at_work.pop(kept[0])
         try:
-            lines = self._ray.get(kept[0]).splitlines()
+            return worker, task, self._ray.get(kept[0])
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
-            self._count_death(item, error)
-            return None, item
-        for line in dict.fromkeys(lines):
-            if line not in self._told:  # each worker says the same of its model
-                say(line)
-        self._told.update(lines)
-        return worker, item
-
-    def _count_death(self, item: _Item | None, error: Exception) -> None:
-        target = None if item is None else item[1]
-        place = "before its first shard" if target is None else f"at shard {target.name}"
-        self._deaths[target] += 1
-        if self._deaths[target] > _MOST_DEATHS:
-            raise WorkError(
-                f"{_MOST_DEATHS + 1} Ray workers died {place} (out of memory?); what is finished stays; type the same "
-                "command with fewer --workers, or on machines with more memory, to go on"
-            ) from error
-        say(f"a Ray worker died {place}; another takes its place")
+            place = "before its work began" if task is None else f"at {task.name}"
+            self._deaths[place] += 1
+            if self._deaths[place] > _MOST_DEATHS:
+                raise WorkError(
+                    f"{_MOST_DEATHS + 1} Ray workers died {place} (out of memory?); what is finished stays; type the "
+                    "same command with fewer --workers, or on machines with more memory, to go on"
+                ) from error
+            say(f"a Ray worker died {place}; another takes its place")
+            return None, task, _Done()
 
     def dismiss(self, worker: Any) -> None:
         """Let a worker go: its place may be what another waits for."""
@@ -173,28 +184,81 @@ def map_on_ray(
         WorkError: several workers died at one shard.
         MissingPackageError: Ray isn't installed.
     """
+    waiting = deque(_Task(f"shard {target.name}", "work", (work, setup, shard, target)) for shard, target in todo)
+    n_open, told = len(waiting), set[str]()
+    with _team(address, folder) as team:
+        for _ in range(min(workers, n_open)):
+            team.hire()
+        while n_open:
+            worker, task, done = team.next_free()
+            for line in done.said.splitlines():
+                if line not in told:  # each worker says the same of its model
+                    say(line)
+                    told.add(line)
+            if task is not None and (worker is not None or task.arguments[-1].name in os.listdir(folder)):
+                n_open -= 1
+                yield
+            elif task is not None:
+                waiting.appendleft(task)
+            if worker is not None and waiting:
+                team.give(worker, waiting.popleft())
+            elif worker is not None:
+                team.dismiss(worker)
+            elif waiting:
+                team.hire()
+    os.listdir(folder)  # where it is on NFS, this machine knows the new folders from now on
+
+
+class CallsOnRay:
+    """Calls on a cluster, each by a worker of its own; as a context, it leaves none behind.
+
+    One whose worker dies is made again.
+    """
+
+    def __init__(self, address: str, folder: Path) -> None:
+        """Begin with none; `folder` is one that all machines must see."""
+        self._context = _team(address, folder)
+        self._tasks = deque[_Task]()
+
+    def __enter__(self) -> Self:
+        """Join the cluster; raises as `map_on_ray` does."""
+        self._team = self._context.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        """Leave it."""
+        self._context.__exit__(*error)
+
+    def start(self, name: str, function: Callable[..., Any], *arguments: Any) -> None:
+        """Have a function of a module called."""
+        self._tasks.append(_Task(name, "call", (function, *arguments)))
+        self._team.hire()
+
+    def next_done(self) -> tuple[str, Any, str]:
+        """Wait for a call to end; return its name, its result, and what was said meanwhile."""
+        while True:
+            worker, task, done = self._team.next_free()
+            if worker is not None and task is not None:
+                self._team.dismiss(worker)
+                return task.name, done.result, done.said
+            if worker is not None:
+                self._team.give(worker, self._tasks.popleft())
+                continue
+            if task is not None:
+                self._tasks.appendleft(task)
+            self._team.hire()
+
+
+@contextmanager
+def _team(address: str, folder: Path) -> Iterator[_Team]:
+    """Join a cluster whose machines see a folder; yield its workers, none yet."""
     with _connected(address) as ray, _marked(folder) as place:
         _ask_machines(ray, place)
-        team, waiting, n_open = _Team(ray, setup, place), deque(todo), len(todo)
+        team = _Team(ray, place)
         try:
-            for _ in range(min(workers, n_open)):
-                team.hire()
-            while n_open:
-                worker, item = team.next_free()
-                if item is not None and (worker is not None or item[1].name in os.listdir(folder)):
-                    n_open -= 1
-                    yield
-                elif item is not None:
-                    waiting.appendleft(item)
-                if worker is not None and waiting:
-                    team.give(worker, work, waiting.popleft())
-                elif worker is not None:
-                    team.dismiss(worker)
-                elif waiting:
-                    team.hire()
+            yield team
         finally:
             team.dismiss_all()
-        os.listdir(folder)  # where it is on NFS, this machine knows the new folders from now on
 
 
 @contextmanager
