@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
+import signal
 import socket
 import tempfile
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from threading import Thread
@@ -21,7 +24,10 @@ from tests.test_engine import refusing, results, state, work
 from tests.tools import alpaca, write_rows
 from tunescope.engine import map_shards
 from tunescope.errors import SettingsError, WorkError
+from tunescope.runs import Run
 from tunescope.settings import EngineSettings
+from tunescope.study import StudySettings
+from tunescope.study import run as run_study
 
 STORE = 80 * 2**20
 """Bytes of /dev/shm that each node takes; Ray takes no less."""
@@ -80,7 +86,7 @@ def outputs(folder: Path) -> dict[str, object]:
 
 
 def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
-    """Of `measure`, `shift`, `attribute` and `bench`, each with models in the workers; names and keys too."""
+    """Of `measure`, `shift`, `attribute`, `bench` and `answer`, each with models in the workers; names and keys too."""
     pytest.importorskip("torch")
     pytest.importorskip("lm_eval")
     from tunescope.microworld.model import save_random_model
@@ -106,10 +112,63 @@ def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
         tunescope.shift(tuned="tuned", base="base", answers="said.jsonl", **engine)
         tunescope.attribute_index("rows.jsonl", embedder="none", base="base", **engine)
         tunescope.bench("asked.jsonl", model="base", shots=0, **engine)
+        tunescope.answer("asked.jsonl", model="base", max_new_tokens=4, format="questions", **engine)
     found, expected = (outputs(place) for place in (places["rays"], places["here"]))
     require_same(found, expected)
     verbs = [info["verb"] for name, info in found.items() if name.endswith("run.json")]
-    assert sorted(verbs) == ["attribute gradients", "attribute index", "bench", "measure", "shift"]
+    assert sorted(verbs) == ["answer", "attribute gradients", "attribute index", "bench", "measure", "shift"]
+
+
+def killed_once(log: Path, shard: int, folder: Path) -> None:
+    """Work on a shard; the third dies the first time, half done."""
+    with log.open("a") as file:
+        file.write(f"begun {shard}\n")
+    (folder / "half").touch()
+    if shard == 3 and log.read_text().count("begun 3\n") == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    (folder / "result").write_text(str(shard * shard))
+    with log.open("a") as file:
+        file.write(f"done {shard}\n")
+
+
+def test_a_worker_that_is_killed_is_replaced_and_nothing_is_done_twice(cluster, tmp_path, capfd):
+    log, engine = tmp_path / "log", EngineSettings(engine=cluster, workers=2)
+    done = map_shards(killed_once, range(8), partial(Path, log), tmp_path / "shards", engine)
+    assert results(done) == [str(shard * shard) for shard in range(8)]
+    assert [sorted(path.name for path in folder.iterdir()) for folder in done] == 8 * [["half", "result"]]
+    lines = Counter(log.read_text().splitlines())
+    assert lines == Counter([f"{what} {shard}" for what in ("begun", "done") for shard in range(8)] + ["begun 3"])
+    assert "a Ray worker died at shard 00003; another takes its place" in capfd.readouterr().err
+
+
+def test_a_folder_that_the_machines_do_not_share_is_told_before_anything_is_computed(cluster, tmp_path):
+    """No other process has the folder under the number that it has here."""
+    own = os.open(tmp_path, os.O_RDONLY)
+    place = Path(f"/proc/self/fd/{own}/shards")
+    said = f"doesn't see {place} in {Path.cwd()}; type the command in a folder that all machines of the cluster share"
+    with pytest.raises(SettingsError, match=rf"^the machine \S+ of the Ray cluster {said}"):
+        map_shards(work, [1], refusing, place, EngineSettings(engine=cluster))
+    os.close(own)
+    assert list((tmp_path / "shards").iterdir()) == []
+
+
+def test_cells_of_a_study(cluster, tmp_path, monkeypatch, capfd):
+    """Three on the cluster, of which two wait for the first; a cell that fails stops no other."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TUNESCOPE_RUNS", "runs")
+    write_rows(tmp_path / "rows.jsonl", [alpaca(f"Ask {i}", "word " * i) for i in range(1, 9)])
+    steps = {
+        "few": {"verb": "select", "rows": "{rows}", "sample": 4},
+        "seen": {"verb": "check", "rows": "{few}/rows.jsonl"},
+        "bad": {"verb": "select", "rows": "{few}/rows.jsonl", "where": "no_such > 1"},
+    }
+    (tmp_path / "recipe.yaml").write_text(json.dumps({"inputs": {"rows": "rows.jsonl"}, "steps": steps}))
+    study = run_study(StudySettings(recipe="recipe.yaml", engine=cluster, workers=2))
+    assert [step["name"] for step in study.result["steps"]] == ["few", "seen"]
+    assert Run(Path(study.result["steps"][1]["run"])).result["rows"] == 4
+    assert [each["name"] for each in study.result["failed"]] == ["bad"]
+    assert "no_such" in study.result["failed"][0]["reason"]
+    assert "── seen\n" in capfd.readouterr().err
 
 
 @pytest.mark.parametrize(

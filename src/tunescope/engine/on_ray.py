@@ -112,7 +112,7 @@ class _Team:
 
     def __init__(self, ray: Any, place: _Place) -> None:
         self._ray, self._place = ray, place
-        needs = {"num_cpus": int(os.environ.get("OMP_NUM_THREADS", "1"))}
+        needs = {"num_cpus": int(os.environ.get("OMP_NUM_THREADS") or 1)}
         if ray.cluster_resources().get("GPU"):
             needs["num_gpus"] = 1
         self._kind = ray.remote(_Worker).options(**needs)
