@@ -86,7 +86,7 @@ def outputs(folder: Path) -> dict[str, object]:
 
 
 def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
-    """Of `measure`, `shift`, `attribute`, `bench` and `answer`, each with models in the workers; names and keys too."""
+    """Of six verbs, with models in the workers; the names of runs are their keys."""
     pytest.importorskip("torch")
     pytest.importorskip("lm_eval")
     from tunescope.microworld.model import save_random_model
@@ -112,11 +112,13 @@ def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
         tunescope.shift(tuned="tuned", base="base", answers="said.jsonl", **engine)
         tunescope.attribute_index("rows.jsonl", embedder="none", base="base", **engine)
         tunescope.bench("asked.jsonl", model="base", shots=0, **engine)
+        tunescope.trace("rows.jsonl", answers="said.jsonl", stream=True, **engine)
         tunescope.answer("asked.jsonl", model="base", max_new_tokens=4, format="questions", **engine)
     found, expected = (outputs(place) for place in (places["rays"], places["here"]))
     require_same(found, expected)
     verbs = [info["verb"] for name, info in found.items() if name.endswith("run.json")]
-    assert sorted(verbs) == ["answer", "attribute gradients", "attribute index", "bench", "measure", "shift"]
+    of_attribute, of_trace = ["attribute gradients", "attribute index"], ["trace", "trace index"]
+    assert sorted(verbs) == ["answer", *of_attribute, "bench", "measure", "shift", *of_trace]
 
 
 def killed_once(log: Path, shard: int, folder: Path) -> None:
