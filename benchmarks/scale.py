@@ -19,7 +19,6 @@ import json
 import os
 import platform
 import random
-import resource
 import subprocess
 import sys
 import tempfile
@@ -35,30 +34,36 @@ from tunescope.microworld.world import make_world, open_questions
 
 SMALL = 64
 """Rows of the smallest run: one shard."""
+TINY = ["--model", "tiny", "--without", "coherence"]
 PACK = 512
 """Tokens at a time when products are timed."""
 
 
 class Ran(NamedTuple):
-    """A command's seconds, and what it took of them in CPU."""
+    """A command's seconds, its CPU seconds and its peak of memory in MiB; where its table is."""
 
     rows: int
     wall: float
     cpu: float
+    peak: float
     turns: Path
 
 
-def run(rows: int, arguments: list[str], folder: Path, environment: dict[str, str]) -> Ran:
+def run(rows: int, arguments: list[str], folder: Path) -> Ran:
     """Run a command in a run folder of its own."""
-    before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+    start = time.perf_counter()
     out = tempfile.mkdtemp(dir=folder) + "/run"
     command = [sys.executable, "-m", "tunescope", *arguments, "--out", out]
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
-    if done.returncode:
-        sys.exit(done.stderr)
-    wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return Ran(rows, wall, cpu, Path(out) / "turns.parquet")
+    talk = folder / "talk"
+    with talk.open("w") as file:
+        process = subprocess.Popen(
+            command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, stdout=file, stderr=file
+        )
+        _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(talk.read_text("utf-8"))
+    wall, cpu = time.perf_counter() - start, used.ru_utime + used.ru_stime
+    return Ran(rows, wall, cpu, used.ru_maxrss / 1024, Path(out) / "turns.parquet")
 
 
 def tiny_rows(path: Path, count: int) -> Path:
@@ -100,6 +105,30 @@ def products(model: str) -> tuple[int, float]:
     return n, times * 2 * PACK * layer.numel() / (time.process_time() - start)
 
 
+class Cost(NamedTuple):
+    """CPU seconds that a command takes before its first row, and for each row, where products cost next to nothing."""
+
+    start: float
+    handling: float
+
+    @classmethod
+    def fit(cls, small: Ran, larger: Ran) -> Cost:
+        """Take both from two runs."""
+        handling = (larger.cpu - small.cpu) / (larger.rows - small.rows)
+        return cls(small.cpu - small.rows * handling, handling)
+
+
+def table(*columns: str) -> None:
+    """Print a table's first lines."""
+    line(*columns)
+    print("|" + len(columns) * "---|")
+
+
+def line(*cells: str) -> None:
+    """Print a line of a table."""
+    print("| " + " | ".join(cells) + " |", flush=True)
+
+
 def main() -> None:
     """Print the tables of docs/scale.md."""
     parser = argparse.ArgumentParser()
@@ -109,59 +138,70 @@ def main() -> None:
     parser.add_argument("--engine", default=None)
     parser.add_argument("--workers", default="2")
     chosen = parser.parse_args()
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    cores = len(os.sched_getaffinity(0))
-    print(
-        f"{time.strftime('%Y-%m-%d')}, {cores} cores, Python {platform.python_version()}, load {os.getloadavg()[0]:.0f}"
-    )
+    print(f"{time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         save_random_model(folder / "tiny", seed=0)
-        measure = ["--model", "tiny", "--without", "coherence"]
-        found: list[Ran] = []
-        print(
-            "\n| measure, rows | wall s | CPU s | rows a CPU second | predicted CPU s | off by |" + "\n|" + 6 * "---|"
-        )
-        for count in (SMALL, *chosen.rows):
-            path = tiny_rows(folder / f"tiny{count}.jsonl", count)
-            found.append(run(count, ["measure", path.name, *measure], folder, environment))
-            row = found[1].cpu - found[0].cpu if len(found) > 1 else 0.0
-            handling = row / (found[1].rows - SMALL) if len(found) > 1 else 0.0
-            start = found[0].cpu - SMALL * handling
-            each = found[-1]
-            guess = start + each.rows * handling
-            told = f"{guess:.1f} | {100 * (guess / each.cpu - 1):+.0f} %" if len(found) > 2 else "fitted |"
-            rate = f"{each.rows / (each.cpu - start):,.0f}" if len(found) > 1 else ""
-            print(f"| {each.rows:,} | {each.wall:.1f} | {each.cpu:.1f} | {rate} | {told} |", flush=True)
-        print(f"\nstart {start:.1f} CPU s, {1000 * handling:.2f} CPU ms a row; load {os.getloadavg()[0]:.0f}")
+        cost = time_measure(chosen.rows, folder)
         if chosen.engine:
-            path, ray = f"tiny{chosen.rows[0]}.jsonl", ["--engine", chosen.engine, "--workers", chosen.workers]
-            for label, how in (("local", ["--workers", chosen.workers]), (chosen.engine, ray)):
-                again = run(chosen.rows[0], ["measure", path, *measure, *how], folder, environment)
-                print(f"measure, {again.rows:,} rows, {label}, {chosen.workers} workers: {again.wall:.1f} s")
-        print("\n| attribute index (words), rows | MB | wall s | CPU s | rows a CPU second |\n|---|---|---|---|---|")
-        for count in chosen.rows:
-            path = folder / f"alpaca{count}.jsonl"
-            synthetic_rows.write(path, count)
-            each = run(count, ["attribute", "index", path.name, "--embedder", "none"], folder, environment)
-            size = path.stat().st_size / 1e6
-            print(
-                f"| {count:,} | {size:.1f} | {each.wall:.1f} | {each.cpu:.1f} | {count / each.cpu:,.0f} |", flush=True
-            )
+            time_engines(chosen.rows[0], chosen.engine, chosen.workers, folder)
+        time_words(chosen.rows, folder)
         if chosen.large:
-            predict_large(chosen.large, chosen.large_rows, handling, folder, environment)
+            predict_large(chosen.large, chosen.large_rows, cost.handling, folder)
 
 
-def predict_large(model: str, rows: int, handling: float, folder: Path, environment: dict[str, str]) -> None:
+def time_measure(counts: list[int], folder: Path) -> Cost:
+    """Print what `measure` takes with a tiny model; return the cost that its two smallest runs give."""
+    table("`measure`, rows", "wall s", "CPU s", "peak MiB", "predicted CPU s", "off by", "load")
+    ran: list[Ran] = []
+    for count in (SMALL, *counts):
+        path = tiny_rows(folder / f"tiny{count}.jsonl", count)
+        each = run(count, ["measure", path.name, *TINY], folder)
+        ran.append(each)
+        guess = ["fitted", ""]
+        if len(ran) > 2:
+            cost = Cost.fit(*ran[:2])
+            seconds = cost.start + count * cost.handling
+            guess = [f"{seconds:.1f}", f"{100 * (seconds / each.cpu - 1):+.0f} %"]
+        line(f"{count:,}", f"{each.wall:.1f}", f"{each.cpu:.1f}", f"{each.peak:.0f}", *guess, load())
+    cost = Cost.fit(*ran[:2])
+    rate = f"{1000 * cost.handling:.2f} CPU ms a row: {1 / cost.handling:,.0f} rows a CPU second"
+    print(f"start {cost.start:.1f} CPU s; {rate}")
+    return cost
+
+
+def time_engines(count: int, engine: str, workers: str, folder: Path) -> None:
+    """Print the wall time of local workers and of a cluster's, on the same rows."""
+    for how in (["--workers", workers], ["--engine", engine, "--workers", workers]):
+        each = run(count, ["measure", f"tiny{count}.jsonl", *TINY, *how], folder)
+        print(f"measure {' '.join(how)}, {count:,} rows: {each.wall:.1f} s, load {load()}", flush=True)
+
+
+def time_words(counts: list[int], folder: Path) -> None:
+    """Print what the words-only index takes."""
+    table("`attribute index` (words), rows", "MB", "wall s", "CPU s", "peak MiB", "rows a CPU second", "load")
+    for count in counts:
+        path = folder / f"alpaca{count}.jsonl"
+        synthetic_rows.write(path, count)
+        each = run(count, ["attribute", "index", path.name, "--embedder", "none"], folder)
+        size, rate = path.stat().st_size / 1e6, count / each.cpu
+        took = (f"{number:.1f}" for number in (size, each.wall, each.cpu))
+        line(f"{count:,}", *took, f"{each.peak:.0f}", f"{rate:,.0f}", load())
+
+
+def load() -> str:
+    """Return how many processes want a core."""
+    return f"{os.getloadavg()[0]:.0f}"
+
+
+def predict_large(model: str, rows: int, handling: float, folder: Path) -> None:
     """Print what rows more than one take with a large model, beside what the model of the cost says of them."""
     parameters, rate = products(model)
     path, one = folder / "large.jsonl", folder / "one.jsonl"
     synthetic_rows.write(path, rows)
     one.write_text(path.read_text("utf-8").splitlines()[0] + "\n", "utf-8")
     command = ["--model", model, "--without", "coherence"]
-    first, all_ = (
-        run(n, ["measure", each.name, *command], folder, environment) for n, each in ((1, one), (rows, path))
-    )
+    first, all_ = (run(n, ["measure", each.name, *command], folder) for n, each in ((1, one), (rows, path)))
     tokens = tokens_read(all_.turns) - tokens_read(first.turns)
     flop = 2 * parameters * tokens
     guess, took = (rows - 1) * handling + flop / rate, all_.cpu - first.cpu

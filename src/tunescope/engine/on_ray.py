@@ -25,7 +25,7 @@ _MOST_DEATHS = 3
 """Workers that are replaced after they died at the same shard, or before their first."""
 _PATIENCE = 5.0
 """Seconds in which an address has to answer."""
-_NODE_PATIENCE = 60.0
+_NODE_PATIENCE = 180.0
 """Seconds in which each machine has to say whether it sees the run folder: a first process there takes some."""
 _LOOK_AGAIN = 10.0
 """Seconds after which we say that no worker is there yet."""
@@ -347,6 +347,10 @@ def _ask_machines(ray: Any, place: _Place) -> None:
     for machine, answer in zip(machines.values(), answers, strict=True):
         try:
             ray.get(answer, timeout=_NODE_PATIENCE)
+        except ray.exceptions.GetTimeoutError:
+            raise SettingsError(
+                f"the machine {machine} of the Ray cluster doesn't answer within {_NODE_PATIENCE:.0f} seconds"
+            ) from None
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
             if isinstance(cause, SettingsError):
