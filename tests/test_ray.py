@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import shutil
 import signal
 import socket
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import pytest
 
 pytest.importorskip("ray")
 
 import tunescope
-from tests.drills.kills import content, require_same
+from tests.drills import kills
 from tests.test_engine import refusing, results, state, work
 from tests.tools import alpaca, write_rows
 from tunescope.engine import map_shards
@@ -36,9 +38,11 @@ STORE = 80 * 2**20
 @pytest.fixture(scope="module")
 def cluster():
     """Start two nodes with a CPU each, which takes some seconds; return their address as an engine."""
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     from ray.cluster_utils import Cluster
 
+    environment = pytest.MonkeyPatch()
+    environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    environment.setenv("RAY_raylet_start_wait_time_s", "180")  # on a busy machine it takes more than Ray's 30
     place = tempfile.mkdtemp(prefix="ray-")  # short, for the names of sockets; a real cluster's notes stay as they are
     node = {"num_cpus": 1, "object_store_memory": STORE, "include_log_monitor": False}
     nodes = Cluster(True, head_node_args={**node, "include_dashboard": False, "no_monitor": True, "temp_dir": place})
@@ -46,6 +50,7 @@ def cluster():
     yield f"ray://{nodes.address}"
     nodes.shutdown()
     shutil.rmtree(place)
+    environment.undo()
 
 
 def test_a_folder_per_shard_in_order_and_one_setup_for_each_worker(cluster, tmp_path, capfd):
@@ -77,7 +82,7 @@ def test_a_worker_that_dies_again_and_again_ends_the_run(cluster, tmp_path, capf
 
 def outputs(folder: Path) -> dict[str, object]:
     """Return every file of every run under `runs`, and of run.json all but times and the engine."""
-    found = content(folder)
+    found = kills.content(folder)
     for name, info in found.items():
         if name.endswith("run.json"):
             assert isinstance(info, dict)
@@ -115,7 +120,7 @@ def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
         tunescope.trace("rows.jsonl", answers="said.jsonl", stream=True, **engine)
         tunescope.answer("asked.jsonl", model="base", max_new_tokens=4, format="questions", **engine)
     found, expected = (outputs(place) for place in (places["rays"], places["here"]))
-    require_same(found, expected)
+    kills.require_same(found, expected)
     verbs = [info["verb"] for name, info in found.items() if name.endswith("run.json")]
     of_attribute, of_trace = ["attribute gradients", "attribute index"], ["trace", "trace index"]
     assert sorted(verbs) == ["answer", *of_attribute, "bench", "measure", "shift", *of_trace]
@@ -141,6 +146,57 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_done_twice(cluster, 
     lines = Counter(log.read_text().splitlines())
     assert lines == Counter([f"{what} {shard}" for what in ("begun", "done") for shard in range(8)] + ["begun 3"])
     assert "a Ray worker died at shard 00003; another takes its place" in capfd.readouterr().err
+
+
+def square(log: Path, shard: int, folder: Path) -> None:
+    """Take a fifth of a second for a shard."""
+    with log.open("a") as file:
+        file.write(f"{os.getpid()} {shard}\n")
+    time.sleep(0.2)
+    (folder / "result").write_text(str(shard * shard))
+
+
+@pytest.mark.drill
+def test_workers_killed_at_twenty_random_moments(cluster, tmp_path):
+    """Each shard has its result once; it begins once more for each kill, and no shard loses more than three workers."""
+    log, rng, n = tmp_path / "log", random.Random(0), 100
+    log.touch()
+    done = Event()
+
+    def kill() -> None:
+        n_kills = 0
+        while n_kills < 20 and not done.wait(rng.uniform(0.1, 1)):
+            begun = [line.split() for line in log.read_text().splitlines()]
+            if begun and Counter(shard for _, shard in begun)[begun[-1][1]] < 3:
+                with suppress(ProcessLookupError):
+                    os.kill(int(begun[-1][0]), signal.SIGKILL)
+                    n_kills += 1
+
+    killer = Thread(target=kill)
+    killer.start()
+    folders = map_shards(square, range(n), partial(Path, log), tmp_path / "shards", EngineSettings(engine=cluster))
+    done.set()
+    killer.join()
+    assert results(folders) == [str(shard * shard) for shard in range(n)]
+    begun = Counter(int(line.split()[1]) for line in log.read_text().splitlines())
+    print(f"{n} shards, {begun.total() - n} begun again after kills of their workers; every result there once")
+    assert begun.keys() == {*range(n)}
+    assert n < begun.total() <= n + 20
+
+
+@pytest.mark.drill
+def test_the_command_killed_ten_times(cluster, tmp_path):
+    pytest.importorskip("torch")
+    from tunescope.microworld.model import save_random_model
+    from tunescope.microworld.world import make_world, open_questions
+
+    questions, rng = open_questions(make_world(0)), random.Random(1)
+    save_random_model(tmp_path / "calm" / "tiny", seed=0)
+    records = [alpaca(each.prompt, each.answer) for each in rng.choices(questions, k=64 * 30)]
+    write_rows(tmp_path / "calm" / "rows.jsonl", records)
+    command = ["measure", "rows.jsonl", "--model", "tiny", "--without", "coherence", "--engine", cluster]
+    rounds = kills.drill(command, tmp_path, kills.shards, 10, rng, OMP_NUM_THREADS="1")
+    print(f"measure on Ray: 10 kills over {rounds} runs of {len(records)} rows; every file equal")
 
 
 def test_a_folder_that_the_machines_do_not_share_is_told_before_anything_is_computed(cluster, tmp_path):
