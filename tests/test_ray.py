@@ -8,10 +8,11 @@ import random
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
@@ -25,14 +26,22 @@ from tests.drills import kills
 from tests.test_engine import refusing, results, state, work
 from tests.tools import alpaca, write_rows
 from tunescope.engine import map_shards
-from tunescope.errors import SettingsError, WorkError
+from tunescope.errors import MissingPackageError, SettingsError, UsageError, WorkError
 from tunescope.runs import Run
-from tunescope.settings import EngineSettings
+from tunescope.settings import EngineSettings, make
 from tunescope.study import StudySettings
 from tunescope.study import run as run_study
 
 STORE = 80 * 2**20
 """Bytes of /dev/shm that each node takes; Ray takes no less."""
+
+
+def agent_ports() -> dict[str, int]:
+    """Choose free ports for a node's agents: a node that has to wait for theirs gives up after 15 seconds."""
+    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    with ExitStack() as stack:
+        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in names]
+        return {name: server.getsockname()[1] for name, server in zip(names, servers, strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +51,11 @@ def cluster():
 
     environment = pytest.MonkeyPatch()
     environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    environment.setenv("RAY_raylet_start_wait_time_s", "180")  # on a busy machine it takes more than Ray's 30
     place = tempfile.mkdtemp(prefix="ray-")  # short, for the names of sockets; a real cluster's notes stay as they are
     node = {"num_cpus": 1, "object_store_memory": STORE, "include_log_monitor": False}
-    nodes = Cluster(True, head_node_args={**node, "include_dashboard": False, "no_monitor": True, "temp_dir": place})
-    nodes.add_node(**node)
+    head = {"include_dashboard": False, "no_monitor": True, "temp_dir": place}
+    nodes = Cluster(True, head_node_args={**node, **head, **agent_ports()})
+    nodes.add_node(**node, **agent_ports())
     yield f"ray://{nodes.address}"
     nodes.shutdown()
     shutil.rmtree(place)
@@ -241,6 +250,28 @@ def test_an_address_where_nothing_answers_is_told_in_seconds(engine, said, tmp_p
     with pytest.raises(SettingsError, match=f"^--engine {engine}: {said}"):
         map_shards(work, [1], refusing, tmp_path, EngineSettings(engine=engine))
     assert time.monotonic() - start < 20
+
+
+def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "ray", None)
+    with pytest.raises(MissingPackageError, match=r"type: pip install 'tunescope\[ray\]'$"):
+        map_shards(work, [1], refusing, tmp_path, EngineSettings(engine="ray"))
+
+
+@pytest.mark.parametrize("engine", ["rays", "ray:", "ray://", "ray://host", "ray://host:port", "ray://a:1/b", "dask"])
+def test_what_is_no_engine(engine):
+    with pytest.raises(UsageError, match=rf"^engine '{engine}': expected local, ray or ray://HOST:PORT$"):
+        make(EngineSettings, {"engine": engine})
+
+
+def test_addresses():
+    engines = ["local", "ray", "ray://head.example:6379", "ray://[::1]:6379"]
+    assert [make(EngineSettings, {"engine": each}).address for each in engines] == [
+        None,
+        "auto",
+        "head.example:6379",
+        "[::1]:6379",
+    ]
 
 
 def test_what_answers_but_is_no_cluster_is_told(tmp_path):

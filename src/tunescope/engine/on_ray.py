@@ -144,6 +144,7 @@ class _Team:
         except self._ray.exceptions.RayTaskError as error:
             raise error.cause from None
         except self._ray.exceptions.RayError as error:
+            self._ray.kill(worker)  # it may only be out of reach
             place = "before its work began" if task is None else f"at {task.name}"
             self._deaths[place] += 1
             if self._deaths[place] > _MOST_DEATHS:
