@@ -137,7 +137,11 @@ def main() -> None:
     parser.add_argument("--large-rows", type=int, default=24)
     parser.add_argument("--engine", default=None)
     parser.add_argument("--workers", default="2")
+    parser.add_argument("--paper", action="store_true", help="only print what 10 million rows and 70B parameters need")
     chosen = parser.parse_args()
+    if chosen.paper:
+        on_paper()
+        return
     print(f"{time.strftime('%Y-%m-%d')}, {len(os.sched_getaffinity(0))} cores, Python {platform.python_version()}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -187,6 +191,26 @@ def time_words(counts: list[int], folder: Path) -> None:
         size, rate = path.stat().st_size / 1e6, count / each.cpu
         took = (f"{number:.1f}" for number in (size, each.wall, each.cpu))
         line(f"{count:,}", *took, f"{each.peak:.0f}", f"{rate:,.0f}", load())
+
+
+def on_paper() -> None:
+    """Print what 10 million rows and a model of 70 billion parameters need, under the assumptions of docs/scale.md."""
+    rows, parameters, tokens = 10e6, 70e9, 150
+    rate, bandwidth, price = 0.4 * 989e12, 0.6 * 3.35e12, 3.0
+    once = 2 * parameters * tokens
+    gpu_seconds = {
+        "`measure`: three passes, 2 · 150 tokens": 2 * once / rate,
+        "`shift`: two models": 2 * once / rate,
+        "`attribute`: forward, and backward through a third": (1 + 2 / 3) * once / rate,
+        "`answer`: 100 tokens, 16 at a time": once / rate
+        + 100 * max(2 * parameters / bandwidth / 16, once / tokens / rate),
+        "`answer`: 100 tokens, 128 at a time": once / rate
+        + 100 * max(2 * parameters / bandwidth / 128, once / tokens / rate),
+    }
+    table("10 million rows, 70B", "GPU s a row", "GPU hours", "US$", "days on 64 GPUs")
+    for what, seconds in gpu_seconds.items():
+        hours = rows * seconds / 3600
+        line(what, f"{seconds:.3f}", f"{hours:,.0f}", f"{price * hours:,.0f}", f"{hours / 64 / 24:.1f}")
 
 
 def load() -> str:

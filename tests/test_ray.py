@@ -16,6 +16,7 @@ from contextlib import ExitStack, suppress
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
+from typing import Any
 
 import pytest
 
@@ -36,26 +37,36 @@ STORE = 80 * 2**20
 """Bytes of /dev/shm that each node takes; Ray takes no less."""
 
 
-def agent_ports() -> dict[str, int]:
-    """Choose free ports for a node's agents: a node that has to wait for theirs gives up after 15 seconds."""
-    names = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+def node(place: Path, number: int) -> dict[str, Any]:
+    """Return what a node is started with: a CPU, and the ports of its agents.
+
+    They are written down where it looks for them: it would give up after 15 seconds in which a busy machine hasn't
+    started its agents, and can do all that is tested without these.
+    """
+    name, session = f"{number:056x}", "session_tests"
+    ports = ("metrics_agent_port", "metrics_export_port", "dashboard_agent_listen_port", "runtime_env_agent_port")
+    (place / session).mkdir(exist_ok=True)
     with ExitStack() as stack:
-        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in names]
-        return {name: server.getsockname()[1] for name, server in zip(names, servers, strict=True)}
+        servers = [stack.enter_context(socket.create_server(("", 0))) for _ in ports]
+        free = {port: server.getsockname()[1] for port, server in zip(ports, servers, strict=True)}
+    for port, chosen in free.items():
+        (place / session / f"{port}_{name}").write_text(str(chosen))
+    more = {"include_dashboard": False, "no_monitor": True, "temp_dir": str(place), "session_name": session}
+    about = {"num_cpus": 1, "object_store_memory": STORE, "include_log_monitor": False, **free}
+    return about | (more if number == 1 else {}) | {"env_vars": {"RAY_OVERRIDE_NODE_ID_FOR_TESTING": name}}
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """Start two nodes with a CPU each, which takes some seconds; return their address as an engine."""
+    """Start two nodes, which takes some seconds; return their address as an engine."""
     from ray.cluster_utils import Cluster
 
     environment = pytest.MonkeyPatch()
     environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
-    place = tempfile.mkdtemp(prefix="ray-")  # short, for the names of sockets; a real cluster's notes stay as they are
-    node = {"num_cpus": 1, "object_store_memory": STORE, "include_log_monitor": False}
-    head = {"include_dashboard": False, "no_monitor": True, "temp_dir": place}
-    nodes = Cluster(True, head_node_args={**node, **head, **agent_ports()})
-    nodes.add_node(**node, **agent_ports())
+    place = Path(tempfile.mkdtemp(prefix="ray-"))  # short, for the names of sockets; other clusters' notes stay
+    nodes = Cluster()
+    for number in (1, 2):
+        nodes.add_node(**node(place, number))
     yield f"ray://{nodes.address}"
     nodes.shutdown()
     shutil.rmtree(place)
