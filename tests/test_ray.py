@@ -63,6 +63,7 @@ def cluster():
 
     environment = pytest.MonkeyPatch()
     environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    environment.setenv("RAY_worker_niceness", "0")  # beside other tests, 15 takes minutes
     place = Path(tempfile.mkdtemp(prefix="ray-"))  # short, for the names of sockets; other clusters' notes stay
     nodes = Cluster()
     for number in (1, 2):
@@ -224,7 +225,7 @@ def test_a_folder_that_the_machines_do_not_share_is_told_before_anything_is_comp
     own = os.open(tmp_path, os.O_RDONLY)
     place = Path(f"/proc/self/fd/{own}/shards")
     said = f"doesn't see {place} in {Path.cwd()}; type the command in a folder that all machines of the cluster share"
-    with pytest.raises(SettingsError, match=rf"^the machine \S+ of the Ray cluster {said}"):
+    with pytest.raises(WorkError, match=rf"^the machine \S+ of the Ray cluster {said}"):
         map_shards(work, [1], refusing, place, EngineSettings(engine=cluster))
     os.close(own)
     assert list((tmp_path / "shards").iterdir()) == []
@@ -258,9 +259,25 @@ def test_cells_of_a_study(cluster, tmp_path, monkeypatch, capfd):
 )
 def test_an_address_where_nothing_answers_is_told_in_seconds(engine, said, tmp_path):
     start = time.monotonic()
-    with pytest.raises(SettingsError, match=f"^--engine {engine}: {said}"):
+    with pytest.raises(WorkError, match=f"^--engine {engine}: {said}"):
         map_shards(work, [1], refusing, tmp_path, EngineSettings(engine=engine))
     assert time.monotonic() - start < 20
+
+
+def test_what_is_finished_stays_where_the_cluster_is_gone(tmp_path, monkeypatch):
+    """The run isn't removed, as one is whose settings can't work."""
+    monkeypatch.chdir(tmp_path)
+    write_rows(tmp_path / "rows.jsonl", [alpaca(f"Ask {i}", f"Reply {i}") for i in range(65)])
+    measure = partial(tunescope.measure, "rows.jsonl", without=("perplexity", "coherence"), out="run")
+    with pytest.raises(WorkError, match="nothing answers there"):
+        measure(engine="ray://127.0.0.1:1")
+    (scratch,) = (tmp_path / "run").glob(".work-*")
+    (scratch / "shards" / "00001").mkdir()
+    record = {"row_id": "kept", "origin": "kept", "turn": 0, "reason": None}
+    write_rows(scratch / "shards" / "00001" / "turns.jsonl", [record])
+    with pytest.raises(WorkError, match="nothing answers there"):
+        measure(engine="ray://127.0.0.1:1")
+    assert [*measure().tables["turns"]["row_id"].to_pylist()][-1] == "kept"
 
 
 def test_without_ray_the_extra_is_named(tmp_path, monkeypatch):
@@ -296,6 +313,6 @@ def test_what_answers_but_is_no_cluster_is_told(tmp_path):
         thread = Thread(target=answer)
         thread.start()
         engine = f"ray://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(SettingsError, match=f"^--engine {engine}: what answers there is no Ray cluster; "):
+        with pytest.raises(WorkError, match=f"^--engine {engine}: what answers there is no Ray cluster; "):
             map_shards(work, [1], refusing, tmp_path, EngineSettings(engine=engine))
         thread.join()

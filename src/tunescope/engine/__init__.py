@@ -60,8 +60,8 @@ def map_shards(
         label: what the progress line calls it.
 
     Raises:
-        WorkError: a worker process died (with Ray, several times at one shard); finished shards stay.
-        SettingsError: there is no such cluster, or one of its machines can't take part.
+        WorkError: a worker process died (with Ray, several times at one shard), or there is no such cluster; finished
+            shards stay.
         MissingPackageError: Ray isn't installed.
     """
     folders = [folder / f"{number:05d}" for number in range(len(shards))]

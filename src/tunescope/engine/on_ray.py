@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, Self
 
 from tunescope import __version__
 from tunescope.engine.shard import Todo, Work, finish
-from tunescope.errors import MissingPackageError, SettingsError, WorkError
+from tunescope.errors import MissingPackageError, WorkError
 from tunescope.progress import Waiting, say
 
 _MOST_DEATHS = 3
@@ -49,17 +49,17 @@ class _Place(NamedTuple):
         """Go there.
 
         Raises:
-            SettingsError: this machine has another tunescope, or doesn't see the run folder.
+            WorkError: this machine has another tunescope, or doesn't see the run folder.
         """
         machine = f"the machine {socket.gethostname()} of the Ray cluster"
         if self.version != __version__:
-            raise SettingsError(f"{machine} has tunescope {__version__}, this one {self.version}; install the same")
+            raise WorkError(f"{machine} has tunescope {__version__}, this one {self.version}; install the same")
         os.environ.update(self.environment)
         with suppress(OSError):
             os.chdir(self.folder)
             if self.marker.exists():
                 return
-        raise SettingsError(
+        raise WorkError(
             f"{machine} doesn't see {self.marker.parent} in {self.folder}; type the command in a folder that all "
             "machines of the cluster share under the same path"
         )
@@ -181,8 +181,8 @@ def map_on_ray(
         folder: the shards' folder, which all machines see.
 
     Raises:
-        SettingsError: no cluster answers, or one of its machines can't take part.
-        WorkError: several workers died at one shard.
+        WorkError: no cluster answers, one of its machines can't take part, or several workers died at one shard; what
+            is finished stays.
         MissingPackageError: Ray isn't installed.
     """
     waiting = deque(_Task(f"shard {target.name}", "work", (work, setup, shard, target)) for shard, target in todo)
@@ -285,7 +285,7 @@ def _join(ray: Any, address: str) -> None:
     """Join a cluster. Ray itself would try for minutes where nothing answers, or this machine is no part of it.
 
     Raises:
-        SettingsError: it can't be joined.
+        WorkError: it can't be joined.
     """
     from ray._private import services as theirs
 
@@ -295,28 +295,28 @@ def _join(ray: Any, address: str) -> None:
         try:
             address = str(services.canonicalize_bootstrap_address("auto"))
         except ConnectionError:
-            raise SettingsError(f"--engine ray: this machine is part of no Ray cluster; {_NEXT}") from None
+            raise WorkError(f"--engine ray: this machine is part of no Ray cluster; {_NEXT}") from None
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE) as connection:
             connection.sendall(_GREETING)
             answered = connection.recv(4)[3:] == b"\x04"
     except (OSError, OverflowError) as error:
-        raise SettingsError(f"--engine ray://{address}: nothing answers there ({error}); {_NEXT}") from None
+        raise WorkError(f"--engine ray://{address}: nothing answers there ({error}); {_NEXT}") from None
     if not answered:
-        raise SettingsError(
+        raise WorkError(
             f"--engine ray://{address}: what answers there is no Ray cluster; expected the address that ray start "
             f"--head prints; {_NEXT}"
         )
     if not services.find_node_ids():
-        raise SettingsError(
+        raise WorkError(
             f"--engine ray://{address}: this machine is no part of the cluster; type ray start --address={address}"
         )
     try:
         ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")
     except (OSError, RuntimeError, ray.exceptions.RayError) as error:
         said = str(error).strip().splitlines()[0]
-        raise SettingsError(f"--engine ray://{address}: Ray can't join ({said}); {_NEXT}") from None
+        raise WorkError(f"--engine ray://{address}: Ray can't join ({said}); {_NEXT}") from None
 
 
 @contextmanager
@@ -335,7 +335,7 @@ def _ask_machines(ray: Any, place: _Place) -> None:
     """Ask each machine whether it can take part, before anything is computed.
 
     Raises:
-        SettingsError: one can't, or doesn't say.
+        WorkError: one can't, or doesn't say.
     """
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -349,12 +349,12 @@ def _ask_machines(ray: Any, place: _Place) -> None:
         try:
             ray.get(answer, timeout=_NODE_PATIENCE)
         except ray.exceptions.GetTimeoutError:
-            raise SettingsError(
+            raise WorkError(
                 f"the machine {machine} of the Ray cluster doesn't answer within {_NODE_PATIENCE:.0f} seconds"
             ) from None
         except ray.exceptions.RayError as error:
             cause = getattr(error, "cause", None)
-            if isinstance(cause, SettingsError):
+            if isinstance(cause, WorkError):
                 raise cause from None
             said = str(cause or error).strip().splitlines()[-1]
-            raise SettingsError(f"the machine {machine} of the Ray cluster can't take part: {said}") from None
+            raise WorkError(f"the machine {machine} of the Ray cluster can't take part: {said}") from None

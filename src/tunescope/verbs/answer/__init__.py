@@ -159,8 +159,10 @@ def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFol
     for number, shard in enumerate(shards):
         if (part := place / f"{number:05d}").is_dir():  # an earlier run may have had workers too
             book.take(AnswerBook(settings, settings.model, shard, part))
-    with book:
-        if not book.is_done:
+    if book.is_done:
+        book.close()
+    else:
+        with book:
             _generate(_load(settings), book)
     return _write(book, folder)
 
