@@ -1,14 +1,17 @@
 """Rates of `measure` and of the words-only index against rows, and a model of the cost, checked on them.
 
-    python benchmarks/scale.py [--rows 1000 10000] [--large smollm2-135m --large-rows 24] [--engine ray --workers 2]
+    python benchmarks/scale.py [--rows 1000 10000 30000] [--large smollm2-135m --large-rows 24]
+    python benchmarks/scale.py --engine ray --workers 2    also the wall time of local and Ray workers
+    python benchmarks/scale.py --paper                     what ten million rows and 70B parameters would need
 
-Each command is a fresh process with one thread. Its wall time and CPU time are those of the whole process tree (Ray's
-workers aren't in that tree; their runs have wall time alone). The model of the cost, in CPU seconds:
+Each command is a fresh process with one thread; its CPU time has that of its children, but not of Ray's workers. The
+model of the cost, in CPU seconds:
 
     start + rows · handling + 2 · parameters · tokens / F
 
 The start and the handling of a row are fitted on the two smallest runs of the microworld's model, whose products cost
-next to nothing. F is the rate of plain matrix products of the large model's shapes. So the larger runs, and the large
+next to nothing. From 1,000 rows on the start has the comparison of the two IFDs' ranks, whose draws then cost the same
+for any number. F is the rate of plain matrix products of the large model's shapes. So the larger runs, and the large
 model, are predicted from what wasn't measured on them.
 """
 
@@ -32,8 +35,6 @@ import synthetic_rows
 from tunescope.microworld.model import save_random_model
 from tunescope.microworld.world import make_world, open_questions
 
-SMALL = 64
-"""Rows of the smallest run: one shard."""
 TINY = ["--model", "tiny", "--without", "coherence"]
 PACK = 512
 """Tokens at a time when products are timed."""
@@ -132,7 +133,7 @@ def line(*cells: str) -> None:
 def main() -> None:
     """Print the tables of docs/scale.md."""
     parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000])
+    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 30_000])
     parser.add_argument("--large", default=None)
     parser.add_argument("--large-rows", type=int, default=24)
     parser.add_argument("--engine", default=None)
@@ -158,7 +159,7 @@ def time_measure(counts: list[int], folder: Path) -> Cost:
     """Print what `measure` takes with a tiny model; return the cost that its two smallest runs give."""
     table("`measure`, rows", "wall s", "CPU s", "peak MiB", "predicted CPU s", "off by", "load")
     ran: list[Ran] = []
-    for count in (SMALL, *counts):
+    for count in counts:
         path = tiny_rows(folder / f"tiny{count}.jsonl", count)
         each = run(count, ["measure", path.name, *TINY], folder)
         ran.append(each)
