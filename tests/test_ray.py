@@ -111,6 +111,16 @@ def outputs(folder: Path) -> dict[str, object]:
     return found
 
 
+def write_long(place: Path) -> None:
+    """Write rows of forty words, and answers that share twelve with one of them."""
+    rng, words = random.Random(0), [f"word{number}" for number in range(400)]
+    texts = [rng.choices(words, k=40) for _ in range(60)]
+    write_rows(place / "long.jsonl", [alpaca(f"Ask {i}", " ".join(text)) for i, text in enumerate(texts)])
+    said = [" ".join([*rng.choices(words, k=20), *text[9:21]]) for text in texts[:5]]
+    answers = [{"prompt_id": str(i), "prompt": f"Ask {i}", "text": text} for i, text in enumerate(said)]
+    write_rows(place / "long-said.jsonl", answers)
+
+
 def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
     """Of six verbs, with models in the workers; the names of runs are their keys."""
     pytest.importorskip("torch")
@@ -133,12 +143,13 @@ def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
         write_rows(place / "said.jsonl", said)
         asked = [{"question": q.prompt, "choices": list(q.choices), "answer": q.gold} for q in questions[:6]]
         write_rows(place / "asked.jsonl", asked)
+        write_long(place)
         engine = {"engine": cluster, "workers": 2} if name == "rays" else {}
         tunescope.measure("rows.jsonl", model="base", without=("coherence",), **engine)
         tunescope.shift(tuned="tuned", base="base", answers="said.jsonl", **engine)
         tunescope.attribute_index("rows.jsonl", embedder="none", base="base", **engine)
         tunescope.bench("asked.jsonl", model="base", shots=0, **engine)
-        tunescope.trace("rows.jsonl", answers="said.jsonl", stream=True, **engine)
+        tunescope.trace("long.jsonl", answers="long-said.jsonl", stream=True, **engine)
         tunescope.answer("asked.jsonl", model="base", max_new_tokens=4, format="questions", **engine)
     found, expected = (outputs(place) for place in (places["rays"], places["here"]))
     kills.require_same(found, expected)

@@ -70,7 +70,7 @@ RANGES = {
     },
     "measure": {"workers": COUNTS},
     "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS, "workers": COUNTS},
-    "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS},
+    "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS, "workers": COUNTS},
     "attribute": {
         "max_length": COUNTS,
         "sketch": COUNTS,
