@@ -112,7 +112,7 @@ def _inputs(settings: MeaningSettings, rows: RowSet) -> dict[str, str]:
     return {**rows.inputs, f"embedder {settings.embedder}": model}
 
 
-class _Shard(NamedTuple):
+class _RowRange(NamedTuple):
     """Rows that are embedded together: from `start` to before `end`."""
 
     start: int
@@ -132,7 +132,7 @@ def _embed_rows(settings: MeaningSettings, index: RowIndex, folder: RunFolder) -
     from tunescope.engine import map_shards
 
     shards = [
-        _Shard(start, min(start + _ROWS_PER_SHARD, len(index))) for start in range(0, len(index), _ROWS_PER_SHARD)
+        _RowRange(start, min(start + _ROWS_PER_SHARD, len(index))) for start in range(0, len(index), _ROWS_PER_SHARD)
     ]
     setup = partial(_set_up, index.run.path, settings.embedder, len(index))
     parts = map_shards(_embed_shard, shards, setup, folder.scratch / "shards", settings, "shards of rows")
@@ -149,7 +149,7 @@ def _set_up(index: Path, embedder: str, n_rows: int) -> _State:
     return _State(RowIndex(Run(index)), load_embedder(embedder, n_rows))
 
 
-def _embed_shard(state: _State, shard: _Shard, folder: Path) -> None:
+def _embed_shard(state: _State, shard: _RowRange, folder: Path) -> None:
     embed_texts(state.embedder, [row.text for row in state.index.rows(shard.start, shard.end)], folder)
 
 
