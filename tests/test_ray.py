@@ -152,6 +152,8 @@ def test_the_same_files_as_the_local_engine(cluster, tmp_path, monkeypatch):
         tunescope.trace("long.jsonl", answers="long-said.jsonl", stream=True, **engine)
         tunescope.answer("asked.jsonl", model="base", max_new_tokens=4, format="questions", **engine)
     found, expected = (outputs(place) for place in (places["rays"], places["here"]))
+    for name in filter(lambda name: name.endswith("run.json"), expected):
+        assert found[name] == expected[name], name  # says what differs
     kills.require_same(found, expected)
     verbs = [info["verb"] for name, info in found.items() if name.endswith("run.json")]
     of_attribute, of_trace = ["attribute gradients", "attribute index"], ["trace", "trace index"]
