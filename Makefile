@@ -59,7 +59,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 	touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,bench,annotate,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[models,embed,local,oracle,trace,bench,annotate,ray,dev]'
 	touch $@
 
 clean:

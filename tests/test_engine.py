@@ -15,6 +15,7 @@ import pytest
 from tests.tools import ROOT
 from tunescope.engine import cores, map_shards
 from tunescope.errors import SettingsError, WorkError
+from tunescope.settings import EngineSettings
 
 
 def state(log: Path) -> str:
@@ -66,7 +67,9 @@ def wait_for(condition, seconds: float = 20) -> bool:
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_folder_per_shard_in_order_whatever_the_workers(tmp_path, workers, capfd):
     log = tmp_path / "log"
-    done = map_shards(work, [3, 1, 2, "talk"], partial(state, log), tmp_path / "shards", workers)
+    done = map_shards(
+        work, [3, 1, 2, "talk"], partial(state, log), tmp_path / "shards", EngineSettings(workers=workers)
+    )
     assert [path.name for path in done] == ["00000", "00001", "00002", "00003"]
     assert results(done) == ["state 3", "state 1", "state 2", "state talk"]
     if workers > 1:  # each has its gate; here the caller decides
@@ -80,9 +83,10 @@ def test_a_folder_per_shard_in_order_whatever_the_workers(tmp_path, workers, cap
 def test_finished_shards_are_kept_and_half_written_ones_done_again(tmp_path):
     (tmp_path / "00000").mkdir()
     (tmp_path / "00000" / "result").write_text("from before")
-    (tmp_path / "00001.part").mkdir()
-    (tmp_path / "00001.part" / "half").touch()
+    (tmp_path / "00001.0a1b2c3d.part").mkdir()
+    (tmp_path / "00001.0a1b2c3d.part" / "half").touch()
     done = map_shards(work, [7, 8], partial(state, tmp_path / "log"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["00000", "00001", "log"]
     assert results(done) == ["from before", "state 8"]
     assert sorted(path.name for path in done[1].iterdir()) == ["pid", "result"]
 
@@ -97,29 +101,35 @@ def test_nothing_to_do_sets_nothing_up(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_an_error_is_told_as_it_is_and_what_is_finished_stays(tmp_path, workers):
     with pytest.raises(ValueError, match="this shard is bad"):
-        map_shards(work, [1, "fail", 2], partial(state, tmp_path / "log"), tmp_path, workers)
+        map_shards(work, [1, "fail", 2], partial(state, tmp_path / "log"), tmp_path, EngineSettings(workers=workers))
     assert results([tmp_path / "00000"]) == ["state 1"]
     assert not (tmp_path / "00001").exists()
-    done = map_shards(work, [1, 9, 2], partial(state, tmp_path / "log"), tmp_path, workers)
+    done = map_shards(work, [1, 9, 2], partial(state, tmp_path / "log"), tmp_path, EngineSettings(workers=workers))
     assert results(done) == ["state 1", "state 9", "state 2"]
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_refusal_while_setting_up_is_told_as_it_is(tmp_path, workers):
     with pytest.raises(SettingsError, match="no such model"):
-        map_shards(work, [1, 2], refusing, tmp_path, workers)
+        map_shards(work, [1, 2], refusing, tmp_path, EngineSettings(workers=workers))
 
 
 def test_a_worker_that_dies_is_told(tmp_path):
     with pytest.raises(WorkError, match="fewer --workers to go on"):
-        map_shards(work, ["die", 1], partial(state, tmp_path / "log"), tmp_path, 2)
+        map_shards(work, ["die", 1], partial(state, tmp_path / "log"), tmp_path, EngineSettings(workers=2))
     assert not (tmp_path / "00000").exists()
 
 
 def test_an_error_does_not_wait_for_the_other_workers(tmp_path):
     start = time.monotonic()
     with pytest.raises(ValueError, match="this shard is bad"):
-        map_shards(work, ["sleep", "fail", "sleep", "sleep"], partial(state, tmp_path / "log"), tmp_path, 2)
+        map_shards(
+            work,
+            ["sleep", "fail", "sleep", "sleep"],
+            partial(state, tmp_path / "log"),
+            tmp_path,
+            EngineSettings(workers=2),
+        )
     assert time.monotonic() - start < 20
     assert all(wait_for(partial(gone, int(pid))) for pid in (tmp_path / "log").read_text().split())
 
@@ -131,10 +141,11 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.test_engine import state, work
 from tunescope.engine import map_shards
+from tunescope.settings import EngineSettings
 here = Path({folder!r})
 with (here / "script").open("a") as file:
     file.write("x")
-map_shards(work, {shards!r}, partial(state, here / "log"), here / "shards", 2)
+map_shards(work, {shards!r}, partial(state, here / "log"), here / "shards", EngineSettings(workers=2))
 """
 
 

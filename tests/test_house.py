@@ -73,6 +73,7 @@ HEAVY = {
     "pydivsufsort",
     "starlette",
     "uvicorn",
+    "ray",
 }
 
 
@@ -405,12 +406,19 @@ def test_unproven_verbs_are_not_in_python():
 
 
 @pytest.mark.slow
-def test_no_other_module_imports_ray_or_reads_the_environment_at_import():
+def test_no_module_reads_the_environment_at_import():
     """Environment variables are read when they are needed, never while importing."""
     for name, path in modules().items():
         for node in ast.parse(path.read_text("utf-8")).body:
             if not isinstance(node, ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
                 assert "environ" not in ast.unparse(node), f"{name} reads the environment while it is imported"
+
+
+def test_one_file_imports_ray():
+    importing = {
+        name for name, path in modules().items() if re.search(r"^ *(import|from) ray\b", path.read_text("utf-8"), re.M)
+    }
+    assert importing == {"tunescope.engine.on_ray"}
 
 
 def test_only_the_command_line_and_progress_talk():

@@ -66,9 +66,11 @@ RANGES = {
         "concurrency": COUNTS,
         "timeout": "above 0",
         "deadline": "above 0",
+        "workers": COUNTS,
     },
-    "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS},
-    "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS},
+    "measure": {"workers": COUNTS},
+    "shift": {"top_k": COUNTS, "max_new_tokens": COUNTS, "limit": COUNTS, "batch_size": COUNTS, "workers": COUNTS},
+    "trace": {"false_positive_rate": "above 0 and below 1", "top": COUNTS, "workers": COUNTS},
     "attribute": {
         "max_length": COUNTS,
         "sketch": COUNTS,

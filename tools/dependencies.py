@@ -20,7 +20,7 @@ LOCK = ROOT / "requirements.lock"
 NAMES = {
     "0BSD": r"0BSD",
     "Apache-2.0": r"Apache([- ](Software|License))?.*(License|2\.0)|Apache-2\.0.*",
-    "BSD": r"(The )?(New |Modified )?BSD( License|-[23]-Clause)?.*",
+    "BSD": r"(The )?(New |Modified |3-Clause )?BSD( License|-[23]-Clause)?.*",
     "BSL-1.0": r"BSL-1\.0",
     "CC0-1.0": r"CC0-1\.0",
     "CNRI-Python": r"CNRI-Python",

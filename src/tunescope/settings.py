@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import ast
 import inspect
+import re
 import shlex
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +109,42 @@ class RowsSettings:
 
     on_bad: Literal["refuse", "skip"] = "refuse"
     """What to do with rows that can't be read: refuse the input, or skip them into rejected.jsonl."""
+
+
+_RAY = re.compile(r"ray(?:://(?P<address>(?:[^\s/:@\[\]]+|\[[0-9a-fA-F:]+\]):\d{1,5}))?")
+
+
+def _ray_address(engine: str) -> str | None:
+    if engine == "local":
+        return None
+    found = _RAY.fullmatch(engine)
+    if found is None:
+        raise ValueError("local, ray or ray://HOST:PORT")
+    return found["address"] or "auto"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineSettings:
+    """Who does the work; results don't depend on it."""
+
+    HELP_GROUP: ClassVar[str] = "Speed"
+
+    engine: str = field(default="local", metadata={**NOT_IN_KEY, **checked_by(_ray_address)})
+    """Who does the work: local (this machine), ray (the Ray cluster that this machine is part of) or ray://HOST:PORT;
+    docs/scale.md says how to start one."""
+
+    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
+    """Processes that work side by side, each with its own model. The result is the same with any number."""
+
+    @property
+    def address(self) -> str | None:
+        """The Ray cluster's HOST:PORT, `auto` for this machine's own; None for the local engine."""
+        return _ray_address(self.engine)
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this process does the work itself."""
+        return self.address is None and self.workers == 1
 
 
 def as_cli_args(rows: Sequence[str], format: str | None, columns: Sequence[str], on_bad: str = "refuse") -> str:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from tests.tools import examples
 
 from tunescope.matching.seeds import MIN_WORDS, look_up_seeds
-from tunescope.matching.stream import stream_seeds
+from tunescope.matching.stream import count_stretch, join_stretches, stream_seeds
 from tunescope.matching.suffix_array import bucket_starts, build
 from tunescope.matching.word_ids import END, UNKNOWN
 
@@ -84,6 +84,17 @@ def test_a_random_text_of_few_words():
     for threads in (1, 2, 5):
         assert (stream_seeds(query, ids, threads=threads) == expected).all()
     assert (look_up_seeds(query, ids, build(ids), bucket_starts(ids, 6), compile=True) == expected).all()
+
+
+@given(TEXTS, QUERIES, st.integers(1, 4), st.integers(1, 9))
+def test_stretches_that_others_read(texts, queries, most, words):
+    ids = ended(texts)
+
+    def read(query, runs, most, room):
+        stretches = [(begin, min(begin + words, len(ids))) for begin in range(0, max(len(ids), 1), words)]
+        return join_stretches([count_stretch(query, runs, most, room, ids, *each) for each in stretches], most)
+
+    assert stream_seeds(joined(queries), ids, most, read=read).tolist() == by_definition(queries, texts, most)
 
 
 @given(TEXTS, QUERIES, st.sampled_from([0, 3, 1000]))

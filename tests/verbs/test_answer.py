@@ -67,11 +67,14 @@ def test_batch_size_and_limit(prompts, model, tmp_path):
     assert list(whole.records("answers"))[:2] == list(few.records("answers"))
 
 
-def test_a_stopped_run_goes_on(prompts, model, tmp_path):
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_stopped_run_goes_on(prompts, model, tmp_path, workers):
     """What was answered before a stop isn't answered again: the marked answers are still there."""
     settings = AnswerSettings(prompts=prompts, model=model, max_new_tokens=3)
     whole = list(answer(settings).records("answers"))
-    stopped = AnswerSettings(prompts=prompts, model=model, max_new_tokens=3, out=str(tmp_path / "stopped"))
+    stopped = AnswerSettings(
+        prompts=prompts, model=model, max_new_tokens=3, out=str(tmp_path / "stopped"), workers=workers
+    )
     scratch = tmp_path / "stopped" / f".work-{answer(settings).key}"
     scratch.mkdir(parents=True)
     marked = [{**record, "meta": {"marked": True}} for record in whole[5:12]]

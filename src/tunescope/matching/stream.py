@@ -7,6 +7,7 @@ each time. A pass rolls one hash along the texts (Karp & Rabin 1987); a bit tabl
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -25,7 +26,7 @@ _MAX_NOTED = 1 << 25
 """Positions that are noted at most (200 MB). Where there may be more, the texts are read once more instead."""
 
 
-class _Runs(NamedTuple):
+class Runs(NamedTuple):
     """The distinct runs of `length` words that are looked for.
 
     Attributes:
@@ -41,14 +42,15 @@ class _Runs(NamedTuple):
     bits: NDArray[np.uint8]
 
     @classmethod
-    def of(cls, query: Query, starts: NDArray[np.int64], length: int) -> _Runs:
+    def of(cls, query: Query, starts: NDArray[np.int64], length: int) -> Runs:
+        """Enter the runs that begin at `starts` into the tables."""
         table = np.zeros(1 << max(10, int(4 * len(starts)).bit_length()), np.int32)
         bits = np.zeros(1 << (_LOG_BITS - 3), np.uint8)
         compile_loop(_insert, _hash, _mix)(query, starts, length, table, bits)
         return cls(length, starts, table, bits)
 
 
-class _Occurrences(NamedTuple):
+class Occurrences(NamedTuple):
     """Where runs occur in the texts.
 
     Attributes:
@@ -64,8 +66,17 @@ class _Occurrences(NamedTuple):
     owners: NDArray[np.int64]
 
 
+Read = Callable[[Query, Runs, int, int], Occurrences]
+"""Counts runs in all texts; takes what `count_stretch` does."""
+
+
 def stream_seeds(
-    query: Query, ids: WordIds, most: int = MAX_POSITIONS, threads: int = 2, room: int = _MAX_NOTED
+    query: Query,
+    ids: WordIds,
+    most: int = MAX_POSITIONS,
+    threads: int = 2,
+    room: int = _MAX_NOTED,
+    read: Read | None = None,
 ) -> Seeds:
     """Find the seeds of answers by reading all texts.
 
@@ -75,6 +86,7 @@ def stream_seeds(
         most: how often a run may occur in the texts.
         threads: how many threads read.
         room: positions to note at most.
+        read: reads all texts in place of these threads.
     """
     run = compile_loop(_extend_all, extend)
     wanted = np.flatnonzero(query[:-1] > END) if len(query) else np.zeros(0, np.int64)
@@ -89,8 +101,12 @@ def stream_seeds(
         grams = np.lib.stride_tricks.sliding_window_view(query, length)[wanted]
         _, starts, number = np.unique(grams, axis=0, return_index=True, return_inverse=True)
         number = number.reshape(-1)
-        runs = _Runs.of(query, wanted[starts], length)
-        seen = _count_runs(query, ids, runs, most, bound if bound <= room else 0, noted, threads)
+        runs = Runs.of(query, wanted[starts], length)
+        to_note = bound if bound <= room else 0
+        if read is not None and noted is None:
+            seen = read(query, runs, most, to_note)
+        else:
+            seen = _count_runs(query, ids, runs, most, to_note, noted, threads)
         lines = np.flatnonzero((seen.counts > 0)[number] & (seen.counts <= most)[number])
         out = np.empty((int(seen.counts[number[lines]].sum()), 3), np.int64)
         parts.append(out[: run(query, ids, wanted[lines], number[lines], seen.counts, seen.positions, length, out)])
@@ -103,33 +119,56 @@ def stream_seeds(
 
 
 def _count_runs(
-    query: Query, ids: WordIds, runs: _Runs, most: int, room: int, noted: NDArray[np.int64] | None, threads: int
-) -> _Occurrences:
+    query: Query, ids: WordIds, runs: Runs, most: int, room: int, noted: NDArray[np.int64] | None, threads: int
+) -> Occurrences:
     """Count runs in all texts, or at the noted positions; note up to `room` positions. Each thread reads a part."""
     total = len(ids) if noted is None else len(noted)
-    count_part: Any = compile_loop(_read if noted is None else _look, _hash, _mix, _run_at)
-    tasks = []
+    compile_loop(_read if noted is None else _look, _hash, _mix, _run_at)  # once, not in each thread
     with ThreadPoolExecutor(threads) as pool:
-        for begin, end in pairwise(np.linspace(0, total, threads + 1).astype(np.int64).tolist()):
-            size = min(room, end - begin)
-            part = _Occurrences(
-                np.zeros(len(runs.starts), np.int64),
-                np.empty((len(runs.starts), most), np.int64),
-                np.empty(size, np.int64),
-                np.empty(size, np.int64),
-            )
-            where: tuple[Any, ...] = (begin, end) if noted is None else (noted[begin:end],)
-            arguments: tuple[Any, ...] = (query, ids, *runs, *where, *part)
-            tasks.append((pool.submit(count_part, *arguments), part))
-    parts = [
-        part._replace(noted=part.noted[:count], owners=part.owners[:count])
-        for count, part in ((task.result(), part) for task, part in tasks)
-    ]
-    return _join(parts, most)
+        tasks = [
+            pool.submit(count_stretch, query, runs, most, room, ids, begin, end, noted)
+            for begin, end in pairwise(np.linspace(0, total, threads + 1).astype(np.int64).tolist())
+        ]
+    return join_stretches([task.result() for task in tasks], most)
 
 
-def _join(parts: list[_Occurrences], most: int) -> _Occurrences:
-    """Add up what the threads counted; keep the first positions of each run."""
+def count_stretch(
+    query: Query,
+    runs: Runs,
+    most: int,
+    room: int,
+    ids: WordIds,
+    begin: int,
+    end: int,
+    noted: NDArray[np.int64] | None = None,
+) -> Occurrences:
+    """Count the runs that begin in ids[begin:end], or at the positions noted[begin:end].
+
+    Args:
+        query: numbers of the answers' words.
+        runs: what is counted.
+        most: positions that are kept of each run.
+        room: positions to note at most.
+        ids: numbers of the words of all texts.
+        begin: where the stretch begins.
+        end: where it ends.
+        noted: positions, in place of all.
+    """
+    count_part: Any = compile_loop(_read if noted is None else _look, _hash, _mix, _run_at)
+    size = min(room, end - begin)
+    part = Occurrences(
+        np.zeros(len(runs.starts), np.int64),
+        np.empty((len(runs.starts), most), np.int64),
+        np.empty(size, np.int64),
+        np.empty(size, np.int64),
+    )
+    where: tuple[Any, ...] = (begin, end) if noted is None else (noted[begin:end],)
+    count = count_part(query, ids, *runs, *where, *part)
+    return part._replace(noted=part.noted[:count], owners=part.owners[:count])
+
+
+def join_stretches(parts: Sequence[Occurrences], most: int) -> Occurrences:
+    """Add up what was counted in stretches, in order; keep the first positions of each run."""
     counts = np.sum([part.counts for part in parts], axis=0)
     positions = np.empty_like(parts[0].positions)
     filled = np.zeros(len(counts), np.int64)
@@ -141,7 +180,7 @@ def _join(parts: list[_Occurrences], most: int) -> _Occurrences:
             positions[lines, filled[lines]] = part.positions[lines, column]
             filled[lines] += 1
     noted, owners = (np.concatenate(arrays) for arrays in zip(*((p.noted, p.owners) for p in parts), strict=True))
-    return _Occurrences(counts, positions, noted, owners)
+    return Occurrences(counts, positions, noted, owners)
 
 
 def _mix(h: Any) -> Any:

@@ -15,7 +15,7 @@ from tunescope import runs
 from tunescope.preflight import check_needs
 from tunescope.progress import say
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
-from tunescope.settings import POSITIONAL, at_least
+from tunescope.settings import POSITIONAL, EngineSettings, at_least
 from tunescope.study.cells import planned_cells
 from tunescope.study.planning import plan_cells, say_what_it_takes
 from tunescope.study.recipe import Recipe, read, shipped
@@ -29,7 +29,7 @@ VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudySettings:
+class StudySettings(EngineSettings):
     """Run a recipe: its steps in order, each once."""
 
     recipe: str = field(metadata={**INPUT, **POSITIONAL})
@@ -114,6 +114,7 @@ def _command(settings: PlanSettings | StudySettings) -> str:
     words = ["tunescope", "study", "run", settings.recipe]
     words += [word for entry in settings.set for word in ("--set", entry)]
     if isinstance(settings, StudySettings):
+        words += ["--engine", settings.engine] if settings.engine != "local" else []
         words += ["--workers", str(settings.workers)] if settings.workers > 1 else []
         words += ["--out", settings.out] if settings.out else []
     return shlex.join(words)
@@ -151,7 +152,7 @@ def run(settings: StudySettings) -> Run:
 
 def _work(recipe: Recipe, settings: StudySettings, folder: RunFolder) -> Outcome:
     """Run the cells; the study is open while one of them isn't done."""
-    outcomes = run_cells(recipe, settings.workers)
+    outcomes = run_cells(recipe, settings, folder.scratch)
     finished = [(each.cell, each.run) for each in outcomes if each.run is not None]
     not_done = [each for each in outcomes if not each.is_done]
     result: dict[str, Any] = {

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tunescope.preflight import packages_of
 from tunescope.progress import say
 from tunescope.runs import Run
+from tunescope.settings import EngineSettings
 from tunescope.study.cells import LoopEnd, Variant, expand
 from tunescope.study.recipe import Recipe
 from tunescope.study.work import CellResult, work_on
 from tunescope.verbs import VERBS
+
+if TYPE_CHECKING:
+    from tunescope.study.on_ray import CellsOnRay
+    from tunescope.study.side_by_side import CellProcesses
 
 
 class CellOutcome(NamedTuple):
@@ -90,11 +95,17 @@ class _Schedule:
             pass
 
 
-def run_cells(recipe: Recipe, workers: int) -> list[CellOutcome]:
-    """Run every cell whose needs are met, up to `workers` at a time; return what became of each, in order."""
+def run_cells(recipe: Recipe, engine: EngineSettings, folder: Path) -> list[CellOutcome]:
+    """Run every cell whose needs are met, up to `workers` at a time; return what became of each, in order.
+
+    Args:
+        recipe: the cells.
+        engine: who works on them.
+        folder: of the study, which all machines of a cluster must see.
+    """
     schedule = _Schedule(recipe)
-    if workers > 1:
-        _run_side_by_side(recipe, schedule, workers)
+    if not engine.is_here:
+        _run_side_by_side(schedule, _processes(recipe, engine, folder))
         return schedule.outcomes
     while (cell := schedule.take()) is not None:
         say(f"── {cell.name}")
@@ -102,12 +113,20 @@ def run_cells(recipe: Recipe, workers: int) -> list[CellOutcome]:
     return schedule.outcomes
 
 
-def _run_side_by_side(recipe: Recipe, schedule: _Schedule, workers: int) -> None:
+def _processes(recipe: Recipe, engine: EngineSettings, folder: Path) -> CellProcesses | CellsOnRay:
+    """Return what works on cells: processes of this machine, or of a cluster."""
+    if engine.address is not None:
+        from tunescope.study.on_ray import CellsOnRay
+
+        return CellsOnRay(engine.workers, engine.address, folder)
     from tunescope.study.side_by_side import CellProcesses
 
     verbs = {step.verb for step in recipe.all_steps()}
-    modules = sorted({*(VERBS[verb].module for verb in verbs), *packages_of(verbs)})
-    with CellProcesses(workers, modules) as processes:
+    return CellProcesses(engine.workers, sorted({*(VERBS[verb].module for verb in verbs), *packages_of(verbs)}))
+
+
+def _run_side_by_side(schedule: _Schedule, chosen: CellProcesses | CellsOnRay) -> None:
+    with chosen as processes:
         while True:
             while not processes.is_full and (cell := schedule.take()) is not None:
                 processes.start(cell, cell.settings_with(schedule.folders))

@@ -32,7 +32,7 @@ _SECONDS_TO_STOP = 30.0
 """How long an interrupted cell may take to end by itself, for example until a call in flight is back."""
 
 
-class _Place(NamedTuple):
+class _Workplace(NamedTuple):
     """What a process has of the study's: the server's own folder and environment may be older."""
 
     folder: str
@@ -135,7 +135,7 @@ class CellProcesses:
         result, send = self._context.Pipe(duplex=False)
         talk, speak = self._context.Pipe(duplex=False)
         os.set_blocking(talk.fileno(), False)
-        place = _Place(os.getcwd(), dict(os.environ), max(1, cores() // self.workers))
+        place = _Workplace(os.getcwd(), dict(os.environ), max(1, cores() // self.workers))
         process = self._context.Process(
             target=_work_in_process, args=(self._alive, speak, send, place, cell.verb, settings)
         )
@@ -160,7 +160,7 @@ class CellProcesses:
 
 
 def _work_in_process(
-    alive: Connection, speak: Connection, send: Connection, place: _Place, verb: str, settings: dict[str, Any]
+    alive: Connection, speak: Connection, send: Connection, place: _Workplace, verb: str, settings: dict[str, Any]
 ) -> None:
     """Do one cell's work in this process, which is its own; send what became of it."""
     os.setpgid(0, 0)  # Ctrl-C reaches the study alone, which passes it on once

@@ -120,6 +120,8 @@ def test_no_text(path, text):
         ({"text": "a", "reference": "r"}, "--reference needs --answers"),
         ({"text": "a", "shift": "r"}, "--shift needs --answers"),
         ({"text": "a", "embedder": "all-minilm-l6-v2"}, "--embedder needs --answers"),
+        ({"answers": "a", "workers": 2}, "--engine and --workers are for --answers with --stream"),
+        ({"text": "a", "stream": True, "engine": "ray"}, "--engine and --workers are for --answers with --stream"),
         ({"answers": "a", "embedder": " "}, "--embedder is empty; there is all-minilm-l6-v2"),
     ],
 )

@@ -12,7 +12,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope import runs
-from tunescope.answers import Place, model_outputs
+from tunescope.answers import Answer, Place, model_outputs
 from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkError
 from tunescope.foreign import dump_json
 from tunescope.models.settings import ModelSettings
@@ -21,6 +21,7 @@ from tunescope.oracle.replies import Reply
 from tunescope.progress import say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import Outcome, Run, RunFolder
+from tunescope.settings import EngineSettings
 from tunescope.verbs.answer.book import AnswerBook
 from tunescope.verbs.answer.settings import AnswerSettings
 from tunescope.verbs.answer.view import show_answers
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from tunescope.oracle.calls import Calls
 
 VERSION = 4
+_SHARD = 64
+"""Prompts that a worker answers before they are kept; fixed, so that another number of workers can go on."""
 _PROBED_TOKENS = 24
 """Tokens of each answer that `--plan` begins."""
 
@@ -77,7 +80,8 @@ def _validate(settings: AnswerSettings, at_server: bool) -> None:
     if at_server:
         if settings.plan:
             raise SettingsError(f"--plan with --model {settings.model}: how fast a server is isn't known; leave it out")
-        here = [f for f in fields(ModelSettings) if f.name != "model" and getattr(settings, f.name) != f.default]
+        only_here = (*fields(ModelSettings), *fields(EngineSettings))
+        here = [f for f in only_here if f.name != "model" and getattr(settings, f.name) != f.default]
         if here:
             option = f"--{here[0].name.replace('_', '-')}"
             raise SettingsError(f"{option} with --model {settings.model}: the server decides that; leave it out")
@@ -143,15 +147,44 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
 
 
 def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) -> Outcome:
-    """Answer with a model loaded here."""
-    with AnswerBook(settings, settings.model, prompts, folder) as book:
-        _generate(settings, book)
+    """Answer with a model loaded here, or one in each worker."""
+    from tunescope.engine import map_shards
+
+    book = AnswerBook(settings, settings.model, prompts, folder.scratch)
+    shards = [prompts[start : start + _SHARD] for start in range(0, len(prompts), _SHARD)]
+    place = folder.scratch / "shards"
+    if not settings.is_here:
+        todo = [_Shard(shard, book.answers_to(shard)) for shard in shards]
+        map_shards(_answer_shard, todo, partial(_load, settings), place, settings, f"shards of {_SHARD} prompts")
+    for number, shard in enumerate(shards):
+        if (part := place / f"{number:05d}").is_dir():  # an earlier run may have had workers too
+            book.take(AnswerBook(settings, settings.model, shard, part))
+    if book.is_done:
+        book.close()
+    else:
+        with book:
+            _generate(_load(settings), book)
     return _write(book, folder)
+
+
+class _Shard(NamedTuple):
+    """Prompts for a worker, and what an earlier run has of their answers."""
+
+    prompts: list[Prompt]
+    known: Sequence[Answer]
+
+
+def _answer_shard(ready: _Ready, shard: _Shard, folder: Path) -> None:
+    """Answer some prompts; the book of them is in `folder`."""
+    book = AnswerBook(ready.settings, ready.settings.model, shard.prompts, folder, shard.known)
+    _generate(ready, book)
+    book.close()
 
 
 class _Ready(NamedTuple):
     """A model that can answer; `context` is how many tokens it can hold, None where it doesn't say."""
 
+    settings: AnswerSettings
     model: Any
     tokenizer: Any
     chat: Chat
@@ -168,16 +201,16 @@ def _load(settings: AnswerSettings) -> _Ready:
     say(f"{settings.model}: {loaded.dtype} on {loaded.device}")
     stops = stop_ids(loaded.model, loaded.tokenizer)
     chat = Chat(loaded.tokenizer, stops, settings.template, arguments)
-    return _Ready(loaded.model, loaded.tokenizer, chat, context_of(loaded.model))
+    return _Ready(settings, loaded.model, loaded.tokenizer, chat, context_of(loaded.model))
 
 
-def _generate(settings: AnswerSettings, book: AnswerBook) -> None:
-    """Have a model loaded here answer, turn after turn."""
+def _generate(ready: _Ready, book: AnswerBook) -> None:
+    """Have a model answer, turn after turn."""
     from tunescope.chat import Unrenderable
     from tunescope.models import silence_libraries
     from tunescope.models.generate import Sampling, split_generated, stream
 
-    model, tokenizer, chat, context = _load(settings)
+    settings, model, tokenizer, chat, context = ready
     sampling = None
     if settings.temperature is not None:
         sampling = Sampling(settings.temperature, 1.0 if settings.top_p is None else settings.top_p)
@@ -225,7 +258,7 @@ def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt
     decoding: dict[str, Any] = {"max_tokens": settings.max_new_tokens, "temperature": settings.temperature or 0}
     if settings.temperature is not None and settings.top_p is not None:
         decoding["top_p"] = settings.top_p
-    with AnswerBook(settings, model, prompts, folder) as book:
+    with AnswerBook(settings, model, prompts, folder.scratch) as book:
         was_answered = bool(book.answers)
         caller = Caller(
             model,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
@@ -11,7 +12,6 @@ from tunescope.oracle.endings import is_malformed
 from tunescope.oracle.replies import Reply
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt
-from tunescope.runs import RunFolder
 from tunescope.verbs.answer.settings import AnswerSettings
 
 
@@ -23,34 +23,65 @@ class _Missing(NamedTuple):
 
 
 class AnswerBook:
-    """The run's answers and what has none, each kept as soon as it is there; used as `with AnswerBook(…) as book`."""
+    """The answers of a run or a shard and what has none, each kept in a folder as soon as it is there.
 
-    def __init__(self, settings: AnswerSettings, model: str, prompts: Sequence[Prompt], folder: RunFolder) -> None:
+    As `with AnswerBook(…) as book` it also shows how far it is.
+    """
+
+    def __init__(
+        self,
+        settings: AnswerSettings,
+        model: str,
+        prompts: Sequence[Prompt],
+        folder: Path,
+        known: Sequence[Answer] = (),
+    ) -> None:
         self.settings, self.model, self.prompts = settings, model, prompts
-        self._log = RecordLog(folder.scratch / "answers.jsonl")
-        self._settled_log = RecordLog(folder.scratch / "settled.jsonl")
-        self.answers = {a.place: a for a in map(Answer.from_json, self._log)}
+        self._log = RecordLog(folder / "answers.jsonl")
+        self._settled_log = RecordLog(folder / "settled.jsonl")
+        self.answers = {a.place: a for a in (*known, *map(Answer.from_json, self._log))}
         settled = () if settings.again else self._settled_log
         missing = {Place(*record["place"]): _Missing(record["reason"]) for record in settled}
         self.missing = {place: why for place, why in missing.items() if place not in self.answers}
         self._progress = progress("answers", sum(1 for _ in self.places))
-        self._update: Update
+        self._update: Update | None = None
         self._start, self._n_new, self._n_tokens = monotonic(), 0, 0
-        if self.answers:
-            say(f"{len(self.answers):,} answers are here already")
 
     def __enter__(self) -> AnswerBook:
+        if self.answers:
+            say(f"{len(self.answers):,} answers are here already")
         self._update = self._progress.__enter__()
         return self
 
     def __exit__(self, *error: Any) -> None:
-        """Close the file and say how fast it went."""
+        """Close the files and say how fast it went."""
         self._progress.__exit__(*error)
-        self._log.close()
-        self._settled_log.close()
+        self.close()
         if self._n_new:
             seconds = monotonic() - self._start
             say(f"{self._n_new:,} answers, {self._n_tokens:,} tokens in {seconds:.1f} s: {self._rate()}")
+
+    def close(self) -> None:
+        """Close the files."""
+        self._log.close()
+        self._settled_log.close()
+
+    def take(self, shard: AnswerBook) -> None:
+        """Take what the book of a finished shard has, and close it."""
+        self.answers |= shard.answers
+        self.missing |= shard.missing
+        shard.close()
+
+    def answers_to(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """Return what is there of the answers to some prompts."""
+        wanted = {prompt.prompt_id for prompt in prompts}
+        return [made for place, made in self.answers.items() if place.prompt_id in wanted]
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing can be asked any more: an answer or a reason is there for each place."""
+        left = (place for _, place in self.places if place not in self.answers and place not in self.missing)
+        return all(self.before(place) is None for place in left)
 
     @property
     def places(self) -> Iterator[tuple[Prompt, Place]]:
@@ -109,7 +140,8 @@ class AnswerBook:
         self._show()
 
     def _show(self) -> None:
-        self._update(len(self.answers) + len(self.missing), self._rate)
+        if self._update is not None:
+            self._update(len(self.answers) + len(self.missing), self._rate)
 
     def _rate(self) -> str:
         return f"{self._n_tokens / max(monotonic() - self._start, 1e-9):,.0f} tokens/s"

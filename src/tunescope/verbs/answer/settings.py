@@ -9,11 +9,11 @@ from tunescope.models.embedded import DEFAULT
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.api import refuse_secrets
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import POSITIONAL, above, at_least
+from tunescope.settings import POSITIONAL, EngineSettings, above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnswerSettings(ModelSettings):
+class AnswerSettings(EngineSettings, ModelSettings):
     """Answer prompts with a model, greedily or sampled."""
 
     prompts: str = field(metadata={**INPUT, **POSITIONAL})

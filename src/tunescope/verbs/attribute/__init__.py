@@ -52,7 +52,7 @@ def index_rows(settings: AttributeIndexSettings) -> Run:
     words = _open_words(settings, rows, settings.out)
     parts = {"words": words}
     if settings.embedder != NONE:
-        of_meaning = settings_of(settings, settings.embedder, settings.workers)
+        of_meaning = settings_of(settings, settings.embedder)
         parts["meaning"] = open_meaning(of_meaning, rows, RowIndex(words))
     if settings.base is not None:
         parts["gradients"] = open_sketches(choose_models(settings, None, rows).base, rows, None)
@@ -137,7 +137,7 @@ def _plan_answers(settings: AttributeSettings, sources: AnswersToAttribute, rows
         _find_words(_words_settings(settings), rows),
         None,
     )
-    is_embedded = embedder is None or meaning.find_meaning(meaning.settings_of(settings, embedder, 1), rows) is not None
+    is_embedded = embedder is None or meaning.find_meaning(meaning.settings_of(settings, embedder), rows) is not None
     if index is not None and is_embedded:
         request = AttributionRequest(settings, rows, RowIndex(index), sources.answers, sources.spans)
         candidates = find_candidates(request, [member.prepare(request) for member in (words, meaning)])
@@ -159,7 +159,7 @@ def _plan(
     from tunescope.verbs.attribute.evidence.meaning import find_meaning, settings_of
     from tunescope.verbs.attribute.plan import PlannedParts, plan_parts
 
-    if embedder is not None and find_meaning(settings_of(settings, embedder, 1), rows) is not None:
+    if embedder is not None and find_meaning(settings_of(settings, embedder), rows) is not None:
         embedder = None
     parts = PlannedParts(
         words=_find_words(_words_settings(settings), rows) is None,

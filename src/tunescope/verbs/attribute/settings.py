@@ -11,7 +11,7 @@ from tunescope.models.embedded import EMBEDDER, EMBEDDERS
 from tunescope.models.settings import LoadSettings
 from tunescope.oracle.api import refuse_secrets
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import POSITIONAL, RowsSettings, above, at_least, group
+from tunescope.settings import POSITIONAL, EngineSettings, RowsSettings, above, at_least, group
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ _GRADIENTS = group("Gradients")
 
 
 @dataclass(frozen=True, kw_only=True)
-class _EvidenceSettings(LoadSettings):
+class _EvidenceSettings(EngineSettings, LoadSettings):
     """What rows are found by, beside words."""
 
     base: str | None = field(
@@ -47,9 +47,6 @@ class _EvidenceSettings(LoadSettings):
 
     seed: int = field(default=0, metadata={**INPUT, **_GRADIENTS})
     """Decides the random projections of the gradients."""
-
-    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1), "group": "Speed"})
-    """Processes that embed rows, and take their gradients, side by side."""
 
     plan: bool = field(default=False, metadata={**NOT_IN_KEY, "group": "Speed"})
     """Only tell how many minutes, and how much memory and disk, it would take, from a probe of some seconds for each

@@ -65,7 +65,7 @@ def _work(request: BenchRequest, folder: RunFolder) -> Outcome:
 
     settings, shards = request.settings, request.shards
     setup = partial(set_up, settings)
-    folders = map_shards(score_shard, shards, setup, folder.scratch / "shards", settings.workers, "tasks")
+    folders = map_shards(score_shard, shards, setup, folder.scratch / "shards", settings, "tasks")
     done = list(zip(shards, folders, strict=True))
     scored = [read_shard(shard, place) for shard, place in done if isinstance(shard, BenchShard)]
     coded: dict[str, dict[Choice, ScoredCode]] = defaultdict(dict)

@@ -7,11 +7,11 @@ from typing import Literal
 
 from tunescope.models.settings import ModelSettings
 from tunescope.runs import INPUT, NOT_IN_KEY, out_field
-from tunescope.settings import POSITIONAL, above, at_least, group
+from tunescope.settings import POSITIONAL, EngineSettings, above, at_least, group
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchSettings(ModelSettings):
+class BenchSettings(EngineSettings, ModelSettings):
     """Score a model on benchmarks, or on your own questions."""
 
     questions: tuple[str, ...] = field(default=(), metadata={**INPUT, **POSITIONAL})
@@ -70,9 +70,6 @@ class BenchSettings(ModelSettings):
 
     batch_size: int = field(default=16, metadata={**NOT_IN_KEY, **at_least(1)})
     """Texts that are written at a time. It never changes a score."""
-
-    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
-    """Processes that score tasks side by side, each with the model."""
 
     out: str | None = out_field()
     """The run folder; runs/bench-KEY by default."""

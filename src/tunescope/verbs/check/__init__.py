@@ -123,6 +123,7 @@ def _check_chunks(
 ) -> tuple[list[Path], list[str]]:
     """Check every chunk of every file, in one process or several; return a folder and a file name for each."""
     from tunescope.engine import cores, map_shards
+    from tunescope.settings import EngineSettings
     from tunescope.verbs.check.shard import CheckContext, FileChunk, check_chunk
 
     chunks = [FileChunk(file, chunk) for file in rows.files for chunk in file.chunks()]
@@ -132,7 +133,7 @@ def _check_chunks(
         chunks,
         partial(CheckContext, settings, benchmarks),
         folder.scratch / "chunks",
-        settings.workers or (cores() if size > _SMALL else 1),
+        EngineSettings(workers=settings.workers or (cores() if size > _SMALL else 1)),
         "chunks",
     )
     return folders, [chunk.file.name for chunk in chunks]

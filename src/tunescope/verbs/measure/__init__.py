@@ -94,9 +94,8 @@ def _work(settings: MeasureSettings, rows: RowSet, folder: RunFolder) -> Outcome
 
     all_rows = list(rows)
     shards = [all_rows[start : start + _SHARD] for start in range(0, len(all_rows), _SHARD)]
-    folders = map_shards(
-        measure_shard, shards, partial(set_up, settings), folder.scratch / "shards", label=f"shards of {_SHARD} rows"
-    )
+    setup, label = partial(set_up, settings), f"shards of {_SHARD} rows"
+    folders = map_shards(measure_shard, shards, setup, folder.scratch / "shards", settings, label)
     records = [record for shard in folders for record in _read_lines(shard / "turns.jsonl")]
     if not any(record["turn"] is not None for record in records):
         raise TunescopeError(f"none of the {len(all_rows)} rows has an assistant turn; there is nothing to measure")

@@ -9,14 +9,14 @@ from tunescope import runs
 from tunescope.models.embedded import EMBEDDER
 from tunescope.models.settings import ModelSettings
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import RowsSettings, one_of
+from tunescope.settings import EngineSettings, RowsSettings, one_of
 
 KINDS = ("lengths", "perplexity", "coherence")
 """What is measured, in the order of the columns; the names of the files in `measures/`."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasureSettings(RowsSettings, ModelSettings):
+class MeasureSettings(EngineSettings, RowsSettings, ModelSettings):
     """Measure rows turn by turn: lengths, perplexities, IFD, coherence."""
 
     without: tuple[str, ...] = field(default=(), metadata=one_of(*KINDS))

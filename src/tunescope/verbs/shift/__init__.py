@@ -137,7 +137,8 @@ def _work(
         raise SettingsError(f"--answers {source}: no answers; expected at least one")
     shards = [answers[start : start + _SHARD] for start in range(0, len(answers), _SHARD)]
     label = f"shards of {_SHARD} answers"
-    folders = map_shards(compare_shard, shards, load_reader, folder.scratch / "shards", label=label)
+    setup: Callable[[], Reader] = load_reader if settings.is_here else partial(_load_reader, settings, base)
+    folders = map_shards(compare_shard, shards, setup, folder.scratch / "shards", settings, label)
     lines = [line for part in folders for line in (part / "answers.jsonl").read_text("utf-8").splitlines()]
     records = [ShiftAnswer.from_json(json.loads(line)) for line in lines]
     if all(record.reason for record in records):

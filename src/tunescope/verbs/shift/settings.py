@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tunescope import runs
 from tunescope.models.settings import LoadSettings
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import at_least
+from tunescope.settings import EngineSettings, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class _ModelsSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShiftSettings(LoadSettings, _ModelsSettings):
+class ShiftSettings(EngineSettings, LoadSettings, _ModelsSettings):
     """Compare a tuned model with its base at each token of the tuned model's answers."""
 
     answers: str | None = field(default=None, metadata=INPUT)

@@ -23,6 +23,7 @@ from tunescope.verbs.trace.records import TraceContext, TracedText, borrowed_row
 from tunescope.verbs.trace.settings import TraceSettings
 from tunescope.verbs.trace.sources import Sources, prompt_text
 from tunescope.verbs.trace.spans import select_spans
+from tunescope.verbs.trace.stretches import read_by
 from tunescope.verbs.trace.summary import SourceRows, TracedAnswers, result_of, summarize
 
 MIN_REFERENCE_TEXTS = 200
@@ -40,7 +41,7 @@ def trace_answers(settings: TraceSettings, sources: Sources, index: Index, folde
     distribution = sample.distribution()
     copies = _find_copies(settings, sources, index)
     tracer = _Tracer(settings, sources, index, distribution, copies)
-    matches_of_answers = _find_matches(settings, sources, index, reference)
+    matches_of_answers = _find_matches(settings, sources, index, reference, folder)
     answers = [
         tracer.trace(answer, matches) for answer, matches in zip(sources.answers, matches_of_answers, strict=True)
     ]
@@ -173,14 +174,15 @@ def _choose_null(sources: Sources, index: Index) -> tuple[NullSample, Reference 
 
 
 def _find_matches(
-    settings: TraceSettings, sources: Sources, index: Index, reference: Reference | None
+    settings: TraceSettings, sources: Sources, index: Index, reference: Reference | None, folder: RunFolder
 ) -> Iterator[Matches]:
     """Find the matches of each answer, with the suffix array or by reading all rows once."""
     finder = Finder(index, reference, compile=True)
     queries: list[Query] = [index.numbering.look_up(answer.text) for answer in sources.answers]
     prompts = [index.numbering.look_up(prompt_text(answer)) for answer in sources.answers]
     if settings.stream or index.order is None:
-        yield from finder.stream(queries, prompts)
+        read = None if settings.is_here else read_by(settings, index, folder)
+        yield from finder.stream(queries, prompts, read)
     else:
         for query, prompt in zip(queries, prompts, strict=True):
             yield finder.find(query, prompt)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from tunescope.matching import suffix_array
 from tunescope.matching.chains import Chains, chain_seeds
 from tunescope.matching.seeds import Seeds, look_up_seeds
-from tunescope.matching.stream import stream_seeds
+from tunescope.matching.stream import Read, stream_seeds
 from tunescope.matching.suffix_array import WordIds
 from tunescope.matching.word_ids import END, Query
 from tunescope.verbs.trace.index import Index
@@ -111,11 +111,14 @@ class Finder:
             seeds = look_up_seeds(query, index.ids, index.order, index.buckets, compile=self.compile)
         return self._score(query, prompt, seeds)
 
-    def stream(self, queries: Sequence[Query], prompts: Sequence[Query]) -> list[Matches]:
-        """Find the chains of many texts by reading all rows once; the result is the same as that of `find`."""
+    def stream(self, queries: Sequence[Query], prompts: Sequence[Query], read: Read | None = None) -> list[Matches]:
+        """Find the chains of many texts by reading all rows once; the result is the same as that of `find`.
+
+        `read` reads them in place of two threads.
+        """
         joined = np.concatenate([np.append(query, END) for query in queries]) if queries else np.zeros(0, np.int64)
         begins = np.cumsum([0, *(len(query) + 1 for query in queries)])
-        seeds = stream_seeds(joined, self.index.ids)
+        seeds = stream_seeds(joined, self.index.ids, read=read)
         owners = np.searchsorted(begins, seeds[:, 0], side="right") - 1
         order = np.argsort(owners, kind="stable")
         bounds = np.searchsorted(owners[order], np.arange(len(queries) + 1))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from tunescope import runs
 from tunescope.errors import SettingsError
 from tunescope.runs import INPUT, NOT_IN_KEY
-from tunescope.settings import POSITIONAL, RowsSettings, above, at_least
+from tunescope.settings import POSITIONAL, EngineSettings, RowsSettings, above, at_least
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class IndexSettings(RowsSettings):
 
 
 @dataclass(frozen=True, kw_only=True)
-class TraceSettings(RowsSettings):
+class TraceSettings(EngineSettings, RowsSettings):
     """Find the rows that a text's words come from."""
 
     rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
@@ -50,6 +50,9 @@ class TraceSettings(RowsSettings):
     embedder: str | None = field(default=None, metadata=INPUT)
     """Also rank rows by meaning, with this embedder (an embedded name, a folder or a sentence-transformers id)."""
 
+    workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
+    """Processes that read the rows side by side with --stream."""
+
     stream: bool = field(default=False, metadata=NOT_IN_KEY)
     """Read all rows once for all answers instead of looking each answer up in the suffix array. Same result."""
 
@@ -73,6 +76,8 @@ def validate(settings: TraceSettings) -> None:
         for name in ("reference", "shift", "embedder"):
             if getattr(settings, name) is not None:
                 raise SettingsError(f"--{name} needs --answers; a single --text is traced without it")
+    if not settings.is_here and not (settings.stream and settings.answers):
+        raise SettingsError("--engine and --workers are for --answers with --stream: look-ups in the index are quick")
     if settings.embedder is not None and not settings.embedder.strip():
         from tunescope.models.embedded import EMBEDDERS
 

@@ -8,7 +8,7 @@ Rows and answers are tokenised and masked as `tune` does. Each is a gradient of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from hashlib import blake2b
 from pathlib import Path
@@ -25,8 +25,8 @@ from tunescope.progress import say
 from tunescope.results.attribute import SketchedRows
 from tunescope.results.tune import TunedRows, TuneSetup
 from tunescope.rows import Message, Row, RowSet
-from tunescope.runs import NOT_IN_KEY, Outcome, Run, RunFolder, producing_run
-from tunescope.settings import RowsSettings
+from tunescope.runs import Outcome, Run, RunFolder, producing_run
+from tunescope.settings import EngineSettings, RowsSettings
 from tunescope.verbs.attribute.evidence import AttributionRequest, Prepared
 from tunescope.verbs.attribute.row_index import sample_pairs
 from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings
@@ -51,7 +51,7 @@ _MAX_LENGTH = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientSettings(ModelSettings, RowsSettings):
+class GradientSettings(EngineSettings, ModelSettings, RowsSettings):
     """What the sketched gradients of rows depend on."""
 
     width: int = 8192
@@ -65,9 +65,6 @@ class GradientSettings(ModelSettings, RowsSettings):
 
     max_length: int = _MAX_LENGTH
     """Tokens from which on rows are cut."""
-
-    workers: int = field(default=1, metadata=NOT_IN_KEY)
-    """Processes."""
 
     out: str | None = runs.out_field()
     """The run folder."""
@@ -122,6 +119,7 @@ def choose_models(
         layers=settings.layers,
         seed=settings.seed,
         max_length=settings.max_length or (setup.max_length if setup is not None else noted) or _MAX_LENGTH,
+        engine=settings.engine,
         workers=settings.workers,
     )
     return GradientModels(of_base, None if tuned is None else replace(of_base, model=tuned, revision=None))
@@ -263,7 +261,7 @@ def _sketch_rows(
     shards = [rows[start : start + _ROWS_PER_SHARD] for start in range(0, len(rows), _ROWS_PER_SHARD)]
     setup = partial(set_up, settings)
     label = f"shards of {_ROWS_PER_SHARD} rows ({settings.model})"
-    parts = map_shards(sketch_shard, shards, setup, folder.scratch / "shards", settings.workers, label)
+    parts = map_shards(sketch_shard, shards, setup, folder.scratch / "shards", settings, label)
     for name in ("sketches", "losses", "tokens"):
         folder.array(name, np.concatenate([np.load(part / f"{name}.npy") for part in parts]))
     tokens = np.load(folder.path / "tokens.npy")

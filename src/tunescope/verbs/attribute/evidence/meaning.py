@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tunescope import runs
 from tunescope.errors import RunError
 from tunescope.models.embedded import EMBEDDER, EMBEDDERS, cached
-from tunescope.runs import INPUT, NOT_IN_KEY, Outcome, Run, RunFolder
-from tunescope.settings import RowsSettings, as_cli_args
+from tunescope.runs import INPUT, Outcome, Run, RunFolder
+from tunescope.settings import EngineSettings, RowsSettings, as_cli_args
 from tunescope.stats.cuts import null_threshold
 from tunescope.verbs.attribute.evidence import AttributionRequest, Prepared
 from tunescope.verbs.attribute.row_index import RowIndex, sample_pairs
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tunescope.models.embedder import Embedder
     from tunescope.models.light_embedder import LightEmbedder
     from tunescope.rows import RowSet
-    from tunescope.verbs.attribute.settings import AttributeSettings
+    from tunescope.verbs.attribute.settings import AttributeIndexSettings, AttributeSettings
 
 VERSION = 1
 NONE = "none"
@@ -36,14 +36,11 @@ _ROWS_PER_SHARD = 256
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeaningSettings(RowsSettings):
+class MeaningSettings(EngineSettings, RowsSettings):
     """What the embeddings of rows depend on."""
 
     embedder: str = field(default=EMBEDDER, metadata=INPUT)
     """The embedder."""
-
-    workers: int = field(default=1, metadata=NOT_IN_KEY)
-    """Processes that embed rows side by side."""
 
     out: str | None = runs.out_field()
     """The run folder."""
@@ -54,7 +51,7 @@ def prepare(request: AttributionRequest) -> Prepared:
     settings, given = request.settings, request.settings.embedder
     if given == NONE:
         return Prepared(None, left_out={"meaning": "--embedder none leaves it out"})
-    of_meaning = settings_of(settings, given or EMBEDDER, settings.workers)
+    of_meaning = settings_of(settings, given or EMBEDDER)
     if given is None:
         if cached(EMBEDDER) is None:
             reason = f"{EMBEDDER} isn't in the cache; type tunescope models --fetch {EMBEDDER}"
@@ -74,11 +71,11 @@ def choose_embedder(settings: AttributeSettings, rows: RowSet) -> str | None:
     if cached(EMBEDDER) is None:
         return None
     is_few = sum(1 for _ in rows) <= _MAX_UNASKED
-    is_made = is_few or find_meaning(settings_of(settings, EMBEDDER, 1), rows) is not None
+    is_made = is_few or find_meaning(settings_of(settings, EMBEDDER), rows) is not None
     return EMBEDDER if is_made else None
 
 
-def settings_of(settings: RowsSettings, embedder: str, workers: int) -> MeaningSettings:
+def settings_of(settings: AttributeSettings | AttributeIndexSettings, embedder: str) -> MeaningSettings:
     """Return the settings of the embeddings of some rows."""
     return MeaningSettings(
         rows=settings.rows,
@@ -86,7 +83,8 @@ def settings_of(settings: RowsSettings, embedder: str, workers: int) -> MeaningS
         columns=settings.columns,
         on_bad=settings.on_bad,
         embedder=embedder,
-        workers=workers,
+        engine=settings.engine,
+        workers=settings.workers,
     )
 
 
@@ -114,7 +112,7 @@ def _inputs(settings: MeaningSettings, rows: RowSet) -> dict[str, str]:
     return {**rows.inputs, f"embedder {settings.embedder}": model}
 
 
-class _Shard(NamedTuple):
+class _RowRange(NamedTuple):
     """Rows that are embedded together: from `start` to before `end`."""
 
     start: int
@@ -134,10 +132,10 @@ def _embed_rows(settings: MeaningSettings, index: RowIndex, folder: RunFolder) -
     from tunescope.engine import map_shards
 
     shards = [
-        _Shard(start, min(start + _ROWS_PER_SHARD, len(index))) for start in range(0, len(index), _ROWS_PER_SHARD)
+        _RowRange(start, min(start + _ROWS_PER_SHARD, len(index))) for start in range(0, len(index), _ROWS_PER_SHARD)
     ]
     setup = partial(_set_up, index.run.path, settings.embedder, len(index))
-    parts = map_shards(_embed_shard, shards, setup, folder.scratch / "shards", settings.workers, "shards of rows")
+    parts = map_shards(_embed_shard, shards, setup, folder.scratch / "shards", settings, "shards of rows")
     folder.array("vectors", np.concatenate([np.load(part / "vectors.npy") for part in parts]))
     n_cut = sum(int(np.load(part / "cut.npy").sum()) for part in parts)
     result = {"rows": len(index), "rows_cut": n_cut, "embedder": settings.embedder}
@@ -151,7 +149,7 @@ def _set_up(index: Path, embedder: str, n_rows: int) -> _State:
     return _State(RowIndex(Run(index)), load_embedder(embedder, n_rows))
 
 
-def _embed_shard(state: _State, shard: _Shard, folder: Path) -> None:
+def _embed_shard(state: _State, shard: _RowRange, folder: Path) -> None:
     embed_texts(state.embedder, [row.text for row in state.index.rows(shard.start, shard.end)], folder)
 
 

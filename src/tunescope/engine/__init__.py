@@ -1,6 +1,6 @@
-"""Work over shards, in this process or in several.
+"""Work over shards: in this process, in several, or in those of a Ray cluster.
 
-Inputs and settings decide the shards, not the number of workers, so any number of workers gives
+Inputs and settings decide the shards, not the engine or the number of workers, so any of them gives
 the same tables. A finished shard is never done again.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import shutil
 import signal
 import sys
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -21,17 +20,16 @@ from threading import Thread
 from types import ModuleType
 from typing import Any, TypeVar
 
+from tunescope.engine.shard import Todo, Work, finish, remove_unfinished
 from tunescope.errors import WorkError
 from tunescope.foreign import gate_streams
 from tunescope.progress import progress
+from tunescope.settings import EngineSettings
 
 _State = TypeVar("_State")
 _Shard = TypeVar("_Shard")
 
-_Work = Callable[[Any, Any, Path], None]
-_Todo = Sequence[tuple[Any, Path]]
-"""Shards, each with the folder that its result goes to."""
-
+_HERE = EngineSettings()
 _setup: Callable[[], Any] | None = None
 """In a worker process: makes its state at the first shard, so that an error there reaches the parent as it is."""
 _state: Any = None
@@ -47,30 +45,32 @@ def map_shards(
     shards: Sequence[_Shard],
     setup: Callable[[], _State],
     folder: Path,
-    workers: int = 1,
+    engine: EngineSettings = _HERE,
     label: str = "shards",
 ) -> list[Path]:
     """Do `work(state, shard, folder)` for every shard; return one finished folder per shard.
 
     Args:
-        work: writes its result into the empty folder that it is given; where `workers` > 1, a
-            top-level function of a module (as is `setup`).
+        work: writes its result into the empty folder that it is given; a top-level function of a module (as is
+            `setup`), unless it works in this process.
         shards: what to work on; objects that pickle.
         setup: makes what `work` needs (a loaded model); called once per process.
         folder: where the shards' folders go, named 00000, 00001 …
-        workers: processes; one works in this process.
+        engine: who does the work; by default this process.
         label: what the progress line calls it.
 
     Raises:
-        WorkError: a worker process died; finished shards stay.
+        WorkError: a worker process died (with Ray, several times at one shard), or there is no such cluster; finished
+            shards stay.
+        MissingPackageError: Ray isn't installed.
     """
     folders = [folder / f"{number:05d}" for number in range(len(shards))]
     todo = [(shard, target) for shard, target in zip(shards, folders, strict=True) if not target.is_dir()]
     folder.mkdir(parents=True, exist_ok=True)
+    remove_unfinished(folder)
     n_finished = len(shards) - len(todo)
+    shards_done = _done_by(engine, work, todo, setup, folder)
     with progress(label, len(shards)) as update:
-        in_this_process = workers <= 1 or len(todo) <= 1
-        shards_done = _map_here(work, todo, setup) if in_this_process else _map_in_workers(workers, work, todo, setup)
         try:
             with closing(shards_done):
                 for _ in shards_done:
@@ -84,15 +84,28 @@ def map_shards(
     return folders
 
 
-def _map_here(work: _Work, todo: _Todo, setup: Callable[[], Any]) -> Generator[None]:
+def _done_by(engine: EngineSettings, work: Work, todo: Todo, setup: Callable[[], Any], folder: Path) -> Generator[None]:
+    """Choose who does the work, which begins when its first shard is asked for."""
+    if not todo:
+        return _map_here(work, todo, setup)
+    if engine.address is not None:
+        from tunescope.engine.on_ray import map_on_ray
+
+        return map_on_ray(engine.address, engine.workers, work, todo, setup, folder)
+    if engine.workers == 1 or len(todo) == 1:
+        return _map_here(work, todo, setup)
+    return _map_in_workers(engine.workers, work, todo, setup)
+
+
+def _map_here(work: Work, todo: Todo, setup: Callable[[], Any]) -> Generator[None]:
     """Do the work in this process; yield after each shard."""
     state = setup() if todo else None
     for shard, target in todo:
-        _finish(work, state, shard, target)
+        finish(work, state, shard, target)
         yield
 
 
-def _map_in_workers(workers: int, work: _Work, todo: _Todo, setup: Callable[[], Any]) -> Generator[None]:
+def _map_in_workers(workers: int, work: Work, todo: Todo, setup: Callable[[], Any]) -> Generator[None]:
     """Do the work in processes of their own; yield after each shard."""
     context = multiprocessing.get_context("spawn")
     alive, held = context.Pipe(duplex=False)
@@ -138,17 +151,8 @@ def exit_with_parent(alive: Connection) -> None:
     os._exit(1)
 
 
-def _in_worker(work: _Work, shard: Any, target: Path) -> None:
+def _in_worker(work: Work, shard: Any, target: Path) -> None:
     global _setup, _state
     if _setup is not None:
         _state, _setup = _setup(), None
-    _finish(work, _state, shard, target)
-
-
-def _finish(work: _Work, state: Any, shard: Any, target: Path) -> None:
-    """Do one shard's work in a temporary folder, which gets its name once it is complete."""
-    part = target.with_name(f"{target.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
-    work(state, shard, part)
-    os.replace(part, target)
+    finish(work, _state, shard, target)

@@ -1,0 +1,35 @@
+"""One shard's work: whoever does it, its folder is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+Work = Callable[[Any, Any, Path], None]
+Todo = Sequence[tuple[Any, Path]]
+"""Shards, each with the folder that its result goes to."""
+
+
+def finish(work: Work, state: Any, shard: Any, target: Path) -> None:
+    """Do one shard's work in a folder of its own, which gets the shard's name once it is complete.
+
+    What another worker, thought dead on a machine out of reach, has finished meanwhile stays: it is the same.
+    """
+    part = target.with_name(f"{target.name}.{os.urandom(4).hex()}.part")
+    part.mkdir(parents=True)
+    work(state, shard, part)
+    try:
+        os.replace(part, target)
+    except OSError:
+        if not target.is_dir():
+            raise
+        shutil.rmtree(part)
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove what killed workers were writing."""
+    for part in folder.glob("*.part"):
+        shutil.rmtree(part, ignore_errors=True)
