@@ -9,7 +9,7 @@ from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from tunescope import runs
 from tunescope.answers import Place, model_outputs
@@ -17,8 +17,6 @@ from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkErro
 from tunescope.foreign import dump_json
 from tunescope.models.settings import ModelSettings
 from tunescope.oracle.api import is_url, refuse_secrets
-from tunescope.oracle.replies import Reply
-from tunescope.progress import say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.verbs.answer.book import AnswerBook
@@ -26,7 +24,6 @@ from tunescope.verbs.answer.settings import AnswerSettings
 from tunescope.verbs.answer.view import show_answers
 
 if TYPE_CHECKING:
-    from tunescope.chat import Chat
     from tunescope.oracle.calls import Calls
 
 VERSION = 4
@@ -111,19 +108,18 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
     """Probe with the beginnings of answers; the plan is for answers of the greatest length."""
     from tunescope.chat import Unrenderable
     from tunescope.compute_plan import plan_items
+    from tunescope.models.answering import AnsweringModel
     from tunescope.models.generate import generate
 
     n_tokens = min(_PROBED_TOKENS, settings.max_new_tokens)
     asked = [prompt for prompt in prompts for _ in range(prompt.turns * settings.n)]
 
-    def work(ready: _Ready, batch: list[Prompt], target: Path) -> None:
+    def work(answering: AnsweringModel, batch: list[Prompt], target: Path) -> None:
         ids = []
         for prompt in batch:
             with suppress(Unrenderable):
-                found = ready.chat.prompt(prompt.conversation_after([]), prompt.tools, prompt.fields)
-                if ready.context is None or len(found) < ready.context:
-                    ids.append(found)
-        made = generate(ready.model, ready.tokenizer, ids, n_tokens, settings.batch_size)
+                ids.append(answering.prompt(prompt.conversation_after([]), prompt.tools, prompt.fields))
+        made = generate(answering.model, answering.tokenizer, ids, n_tokens, settings.batch_size)
         (target / "answers.jsonl").write_text(dump_json([each.text for each in made]), "utf-8")
 
     note = f"It is for answers of {settings.max_new_tokens} tokens, the longest allowed. Shorter ones take less."
@@ -132,7 +128,7 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
         "answer",
         work,
         asked,
-        partial(_load, settings),
+        partial(AnsweringModel.load, settings),
         lambda prompt: n_tokens,
         folder.scratch,
         settings.batch_size,
@@ -149,35 +145,14 @@ def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFol
     return _write(book, folder)
 
 
-class _Ready(NamedTuple):
-    """A model that can answer; `context` is how many tokens it can hold, None where it doesn't say."""
-
-    model: Any
-    tokenizer: Any
-    chat: Chat
-    context: int | None
-
-
-def _load(settings: AnswerSettings) -> _Ready:
-    from tunescope.chat import Chat, parse_template_args
-    from tunescope.models import load, stop_ids
-    from tunescope.models.generate import context_of
-
-    arguments = parse_template_args(settings.template_arg)
-    loaded = load(settings)
-    say(f"{settings.model}: {loaded.dtype} on {loaded.device}")
-    stops = stop_ids(loaded.model, loaded.tokenizer)
-    chat = Chat(loaded.tokenizer, stops, settings.template, arguments)
-    return _Ready(loaded.model, loaded.tokenizer, chat, context_of(loaded.model))
-
-
 def _generate(settings: AnswerSettings, book: AnswerBook) -> None:
     """Have a model loaded here answer, turn after turn."""
     from tunescope.chat import Unrenderable
     from tunescope.models import silence_libraries
-    from tunescope.models.generate import Sampling, split_generated, stream
+    from tunescope.models.answering import AnsweringModel
+    from tunescope.models.generate import Sampling, stream
 
-    model, tokenizer, chat, context = _load(settings)
+    answering = AnsweringModel.load(settings)
     sampling = None
     if settings.temperature is not None:
         sampling = Sampling(settings.temperature, 1.0 if settings.top_p is None else settings.top_p)
@@ -194,25 +169,24 @@ def _generate(settings: AnswerSettings, book: AnswerBook) -> None:
             ):
                 continue
             try:
-                found = chat.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields)
+                ids.append(answering.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields))
             except Unrenderable as refused:
                 book.miss(place, str(refused))
                 continue
-            if context is not None and len(found) >= context:
-                book.miss(place, f"{len(found):,} tokens; the model's context holds {context:,} with the answer")
-                continue
             asked.append((prompt, place, before))
-            ids.append(found)
         draws = [_random(settings, place) for _, place, _ in asked] if sampling else ()
         with silence_libraries():
             for number, made in stream(
-                model, tokenizer, ids, settings.max_new_tokens, settings.batch_size, sampling, draws
+                answering.model,
+                answering.tokenizer,
+                ids,
+                settings.max_new_tokens,
+                settings.batch_size,
+                sampling,
+                draws,
             ):
                 prompt, place, before = asked[number]
-                text, thinking = split_generated(tokenizer, ids[number], made)
-                usage = {"prompt_tokens": len(ids[number]), "completion_tokens": len(made.token_ids)}
-                reply = Reply(text, made.finish_reason, usage, thinking)
-                book.keep(prompt, place, reply, before, token_ids=made.token_ids)
+                book.keep(prompt, place, answering.reply(ids[number], made), before, token_ids=made.token_ids)
 
 
 def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt], folder: RunFolder) -> Outcome:
