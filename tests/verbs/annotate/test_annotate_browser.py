@@ -188,7 +188,7 @@ def test_a_cause_by_keyboard_alone(workplace, open_tab):
         tab.keyboard.type("Where does Spain's king live?")
         press(tab, "Tab")
         tab.keyboard.type("In Madrid.")
-        press(tab, "Tab", "Space")
+        press(tab, "Escape", "x")
         saved(tab)
         (item,) = study.items.values()
         reworded = {"prompt": "Where does Spain's king live?", "answer": "In Madrid.", "gone": True}
@@ -203,7 +203,7 @@ def test_a_cause_by_keyboard_alone(workplace, open_tab):
         }
         tab.reload()
         assert tab.get_by_label("Row 2").is_checked()
-        assert tab.get_by_label("The phrase is gone").is_checked()
+        assert tab.get_by_label("lost").is_checked()
         press(tab, "0", "f")
         tab.wait_for_url("**/")
         assert read_marks(study.run.path)[0].value["row_id"] is None

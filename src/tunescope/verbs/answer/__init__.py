@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,7 +14,7 @@ from tunescope import runs
 from tunescope.answers import Place, model_outputs
 from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkError
 from tunescope.foreign import dump_json
-from tunescope.models.settings import ModelSettings
+from tunescope.models.settings import refuse_loading
 from tunescope.oracle.api import is_url, refuse_secrets
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import Outcome, Run, RunFolder
@@ -74,10 +73,7 @@ def _validate(settings: AnswerSettings, at_server: bool) -> None:
     if at_server:
         if settings.plan:
             raise SettingsError(f"--plan with --model {settings.model}: how fast a server is isn't known; leave it out")
-        here = [f for f in fields(ModelSettings) if f.name != "model" and getattr(settings, f.name) != f.default]
-        if here:
-            option = f"--{here[0].name.replace('_', '-')}"
-            raise SettingsError(f"{option} with --model {settings.model}: the server decides that; leave it out")
+        refuse_loading(settings, settings.model)
     elif settings.served_model is not None:
         raise SettingsError(
             f"--served-model {settings.served_model} with --model {settings.model}: expected a server's URL"
