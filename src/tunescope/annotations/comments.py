@@ -5,15 +5,14 @@ A comment is of an annotator's item, with or without a mark in it. Changing it a
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from tunescope.annotations.store import MarkStore, reading, utc_now
 from tunescope.errors import MarkConflict
 
-_NEWEST = (
-    "SELECT item_id, annotator, text, max(version), at FROM comments GROUP BY item_id, annotator ORDER BY min(rowid)"
-)
+_ALL = "SELECT item_id, annotator, text, version, at FROM comments"
 
 
 class Comment(NamedTuple):
@@ -61,12 +60,13 @@ class Comments:
 
     def all(self) -> list[Comment]:
         """Return the newest version of each comment that has a text, in the order in which they were begun."""
-        return _with_text(self._store.look_up_all(_NEWEST))
+        return _newest(self._store.look_up_all(f"{_ALL} ORDER BY rowid"))
 
     def newest(self, item_id: str, annotator: str) -> Comment:
         """Return the newest version of a comment; version 0 where there is none."""
-        query = "SELECT item_id, annotator, text, version, at FROM comments WHERE item_id = ? AND annotator = ?"
-        row = self._store.look_up(f"{query} ORDER BY version DESC LIMIT 1", item_id, annotator)
+        row = self._store.look_up(
+            f"{_ALL} WHERE item_id = ? AND annotator = ? ORDER BY version DESC LIMIT 1", item_id, annotator
+        )
         return Comment(item_id, annotator, "", 0, "") if row is None else Comment(*row)
 
     def return_pilot(self, annotator: str) -> None:
@@ -92,8 +92,9 @@ def read_comments(folder: Path) -> list[Comment]:
     with reading(folder) as file:
         if file.execute("SELECT 1 FROM sqlite_master WHERE name = 'comments'").fetchone() is None:
             return []
-        return _with_text(file.execute(_NEWEST).fetchall())
+        return _newest(file.execute(f"{_ALL} ORDER BY rowid"))
 
 
-def _with_text(rows: list[tuple[str, str, str, int, str]]) -> list[Comment]:
-    return [comment for comment in map(Comment._make, rows) if comment.text]
+def _newest(rows: Iterable[tuple[str, str, str, int, str]]) -> list[Comment]:
+    newest = {(comment.item_id, comment.annotator): comment for comment in map(Comment._make, rows)}
+    return [comment for comment in newest.values() if comment.text]
