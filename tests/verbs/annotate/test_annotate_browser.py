@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.tools import alpaca, write_rows
 from tests.verbs.annotate.studies import HOSTILE, answer, make_study, serving
+from tests.verbs.annotate.tabs import enter, press, saved
 from tests.verbs.report.browsing import AXE, add_axe, needs_chromium
 
 from tunescope.annotations.access import REVIEWER
@@ -16,24 +17,6 @@ from tunescope.answers import read_answers
 pytestmark = needs_chromium()
 SPANISH = "Paris is the capital of Spain."
 LONG = "word" * 100
-
-
-def enter(tab, link):
-    """Follow a personal link; return the address of the study."""
-    tab.goto(link)
-    tab.wait_for_url("**/")
-    assert "#" not in tab.url
-    return tab.url
-
-
-def press(tab, *keys):
-    for key in keys:
-        tab.keyboard.press(key)
-
-
-def saved(tab):
-    """Wait until the page says that the server has all of it."""
-    tab.get_by_role("status").filter(has_text="Saved.").wait_for()
 
 
 def place_of(study, text, annotator="A1"):

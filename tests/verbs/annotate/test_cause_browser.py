@@ -10,6 +10,7 @@ from tests.verbs.annotate.tabs import enter, press, saved
 from tests.verbs.report.browsing import AXE, add_axe, needs_chromium
 
 from tunescope.annotations.access import REVIEWER
+from tunescope.annotations.store import read_marks
 from tunescope.answers import read_answers
 from tunescope.oracle.hostile.server import Said, completion
 from tunescope.oracle.hostile.server import serving as serving_model
@@ -67,7 +68,7 @@ def test_a_study_of_causes_by_keyboard_alone(workplace, open_tab):
     assert len(questions) > 1
     named = questions.index(CAPITAL)
     reply = lambda body, call: Said(completion(REPLIES[body["messages"][-1]["content"]]))  # noqa: E731
-    with serving_model(reply) as server, serving(study, ServedModel(server.url, None, 64, 30.0)) as link:
+    with serving_model(reply) as server, serving(study, ServedModel(server.url, "tiny", 64, 30.0)) as link:
         tab = open_tab()
         home = enter(tab, link("A1"))
         tab.goto(f"{home}item/{places['capital']}")
@@ -157,24 +158,31 @@ def test_a_model_that_is_busy_and_one_that_fails(workplace, open_tab):
     study = demo_study()
     place = next(a.place + 1 for a in study.assignments["A1"] if study.items[a.item_id].prompt_id == "capital")
     refused = Said({"error": {"message": "the prompt is against our rules", "type": "invalid_request_error"}}, 400)
-    reply = lambda body, call: refused if "no" in str(body["messages"]) else Said(completion("Rome."), after=0.4)  # noqa: E731
-    with serving_model(reply) as server, serving(study, ServedModel(server.url, None, 64, 30.0)) as link:
+    reply = lambda body, call: refused if "no" in str(body["messages"]) else Said(completion("Rome."), after=1.5)  # noqa: E731
+    with serving_model(reply) as server, serving(study, ServedModel(server.url, "tiny", 64, 30.0)) as link:
         tab = open_tab()
         tab.goto(f"{enter(tab, link('A1'))}item/{place}")
         press(tab, "r")
         tab.keyboard.type("So?")
         press(tab, "Escape", "a")
         tab.get_by_text("Waiting for the model").wait_for()
+        press(tab, "0")  # what waits isn't in the mark yet
+        saved(tab)
+        (mark,) = read_marks(study.run.path)
+        assert mark.value["rewordings"] == []
         tab.reload()
         tab.get_by_text("Answer of tiny").wait_for()
         assert tab.locator(".rewording .text").all_inner_texts() == ["So?", "Rome."]
+        saved(tab)
+        (mark,) = read_marks(study.run.path)
+        assert [(each["answer"], each["gone"]) for each in mark.value["rewordings"]] == [("Rome.", None)]
         press(tab, "r")
         tab.keyboard.type("no?")
         press(tab, "Control+Enter")
         tab.get_by_role("status").filter(has_text="The model gave no answer.").wait_for()
         assert "against our rules" in tab.locator(".rewording").last.inner_text()
         tab.get_by_role("button", name="Write it again").click()
-        assert tab.get_by_label("Question in other words 3").input_value() == "no?"
+        assert tab.get_by_label("Question in other words 2").input_value() == "no?"
 
 
 def test_a_pilot_is_returned_with_a_comment(workplace, open_tab):

@@ -304,13 +304,19 @@ function readCause() {
   single().value = {
     row_id: picked.value === "none" ? null : data.rows[picked.value],
     concept: concept.value,
-    rewordings: [...rewordings.children].map((box) => {
+    rewordings: [...rewordings.children].filter(isTried).map((box) => {
       if (box.tried) return { try_id: box.tried.try_id, gone: box.gone };
       const [prompt, reply] = box.querySelectorAll("textarea");
       return { prompt: prompt.value, answer: reply.value, gone: box.gone };
     }),
   };
   return true;
+}
+
+// What waits for the model, or got no answer from it, is in the mark once it is answered; an empty box never.
+function isTried(box) {
+  if (box.tried) return box.tried.answer !== undefined;
+  return [...box.querySelectorAll("textarea")].some((field) => field.value.trim());
 }
 
 function saveCause() {
