@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tunescope.annotations.access import REVIEWER
 from tunescope.annotations.comments import Comment, read_comments
-from tunescope.annotations.formats import MarkFormat, format_of
+from tunescope.annotations.formats import MarkFormat, format_of, is_record
 from tunescope.annotations.store import MARKS_FILE, read_finished, read_marks
 from tunescope.annotations.values import check_value, is_empty
 from tunescope.errors import InputError, Problem, RunError, SettingsError
@@ -73,7 +73,8 @@ def read_collected(names: Sequence[str], file_format: str | None, items: str | N
         items = names[0]  # what annotate export wrote
     known = {} if items is None else _read_items(items)
     inputs = {} if items is None else {f"items {items}": _hash([item.as_json() for item in known.values()])}
-    documents = [read_document(file, _EXPECTED) for name in names for file in _files(Path(name), file_format)]
+    files = [file for name in names for file in _files(Path(name), file_format)]
+    documents = [read_document(file, _EXPECTED, is_record) for file in files]
     its_format = format_of(documents, file_format)
     read = its_format.read(documents)
     known = known or read.items

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tunescope.chat import Chat, Unrenderable, parse_template_args
-from tunescope.models.generate import Generated, context_of, split_generated, stop_ids, stream
+from tunescope.models.generate import Generated, KnownWays, context_of, split_generated, stop_ids, stream
 from tunescope.models.lazy import silence_libraries
 from tunescope.models.load import load
 from tunescope.models.settings import ModelSettings
@@ -18,12 +18,18 @@ if TYPE_CHECKING:
 
 
 class AnsweringModel(NamedTuple):
-    """A model that can answer; `context` is how many tokens it can hold, None where it doesn't say."""
+    """A model that can answer.
+
+    Attributes:
+        context: how many tokens it can hold; None where it doesn't say.
+        known_ways: how it continues texts, once it was probed.
+    """
 
     model: Any
     tokenizer: Any
     chat: Chat
     context: int | None
+    known_ways: KnownWays
 
     @classmethod
     def load(cls, settings: ModelSettings) -> AnsweringModel:
@@ -37,7 +43,7 @@ class AnsweringModel(NamedTuple):
         say(f"{settings.model}: {loaded.dtype} on {loaded.device}")
         stops = stop_ids(loaded.model, loaded.tokenizer)
         chat = Chat(loaded.tokenizer, stops, settings.template, arguments)
-        return cls(loaded.model, loaded.tokenizer, chat, context_of(loaded.model))
+        return cls(loaded.model, loaded.tokenizer, chat, context_of(loaded.model), {})
 
     def prompt(
         self, messages: Sequence[Message], tools: Sequence[Any] = (), fields: Mapping[str, Any] | None = None
@@ -67,5 +73,6 @@ class AnsweringModel(NamedTuple):
         """
         prompt = self.prompt(messages)
         with silence_libraries():
-            ((_, generated),) = stream(self.model, self.tokenizer, [prompt], max_new_tokens, 1)
+            streamed = stream(self.model, self.tokenizer, [prompt], max_new_tokens, 1, known_ways=self.known_ways)
+            ((_, generated),) = streamed
         return self.reply(prompt, generated)

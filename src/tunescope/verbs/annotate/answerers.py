@@ -28,9 +28,12 @@ class LoadedModel:
     """A model loaded here, which answers as `answer` has it answer: the same template, greedily."""
 
     def __init__(self, settings: ModelSettings, max_new_tokens: int) -> None:
-        """Load it; raises as `models.load`."""
+        """Load it, and leave one core to the pages; raises as `models.load`."""
         from tunescope.models.answering import AnsweringModel
+        from tunescope.models.lazy import require
 
+        torch = require("torch")
+        torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         self.name, self._max_new_tokens = settings.model, max_new_tokens
         self._model = AnsweringModel.load(settings)
 
