@@ -12,7 +12,7 @@ from tunescope.progress import say
 from tunescope.verbs.annotate.answerers import Answerer
 from tunescope.views import counted
 
-MOST_WAITING = 3
+_MOST_WAITING = 3
 """Prompts of one annotator that may wait at a time."""
 LONGEST_PROMPT = 4_000
 """Characters of a prompt that is put to a model."""
@@ -61,7 +61,7 @@ class PromptQueue:
             if any(each.try_id == asked.try_id for each in self._waiting):
                 return
             n_waiting = Counter(each.annotator for each in self._waiting)[asked.annotator]
-            if n_waiting >= MOST_WAITING:
+            if n_waiting >= _MOST_WAITING:
                 raise QueueFull(
                     f"{counted(n_waiting, 'question')} of yours wait for the model; wait until one is answered"
                 )
