@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import socket
@@ -108,6 +109,8 @@ def outputs(folder: Path) -> dict[str, object]:
         if name.endswith("run.json"):
             assert isinstance(info, dict)
             info["settings"] = {key: each for key, each in info["settings"].items() if key not in ("engine", "workers")}
+            steps = info["view"]["next"]
+            info["view"]["next"] = [re.sub(r" --engine \S+| --workers \d+", "", step) for step in steps]
     return found
 
 

@@ -109,7 +109,7 @@ RANGES = {
         "groups_each": COUNTS,
         "rows_each": COUNTS,
     },
-    "annotate serve": {"port": "at least 0 and at most 65535"},
+    "annotate serve": {"port": "at least 0 and at most 65535", "max_new_tokens": COUNTS, "timeout": "above 0"},
 }
 """Every verb's settings with a range, and the range."""
 

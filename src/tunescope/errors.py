@@ -11,6 +11,7 @@
     ├── WorkError                     a shard or a recipe step that failed while working
     │   ├── WaitingError              calls that wait in a batch; the command line exits 4
     │   ├── MarkConflict              an annotator's mark that changed meanwhile
+    │   ├── QueueFull                 an annotator's question for a model while others of theirs wait
     │   └── ServerRefusal             a server that answers no call before somebody mends something
     └── MissingPackageError (ImportError)  an extra that this feature needs
 
@@ -87,6 +88,10 @@ class WaitingError(WorkError):
 
 class MarkConflict(WorkError):
     """A mark has a newer version than the one that was changed, or is another's; nothing was written."""
+
+
+class QueueFull(WorkError):
+    """So many of an annotator's questions wait for the model that no more are taken."""
 
 
 class ServerRefusal(WorkError):

@@ -133,6 +133,15 @@ def escape_text(text: str) -> str:
     return _ON_PAGES.sub(lambda match: f'<span class="badge">U+{ord(match[0]):04X}</span>', escape(text))
 
 
+def split_at_badges(text: str) -> list[str]:
+    """Split a text for a script that draws it: its stretches, and between them the names of what steers."""
+    parts, place = [], 0
+    for match in _ON_PAGES.finditer(text):
+        parts += [text[place : match.start()], f"U+{ord(match[0]):04X}"]
+        place = match.end()
+    return [*parts, text[place:]]
+
+
 def escape_sentence(text: str) -> str:
     """Escape a sentence of ours: foreign words that are written from right to left stand apart from what is around.
 

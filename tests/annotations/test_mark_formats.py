@@ -128,6 +128,16 @@ def test_label_studio_s_own_export(workplace):
     assert read.items["7"].answers[0].text == TEXT
 
 
+@pytest.mark.parametrize("indent", [None, 1])
+def test_one_task_in_a_file_is_a_record(indent, workplace):
+    """Storage of Label Studio has a file per task, on one line or several; its annotations aren't the records."""
+    (path,) = label_studio(annotation(1, region(20, 26, "Wrong")), annotation(2))
+    (task,) = json.loads(Path(path).read_text())
+    Path("7.json").write_text(json.dumps(task, indent=indent), "utf-8")
+    alone, listed = (read_collected([name], None, None) for name in ("7.json", path))
+    assert (alone.marks, alone.items, len(alone.marks)) == (listed.marks, listed.items, 2)
+
+
 def test_label_studio_s_pairwise_rating_and_note(workplace):
     left = {"value": {"selected": "left"}, "from_name": "pw", "to_name": "a,b", "type": "pairwise"}
     read = read_collected(label_studio(annotation(1, left)), None, None)

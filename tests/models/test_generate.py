@@ -131,8 +131,8 @@ def test_a_beginning_that_many_share_is_read_once_and_changes_nothing(model, pro
 
 def test_a_beginning_is_shared_where_all_keys_are_kept(model):
     keeps = model.config.model_type not in ("gemma2", "mistral")  # these have windows here
-    assert _choose_way(model, 40, is_shared=True) == ("shared" if keeps else "batched")
-    assert _choose_way(model, 40, is_shared=False) == "batched"
+    assert _choose_way(model, 40, is_shared=True, known={}) == ("shared" if keeps else "batched")
+    assert _choose_way(model, 40, is_shared=False, known={}) == "batched"
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from datetime import UTC, datetime
 from hashlib import sha256
 
-from tunescope.annotations.store import MarkStore
+from tunescope.annotations.store import MarkStore, utc_now
 
 REVIEWER = "reviewer"
 """The name of the link that sees all marks."""
@@ -27,7 +26,7 @@ class Access:
         """Return the token of a new link; those that the name has go on."""
         token = secrets.token_urlsafe(32)
         with self._store.changing() as file:
-            file.execute("INSERT INTO links VALUES (?, ?, ?, NULL)", (_hash(token), name, _now()))
+            file.execute("INSERT INTO links VALUES (?, ?, ?, NULL)", (_hash(token), name, utc_now()))
         return token
 
     def has_link(self, name: str) -> bool:
@@ -38,7 +37,7 @@ class Access:
         """End all links of a name, with the sessions that began with them; return how many links there were."""
         with self._store.changing() as file:
             return file.execute(
-                "UPDATE links SET revoked = ? WHERE name = ? AND revoked IS NULL", (_now(), name)
+                "UPDATE links SET revoked = ? WHERE name = ? AND revoked IS NULL", (utc_now(), name)
             ).rowcount
 
     def enter(self, token: str) -> str | None:
@@ -48,7 +47,7 @@ class Access:
             link = file.execute("SELECT hash FROM links WHERE hash = ? AND revoked IS NULL", (_hash(token),)).fetchone()
             if link is None:
                 return None
-            file.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_hash(session), link[0], _now()))
+            file.execute("INSERT INTO sessions VALUES (?, ?, ?)", (_hash(session), link[0], utc_now()))
         return session
 
     def name_of(self, session: str) -> str | None:
@@ -72,7 +71,3 @@ def is_csrf_token(session: str, token: str) -> bool:
 
 def _hash(secret: str) -> str:
     return sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")

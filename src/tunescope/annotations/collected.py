@@ -9,7 +9,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import NamedTuple
 
-from tunescope.annotations.formats import MarkFormat, format_of
+from tunescope.annotations.access import REVIEWER
+from tunescope.annotations.comments import Comment, read_comments
+from tunescope.annotations.formats import MarkFormat, format_of, is_record
 from tunescope.annotations.store import MARKS_FILE, read_finished, read_marks
 from tunescope.annotations.values import check_value, is_empty
 from tunescope.errors import InputError, Problem, RunError, SettingsError
@@ -35,6 +37,8 @@ class Collected(NamedTuple):
         assignments: who was to mark what; None where that isn't known.
         unfinished: how many items of a study of spans annotators have begun and not finished; their marks aren't here.
         inputs: what was read → the hash of what counts in it.
+        reviewers_own: marks that a reviewer made of their own; they count with nobody's.
+        comments: what a reviewer says of annotators' items.
     """
 
     kind: StudyKind
@@ -43,6 +47,8 @@ class Collected(NamedTuple):
     assignments: tuple[Assignment, ...] | None
     unfinished: int
     inputs: Mapping[str, str]
+    reviewers_own: tuple[Mark, ...] = ()
+    comments: tuple[Comment, ...] = ()
 
     def of_phase(self, phase: Phase) -> tuple[Mark, ...]:
         """Return the marks of the pilot, or of the main study."""
@@ -67,7 +73,8 @@ def read_collected(names: Sequence[str], file_format: str | None, items: str | N
         items = names[0]  # what annotate export wrote
     known = {} if items is None else _read_items(items)
     inputs = {} if items is None else {f"items {items}": _hash([item.as_json() for item in known.values()])}
-    documents = [read_document(file, _EXPECTED) for name in names for file in _files(Path(name), file_format)]
+    files = [file for name in names for file in _files(Path(name), file_format)]
+    documents = [read_document(file, _EXPECTED, is_record) for file in files]
     its_format = format_of(documents, file_format)
     read = its_format.read(documents)
     known = known or read.items
@@ -136,7 +143,9 @@ def _read_study(folder: Path) -> Collected:
     assignments = [*Assignment.read_lines(run)]
     phases = {(each.annotator, each.item_id): each.phase for each in assignments}
     finished = {(annotator, item_id) for item_id, annotator in read_finished(folder)}
-    marks = read_marks(folder)
+    all_marks, comments = read_marks(folder), tuple(read_comments(folder))
+    marks = [mark for mark in all_marks if mark.annotator != REVIEWER]
+    own = [mark for mark in all_marks if mark.annotator == REVIEWER]
     of_spans = any(item.kind == "spans" for item in items.values())
     marked = {(mark.annotator, mark.item_id) for mark in marks}
     if of_spans:
@@ -148,11 +157,12 @@ def _read_study(folder: Path) -> Collected:
         raise InputError(
             [Problem(place.file, None, begun, "at least one")], "Let annotators go on, then type it again."
         )
-    _check([(mark, place) for mark in marks], items, [])
-    content = _hash([mark.as_json() for mark in marks])
+    _check([(mark, place) for mark in (*marks, *own)], items, [])
+    content = _hash([*(mark.as_json() for mark in (*marks, *own)), *comments])
     unfinished = len(marked - finished) if of_spans else 0
     kind = next(iter(items.values())).kind
-    return Collected(kind, tuple(marks), items, tuple(assignments), unfinished, {str(folder): f"{run.key} {content}"})
+    inputs = {str(folder): f"{run.key} {content}"}
+    return Collected(kind, tuple(marks), items, tuple(assignments), unfinished, inputs, tuple(own), comments)
 
 
 def _nothing(annotator: str, item_id: str, phase: Phase) -> Mark:

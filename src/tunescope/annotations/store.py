@@ -25,7 +25,7 @@ from tunescope.results.annotate import Mark
 MARKS_FILE = "marks.db"
 """The file's name in the study's run folder."""
 _APPLICATION_ID = int.from_bytes(b"tsma")
-_FORMAT = 1
+_FORMAT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS marks (
     mark_id TEXT NOT NULL, version INTEGER NOT NULL, item_id TEXT NOT NULL, annotator TEXT NOT NULL,
@@ -36,7 +36,15 @@ CREATE INDEX IF NOT EXISTS by_item ON marks (item_id, annotator);
 CREATE TABLE IF NOT EXISTS finished (item_id TEXT NOT NULL, annotator TEXT NOT NULL, is_finished INTEGER NOT NULL,
     at TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS links (hash TEXT PRIMARY KEY, name TEXT NOT NULL, at TEXT NOT NULL, revoked TEXT);
-CREATE TABLE IF NOT EXISTS sessions (hash TEXT PRIMARY KEY, link TEXT NOT NULL, at TEXT NOT NULL)
+CREATE TABLE IF NOT EXISTS sessions (hash TEXT PRIMARY KEY, link TEXT NOT NULL, at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS asked_prompts (try_id TEXT PRIMARY KEY, item_id TEXT NOT NULL, annotator TEXT NOT NULL,
+    prompt TEXT NOT NULL, at TEXT NOT NULL);
+CREATE INDEX IF NOT EXISTS prompts_of ON asked_prompts (item_id, annotator);
+CREATE TABLE IF NOT EXISTS prompt_answers (try_id TEXT PRIMARY KEY, model TEXT NOT NULL, answer TEXT, failure TEXT,
+    at TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS comments (item_id TEXT NOT NULL, annotator TEXT NOT NULL, version INTEGER NOT NULL,
+    text TEXT NOT NULL, at TEXT NOT NULL, PRIMARY KEY (item_id, annotator, version));
+CREATE TABLE IF NOT EXISTS returned_pilots (annotator TEXT NOT NULL, at TEXT NOT NULL)
 """
 _COLUMNS = "mark_id, version, item_id, annotator, kind, phase, value, note, sources, reviewer, deleted, at"
 
@@ -124,15 +132,18 @@ class MarkStore:
                     return newest.version
             _require_base(mark, base, newest)
             values = (mark.item_id, mark.annotator, mark.kind, mark.phase, dump_json(mark.value), mark.note)
-            row = (mark.mark_id, base + 1, *values, mark.sources, mark.reviewer, deleted, mark.at or _now())
+            row = (mark.mark_id, base + 1, *values, mark.sources, mark.reviewer, deleted, mark.at or utc_now())
             file.execute(f"INSERT INTO marks ({_COLUMNS}) VALUES ({', '.join('?' * 12)})", row)
         return base + 1
 
     def look_up(self, query: str, *values: str) -> tuple[Any, ...] | None:
         """Return the first row of a query that changes nothing; None without one."""
+        return next(iter(self.look_up_all(query, *values)), None)
+
+    def look_up_all(self, query: str, *values: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that changes nothing."""
         with self._lock:
-            row: tuple[Any, ...] | None = self._file.execute(query, values).fetchone()
-        return row
+            return self._file.execute(query, values).fetchall()
 
     def finish(self, item_id: str, annotator: str, is_finished: bool = True) -> None:
         """Keep that an annotator is done with an item, or isn't any more; without marks it means that none is needed.
@@ -141,7 +152,7 @@ class MarkStore:
             WorkError: the file can't be written.
         """
         with self.changing() as file:
-            file.execute("INSERT INTO finished VALUES (?, ?, ?, ?)", (item_id, annotator, is_finished, _now()))
+            file.execute("INSERT INTO finished VALUES (?, ?, ?, ?)", (item_id, annotator, is_finished, utc_now()))
 
     def finished(self, annotator: str | None = None) -> set[tuple[str, str]]:
         """Return the finished items as (item id, annotator)."""
@@ -171,7 +182,7 @@ def read_marks(folder: Path) -> list[Mark]:
     Raises:
         RunError: there are no marks yet, or the file is something else.
     """
-    with _reading(folder) as file:
+    with reading(folder) as file:
         return [each.mark for each in _newest(_versions(file, "1"))]
 
 
@@ -183,12 +194,13 @@ def read_finished(folder: Path) -> set[tuple[str, str]]:
     Raises:
         RunError: as `read_marks`.
     """
-    with _reading(folder) as file:
+    with reading(folder) as file:
         return _finished(file)
 
 
 @contextmanager
-def _reading(folder: Path) -> Iterator[sqlite3.Connection]:
+def reading(folder: Path) -> Iterator[sqlite3.Connection]:
+    """Open a study's file for reading alone; it may be served meanwhile. Raises `RunError` as `read_marks`."""
     path = folder / MARKS_FILE
     if not path.is_file():
         raise RunError(f"{path}: found no marks; let annotators make them with: tunescope annotate serve {folder}")
@@ -278,5 +290,6 @@ def _require_base(mark: Mark, base: int, newest: MarkVersion | None) -> None:
         raise MarkConflict("a reviewer corrected this mark, so it can't be changed any more")
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """Return the time as the file keeps it: UTC, ISO 8601, in milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -31,6 +31,21 @@ class Study:
     assignments: dict[str, list[Assignment]]
     guidelines: str
 
+    def all_items(self, name: str) -> list[Assignment]:
+        """Return an assignment of every item to somebody who isn't an annotator; the pilot's come first."""
+        pilot = {each.item_id for assigned in self.assignments.values() for each in assigned if each.phase == "pilot"}
+        ordered = sorted(self.items, key=lambda item_id: item_id not in pilot)
+        return [
+            Assignment(
+                annotator=name,
+                item_id=item_id,
+                phase="pilot" if item_id in pilot else "main",
+                group=0,
+                place=place,
+            )
+            for place, item_id in enumerate(ordered)
+        ]
+
     @classmethod
     def open(cls, folder: str | Path) -> Study:
         """Open a study's run folder.

@@ -1,4 +1,7 @@
-"""What a mark may say, by kind of study; what it says of an item is held against that item."""
+"""What a mark may say, by kind of study; what it says of an item is held against that item.
+
+The same rules hold for what a page sends and for what files have.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ def is_empty(mark: Mark) -> bool:
 
 
 def check_value(mark: Mark, item: StudyItem | None) -> None:
-    """Look at what a mark says; `item` is what it is of, where that is known.
+    """Look at what a mark says, and at what it said before it was corrected; `item` is what it is of, where known.
 
     Raises:
         FormatError: a value that a study of this kind doesn't have, or that isn't of this item.
@@ -45,6 +48,17 @@ def _cause(value: Mapping[str, Any], item: StudyItem | None) -> None:
         raise FormatError(f"{abbreviate(row)} as row_id", "the id of a row, or null for none")
     if row is not None and item is not None and row not in {each.row_id for each in item.rows}:
         raise FormatError(f"the row {abbreviate(row)}", f"one of the {len(item.rows)} rows of the item {item.item_id}")
+    rewordings = value.get("rewordings", [])
+    if not isinstance(rewordings, list):
+        raise FormatError(f"{abbreviate(rewordings)} as rewordings", "a list")
+    for each in rewordings:
+        _rewording(each)
+
+
+def _rewording(given: Any) -> None:
+    texts = [given.get(name) for name in ("prompt", "answer")] if isinstance(given, Mapping) else [None]
+    if not all(isinstance(text, str) for text in texts) or not isinstance(given.get("gone"), bool | None):
+        raise FormatError(f"{abbreviate(given)} as a rewording", "prompt, answer, and gone as true, false or null")
 
 
 def _aspects(value: Mapping[str, Any], item: StudyItem | None) -> None:
@@ -60,7 +74,7 @@ def _aspects(value: Mapping[str, Any], item: StudyItem | None) -> None:
 
 def _verdicts(value: Mapping[str, Any], item: StudyItem | None) -> None:
     preference = value.get("preference")
-    if isinstance(preference, bool) or preference not in PREFERENCES:
+    if isinstance(preference, bool) or not isinstance(preference, int | float) or preference not in PREFERENCES:
         expected = "1 (the first answer is better), 0 (the second) or 0.5 (neither)"
         raise FormatError(f"{abbreviate(preference)} as preference", expected)
 

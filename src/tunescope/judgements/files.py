@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from glob import glob
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -73,8 +74,12 @@ def expand(names: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(files))
 
 
-def read_document(name: str, expected: str = _EXPECTED) -> Document:
+def read_document(
+    name: str, expected: str = _EXPECTED, is_record: Callable[[Mapping[str, Any]], bool] | None = None
+) -> Document:
     """Read a file of records in any container (docs/rows.md); `expected` says in errors what it should be.
+
+    `is_record` tells an object that is a record itself, though a list of objects stands in it.
 
     Raises:
         InputError: a file that is missing, empty or unreadable, with its lines.
@@ -84,6 +89,8 @@ def read_document(name: str, expected: str = _EXPECTED) -> Document:
         raise InputError([Problem(name, None, "no such file", expected)])
     if path.stat().st_size == 0:
         raise InputError([Problem(name, None, "an empty file", expected)])
+    if is_record is not None and (whole := _one_object(path)) is not None and is_record(whole):
+        return Document(name, [DocumentRecord(Location(name, 1, 1), whole)])
     records, problems = [], []
     for record in read(path, recognise(path), name=name):
         if record.value is not None:
@@ -97,6 +104,17 @@ def read_document(name: str, expected: str = _EXPECTED) -> Document:
     if not records:
         raise InputError([Problem(name, None, "no records", expected)])
     return Document(name, records)
+
+
+def _one_object(path: Path) -> dict[str, Any] | None:
+    """Return the JSON object that a whole file is; None for every other file."""
+    if recognise(path) != "object":
+        return None
+    try:
+        value = json.loads(path.read_text("utf-8-sig"))
+    except (ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def columns_without_text(record: Mapping[str, Any], names: Sequence[str]) -> Iterator[tuple[str, Any]]:

@@ -13,7 +13,7 @@ from contextlib import nullcontext
 from copy import deepcopy
 from itertools import pairwise
 from random import Random
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
@@ -43,6 +43,10 @@ _CACHED = 0.02
 """Nats by which reading with a cache may differ from reading without, in float32: some states are kept otherwise."""
 _ROUNDING = 0.05
 """Nats, in mean, that a model which can't compute in float32 may be off by on the probe."""
+
+
+KnownWays: TypeAlias = dict[tuple[int, int | None, bool], str]
+"""What a model was probed with → the way of `_WAYS` that it takes."""
 
 
 class Generated(NamedTuple):
@@ -120,6 +124,7 @@ def stream(
     sampling: Sampling | None = None,
     draws: Sequence[Random] = (),
     until: Sequence[str] = (),
+    known_ways: KnownWays | None = None,
 ) -> Iterator[tuple[int, Generated]]:
     """Continue each prompt until a stop token, a text of `until`, `max_new_tokens` or the end of the model's context.
 
@@ -128,7 +133,8 @@ def stream(
     all of its tokens; where that text is a token which was added to the tokenizer, that is a stop token. Decoding is
     greedy where `sampling` is None. Otherwise `draws` has a random number generator per prompt, and each token takes
     one number from it: a response depends on nothing but its prompt and these numbers. The penalties of the model's own
-    generation configuration aren't applied.
+    generation configuration aren't applied. `known_ways` remembers which way of continuing texts fits this model, for
+    the next call.
 
     Raises:
         SettingsError: a setting that can't work, or a prompt that is empty or fills the model's context.
@@ -149,7 +155,8 @@ def stream(
     stops = stop_ids(model, tokenizer) | _added_ids(tokenizer, until)
     reach = longest + max_new_tokens if context is None else min(longest + max_new_tokens, context)
     for beginning, numbers in _groups(prompts):
-        batch = _Batch(model, _choose_way(model, reach, bool(beginning)), beginning)
+        way = _choose_way(model, reach, bool(beginning), {} if known_ways is None else known_ways)
+        batch = _Batch(model, way, beginning)
         if batch.way not in _BATCHED and batch_size > 1:
             batch_size = 1
             cache = "its cache can't take several texts" if batch.way == "single" else _NO_CACHE
@@ -272,7 +279,7 @@ def _draw(logits: Any, sampling: Sampling, rows: Sequence[_Row], draws: Sequence
     return [int(token) for (token,) in chosen.tolist()]
 
 
-def _choose_way(model: PreTrainedModel, length: int, is_shared: bool) -> str:
+def _choose_way(model: PreTrainedModel, length: int, is_shared: bool, known: KnownWays) -> str:
     """Return the first of `_WAYS` that gives the model's own log-probabilities for texts of up to a length.
 
     The first of all is tried only where the texts share a beginning.
@@ -283,6 +290,14 @@ def _choose_way(model: PreTrainedModel, length: int, is_shared: bool) -> str:
     change = last_change(model, 0, length)
     context = context_of(model)
     far = max(_LONG, 0 if change is None else min(2 * change, context or 2 * change) - _LONG)
+    probed = (far, change, is_shared)
+    if probed not in known:
+        known[probed] = _probe_ways(model, *probed)
+    return known[probed]
+
+
+def _probe_ways(model: PreTrainedModel, far: int, change: int | None, is_shared: bool) -> str:
+    """Return the first way that agrees with the model on texts of up to `far` tokens, and beyond a `change` in it."""
     failure = ""
     for in_single_precision in (True, False):
         try:

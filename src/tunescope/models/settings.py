@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import ClassVar, Literal
 
+from tunescope.errors import SettingsError
 from tunescope.models.embedded import DEFAULT
 from tunescope.oracle.api import refuse_secrets
 from tunescope.runs import INPUT, NOT_IN_KEY
+from tunescope.settings import EngineSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,15 @@ class _ModelName:
 @dataclass(frozen=True, kw_only=True)
 class ModelSettings(LoadSettings, _ModelName):
     """Which model, and how it is loaded."""
+
+
+def refuse_loading(settings: LoadSettings, url: str) -> None:
+    """Raise `SettingsError` where settings say how to load, or where to run, a model that a server has loaded."""
+    asked = [f for kind in (LoadSettings, EngineSettings) if isinstance(settings, kind) for f in fields(kind)]
+    given = [f.name for f in asked if getattr(settings, f.name) != f.default]
+    if given:
+        option = f"--{given[0].replace('_', '-')}"
+        raise SettingsError(f"{option} with --model {url}: the server decides that; leave it out")
 
 
 def with_model(settings: LoadSettings, model: str, revision: str | None) -> ModelSettings:

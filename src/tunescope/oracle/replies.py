@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from tunescope.oracle.endings import Ending, describe_refusal, ending_of
+from tunescope.oracle.endings import Ending, describe_refusal, ending_of, is_malformed
 from tunescope.oracle.reply_format import ReplyFormat
 
 Status = Literal["ok", "partial", "fallback", "unparsed", "refused", "truncated"]
@@ -66,6 +66,11 @@ class Reply:
         """How it ended; a reply that is only thoughts was cut, whatever the server says of it."""
         ending = ending_of(self.finish_reason)
         return "cut" if self.is_only_thoughts and ending != "refused" else ending
+
+    @property
+    def is_answer(self) -> bool:
+        """Tell whether its text is an answer, whole or cut at the limit: not declined, nor thoughts alone."""
+        return not (self.ending == "refused" or self.is_only_thoughts or is_malformed(self.finish_reason))
 
     def describe_ending(self) -> str:
         """Say how a reply ended that isn't whole."""

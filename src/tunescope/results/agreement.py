@@ -195,6 +195,27 @@ class CauseRows(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RewordedTries(Record):
+    """Reworded prompts with their answers: whether a phrase is lost in them. Intervals are over items.
+
+    Attributes:
+        kept, lost: as annotators marked them; `undecided` they left open.
+        by_models: tries that a model of the study answered; annotators wrote down the others.
+        lost_share: of those that annotators marked, the share without the phrase.
+        lost_by_words: of all, the share in whose answer the phrase's words don't stand.
+        same: of those that annotators marked, how often the words say the same.
+    """
+
+    kept: int
+    lost: int
+    undecided: int
+    by_models: int
+    lost_share: MeanEstimate
+    lost_by_words: MeanEstimate
+    same: MeanEstimate
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportResult(Record):
     """The result of `annotate export`.
 
@@ -202,7 +223,8 @@ class ExportResult(Record):
         marks: marks of the main study and of the pilot.
         phrases: different phrases that people marked, or were asked about.
         in_rows, shifted, with_cause: shares of them.
-        reworded: of the phrases for which people tried other prompts, the share of tries without the phrase.
+        reworded: of a study of causes in which reworded prompts were tried, what became of the phrases.
+        reviewers_own: marks that a reviewer made of their own, which count nowhere; `comments` are a reviewer's.
         files: what was written.
     """
 
@@ -216,7 +238,9 @@ class ExportResult(Record):
     shifted: MarkedShare | None = None
     with_cause: MarkedShare | None = None
     cause_rows: CauseRows | None = None
-    reworded: MeanEstimate | None = None
+    reworded: RewordedTries | None = None
+    reviewers_own: int = 0
+    comments: int = 0
     files: tuple[str, ...]
 
 

@@ -35,6 +35,21 @@ class ShownRow(Record):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Counterfactual(Record):
+    """A question in other words, which leave out what a phrase's row and question share, with a model's answer.
+
+    Attributes:
+        try_id: names it within the study.
+        model: what answered.
+    """
+
+    try_id: str
+    prompt: str
+    answer: str
+    model: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyItem(Record):
     """What an annotator sees at once: a question with an answer, or with two.
 
@@ -42,6 +57,7 @@ class StudyItem(Record):
         item_id: content hash (16 hex digits).
         span: the phrase whose cause is asked for, as start and end in the answer, in characters.
         rows: the rows in which that phrase occurs or that attribution names; of other studies none.
+        counterfactuals: reworded questions that were answered before the study.
     """
 
     NAME: ClassVar[str] = "items"
@@ -53,6 +69,7 @@ class StudyItem(Record):
     answers: tuple[ShownAnswer, ...]
     span: tuple[int, int] | None = None
     rows: tuple[ShownRow, ...] = ()
+    counterfactuals: tuple[Counterfactual, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +100,8 @@ class Mark(Record):
     - spans: `answer_id`, `start`, `end` (characters of the answer) and `category`;
     - pairs: `category`;
     - cause: `answer_id`, `start`, `end` (of the phrase), `row_id` (null: none of the rows), `concept` (what the row and
-      the question share), `rewordings` (each with `prompt`, `answer` and `gone`: whether the phrase isn't in it);
+      the question share), `rewordings` (each with `prompt`, `answer` and `gone`: whether the phrase isn't in it, null
+      where that is open; where a model of the study answered, also `try_id` and `model`);
     - aspects: `answer_id` and `scores` (by aspect, 1 to 5);
     - verdicts: `preference` (1: the first answer of the item is better, 0: the second, 0.5: neither).
 

@@ -1,9 +1,12 @@
-"""Chromium, and a function that opens tabs in which an annotator is at work."""
+"""Chromium, with a function that opens tabs in which an annotator is at work, and studies without a browser."""
 
 from __future__ import annotations
 
 import pytest
+from tests.verbs.annotate.studies import make_study
 from tests.verbs.report.conftest import browser
+
+from tunescope.annotations.store import MarkStore
 
 __all__ = ["browser"]
 REFUSALS = """window.refused = [];
@@ -32,3 +35,24 @@ def open_tab(browser):
             assert tab.evaluate("window.refused") == []
             assert tab.evaluate("typeof window.pwned") == "undefined"
         context.close()
+
+
+@pytest.fixture
+def open_study(workplace):
+    """Return a function that makes a study and gives it, its application and visits of it."""
+    stores = []
+
+    def make(kind, answers, serving=None, **settings):
+        from tests.verbs.annotate.visits import Visit
+
+        from tunescope.verbs.annotate.app import make_app
+
+        study = make_study(kind, answers, **settings)
+        store = MarkStore(study.run.path)
+        stores.append(store)
+        app = make_app(study, store, serving)
+        return study, app, lambda name: Visit(app, store, name)
+
+    yield make
+    for store in stores:
+        store.__exit__()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 from tests.tools import write_rows
 
 from tunescope.annotations.access import Access
+from tunescope.annotations.asked_prompts import AskedPrompts
 from tunescope.annotations.store import MarkStore
 from tunescope.annotations.study import Study
 from tunescope.verbs.annotate.create import AnnotateCreateSettings, annotate_create
@@ -32,14 +33,18 @@ def make_study(kind, answers, **settings):
 
 
 @contextmanager
-def serving(study):
-    """Serve a study; yield a function that makes a personal link."""
+def serving(study, answerer=None):
+    """Serve a study, with somebody who answers reworded prompts; yield a function that makes a personal link."""
     import uvicorn
 
-    from tunescope.verbs.annotate.app import make_app
+    from tunescope.verbs.annotate.app import Serving, make_app
+    from tunescope.verbs.annotate.prompt_queue import PromptQueue
 
-    with MarkStore(study.run.path) as store:
-        config = uvicorn.Config(make_app(study, store), port=0, log_level="error", lifespan="off")
+    with (
+        MarkStore(study.run.path) as store,
+        nullcontext() if answerer is None else PromptQueue(AskedPrompts(store), answerer) as queue,
+    ):
+        config = uvicorn.Config(make_app(study, store, Serving(queue=queue)), port=0, log_level="error", lifespan="off")
         listening = config.bind_socket()
         listening.listen()
         server = uvicorn.Server(config)

@@ -8,60 +8,19 @@ from pathlib import Path
 
 import pytest
 from tests.tools import alpaca, write_rows
-from tests.verbs.annotate.studies import HOSTILE, answer, make_study
+from tests.verbs.annotate.studies import HOSTILE, answer
 
 pytest.importorskip("starlette")
 
 from starlette.testclient import TestClient
+from tests.verbs.annotate.visits import HEX
 
 from tunescope.annotations.access import REVIEWER, Access
 from tunescope.annotations.store import MarkStore, read_finished, read_marks
 from tunescope.answers import read_answers
 from tunescope.results.annotate import Mark
-from tunescope.verbs.annotate.app import make_app
 
 TEXT = "Paris is the capital of Spain."
-HEX = "0123456789abcdef" * 2
-
-
-class Visit:
-    """A client with a session, and what its pages know."""
-
-    def __init__(self, app, store, name):
-        self.client = TestClient(app)
-        reply = self.client.post("/enter", json={"token": Access(store).make_link(name)})
-        assert reply.json() == {"to": "/"}
-
-    def get(self, path):
-        return self.client.get(path)
-
-    def data(self, path):
-        text = self.get(path).text
-        return json.loads(re.search(r'id="data">(.*?)</script>', text)[1])
-
-    def post(self, path, body, **headers):
-        base = path.rpartition("/")[0]
-        return self.client.post(path, json=body, headers={"x-csrf-token": self.data(base)["csrf"], **headers})
-
-    def mark(self, path, value, base=0, **fields):
-        return self.post(f"{path}/mark", {"mark_id": HEX, "base": base, "value": value, **fields})
-
-
-@pytest.fixture
-def open_study(workplace):
-    """Return a function that makes a study and gives its folder and visits of it."""
-    stores = []
-
-    def make(kind, answers, **settings):
-        study = make_study(kind, answers, **settings)
-        store = MarkStore(study.run.path)
-        stores.append(store)
-        app = make_app(study, store)
-        return study, app, lambda name: Visit(app, store, name)
-
-    yield make
-    for store in stores:
-        store.__exit__()
 
 
 @pytest.fixture
@@ -138,7 +97,7 @@ def test_a_reviewer_corrects_and_both_are_kept(spans):
     (shown,) = one.data("/item/1")["marks"]
     assert (shown["original"]["category"], shown["note"]) == ("not factual", "see the guidelines")
     assert one.mark("/item/1", SPAN, 2).status_code == 409
-    assert reviewer.mark("/review/2/1", SPAN).json() == {"error": "a reviewer corrects marks, and makes no new ones"}
+    assert reviewer.mark("/review/2/1", SPAN).status_code == 422
     assert "A1: 0 of 3 finished" in reviewer.get("/").text
     for path in ("/review/0/1", "/review/3/1", "/review/1/4"):
         assert reviewer.get(path).status_code == 404

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from tests.tools import alpaca, write_rows
 from tests.verbs.annotate.studies import HOSTILE, answer, make_study, serving
+from tests.verbs.annotate.tabs import enter, press, saved
 from tests.verbs.report.browsing import AXE, add_axe, needs_chromium
 
 from tunescope.annotations.access import REVIEWER
@@ -16,24 +17,6 @@ from tunescope.answers import read_answers
 pytestmark = needs_chromium()
 SPANISH = "Paris is the capital of Spain."
 LONG = "word" * 100
-
-
-def enter(tab, link):
-    """Follow a personal link; return the address of the study."""
-    tab.goto(link)
-    tab.wait_for_url("**/")
-    assert "#" not in tab.url
-    return tab.url
-
-
-def press(tab, *keys):
-    for key in keys:
-        tab.keyboard.press(key)
-
-
-def saved(tab):
-    """Wait until the page says that the server has all of it."""
-    tab.get_by_role("status").filter(has_text="Saved.").wait_for()
 
 
 def place_of(study, text, annotator="A1"):
@@ -188,7 +171,7 @@ def test_a_cause_by_keyboard_alone(workplace, open_tab):
         tab.keyboard.type("Where does Spain's king live?")
         press(tab, "Tab")
         tab.keyboard.type("In Madrid.")
-        press(tab, "Tab", "Space")
+        press(tab, "Escape", "x")
         saved(tab)
         (item,) = study.items.values()
         reworded = {"prompt": "Where does Spain's king live?", "answer": "In Madrid.", "gone": True}
@@ -203,7 +186,7 @@ def test_a_cause_by_keyboard_alone(workplace, open_tab):
         }
         tab.reload()
         assert tab.get_by_label("Row 2").is_checked()
-        assert tab.get_by_label("The phrase is gone").is_checked()
+        assert tab.get_by_label("lost").is_checked()
         press(tab, "0", "f")
         tab.wait_for_url("**/")
         assert read_marks(study.run.path)[0].value["row_id"] is None

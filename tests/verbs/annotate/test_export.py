@@ -260,7 +260,7 @@ def test_causes_and_counterfactuals(workplace):
         ("What is the moon?", True, "moon"),
         ("Moon?", False, "moon"),
     ]
-    assert result.reworded.mean == 0.5
+    assert (result.reworded.lost_share.mean, result.reworded.kept, result.reworded.lost) == (0.5, 1, 1)
     causes = result.cause_rows
     assert causes.keyword_overlap.mean > causes.keyword_overlap_random.mean == 0.0
     assert causes.cosine.mean is None

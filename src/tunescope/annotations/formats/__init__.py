@@ -67,6 +67,11 @@ def known_formats() -> Mapping[str, MarkFormat]:
     return {module.FORMAT.name: module.FORMAT for module in members(formats)}
 
 
+def is_record(value: Mapping[str, Any]) -> bool:
+    """Tell whether an object is a record of one of the formats, such as a single task of Label Studio."""
+    return any(each.detect(value) for each in known_formats().values())
+
+
 def format_of(documents: Sequence[Document], name: str | None) -> MarkFormat:
     """Return the format named, or the one that the first records of all files have.
 

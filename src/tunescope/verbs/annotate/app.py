@@ -23,16 +23,33 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.routing import Route
 
 from tunescope.annotations.access import REVIEWER, Access, csrf_token, is_csrf_token
+from tunescope.annotations.asked_prompts import AskedPrompt, AskedPrompts, holds_phrase
+from tunescope.annotations.comments import Comments
 from tunescope.annotations.store import MarkStore, MarkVersion
 from tunescope.annotations.study import Study
-from tunescope.errors import MarkConflict
+from tunescope.annotations.values import check_value
+from tunescope.errors import MarkConflict, QueueFull
+from tunescope.foreign import split_at_badges
 from tunescope.html import fill_template, json_in_html
-from tunescope.results.annotate import Assignment, Mark, StudyItem
-from tunescope.verbs.annotate.values import is_complete, parse_text, parse_value, show_value
+from tunescope.results.annotate import Assignment, Counterfactual, Mark, StudyItem
+from tunescope.rows.json_text import FormatError
+from tunescope.verbs.annotate.item_list import ItemList, ListEntry
+from tunescope.verbs.annotate.prompt_queue import LONGEST_PROMPT, PromptQueue
+from tunescope.verbs.annotate.values import (
+    MOST_REWORDINGS,
+    is_complete,
+    parse_id,
+    parse_text,
+    parse_value,
+    show_value,
+)
 
 _LARGEST_BODY = 256 * 1024
 """Bytes of a request's body."""
-_SCRIPTS = {"annotate.js": "text/javascript", "enter.js": "text/javascript", "annotate.css": "text/css"}
+_FILES = {
+    **dict.fromkeys(("annotate.js", "enter.js", "list.js"), "text/javascript"),
+    "annotate.css": "text/css",
+}
 _HEADERS = {
     "content-security-policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; "
@@ -45,9 +62,26 @@ _HEADERS = {
     "cache-control": "no-store",
 }
 _PACKAGE = "tunescope.verbs.annotate.pages"
+_OWN = "/own/"
+"""Where a reviewer's own marks are made."""
+_PILOT_WAITS = "The items after the pilot open when a reviewer has returned your pilot."
 _Message = MutableMapping[str, Any]
 _Receive = Callable[[], Awaitable[_Message]]
 _Send = Callable[[_Message], Awaitable[None]]
+
+
+class Serving(NamedTuple):
+    """How a study is served.
+
+    Attributes:
+        is_encrypted: its cookies are sent over TLS alone.
+        waits: an annotator's items beyond the pilot open once a reviewer has returned the pilot.
+        queue: takes reworded prompts; None where no model answers any.
+    """
+
+    is_encrypted: bool = False
+    waits: bool = True
+    queue: PromptQueue | None = None
 
 
 class _ShownItem(NamedTuple):
@@ -67,8 +101,8 @@ class _ShownItem(NamedTuple):
 
     @property
     def is_review(self) -> bool:
-        """Whether a reviewer looks at somebody's marks."""
-        return self.visitor == REVIEWER
+        """Whether a reviewer looks at somebody's marks; not where they are the reviewer's own."""
+        return self.visitor != self.assignment.annotator
 
 
 class _SafeHeaders:
@@ -87,32 +121,50 @@ class _SafeHeaders:
         await self._app(scope, receive, send_safely)
 
 
-def make_app(study: Study, store: MarkStore, is_encrypted: bool = False) -> Starlette:
-    """Return the application that serves a study; with `is_encrypted` its cookies are sent over TLS alone."""
-    pages = _Pages(study, store, is_encrypted)
+def make_app(study: Study, store: MarkStore, serving: Serving | None = None) -> Starlette:
+    """Return the application that serves a study."""
+    pages = _Pages(study, store, serving or Serving())
+    actions = {"mark": pages.write_mark, "finish": pages.finish, "ask": pages.ask}
     routes = [
         Route("/", pages.show_list),
         Route("/enter", pages.show_entrance),
         Route("/enter", pages.enter, methods=["POST"]),
         Route("/guidelines", pages.show_guidelines),
-        Route("/item/{place:int}", pages.show_item),
-        Route("/item/{place:int}/mark", pages.write_mark, methods=["POST"]),
-        Route("/item/{place:int}/finish", pages.finish, methods=["POST"]),
+        *(
+            route
+            for base in ("/item/{place:int}", f"{_OWN}{{place:int}}")
+            for route in (
+                Route(base, pages.show_item),
+                Route(f"{base}/tries", pages.send_tries),
+                *(Route(f"{base}/{name}", act, methods=["POST"]) for name, act in actions.items()),
+            )
+        ),
         Route("/review/{annotator:int}/{place:int}", pages.show_item),
         Route("/review/{annotator:int}/{place:int}/mark", pages.write_mark, methods=["POST"]),
-        *(Route(f"/{name}", partial(_send_file, name)) for name in _SCRIPTS),
+        Route("/review/{annotator:int}/{place:int}/comment", pages.write_comment, methods=["POST"]),
+        Route("/review/{annotator:int}/return", pages.return_pilot, methods=["POST"]),
+        *(Route(f"/{name}", partial(_send_file, name)) for name in _FILES),
         Route("/favicon.ico", _send_nothing),
     ]
-    errors: Any = {HTTPException: _show_error, MarkConflict: _show_conflict}
+    errors: Any = {
+        HTTPException: _show_error,
+        MarkConflict: partial(_refuse, 409),
+        QueueFull: partial(_refuse, 429),
+        FormatError: partial(_refuse, 422),
+    }
     return Starlette(routes=routes, middleware=[Middleware(_SafeHeaders)], exception_handlers=errors)
 
 
 class _Pages:
     """What each address does."""
 
-    def __init__(self, study: Study, store: MarkStore, is_encrypted: bool) -> None:
-        self._study, self._store, self._access, self._is_encrypted = study, store, Access(store), is_encrypted
+    def __init__(self, study: Study, store: MarkStore, serving: Serving) -> None:
+        self._study, self._store, self._access = study, store, Access(store)
+        self._is_encrypted, self._queue = serving.is_encrypted, serving.queue
+        self._comments, self._prompts = Comments(store), AskedPrompts(store)
         self._names = list(study.assignments)
+        self._own = study.all_items(REVIEWER)
+        self._waits = serving.waits and study.result.pilot > 0
         self._cookie = f"tunescope_{study.run.key}"  # browsers send cookies to all ports of a host
 
     def show_entrance(self, request: Request) -> Response:
@@ -132,25 +184,30 @@ class _Pages:
 
     def show_list(self, request: Request) -> Response:
         """Show an annotator's items, or all annotators' to a reviewer."""
-        visitor, _ = self._visitor(request)
-        finished = self._store.finished()
-        marks = self._store.marks(annotator=None if visitor == REVIEWER else visitor)
-        begun = {(each.mark.item_id, each.mark.annotator) for each in marks}
-        names = self._names if visitor == REVIEWER else [visitor]
-        lists = []
-        for name in names:
-            base = f"/review/{self._names.index(name) + 1}" if visitor == REVIEWER else "/item"
-            entries = []
-            for each in self._study.assignments[name]:
-                pair = (each.item_id, name)
-                state = "finished" if pair in finished else "begun" if pair in begun else "new"
-                question = self._study.items[each.item_id].prompt
-                entries.append((f"{base}/{each.place + 1}", each, state, question[:200]))
-            done = sum(state == "finished" for *_, state, _ in entries)
-            first = next((address for address, _, state, _ in entries if state != "finished"), None)
-            lists.append((name, entries, done, first))
-        kind = self._study.result.kind
-        return _page("list.html.j2", title="Items", lists=lists, kind=kind, is_review=visitor == REVIEWER)
+        visitor, session = self._visitor(request)
+        is_review = visitor == REVIEWER
+        marks = self._store.marks(annotator=None if is_review else visitor)
+        states = {(each.mark.item_id, each.mark.annotator): "begun" for each in marks}
+        states |= dict.fromkeys(self._store.finished(), "finished")
+        commented = {(each.item_id, each.annotator) for each in self._comments.all()}
+        returned = self._comments.returned()
+        lists: list[ItemList] = []
+        for name in (*self._names, REVIEWER) if is_review else (visitor,):
+            number = 0 if name == REVIEWER else self._names.index(name) + 1
+            base = _OWN if name == REVIEWER else f"/review/{number}/" if is_review else "/item/"
+            entries = [
+                ListEntry(
+                    address=f"{base}{each.place + 1}",
+                    is_pilot=each.phase == "pilot",
+                    state=states.get((each.item_id, name), "new"),
+                    has_comment=(each.item_id, name) in commented,
+                    question=self._study.items[each.item_id].prompt[:200],
+                )
+                for each in self._assigned(name)
+            ]
+            lists.append(ItemList(name, number, entries, name in returned, self._waits and name != REVIEWER))
+        data = json_in_html(json.dumps({"csrf": csrf_token(session)}))
+        return _page("list.html.j2", title="Items", lists=lists, is_review=is_review, data=data)
 
     def show_guidelines(self, request: Request) -> Response:
         """Show what annotators are told."""
@@ -160,8 +217,10 @@ class _Pages:
     def show_item(self, request: Request) -> Response:
         """Show an item with its annotator's marks."""
         place = self._place(request)
-        assigned = self._study.assignments[place.assignment.annotator]
+        annotator = place.assignment.annotator
+        assigned = self._assigned(annotator)
         number, base = place.assignment.place, request.url.path.rpartition("/")[0]
+        goes_on = number + 1 < len(assigned) and not (self._is_shut(assigned[number + 1]) and not place.is_review)
         answers = list(place.item.answers)
         if place.assignment.swapped:
             answers.reverse()
@@ -169,13 +228,13 @@ class _Pages:
         labels = [""] * len(answers)
         if place.item.kind == "pairs" and len(set(lengths)) > 1:
             labels[lengths.index(max(lengths))] = "the longer one"
-        pair = (place.item.item_id, place.assignment.annotator)
-        is_finished = pair in self._store.finished(place.assignment.annotator)
+        is_finished = (place.item.item_id, annotator) in self._store.finished(annotator)
+        comment = self._comments.newest(place.item.item_id, annotator)
         result = self._study.result
         data = {
             "csrf": csrf_token(place.session),
             "base": request.url.path,
-            "next": f"{base}/{number + 2}" if number + 1 < len(assigned) else "/",
+            "next": f"{base}/{number + 2}" if goes_on else "/",
             "previous": f"{base}/{number}" if number else "/",
             "kind": place.item.kind,
             "review": place.is_review,
@@ -185,6 +244,9 @@ class _Pages:
             "finished": is_finished,
             "rows": [row.row_id for row in place.item.rows],
             "marks": self._marks(place),
+            "tries": self._tries(place),
+            "model": self._queue.model if self._queue is not None and not place.is_review else None,
+            "comment": {"version": comment.version, "text": comment.text},
         }
         return _page(
             "item.html.j2",
@@ -193,6 +255,9 @@ class _Pages:
             answers=list(zip(answers, labels, strict=True)),
             study=result,
             place=place,
+            comment=comment.text,
+            own=self._own_address(place),
+            own_marks=annotator == REVIEWER,
             number=number + 1,
             count=len(assigned),
             data=json_in_html(json.dumps(data)),
@@ -215,27 +280,115 @@ class _Pages:
         await run_in_threadpool(self._finish, place, is_finished)
         return JSONResponse({"finished": is_finished})
 
+    async def ask(self, request: Request) -> Response:
+        """Let a reworded prompt wait for the model."""
+        place = await run_in_threadpool(self._place, request)
+        _require_csrf(request, place.session)
+        sent = await _read_json(request)
+        return JSONResponse(await run_in_threadpool(self._ask, place, sent))
+
+    def send_tries(self, request: Request) -> Response:
+        """Send the reworded prompts of an item, with the answers that are there."""
+        return JSONResponse({"tries": self._tries(self._place(request))})
+
+    async def write_comment(self, request: Request) -> Response:
+        """Keep what a reviewer says of an annotator's item."""
+        place = await run_in_threadpool(self._place, request)
+        _require_csrf(request, place.session)
+        sent = await _read_json(request)
+        base, text = _version(sent.get("base")), parse_text(sent.get("text"), "text")
+        pair = (place.item.item_id, place.assignment.annotator)
+        return JSONResponse({"version": await run_in_threadpool(self._comments.write, *pair, text, base)})
+
+    async def return_pilot(self, request: Request) -> Response:
+        """Open an annotator's items beyond the pilot, which is finished."""
+        visitor, session = await run_in_threadpool(self._visitor, request)
+        number = request.path_params["annotator"]
+        if visitor != REVIEWER or not 1 <= number <= len(self._names):
+            raise HTTPException(404, "There is no such pilot here.")
+        _require_csrf(request, session)
+        name = self._names[number - 1]
+        finished = await run_in_threadpool(self._store.finished, name)
+        pilot = [each.item_id for each in self._assigned(name) if each.phase == "pilot"]
+        done = sum((item_id, name) in finished for item_id in pilot)
+        if done < len(pilot) or not pilot:
+            raise HTTPException(422, f"{name} has finished {done} of {len(pilot)} items of the pilot.")
+        await run_in_threadpool(self._comments.return_pilot, name)
+        return JSONResponse({"returned": name})
+
+    def _ask(self, place: _ShownItem, sent: Mapping[str, Any]) -> dict[str, Any]:
+        if self._queue is None or place.is_review or place.item.kind != "cause":
+            raise HTTPException(422, "No model answers reworded questions here.")
+        prompt = parse_text(sent.get("prompt"), "prompt", LONGEST_PROMPT).strip()
+        if not prompt:
+            raise FormatError("an empty question", "the question in other words")
+        asked = AskedPrompt(
+            parse_id(sent.get("try_id"), "try_id"), place.item.item_id, place.assignment.annotator, prompt
+        )
+        tries = self._tries(place)
+        if len(tries) >= MOST_REWORDINGS and all(each["try_id"] != asked.try_id for each in tries):
+            raise FormatError(f"{len(tries)} reworded questions of this item", f"up to {MOST_REWORDINGS}")
+        self._queue.ask(asked)
+        return {"tries": self._tries(place)}
+
+    def _tried(self, place: _ShownItem) -> dict[str, Counterfactual]:
+        """Return the reworded prompts of a page's item that were answered, by id."""
+        asked = self._prompts.of(place.item.item_id, place.assignment.annotator)
+        answered = [
+            Counterfactual(try_id=each.try_id, prompt=each.prompt, answer=each.answer, model=each.model or "")
+            for each in asked
+            if each.answer is not None
+        ]
+        return {each.try_id: each for each in (*place.item.counterfactuals, *answered)}
+
+    def _tries(self, place: _ShownItem) -> list[dict[str, Any]]:
+        """Return the reworded prompts of a page's item as its script has them, those of a file first.
+
+        `before` is how many are answered before one that waits; `held` is whether the phrase's words are in the answer.
+        `parts` are the texts to draw.
+        """
+        if place.item.span is None:
+            return []
+        start, end = place.item.span
+        phrase = place.item.answers[0].text[start:end]
+        given = place.item.counterfactuals
+        tries = [{**each.as_json(), "held": holds_phrase(each.answer, phrase)} for each in given]
+        for asked in self._prompts.of(place.item.item_id, place.assignment.annotator):
+            shown: dict[str, Any] = {"try_id": asked.try_id, "prompt": asked.prompt}
+            if asked.answer is not None:
+                shown |= {"answer": asked.answer, "model": asked.model, "held": holds_phrase(asked.answer, phrase)}
+            elif asked.failure is not None:
+                shown["failure"] = asked.failure
+            elif self._queue is None:
+                shown["failure"] = "no model answers now; it is asked once the study is served with one"
+            else:
+                shown["before"] = self._queue.before(asked.try_id) or 0
+            tries.append(shown)
+        texts = ("prompt", "answer", "failure", "model")
+        return [
+            {**each, "parts": {name: split_at_badges(each[name]) for name in texts if name in each}} for each in tries
+        ]
+
     def _write(self, place: _ShownItem, sent: Mapping[str, Any]) -> dict[str, Any]:
-        base, deleted = sent.get("base"), sent.get("deleted", False)
-        if not isinstance(base, int) or isinstance(base, bool) or base < 0 or not isinstance(deleted, bool):
-            raise HTTPException(422, "expected base as a version and deleted as true or false")
+        base, deleted = _version(sent.get("base")), sent.get("deleted", False)
+        if not isinstance(deleted, bool):
+            raise FormatError("something else as deleted", "true or false")
         if place.is_review and base == 0:
-            raise HTTPException(422, "a reviewer corrects marks, and makes no new ones")
+            raise HTTPException(422, "This page corrects marks. Make your own on your own page of this item.")
         assignment, item = place.assignment, place.item
-        try:
-            mark = Mark(
-                mark_id=_mark_id(sent.get("mark_id"), place),
-                item_id=item.item_id,
-                annotator=assignment.annotator,
-                kind=item.kind,
-                phase=assignment.phase,
-                value=parse_value(sent.get("value"), item, self._study.result, assignment.swapped),
-                note=parse_text(sent.get("note", ""), "note"),
-                sources=parse_text(sent.get("sources", ""), "sources"),
-                reviewer=place.visitor if place.is_review else None,
-            )
-        except ValueError as error:
-            raise HTTPException(422, str(error)) from error
+        given = (sent.get("value"), item, self._study.result, assignment.swapped)
+        mark = Mark(
+            mark_id=_mark_id(sent.get("mark_id"), place),
+            item_id=item.item_id,
+            annotator=assignment.annotator,
+            kind=item.kind,
+            phase=assignment.phase,
+            value=parse_value(*given, self._tried(place) if item.kind == "cause" else {}),
+            note=parse_text(sent.get("note", ""), "note"),
+            sources=parse_text(sent.get("sources", ""), "sources"),
+            reviewer=place.visitor if place.is_review else None,
+        )
+        check_value(mark, item)
         version = self._store.write(mark, base, deleted)
         return {"mark_id": mark.mark_id, "version": version}
 
@@ -251,6 +404,21 @@ class _Pages:
         swapped = place.assignment.swapped
         versions = self._store.marks(place.item.item_id, place.assignment.annotator)
         return [_show_mark(each, swapped) for each in versions]
+
+    def _assigned(self, name: str) -> list[Assignment]:
+        """Return somebody's items in order: of a reviewer, for marks of their own, all."""
+        return self._own if name == REVIEWER else self._study.assignments[name]
+
+    def _is_shut(self, assignment: Assignment) -> bool:
+        """Tell whether an item waits for its annotator's pilot to be returned."""
+        is_main = assignment.phase == "main" and assignment.annotator != REVIEWER
+        return self._waits and is_main and assignment.annotator not in self._comments.returned()
+
+    def _own_address(self, place: _ShownItem) -> str | None:
+        """Return where a reviewer makes a mark of their own of the item that they look at."""
+        if not place.is_review:
+            return None
+        return next(f"{_OWN}{each.place + 1}" for each in self._own if each.item_id == place.item.item_id)
 
     def _visitor(self, request: Request) -> tuple[str, str]:
         """Return whose session a request is of, and its secret.
@@ -271,14 +439,17 @@ class _Pages:
             HTTPException: no session, or an item that isn't the visitor's.
         """
         visitor, session = self._visitor(request)
-        number = request.path_params.get("annotator")
-        if (number is None) == (visitor == REVIEWER) or (number is not None and not 1 <= number <= len(self._names)):
+        number, is_own = request.path_params.get("annotator"), request.url.path.startswith(_OWN)
+        is_for_reviewer = number is not None or is_own
+        if is_for_reviewer != (visitor == REVIEWER) or (number is not None and not 1 <= number <= len(self._names)):
             raise HTTPException(404, "There is no such item here.")
-        assigned = self._study.assignments[visitor if number is None else self._names[number - 1]]
+        assigned = self._assigned(visitor if number is None else self._names[number - 1])
         place = request.path_params["place"]
         if not 1 <= place <= len(assigned):
             raise HTTPException(404, "There is no such item here.")
         assignment = assigned[place - 1]
+        if visitor != REVIEWER and self._is_shut(assignment):
+            raise HTTPException(403, _PILOT_WAITS)
         return _ShownItem(visitor, session, assignment, self._study.items[assignment.item_id])
 
 
@@ -299,14 +470,19 @@ def _mark_id(given: Any, place: _ShownItem) -> str:
     """Return a mark's id: of spans what the page drew, within the item; else the item's only one.
 
     Raises:
-        ValueError: a page's id that is none.
+        FormatError: a page's id that is none.
     """
     if place.item.kind == "spans":
-        if not isinstance(given, str) or len(given) != 32 or not set(given) <= set("0123456789abcdef"):
-            raise ValueError("expected 32 hex digits as mark_id")
-        return given
+        return parse_id(given, "mark_id")
     content = json.dumps([place.item.item_id, place.assignment.annotator])
     return blake2b(content.encode(), digest_size=16).hexdigest()
+
+
+def _version(given: Any) -> int:
+    """Return the version that a change was made from; raises `FormatError` where it is none."""
+    if not isinstance(given, int) or isinstance(given, bool) or given < 0:
+        raise FormatError("something else as base", "the number of a version")
+    return given
 
 
 def _page(template: str, status: int = 200, **values: Any) -> Response:
@@ -314,7 +490,7 @@ def _page(template: str, status: int = 200, **values: Any) -> Response:
 
 
 def _send_file(name: str, request: Request) -> Response:
-    return Response(files(_PACKAGE).joinpath(name).read_bytes(), media_type=_SCRIPTS[name])
+    return Response(files(_PACKAGE).joinpath(name).read_bytes(), media_type=_FILES[name])
 
 
 def _send_nothing(request: Request) -> Response:
@@ -327,8 +503,8 @@ def _show_error(request: Request, error: HTTPException) -> Response:
     return _page("error.html.j2", error.status_code, title="Annotate", sentence=error.detail)
 
 
-def _show_conflict(request: Request, error: MarkConflict) -> Response:
-    return JSONResponse({"error": str(error)}, 409)
+def _refuse(status: int, request: Request, error: Exception) -> Response:
+    return JSONResponse({"error": str(error)}, status)
 
 
 def _require_same_site(request: Request) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar
 
 from tunescope import runs
 from tunescope.annotations.study import GUIDELINES_FILE
+from tunescope.answers import answers_file
 from tunescope.errors import SettingsError
 from tunescope.foreign import show
 from tunescope.results.annotate import Assignment, ShownRow, StudyItem, StudyKind, StudyResult
@@ -21,9 +22,11 @@ from tunescope.verbs.annotate.causes import PhraseRows, find_rows
 from tunescope.verbs.annotate.items import (
     AnswerFile,
     Phrase,
+    RewordedAnswer,
     cause_items,
     paired_items,
     read_answer_files,
+    read_counterfactuals,
     read_phrases,
     single_items,
 )
@@ -32,7 +35,7 @@ from tunescope.views import Table, View, counted
 if TYPE_CHECKING:
     from tunescope.rows import RowSet
 
-VERSION = 1
+VERSION = 2
 _Item = TypeVar("_Item")
 _SPAN_CATEGORIES = ("not factual", "not useful")
 _PAIR_CATEGORIES = (
@@ -116,6 +119,10 @@ class AnnotateCreateSettings:
     from_: tuple[str, ...] = field(default=(), metadata={**_CAUSE, **INPUT})
     """Runs of attribute or trace, whose rows are shown beside those in which the phrase occurs."""
 
+    counterfactuals: str | None = field(default=None, metadata={**_CAUSE, **INPUT})
+    """Answers to the questions in other words, which annotators look at: an answer run, or a file of answers. Each
+    prompt or record names the answer of the study that it is of as answer_id."""
+
     rows_each: int = field(default=20, metadata={**_CAUSE, **at_least(1)})
     """The most rows in which a phrase occurs that are shown beside it, and the most that each run names; more are drawn
     from."""
@@ -138,6 +145,7 @@ class _StudyInput(NamedTuple):
         rows: what the model was tuned on; None in other studies.
         guidelines: the user's own; None for ours.
         named_by: runs that name rows.
+        reworded: answers to reworded prompts, by the answer that they are of.
     """
 
     files: list[AnswerFile]
@@ -145,6 +153,7 @@ class _StudyInput(NamedTuple):
     rows: RowSet | None
     guidelines: str | None
     named_by: list[Run]
+    reworded: dict[str, list[RewordedAnswer]]
 
 
 def annotate_create(settings: AnnotateCreateSettings) -> Run:
@@ -169,11 +178,15 @@ def annotate_create(settings: AnnotateCreateSettings) -> Run:
         inputs[f"spans {settings.spans}"] = content_hash(path)
     named_by = runs.open_runs(settings.from_)
     inputs |= {f"from {run.path}": run.identity for run in named_by}
+    reworded: dict[str, list[RewordedAnswer]] = {}
+    if settings.counterfactuals is not None:
+        reworded = read_counterfactuals(settings.counterfactuals, files)
+        inputs[f"counterfactuals {settings.counterfactuals}"] = content_hash(answers_file(settings.counterfactuals))
     guidelines = None
     if settings.guidelines is not None:
         guidelines = _read_guidelines(Path(settings.guidelines))
         inputs[f"guidelines {settings.guidelines}"] = content_hash(Path(settings.guidelines))
-    given = _StudyInput(files, phrases, rows, guidelines, named_by)
+    given = _StudyInput(files, phrases, rows, guidelines, named_by, reworded)
     return runs.execute("annotate create", VERSION, settings, inputs, lambda folder: _plan(settings, given, folder))
 
 
@@ -195,7 +208,12 @@ def _with_preset(settings: AnnotateCreateSettings) -> AnnotateCreateSettings:
 def _validate(settings: AnnotateCreateSettings) -> None:
     """Raise `SettingsError` where options don't belong to the kind of study."""
     is_cause = settings.kind == "cause"
-    given = {"--rows": settings.rows, "--spans": settings.spans, "--from": settings.from_}
+    given = {
+        "--rows": settings.rows,
+        "--spans": settings.spans,
+        "--from": settings.from_,
+        "--counterfactuals": settings.counterfactuals,
+    }
     if is_cause and not (settings.rows and settings.spans):
         raise SettingsError("--kind cause: expected --rows ROWS, which the model was tuned on, and --spans SPANS")
     if not is_cause and any(given.values()):
@@ -234,8 +252,12 @@ def _plan(settings: AnnotateCreateSettings, given: _StudyInput, folder: RunFolde
         texts = {answer.answer_id: answer.text for file in given.files for answer in file.answers}
         words = {phrase: texts[phrase.answer_id][phrase.start : phrase.end] for phrase in phrases}
         rows_of, rows = find_rows(words, given.rows, given.named_by, settings.rows_each, settings.seed)
-        items = cause_items(phrases, given.files, rows)
+        items = cause_items(phrases, given.files, rows, given.reworded)
         notes += _about_rows(settings, given, rows_of, rows)
+        if given.reworded:
+            sizes = [len(item.counterfactuals) for item in items if item.counterfactuals]
+            tries = f"{counted(sum(sizes), 'reworded question')} with answers"
+            notes.append(f"{tries}, of {counted(len(sizes), 'phrase')}.")
     elif design.sides:
         pairs = paired_items(settings.kind, given.files)
         notes += [f"{counted(pairs.n_alone, 'answer')} left out for want of a partner."] if pairs.n_alone else []

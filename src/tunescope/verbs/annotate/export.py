@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunescope import runs
 from tunescope.errors import SettingsError
-from tunescope.results.agreement import ExportResult, MarkedPhrase, MarkedStretch
+from tunescope.results.agreement import ExportResult, MarkedPhrase, MarkedStretch, RewordedTries
 from tunescope.results.estimates import MeanEstimate
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import POSITIONAL
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunescope.annotations.collected import Collected
     from tunescope.annotations.phrases import Embed
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,9 @@ def export(settings: ExportSettings) -> Run:
 
     Its files: `marks.jsonl` (all marks, in our form), `answers.jsonl` (what was marked, for `--answers`), `spans.jsonl`
     (marked stretches, for `attribute --spans`), `judgements.jsonl` (verdicts and scores, for `judge recompute`),
-    `counterfactuals.jsonl` (reworded prompts, with and without the phrase), the table `phrases`, and the files of the
-    other program. Each is there where the study has something for it.
+    `counterfactuals.jsonl` (reworded prompts, with and without the phrase), `reviewer_marks.jsonl` and
+    `comments.jsonl` (a reviewer's own), the table `phrases`, and the files of the other program. Each is there where
+    the study has something for it.
 
     Raises:
         InputError, RunError: marks that can't be read, or that can't be of their items.
@@ -127,6 +128,10 @@ def _work(settings: ExportSettings, collected: Collected, opened: dict[str, Run 
     tries = [*_counterfactuals(collected)] if is_cause else []
     if tries:
         folder.records("counterfactuals", tries)
+    if collected.reviewers_own:
+        folder.records("reviewer_marks", [mark.as_json() for mark in collected.reviewers_own])
+    if collected.comments:
+        folder.records("comments", [comment._asdict() for comment in collected.comments])
     marks = collected.marks
     result = ExportResult(
         kind=collected.kind,
@@ -139,7 +144,9 @@ def _work(settings: ExportSettings, collected: Collected, opened: dict[str, Run 
         shifted=of_phrases.share_shifted(phrases) if opened["shift"] is not None else None,
         with_cause=of_phrases.share_with_cause(phrases) if is_cause else None,
         cause_rows=of_phrases.compare_causes(collected, _embedder(settings, collected)) if is_cause else None,
-        reworded=_gone(tries) if tries else None,
+        reworded=_reworded(tries) if tries else None,
+        reviewers_own=len(collected.reviewers_own),
+        comments=len(collected.comments),
         files=tuple(sorted(path.name for path in folder.path.iterdir() if not path.name.startswith("."))),
     )
     return Outcome(result.as_json(), export_view(result, folder.path))
@@ -173,25 +180,48 @@ def _answers(collected: Collected) -> Iterator[dict[str, Any]]:
 
 
 def _counterfactuals(collected: Collected) -> Iterator[dict[str, Any]]:
-    """Yield the reworded prompts that annotators tried, and whether the phrase is gone from their answers."""
+    """Yield the reworded prompts that were tried, those that kept the phrase and those that lost it."""
+    from tunescope.annotations.asked_prompts import holds_phrase
+
     for mark in collected.of_phase("main"):
-        for tried in mark.value.get("rewordings") or ():
+        value = mark.value
+        item = collected.items[mark.item_id]
+        start, end = item.span or (value.get("start"), value.get("end"))
+        phrase = item.answers[0].text[start:end]
+        for tried in value.get("rewordings") or ():
             yield {
                 "item_id": mark.item_id,
                 "annotator": mark.annotator,
-                "answer_id": mark.value["answer_id"],
-                "row_id": mark.value["row_id"],
-                "concept": mark.value.get("concept"),
-                **{name: tried.get(name) for name in ("prompt", "answer", "gone")},
+                "answer_id": value["answer_id"],
+                "phrase": phrase,
+                "row_id": value["row_id"],
+                "concept": value.get("concept"),
+                "model": tried.get("model"),
+                "prompt": tried["prompt"],
+                "answer": tried["answer"],
+                "gone": tried.get("gone"),
+                "gone_by_words": not holds_phrase(tried["answer"], phrase),
             }
 
 
-def _gone(tries: list[dict[str, Any]]) -> MeanEstimate:
-    """Return the share of tries without the phrase, with an interval over items."""
+def _reworded(tries: list[dict[str, Any]]) -> RewordedTries:
+    """Count what became of the phrases; the intervals are over items."""
     from tunescope.stats import share_clustered
 
+    items = [each["item_id"] for each in tries]
     gone = [None if each["gone"] is None else float(each["gone"]) for each in tries]
-    return MeanEstimate.of(share_clustered(gone, [each["item_id"] for each in tries]))
+    words = [float(each["gone_by_words"]) for each in tries]
+    same = [None if one is None else float(one == other) for one, other in zip(gone, words, strict=True)]
+    shares = [MeanEstimate.of(share_clustered(values, items)) for values in (gone, words, same)]
+    return RewordedTries(
+        kept=gone.count(0.0),
+        lost=gone.count(1.0),
+        undecided=gone.count(None),
+        by_models=sum(each["model"] is not None for each in tries),
+        lost_share=shares[0],
+        lost_by_words=shares[1],
+        same=shares[2],
+    )
 
 
 def _embedder(settings: ExportSettings, collected: Collected) -> Embed | None:

@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
-from tunescope.results.agreement import ExportResult, MarkedShare
+from tunescope.results.agreement import ExportResult, MarkedShare, RewordedTries
 from tunescope.results.estimates import MeanEstimate
 from tunescope.views import Cell, Table, View, counted, interval, percent, percent_interval
 
@@ -19,6 +19,10 @@ _CAUSES_NOTE = (
     "Question and answer beside the rows that were named as a cause, and beside a random other row of the item. The "
     "paper has .418 and 61.6 %."
 )
+_REWORDED_NOTE = (
+    "Lost: the phrase isn't in the answer any more; by the words: its words don't stand there one after the other. "
+    "Intervals: over phrases. Missing: left undecided."
+)
 
 
 def export_view(result: ExportResult, run: Path) -> View:
@@ -30,11 +34,19 @@ def export_view(result: ExportResult, run: Path) -> View:
     known = {name: share for name, share in shares.items() if share is not None}
     sentences += [_share_sentence(name, share, result.phrases) for name, share in known.items()]
     if result.reworded is not None:
-        gone = percent(result.reworded.mean, 1)
-        sentences.append(f"Of the reworded prompts, {gone} have answers without the phrase.")
+        tries = result.reworded
+        sentences.append(
+            f"{counted(tries.kept + tries.lost + tries.undecided, 'reworded prompt')}: the phrase is kept in "
+            f"{tries.kept:,} answers and lost in {tries.lost:,}; {tries.undecided:,} are undecided."
+        )
+    if result.reviewers_own or result.comments:
+        own = counted(result.reviewers_own, "mark")
+        sentences.append(f"A reviewer left {counted(result.comments, 'comment')} and {own} of their own, not counted.")
     tables = [_shares_table(known)] if known else []
     if result.cause_rows is not None:
         tables.append(_causes_table(result))
+    if result.reworded is not None:
+        tables.append(_reworded_table(result.reworded))
     return View(tuple(sentences), tuple(tables), tuple(_next(result, run)))
 
 
@@ -85,6 +97,19 @@ def _causes_table(result: ExportResult) -> Table:
         lines.append((name, values[0], ends[0], values[1], ends[1], named.n, named.n_missing, reason))
     columns = ("measure", "named rows", "95 %", "random row", "95 %", "n", "missing", "why none")
     return Table("Rows named as a cause", columns, tuple(lines), _CAUSES_NOTE)
+
+
+def _reworded_table(tries: RewordedTries) -> Table:
+    lines = [
+        (name, *_cells(each), each.n, each.n_missing, each.reason or "")
+        for name, each in (
+            ("lost, as people marked", tries.lost_share),
+            ("lost, by the words", tries.lost_by_words),
+            ("people and words say the same", tries.same),
+        )
+    ]
+    columns = ("of the answers to reworded prompts", "share", "95 %", "n", "missing", "why none")
+    return Table("Reworded prompts", columns, tuple(lines), _REWORDED_NOTE)
 
 
 def _next(result: ExportResult, path: Path) -> Iterator[str]:

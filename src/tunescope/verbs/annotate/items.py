@@ -7,12 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from tunescope.answers import Answer, answers_file, read_answers
 from tunescope.errors import SettingsError
 from tunescope.pairing import pair_up
-from tunescope.results.annotate import ShownAnswer, ShownRow, StudyItem, StudyKind
+from tunescope.results.annotate import Counterfactual, ShownAnswer, ShownRow, StudyItem, StudyKind
+from tunescope.verbs.annotate.values import MOST_REWORDINGS
 
 _SPANS_FILE = "spans.jsonl"
 
@@ -31,6 +32,13 @@ class AnswerFile(NamedTuple):
     name: str
     path: Path
     answers: list[Answer]
+
+
+class RewordedAnswer(NamedTuple):
+    """An answer to a reworded prompt, and the phrase that it is of; None where it is of all of its answer's."""
+
+    phrase: Phrase | None
+    tried: Counterfactual
 
 
 class PairedItems(NamedTuple):
@@ -90,15 +98,63 @@ def paired_items(kind: StudyKind, files: Sequence[AnswerFile]) -> PairedItems:
 
 
 def cause_items(
-    phrases: Sequence[Phrase], files: Sequence[AnswerFile], rows: Mapping[Phrase, Sequence[ShownRow]]
+    phrases: Sequence[Phrase],
+    files: Sequence[AnswerFile],
+    rows: Mapping[Phrase, Sequence[ShownRow]],
+    reworded: Mapping[str, Sequence[RewordedAnswer]],
 ) -> list[StudyItem]:
-    """Return an item for each phrase, with its rows."""
+    """Return an item for each phrase, with its rows and with the reworded prompts of its answer, or of itself."""
     by_id = {answer.answer_id: (answer, file) for file in files for answer in file.answers}
     items: list[StudyItem] = []
     for phrase in phrases:
         answer, file = by_id[phrase.answer_id]
-        items.append(_item("cause", answer, [_shown(answer, file)], (phrase.start, phrase.end), rows[phrase]))
+        tries = [each.tried for each in reworded.get(phrase.answer_id, ()) if each.phrase in (None, phrase)]
+        span = (phrase.start, phrase.end)
+        items.append(_item("cause", answer, [_shown(answer, file)], span, rows[phrase], tries))
     return items
+
+
+def read_counterfactuals(name: str, files: Sequence[AnswerFile]) -> dict[str, list[RewordedAnswer]]:
+    """Read answers to reworded prompts, by the answer of the study that they are of.
+
+    That is the record's `answer_id`; of what `answer` wrote it is the prompt's, kept in `meta`. Beside it `start` and
+    `end` may name one phrase of that answer.
+
+    Raises:
+        InputError, RunError: a file that can't be read.
+        SettingsError: one of an answer that isn't in the study, or without a text.
+    """
+    path = answers_file(name)
+    lengths = {answer.answer_id: len(answer.text) for file in files for answer in file.answers}
+    reworded: dict[str, list[RewordedAnswer]] = {}
+    for number, answer in enumerate(read_answers(path), 1):
+        place = f"--counterfactuals {path}, record {number}"
+        answer_id = str(answer.meta.get("answer_id", answer.answer_id))
+        if answer_id not in lengths:
+            raise SettingsError(
+                f"{place}: found nothing that says which answer of the study it is of; expected the answer_id of "
+                "one on each prompt or record"
+            )
+        phrase = None
+        if "start" in answer.meta:
+            phrase = _phrase({**answer.meta, "answer_id": answer_id}, lengths, place)
+        content = json.dumps([answer_id, answer.prompt_id, answer.asked, answer.text, answer.model])
+        tried = Counterfactual(
+            try_id=blake2b(content.encode(), digest_size=16).hexdigest(),
+            prompt=answer.asked,
+            answer=answer.text,
+            model=answer.model or path.stem,
+        )
+        reworded.setdefault(answer_id, []).append(RewordedAnswer(phrase, tried))
+    if not reworded:
+        raise SettingsError(f"--counterfactuals {path}: found no answer; expected at least one")
+    for answer_id, tries in reworded.items():
+        where = f"--counterfactuals {path}, answer {answer_id}"
+        if len({each.tried.try_id for each in tries}) < len(tries):
+            raise SettingsError(f"{where}: found the same one twice; expected it once")
+        if len(tries) > MOST_REWORDINGS:
+            raise SettingsError(f"{where}: found {len(tries)}; expected up to {MOST_REWORDINGS}")
+    return reworded
 
 
 def read_phrases(name: str, files: Sequence[AnswerFile]) -> tuple[list[Phrase], Path]:
@@ -123,18 +179,26 @@ def _phrases(path: Path, lengths: Mapping[str, int]) -> Iterator[Phrase]:
             continue
         try:
             record = json.loads(line)
-            names = ("start", "end") if "start" in record else ("char_start", "char_end")
-            phrase = Phrase(str(record["answer_id"]), *(int(record[each]) for each in names))
-        except (KeyError, TypeError, ValueError) as error:
+        except ValueError as error:
             raise SettingsError(f"{path}:{number}: expected answer_id, start and end ({error!r})") from error
-        if phrase.answer_id not in lengths:
-            raise SettingsError(f"{path}:{number}: found the answer {phrase.answer_id!r}; expected one of --answers")
-        if not 0 <= phrase.start < phrase.end <= lengths[phrase.answer_id]:
-            raise SettingsError(
-                f"{path}:{number}: found characters {phrase.start} to {phrase.end}; expected a stretch of the answer's "
-                f"{lengths[phrase.answer_id]:,}"
-            )
-        yield phrase
+        yield _phrase(record, lengths, f"{path}:{number}")
+
+
+def _phrase(record: Any, lengths: Mapping[str, int], place: str) -> Phrase:
+    """Return the phrase that a record names; raises `SettingsError` where it lies in no answer."""
+    try:
+        names = ("start", "end") if "start" in record else ("char_start", "char_end")
+        phrase = Phrase(str(record["answer_id"]), *(int(record[each]) for each in names))
+    except (KeyError, TypeError, ValueError) as error:
+        raise SettingsError(f"{place}: expected answer_id, start and end ({error!r})") from error
+    if phrase.answer_id not in lengths:
+        raise SettingsError(f"{place}: found the answer {phrase.answer_id!r}; expected one of --answers")
+    if not 0 <= phrase.start < phrase.end <= lengths[phrase.answer_id]:
+        raise SettingsError(
+            f"{place}: found characters {phrase.start} to {phrase.end}; expected a stretch of the answer's "
+            f"{lengths[phrase.answer_id]:,}"
+        )
+    return phrase
 
 
 def _shown(answer: Answer, file: AnswerFile) -> ShownAnswer:
@@ -147,8 +211,10 @@ def _item(
     answers: Sequence[ShownAnswer],
     span: tuple[int, int] | None = None,
     rows: Sequence[ShownRow] = (),
+    tries: Sequence[Counterfactual] = (),
 ) -> StudyItem:
-    content = [kind, first.asked, [answer.as_json() for answer in answers], span, [row.as_json() for row in rows]]
+    content: list[Any] = [kind, first.asked, [answer.as_json() for answer in answers], span]
+    content += [[row.as_json() for row in rows], *([[each.as_json() for each in tries]] if tries else [])]
     item_id = blake2b(json.dumps(content).encode(), digest_size=8).hexdigest()
     return StudyItem(
         item_id=item_id,
@@ -158,4 +224,5 @@ def _item(
         answers=tuple(answers),
         span=span,
         rows=tuple(rows),
+        counterfactuals=tuple(tries),
     )

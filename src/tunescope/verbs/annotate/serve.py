@@ -6,21 +6,30 @@ import ipaddress
 import shlex
 import socket
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunescope.annotations.access import REVIEWER, Access
 from tunescope.annotations.store import MARKS_FILE, MarkStore
 from tunescope.annotations.study import Study
 from tunescope.errors import MissingPackageError, SettingsError
+from tunescope.models.settings import LoadSettings, refuse_loading, with_model
+from tunescope.oracle.api import is_url, refuse_secrets
 from tunescope.progress import say
 from tunescope.runs import INPUT, NOT_IN_KEY, Outcome
-from tunescope.settings import POSITIONAL, at_least
+from tunescope.settings import POSITIONAL, above, at_least, group
 from tunescope.views import Table, View, counted
+
+if TYPE_CHECKING:
+    from tunescope.verbs.annotate.prompt_queue import PromptQueue
+
+_ANSWERS = group("Reworded prompts")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnnotateServeSettings:
+class AnnotateServeSettings(LoadSettings):
     """Serve the pages on which annotators mark a study's items."""
 
     study: str = field(metadata={**INPUT, **POSITIONAL})
@@ -36,6 +45,10 @@ class AnnotateServeSettings:
     address: str | None = field(default=None, metadata=NOT_IN_KEY)
     """How annotators reach the pages, where it isn't http://HOST:PORT, such as https://study.example.org."""
 
+    wait: bool = field(default=True, metadata=NOT_IN_KEY)
+    """Where the study has a pilot, open an annotator's other items once a reviewer has returned the annotator's pilot.
+    With --no-wait all are open from the beginning."""
+
     link: tuple[str, ...] = field(default=(), metadata=NOT_IN_KEY)
     """Annotators, or reviewer, who get another link; the one that they have goes on. Links are shown once, when they
     are made, since only their hashes are kept."""
@@ -44,13 +57,29 @@ class AnnotateServeSettings:
     """Annotators, or reviewer, whose links end, with what is open in their browsers. Nothing is served then; the
     next time that the study is served they get new links."""
 
+    model: str | None = field(default=None, metadata={**NOT_IN_KEY, **_ANSWERS, "refuse": refuse_secrets})
+    """Of a study of causes: who answers reworded prompts on the page, greedily. An embedded name, a folder, a GGUF
+    file, a hub id, or the URL of an OpenAI-compatible server. By default annotators write down answers that they got
+    elsewhere."""
+
+    served_model: str | None = field(default=None, metadata={**NOT_IN_KEY, **_ANSWERS})
+    """The name that the server of --model URL has for the model. By default its only model."""
+
+    max_new_tokens: int = field(default=256, metadata={**NOT_IN_KEY, **_ANSWERS, **at_least(1)})
+    """Longest answer in tokens."""
+
+    timeout: float = field(default=120.0, metadata={**NOT_IN_KEY, **_ANSWERS, **above(0)})
+    """Seconds that a server has for one answer, retries included."""
+
 
 def annotate_serve(settings: AnnotateServeSettings) -> Outcome:
     """Serve a study until it is interrupted, and say how far it is.
 
     Raises:
         RunError: no study, or a file of marks that is something else.
-        SettingsError: a name that is no annotator's, or an address that can't be listened on.
+        SettingsError: a name that is no annotator's, a model that can't answer, or an address that can't be listened
+            on.
+        TunescopeError: a model that can't be loaded, or a server that isn't there.
         MissingPackageError: starlette or uvicorn isn't installed.
     """
     study = Study.open(settings.study)
@@ -58,6 +87,7 @@ def annotate_serve(settings: AnnotateServeSettings) -> Outcome:
     unknown = [name for name in (*settings.link, *settings.revoke) if name not in names]
     if unknown:
         raise SettingsError(f"found {', '.join(unknown)}; expected some of {', '.join(names)}")
+    _validate_model(settings, study)
     with MarkStore(Path(settings.study)) as store:
         if settings.revoke:
             access = Access(store)
@@ -72,26 +102,60 @@ def _serve(settings: AnnotateServeSettings, study: Study, store: MarkStore, name
     try:
         import uvicorn
 
-        from tunescope.verbs.annotate.app import make_app
+        from tunescope.verbs.annotate.app import Serving, make_app
     except ImportError as error:
         raise MissingPackageError(error.name or "starlette", "annotate", "annotate serve") from error
-    is_encrypted = _is_encrypted(settings.address)
-    # Requests are logged nowhere: what isn't written can't leak.
-    config = uvicorn.Config(
-        make_app(study, store, is_encrypted),
-        access_log=False,
-        log_level="error",
-        server_header=False,
-        proxy_headers=False,
-        lifespan="off",
-        timeout_graceful_shutdown=5,
-    )
-    with _listen(settings.host, settings.port) as listening:
+    with _listen(settings.host, settings.port) as listening, _queue(settings, store) or nullcontext() as queue:
+        # Requests are logged nowhere: what isn't written can't leak.
+        config = uvicorn.Config(
+            make_app(study, store, Serving(_is_encrypted(settings.address), settings.wait, queue)),
+            access_log=False,
+            log_level="error",
+            server_header=False,
+            proxy_headers=False,
+            lifespan="off",
+            timeout_graceful_shutdown=5,
+        )
         port = listening.getsockname()[1]
         host = f"[{settings.host}]" if ":" in settings.host else settings.host
         address = (settings.address or f"http://{host}:{port}").rstrip("/")
         _print_links(settings, store, names, address)
         uvicorn.Server(config).run(sockets=[listening])
+
+
+def _validate_model(settings: AnnotateServeSettings, study: Study) -> None:
+    """Raise `SettingsError` for a model that this study has no use for, and for settings of one that don't fit."""
+    if settings.model is None:
+        if settings.served_model is not None:
+            raise SettingsError(f"--served-model {settings.served_model}: expected --model URL with it")
+        return
+    if study.result.kind != "cause":
+        raise SettingsError(
+            f"--model {settings.model}: a study of {study.result.kind} has no reworded prompts; expected one of cause"
+        )
+    if is_url(settings.model):
+        refuse_loading(settings, settings.model)
+    elif settings.served_model is not None:
+        raise SettingsError(
+            f"--served-model {settings.served_model} with --model {settings.model}: expected a server's URL"
+        )
+
+
+def _queue(settings: AnnotateServeSettings, store: MarkStore) -> PromptQueue | None:
+    """Return the queue of reworded prompts, with its model loaded or its server found; None without a model."""
+    if settings.model is None:
+        return None
+    from tunescope.annotations.asked_prompts import AskedPrompts
+    from tunescope.verbs.annotate.answerers import Answerer, LoadedModel, ServedModel
+    from tunescope.verbs.annotate.prompt_queue import PromptQueue
+
+    answerer: Answerer
+    if is_url(settings.model):
+        answerer = ServedModel(settings.model, settings.served_model, settings.max_new_tokens, settings.timeout)
+    else:
+        answerer = LoadedModel(with_model(settings, settings.model, settings.revision), settings.max_new_tokens)
+    say(f"{answerer.name} answers reworded prompts, with up to {settings.max_new_tokens:,} tokens each")
+    return PromptQueue(AskedPrompts(store), answerer)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -15,19 +14,16 @@ from tunescope import runs
 from tunescope.answers import Answer, Place, model_outputs
 from tunescope.errors import ItemFailed, SettingsError, TunescopeError, WorkError
 from tunescope.foreign import dump_json
-from tunescope.models.settings import ModelSettings
+from tunescope.models.settings import refuse_loading
 from tunescope.oracle.api import is_url, refuse_secrets
-from tunescope.oracle.replies import Reply
-from tunescope.progress import say
 from tunescope.prompts import Prompt, read_prompts
 from tunescope.runs import Outcome, Run, RunFolder
-from tunescope.settings import EngineSettings
 from tunescope.verbs.answer.book import AnswerBook
 from tunescope.verbs.answer.settings import AnswerSettings
 from tunescope.verbs.answer.view import show_answers
 
 if TYPE_CHECKING:
-    from tunescope.chat import Chat
+    from tunescope.models.answering import AnsweringModel
     from tunescope.oracle.calls import Calls
 
 VERSION = 4
@@ -80,11 +76,7 @@ def _validate(settings: AnswerSettings, at_server: bool) -> None:
     if at_server:
         if settings.plan:
             raise SettingsError(f"--plan with --model {settings.model}: how fast a server is isn't known; leave it out")
-        only_here = (*fields(ModelSettings), *fields(EngineSettings))
-        here = [f for f in only_here if f.name != "model" and getattr(settings, f.name) != f.default]
-        if here:
-            option = f"--{here[0].name.replace('_', '-')}"
-            raise SettingsError(f"{option} with --model {settings.model}: the server decides that; leave it out")
+        refuse_loading(settings, settings.model)
     elif settings.served_model is not None:
         raise SettingsError(
             f"--served-model {settings.served_model} with --model {settings.model}: expected a server's URL"
@@ -120,14 +112,12 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
     n_tokens = min(_PROBED_TOKENS, settings.max_new_tokens)
     asked = [prompt for prompt in prompts for _ in range(prompt.turns * settings.n)]
 
-    def work(ready: _Ready, batch: list[Prompt], target: Path) -> None:
+    def work(answering: AnsweringModel, batch: list[Prompt], target: Path) -> None:
         ids = []
         for prompt in batch:
             with suppress(Unrenderable):
-                found = ready.chat.prompt(prompt.conversation_after([]), prompt.tools, prompt.fields)
-                if ready.context is None or len(found) < ready.context:
-                    ids.append(found)
-        made = generate(ready.model, ready.tokenizer, ids, n_tokens, settings.batch_size)
+                ids.append(answering.prompt(prompt.conversation_after([]), prompt.tools, prompt.fields))
+        made = generate(answering.model, answering.tokenizer, ids, n_tokens, settings.batch_size)
         (target / "answers.jsonl").write_text(dump_json([each.text for each in made]), "utf-8")
 
     note = f"It is for answers of {settings.max_new_tokens} tokens, the longest allowed. Shorter ones take less."
@@ -155,7 +145,8 @@ def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFol
     place = folder.scratch / "shards"
     if not settings.is_here:
         todo = [_Shard(shard, book.answers_to(shard)) for shard in shards]
-        map_shards(_answer_shard, todo, partial(_load, settings), place, settings, f"shards of {_SHARD} prompts")
+        work, setup = partial(_answer_shard, settings), partial(_load, settings)
+        map_shards(work, todo, setup, place, settings, f"shards of {_SHARD} prompts")
     for number, shard in enumerate(shards):
         if (part := place / f"{number:05d}").is_dir():  # an earlier run may have had workers too
             book.take(AnswerBook(settings, settings.model, shard, part))
@@ -163,7 +154,7 @@ def _answer_here(settings: AnswerSettings, prompts: list[Prompt], folder: RunFol
         book.close()
     else:
         with book:
-            _generate(_load(settings), book)
+            _generate(settings, _load(settings), book)
     return _write(book, folder)
 
 
@@ -174,43 +165,25 @@ class _Shard(NamedTuple):
     known: Sequence[Answer]
 
 
-def _answer_shard(ready: _Ready, shard: _Shard, folder: Path) -> None:
+def _answer_shard(settings: AnswerSettings, answering: AnsweringModel, shard: _Shard, folder: Path) -> None:
     """Answer some prompts; the book of them is in `folder`."""
-    book = AnswerBook(ready.settings, ready.settings.model, shard.prompts, folder, shard.known)
-    _generate(ready, book)
+    book = AnswerBook(settings, settings.model, shard.prompts, folder, shard.known)
+    _generate(settings, answering, book)
     book.close()
 
 
-class _Ready(NamedTuple):
-    """A model that can answer; `context` is how many tokens it can hold, None where it doesn't say."""
+def _load(settings: AnswerSettings) -> AnsweringModel:
+    from tunescope.models.answering import AnsweringModel
 
-    settings: AnswerSettings
-    model: Any
-    tokenizer: Any
-    chat: Chat
-    context: int | None
+    return AnsweringModel.load(settings)
 
 
-def _load(settings: AnswerSettings) -> _Ready:
-    from tunescope.chat import Chat, parse_template_args
-    from tunescope.models import load, stop_ids
-    from tunescope.models.generate import context_of
-
-    arguments = parse_template_args(settings.template_arg)
-    loaded = load(settings)
-    say(f"{settings.model}: {loaded.dtype} on {loaded.device}")
-    stops = stop_ids(loaded.model, loaded.tokenizer)
-    chat = Chat(loaded.tokenizer, stops, settings.template, arguments)
-    return _Ready(settings, loaded.model, loaded.tokenizer, chat, context_of(loaded.model))
-
-
-def _generate(ready: _Ready, book: AnswerBook) -> None:
-    """Have a model answer, turn after turn."""
+def _generate(settings: AnswerSettings, answering: AnsweringModel, book: AnswerBook) -> None:
+    """Have a model loaded here answer, turn after turn."""
     from tunescope.chat import Unrenderable
     from tunescope.models import silence_libraries
-    from tunescope.models.generate import Sampling, split_generated, stream
+    from tunescope.models.generate import Sampling, stream
 
-    settings, model, tokenizer, chat, context = ready
     sampling = None
     if settings.temperature is not None:
         sampling = Sampling(settings.temperature, 1.0 if settings.top_p is None else settings.top_p)
@@ -227,25 +200,24 @@ def _generate(ready: _Ready, book: AnswerBook) -> None:
             ):
                 continue
             try:
-                found = chat.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields)
+                ids.append(answering.prompt(prompt.conversation_after(before), prompt.tools, prompt.fields))
             except Unrenderable as refused:
                 book.miss(place, str(refused))
                 continue
-            if context is not None and len(found) >= context:
-                book.miss(place, f"{len(found):,} tokens; the model's context holds {context:,} with the answer")
-                continue
             asked.append((prompt, place, before))
-            ids.append(found)
         draws = [_random(settings, place) for _, place, _ in asked] if sampling else ()
         with silence_libraries():
             for number, made in stream(
-                model, tokenizer, ids, settings.max_new_tokens, settings.batch_size, sampling, draws
+                answering.model,
+                answering.tokenizer,
+                ids,
+                settings.max_new_tokens,
+                settings.batch_size,
+                sampling,
+                draws,
             ):
                 prompt, place, before = asked[number]
-                text, thinking = split_generated(tokenizer, ids[number], made)
-                usage = {"prompt_tokens": len(ids[number]), "completion_tokens": len(made.token_ids)}
-                reply = Reply(text, made.finish_reason, usage, thinking)
-                book.keep(prompt, place, reply, before, token_ids=made.token_ids)
+                book.keep(prompt, place, answering.reply(ids[number], made), before, token_ids=made.token_ids)
 
 
 def _answer_at_server(settings: AnswerSettings, model: str, prompts: list[Prompt], folder: RunFolder) -> Outcome:

@@ -8,7 +8,6 @@ from time import monotonic
 from typing import Any, NamedTuple
 
 from tunescope.answers import Answer, Place, RecordLog
-from tunescope.oracle.endings import is_malformed
 from tunescope.oracle.replies import Reply
 from tunescope.progress import Update, progress, say
 from tunescope.prompts import Prompt
@@ -111,7 +110,7 @@ class AnswerBook:
 
     def keep(self, prompt: Prompt, place: Place, reply: Reply, before: Sequence[str], **known: Any) -> None:
         """Keep an answer on disk; of a reply that is none, why."""
-        if reply.ending == "refused" or reply.is_only_thoughts or is_malformed(reply.finish_reason):
+        if not reply.is_answer:
             self.miss(place, reply.describe_ending())
             return
         settings = self.settings

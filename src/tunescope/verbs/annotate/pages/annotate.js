@@ -80,10 +80,7 @@ function draw(element, cells, stretches) {
     for (const cell of cells.slice(edges[i], edges[i + 1])) {
       if (cell.badge === undefined) { run += cell.text; continue; }
       flush();
-      const badge = document.createElement("span");
-      badge.className = "badge";
-      badge.textContent = cell.badge;
-      parent.append(badge);
+      parent.append(badgeOf(cell.badge));
     }
     flush();
   }
@@ -248,7 +245,7 @@ function markSpan(category) {
     chosen.value = { ...chosen.value, category };
     save(chosen);
     drawSpans();
-  } else tell(data.review ? "Choose a mark first." : "Select words of the answer first.", true);
+  } else tell(data.review ? "Choose a mark first. Marks of your own have a page of their own." : "Select words of the answer first.", true);
 }
 
 function deleteSpan() {
@@ -307,43 +304,169 @@ function readCause() {
   single().value = {
     row_id: picked.value === "none" ? null : data.rows[picked.value],
     concept: concept.value,
-    rewordings: [...rewordings.children].map((box) => {
-      const [prompt, reply, gone] = box.querySelectorAll("textarea, input");
-      return { prompt: prompt.value, answer: reply.value, gone: gone.checked };
+    rewordings: [...rewordings.children].filter(isTried).map((box) => {
+      if (box.tried) return { try_id: box.tried.try_id, gone: box.gone };
+      const [prompt, reply] = box.querySelectorAll("textarea");
+      return { prompt: prompt.value, answer: reply.value, gone: box.gone };
     }),
   };
   return true;
+}
+
+// What waits for the model, or got no answer from it, is in the mark once it is answered; an empty box never.
+function isTried(box) {
+  if (box.tried) return box.tried.answer !== undefined;
+  return [...box.querySelectorAll("textarea")].some((field) => field.value.trim());
 }
 
 function saveCause() {
   if (readCause()) { drawSingle(); save(chosen); }
 }
 
-function addRewording(values = { prompt: "", answer: "", gone: false }) {
-  const box = document.createElement("div"), number = rewordings.children.length + 1;
+// A rewording's box: `gone` is true, false or null; `tried` is what a model was asked, `answered` whether it answered.
+function addRewording(values = { prompt: "", answer: "", gone: null }, tried = null) {
+  const box = document.createElement("div");
   box.className = "rewording";
-  const field = (label, element, value) => {
-    const name = document.createElement("label");
-    name.className = "field";
-    name.textContent = `${label} ${number}`;
-    element.id = `${label.replace(/ .*/, "").toLowerCase()}-${number}`;
-    name.htmlFor = element.id;
-    element.value = value;
-    element.dir = "auto";
-    element.addEventListener("input", () => typed(saveCause));
-    box.append(name, element);
-    return element;
-  };
-  const first = field("Question in other words", document.createElement("textarea"), values.prompt);
-  field("Answer to it", document.createElement("textarea"), values.answer);
-  const label = document.createElement("label"), gone = document.createElement("input");
-  gone.type = "checkbox";
-  gone.checked = values.gone;
-  gone.addEventListener("change", saveCause);
-  label.append(gone, " The phrase is gone");
-  box.append(label);
+  Object.assign(box, { gone: values.gone, tried, number: (rewordings.lastElementChild ? rewordings.lastElementChild.number : 0) + 1 });
   rewordings.append(box);
+  if (tried) { drawTry(box); return null; }
+  const first = addField(box, "Question in other words", values.prompt);
+  if (data.model) {
+    const ask = addButton(box, "Ask the model", () => askModel(box));
+    ask.className = "ask";
+    first.maxLength = 4000;
+    first.addEventListener("keydown", (event) => { if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) { event.preventDefault(); askModel(box); } });
+  }
+  addField(box, "Answer to it", values.answer);
+  addVerdict(box);
   return first;
+}
+
+function addField(box, label, value) {
+  const name = document.createElement("label"), element = document.createElement("textarea");
+  name.className = "field";
+  name.textContent = `${label} ${box.number}`;
+  element.id = `${label.replace(/ .*/, "").toLowerCase()}-${box.number}`;
+  name.htmlFor = element.id;
+  element.value = value;
+  element.dir = "auto";
+  element.addEventListener("input", () => typed(saveCause));
+  box.append(name, element);
+  return element;
+}
+
+function addButton(box, text, act) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.textContent = text;
+  button.addEventListener("click", act);
+  box.append(button);
+  return button;
+}
+
+// A text comes in parts: every second one is the name of a character that hides or turns round text.
+function addText(box, heading, parts) {
+  const name = document.createElement("h3"), element = document.createElement("div");
+  name.textContent = heading;
+  element.className = "text";
+  element.dir = "auto";
+  parts.forEach((part, place) => element.append(place % 2 ? badgeOf(part) : part));
+  box.append(name, element);
+}
+
+function badgeOf(name) {
+  const badge = document.createElement("span");
+  badge.className = "badge";
+  badge.textContent = name;
+  return badge;
+}
+
+function addVerdict(box) {
+  const set = document.createElement("fieldset"), legend = document.createElement("legend");
+  legend.textContent = `In answer ${box.number}, the phrase is`;
+  set.append(legend);
+  for (const [word, gone] of [["kept", false], ["lost", true]]) {
+    const label = document.createElement("label"), input = document.createElement("input");
+    Object.assign(input, { type: "radio", name: `gone-${box.number}`, value: word, checked: box.gone === gone });
+    input.addEventListener("change", () => { box.gone = gone; saveCause(); });
+    label.append(input, ` ${word} `);
+    set.append(label);
+  }
+  box.append(set);
+}
+
+function drawTry(box) {
+  const { tried } = box;
+  box.replaceChildren();
+  addText(box, `Question in other words ${box.number}`, tried.parts.prompt);
+  if (tried.answer !== undefined) {
+    addText(box, `Answer of ${tried.parts.model.join(" ")}`, tried.parts.answer);
+    const told = document.createElement("p");
+    told.textContent = tried.held ? "The phrase's words are in it. Is the phrase kept?" : "The phrase's words aren't in it. Is the phrase lost?";
+    box.append(told);
+    addVerdict(box);
+  } else if (tried.failure !== undefined) {
+    addText(box, "No answer", tried.parts.failure);
+    if (data.model) addButton(box, "Write it again", () => { box.remove(); focusOn(addRewording({ prompt: tried.prompt, answer: "", gone: null })); });
+  } else addText(box, "Waiting for the model", [tried.before ? `${tried.before} before it` : "It is answering."]);
+}
+
+async function askModel(box) {
+  const prompt = box.querySelector("textarea").value.trim();
+  if (!prompt) { tell("Write the question in other words first.", true); return; }
+  if (typing) { clearTimeout(typing.timer); typing = null; }
+  const button = box.querySelector(".ask");
+  if (button.disabled) return;
+  button.disabled = true;
+  box.try_id = box.try_id || newId();
+  tell("Asking …");
+  const { ok, body } = await post(`${data.base}/ask`, { try_id: box.try_id, prompt });
+  button.disabled = false;
+  if (!ok) { tell(`Not asked: ${body.error}`, true); return; }
+  box.tried = body.tries.find(({ try_id }) => try_id === box.try_id);
+  drawTry(box);
+  focusOn(answer);
+  tell("Asked. Go on meanwhile; the answer comes by itself.");
+  watchTries();
+}
+
+let watching = false;
+const waits = (box) => box.tried && box.tried.answer === undefined && box.tried.failure === undefined;
+
+async function watchTries() {
+  if (watching) return;
+  watching = true;
+  while ([...rewordings.children].some(waits)) {
+    await wait(700);
+    let tries;
+    try {
+      const reply = await fetch(`${data.base}/tries`);
+      if (!reply.ok) { tell("The page can't ask for the answers any more. Reload it.", true); break; }
+      ({ tries } = await reply.json());
+    } catch { continue; }
+    for (const box of [...rewordings.children].filter(waits)) {
+      box.tried = tries.find(({ try_id }) => try_id === box.tried.try_id) || box.tried;
+      drawTry(box);
+      if (waits(box)) continue;
+      tell(box.tried.answer === undefined ? "The model gave no answer." : "The model has answered.", box.tried.answer === undefined);
+      if (box.tried.answer !== undefined && chosen) saveCause();
+    }
+  }
+  watching = false;
+}
+
+function decide(gone) {
+  const box = [...rewordings.children].find((each) => each.gone === null && !waits(each) && each.querySelector("fieldset"));
+  if (!box) { tell("No answer is open.", true); return; }
+  box.querySelector(`input[value=${gone ? "lost" : "kept"}]`).checked = true;
+  box.gone = gone;
+  saveCause();
+}
+
+function askLast() {
+  const box = [...rewordings.children].findLast((each) => !each.tried);
+  if (box && data.model) askModel(box);
+  else tell(data.model ? "Add a rewording first." : "No model answers here: write down the answer.", true);
 }
 
 function drawSingle() {
@@ -408,6 +531,19 @@ function showFields() {
 
 for (const field of [note, sources]) field.addEventListener("input", () => typed(saveFields));
 
+// ---- A reviewer's comment, with or without a mark.
+const comment = at("comment");
+
+function saveComment() {
+  tell("Saving …");
+  send(`${data.base}/comment`, () => ({ base: data.comment.version, text: comment.value }), (body) => { data.comment.version = body.version; });
+}
+
+if (comment) {
+  comment.value = data.comment.text;
+  comment.addEventListener("input", () => typed(saveComment));
+}
+
 // ---- Finishing and going on.
 async function finish() {
   flushTyping();
@@ -424,7 +560,7 @@ const isTyping = (element) => element instanceof HTMLTextAreaElement || (element
 const focusOn = (element) => { if (element && !element.disabled) element.focus(); };
 const anywhere = {
   n: () => go(data.next), p: () => go(data.previous), l: () => go("/"), g: () => go("/guidelines"),
-  e: () => focusOn(note), s: () => focusOn(sources),
+  e: () => focusOn(note), s: () => focusOn(sources), o: () => focusOn(comment),
 };
 const digit = (key) => (/^[0-9]$/.test(key) ? Number(key) : null);
 
@@ -459,9 +595,11 @@ const keysOf = {
   cause(event) {
     if (event.key === "c") return () => focusOn(concept);
     if (event.key === "r") return () => focusOn(addRewording());
+    if (event.key === "a") return askLast;
+    if (event.key === "k" || event.key === "x") return () => decide(event.key === "x");
     if (event.key === "0") return () => pickRow(rowInputs.length - 1);
     const by = { ArrowDown: 1, ArrowUp: -1 }[event.key];
-    if (!by) return null;
+    if (!by || rewordings.contains(document.activeElement)) return null;
     const now = rowInputs.findIndex((input) => input.checked);
     return () => pickRow(Math.max(0, Math.min(rowInputs.length - 1, now + by)));
   },
@@ -504,7 +642,13 @@ if (data.kind === "spans") {
     draw(answer, cells, [{ start, end, category: 0 }]);
     const phrase = cells.slice(start, end).map((cell) => cell.badge || cell.text);
     for (const passage of document.querySelectorAll(".passage")) markPhrase(passage, phrase);
-    for (const values of (chosen && chosen.value.rewordings) || []) addRewording(values);
+    const kept = (chosen && chosen.value.rewordings) || [];
+    for (const tried of data.tries) {
+      const its = kept.find(({ try_id }) => try_id === tried.try_id);
+      addRewording({ gone: its ? its.gone : null }, tried);
+    }
+    for (const values of kept.filter(({ try_id }) => !try_id)) addRewording(values);
+    watchTries();
     if (chosen) concept.value = chosen.value.concept;
     concept.addEventListener("input", () => typed(saveCause));
     rowInputs.forEach((input) => input.addEventListener("change", saveCause));
