@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tunescope.errors import InputError, TunescopeError
+from tunescope.errors import SettingsError, TunescopeError
 from tunescope.expressions import parse
 from tunescope.foreign import gate_streams, show_line
 from tunescope.gates import fails_gate
@@ -65,7 +65,7 @@ def _gate(options: argparse.Namespace, folder: Path) -> int:
     after = _git(["ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *options.rows])
     files = [name for name in dict.fromkeys(after) if Path(name).is_file()]
     if not files:
-        raise InputError(f"no file of this repository is called {', '.join(options.rows)}; name row files")
+        raise SettingsError(f"no file of this repository is called {', '.join(options.rows)}; name row files")
     checked = check(CheckSettings(rows=tuple(files), out=str(folder / "after")))
     failed = bool(options.fail_on_check) and fails_gate(options.fail_on_check, checked.result)
     before = _write_base(options.base, options.rows, folder)
@@ -100,7 +100,7 @@ def _git(arguments: list[str], environment: dict[str, str] | None = None, given:
     """Run git in this folder; return what it prints, cut at null bytes.
 
     Raises:
-        InputError: git says no.
+        SettingsError: git says no.
     """
     try:
         done = subprocess.run(
@@ -111,9 +111,9 @@ def _git(arguments: list[str], environment: dict[str, str] | None = None, given:
             check=False,
         )
     except OSError as error:
-        raise InputError(f"git can't be run: {error}") from error
+        raise SettingsError(f"git can't be run: {error}") from error
     if done.returncode:
-        raise InputError(f"git {arguments[0]}: {show_line(os.fsdecode(done.stderr).strip())}")
+        raise SettingsError(f"git {arguments[0]}: {show_line(os.fsdecode(done.stderr).strip())}")
     return [name for name in os.fsdecode(done.stdout).split("\0") if name]
 
 
