@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime
@@ -32,6 +33,7 @@ from tunescope.verbs.check import CheckSettings, _check_chunks, check
 from tunescope.verbs.check.joined import JoinedRows, count_repeats, join_chunks
 from tunescope.verbs.check.whole_set import conflicting_answers, exact_duplicates, near_duplicates
 
+PAGE = Path(__file__).parents[1] / "docs" / "gates.md"
 FILES = ("random_9k.json", "dolly_3k.json", "rasbt_1100.json")
 WHOLE = ("exact_duplicate", "near_duplicate", "conflicting_answers")
 """Faults that depend on the other rows."""
@@ -161,11 +163,15 @@ def split(sides: list[tuple[list[str], dict[str, set[str]]]], fault: str) -> tup
 def main() -> None:
     """Draw, count, and write the counts."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("data", type=Path, help="the folder of the row files")
+    parser.add_argument("data", type=Path, nargs="?", help="the folder of the row files")
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--whole", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
+    parser.add_argument("--page", action="store_true", help="write what --out has into docs/gates.md, and draw nothing")
     options = parser.parse_args()
+    if options.page:
+        write_page(json.loads(options.out.read_text("utf-8")))
+        return
     result: dict = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "tunescope": __version__, "files": {}}
     for name in FILES:
         result["files"][name] = of_single_rows(options.data / name, options.draws)
@@ -175,6 +181,38 @@ def main() -> None:
         for way in WAYS:
             sets[way] = alarms_of_sets(joined, name, way, options.whole)
             options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+def tables(result: dict) -> dict[str, str]:
+    """Return the tables of docs/gates.md."""
+    alarms = ["| file | draws | the fault with most alarms, alone | any fault, with Holm |", "|---|---|---|---|"]
+    sets = [f"| file | draws | {' | '.join(WHOLE)} | any of them, with Holm |", "|---|---|" + "---|" * (len(WHOLE) + 1)]
+    caught = ["| file | draws | rows after | planted | stated alone | one of ten |", "|---|---|---|---|---|---|"]
+    for name, about in result["files"].items():
+        for way, found in about["rows_alone"].items():
+            worst = max(found["alone"], key=lambda fault: found["alone"][fault]["count"])
+            cells = (f"{worst}: {_percent(found['alone'][worst])}", _percent(found["any_with_holm"]))
+            alarms.append(f"| {name} ({about['rows']:,} rows) | {way} | {' | '.join(cells)} |")
+        for way, found in about.get("whole_set", {}).items():
+            cells = [*(_percent(found["alone"][fault]) for fault in WHOLE), _percent(found["any_with_holm"])]
+            sets.append(f"| {name} | {way} | {' | '.join(cells)} |")
+        for way, found in about["power"].items():
+            cells = (f"{found['rows']:,}", found["planted"], _percent(found["stated"]), _percent(found["among_ten"]))
+            caught.append(f"| {name} | {way} points | {' | '.join(map(str, cells))} |")
+    return {"alarms": "\n".join(alarms), "sets": "\n".join(sets), "power": "\n".join(caught)}
+
+
+def _percent(share: dict) -> str:
+    return f"{100 * share['share']:.1f} % ({100 * share['low']:.1f} to {100 * share['high']:.1f})"
+
+
+def write_page(result: dict) -> None:
+    """Write the tables into docs/gates.md, between their marks."""
+    text = PAGE.read_text("utf-8")
+    for name, table in tables(result).items():
+        pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        text = pattern.sub(lambda match, table=table: f"{match[1]}{table}\n{match[2]}", text)
+    PAGE.write_text(text, "utf-8")
 
 
 def of_single_rows(path: Path, draws: int) -> dict:

@@ -20,7 +20,7 @@ KINDS = {
     "tool_reply_supervised": "a tool's reply is supervised",
     "header_supervised": "what the template writes before an answer is supervised",
     "line_break_supervised": "the white space behind the end of the turn is supervised, which the model never writes",
-    "trailing_supervised": "other text behind the end of the turn is supervised",
+    "trailing_supervised": "what stands behind the end of the last turn is supervised, such as an eos token",
     "answer_not_supervised": "the last answer isn't supervised",
     "earlier_turn_not_supervised": "an earlier answer isn't supervised",
     "first_token_lost": "an answer's first tokens aren't supervised",
@@ -100,6 +100,7 @@ def _parts(reader: Reader, row: dict[str, Any], ids: tuple[int, ...]) -> list[st
             continue
         turn += 1
         place = _label_turn(reader, message, turn, text, place, labels, ids, starts)
+    labels[place:] = ["tail" if label == "header" else label for label in labels[place:]]
     return [_label(labels, ids, starts, number) for number in range(len(ids))]
 
 
