@@ -94,8 +94,8 @@ def power(flags: np.ndarray, n: int, draws: int) -> dict:
                 parts = draw(rng, n, way)
                 kept, removed, added = shares(flags, parts)
                 after = len(parts[0]) + len(parts[2])
-                more = min(round(points / 100 * after), added.n - added.count)
-                grown = added._replace(count=added.count + more)
+                more = min(round(points / 100 * after), added.n - added.successes)
+                grown = added._replace(successes=added.successes + more)
                 p = growth_test(kept, removed, grown).p
                 alarms += p < ALPHA
                 beside += p * 10 < ALPHA

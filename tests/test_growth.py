@@ -31,8 +31,8 @@ def by_brute_force(kept, removed, added):
     def difference(counts):
         return Fraction(counts["kept"] + counts["added"], after) - Fraction(counts["kept"] + counts["removed"], before)
 
-    observed = difference({name: share.count for name, share in parts})
-    ways = list(combinations(range(len(items)), sum(share.count for _, share in parts)))
+    observed = difference({name: share.successes for name, share in parts})
+    ways = list(combinations(range(len(items)), sum(share.successes for _, share in parts)))
     larger = 0
     for way in ways:
         names = [items[i] for i in way]

@@ -22,7 +22,8 @@ from tunescope.progress import complain, say
 from tunescope.runs import Run
 from tunescope.terminal import draw
 from tunescope.verbs.check import CheckSettings, check
-from tunescope.verbs.compare import CompareSettings, compare
+from tunescope.verbs.compare import compare
+from tunescope.verbs.compare.settings import CompareSettings
 from tunescope.views import counted, to_markdown
 
 

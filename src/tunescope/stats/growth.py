@@ -19,7 +19,7 @@ _NEGLIGIBLE = 1e-18
 class Share(NamedTuple):
     """How many of n items have something."""
 
-    count: int
+    successes: int
     n: int
 
 
@@ -36,13 +36,13 @@ def growth_test(kept: Share, removed: Share, added: Share) -> PValue:
     n = kept.n + removed.n + added.n
     if not before or not after:
         return PValue(None, None, n, 0, method, f"no items {'after' if before else 'before'}")
-    total = kept.count + removed.count + added.count
-    statistic = (kept.count + added.count) / after - (kept.count + removed.count) / before
+    total = kept.successes + removed.successes + added.successes
+    statistic = (kept.successes + added.successes) / after - (kept.successes + removed.successes) / before
     hypergeom = scipy().stats.hypergeom
     counts = np.arange(max(0, total - n + added.n), min(total, added.n) + 1)
     weights = hypergeom.pmf(counts, n, total, added.n)
     counts, weights = counts[weights > _NEGLIGIBLE], weights[weights > _NEGLIGIBLE]
-    most = removed.count + (counts - added.count) * after // before  # of the removed, for so large a difference
+    most = removed.successes + (counts - added.successes) * after // before  # of the removed, for so large a difference
     p = float(weights @ hypergeom.cdf(most, n - added.n, total - counts, removed.n))
     return PValue(min(1.0, p), statistic, n, 0, method)
 
@@ -70,8 +70,8 @@ def difference_of_shares(kept: Share, removed: Share, added: Share, *, level: fl
         (added, added.n / after),
     ):
         if weight:
-            ends = wilson_interval(share.count / share.n, share.n, normal_quantile(level))
-            part = weight * share.count / share.n
+            ends = wilson_interval(share.successes / share.n, share.n, normal_quantile(level))
+            part = weight * share.successes / share.n
             value += part
             below += (part - min(weight * end for end in ends)) ** 2
             above += (max(weight * end for end in ends) - part) ** 2

@@ -65,7 +65,7 @@ def compare_faults(settings: CompareSettings, a: Run, b: Run) -> Run:
         of_a, of_b = (run.settings.get(name) for run in (a, b))
         if of_a != of_b:
             raise SettingsError(f"A was checked with {as_option(name)} {of_a} and B with {of_b}; check both alike")
-    inputs = {f"a {settings.a}": a.identity, f"b {settings.b}": b.identity}
+    inputs = {f"a {settings.a}": a.identity, f"b {settings.b}": b.identity, "--fault": " ".join(settings.fault)}
     return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, _read(a), _read(b)))
 
 
@@ -122,8 +122,8 @@ def _growth(a: _Side, b: _Side, both: set[str], of_a: set[str], of_b: set[str]) 
     return FaultGrowth(
         a=len(of_a),
         b=len(of_b),
-        new=added.count,
-        gone=removed.count,
+        new=added.successes,
+        gone=removed.successes,
         difference=MeanEstimate.of(stats.difference_of_shares(kept, removed, added)),
         p=stats.growth_test(kept, removed, added).p,
         p_holm=None,

@@ -28,7 +28,7 @@ class CompareSettings:
     columns: tuple[str, ...] = ()
     """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
 
-    fault: tuple[str, ...] = ()
+    fault: tuple[str, ...] = field(default=(), metadata=INPUT)
     """Of runs of check, a fault to test for growth, also faulty or surely_wrong; by default every single one."""
 
     metric: str | None = None
