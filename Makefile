@@ -36,8 +36,22 @@ docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --tested tests/test_tested.py tests/test_chat.py
 	$(BIN)/python tools/docs.py --write
 
+# Beside peers, in turn, each in an environment of its own: some two hours on an idle machine. Writes benchmarks/RESULTS.md.
+BENCH_DATA ?= ../shared/data
+QUESTIONS = $(BENCH_DATA)/questions/vicuna_bench_question.jsonl
 bench: $(VENV)/.installed-dev
-	$(BIN)/python benchmarks/check_rows.py --peer
+	$(BIN)/tunescope models --fetch smollm2-135m > /dev/null
+	$(BIN)/tunescope models --fetch all-minilm-l6-v2 > /dev/null
+	$(BIN)/python benchmarks/near_duplicates.py --save
+	$(BIN)/python benchmarks/trace.py --infini-gram --save
+	$(BIN)/python benchmarks/oracle.py --peers --save
+	$(BIN)/python benchmarks/pass_at_k.py --save
+	$(BIN)/python benchmarks/measure.py $(BENCH_DATA)/instructions/rasbt_1100.json --save
+	$(BIN)/python benchmarks/shift.py $(QUESTIONS) --every 32 --save
+	$(BIN)/python benchmarks/tune.py --count 40 --method full --save
+	$(BIN)/python benchmarks/tune.py --count 40 --method lora --save
+	$(BIN)/python benchmarks/bench.py --data $(BENCH_DATA)/benchmarks --rounds 2 --peer-rounds 2 --save
+	$(BIN)/python benchmarks/bench.py --data $(BENCH_DATA)/benchmarks --exemplars fixed --peer-rounds 1 --save
 
 $(VENV)/.installed: pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -1,7 +1,6 @@
 """`attribution.py` with other packages' scores in its tables: kronfluence's EK-FAC, dattri-llm's AdamW-influence.
 
-    pip install --no-deps --target FOLDER kronfluence==1.0.1 einops einconv opt-einsum dattri-llm==0.1.0
-    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py --packages FOLDER --seeds 31 --methods lora full
+    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py --seeds 31 --methods lora full
 
 **EK-FAC** (Grosse et al. 2023) scores with the tuned model: the gradient of a claim's loss, times the inverse of an
 approximated Hessian, times a row's gradient. Settings are the package's, the damping its heuristic (a tenth of the mean
@@ -12,8 +11,6 @@ layer, which LoRA doesn't train; *adapters* are LoRA's own A and B.
 **AdamW-influence** (Deng et al. 2026) watches the tuning itself: every step's gradients and what AdamW remembers. It
 follows a row's part in each step to the end of the tuning, and needs that tuning to be run under its hooks. Layers are
 those that are trained: LoRA's A and B, or all linear layers of the model's blocks.
-
-A package that isn't in the folder is left out, and said so.
 """
 
 from __future__ import annotations
@@ -25,14 +22,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from attribution import BATCH, Lab, Stopwatch, make_parser, measure, sequence_losses
+from sides import peer_packages
 
 from tunescope.models.training_rows import IGNORED, TrainingSequence
+
+PACKAGES = ("kronfluence==1.0.1", "einops", "einconv", "opt-einsum", "dattri-llm==0.1.0")
 
 
 def ekfac(lab: Lab, model: Any, chosen: Callable[[str], bool]) -> np.ndarray:
@@ -165,30 +164,23 @@ def adamw_influence(lab: Lab, method: str) -> np.ndarray:
 
 
 def peer_scores(lab: Lab, method: str, tuned: Any, stopwatch: Stopwatch) -> dict[str, np.ndarray]:
-    """Return the scores of the packages that are there, by name."""
+    """Return the scores of the packages, by name."""
     runs: dict[str, Callable[[], np.ndarray]] = {}
-    if find_spec("kronfluence") is None:
-        print("kronfluence isn't installed: no EK-FAC")
-    elif method == "lora":
+    if method == "lora":
         merged = copy.deepcopy(tuned).merge_and_unload()
         runs["EK-FAC, tuned, merged weights"] = partial(ekfac, lab, merged, lambda name: name != "lm_head")
         runs["EK-FAC, tuned, adapters"] = partial(ekfac, lab, tuned, lambda name: ".lora_" in name)
     else:
         runs["EK-FAC, tuned"] = partial(ekfac, lab, tuned, lambda name: True)
-    if find_spec("dattri_llm") is None:
-        print("dattri-llm isn't installed: no AdamW-influence")
-    else:
-        runs["AdamW-influence, the whole tuning"] = partial(adamw_influence, lab, method)
+    runs["AdamW-influence, the whole tuning"] = partial(adamw_influence, lab, method)
     return {name: stopwatch.time(name, run) for name, run in runs.items()}
 
 
 def main() -> None:
-    """Measure every world, tuned in every way that is asked for, with the packages in a folder."""
+    """Measure every world, tuned in every way that is asked for."""
     parser: argparse.ArgumentParser = make_parser()
-    parser.add_argument("--packages", help="a folder that holds kronfluence, dattri_llm and what they need")
     arguments = parser.parse_args()
-    if arguments.packages:
-        sys.path.append(str(Path(arguments.packages).resolve()))
+    sys.path.append(peer_packages("attribution", *PACKAGES))
     for seed in arguments.seeds:
         for method in arguments.methods:
             measure(seed, method, arguments, peer_scores)

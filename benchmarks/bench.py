@@ -1,7 +1,7 @@
 """`bench` beside lm-eval's own backend: the same items, the same exemplars, in turn.
 
     OMP_NUM_THREADS=1 python benchmarks/bench.py --data FOLDER [--exemplars fixed] [--tasks TASK:SHOTS:ITEMS …]
-        [--rounds 3] [--peer-rounds 1] [--batch-size 8] [--model smollm2-135m] [--out FILE]
+        [--rounds 3] [--peer-rounds 1] [--batch-size 8] [--model smollm2-135m] [--save]
 
 Each side is one process that loads the model and then waits for its turns: ours is the model class of `bench`, the
 other is lm-eval's `HFLM` with the same weights, tokenizer and batch size. Both score lm-eval's own task objects
@@ -17,15 +17,15 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
 import subprocess
 import sys
 import time
-from datetime import date
 from importlib.metadata import version
 from pathlib import Path
+
+from sides import Comparison
 
 TASKS = {
     "parity": (
@@ -37,6 +37,12 @@ TASKS = {
     ),
     "fixed": ("arc_challenge:25:50", "hellaswag:10:50"),
 }
+
+ASKED = {
+    "parity": {"arc": 4, "hellaswag": 4, "mmlu": 3, "truthfulqa": 5},
+    "fixed": {"arc": 12, "hellaswag": 12},
+}
+"""How many times faster was asked for, by what a task's name begins with."""
 
 
 def serve(given: argparse.Namespace) -> None:
@@ -135,7 +141,7 @@ def measure(given: argparse.Namespace) -> list[dict]:
 
 
 def main() -> None:
-    """Measure, print a table, and write the records."""
+    """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True)
     parser.add_argument("--exemplars", choices=sorted(TASKS), default="parity")
@@ -144,7 +150,7 @@ def main() -> None:
     parser.add_argument("--peer-rounds", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--model", default="smollm2-135m")
-    parser.add_argument("--out", type=Path)
+    parser.add_argument("--save", action="store_true", help="keep the comparisons for RESULTS.md")
     parser.add_argument("--serve", choices=("ours", "peer"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
@@ -160,10 +166,20 @@ def main() -> None:
             f"| {each['ratio']:.1f} | {each['apart']:.1e} | {each['scores'][0]:.3f}, {each['scores'][1]:.3f} "
             f"| {each['mb']['ours']}, {each['mb']['peer']} |"
         )
-    if given.out:
-        versions = {name: version(name) for name in ("torch", "transformers", "lm-eval")}
-        about = {"date": str(date.today()), "threads": os.environ.get("OMP_NUM_THREADS"), "cpu": platform.machine()}
-        given.out.write_text(json.dumps(about | versions | {"records": records}, indent=1) + "\n", "utf-8")
+    for each in records if given.save else ():
+        Comparison(
+            name=f"bench-{each['exemplars']}-{each['task']}",
+            what=f"`bench`: {each['items']} questions of {each['task']}, {each['shots']} examples "
+            f"({each['exemplars']}), {given.model}",
+            peer=f"lm-eval {version('lm-eval')}, its own backend, batches of {given.batch_size}",
+            ours=each["seconds"]["ours"],
+            theirs=each["seconds"]["peer"],
+            same=f"log-probabilities at most {each['apart']:.1e} apart, scores {each['scores'][0]:.3f} and "
+            f"{each['scores'][1]:.3f}",
+            asked=ASKED[each["exemplars"]].get(each["task"].partition("_")[0]),
+            memory_mb=(each["mb"]["ours"], each["mb"]["peer"]),
+            packages=("torch", "transformers", "lm-eval"),
+        ).save()
 
 
 if __name__ == "__main__":

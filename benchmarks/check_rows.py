@@ -1,11 +1,9 @@
 """`check` on a million Alpaca-sized rows: seconds and memory of the whole process tree.
 
-    python benchmarks/check_rows.py [--rows 1000000] [--runs 3] [--peer]
+    python benchmarks/check_rows.py [--rows 1000000] [--runs 3]
 
 Each run starts from an empty run folder in a fresh process; memory is the largest sum of the
-tree's proportional set sizes (PSS), sampled every 50 ms. With --peer, the near-duplicate part is
-set beside datasketch's MinHash + LSH (same shingles, 120 permutations, 20 bands of 6) on the
-first 20,000 rows, interleaved, after a warm-up, as medians.
+tree's proportional set sizes (PSS), sampled every 50 ms. Near-duplicates beside peers: `near_duplicates.py`.
 """
 
 from __future__ import annotations
@@ -83,68 +81,17 @@ def check(rows: Path) -> tuple[float, int]:
         shutil.rmtree(runs)
 
 
-def ours_near_duplicates(texts: list[list[str]]) -> int:
-    """Find near-duplicates our way."""
-    from tunescope.text.near_duplicates import repeats, sketch
-    from tunescope.text.words import hash_words
-
-    return len(repeats(sketch(*hash_words([" ".join(text) for text in texts])), 0.8))
-
-
-def datasketch_near_duplicates(texts: list[list[str]]) -> int:
-    """Find near-duplicates with datasketch: candidates from LSH, decided by exact Jaccard."""
-    from datasketch import MinHash, MinHashLSH
-
-    index = MinHashLSH(num_perm=120, params=(20, 6))
-    sets, found = [], 0
-    for number, words in enumerate(texts):
-        shingles = {" ".join(words[i : i + 3]) for i in range(len(words) - 2)}
-        sketch = MinHash(num_perm=120)
-        sketch.update_batch([shingle.encode() for shingle in shingles])
-        for other in index.query(sketch):
-            both = len(shingles & sets[int(other)])
-            if shingles and both / (len(shingles) + len(sets[int(other)]) - both) >= 0.8:
-                found += 1
-                break
-        index.insert(str(number), sketch)
-        sets.append(shingles)
-    return found
-
-
-def peer(rows: Path, runs: int) -> dict[str, object]:
-    """Time both ways in turn on the same 20,000 texts."""
-    from tunescope.text.words import words
-
-    texts = []
-    with rows.open() as lines:
-        for line, _ in zip(lines, range(20_000), strict=False):
-            row = json.loads(line)
-            texts.append(words(f"{row['instruction']}\n\n{row['input']}\n{row['output']}"))
-    texts = list({tuple(text): list(text) for text in texts}.values())
-    seconds: dict[str, list[float]] = {"tunescope": [], "datasketch": []}
-    counts = {}
-    for _ in range(runs + 1):
-        for name, function in (("tunescope", ours_near_duplicates), ("datasketch", datasketch_near_duplicates)):
-            start = time.perf_counter()
-            counts[name] = function(texts)
-            seconds[name].append(time.perf_counter() - start)
-    medians = {name: statistics.median(times[1:]) for name, times in seconds.items()}
-    ratio = statistics.median(b / a for a, b in zip(seconds["tunescope"][1:], seconds["datasketch"][1:], strict=True))
-    return {"texts": len(texts), "near_duplicates": counts, "median_seconds": medians, "ratio": round(ratio, 1)}
-
-
 def main() -> None:
     """Run and print one JSON object."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--runs", type=int, default=3)
-    parser.add_argument("--peer", action="store_true")
     options = parser.parse_args()
     path = Path(tempfile.gettempdir()) / f"tunescope-{options.rows}-rows.jsonl"
     if not path.exists():
         synthetic_rows.write(path, options.rows)
     runs = [check(path) for _ in range(options.runs)]
-    result: dict[str, object] = {
+    result = {
         "rows": options.rows,
         "megabytes": round(path.stat().st_size / 1e6),
         "cores": len(os.sched_getaffinity(0)),
@@ -153,8 +100,6 @@ def main() -> None:
         "median_seconds": round(statistics.median(seconds for seconds, _ in runs), 1),
         "peak_megabytes": [round(peak / 1e6) for _, peak in runs],
     }
-    if options.peer:
-        result["peer"] = peer(path, options.runs)
     print(json.dumps(result, indent=1))
 
 

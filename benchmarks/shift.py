@@ -1,6 +1,6 @@
 """`shift` beside one cache-less forward pass per generated token, and its memory beside full logits.
 
-    python benchmarks/shift.py PROMPTS [--answers 20] [--tokens 128] [--every 8] [--rounds 3] [--model smollm2-135m]
+    python benchmarks/shift.py PROMPTS [--answers 20] [--tokens 128] [--every 8] [--rounds 3] [--model M] [--save]
 
 Both sides compare a LoRA adapter (random weights, every linear layer) with its base on the same answers of exactly so
 many tokens. The plain side is the public AlignTDS way: at each token of the answer both models read the prompt and
@@ -31,6 +31,7 @@ from typing import Any
 import numpy as np
 import torch
 import transformers
+from sides import Comparison
 
 from tunescope.chat import Chat
 from tunescope.models import DEFAULT, ModelSettings, load, silence_libraries, stop_ids
@@ -155,6 +156,7 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", default=DEFAULT)
+    parser.add_argument("--save", action="store_true", help="keep the comparison for RESULTS.md")
     parser.add_argument("--peak", nargs=2, metavar=("SIDE", "ADAPTER"), help="only measure one side's memory")
     options = parser.parse_args()
     if options.peak:
@@ -184,6 +186,19 @@ def main() -> None:
         }
     vocabulary = pair.tuned.model.get_output_embeddings().weight.shape[0]
     middle = {name: median(values) for name, values in times.items()}
+    if options.save:
+        Comparison(
+            name="shift",
+            what=f"`shift`: {len(given)} answers of {options.tokens} tokens, LoRA and its base, {options.model}",
+            peer=f"a pass of each model for each token, as the public AlignTDS code does (each {options.every}th token "
+            f"timed), transformers {transformers.__version__}",
+            ours=times["ours"],
+            theirs=times["plain"],
+            same=f"KL at most {difference[0]:.1e} nats apart, ranks {'equal' if difference[2] == 0 else 'differ'}",
+            asked=50,
+            memory_mb=(memory["ours"], memory["plain"]),
+            packages=("torch", "transformers", "peft"),
+        ).save()
     print(
         json.dumps(
             {

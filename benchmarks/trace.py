@@ -1,11 +1,11 @@
 """How fast `trace` is: indexing, one sentence, answers with and without chains, streaming, and beside infini-gram.
 
-    python benchmarks/trace.py [--rounds 5] [--big 600000] [--infini-gram PYTHON]
+    python benchmarks/trace.py [--rounds 5] [--big 600000] [--infini-gram] [--save]
 
 Rows: `real_rows.py`, 52,000 of them. Queries: 200 answers of alpaca-7b to AlpacaEval. Whole commands are processes of
-their own; what is per answer is timed within one, warmed up, in turn, medians over rounds. PYTHON is an interpreter of
-another environment in which PyPI's infini-gram is installed; it searches the same numbers for the same maximal spans of
-at least 5 words, and both sides' spans are compared. `--big` adds the stream over so many more rows, about 300 MB.
+their own; what is per answer is timed within one, warmed up, in turn, medians over rounds. infini-gram,
+in an environment of its own, searches the same numbers for the same maximal spans of at least 5 words, and both sides'
+spans are compared. `--big` adds the stream over so many more rows, about 300 MB.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from real_rows import DATA, rows, write
+from sides import Comparison, peer_python
 
 from tunescope.matching import suffix_array
 from tunescope.matching.stream import stream_seeds
@@ -30,6 +31,7 @@ from tunescope.matching.word_ids import Numbering
 from tunescope.verbs.trace.find import Finder
 from tunescope.verbs.trace.index import Index
 
+INFINI_GRAM = "infini-gram==2.6.0"
 SHORTEST = 5
 SENTENCE = "I am told that the fastest land animal is the lion, which can run up to 75 mph."
 MOST = 65_534
@@ -85,8 +87,9 @@ def maximal(matches: np.ndarray, shortest: int) -> np.ndarray:
     return np.column_stack([keep, matches[keep]]).reshape(-1, 3)
 
 
-def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen | None) -> None:
+def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen | None, save: bool) -> None:
     """Time answers in turn with the peer's."""
+    theirs = None
     finder = Finder(index, compile=True)
     lists = {"verbatim": [], "with chains": [], "infini-gram": []}
     for number in range(rounds + 1):
@@ -117,6 +120,18 @@ def per_answer(index: Index, queries: list, rounds: int, peer: subprocess.Popen 
             if sorted(a) != sorted(b):
                 print("a difference:", [s for s in a if s not in b][:3], [s for s in b if s not in a][:3])
                 break
+        if save:
+            Comparison(
+                name="trace",
+                what=f"`trace`: an answer's maximal spans of {SHORTEST} words in {index.about['rows']:,} rows "
+                f"(of {len(queries)} answers)",
+                peer=f"{INFINI_GRAM.replace('==', ' ')}, on the same words' numbers",
+                ours=lists["verbatim"],
+                theirs=lists["infini-gram"],
+                same=f"the spans of {same} of {len(ours)} answers are equal",
+                asked=10,
+                packages=("numpy", "numba", "pydivsufsort"),
+            ).save()
 
 
 def _ask(peer: subprocess.Popen) -> str:
@@ -177,7 +192,8 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--big", type=int, default=0)
-    parser.add_argument("--infini-gram", default=None)
+    parser.add_argument("--infini-gram", action="store_true")
+    parser.add_argument("--save", action="store_true", help="keep the comparison for RESULTS.md")
     arguments = parser.parse_args()
     print(f"Python {platform.python_version()}, numpy {np.__version__}, load {os.getloadavg()[0]:.1f}")
     texts = [r["output"] for r in json.loads((DATA / "alpaca_eval/outputs/alpaca-7b.json").read_text("utf-8"))[:200]]
@@ -187,8 +203,9 @@ def main() -> None:
         index = Index(indexing(folder, arguments.rounds))
         queries = [index.numbering.look_up(text) for text in texts]
         print(f"{len(queries)} answers of {np.mean([len(q) for q in queries]):.0f} words")
-        peer = infini_gram(arguments.infini_gram, index, queries, folder) if arguments.infini_gram else None
-        per_answer(index, queries, arguments.rounds, peer)
+        python = peer_python("infini-gram", INFINI_GRAM) if arguments.infini_gram else None
+        peer = infini_gram(python, index, queries, folder) if python else None
+        per_answer(index, queries, arguments.rounds, peer, arguments.save)
         if peer:
             peer.kill()
         if arguments.big:

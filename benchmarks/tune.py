@@ -1,6 +1,6 @@
 """`tune`'s steps beside plain TRL's: tokens per second, losses, peak memory.
 
-    python benchmarks/tune.py [--model smollm2-135m] [--rows FILE] [--method full] [--rounds 3] [--packing]
+    python benchmarks/tune.py [--model smollm2-135m] [--rows FILE] [--method full] [--rounds 3] [--save]
 
 The same rows (the first 64 of a file) in the same order, 8 to a step, on the CPU in float32. TRL is its
 SFTTrainer with `use_cpu`, bf16 and gradient checkpointing off, the rest at its defaults; it gets the
@@ -21,7 +21,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
+
+from sides import Comparison
 
 SIZE = 8
 WARM = 2
@@ -42,7 +45,7 @@ def rows_of(path: str, count: int) -> list[dict[str, str]]:
     return found
 
 
-def ours(rows: list[dict[str, str]], model: str, method: str, packing: bool) -> dict:
+def ours(rows: list[dict[str, str]], model: str, method: str) -> dict:
     """Tune with tunescope; time what is between the end of the warm-up and the last step."""
     from tunescope.models import trainer
     from tunescope.verbs.tune import TuneSettings, tune
@@ -67,7 +70,6 @@ def ours(rows: list[dict[str, str]], model: str, method: str, packing: bool) -> 
                 batch_size=SIZE,
                 lr=LR[method],
                 warmup=0.0,
-                packing=packing,
                 out=str(Path(folder) / "run"),
             )
         )
@@ -134,7 +136,7 @@ def theirs(rows: list[dict[str, str]], model: str, method: str) -> dict:
 def once(name: str, arguments: argparse.Namespace) -> dict:
     """Run one side in a process of its own."""
     command = [sys.executable, __file__, "--side", name, "--model", arguments.model, "--rows", arguments.rows]
-    command += ["--method", arguments.method, "--count", str(arguments.count), *(["--packing"] * arguments.packing)]
+    command += ["--method", arguments.method, "--count", str(arguments.count)]
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # as tunescope sets it: other work costs both the same
     done = subprocess.run(
         command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=True
@@ -150,14 +152,14 @@ def main() -> None:
     parser.add_argument("--method", choices=sorted(LR), default="full")
     parser.add_argument("--count", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--packing", action="store_true")
+    parser.add_argument("--save", action="store_true", help="keep the comparison for RESULTS.md")
     parser.add_argument("--side", choices=["tunescope", "trl"])
     arguments = parser.parse_args()
     if arguments.side:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         rows = rows_of(arguments.rows, arguments.count)
         if arguments.side == "tunescope":
-            found = ours(rows, arguments.model, arguments.method, arguments.packing)
+            found = ours(rows, arguments.model, arguments.method)
         else:
             found = theirs(rows, arguments.model, arguments.method)
         found["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -181,8 +183,21 @@ def main() -> None:
     ratios = [b["seconds"] / a["seconds"] for a, b in zip(found["tunescope"], found["trl"], strict=True)]
     print(f"ratio {statistics.median(ratios):.2f} ({', '.join(f'{ratio:.2f}' for ratio in ratios)})")
     pairs = zip(found["tunescope"][0]["losses"], found["trl"][0]["losses"], strict=True)
-    for step, (a, b) in enumerate(pairs, 1):
-        print(f"step {step}: loss {a:.6f} and {b:.6f}, {abs(a - b):.1e} apart")
+    apart = [abs(a - b) for a, b in pairs]
+    print(f"losses of {len(apart)} steps: at most {max(apart):.1e} apart")
+    if arguments.save:
+        mine, plain = found["tunescope"], found["trl"]
+        Comparison(
+            name=f"tune-{arguments.method}",
+            what=f"`tune`: {len(apart) - WARM} steps of {SIZE} rows, {arguments.method}, {arguments.model}",
+            peer=f"SFTTrainer of TRL {version('trl')}",
+            ours=[run["seconds"] for run in mine],
+            theirs=[run["seconds"] for run in plain],
+            same=f"losses at most {max(apart):.1e} apart",
+            asked=1.3,
+            memory_mb=tuple(statistics.median(run["peak"] for run in side) / 1e6 for side in (mine, plain)),
+            packages=("torch", "transformers", "trl", "peft"),
+        ).save()
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ MICROWORLD = {
     "oracle": "fake:oracle.jsonl",
     "best": "rating >= 4",
     "suite": "[microworld]",
-    "of_one_task": "arc_easy=1",
+    "of_one_task": "[arc_easy=1]",
     "doses": "[0.0, 1.0]",
     "seeds": "[0]",
     "tokens": "120",

@@ -446,6 +446,22 @@ def test_packs_hold_whole_rows(tmp_path):
     assert share.tokens == sum(lengths) - 6
 
 
+@pytest.mark.parametrize(
+    ("order", "pack_length", "expected"),
+    [
+        ([0, 3, 1, 4, 2, 5], None, [4, 2]),  # 65 tokens in the second step's two longest, 40 in the first's
+        ([0, 1, 2, 3, 4, 5], 60, [0, 2]),  # 55 tokens in a pack of the first step, 50 in one of the second
+        ([0, 3, 1, 4, 2, 5], 50, [0, 1, 3]),  # 47 tokens; 40 and 3 beside a row of 25 that has no room
+    ],
+)
+def test_the_fullest_micro_batch(order, pack_length, expected):
+    from tunescope.chat import SupervisedTokens
+
+    lengths = [30, 10, 25, 7, 40, 3]
+    examples = [Example(str(n), (SupervisedTokens((1,) * n, (True,) * n),), n) for n in lengths]
+    assert Plan(examples, order, 3, 2, pack_length).fullest_micro_batch() == expected
+
+
 @pytest.mark.parametrize("pack_length", [None, 40])
 @pytest.mark.parametrize("processes", [1, 2, 3, 7])
 def test_processes_share_a_step(processes, pack_length):

@@ -80,12 +80,19 @@ def plan(settings: PlanSettings) -> Outcome:
     planned = plan_cells(planned_cells(recipe), settings.probe)
     names = {each.cell.key: f"{{{each.cell.name}}}" for each in planned}
     steps: list[dict[str, Any]] = []
+    lines: list[tuple[Any, ...]] = []
+    first: dict[str, dict[str, str]] = {}
     for cell, each in ((each.cell, each) for each in planned):
+        words = {key: f"{key}={value}" for key, value in cell.settings_with(names).items()}
+        above = first.setdefault(cell.step, words)
+        new = ", ".join(text for key, text in words.items() if above is words or above.get(key) != text)
+        shown = "there" if each.run else each.hours
+        lines.append((cell.name, cell.verb, shown, each.tokens, new if above is words else new or "as above"))
         steps.append(
             {
                 "name": cell.name,
                 "verb": cell.verb,
-                "settings": ", ".join(f"{key}={value}" for key, value in cell.settings_with(names).items()),
+                "settings": ", ".join(words.values()),
                 "run": None if each.run is None else str(each.run.path),
                 "hours": each.hours,
                 "hours_from": each.hours_from,
@@ -93,11 +100,10 @@ def plan(settings: PlanSettings) -> Outcome:
                 "tokens_from": each.tokens_from,
             }
         )
-    lines = [
-        (step["name"], step["verb"], "there" if step["run"] else step["hours"], step["tokens"], step["settings"])
-        for step in steps
-    ]
-    note = "Hours: of a cell that isn't there, as measured on finished cells of the same verb, or by its verb's --plan."
+    note = (
+        "Hours: of a cell that isn't there, as measured on finished cells of the same verb, or by its verb's --plan. "
+        "Settings: of a step's later cells, those that differ from its first cell's."
+    )
     table = Table("Steps", ("step", "verb", "hours", "tokens", "settings"), tuple(lines), note)
     sentences = (recipe.about, say_what_it_takes(planned))
     return Outcome({"recipe": str(recipe.path), "steps": steps}, View(sentences, (table,), (_command(settings),)))

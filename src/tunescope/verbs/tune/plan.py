@@ -89,6 +89,28 @@ class Plan:
         mine = batches[process::processes]
         return StepShare([*mine, *([EMPTY_SEQUENCE] for _ in range(each - len(mine)))], tokens)
 
+    def fullest_micro_batch(self) -> list[int]:
+        """Return the numbers of the rows of one micro-batch, that with the most tokens; it takes the most memory."""
+        n = self.batch_size
+        steps = (self.order[first : first + n] for first in range(0, len(self.order), n))
+        return max(map(self._first_micro_batch, steps), key=lambda rows: sum(map(self.n_tokens_read, rows)))
+
+    def n_tokens_read(self, row: int) -> int:
+        """Count the tokens that the model reads of a row, without padding."""
+        return sum(len(part.ids) for part in self.examples[row].parts)
+
+    def _first_micro_batch(self, rows: Sequence[int]) -> list[int]:
+        """Return the rows of a step's first micro-batch, which has its longest ones; a row of several parts as one."""
+        longest_first = sorted(rows, key=lambda row: -self.n_tokens_read(row))
+        if self.pack_length is None:
+            return longest_first[: self.micro_batch]
+        batch, room = longest_first[:1], self.pack_length - self.n_tokens_read(longest_first[0])
+        for row in longest_first[1:]:
+            if self.n_tokens_read(row) <= room:
+                batch.append(row)
+                room -= self.n_tokens_read(row)
+        return batch
+
     def _sequences(self, place: int) -> Iterator[TrainingSequence]:
         """Yield the sequences of the row at a place of the order, with the name that seeds each one's noise."""
         for number, sequence in enumerate(training_sequences(self.examples[self.order[place]])):

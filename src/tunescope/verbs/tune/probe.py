@@ -27,7 +27,9 @@ def plan_training(
     settings: TuneSettings, loaded: Loaded, plan: Plan, folder: RunFolder, launch: Launch, start: float
 ) -> Outcome:
     """Return what the training would take; `start` is when its setting up began, by `monotonic`."""
-    small = replace(plan, batch_size=min(plan.micro_batch, plan.batch_size))  # more of them in the time
+    fullest = plan.fullest_micro_batch()
+    # steps of one micro-batch, so that more are done in the time; the first, which isn't timed, takes the most memory
+    small = replace(plan, batch_size=len(fullest), order=(*fullest, *plan.order))
     with silence_libraries():
         trainer = make_trainer(settings, loaded, small, folder.scratch / "trainer", launch)
     began, steps = monotonic(), list[Batch]()
@@ -36,7 +38,8 @@ def plan_training(
     def time_step(step: int) -> None:
         nonlocal began
         now = monotonic()
-        steps.append(Batch(small.batch_size, _n_tokens_read(small, step - 1), now - began, 0))
+        rows = small.order[(step - 1) * small.batch_size : step * small.batch_size]
+        steps.append(Batch(len(rows), sum(map(small.n_tokens_read, rows)), now - began, 0))
         if is_enough(steps[1:], monotonic() - start - setup_seconds):
             raise StopProbe
         began = monotonic()
@@ -46,17 +49,11 @@ def plan_training(
         trainer.run()
     parameters = [p for p in trainer.model.parameters() if p.requires_grad]
     n_bytes = sum(p.numel() * p.element_size() for p in parameters)
-    n_tokens = sum(_n_tokens_read(plan, step) for step in range(plan.steps))
+    n_tokens = sum(map(plan.n_tokens_read, plan.order))
     note = (
         f"It is for {plan.steps:,} steps of {plan.batch_size} rows. The disk is for the model, and for a checkpoint "
         "while it trains."
     )
-    taken = Probe(setup_seconds, steps[1:] or steps, peak_memory(), has_heaviest=False)
+    taken = Probe(setup_seconds, steps[1:] or steps, peak_memory(), has_heaviest=True)
     disk = n_bytes * (2 + _ADAM_COPIES)
     return outcome("tune", "row", len(plan.order), n_tokens, taken, note, disk)
-
-
-def _n_tokens_read(plan: Plan, step: int) -> int:
-    """Count the tokens that a step reads, without padding."""
-    rows = plan.order[step * plan.batch_size : (step + 1) * plan.batch_size]
-    return sum(len(part.ids) for row in rows for part in plan.examples[row].parts)
