@@ -47,6 +47,7 @@ def prepare(work: Path, case: dict[str, Any], rows: list[dict[str, Any]], way: s
             "output_dir": str(folder / "out"),
             "dataset_prepared_path": str(folder / "prepared"),
             "val_set_size": 0,
+            "shuffle_merged_datasets": False,
         }
         if way == "end_of_turn":
             ends = dumping.load_tokenizer(work, case).convert_ids_to_tokens(case["stop_ids"])

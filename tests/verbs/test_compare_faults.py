@@ -46,33 +46,30 @@ def test_growth_by_hand(runs):
 def test_every_fault_is_tested_with_holm_and_the_way_back_is_no_growth(runs):
     result = FaultsResult.read(compare(CompareSettings(a=runs[0], b=runs[1])))
     assert len(result.faults) == 13
-    assert result.faults["empty_answer"].p_holm == pytest.approx(13 * result.faults["empty_answer"].p)
+    assert result.faults["empty_answer"].p_holm == pytest.approx(10 * result.faults["empty_answer"].p)
     back = FaultsResult.read(compare(CompareSettings(a=runs[1], b=runs[0])))
     assert (back.grown, back.faults["empty_answer"].gone) == (0, 6)
     assert back.faults["empty_answer"].p > 0.5
 
 
 def test_rows_that_were_mended_are_no_growth(workplace):
-    """Ten empty answers were written, and two of these are now one word: fewer faults, not more."""
+    """Nine of ten empty answers were written: fewer faults, though one of the ten new rows has it."""
     before = checked(workplace / "a.jsonl", [*GOOD[:90], *EMPTY[:10]])
-    mended = [{**row, "output": "Yes" if n < 2 else f"Item {n} is long and thin."} for n, row in enumerate(EMPTY[:10])]
-    after = checked(workplace / "b.jsonl", [*GOOD[:90], *mended])
-    setup = CompareSettings(a=before, b=after, fault=("empty_answer", "faulty"))
-    result = FaultsResult.read(compare(setup))
-    assert {name: (each.a, each.b, each.grew) for name, each in result.faults.items()} == {
-        "empty_answer": (10, 0, False),
-        "faulty": (10, 2, False),
-    }
+    mended = [{**row, "output": f"Item {n} is long and thin."} for n, row in enumerate(EMPTY[:9])]
+    after = checked(workplace / "b.jsonl", [*GOOD[:90], *mended, EMPTY[20]])
+    growth = FaultsResult.read(compare(CompareSettings(a=before, b=after))).faults["empty_answer"]
+    assert (growth.a, growth.b, growth.new, growth.gone, growth.grew) == (10, 1, 1, 10, False)
 
 
 def test_a_kept_row_whose_verdict_changes_counts_as_changed(workplace):
-    """A row that stays conflicts with an added one: both are new."""
+    """A row that stays conflicts with an added one: both are new. It depends on the set, and isn't tested."""
     before = checked(workplace / "a.jsonl", GOOD[:50])
     other = {**GOOD[0], "output": "It is square, red and light."}
     after = checked(workplace / "b.jsonl", [*GOOD[:50], other])
     run = compare(CompareSettings(a=before, b=after, fault=("conflicting_answers",)))
     growth = FaultsResult.read(run).faults["conflicting_answers"]
     assert (growth.a, growth.b, growth.new, growth.gone) == (0, 2, 2, 0)
+    assert (growth.p, growth.p_holm, growth.grew) == (None, None, None)
 
 
 def test_the_gate(runs, capsys):
@@ -87,7 +84,7 @@ def test_nothing_is_missing_of_empty_sets(workplace):
     before = checked(workplace / "a.jsonl", GOOD[:1])
     result = FaultsResult.read(compare(CompareSettings(a=before, b=before)))
     assert (result.grown, result.same) == (0, 1)
-    assert {each.p for each in result.faults.values()} == {1.0}
+    assert {each.p for each in result.faults.values()} == {1.0, None}
 
 
 def test_what_is_refused(workplace, runs):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tunescope import runs, stats
 from tunescope.errors import SettingsError
 from tunescope.locations import Location
-from tunescope.results.check import SURELY_WRONG, CheckResult
+from tunescope.results.check import CheckResult
 from tunescope.results.compare import FaultGrowth, FaultsResult
 from tunescope.results.estimates import ALPHA, MeanEstimate
 from tunescope.runs import Outcome, Run, RunFolder
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
 VERSION = 1
 _SAME_SETTINGS = ("max_words", "near_duplicate_at")
-_WHOLE = ("faulty", SURELY_WRONG)
-"""Columns that sum faults up: tested where they are named."""
+_OF_THE_SET = ("exact_duplicate", "near_duplicate", "conflicting_answers")
+"""Faults that depend on the other rows: counted, and not tested, since they come in clusters and grow with the set."""
 _SHOWN = 10
 
 
-class _Side(NamedTuple):
+class _CheckedSide(NamedTuple):
     """A run of check: its result, its table `rows`, and the place of each row by id."""
 
     result: CheckResult
@@ -69,20 +69,20 @@ def compare_faults(settings: CompareSettings, a: Run, b: Run) -> Run:
     return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, _read(a), _read(b)))
 
 
-def _read(run: Run) -> _Side:
+def _read(run: Run) -> _CheckedSide:
     rows = run.tables["rows"]
     columns = (rows[name].to_pylist() for name in ("row_id", "file", "line", "record"))
-    return _Side(
+    return _CheckedSide(
         CheckResult.read(run), rows, {row_id: str(Location(*place)) for row_id, *place in zip(*columns, strict=True)}
     )
 
 
-def _work(settings: CompareSettings, a: _Side, b: _Side, folder: RunFolder) -> Outcome:
+def _work(settings: CompareSettings, a: _CheckedSide, b: _CheckedSide, folder: RunFolder) -> Outcome:
     shared = [name for name in a.result.faults if name in b.result.faults]
     names = _chosen(settings, shared)
     both = a.places.keys() & b.places.keys()
     changes = {name: (a.with_fault(name), b.with_fault(name)) for name in names}
-    growths = {name: _growth(a, b, both, *changes[name]) for name in names}
+    growths = {name: _growth(name, a, b, both, *changes[name]) for name in names}
     adjusted = stats.holm([growth.p for growth in growths.values()])
     growths = {
         name: replace(growth, p_holm=p, grew=None if p is None else p < ALPHA)
@@ -108,12 +108,14 @@ def _work(settings: CompareSettings, a: _Side, b: _Side, folder: RunFolder) -> O
 def _chosen(settings: CompareSettings, shared: Sequence[str]) -> list[str]:
     """Return the faults to test: those that are named, else every one."""
     for name in settings.fault:
-        if name not in (*shared, *_WHOLE):
-            raise SettingsError(f"--fault {name}: expected one that both runs have: {', '.join((*shared, *_WHOLE))}")
+        if name not in shared:
+            raise SettingsError(f"--fault {name}: expected one that both runs have: {', '.join(shared)}")
     return list(settings.fault or shared)
 
 
-def _growth(a: _Side, b: _Side, both: set[str], of_a: set[str], of_b: set[str]) -> FaultGrowth:
+def _growth(
+    fault: str, a: _CheckedSide, b: _CheckedSide, both: set[str], of_a: set[str], of_b: set[str]
+) -> FaultGrowth:
     """Count what is kept, removed and added, and test whether the share grew."""
     kept_faulty = len(of_a & of_b)
     n_kept = len(both) - len((of_a ^ of_b) & both)
@@ -125,13 +127,15 @@ def _growth(a: _Side, b: _Side, both: set[str], of_a: set[str], of_b: set[str]) 
         new=added.successes,
         gone=removed.successes,
         difference=MeanEstimate.of(stats.difference_of_shares(kept, removed, added)),
-        p=stats.growth_test(kept, removed, added).p,
+        p=None if fault in _OF_THE_SET else stats.growth_test(kept, removed, added).p,
         p_holm=None,
         grew=None,
     )
 
 
-def _lines(a: _Side, b: _Side, changes: dict[str, tuple[set[str], set[str]]]) -> Iterator[tuple[str, str, str, str]]:
+def _lines(
+    a: _CheckedSide, b: _CheckedSide, changes: dict[str, tuple[set[str], set[str]]]
+) -> Iterator[tuple[str, str, str, str]]:
     """Yield fault, row id, change and place of each row that has a fault on one side alone, in file order."""
     for name, (of_a, of_b) in changes.items():
         for change, side, ids in (("new", b, of_b - of_a), ("gone", a, of_a - of_b)):
@@ -193,7 +197,8 @@ def _table(result: FaultsResult, there: dict[str, FaultGrowth]) -> Table:
     absent = [name for name in result.faults if name not in there]
     note = (
         "B - A: in points, with the 95 % interval. p: how often rows from the same source would show so much growth "
-        "(exact, one-sided), adjusted for the number of faults that were tested (Holm). Grew: p below 0.05."
+        "(exact, one-sided), adjusted for the number of faults that were tested (Holm). Grew: p below 0.05. Duplicates and conflicting "
+        "answers depend on the other rows and aren't tested."
     )
     if absent:
         note += f" No row of either has: {', '.join(absent)}."

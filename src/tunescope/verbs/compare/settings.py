@@ -29,7 +29,7 @@ class CompareSettings:
     """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
 
     fault: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Of runs of check, a fault to test for growth, also faulty or surely_wrong; by default every single one."""
+    """Of runs of check, a fault to test for growth; by default every one."""
 
     metric: str | None = None
     """Of benchmark scores, the metric to compare; by default what the task is known by."""
