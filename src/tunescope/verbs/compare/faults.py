@@ -197,8 +197,8 @@ def _table(result: FaultsResult, there: dict[str, FaultGrowth]) -> Table:
     absent = [name for name in result.faults if name not in there]
     note = (
         "B - A: in points, with the 95 % interval. p: how often rows from the same source would show so much growth "
-        "(exact, one-sided), adjusted for the number of faults that were tested (Holm). Grew: p below 0.05. Duplicates and conflicting "
-        "answers depend on the other rows and aren't tested."
+        "(exact, one-sided), adjusted for the number of faults that were tested (Holm). Grew: p below 0.05. "
+        "Duplicates and conflicting answers depend on the other rows and aren't tested."
     )
     if absent:
         note += f" No row of either has: {', '.join(absent)}."
