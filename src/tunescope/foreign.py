@@ -28,6 +28,8 @@ _RIGHT_TO_LEFT = "\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\U00010800-\U00010fff\U
 _PER_CENT = re.compile(r"\d[\d.,]* %")
 _STRETCH = re.compile(f"[{_RIGHT_TO_LEFT}]+(?:[ \xa0]+[{_RIGHT_TO_LEFT}]+)*")
 _REPLACEMENT = "\ufffd"
+_MARKUP = re.compile(r"[\\`*_{}\[\]#|~!@:]")
+"""What begins markup, a mention or an address in Markdown; < > and & are escaped as in HTML."""
 _FILE_NAME = re.compile(r"(?!(?:con|prn|aux|nul|com\d|lpt\d)(?:\.|$))[a-z0-9_][a-z0-9_.-]{0,99}(?<!\.)", re.IGNORECASE)
 """What every file system takes as a name in a folder, not hidden, and no device of Windows."""
 _FORMULA = re.compile(r"(?![+-]?[\d.,]+(?:[eE][+-]?\d+)?\s*%?$)[=+\-@\t\r\n＝＋－＠]")
@@ -126,6 +128,11 @@ def is_file_name(name: str) -> bool:
 def replace_steering(text: str) -> str:
     """Replace what steers, keeping the length in UTF-16 units, for places where no element may stand."""
     return _ON_PAGES.sub(lambda match: _REPLACEMENT * (1 + (ord(match[0]) > 0xFFFF)), text)
+
+
+def escape_markdown(text: str) -> str:
+    """Escape a line for GitHub's Markdown: no markup, element, mention or address in it is one."""
+    return _MARKUP.sub(r"\\\g<0>", escape(show_line(text), quote=False))
 
 
 def escape_text(text: str) -> str:

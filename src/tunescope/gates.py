@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunescope.expressions import holds, names, parse
+from tunescope.progress import complain
 
 
 def gate_holds(text: str, result: Mapping[str, Any]) -> bool | None:
@@ -16,6 +17,16 @@ def gate_holds(text: str, result: Mapping[str, Any]) -> bool | None:
     """
     rows = result.get("rows")
     return holds(parse(text), flat(result), rows if isinstance(rows, int) else None)
+
+
+def fails_gate(text: str, result: Mapping[str, Any]) -> bool:
+    """Tell whether a gate fails: its condition holds, or can't be told. Says so on stderr."""
+    answer = gate_holds(text, result)
+    if answer is not False:
+        complain(
+            f"tunescope: the gate {text!r} " + ("holds" if answer else "can't be told: a number it needs is missing")
+        )
+    return answer is not False
 
 
 def is_about(text: str, result: Mapping[str, Any]) -> bool:

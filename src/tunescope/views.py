@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from tunescope.foreign import escape_sentence, escape_text, show_line
+from tunescope.foreign import escape_markdown, escape_sentence, escape_text, show_line
 
 Cell = str | int | float | None
 MISSING = "–"
@@ -165,6 +165,24 @@ def to_html(view: View) -> str:
         commands = "\n".join(escape_sentence(command) for command in view.next)
         parts.append(f'<p class="next">Next</p><pre class="next">{commands}</pre>')
     return "\n".join(parts)
+
+
+def to_markdown(view: View) -> str:
+    """Draw a view as GitHub's Markdown; no text of it is markup. What to type next is left out."""
+    parts = [escape_markdown(sentence) for sentence in view.sentences]
+    parts += [f"**{escape_markdown(text.title)}**\n\n> {escape_markdown(text.text)}" for text in view.texts]
+    parts += map(_markdown_table, view.tables)
+    return "".join(f"{part}\n\n" for part in parts)
+
+
+def _markdown_table(table: Table) -> str:
+    lines = [_markdown_row(table.columns), "|" + "---|" * len(table.columns), *map(_markdown_row, table.rows)]
+    title = f"**{escape_markdown(table.title)}**\n\n" if table.title else ""
+    return title + "\n".join(lines) + (f"\n\n{escape_markdown(table.note)}" if table.note else "")
+
+
+def _markdown_row(row: Sequence[Cell]) -> str:
+    return f"| {' | '.join(escape_markdown(show(cell)) for cell in row)} |"
 
 
 def _html_marked(marked: Marked) -> str:

@@ -29,6 +29,8 @@ from tunescope.progress import complain
 from tunescope.settings import as_option, fit, is_required, make
 from tunescope.verbs import GROUPS, QUESTIONS, VERBS, Verb
 
+_FAILED = 3
+"""The exit code of a run whose gate fails."""
 _OPEN = 4
 """The exit code of a run with open items, whatever its gate says, and where calls wait in a batch: it isn't done."""
 _EPILOGUE = "tunescope VERB --help explains a verb and shows examples of it."
@@ -148,12 +150,13 @@ def _command(verb: Verb) -> Callable[..., int]:
         as_json, gate = values.pop("json", False), values.pop("fail_on", None)
         if gate is not None:
             from tunescope.expressions import parse
+            from tunescope.gates import fails_gate
 
             parse(gate)  # before anything is computed
         outcome = function(make(settings, values, partial(as_typed, settings)))
         _show(outcome.result, outcome.view, as_json)
-        gate_code = _gate(gate, outcome.result) if gate is not None else 0
-        return _OPEN if outcome.open else gate_code
+        failed = gate is not None and fails_gate(gate, outcome.result)
+        return _OPEN if outcome.open else _FAILED if failed else 0
 
     titles = headings(settings)
     order = list(dict.fromkeys([*titles.values(), OUTPUT]))
@@ -231,15 +234,3 @@ def _show(result: dict[str, Any], view: Any, as_json: bool) -> None:
         show()
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _gate(text: str, result: dict[str, Any]) -> int:
-    """Return 3 when the gate's condition holds (or can't be told), else 0."""
-    from tunescope.gates import gate_holds
-
-    answer = gate_holds(text, result)
-    if answer is False:
-        return 0
-    why = "holds" if answer else "can't be told: a number it needs is missing"
-    print(f"tunescope: the gate {text!r} {why}", file=sys.stderr)
-    return 3

@@ -76,6 +76,40 @@ class SpansResult(CompareKind):
 
 
 @dataclass(frozen=True, kw_only=True)
+class FaultGrowth(Record):
+    """A fault in two checked row sets: the rows of each side that have it, and whether its share grew."""
+
+    a: int
+    b: int
+    new: int
+    """Rows that have it in B and not in A."""
+    gone: int
+    """Rows that have it in A and not in B."""
+    difference: MeanEstimate
+    """Share of B minus share of A."""
+    p: float | None
+    p_holm: float | None
+    """p, adjusted for the number of faults that were tested."""
+    grew: bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaultsResult(CompareKind):
+    """Two runs of check: how many rows each has, how many are in both, and what became of each fault."""
+
+    a: int
+    b: int
+    same: int
+    removed: int
+    added: int
+    grown: int
+    """Faults that grew."""
+    faults: dict[str, FaultGrowth]
+    only_a: tuple[str, ...]
+    only_b: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class ScoreComparison(Record):
     """A task's score under two models, item by item. The difference is B minus A."""
 

@@ -57,6 +57,7 @@ from tunescope.stats.groups import (
     share_pooled,
     sum_clusters,
 )
+from tunescope.stats.growth import Share, difference_of_shares, growth_test
 from tunescope.stats.logistic import share_at_zero
 from tunescope.stats.means import (
     Misses,
@@ -90,6 +91,7 @@ __all__ = [
     "PValue",
     "Power",
     "Scale",
+    "Share",
     "ThresholdFit",
     "Values",
     "binomial_test",
@@ -99,6 +101,7 @@ __all__ = [
     "coincidences",
     "detectable_difference",
     "difference_of_means",
+    "difference_of_shares",
     "equivalence_margin",
     "equivalence_of_means",
     "equivalence_of_paired_shares",
@@ -106,6 +109,7 @@ __all__ = [
     "equivalence_of_shares",
     "equivalence_of_strata",
     "excess_test",
+    "growth_test",
     "holm",
     "krippendorff_alpha",
     "left_out_errors",

@@ -75,7 +75,7 @@ class Estimate:
 
 @dataclass(frozen=True, slots=True)
 class PValue:
-    """A two-sided p-value with the test that gave it."""
+    """A p-value, two-sided where its method doesn't say otherwise, with the test that gave it."""
 
     p: float | None
     statistic: float | None

@@ -1,6 +1,6 @@
 """`compare`: what differs between two row sets, sets of answers, runs of `measure` or of a judge, pair by pair.
 
-Of a run of `trace` and other answers: which of its spans are gone.
+Of two runs of `check`: which faults grew. Of a run of `trace` and other answers: which of its spans are gone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from tunescope.results.compare import CompareResult
 from tunescope.results.lm_eval import find_results
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import as_cli_args
+from tunescope.verbs.compare.faults import compare_faults, find_check
 from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
 from tunescope.verbs.compare.settings import CompareSettings
 
@@ -43,6 +44,9 @@ def compare(settings: CompareSettings) -> Run:
         from tunescope.verbs.compare.scores import compare_scores
 
         return compare_scores(settings, scored[0], scored[1])
+    checks = [find_check(name) for name in (settings.a, settings.b)]
+    if checks[0] is not None and checks[1] is not None:
+        return compare_faults(settings, checks[0], checks[1])
     a, b = (open_set(settings, name) for name in (settings.a, settings.b))
     traced = Run(Path(settings.a)) if (Path(settings.a) / "run.json").is_file() else None
     if traced is not None and traced.verb == "trace" and b.kind == "answers":

@@ -10,11 +10,11 @@ from tunescope.settings import POSITIONAL, above
 
 @dataclass(frozen=True, kw_only=True)
 class CompareSettings:
-    """Compare two row sets, answer sets, measures or judgements: added, removed, changed, and every shared number."""
+    """Compare two row sets, checks, answer sets, measures or judgements: what changed, and every shared number."""
 
     a: str = field(metadata={**INPUT, **POSITIONAL})
-    """Before: rows, a run with them, answers, AlpacaEval outputs, a run of measure, trace (spans), judge or bench, or
-    results of lm-eval."""
+    """Before: rows, a run with them, answers, AlpacaEval outputs, a run of check, measure, trace (spans), judge or
+    bench, or results of lm-eval."""
 
     b: str = field(metadata={**INPUT, **POSITIONAL})
     """After: the same kind of thing, or for a trace run, other answers to the same prompts."""
@@ -27,6 +27,9 @@ class CompareSettings:
 
     columns: tuple[str, ...] = ()
     """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
+
+    fault: tuple[str, ...] = field(default=(), metadata=INPUT)
+    """Of runs of check, a fault to test for growth; by default every one."""
 
     metric: str | None = None
     """Of benchmark scores, the metric to compare; by default what the task is known by."""
