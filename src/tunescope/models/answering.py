@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunescope.rows import Message
 
 
-class AnsweringModel(NamedTuple):
+class LoadedAnswerer(NamedTuple):
     """A model that can answer.
 
     Attributes:
@@ -32,7 +32,7 @@ class AnsweringModel(NamedTuple):
     known_ways: KnownWays
 
     @classmethod
-    def load(cls, settings: ModelSettings) -> AnsweringModel:
+    def load(cls, settings: ModelSettings) -> LoadedAnswerer:
         """Load it, and say in which number format and where.
 
         Raises:

@@ -29,13 +29,13 @@ class LoadedModel:
 
     def __init__(self, settings: ModelSettings, max_new_tokens: int) -> None:
         """Load it, and leave one core to the pages; raises as `models.load`."""
-        from tunescope.models.answering import AnsweringModel
+        from tunescope.models.answering import LoadedAnswerer
         from tunescope.models.lazy import require
 
         torch = require("torch")
         torch.set_num_threads(max(1, torch.get_num_threads() - 1))
         self.name, self._max_new_tokens = settings.model, max_new_tokens
-        self._model = AnsweringModel.load(settings)
+        self._model = LoadedAnswerer.load(settings)
 
     def answer(self, prompt: str) -> str:
         """Return the answer; raises `TunescopeError`, which says why there is none."""

@@ -23,7 +23,7 @@ from tunescope.verbs.answer.settings import AnswerSettings
 from tunescope.verbs.answer.view import show_answers
 
 if TYPE_CHECKING:
-    from tunescope.models.answering import AnsweringModel
+    from tunescope.models.answering import LoadedAnswerer
     from tunescope.oracle.calls import Calls
 
 VERSION = 4
@@ -112,7 +112,7 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
     n_tokens = min(_PROBED_TOKENS, settings.max_new_tokens)
     asked = [prompt for prompt in prompts for _ in range(prompt.turns * settings.n)]
 
-    def work(answering: AnsweringModel, batch: list[Prompt], target: Path) -> None:
+    def work(answering: LoadedAnswerer, batch: list[Prompt], target: Path) -> None:
         ids = []
         for prompt in batch:
             with suppress(Unrenderable):
@@ -165,20 +165,20 @@ class _Shard(NamedTuple):
     known: Sequence[Answer]
 
 
-def _answer_shard(settings: AnswerSettings, answering: AnsweringModel, shard: _Shard, folder: Path) -> None:
+def _answer_shard(settings: AnswerSettings, answering: LoadedAnswerer, shard: _Shard, folder: Path) -> None:
     """Answer some prompts; the book of them is in `folder`."""
     book = AnswerBook(settings, settings.model, shard.prompts, folder, shard.known)
     _generate(settings, answering, book)
     book.close()
 
 
-def _load(settings: AnswerSettings) -> AnsweringModel:
-    from tunescope.models.answering import AnsweringModel
+def _load(settings: AnswerSettings) -> LoadedAnswerer:
+    from tunescope.models.answering import LoadedAnswerer
 
-    return AnsweringModel.load(settings)
+    return LoadedAnswerer.load(settings)
 
 
-def _generate(settings: AnswerSettings, answering: AnsweringModel, book: AnswerBook) -> None:
+def _generate(settings: AnswerSettings, answering: LoadedAnswerer, book: AnswerBook) -> None:
     """Have a model loaded here answer, turn after turn."""
     from tunescope.chat import Unrenderable
     from tunescope.models import silence_libraries

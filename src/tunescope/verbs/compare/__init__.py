@@ -19,7 +19,6 @@ from tunescope.results.compare import CompareResult
 from tunescope.results.lm_eval import find_results
 from tunescope.runs import Outcome, Run, RunFolder
 from tunescope.settings import as_cli_args
-from tunescope.verbs.compare.faults import compare_faults, find_check
 from tunescope.verbs.compare.items import PAIRING_KEYS, ComparedItem, ComparedSet, open_set, pair_items
 from tunescope.verbs.compare.settings import CompareSettings
 
@@ -44,21 +43,26 @@ def compare(settings: CompareSettings) -> Run:
         from tunescope.verbs.compare.scores import compare_scores
 
         return compare_scores(settings, scored[0], scored[1])
-    checks = [find_check(name) for name in (settings.a, settings.b)]
-    if checks[0] is not None and checks[1] is not None:
-        return compare_faults(settings, checks[0], checks[1])
+    run_a, run_b = (_find_run(name) for name in (settings.a, settings.b))
+    if run_a is not None and run_b is not None and run_a.verb == run_b.verb == "check":
+        from tunescope.verbs.compare.faults import compare_faults
+
+        return compare_faults(settings, run_a, run_b)
     a, b = (open_set(settings, name) for name in (settings.a, settings.b))
-    traced = Run(Path(settings.a)) if (Path(settings.a) / "run.json").is_file() else None
-    if traced is not None and traced.verb == "trace" and b.kind == "answers":
+    if run_a is not None and run_a.verb == "trace" and b.kind == "answers":
         from tunescope.verbs.compare.spans import compare_spans
 
-        return compare_spans(settings, traced, Path(b.path), b.hash)
+        return compare_spans(settings, run_a, Path(b.path), b.hash)
     if a.kind != b.kind:
         raise SettingsError(
             f"A ({settings.a}) holds {a.kind} and B ({settings.b}) holds {b.kind}; compare like with like"
         )
     inputs = {f"a {settings.a}": a.hash, f"b {settings.b}": b.hash}
     return runs.execute("compare", VERSION, settings, inputs, partial(_work, settings, a, b))
+
+
+def _find_run(name: str) -> Run | None:
+    return Run(Path(name)) if (Path(name) / "run.json").is_file() else None
 
 
 def _work(settings: CompareSettings, a: ComparedSet, b: ComparedSet, folder: RunFolder) -> Outcome:

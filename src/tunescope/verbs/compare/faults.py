@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tunescope import runs, stats
@@ -44,12 +43,6 @@ class _CheckedSide(NamedTuple):
 
     def with_fault(self, fault: str) -> set[str]:
         return set(self.rows["row_id"].filter(self.rows[fault]).to_pylist())
-
-
-def find_check(name: str) -> Run | None:
-    """Return a run of check over rows, where the folder holds one."""
-    run = Run(Path(name)) if (Path(name) / "run.json").is_file() else None
-    return run if run is not None and run.verb == "check" else None
 
 
 def compare_faults(settings: CompareSettings, a: Run, b: Run) -> Run:
