@@ -14,6 +14,7 @@ from __future__ import annotations
 import array
 import atexit
 import fcntl
+import importlib
 import json
 import os
 import shutil
@@ -100,11 +101,12 @@ def server() -> str:
 
 @cache
 def programs() -> Path:
-    """Return a folder with a `tunescope` and a `python` for shells' PATH, which the server forks."""
+    """Return a folder with `tunescope`, `tunescope-gate` and `python` for shells' PATH, which the server forks."""
     if os.environ.get("TUNESCOPE_COLD"):
         return Path(sys.executable).parent
     folder = Path(tempfile.mkdtemp(prefix="bin-", dir=Path(server()).parent))
-    for name, words in (("tunescope", "-m tunescope "), ("python", "")):
+    gate = "-m tunescope.cli.gate "
+    for name, words in (("tunescope", "-m tunescope "), ("tunescope-gate", gate), ("python", "")):
         script = folder / name
         script.write_text(f'#!/bin/sh\nexec "{sys.executable}" -SE "{__file__}" ask "{server()}" {words}"$@"\n')
         script.chmod(0o755)
@@ -265,11 +267,10 @@ def interpret(args: list[str]) -> object:
         sys.path.insert(0, "")
         exec(compile(what, "<string>", "exec"), {"__name__": "__main__"})
         return 0
-    assert (kind, what) == ("-m", "tunescope"), args
-    from tunescope.cli import main
-
-    sys.argv = ["tunescope", *arguments]
-    return main()
+    assert kind == "-m", args
+    assert what in ("tunescope", "tunescope.cli.gate"), args
+    sys.argv = [what, *arguments]
+    return importlib.import_module("tunescope.cli" if what == "tunescope" else what).main()
 
 
 def in_its_place(path: str, args: list[str]) -> int:
