@@ -86,3 +86,14 @@ def test_a_task_that_is_not_there(workplace, option):
 def test_one_task_has_no_mean(workplace):
     (workplace / "t.csv").write_text("task,0,1\na,9,8\nAverage,7,5\n")
     assert "means" not in analyze(AnalyzeSettings(table="t.csv")).result
+
+
+def test_a_mean_that_rises_is_a_gain_and_one_that_stays_is_zero(tmp_path):
+    table = tmp_path / "scores.csv"
+    table.write_text("task,0,0.5,1\na,0.3,0.3,0.34\nb,0.6,0.6,0.56\n")  # 0.9 / 2 twice, which floats miss by 1e-16
+    run = analyze(AnalyzeSettings(table=str(table), out=str(tmp_path / "run")))
+    assert run.result["means"]["groups"]["all"]["abs"] == 0
+    assert "The mean over 2 tasks loses 0.000 from 0 to 100 %." in run.view.sentences
+    table.write_text("task,0,0.5,1\na,0.3,0.3,0.34\nb,0.6,0.6,0.58\n")
+    run = analyze(AnalyzeSettings(table=str(table), out=str(tmp_path / "other")))
+    assert "The mean over 2 tasks gains 0.010 from 0 to 100 %." in run.view.sentences

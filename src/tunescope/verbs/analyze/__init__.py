@@ -23,7 +23,7 @@ from tunescope.verbs.analyze.view import view
 if TYPE_CHECKING:
     from tunescope.verbs.analyze.answer_runs import AnsweringModel
 
-VERSION = 5
+VERSION = 6
 
 
 @dataclass(frozen=True, kw_only=True)

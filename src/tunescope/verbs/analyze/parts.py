@@ -56,6 +56,13 @@ def with_interval(value: float | None, low: float | None, high: float | None, di
     return f"{value:.{digits}f}" + (f" {interval(low, high, digits)}" if low is not None else "")
 
 
+def loses(value: float, low: float | None, high: float | None) -> str:
+    """Say what is lost, or gained where that is negative: `loses 0.477 [0.461, 0.492]`."""
+    if value >= 0:
+        return f"loses {with_interval(value, low, high)}"
+    return f"gains {with_interval(-value, None if high is None else -high, None if low is None else -low)}"
+
+
 def percent_of(dose: float) -> str:
     """Write a dose in percent: `25 %`."""
     return f"{100 * dose:g} %"

@@ -11,7 +11,7 @@ from tunescope.results.tune import TuneSetup
 from tunescope.runs import producing_run
 from tunescope.verbs.analyze.bench_runs import ScoredModel
 from tunescope.verbs.analyze.dose_response import dose_response
-from tunescope.verbs.analyze.parts import Part, name_all, percent_of, tasks_in_means, with_interval
+from tunescope.verbs.analyze.parts import Part, loses, name_all, percent_of, tasks_in_means
 from tunescope.verbs.analyze.score_table import ScoreTable, TaskScore
 from tunescope.views import Cell, Table, interval
 
@@ -79,7 +79,7 @@ def _mean_cells(scores: ScoreTable, tasks: Sequence[str]) -> list[TaskScore]:
     cells = []
     for (dose, seed, retuned), of_place in values.items():
         known = [score for score in of_place if score is not None]
-        mean = sum(known) / len(known) if len(known) == len(tasks) else None
+        mean = round(sum(known) / len(known), 12) if len(known) == len(tasks) else None  # 0 stays 0 in differences
         cells.append(TaskScore("", dose, seed, retuned, mean))
     return cells
 
@@ -88,12 +88,12 @@ def _sentences(records: Mapping[str, Mapping[str, Any]], sourced: Sequence[str])
     everything = records[_ALL]
     if everything["abs"] is None:
         return [f"The mean over {len(everything['tasks'])} tasks has no ABS: {everything['abs_reason']}."]
-    drop = with_interval(everything["abs"], everything["abs_low"], everything["abs_high"])
-    text = f"The mean over {len(everything['tasks'])} tasks loses {drop} from 0 to 100 %"
+    drop = loses(everything["abs"], everything["abs_low"], everything["abs_high"])
+    text = f"The mean over {len(everything['tasks'])} tasks {drop} from 0 to 100 %"
     if _OTHERS in records and records[_OTHERS]["abs"] is not None:
         others = records[_OTHERS]
-        drop = with_interval(others["abs"], others["abs_low"], others["abs_high"])
-        text += f"; without {name_all(sourced)}, whose sources were also tuned on, it loses {drop}"
+        drop = loses(others["abs"], others["abs_low"], others["abs_high"])
+        text += f"; without {name_all(sourced)}, whose sources were also tuned on, it {drop}"
     return [f"{text}."]
 
 

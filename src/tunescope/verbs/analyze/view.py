@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunescope.results.estimates import ALPHA
-from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, name_all, round_p, with_interval
+from tunescope.verbs.analyze.parts import ONE_BY_ONE, Part, loses, name_all, round_p, with_interval
 from tunescope.verbs.analyze.score_table import ScoreTable
 from tunescope.views import Cell, Table, View, interval
 
@@ -97,7 +97,7 @@ def _loss(record: Mapping[str, Any]) -> str:
     """Say how much a task loses from 0 to 100 %, and the share that re-tuning recovers."""
     if record["abs"] is None:
         return ""
-    text = f". From 0 to 100 % it loses {with_interval(record['abs'], record['abs_low'], record['abs_high'])}"
+    text = f". From 0 to 100 % it {loses(record['abs'], record['abs_low'], record['abs_high'])}"
     if record.get("recovered_share") is not None:
         share = (record[f"recovered_share{end}"] for end in ("", "_low", "_high"))
         text += f", of which clean re-tuning recovers {with_interval(*share)}"
