@@ -45,9 +45,9 @@ class AnnotateServeSettings(LoadSettings):
     address: str | None = field(default=None, metadata=NOT_IN_KEY)
     """How annotators reach the pages, where it isn't http://HOST:PORT, such as https://study.example.org."""
 
-    wait: bool = field(default=True, metadata=NOT_IN_KEY)
-    """Where the study has a pilot, open an annotator's other items once a reviewer has returned the annotator's pilot.
-    With --no-wait all are open from the beginning."""
+    open_all: bool = field(default=False, metadata=NOT_IN_KEY)
+    """Open all items from the beginning. Otherwise, where the study has a pilot, an annotator's other items open once a
+    reviewer has returned the annotator's pilot."""
 
     link: tuple[str, ...] = field(default=(), metadata=NOT_IN_KEY)
     """Annotators, or reviewer, who get another link; the one that they have goes on. Links are shown once, when they
@@ -108,7 +108,7 @@ def _serve(settings: AnnotateServeSettings, study: Study, store: MarkStore, name
     with _listen(settings.host, settings.port) as listening, _queue(settings, store) or nullcontext() as queue:
         # Requests are logged nowhere: what isn't written can't leak.
         config = uvicorn.Config(
-            make_app(study, store, Serving(_is_encrypted(settings.address), settings.wait, queue)),
+            make_app(study, store, Serving(_is_encrypted(settings.address), not settings.open_all, queue)),
             access_log=False,
             log_level="error",
             server_header=False,
