@@ -63,6 +63,8 @@ def test_few_tasks_have_no_interval_and_missing_ones_count(workplace):
     assert result["reason"] == "n = 2: the interval of a mean needs 12"
     assert (result["p"], result["p_sign"]) == (0.5, 0.5)
     assert result["tasks"]["z"] == {"abs": [None, 5.0], "difference": None}
+    run = analyze(AnalyzeSettings(table="b.csv", against=("a.csv",)))
+    assert run.view.sentences[-1].startswith("From 0 to 100 % b loses 1.500 less than a, on average over 2 tasks")
 
 
 def test_one_table_against_one(workplace):

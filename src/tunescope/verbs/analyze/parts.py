@@ -58,9 +58,14 @@ def with_interval(value: float | None, low: float | None, high: float | None, di
 
 def loses(value: float, low: float | None, high: float | None) -> str:
     """Say what is lost, or gained where that is negative: `loses 0.477 [0.461, 0.492]`."""
+    return f"{'loses' if value >= 0 else 'gains'} {without_sign(value, low, high)}"
+
+
+def without_sign(value: float, low: float | None, high: float | None) -> str:
+    """Write how far a number is from 0, and its interval on the same side."""
     if value >= 0:
-        return f"loses {with_interval(value, low, high)}"
-    return f"gains {with_interval(-value, None if high is None else -high, None if low is None else -low)}"
+        return with_interval(value, low, high)
+    return with_interval(-value, None if high is None else -high, None if low is None else -low)
 
 
 def percent_of(dose: float) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from tunescope import stats
 from tunescope.results.estimates import ALPHA
-from tunescope.verbs.analyze.parts import Part, complete_mean, name_all, round_p, tasks_in_means, with_interval
+from tunescope.verbs.analyze.parts import Part, complete_mean, name_all, round_p, tasks_in_means, without_sign
 from tunescope.views import Cell, Table, interval
 
 _EXACT = 20
@@ -88,6 +88,12 @@ def _over_seeds(losses: Sequence[Mapping[str, float | None]]) -> dict[str, Any] 
     return {**stats.mean_t(gaps).as_json("difference"), "p": test.p, "p_method": test.method}
 
 
+def _gap(record: Mapping[str, Any], points: str) -> str:
+    """Write a difference like `0.123 [0.05, 0.2] points more`, or less."""
+    value, low, high = (record[key] for key in ("difference", "low", "high"))
+    return f"{without_sign(value, low, high)}{points} {'more' if value >= 0 else 'less'}"
+
+
 def _say(result: Mapping[str, Any], unit: str) -> Iterator[str]:
     one, other = result["models"]
     if result["difference"] is None:
@@ -96,13 +102,13 @@ def _say(result: Mapping[str, Any], unit: str) -> Iterator[str]:
     points = " points" if unit else ""
     over_seeds = result.get("over_seeds")
     if over_seeds is not None and over_seeds["p"] is not None:
-        value = with_interval(*(over_seeds[key] for key in ("difference", "low", "high")))
+        value = _gap(over_seeds, points)
         yield (
-            f"From 0 to 100 % {one} loses {value}{points} more than {other}: the mean over {result['n']} tasks, paired "
+            f"From 0 to 100 % {one} loses {value} than {other}: the mean over {result['n']} tasks, paired "
             f"over {over_seeds['n']} seeds; {_name_test(over_seeds)}.{_doubt(over_seeds)}"
         )
-    value = with_interval(result["difference"], result["low"], result["high"])
-    text = f"From 0 to 100 % {one} loses {value}{points} more than {other}, on average over {result['n']} tasks"
+    value = _gap(result, points)
+    text = f"From 0 to 100 % {one} loses {value} than {other}, on average over {result['n']} tasks"
     if result["low"] is None:
         text += f" ({result['reason']})"
     text += f"; {_name_test(result)}. It loses more in {result['larger']} tasks and less in {result['smaller']}"
