@@ -35,25 +35,31 @@ def make_study(kind, answers, **settings):
 @contextmanager
 def serving(study, answerer=None):
     """Serve a study, with somebody who answers reworded prompts; yield a function that makes a personal link."""
-    import uvicorn
-
     from tunescope.verbs.annotate.app import Serving, make_app
     from tunescope.verbs.annotate.prompt_queue import PromptQueue
 
     with (
         MarkStore(study.run.path) as store,
         nullcontext() if answerer is None else PromptQueue(AskedPrompts(store), answerer) as queue,
+        listening(make_app(study, store, Serving(queue=queue))) as port,
     ):
-        config = uvicorn.Config(make_app(study, store, Serving(queue=queue)), port=0, log_level="error", lifespan="off")
-        listening = config.bind_socket()
-        listening.listen()
-        server = uvicorn.Server(config)
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
-        address = f"http://127.0.0.1:{listening.getsockname()[1]}"
-        try:
-            yield lambda name: f"{address}/enter#{Access(store).make_link(name)}"
-        finally:
-            server.should_exit = True
-            thread.join()
-            listening.close()
+        yield lambda name: f"http://127.0.0.1:{port}/enter#{Access(store).make_link(name)}"
+
+
+@contextmanager
+def listening(app, port=0):
+    """Let an application answer at a port, or at a free one, as long as the block runs; yield the port."""
+    import uvicorn
+
+    config = uvicorn.Config(app, port=port, log_level="error", lifespan="off")
+    socket = config.bind_socket()
+    socket.listen()
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})
+    thread.start()
+    try:
+        yield socket.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join()
+        socket.close()

@@ -16,6 +16,17 @@ def press(tab, *keys):
         tab.keyboard.press(key)
 
 
+def told(tab, sentence):
+    """Wait until the page says something; fail with what it says instead."""
+    from playwright.sync_api import TimeoutError as NotTold
+
+    status = tab.get_by_role("status")
+    try:
+        status.filter(has_text=sentence).wait_for()
+    except NotTold:
+        raise AssertionError(f"the page says {status.inner_text()!r}, not {sentence!r}") from None
+
+
 def saved(tab):
     """Wait until the page says that the server has all of it."""
-    tab.get_by_role("status").filter(has_text="Saved.").wait_for()
+    told(tab, "Saved.")

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 from tests.tools import alpaca, write_rows
-from tests.verbs.annotate.studies import HOSTILE, answer, make_study, serving
-from tests.verbs.annotate.tabs import enter, press, saved
+from tests.verbs.annotate.studies import HOSTILE, answer, listening, make_study, serving
+from tests.verbs.annotate.tabs import enter, press, saved, told
 from tests.verbs.report.browsing import AXE, add_axe, needs_chromium
 
-from tunescope.annotations.access import REVIEWER
+from tunescope.annotations.access import REVIEWER, Access
 from tunescope.annotations.store import MarkStore, read_finished, read_marks
 from tunescope.answers import read_answers
 
@@ -128,20 +128,24 @@ def test_two_annotators_and_two_tabs_at_once(workplace, open_tab):
         saved(other_tab)
         press(one, "]", "1")
         sentence = "Not saved: another tab changed this mark (version 2, yours was 1); reload the page"
-        one.get_by_role("status").filter(has_text=sentence).wait_for()
+        told(one, sentence)
         assert spans(study)[0] == (0, 5, "not useful", "")
 
 
 def test_the_server_goes_and_comes_back(workplace, open_tab):
+    from tunescope.verbs.annotate.app import make_app
+
     study = make_study("verdicts", {"a": [answer(1, "x")], "b": [answer(1, "y")]}, annotators=1)
-    with serving(study) as link:
-        tab = open_tab(expects="net::ERR_FAILED")
-        tab.goto(enter(tab, link("A1")) + "item/1")
-        tab.route("**/mark", lambda route: route.abort())
+    tab = open_tab(expects="net::ERR_CONNECTION_REFUSED")
+    with MarkStore(study.run.path) as store:
+        app = make_app(study, store)
+        with listening(app) as port:
+            tab.goto(enter(tab, f"http://127.0.0.1:{port}/enter#{Access(store).make_link('A1')}") + "item/1")
         press(tab, "1")
-        tab.get_by_role("status").filter(has_text="Not saved yet").wait_for()
-        tab.unroute("**/mark")
-        saved(tab)
+        told(tab, "Not saved yet")
+        assert read_marks(study.run.path) == []
+        with listening(app, port):
+            saved(tab)
         assert len(read_marks(study.run.path)) == 1
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tests.tools import ROOT, read_rows, write_rows
 from tests.verbs.annotate.studies import HOSTILE, answer, make_study, serving
-from tests.verbs.annotate.tabs import enter, press, saved
+from tests.verbs.annotate.tabs import enter, press, saved, told
 from tests.verbs.report.browsing import AXE, add_axe, needs_chromium
 
 from tunescope.annotations.access import REVIEWER
@@ -56,7 +56,7 @@ def ask(tab, question):
     press(tab, "r")
     tab.keyboard.type(question)
     press(tab, "Control+Enter")
-    tab.get_by_role("status").filter(has_text="Saved.").wait_for()  # the answer is saved by itself
+    saved(tab)  # the answer is saved by itself
     tab.locator(".rewording legend").nth(list(REPLIES).index(question)).wait_for()
 
 
@@ -179,7 +179,7 @@ def test_a_model_that_is_busy_and_one_that_fails(workplace, open_tab):
         press(tab, "r")
         tab.keyboard.type("no?")
         press(tab, "Control+Enter")
-        tab.get_by_role("status").filter(has_text="The model gave no answer.").wait_for()
+        told(tab, "The model gave no answer.")
         assert "against our rules" in tab.locator(".rewording").last.inner_text()
         tab.get_by_role("button", name="Write it again").click()
         assert tab.get_by_label("Question in other words 2").input_value() == "no?"

@@ -24,6 +24,7 @@ async function post(address, body) {
         method: "POST",
         headers: { "content-type": "application/json", "x-csrf-token": data.csrf },
         body: JSON.stringify(body),
+        signal: AbortSignal.timeout(10000),
       });
       if (reply.status < 500) return { ok: reply.ok, body: await reply.json() };
     } catch { /* the server is away; the same version sent twice is kept once */ }
