@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-fast lint drill docs bench clean
+.PHONY: demo test test-all test-fast lint drill docs bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tunescope demo
@@ -17,6 +17,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev lint
 	$(BIN)/tunescope models --fetch smollm2-135m > /dev/null
 	$(PYTEST)
+
+# What CI runs: also the docs' commands, Chromium, Ray, whole loops and the short kill drills.
+test-all: $(VENV)/.installed-dev lint
+	$(BIN)/tunescope models --fetch smollm2-135m > /dev/null
+	$(PYTEST) --all $(RERUNS)
 
 # A developer's own rounds: lint, types and every test that needs no model, no browser, no drill and not over a second.
 test-fast: $(VENV)/.installed-dev lint

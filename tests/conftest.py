@@ -36,7 +36,10 @@ def pytest_collection_modifyitems(config, items):
     """Leave the drills at full length to `pytest -m drill`, and what is slow to a run without `--fast`."""
     left_out = {"drill"} if "drill" not in config.option.markexpr else set()
     left_out |= {"slow", "model"} if config.option.fast else set()
+    left_out |= {"long"} if not config.option.all and "drill" in left_out else set()
     for item in items:
+        if "drills" in item.path.parts:
+            item.add_marker(pytest.mark.long)
         if item.get_closest_marker("model") and cached(DEFAULT) is None:
             item.add_marker(pytest.mark.skip("the embedded model isn't in the cache; type: tunescope models --fetch"))
     dropped = [item for item in items if any(item.get_closest_marker(name) for name in left_out)]
@@ -70,7 +73,8 @@ What `measure`, `answer` and `shift` do on each architecture that transformers c
 
 def pytest_addoption(parser):
     """Add the option that writes docs/tested.md, and the one that leaves out what is slow."""
-    parser.addoption("--fast", action="store_true", help="leave out models, drills, the docs' commands and Chromium")
+    parser.addoption("--fast", action="store_true", help="leave out models, and every test of over a second")
+    parser.addoption("--all", action="store_true", help="the long tests too: docs, Chromium, Ray, loops, short drills")
     parser.addoption("--tested", action="store_true", help="write docs/tested.md from this run's results")
 
 

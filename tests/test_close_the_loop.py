@@ -18,7 +18,7 @@ from tunescope.rows import open_rows
 from tunescope.runs import Run
 from tunescope.study import StudySettings
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.long
 DATA = study.shipped().resolve() / "close-the-loop"
 MICROWORLD = (
     f"rows={DATA}/microworld-rows.jsonl",

@@ -40,7 +40,7 @@ def test_alike():
     assert not alike("a 1.0", "a 1.0 2.0")
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.parametrize("page", docs.pages(), ids=lambda page: page.name)
 def test_page_prints_what_it_says(page):
     faults: list[tuple[str, list[str]]] = []
@@ -80,7 +80,7 @@ def test_every_picture_can_be_taken_again_and_is_shown():
     assert [name for name in sorted(pictures) if f"({name})" not in texts and f"docs/{name}" not in texts] == []
 
 
-@pytest.mark.slow
+@pytest.mark.long
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium: apt-get install chromium")
 @pytest.mark.parametrize(
     "name",

@@ -34,6 +34,7 @@ from tunescope.settings import EngineSettings, make
 from tunescope.study import StudySettings
 from tunescope.study import run as run_study
 
+pytestmark = pytest.mark.long
 STORE = 80 * 2**20
 """Bytes of /dev/shm that each node takes; Ray takes no less."""
 

@@ -242,6 +242,21 @@ def test_out_that_holds_another_finished_run(workplace):
         execute(Work(), replace(PLAIN, out="x", level=0.7))
 
 
+def test_out_that_holds_a_plan_is_taken_by_the_work_that_it_planned(workplace):
+    def plan(level: float) -> Run:
+        settings = replace(PLAIN, out="x", level=level)
+        return runs.execute("check plan", 1, settings, {"a": "hash"}, lambda folder: Outcome({"minutes": 1}, VIEW))
+
+    plan(0.7)
+    assert plan(0.5).verb == "check plan"
+    with pytest.raises(RuntimeError):
+        execute(Work(RuntimeError()), replace(PLAIN, out="x"))
+    run = execute(Work(), replace(PLAIN, out="x"))
+    assert (run.verb, names(run.path)) == ("check", [".lock", "notes.jsonl", "rows.parquet", "run.json"])
+    with pytest.raises(RunError, match="x holds another run"):
+        plan(0.5)
+
+
 def test_out_that_holds_another_unfinished_run(workplace):
     """Its tables would pass for the new run's; with nothing but scratch there, it is simply taken over."""
     with pytest.raises(RuntimeError):

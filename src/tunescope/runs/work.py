@@ -46,6 +46,8 @@ _FILE_ENDINGS = frozenset(
     )
 )
 """What no run folder's name ends in: whoever types `--out rows.json` expects a file."""
+_PLAN_SUFFIX = " plan"
+"""What the verb of a run ends in that only says what the work would take: its folder holds nothing else."""
 _OBJECTS_PER_COLLECTION = 10_000
 """Python looks for garbage cycles after 700 new objects. Rows are many small objects that stay, and each look sees them
 again: a fifth of the time of a repair from its journal."""
@@ -125,7 +127,7 @@ def execute(
     """Do a verb's work in its run folder, once.
 
     The folder is `settings.out` or `RUNS/VERB-KEY`. A finished run with the same key is returned as
-    it is, and work on an unfinished one continues. So does work on a run with open items, and with `settings.again` on
+    it is, and work on an unfinished one continues. A plan in the folder gives way. So does work on a run with open items, and with `settings.again` on
     one with settled items: what is in its scratch folder stays until nothing can be asked again.
 
     Args:
@@ -158,7 +160,9 @@ def execute(
             return done
         folder = RunFolder(path, key)
         _clean(folder)
-        if (path / RUN_FILE).exists():
+        if (path / RUN_FILE).exists() and Run(path).key != key:
+            (path / RUN_FILE).unlink()
+        elif (path / RUN_FILE).exists():
             say(f"{path} holds this run, with items without a reply; only these are asked for again")
         open_inputs = [_describe_open_input(run) for run in _open_runs_in(inputs)]
         for sentence in open_inputs:
@@ -261,6 +265,8 @@ def _done_with(path: Path, key: str, settings: Any) -> Run | None:
             )
         return None
     run = Run(path)
+    if run.key != key and run.verb.endswith(_PLAN_SUFFIX):
+        return None  # a plan gives way to the work, or to another plan
     if run.key != key:
         raise RunError(
             f"{path} holds another run ({run.verb}, key {run.key}); name another folder with --out, or remove it"

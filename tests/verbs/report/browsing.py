@@ -17,7 +17,7 @@ def needs_chromium():
     """Return the marks of a module whose tests drive a browser."""
     pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install tunescope[dev]")
     return [
-        pytest.mark.slow,
+        pytest.mark.long,
         pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium"),
     ]
 
