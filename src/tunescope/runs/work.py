@@ -126,9 +126,10 @@ def execute(
 ) -> Run:
     """Do a verb's work in its run folder, once.
 
-    The folder is `settings.out` or `RUNS/VERB-KEY`. A finished run with the same key is returned as
-    it is, and work on an unfinished one continues. A plan in the folder gives way. So does work on a run with open items, and with `settings.again` on
-    one with settled items: what is in its scratch folder stays until nothing can be asked again.
+    The folder is `settings.out` or `RUNS/VERB-KEY`. A finished run with the same key is returned as it is, and work on
+    an unfinished one continues. A plan in the folder gives way. Work on a run with open items, and with
+    `settings.again` on one with settled items, continues too: what is in its scratch folder stays until nothing can be
+    asked again.
 
     Args:
         verb: its name, such as `repair reflect`.
