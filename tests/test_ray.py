@@ -67,6 +67,7 @@ def cluster():
     environment.setenv("RAY_USAGE_STATS_ENABLED", "0")
     environment.setenv("RAY_worker_niceness", "0")  # beside other tests, 15 takes minutes
     place = Path(tempfile.mkdtemp(prefix="ray-"))  # short, for the names of sockets; other clusters' notes stay
+    Path(tempfile.gettempdir(), "ray").mkdir(exist_ok=True)  # where the head notes its address
     nodes = Cluster()
     for number in (1, 2):
         nodes.add_node(**node(place, number))
