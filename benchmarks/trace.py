@@ -203,7 +203,7 @@ def main() -> None:
         index = Index(indexing(folder, arguments.rounds))
         queries = [index.numbering.look_up(text) for text in texts]
         print(f"{len(queries)} answers of {np.mean([len(q) for q in queries]):.0f} words")
-        python = peer_python("infini-gram", INFINI_GRAM) if arguments.infini_gram else None
+        python = peer_python("infini-gram", INFINI_GRAM, "numpy") if arguments.infini_gram else None
         peer = infini_gram(python, index, queries, folder) if python else None
         per_answer(index, queries, arguments.rounds, peer, arguments.save)
         if peer:
