@@ -9,7 +9,7 @@ export PYTHONDONTWRITEBYTECODE :=
 
 PYTEST := $(BIN)/python -m pytest --numprocesses logical --maxprocesses 4 --dist worksteal
 
-.PHONY: demo test test-all test-fast lint drill docs bench clean
+.PHONY: demo test test-all test-fast lint drill docs site bench clean
 
 demo: $(VENV)/.installed
 	$(BIN)/tunescope demo
@@ -39,7 +39,19 @@ drill: $(VENV)/.installed-dev
 # Run every command and every Python block of the docs again and write down what they print.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --tested tests/test_tested.py tests/test_chat.py
+	$(BIN)/python tools/reference.py --write
 	$(BIN)/python tools/docs.py --write
+
+# The pages of docs/ as a site in .site/site, which works offline from that folder. Its tools have an environment of their own.
+SITE := .site/venv
+site: $(VENV)/.installed-dev $(SITE)/.installed
+	$(BIN)/python tools/site/build.py $(SITE)/bin/zensical
+	$(BIN)/python tools/site/search.py
+
+$(SITE)/.installed: tools/site/requirements.txt
+	$(PYTHON) -m venv $(SITE)
+	$(SITE)/bin/python -m pip --disable-pip-version-check install --quiet --requirement tools/site/requirements.txt
+	touch $@
 
 # Beside peers, in turn, each in an environment of its own: some two hours on an idle machine. Writes benchmarks/RESULTS.md.
 BENCH_DATA ?= ../shared/data
@@ -68,4 +80,4 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 	touch $@
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -27,7 +27,7 @@ Beside our scores stand BM25 and the cosine of sentence embeddings; `attribution
 Seconds are the processor's, all its threads; the model that is tuned on all rows is given.
 
 Intervals are over questions. The table of the figures that are reported, on a world on which nothing was chosen, is in
-docs/attribution-truth.md.
+docs/proofs/attribution-truth.md.
 """
 
 from __future__ import annotations

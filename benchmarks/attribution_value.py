@@ -16,7 +16,7 @@ with the same seeds. The difference in accuracy (is the right answer the likelie
 the log-odds of the right answer, over the questions that were asked and over the others.
 
 Intervals are over draws (Student's t); the draws share the world's people and the base model. The figures that are
-reported, on a world on which nothing was chosen, are in docs/attribution-truth.md.
+reported, on a world on which nothing was chosen, are in docs/proofs/attribution-truth.md.
 """
 
 from __future__ import annotations

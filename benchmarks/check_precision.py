@@ -1,4 +1,4 @@
-"""How many of the rows that `check` flags are really wrong: two readings of real hits, as a table in docs/check.md.
+"""How many of the rows that `check` flags are really wrong: two readings of hits, as a table in docs/proofs/check.md.
 
     python benchmarks/check_precision.py [--write]
 
@@ -19,7 +19,7 @@ from pathlib import Path
 from tunescope.stats import proportion_from_counts
 
 READINGS = Path(__file__).with_name("check_readings.csv")
-PAGE = Path(__file__).parents[1] / "docs" / "check.md"
+PAGE = Path(__file__).parents[1] / "docs" / "proofs" / "check.md"
 TABLE = re.compile(r"(<!-- precision -->\n).*?(<!-- /precision -->)", re.DOTALL)
 
 
@@ -62,7 +62,7 @@ def _agreement(readings: Sequence[dict[str, str]]) -> str:
 def main() -> None:
     """Print the table, or write it into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/check.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/proofs/check.md")
     arguments = parser.parse_args()
     with READINGS.open(encoding="utf-8", newline="") as file:
         text = table(list(csv.DictReader(file)))

@@ -13,7 +13,7 @@ corrects the rows that the recipe close-the-loop corrects by their claims' truth
 `--rounds` does that recipe's rounds with its settings, and `--shrink` takes parts of the smallest set without which all
 is gone, halving, three times at most. Runs are kept in FOLDER by content, so that the same command goes on after a
 kill. One JSON file comes out: `FOLDER/SET-METHOD-SEED.json` (`-epochs-N` more where they aren't the recipe's); `--table
-FILE...` prints such files as the tables of docs/attribution-truth.md.
+FILE...` prints such files as the tables of docs/proofs/attribution-truth.md.
 """
 
 from __future__ import annotations

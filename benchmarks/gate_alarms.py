@@ -33,7 +33,7 @@ from tunescope.verbs.check import CheckSettings, _check_chunks, check
 from tunescope.verbs.check.joined import JoinedRows, count_repeats, join_chunks
 from tunescope.verbs.check.whole_set import conflicting_answers, exact_duplicates, near_duplicates
 
-PAGE = Path(__file__).parents[1] / "docs" / "gates.md"
+PAGE = Path(__file__).parents[1] / "docs" / "proofs" / "gates.md"
 FILES = ("random_9k.json", "dolly_3k.json", "rasbt_1100.json")
 WHOLE = ("exact_duplicate", "near_duplicate", "conflicting_answers")
 """Faults that depend on the other rows."""
@@ -167,7 +167,7 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=1000)
     parser.add_argument("--whole", type=int, default=300)
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--page", action="store_true", help="write what --out has into docs/gates.md, and draw nothing")
+    parser.add_argument("--page", action="store_true", help="write --out's into docs/proofs/gates.md, and draw nothing")
     options = parser.parse_args()
     if options.page:
         write_page(json.loads(options.out.read_text("utf-8")))
@@ -184,7 +184,7 @@ def main() -> None:
 
 
 def tables(result: dict) -> dict[str, str]:
-    """Return the tables of docs/gates.md."""
+    """Return the tables of docs/proofs/gates.md."""
     alarms = ["| file | draws | the fault with most alarms, alone | any fault, with Holm |", "|---|---|---|---|"]
     sets = [f"| file | draws | {' | '.join(WHOLE)} | any of them, with Holm |", "|---|---|" + "---|" * (len(WHOLE) + 1)]
     caught = ["| file | draws | rows after | planted | stated alone | one of ten |", "|---|---|---|---|---|---|"]
@@ -207,7 +207,7 @@ def _percent(share: dict) -> str:
 
 
 def write_page(result: dict) -> None:
-    """Write the tables into docs/gates.md, between their marks."""
+    """Write the tables into docs/proofs/gates.md, between their marks."""
     text = PAGE.read_text("utf-8")
     for name, table in tables(result).items():
         pattern = re.compile(rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", re.DOTALL)

@@ -1,4 +1,4 @@
-"""What `check --masks` says of every chat template that TRL ships, as a table in docs/chat.md.
+"""What `check --masks` says of every chat template that TRL ships, as a table in docs/concepts/chat.md.
 
     python benchmarks/mask_table.py [--write]
 
@@ -17,7 +17,7 @@ from pathlib import Path
 from tunescope.chat.masks import Supervise, TrialMask, try_masks, without_model
 from tunescope.models import silence_libraries
 
-PAGE = Path(__file__).parents[1] / "docs" / "chat.md"
+PAGE = Path(__file__).parents[1] / "docs" / "concepts" / "chat.md"
 TABLE = re.compile(r"(<!-- masks -->\n).*?(<!-- /masks -->)", re.DOTALL)
 
 
@@ -61,7 +61,7 @@ def _tried(path: Path, supervise: Supervise) -> Iterator[TrialMask]:
 def main() -> None:
     """Print the table, or write it into the page."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/chat.md")
+    parser.add_argument("--write", action="store_true", help="write the table into docs/concepts/chat.md")
     if parser.parse_args().write:
         page, text = PAGE.read_text("utf-8"), table()
         PAGE.write_text(TABLE.sub(lambda match: f"{match[1]}{text}{match[2]}", page), "utf-8")

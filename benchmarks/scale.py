@@ -131,7 +131,7 @@ def line(*cells: str) -> None:
 
 
 def main() -> None:
-    """Print the tables of docs/scale.md."""
+    """Print the tables of docs/proofs/scale.md."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 10_000, 30_000])
     parser.add_argument("--large", default=None)
@@ -195,7 +195,7 @@ def time_words(counts: list[int], folder: Path) -> None:
 
 
 def on_paper() -> None:
-    """Print what 10 million rows and a model of 70 billion parameters need, under the assumptions of docs/scale.md."""
+    """Print what 10 million rows and a model of 70 billion parameters need, as docs/proofs/scale.md assumes."""
     rows, parameters, tokens = 10e6, 70e9, 150
     rate, bandwidth, price = 0.4 * 989e12, 0.6 * 3.35e12, 3.0
     once = 2 * parameters * tokens

@@ -56,9 +56,10 @@ def pytest_ignore_collect(collection_path, config):
     return None
 
 
-TESTED = ROOT / "docs" / "tested.md"
+TESTED = ROOT / "docs" / "proofs" / "tested.md"
 ABOUT_TESTED = """# What is tested
 
+Which model architectures and chat templates are tested?
 This page is made from test results (`make docs`). A test run fails if a cell here isn't true.
 
 - *tested*: the values equal an independent reference (see `tests/test_tested.py` and `tests/test_chat.py`).
@@ -72,10 +73,10 @@ What `measure`, `answer` and `shift` do on each architecture that transformers c
 
 
 def pytest_addoption(parser):
-    """Add the option that writes docs/tested.md, and the one that leaves out what is slow."""
+    """Add the option that writes docs/proofs/tested.md, and the one that leaves out what is slow."""
     parser.addoption("--fast", action="store_true", help="leave out models, and every test of over a second")
     parser.addoption("--all", action="store_true", help="the long tests too: docs, Chromium, Ray, loops, short drills")
-    parser.addoption("--tested", action="store_true", help="write docs/tested.md from this run's results")
+    parser.addoption("--tested", action="store_true", help="write docs/proofs/tested.md from this run's results")
 
 
 def pytest_configure(config):
@@ -90,7 +91,7 @@ def pytest_configure(config):
 
 
 class Cells:
-    """The cells of docs/tested.md that this run has seen: (table, row, column) → tested or refused."""
+    """The cells of docs/proofs/tested.md that this run has seen: (table, row, column) → tested or refused."""
 
     def __init__(self, write):
         self.write, self.seen, self.wrong = write, {}, []
@@ -114,7 +115,7 @@ class Cells:
     def pytest_terminal_summary(self, terminalreporter):
         """Say what the page has wrong."""
         for cell, said, what in self.wrong[:10]:
-            terminalreporter.write_line(f"docs/tested.md says {said} of {', '.join(cell)}; it is {what}: make docs")
+            terminalreporter.write_line(f"{TESTED.name} says {said} of {', '.join(cell)}; it is {what}: make docs")
 
 
 def _page(cells):

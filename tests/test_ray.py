@@ -271,7 +271,7 @@ def test_cells_of_a_study(cluster, tmp_path, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ("ray://127.0.0.1:1", "nothing answers there .*docs/scale.md says how to start a cluster"),
+        ("ray://127.0.0.1:1", "nothing answers there .*docs/how-to/scale.md says how to start a cluster"),
         ("ray://no-such-machine.invalid:6379", "nothing answers there"),
     ],
 )

@@ -801,7 +801,7 @@ def test_coverage_of_t_and_clustered_intervals() -> None:
 
 
 def test_coverage_of_means_medians_and_shares_at_their_least_n() -> None:
-    """As in docs/intervals.md, with fewer samples."""
+    """As in docs/proofs/intervals.md, with fewer samples."""
     rng = np.random.default_rng(1)
     assert 0.92 < coverage([mean(row) for row in rng.exponential(1, (1500, 12))], 1) < 0.97
     heavy = rng.lognormal(0, 1, (1500, 50))

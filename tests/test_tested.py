@@ -1,6 +1,6 @@
-"""Every verb that uses a model, on every architecture that we name: what docs/tested.md is made from.
+"""Every verb that uses a model, on every architecture that we name: what docs/proofs/tested.md is made from.
 
-`pytest --tested docs/tested.md` writes the page; without it a run fails where the page claims a cell that
+`pytest --tested docs/proofs/tested.md` writes the page; without it a run fails where the page claims a cell that
 this run has seen otherwise.
 """
 

@@ -1,7 +1,7 @@
 """What `measure`, `answer` and `shift` do on every architecture that transformers can build small.
 
     python tools/architectures.py RESULTS.jsonl            # goes on where RESULTS.jsonl ends; a line per architecture
-    python tools/architectures.py RESULTS.jsonl --page docs/architectures.md
+    python tools/architectures.py RESULTS.jsonl --page docs/proofs/architectures.md
 
 Each is built with random weights, in a process of its own. The verbs run on rows of different lengths, some of which
 reach beyond the windows and chunks of the config. Their numbers are compared with the model's own logits, one text at
@@ -217,6 +217,7 @@ def write_page(results: Path, page: Path) -> None:
     head = ["| | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
     text = [
         "# Architectures\n",
+        "Which model architectures work?",
         f"What `measure`, `answer` and `shift` do on architectures of transformers {transformers.__version__}, built",
         "small with random weights, on a CPU. `tools/architectures.py` makes this page; no test runs it whole.\n",
         "- *packed*: texts stand one behind the other in one row. *padded*: they are rows of one batch. *one at a",

@@ -1,4 +1,4 @@
-"""Write the table of tasks in docs/bench-tasks.md, from the tasks' files and a copy of their data.
+"""Write the table of tasks in docs/reference/bench-tasks.md, from the tasks' files and a copy of their data.
 
 python tools/bench_tasks.py --data ../shared/data/benchmarks           # exit 1 where the page says something else
 python tools/bench_tasks.py --data ../shared/data/benchmarks --write
@@ -14,7 +14,7 @@ from pathlib import Path
 from tunescope.verbs.bench.tasks.build import build
 from tunescope.verbs.bench.tasks.catalogue import TaskUse, all_tasks, find_suite
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "bench-tasks.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference" / "bench-tasks.md"
 _TABLE = re.compile(r"(<!-- tasks -->\n).*?(<!-- /tasks -->)", re.DOTALL)
 _COLUMNS = ("task", "lm-eval's name", "metric", "shots", "category", "n here", "chance", "source")
 

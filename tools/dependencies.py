@@ -1,4 +1,4 @@
-"""What we depend on: `docs/dependencies.md` with every package's licence, and `requirements.lock` with its hashes.
+"""What we depend on: `docs/reference/dependencies.md` with all licences, and `requirements.lock` with its hashes.
 
 `python tools/dependencies.py` writes the page from what is installed. `--lock UV` writes the lock too, with uv.
 """
@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGE = ROOT / "docs" / "dependencies.md"
+PAGE = ROOT / "docs" / "reference" / "dependencies.md"
 CONSTRAINTS = ROOT / "constraints.txt"
 LOCK = ROOT / "requirements.lock"
 NAMES = {
@@ -41,6 +41,7 @@ COPYLEFT = {
 """Licences with conditions on what is passed on, and what that means here."""
 HEAD = """# Dependencies
 
+What comes with tunescope, and under which licences?
 What the tested versions of all extras pull in (`constraints.txt`), with the licence that each package states of itself.
 This page is made by `python tools/dependencies.py`; a test compares it with what is installed.
 

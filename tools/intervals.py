@@ -1,4 +1,4 @@
-"""How often the intervals that verbs print hold the truth: simulates each kind, for the tables of docs/intervals.md.
+"""How often the intervals that verbs print hold the truth: simulates each kind for docs/proofs/intervals.md.
 
 `python tools/intervals.py` takes some minutes on one core and writes the part of the page between its two markers.
 """
@@ -23,7 +23,7 @@ from tunescope.stats.minimal_n import MINIMAL_N
 Floats: TypeAlias = NDArray[np.float64]
 Trial: TypeAlias = Callable[[np.random.Generator, int], Estimate]
 
-PAGE = Path(__file__).parents[1] / "docs" / "intervals.md"
+PAGE = Path(__file__).parents[1] / "docs" / "proofs" / "intervals.md"
 BEGIN, END = "<!-- simulated -->", "<!-- end of simulated -->"
 SIZES = (2, 3, 5, 12, 30, 100)
 TRIALS = 2_000

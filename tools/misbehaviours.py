@@ -1,4 +1,4 @@
-"""Write the tables of docs/servers.md: what servers do wrong, where that was seen, and what tunescope makes of it.
+"""Write the tables of docs/proofs/servers.md: what servers do wrong, where that was seen, what tunescope makes of it.
 
 python tools/misbehaviours.py            # exit 1 where the page says something else
 python tools/misbehaviours.py --write    # write the page
@@ -17,7 +17,7 @@ from tunescope.oracle.hostile.misbehaviour import GIVES, Misbehaviour
 from tunescope.oracle.hostile.replies import ENDINGS, FORMS, ORDERS, THOUGHTS
 from tunescope.oracle.hostile.statuses import STATUSES
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "servers.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "proofs" / "servers.md"
 TABLES = re.compile(r"(<!-- misbehaviours -->\n).*?(<!-- /misbehaviours -->)", re.DOTALL)
 GROUPS: dict[str, Sequence[Misbehaviour]] = {
     "Errors": STATUSES,

@@ -1,4 +1,4 @@
-"""Hold what each trainer supervises against what `tune` does; write labels, kinds and the tables in docs/masks.md.
+"""Hold what each trainer supervises against what `tune` does; write labels, kinds, and tables in docs/proofs/masks.md.
 
     python benchmarks/trainer_masks/compare.py WORK trl=TRL.json axolotl=AXOLOTL.json …
 
@@ -33,7 +33,7 @@ from tunescope.rows import open_rows
 
 HERE = Path(__file__).parent
 LABELS, RESULTS = HERE / "labels.jsonl.gz", HERE / "results.json"
-PAGE = HERE.parents[1] / "docs" / "masks.md"
+PAGE = HERE.parents[1] / "docs" / "proofs" / "masks.md"
 SHOWN = {"trl": "assistant_only", "axolotl": "chat_template", "llamafactory": "named", "unsloth": "responses_only"}
 """The way of each trainer that is meant to supervise answers alone; the page's large table shows it."""
 TRAINERS = {"trl": "TRL", "axolotl": "axolotl", "llamafactory": "LLaMA-Factory", "unsloth": "unsloth"}

@@ -171,7 +171,7 @@ def _id(prompt_id: str, messages: Sequence[Message], text: str, model: str, turn
 
 
 def read_answers(path: str | Path) -> Iterator[Answer]:
-    """Yield the answers of a file of ours, or of one that others made (docs/answer.md).
+    """Yield the answers of a file of ours, or of one that others made (docs/reference/question-files.md).
 
     Raises:
         InputError: with the first record that holds no answer.

@@ -131,7 +131,7 @@ class EngineSettings:
 
     engine: str = field(default="local", metadata={**NOT_IN_KEY, **checked_by(_ray_address)})
     """Who does the work: local (this machine), ray (the Ray cluster that this machine is part of) or ray://HOST:PORT;
-    docs/scale.md says how to start one."""
+    docs/how-to/scale.md says how to start one."""
 
     workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
     """Processes that work side by side, each with its own model. The result is the same with any number."""

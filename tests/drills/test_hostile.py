@@ -1,6 +1,6 @@
 """SIGKILL and Ctrl-C while a server misbehaves in every way that a run survives: the same in the end.
 
-At full length (`make drill`) what comes of it stands in docs/servers.md.
+At full length (`make drill`) what comes of it stands in docs/proofs/servers.md.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Every container × shape × key that is read (the table in docs/rows.md), and what is said about the rest."""
+"""Every container × shape × key that is read (the table in docs/concepts/rows.md), and what is said about the rest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Work on a Ray cluster (docs/scale.md). No other file imports Ray.
+"""Work on a Ray cluster (docs/how-to/scale.md). No other file imports Ray.
 
 Each worker is an actor: a process on some machine of the cluster, which sets itself up at its first shard and then
 takes one after the other. Ray tells when one dies. Another takes its place, and its shard starts whole. A study's cells
@@ -34,7 +34,7 @@ _PASSED_ON = ("HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "TUNESCOPE_CACHE",
 _UNSET = object()
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a client of gRPC, which Ray speaks, begins: HTTP/2's preface and empty settings (RFC 9113, 3.4 and 6.5)."""
-_NEXT = "docs/scale.md says how to start a cluster; without --engine the work is done on this machine"
+_NEXT = "docs/how-to/scale.md says how to start a cluster; without --engine the work is done on this machine"
 
 
 class _Place(NamedTuple):

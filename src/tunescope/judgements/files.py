@@ -77,7 +77,7 @@ def expand(names: Sequence[str]) -> list[str]:
 def read_document(
     name: str, expected: str = _EXPECTED, is_record: Callable[[Mapping[str, Any]], bool] | None = None
 ) -> Document:
-    """Read a file of records in any container (docs/rows.md); `expected` says in errors what it should be.
+    """Read a file of records in any container (docs/reference/row-formats.md); errors say it should be `expected`.
 
     `is_record` tells an object that is a record itself, though a list of objects stands in it.
 

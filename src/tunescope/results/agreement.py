@@ -1,4 +1,4 @@
-"""What `annotate agreement` and `annotate export` write of their results (defined in docs/annotate-agreement.md)."""
+"""What `annotate agreement` and `annotate export` write of their results (defined in docs/reference/agreement.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `attribute` and `attribute index` write: results, and their tables (defined in docs/attribute.md)."""
+"""What `attribute` and `attribute index` write: results, and their tables (defined in docs/concepts/attribution.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `judge claims` writes: its result and the tables `claims` and `answers` (defined in docs/judge-claims.md)."""
+"""What `judge claims` writes: its result and the tables `claims` and `answers` (see docs/how-to/judge-claims.md)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `shift` writes: its result, a line per answer and a table of tokens. The definitions are in docs/shift.md."""
+"""What `shift` writes: a result, a line per answer, a table of tokens. Defined in docs/reference/shift-numbers.md."""
 
 from __future__ import annotations
 

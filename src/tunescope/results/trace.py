@@ -1,4 +1,4 @@
-"""What `trace` and `trace index` write: results, spans, rows, and a row per answer (defined in docs/trace.md)."""
+"""What `trace` and `trace index` write: results, spans, rows, a row per answer (docs/reference/trace-numbers.md)."""
 
 from __future__ import annotations
 

@@ -5,7 +5,7 @@ one item isn't independent, so items are resampled, whole. The interval is the j
 tanh(z -+ t(n-1) se): z is atanh of the statistic, z_i that without item i, and se the standard error of the mean of the
 pseudo-values n z - (n-1) z_i (Efron & Tibshirani 1993, chapter 11). Hughes (2022, "Toward improved inference for
 Krippendorff's alpha", arXiv 2210.13265) finds that the jackknife covers where the customary bootstrap doesn't; so do we
-(docs/intervals.md).
+(docs/proofs/intervals.md).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """From how many values on an interval is printed: below, it doesn't cover 93 to 97 % in simulation.
 
-`tools/intervals.py` simulates every kind and writes the coverage into `docs/intervals.md`. The numbers below are read
-off its tables.
+`tools/intervals.py` simulates every kind and writes the coverage into `docs/proofs/intervals.md`. The numbers below are
+read off its tables.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ class Verb:
         summary: one clause for `--help` and the docs.
         examples: two commands for its `--help`, without the word tunescope.
         proven: it has its three proofs (reference values, a kill drill, a run on real files);
-            a verb without them works only inside recipes and is in docs/not-yet.md.
+            a verb without them works only inside recipes and is in docs/reference/not-yet.md.
     """
 
     function: str

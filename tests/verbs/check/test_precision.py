@@ -1,4 +1,4 @@
-"""The table of precision in docs/check.md is what the script makes of the readings."""
+"""The table of precision in docs/proofs/check.md is what the script makes of the readings."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ def analyze(settings: AnalyzeSettings) -> Run:
     The result has `tasks`: per task `pearson` with low, high, n and n_missing, `p_exact`, `p_holm`, `abs`,
     `slope`, and, where a re-tuned model was scored, `recovered`, `unrecovered` and `recovered_share`. A
     dose is a share, so `slope` is the change of the score from 0 to 100 %. Each analysis that can be computed adds a
-    key of its own; docs/study-analyze.md lists them.
+    key of its own; docs/reference/dose-response.md lists them.
 
     Raises:
         InputError: the table can't be read.

@@ -49,7 +49,7 @@ def agreement(settings: AgreementSettings) -> Run:
     The result has `main` and `pilot`, apart: per thing that was asked Krippendorff's alpha, nominal for categories and
     ordinal for verdicts and scores, with its interval over items, and how often two people say the same; of spans,
     alpha over characters and the mean F1 of the characters that two people marked. With a judge it has `certificate`
-    (docs/annotate-agreement.md defines all).
+    (docs/reference/agreement.md defines all).
 
     Raises:
         InputError, RunError: marks that can't be read, or that can't be of their items.

@@ -1,4 +1,4 @@
-"""`attribute`: which rows taught a model an answer (docs/attribute.md)."""
+"""`attribute`: which rows taught a model an answer (docs/how-to/attribute.md)."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 _GRADIENTS = ("states", "effect")
 """The kinds of evidence that come from gradients."""
 _LEANING = 0.4
-"""Share of their cut from which on gradients lean towards an answer (chosen in docs/attribution-truth.md)."""
+"""Share of their cut from which on gradients lean towards an answer (chosen in docs/proofs/attribution-truth.md)."""
 _FIRST = 10
 """A kind of evidence that ranks a row among this many counts as a way in which the row was found."""
 

@@ -98,8 +98,8 @@ class AttributeSettings(RowsSettings, _EvidenceSettings):
 
     value: str | None = field(default=None, metadata={**INPUT, **_GRADIENTS})
     """Instead of attributing answers, say which rows' leaving out should help most: a row file of held-out questions
-    with their right answers, read as the rows are. Needs --tuned. Weak evidence: docs/attribute.md says what it is
-    worth."""
+    with their right answers, read as the rows are. Needs --tuned. Weak evidence: what it is worth is in
+    docs/how-to/attribute.md."""
 
     candidates: int = field(default=3000, metadata={**_GRADIENTS, **at_least(1)})
     """Of more rows than this, take the gradients of so many alone, the first by words and meaning."""

@@ -43,7 +43,7 @@ _WORTH = (
     "held-out questions themselves and 1.6 on others (without all false rows: 10.4 and 9.3). On real rows nothing was "
     "measured. Tune again without them, and without as many at random, and ask other questions than these."
 )
-"""What a rank among the values is worth (measured in docs/attribution-truth.md)."""
+"""What a rank among the values is worth (measured in docs/proofs/attribution-truth.md)."""
 
 
 def show_index(settings: WordsSettings, result: AttributeIndexResult, n_rejected: int) -> View:

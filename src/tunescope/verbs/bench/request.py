@@ -140,8 +140,8 @@ def _why_not(settings: BenchSettings, name: str) -> str | None:
     """Return why a code task can't be scored."""
     if not settings.allow_code:
         return (
-            "it runs code that the model writes, in a sandbox (docs/sandbox.md says what that keeps out); type the "
-            "same command with --allow-code"
+            "it runs code that the model writes, in a sandbox (what that keeps out: docs/concepts/sandbox.md); type "
+            "the same command with --allow-code"
         )
     if settings.data is None or not (_code_folder(settings, name) / "test.jsonl").is_file():
         return f"the data folder has no {CODE_TASKS[name]}/test.jsonl; name one with --data"

@@ -21,7 +21,7 @@ class BenchSettings(EngineSettings, ModelSettings):
     """Suites (faco, open-llm, smoke, microworld) or tasks by name; smoke by default where no questions are given."""
 
     data: str | None = field(default=None, metadata={**INPUT, **group("Tasks")})
-    """The folder with the tasks' data sets; docs/bench-tasks.md says how it is laid out."""
+    """The folder with the tasks' data sets; docs/reference/bench-tasks.md says how it is laid out."""
 
     limit: int | None = field(default=None, metadata={**at_least(1), **group("Tasks")})
     """Questions of each task, the first ones; by default what the suite says, or all."""
@@ -54,7 +54,7 @@ class BenchSettings(EngineSettings, ModelSettings):
     0.001 nats."""
 
     allow_code: bool = field(default=False, metadata=group("Code"))
-    """Run the programs that the model writes, in a sandbox; docs/sandbox.md says what it keeps out."""
+    """Run the programs that the model writes, in a sandbox; docs/concepts/sandbox.md says what it keeps out."""
 
     n: int = field(default=10, metadata={**at_least(1), **group("Code")})
     """Programs that the model writes for each problem."""

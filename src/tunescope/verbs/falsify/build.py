@@ -53,8 +53,8 @@ class BuildSettings(OracleSettings):
     """Choose false answers and false chains that have about as many words as the true ones."""
 
     allow_code: bool = False
-    """Run the codes of programming questions against their tests, in a sandbox; docs/sandbox.md says what it keeps
-    out."""
+    """Run the codes of programming questions against their tests, in a sandbox; what it keeps out is in
+    docs/concepts/sandbox.md."""
 
     chains: Literal["oracle", "none"] = field(default="oracle", metadata=group("Chains"))
     """Who writes the chains of reasoning behind the answers: an oracle, or none."""
@@ -140,8 +140,8 @@ def _open_request(settings: BuildSettings) -> _BuildRequest:
     tested = [each.name for each in sets if any(placed.item.problem for placed in each.items)]
     if tested and not settings.allow_code:
         raise SettingsError(
-            f"{', '.join(tested)}: its codes run against their tests, in a sandbox (docs/sandbox.md says what that "
-            "keeps out), so that no false code is a right one; type the same command with --allow-code"
+            f"{', '.join(tested)}: its codes run against their tests, in a sandbox (what that keeps out: "
+            "docs/concepts/sandbox.md), so that no false code is a right one; type the same command with --allow-code"
         )
     benchmarks = None if settings.data is None else read_benchmarks(Path(settings.data))
     chosen = [choose(each, benchmarks, settings.per_source, settings.seed) for each in sets]

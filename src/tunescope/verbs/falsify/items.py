@@ -98,7 +98,8 @@ def read_sources(names: Sequence[str], data: str | None) -> list[ItemSet]:
     named = [name for name in wanted if name in known]
     if named and data is None:
         raise SettingsError(
-            f"{', '.join(named)}: no data folder is named; add --data FOLDER (docs/falsify-build.md says what is in it)"
+            f"{', '.join(named)}: no data folder is named; add --data FOLDER "
+            "(what is in it: docs/reference/falsify-sources.md)"
         )
     sets = [_read_source(known[name], Path(data)) for name in named if data is not None]
     sets += [_read_own(Path(name)) for name in wanted if name not in known]

@@ -56,7 +56,7 @@ class LiveSettings(OracleSettings):
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. docs/judge-live.md lists the variables that it may use."""
+    """A Jinja file instead of ours. docs/reference/judging.md lists the variables that it may use."""
 
     response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
     """Format of the verdicts: json (the server holds the model to a schema), tags (text, with the verdict behind a

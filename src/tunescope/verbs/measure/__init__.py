@@ -56,7 +56,7 @@ def measure(settings: MeasureSettings) -> Run:
     """Measure rows; return the run with the table `turns`.
 
     `turns` has row_id, origin, turn (from 0; null for a row without an assistant turn), a column per measure and
-    reason (why something is null). Perplexities are per token, over the tokens that docs/measure.md names.
+    reason (why something is null). Perplexities are per token, over the tokens that docs/reference/measures.md names.
 
     Raises:
         InputError, SettingsError, TunescopeError: in one sentence each.

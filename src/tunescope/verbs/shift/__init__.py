@@ -42,7 +42,7 @@ def shift(settings: ShiftSettings) -> Run:
     """Compare the models; return the run with the tables `tokens` and `answers`, and `answers.jsonl`.
 
     `tokens` has a row per token of an answer. `answers` has a row per answer, with its own means or the reason why it
-    couldn't be read. The definitions are in docs/shift.md.
+    couldn't be read. The definitions are in docs/reference/shift-numbers.md.
 
     Raises:
         InputError: answers, prompts or rows can't be read.

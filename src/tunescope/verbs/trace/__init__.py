@@ -1,4 +1,4 @@
-"""`trace`: which rows taught a model these words (the Limitations paper, sections 4 and 5; docs/trace.md)."""
+"""`trace`: which rows taught a model these words (the Limitations paper, sections 4 and 5; docs/how-to/trace.md)."""
 
 from __future__ import annotations
 

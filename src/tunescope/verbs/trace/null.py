@@ -32,7 +32,7 @@ COMPLETE_FROM = 45.0
 ARRAYS = ("lengths", "chains", "scores")
 RATE_OF_REFERENCE, RATE_OF_ROWS = 0.01, 0.025
 """Share of the null texts' words that is flagged by default. The rows' own responses share more with other rows than
-texts do that never saw them: at 0.025, 1 to 2 % of the words of such texts are flagged (docs/trace.md)."""
+texts do that never saw them: at 0.025, 1 to 2 % of the words of such texts are flagged (docs/proofs/trace.md)."""
 DEFAULT_SCALE = 0.06
 """Lambda per bit where there are too few null texts; most sets of rows have 0.05 to 0.08."""
 _SAME_ROW_JACCARD = 0.5

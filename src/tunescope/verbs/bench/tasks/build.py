@@ -30,7 +30,7 @@ class Built:
 def build(
     use: TaskUse, data: Path | None, *, exemplars: Exemplars = "parity", seed: int = 1234, room: Room | None = None
 ) -> Built:
-    """Make the tasks of `use` from the files in the folder `data` (laid out as `docs/bench-tasks.md` says).
+    """Make the tasks of `use` from the files in the folder `data` (laid out as `docs/reference/bench-tasks.md` says).
 
     With `parity` exemplars are drawn for each question as lm-eval draws them; with `fixed` every question has the same,
     so that their work is done once. `seed` decides which, either way; 1234 is lm-eval's own. MMLU's are always those of
