@@ -20,6 +20,7 @@ from time import perf_counter
 import numpy as np
 import torch
 import transformers
+from products import Product, linear_layers, time_products
 from sides import Comparison
 
 from tunescope.chat import Chat
@@ -80,20 +81,9 @@ def products(loaded: Loaded, rows: list[Row]) -> float:
             tokens.append(len(pack.ids))
             targets += len(pack.targets)
     head = loaded.model.get_output_embeddings().weight
-    layers = [m.weight for m in loaded.model.get_decoder().modules() if isinstance(m, torch.nn.Linear)]
-    states = torch.randn(POSITIONS, head.shape[1])
-    seconds = 0.0
-    with torch.inference_mode():
-        for count in tokens:
-            wide = {width: torch.randn(count, width) for width in {w.shape[1] for w in layers}}
-            begun = perf_counter()
-            for weight in layers:
-                torch.nn.functional.linear(wide[weight.shape[1]], weight)
-            seconds += perf_counter() - begun
-        begun = perf_counter()
-        for _ in range(0, targets, POSITIONS):
-            torch.nn.functional.linear(states, head)
-    return seconds + perf_counter() - begun
+    layers = [layer.weight for layer in linear_layers(loaded.model.get_decoder()).values()]
+    plain = [Product(count, weight) for count in tokens for weight in layers]
+    return time_products([*plain, *[Product(POSITIONS, head)] * len(range(0, targets, POSITIONS))]).seconds
 
 
 def main() -> None:

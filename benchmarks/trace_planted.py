@@ -258,9 +258,8 @@ def main() -> None:
         hosts = host_answers()
         common = reference(hosts)
         ways = studies(index, common)
-        print(
-            f"{index.about['rows']:,} rows; {len(hosts)} hosts; {len(common):,} reference texts; {arguments.cases} cases a cell"
-        )
+        sizes = f"{index.about['rows']:,} rows; {len(hosts)} hosts; {len(common):,} reference texts"
+        print(f"{sizes}; {arguments.cases} cases a cell")
         for name, study in ways.items():
             rng = random.Random(arguments.seed)
             print(f"\n{name}: flagged from {study.threshold:.1f} bits on\n")
