@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("path")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--model", default=DEFAULT)
-    parser.add_argument("--rows", type=int, default=8)
+    parser.add_argument("--rows", type=int, default=8, help="rows or answers a round; prompts, twice as many")
     parser.add_argument("--only", nargs="*", default=[], help="measure, shift, answer, attribute, tune-lora, tune-full")
     options = parser.parse_args()
     versions = f"Python {platform.python_version()}, torch {torch.__version__}, transformers {transformers.__version__}"
@@ -226,7 +226,7 @@ def main() -> None:
                 ),
                 [Passage(part.prompt_ids, part.answer_ids[:100]) for part in parts],
             ),
-            "answer": lambda: answering(loaded, prompts[:16], 24),
+            "answer": lambda: answering(loaded, prompts[: 2 * options.rows], 24),
             "attribute": lambda: sketching(loaded, rows),
         }
         made = {name: make() for name, make in works.items() if asked(name)}
@@ -241,7 +241,7 @@ def main() -> None:
             print(line(f"`{name}`", work.what, rounds[name]), flush=True)
         for method in ("lora", "full"):
             if asked(f"tune-{method}"):
-                what, of_method = tune_rounds(options.model, options.path, method, 4, options.rounds)
+                what, of_method = tune_rounds(options.model, options.path, method, options.rows // 2, options.rounds)
                 print(line(f"`tune --method {method}`", what, of_method), flush=True)
 
 

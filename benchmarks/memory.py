@@ -105,7 +105,7 @@ def plain_cases(folder: Path, count: int) -> dict[str, Callable[[], Case]]:
     check = ["check", "rows.jsonl", "--out", "checked"]
     select = ["select", "rows.jsonl", "--from", "checked", "--where", "faulty = false", "--out", "selected"]
     index = ["trace", "index", "rows.jsonl", "--out", "traced"]
-    words = ["attribute", "index", "rows.jsonl", "--embedder", "none", "--out", "attributed"]
+    words = ["attribute", "index", "rows.jsonl", "--embedder", "none"]
     return {
         "check": lambda: Case([], check),
         "select --from a check": lambda: Case([check], select),
@@ -116,7 +116,7 @@ def plain_cases(folder: Path, count: int) -> dict[str, Callable[[], Case]]:
         "trace, 100 answers": lambda: Case([index], ["trace", "--answers", few, "--rows", "traced"]),
         "attribute index, words": lambda: Case([], words),
         "attribute, 100 answers, words": lambda: Case(
-            [words], ["attribute", "--answers", few, "--rows", "attributed", "--embedder", "none"]
+            [words], ["attribute", "--answers", few, "--rows", "rows.jsonl", "--embedder", "none"]
         ),
         "judge recompute, items": lambda: Case([], ["judge", "recompute", annotations()]),
         "judge pairwise, items, a fake": lambda: Case(
