@@ -253,14 +253,16 @@ def bergson_ekfac(config: Any, claims: Path) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what bergson prints, and its progress bars, out of the tables."""
+    """Keep what bergson prints and logs, and its progress bars, out of the tables."""
     from datasets import disable_progress_bars, enable_progress_bars
 
     disable_progress_bars()
+    logging.disable(logging.WARNING)
     try:
         with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
             yield
     finally:
+        logging.disable(logging.NOTSET)
         enable_progress_bars()
 
 
