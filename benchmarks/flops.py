@@ -30,6 +30,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -152,7 +153,7 @@ def tune_rounds(model: str, path: str, method: str, size: int, rounds: int) -> t
     )[0]
     loaded = load(settings)
     chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer))
-    rows = list(open_rows([path], None, ()))[: size * (rounds + 1)]
+    rows = list(islice(open_rows([path], None, ()), size * (rounds + 1)))
     steps = order(len(rows), rounds + 1, size, 0)
     plan = Plan(list(examples(chat, rows, 1024)), steps, size, settings.micro_batch, pack_length=1024)
     found: list[Round] = []
@@ -206,7 +207,7 @@ def main() -> None:
     print(f"{options.model}, {torch.get_num_threads()} threads, {versions}")
     rates = ("GFLOP/s", "GFLOP a CPU s", "plain products, GFLOP a CPU s")
     table("", "work a round", "GFLOP", "s, CPU s", *rates, "share by CPU s", "by the clock", "load")
-    rows = list(open_rows([options.path], None, ()))[: options.rows]
+    rows = list(islice(open_rows([options.path], None, ()), options.rows))
 
     def asked(name: str) -> bool:
         return not options.only or name in options.only
@@ -214,8 +215,8 @@ def main() -> None:
     with silence_libraries(), tempfile.TemporaryDirectory() as folder:
         loaded = load(options.model)
         chat = Chat(loaded.tokenizer, stop_ids(loaded.model, loaded.tokenizer))
-        parts = [chat.turn_parts(row)[0] for row in rows]
-        prompts = [part.prompt_ids for part in (chat.turn_parts(row)[0] for row in open_rows([options.path], None, ()))]
+        every = [next(chat.turn_parts(row)) for row in islice(open_rows([options.path], None, ()), 2 * options.rows)]
+        parts, prompts = every[: options.rows], [part.prompt_ids for part in every]
         works: dict[str, Callable[[], Work]] = {
             "measure": lambda: measuring(loaded, rows),
             "shift": lambda: shifting(
@@ -226,7 +227,7 @@ def main() -> None:
                 ),
                 [Passage(part.prompt_ids, part.answer_ids[:100]) for part in parts],
             ),
-            "answer": lambda: answering(loaded, prompts[: 2 * options.rows], 24),
+            "answer": lambda: answering(loaded, prompts, 24),
             "attribute": lambda: sketching(loaded, rows),
         }
         made = {name: make() for name, make in works.items() if asked(name)}
