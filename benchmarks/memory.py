@@ -33,7 +33,7 @@ from scale import line, load, table, tiny_rows
 
 TINY = "microworld"
 REPLY = {"pattern": ".", "reply": '{"reason": "It is plain.", "grade": 4}'}
-VERDICT = {"pattern": ".", "reply": '{"reason": "Both will do.", "first": 7, "second": 6}'}
+VERDICT = {"pattern": r".*(?P<mark>\w{8}): SCORE", "reply": r"\g<mark>: 7 6", "expand": True}
 
 
 class Case(NamedTuple):
@@ -74,8 +74,9 @@ def plain_cases(folder: Path, count: int) -> dict[str, Callable[[], Case]]:
     answers = [{"instruction": f"{n}: {row['instruction']}", "output": row["output"]} for n, row in enumerate(rows)]
 
     def answer_file(name: str, model: str) -> str:
-        path = folder / name
-        path.write_text(json.dumps([{**each, "generator": model} for each in answers]), "utf-8")
+        """Write a model's answers; each model's are its own, since a judge isn't asked about equal ones."""
+        written = [{**each, "output": f"{model}: {each['output']}", "generator": model} for each in answers]
+        (folder / name).write_text(json.dumps(written), "utf-8")
         return name
 
     def pairs() -> str:

@@ -10,9 +10,9 @@ turn, after a warm-up. Ours looks up words, finds chains, picks spans and ranks 
 in one call, ten rows each, by its settings for speed (numba, English stop words left out). Building either index is
 timed once.
 
-**Accuracy**: the planted stretches of `trace_planted.py`, drawn anew with the same seed for each way. How often the
-planted row (or one with the same words) comes first: in `trace`'s best span over the stretch, where no span is a miss;
-by BM25 of the whole answer, and of the stretch alone, which one would have to know. BM25 is given whole rows.
+**Accuracy**: the planted stretches of `trace_planted.py`, with its reference. How often the planted row, or one with
+the same words, comes first: in `trace`'s best span over the stretch, where no span is a miss; by BM25 of the whole
+answer, and of the stretch alone, which one would have to know. BM25 is given whole rows.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import bm25s
 import numpy as np
 from real_rows import DATA, write
 from sides import Comparison
-from trace_planted import CHANGES, Planted, Study, cells, host_answers, index_rows, reference, studies
+from trace_planted import CHANGES, Planted, Study, cells, host_answers, index_rows, reference, with_reference
 
 from tunescope.stats import proportion_from_counts
 from tunescope.verbs.trace import null
@@ -87,11 +87,11 @@ def time_answers(rounds: int) -> tuple[list[float], list[float]]:
         ours: list[float] = []
         theirs: list[float] = []
         for number in range(rounds + 1):
-            begun = time.perf_counter()
+            begun = time.process_time()
             named = trace_all(finder, threshold, queries)
-            middle = time.perf_counter()
+            middle = time.process_time()
             bm25.rank([text for _, text in queries])
-            end = time.perf_counter()
+            end = time.process_time()
             if number:  # the first warms up
                 ours.append((middle - begun) / len(queries))
                 theirs.append((end - middle) / len(queries))
@@ -104,39 +104,34 @@ def time_answers(rounds: int) -> tuple[list[float], list[float]]:
 def right_rows(study: Study, bm25: Bm25, cases: int, seed: int) -> dict[tuple[str, int], np.ndarray]:
     """Plant stretches; per kind and length, tell which way names the right row: [4, cases], in the table's order."""
     rng, hosts, answers = random.Random(seed), host_answers(), {}
+    rows = list(study.index.rows())
     for kind, length in cells():
         drawn: list[Planted] = [study.plant(hosts, length, CHANGES[kind], rng) for _ in range(cases)]
         lists = [bm25.rank([getattr(case, part) for case in drawn]) for part in ("text", "passage")]
         flags = np.zeros((4, cases), bool)
         for number, case in enumerate(drawn):
             top = study.first_row(case, study.look(case.prompt, case.text)[0], length)
-            whole, stretch = ([case.comes_from(study.index.row(int(row))) for row in each[number]] for each in lists)
+            whole, stretch = ([case.comes_from(rows[row]) for row in each[number]] for each in lists)
             flags[:, number] = (top is not None and case.comes_from(top), whole[0], any(whole), stretch[0])
         answers[kind, length] = flags
     return answers
 
 
 def compare_rows(cases: int, seed: int) -> np.ndarray:
-    """Print the table of right rows; return the shares over all cells, with a reference: [4]."""
-    shares = []
+    """Print the table of right rows; return the shares over all cells: [4]."""
     with tempfile.TemporaryDirectory() as place:
         index = index_rows(Path(place))
-        bm25 = Bm25(index)
-        for name, study in studies(index, reference(host_answers())).items():
-            print(f"\n{name}, {index.about['rows']:,} rows, {cases} cases a cell\n")
-            print(
-                "| planted | words | trace, first row | BM25 of the answer, first | among 10 | of the stretch, first |"
-            )
-            print("|---|---|---|---|---|---|")
-            each = right_rows(study, bm25, cases, seed)
-            for (kind, length), flags in each.items():
-                print(f"| {kind} | {length} | {' | '.join(f'{share:.3f}' for share in flags.mean(axis=1))} |")
-            every = np.concatenate([*each.values()], axis=1)
-            estimates = [proportion_from_counts(int(flags.sum()), len(flags)) for flags in every]
-            cell = " | ".join(f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in estimates)
-            print(f"| all | | {cell} |", flush=True)
-            shares.append(every.mean(axis=1))
-    return shares[0]
+        each = right_rows(with_reference(index, reference(host_answers())), Bm25(index), cases, seed)
+        print(f"\n{index.about['rows']:,} rows, {cases} cases a cell\n")
+    print("| planted | words | trace, first row | BM25 of the answer, first | among 10 | of the stretch, first |")
+    print("|---|---|---|---|---|---|")
+    for (kind, length), flags in each.items():
+        print(f"| {kind} | {length} | {' | '.join(f'{share:.3f}' for share in flags.mean(axis=1))} |")
+    every = np.concatenate([*each.values()], axis=1)
+    estimates = [proportion_from_counts(int(flags.sum()), len(flags)) for flags in every]
+    cell = " | ".join(f"{e.value:.3f} [{e.low:.3f}, {e.high:.3f}]" for e in estimates)
+    print(f"| all | | {cell} |", flush=True)
+    return every.mean(axis=1)
 
 
 def main() -> None:
@@ -148,13 +143,13 @@ def main() -> None:
     parser.add_argument("--save", action="store_true", help="keep the comparison for RESULTS.md")
     arguments = parser.parse_args()
     print(f"bm25s {bm25s.__version__}, load {os.getloadavg()[0]:.1f}")
-    ours, theirs = time_answers(arguments.rounds)
     traced, first, among, stretch = compare_rows(arguments.cases, arguments.seed)
+    ours, theirs = time_answers(arguments.rounds)
     if arguments.save:
         n = len(cells()) * arguments.cases
         Comparison(
             name="trace-bm25",
-            what="`trace`: an answer's spans and their rows in 52,000 rows (of 200 answers)",
+            what="`trace`: an answer's spans and their rows in 52,000 rows (of 200 answers; seconds of the processor)",
             peer=f"bm25s {bm25s.__version__}, the first {TOP} rows of a whole answer",
             ours=ours,
             theirs=theirs,

@@ -219,17 +219,16 @@ def host_answers() -> list[PromptAndAnswer]:
     return [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(word_offsets(pair[1])) >= 40]
 
 
-def studies(index: Index, common: list[PromptAndAnswer]) -> dict[str, Study]:
-    """Return a study with a reference and one without."""
+def with_reference(index: Index, common: list[PromptAndAnswer]) -> Study:
+    """Return the study in which other models' answers are the reference, and the null."""
     prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*common, strict=True))
-    return {
-        "with a reference": Study(
-            index,
-            null.of_reference("the reference", texts, prompts, index).distribution(),
-            Finder(index, Reference.of("the reference", texts, index), compile=True),
-        ),
-        "without": Study(index, null.leave_one_out(index).distribution(), Finder(index, compile=True)),
-    }
+    distribution = null.of_reference("the reference", texts, prompts, index).distribution()
+    return Study(index, distribution, Finder(index, Reference.of("the reference", texts, index), compile=True))
+
+
+def without_reference(index: Index) -> Study:
+    """Return the study in which the rows themselves are the null."""
+    return Study(index, null.leave_one_out(index).distribution(), Finder(index, compile=True))
 
 
 def cells() -> list[tuple[str, int]]:
@@ -257,7 +256,7 @@ def main() -> None:
         index = index_rows(Path(place))
         hosts = host_answers()
         common = reference(hosts)
-        ways = studies(index, common)
+        ways = {"with a reference": with_reference(index, common), "without": without_reference(index)}
         sizes = f"{index.about['rows']:,} rows; {len(hosts)} hosts; {len(common):,} reference texts"
         print(f"{sizes}; {arguments.cases} cases a cell")
         for name, study in ways.items():
