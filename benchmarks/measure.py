@@ -26,6 +26,7 @@ from sides import Comparison
 from tunescope.chat import Chat
 from tunescope.models import DEFAULT, Loaded, load, silence_libraries, stop_ids
 from tunescope.models.difficulty import TERMS, Likelihoods
+from tunescope.models.packing import plan_packs
 from tunescope.models.score import PACK, POSITIONS
 from tunescope.rows import Row, open_rows
 from tunescope.verbs.measure import MeasureSettings
@@ -77,9 +78,11 @@ def products(loaded: Loaded, rows: list[Row]) -> float:
     scorer = likelihoods.scorer
     tokens, targets = [], 0
     for start in range(0, len(passages), 3 * 64):
-        for pack in scorer._packs([p for p in passages[start : start + 3 * 64] if p.target]):
-            tokens.append(len(pack.ids))
-            targets += len(pack.targets)
+        scored = [passage for passage in passages[start : start + 3 * 64] if passage.target]
+        packs = list(plan_packs(scored, scorer.pack, share=scorer.method == "packed"))
+        prefixes = {prefix for pack in packs for prefix in pack.prefixes}
+        tokens += [len(each.ids) for each in (*packs, *prefixes)]
+        targets += sum(len(passage.target) for passage in scored)
     head = loaded.model.get_output_embeddings().weight
     layers = [layer.weight for layer in linear_layers(loaded.model.get_decoder()).values()]
     plain = [Product(count, weight) for count in tokens for weight in layers]
