@@ -61,6 +61,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/tunescope models --fetch all-minilm-l6-v2 > /dev/null
 	$(BIN)/python benchmarks/near_duplicates.py --save
 	$(BIN)/python benchmarks/trace.py --infini-gram --save
+	$(BIN)/python benchmarks/trace_bm25.py --save
 	$(BIN)/python benchmarks/oracle.py --peers --save
 	$(BIN)/python benchmarks/pass_at_k.py --save
 	$(BIN)/python benchmarks/measure.py $(BENCH_DATA)/instructions/rasbt_1100.json --save

@@ -148,7 +148,7 @@ class Lab:
         from tunescope.chat import Chat
         from tunescope.models import stop_ids
 
-        self.scene, self.model = scene, model
+        self.scene, self.model, self.tokenizer = scene, model, tokenizer
         chat = Chat(tokenizer, stop_ids(model, tokenizer))
         self.rows = _sequences(chat, [(row["instruction"], row["output"]) for row in scene.rows])
         self.answers = [_sequences(chat, [(q.prompt, text) for text in q.answers]) for q in scene.questions]

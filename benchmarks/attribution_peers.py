@@ -1,6 +1,6 @@
-"""`attribution.py` with other packages' scores in its tables: kronfluence's EK-FAC, dattri-llm's AdamW-influence.
+"""`attribution.py` with other packages' scores in its tables: kronfluence, dattri-llm and bergson.
 
-    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py --seeds 31 --methods lora full
+    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py --seeds 31 --methods lora full [--packages bergson]
 
 **EK-FAC** (Grosse et al. 2023) scores with the tuned model: the gradient of a claim's loss, times the inverse of an
 approximated Hessian, times a row's gradient. Settings are the package's, the damping its heuristic (a tenth of the mean
@@ -11,6 +11,13 @@ layer, which LoRA doesn't train; *adapters* are LoRA's own A and B.
 **AdamW-influence** (Deng et al. 2026) watches the tuning itself: every step's gradients and what AdamW remembers. It
 follows a row's part in each step to the end of the tuning, and needs that tuning to be run under its hooks. Layers are
 those that are trained: LoRA's A and B, or all linear layers of the model's blocks.
+
+**TrackStar** (Chang et al. 2024) and bergson's own EK-FAC score with the tuned model. Settings are those of the
+package's leaderboard (its `examples/compare_wikitext`). TrackStar there: 32 x 32 random projections of each layer's
+gradient, the autocorrelation of rows and of questions mixed so that 1,000 components are weighed down, damping by a
+tenth of the mean eigenvalue, gradients of unit length, no optimizer state. Its documentation says to leave the
+questions out of the mix where they are few, so a second line does. EK-FAC there: eigenvalues corrected, damping by a
+tenth of their mean. Layers are as above, but bergson never looks at the output layer.
 """
 
 from __future__ import annotations
@@ -18,10 +25,13 @@ from __future__ import annotations
 import argparse
 import copy
 import logging
+import os
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +41,16 @@ from sides import peer_packages
 
 from tunescope.models.training_rows import IGNORED, TrainingSequence
 
-PACKAGES = ("kronfluence==1.0.1", "einops", "einconv", "opt-einsum", "dattri-llm==0.1.0")
+PACKAGES = {
+    "kronfluence": ("kronfluence==1.0.1", "einops", "einconv", "opt-einsum"),
+    "dattri": ("dattri-llm==0.1.0",),
+    "bergson": (
+        "bergson==2.5.1",
+        *("jaxtyping", "wadler-lindig", "natsort", "petname", "simple-parsing", "docstring-parser", "ml_dtypes"),
+        *("optree", "graphviz", "torchopt"),
+    ),
+}
+"""What each needs beside our own torch, transformers, peft and datasets."""
 
 
 def ekfac(lab: Lab, model: Any, chosen: Callable[[str], bool]) -> np.ndarray:
@@ -163,27 +182,127 @@ def adamw_influence(lab: Lab, method: str) -> np.ndarray:
     return scores
 
 
-def peer_scores(lab: Lab, method: str, tuned: Any, stopwatch: Stopwatch) -> dict[str, np.ndarray]:
+def bergson(lab: Lab, model: Any, pipeline: Callable[[Any, Path], None]) -> np.ndarray:
+    """Return the scores that one of bergson's pipelines writes: [questions, rows].
+
+    Args:
+        lab: rows and claims.
+        model: a tuned model, with its adapters or without; bergson reads it from a folder.
+        pipeline: is given an index configuration and the folder of the claims.
+    """
+    import torch
+    from bergson.config.config import DataConfig, TrackstarIndexConfig
+    from bergson.data import load_scores
+    from datasets import Dataset
+
+    torch.manual_seed(0)
+    sides = {"rows": lab.rows, "claims": [options[0] for options in lab.answers]}
+    with tempfile.TemporaryDirectory() as place, _quiet():
+        folder = Path(place)
+        # an adapter folder names the base that it belongs to, so that one is written too
+        lab.model.save_pretrained(folder / "base")
+        if hasattr(model, "peft_config"):
+            model = copy.deepcopy(model)
+            model.peft_config["default"].base_model_name_or_path = str(folder / "base")
+        model.save_pretrained(folder / "model")
+        for name in ("base", "model"):
+            lab.tokenizer.save_pretrained(folder / name)
+        for name, sequences in sides.items():
+            columns = {
+                "input_ids": [list(each.ids) for each in sequences],
+                "labels": [list(each.labels) for each in sequences],
+                "length": [len(each.ids) for each in sequences],
+            }
+            Dataset.from_dict(columns).save_to_disk(folder / name)
+        config = TrackstarIndexConfig(
+            run_path=str(folder / "run"),
+            model=str(folder / "model"),
+            data=DataConfig(dataset=str(folder / "rows")),
+            token_batch_size=lab.model.config.max_position_embeddings,
+        )
+        pipeline(config, folder / "claims")
+        scores: np.ndarray = load_scores(folder / "run" / "scores")[:].astype(float).T
+    return scores
+
+
+def trackstar(config: Any, claims: Path, mix: bool) -> None:
+    """Run bergson's TrackStar as its leaderboard does, with the claims in the mix or without."""
+    from bergson.cli.trackstar import trackstar as run
+    from bergson.config.config import PreprocessConfig, QuerySetConfig, TrackstarConfig
+
+    config.projection_dim = 32
+    query, lengths = QuerySetConfig(dataset=str(claims)), PreprocessConfig(unit_normalize=True)
+    run(config, TrackstarConfig(query=query, preprocess_cfg=lengths, mix_hessians=mix))
+
+
+def bergson_ekfac(config: Any, claims: Path) -> None:
+    """Run bergson's EK-FAC as its leaderboard does."""
+    from bergson.config.config import (
+        HessianConfig,
+        HessianPipelineConfig,
+        PreprocessConfig,
+        QuerySetConfig,
+        ScoreConfig,
+    )
+    from bergson.hessians.pipeline import hessian_pipeline
+
+    config.projection_dim, config.max_batch_size = 0, 64
+    query = HessianPipelineConfig(query=QuerySetConfig(dataset=str(claims)))
+    hessian_pipeline(config, HessianConfig("kfac", ev_correction=True), ScoreConfig(), PreprocessConfig(), query)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what bergson prints and logs, and its progress bars, out of the tables."""
+    from datasets import disable_progress_bars, enable_progress_bars
+
+    disable_progress_bars()
+    logging.disable(logging.WARNING)
+    try:
+        with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere), redirect_stderr(nowhere):
+            yield
+    finally:
+        logging.disable(logging.NOTSET)
+        enable_progress_bars()
+
+
+def peer_scores(
+    packages: Sequence[str], lab: Lab, method: str, tuned: Any, stopwatch: Stopwatch
+) -> dict[str, np.ndarray]:
     """Return the scores of the packages, by name."""
+    merged = copy.deepcopy(tuned).merge_and_unload() if method == "lora" else tuned
+    weights = "tuned, merged weights" if method == "lora" else "tuned"
+    models = {weights: merged} | ({"tuned, adapters": tuned} if method == "lora" else {})
     runs: dict[str, Callable[[], np.ndarray]] = {}
-    if method == "lora":
-        merged = copy.deepcopy(tuned).merge_and_unload()
-        runs["EK-FAC, tuned, merged weights"] = partial(ekfac, lab, merged, lambda name: name != "lm_head")
-        runs["EK-FAC, tuned, adapters"] = partial(ekfac, lab, tuned, lambda name: ".lora_" in name)
-    else:
-        runs["EK-FAC, tuned"] = partial(ekfac, lab, tuned, lambda name: True)
-    runs["AdamW-influence, the whole tuning"] = partial(adamw_influence, lab, method)
+    if "kronfluence" in packages:
+        # the output layer isn't trained by LoRA
+        layers = (lambda name: name != "lm_head") if method == "lora" else (lambda name: True)
+        runs[f"EK-FAC, {weights}"] = partial(ekfac, lab, merged, layers)
+        if method == "lora":
+            runs["EK-FAC, tuned, adapters"] = partial(ekfac, lab, tuned, lambda name: ".lora_" in name)
+    if "dattri" in packages:
+        runs["AdamW-influence, the whole tuning"] = partial(adamw_influence, lab, method)
+    if "bergson" in packages:
+        for what, model in models.items():
+            runs[f"TrackStar (bergson), {what}"] = partial(bergson, lab, model, partial(trackstar, mix=True))
+            unmixed = partial(trackstar, mix=False)
+            runs[f"TrackStar (bergson), rows' statistics alone, {what}"] = partial(bergson, lab, model, unmixed)
+            runs[f"EK-FAC (bergson), {what}"] = partial(bergson, lab, model, bergson_ekfac)
     return {name: stopwatch.time(name, run) for name, run in runs.items()}
 
 
 def main() -> None:
     """Measure every world, tuned in every way that is asked for."""
     parser: argparse.ArgumentParser = make_parser()
+    parser.add_argument("--packages", nargs="+", default=list(PACKAGES), choices=list(PACKAGES))
     arguments = parser.parse_args()
-    sys.path.append(peer_packages("attribution", *PACKAGES))
+    for name in arguments.packages:
+        sys.path.append(peer_packages(f"attribution-{name}", *PACKAGES[name]))
+    if "bergson" in arguments.packages:
+        import_module("bergson.cli.trackstar")  # some seconds, which aren't the scores'
     for seed in arguments.seeds:
         for method in arguments.methods:
-            measure(seed, method, arguments, peer_scores)
+            measure(seed, method, arguments, partial(peer_scores, arguments.packages))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from products import Product, linear_layers, time_products
 
 from tunescope.models.gradients import GradientSketcher
 from tunescope.models.load import load
@@ -74,17 +75,13 @@ def products(model: Any, adapted: set[str], length: int, counts: int) -> float:
 
     `counts` tokens go through the head, there and back. Adapters' own products are left out.
     """
-    head, total = model.get_output_embeddings(), 0.0
-    with torch.no_grad():
-        for name, layer in model.named_modules():
-            if isinstance(layer, torch.nn.Linear):
-                there = torch.randn(counts if layer is head else length, layer.in_features)
-                begun = time.perf_counter()
-                back = there @ layer.weight.T
-                if name in adapted or layer is head:
-                    back @ layer.weight
-                total += time.perf_counter() - begun
-    return total
+    head, needed = model.get_output_embeddings(), []
+    for name, layer in linear_layers(model).items():
+        tokens = counts if layer is head else length
+        needed.append(Product(tokens, layer.weight))
+        if name in adapted or layer is head:
+            needed.append(Product(tokens, layer.weight, "inputs"))
+    return time_products(needed).seconds
 
 
 if __name__ == "__main__":

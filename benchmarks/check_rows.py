@@ -14,61 +14,13 @@ import os
 import platform
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))
 import synthetic_rows
-
-
-def tree(pid: int) -> list[int]:
-    """Return a process and all it has started."""
-    found = [pid]
-    for item in found:
-        try:
-            for task in Path(f"/proc/{item}/task").iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
-        except OSError:
-            continue
-    return found
-
-
-def proportional_set_size(pid: int) -> int:
-    """Return a process's PSS in bytes; 0 where it has just ended."""
-    try:
-        for line in Path(f"/proc/{pid}/smaps_rollup").read_text().split("\n"):
-            if line.startswith("Pss:"):
-                return int(line.split()[1]) * 1024
-    except OSError:
-        return 0
-    return 0
-
-
-def measured(command: list[str], environment: dict[str, str]) -> tuple[float, int]:
-    """Run a command; return its seconds and the largest memory of its tree in bytes."""
-    start = time.perf_counter()
-    process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    peak = 0
-    done = threading.Event()
-
-    def watch() -> None:
-        nonlocal peak
-        while not done.wait(0.05):
-            peak = max(peak, sum(map(proportional_set_size, tree(process.pid))))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    seconds = time.perf_counter() - start
-    done.set()
-    watcher.join()
-    if code:
-        raise SystemExit(f"{' '.join(command)} exited with {code}")
-    return seconds, peak
+from process_tree import measure_command
 
 
 def check(rows: Path) -> tuple[float, int]:
@@ -76,7 +28,8 @@ def check(rows: Path) -> tuple[float, int]:
     runs = tempfile.mkdtemp()
     try:
         command = [sys.executable, "-m", "tunescope", "check", str(rows), "--json"]
-        return measured(command, {**os.environ, "TUNESCOPE_RUNS": runs})
+        peak = measure_command(command, {**os.environ, "TUNESCOPE_RUNS": runs})
+        return peak.seconds, peak.pss
     finally:
         shutil.rmtree(runs)
 

@@ -20,11 +20,13 @@ from time import perf_counter
 import numpy as np
 import torch
 import transformers
+from products import Product, linear_layers, time_products
 from sides import Comparison
 
 from tunescope.chat import Chat
 from tunescope.models import DEFAULT, Loaded, load, silence_libraries, stop_ids
 from tunescope.models.difficulty import TERMS, Likelihoods
+from tunescope.models.packing import plan_packs
 from tunescope.models.score import PACK, POSITIONS
 from tunescope.rows import Row, open_rows
 from tunescope.verbs.measure import MeasureSettings
@@ -76,24 +78,15 @@ def products(loaded: Loaded, rows: list[Row]) -> float:
     scorer = likelihoods.scorer
     tokens, targets = [], 0
     for start in range(0, len(passages), 3 * 64):
-        for pack in scorer._packs([p for p in passages[start : start + 3 * 64] if p.target]):
-            tokens.append(len(pack.ids))
-            targets += len(pack.targets)
+        scored = [passage for passage in passages[start : start + 3 * 64] if passage.target]
+        packs = list(plan_packs(scored, scorer.pack, share=scorer.method == "packed"))
+        prefixes = {prefix for pack in packs for prefix in pack.prefixes}
+        tokens += [len(each.ids) for each in (*packs, *prefixes)]
+        targets += sum(len(passage.target) for passage in scored)
     head = loaded.model.get_output_embeddings().weight
-    layers = [m.weight for m in loaded.model.get_decoder().modules() if isinstance(m, torch.nn.Linear)]
-    states = torch.randn(POSITIONS, head.shape[1])
-    seconds = 0.0
-    with torch.inference_mode():
-        for count in tokens:
-            wide = {width: torch.randn(count, width) for width in {w.shape[1] for w in layers}}
-            begun = perf_counter()
-            for weight in layers:
-                torch.nn.functional.linear(wide[weight.shape[1]], weight)
-            seconds += perf_counter() - begun
-        begun = perf_counter()
-        for _ in range(0, targets, POSITIONS):
-            torch.nn.functional.linear(states, head)
-    return seconds + perf_counter() - begun
+    layers = [layer.weight for layer in linear_layers(loaded.model.get_decoder()).values()]
+    plain = [Product(count, weight) for count in tokens for weight in layers]
+    return time_products([*plain, *[Product(POSITIONS, head)] * len(range(0, targets, POSITIONS))]).seconds
 
 
 def main() -> None:

@@ -88,6 +88,7 @@ def tokens_read(turns: Path) -> int:
 def products(model: str) -> tuple[int, float]:
     """Return a model's parameters that multiply, and the FLOP per CPU second of plain products of their shapes."""
     import torch
+    from products import Product, time_products
 
     from tunescope.models import load
     from tunescope.verbs.measure import MeasureSettings
@@ -97,13 +98,9 @@ def products(model: str) -> tuple[int, float]:
     weights.append(loaded.model.get_output_embeddings().weight)
     n = sum(w.numel() for w in weights)
     layer = max(weights[:-1], key=torch.Tensor.numel)
-    texts = torch.randn(PACK, layer.shape[1])
-    with torch.inference_mode():
-        texts @ layer.T
-        start, times = time.process_time(), 50
-        for _ in range(times):
-            texts @ layer.T
-    return n, times * 2 * PACK * layer.numel() / (time.process_time() - start)
+    time_products([Product(PACK, layer)])
+    took = time_products([Product(PACK, layer)] * 50)
+    return n, took.flop / took.cpu
 
 
 class Cost(NamedTuple):

@@ -19,16 +19,18 @@ import json
 import random
 import re
 import tempfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from tunescope.matching.word_ids import word_offsets
 from tunescope.rows import open_rows
+from tunescope.runs import RunFolder
 from tunescope.stats import mean_pooled, mean_share
 from tunescope.verbs.trace import null
 from tunescope.verbs.trace.find import Finder, Matches, Reference, covered
-from tunescope.verbs.trace.index import Index, write_index
+from tunescope.verbs.trace.index import Index, IndexedRow, write_index
 from tunescope.verbs.trace.rank import rank
 from tunescope.verbs.trace.spans import select_spans
 
@@ -73,6 +75,31 @@ def reference(hosts: list[PromptAndAnswer]) -> list[PromptAndAnswer]:
     return pairs
 
 
+@dataclass(frozen=True)
+class Planted:
+    """An answer with a stretch of a row in it.
+
+    Attributes:
+        prompt: the host's.
+        text: the host with the stretch.
+        begin: the number of the stretch's first word.
+        passage: the stretch as it was planted.
+        source: the stretch as it stands in its row.
+        owner: the row's id.
+    """
+
+    prompt: str
+    text: str
+    begin: int
+    passage: str
+    source: str
+    owner: str
+
+    def comes_from(self, row: IndexedRow) -> bool:
+        """Tell whether a row is the stretch's own, or holds the same words."""
+        return row.row_id == self.owner or any(_holds(text.text, self.source) for text in row.texts)
+
+
 class Study:
     """A null distribution and its threshold: with or without a reference."""
 
@@ -102,26 +129,38 @@ class Study:
         """Plant in hosts; return a line of the table."""
         recall, first, false, rest = [], [], [], []
         for _ in range(cases):
-            prompt, host = rng.choice(hosts)
-            source, passage, owner = self._passage(length, changes, rng)
-            cut = rng.choice([0, *(match.end() for match in EDGE.finditer(host)), len(host)])
-            text = f"{host[:cut]} {passage} {host[cut:]}"
-            begin = len(word_offsets(f"{host[:cut]} "))
-            matches, flags = self.look(prompt, text)
+            case = self.plant(hosts, length, changes, rng)
+            begin = case.begin
+            matches, flags = self.look(case.prompt, case.text)
             self.planted_in.append((matches, slice(begin, begin + length)))
             recall.append(float(flags[begin : begin + length].mean()))
             false.append(float(flags.sum() - flags[begin : begin + length].sum()))
             rest.append(float(len(flags) - length))
-            over = [s for s in select_spans(matches, self.threshold) if s.begin < begin + length and s.end > begin]
-            if over:
-                best = max(over, key=lambda s: s.score)
-                top = rank(self.index, matches.chains, best.chains, prompt, "")[0].row
-                first.append(top.row_id == owner or any(_holds(t.text, source) for t in top.texts))
+            row = self.first_row(case, matches, length)
+            if row is not None:
+                first.append(case.comes_from(row))
         mean = mean_share(recall)
         outside = mean_pooled(false, rest)
         right = f"{np.mean(first):.2f} of {len(first)}" if first else "none found"
         interval = "" if mean.low is None else f" [{mean.low:.2f}, {mean.high:.2f}]"
         return f"{mean.value:.3f}{interval} | {right} | {100 * outside.value:.2f} %"
+
+    def plant(self, hosts: list[PromptAndAnswer], length: int, changes, rng: random.Random) -> Planted:
+        """Draw a host and a stretch of a row, and put the stretch at the edge of one of the host's sentences."""
+        prompt, host = rng.choice(hosts)
+        source, passage, owner = self._passage(length, changes, rng)
+        cut = rng.choice([0, *(match.end() for match in EDGE.finditer(host)), len(host)])
+        text = f"{host[:cut]} {passage} {host[cut:]}"
+        return Planted(prompt, text, len(word_offsets(f"{host[:cut]} ")), passage, source, owner)
+
+    def first_row(self, case: Planted, matches: Matches, length: int) -> IndexedRow | None:
+        """Return the first row of the best span that overlaps the planted stretch; None where there is no span."""
+        begin, end = case.begin, case.begin + length
+        over = [s for s in select_spans(matches, self.threshold) if s.begin < end and s.end > begin]
+        if not over:
+            return None
+        best = max(over, key=lambda s: s.score)
+        return rank(self.index, matches.chains, best.chains, case.prompt, "")[0].row
 
     def _passage(self, length: int, changes, rng: random.Random) -> tuple[str, str, str]:
         """Draw a stretch of a response; return it, itself with words replaced, and its row's id."""
@@ -168,6 +207,35 @@ class Study:
         return f"{len(p)} | {100 * share.value:.2f} % {span} | {deciles} | {distance:.3f}"
 
 
+def index_rows(folder: Path) -> Index:
+    """Index the rows."""
+    rows = open_rows([str(DATA / "instructions" / f"{name}.json") for name in ROWS])
+    write_index(RunFolder(folder, "planted"), rows, rows.inputs)
+    return Index(folder)
+
+
+def host_answers() -> list[PromptAndAnswer]:
+    """Return the answers that stretches go into."""
+    return [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(word_offsets(pair[1])) >= 40]
+
+
+def with_reference(index: Index, common: list[PromptAndAnswer]) -> Study:
+    """Return the study in which other models' answers are the reference, and the null."""
+    prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*common, strict=True))
+    distribution = null.of_reference("the reference", texts, prompts, index).distribution()
+    return Study(index, distribution, Finder(index, Reference.of("the reference", texts, index), compile=True))
+
+
+def without_reference(index: Index) -> Study:
+    """Return the study in which the rows themselves are the null."""
+    return Study(index, null.leave_one_out(index).distribution(), Finder(index, compile=True))
+
+
+def cells() -> list[tuple[str, int]]:
+    """Return the kinds of change, each with the lengths that are planted."""
+    return [(kind, length) for kind in CHANGES for length in LENGTHS if length > 6 or kind == "verbatim"]
+
+
 def flags_at(matches: Matches, threshold: float):
     """Return which of a text's words lie in chains from a threshold on."""
     above = matches.score >= threshold
@@ -184,33 +252,20 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
-    from tunescope.runs import RunFolder
-
     with tempfile.TemporaryDirectory() as place:
-        rows = open_rows([str(DATA / "instructions" / f"{name}.json") for name in ROWS])
-        count = write_index(RunFolder(Path(place), "planted"), rows, rows.inputs)
-        index = Index(Path(place))
-        hosts = [pair for pair in answers("llama-2-7b-chat-hf")[SPLIT:] if len(word_offsets(pair[1])) >= 40]
+        index = index_rows(Path(place))
+        hosts = host_answers()
         common = reference(hosts)
-        prompts, texts = ([index.numbering.look_up(text) for text in side] for side in zip(*common, strict=True))
-        ways = {
-            "with a reference": Study(
-                index,
-                null.of_reference("the reference", texts, prompts, index).distribution(),
-                Finder(index, Reference.of("the reference", texts, index), compile=True),
-            ),
-            "without": Study(index, null.leave_one_out(index).distribution(), Finder(index, compile=True)),
-        }
-        print(f"{count:,} rows; {len(hosts)} hosts; {len(common):,} reference texts; {arguments.cases} cases a cell")
+        ways = {"with a reference": with_reference(index, common), "without": without_reference(index)}
+        sizes = f"{index.about['rows']:,} rows; {len(hosts)} hosts; {len(common):,} reference texts"
+        print(f"{sizes}; {arguments.cases} cases a cell")
         for name, study in ways.items():
             rng = random.Random(arguments.seed)
             print(f"\n{name}: flagged from {study.threshold:.1f} bits on\n")
             print("| planted | words | flagged of it [95 %] | right row first, where found | flagged of the host |")
             print("|---|---|---|---|---|")
-            for kind, changes in CHANGES.items():
-                for length in LENGTHS:
-                    if length > 6 or kind == "verbatim":
-                        print(f"| {kind} | {length} | {study.planted(hosts, length, changes, arguments.cases, rng)} |")
+            for kind, length in cells():
+                print(f"| {kind} | {length} | {study.planted(hosts, length, CHANGES[kind], arguments.cases, rng)} |")
             print("\n| model | answers | flagged of its words [95 %] | p at 5, 10, 25, 50, 75, 90 % | KS |")
             print("|---|---|---|---|---|")
             for model in (*UNSEEN, "text_davinci_003", "alpaca-7b"):
