@@ -28,6 +28,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 from tunescope.errors import WorkError
 from tunescope.models.packing import Passage, inside_blocks, plan_packs
 from tunescope.models.training_rows import IGNORED, TrainingSequence
+from tunescope.progress import say
+from tunescope.runs.sums import is_intact, write_sums
 
 WHOLE = "whole"
 """The file that marks a checkpoint as written to its end."""
@@ -235,6 +237,7 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
             root = Path(self.args.output_dir)
             folder = root / f"checkpoint-{self.state.global_step}"
             (folder / "records.json").write_text(json.dumps(self.records), "utf-8")
+            write_sums(folder)
             (folder / WHOLE).touch()
             for other in root.glob("checkpoint-*"):
                 if other != folder:
@@ -299,6 +302,10 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint in a folder that was written to its end; None where there is none."""
+    """Return the newest checkpoint in a folder that is as it was written to its end; None where there is none."""
     checkpoints = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
-    return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    for path in sorted(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        if is_intact(path):
+            return path
+        say(f"{path}: found a damaged checkpoint; it isn't used")
+    return None
