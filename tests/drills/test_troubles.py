@@ -97,8 +97,9 @@ def full(verb: str, folder: Path, sizes: list[int]) -> int:
             code, talk = run(verb, place)
             if code != 0:
                 refused += 1
-                sentence = refusal(talk)
-                assert code == 1, talk
+                left_open = verb == "study run" and code == 4  # a step failed, and the study is there
+                sentence = talk if left_open else refusal(talk)
+                assert code == 1 or left_open, talk
                 assert "no room" in sentence, sentence
                 assert "runs" in sentence, sentence
                 assert "type the same command again" in sentence, sentence

@@ -99,10 +99,10 @@ def _read_items(name: str) -> dict[str, StudyItem]:
     for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
         try:
             item = StudyItem.from_json(json.loads(line))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            items[item.item_id] = item
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             problem = Problem(str(file), number, f"no item ({error})", "a line of a study's items.jsonl")
             raise InputError([problem]) from error
-        items[item.item_id] = item
     return items
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.progress import say
+from tunescope.runs.disk import explained
 from tunescope.runs.sums import is_intact, write_sums
 
 Work = Callable[[Any, Any, Path], None]
@@ -23,9 +24,10 @@ def finish(work: Work, state: Any, shard: Any, target: Path) -> None:
     """
     part = target.with_name(f"{target.name}.{os.urandom(4).hex()}.part")
     try:
-        part.mkdir(parents=True)
-        work(state, shard, part)
-        write_sums(part)
+        with explained(target.parent):  # before what was begun is gone, and with it the proof
+            part.mkdir(parents=True)
+            work(state, shard, part)
+            write_sums(part)
     except BaseException:
         shutil.rmtree(part, ignore_errors=True)
         raise

@@ -98,6 +98,8 @@ def read_template(
         template = environment.from_string(text)
     except TemplateSyntaxError as error:
         raise SettingsError(f"{option} {name}:{error.lineno}: {error.message}; expected a Jinja template") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # 5,000 digits, 1,000 brackets
+        raise SettingsError(f"{option} {name}: {error}; expected a Jinja template") from error
     if not used <= set(takes):
         raise SettingsError(
             f"{option} {name} uses {', '.join(sorted(used - set(takes)))}; what can be filled in is {', '.join(takes)}"

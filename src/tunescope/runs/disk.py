@@ -13,8 +13,17 @@ from tunescope.errors import RunError, RunInUse, TunescopeError, WorkError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_WORDS_OF_FULL = (os.strerror(errno.ENOSPC), os.strerror(errno.EDQUOT), "disk is full", "os error 28", "errno 28")
-"""What libraries say of a full disk who don't pass the system's error on: SQLite, safetensors, Arrow."""
+_WORDS_OF_FULL = (
+    os.strerror(errno.ENOSPC),
+    os.strerror(errno.EDQUOT),
+    "disk is full",
+    "os error 28",
+    "errno 28",
+    " requested and ",
+    "found no room on the disk",
+)
+"""What is said of a full disk by libraries that don't pass the system's error on (SQLite, safetensors, Arrow, NumPy),
+and by us, further down."""
 _NEARLY_NOTHING = 1 << 16
 """Bytes. An error that says nothing of the disk, such as torch's, is about the disk where less than this is free."""
 
