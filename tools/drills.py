@@ -75,9 +75,10 @@ def render(tests: Sequence[Mapping[str, Any]]) -> str:
     table = lines(tests)
     dates = sorted(test["at"] for test in tests)
     cold = sum(test["is_cold"] for test in tests)
+    minutes = sum(test["seconds"] for test in tests) / 60
     text = [
-        f"From {dates[0]} to {dates[-1]}: {len(tests)} drills, {sum(test['seconds'] for test in tests) / 60:,.0f} minutes, "
-        f"{cold} of them with processes that start from nothing. {_versions()}",
+        f"From {dates[0]} to {dates[-1]}: {len(tests)} drills, {minutes:,.0f} minutes, {cold} of them "
+        f"with processes that start from nothing. {_versions()}",
         "",
         "| " + " | ".join(HEADER) + " |",
         "|---" * len(HEADER) + "|",

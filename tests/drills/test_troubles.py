@@ -252,7 +252,7 @@ def test_damaged_work(tmp_path, verb):
 @pytest.mark.drill
 @pytest.mark.parametrize("verb", CASES)
 def test_damaged_work_of_every_verb(tmp_path, verb):
-    landed, said = damaged(verb, tmp_path, times=20, seed=1)
+    landed, said = damaged(verb, tmp_path, times=10, seed=1)
     if landed == 0:
         pytest.skip(f"{verb} keeps nothing that it goes on from, or is done before it can be killed")
     count(verb, "damaged work", landed, landed, "every file", f"said of {said}")

@@ -74,9 +74,11 @@ def _is_damaged(path: Path, connect: Callable[[Path, str], sqlite3.Connection], 
     """Tell whether a file is a journal of ours that isn't as it was written."""
     if not _looks_like_ours(path, begin):
         return False
+    mark = int.from_bytes(_first_page(begin)[_APPLICATION.start : _APPLICATION.stop], "big")
     try:
         with closing(connect(path, "ro")) as file:
-            if file.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            is_marked = file.execute("PRAGMA application_id").fetchone() == (mark,)
+            if not is_marked or file.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 return True
             columns = {str(row[1]) for row in file.execute("PRAGMA table_info(replies)")}
             if "digest" not in columns:
