@@ -231,15 +231,17 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint, mark it whole, and only then remove the one before."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)  # one that a kill cut short, or that was damaged
+        self.accelerator.wait_for_everyone()
         super(SFTTrainer, self)._save_checkpoint(model, trial)  # TRL's own writes a model card too
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            root = Path(self.args.output_dir)
-            folder = root / f"checkpoint-{self.state.global_step}"
             (folder / "records.json").write_text(json.dumps(self.records), "utf-8")
             write_sums(folder)
             (folder / WHOLE).touch()
-            for other in root.glob("checkpoint-*"):
+            for other in folder.parent.glob("checkpoint-*"):
                 if other != folder:
                     (other / WHOLE).unlink(missing_ok=True)
                     shutil.rmtree(other)

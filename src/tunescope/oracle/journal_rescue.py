@@ -25,6 +25,10 @@ _HEADER = 100
 _FIXED = (*range(24), *range(44, 72))
 """Those that are the same in all journals of one format."""
 _APPLICATION = range(68, 72)
+_LOG = (18, 19)
+"""2 with a write-ahead log, 1 without one."""
+_VARYING = (*_LOG, *range(60, 64))
+"""Of the fixed ones, those that differ between journals: the log, and the number of the format."""
 _SHARE, _LEAST = 0.9, 24
 """A header is ours where this share of its fixed bytes, and at least so many, are."""
 _COLUMNS = ("key", "characters", "max_tokens", "body", "seconds", "at", "holder", "digest")
@@ -72,13 +76,18 @@ def rescue(path: Path, connect: Callable[[Path, str], sqlite3.Connection], begin
 
 def _is_damaged(path: Path, connect: Callable[[Path, str], sqlite3.Connection], begin: Callable[[Path], Any]) -> bool:
     """Tell whether a file is a journal of ours that isn't as it was written."""
-    if not _looks_like_ours(path, begin):
+    with path.open("rb") as opened:
+        header = opened.read(_HEADER)
+    fresh = _first_page(begin)
+    if not _looks_like_ours(header, fresh):
         return False
-    mark = int.from_bytes(_first_page(begin)[_APPLICATION.start : _APPLICATION.stop], "big")
+    if len(header) < _HEADER or any(header[at] != fresh[at] for at in _FIXED if at not in _VARYING):
+        return True
+    if any(header[at] not in (1, 2) for at in _LOG):
+        return True
     try:
         with closing(connect(path, "ro")) as file:
-            is_marked = file.execute("PRAGMA application_id").fetchone() == (mark,)
-            if not is_marked or file.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            if file.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 return True
             columns = {str(row[1]) for row in file.execute("PRAGMA table_info(replies)")}
             if "digest" not in columns:
@@ -91,11 +100,8 @@ def _is_damaged(path: Path, connect: Callable[[Path, str], sqlite3.Connection], 
         return True
 
 
-def _looks_like_ours(path: Path, begin: Callable[[Path], Any]) -> bool:
+def _looks_like_ours(header: bytes, fresh: bytes) -> bool:
     """Tell whether a file begins as a journal does, but for a few bytes."""
-    with path.open("rb") as file:
-        header = file.read(_HEADER)
-    fresh = _first_page(begin)
     there = [at for at in _FIXED if at < len(header)]
     same = [at for at in there if header[at] == fresh[at]]
     marked = [at for at in _APPLICATION if at < len(header)]
