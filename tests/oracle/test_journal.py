@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -217,4 +219,32 @@ def test_a_journal_without_digests_is_used_as_it_is(tmp_path):
     with closing(sqlite3.connect(path)) as file:
         file.execute("ALTER TABLE replies DROP COLUMN digest")
         file.commit()
+    assert texts(path, 2) == (["hello 0", "hello 1"], 2)
+
+
+KILLED = """
+import os, sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute("PRAGMA journal_mode = DELETE")
+file.execute("PRAGMA cache_size = 1")
+file.execute("BEGIN IMMEDIATE")
+for number in range(200):
+    file.execute("INSERT INTO replies (key, body, at) VALUES (?, ?, ?)", ("x" * 2000, b"x", ""))
+os._exit(9)
+"""
+"""Writes pages before their transaction ends, as a process does that is killed where there is no write-ahead log."""
+
+
+@pytest.mark.parametrize("flips", [0, 3])
+def test_a_process_that_was_killed_while_it_wrote_is_no_hindrance(tmp_path, flips):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 2))
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    beside = tmp_path / "j-journal"
+    assert path.stat().st_size > 0
+    assert beside.exists()
+    data = bytearray(beside.read_bytes())
+    for at in range(flips):
+        data[600 + at] ^= 1
+    beside.write_bytes(data)
     assert texts(path, 2) == (["hello 0", "hello 1"], 2)

@@ -52,7 +52,9 @@ def open_file(path: Path, vfs: str | None = None) -> sqlite3.Connection:
             rescue(path, _connect, open_file)
         _require_place(path)
         if path.is_file() and path.stat().st_size > 0:
-            with closing(_connect(path, "ro", vfs)) as file:
+            # a rollback file is of a process that was killed in its first moments; who rolls back has to write
+            as_it_is = "&immutable=1" if Path(f"{path}-journal").exists() else ""
+            with closing(_connect(path, f"ro{as_it_is}", vfs)) as file:
                 _require_journal(path, file)
         file = _connect(path, "rwc", vfs)
         try:

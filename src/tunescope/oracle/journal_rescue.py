@@ -86,7 +86,7 @@ def _is_damaged(path: Path, connect: Callable[[Path, str], sqlite3.Connection], 
     if any(header[at] not in (1, 2) for at in _LOG):
         return True
     try:
-        with closing(connect(path, "ro")) as file:
+        with closing(connect(path, "rw")) as file:  # it is ours, and what a killed process left may have to go back
             if file.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
                 return True
             columns = {str(row[1]) for row in file.execute("PRAGMA table_info(replies)")}
