@@ -175,6 +175,21 @@ def test_a_damaged_file_of_a_run_is_refused_by_name(workplace, name):
         read_all(run.path)
 
 
+def test_a_file_of_a_finished_run_that_changed_is_said(workplace, capsys):
+    def work(folder: runs.RunFolder) -> Outcome:
+        folder.text("page", "a page")
+        folder.text("journal.sqlite", "replies")
+        return Outcome({}, View(()))
+
+    for _ in range(2):
+        run = runs.execute("verb", 1, Settings(out="run"), {}, work)
+    assert "were written" not in capsys.readouterr().err
+    (run.path / "page").write_text("a")
+    (run.path / "journal.sqlite").write_text("more replies")
+    runs.execute("verb", 1, Settings(out="run"), {}, work)
+    assert "run/page: found 1 bytes; 6 were written; if you didn't change it" in capsys.readouterr().err
+
+
 def read_all(folder: Path) -> None:
     run = Run(folder)
     run.tables["rows"]

@@ -1,7 +1,7 @@
 """Every verb that writes a run, in every trouble: the same drills over a table of commands.
 
 A full disk, one that can't be written, two commands on one folder, damaged work, and an input that changed. In
-`make test` a few verbs pass through each; `make drill` has all.
+`make test-all` a few verbs pass through each; `make drill` has all.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from tests.drills.kills import content, end, finish, require_same, start
 from tests.drills.troubles import PAGE, damage, fill, make_read_only, small_disk
 
 SHORT = ("check", "repair rate", "answer")
-"""The verbs of `make test`: one with shards, one with a journal, one with a log of records."""
+"""The verbs of `make test-all`: one with shards, one with a journal, one with a log of records."""
 DISK = 64 << 20
-FEW = ("select", "judge pairwise", "study run")
 
 
 @pytest.fixture(autouse=True)

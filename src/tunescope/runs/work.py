@@ -155,6 +155,8 @@ def execute(
         return done
     if done is not None:
         say(f"{path} holds this run already; nothing was run again")
+        for sentence in _describe_changes(done):
+            say(sentence)
         _remove_scratch(done)  # there after a kill right after run.json
         return done
     before = _file_states(inputs)
@@ -310,6 +312,17 @@ def _done_with(path: Path, key: str, settings: Any) -> Run | None:
         )
     asks_again = run.open or (run.settled and getattr(settings, "again", False))
     return None if asks_again else run
+
+
+def _describe_changes(run: Run) -> Iterator[str]:
+    """Say which of a finished run's files have another size than when they were written; a journal may grow."""
+    for name, size in run.info.get("outputs", {}).items():
+        path = run.path / name
+        if path.is_file() and not name.endswith(JOURNAL_SUFFIX) and path.stat().st_size != size:
+            yield (
+                f"{path}: found {path.stat().st_size:,} bytes; {size:,} were written; if you didn't change it, remove "
+                "the folder and type the command again"
+            )
 
 
 def _visible(path: Path) -> Iterator[Path]:
