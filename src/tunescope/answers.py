@@ -259,8 +259,8 @@ class _OthersAnswers:
         arguments = record["arguments"]
         calls = [*arguments.values()] if isinstance(arguments, Mapping) else arguments
         parts = [[*call.values()] if isinstance(call, Mapping) else call for call in calls]
-        if len(parts) == 1 and not (record["resps"] and record["resps"][0]):
-            raise FormatError("no reply", "a task that generates text (generate_until)")
+        if len(parts) == 1 and not (isinstance(parts[0], list) and parts[0] and record["resps"] and record["resps"][0]):
+            raise FormatError("no question or no reply", "a task that generates text (generate_until)")
         if len(parts) != 1 or not isinstance(record["resps"][0][0], str):
             raise FormatError("log-likelihoods of given answers", "a task that generates text (generate_until)")
         prompt = Prompt(str(record["doc_id"]), str(parts[0][0]))

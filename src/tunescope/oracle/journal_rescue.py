@@ -1,6 +1,6 @@
 """A damaged journal: what is sound in it is kept, and the rest is asked for again.
 
-Each reply has a digest of itself. SQLite looks at its own pages (`quick_check`). Where one of them isn't what was
+Each reply has a digest of itself. SQLite looks at its own pages (`integrity_check`). Where one of them isn't what was
 written, the replies that can be read are moved into a new file. The damaged one stays beside it.
 """
 
@@ -87,7 +87,7 @@ def _is_damaged(path: Path, connect: Callable[[Path, str], sqlite3.Connection], 
         return True
     try:
         with closing(connect(path, "rw")) as file:  # it is ours, and what a killed process left may have to go back
-            if file.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
+            if file.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
                 return True
             columns = {str(row[1]) for row in file.execute("PRAGMA table_info(replies)")}
             if "digest" not in columns:

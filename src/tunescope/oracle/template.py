@@ -48,7 +48,7 @@ class PromptTemplate:
             )
         try:
             return str(self._template.render({name: values[name] for name in self.uses})).strip()
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, NameError, RecursionError) as error:
             raise SettingsError(f"the prompt {self.name} can't be filled in: {error}") from error
 
     def render_with(self, values: Mapping[str, Any], form: str) -> str:

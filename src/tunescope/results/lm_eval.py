@@ -98,7 +98,10 @@ class LmEvalResults:
         time = _RESULTS.fullmatch(self.path.name)
         ending = f"_{time[1]}" if time and time[1] else ""
         path = self.path.with_name(f"samples_{task}{ending}.jsonl")
-        return path if path.is_file() else None
+        try:
+            return path if path.is_file() else None
+        except (OSError, ValueError):  # the task's name is none that a file can have
+            return None
 
     def _read(self, task: str, path: Path, metric: str) -> ScoredTask:
         scores: dict[tuple[str, int], float | None] = {}
