@@ -30,7 +30,7 @@ class _Tables(Mapping[str, "pa.Table"]):
             raise KeyError(f"{name}: the tables here are {', '.join(self) or 'none'}")
         try:
             return pq.ParquetFile(path).read()  # `read_table` would import pandas
-        except (OSError, ArrowException) as error:
+        except (OSError, ValueError, ArrowException) as error:
             raise damaged(path, error) from error
 
     def __iter__(self) -> Iterator[str]:
