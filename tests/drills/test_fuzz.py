@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import ceil
+
 import pytest
 
 pytest.importorskip("openai")
@@ -21,7 +23,7 @@ def run(family, folder, total: float, seed: int) -> float:
     readers = family(folder)
     faults = []
     for number, (name, reader) in enumerate(readers.items()):
-        n = max(1, round(total * reader.share / SHARES))
+        n = ceil(total * reader.share / SHARES)
         findings = fuzz(reader, n, seed + number)
         faults += [
             f"{name}: {times} × {place}: {text}\n    {data[:300]!r}"

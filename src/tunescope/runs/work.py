@@ -10,7 +10,7 @@ import re
 import shlex
 import shutil
 import stat
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields, replace
@@ -24,7 +24,7 @@ from tunescope.progress import say
 from tunescope.runs import disk
 from tunescope.runs.finished import Run, producing_run
 from tunescope.runs.folder import JOURNAL_SUFFIX, RunFolder, plain
-from tunescope.runs.keys import RUN_FILE, run_location
+from tunescope.runs.keys import INPUT, RUN_FILE, run_location
 from tunescope.views import View, to_html
 
 _VERSION = re.compile(r"^Version:(.*)$", re.MULTILINE)
@@ -159,7 +159,7 @@ def execute(
             say(sentence)
         _remove_scratch(done)  # there after a kill right after run.json
         return done
-    before = _file_states(inputs)
+    before = _file_states([*inputs, *_named_in(settings)])
     with disk.explained(path), _locked(path):
         done = _done_with(path, key, settings)
         if done is not None:
@@ -178,14 +178,14 @@ def execute(
             with _fewer_collections():
                 outcome = _with_open_inputs(work(folder), open_inputs)
         except (InputError, SettingsError, ExpressionError):
-            _require_unchanged(before, _file_states(inputs), folder)
+            _require_unchanged(before, _file_states([*inputs, *_named_in(settings)]), folder)
             _remove_if_empty(folder)
             raise
         except RunError:  # a journal that is none, for example; work that was paid for stays
             if not any(folder.scratch.iterdir()):
                 _remove_if_empty(folder)
             raise
-        _require_unchanged(before, _file_states(inputs), folder)
+        _require_unchanged(before, _file_states([*inputs, *_named_in(settings)]), folder)
         info = {
             "verb": verb,
             "version": version,
@@ -218,7 +218,7 @@ def _open_runs_in(inputs: Mapping[str, str]) -> Iterator[Run]:
                 yield run
 
 
-def _paths_in(inputs: Mapping[str, str]) -> Iterator[Path]:
+def _paths_in(inputs: Iterable[str]) -> Iterator[Path]:
     """Yield the files and folders that inputs are, but for journals; a name may have a word before the path."""
     for text in (text for name in inputs for text in (name, name.partition(" ")[2])):
         with suppress(OSError, ValueError):
@@ -226,7 +226,17 @@ def _paths_in(inputs: Mapping[str, str]) -> Iterator[Path]:
                 yield Path(text)
 
 
-def _file_states(inputs: Mapping[str, str]) -> dict[Path, tuple[int, int, int]]:
+def _named_in(settings: Any) -> Iterator[str]:
+    """Yield what the settings name as input, where the run's inputs may go by other names."""
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if each.metadata.get("role") == INPUT["role"]:
+            yield from (
+                text for text in (value if isinstance(value, list | tuple) else [value]) if isinstance(text, str)
+            )
+
+
+def _file_states(inputs: Iterable[str]) -> dict[Path, tuple[int, int, int]]:
     """Return of each input that is a file what changes when it is written: its inode, size and time."""
     states = {}
     for path in _paths_in(inputs):
