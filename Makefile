@@ -33,7 +33,7 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/mypy
 
 # The drills and fuzz runs at full length; `make test` runs a tenth of each, or less. Each test writes what it counted
-# into .drills, and the table of docs/drills.md is made of that, also when some failed.
+# into .drills, and the table of docs/proofs/drills.md is made of that, also when some failed.
 drill: $(VENV)/.installed-dev
 	rm -rf .drills
 	TUNESCOPE_DRILLS=.drills $(BIN)/python -m pytest -m 'drill or hypothesis' --durations=0; \

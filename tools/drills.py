@@ -1,4 +1,4 @@
-"""Write the table of docs/drills.md from what drills counted (`make drill`).
+"""Write the table of docs/proofs/drills.md from what drills counted (`make drill`).
 
 python tools/drills.py FOLDER            # print the table
 python tools/drills.py FOLDER --write    # write it into the page, too
@@ -17,7 +17,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "drills.md"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "proofs" / "drills.md"
 TABLE = re.compile(r"(<!-- drills -->\n).*?(<!-- /drills -->)", re.DOTALL)
 PACKAGES = ("tunescope", "numpy", "pyarrow", "torch", "transformers", "trl", "openai", "pytest")
 HEADER = ("verb", "trouble", "times", "runs", "what was compared", "result", "seconds", "")
