@@ -32,9 +32,12 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# The kill drills and fuzz runs at full length; `make test` runs a tenth of each, or less.
+# The drills and fuzz runs at full length; `make test` runs a tenth of each, or less. Each test writes what it counted
+# into .drills, and the table of docs/proofs/drills.md is made of that, also when some failed.
 drill: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -m 'drill or hypothesis' --durations=0
+	rm -rf .drills
+	TUNESCOPE_DRILLS=.drills $(BIN)/python -m pytest -m 'drill or hypothesis' --durations=0; \
+	status=$$?; $(BIN)/python tools/drills.py .drills --write; exit $$status
 
 # Run every command and every Python block of the docs again and write down what they print.
 docs: $(VENV)/.installed-dev

@@ -88,7 +88,7 @@ def test_finished_shards_are_kept_and_half_written_ones_done_again(tmp_path):
     done = map_shards(work, [7, 8], partial(state, tmp_path / "log"), tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["00000", "00001", "log"]
     assert results(done) == ["from before", "state 8"]
-    assert sorted(path.name for path in done[1].iterdir()) == ["pid", "result"]
+    assert sorted(path.name for path in done[1].iterdir()) == [".sums.json", "pid", "result"]
 
 
 def test_nothing_to_do_sets_nothing_up(tmp_path):

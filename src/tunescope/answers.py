@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields
 from hashlib import blake2b
 from pathlib import Path
@@ -12,12 +13,14 @@ from typing import Any, BinaryIO, NamedTuple
 
 from tunescope.errors import InputError, Problem, RunError, SettingsError
 from tunescope.foreign import dump_json
+from tunescope.progress import say
 from tunescope.prompts import Prompt, detect_format, number_repeat, read_prompts, read_records
 from tunescope.rows import Message
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate, kind, list_columns
 from tunescope.rows.packing import without_packing
 from tunescope.rows.row import RepeatCounter
+from tunescope.runs.sums import sealed, unsealed
 
 ANSWERS_FILE = "answers.jsonl"
 """The file of a run folder that holds its answers."""
@@ -256,6 +259,8 @@ class _OthersAnswers:
         arguments = record["arguments"]
         calls = [*arguments.values()] if isinstance(arguments, Mapping) else arguments
         parts = [[*call.values()] if isinstance(call, Mapping) else call for call in calls]
+        if len(parts) == 1 and not (isinstance(parts[0], list) and parts[0] and record["resps"] and record["resps"][0]):
+            raise FormatError("no question or no reply", "a task that generates text (generate_until)")
         if len(parts) != 1 or not isinstance(record["resps"][0][0], str):
             raise FormatError("log-likelihoods of given answers", "a task that generates text (generate_until)")
         prompt = Prompt(str(record["doc_id"]), str(parts[0][0]))
@@ -321,17 +326,28 @@ def model_outputs(answers: Iterable[Answer]) -> list[dict[str, Any]]:
 class RecordLog:
     """A file of JSON lines to which records are added one by one, so that a killed run loses none.
 
-    Iterating yields the records that were there at opening. A last line that a kill cut short is removed.
+    Iterating yields the records that were there at opening. A last line that a kill cut short is removed, and so is
+    what was damaged since: each line ends in a sum of it.
     """
 
     def __init__(self, path: Path) -> None:
         """Open the file, or create it."""
         whole = path.read_bytes() if path.is_file() else b""
-        whole = whole[: whole.rfind(b"\n") + 1]
-        self._records = [json.loads(line) for line in whole.splitlines()]
+        lines = whole[: whole.rfind(b"\n") + 1].split(b"\n")[:-1]
+        self._records = []
+        sound: list[bytes] = []
+        for line in lines:
+            with suppress(ValueError):
+                self._records.append(_read_sealed(line))
+                sound.append(line + b"\n")
+        if len(sound) < len(lines):
+            say(f"{path}: found {len(lines) - len(sound)} damaged of {len(lines)} records; they are made again")
+            part = path.with_name(f"{path.name}.part")
+            part.write_bytes(b"".join(sound))
+            os.replace(part, path)
         self._file = path.open("r+b" if path.is_file() else "w+b")
-        self._file.truncate(len(whole))
-        self._file.seek(len(whole))
+        self._file.truncate(sum(map(len, sound)))
+        self._file.seek(0, os.SEEK_END)
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
         """Yield the records that were there at opening."""
@@ -339,10 +355,19 @@ class RecordLog:
 
     def add(self, record: Mapping[str, Any]) -> None:
         """Add a record; it is on disk before this returns."""
-        self._file.write(dump_json(record).encode() + b"\n")
+        self._file.write(sealed(dump_json(record).encode()))
         self._file.flush()
         os.fsync(self._file.fileno())
 
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+
+def _read_sealed(line: bytes) -> dict[str, Any]:
+    """Return the record of a line; raises `ValueError` where the line is damaged."""
+    text = unsealed(line)
+    record = None if text is None else json.loads(text)
+    if not isinstance(record, dict):
+        raise ValueError
+    return record

@@ -15,9 +15,12 @@ def read_yaml(text: str) -> Any:
     """Return what a YAML text holds.
 
     Raises:
-        yaml.YAMLError: no YAML, or a key that stands twice.
+        yaml.YAMLError: no YAML, a key that stands twice, or what no value can be made of.
     """
-    return yaml.load(text, _CoreLoader)
+    try:
+        return yaml.load(text, _CoreLoader)
+    except (ValueError, TypeError, RecursionError) as error:  # 5,000 digits, a list as a key, 1,000 lists in each other
+        raise yaml.YAMLError(str(error)) from error
 
 
 _MERGE = "tag:yaml.org,2002:merge"

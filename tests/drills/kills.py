@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from tests import warm
+from tests.drills.counts import count
 from tests.tools import ROOT
 
 
@@ -150,7 +151,8 @@ def drill_study(command: list[str], folder: Path, kills: int, seed: int) -> None
         finish(command, killed)
         require_same(content(killed), expected)
         shutil.rmtree(killed)
-    print(f"{command[0]}: {landed} kills over {rounds} studies of {seconds:.0f} s; every file equal")
+    words = " ".join(command[:3])
+    count(words, "SIGKILL", landed, rounds, "every file", f"{seconds:.0f} s undisturbed")
 
 
 def shards(folder: Path) -> int:

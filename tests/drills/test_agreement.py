@@ -40,11 +40,11 @@ def test_export_killed_twice(tmp_path):
 
 
 @pytest.mark.drill
-def test_agreement_killed_twenty_times(tmp_path):
-    drill(["annotate", "agreement", *of_spans(tmp_path, 2_000)], tmp_path, kills=20, seed=1)
+def test_agreement_killed_fifty_times(tmp_path):
+    drill(["annotate", "agreement", *of_spans(tmp_path, 2_000)], tmp_path, kills=50, seed=1)
 
 
 @pytest.mark.drill
-def test_export_killed_twenty_times(tmp_path):
+def test_export_killed_fifty_times(tmp_path):
     command = ["annotate", "export", *of_spans(tmp_path, 2_000), "--format", "potato"]
-    drill(command, tmp_path, kills=20, seed=1)
+    drill(command, tmp_path, kills=50, seed=1)

@@ -15,6 +15,7 @@ import pytest
 
 pytest.importorskip("uvicorn")
 
+from tests.drills.counts import count
 from tests.drills.kills import content, drill, end, finish, start
 from tests.tools import alpaca, write_rows
 from tunescope.annotations.store import MarkStore
@@ -116,7 +117,8 @@ def serve_and_kill(folder: Path, kills: int, seed: int) -> None:
         kept = {each.mark.mark_id: (each.version, each.mark.annotator) for each in store.marks()}
     assert kept == {mark_id: (1, each.name) for each in annotators for mark_id in each.sent}
     assert all(len(each.sent) > kills for each in annotators)
-    print(f"annotate serve: {kills} kills, {len(kept)} marks acknowledged, none lost, none twice")
+    marks = f"{len(kept):,} marks acknowledged: none lost, none twice"
+    count("annotate serve", "SIGKILL", kills, kills, marks)
 
 
 def test_the_server_is_killed_once(tmp_path):
@@ -124,8 +126,8 @@ def test_the_server_is_killed_once(tmp_path):
 
 
 @pytest.mark.drill
-def test_the_server_is_killed_twenty_times(tmp_path):
-    serve_and_kill(tmp_path / "place", kills=20, seed=1)
+def test_the_server_is_killed_fifty_times(tmp_path):
+    serve_and_kill(tmp_path / "place", kills=50, seed=1)
 
 
 def plan_and_kill(folder: Path, n: int, kills: int, seed: int) -> None:
@@ -140,7 +142,7 @@ def plan_and_kill(folder: Path, n: int, kills: int, seed: int) -> None:
     rounds = drill([*command, "--spans", "spans.jsonl"], folder, written, kills, random.Random(seed))
     files = {name.rpartition("/")[2] for name in content(calm) if not name.endswith(".lock")}
     assert files == {"assignments.jsonl", "guidelines.md", "items.jsonl", "run.json"}
-    print(f"annotate create: {kills} kills over {rounds} rounds; every file equal")
+    count("annotate create", "SIGKILL", kills, rounds, "every file")
 
 
 def test_a_plan_is_killed_twice(tmp_path):
@@ -148,5 +150,5 @@ def test_a_plan_is_killed_twice(tmp_path):
 
 
 @pytest.mark.drill
-def test_a_plan_is_killed_twenty_times(tmp_path):
-    plan_and_kill(tmp_path, n=600, kills=20, seed=1)
+def test_a_plan_is_killed_fifty_times(tmp_path):
+    plan_and_kill(tmp_path, n=600, kills=50, seed=1)

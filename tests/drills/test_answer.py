@@ -12,6 +12,7 @@ import pytest
 pytest.importorskip("torch")
 pytest.importorskip("openai")
 
+from tests.drills.counts import count
 from tests.drills.kills import content, end, finish, start
 from tests.oracle.server import Server, echo, serving
 from tests.tools import write_rows
@@ -74,7 +75,8 @@ def drill(command: list[str], folder: Path, kills: int, seed: int, server: Serve
         landed += here
         assert rounds <= kills
         shutil.rmtree(killed)
-    print(f"{landed} kills over {rounds} runs of {due} answers; every file equal")
+    verb = "answer" if server is None else "answer, a server"
+    count(verb, "SIGKILL", landed, rounds, "every file", f"{due} answers")
 
 
 def here(folder: Path, n: int, tokens: int) -> list[str]:
@@ -99,11 +101,11 @@ def test_killed_twice_at_a_server(tmp_path):
 
 
 @pytest.mark.drill
-def test_killed_twenty_times(tmp_path):
-    drill(here(tmp_path, 60, 96), tmp_path, kills=20, seed=1)
+def test_killed_fifty_times(tmp_path):
+    drill(here(tmp_path, 60, 96), tmp_path, kills=50, seed=1)
 
 
 @pytest.mark.drill
-def test_killed_twenty_times_at_a_server(tmp_path):
+def test_killed_fifty_times_at_a_server(tmp_path):
     with serving(lambda body, call: echo(body, call)._replace(after=0.03)) as server:
-        drill(at(tmp_path, 60, server), tmp_path, kills=20, seed=1, server=server)
+        drill(at(tmp_path, 60, server), tmp_path, kills=50, seed=1, server=server)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.counts import count
 from tests.drills.kills import content, end, finish, shards, start
 from tests.tools import alpaca, write_rows
 
@@ -74,7 +75,8 @@ def drill(command: list[str], last: str, folder: Path, kills: int, seed: int) ->
         finish(command, killed)
         assert content(killed) == expected
         shutil.rmtree(killed)
-    print(f"{' '.join(command[:2])}: {landed} kills over {rounds} runs; every file equal")
+    verb = "attribute index" if command is INDEX else "attribute --value" if command is VALUE else "attribute"
+    count(verb, "SIGKILL", landed, rounds, "every file")
 
 
 def test_index_killed_twice(tmp_path):
@@ -93,18 +95,18 @@ def test_value_killed_once(tmp_path):
 
 
 @pytest.mark.drill
-def test_value_killed_twenty_times(tmp_path):
+def test_value_killed_fifty_times(tmp_path):
     prepare(tmp_path, rows=300, answers=20)
-    drill(VALUE, ANSWERS, tmp_path, kills=20, seed=5)
+    drill(VALUE, ANSWERS, tmp_path, kills=50, seed=5)
 
 
 @pytest.mark.drill
-def test_index_killed_twenty_times(tmp_path):
+def test_index_killed_fifty_times(tmp_path):
     prepare(tmp_path, rows=1_000, answers=3)
-    drill(INDEX, GRADIENTS, tmp_path, kills=20, seed=2)
+    drill(INDEX, GRADIENTS, tmp_path, kills=50, seed=2)
 
 
 @pytest.mark.drill
-def test_attribute_killed_twenty_times(tmp_path):
+def test_attribute_killed_fifty_times(tmp_path):
     prepare(tmp_path, rows=1_000, answers=20)
-    drill(ATTRIBUTE, ANSWERS, tmp_path, kills=20, seed=3)
+    drill(ATTRIBUTE, ANSWERS, tmp_path, kills=50, seed=3)

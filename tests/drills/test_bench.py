@@ -11,6 +11,7 @@ pytest.importorskip("torch")
 pytest.importorskip("lm_eval")
 
 from tests.drills import kills as killing
+from tests.drills.counts import count
 from tests.tools import write_rows
 from tunescope.microworld.model import save_random_model
 from tunescope.microworld.world import make_world, open_questions
@@ -32,7 +33,7 @@ def drill(folder: Path, kills: int, seed: int) -> None:
     for number, name in enumerate(FILES):
         write_rows(calm / name, questions[number :: len(FILES)])
     rounds = killing.drill(COMMAND, folder, killing.shards, kills, rng, **ENVIRONMENT)
-    print(f"bench: {kills} kills over {rounds} runs of {len(FILES)} tasks, 4 choices each; every file equal")
+    count("bench", "SIGKILL", kills, rounds, "every file", f"{len(FILES)} tasks")
 
 
 def test_killed_once(tmp_path):
@@ -40,5 +41,5 @@ def test_killed_once(tmp_path):
 
 
 @pytest.mark.drill
-def test_killed_twenty_times(tmp_path):
-    drill(tmp_path, kills=20, seed=1)
+def test_killed_fifty_times(tmp_path):
+    drill(tmp_path, kills=50, seed=1)

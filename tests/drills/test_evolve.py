@@ -45,4 +45,4 @@ def test_killed_three_times(tmp_path):
 @pytest.mark.drill
 def test_killed_many_times(tmp_path):
     with serving(behave) as server:
-        drill("repair evolve", tmp_path, 250, kills=40, seed=1, server=server, rounds=ROUNDS)
+        drill("repair evolve", tmp_path, 250, kills=50, seed=1, server=server, rounds=ROUNDS)

@@ -19,6 +19,7 @@ import pytest
 pytest.importorskip("openai")
 
 from tests.drills import test_judge, test_repair
+from tests.drills.counts import count
 from tests.drills.test_repair import CALLS, KEY, content, drill, finish, start
 from tests.oracle.server import Server, serving
 from tunescope.oracle.hostile.table import MISBEHAVIOURS, AtRandom
@@ -28,6 +29,7 @@ SLOW = {"silent", "ten-megabytes", "in-bursts"}
 SURVIVED = [
     m for m in MISBEHAVIOURS if m.gives in ("same", "again", "row", "cut", "refused", "unread") and m.name not in SLOW
 ]
+AMID = "SIGKILL amid a server's misbehaviour"
 WORK = {
     "repair reflect": (test_repair.CODE, test_repair.write),
     "judge pairwise": (test_judge.CODE, test_judge.write),
@@ -49,7 +51,7 @@ def killed(verb: str, folder: Path, n: int, kills: int, seed: int) -> None:
     """Kill a verb so often."""
     code, write = WORK[verb]
     with serving(AtRandom(SURVIVED, seed, KEY)) as server:
-        drill(verb, folder, n, kills, seed, server, code, write, once=False, content=what_counts)
+        drill(verb, folder, n, kills, seed, server, code, write, once=False, content=what_counts, trouble=AMID)
 
 
 def interrupted(verb: str, folder: Path, n: int, times: int, seed: int) -> None:
@@ -67,7 +69,7 @@ def interrupted(verb: str, folder: Path, n: int, times: int, seed: int) -> None:
             landed += _interrupt_once(verb, folder / f"round{rounds}", calm, server, code, rng, due, expected)
             rounds += 1
             assert rounds <= 3 * times
-    print(f"{verb}: {landed} times Ctrl-C over {rounds} runs of {n} items: every file equal, no call made twice")
+    count(verb, "Ctrl-C amid a server's misbehaviour", landed, rounds, "every file; no call made twice", f"{n} items")
 
 
 def _interrupt_once(

@@ -98,7 +98,7 @@ def test_faults_change_nothing(tmp_path):
 
 @pytest.mark.drill
 @pytest.mark.parametrize(
-    ("verb", "n", "kills"), [("judge pairwise", 80, 60), ("judge winrate", 150, 40), ("judge aspects", 100, 40)]
+    ("verb", "n", "kills"), [("judge pairwise", 80, 60), ("judge winrate", 150, 50), ("judge aspects", 100, 50)]
 )
 def test_killed_many_times(tmp_path, verb, n, kills):
     with serving(behave) as server:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.counts import count
 from tests.drills.kills import begins, content, end, finish, start
 from tests.verbs.judge.judged import annotation, save
 
@@ -59,7 +60,7 @@ def drill(command: list[str], folder: Path, kills: int, seed: int) -> None:
         assert found == expected
     assert landed == kills, f"only {landed} of {number} kills met a run that was still at work"
     verb = " ".join(command[:2])
-    print(f"{verb}: {landed} of {number} kills in {seconds:.1f} s of work; {len(expected)} files, equal")
+    count(verb, "SIGKILL", landed, number, "every file", f"{seconds:.1f} s of work")
 
 
 def ranked(folder: Path, items: int) -> list[str]:
@@ -97,15 +98,15 @@ def test_claims_killed_twice(tmp_path):
 
 
 @pytest.mark.drill
-def test_claims_killed_twenty_times(tmp_path):
-    drill(claimed(tmp_path, 3000), tmp_path, kills=20, seed=1)
+def test_claims_killed_fifty_times(tmp_path):
+    drill(claimed(tmp_path, 3000), tmp_path, kills=50, seed=1)
 
 
 @pytest.mark.drill
-def test_recompute_killed_twenty_times(tmp_path):
-    drill(["judge", "recompute", *prepare(tmp_path, 805)], tmp_path, kills=20, seed=1)
+def test_recompute_killed_fifty_times(tmp_path):
+    drill(["judge", "recompute", *prepare(tmp_path, 805)], tmp_path, kills=50, seed=1)
 
 
 @pytest.mark.drill
-def test_leaderboard_killed_twenty_times(tmp_path):
-    drill(ranked(tmp_path, 20_000), tmp_path, kills=20, seed=1)
+def test_leaderboard_killed_fifty_times(tmp_path):
+    drill(ranked(tmp_path, 20_000), tmp_path, kills=50, seed=1)

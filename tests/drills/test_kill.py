@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.counts import count
 from tests.drills.kills import begins, content, end, finish, start
 from tests.race_runs import write_pool, write_scored, write_selected
 from tests.tools import ROOT
@@ -102,6 +103,7 @@ def drill(verb: str, folder: Path, rows: int, kills: int, seed: int) -> None:
         assert found.keys() == expected.keys()
         assert not [name for name in found if name.endswith(".part") or ".work-" in name]
         assert found == expected
+    count(verb, "SIGKILL", number, number, "every file", f"{landed} met it at work")
     assert landed >= kills / 4, f"only {landed} of {10 * kills} kills met a run that was still at work"
 
 
@@ -112,6 +114,6 @@ def test_killed_twice(tmp_path, verb):
 
 @pytest.mark.drill
 @pytest.mark.parametrize("verb", COMMANDS)
-def test_killed_twenty_times(tmp_path, verb):
+def test_killed_fifty_times(tmp_path, verb):
     """40,000 rows are two chunks, so `check` has two workers."""
-    drill(verb, tmp_path, rows=40_000, kills=20, seed=1)
+    drill(verb, tmp_path, rows=40_000, kills=50, seed=1)

@@ -36,5 +36,5 @@ def test_match_killed_once(place):
 
 
 @pytest.mark.drill
-def test_match_killed_twenty_times(place):
-    drill(matched(seeds=20, tasks=200), place, kills=20, seed=1)
+def test_match_killed_fifty_times(place):
+    drill(matched(seeds=20, tasks=200), place, kills=50, seed=1)

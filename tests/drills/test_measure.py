@@ -10,6 +10,7 @@ import pytest
 pytest.importorskip("torch")
 
 from tests.drills import kills as killing
+from tests.drills.counts import count
 from tests.tools import alpaca, write_rows
 from tunescope.microworld.model import save_random_model
 
@@ -26,7 +27,7 @@ def drill(folder: Path, rows: int, kills: int, seed: int) -> None:
     texts = [" ".join(rng.choices(words, k=rng.randint(1, 12))) for _ in range(2 * rows)]
     write_rows(calm / "rows.jsonl", [alpaca(*texts[2 * i : 2 * i + 2]) for i in range(rows)])
     rounds = killing.drill(COMMAND, folder, killing.shards, kills, rng, **ENVIRONMENT)
-    print(f"measure: {kills} kills over {rounds} runs of {rows} rows; every file equal")
+    count("measure", "SIGKILL", kills, rounds, "every file", f"{rows:,} rows")
 
 
 def test_killed_twice(tmp_path):
@@ -34,5 +35,5 @@ def test_killed_twice(tmp_path):
 
 
 @pytest.mark.drill
-def test_killed_twenty_times(tmp_path):
-    drill(tmp_path, rows=64 * 30, kills=20, seed=1)
+def test_killed_fifty_times(tmp_path):
+    drill(tmp_path, rows=64 * 30, kills=50, seed=1)

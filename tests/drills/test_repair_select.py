@@ -15,6 +15,7 @@ pytest.importorskip("openai")
 pytest.importorskip("torch")
 
 from tests import warm
+from tests.drills.counts import count
 from tests.drills.kills import end
 from tests.oracle.server import Said, completion, serving
 from tests.tools import ROOT, alpaca, write_rows
@@ -111,7 +112,8 @@ def drill(folder, n, kills, seed):
             again += more
             landed += here
             shutil.rmtree(killed)
-    print(f"{landed} kills over {n} rows: rows, scores and decisions equal, {again} calls made twice")
+    note = f"{again} calls made twice"
+    count("repair reflect --select", "SIGKILL", landed, landed, "rows, scores and decisions", note)
 
 
 def test_killed_while_the_student_decides(tmp_path):
@@ -120,4 +122,4 @@ def test_killed_while_the_student_decides(tmp_path):
 
 @pytest.mark.drill
 def test_killed_many_times_while_the_student_decides(tmp_path):
-    drill(tmp_path, n=120, kills=20, seed=1)
+    drill(tmp_path, n=120, kills=50, seed=1)

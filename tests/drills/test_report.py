@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.counts import count
 from tests.drills.kills import begins, content, end, finish, start
 from tests.verbs.report.xray_runs import many
 
@@ -39,9 +40,7 @@ def drill(folder: Path, answers: int, kills: int, seed: int) -> None:
         end(process, group=rounds % 2 == 1)
         finish(command, folder)
         assert content(folder) == expected
-    print(
-        f"report: {landed} of {rounds} kills met it, in {seconds:.1f} s of work; a page of {len(page):,} bytes, equal"
-    )
+    count("report", "SIGKILL", landed, rounds, "every file", f"a page of {len(page):,} bytes")
 
 
 def test_killed_twice(tmp_path):
@@ -49,5 +48,5 @@ def test_killed_twice(tmp_path):
 
 
 @pytest.mark.drill
-def test_killed_twenty_times(tmp_path):
-    drill(tmp_path, answers=1000, kills=20, seed=1)
+def test_killed_fifty_times(tmp_path):
+    drill(tmp_path, answers=1000, kills=50, seed=1)

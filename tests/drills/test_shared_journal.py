@@ -13,6 +13,7 @@ import pytest
 
 pytest.importorskip("openai")
 
+from tests.drills.counts import count
 from tests.drills.kills import end
 from tests.drills.test_repair import CALLS, behave, finish, start, write
 from tests.oracle.server import Said, Server, serving
@@ -75,4 +76,4 @@ def test_one_of_two_is_killed_many_times(tmp_path):
             has_landed, twice = drill(folder, server, 100, seed, max_tokens_total=10**7)
         assert twice <= CALLS * has_landed
         landed, total = landed + has_landed, total + twice
-    print(f"{landed} kills of one of two at work together, {total} calls made twice")
+    count(VERB, "one of two on a journal killed", landed, 15, "rows", f"{total} calls made twice")

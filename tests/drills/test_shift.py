@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("pysbd")
 
 from tests.drills import kills as killing
+from tests.drills.counts import count
 from tests.tools import write_rows
 from tunescope.microworld.model import save_random_model
 
@@ -37,7 +38,8 @@ def drill(folder: Path, command: list[str], answers: int, kills: int, seed: int)
     write_rows(calm / "answers.jsonl", records)
     rounds = killing.drill(command, folder, done, kills, rng, **ENVIRONMENT)
     assert json.loads(next(calm.glob("runs/*/run.json")).read_text())["result"]["answers"] == answers
-    print(f"shift: {kills} kills over {rounds} runs of {answers} answers; every file equal")
+    verb = "shift --prompts" if command is ASKED else "shift"
+    count(verb, "SIGKILL", kills, rounds, "every file", f"{answers} answers")
 
 
 def done(folder: Path) -> int:
@@ -55,10 +57,10 @@ def test_killed_while_answering(tmp_path):
 
 
 @pytest.mark.drill
-def test_killed_twenty_times(tmp_path):
-    drill(tmp_path, GIVEN, answers=16 * 40, kills=20, seed=1)
+def test_killed_fifty_times(tmp_path):
+    drill(tmp_path, GIVEN, answers=16 * 40, kills=50, seed=1)
 
 
 @pytest.mark.drill
-def test_killed_ten_times_while_answering(tmp_path):
-    drill(tmp_path, ASKED, answers=16 * 10, kills=10, seed=2)
+def test_killed_fifty_times_while_answering(tmp_path):
+    drill(tmp_path, ASKED, answers=16 * 10, kills=50, seed=2)

@@ -41,8 +41,8 @@ def test_a_study_side_by_side_killed_twice(study):
 
 
 @pytest.mark.drill
-def test_a_study_side_by_side_killed_twenty_times(study):
-    drill_study(COMMAND, study, kills=20, seed=1)
+def test_a_study_side_by_side_killed_fifty_times(study):
+    drill_study(COMMAND, study, kills=50, seed=1)
 
 
 def descendants(pid: int) -> set[int]:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.drills.counts import count
 from tests.drills.kills import content, end, finish, start
 from tests.tools import write_rows
 from tests.verbs.trace.planted import Writer, prose_rows, put
@@ -57,7 +58,8 @@ def drill(command: list[str], folder: Path, kills: int, seed: int, rows: int, an
         finish(command, killed)
         assert content(killed) == expected
         shutil.rmtree(killed)
-    print(f"{' '.join(command[:2])}: {landed} kills over {rounds} runs of {rows} rows; every file equal")
+    verb = "trace index" if command is INDEX else "trace"
+    count(verb, "SIGKILL", landed, rounds, "every file", f"{rows:,} rows")
 
 
 def files(folder: Path) -> int:
@@ -80,10 +82,10 @@ def test_trace_killed_twice(tmp_path):
 
 
 @pytest.mark.drill
-def test_index_killed_twenty_times(tmp_path):
-    drill(INDEX, tmp_path, kills=20, seed=1, rows=20_000, answers=1)
+def test_index_killed_fifty_times(tmp_path):
+    drill(INDEX, tmp_path, kills=50, seed=1, rows=20_000, answers=1)
 
 
 @pytest.mark.drill
-def test_trace_killed_twenty_times(tmp_path):
-    drill(TRACE, tmp_path, kills=20, seed=1, rows=10_000, answers=1_000)
+def test_trace_killed_fifty_times(tmp_path):
+    drill(TRACE, tmp_path, kills=50, seed=1, rows=10_000, answers=1_000)

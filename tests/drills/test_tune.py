@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("trl")
 
+from tests.drills.counts import count
 from tests.drills.kills import content, end, finish, start
 from tests.tools import ROOT
 from tunescope.microworld.model import save_random_model
@@ -57,11 +58,12 @@ def test_killed_twice(tmp_path):
     finish(command, killed, **ONE)
     assert content(killed) == content(calm)
     assert any(landed)
+    count("tune, lora", "SIGKILL", sum(landed), 1, "every file, weights bit for bit")
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_killed_twenty_times(tmp_path, method):
+def test_killed_fifty_times(tmp_path, method):
     """At random moments: of the start, of training and its checkpoints, of the end."""
     rng, steps = random.Random(method), 50
     calm = tmp_path / "calm00"  # names of equal length: sizes are compared
@@ -69,7 +71,7 @@ def test_killed_twenty_times(tmp_path, method):
     finish(command, calm, **ONE)
     expected, landed, rounds = content(calm), 0, 0
     words = ["tuning ", *(f"steps: {step} of" for step in range(5, steps + 1, 5))]
-    while landed < 20:
+    while landed < 50:
         rounds += 1
         killed = copy(calm, f"kill{rounds:02}")
         for word in sorted(rng.sample(words, 5), key=words.index):
@@ -77,4 +79,4 @@ def test_killed_twenty_times(tmp_path, method):
         finish(command, killed, **ONE)
         assert content(killed) == expected
         shutil.rmtree(killed)
-    print(f"tune {method}: {landed} kills over {rounds} runs; every file equal")
+    count(f"tune, {method}", "SIGKILL", landed, rounds, "every file, weights bit for bit")

@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
@@ -153,3 +155,96 @@ def test_a_sync_moves_replies_into_the_main_file(tmp_path):
         assert len(journal) == 1
     with Journal(tmp_path / "j") as journal:
         assert len(journal) == 2
+
+
+async def written(path, n):
+    with Journal(path) as journal:
+        for number in range(n):
+            await journal.add(f"{number:032x}", CallSize(9, 9), BODY.replace(b"hello", f"hello {number}".encode()), 0.1)
+
+
+def texts(path, n):
+    with Journal(path) as journal:
+        replies = [journal.reply(f"{number:032x}") for number in range(n)]
+        return [None if reply is None else reply.text for reply in replies], len(journal)
+
+
+def test_a_reply_that_was_damaged_is_asked_for_again(tmp_path, capsys):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 3))
+    path.write_bytes(path.read_bytes().replace(b"hello 1", b"hallo 1"))
+    assert texts(path, 3) == (["hello 0", None, "hello 2"], 2)
+    said = capsys.readouterr().err
+    assert f"{path}: found a damaged journal; 2 sound replies are used, others asked for again" in said
+    assert b"hallo 1" in (tmp_path / ".j.damaged").read_bytes()
+    assert texts(path, 3) == (["hello 0", None, "hello 2"], 2)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_page_that_was_lost_loses_the_replies_on_it_alone(tmp_path):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 400))
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(size // 4096 // 2 * 4096)
+        file.write(bytes(4096))
+    replies, n = texts(path, 400)
+    assert 200 < n < 400
+    assert sum(reply is not None for reply in replies) == n
+    assert all(reply in (None, f"hello {number}") for number, reply in enumerate(replies))
+
+
+@pytest.mark.parametrize("at", [3, 17, 44, 70])
+def test_a_header_that_was_damaged_loses_nothing(tmp_path, at):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 60))
+    data = bytearray(path.read_bytes())
+    data[at] ^= 0x40
+    path.write_bytes(data)
+    assert texts(path, 60) == ([f"hello {number}" for number in range(60)], 60)
+
+
+def test_a_journal_that_was_cut_keeps_what_is_there(tmp_path):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 400))
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    replies, n = texts(path, 400)
+    assert n > 0
+    assert all(reply in (None, f"hello {number}") for number, reply in enumerate(replies))
+
+
+def test_a_journal_without_digests_is_used_as_it_is(tmp_path):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 2))
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("ALTER TABLE replies DROP COLUMN digest")
+        file.commit()
+    assert texts(path, 2) == (["hello 0", "hello 1"], 2)
+
+
+KILLED = """
+import os, sqlite3, sys
+file = sqlite3.connect(sys.argv[1], isolation_level=None)
+file.execute("PRAGMA journal_mode = DELETE")
+file.execute("PRAGMA cache_size = 1")
+file.execute("BEGIN IMMEDIATE")
+for number in range(200):
+    file.execute("INSERT INTO replies (key, body, at) VALUES (?, ?, ?)", ("x" * 2000, b"x", ""))
+os._exit(9)
+"""
+"""Writes pages before their transaction ends, as a process does that is killed where there is no write-ahead log."""
+
+
+@pytest.mark.parametrize("flips", [0, 3])
+def test_a_process_that_was_killed_while_it_wrote_is_no_hindrance(tmp_path, flips):
+    path = tmp_path / "j"
+    asyncio.run(written(path, 2))
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    beside = tmp_path / "j-journal"
+    assert path.stat().st_size > 0
+    assert beside.exists()
+    data = bytearray(beside.read_bytes())
+    for at in range(flips):
+        data[600 + at] ^= 1
+    beside.write_bytes(data)
+    assert texts(path, 2) == (["hello 0", "hello 1"], 2)

@@ -99,10 +99,13 @@ def _read_items(name: str) -> dict[str, StudyItem]:
     for number, line in enumerate(file.read_text("utf-8", "replace").splitlines(), 1):
         try:
             item = StudyItem.from_json(json.loads(line))
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            texts = [item.item_id, *(text for each in item.answers for text in (each.answer_id, each.text))]
+            if not all(isinstance(text, str) for text in texts):
+                raise TypeError("an id or a text that is no text")
+            items[item.item_id] = item
+        except (AttributeError, KeyError, TypeError, ValueError, RecursionError) as error:
             problem = Problem(str(file), number, f"no item ({error})", "a line of a study's items.jsonl")
             raise InputError([problem]) from error
-        items[item.item_id] = item
     return items
 
 

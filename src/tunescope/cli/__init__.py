@@ -68,8 +68,10 @@ def run(arguments: list[str]) -> int:
     except UnicodeEncodeError as error:  # a file name of other bytes
         _complain(f"found {error.object[:200]!r}; expected UTF-8; rename the file")
         return 1
-    except OSError as error:  # a folder that can't be written, a full disk: the system's sentence says which
-        _complain(show_line(str(error)))
+    except OSError as error:  # beside a run folder, such as a table that was asked for
+        from tunescope.runs.disk import describe
+
+        _complain(show_line(describe(error) or str(error)))
         return 1
 
 

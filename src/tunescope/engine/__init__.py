@@ -1,7 +1,7 @@
 """Work over shards: in this process, in several, or in those of a Ray cluster.
 
 Inputs and settings decide the shards, not the engine or the number of workers, so any of them gives
-the same tables. A finished shard is never done again.
+the same tables. A finished shard is never done again, unless it was damaged since.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from threading import Thread
 from types import ModuleType
 from typing import Any, TypeVar
 
-from tunescope.engine.shard import Todo, Work, finish, remove_unfinished
+from tunescope.engine.shard import Todo, Work, finish, is_finished, remove_unfinished
 from tunescope.errors import WorkError
 from tunescope.foreign import gate_streams
 from tunescope.progress import progress
@@ -65,7 +65,7 @@ def map_shards(
         MissingPackageError: Ray isn't installed.
     """
     folders = [folder / f"{number:05d}" for number in range(len(shards))]
-    todo = [(shard, target) for shard, target in zip(shards, folders, strict=True) if not target.is_dir()]
+    todo = [(shard, target) for shard, target in zip(shards, folders, strict=True) if not is_finished(target)]
     folder.mkdir(parents=True, exist_ok=True)
     remove_unfinished(folder)
     n_finished = len(shards) - len(todo)

@@ -28,6 +28,8 @@ from trl.trainer.sft_trainer import SFTTrainer
 from tunescope.errors import WorkError
 from tunescope.models.packing import Passage, inside_blocks, plan_packs
 from tunescope.models.training_rows import IGNORED, TrainingSequence
+from tunescope.progress import say
+from tunescope.runs.sums import is_intact, write_sums
 
 WHOLE = "whole"
 """The file that marks a checkpoint as written to its end."""
@@ -229,14 +231,17 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         """Write a checkpoint, mark it whole, and only then remove the one before."""
+        folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+        if self.accelerator.is_main_process:
+            shutil.rmtree(folder, ignore_errors=True)  # one that a kill cut short, or that was damaged
+        self.accelerator.wait_for_everyone()
         super(SFTTrainer, self)._save_checkpoint(model, trial)  # TRL's own writes a model card too
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
-            root = Path(self.args.output_dir)
-            folder = root / f"checkpoint-{self.state.global_step}"
             (folder / "records.json").write_text(json.dumps(self.records), "utf-8")
+            write_sums(folder)
             (folder / WHOLE).touch()
-            for other in root.glob("checkpoint-*"):
+            for other in folder.parent.glob("checkpoint-*"):
                 if other != folder:
                     (other / WHOLE).unlink(missing_ok=True)
                     shutil.rmtree(other)
@@ -299,6 +304,10 @@ class RecordedTrainer(SFTTrainer):  # type: ignore[misc]  # the base has no type
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
-    """Return the newest checkpoint in a folder that was written to its end; None where there is none."""
+    """Return the newest checkpoint in a folder that is as it was written to its end; None where there is none."""
     checkpoints = [path.parent for path in folder.glob(f"checkpoint-*/{WHOLE}")]
-    return max(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    for path in sorted(checkpoints, key=lambda path: int(path.name.rpartition("-")[2]), reverse=True):
+        if is_intact(path):
+            return path
+        say(f"{path}: found a damaged checkpoint; it isn't used")
+    return None

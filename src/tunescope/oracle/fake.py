@@ -48,7 +48,7 @@ def read_fake(path: Path) -> list[FakeReply]:
             pattern = re.compile(record["pattern"], re.DOTALL)
             if record.get("expand"):
                 pattern.sub(record["reply"], "")  # raises for a group that the pattern doesn't have
-        except (ValueError, IndexError, re.error) as error:
+        except (ValueError, IndexError, RecursionError, re.error) as error:
             problems.append(Problem(str(path), number, str(error), EXPECTED))
             continue
         ending = record.get("finish_reason", "stop")

@@ -24,6 +24,7 @@ from tunescope.errors import RejectedRequest, RetryableError, WorkError
 from tunescope.oracle.api import parse_reply
 from tunescope.oracle.body import Body
 from tunescope.oracle.journal_file import has_log, open_file, transaction
+from tunescope.oracle.journal_rescue import digest_of
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.reservations import Reservations
 from tunescope.oracle.usage import CallSize
@@ -154,11 +155,11 @@ class Journal:
         Raises:
             WorkError: the disk is full, or the file can't be written.
         """
-        columns, at = "(key, characters, max_tokens, body, seconds, at, holder)", _now()
+        columns, at = "(key, characters, max_tokens, body, seconds, at, holder, digest)", _now()
         async with self.writing:
             with self.changing():  # some 0.05 ms; a thread would take longer
-                values = (key, *size, body, seconds, at, self.reservations.holder)
-                self._file.execute(f"INSERT INTO replies {columns} VALUES (?, ?, ?, ?, ?, ?, ?)", values)
+                values = (key, *size, body, seconds, at, self.reservations.holder, digest_of(key, body))
+                self._file.execute(f"INSERT INTO replies {columns} VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
                 self.reservations.remove(key)
             if self._has_log and monotonic() - self._synced_at >= _SYNC_EVERY:
                 await asyncio.to_thread(self._sync)
@@ -177,7 +178,8 @@ class Journal:
         with self.changing():
             for key, body in replies:
                 if self._file.execute(duplicate, (key, body)).fetchone() is None:
-                    self._file.execute("INSERT INTO replies (key, body, at) VALUES (?, ?, ?)", (key, body, at))
+                    values = (key, body, at, digest_of(key, body))
+                    self._file.execute("INSERT INTO replies (key, body, at, digest) VALUES (?, ?, ?, ?)", values)
                     kept += 1
         return kept
 

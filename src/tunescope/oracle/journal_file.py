@@ -14,6 +14,7 @@ from pathlib import Path
 
 from tunescope.errors import RunError
 from tunescope.oracle import holders
+from tunescope.oracle.journal_rescue import rescue
 from tunescope.progress import say
 
 _APPLICATION_ID = int.from_bytes(b"tsjn")
@@ -22,6 +23,8 @@ _FORMAT = 2
 knows format 1, and is by us."""
 _COLUMNS = frozenset({"number", "key", "characters", "body", "seconds", "at"})
 _NEW_COLUMNS = {"max_tokens": "INTEGER", "holder": "INTEGER"}
+_DIGEST = "digest"
+"""Of the reply, since 2026-12; journals of format 2 from before lack it, and who knows format 2 alone can use it."""
 _SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS replies (
     number INTEGER PRIMARY KEY, key TEXT NOT NULL, characters INTEGER, body BLOB NOT NULL,
@@ -45,9 +48,13 @@ def open_file(path: Path, vfs: str | None = None) -> sqlite3.Connection:
         RunError: it is something else, of a newer version, or can't be written; nothing was written then.
     """
     try:
+        if path.is_file() and path.stat().st_size > 0:
+            rescue(path, _connect, open_file)
         _require_place(path)
         if path.is_file() and path.stat().st_size > 0:
-            with closing(_connect(path, "ro", vfs)) as file:
+            # a rollback file is of a process that was killed in its first moments; who rolls back has to write
+            as_it_is = "&immutable=1" if Path(f"{path}-journal").exists() else ""
+            with closing(_connect(path, f"ro{as_it_is}", vfs)) as file:
                 _require_journal(path, file)
         file = _connect(path, "rwc", vfs)
         try:
@@ -60,7 +67,7 @@ def open_file(path: Path, vfs: str | None = None) -> sqlite3.Connection:
         except BaseException:
             file.close()
             raise
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
         raise RunError(f"{path}: found no journal that can be written ({error}); {_EXPECTED}") from error
     return file
 
@@ -78,7 +85,7 @@ def transaction(file: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-def _connect(path: Path, mode: str, vfs: str | None) -> sqlite3.Connection:
+def _connect(path: Path, mode: str, vfs: str | None = None) -> sqlite3.Connection:
     uri = f"{path.absolute().as_uri()}?mode={mode}{'' if vfs is None else f'&vfs={vfs}'}"
     return sqlite3.connect(uri, uri=True, check_same_thread=False, timeout=60.0, isolation_level=None)
 
@@ -120,12 +127,14 @@ def _require_journal(path: Path, file: sqlite3.Connection) -> None:
 
 
 def _complete(file: sqlite3.Connection) -> bool:
-    """Make what format 2 has and the file lacks; tell whether it lacked something."""
+    """Make what format 2 has and the file lacks; tell whether it was another."""
     if int(_pragma(file, "user_version")) == _FORMAT:
+        if _DIGEST not in _columns(file):
+            file.execute(f"ALTER TABLE replies ADD COLUMN {_DIGEST} TEXT")
         return False
     for statement in _SCHEMA.split(";"):
         file.execute(statement)
-    for name, kind in _NEW_COLUMNS.items():
+    for name, kind in {**_NEW_COLUMNS, _DIGEST: "TEXT"}.items():
         file.execute(f"ALTER TABLE replies ADD COLUMN {name} {kind}")
     file.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
     file.execute(f"PRAGMA user_version = {_FORMAT}")

@@ -48,7 +48,7 @@ class PromptTemplate:
             )
         try:
             return str(self._template.render({name: values[name] for name in self.uses})).strip()
-        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError, NameError, RecursionError) as error:
             raise SettingsError(f"the prompt {self.name} can't be filled in: {error}") from error
 
     def render_with(self, values: Mapping[str, Any], form: str) -> str:
@@ -98,6 +98,8 @@ def read_template(
         template = environment.from_string(text)
     except TemplateSyntaxError as error:
         raise SettingsError(f"{option} {name}:{error.lineno}: {error.message}; expected a Jinja template") from error
+    except (ValueError, RecursionError, MemoryError) as error:  # 5,000 digits, 1,000 brackets
+        raise SettingsError(f"{option} {name}: {error}; expected a Jinja template") from error
     if not used <= set(takes):
         raise SettingsError(
             f"{option} {name} uses {', '.join(sorted(used - set(takes)))}; what can be filled in is {', '.join(takes)}"

@@ -98,7 +98,10 @@ class LmEvalResults:
         time = _RESULTS.fullmatch(self.path.name)
         ending = f"_{time[1]}" if time and time[1] else ""
         path = self.path.with_name(f"samples_{task}{ending}.jsonl")
-        return path if path.is_file() else None
+        try:
+            return path if path.is_file() else None
+        except (OSError, ValueError):  # the task's name is none that a file can have
+            return None
 
     def _read(self, task: str, path: Path, metric: str) -> ScoredTask:
         scores: dict[tuple[str, int], float | None] = {}
@@ -163,11 +166,11 @@ def _outermost(groups: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
 
 
 def _records(path: Path) -> Iterator[dict[str, Any]]:
-    with path.open(encoding="utf-8") as lines:
+    with path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             try:
                 record = json.loads(line)
-            except ValueError:
+            except (ValueError, RecursionError):  # also bytes that aren't UTF-8
                 record = None
             if not isinstance(record, dict):
                 raise InputError(
@@ -197,13 +200,23 @@ def find_results(name: str) -> LmEvalResults | None:
 def _open(path: Path) -> LmEvalResults:
     try:
         said = json.loads(path.read_text("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError([Problem(str(path), None, f"no JSON ({error})", "a results file of lm-eval")]) from error
     results = said.get("results") if isinstance(said, dict) else None
     if not isinstance(results, dict) or not all(isinstance(each, dict) for each in results.values()):
         raise InputError([Problem(str(path), None, "no results by task", "a results file of lm-eval 0.4")])
+    parts = {name: said.get(name) or {} for name in ("group_subtasks", "higher_is_better", "config")}
+    wrong = [name for name, part in parts.items() if not isinstance(part, dict)]
+    wrong += [
+        name
+        for name, kind in (("group_subtasks", list), ("higher_is_better", dict))
+        if name not in wrong and not all(isinstance(each, kind) for each in parts[name].values())
+    ]
+    if wrong or not all(isinstance(task, str) for tasks in parts["group_subtasks"].values() for task in tasks):
+        found = f"{(wrong or ['group_subtasks'])[0]} of another form"
+        raise InputError([Problem(str(path), None, found, "a results file of lm-eval 0.4")])
     metrics = {task: first_filters(values) for task, values in results.items()}
-    groups = _outermost({group: parts for group, parts in (said.get("group_subtasks") or {}).items() if parts})
-    model = said.get("model_name") or (said.get("config") or {}).get("model_args") or "a model"
+    groups = _outermost({group: tasks for group, tasks in parts["group_subtasks"].items() if tasks})
+    model = said.get("model_name") or parts["config"].get("model_args") or "a model"
     version = said.get("lm_eval_version")
-    return LmEvalResults(path, str(model), version, groups, metrics, said.get("higher_is_better") or {})
+    return LmEvalResults(path, str(model), version, groups, metrics, parts["higher_is_better"])

@@ -104,6 +104,8 @@ class Record:
             return cls.from_json(record)
         except KeyError as error:
             raise not_written(place, str(error.args[0])) from error
+        except (AttributeError, TypeError, ValueError) as error:
+            raise not_written(place, f"record of this version ({error})") from error
 
 
 def not_written(place: str, names: str) -> RunError:

@@ -23,11 +23,15 @@ class _Tables(Mapping[str, "pa.Table"]):
 
     def __getitem__(self, name: str) -> pa.Table:
         import pyarrow.parquet as pq
+        from pyarrow import ArrowException
 
         path = self.folder / f"{name}.parquet"
         if not path.is_file():
             raise KeyError(f"{name}: the tables here are {', '.join(self) or 'none'}")
-        return pq.ParquetFile(path).read()  # `read_table` would import pandas
+        try:
+            return pq.ParquetFile(path).read()  # `read_table` would import pandas
+        except (OSError, ValueError, ArrowException) as error:
+            raise damaged(path, error) from error
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted(path.stem for path in self.folder.glob("*.parquet")))
@@ -62,14 +66,15 @@ class Run:
             self.info: dict[str, Any] = json.loads(file.read_text("utf-8"))
             self.key: str = self.info["key"]
             self.verb: str = self.info["verb"]
-        except (ValueError, KeyError, TypeError) as error:
+            _require_types(self.info)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RunError(f"{file}: found no run record ({error}); expected what tunescope wrote") from error
         self.tables = _Tables(path)
 
     @property
     def result(self) -> dict[str, Any]:
         """The object that `--json` prints."""
-        return {**self.info["result"], "run": str(self.path)}
+        return {**self._part("result"), "run": str(self.path)}
 
     @property
     def open(self) -> int:
@@ -97,13 +102,22 @@ class Run:
     @property
     def view(self) -> View:
         """The run's view: what a person reads."""
-        return View.from_json(self.info["view"])
+        try:
+            return View.from_json(self._part("view"))
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise damaged(self.path / RUN_FILE, error) from error
 
     @property
     def settings(self) -> dict[str, Any]:
         """The verb's settings, by name."""
-        settings: dict[str, Any] = self.info["settings"]
-        return settings
+        return self._part("settings")
+
+    def _part(self, name: str) -> dict[str, Any]:
+        """Return an object of `run.json`."""
+        if name not in self.info:
+            raise damaged(self.path / RUN_FILE, KeyError(name))
+        part: dict[str, Any] = self.info[name]
+        return part
 
     def showing(self, view: View, **result: Any) -> Run:
         """Return the run as it is, but for what this call shows: another view, and more keys of the result."""
@@ -113,9 +127,16 @@ class Run:
 
     def records(self, name: str) -> Iterator[dict[str, Any]]:
         """Yield the records of `NAME.jsonl`."""
-        with (self.path / f"{name}.jsonl").open(encoding="utf-8") as lines:
-            for line in lines:
-                yield json.loads(line)
+        path = self.path / f"{name}.jsonl"
+        with path.open("rb") as lines:
+            for number, line in enumerate(lines, 1):
+                try:
+                    record = json.loads(line)
+                except (ValueError, RecursionError) as error:
+                    raise damaged(path, error, number) from error
+                if not isinstance(record, dict):
+                    raise damaged(path, TypeError("no object"), number)
+                yield record
 
     def __repr__(self) -> str:
         """Name the folder."""
@@ -123,6 +144,28 @@ class Run:
 
     def _repr_html_(self) -> str:
         return to_html(self.view)
+
+
+_TEXTS, _NUMBERS = ("key", "verb"), ("open", "settled")
+_OBJECTS = ("result", "settings", "view", "outputs", "inputs")
+
+
+def _require_types(info: Mapping[str, Any]) -> None:
+    """Raise `TypeError` where a run's record has something in another form."""
+    for names, kind in ((_TEXTS, str), (_NUMBERS, int), (_OBJECTS, dict)):
+        for name in names:
+            if name in info and not isinstance(info[name], kind):
+                raise TypeError(f"{name} is {type(info[name]).__name__}, not {kind.__name__}")
+
+
+def damaged(path: Path, error: Exception, line: int | None = None) -> RunError:
+    """Say that a file of a run isn't what was written, and what to do."""
+    place = path if line is None else f"{path}:{line}"
+    said = " ".join(str(error).split())[:200]
+    return RunError(
+        f"{place}: found a damaged file ({said}); expected what tunescope wrote; remove the folder {path.parent} and "
+        "type its command again"
+    )
 
 
 def open(folder: str | Path) -> Run:

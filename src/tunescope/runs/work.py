@@ -9,7 +9,8 @@ import platform
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import stat
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import fields, replace
@@ -17,12 +18,13 @@ from pathlib import Path
 from time import monotonic
 from typing import Any, NamedTuple
 
-from tunescope.errors import ExpressionError, InputError, NotRunYet, RunError, RunInUse, SettingsError
+from tunescope.errors import ExpressionError, InputError, NotRunYet, RunError, RunInUse, SettingsError, WorkError
 from tunescope.foreign import dump_json
 from tunescope.progress import say
+from tunescope.runs import disk
 from tunescope.runs.finished import Run, producing_run
 from tunescope.runs.folder import JOURNAL_SUFFIX, RunFolder, plain
-from tunescope.runs.keys import RUN_FILE, run_location
+from tunescope.runs.keys import INPUT, RUN_FILE, run_location
 from tunescope.views import View, to_html
 
 _VERSION = re.compile(r"^Version:(.*)$", re.MULTILINE)
@@ -140,8 +142,9 @@ def execute(
         device: where it runs, for `run.json`.
 
     Raises:
-        RunError: the folder holds something else.
+        RunError: the folder holds something else, or can't be written.
         RunInUse: another tunescope works in it.
+        WorkError: the disk has no room, or an input changed while it was read.
         NotRunYet: it was only looked for; see `look_up`.
     """
     path, key = run_location(verb, version, settings, inputs)
@@ -152,10 +155,12 @@ def execute(
         return done
     if done is not None:
         say(f"{path} holds this run already; nothing was run again")
+        for sentence in _describe_changes(done):
+            say(sentence)
         _remove_scratch(done)  # there after a kill right after run.json
         return done
-    path.mkdir(parents=True, exist_ok=True)
-    with _locked(path):
+    before = _file_states([*inputs, *_named_in(settings)])
+    with disk.explained(path), _locked(path):
         done = _done_with(path, key, settings)
         if done is not None:
             return done
@@ -173,12 +178,14 @@ def execute(
             with _fewer_collections():
                 outcome = _with_open_inputs(work(folder), open_inputs)
         except (InputError, SettingsError, ExpressionError):
+            _require_unchanged(before, _file_states([*inputs, *_named_in(settings)]), folder)
             _remove_if_empty(folder)
             raise
         except RunError:  # a journal that is none, for example; work that was paid for stays
             if not any(folder.scratch.iterdir()):
                 _remove_if_empty(folder)
             raise
+        _require_unchanged(before, _file_states([*inputs, *_named_in(settings)]), folder)
         info = {
             "verb": verb,
             "version": version,
@@ -201,15 +208,56 @@ def execute(
 
 
 def _open_runs_in(inputs: Mapping[str, str]) -> Iterator[Run]:
-    """Yield the open runs that inputs are, or lie in, but for journals; a name may have a word before the path."""
+    """Yield the open runs that inputs are, or lie in."""
     seen: set[str] = set()
-    for text in (text for name in inputs for text in (name, name.partition(" ")[2])):
+    for path in _paths_in(inputs):
         with suppress(RunError, OSError):
-            is_file = text and Path(text).exists() and not text.endswith(JOURNAL_SUFFIX)
-            run = producing_run(text) if is_file else None
+            run = producing_run(path)
             if run is not None and run.open and run.key not in seen:
                 seen.add(run.key)
                 yield run
+
+
+def _paths_in(inputs: Iterable[str]) -> Iterator[Path]:
+    """Yield the files and folders that inputs are, but for journals; a name may have a word before the path."""
+    for text in (text for name in inputs for text in (name, name.partition(" ")[2])):
+        with suppress(OSError, ValueError):
+            if text and Path(text).exists() and not text.endswith(JOURNAL_SUFFIX):
+                yield Path(text)
+
+
+def _named_in(settings: Any) -> Iterator[str]:
+    """Yield what the settings name as input, where the run's inputs may go by other names."""
+    for each in fields(settings):
+        value = getattr(settings, each.name)
+        if each.metadata.get("role") == INPUT["role"]:
+            yield from (
+                text for text in (value if isinstance(value, list | tuple) else [value]) if isinstance(text, str)
+            )
+
+
+def _file_states(inputs: Iterable[str]) -> dict[Path, tuple[int, int, int]]:
+    """Return of each input that is a file what changes when it is written: its inode, size and time."""
+    states = {}
+    for path in _paths_in(inputs):
+        with suppress(OSError):
+            state = path.stat()
+            if stat.S_ISREG(state.st_mode):
+                states[path] = (state.st_ino, state.st_size, state.st_mtime_ns)
+    return states
+
+
+def _require_unchanged(before: Mapping[Path, object], after: Mapping[Path, object], folder: RunFolder) -> None:
+    """Raise `WorkError` where an input isn't the one of the key any more; what was made of it goes, replies stay."""
+    changed = [str(path) for path, state in before.items() if after.get(path) != state]
+    if not changed:
+        return
+    for path in _visible(folder.path):
+        if path.is_file() and not path.name.endswith(JOURNAL_SUFFIX):
+            path.unlink()
+    for path in folder.scratch.iterdir():
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    raise WorkError(f"{', '.join(changed)} changed while it was read, so nothing was kept; type the same command again")
 
 
 def _describe_open_input(run: Run) -> str:
@@ -276,6 +324,17 @@ def _done_with(path: Path, key: str, settings: Any) -> Run | None:
     return None if asks_again else run
 
 
+def _describe_changes(run: Run) -> Iterator[str]:
+    """Say which of a finished run's files have another size than when they were written; a journal may grow."""
+    for name, size in run.info.get("outputs", {}).items():
+        path = run.path / name
+        if path.is_file() and not name.endswith(JOURNAL_SUFFIX) and path.stat().st_size != size:
+            yield (
+                f"{path}: found {path.stat().st_size:,} bytes; {size:,} were written; if you didn't change it, remove "
+                "the folder and type the command again"
+            )
+
+
 def _visible(path: Path) -> Iterator[Path]:
     """Yield a folder's files in order, without the lock, unfinished files and the scratch folder."""
     for item in sorted(path.iterdir()) if path.is_dir() else ():
@@ -294,7 +353,8 @@ def _remove_if_empty(folder: RunFolder) -> None:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
-    """Lock the folder; the lock ends with the process, however that ends."""
+    """Make the folder and lock it; the lock ends with the process, however that ends."""
+    path.mkdir(parents=True, exist_ok=True)
     handle = os.open(path / ".lock", os.O_RDWR | os.O_CREAT)
     try:
         try:

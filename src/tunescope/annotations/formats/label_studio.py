@@ -46,8 +46,10 @@ def _read(documents: Sequence[Document]) -> FileMarks:
 
 def _kind_of(task: Mapping[str, Any]) -> StudyKind | None:
     """Return what a task's results say of the kind of study; None where they say nothing."""
-    for annotation in task.get("annotations") or ():
-        for result in annotation.get("result") or () if isinstance(annotation, Mapping) else ():
+    annotations = task.get("annotations")
+    for annotation in annotations if isinstance(annotations, list) else ():
+        results = annotation.get("result") if isinstance(annotation, Mapping) else None
+        for result in results if isinstance(results, list) else ():
             if isinstance(result, Mapping) and result.get("type") in _KINDS:
                 named: dict[Any, StudyKind] = {"preference": "verdicts", "row_id": "cause"}
                 is_choice = result["type"] == "choices"

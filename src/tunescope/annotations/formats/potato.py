@@ -98,8 +98,8 @@ def _is_given(value: Any) -> bool:
 
 def _spans(spans: Any) -> Iterator[Mapping[str, Any]]:
     """Yield the spans of an object by schema, of a list, or of pairs of span and value."""
-    found = [each for of_schema in spans.values() for each in of_schema] if isinstance(spans, Mapping) else spans or []
-    for each in found:
+    lists = [*spans.values()] if isinstance(spans, Mapping) else [spans or []]
+    for each in (each for part in lists for each in (part if isinstance(part, list) else [part])):
         span = each[0] if isinstance(each, list) and each else each
         if not isinstance(span, Mapping):
             raise FormatError(f"{abbreviate(each)} as a span", '{"start", "end", "label"}')

@@ -174,12 +174,12 @@ def read_phrases(name: str, files: Sequence[AnswerFile]) -> tuple[list[Phrase], 
 
 
 def _phrases(path: Path, lengths: Mapping[str, int]) -> Iterator[Phrase]:
-    for number, line in enumerate(path.read_text("utf-8").split("\n"), 1):
+    for number, line in enumerate(path.read_text("utf-8", "replace").split("\n"), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise SettingsError(f"{path}:{number}: expected answer_id, start and end ({error!r})") from error
         yield _phrase(record, lengths, f"{path}:{number}")
 
@@ -189,7 +189,7 @@ def _phrase(record: Any, lengths: Mapping[str, int], place: str) -> Phrase:
     try:
         names = ("start", "end") if "start" in record else ("char_start", "char_end")
         phrase = Phrase(str(record["answer_id"]), *(int(record[each]) for each in names))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise SettingsError(f"{place}: expected answer_id, start and end ({error!r})") from error
     if phrase.answer_id not in lengths:
         raise SettingsError(f"{place}: found the answer {phrase.answer_id!r}; expected one of --answers")

@@ -32,13 +32,13 @@ def read_spans(settings: AttributeSettings, answers: Sequence[Answer]) -> Spans:
     if not path.is_file():
         raise SettingsError(f"--spans {path}: found no such file; expected lines of answer_id, start and end")
     spans: dict[str, list[tuple[int, int]]] = {}
-    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8", "replace").splitlines(), 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
-            answer_id, begin, end = record["answer_id"], int(record["start"]), int(record["end"])
-        except (KeyError, TypeError, ValueError) as error:
+            answer_id, begin, end = str(record["answer_id"]), int(record["start"]), int(record["end"])
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise SettingsError(
                 f"{path}:{number}: expected an object with answer_id, start and end ({error})"
             ) from error

@@ -1,0 +1,95 @@
+"""What a disk refuses, in one sentence: it has no room, or can't be written."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from tunescope.errors import RunError, RunInUse, TunescopeError, WorkError
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_WORDS_OF_FULL = (
+    os.strerror(errno.ENOSPC),
+    os.strerror(errno.EDQUOT),
+    "disk is full",
+    "os error 28",
+    "errno 28",
+    " requested and ",
+    "found no room on the disk",
+)
+"""What is said of a full disk by libraries that don't pass the system's error on (SQLite, safetensors, Arrow, NumPy),
+and by us, further down."""
+_NEARLY_NOTHING = 1 << 16
+"""Bytes. An error that says nothing of the disk, such as torch's, is about the disk where less than this is free."""
+
+
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Say in one sentence what stops the work on a folder where the disk does.
+
+    Raises:
+        WorkError: the disk has no room; what is finished stays.
+        RunError: it can't be written.
+    """
+    try:
+        yield
+    except RunInUse:
+        raise
+    except Exception as error:
+        sentence = describe(error, path)
+        if sentence is None:
+            raise
+        kind = WorkError if is_full(error, path) else RunError
+        raise kind(sentence) from error
+
+
+def describe(error: Exception, path: Path | None = None) -> str | None:
+    """Say what the disk has to do with an error and what to type; None where it has nothing to do with it.
+
+    Args:
+        error: of writing.
+        path: the folder that was written to; by default what the error names.
+    """
+    place = path if path is not None else Path(str(getattr(error, "filename", None) or "."))
+    if is_full(error, path):
+        return (
+            f"{place}: found no room on the disk ({_free(place)}); free some and type the same command again, which "
+            "goes on from here, or name a folder on another disk with --out"
+        )
+    if isinstance(error, OSError) and error.errno in _CLOSED and not isinstance(error, TunescopeError):
+        return (
+            f"{place}: found a folder that can't be written ({error.strerror}); name another with --out, or with "
+            "the variable TUNESCOPE_RUNS"
+        )
+    return None
+
+
+def is_full(error: Exception, path: Path | None = None) -> bool:
+    """Tell whether a full disk is behind an error, whichever library met it."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if getattr(seen, "errno", None) in _FULL or any(words in str(seen) for words in _WORDS_OF_FULL):
+            return True
+        seen = seen.__cause__ or seen.__context__
+    if path is None or (isinstance(error, TunescopeError) and isinstance(error.__cause__, TunescopeError | None)):
+        return False
+    with suppress(OSError):
+        return shutil.disk_usage(_existing(path)).free < _NEARLY_NOTHING
+    return False
+
+
+def _existing(path: Path) -> Path:
+    return next((each for each in (path, *path.parents) if each.exists()), Path("."))
+
+
+def _free(path: Path) -> str:
+    try:
+        disk = shutil.disk_usage(_existing(path))
+    except OSError:
+        return "how much is free can't be known"
+    return f"{disk.free:,} of {disk.total:,} bytes are free"
