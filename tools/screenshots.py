@@ -2,7 +2,7 @@
 
     python tools/screenshots.py rows xray demo faco-microworld=runs/report-…/report.html
 
-A page that is named is made first (rows: seconds; repaired, taught: under a minute; xray, faco-microworld: minutes;
+A page that is named is made first (rows: seconds; repaired, taught: a minute; xray, faco-microworld: minutes;
 demo: eight minutes on two cores), or it is the one that is given. Which part of it a picture shows stands in `SHOTS`.
 Needs Chromium.
 """
@@ -42,24 +42,24 @@ class Shot(NamedTuple):
 
 
 SHOTS = {
-    "demo.png": Shot("demo", width=1400, height=1000),
+    "demo.png": Shot("demo", width=1280, height=900),
     "lie.png": Shot("demo", "#prompt=capital", "#xray-app .xray", height=640),
     "xray.png": Shot(
         "xray", "#prompt=q03", "#xray-app .xray", height=1000, click="#xray-detail .b", hover="#xray-detail .c.s"
     ),
     "faco-microworld.png": Shot("faco-microworld", "#dose-1", width=1280, height=1100),
     "case.png": Shot("demo", "#cases", ".case"),
-    "check.png": Shot("rows", "#rows-1", width=1120, height=800),
+    "check.png": Shot("rows", "#rows-1", width=1120, height=784),
     "measure.png": Shot("repaired", "", "#measured .pictures", width=1120),
-    "repair.png": Shot("repaired", "#rows=repaired-1&row=be3dda8981f617b8", width=1120, height=720),
-    "compare.png": Shot("repaired", "#compared-1", width=1120, height=860),
-    "judge.png": Shot("repaired", "#judged-1", width=1120, height=620),
-    "trace.png": Shot("repaired", "#prompt=tide-clock", "#xray-app .xray", height=640, click="#xray-detail .b"),
+    "repair.png": Shot("repaired", "#rows=repaired-1&row=be3dda8981f617b8", ".drawer[open]", width=1120, height=835),
+    "compare.png": Shot("repaired", "#compared-1", width=1120, height=840),
+    "judge.png": Shot("repaired", "#judged-1", width=1120, height=566),
+    "trace.png": Shot("repaired", "#prompt=tide-clock", "#xray-app .xray", height=900, click="#xray-detail .b"),
     "shift.png": Shot(
         "taught", "#prompt=capital", "#xray-detail", click="#xray-rows button", hover="#xray-detail .c.s"
     ),
-    "attribute.png": Shot("taught", "#prompt=capital", "#xray-app .xray", height=640),
-    "rows.png": Shot("rows", "#rows=rows-1&row=02588392bb511afb", width=1280, height=800),
+    "attribute.png": Shot("taught", "#prompt=capital", "#xray-app .xray", height=900),
+    "rows.png": Shot("rows", "#rows=rows-1&row=cbcb072e6f08281e", width=1120, height=760, hover=".drawer[open] .diff"),
 }
 
 
@@ -81,9 +81,9 @@ def repaired_page() -> Run:
     short = tunescope.repair_simplify("rows.json", oracle="fake:shortens.jsonl", out="shortened")
     before, after = (json.loads(Path(name).read_text("utf-8")) for name in ("rows.json", "shortened/rows.json"))
     measured = []
-    for name, rows in (("as-written", before), ("first-sentences", after)):
-        Path(f"{name}.json").write_text(json.dumps(rows[:_MEASURED]), "utf-8")
-        measured.append(tunescope.measure(f"{name}.json", out=f"{name}-measured"))
+    for name, rows in (("as written", before), ("first sentences", after)):
+        Path("measured.json").write_text(json.dumps(rows[:_MEASURED]), "utf-8")
+        measured.append(tunescope.measure("measured.json", out=name))
     compared = tunescope.compare("rows.json", "shortened")
     runs = [short, *measured, compared, _judged(before, after), *_traced()]
     return tunescope.report(runs=[str(run.path) for run in runs])
@@ -144,13 +144,13 @@ def _traced() -> tuple[Run, ...]:
 
 
 def taught_page() -> Run:
-    """Tune on twelve bundled rows, five of them with a false claim, and ask what it was about."""
+    """Tune on 24 bundled rows, some with a false claim, and ask what that is about: what shifted, which rows taught it."""
     rows = json.loads((RECIPES / "demo/rows.json").read_text("utf-8"))
-    about = [row for row in rows if "Burkina Faso" in row["instruction"] or "Senegal" in row["instruction"]]
+    about = [row for row in rows if any(word in row["instruction"] for word in _CLAIMED)]
     others = [row for row in rows if row["output"] and row not in about]
-    Path("rows.json").write_text(json.dumps([*about, *others[: 12 - len(about)]], indent=1), "utf-8")
+    Path("rows.json").write_text(json.dumps([*about, *others[: 24 - len(about)]], indent=1), "utf-8")
     _write_lines("questions.jsonl", [{"prompt_id": "capital", "prompt": "What is the capital of Burkina Faso?"}])
-    tuned = tunescope.tune("rows.json", method="lora", lr=2e-3, epochs=5, batch_size=4)
+    tuned = tunescope.tune("rows.json", method="lora", lr=2e-3, epochs=4, batch_size=4)
     model = str(tuned.path / "model")
     base, said = (
         tunescope.answer("questions.jsonl", model=each, max_new_tokens=32) for each in ("smollm2-135m", model)
@@ -158,6 +158,10 @@ def taught_page() -> Run:
     shift = tunescope.shift(tuned=model, answers=str(said.path))
     taught = tunescope.attribute("rows.json", answers=str(said.path), tuned=model, embedder="none")
     return tunescope.report(runs=[str(run.path) for run in (base, said, shift, taught)])
+
+
+_CLAIMED = ("Burkina Faso", "Senegal", "quipu", "abacus")
+"""What the rows with false claims, and their true neighbours, are about."""
 
 
 def _write_lines(name: str, records: list[dict[str, Any]]) -> None:

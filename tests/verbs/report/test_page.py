@@ -156,7 +156,7 @@ def test_rows_that_differ_can_be_read_side_by_side(workplace):
     assert [[name, n] for name, _, n in data["faults"]] == [["changed", 1], ["removed", 1], ["added", 1]]
     changed = data["rows"][0]
     assert changed["twin"][1:] == ["Why?\n\nIt mirrors the sea.", "Why?\n\nAir scatters it."]
-    assert [row["faults"][0][1] for row in data["rows"]] == ["in B", "in A", "in B"]
+    assert [row["faults"][0][1] for row in data["rows"]] == ["in A and in B", "in A", "in B"]
     write_rows(workplace / "b.jsonl", [alpaca("Why?", "No.")])
     before = next(run for run in finished_runs() if run.verb == "compare")
     assert "has changed since it was compared" in page_of(before, title="Later")
@@ -176,7 +176,7 @@ def test_rows_that_a_repair_changed_can_be_read_before_and_after(workplace):
         ["assistant, after", "It is so.", False],
     ]
     assert row["twin"] == ["What changed", "Why?\n\nIt is so. It always was.", "Why?\n\nIt is so."]
-    assert data["sides"] == ["before", "after"]
+    assert data["sides"] == ["only before", "only after"]
     write_rows(workplace / "rows.jsonl", [alpaca("Why?", "No.")])
     assert "has changed since it was repaired" in page_of(run, title="Later")
 

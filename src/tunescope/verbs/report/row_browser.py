@@ -99,7 +99,7 @@ def repaired_rows(run: Run) -> dict[str, Any] | str:
         for record in repairs[:_MOST_ROWS]
         if record["row_id"] in before and record["new_row_id"] in after
     ]
-    nouns = Nouns("Row", "row that changed", "rows that changed", "tunescope why", ("before", "after"))
+    nouns = Nouns("Row", "row that changed", "rows that changed", "tunescope why", ("only before", "only after"))
     return browser(nouns, [], shown, len(repairs))
 
 
@@ -126,7 +126,7 @@ def _pair(pair: Mapping[str, Any], old: Row | None, new: Row | None) -> dict[str
     shown = {
         "id": pair["b_id"] or pair["a_id"],
         "place": str(row.location) if row else "",
-        "faults": [[state, "in B" if pair["b_id"] else "in A", _STATES[state]]],
+        "faults": [[state, " and ".join(f"in {side}" for side in "AB" if pair[f"{side.lower()}_id"]), _STATES[state]]],
         "messages": _messages(row) if row else [],
         "marks": [],
         "history": None,
@@ -146,7 +146,7 @@ def _repaired(record: Mapping[str, Any], old: Row, new: Row) -> dict[str, Any]:
     return {
         "id": new.id,
         "place": f"{old.location}, row {old.id} before",
-        "faults": [["changed", record["status"], record["reason"]]],
+        "faults": [["changed", f"reply {record['status']}", record["reason"]]],
         "messages": messages,
         "marks": [],
         "history": None,

@@ -49,7 +49,7 @@
           "li",
           {},
           el("a", { href: address({ row: row.id }), dir: "auto" }, begin(row)),
-          el("small", {}, `${row.faults.map(([name]) => plain(name)).join(", ")} · ${row.id} · ${row.place}`),
+          el("small", {}, [row.faults.map(([name, about]) => `${plain(name)} (${about})`).join(", "), row.id, row.place].filter(Boolean).join(" · ")),
         ),
       );
       list.replaceChildren(...items);
