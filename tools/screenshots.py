@@ -144,7 +144,7 @@ def _traced() -> tuple[Run, ...]:
 
 
 def taught_page() -> Run:
-    """Tune on 24 bundled rows, some with a false claim, and ask what that is about: what shifted, which rows taught it."""
+    """Tune on 24 bundled rows, some with a false claim, and ask about it: what shifted, and which rows taught it."""
     rows = json.loads((RECIPES / "demo/rows.json").read_text("utf-8"))
     about = [row for row in rows if any(word in row["instruction"] for word in _CLAIMED)]
     others = [row for row in rows if row["output"] and row not in about]

@@ -157,6 +157,8 @@ def test_rows_that_differ_can_be_read_side_by_side(workplace):
     changed = data["rows"][0]
     assert changed["twin"][1:] == ["Why?\n\nIt mirrors the sea.", "Why?\n\nAir scatters it."]
     assert [row["faults"][0][1] for row in data["rows"]] == ["in A and in B", "in A", "in B"]
+    drawn = [name for name in pictures(page) if name.startswith("How often")]
+    assert drawn == ["How often response words occur: A: a.jsonl, B: b.jsonl"]
     write_rows(workplace / "b.jsonl", [alpaca("Why?", "No.")])
     before = next(run for run in finished_runs() if run.verb == "compare")
     assert "has changed since it was compared" in page_of(before, title="Later")
