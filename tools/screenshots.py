@@ -42,7 +42,7 @@ class Shot(NamedTuple):
 
 
 SHOTS = {
-    "demo.png": Shot("demo", width=1280, height=900),
+    "demo.png": Shot("demo", width=1280, height=893),
     "lie.png": Shot("demo", "#prompt=capital", "#xray-app .xray", height=640),
     "xray.png": Shot(
         "xray", "#prompt=q03", "#xray-app .xray", height=1000, click="#xray-detail .b", hover="#xray-detail .c.s"
@@ -59,7 +59,7 @@ SHOTS = {
         "taught", "#prompt=capital", "#xray-detail", click="#xray-rows button", hover="#xray-detail .c.s"
     ),
     "attribute.png": Shot("taught", "#prompt=capital", "#xray-app .xray", height=900),
-    "rows.png": Shot("rows", "#rows=rows-1&row=cbcb072e6f08281e", width=1120, height=760, hover=".drawer[open] .diff"),
+    "rows.png": Shot("rows", "#rows=rows-1&row=cbcb072e6f08281e", ".drawer[open]", width=1120, height=870),
 }
 
 

@@ -52,14 +52,13 @@ def measure_pictures(runs: Sequence[Run]) -> str:
 
 
 def compared_pictures(run: Run) -> str:
-    """Draw how each number that differs is distributed on both sides of a comparison; "" where none does."""
+    """Draw how a comparison's numbers are distributed on both sides, but for those distributed alike; "" without any."""
     table, drawn = run.tables["pairs"], []
     sides = {side: f"{side.upper()}: {Path(run.settings[side]).name}" for side in ("a", "b")}
     for name in (column.removesuffix("_a") for column in table.column_names if column.endswith("_a")):
-        a, b = (table[f"{name}_{side}"].to_pylist() for side in sides)
+        a, b = (sorted(table[f"{name}_{side}"].drop_null().to_pylist()) for side in sides)
         if a != b:
-            values = zip(sides.values(), (a, b), strict=True)
-            numbers = {label: [v for v in each if v is not None] for label, each in values}
+            numbers = dict(zip(sides.values(), (a, b), strict=True))
             drawn.append(histogram(numbers, Scale(name.replace("_", " ")), name.endswith("_words")))
     return f'<div class="pictures">{"".join(drawn[:_MOST_NUMBERS])}</div>' if any(drawn) else ""
 
