@@ -52,7 +52,7 @@ def measure_pictures(runs: Sequence[Run]) -> str:
 
 
 def compared_pictures(run: Run) -> str:
-    """Draw how a comparison's numbers are distributed on both sides, but for those distributed alike; "" without any."""
+    """Draw how a comparison's numbers are distributed on both sides, where they differ; "" where none do."""
     table, drawn = run.tables["pairs"], []
     sides = {side: f"{side.upper()}: {Path(run.settings[side]).name}" for side in ("a", "b")}
     for name in (column.removesuffix("_a") for column in table.column_names if column.endswith("_a")):
