@@ -86,17 +86,19 @@ def test_every_picture_can_be_taken_again_and_is_shown():
     assert [name for name in sorted(pictures) if f"/{name}" not in texts] == []
 
 
+SLOW_PAGES = [name for name in screenshots.MAKERS if name not in ("rows", "repaired", "taught")]
+"""Pages that take minutes to make."""
+
+
 @pytest.mark.long
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium: apt-get install chromium")
 @pytest.mark.parametrize(
     "name",
     [
         "rows",
-        *(
-            pytest.param(name, marks=[pytest.mark.drill, pytest.mark.model])
-            for name in screenshots.MAKERS
-            if name != "rows"
-        ),
+        pytest.param("repaired", marks=pytest.mark.model),
+        pytest.param("taught", marks=pytest.mark.model),
+        *(pytest.param(name, marks=[pytest.mark.drill, pytest.mark.model]) for name in SLOW_PAGES),
     ],
 )
 def test_pictures_are_taken_of_pages_that_are_made_here(workplace, name):

@@ -25,10 +25,10 @@ def test_a_win_rate_stands_where_its_table_has_it(workplace):
     run = judged(workplace, "ours", [2] * 30 + [1] * 10)
     (row,) = ComparisonRow.read_rows(run)
     drawn = pictures(judge_pictures(run))
-    svg = drawn[f"win rate, %: ours against {row.reference}"]
+    svg = drawn[f"win rate against {row.reference}, %: ours"]
     assert shares(svg)[0] == 0.75
     assert whiskers(svg)[0] == (round(row.win_rate_low / 100, 3), round(row.win_rate_high / 100, 3))
-    assert f"items: ours against {row.reference}" in drawn
+    assert f"items against {row.reference}: ours" in drawn
     (tile,) = tiles([run], ModelNames([run]), {})
     assert (tile.number, tile.label) == ("75.0 %", "win rate")
 

@@ -20,6 +20,7 @@ from tunescope.settings import as_command
 from tunescope.verbs import VERBS
 from tunescope.verbs.check import CheckSettings, check
 from tunescope.verbs.compare import CompareSettings, compare
+from tunescope.verbs.repair.simplify import SimplifySettings, simplify
 from tunescope.verbs.report import ReportSettings, report
 from tunescope.verbs.report.row_pictures import row_words
 from tunescope.verbs.report.tiles import tiles
@@ -98,7 +99,7 @@ def test_faulty_rows_can_be_read_with_what_was_found_in_them(workplace):
     assert number == 1
     assert (end, CUT[start:end][-6:]) == (len(CUT), "on the")
     twin, own, other = by_place["rows.jsonl:2"]["twin"]
-    assert twin == by_place["rows.jsonl:3"]["id"]
+    assert twin == f"Beside row {by_place['rows.jsonl:3']['id']}"
     assert (own, other) == (
         "Why is the sky blue?\n\nIt mirrors the sea.",
         "Why is the sky blue?\n\nAir scatters it.",
@@ -155,10 +156,31 @@ def test_rows_that_differ_can_be_read_side_by_side(workplace):
     assert [[name, n] for name, _, n in data["faults"]] == [["changed", 1], ["removed", 1], ["added", 1]]
     changed = data["rows"][0]
     assert changed["twin"][1:] == ["Why?\n\nIt mirrors the sea.", "Why?\n\nAir scatters it."]
-    assert [row["faults"][0][1] for row in data["rows"]] == ["in B", "in A", "in B"]
+    assert [row["faults"][0][1] for row in data["rows"]] == ["in A and in B", "in A", "in B"]
+    drawn = [name for name in pictures(page) if name.startswith("How often")]
+    assert drawn == ["How often response words occur: A: a.jsonl, B: b.jsonl"]
     write_rows(workplace / "b.jsonl", [alpaca("Why?", "No.")])
     before = next(run for run in finished_runs() if run.verb == "compare")
     assert "has changed since it was compared" in page_of(before, title="Later")
+
+
+def test_rows_that_a_repair_changed_can_be_read_before_and_after(workplace):
+    write_rows(workplace / "rows.jsonl", [alpaca("Why?", "It is so. It always was."), alpaca("Who?", "Ada.")])
+    shorten = {"pattern": "It is so.*<short_response>", "reply": "<short_response>\nIt is so.\n</short_response>"}
+    write_rows(workplace / "fake.jsonl", [shorten, {"pattern": "", "reply": "Nothing to shorten."}])
+    run = simplify(SimplifySettings(rows=("rows.jsonl",), oracle="fake:fake.jsonl"))
+    data = rows_of(page_of(run), "repaired-1")
+    (row,) = data["rows"]
+    assert row["id"] == run.tables["repairs"]["new_row_id"][0].as_py()
+    assert row["messages"] == [
+        ["user", "Why?", False],
+        ["assistant, before", "It is so. It always was.", False],
+        ["assistant, after", "It is so.", False],
+    ]
+    assert row["twin"] == ["What changed", "Why?\n\nIt is so. It always was.", "Why?\n\nIt is so."]
+    assert data["sides"] == ["only before", "only after"]
+    write_rows(workplace / "rows.jsonl", [alpaca("Why?", "No.")])
+    assert "has changed since it was repaired" in page_of(run, title="Later")
 
 
 def test_gates_are_badges(workplace):

@@ -502,6 +502,21 @@ def taught(row_id, **given):
     return {"row_id": row_id, "index": 3, "copied": False, "how": "words meaning", "texts": texts, **given}
 
 
+def test_a_folder_that_all_row_files_lie_in_is_left_out_of_their_places(tmp_path):
+    answer = answer_of("q", "Why?", "Because it is so.", "LoRA")
+    fields = {"instruction": "Why?", "output": "Because it is so."}
+    rows = [
+        {"row_id": name, "origin": name, "file": file, "line": line, "fields": fields, "lineage": []}
+        for name, file, line in (("r1", "/home/ada/sets/a/rows.jsonl", 7), ("r2", "/home/ada/sets/b.jsonl", 9))
+    ]
+    named = [
+        span_row(row["row_id"], "output", 0, 7, [[0, 7, 0, 7]], file=row["file"], line=row["line"]) for row in rows
+    ]
+    run = trace_run(tmp_path / "trace", [answer], rows, [span_of(answer, 0, 7, "verbatim", named)])
+    data = data_of(page_of([run], tmp_path / "page"))
+    assert [row["place"] for row in data["rows"]] == ["a/rows.jsonl:7", "b.jsonl:9"]
+
+
 def test_rows_that_taught_an_answer_are_on_the_page(tmp_path):
     first, second = yes(tmp_path), answer_of("q", "How?", "So.", "LoRA")
     rows = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from tunescope import stats
 from tunescope.results.judge import PAIRS, SCORES, ComparisonRow, JudgeKind, PairRow, ScoreRow
@@ -32,23 +32,29 @@ def judge_pictures(run: Run) -> str:
 
 def _win_rates(rows: Sequence[ComparisonRow]) -> str:
     """Draw each comparison's win rate, as it is and at equal length."""
-    values = []
+    values, against = [], _against(row.reference for row in rows)
     for row in rows:
-        name = " ".join(filter(None, (row.system, f"against {row.reference}", row.part)))
+        name = " ".join(filter(None, (row.system, "" if against else f"against {row.reference}", row.part)))
         values.append(Measured(name, row.win_rate, row.win_rate_low, row.win_rate_high, "as judged"))
         values.append(Measured(name, row.win_rate_length_controlled, series="at equal length"))
-    return dots(values, _WINS)
+    return dots(values, _WINS._replace(title=f"win rate{against}, %"))
+
+
+def _against(references: Iterable[str]) -> str:
+    """Return what an axis says of the one reference, so that no name has to; "" where there are several."""
+    names = {*references}
+    return f" against {names.pop()}" if len(names) == 1 else ""
 
 
 def _outcomes(rows: Sequence[PairRow]) -> str:
     """Draw how many items each system wins, ties and loses (the Reflection-Tuning paper, Figure 3)."""
     names = dict.fromkeys((row.system, row.reference) for row in rows)
-    counts = []
+    counts, against = [], _against(reference for _, reference in names)
     for system, reference in names:
         values = [row.value for row in rows if (row.system, row.reference) == (system, reference)]
-        name = f"{system} against {reference}"
+        name = system if against else f"{system} against {reference}"
         counts += [Measured(name, values.count(value), series=outcome) for outcome, value in _OUTCOMES.items()]
-    return stacked(counts, tuple(_OUTCOMES), _OUTCOME_COLOURS, Scale("items"))
+    return stacked(counts, tuple(_OUTCOMES), _OUTCOME_COLOURS, Scale(f"items{against}"))
 
 
 def _by_kind(rows: Sequence[PairRow]) -> str:

@@ -68,7 +68,7 @@ def judgements(run: Run) -> dict[str, Any] | str:
     again = Counter(each["id"] for each in shown)
     for each in shown:
         if again[each["id"]] > 1:
-            each["id"] += f", {each['place']}"
+            each["id"], each["place"] = f"{each['id']}, {each['place']}", ""
     kinds = [[kind, said, counts[kind]] for kind, said in _MEANINGS.items() if counts[kind]]
     return browser(Nouns("Judgement", "judgement", "judgements"), kinds, shown, n)
 

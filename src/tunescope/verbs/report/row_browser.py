@@ -1,4 +1,4 @@
-"""The rows that `check` found fault with, for reading: their texts with what was found marked, and those of twins."""
+"""Rows to read: those that `check` found fault with, beside their twins, and what a comparison or a repair changed."""
 
 from __future__ import annotations
 
@@ -26,12 +26,16 @@ _ROW_ID = re.compile(r"\b[0-9a-f]{16}(?:\.\d+)?\b")
 
 
 class Nouns(NamedTuple):
-    """What the things to read are called: one that is opened, one in a count, several; and what tells more of one."""
+    """What the things to read are called: one that is opened, one in a count, several; and what tells more of one.
+
+    `sides` says of two texts beside each other where the words that are struck stand, and where those underlined.
+    """
 
     heading: str
     one: str
     many: str
     command: str = ""
+    sides: tuple[str, str] = ("only in this row", "only in the other")
 
 
 def faulty_rows(run: Run) -> dict[str, Any] | str:
@@ -70,7 +74,33 @@ def changed_rows(run: Run) -> dict[str, Any] | str:
     shown = [_pair(pair, a.get(pair["a_id"]), b.get(pair["b_id"])) for pair in pairs[:_MOST_ROWS]]
     counts = Counter(pair["state"] for pair in pairs)
     kinds = [[state, said, counts[state]] for state, said in _STATES.items() if counts[state]]
-    return browser(Nouns("Row", "row that differs", "rows that differ", "tunescope why"), kinds, shown, len(pairs))
+    nouns = Nouns("Row", "row that differs", "rows that differ", "tunescope why", ("only in A", "only in B"))
+    return browser(nouns, kinds, shown, len(pairs))
+
+
+def repaired_rows(run: Run) -> dict[str, Any] | str:
+    """Return the browser's data of a repair: the rows that it changed, before and after; or why there is none."""
+    from tunescope.rows import find_run_rows, open_rows
+
+    settings = run.settings
+    try:
+        rows = open_rows(settings["rows"], settings["format"], tuple(settings["columns"]), settings["on_bad"])
+        if not rows.inputs.items() <= run.info["inputs"].items():
+            return "The row file has changed since it was repaired, so its rows aren't shown here."
+        repairs = [record for record in run.tables["repairs"].to_pylist() if record["action"] == "changed"]
+        wanted = {record["row_id"]: record["new_row_id"] for record in repairs[:_MOST_ROWS]}
+        before = {row.id: row for row in rows if row.id in wanted}
+        layout = rows.files[0].layout.format
+        after = {row.id: row for row in open_rows([str(find_run_rows(run.path))], layout, tuple(settings["columns"]))}
+    except TunescopeError as error:
+        return f"The rows couldn't be read again: {error}"
+    shown = [
+        _repaired(record, before[record["row_id"]], after[record["new_row_id"]])
+        for record in repairs[:_MOST_ROWS]
+        if record["row_id"] in before and record["new_row_id"] in after
+    ]
+    nouns = Nouns("Row", "row that changed", "rows that changed", "tunescope why", ("only before", "only after"))
+    return browser(nouns, [], shown, len(repairs))
 
 
 def browser(nouns: Nouns, kinds: list[list[Any]], shown: list[dict[str, Any]], n: int) -> dict[str, Any]:
@@ -96,14 +126,32 @@ def _pair(pair: Mapping[str, Any], old: Row | None, new: Row | None) -> dict[str
     shown = {
         "id": pair["b_id"] or pair["a_id"],
         "place": str(row.location) if row else "",
-        "faults": [[state, "in B" if pair["b_id"] else "in A", _STATES[state]]],
+        "faults": [[state, " and ".join(f"in {side}" for side in "AB" if pair[f"{side.lower()}_id"]), _STATES[state]]],
         "messages": _messages(row) if row else [],
         "marks": [],
         "history": None,
     }
     if old and new:
-        shown["twin"] = [old.id, _whole(old), _whole(new)]
+        shown["twin"] = [f"Beside row {old.id}", _whole(old), _whole(new)]
     return shown
+
+
+def _repaired(record: Mapping[str, Any], old: Row, new: Row) -> dict[str, Any]:
+    """Return a row that a repair changed: its texts before and after, and both as one."""
+    messages = []
+    for (role, text, cut), (_, now, now_cut) in zip(_messages(old), _messages(new), strict=False):
+        messages += (
+            [[role, text, cut]] if text == now else [[f"{role}, before", text, cut], [f"{role}, after", now, now_cut]]
+        )
+    return {
+        "id": new.id,
+        "place": f"{old.location}, row {old.id} before",
+        "faults": [["changed", f"reply {record['status']}", record["reason"]]],
+        "messages": messages,
+        "marks": [],
+        "history": None,
+        "twin": ["What changed", _whole(old), _whole(new)],
+    }
 
 
 def _messages(row: Row) -> list[list[Any]]:
@@ -125,7 +173,7 @@ def _row(row: Row, found: list[dict[str, Any]], kept: Mapping[str, Row]) -> dict
         "history": [" ".join(filter(None, (step.operation, step.reason))) for step in row.lineage],
     }
     if twin is not None:
-        shown["twin"] = [twin.id, _whole(row), _whole(twin)]
+        shown["twin"] = [f"Beside row {twin.id}", _whole(row), _whole(twin)]
     return shown
 
 

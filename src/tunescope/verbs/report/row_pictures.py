@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from tunescope import stats
 from tunescope.results.check import CheckResult
@@ -19,6 +20,8 @@ _HISTOGRAMS = {
 }
 """Measures that are drawn, what they are called, and whether their axis is logarithmic."""
 _BY_FAULT = {"rows without a fault": False, "rows with a fault": True}
+_MOST_NUMBERS = 9
+"""Numbers of a comparison that are drawn."""
 _MOST_POINTS = 1500
 """Points of a set in a scatter plot: every so many turns, in their order."""
 
@@ -46,6 +49,18 @@ def measure_pictures(runs: Sequence[Run]) -> str:
     """Draw each measure's distribution, the sets over each other, and IFD by length."""
     values = {run.path.name: _numbers(run) for run in runs[:MOST_SERIES]}
     return "".join(_pictures(values))
+
+
+def compared_pictures(run: Run) -> str:
+    """Draw how a comparison's numbers are distributed on both sides, where they differ; "" where none do."""
+    table, drawn = run.tables["pairs"], []
+    sides = {side: f"{side.upper()}: {Path(run.settings[side]).name}" for side in ("a", "b")}
+    for name in (column.removesuffix("_a") for column in table.column_names if column.endswith("_a")):
+        a, b = (sorted(table[f"{name}_{side}"].drop_null().to_pylist()) for side in sides)
+        if a != b:
+            numbers = dict(zip(sides.values(), (a, b), strict=True))
+            drawn.append(histogram(numbers, Scale(name.replace("_", " ")), name.endswith("_words")))
+    return f'<div class="pictures">{"".join(drawn[:_MOST_NUMBERS])}</div>' if any(drawn) else ""
 
 
 def _pictures(values: dict[str, dict[str, list[float | None]]]) -> Iterator[str]:

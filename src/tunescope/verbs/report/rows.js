@@ -49,7 +49,7 @@
           "li",
           {},
           el("a", { href: address({ row: row.id }), dir: "auto" }, begin(row)),
-          el("small", {}, `${row.faults.map(([name]) => plain(name)).join(", ")} · ${row.id} · ${row.place}`),
+          el("small", {}, [row.faults.map(([name, about]) => `${plain(name)} (${about})`).join(", "), row.id, row.place].filter(Boolean).join(" · ")),
         ),
       );
       list.replaceChildren(...items);
@@ -93,12 +93,11 @@
         if (cut) parts.push(el("p", { class: "note" }, "Cut here; the whole text is in the row file."));
       });
       if (row.twin) {
-        const [id, own, other] = row.twin;
+        const [heading, own, other] = row.twin;
         const tag = (part) => (part.added ? "ins" : part.removed ? "del" : null);
         const pieces = Diff.diffWordsWithSpace(own, other).map((part) => (tag(part) ? el(tag(part), {}, part.value) : part.value));
-        parts.push(el("h4", {}, `Beside row ${id}`), el("p", { class: "quote diff", dir: "auto" }, ...pieces));
-        const sides = row.history ? ["only in this row", "only in the other"] : ["only in A", "only in B"];
-        parts.push(el("p", { class: "note" }, own === other ? "The same text." : `Struck: ${sides[0]}. Underlined: ${sides[1]}.`));
+        parts.push(el("h4", {}, heading), el("p", { class: "quote diff", dir: "auto" }, ...pieces));
+        parts.push(el("p", { class: "note" }, own === other ? "The same text." : `Struck: ${data.sides[0]}. Underlined: ${data.sides[1]}.`));
       }
       if (row.history) parts.push(el("h4", {}, "History"));
       if (row.history) parts.push(row.history.length ? el("ol", {}, ...row.history.map((step) => el("li", {}, step))) : el("p", { class: "note" }, "As it was first read."));

@@ -19,8 +19,8 @@ from tunescope.verbs.report.judgement_browser import judgements
 from tunescope.verbs.report.names import of_verb
 from tunescope.verbs.report.page import Section, folded, section
 from tunescope.verbs.report.provenance import provenance_html
-from tunescope.verbs.report.row_browser import changed_rows, faulty_rows
-from tunescope.verbs.report.row_pictures import fault_bars, measure_pictures, row_words
+from tunescope.verbs.report.row_browser import changed_rows, faulty_rows, repaired_rows
+from tunescope.verbs.report.row_pictures import compared_pictures, fault_bars, measure_pictures, row_words
 from tunescope.verbs.report.scores import benched_models, scores_html
 from tunescope.verbs.report.shift_pictures import shift_pictures
 from tunescope.verbs.report.study_pictures import study_picture
@@ -82,6 +82,9 @@ def _rows(opened: Sequence[Run]) -> Iterator[Section]:
             continue
         before = f'<div class="pictures">{fault_bars(run)}{row_words(run)}</div>'
         yield _with_rows("Rows", anchor, heading, run, faulty_rows(run), before)
+    repaired = [run for run in opened if run.verb.startswith("repair ") and "repairs" in run.tables]
+    for number, run in enumerate(repaired, 1):
+        yield _with_rows("Rows", f"repaired-{number}", f"What {run.verb} did to the rows", run, repaired_rows(run))
     measured = of_verb(opened, "measure")
     if measured:
         html = f'<div class="pictures">{measure_pictures(measured)}</div>' + "".join(map(_own_view, measured))
@@ -113,9 +116,11 @@ def _answers(opened: Sequence[Run], columns: Sequence[Column], names: ModelNames
         question = "Judges" if CompareKind.read(run).kind == "judgements" else question
         heading = f"Compared: {_heading(run, opened, names)}"
         if CompareKind.read(run).kind == "rows":
-            yield _with_rows(question, f"compared-{number}", heading, run, changed_rows(run))
+            before = compared_pictures(run)
+            yield _with_rows(question, f"compared-{number}", heading, run, changed_rows(run), before)
         else:
-            yield section(question, f"compared-{number}", heading, to_html(run.view), [run])
+            before = compared_pictures(run) if "pairs" in run.tables else ""
+            yield section(question, f"compared-{number}", heading, before + to_html(run.view), [run])
     shifted = of_verb(opened, "shift")
     if shifted:
         yield section("Answers", "shifted", "Where tuning changed the model", shift_pictures(shifted, names), shifted)

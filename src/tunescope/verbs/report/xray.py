@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from math import isfinite
+from os.path import commonpath, dirname
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError
@@ -84,12 +85,21 @@ def xray(columns: Sequence[Column], names: ModelNames, judged: Sequence[Run] = (
         for column, layer in both
     ]
     prompts = [_prompt(place, parts, registry) for place in places]
+    _shorten_places(registry.rows)
     return {
         "columns": [_about(*pair, names, [prompt["answers"][n] for prompt in prompts]) for n, pair in enumerate(both)],
         "prompts": prompts,
         "strings": list(registry.strings),
         "rows": registry.rows,
     }
+
+
+def _shorten_places(rows: Sequence[dict[str, Any]]) -> None:
+    """Leave out the folder that all rows' files lie in, where it is written out; provenance has it."""
+    if rows and all(row["place"].startswith("/") for row in rows):
+        folder = commonpath([dirname(row["place"]) for row in rows])
+        for row in rows:
+            row["place"] = row["place"].removeprefix(folder).lstrip("/")
 
 
 def _layers(column: Column, claims: dict[str, list[list[str]]]) -> Layers:
