@@ -30,8 +30,9 @@ HEAD = """# Side by side with others
 `make bench` builds an environment of its own for each peer, lets both sides take turns after a warm-up, and writes
 this page. A ratio is the median of those of turns that followed each other, with the smallest and the largest: how many
 times longer the peer took. "Asked" is the ratio that we set ourselves beforehand. What the sides do, and where their
-results may differ, is in [README.md](README.md) and at the head of each script. "Load" is how many processes wanted a core:
-far above the number of cores the side that computes more waits longer, and its ratio is larger than on an idle machine.
+results may differ, is in [README.md](README.md) and at the head of each script. "Load" is how many processes wanted a
+core: far above the number of cores the side that computes more waits longer, and its ratio is larger than on an idle
+machine.
 """
 
 

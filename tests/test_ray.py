@@ -30,6 +30,7 @@ from tests.tools import alpaca, write_rows
 from tunescope.engine import map_shards
 from tunescope.errors import MissingPackageError, SettingsError, UsageError, WorkError
 from tunescope.runs import Run
+from tunescope.runs.sums import SUMS_FILE
 from tunescope.settings import EngineSettings, make
 from tunescope.study import StudySettings
 from tunescope.study import run as run_study
@@ -181,7 +182,7 @@ def test_a_worker_that_is_killed_is_replaced_and_nothing_is_done_twice(cluster, 
     log, engine = tmp_path / "log", EngineSettings(engine=cluster, workers=2)
     done = map_shards(killed_once, range(8), partial(Path, log), tmp_path / "shards", engine)
     assert results(done) == [str(shard * shard) for shard in range(8)]
-    assert [sorted(path.name for path in folder.iterdir()) for folder in done] == 8 * [["half", "result"]]
+    assert [sorted(path.name for path in folder.iterdir()) for folder in done] == 8 * [[SUMS_FILE, "half", "result"]]
     lines = Counter(log.read_text().splitlines())
     assert lines == Counter([f"{what} {shard}" for what in ("begun", "done") for shard in range(8)] + ["begun 3"])
     assert "a Ray worker died at shard 00003; another takes its place" in capfd.readouterr().err

@@ -17,7 +17,12 @@ import reference
 
 FENCE = re.compile(r"^```.*?^```$", re.DOTALL | re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)|(?:src|href)=\"([^\"]+)\"")
-PAGES = [*docs.pages(), *ROOT.glob("CONTRIBUTING.md"), *(ROOT / "benchmarks").rglob("README.md")]
+PAGES = [
+    *docs.pages(),
+    ROOT / "CONTRIBUTING.md",
+    *ROOT.glob("benchmarks/README.md"),
+    *ROOT.glob("benchmarks/[!.]*/README.md"),
+]
 
 
 def slug(heading):

@@ -79,7 +79,8 @@ def is_full(error: Exception, path: Path | None = None) -> bool:
     if path is None or (isinstance(error, TunescopeError) and isinstance(error.__cause__, TunescopeError | None)):
         return False
     with suppress(OSError):
-        return shutil.disk_usage(_existing(path)).free < _NEARLY_NOTHING
+        disk = shutil.disk_usage(_existing(path))
+        return disk.total > 0 and disk.free < _NEARLY_NOTHING  # /proc and its like have no room at all
     return False
 
 
