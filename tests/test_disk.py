@@ -55,6 +55,25 @@ def test_a_full_disk_is_one_sentence_that_names_the_folder(tmp_path, error):
     assert is_full(caught.value)  # whoever is further up says it of its own folder
 
 
+def test_what_is_closed_elsewhere_is_not_the_run_folder(tmp_path):
+    error = PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(tmp_path / "elsewhere" / "rows.json"))
+    assert describe(error, tmp_path / "run") is None
+    assert str(describe(error)).startswith(f"{tmp_path / 'elsewhere' / 'rows.json'}: ")
+
+
+def test_a_full_disk_of_a_server_is_not_ours(tmp_path):
+    openai = pytest.importorskip("openai")
+    told = OSError("the file has 3 parts requested and wanted")
+    quoted = openai.OpenAIError("No space left on device; database or disk is full")
+    refused = WorkError("the server refuses the key: No space left on device")
+    refused.__cause__ = quoted
+    for error in (told, refused, quoted):
+        assert not is_full(error, tmp_path)
+        with pytest.raises(type(error)) as caught, explained(tmp_path / "run"):
+            raise error
+        assert caught.value is error
+
+
 @pytest.mark.parametrize("number", [errno.EROFS, errno.EACCES])
 def test_a_closed_folder_is_one_sentence(tmp_path, number):
     with pytest.raises(RunError, match=r"can't be written .*; name another with --out"), explained(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -13,17 +14,21 @@ from tunescope.errors import RunError, RunInUse, TunescopeError, WorkError
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _CLOSED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
-_WORDS_OF_FULL = (
-    os.strerror(errno.ENOSPC),
-    os.strerror(errno.EDQUOT),
-    "disk is full",
-    "os error 28",
-    "errno 28",
-    " requested and ",
-    "found no room on the disk",
+_WORDS_OF_FULL = re.compile(
+    "|".join(
+        (
+            re.escape(os.strerror(errno.ENOSPC)),
+            re.escape(os.strerror(errno.EDQUOT)),
+            r"disk is full",
+            r"(?:os error|errno) 28\b",
+            r"\d+ requested and \d+ written",
+        )
+    )
 )
-"""What is said of a full disk by libraries that don't pass the system's error on (SQLite, safetensors, Arrow, NumPy),
-and by us, further down."""
+"""What libraries say of a full disk that don't pass the system's error on: SQLite, safetensors, Arrow, NumPy."""
+_OUR_WORDS = "found no room on the disk"
+_CLIENTS = frozenset({"aiohttp", "httpx", "openai"})
+"""Their errors quote a server, whose disk isn't ours."""
 _NEARLY_NOTHING = 1 << 16
 """Bytes. An error that says nothing of the disk, such as torch's, is about the disk where less than this is free."""
 
@@ -55,13 +60,18 @@ def describe(error: Exception, path: Path | None = None) -> str | None:
         error: of writing.
         path: the folder that was written to; by default what the error names.
     """
-    place = path if path is not None else Path(str(getattr(error, "filename", None) or "."))
+    named = Path(str(getattr(error, "filename", None) or path or "."))
+    place = named if path is None else path
     if is_full(error, path):
         return (
-            f"{place}: found no room on the disk ({_free(place)}); free some and type the same command again, which "
+            f"{place}: {_OUR_WORDS} ({_free(place)}); free some and type the same command again, which "
             "goes on from here, or name a folder on another disk with --out"
         )
-    if isinstance(error, OSError) and error.errno in _CLOSED and not isinstance(error, TunescopeError):
+    if not isinstance(error, OSError) or error.errno not in _CLOSED or isinstance(error, TunescopeError):
+        return None
+    if named.is_file() and not os.access(named, os.R_OK):
+        return f"{named}: found a file that can't be read ({error.strerror}); allow it, or name another"
+    if named == place or place in named.parents or named in place.parents:
         return (
             f"{place}: found a folder that can't be written ({error.strerror}); name another with --out, or with "
             "the variable TUNESCOPE_RUNS"
@@ -73,7 +83,7 @@ def is_full(error: Exception, path: Path | None = None) -> bool:
     """Tell whether a full disk is behind an error, whichever library met it."""
     seen: BaseException | None = error
     while seen is not None:
-        if getattr(seen, "errno", None) in _FULL or any(words in str(seen) for words in _WORDS_OF_FULL):
+        if getattr(seen, "errno", None) in _FULL or _speaks_of_it(seen):
             return True
         seen = seen.__cause__ or seen.__context__
     if path is None or (isinstance(error, TunescopeError) and isinstance(error.__cause__, TunescopeError | None)):
@@ -82,6 +92,13 @@ def is_full(error: Exception, path: Path | None = None) -> bool:
         disk = shutil.disk_usage(_existing(path))
         return disk.total > 0 and disk.free < _NEARLY_NOTHING  # /proc and its like have no room at all
     return False
+
+
+def _speaks_of_it(error: BaseException) -> bool:
+    """Tell whether an error's words say that our disk is full. Ours may quote others, so of them only our own count."""
+    if isinstance(error, TunescopeError):
+        return _OUR_WORDS in str(error)
+    return type(error).__module__.partition(".")[0] not in _CLIENTS and bool(_WORDS_OF_FULL.search(str(error)))
 
 
 def _existing(path: Path) -> Path:
