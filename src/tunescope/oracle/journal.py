@@ -28,6 +28,7 @@ from tunescope.oracle.journal_rescue import digest_of
 from tunescope.oracle.replies import Reply
 from tunescope.oracle.reservations import Reservations
 from tunescope.oracle.usage import CallSize
+from tunescope.runs import disk
 
 _KEY_FORMAT = 1
 _SYNC_EVERY = 1.0
@@ -192,7 +193,7 @@ class Journal:
             raise self._cannot_write(error) from error
 
     def _cannot_write(self, error: sqlite3.Error) -> WorkError:
-        return WorkError(f"{self._path}: replies can't be kept ({error})")
+        return WorkError(disk.describe(error, self._path) or f"{self._path}: replies can't be kept ({error})")
 
 
 def _now() -> str:
