@@ -46,12 +46,12 @@ class AnalyzeSettings:
     out."""
 
     in_source: tuple[str, ...] = ()
-    """Tasks whose source was also tuned on. Means are also given without them. With --from, by default the tasks that
-    are called like a source of the rows."""
+    """Tasks whose source was also tuned on. Means are also given without them. By default, with --from, those with the
+    name of a source of the rows."""
 
     answers: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Run folders of answer, from models of several doses on the same prompts. They show some answers at 0 and 100 %
-    side by side, and whether the text of a wrong answer supports the wrong option."""
+    """Run folders of answer, from models of several doses on the same prompts, to show some answers at 0 and at 100 %
+    side by side, and to tell whether the text of a wrong answer supports the wrong option."""
 
     examples: int = field(default=5, metadata=at_least(1))
     """How many prompts of --answers to show side by side."""

@@ -38,7 +38,7 @@ class AgreementSettings:
     """A run of judge pairwise, winrate, recompute or aspects on the same questions, to compare with these people."""
 
     points: float = field(default=5.0, metadata=above(0, at_most=50))
-    """With --judge: the difference, in points out of 100, for which to say how many items would settle it."""
+    """With --judge: say how many items would settle a difference of this many points out of 100."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/annotate-agreement-KEY by default."""

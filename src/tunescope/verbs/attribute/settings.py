@@ -32,8 +32,7 @@ class _EvidenceSettings(EngineSettings, LoadSettings):
     base: str | None = field(
         default=None, metadata={**INPUT, **_GRADIENTS, "refuse": refuse_secrets, "near": ("model",)}
     )
-    """The model that the tuned model was made from. Its gradients find more rows. An adapter or a tune run names it by
-    itself."""
+    """The model that the tuned model was made from. Its gradients find more rows. An adapter or a tune run names it."""
 
     max_length: int | None = field(default=None, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
     """Rows are cut after this many tokens; by default what the tune run says, or 1024."""

@@ -54,7 +54,8 @@ class BenchSettings(EngineSettings, ModelSettings):
     more than 0.001 nats."""
 
     allow_code: bool = field(default=False, metadata=group("Code"))
-    """Run the programs that the model writes, in a sandbox; docs/concepts/sandbox.md says what it keeps out."""
+    """Run the programs that the model writes, in a sandbox. docs/concepts/sandbox.md says what the sandbox keeps
+    out."""
 
     n: int = field(default=10, metadata={**at_least(1), **group("Code")})
     """Number of programs that the model writes for each problem."""

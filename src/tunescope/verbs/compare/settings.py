@@ -13,7 +13,7 @@ class CompareSettings:
     """Compare two row sets, checks, answer sets, measures or judgements: what changed, and every shared number."""
 
     a: str = field(metadata={**INPUT, **POSITIONAL})
-    """Before: rows, a run with them, answers, AlpacaEval outputs, a run of check, measure, trace (spans), judge or
+    """Before: rows, a run that has rows, answers, AlpacaEval outputs, a run of check, measure, trace (spans), judge or
     bench, or results of lm-eval."""
 
     b: str = field(metadata={**INPUT, **POSITIONAL})

@@ -40,11 +40,11 @@ class BuildSettings(OracleSettings):
 
     questions: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Sources: qasc, sciq, commonsense_qa, openbookqa, winogrande, aqua_rat, quartz, conala, mbpp, faco (all nine), or
-    your own questions (JSON lines, JSON, CSV or Parquet with question, choices, answer and perhaps explanation)."""
+    your own questions (JSON lines, JSON, CSV or Parquet with question, choices, answer and optionally explanation)."""
 
     data: str | None = field(default=None, metadata=INPUT)
-    """The folder with the sources' training splits and the benchmarks' files. Questions that are in a benchmark's file
-    there are left out."""
+    """The folder with the sources' training splits and the benchmarks' files. Questions that also occur in a
+    benchmark's file are left out."""
 
     per_source: int = field(default=3000, metadata=at_least(1))
     """Maximum number of questions per source, as a seeded sample."""
@@ -60,8 +60,8 @@ class BuildSettings(OracleSettings):
     """Who writes the reasoning chains behind the answers: an oracle, or nobody (none)."""
 
     tries: int = field(default=4, metadata={**group("Chains"), **at_least(1)})
-    """Maximum number of false chains to ask for per question while they name the right answer. At temperature 0 it is
-    one."""
+    """Maximum number of false chains to ask for per question until one doesn't name the right answer. At temperature 0
+    it is one."""
 
     true_prompt: str | None = field(default=None, metadata={**INPUT, **group("Chains")})
     """A Jinja file with your own prompt for true chains. It must show question, answer and form. It may use

@@ -45,7 +45,7 @@ class ClaimsSettings:
     """What the sets of answers are called, in their order; by default before, after, after 2 and so on."""
 
     margin: float = field(default=0.1, metadata=above(0, below=1))
-    """Difference in the share of facts stated truly that still counts as equal."""
+    """Difference up to which two shares of truly stated facts count as equal."""
 
     out: str | None = out_field()
     """The run folder; runs/judge-claims-KEY by default."""

@@ -38,8 +38,8 @@ class WinrateSettings(ComparisonSettings):
     """The answers that all others are compared with."""
 
     orders: Literal["both", "seeded"] = "both"
-    """Ask about every item in both orders, or in one order (seeded), which is drawn by the question's text, as in
-    AlpacaEval."""
+    """Ask about every item in both orders (both), or in one order (seeded) that is drawn from the question's text, as
+    in AlpacaEval."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
     """Maximum length of a reply in tokens."""

@@ -19,7 +19,7 @@ class _ModelsSettings:
     id."""
 
     base: str | None = field(default=None, metadata=INPUT)
-    """The model before tuning. An adapter or a tune run names it by itself."""
+    """The model before tuning. An adapter or a tune run names it."""
 
     base_revision: str | None = field(default=None, metadata=INPUT)
     """Branch, tag or commit of --base, if that is a hub id."""
