@@ -33,7 +33,7 @@ class WhySettings:
 
 
 def why(settings: WhySettings) -> Outcome:
-    """Look through the finished runs under `runs.root()`, oldest first.
+    """Look for a row in the finished runs under `runs.root()`, oldest first.
 
     Raises:
         RunError: no run has the row, or several rows' ids begin with `row_id`.

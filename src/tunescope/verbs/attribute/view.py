@@ -204,10 +204,10 @@ def show_values(
     result: ValueResult,
     run: Path,
 ) -> View:
-    """Show the rows whose leaving out should help most, which `order` has by number, and what that is worth."""
+    """Show the rows that it should help most to leave out (`order` has their numbers), and what that is worth."""
     by = counted(result.questions, "held-out question")
     sentences = [
-        f"The rows whose leaving out should help most, of {result.rows:,}, the worst first, by {by}: their gradients "
+        f"The rows that it should help most to leave out, of {result.rows:,}, worst first, by {by}: their gradients "
         "pull against the right answers, or the tuned model fits them badly.",
         _WORTH,
     ]
