@@ -213,6 +213,7 @@ def test_out_names_the_folder(workplace):
     ("place", "sentence"),
     [
         ("a file", "a file: found a file; expected a folder; name another with --out"),
+        ("a file/x/y", "a file: found a file; expected a folder; name another with --out"),
         (
             "new one.JSONL",
             "new one.JSONL: found the name of a file; expected that of a folder, in which the run's files will lie; "
