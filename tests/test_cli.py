@@ -382,7 +382,7 @@ def test_interrupted(workplace):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert (out, err) == (b"", b"tunescope: interrupted; the same command goes on from here\n")
+    assert (out, err) == (b"", b"tunescope: interrupted; the same command continues from here\n")
 
 
 def test_a_folder_that_cannot_be_written(workplace):

@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         _complain(str(error))
         return 1
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from here")
+        _complain("interrupted; the same command continues from here")
         return 130
     except UnicodeEncodeError as error:  # a file name of other bytes
         _complain(f"found {error.object[:200]!r}; expected UTF-8; rename the file")

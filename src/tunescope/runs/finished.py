@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope.errors import RunError, SettingsError
 from tunescope.progress import say
 from tunescope.runs.keys import RUN_FILE, root
-from tunescope.views import View, counted, to_html
+from tunescope.views import View, counted, reason_of, to_html
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -171,10 +171,9 @@ def _require_types(info: Mapping[str, Any]) -> None:
 def damaged(path: Path, error: Exception, line: int | None = None) -> RunError:
     """Say that a file of a run isn't what was written, and what to do."""
     place = path if line is None else f"{path}:{line}"
-    said = " ".join(str(error).split())[:200]
     return RunError(
-        f"{place}: found a damaged file ({said}); expected what tunescope wrote; remove the folder {path.parent} and "
-        "type its command again"
+        f"{place}: found a damaged file ({reason_of(error, 200)}); expected what tunescope wrote; remove the folder "
+        f"{path.parent} and type its command again"
     )
 
 
