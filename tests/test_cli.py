@@ -389,4 +389,4 @@ def test_a_folder_that_cannot_be_written(workplace):
     (workplace / "file").touch()
     done = tunescope("check", DEMO, folder=workplace, TUNESCOPE_RUNS="file")
     assert done.returncode == 1
-    assert done.stderr == "tunescope: [Errno 20] Not a directory: " + done.stderr.partition("directory: ")[2]
+    assert done.stderr == "tunescope: file: found a file; expected a folder; name another with --out\n"
