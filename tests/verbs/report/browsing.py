@@ -42,7 +42,7 @@ def idle(tab):
 
 
 def until(tab, expression, seconds=30):
-    """Wait until an expression is true in the page; Playwright's own wait needs `eval`, which the page's policy forbids."""
+    """Wait until an expression is true in the page. Playwright's own wait needs `eval`, which the page forbids."""
     limit = time.monotonic() + seconds
     while not tab.evaluate(expression):
         assert time.monotonic() < limit, f"{expression} isn't true after {seconds} s"
