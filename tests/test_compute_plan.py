@@ -78,6 +78,12 @@ def test_few_items_are_all_there_is(tmp_path: Path) -> None:
     assert "2" in result["interval_reason"] or "one" in result["interval_reason"]
 
 
+def test_a_probe_of_one_piece_says_that_this_is_why_it_has_no_interval(tmp_path: Path) -> None:
+    taken, _ = _probe([5], lambda item: 2.0, tmp_path)
+    sentences = outcome("tune", "row", 1, 5.0, taken).view.sentences
+    assert sentences[1] == "There is no interval, because the probe did one piece of the work."
+
+
 def test_slow_items_end_the_probe(tmp_path: Path) -> None:
     taken, log = _probe([1] * 100, lambda item: 8.0, tmp_path)
     assert len(log) == 3  # 24 s

@@ -146,6 +146,11 @@ def test_what_a_table_cannot_answer(text, sentence):
     assert str(caught.value).replace("list<item", "list<element") == sentence
 
 
+def test_a_list_of_names_that_is_cut_says_so():
+    with pytest.raises(ExpressionError, match=r"there is c00, .*, c11 and 3 more$"):
+        answer("zzz = 1", pa.table({f"c{n:02}": [1] for n in range(15)}))
+
+
 def test_long_expressions():
     text = " or ".join(f"n = {i}" for i in range(5000))
     assert answer(text) == [T, T, N, T]

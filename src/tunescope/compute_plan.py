@@ -217,8 +217,15 @@ def _view(name: str, plan: ComputePlan, note: str) -> View:
         ),
         f"From a probe of {counted(plan.n_batches, 'piece')} of the work, on this machine as it is now. {memory}",
     )
-    reason = () if plan.interval_reason is None else (f"There is no interval: {plan.interval_reason}.",)
-    return View((sentence, *reason, *((note,) if note else ())), (table,))
+    return View((sentence, *_why_no_interval(plan), *((note,) if note else ())), (table,))
+
+
+def _why_no_interval(plan: ComputePlan) -> tuple[str, ...]:
+    if plan.interval_reason is None:
+        return ()
+    if plan.n_batches == 1:
+        return ("There is no interval, because the probe did one piece of the work.",)
+    return (f"There is no interval: {plan.interval_reason.removesuffix(': no interval')}.",)
 
 
 def _work_on(

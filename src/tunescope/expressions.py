@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Literal = float | int | str | bool | None
+_MAX_LISTED = 12
+"""Names that an error lists."""
 _TOKEN = re.compile(
     r"\s*(?:(?P<number>-?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?%?)"
     r"|(?P<text>'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\")"
@@ -258,8 +260,10 @@ def validate_names(node: _Node, known: Mapping[str, Any]) -> None:
     for name in names(node):
         if name not in known:
             under = [full for full in known if full.startswith(f"{name}.")]
-            close = under[:12] or get_close_matches(name, list(known), 3, 0.5) or sorted(known)[:12]
-            raise ExpressionError(f"there is no {name!r} here; there is {', '.join(close) or 'nothing to name'}")
+            close = under or get_close_matches(name, list(known), 3, 0.5) or sorted(known)
+            listed = ", ".join(close[:_MAX_LISTED]) or "nothing to name"
+            more = f" and {len(close) - _MAX_LISTED} more" if len(close) > _MAX_LISTED else ""
+            raise ExpressionError(f"there is no {name!r} here; there is {listed}{more}")
 
 
 def mask(node: _Node, table: pa.Table) -> pa.ChunkedArray:

@@ -171,6 +171,14 @@ def test_a_column_word_that_says_nothing(entry: str, tmp_path: Path) -> None:
         open_rows([str(path)], columns=(entry,))
 
 
+@pytest.mark.parametrize("entry", ["q=instruction", " q = instruction", "a=response,q=instruction"])
+def test_a_column_named_the_wrong_way_round(entry: str, tmp_path: Path) -> None:
+    path = put(tmp_path / "in.json", [{"q": "1 + 1?", "a": "2"}])
+    swapped = "response=a" if entry.startswith("a") else "instruction=q"
+    with pytest.raises(SettingsError, match=rf"with your column's name second; type --columns '{swapped}'$"):
+        open_rows([str(path)], columns=(entry,))
+
+
 def test_a_named_column_that_no_row_has(tmp_path: Path) -> None:
     path = put(tmp_path / "in.json", [{"instruction": "q", "output": "a", "context": "c"}])
     report = problems(path, columns=("input=contxt",))

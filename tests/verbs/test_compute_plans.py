@@ -76,6 +76,7 @@ def test_tune(rows, model, method):
     plan = tune(TuneSettings(rows=(rows,), model=model, method=method, epochs=2, plan=True))
     validate(plan, "row", 80)
     assert "10 steps of 8 rows" in plan.view.sentences[-1]
+    assert "A row counts each time that it is read: there are 40 rows." in plan.view.sentences[-1]
     trained = plan.result["disk_bytes"] / 4
     run = tune(TuneSettings(rows=(rows,), model=model, method=method, epochs=2))
     (weights,) = (run.path / "model").glob("*model.safetensors")

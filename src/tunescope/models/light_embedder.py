@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import json
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,8 @@ _Array = NDArray[np.float32]
 _PACK = 1_024
 """Tokens that go through the layers together, at least one text's."""
 _PART = "encoder.layer.{}.{}"
+_PACKAGES = ("tokenizers", "safetensors")
+"""What is needed besides numpy."""
 _LIGHT_UP_TO = 1_000
 """Texts up to which the embedder that loads faster is the faster one."""
 
@@ -160,6 +163,11 @@ def _norm(file: Any, name: str, epsilon: float) -> _Norm:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text("utf-8"))
+
+
+def missing_package() -> str | None:
+    """Return the name of a package that the embedder needs and that isn't installed; None where there is none."""
+    return next((package for package in _PACKAGES if find_spec(package) is None), None)
 
 
 def _require(package: str) -> Any:

@@ -36,6 +36,8 @@ _COLUMN_WORDS = {
     **{tag: (tag,) for tag in TAG_WORDS},
 }
 """Our word for a column, and the words that TRL, axolotl and LLaMA-Factory use for it."""
+_WORDS = tuple(sorted({word for words in _COLUMN_WORDS.values() for word in words}))
+"""All of these words."""
 _MESSAGE_WORDS = ("role", "content", "thinking", "train", *TAG_WORDS)
 """Words for what is inside a message, not for a column."""
 _COLUMNS_BESIDE = MEDIA_COLUMNS | FLAG_COLUMNS
@@ -63,9 +65,13 @@ def parse_hints(columns: Sequence[str]) -> dict[str, str]:
     for entry in (part for text in columns for part in text.split(",")):
         word, equals, name = entry.partition("=")
         ours = [our for our, words in _COLUMN_WORDS.items() if word.strip() in words]
+        if equals and not ours and name.strip() in _WORDS:
+            raise SettingsError(
+                f"--columns {entry!r}: expected WORD=COLUMN, with your column's name second; "
+                f"type --columns '{name.strip()}={word.strip()}'"
+            )
         if not equals or not ours or not name.strip():
-            all_words = ", ".join(sorted({word for words in _COLUMN_WORDS.values() for word in words}))
-            raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {all_words}")
+            raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {', '.join(_WORDS)}")
         for our in ours:
             is_further = our in TAG_WORDS and our in hints
             hints[our] = f"{hints[our]}{TAG_SEPARATOR}{name.strip()}" if is_further else name.strip()

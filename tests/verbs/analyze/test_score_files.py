@@ -154,7 +154,12 @@ def test_columns_by_hint_and_by_place(tmp_path):
     assert read_table(path, ["task=n"]).tasks == ["3"]
     long = table(tmp_path, "a,b,c\nx,0,1\nx,1,2\n")
     assert cells(read_table(long, ["task=a,dose=b", "score=c"])) == [("x", 0.0, 1.0), ("x", 1.0, 2.0)]
-    for hint, expected in [("dose=z", "has no such column"), ("x=a", "expected WORD=COLUMN"), ("dose", "WORD=COLUMN")]:
+    for hint, expected in [
+        ("dose=z", "has no such column"),
+        ("x=a", "expected WORD=COLUMN"),
+        ("a=score", "'score=a'"),
+        ("dose", "WORD=COLUMN"),
+    ]:
         with pytest.raises(SettingsError, match=expected):
             read_table(long, [hint])
 

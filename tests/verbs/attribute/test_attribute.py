@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -255,6 +256,16 @@ def test_a_run_has_its_stretches_and_the_key_goes_by_their_content(workplace):
         found.append(run.path)
     one, two, three = found
     assert one == two != three
+
+
+@pytest.mark.parametrize("package", ["tokenizers", "safetensors"])
+def test_meaning_is_left_out_where_its_package_is_missing(rows, workplace, monkeypatch, package):
+    monkeypatch.setitem(sys.modules, package, None)
+    run = tunescope.attribute(rows=rows, text=ANSWER, prompt=QUESTION)
+    hint = f"it needs the package {package}, which isn't installed; type: pip install 'tunescope[embed]'"
+    assert f"Without meaning: {hint}." in run.view.sentences
+    assert choose_embedder(AttributeSettings(rows=(rows,), text=ANSWER), open_rows([rows])) is None
+    assert named(run)[0] == 10
 
 
 @pytest.mark.skipif(cached(EMBEDDER) is None, reason="the embedder isn't in the cache")

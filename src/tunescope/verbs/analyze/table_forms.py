@@ -217,6 +217,11 @@ def _parse_hints(path: str, columns: Sequence[str], hints: Sequence[str]) -> dic
     names: dict[str, str] = {}
     for entry in (part for text in hints for part in text.split(",")):
         word, equals, name = (part.strip() for part in entry.partition("="))
+        if word not in _NAMES and name in _NAMES:
+            raise SettingsError(
+                f"--columns {entry!r}: expected WORD=COLUMN, with your column's name second; "
+                f"type --columns '{name}={word}'"
+            )
         if not equals or word not in _NAMES:
             raise SettingsError(f"--columns {entry!r}: expected WORD=COLUMN with WORD one of {', '.join(_NAMES)}")
         if name not in columns:

@@ -48,7 +48,10 @@ def read_sources(settings: AttributeSettings) -> AnswersToAttribute:
     path = answers_file(settings.answers)
     run = producing_run(settings.answers)
     if run is not None and run.verb == "judge claims" and path.is_file() and not path.stat().st_size:
-        raise SettingsError(f"{path}: no answer states a claim, so there is nothing to attribute")
+        raise SettingsError(
+            f"{path}: no answer states a claim, so there is nothing to attribute; compare the answers with the phrases "
+            "of the claims, or ask about one answer with --text and --prompt"
+        )
     answers = list(read_answers(path))
     if not answers:
         raise SettingsError(f"{path}: found no answers; expected at least one")

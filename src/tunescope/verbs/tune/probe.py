@@ -11,6 +11,7 @@ from tunescope.compute_plan import Batch, Probe, StopProbe, is_enough, outcome, 
 from tunescope.models import silence_libraries
 from tunescope.runs import Outcome
 from tunescope.verbs.tune.train import make_trainer
+from tunescope.views import counted
 
 if TYPE_CHECKING:
     from tunescope.models import Loaded
@@ -29,8 +30,10 @@ def plan_training(
     """Return what the training would take; `start` is when its setting up began, by `monotonic`."""
     fullest = plan.fullest_micro_batch()
     # steps of one micro-batch, so that more are done in the time. The fullest comes twice: the first step isn't timed,
-    # and the second takes the most memory, since what the optimizer keeps is there from then on
-    small = replace(plan, batch_size=len(fullest), order=(*fullest, *fullest, *plan.order))
+    # and the second takes the most memory, since what the optimizer keeps is there from then on.
+    # So the probe has one micro-batch more than the training, and counts no more rows than that
+    order = (*fullest, *fullest, *plan.order)[: len(plan.order) + len(fullest)]
+    small = replace(plan, batch_size=len(fullest), order=order)
     with silence_libraries():
         trainer = make_trainer(settings, loaded, small, folder.scratch / "trainer", launch)
     began, steps = monotonic(), list[Batch]()
@@ -51,9 +54,13 @@ def plan_training(
     parameters = [p for p in trainer.model.parameters() if p.requires_grad]
     n_bytes = sum(p.numel() * p.element_size() for p in parameters)
     n_tokens = sum(map(plan.n_tokens_read, plan.order))
+    n_rows = len(set(plan.order))
+    again = ""
+    if n_rows < len(plan.order):
+        again = f" A row counts each time that it is read: there are {counted(n_rows, 'row')}."
     note = (
-        f"It is for {plan.steps:,} steps of {plan.batch_size} rows. The disk is for the model, and for a checkpoint "
-        "while it trains."
+        f"It is for {plan.steps:,} steps of {plan.batch_size} rows.{again} The disk is for the model, and for a "
+        "checkpoint while it trains."
     )
     taken = Probe(setup_seconds, steps[1:] or steps, peak_memory(), has_heaviest=True)
     disk = n_bytes * (2 + _ADAM_COPIES)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tunescope import runs
-from tunescope.errors import RunError
+from tunescope.errors import MissingPackageError, RunError
 from tunescope.models.embedded import EMBEDDER, EMBEDDERS, cached
 from tunescope.runs import INPUT, Outcome, Run, RunFolder
 from tunescope.settings import EngineSettings, RowsSettings, as_cli_args
@@ -53,9 +53,9 @@ def prepare(request: AttributionRequest) -> Prepared:
         return Prepared(None, left_out={"meaning": "--embedder none leaves it out"})
     of_meaning = settings_of(settings, given or EMBEDDER)
     if given is None:
-        if cached(EMBEDDER) is None:
-            reason = f"{EMBEDDER} isn't in the cache; type tunescope models --fetch {EMBEDDER}"
-            return Prepared(None, left_out={"meaning": reason})
+        lacking = _lacking()
+        if lacking is not None:
+            return Prepared(None, left_out={"meaning": lacking})
         if len(request.index) > _MAX_UNASKED and find_meaning(of_meaning, request.rows) is None:
             source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
             reason = f"the rows aren't embedded yet; type tunescope attribute index {source}"
@@ -68,11 +68,23 @@ def choose_embedder(settings: AttributeSettings, rows: RowSet) -> str | None:
     """Return the embedder that `prepare` takes; None where meaning is left out."""
     if settings.embedder is not None:
         return None if settings.embedder == NONE else settings.embedder
-    if cached(EMBEDDER) is None:
+    if _lacking() is not None:
         return None
     is_few = sum(1 for _ in rows) <= _MAX_UNASKED
     is_made = is_few or find_meaning(settings_of(settings, EMBEDDER), rows) is not None
     return EMBEDDER if is_made else None
+
+
+def _lacking() -> str | None:
+    """Say what the embedder that is taken unasked lacks, and what to type; None where it is all there."""
+    from tunescope.models.light_embedder import missing_package
+
+    package = missing_package()
+    if package is not None:
+        return str(MissingPackageError(package, "embed", "it"))
+    if cached(EMBEDDER) is None:
+        return f"{EMBEDDER} isn't in the cache; type tunescope models --fetch {EMBEDDER}"
+    return None
 
 
 def settings_of(settings: AttributeSettings | AttributeIndexSettings, embedder: str) -> MeaningSettings:
