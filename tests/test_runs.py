@@ -298,6 +298,9 @@ def test_what_is_no_run(tmp_path, text, sentence):
     assert sentence in str(caught.value)
     with pytest.raises(RunError, match="found no such folder"):
         tunescope.open(tmp_path / "nowhere")
+    (tmp_path / "checked").mkdir()
+    with pytest.raises(RunError, match=r"found no such folder \(did you mean .*checked\?\); expected"):
+        tunescope.open(tmp_path / "check")
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="found a file"):
         tunescope.open(tmp_path / "file")

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from difflib import get_close_matches
+from itertools import islice
+from pathlib import Path
 from typing import NamedTuple
+
+_MAX_NAMES = 10_000
+"""Names in a folder that are compared with a mistyped one."""
 
 
 class Location(NamedTuple):
@@ -24,3 +30,14 @@ class Location(NamedTuple):
         """Return `FILE:LINE`, `FILE:LINE, record NUMBER`, `FILE, record NUMBER` or `FILE`."""
         place = self.file if self.line is None else f"{self.file}:{self.line}"
         return place if self.record is None else f"{place}, record {self.record}"
+
+
+def missing(path: Path, kind: str = "file") -> str:
+    """Say that there is no such file (or `kind="folder"`), and name one beside it whose name is nearly the same."""
+    try:
+        entries = islice(path.parent.iterdir(), _MAX_NAMES)
+        beside = {entry.stem: entry for entry in entries if (entry.is_dir() if kind == "folder" else entry.is_file())}
+    except OSError:
+        beside = {}
+    near = get_close_matches(path.stem, beside, 1, 0.8)
+    return f"no such {kind} (did you mean {beside[near[0]]}?)" if near else f"no such {kind}"

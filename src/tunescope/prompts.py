@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
-from tunescope.locations import Location
+from tunescope.locations import Location, missing
 from tunescope.rows import Message
 from tunescope.rows.containers import read, recognise
 from tunescope.rows.conversation import FormatError
@@ -383,6 +383,6 @@ def read_records(path: str | Path, expected: str) -> Iterator[tuple[Location, di
 def _require_file(path: str | Path, expected: str) -> Path:
     path = Path(path)
     if not path.is_file():
-        found = "a directory" if path.is_dir() else "no such file"
+        found = "a directory" if path.is_dir() else missing(path)
         raise InputError([Problem(str(path), None, found, f"a file with {expected}")])
     return path

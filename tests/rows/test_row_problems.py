@@ -243,6 +243,15 @@ def test_a_device_and_a_name_that_no_file_can_have() -> None:
         open_rows(["a" * 5000])
 
 
+def test_a_mistyped_file_name_names_the_file_that_is_there(tmp_path: Path) -> None:
+    put(tmp_path / "rows.json", [{"instruction": "q", "output": "a"}])
+    (tmp_path / "row.jso").mkdir()
+    with pytest.raises(InputError) as caught:
+        open_rows([str(tmp_path / "row.json")])
+    found = f"no such file (did you mean {tmp_path / 'rows.json'}?)"
+    assert str(caught.value) == f"{tmp_path / 'row.json'}: found {found}; expected a file, a glob, - or a data set id"
+
+
 @pytest.mark.parametrize("name", ["nothing.json", "dta/rows.json", "dta/rows.jsonl.gz", "dta/rows.parquet", "nothing"])
 def test_a_mistyped_path_is_no_data_set(name: str) -> None:
     with pytest.raises(InputError) as caught:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem
-from tunescope.locations import Location
+from tunescope.locations import Location, missing
 from tunescope.rows.containers import read, recognise
 from tunescope.rows.packing import without_packing
 
@@ -86,7 +86,7 @@ def read_document(
     """
     path = Path(name)
     if not path.is_file():
-        raise InputError([Problem(name, None, "no such file", expected)])
+        raise InputError([Problem(name, None, missing(path), expected)])
     if path.stat().st_size == 0:
         raise InputError([Problem(name, None, "an empty file", expected)])
     if is_record is not None and (whole := _one_object(path)) is not None and is_record(whole):

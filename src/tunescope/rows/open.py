@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import IO
 
 from tunescope.errors import SHOWN_PROBLEMS, InputError, Problem, SettingsError
+from tunescope.locations import missing
 from tunescope.rows import containers, layout, tables
 from tunescope.rows.conversation import FormatError
 from tunescope.rows.json_text import abbreviate
@@ -134,7 +135,7 @@ def _recognise_container(name: str, path: Path) -> str:
     if not path.exists():
         if _is_hub_id(name):
             return "hub"
-        raise InputError([Problem(name, None, "no such file", "a file, a glob, - or a data set id")])
+        raise InputError([Problem(name, None, missing(path), "a file, a glob, - or a data set id")])
     if not path.is_file():
         raise InputError([Problem(name, None, "a device", "a file, a glob, - or a data set id")])
     try:

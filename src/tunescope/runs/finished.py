@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunescope.errors import RunError, SettingsError
+from tunescope.locations import missing
 from tunescope.progress import say
 from tunescope.runs.keys import RUN_FILE, root
 from tunescope.views import View, counted, reason_of, to_html
@@ -194,7 +195,7 @@ def finished_runs() -> Iterator[Run]:
 def _describe_no_run(path: Path) -> str:
     """Say what stands where a run folder is expected."""
     if not path.exists():
-        return "no such folder"
+        return missing(path, "folder")
     if not path.is_dir():
         return "a file (a verb that reads it makes the run)"
     if any(path.glob(".work-*")):
