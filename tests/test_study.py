@@ -534,7 +534,7 @@ def runs_of(run: Run) -> dict[str, str]:
 def test_a_failed_cell_stops_only_what_needs_it(place, capsys):
     assert cli.run(["study", "run", recipe(BROKEN)]) == 4
     out = " ".join(capsys.readouterr().out.split())
-    assert "1 of 9 cells is not done, and 2 didn't run for want of them. The same command tries these again" in out
+    assert "1 of 9 cells is not done, and 2 others didn't run because of that. The same command" in out
     assert "top (by=missing) failed: there is no 'missing' here; there is " in out
     assert "Next: tunescope study run recipe.yaml" in out
     (path,) = Path("runs").glob("study-*")

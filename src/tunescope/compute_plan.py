@@ -190,7 +190,7 @@ def _view(name: str, plan: ComputePlan, note: str) -> View:
     )
     memory = "Memory is the most that the probe took."
     if not plan.has_heaviest:
-        memory += f" The longest {plan.unit} was too long for it, and may take more."
+        memory += f" The longest {plan.unit} was too long for the probe, and may take more."
     table = Table(
         "Plan",
         (

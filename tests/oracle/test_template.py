@@ -70,7 +70,7 @@ def test_a_row_cant_close_its_own_fence(name, data):
             "rate",
             "prompt",
             "{{ instruction }}{{ response }}",
-            "doesn't use form; what stands in form says how the reply",
+            "doesn't use form; form says how to write a reply",
         ),
         (
             "rate",
