@@ -71,6 +71,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/shift.py $(QUESTIONS) --every 32 --save
 	$(BIN)/python benchmarks/tune.py --count 40 --method full --save
 	$(BIN)/python benchmarks/tune.py --count 40 --method lora --save
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/attribution_peers.py --save
 	$(BIN)/python benchmarks/bench.py --data $(BENCH_DATA)/benchmarks --rounds 2 --peer-rounds 2 --save
 	$(BIN)/python benchmarks/bench.py --data $(BENCH_DATA)/benchmarks --exemplars fixed --peer-rounds 1 --save
 

@@ -44,7 +44,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 from time import monotonic, process_time
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.stats import rankdata
@@ -62,6 +62,8 @@ TUNING = {"lora": (1e-2, 4), "full": (3e-3, 4)}
 LORA_RANK, BATCH = 8, 8
 LAYERS = {"top third": "top_third", "all layers": "all"}
 """Of the gradients; on the development worlds the top third did better, so it stands first."""
+WHOSE = ("the base", "the tuned model")
+"""The models whose gradients `effect` compares."""
 EMBEDDER = "all-minilm-l6-v2"
 POWER = 8
 """BM25 scores are raised to this power, so that a half's sum isn't that of the many rows with a word in common."""
@@ -459,8 +461,15 @@ class Stopwatch:
         return result
 
 
-def measure(seed: int, method: str, arguments: argparse.Namespace, peers: Peers | None = None) -> None:
-    """Measure one world and one way of tuning, and print the tables."""
+class Measured(NamedTuple):
+    """Processor seconds by what was done, and the mean LDS by the scores' name; ours come first."""
+
+    seconds: dict[str, float]
+    lds: dict[str, float]
+
+
+def measure(seed: int, method: str, arguments: argparse.Namespace, peers: Peers | None = None) -> Measured:
+    """Measure one world and one way of tuning, print the tables, and return seconds and LDS by name."""
     stopwatch = Stopwatch()
     start = monotonic()
     scene = make_scene(make_world(seed), other_words=arguments.other_words)
@@ -479,7 +488,7 @@ def measure(seed: int, method: str, arguments: argparse.Namespace, peers: Peers 
         gradients = {
             name: tuple(
                 stopwatch.time(f"gradients of {whose}, {name}", partial(sketches, lab, model, layers=layers))
-                for whose, model in (("the base", lab.model), ("the tuned model", tuned))
+                for whose, model in zip(WHOSE, (lab.model, tuned), strict=True)
             )
             for name, layers in LAYERS.items()
         }
@@ -508,6 +517,7 @@ def measure(seed: int, method: str, arguments: argparse.Namespace, peers: Peers 
             ranked = dict(list(scores.items())[:1])
             _print_left_out(left_out(run, lab, method, ranked, np.flatnonzero(stated).tolist()))
     print(f"\n{monotonic() - start:.0f} s in all", flush=True)
+    return Measured(stopwatch.seconds, {name: float(np.mean(each)) for name, each in by_question.items()})
 
 
 Peers = Callable[[Lab, str, Any, Stopwatch], dict[str, np.ndarray]]

@@ -1,6 +1,6 @@
 """`attribution.py` with other packages' scores in its tables: kronfluence, dattri-llm and bergson.
 
-    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py --seeds 31 --methods lora full [--packages bergson]
+    OMP_NUM_THREADS=1 python benchmarks/attribution_peers.py [--methods lora full] [--packages bergson] [--save]
 
 **EK-FAC** (Grosse et al. 2023) scores with the tuned model: the gradient of a claim's loss, times the inverse of an
 approximated Hessian, times a row's gradient. Settings are the package's, the damping its heuristic (a tenth of the mean
@@ -36,8 +36,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from attribution import BATCH, Lab, Stopwatch, make_parser, measure, sequence_losses
-from sides import peer_packages
+from attribution import (
+    BATCH,
+    KINDS,
+    LAYERS,
+    N_ROWS,
+    PER_KIND,
+    WHOSE,
+    Lab,
+    Measured,
+    Stopwatch,
+    make_parser,
+    measure,
+    sequence_losses,
+)
+from sides import Comparison, peer_packages
 
 from tunescope.models.training_rows import IGNORED, TrainingSequence
 
@@ -51,6 +64,13 @@ PACKAGES = {
     ),
 }
 """What each needs beside our own torch, transformers, peft and datasets."""
+RECORDED = {
+    "EK-FAC": "kronfluence",
+    "EK-FAC (bergson)": "bergson",
+    "TrackStar (bergson)": "bergson",
+    "AdamW-influence": "dattri",
+}
+"""What the names of scores that RESULTS.md holds begin with, each with its package; the first of a name counts."""
 
 
 def ekfac(lab: Lab, model: Any, chosen: Callable[[str], bool]) -> np.ndarray:
@@ -295,14 +315,41 @@ def main() -> None:
     """Measure every world, tuned in every way that is asked for."""
     parser: argparse.ArgumentParser = make_parser()
     parser.add_argument("--packages", nargs="+", default=list(PACKAGES), choices=list(PACKAGES))
+    parser.add_argument("--save", action="store_true", help="keep the comparisons for RESULTS.md")
     arguments = parser.parse_args()
     for name in arguments.packages:
         sys.path.append(peer_packages(f"attribution-{name}", *PACKAGES[name]))
     if "bergson" in arguments.packages:
         import_module("bergson.cli.trackstar")  # some seconds, which aren't the scores'
-    for seed in arguments.seeds:
-        for method in arguments.methods:
-            measure(seed, method, arguments, partial(peer_scores, arguments.packages))
+    peers = partial(peer_scores, arguments.packages)
+    worlds = [measure(seed, method, arguments, peers) for seed in arguments.seeds for method in arguments.methods]
+    if arguments.save:
+        save(arguments.packages, arguments.methods, worlds)
+
+
+def save(packages: Sequence[str], methods: Sequence[str], worlds: Sequence[Measured]) -> None:
+    """Keep a comparison for each peer; a world and a way of tuning are a turn, and seconds are the processor's."""
+    effect = next(iter(worlds[0].lds))
+    layers = next(iter(LAYERS))
+    ours = [sum(world.seconds[f"gradients of {whose}, {layers}"] for whose in WHOSE) for world in worlds]
+    for begins, package in RECORDED.items():
+        if package not in packages:
+            continue
+        names = [next(name for name in world.lds if name.partition(",")[0] == begins) for world in worlds]
+        own, other = (
+            ", ".join(f"{world.lds[name]:.3f}" for world, name in zip(worlds, each, strict=True))
+            for each in ([effect] * len(worlds), names)
+        )
+        Comparison(
+            name=f"attribution-{begins.lower().replace(' (bergson)', '-bergson')}",
+            what=f"`attribute`: {N_ROWS} rows scored for {PER_KIND * len(KINDS)} claims of a tiny model, after tuning "
+            f"by {', then '.join(methods)} (seconds of the processor)",
+            peer=f"{begins.removesuffix(' (bergson)')} of {PACKAGES[package][0].replace('==', ' ')}",
+            ours=ours,
+            theirs=[world.seconds[name] for world, name in zip(worlds, names, strict=True)],
+            same=f"LDS against tuning again on halves: ours {own}; theirs {other}",
+            packages=("torch", "transformers", "peft"),
+        ).save()
 
 
 if __name__ == "__main__":

@@ -187,7 +187,7 @@ def tables(result: dict) -> dict[str, str]:
     """Return the tables of docs/proofs/gates.md."""
     alarms = ["| file | draws | the fault with most alarms, alone | any fault, with Holm |", "|---|---|---|---|"]
     sets = [f"| file | draws | {' | '.join(WHOLE)} | any of them, with Holm |", "|---|---|" + "---|" * (len(WHOLE) + 1)]
-    caught = ["| file | draws | rows after | planted | stated alone | one of ten |", "|---|---|---|---|---|---|"]
+    caught = ["| file | draws | rows after | planted | tested alone | one of ten |", "|---|---|---|---|---|---|"]
     for name, about in result["files"].items():
         for way, found in about["rows_alone"].items():
             worst = max(found["alone"], key=lambda fault: found["alone"][fault]["count"])

@@ -60,12 +60,12 @@ TESTED = ROOT / "docs" / "proofs" / "tested.md"
 ABOUT_TESTED = """# What is tested
 
 Which model architectures and chat templates are tested?
-This page is made from test results (`make docs`). A test run fails if a cell here isn't true.
+`make docs` writes this page from test results. A test run fails if a cell isn't true.
 
 - *tested*: the values equal an independent reference (see `tests/test_tested.py` and `tests/test_chat.py`).
 - *refused*: an error says so in one sentence, and a test checks that.
-- Everything else is *expected* at best: the code is the same, but nobody has tried it. That holds for GPUs as a whole
-  (bf16, 4-bit, `--device-map`), since we had no GPU.
+- Everything else is at best *expected* to work: the code is the same, but it is untested. This includes everything on
+  GPUs (bf16, 4-bit, `--device-map`), since we had no GPU.
 
 What `measure`, `answer` and `shift` do on each architecture that transformers can build small is a table of its own:
 [architectures](architectures.md).

@@ -382,11 +382,11 @@ def test_interrupted(workplace):
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert (out, err) == (b"", b"tunescope: interrupted; the same command goes on from here\n")
+    assert (out, err) == (b"", b"tunescope: interrupted; the same command continues from here\n")
 
 
 def test_a_folder_that_cannot_be_written(workplace):
     (workplace / "file").touch()
     done = tunescope("check", DEMO, folder=workplace, TUNESCOPE_RUNS="file")
     assert done.returncode == 1
-    assert done.stderr == "tunescope: [Errno 20] Not a directory: " + done.stderr.partition("directory: ")[2]
+    assert done.stderr == "tunescope: file: found a file; expected a folder; name another with --out\n"

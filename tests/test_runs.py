@@ -213,6 +213,7 @@ def test_out_names_the_folder(workplace):
     ("place", "sentence"),
     [
         ("a file", "a file: found a file; expected a folder; name another with --out"),
+        ("a file/x/y", "a file: found a file; expected a folder; name another with --out"),
         (
             "new one.JSONL",
             "new one.JSONL: found the name of a file; expected that of a folder, in which the run's files will lie; "
@@ -308,6 +309,22 @@ def test_what_is_no_run(tmp_path, text, sentence):
     (tmp_path / "run.json").unlink(missing_ok=True)
     with pytest.raises(RunError, match=rf"a folder that holds runs \(name each, for example {run}\)"):
         tunescope.open(tmp_path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
+def test_a_flipped_bit_in_a_table_is_noticed(tmp_path, share):
+    table = pa.table({"number": np.random.default_rng(0).random(5_000)})
+    RunFolder(tmp_path, "key").table("numbers", table)
+    (tmp_path / "run.json").write_text('{"key": "key", "verb": "check"}', "utf-8")
+    run = Run(tmp_path)
+    assert run.tables["numbers"].equals(table)
+    assert run.tables.read("numbers", ["number", "absent"]).column_names == ["number"]
+    path = tmp_path / "numbers.parquet"
+    damaged = bytearray(path.read_bytes())
+    damaged[int(share * len(damaged))] ^= 1
+    path.write_bytes(damaged)
+    with pytest.raises(RunError, match=r"numbers\.parquet: found a damaged file .*CRC"):
+        run.tables["numbers"]
 
 
 def test_finished_runs_oldest_first_and_strangers_left_out(workplace, capsys):

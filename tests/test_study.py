@@ -747,7 +747,8 @@ def test_a_loop_goes_on_until_its_test_holds_or_it_is_over(asked):
     write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "There."}])
     run = study.run(StudySettings(recipe="recipe.yaml"))
     assert [step["name"] for step in run.result["steps"]] == ["rows (round 1)", "verdict (round 1)", "last"]
-    assert Run(Path(run.result["steps"][1]["run"])).view.sentences[0].startswith("Without 2 rows, 1 of 1 claim is gone.")
+    view = Run(Path(run.result["steps"][1]["run"])).view
+    assert view.sentences[0].startswith("Without 2 rows, 1 of 1 claim is gone.")
 
 
 def test_a_loop_is_planned_once(asked):

@@ -45,6 +45,7 @@ from tunescope.models.score import Scorer
 from tunescope.verbs.answer import AnswerSettings, answer
 from tunescope.verbs.measure import MeasureSettings, measure
 from tunescope.verbs.shift import ShiftSettings, shift
+from tunescope.views import shorten
 
 BOUND = 2e-3
 """Nats that a log-probability may differ from the model's own, in the arithmetic of float32."""
@@ -159,7 +160,7 @@ def examine(name: str) -> dict[str, str]:
     try:
         model = build(name)
     except Exception as error:  # noqa: BLE001  whatever a config class raises
-        return {"not built": f"{type(error).__name__}: {' '.join(str(error).split())[:160]}"}
+        return {"not built": f"{type(error).__name__}: {shorten(' '.join(str(error).split()), 160)}"}
     cells = {}
 
     def cell(column: str, work: Any) -> None:
@@ -168,7 +169,7 @@ def examine(name: str) -> dict[str, str]:
         except TunescopeError as error:
             cells[column] = f"refused: {error}"
         except Exception as error:  # noqa: BLE001  what a user would see as a traceback
-            cells[column] = f"TRACEBACK {type(error).__name__}: {' '.join(str(error).split())[:160]}"
+            cells[column] = f"TRACEBACK {type(error).__name__}: {shorten(' '.join(str(error).split()), 160)}"
 
     try:
         require_causal(model, name)
@@ -218,13 +219,15 @@ def write_page(results: Path, page: Path) -> None:
     text = [
         "# Architectures\n",
         "Which model architectures work?",
-        f"What `measure`, `answer` and `shift` do on architectures of transformers {transformers.__version__}, built",
+        "This page shows what `measure`, `answer` and `shift` do on the architectures of transformers"
+        f" {transformers.__version__}, built",
         "small with random weights, on a CPU. `tools/architectures.py` makes this page; no test runs it whole.\n",
-        "- *packed*: texts stand one behind the other in one row. *padded*: they are rows of one batch. *one at a",
-        "  time*: neither gives the model's own numbers. *WRONG*, *TRACEBACK*: still to be mended.",
-        "- Numbers were compared with the model's own logits on the text alone, for texts that end early, have other",
-        "  neighbours, and reach beyond windows and chunks; in bfloat16 by float32 around the rounded weights.\n",
-        f"{len(lines)} of {len(NAMES)} were run (variants have their setting in brackets): {len(ran)} were asked,",
+        "- *packed*: texts are concatenated in one row. *padded*: they are rows of one batch. *one at a time*: packing",
+        "  and padding both change the numbers, so each text runs alone. *WRONG*, *TRACEBACK*: not fixed yet.",
+        "- Numbers were compared with the model's own logits on the text alone. Some texts end early, some have other",
+        "  neighbours, and some reach beyond windows and chunks. The bfloat16 reference is computed in float32 with",
+        "  the rounded weights.\n",
+        f"{len(lines)} of {len(NAMES)} were run (variants have their setting in brackets): {len(ran)} were tested,",
         f"{sum('refused' in line for line in others)} aren't causal,",
         f"{sum('not built' in line for line in others)} can't be built small,",
         f"{sum('failed' in line for line in others)} gave no result in {SECONDS} s of CPU time.\n",
@@ -234,13 +237,14 @@ def write_page(results: Path, page: Path) -> None:
         "| " + " | ".join([line["name"], *(line[each].partition(":")[0] for each in COLUMNS)]) + " |" for line in ran
     ]
     text += ["\n## Counts\n", *head]
-    counts = [Counter(line[each].partition(":")[0].split(" ")[0] for line in ran) for each in COLUMNS]
+    counts = [Counter(line[each].partition(":")[0] for line in ran) for each in COLUMNS]
     for kind in sorted({kind for count in counts for kind in count}):
         text.append("| " + " | ".join([kind, *(str(count[kind]) for count in counts)]) + " |")
     text.append("\n## Not causal, not built, refused\n")
     for line in lines:
         reasons = {str(value) for key, value in line.items() if key in ("refused", "not built") or ": " in str(value)}
-        text += [f"- {line['name']}: {reason.removeprefix('refused: ')}" for reason in sorted(reasons)]
+        for reason in sorted(reasons):
+            text.append(f"- {line['name']}: {reason.removeprefix('refused: ').removeprefix(line['name'] + ': ')}")
     page.write_text("\n".join(text) + "\n")
 
 

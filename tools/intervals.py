@@ -479,7 +479,7 @@ def lines() -> Iterator[str]:
         yield f"| {name} | " + " | ".join(f"{100 * pair[place]:.1f}" for pair in exact) + " |"
     yield ""
     yield "### Excess of flagged words over the null texts: the permutation test\n"
-    yield "Printed at every n, by: trace. Texts drawn from the null itself, of which at most 5 % may be rejected.\n"
+    yield "Printed at every n, by: trace. The texts are drawn from the null itself, so at most 5 % may be rejected.\n"
     yield f"| rejected, in per cent | {head} |"
     yield "|---|" + "---|" * len(SIZES)
     rejected = [null_rejections(n) for n in SIZES]

@@ -22,7 +22,7 @@ from tunescope.settings import as_option, expected, help_of, is_required
 from tunescope.verbs import QUESTIONS
 
 FOLDER = docs.ROOT / "docs" / "reference" / "verbs"
-_GATES = "end with exit code 3 when a condition holds: [gates](../../how-to/gates.md)"
+_GATES = "end with exit code 3 if a condition holds: [gates](../../how-to/gates.md)"
 INDEX = FOLDER / "index.md"
 
 
@@ -58,9 +58,10 @@ def page(verb: str) -> str:
         lines += ["", f"## {title}", "", "| option | takes | default | meaning |", "|---|---|---|---|"]
         lines += [_line(settings, declared, hints[declared.name]) for declared in groups[title]]
     free = [_typed(each, hints[each.name]) for each in fields(settings) if each.metadata.get("role") == "not in key"]
-    if free:
+    if free and "out" in place:
         lines += ["", f"A command isn't run again when only these change: {', '.join(free)}."]
-    lines += ["", f"Every command also takes `--json` (one JSON object on stdout) and `--fail-on` ({_GATES})."]
+    gates = f" and `--fail-on` ({_GATES})" if "out" in place else ""
+    lines += ["", f"It also takes `--json` (one JSON object on stdout){gates}."]
     lines += ["", "## Examples", "", "```sh", *(f"tunescope {example}" for example in entry.examples), "```"]
     return "\n".join(lines) + "\n"
 
@@ -92,7 +93,7 @@ def index() -> str:
     lines = [
         "# Options of all verbs",
         "",
-        "Which options does a verb take, and what may each be? One page per verb, made from the code that reads them.",
+        "Which options does a verb take, and what may each be? Each verb has a page, which is made from the code.",
         "",
     ]
     for question, verbs in QUESTIONS.items():

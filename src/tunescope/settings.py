@@ -102,10 +102,10 @@ class RowsSettings:
     """Row files: paths, globs, - for a pipe, or a Hugging Face data set (ID:SPLIT, ID:CONFIG:SPLIT)."""
 
     format: str | None = None
-    """The rows' format: alpaca, messages, sharegpt or prompt_completion. By default the content decides."""
+    """The rows' format: alpaca, messages, sharegpt, prompt_completion or preference. By default the content decides."""
 
     columns: tuple[str, ...] = ()
-    """What columns are called, as WORD=COLUMN, for example instruction=question."""
+    """Your names for columns, as WORD=COLUMN, for example instruction=question."""
 
     on_bad: Literal["refuse", "skip"] = "refuse"
     """What to do with rows that can't be read: refuse the input, or skip them into rejected.jsonl."""
@@ -130,11 +130,11 @@ class EngineSettings:
     HELP_GROUP: ClassVar[str] = "Speed"
 
     engine: str = field(default="local", metadata={**NOT_IN_KEY, **checked_by(_ray_address)})
-    """Who does the work: local (this machine), ray (the Ray cluster that this machine is part of) or ray://HOST:PORT;
-    docs/how-to/scale.md says how to start one."""
+    """Where the work runs: local (this machine), ray (the Ray cluster that this machine is part of) or ray://HOST:PORT.
+    docs/how-to/scale.md says how to start a cluster."""
 
     workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
-    """Processes that work side by side, each with its own model. The result is the same with any number."""
+    """Number of parallel processes, each with its own copy of the model. The result is the same with any number."""
 
     @property
     def address(self) -> str | None:

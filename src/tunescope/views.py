@@ -87,6 +87,11 @@ def rejected_sentence(count: int) -> str:
     return f"{count:,} records couldn't be read. They are in rejected.jsonl with the reasons."
 
 
+def reason_of(error: BaseException, most: int = 300) -> str:
+    """Return what an exception of another library says: one line, shortened; its class where it says nothing."""
+    return shorten(" ".join(str(error).split()), most) or type(error).__name__
+
+
 def shorten(text: str, most: int) -> str:
     """Return a text of at most `most` characters: a longer one is cut at a word's end, with an ellipsis behind it.
 

@@ -294,7 +294,7 @@ def test_other_tools_names():
     made = make(TuneSettings, {"rows": ["r"], "learning_rate": 1e-3, "num_train_epochs": 3, "cutoff_len": 512})
     assert (made.lr, made.epochs, made.max_length) == (1e-3, 3.0, 512)
     with pytest.raises(
-        SettingsError, match=r"gradient_accumulation_steps: no such setting; did you mean batch_size\? Rows per"
+        SettingsError, match=r"gradient_accumulation_steps: no such setting; did you mean batch_size\? Number of rows"
     ):
         make(TuneSettings, {"rows": ["r"], "gradient_accumulation_steps": 4})
 

@@ -37,7 +37,7 @@ MEANINGS = {
     "call_not_supervised": "an answer is supervised, and a tool call isn't",
     "end_not_supervised": "the token that ends the turn isn't supervised: the model doesn't learn to stop",
     "no_end_of_turn": "no special token follows the answer: nothing teaches the model to stop",
-    "trailing_supervised": "text after the end of the turn is supervised, which the model never writes",
+    "trailing_supervised": "text after the end of the turn is supervised, although the model never writes it",
     "prompt_not_prefix": "the prompt for an answer isn't the beginning of the conversation with that answer",
     "earlier_turn_differs": "an earlier turn is written differently once another follows: it isn't as it was generated",
     "double_bos": "the conversation begins with two bos tokens",

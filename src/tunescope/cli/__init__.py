@@ -63,7 +63,7 @@ def run(arguments: list[str]) -> int:
         _complain(str(error))
         return 1
     except KeyboardInterrupt:
-        _complain("interrupted; the same command goes on from here")
+        _complain("interrupted; the same command continues from here")
         return 130
     except UnicodeEncodeError as error:  # a file name of other bytes
         _complain(f"found {error.object[:200]!r}; expected UTF-8; rename the file")
@@ -167,7 +167,7 @@ def _command(verb: Verb) -> Callable[..., int]:
     slots = [_slot(settings, f, hints[f.name], groups[titles[f.name]]) for f in fields(settings)]
     slots.append(_flag("json", bool, False, "Print one JSON object.", groups[OUTPUT]))
     if any(f.name == "out" for f in fields(settings)):
-        text = "Exit with 3 when this holds of the result, for example 'near_duplicate > 0.5%'."
+        text = "Exit with code 3 if this condition holds for the result, for example 'near_duplicate > 0.5%'."
         slots.append(_flag("fail_on", str | None, None, text, groups[OUTPUT]))
     slots.sort(key=lambda slot: slot.kind != Slot.POSITIONAL_OR_KEYWORD)
     layout = Signature(slots)

@@ -14,6 +14,7 @@ from tunescope.errors import MissingPackageError, TunescopeError
 from tunescope.models.embedded import CONVERSION, EMBEDDERS, fetch
 from tunescope.models.lazy import require, silence_libraries
 from tunescope.models.load import commit_of
+from tunescope.views import reason_of
 
 TEXTS = 32
 """Texts embedded at a time."""
@@ -48,9 +49,8 @@ class Embedder:
             try:
                 self.model: Any = library.SentenceTransformer(place, local_files_only=Path(place).is_dir())
             except (OSError, ValueError) as error:
-                reason = " ".join(str(error).split())[:300]
                 raise TunescopeError(
-                    f"--embedder {name}: can't be loaded ({reason}); there is: {', '.join(EMBEDDERS)}"
+                    f"--embedder {name}: can't be loaded ({reason_of(error)}); there is: {', '.join(EMBEDDERS)}"
                 ) from error
 
     def embed(self, texts: Sequence[str]) -> Embeddings:

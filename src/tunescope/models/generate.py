@@ -19,6 +19,7 @@ from tunescope.errors import SettingsError, TunescopeError
 from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
 from tunescope.progress import say
 from tunescope.text.thoughts import SplitText, opening_mark, split_thoughts
+from tunescope.views import reason_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -310,7 +311,7 @@ def _probe_ways(model: PreTrainedModel, far: int, change: int | None, is_shared:
                     )
                 return way
         except FAILURES as error:  # some architectures name their number format, and can't be widened
-            failure = " ".join(str(error).split())[:200] or type(error).__name__
+            failure = reason_of(error)
     raise TunescopeError(f"{type(model).__name__} can't answer: its forward pass fails on token ids alone ({failure})")
 
 

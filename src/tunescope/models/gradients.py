@@ -25,6 +25,7 @@ from tunescope.errors import TunescopeError
 from tunescope.models.lazy import require
 from tunescope.models.probe import FAILURES
 from tunescope.models.training_rows import IGNORED
+from tunescope.views import reason_of
 
 if TYPE_CHECKING:
     from tunescope.models.training_rows import TrainingSequence
@@ -142,11 +143,10 @@ class GradientSketcher:
                 loss = _summed_loss(self._model, sequence)
                 torch.autograd.backward(loss)
         except FAILURES as error:
-            reason = " ".join(str(error).split())[:200]
             raise TunescopeError(
                 f"{type(self._model).__name__} has no gradients to compare: reading {len(sequence.ids)} tokens "
-                f"forwards and backwards fails ({reason}); type the command without a model: rows are found by words "
-                "and by meaning"
+                f"forwards and backwards fails ({reason_of(error)}); type the command without a model: rows are "
+                "found by words and by meaning"
             ) from error
         finally:
             for hook in hooks:

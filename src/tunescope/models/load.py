@@ -21,6 +21,7 @@ from tunescope.models.lazy import require, require_quantizer, silence_libraries
 from tunescope.models.probe import require_causal
 from tunescope.models.settings import ModelSettings
 from tunescope.progress import say
+from tunescope.views import reason_of
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -92,7 +93,7 @@ def local_folder(name: str) -> Path | None:
         if path.suffix == GGUF:
             return None
         raise TunescopeError(
-            f"{name}: found a file; expected a model folder, a GGUF file, an embedded name or a hub id"
+            f"{name}: found a file; expected a model folder, a GGUF file, the name of an embedded model, or a hub id"
         )
     if _HUB_ID.fullmatch(name) and not path.parent.exists():
         return None
@@ -306,7 +307,7 @@ def _load_whole(settings: ModelSettings) -> Loaded:
     except (OSError, ValueError) as error:
         if isinstance(error.__cause__, require("huggingface_hub.errors").GatedRepoError):
             raise _gated(name) from error
-        raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
+        raise TunescopeError(f"{name}: can't be loaded ({reason_of(error)})") from error
     if "gguf_file" in shared:  # what says "quantised" would make save_pretrained write the packed form
         model.hf_quantizer, model.is_quantized = None, False  # a trainer asks the second
         del model.config.quantization_config
@@ -342,7 +343,7 @@ def load_tokenizer(name: str) -> tuple[PreTrainedTokenizerBase, frozenset[int]]:
         tokenizer = _tokenizer(ModelSettings(model=name if has_own or base is None else base))
         config = transformers.AutoConfig.from_pretrained(place, **shared)
     except (OSError, ValueError) as error:
-        raise TunescopeError(f"{name}: can't be loaded ({' '.join(str(error).split())[:300]})") from error
+        raise TunescopeError(f"{name}: can't be loaded ({reason_of(error)})") from error
     try:
         config = transformers.GenerationConfig.from_pretrained(place, **shared)
     except OSError:
@@ -410,8 +411,9 @@ def _load_adapter(settings: ModelSettings, folder: Path, base_name: str, merge: 
         is_apart = not merge and _can_be_switched_off(peft_model)
         model = peft_model.get_base_model() if is_apart else peft_model.merge_and_unload()
     except (OSError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())[:300]
-        raise TunescopeError(f"{name}: the adapter doesn't load on its base {base_name} ({reason})") from error
+        raise TunescopeError(
+            f"{name}: the adapter doesn't load on its base {base_name} ({reason_of(error)})"
+        ) from error
     tokenizer = base.tokenizer
     if (folder / "tokenizer_config.json").is_file():
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)

@@ -24,6 +24,7 @@ from tunescope.models.generate import context_of
 from tunescope.models.lazy import require
 from tunescope.models.packing import Pack, Passage, Prefix, inside_blocks, plan_packs
 from tunescope.models.probe import FAILURES, TOLERANCE, in_float32, last_change, own_logits, random_ids
+from tunescope.views import reason_of
 
 if TYPE_CHECKING:
     import torch
@@ -170,11 +171,10 @@ class Scorer:
             torch = require("torch")
             if self.model.dtype == torch.float32 or isinstance(error, torch.OutOfMemoryError):
                 raise
-            reason = " ".join(str(error).split())[:200]
             dtype = str(self.model.dtype).removeprefix("torch.")
             raise TunescopeError(
-                f"{type(self.model).__name__} can't read texts in {dtype}: its forward pass fails ({reason}); "
-                "type --dtype float32"
+                f"{type(self.model).__name__} can't read texts in {dtype}: its forward pass fails "
+                f"({reason_of(error)}); type --dtype float32"
             ) from error
 
     def _read(
@@ -283,7 +283,7 @@ class Scorer:
                     self.method = next(m for m in _METHODS[_METHODS.index(self.method) :] if probe.agrees(m, is_exact))
                     return
             except FAILURES as error:  # some architectures name their number format, and can't be widened
-                failure = " ".join(str(error).split())[:200] or type(error).__name__
+                failure = reason_of(error)
         else:
             raise TunescopeError(
                 f"{type(self.model).__name__} can't be scored: its forward pass fails on token ids alone ({failure})"

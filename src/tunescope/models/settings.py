@@ -47,7 +47,7 @@ class _ModelName:
     HELP_GROUP: ClassVar[str] = "Model"
 
     model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
-    """An embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+    """An embedded model's name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,6 +21,7 @@ from tunescope.oracle.secrets import Secrets
 from tunescope.oracle.usage import read_usage
 from tunescope.rows import Message
 from tunescope.text.thoughts import split_thoughts
+from tunescope.views import shorten
 
 KEY_VARIABLE = "OPENAI_API_KEY"
 LONGEST_RETRY_AFTER = 600.0
@@ -93,7 +94,7 @@ def refuse_secrets(address: object) -> None:
 
 def on_one_line(text: str) -> str:
     """Return words on one line, cut, and without half surrogate pairs, which no file can hold."""
-    return " ".join(text.split())[:300].encode("utf-8", "replace").decode()
+    return shorten(" ".join(text.split()), 300).encode("utf-8", "replace").decode()
 
 
 def message_json(message: Message) -> dict[str, Any]:

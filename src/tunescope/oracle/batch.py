@@ -24,6 +24,7 @@ from tunescope.oracle.api import KEY_VARIABLE, NOT_THE_APIS, BrokenOff, message_
 from tunescope.oracle.blame import blame, status_in
 from tunescope.oracle.journal import Journal, rejection
 from tunescope.oracle.secrets import Secrets
+from tunescope.views import shorten
 
 BATCH_URL = "/v1/chat/completions"
 _MAX_LINES = 50_000
@@ -160,7 +161,7 @@ def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
                 try:
                     key, reply = _parse_line(secrets.remove_from_body(line))
                 except NOT_THE_APIS as error:
-                    what = f"{type(error).__name__}: {error}"[:200]
+                    what = shorten(f"{type(error).__name__}: {error}", 200)
                     problems.append(Problem(name, number, what, EXPECTED))
                     continue
                 if KEY.fullmatch(key) is None:

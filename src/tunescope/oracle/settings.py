@@ -23,7 +23,7 @@ class OracleSettings:
 
     oracle: str = field(metadata={**INPUT, "refuse": refuse_secrets})
     """The model to ask: the URL of an OpenAI-compatible server (key in OPENAI_API_KEY), local (the embedded model),
-    local:GGUF or a fake: fake:FILE, or fake:microworld:80%, which is right about that share of a microworld's rows."""
+    local:GGUF, or a fake: fake:FILE, or fake:microworld:80%, which gets 80 % of a microworld's rows right."""
 
     served_model: str | None = field(default=None, metadata={**INPUT, "alias": ("oracle_model",)})
     """The server's name for the model. By default the server's only model."""
@@ -32,32 +32,33 @@ class OracleSettings:
     """Temperature of the oracle's replies. At 0 the same prompt is never sent twice."""
 
     max_new_tokens: int = field(default=1024, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
     seed: int = 0
-    """Seed that is sent to the server if the temperature is above 0. A negative seed isn't sent. It also decides where
-    fake:microworld:80% is wrong."""
+    """Seed that is sent to the server if the temperature is above 0. A negative seed isn't sent. The seed also decides
+    where fake:microworld:80% is wrong."""
 
     response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
     """Format of the replies: json (the server holds the model to a schema), tags (text, in sections between tags), or
-    auto, which tests with one small call whether the server can do json."""
+    auto, which makes one small call to test whether the server supports json."""
 
     max_tokens_field: Literal["auto", "max_tokens", "max_completion_tokens"] = field(
         default="auto", metadata={**NOT_IN_KEY, "alias": ("length_name",)}
     )
-    """Name of the field that limits a reply's length. auto changes to the newer name once a model rejects the older."""
+    """Name of the field that limits a reply's length. With auto, the newer name is used once a model rejects the older
+    one."""
 
     concurrency: int = field(default=64, metadata={**group("Calls"), **NOT_IN_KEY, **at_least(1)})
-    """Most calls at a time. There are fewer while the server says that they are too many. `local` takes 8."""
+    """Maximum number of calls at a time. The number drops while the server says there are too many. `local` takes 8."""
 
     timeout: float = field(default=120.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
     """Seconds that one call to a server may take."""
 
     deadline: float = field(default=1800.0, metadata={**group("Calls"), **NOT_IN_KEY, **above(0)})
-    """Seconds that a row may take from its first call on, waiting and retries included."""
+    """Seconds that a row may take from its first call, including waits and retries."""
 
     again: bool = field(default=False, metadata={**group("Calls"), **NOT_IN_KEY})
-    """Ask again also where the oracle refused for the row's own sake (its content, its length) in an earlier run."""
+    """Also ask again for items that were refused in an earlier run because of their own content or length."""
 
     price: str | None = field(default=None, metadata={**group("Cost"), **NOT_IN_KEY})
     """Price per million tokens as IN,OUT, for --max-cost and for the printed cost."""
@@ -69,11 +70,11 @@ class OracleSettings:
     """Stop before calls cost more than this. It needs --price."""
 
     journal: str | None = field(default=None, metadata={**group("Journal and batches"), **NOT_IN_KEY})
-    """The file of all replies, by default journal.sqlite in the run folder. Replies from another run's journal cost
-    nothing."""
+    """The file that keeps all replies, by default journal.sqlite in the run folder. Replies from another run's journal
+    cost nothing."""
 
     batch: str | None = field(default=None, metadata={**group("Journal and batches"), **NOT_IN_KEY})
-    """Make no calls. Write those without a reply in the journal to this file, in OpenAI's batch format."""
+    """Make no calls. Write the calls that have no reply in the journal to this file, in OpenAI's batch format."""
 
     batch_replies: tuple[str, ...] = field(default=(), metadata={**group("Journal and batches"), **NOT_IN_KEY})
     """Output and error files of batches. They are read into the journal first."""

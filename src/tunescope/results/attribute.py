@@ -177,7 +177,7 @@ class ValueResult(Record):
     shared: int
     """Held-out questions that are training rows too, answer and all."""
     first: tuple[str, ...]
-    """The ids of the rows to leave out first, in order."""
+    """The ids of the rows that it should help most to leave out, in order."""
 
 
 @dataclass(frozen=True, kw_only=True)

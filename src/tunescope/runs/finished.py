@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunescope.errors import RunError, SettingsError
 from tunescope.progress import say
 from tunescope.runs.keys import RUN_FILE, root
-from tunescope.views import View, counted, to_html
+from tunescope.views import View, counted, reason_of, to_html
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -22,6 +22,15 @@ class _Tables(Mapping[str, "pa.Table"]):
     folder: Path
 
     def __getitem__(self, name: str) -> pa.Table:
+        return self.read(name)
+
+    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
+        """Read a table, or some of its columns; a column that it lacks is left out.
+
+        Raises:
+            KeyError: no such table.
+            RunError: it isn't as it was written; each page has a sum (Parquet's CRC32).
+        """
         import pyarrow.parquet as pq
         from pyarrow import ArrowException
 
@@ -29,7 +38,8 @@ class _Tables(Mapping[str, "pa.Table"]):
         if not path.is_file():
             raise KeyError(f"{name}: the tables here are {', '.join(self) or 'none'}")
         try:
-            return pq.ParquetFile(path).read()  # `read_table` would import pandas
+            with pq.ParquetFile(path, page_checksum_verification=True) as file:  # `read_table` would import pandas
+                return file.read(columns)
         except (OSError, ValueError, ArrowException) as error:
             raise damaged(path, error) from error
 
@@ -161,10 +171,9 @@ def _require_types(info: Mapping[str, Any]) -> None:
 def damaged(path: Path, error: Exception, line: int | None = None) -> RunError:
     """Say that a file of a run isn't what was written, and what to do."""
     place = path if line is None else f"{path}:{line}"
-    said = " ".join(str(error).split())[:200]
     return RunError(
-        f"{place}: found a damaged file ({said}); expected what tunescope wrote; remove the folder {path.parent} and "
-        "type its command again"
+        f"{place}: found a damaged file ({reason_of(error, 200)}); expected what tunescope wrote; remove the folder "
+        f"{path.parent} and type its command again"
     )
 
 

@@ -33,14 +33,14 @@ class StudySettings(EngineSettings):
     """Run a recipe: its steps in order, each once."""
 
     recipe: str = field(metadata={**INPUT, **POSITIONAL})
-    """A recipe file, or the name of one that is shipped (demo)."""
+    """A recipe file, or the name of a bundled recipe (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE. Several files are a
-    list, such as 'rows=[a.json, b.json]'."""
+    """Replace an input file or a value of the recipe, as NAME=PATH or NAME=VALUE. Give several files as a list, such as
+    'rows=[a.json, b.json]'."""
 
     workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
-    """How many cells run side by side, each in a process of its own. Each needs memory for its model."""
+    """How many cells run in parallel, each in its own process. Each needs memory for its model."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-KEY by default."""
@@ -51,14 +51,14 @@ class PlanSettings:
     """Show what a recipe would do, without doing it."""
 
     recipe: str = field(metadata={**INPUT, **POSITIONAL})
-    """A recipe file, or the name of one that is shipped (demo)."""
+    """A recipe file, or the name of a bundled recipe (demo)."""
 
     set: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Use another file for an input of the recipe, or another value, as NAME=PATH or NAME=VALUE. Several files are a
-    list, such as 'rows=[a.json, b.json]'."""
+    """Replace an input file or a value of the recipe, as NAME=PATH or NAME=VALUE. Give several files as a list, such as
+    'rows=[a.json, b.json]'."""
 
     probe: bool = False
-    """Also work for some seconds on each cell whose inputs are there, as its verb's --plan does, to know its hours."""
+    """Also estimate hours: work for a few seconds on each cell whose inputs are there, as its verb's --plan does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +124,7 @@ def run(settings: StudySettings) -> Run:
     """Run a recipe; return the study's run, whose result names every step's run folder.
 
     A step that ran before, in this study or by hand, doesn't run again. A cell that fails doesn't stop the others: the
-    study is open then, and the same call tries again what failed, and what needed it.
+    study is then open, and the same call tries those cells again, and the cells that need them.
 
     Raises:
         SettingsError: the recipe, an input or a setting is wrong; nothing has run.

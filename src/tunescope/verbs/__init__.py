@@ -180,7 +180,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "falsify dose": Verb(
             "verbs.falsify.dose:dose",
             "verbs.falsify.dose:DoseSettings",
-            "Replace the responses of a share of paired rows by false ones.",
+            "Replace the responses of a share of paired rows with false ones.",
             (
                 "falsify dose pairs.jsonl --dose 0.25",
                 "falsify dose microworld --dose 0.5 --seed 1",
@@ -269,7 +269,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge winrate": Verb(
             "verbs.judge.winrate:winrate",
             "verbs.judge.winrate:WinrateSettings",
-            "Have a judge say which answer is better than a reference's, and give win rates.",
+            "Have a judge compare answers with a reference's, and give win rates.",
             (
                 "judge winrate tuned.jsonl --reference base.jsonl --oracle http://127.0.0.1:8000/v1",
                 "judge winrate tuned.jsonl --reference base.jsonl --oracle local --orders seeded",
@@ -287,7 +287,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge aspects": Verb(
             "verbs.judge.aspects:aspects",
             "verbs.judge.aspects:AspectsSettings",
-            "Have a judge score each answer in several aspects.",
+            "Have a judge score each answer on several aspects.",
             (
                 "judge aspects tuned.jsonl base.jsonl --oracle http://127.0.0.1:8000/v1",
                 "judge aspects tuned.jsonl --aspects depth --oracle local",
@@ -296,7 +296,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "judge claims": Verb(
             "verbs.judge.claims:claims",
             "verbs.judge.claims:ClaimsSettings",
-            "Look for a person's claims in answers, and say which are gone from later ones.",
+            "Look for a person's claims in answers, and say which are gone from later answers.",
             (
                 "judge claims before --claims claims.jsonl",
                 "judge claims before after --claims claims.jsonl --margin 0.05",
@@ -341,7 +341,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "annotate agreement": Verb(
             "verbs.annotate.agreement:agreement",
             "verbs.annotate.agreement:AgreementSettings",
-            "Say how far people agree in a study, and what a judge is worth beside them.",
+            "Measure how far people agree in a study, and compare a judge with them.",
             (
                 "annotate agreement study",
                 "annotate agreement study --judge runs/judge-pairwise-0123456789ab --points 5",
@@ -350,7 +350,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "annotate export": Verb(
             "verbs.annotate.export:export",
             "verbs.annotate.export:ExportSettings",
-            "Write a study's marks for other verbs and programs, and say what became of marked phrases.",
+            "Write a study's marks for other verbs and programs, and say where marked phrases come from.",
             (
                 "annotate export study",
                 "annotate export study --trace runs/trace-0123456789ab --shift runs/shift-0123456789ab",
@@ -379,7 +379,7 @@ QUESTIONS: dict[str, dict[str, Verb]] = {
         "study run": Verb(
             "study:run",
             "study:StudySettings",
-            "Run a recipe: several verbs in a row, each once.",
+            "Run a recipe: several verbs, one after another, each once.",
             (
                 "study run demo",
                 "study run my-recipe.yaml --set rows=rows.json",
@@ -432,8 +432,8 @@ GROUPS = {
     "falsify": "Make rows with a known share of false responses.",
     "trace": "Find the rows that a text's words come from.",
     "attribute": "Find the rows that taught a model an answer.",
-    "judge": "Compare systems' answers with a judge, with intervals.",
-    "annotate": "Have people mark answers, and hold judges against them.",
+    "judge": "Have a judge compare systems' answers, with intervals.",
+    "annotate": "Have people mark answers, and compare judges with them.",
     "repair": "Have an oracle rate, shorten, rewrite or evolve rows.",
     "study": "Run recipes of several verbs, and analyze the results.",
 }

@@ -30,7 +30,7 @@ class MatchSettings:
     """Compare the scores of LoRA and full tuning at equal training loss."""
 
     runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Runs of bench, of models that were tuned by LoRA and in full at several learning rates, with several seeds."""
+    """Bench runs of models that were tuned by LoRA and in full, at several learning rates and with several seeds."""
 
     out: str | None = out_field()
     """The run folder; runs/study-match-KEY by default."""
@@ -74,14 +74,18 @@ class Match(NamedTuple):
 def match(settings: MatchSettings) -> Run:
     """Compare; return the run with the tables `tunings` and `matches` (a line per task, seed and part of the losses).
 
-    The result has `tasks`: per task `difference` (full less LoRA, a share of 1) with its interval over seeds (Student's
-    t), `lora` and `full`, the mean scores at equal loss, `lowest` and `highest`, the mean ends of the losses that both
-    reach, `lower half` and `upper half`, the difference in either half of these losses, and `equal_rates`: for each
-    learning rate of both methods the difference, the mean scores, and the mean losses `lora_loss` and `full_loss`.
+    The result has `tasks`. Each task has:
+
+    - `difference` (full less LoRA, a share of 1) with its interval over seeds (Student's t);
+    - `lora` and `full`, the mean scores at equal loss;
+    - `lowest` and `highest`, the mean ends of the range of losses that both methods reach;
+    - `lower half` and `upper half`, the difference in each half of this range;
+    - `equal_rates`, for each learning rate of both methods: the difference, the mean scores, and the mean losses
+      `lora_loss` and `full_loss`.
 
     Raises:
         RunError: a run that isn't of bench, or of a model that no `tune` run made, or without a training loss.
-        SettingsError: models that differ in more than method, learning rate and seed, or aren't of both methods.
+        SettingsError: models that differ in more than method, learning rate and seed, or models of only one method.
     """
     opened = open_runs(settings.runs)
     if not opened:

@@ -17,7 +17,7 @@ class ModelsSettings:
     """List embedded and cached models."""
 
     fetch: str | None = field(default=None, metadata=one_of(*EMBEDDED, *EMBEDDERS))
-    """Fetch this embedded model now, instead of when it is first needed."""
+    """Download this embedded model now, instead of when it is first needed."""
 
 
 def models(settings: ModelsSettings) -> Outcome:

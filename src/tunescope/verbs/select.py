@@ -39,43 +39,43 @@ class SelectSettings(RowsSettings):
     """Keep the rows that meet a condition, rank highest, or are drawn at random."""
 
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Run folders whose tables are joined on row_id; their columns can be named in --where and --by."""
+    """Run folders whose tables are joined on row_id. Their columns can be named in --where and --by."""
 
     where: str | None = None
     """Keep the rows for which this holds, for example "ifd_ppl < 1 and near_duplicate = false"."""
 
     top: int | None = field(default=None, metadata=at_least(0))
-    """Of these rows, keep this many with the highest --by."""
+    """Of the remaining rows, keep this many with the highest --by."""
 
     by: str | None = None
     """The number that --top and --tokens rank by. Rows with the same number stay in file order."""
 
     ascending: bool = False
-    """Rank by the lowest number instead."""
+    """Rank the lowest number first instead."""
 
     sample: int | None = field(default=None, metadata=at_least(0))
-    """Of these rows, keep this many, drawn at random. They stay in file order."""
+    """Of the remaining rows, keep this many, drawn at random. They stay in file order."""
 
     tokens: int | None = field(default=None, metadata={**_TOKENS, **INPUT, **at_least(1)})
-    """Of these rows, keep the first that fit into so many tokens: those with the highest --by, or, without --by, drawn
-    at random. Rows are counted as tune reads them: prompt and response, in the model's chat template."""
+    """Of the remaining rows, keep the first that fit into this many tokens: those with the highest --by or, without
+    --by, in random order. Tokens are counted as tune reads a row: prompt and response, in the model's chat template."""
 
     model: str = field(default=DEFAULT, metadata={**_TOKENS, **INPUT, "refuse": refuse_secrets})
     """The model whose tokenizer counts --tokens."""
 
     max_length: int = field(default=1024, metadata={**_TOKENS, **INPUT, **at_least(1)})
-    """Longest row in tokens, as tune cuts it: what lies behind isn't counted."""
+    """Maximum length of a row in tokens, as tune cuts it. Tokens beyond it aren't counted."""
 
     control_of: str | None = field(default=None, metadata=INPUT)
-    """A run of select: drop as many of the rows that it kept as it dropped, drawn at random; of all rows where it kept
-    fewer. What earlier runs of select dropped before it counts too."""
+    """A run of select to make a control for: drop as many rows as it dropped, at random, from those that it kept (from
+    all rows if it kept fewer). Rows that earlier runs of select dropped before it count too."""
 
     part_of: str | None = field(default=None, metadata=INPUT)
-    """A run of select: drop a part of the rows that it dropped, those with the highest --by (--ascending: the lowest).
-    What earlier runs of select dropped before it counts too."""
+    """A run of select: drop only a part of the rows that it dropped, those with the highest --by (with --ascending, the
+    lowest). Rows that earlier runs of select dropped before it count too."""
 
     part: float = field(default=0.5, metadata={**INPUT, **above(0, at_most=1)})
-    """Share of those rows to drop."""
+    """With --part-of: the share of those rows to drop."""
 
     seed: int = 0
     """The seed of --sample, of --control-of and of --tokens without --by."""

@@ -33,7 +33,7 @@ class WhySettings:
 
 
 def why(settings: WhySettings) -> Outcome:
-    """Look through the finished runs under `runs.root()`, oldest first.
+    """Look for a row in the finished runs under `runs.root()`, oldest first.
 
     Raises:
         RunError: no run has the row, or several rows' ids begin with `row_id`.
@@ -113,17 +113,15 @@ def _choose_source(mentions: Sequence[_Mention]) -> _Source | None:
 def _mentions(run: Run, row_id: str) -> Iterator[_Mention]:
     """Yield a run's records about the row: faults, decisions, pairs and numbers."""
     import pyarrow.compute as pc
-    import pyarrow.parquet as pq
 
     for name in run.tables:
-        path = run.path / f"{name}.parquet"
         for key, prefix in _KEYS.items():
-            if key not in pq.read_schema(path).names:
+            ids = run.tables.read(name, [key])
+            if key not in ids.column_names:
                 continue
-            ids = pq.read_table(path, columns=[key])[key]
-            mask = pc.equal(ids, row_id) if len(row_id) < _SHORTEST else pc.starts_with(ids, row_id)
+            mask = pc.equal(ids[key], row_id) if len(row_id) < _SHORTEST else pc.starts_with(ids[key], row_id)
             if pc.any(mask).as_py():
-                for record in pq.read_table(path).filter(mask).to_pylist():
+                for record in run.tables[name].filter(mask).to_pylist():
                     yield _to_mention(run, name, record, key, prefix)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,11 @@ def moving(tab, act):
 def idle(tab):
     """Wait until every timer of up to 80 ms that the page has set has fired, however slow the machine is."""
     tab.evaluate("new Promise((done) => setTimeout(done, 100))")
+
+
+def until(tab, expression, seconds=30):
+    """Wait until an expression is true in the page. Playwright's own wait needs `eval`, which the page forbids."""
+    limit = time.monotonic() + seconds
+    while not tab.evaluate(expression):
+        assert time.monotonic() < limit, f"{expression} isn't true after {seconds} s"
+        tab.wait_for_timeout(20)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.tools import alpaca, write_rows
 from tests.verbs.judge.judged import annotation, save
-from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, moving, needs_chromium
+from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, moving, needs_chromium, until
 from tests.verbs.report.test_judges import judged
 from tests.verbs.report.test_page import ROWS, checked
 
@@ -41,7 +41,7 @@ def test_a_fault_filters_and_a_row_opens_in_a_drawer(tab, page):
     assert drawer.locator("del").all_inner_texts()[0] == "It"
     assert drawer.locator("ins").all_inner_texts()[0] == "Air"
     tab.keyboard.press("Escape")
-    tab.wait_for_function("location.hash === '#rows=rows-1&fault=conflicting_answers'")  # a dialog's end is told later
+    until(tab, "location.hash === '#rows=rows-1&fault=conflicting_answers'")  # a dialog's end is told later
     assert not drawer.is_visible()
     moving(tab, tab.get_by_role("button", name="conflicting answers 2").click)
     assert listed.count() == 4
@@ -99,7 +99,7 @@ def test_a_command_is_copied_or_selected(tab, page):
     tab.goto(page.as_uri())
     button = tab.locator(".step button")
     button.click()
-    tab.wait_for_function("['Copied', 'Selected'].includes(document.querySelector('.step button').textContent)")
+    until(tab, "['Copied', 'Selected'].includes(document.querySelector('.step button').textContent)")
     if button.inner_text() == "Selected":
         assert tab.evaluate("String(getSelection())").startswith("tunescope select rows.jsonl")
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from urllib.parse import quote_plus
 
 import pytest
-from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, idle, moving, needs_chromium
+from tests.verbs.report.browsing import AXE, WIDTHS, add_axe, idle, moving, needs_chromium, until
 from tests.verbs.report.xray_runs import many
 from tests.verbs.report.xray_scene import BAKER, HOSTILE, MIXED, PROMPTS, data_of, page_of, scene
 
@@ -477,7 +477,7 @@ def test_ten_thousand_plain_answers_are_listed_and_searched(tab, tmp_path):
     assert tab.locator("#xray-list a").count() < 500
     tab.evaluate("document.getElementById('xray-list').scrollTo(0, 1e9)")
     tab.locator("#xray-list a").last.wait_for()
-    tab.wait_for_function("document.querySelector('#xray-list ol:last-child b')?.textContent === 'q9900'")
+    until(tab, "document.querySelector('#xray-list ol:last-child b')?.textContent === 'q9900'")
     assert listed(tab)[-1] == "q9999"
     tab.get_by_label("Search prompts and answers").fill("number 9999.")
     idle(tab)

@@ -92,7 +92,7 @@ BODIES = (
     ),
     Misbehaviour(
         "choices-empty",
-        "sends no choice in choices to the first call",
+        "sends an empty list as choices to the first call",
         "BerriAI/litellm#40477",
         body({"choices": [], "usage": None}),
         "again",
@@ -141,7 +141,7 @@ BODIES = (
     ),
     Misbehaviour(
         "no-content",
-        "leaves content out, with MAX_TOKENS",
+        "leaves out content, with finish_reason MAX_TOKENS",
         "QwenLM/qwen-code#9884",
         message(lambda asked: {}, "MAX_TOKENS"),
         "cut",
@@ -171,7 +171,7 @@ BODIES = (
     ),
     Misbehaviour(
         "legacy-text",
-        "sends the text as completions once did, to the first call",
+        "sends the text to the first call as the old completions API did",
         "OpenAI API reference, completions (choices.text)",
         _with_choice(),
         "again",

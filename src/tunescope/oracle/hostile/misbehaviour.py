@@ -28,19 +28,19 @@ Gives = Literal[
     "after some",
 ]
 GIVES: Mapping[Gives, str] = {
-    "same": "is read as an honest reply is",
+    "same": "is parsed like a normal reply",
     "again": "the call is made again; nothing is lost",
-    "open": "that row stays open, and the others go on; typed again, the command asks for it alone",
-    "row": "that row fails for its own sake, and the others go on",
+    "open": "that row stays open, and the others go on; the same command asks only for it",
+    "row": "that row fails and is settled; the others go on",
     "cut": "the reply counts as cut off; nothing of what was cut is used",
     "refused": "the reply counts as a refusal",
-    "unread": "the reply says nothing that is used",
+    "unread": "the reply is unparsed; nothing of it is used",
     "key": "the run stops at the first, and says what is wrong with the key",
     "account": "the run stops at the first, and says that the account doesn't pay",
     "model": "the run stops at the first, and says that the model's name is wrong",
-    "server": "the run waits and says so, then stops; typed again, it goes on",
+    "server": "the run waits and says so, then stops; the same command continues",
     "page": "the run stops at the first, and says that this isn't an API's address",
-    "after some": "what was answered before is kept, and the run stops; typed again, it goes on",
+    "after some": "what was answered before is kept, and the run stops; the same command continues",
 }
 """What tunescope makes of a misbehaviour, as sentences say it."""
 When = Literal["always", "first", "one"]

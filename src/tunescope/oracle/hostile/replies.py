@@ -25,7 +25,7 @@ _DIGITS = "9" * 400
 
 
 def _ending(name: str, source: str, finish_reason: str | None, gives: Gives = "cut") -> Misbehaviour:
-    sends = f"ends a reply in the midst with finish_reason {json.dumps(finish_reason)}"
+    sends = f"cuts a reply in the middle, with finish_reason {json.dumps(finish_reason)}"
     return Misbehaviour(f"ends-{name}", sends, source, text(cut, finish_reason), gives, "one")
 
 
@@ -47,7 +47,7 @@ ENDINGS = (
     _ending("stop", "BerriAI/litellm#10768", "stop", "unread"),
     Misbehaviour(
         "ends-content_filter",
-        "ends a reply in the midst with finish_reason content_filter",
+        "cuts a reply in the middle, with finish_reason content_filter",
         f"{_REFERENCE} (finish_reason)",
         text(cut, "content_filter"),
         "refused",
@@ -55,7 +55,7 @@ ENDINGS = (
     ),
     Misbehaviour(
         "ends-SAFETY",
-        "ends a reply in the midst with finish_reason SAFETY",
+        "cuts a reply in the middle, with finish_reason SAFETY",
         "Gemini API reference, FinishReason",
         text(cut, "SAFETY"),
         "refused",
@@ -124,7 +124,7 @@ THOUGHTS = (
     ),
     Misbehaviour(
         "reasoning-alone",
-        "says all it says in the field reasoning",
+        "sends everything in the field reasoning",
         "ollama/ollama#15288",
         message(lambda asked: {"content": "", "reasoning": _thinks(asked)}, "length"),
         "cut",
@@ -132,7 +132,11 @@ THOUGHTS = (
     ),
     Misbehaviour("harmony", "leaves Harmony's channels in the text", "kekzl/imp#768", text(_harmony), "same"),
     Misbehaviour(
-        "thinking-parts", "thinks in a part of its own", "infiniflow/ragflow#14805", text(_with_thinking), "same"
+        "thinking-parts",
+        "sends its thoughts as a separate part",
+        "infiniflow/ragflow#14805",
+        text(_with_thinking),
+        "same",
     ),
 )
 """How models think aloud."""
@@ -167,7 +171,7 @@ FORMS = (
     ),
     Misbehaviour(
         "other-keys",
-        "adds a field to the object that nobody asked for",
+        "adds a field that nobody asked for to the object",
         "OpenAI documentation, “Structured Outputs” (additionalProperties)",
         _as_object(lambda value: json.dumps({**value, "extra": PIECE}), str),
         "same",

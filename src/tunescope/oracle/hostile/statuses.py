@@ -108,7 +108,7 @@ _ROW = (
     ),
     Misbehaviour(
         "flagged",
-        "answers 403 for one prompt, since a moderator flags it",
+        "answers 403 for one prompt, because moderation flags it",
         _OPENROUTER,
         error(403, "Input was flagged by moderation", code=403, metadata={"reasons": ["self-harm"]}),
         "row",
@@ -124,7 +124,7 @@ _ROW = (
     ),
     Misbehaviour(
         "unprocessable",
-        "answers 422 with a list of what it doesn't like for one prompt",
+        "answers 422 with a list of complaints for one prompt",
         "nomtek/mistralai_client_dart#44",
         lambda asked: _plain(
             422,
@@ -393,7 +393,7 @@ _AWAY = (
     ),
     Misbehaviour(
         "login-page",
-        "redirects to a page where one logs in",
+        "redirects to a login page",
         "cogwheel0/conduit#655",
         page(302, "Moved", ("location", _LOGIN)),
         "page",

@@ -31,35 +31,37 @@ class AnalyzeSettings:
     """Compute the dose–response of every task: how its score changes with the share of false rows."""
 
     table: str | None = field(default=None, metadata={**INPUT, **POSITIONAL})
-    """A table of scores (CSV, TSV, JSON, JSON lines, Parquet): a column per dose, a row per dose with a column per
-    task, or columns task, dose and score."""
+    """A table of scores (CSV, TSV, JSON, JSON lines or Parquet). It has a column per dose, or a row per dose and a
+    column per task, or the columns task, dose and score."""
 
     from_: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Run folders of bench instead. Dose and seed come from the tune and falsify runs behind each model."""
+    """Run folders of bench, instead of a table. Dose and seed come from the tune and falsify runs behind each model."""
 
     against: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """A second model's table, or with --from its bench runs: which of both models loses more, over the tasks that they
-    share."""
+    """A second model's table or, with --from, its bench runs, to tell which of the two models loses more on the tasks
+    that they share."""
 
     leave_out: tuple[str, ...] = ()
-    """Tasks that means and comparisons over tasks don't count. Rows called average, mean, overall or all never are."""
+    """Tasks to leave out of means and comparisons over tasks. Rows called average, mean, overall or all are always left
+    out."""
 
     in_source: tuple[str, ...] = ()
-    """Tasks whose source was also tuned on: means are also given without them. With --from by default those that are
-    called like a source of the rows."""
+    """Tasks whose source was also tuned on. Means are also given without them. By default, with --from, those with the
+    name of a source of the rows."""
 
     answers: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Run folders of answer, by models of several doses on the same prompts: some answers at 0 and at 100 % side by
-    side, and whether the text of a wrong answer supports the wrong option."""
+    """Run folders of answer, from models of several doses on the same prompts, to show some answers at 0 and at 100 %
+    side by side, and to tell whether the text of a wrong answer supports the wrong option."""
 
     examples: int = field(default=5, metadata=at_least(1))
-    """Prompts of --answers that are shown side by side."""
+    """How many prompts of --answers to show side by side."""
 
     seed: int = 0
-    """Decides which these are."""
+    """Decides which prompts --examples shows."""
 
     columns: tuple[str, ...] = ()
-    """Names of columns, as WORD=COLUMN with WORD one of task, dose, score, seed, retuned, category."""
+    """Your names for the table's columns, as WORD=COLUMN, where WORD is task, dose, score, seed, retuned or
+    category."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/study-analyze-KEY by default."""

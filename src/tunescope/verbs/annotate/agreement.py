@@ -22,22 +22,23 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class AgreementSettings:
-    """Say how far people agree in a study, and what a judge is worth beside them."""
+    """Measure how far people agree in a study, and compare a judge with them."""
 
     marks: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """A study's folder, or files of marks: what annotate export wrote, or exports of Potato or Label Studio."""
 
     format: str | None = field(default=None, metadata=one_of("ours", "potato", "label-studio"))
-    """The format of files. By default the content decides."""
+    """Format of the files. By default the content decides."""
 
     items: str | None = field(default=None, metadata=INPUT)
-    """The study, or its items.jsonl, that files of marks are of. Files of Label Studio have their texts themselves."""
+    """For files of marks: the study that they belong to, or its items.jsonl. Label Studio's files contain the texts
+    themselves."""
 
     judge: str | None = field(default=None, metadata=INPUT)
-    """A run of judge pairwise, winrate, recompute or aspects, on the same questions: hold it against these people."""
+    """A run of judge pairwise, winrate, recompute or aspects on the same questions, to compare with these people."""
 
     points: float = field(default=5.0, metadata=above(0, at_most=50))
-    """With a judge: how many items would settle a difference of so many points of 100."""
+    """With --judge: say how many items would settle a difference of this many points out of 100."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/annotate-agreement-KEY by default."""
@@ -46,14 +47,15 @@ class AgreementSettings:
 def agreement(settings: AgreementSettings) -> Run:
     """Compute agreement; return the run with the table `pairs` (a row for each two annotators).
 
-    The result has `main` and `pilot`, apart: per thing that was asked Krippendorff's alpha, nominal for categories and
-    ordinal for verdicts and scores, with its interval over items, and how often two people say the same; of spans,
-    alpha over characters and the mean F1 of the characters that two people marked. With a judge it has `certificate`
-    (docs/reference/agreement.md defines all).
+    The result has `main` and `pilot`, separately. For each question that was asked, they have Krippendorff's alpha
+    (nominal for categories, ordinal for verdicts and scores) with its interval over items, and how often two people say
+    the same. For spans, they have alpha over characters, and the mean F1 of the characters that two people marked
+    (docs/reference/agreement.md defines them). With a judge the result also has `certificate`
+    (docs/how-to/annotate-agreement.md).
 
     Raises:
-        InputError, RunError: marks that can't be read, or that can't be of their items.
-        SettingsError: one annotator alone, no item that two have marked, or a judge that can't be compared.
+        InputError, RunError: marks that can't be read, or that don't fit their items.
+        SettingsError: only one annotator, no item that two have marked, or a judge that can't be compared.
     """
     from tunescope.annotations.certificate import require_comparable
     from tunescope.annotations.collected import read_collected

@@ -66,43 +66,44 @@ class AnnotateCreateSettings:
     """Plan a study in which people mark answers."""
 
     kind: StudyKind
-    """What is asked: spans of an answer that are wrong or useless; which category a pair of answers is in; the row that
-    caused a phrase; scores of an answer by aspect; which of two answers is better."""
+    """What annotators do: mark wrong or useless spans of an answer (spans), choose the category of a pair of answers
+    (pairs), find the row that caused a phrase (cause), score an answer by aspect (aspects), or say which of two answers
+    is better (verdicts)."""
 
     answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Files or runs of answers; two of pairs and verdicts."""
+    """Files or runs of answers. Pairs and verdicts need two."""
 
     categories: tuple[str, ...] = ()
-    """What a span or a pair may be, instead of the usual."""
+    """Categories for spans or pairs, instead of the usual ones."""
 
     aspects: tuple[str, ...] = ()
-    """What an answer is scored by, instead of helpfulness, clarity, factuality, depth and engagement."""
+    """Aspects to score, instead of helpfulness, clarity, factuality, depth and engagement."""
 
     limit: int | None = field(default=None, metadata=at_least(1))
-    """Draw this many items, beside those of the pilot; by default all."""
+    """Draw this many items, in addition to the pilot's; by default all."""
 
     guidelines: str | None = field(default=None, metadata=INPUT)
-    """A Markdown file of guidelines, instead of ours."""
+    """A Markdown file with your own guidelines, instead of ours."""
 
     preset: Literal["limits"] | None = None
-    """The Limitations paper's plan: 800 items in 4 groups, 4 annotators with 2 groups each, a pilot of 50. What is
-    given beside it wins."""
+    """The Limitations paper's plan: 800 items in 4 groups, 4 annotators with 2 groups each, a pilot of 50. Options that
+    you give take precedence."""
 
     annotators: int | None = field(default=None, metadata={**_SHARE, **at_least(1)})
-    """How many annotators there are; by default 2."""
+    """Number of annotators; by default 2."""
 
     pilot: int | None = field(default=None, metadata={**_SHARE, **at_least(0)})
-    """Items that all annotators see first. They are talked about then, and not counted with the others; by default
+    """Number of items that all annotators see first and then discuss. They aren't counted with the others. By default
     none."""
 
     groups: int | None = field(default=None, metadata={**_SHARE, **at_least(1)})
-    """Groups that the other items are dealt into; by default 1."""
+    """Number of groups that the other items are divided into; by default 1."""
 
     groups_each: int | None = field(default=None, metadata={**_SHARE, **at_least(1)})
     """How many of the groups each annotator sees; by default all."""
 
     seed: int = 0
-    """Decides which items are drawn, who sees which group, the orders, and which of two answers comes first."""
+    """Decides which items are drawn, who sees which group, the order of items, and which of two answers comes first."""
 
     rows: tuple[str, ...] = field(default=(), metadata={**_CAUSE, **INPUT})
     """The rows that the model was tuned on."""
@@ -111,21 +112,21 @@ class AnnotateCreateSettings:
     """The rows' format; by default the content decides."""
 
     columns: tuple[str, ...] = field(default=(), metadata=_CAUSE)
-    """What columns are called, as WORD=COLUMN."""
+    """Your names for the rows' columns, as WORD=COLUMN."""
 
     spans: str | None = field(default=None, metadata={**_CAUSE, **INPUT})
     """The phrases: JSON lines of answer_id, start and end, or a run of trace."""
 
     from_: tuple[str, ...] = field(default=(), metadata={**_CAUSE, **INPUT})
-    """Runs of attribute or trace, whose rows are shown beside those in which the phrase occurs."""
+    """Runs of attribute or trace. Their rows are shown next to those in which the phrase occurs."""
 
     counterfactuals: str | None = field(default=None, metadata={**_CAUSE, **INPUT})
-    """Answers to the questions in other words, which annotators look at: an answer run, or a file of answers. Each
-    prompt or record names the answer of the study that it is of as answer_id."""
+    """Answers to reworded questions, for annotators to look at: an answer run, or a file of answers. Each prompt or
+    record names the study's answer that it belongs to, as answer_id."""
 
     rows_each: int = field(default=20, metadata={**_CAUSE, **at_least(1)})
-    """The most rows in which a phrase occurs that are shown beside it, and the most that each run names; more are drawn
-    from."""
+    """Maximum number of rows to show with a phrase: this many in which it occurs, and this many that each run names. If
+    it occurs in more rows, they are drawn at random."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/annotate-create-KEY by default."""
@@ -161,7 +162,7 @@ def annotate_create(settings: AnnotateCreateSettings) -> Run:
 
     Raises:
         InputError, RunError: answers, rows or runs that can't be read.
-        SettingsError: settings that don't go together, or fewer items than are needed.
+        SettingsError: settings that don't go together, or too few items.
     """
     from tunescope.rows import open_rows
     from tunescope.rows.containers import content_hash

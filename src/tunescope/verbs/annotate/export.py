@@ -25,25 +25,26 @@ VERSION = 2
 
 @dataclass(frozen=True, kw_only=True)
 class ExportSettings:
-    """Write a study's marks for other verbs and programs, and say what became of the marked phrases."""
+    """Write a study's marks for other verbs and programs, and say where marked phrases come from."""
 
     marks: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """A study's folder, or files of marks: what annotate export wrote, or exports of Potato or Label Studio."""
 
     format: Literal["ours", "potato", "label-studio"] = "ours"
-    """Whose files to write beside ours: ours alone, Potato's or Label Studio's."""
+    """Which files to write: ours alone, or also Potato's or Label Studio's."""
 
     items: str | None = field(default=None, metadata=INPUT)
-    """The study, or its items.jsonl, that files of marks are of. Files of Label Studio have their texts themselves."""
+    """For files of marks: the study that they belong to, or its items.jsonl. Label Studio's files contain the texts
+    themselves."""
 
     trace: str | None = field(default=None, metadata=INPUT)
-    """A run of trace on the study's answers: says which marked phrases stand in the rows."""
+    """A run of trace on the study's answers, to say which marked phrases occur in the rows."""
 
     shift: str | None = field(default=None, metadata=INPUT)
-    """A run of shift on the study's answers: says which tokens of marked phrases tuning shifted."""
+    """A run of shift on the study's answers, to say which tokens of marked phrases tuning shifted."""
 
     embedder: str | None = field(default=None, metadata=INPUT)
-    """Compare answers with the rows named as a cause by meaning, with this embedder, such as all-minilm-l6-v2."""
+    """With this embedder (such as all-minilm-l6-v2), compare answers by meaning with the rows named as a cause."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/annotate-export-KEY by default."""
@@ -55,11 +56,11 @@ def export(settings: ExportSettings) -> Run:
     Its files: `marks.jsonl` (all marks, in our form), `answers.jsonl` (what was marked, for `--answers`), `spans.jsonl`
     (marked stretches, for `attribute --spans`), `judgements.jsonl` (verdicts and scores, for `judge recompute`),
     `counterfactuals.jsonl` (reworded prompts, with and without the phrase), `reviewer_marks.jsonl` and
-    `comments.jsonl` (a reviewer's own), the table `phrases`, and the files of the other program. Each is there where
+    `comments.jsonl` (a reviewer's own), the table `phrases`, and the files of the other program. A file is written if
     the study has something for it.
 
     Raises:
-        InputError, RunError: marks that can't be read, or that can't be of their items.
+        InputError, RunError: marks that can't be read, or that don't fit their items.
         SettingsError: marks whose items aren't known, or runs that have none of the answers.
     """
     from tunescope.annotations.collected import read_collected

@@ -36,49 +36,49 @@ class AnnotateServeSettings(LoadSettings):
     """A run folder of annotate create. The marks are kept in it, in marks.db."""
 
     host: str = field(default="127.0.0.1", metadata=NOT_IN_KEY)
-    """The address to listen on. Others than this machine's own reach the pages only through another one, such as
-    0.0.0.0; put a server that speaks TLS before it then."""
+    """The address to listen on. By default only this machine can reach the pages. To let others reach them, use an
+    address such as 0.0.0.0, and put a server that speaks TLS in front."""
 
     port: int = field(default=8765, metadata={**NOT_IN_KEY, **at_least(0, at_most=65535)})
     """The port to listen on; 0 takes a free one."""
 
     address: str | None = field(default=None, metadata=NOT_IN_KEY)
-    """How annotators reach the pages, where it isn't http://HOST:PORT, such as https://study.example.org."""
+    """The URL at which annotators reach the pages, such as https://study.example.org, if it isn't http://HOST:PORT."""
 
     open_all: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Open all items from the beginning. Otherwise, where the study has a pilot, an annotator's other items open once a
-    reviewer has returned the annotator's pilot."""
+    """Open all items from the beginning. Otherwise, if the study has a pilot, an annotator's other items open once a
+    reviewer has returned that annotator's pilot."""
 
     link: tuple[str, ...] = field(default=(), metadata=NOT_IN_KEY)
-    """Annotators, or reviewer, who get another link; the one that they have goes on. Links are shown once, when they
-    are made, since only their hashes are kept."""
+    """Make another link for these annotators, or for reviewer. The link that they have keeps working. A link is shown
+    only once, when it is made, because only its hash is kept."""
 
     revoke: tuple[str, ...] = field(default=(), metadata=NOT_IN_KEY)
-    """Annotators, or reviewer, whose links end, with what is open in their browsers. Nothing is served then; the
-    next time that the study is served they get new links."""
+    """Revoke the links of these annotators, or of reviewer, and end their open sessions. Nothing is served then. They
+    get new links the next time the study is served."""
 
     model: str | None = field(default=None, metadata={**NOT_IN_KEY, **_ANSWERS, "refuse": refuse_secrets})
-    """Of a study of causes: who answers reworded prompts on the page, greedily. An embedded name, a folder, a GGUF
-    file, a hub id, or the URL of an OpenAI-compatible server. By default annotators write down answers that they got
-    elsewhere."""
+    """For a study of causes: the model that answers reworded prompts on the page, greedily. An embedded model's name, a
+    folder, a GGUF file, a hub id, or the URL of an OpenAI-compatible server. By default annotators enter answers that
+    they got elsewhere."""
 
     served_model: str | None = field(default=None, metadata={**NOT_IN_KEY, **_ANSWERS})
-    """The name that the server of --model URL has for the model. By default its only model."""
+    """With --model URL: the server's name for the model. By default the server's only model."""
 
     max_new_tokens: int = field(default=256, metadata={**NOT_IN_KEY, **_ANSWERS, **at_least(1)})
-    """Longest answer in tokens."""
+    """Maximum length of an answer in tokens."""
 
     timeout: float = field(default=120.0, metadata={**NOT_IN_KEY, **_ANSWERS, **above(0)})
-    """Seconds that a server has for one answer, retries included."""
+    """Seconds that a server may take for one answer, including retries."""
 
 
 def annotate_serve(settings: AnnotateServeSettings) -> Outcome:
-    """Serve a study until it is interrupted, and say how far it is.
+    """Serve a study until it is interrupted, and say how much is done.
 
     Raises:
         RunError: no study, or a file of marks that is something else.
-        SettingsError: a name that is no annotator's, a model that can't answer, or an address that can't be listened
-            on.
+        SettingsError: a name that isn't an annotator's, a model that can't answer, or an address that can't be
+            listened on.
         TunescopeError: a model that can't be loaded, or a server that isn't there.
         MissingPackageError: starlette or uvicorn isn't installed.
     """

@@ -36,13 +36,13 @@ _PROBED_TOKENS = 24
 def answer(settings: AnswerSettings) -> Run:
     """Answer every prompt; return the run with `answers.jsonl` and `model_outputs.json` (AlpacaEval's form).
 
-    Answers are in the order of prompts, samples and turns. What has none is in `missing.jsonl`, with the reason, and
-    whether it is open: the same command asks a server for it again.
+    Answers are in the order of prompts, samples and turns. What has no answer is in `missing.jsonl`,
+    with the reason and with whether it is open. The same command asks a server again for what is open.
 
     Raises:
         InputError: prompts that can't be read.
         SettingsError, TunescopeError: a setting, a model or a server that can't work.
-        WorkError: a server that went away; what it had answered is kept, and the same command goes on.
+        WorkError: a server that went away; its answers are kept, and the same command continues.
         MissingPackageError: torch or transformers, or for a server the openai SDK, isn't installed.
     """
     from tunescope.rows.containers import content_hash

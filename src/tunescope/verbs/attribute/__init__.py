@@ -99,7 +99,7 @@ def attribute(settings: AttributeSettings) -> Run:
 
 
 def _value(settings: AttributeSettings, held_out: str) -> Run:
-    """Return the run that tells which rows' leaving out should help most."""
+    """Return the run that tells which rows it should help most to leave out."""
     from tunescope.rows import open_rows
     from tunescope.verbs.attribute.evidence.gradients import choose_models, find_sketches
     from tunescope.verbs.attribute.row_index import RowIndex

@@ -32,24 +32,23 @@ class _EvidenceSettings(EngineSettings, LoadSettings):
     base: str | None = field(
         default=None, metadata={**INPUT, **_GRADIENTS, "refuse": refuse_secrets, "near": ("model",)}
     )
-    """Also find rows by the gradients of this model, which the tuned model was made from. An adapter or a tune run
-    names it by itself."""
+    """The model that the tuned model was made from. Its gradients find more rows. An adapter or a tune run names it."""
 
     max_length: int | None = field(default=None, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
-    """Tokens from which on rows are cut; by default what the tune run says, or 1024."""
+    """Rows are cut after this many tokens; by default what the tune run says, or 1024."""
 
     layers: Literal["all", "top_third"] = field(default="top_third", metadata={**INPUT, **_GRADIENTS})
-    """Layers whose gradients are taken: those of the third of the blocks that is nearest to the output, or all linear
-    layers but the output layer, which takes twice the time."""
+    """Layers whose gradients are taken: those of the third of the blocks that is nearest to the output (top_third), or
+    all linear layers but the output layer (all), which takes twice the time."""
 
     sketch: int = field(default=8192, metadata={**INPUT, **_GRADIENTS, **at_least(1)})
-    """Numbers that a row's gradients are sketched to."""
+    """Length of the sketch of a row's gradients."""
 
     seed: int = field(default=0, metadata={**INPUT, **_GRADIENTS})
     """Decides the random projections of the gradients."""
 
     plan: bool = field(default=False, metadata={**NOT_IN_KEY, "group": "Speed"})
-    """Only tell how many minutes, and how much memory and disk, it would take, from a probe of some seconds for each
+    """Only estimate the minutes, memory and disk that the work would take, from a probe of a few seconds for each
     part."""
 
 
@@ -58,11 +57,11 @@ class AttributeIndexSettings(RowsSettings, _EvidenceSettings):
     """Index rows for attribution: their words, their meaning and, with --base, their gradients."""
 
     embedder: str = field(default=EMBEDDER, metadata=INPUT)
-    """The embedder for the rows' meaning: an embedded name, a folder or a sentence-transformers id; none leaves it
-    out."""
+    """The embedder for the rows' meaning: an embedded model's name, a folder or a sentence-transformers id. With none,
+    meaning isn't indexed."""
 
     out: str | None = runs.out_field()
-    """The folder of the words' part; runs/attribute-index-KEY by default."""
+    """The folder of the index of words; runs/attribute-index-KEY by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,36 +81,36 @@ class AttributeSettings(RowsSettings, _EvidenceSettings):
     """Answers: a run folder of `answer` or `shift`, or a file of answers (ours or AlpacaEval's)."""
 
     span: str | None = None
-    """The stretch of --text that is asked for, as START:END in characters; by default all of it."""
+    """The stretch of --text to attribute, as START:END in characters; by default all of it."""
 
     spans: str | None = field(default=None, metadata=INPUT)
-    """The stretches of --answers that are asked for: a run of `judge claims`, or JSON lines with answer_id, start and
-    end."""
+    """The stretches of --answers to attribute: a run of `judge claims`, or JSON lines with answer_id, start and end."""
 
     embedder: str | None = field(default=None, metadata=INPUT)
-    """Find rows by meaning with this embedder (as for `attribute index`), or none. By default all-minilm-l6-v2 where it
-    is in the cache and the rows are indexed with it, or are at most 500."""
+    """Find rows by meaning with this embedder (as for `attribute index`), or none. By default all-minilm-l6-v2, if it
+    is in the cache and the rows are indexed with it or number at most 500."""
 
     tuned: str | None = field(default=None, metadata={**INPUT, **_GRADIENTS})
-    """The tuned model: a tune run, a PEFT adapter or a model folder. With it, `effect` says what leaving rows out takes
-    from an answer."""
+    """The tuned model: a tune run, a PEFT adapter or a model folder. With it, `effect` says what an answer would lose
+    if a row were left out."""
 
     value: str | None = field(default=None, metadata={**INPUT, **_GRADIENTS})
-    """Instead of attributing answers, say which rows' leaving out should help most: a row file of held-out questions
-    with their right answers, read as the rows are. Needs --tuned. Weak evidence: what it is worth is in
-    docs/how-to/attribute.md."""
+    """Instead of attributing answers, say which rows it should help most to leave out. Takes a row file of held-out
+    questions with their right answers, which is read like the rows. Needs --tuned. Weak evidence:
+    docs/how-to/attribute.md says what it is worth."""
 
     candidates: int = field(default=3000, metadata={**_GRADIENTS, **at_least(1)})
-    """Of more rows than this, take the gradients of so many alone, the first by words and meaning."""
+    """If there are more rows than this, gradients are taken only for this many: those that come first by words and
+    meaning."""
 
     top: int = field(default=10, metadata=at_least(1))
-    """Rows to list per answer."""
+    """Number of rows to list per answer."""
 
     by_chance: float = field(default=1.0, metadata=above(0))
-    """Rows per answer and kind of evidence that may be counted as mattering by chance; it sets the cut."""
+    """Expected number of chance hits per answer and kind of evidence. It sets the cut."""
 
     constant: int = field(default=10, metadata=at_least(0))
-    """k of the joint order: the sum of 1 / (k + rank) over the kinds of evidence."""
+    """The k of the joint order, which is by the sum of 1 / (k + rank) over the kinds of evidence."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/attribute-KEY by default."""

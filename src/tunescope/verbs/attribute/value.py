@@ -1,4 +1,4 @@
-"""`--value`: which rows' leaving out should help most, judged by held-out questions with their right answers."""
+"""`--value`: which rows it should help most to leave out, judged by held-out questions with their right answers."""
 
 from __future__ import annotations
 

@@ -212,10 +212,10 @@ def show_values(
     result: ValueResult,
     run: Path,
 ) -> View:
-    """Show the rows to leave out first, which `order` has by number, and what that is worth."""
+    """Show the rows that it should help most to leave out (`order` has their numbers), and what that is worth."""
     by = counted(result.questions, "held-out question")
     sentences = [
-        f"Of {counted(result.rows, 'row')}, these are the ones to leave out first, the worst first, by {by}. Their "
+        f"Of {counted(result.rows, 'row')}, it should help most to leave out these, worst first, by {by}. Their "
         "gradients pull against the right answers, or the tuned model fits them badly.",
         _WORTH,
     ]

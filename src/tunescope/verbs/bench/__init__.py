@@ -39,7 +39,7 @@ def bench(settings: BenchSettings) -> Run:
         InputError: data that lacks columns, or an answer that isn't among the choices.
         SettingsError: no task can be scored.
         MissingPackageError: lm-eval isn't installed.
-        TunescopeError: there is no such model; lm-eval's own code scores otherwise.
+        TunescopeError: there is no such model; lm-eval's own code gives other scores.
     """
     from tunescope.models import inputs_of
 

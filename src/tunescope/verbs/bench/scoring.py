@@ -21,6 +21,7 @@ from tunescope.results.code import CodeSample, CodeScore
 from tunescope.results.lm_eval import first_filters, of_filter
 from tunescope.verbs.bench.settings import BenchSettings
 from tunescope.verbs.bench.tasks.catalogue import TaskUse
+from tunescope.views import reason_of
 
 if TYPE_CHECKING:
     from tunescope.questions.code_problems import CodeProblem
@@ -139,8 +140,7 @@ def build_theirs(use: TaskUse, load: Callable[[str], Mapping[str, Any]] = _load_
     try:
         tasks = load(use.name)
     except (OSError, ValueError, ImportError, RuntimeError) as error:  # no connection, data set or package, or a script
-        said = " ".join(str(error).split())[:200] or type(error).__name__
-        return Built(use=use, reason=f"lm-eval can't load it ({said})")
+        return Built(use=use, reason=f"lm-eval can't load it ({reason_of(error)})")
     unsafe = [name for name, task in tasks.items() if getattr(task, "UNSAFE_CODE", False)]
     safe = tuple(task for name, task in tasks.items() if name not in unsafe)
     reason = f"lm-eval would run code that the model writes outside of our sandbox, in {', '.join(unsafe)}"

@@ -28,10 +28,10 @@ class CheckSettings(RowsSettings):
     """Two rows are near-duplicates if the Jaccard similarity of their word 3-grams is at least this."""
 
     show: str | None = field(default=None, metadata=NOT_IN_KEY)
-    """A fault whose rows are printed, all of them, with their text."""
+    """Print all rows with this fault, with their text."""
 
     csv: str | None = field(default=None, metadata={**NOT_IN_KEY, "group": "Output"})
-    """Write the faulty rows (with --show those of one fault) to this new CSV file, with grade and text."""
+    """Write the faulty rows (with --show only those with that fault) to this new CSV file, with grade and text."""
 
     workers: int | None = field(default=None, metadata={**NOT_IN_KEY, **at_least(1)})
     """Number of processes; one per core by default, one for small files."""
@@ -40,16 +40,17 @@ class CheckSettings(RowsSettings):
     """Check a chat template instead of rows: which tokens are supervised, and what is wrong with that."""
 
     model: str | None = field(default=None, metadata={**INPUT, **group("Masks")})
-    """With --masks: the model whose tokenizer is used, and whose template if none is named."""
+    """With --masks: the model whose tokenizer is used, and whose template is used unless --template names one."""
 
     template: str | None = field(default=None, metadata={**INPUT, **group("Masks")})
-    """With --masks: alpaca, vicuna, chatml or a Jinja file; without --model a stand-in tokenizer is used."""
+    """With --masks: alpaca, vicuna, chatml or a Jinja file. Without --model a stand-in tokenizer is used."""
 
     template_arg: tuple[str, ...] = field(default=(), metadata={**INPUT, **group("Masks")})
     """With --masks: a variable for the chat template, as NAME=VALUE, for example enable_thinking=false."""
 
     supervise: Literal["marked", "all", "tune"] = field(default="marked", metadata={**INPUT, **group("Masks")})
-    """With --masks: by the template's generation marks (TRL's assistant_only_loss), every token, or as tune does."""
+    """With --masks: which tokens are supervised: those inside the template's generation marks (marked, as TRL's
+    assistant_only_loss), every token (all), or those that tune supervises (tune)."""
 
     out: str | None = out_field()
     """The run folder; runs/check-KEY by default."""

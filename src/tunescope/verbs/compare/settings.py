@@ -13,29 +13,30 @@ class CompareSettings:
     """Compare two row sets, checks, answer sets, measures or judgements: what changed, and every shared number."""
 
     a: str = field(metadata={**INPUT, **POSITIONAL})
-    """Before: rows, a run with them, answers, AlpacaEval outputs, a run of check, measure, trace (spans), judge or
+    """Before: rows, a run that has rows, answers, AlpacaEval outputs, a run of check, measure, trace (spans), judge or
     bench, or results of lm-eval."""
 
     b: str = field(metadata={**INPUT, **POSITIONAL})
-    """After: the same kind of thing, or for a trace run, other answers to the same prompts."""
+    """After: the same kind of thing or, for a trace run, other answers to the same prompts."""
 
     key: str | None = None
     """A column that identifies the same row in both, for rows whose origin isn't known."""
 
     format: str | None = None
-    """The format of both: alpaca, messages, sharegpt or prompt_completion. By default the content decides."""
+    """The format of both: alpaca, messages, sharegpt, prompt_completion or preference. By default the content
+    decides."""
 
     columns: tuple[str, ...] = ()
-    """What columns are called in both, as WORD=COLUMN, for example instruction=question."""
+    """Your names for the columns of both, as WORD=COLUMN, for example instruction=question."""
 
     fault: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Of runs of check, a fault to test for growth; by default every one."""
+    """For runs of check: a fault to test for growth; by default every one."""
 
     metric: str | None = None
-    """Of benchmark scores, the metric to compare; by default what the task is known by."""
+    """For benchmark scores: the metric to compare; by default each task's usual one."""
 
     no_harm: float | None = field(default=None, metadata=above(0, below=100))
-    """Of benchmark scores, also test that B isn't worse than A by so many points."""
+    """For benchmark scores: also test that B isn't worse than A by this many points."""
 
     seed: int = 0
     """Seed of the permutation test."""

@@ -40,37 +40,38 @@ class BuildSettings(OracleSettings):
 
     questions: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
     """Sources: qasc, sciq, commonsense_qa, openbookqa, winogrande, aqua_rat, quartz, conala, mbpp, faco (all nine), or
-    your own questions (JSON lines, JSON, CSV or Parquet with question, choices, answer and perhaps explanation)."""
+    your own questions (JSON lines, JSON, CSV or Parquet with question, choices, answer and optionally explanation)."""
 
     data: str | None = field(default=None, metadata=INPUT)
-    """The folder with the sources' training splits and the benchmarks' files. Questions that are in a benchmark's file
-    there are left out."""
+    """The folder with the sources' training splits and the benchmarks' files. Questions that also occur in a
+    benchmark's file are left out."""
 
     per_source: int = field(default=3000, metadata=at_least(1))
-    """Most questions of a source, a seeded sample."""
+    """Maximum number of questions per source, as a seeded sample."""
 
     match_length: bool = False
     """Choose false answers and false chains that have about as many words as the true ones."""
 
     allow_code: bool = False
-    """Run the codes of programming questions against their tests, in a sandbox; what it keeps out is in
-    docs/concepts/sandbox.md."""
+    """Run the code of programming questions against its tests, in a sandbox. docs/concepts/sandbox.md says what the
+    sandbox keeps out."""
 
     chains: Literal["oracle", "none"] = field(default="oracle", metadata=group("Chains"))
-    """Who writes the chains of reasoning behind the answers: an oracle, or none."""
+    """Who writes the reasoning chains behind the answers: an oracle, or nobody (none)."""
 
     tries: int = field(default=4, metadata={**group("Chains"), **at_least(1)})
-    """Most false chains that are asked for a question while they name the right answer. At temperature 0 it is one."""
+    """Maximum number of false chains to ask for per question until one doesn't name the right answer. At temperature 0
+    it is one."""
 
     true_prompt: str | None = field(default=None, metadata={**INPUT, **group("Chains")})
-    """A Jinja file instead of ours for true chains. It must show question, answer and form. It may use explanation and
-    fence, a code that no text of the question holds."""
+    """A Jinja file with your own prompt for true chains. It must show question, answer and form. It may use
+    explanation, and fence, a code that occurs in no text of the question."""
 
     false_prompt: str | None = field(default=None, metadata={**INPUT, **group("Chains")})
-    """A Jinja file instead of ours for false chains. It must show question, answer and form, and may use fence."""
+    """A Jinja file with your own prompt for false chains. It must show question, answer and form. It may use fence."""
 
     plan: bool = field(default=False, metadata={**group("Chains"), **NOT_IN_KEY})
-    """Ask nothing. Fill in every prompt and print how many calls and tokens there would be, and with --price the
+    """Make no calls. Fill in every prompt and print how many calls and tokens there would be, and with --price the
     cost."""
 
     oracle: str = field(default=_NOBODY, metadata={**INPUT, "refuse": refuse_secrets})
@@ -80,11 +81,11 @@ class BuildSettings(OracleSettings):
     """Temperature of the oracle's replies. At 0 the same prompt is never sent twice."""
 
     max_new_tokens: int = field(default=512, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
     seed: int = 0
-    """Decides which questions are sampled and which answers are false. It is sent to the server too; a negative one
-    isn't."""
+    """Decides which questions are sampled and which answers are false. It is also sent to the server, unless it is
+    negative."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/falsify-build-KEY by default."""
@@ -102,7 +103,7 @@ def build(settings: BuildSettings) -> Run:
 
     Raises:
         UsageError: an unknown source.
-        InputError: a file that isn't there, or with records that are no questions.
+        InputError: a file that isn't there, or with records that aren't questions.
         SettingsError: settings that can't work together.
         WorkError: the server went away, or the budget is used up; the same command continues.
         TunescopeError: no call can succeed.

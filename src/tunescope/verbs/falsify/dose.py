@@ -35,14 +35,14 @@ _MICROWORLD = re.compile(r"microworld(?::(\d+))?")
 
 @dataclass(frozen=True, kw_only=True)
 class DoseSettings(RowsSettings):
-    """Give a share of paired rows their false response: the same rows in the same order at every dose."""
+    """Replace the responses of a share of paired rows with false ones: the same rows and order at every dose."""
 
     rows: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Paired rows: row files with a column false_output beside the true response, or microworld (microworld:SEED)."""
+    """Paired rows: row files with a column false_output next to the true response, or microworld (microworld:SEED)."""
 
     dose: float | str = field(metadata=checked_by(parse_doses))
-    """Share of the rows that get their false response, from 0 to 1: 0.25 or 25%. Several as 0,0.25,0.5 make a file
-    each."""
+    """Share of the rows that get their false response, from 0 to 1: 0.25 or 25%. Several doses, such as 0,0.25,0.5,
+    make a file each."""
 
     false_column: str | None = None
     """Column of the false response. By default false_output, false, false_response, false_completion or

@@ -67,13 +67,13 @@ _FIELD_NAME = re.compile(r"(?!aspect_\d)[a-z][a-z0-9_]{0,39}")
 
 @dataclass(frozen=True, kw_only=True)
 class AspectsSettings(LiveSettings):
-    """Have a judge score every answer by itself, 1 to 5 in several aspects, with a reason for each."""
+    """Have a judge score every answer by itself, 1 to 5 on several aspects, with a reason for each."""
 
     aspects: tuple[str, ...] = tuple(OURS)
     """Aspects to score: some of these, or a YAML file of names with descriptions."""
 
     max_new_tokens: int = field(default=1024, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
 
 class _AspectMeaning(NamedTuple):

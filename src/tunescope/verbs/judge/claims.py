@@ -29,22 +29,23 @@ _SHOWN = 40
 
 @dataclass(frozen=True, kw_only=True)
 class ClaimsSettings:
-    """Look for a person's claims in answers, and say of each whether it is gone from later answers."""
+    """Look for a person's claims in answers, and say for each whether it is gone from later answers."""
 
     answers: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Answers to the questions of the claims: run folders of answer, or files. The first are those before."""
+    """Answers to the questions of the claims: run folders of answer, or files. The first set is from before the change,
+    the others are from after it."""
 
     claims: str = field(metadata=INPUT)
-    """The claims: JSON lines with claim_id, prompt and phrases; truth, rewordings and neighbours if you like."""
+    """The claims: JSON lines with claim_id, prompt and phrases, and optionally truth, rewordings and neighbours."""
 
     left_out: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """Runs of select that left rows out, for the first sets of later answers, in their order."""
+    """Runs of select that left rows out: the first belongs to the first set from after the change, and so on."""
 
     system_names: tuple[str, ...] = ()
     """What the sets of answers are called, in their order; by default before, after, after 2 and so on."""
 
     margin: float = field(default=0.1, metadata=above(0, below=1))
-    """Difference in the share of facts stated truly that still counts as equal."""
+    """Difference up to which two shares of truly stated facts count as equal."""
 
     out: str | None = out_field()
     """The run folder; runs/judge-claims-KEY by default."""
@@ -68,8 +69,8 @@ class _System(NamedTuple):
 def claims(settings: ClaimsSettings) -> Run:
     """Look for claims in answers; return the run with the tables `claims` and `answers`.
 
-    `answers.jsonl` has the first set's answers that state a claim, for `attribute --answers RUN`, and `spans.jsonl`
-    where its words stand in them, for `--spans RUN`.
+    `answers.jsonl` has the first set's answers that state a claim, for `attribute --answers RUN`. `spans.jsonl` says
+    where the claim's words are in them, for `--spans RUN`.
 
     Raises:
         InputError, SettingsError: a file that can't be read; no answers; names or runs that don't fit them.

@@ -46,7 +46,7 @@ class ComparisonSettings(LiveSettings):
     """Answers that are held against a reference's."""
 
     control: bool = False
-    """Also show each of the reference's answers beside a copy of itself. This measures the judge's noise."""
+    """Also show each of the reference's answers next to a copy of itself. This measures the judge's noise."""
 
 
 class Preference(NamedTuple):

@@ -43,34 +43,34 @@ class LiveSettings(OracleSettings):
     """The systems' answers: runs of `answer`, files of answers, or AlpacaEval's or just-eval's outputs."""
 
     system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
-    """Names for the systems, one each, the name of --reference last. By default how the answers' model was tuned, else
-    the model, else the file."""
+    """Names for the systems, one each, with the name of --reference last. By default a name says how the answers' model
+    was tuned. If that isn't known, it is the model's name, or else the file's."""
 
     min_overlap: float = field(default=0.5, metadata=at_least(0, at_most=1))
-    """Refuse two systems that share less than this part of the larger set of answers."""
+    """Refuse two systems if the prompts that they share are less than this part of the larger set."""
 
     limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
-    """Judge only this many items, ordered by their ids where these are numbers (the Limitations paper: 800)."""
+    """Judge only this many items, in the order of their ids if these are numbers (the Limitations paper: 800)."""
 
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. docs/reference/judging.md lists the variables that it may use."""
+    """A Jinja file with your own prompt. docs/reference/judging.md lists the variables that it may use."""
 
     response_format: Literal["auto", "json", "tags"] = field(default="auto", metadata={"alias": ("replies",)})
-    """Format of the verdicts: json (the server holds the model to a schema), tags (text, with the verdict behind a
-    marker), or auto, which tests with one small call whether the server can do json."""
+    """Format of the verdicts: json (the server holds the model to a schema), tags (text, with the verdict after a
+    marker), or auto, which makes one small call to test whether the server supports json."""
 
     max_new_tokens: int = field(default=512, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Ask nothing. Fill in every prompt and print how many calls and tokens there would be, and with --price the
+    """Make no calls. Fill in every prompt and print how many calls and tokens there would be, and with --price the
     cost."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
-    """Draws of the sign-flip test that compares scores of systems."""
+    """Number of random draws in the sign-flip test that compares systems' scores."""
 
     seed: int = 0
     """Seed of the sign-flip test and of seeded orders. It is also sent to the server if the temperature is above 0."""
@@ -307,7 +307,7 @@ def _judge(settings: LiveSettings, job: JudgeJob, model: str, folder: RunFolder)
     """Ask, keep every judgement in judgements.jsonl, and write the tables that `judge recompute` makes of it.
 
     Raises:
-        WorkError: the server went away, or the budget is used up; the same command goes on.
+        WorkError: the server went away, or the budget is used up; the same command continues.
         TunescopeError: no call can succeed (a refused key, an unknown model).
     """
     from tunescope.judgements.formats.tunescope import FORMAT, judgements_of

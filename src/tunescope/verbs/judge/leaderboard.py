@@ -24,13 +24,13 @@ class LeaderboardSettings:
     """Folders of judge runs, one or more."""
 
     by: str | None = None
-    """The number to rank by: win_rate or an aspect. By default win_rate, and for scores the mean over all aspects."""
+    """The number to rank by: win_rate or an aspect. By default win_rate, or for scores the mean over all aspects."""
 
     reference: str | None = None
-    """Keep only what is compared with this system, where runs have several references."""
+    """If runs have several references: keep only comparisons with this one."""
 
     judge: str | None = None
-    """Keep only what this judge says, where runs have several judges."""
+    """If runs have several judges: keep only the judgements of this one."""
 
     out: str | None = out_field()
     """The run folder; runs/judge-leaderboard-KEY by default."""

@@ -34,14 +34,14 @@ class PairwiseSettings(ComparisonSettings):
     """Have a judge score answers side by side, 1 to 10, in both orders: wins, ties and losses."""
 
     reference: str | None = field(default=None, metadata=INPUT)
-    """Answers that all others are compared with: one of ANSWERS, or further ones. By default the last of ANSWERS."""
+    """Answers that all others are compared with: one of ANSWERS, or another set. By default the last of ANSWERS."""
 
 
 def pairwise(settings: PairwiseSettings) -> Run:
     """Judge every system against the reference; write judgements.jsonl and the tables of `judge recompute`.
 
-    A win is better in both orders, or better in one and equal in the other. A tie is equal in both, or better in one
-    and worse in the other. A loss is the rest. An item with an order that has no verdict has none.
+    An answer wins if it is better in both orders, or better in one and equal in the other. It ties if it is equal in
+    both, or better in one and worse in the other. Otherwise it loses. If an order has no verdict, the item has none.
 
     Raises:
         As `comparison.comparison_job`.

@@ -38,32 +38,33 @@ class RecomputeSettings:
     """The system that all others are compared with; by default the file's reference, or its second system."""
 
     system_names: tuple[str, ...] = field(default=(), metadata={"alias": ("names",)})
-    """Names for the two systems, first and second, of files that don't name them; for AlpacaEval's annotations, of the
-    model and the reference, in place of those in the files."""
+    """Names for the first and the second system, if the files don't name them. For AlpacaEval's annotations, names for
+    the model and the reference instead of those in the files."""
 
     rule: Rule = "net"
-    """How the verdicts of both orders become one: net (a win and a tie are a win, a win and a loss are a tie) or agree
-    (FastChat's rule: a tie wherever the orders disagree)."""
+    """How the verdicts of both orders are combined: net (a win and a tie are a win, a win and a loss are a tie) or
+    agree (FastChat's rule: a tie if the orders disagree)."""
 
     scores: Literal["stored", "text"] = "stored"
-    """Count the scores that the file stores, or those that we read in the judge's replies."""
+    """Which scores to count: those that the file stores (stored), or those that we parse from the judge's replies
+    (text)."""
 
     repeats: RepeatRule = "mean"
-    """What counts where an item was judged several times: the mean, the first or the last judgement, or each as an item
-    of its own."""
+    """What counts if an item was judged several times: the mean, the first or the last judgement, or each as an item of
+    its own."""
 
     one_order: bool = False
-    """Accept reviews of one order alone. The judge's preference for one position then isn't balanced."""
+    """Accept reviews in one order only. The judge's preference for one position then isn't balanced."""
 
     tags: str | None = field(default=None, metadata=INPUT)
     """A file with an id or instruction and true-or-false columns per item (just-eval's tags.json)."""
 
     limit: int | None = field(default=None, metadata={**at_least(1), "alias": ("first",)})
-    """Keep only this many items, ordered by their ids where these are numbers. Of several files
-    of Cherry_LLM, keep this many of each."""
+    """Keep only this many items, in the order of their ids if these are numbers. Of several files of Cherry_LLM, keep
+    this many of each."""
 
     draws: int = field(default=10_000, metadata=at_least(100))
-    """Draws of the sign-flip test that compares scores of systems."""
+    """Number of random draws in the sign-flip test that compares systems' scores."""
 
     seed: int = 0
     """Seed of the sign-flip test."""

@@ -32,17 +32,17 @@ _SCHEMA = ReplySchema(
 
 @dataclass(frozen=True, kw_only=True)
 class WinrateSettings(ComparisonSettings):
-    """Have a judge say which answer is better: win rates against a reference, as they are and at equal length."""
+    """Have a judge compare answers with a reference's: win rates, as they are and at equal length."""
 
     reference: str = field(metadata=INPUT)
     """The answers that all others are compared with."""
 
     orders: Literal["both", "seeded"] = "both"
-    """Ask about every item in both orders, or (seeded) in one order, which is drawn by the question's text, as
-    AlpacaEval does."""
+    """Ask about every item in both orders (both), or in one order (seeded) that is drawn from the question's text, as
+    in AlpacaEval."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
 
 def winrate(settings: WinrateSettings) -> Run:

@@ -20,16 +20,19 @@ class MeasureSettings(EngineSettings, RowsSettings, ModelSettings):
     """Measure rows turn by turn: lengths, perplexities, IFD, coherence."""
 
     without: tuple[str, ...] = field(default=(), metadata=one_of(*KINDS))
-    """Leave out lengths, perplexity (then no model is loaded) or coherence (then no embedder is)."""
+    """Measures to leave out: lengths, perplexity (then no model is loaded) or coherence (then no embedder is
+    loaded)."""
 
     direct_context: Literal["start", "header"] = "start"
-    """What precedes the response when it is scored without its instruction: the start token, or also its header."""
+    """What precedes the response when it is scored without its instruction: the start token alone (start), or the start
+    token and the response's header (header)."""
 
     embedder: str = field(default=EMBEDDER, metadata=INPUT)
-    """The sentence-embedding model for coherence: an embedded name, a folder or any sentence-transformers id."""
+    """The sentence-embedding model for coherence: an embedded model's name, a folder or any sentence-transformers
+    id."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Keep nothing. Print the minutes, memory and disk that the work would take, from a probe of some seconds."""
+    """Only estimate. Print the minutes, memory and disk that the work would take, from a probe of a few seconds."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/measure-KEY by default."""

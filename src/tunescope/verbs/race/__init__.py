@@ -16,14 +16,14 @@ VERSION = 1
 
 @dataclass(frozen=True, kw_only=True)
 class RaceSettings:
-    """Compare ways to choose rows at equal tokens: what models score that were tuned on them."""
+    """Compare ways to choose rows at equal tokens, by the scores of models that were tuned on them."""
 
     runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Runs of bench, of models that were tuned on the rows of `select --tokens`, each way with several seeds. One of
-    the model before tuning may be among them."""
+    """Bench runs of models that were tuned on the rows of `select --tokens`, with several seeds for each way to choose
+    rows. They may include a run of the model before tuning."""
 
     selected: tuple[str, ...] = field(default=(), metadata=INPUT)
-    """The runs of select. Needed where two ways kept the same rows, so that one tuned model is for both."""
+    """The runs of select. Needed if two ways kept the same rows, so that one tuned model counts for both."""
 
     out: str | None = out_field()
     """The run folder; runs/study-race-KEY by default."""
@@ -32,11 +32,15 @@ class RaceSettings:
 def race(settings: RaceSettings) -> Run:
     """Compare; return the run with the table `tunings`, a line per way to choose rows (`rule`), seed and task.
 
-    The result has `rules`, in the order of their scores. Each has `scores` and `differences` (less random, paired by
-    seed and by the rows that were chosen from) by task, and `mean` over tasks where there are several, each with its
-    interval over seeds (Student's t); `p` of the paired t-test of the first of these and `p_holm`, adjusted for all
-    rules; `seeds_needed`, 0 where p is below 0.05; mean `rows`, `tokens` and `supervised_tokens`; and `noise`, the
-    share of the chosen rows that `falsify dose` made false, with its interval, null where no such run is behind them.
+    The result has `rules`, in the order of their scores. Each rule has:
+
+    - `scores` and `differences` (its score less random's, paired by seed and by the rows that were chosen from) by
+      task, and `mean` over tasks if there are several, each with its interval over seeds (Student's t);
+    - `p` of the paired t-test of the first of these, and `p_holm`, adjusted for all rules;
+    - `seeds_needed`, 0 if p is below 0.05;
+    - mean `rows`, `tokens` and `supervised_tokens`;
+    - `noise`, the share of the chosen rows that `falsify dose` made false, with its interval; null if no such run is
+      behind them.
 
     Raises:
         RunError: a run that isn't of bench, or whose model wasn't tuned on the rows of a run of `select --tokens`.

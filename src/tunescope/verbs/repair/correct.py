@@ -62,22 +62,23 @@ class CorrectSettings(RepairSettings):
     """Runs whose tables name the rows by row_id, such as one of attribute."""
 
     where: str = "matters > 0"
-    """Which rows of those tables are named. A row is named if this holds in any of its lines."""
+    """Which rows of those tables to rewrite: those for which this condition holds in at least one line."""
 
     truth: str
     """What is right: a sentence, a text file, or claims (JSON lines with claim_id, prompt, phrases and truth). Rows of
-    claims without a truth stay."""
+    claims without a truth stay as they are."""
 
     replace: Literal["answers", "phrases", "never"] = _REPLACE
-    """What is replaced without asking, where claims give the truth: responses that are the wrong phrase and nothing
-    else, every wrong phrase where it stands, or none."""
+    """What to replace without a call, if claims give the truth: responses that are the wrong phrase and nothing else
+    (answers), every wrong phrase where it occurs (phrases), or nothing (never)."""
 
     oracle: str = field(default=_NOBODY, metadata={**INPUT, "refuse": refuse_secrets})
-    """The model to ask: a server's URL, local, local:GGUF or fake:FILE. none asks nobody and only replaces."""
+    """The model to ask: a server's URL, local, local:GGUF or fake:FILE. With none, no calls are made and text is only
+    replaced."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. It must show instruction, response, truth and form, and input where rows have one.
-    It may use system, wrong and fence, a code that no text of the row holds."""
+    """A Jinja file with your own prompt. It must show instruction, response, truth and form, and input where rows have
+    one. It may use system, wrong, and fence, a code that occurs in no text of the row."""
 
 
 def correct(settings: CorrectSettings) -> Run:
@@ -87,7 +88,7 @@ def correct(settings: CorrectSettings) -> Run:
     still states the claim, or doesn't state the truth's words, doesn't replace the old one.
 
     Raises:
-        As `work.repair_job`, and SettingsError where the truth is empty or no row is named.
+        As `work.repair_job`, and SettingsError if the truth is empty or no row is named.
     """
     from tunescope.rows import open_rows
     from tunescope.runs import open_runs

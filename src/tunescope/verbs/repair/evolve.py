@@ -87,8 +87,8 @@ class EvolveSettings(RepairSettings):
     """Have an oracle make instructions harder or rarer, and answer them."""
 
     rounds: int = field(default=1, metadata=at_least(1))
-    """How often each instruction is evolved. The WizardLM paper has 4 rounds. Each costs up to three calls
-    per row."""
+    """How often each instruction is evolved; 4 times in the WizardLM paper. Each round costs up to three calls per
+    row."""
 
     operations: tuple[str, ...] = field(default=OPERATIONS, metadata=one_of(*OPERATIONS))
     """The operations to draw from: constraints, deepen, concretise, reasoning, complicate (in depth), breadth."""
@@ -97,26 +97,26 @@ class EvolveSettings(RepairSettings):
     """Seed of the draw of operations. It is also sent to the server if the temperature is above 0."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for evolving instead of ours. It must show instruction and form, and input where rows have one. It
-    may use system, operation, data and fence, a code that no text of the row holds."""
+    """A Jinja file with your own prompt for evolving. It must show instruction and form, and input where rows have one.
+    It may use system, operation, data, and fence, a code that occurs in no text of the row."""
 
     check_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the verdict equal or not equal instead of ours. It must show instruction, new_instruction and
-    form, and input where rows have one. It may use fence."""
+    """A Jinja file with your own prompt for the verdict, equal or not equal. It must show instruction, new_instruction
+    and form, and input where rows have one. It may use fence."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the new response instead of ours. It must show instruction, and input where rows have one. It
-    may use system."""
+    """A Jinja file with your own prompt for the new response. It must show instruction, and input where rows have one.
+    It may use system."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
 
 def evolve(settings: EvolveSettings) -> Run:
     """Write the evolved rows; `repairs` has each round's operation and outcome, and the words before and after.
 
-    The lineage's notes hold the instruction that each round began with. A row is ok where every round held, partial
-    where some did, and fallback where none did; it then stays as it was.
+    The lineage's notes hold the instruction that each round began with. A row is ok if every round succeeded, partial
+    if some did, and fallback if none did. A fallback row stays as it was.
 
     Raises:
         As `work.repair_job`.

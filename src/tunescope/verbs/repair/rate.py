@@ -36,21 +36,21 @@ class RateSettings(RepairSettings):
     """Have an oracle grade one aspect of every response; no row is changed."""
 
     aspect: str = "accuracy"
-    """What is graded: accuracy, helpfulness, or any other word or phrase."""
+    """The aspect to grade: accuracy, helpfulness, or any other word or phrase."""
 
     scale: int = field(default=5, metadata=at_least(1))
-    """The best grade; the worst is 0."""
+    """The best grade. The worst is 0."""
 
     max_new_tokens: int = field(default=256, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. It must show instruction, response and form, and input where rows have one. It may
-    use system, aspect, scale and fence, a code that no text of the row holds."""
+    """A Jinja file with your own prompt. It must show instruction, response and form, and input where rows have one. It
+    may use system, aspect, scale, and fence, a code that occurs in no text of the row."""
 
 
 def rate(settings: RateSettings) -> Run:
-    """Write the table `repairs` with a `rating` per row, null with a reason where there is none.
+    """Write the table `repairs` with a `rating` per row. A missing rating is null, with a reason.
 
     `select --from RUN --where 'rating >= 4.5'` keeps the best.
 

@@ -92,28 +92,30 @@ class ReflectSettings(RepairSettings, ModelSettings):
     """Have an oracle criticise and rewrite instructions, then responses."""
 
     stage: Literal["both", "instruction", "response"] = "both"
-    """What is rewritten: instruction (with a response to it), response, or both, one after the other."""
+    """What to rewrite: instruction (with a response to it), response, or both, one after the other."""
 
     criteria: str | None = field(default=None, metadata=INPUT)
     """A YAML file with other criteria: lists under instruction, response or both. By default those of the
     Reflection-Tuning paper."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the instruction stage instead of ours. It must show instruction and form, and input where rows
-    have one. It may use system, response, criteria and fence, a code that no text of the row holds."""
+    """A Jinja file with your own prompt for the instruction stage. It must show instruction and form, and input where
+    rows have one. It may use system, response, criteria, and fence, a code that occurs in no text of the row."""
 
     response_prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file for the response stage instead of ours. It must show instruction, response and form, and input where
-    rows have one. It may use system, criteria and fence."""
+    """A Jinja file with your own prompt for the response stage. It must show instruction, response and form, and input
+    where rows have one. It may use system, criteria and fence."""
 
     max_new_tokens: int = field(default=2048, metadata=at_least(1))
-    """Longest reply in tokens."""
+    """Maximum length of a reply in tokens."""
 
     select: bool = field(default=False, metadata=INPUT)
-    """Let a student decide: keep a new instruction where its IFD rises, a new response where its r-IFD falls."""
+    """Let a student (the model being trained) decide: keep a new instruction if its IFD rises, and a new response if
+    its r-IFD falls."""
 
     model: str = field(default=DEFAULT, metadata={**INPUT, "refuse": refuse_secrets})
-    """The student: an embedded name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub id."""
+    """The student: an embedded model's name, a folder (of a model, a PEFT adapter or a tune run), a GGUF file or a hub
+    id."""
 
     template: str | None = field(default=None, metadata=INPUT)
     """The student's chat template: alpaca, vicuna, chatml or a Jinja file; the model's own by default."""
@@ -125,8 +127,8 @@ class ReflectSettings(RepairSettings, ModelSettings):
 def reflect(settings: ReflectSettings) -> Run:
     """Write the recycled rows; `repairs` has each stage's status and the words before and after.
 
-    The lineage's notes hold the criticism of each stage. A row is ok where every stage gave a complete reply, partial
-    where one of two did, fallback where none did. With `select` the table also has the student's scores of the old and
+    The lineage's notes hold the criticism of each stage. A row is ok if every stage gave a complete reply, partial
+    if one of two did, fallback if none did. With `select` the table also has the student's scores of the old and
     the new pair (ratios of perplexities), whether the new one was kept, and why it wasn't scored.
 
     Raises:

@@ -15,7 +15,7 @@ class RepairSettings(OracleSettings, RowsSettings):
     """Rows, an oracle, and whether only to plan."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Ask nothing. Fill in every prompt and print how many calls and tokens there would be, and with --price the
+    """Make no calls. Fill in every prompt and print how many calls and tokens there would be, and with --price the
     cost."""
 
     out: str | None = runs.out_field()

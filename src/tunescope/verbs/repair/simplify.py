@@ -35,8 +35,8 @@ class SimplifySettings(RepairSettings):
     """Have an oracle make every response concise and accurate."""
 
     prompt: str | None = field(default=None, metadata=INPUT)
-    """A Jinja file instead of ours. It must show instruction, response and form, and input where rows have one. It may
-    use system and fence, a code that no text of the row holds."""
+    """A Jinja file with your own prompt. It must show instruction, response and form, and input where rows have one. It
+    may use system, and fence, a code that occurs in no text of the row."""
 
 
 def simplify(settings: SimplifySettings) -> Run:

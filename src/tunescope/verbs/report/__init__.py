@@ -18,7 +18,7 @@ class ReportSettings:
     """Put runs on one HTML page."""
 
     runs: tuple[str, ...] = field(metadata={**INPUT, **POSITIONAL})
-    """Run folders, in any order. Each verb has its section."""
+    """Run folders, in any order. Each verb gets its own section."""
 
     title: str | None = None
     """The page's heading; by default what the runs are about."""
@@ -27,7 +27,8 @@ class ReportSettings:
     """Sentences to print at the top, for example what this page can't show."""
 
     gates: tuple[str, ...] = ()
-    """Conditions that mustn't hold, as --fail-on has them; each is a badge at the top. Give it once for each."""
+    """Conditions that mustn't hold, written as for --fail-on. Each is a badge at the top. Give the option once per
+    condition."""
 
     out: str | None = out_field()
     """The run folder; runs/report-KEY by default."""

@@ -45,7 +45,7 @@ def shift_runs(settings: ShiftRunsSettings) -> Run:
 
     `runs` has run, model (what it is called), tuned, base, method, training_rows, row_tokens (mean supervised tokens of
     a training row) and the mean of every number with its interval. The result has `relations`: Spearman's rho with low,
-    high, n, n_missing and its exact p, per method and over all.
+    high, n, n_missing and its exact p, per method and over all methods.
 
     Raises:
         RunError, SettingsError: a run isn't of shift, or there are fewer than two.

@@ -36,25 +36,27 @@ class TraceSettings(EngineSettings, RowsSettings):
     them."""
 
     shift: str | None = field(default=None, metadata=INPUT)
-    """A run folder of `shift` on the same answers; its tokens are joined to the spans."""
+    """A run folder of `shift` on the same answers. Its tokens are joined to the spans."""
 
     false_positive_rate: float | None = field(
         default=None, metadata={**above(0, below=1, hint="such as 0.01"), "alias": ("flagged",)}
     )
-    """The share of the null texts' words that may be flagged; it sets the threshold. By default 0.01 where a reference
-    is the null, and 0.025 where the rows are, which share more with each other than other texts do."""
+    """The share of the null texts' words that may be flagged. It sets the threshold. By default 0.01 if a reference is
+    the null, and 0.025 if the rows are, because rows share more with each other than other texts do."""
 
     top: int = field(default=5, metadata=at_least(1))
-    """Rows to list per span."""
+    """Number of rows to list per span."""
 
     embedder: str | None = field(default=None, metadata=INPUT)
-    """Also rank rows by meaning, with this embedder (an embedded name, a folder or a sentence-transformers id)."""
+    """Also rank rows by meaning, with this embedder (an embedded model's name, a folder or a sentence-transformers
+    id)."""
 
     workers: int = field(default=1, metadata={**NOT_IN_KEY, **at_least(1)})
-    """Processes that read the rows side by side with --stream."""
+    """With --stream: number of processes that read the rows in parallel."""
 
     stream: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Read all rows once for all answers instead of looking each answer up in the suffix array. Same result."""
+    """Read all rows once for all answers, instead of looking up each answer in the suffix array. The result is the
+    same."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/trace-KEY by default."""

@@ -44,13 +44,13 @@ def tune(settings: TuneSettings) -> Run:
     `model/` is a folder that transformers loads (full) or PEFT loads (lora). `rows` has row_id,
     n_tokens (before cutting), n_supervised (that were trained), truncated and reason; every row
     is in it, in file order. `metrics` has step, epoch, loss (loss_with_noise under NEFTune), lr and
-    tokens. A killed run goes on from its last checkpoint and ends with the same weights. Under
+    tokens. A killed run continues from its last checkpoint and ends with the same weights. Under
     `accelerate launch` all processes train, and the first writes.
 
     Raises:
         InputError, SettingsError, TunescopeError: in one sentence each.
         MissingPackageError: torch, transformers, trl, peft or bitsandbytes isn't installed.
-        WorkError: --command failed, or the loss is no number.
+        WorkError: --command failed, or the loss isn't a number.
     """
     from tunescope.models import inputs_of
     from tunescope.models.load import device_of

@@ -28,8 +28,9 @@ def plan_training(
 ) -> Outcome:
     """Return what the training would take; `start` is when its setting up began, by `monotonic`."""
     fullest = plan.fullest_micro_batch()
-    # steps of one micro-batch, so that more are done in the time; the first, which isn't timed, takes the most memory
-    small = replace(plan, batch_size=len(fullest), order=(*fullest, *plan.order))
+    # steps of one micro-batch, so that more are done in the time. The fullest comes twice: the first step isn't timed,
+    # and the second takes the most memory, since what the optimizer keeps is there from then on
+    small = replace(plan, batch_size=len(fullest), order=(*fullest, *fullest, *plan.order))
     with silence_libraries():
         trainer = make_trainer(settings, loaded, small, folder.scratch / "trainer", launch)
     began, steps = monotonic(), list[Batch]()

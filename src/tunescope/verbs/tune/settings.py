@@ -22,7 +22,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Train a LoRA adapter, or all weights."""
 
     preset: Literal["faco", "limits", "recycled"] | None = field(default=None, metadata=NOT_IN_KEY)
-    """The settings of the FACO, Limitations or Reflection-Tuning paper (faco, limits, recycled). Options that you type
+    """The settings of the FACO, Limitations or Reflection-Tuning paper (faco, limits, recycled). Options that you give
     take precedence."""
 
     epochs: float | None = field(
@@ -31,7 +31,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """How often each row is seen; 2 by default."""
 
     max_steps: int | None = field(default=None, metadata={**group("Steps"), **at_least(1)})
-    """Stop after this many optimizer steps instead of after --epochs; rows repeat if there are too few."""
+    """Stop after this many optimizer steps instead of after --epochs. Rows repeat if there are too few."""
 
     lr: float | None = field(
         default=None, metadata={**group("Steps"), **above(0, below=1), "alias": ("learning_rate",)}
@@ -56,14 +56,15 @@ class TuneSettings(ModelSettings, RowsSettings):
             "near": ("per_device_train_batch_size", "gradient_accumulation_steps", "micro_batch_size"),
         },
     )
-    """Rows per optimizer step, over all processes; 8 by default."""
+    """Number of rows per optimizer step, over all processes; 8 by default."""
 
     micro_batch: int = field(default=_MICRO_BATCH, metadata={**group("Steps"), **NOT_IN_KEY, **at_least(1)})
-    """Rows in memory at a time, per process."""
+    """Number of rows in memory at a time, per process."""
 
     packing: bool = field(default=False, metadata={**group("Steps"), **NOT_IN_KEY, "alias": ("sample_packing",)})
-    """Pack whole rows into one, up to --max-length tokens, without padding, and with what they begin with alike once;
-    attention stays inside each row. On the CPU that is done anyway where it is tested."""
+    """Pack whole rows into one sequence of up to --max-length tokens, without padding. What rows begin with alike is
+    packed once, and attention stays inside each row. On a CPU this is done anyway for architectures on which it is
+    tested."""
 
     max_length: int | None = field(
         default=None,
@@ -73,7 +74,7 @@ class TuneSettings(ModelSettings, RowsSettings):
             "alias": ("cutoff_len", "sequence_len", "max_seq_length", "max_seq_len"),
         },
     )
-    """Longest row in tokens, 1024 by default; longer rows are cut."""
+    """Maximum length of a row in tokens, 1024 by default. Longer rows are cut."""
 
     lora_rank: int | None = field(
         default=None, metadata={**group("LoRA"), **at_least(1), "alias": ("lora_r",), "near": ("lora_alpha",)}
@@ -94,7 +95,7 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Decides the order of rows, the adapter's first weights and the noise."""
 
     checkpoint_minutes: float = field(default=10.0, metadata={**group("Checkpoints"), **NOT_IN_KEY, **at_least(0)})
-    """Minutes between checkpoints; one is also written after each epoch. A killed run goes on from the last one."""
+    """Minutes between checkpoints. One is also written after each epoch. A killed run continues from the last one."""
 
     keep_checkpoints: bool = field(default=False, metadata=group("Checkpoints"))
     """Keep the model of each epoch, as checkpoints/epoch-N."""
@@ -103,10 +104,10 @@ class TuneSettings(ModelSettings, RowsSettings):
     """Also send the losses to a tracker, whose package must be installed."""
 
     command: str | None = field(default=None, metadata={"verbatim": True})
-    """Train with another program: a command with {rows} and {out} in it, and {model} and {seed} where needed."""
+    """Train with another program: a command that contains {rows} and {out}, and {model} and {seed} if needed."""
 
     plan: bool = field(default=False, metadata=NOT_IN_KEY)
-    """Keep nothing. Print the minutes, memory and disk that the work would take, from a probe of some seconds."""
+    """Only estimate. Print the minutes, memory and disk that the work would take, from a probe of a few seconds."""
 
     out: str | None = runs.out_field()
     """The run folder; runs/tune-KEY by default."""
