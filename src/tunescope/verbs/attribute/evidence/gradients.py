@@ -263,7 +263,7 @@ def _sketch_rows(
     label = f"shards of {_ROWS_PER_SHARD} rows ({settings.model})"
     parts = map_shards(sketch_shard, shards, setup, folder.scratch / "shards", settings, label)
     for name in ("sketches", "losses", "tokens"):
-        folder.array(name, np.concatenate([np.load(part / f"{name}.npy") for part in parts]))
+        folder.joined_array(name, [part / f"{name}.npy" for part in parts])
     tokens = np.load(folder.path / "tokens.npy")
     result = SketchedRows(
         rows=len(rows),

@@ -136,7 +136,7 @@ def _embed_rows(settings: MeaningSettings, index: RowIndex, folder: RunFolder) -
     ]
     setup = partial(_set_up, index.run.path, settings.embedder, len(index))
     parts = map_shards(_embed_shard, shards, setup, folder.scratch / "shards", settings, "shards of rows")
-    folder.array("vectors", np.concatenate([np.load(part / "vectors.npy") for part in parts]))
+    folder.joined_array("vectors", [part / "vectors.npy" for part in parts])
     n_cut = sum(int(np.load(part / "cut.npy").sum()) for part in parts)
     result = {"rows": len(index), "rows_cut": n_cut, "embedder": settings.embedder}
     embedded = f"Embedded {counted(len(index), 'row')} with {settings.embedder}"
