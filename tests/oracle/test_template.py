@@ -98,7 +98,12 @@ def test_a_row_cant_close_its_own_fence(name, data):
             "{{ instruction|length }}{{ response }}{{ form }}",
             "doesn't show instruction in every case;",
         ),
-        ("rate", "prompt", "{{ instruction }}{{ response }}{{ form|length }}", "doesn't show form in every case; form says"),
+        (
+            "rate",
+            "prompt",
+            "{{ instruction }}{{ response }}{{ form|length }}",
+            "doesn't show form in every case; form says",
+        ),
         ("simplify", "prompt", "{{ response }}{{ form }}", "doesn't use instruction;"),
         ("reflect", "prompt", "{{ response }}{{ form }}", "doesn't use instruction;"),
         ("reflect", "response_prompt", "{{ instruction }}{{ form }}", "doesn't use response;"),
