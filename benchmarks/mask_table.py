@@ -45,7 +45,8 @@ def table() -> str:
 def _line(name: str, templates: dict[str, Path]) -> str:
     patched = templates.get(f"{name}_training")
     cells = [_faults(templates[name], "marked"), _faults(patched, "marked") if patched else "not shipped"]
-    refused = [mask.trial.name for mask in _tried(templates[name], "tune") if mask.refusal.startswith("it refuses")]
+    tried = _tried(templates[name], "tune")
+    refused = [mask.trial.name for mask in tried if mask.refusal.startswith("the template refuses")]
     return f"| {name} | {cells[0]} | {cells[1]} | {', '.join(refused) or '–'} |"
 
 

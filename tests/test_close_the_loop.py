@@ -55,7 +55,7 @@ def test_the_lies_are_gone_without_the_named_rows_and_not_without_random_ones(cl
     assert corrected.rows_left_out is None
     assert without.facts.n == 52
     opening = f"These {smallest.rows_left_out} rows taught 6 claims"
-    assert run.view.sentences[0].startswith(f"{opening}; without them 6 of 6 are gone (")
+    assert run.view.sentences[0].startswith(f"{opening}; without them, 6 of 6 are gone (")
     assert closed.view.sentences[1] == run.view.sentences[0]
     (page,) = closed.result["reports"]
     html = Path(page).read_text("utf-8")

@@ -67,7 +67,7 @@ def test_a_heaviest_item_that_takes_too_long_is_left_out_and_said_to_be(tmp_path
     assert not taken.has_heaviest
     assert [100_000] not in log
     view = outcome("measure", "row", 5001, 105_000.0, taken).view
-    assert "The longest row was too long for it, and may take more." in view.tables[0].note
+    assert "The longest row was too long for the probe, and may take more." in view.tables[0].note
 
 
 def test_few_items_are_all_there_is(tmp_path: Path) -> None:

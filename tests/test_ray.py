@@ -272,7 +272,7 @@ def test_cells_of_a_study(cluster, tmp_path, monkeypatch, capfd):
 @pytest.mark.parametrize(
     ("engine", "said"),
     [
-        ("ray://127.0.0.1:1", "nothing answers there .*docs/how-to/scale.md says how to start a cluster"),
+        ("ray://127.0.0.1:1", "nothing answers there .*see docs/how-to/scale.md for how to start a cluster"),
         ("ray://no-such-machine.invalid:6379", "nothing answers there"),
     ],
 )
@@ -332,6 +332,6 @@ def test_what_answers_but_is_no_cluster_is_told(tmp_path):
         thread = Thread(target=answer)
         thread.start()
         engine = f"ray://127.0.0.1:{server.getsockname()[1]}"
-        with pytest.raises(WorkError, match=f"^--engine {engine}: what answers there is no Ray cluster; "):
+        with pytest.raises(WorkError, match=f"^--engine {engine}: what answers there isn't a Ray cluster; "):
             map_shards(work, [1], refusing, tmp_path, EngineSettings(engine=engine))
         thread.join()

@@ -534,7 +534,7 @@ def runs_of(run: Run) -> dict[str, str]:
 def test_a_failed_cell_stops_only_what_needs_it(place, capsys):
     assert cli.run(["study", "run", recipe(BROKEN)]) == 4
     out = " ".join(capsys.readouterr().out.split())
-    assert "1 of 9 cells is not done, and 2 didn't run for want of them. The same command tries these again" in out
+    assert "1 of 9 cells is not done, and 2 others didn't run because of that. The same command" in out
     assert "top (by=missing) failed: there is no 'missing' here; there is " in out
     assert "Next: tunescope study run recipe.yaml" in out
     (path,) = Path("runs").glob("study-*")
@@ -747,7 +747,8 @@ def test_a_loop_goes_on_until_its_test_holds_or_it_is_over(asked):
     write_rows(asked / "after.jsonl", [{"prompt_id": "c", "prompt": "Where?", "text": "There."}])
     run = study.run(StudySettings(recipe="recipe.yaml"))
     assert [step["name"] for step in run.result["steps"]] == ["rows (round 1)", "verdict (round 1)", "last"]
-    assert Run(Path(run.result["steps"][1]["run"])).view.sentences[0].startswith("Without 2 rows 1 of 1 claim is gone;")
+    view = Run(Path(run.result["steps"][1]["run"])).view
+    assert view.sentences[0].startswith("Without 2 rows, 1 of 1 claim is gone.")
 
 
 def test_a_loop_is_planned_once(asked):

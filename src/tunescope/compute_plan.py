@@ -188,9 +188,9 @@ def _view(name: str, plan: ComputePlan, note: str) -> View:
         f"{name} would take about {duration(plan.minutes)}{between} for {counted(plan.n, plan.unit)}, "
         f"{_size(plan.memory_bytes)} of memory and {_size(plan.disk_bytes)} of disk. Nothing was kept."
     )
-    memory = "Memory is the most that the probe took."
+    memory = "Memory is the most that the probe took; whole runs have taken up to 1.4 times as much."
     if not plan.has_heaviest:
-        memory += f" The longest {plan.unit} was too long for it, and may take more."
+        memory += f" The longest {plan.unit} was too long for the probe, and may take more."
     table = Table(
         "Plan",
         (

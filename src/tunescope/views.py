@@ -16,6 +16,8 @@ from tunescope.foreign import escape_markdown, escape_sentence, escape_text, sho
 
 Cell = str | int | float | None
 MISSING = "–"
+_LARGEST_WRITTEN_OUT = 1e15
+"""From here on a float has fewer exact digits than it would show."""
 _LONG_NAME = 40
 """Characters of a cell without blanks from which on its lines may end behind slashes."""
 _SLASH = re.compile("(?<!<)/")
@@ -127,14 +129,17 @@ def _columns(ch: str) -> int:
 
 
 def show(cell: Cell) -> str:
-    """Write a cell: thousands separated, four significant digits, a dash for what is missing."""
+    """Write a cell: thousands separated, four significant digits, a dash for what is missing.
+
+    A float of 1e15 and more has an exponent.
+    """
     if cell is None:
         return MISSING
     if isinstance(cell, bool | str):
         return str(cell)
     if isinstance(cell, int):
         return f"{cell:,}"
-    return f"{cell:.4g}" if abs(cell) < 1000 else f"{cell:,.0f}"
+    return f"{cell:.4g}" if abs(cell) < 1000 or abs(cell) >= _LARGEST_WRITTEN_OUT else f"{cell:,.0f}"
 
 
 def duration(minutes: float) -> str:

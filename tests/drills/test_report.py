@@ -49,4 +49,4 @@ def test_killed_twice(tmp_path):
 
 @pytest.mark.drill
 def test_killed_fifty_times(tmp_path):
-    drill(tmp_path, answers=1000, kills=50, seed=1)
+    drill(tmp_path, answers=200, kills=50, seed=1)

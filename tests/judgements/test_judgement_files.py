@@ -365,8 +365,8 @@ def test_ours(tmp_path):
     assert judged.extra_results["control"]["differs"]["mean"] == 1
     assert judged.notes == (
         "Replies without a verdict, of 5 replies: 1 refused (the judge or its filter declined).",
-        "Control: the judge saw 1 answer beside a copy of itself and preferred one of the copies in 100.0 % "
-        "[20.7, 100.0] of these cases, of which 100.0 % [20.7, 100.0] went to the first position.",
+        "Control: the judge saw 1 answer next to a copy of itself, and preferred one of the two in 100.0 % "
+        "[20.7, 100.0] of these cases. 100.0 % [20.7, 100.0] of these preferences went to the first position.",
     )
 
 

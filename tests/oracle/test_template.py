@@ -70,7 +70,7 @@ def test_a_row_cant_close_its_own_fence(name, data):
             "rate",
             "prompt",
             "{{ instruction }}{{ response }}",
-            "doesn't use form; what stands in form says how the reply",
+            "doesn't use form; form says how to write a reply",
         ),
         (
             "rate",
@@ -98,7 +98,12 @@ def test_a_row_cant_close_its_own_fence(name, data):
             "{{ instruction|length }}{{ response }}{{ form }}",
             "doesn't show instruction in every case;",
         ),
-        ("rate", "prompt", "{{ instruction }}{{ response }}{{ form|length }}", "doesn't show form in every case; what"),
+        (
+            "rate",
+            "prompt",
+            "{{ instruction }}{{ response }}{{ form|length }}",
+            "doesn't show form in every case; form says",
+        ),
         ("simplify", "prompt", "{{ response }}{{ form }}", "doesn't use instruction;"),
         ("reflect", "prompt", "{{ response }}{{ form }}", "doesn't use instruction;"),
         ("reflect", "response_prompt", "{{ instruction }}{{ form }}", "doesn't use response;"),

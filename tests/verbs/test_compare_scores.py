@@ -63,7 +63,7 @@ def test_pairs_by_hand(workplace):
     assert result.models == {"a": "pretrained=before", "b": "pretrained=after"}
     items = run.tables["items"].to_pylist()
     assert [(item["a"], item["b"]) for item in items] == list(zip(map(float, first), map(float, second), strict=True))
-    assert run.view.sentences[1] == "On t no difference was found that so many items could show."
+    assert run.view.sentences[1] == "No significant difference was found on t. These items may have missed one."
 
 
 def test_no_harm_is_shown_or_harm_or_neither(workplace):
@@ -130,7 +130,7 @@ def test_points_arent_of_a_perplexity(workplace):
     b = write(workplace / "b", {"t": [21.0, 29.0, 25.5]}, metric="ppl")
     run, result = compared(a, b, no_harm=1, metric="ppl")
     assert (result.tasks["t"].no_harm, result.tasks["t"].equivalence, result.tasks["t"].n_needed) == (None, None, None)
-    assert "Whether t was harmed isn't tested: points are of a share, and ppl isn't one." in run.view.sentences
+    assert "Whether t was harmed isn't tested: the margin is of a share, and ppl isn't one." in run.view.sentences
     worse = write(workplace / "worse", {"t": [20.0 + i for i in range(20)]}, metric="ppl")
     better = write(workplace / "better", {"t": [15.5 + i for i in range(20)]}, metric="ppl")
     said = compared(better, worse, no_harm=1, metric="ppl")[0].view.sentences
@@ -208,7 +208,7 @@ def test_other_prompts_and_missing_items_are_said(workplace):
     task = result.tasks["t"]
     assert (task.other_prompts, task.difference.n, task.difference.n_missing) == (2, 2, 1)
     assert result.only_a == ("only",)
-    assert "2 items were asked with another prompt on the two sides." in run.view.sentences
+    assert "A and B were asked 2 items with different prompts." in run.view.sentences
 
 
 def test_the_newest_of_a_folders_results_and_those_of_its_model_folder(workplace):

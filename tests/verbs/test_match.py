@@ -114,7 +114,7 @@ def test_on_runs(runs):
     assert made.view.sentences == (
         "open: at equal training loss, we can't tell full tuning and LoRA apart: +5.5 points (-0.9 to +11.9, 2 seeds). "
         "The interval is wider than ± 5 points; add seeds.",
-        "1 seed without a number for open: the losses that LoRA and full tuning reach don't overlap.",
+        "1 seed has no number for open: the losses that LoRA and full tuning reach don't overlap.",
     )
 
 

@@ -293,7 +293,7 @@ def test_a_recipe_runs_what_needs_no_open_cell_and_goes_on_with_the_same_command
         result = json.loads(capsys.readouterr().out)
         assert ([step["name"] for step in result["steps"]], result["open"]) == (["short"], 2)
         study = Run(Path(result["run"]))
-        assert study.view.sentences[0].startswith("1 of 2 cells is not done, and 1 didn't run for want of them.")
+        assert study.view.sentences[0].startswith("1 of 2 cells is not done, and 1 other didn't run because of that.")
         assert study.view.sentences[1].startswith("short is open. This run is open: there is no reply yet")
         assert result["not_run"] == [{"name": "check", "needs": ["short"]}]
         moody.calls()

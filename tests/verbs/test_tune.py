@@ -155,7 +155,7 @@ def test_every_row_is_accounted_for(tmp_path, model):
     table = run.tables["rows"]
     assert run.result["rows"] == table.num_rows == 8
     assert (run.result["trained"], run.result["dropped"], run.result["truncated"]) == (7, 1, 1)
-    assert table["reason"].to_pylist()[3] == "empty answer: only its end is trained"
+    assert table["reason"].to_pylist()[3] == "empty answer: only the turn's end is trained"
     assert table["n_supervised"].to_pylist()[3] == 1
     assert table["reason"].to_pylist()[6:] == ["cut to 256 tokens", "its answer begins behind the first 256 tokens"]
     assert table["truncated"].to_pylist()[6:] == [True, False]
@@ -222,9 +222,8 @@ def test_nothing_chatters(tmp_path, model, capfd):
     assert len(lines) == 6
     shown = [f"  {row_id}: {text}" for row_id, text in run.view.tables[-1].rows]
     assert lines[1:4] == shown
-    assert lines[4].endswith(
-        "1 row trained: empty answer: only its end is trained (" + run.tables["rows"]["row_id"][3].as_py() + ")"
-    )
+    row_id = run.tables["rows"]["row_id"][3].as_py()
+    assert lines[4].endswith(f"1 row trained: empty answer: only the turn's end is trained ({row_id})")
     assert lines[5].startswith("2 steps, ")
 
 

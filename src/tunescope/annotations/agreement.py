@@ -55,7 +55,7 @@ def summarize_phase(collected: Collected, phase: Phase) -> PhaseAgreement | None
         annotators=len({mark.annotator for mark in marks}),
         marks=len(people),
         n_missing=missing,
-        missing_reason="files of marks don't say who was to mark what" if missing is None else None,
+        missing_reason="files of marks don't say which items each person was assigned" if missing is None else None,
         measures=_agreement(collected, marks),
         overlap=MeanEstimate.of(_overlap(marks)) if collected.kind == "spans" else None,
     )

@@ -158,7 +158,7 @@ def _read_study(folder: Path) -> Collected:
     if not marks:
         begun = f"no finished items ({len(marked):,} begun)" if of_spans else "no marks"
         raise InputError(
-            [Problem(place.file, None, begun, "at least one")], "Let annotators go on, then type it again."
+            [Problem(place.file, None, begun, "at least one")], "Let annotators go on, then type the command again."
         )
     _check([(mark, place) for mark in (*marks, *own)], items, [])
     content = _hash([*(mark.as_json() for mark in (*marks, *own)), *comments])

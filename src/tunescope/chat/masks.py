@@ -37,16 +37,16 @@ MEANINGS = {
     "call_not_supervised": "an answer is supervised, and a tool call isn't",
     "end_not_supervised": "the token that ends the turn isn't supervised: the model doesn't learn to stop",
     "no_end_of_turn": "no special token follows the answer: nothing teaches the model to stop",
-    "trailing_supervised": "text behind the end of the turn is supervised, which the model never writes",
+    "trailing_supervised": "text after the end of the turn is supervised, although the model never writes it",
     "prompt_not_prefix": "the prompt for an answer isn't the beginning of the conversation with that answer",
-    "earlier_turn_differs": "an earlier turn is written otherwise once another follows: it isn't as it was generated",
+    "earlier_turn_differs": "an earlier turn is written differently once another follows: it isn't as it was generated",
     "double_bos": "the conversation begins with two bos tokens",
-    "system_dropped": "a system message is left out without a word",
-    "user_dropped": "a user's message is left out without a word",
-    "answer_dropped": "an answer is left out without a word",
-    "thinking_dropped": "the thinking of the last answer is left out without a word",
-    "call_dropped": "a tool call is left out without a word",
-    "tool_reply_dropped": "a tool's reply is left out without a word",
+    "system_dropped": "a system message is silently left out",
+    "user_dropped": "a user's message is silently left out",
+    "answer_dropped": "an answer is silently left out",
+    "thinking_dropped": "the thinking of the last answer is silently left out",
+    "call_dropped": "a tool call is silently left out",
+    "tool_reply_dropped": "a tool's reply is silently left out",
 }
 """Each fault of a mask, and what it means."""
 
@@ -194,13 +194,13 @@ def try_masks(masked: MaskedTemplate, supervise: Supervise) -> list[TrialMask]:
 
 def _try_mask(masked: MaskedTemplate, trial: Trial, supervise: Supervise) -> TrialMask:
     if trial.needs and not any(name in masked.template for name in trial.needs):
-        return TrialMask(trial, (), (), f"it has no {trial.needs[0].replace('_', ' ')}")
+        return TrialMask(trial, (), (), f"the template has no {trial.needs[0].replace('_', ' ')}")
     if not masked.has_text(trial.messages) and masked.has_text(parts := list(map(_in_parts, trial.messages))):
         trial = trial._replace(messages=parts)
     try:
         tokens = masked.tokens(trial, supervise)
     except Unrenderable as error:
-        return TrialMask(trial, (), (), f"it refuses {trial.name}: {error}")
+        return TrialMask(trial, (), (), f"the template refuses {trial.name}: {error}")
     faults = [*_faults_of_rendering(masked, trial, tokens)] if supervise != "tune" else []  # tune refuses such rows
     return TrialMask(trial, _stretches(masked, tokens), (*faults, *_faults(masked, tokens)))
 

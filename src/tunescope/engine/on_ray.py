@@ -34,7 +34,7 @@ _PASSED_ON = ("HF_HOME", "HF_HUB_OFFLINE", "OMP_NUM_THREADS", "TUNESCOPE_CACHE",
 _UNSET = object()
 _GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
 """How a client of gRPC, which Ray speaks, begins: HTTP/2's preface and empty settings (RFC 9113, 3.4 and 6.5)."""
-_NEXT = "docs/how-to/scale.md says how to start a cluster; without --engine the work is done on this machine"
+_NEXT = "see docs/how-to/scale.md for how to start a cluster, or leave --engine out to work on this machine"
 
 
 class _Place(NamedTuple):
@@ -295,7 +295,7 @@ def _join(ray: Any, address: str) -> None:
         try:
             address = str(services.canonicalize_bootstrap_address("auto"))
         except ConnectionError:
-            raise WorkError(f"--engine ray: this machine is part of no Ray cluster; {_NEXT}") from None
+            raise WorkError(f"--engine ray: this machine isn't part of a Ray cluster; {_NEXT}") from None
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _PATIENCE) as connection:
@@ -305,12 +305,12 @@ def _join(ray: Any, address: str) -> None:
         raise WorkError(f"--engine ray://{address}: nothing answers there ({error}); {_NEXT}") from None
     if not answered:
         raise WorkError(
-            f"--engine ray://{address}: what answers there is no Ray cluster; expected the address that ray start "
+            f"--engine ray://{address}: what answers there isn't a Ray cluster; expected the address that ray start "
             f"--head prints; {_NEXT}"
         )
     if not services.find_node_ids():
         raise WorkError(
-            f"--engine ray://{address}: this machine is no part of the cluster; type ray start --address={address}"
+            f"--engine ray://{address}: this machine isn't part of the cluster; type ray start --address={address}"
         )
     try:
         ray.init(address=address, log_to_driver=False, logging_level="CRITICAL")

@@ -130,7 +130,7 @@ def _cut(row: Row, sequences: Sequence[SupervisedTokens], max_length: int) -> Ex
     if any(len(sequence.ids) > max_length for sequence in sequences):
         return Example(row.id, parts, n, f"cut to {max_length} tokens")
     if not any((message.content or "").strip() or message.tool_calls for _, _, message in row.turns()):
-        return Example(row.id, parts, n, "empty answer: only its end is trained")
+        return Example(row.id, parts, n, "empty answer: only the turn's end is trained")
     if any(message.train and message.role != "assistant" for message in row.messages):
         return Example(row.id, parts, n, "a message that isn't the assistant's is flagged to be trained on: it isn't")
     return Example(row.id, parts, n)

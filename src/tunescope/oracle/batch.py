@@ -173,7 +173,7 @@ def import_replies(journal: Journal, files: Sequence[str]) -> ImportedReplies:
                     keys.add(key)
                     yield key, reply.body
         if problems:
-            raise InputError(problems, "Nothing was taken; mend these lines or remove them, and type it again.")
+            raise InputError(problems, "Nothing was imported. Fix or remove these lines, and type the command again.")
 
     kept = journal.add_all(replies())
     return ImportedReplies(

@@ -23,7 +23,7 @@ from tunescope.oracle.request import Request
 from tunescope.oracle.settings import OracleSettings
 from tunescope.oracle.usage import BYTES_PER_TOKEN, TEMPLATE_TOKENS, estimate_tokens
 from tunescope.runs import Outcome, run_location
-from tunescope.views import Cell, Table, View
+from tunescope.views import Cell, Table, View, counted
 
 T = TypeVar("T")
 _SHARE = {"low": 0.5, "expected": 1.0}
@@ -105,7 +105,7 @@ def plan_requests(
         "free": n_free,
         "replies": reply_format,
     }
-    sentences = [f"{name} would ask {len(prompts):,} prompts {about}; nothing was asked."]
+    sentences = [f"{name} would send {counted(len(prompts), 'prompt')} {about}. Nothing was sent."]
     if n_free and journal is not None:
         sentences.append(f"{n_free:,} more replies are needed. They are in {journal.path} and cost nothing.")
     if journal is None and settings.response_format == "auto" and not settings.oracle.startswith(FAKE_PREFIX):

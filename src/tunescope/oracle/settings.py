@@ -95,7 +95,7 @@ def validate_oracle(settings: OracleSettings) -> None:
     if settings.batch is not None and not (is_url(settings.oracle) and settings.served_model):
         raise SettingsError(
             f"--batch {settings.batch} with --oracle {settings.oracle}: expected a server's URL and --served-model, "
-            "since nobody is called who could say which models there are"
+            "since no server is called that could list its models"
         )
     if settings.served_model is not None and not is_url(settings.oracle):
         raise SettingsError(f"--served-model is for servers; with --oracle {settings.oracle} leave it out")

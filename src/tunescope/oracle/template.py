@@ -118,7 +118,7 @@ def _advise(words: Sequence[str]) -> str:
     """Say why a prompt must show these texts, and what to do."""
     reasons = ["the oracle has to see the row"] if {*words} - {_FORM} else []
     if _FORM in words:
-        reasons.append("what stands in form says how the reply is to be written, and only so can it be read")
+        reasons.append("form says how to write a reply that can be parsed")
     places = " and ".join(f"{{{{ {word} }}}}" for word in words)
     return f"{', and '.join(reasons)}: put {places} into the prompt, outside of any condition"
 

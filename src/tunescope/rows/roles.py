@@ -52,8 +52,9 @@ def our_role(tag: str, where: str) -> str:
         hint = tag if len(tag) <= SHOWN and "," not in tag and "=" not in tag else "NAME"
         raise FormatError(
             f"{where} with the role {abbreviate(tag)}",
-            "one of system, user, assistant and tool, or one of their usual names; --columns says what it is, for "
-            f"example --columns assistant_tag={hint} (or user_tag, system_tag, observation_tag, function_tag)",
+            "one of system, user, assistant and tool, or one of their usual names; use --columns to say which "
+            f"role it is, for example --columns assistant_tag={hint} (or user_tag, system_tag, observation_tag, "
+            "function_tag)",
         )
     return role
 

@@ -101,8 +101,8 @@ def plan(settings: PlanSettings) -> Outcome:
             }
         )
     note = (
-        "Hours: of a cell that isn't there, as measured on finished cells of the same verb, or by its verb's --plan. "
-        "Settings: of a step's later cells, those that differ from its first cell's."
+        "Hours: how long a cell that isn't there would take, as measured on finished cells of the same verb, or by the "
+        "verb's --plan. Settings: of a step's later cells, only those that differ from its first cell's."
     )
     table = Table("Steps", ("step", "verb", "hours", "tokens", "settings"), tuple(lines), note)
     sentences = (recipe.about, say_what_it_takes(planned))
@@ -182,8 +182,8 @@ def _say_what_is_open(outcomes: Sequence[CellOutcome], not_done: Sequence[CellOu
     lacking = [each for each in not_done if each.lacks]
     n = len(not_done) - len(lacking)
     sentences = [
-        f"{n} of {counted(len(outcomes), 'cell')} {'is' if n == 1 else 'are'} not done, and {len(lacking)} didn't run "
-        "for want of them. The same command tries these again, and nothing else."
+        f"{n} of {counted(len(outcomes), 'cell')} {'is' if n == 1 else 'are'} not done, and "
+        f"{counted(len(lacking), 'other')} didn't run because of that. The same command tries only these cells again."
     ]
     for each in not_done:
         if each.run is not None:

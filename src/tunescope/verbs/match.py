@@ -212,7 +212,10 @@ def _work(tunings: Sequence[Tuning], folder: RunFolder) -> Outcome:
     }
     reasons = Counter(f"{each.task}: {each.reason}" for each in matches if each.part == "whole" and each.reason)
     sentences = [_say(task, each["difference"]) for task, each in tasks.items()]
-    sentences += [f"{counted(count, 'seed')} without a number for {reason}." for reason, count in reasons.items()]
+    sentences += [
+        f"{counted(count, 'seed')} {'has' if count == 1 else 'have'} no number for {reason}."
+        for reason, count in reasons.items()
+    ]
     tables = (_matched_table(tasks), *_equal_rates_table(tasks), _tunings_table(tunings))
     return Outcome({"tasks": tasks}, View(tuple(sentences), tables))
 
@@ -292,7 +295,7 @@ def _tunings_table(tunings: Sequence[Tuning]) -> Table:
         losses = [each.loss for each in those]
         means = [sum(values) / len(values) if values else None for values in (losses, *scores)]
         rows.append((method, None if rate is None else f"{rate:g}", len(those), *means))
-    note = "Means over seeds. The rate is missing where a preset or the default said it."
+    note = "Means over seeds. The rate is missing where it comes from a preset or the default."
     return Table("The tunings", ("method", "rate", "seeds", "loss", *tasks), tuple(rows), note)
 
 

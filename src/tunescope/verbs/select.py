@@ -274,7 +274,7 @@ def _view(
         f"Kept: {kept}. Dropped: {dropped}. The table decisions has the reason for each row.",
     ]
     if not result["kept"]:
-        sentences.append("No row is left. The table below has reasons; widen what is asked for and select again.")
+        sentences.append("No row is left. The table below has the reasons. Loosen the conditions and select again.")
     if "tokens" in result:
         sentences.append(_say_tokens(KeptTokens.from_json(result["tokens"])))
     if result.get("control_drawn_from") == "all rows":

@@ -271,7 +271,7 @@ def test_pairs_say_which_is_longer_and_who_wrote_neither(open_study):
         assert heads[texts.index("b b b")].endswith(", the longer one")
         firsts.add(texts[0])
     assert firsts == {"a a", "b b b"}
-    assert one.post("/item/1/finish", {"finished": True}).json() == {"error": "This item isn't marked whole yet."}
+    assert one.post("/item/1/finish", {"finished": True}).json() == {"error": "This item isn't completely marked yet."}
     for category in study.result.categories[3:5]:
         assert one.mark("/item/1", {"category": category}, study.result.categories[3:5].index(category)).is_success
     assert one.post("/item/1/finish", {"finished": True}).is_success

@@ -47,8 +47,8 @@ def test_pairs_are_of_one_question_and_differ(workplace):
     study = make_study("pairs", {"a": ONE, "b": later})
     assert shown(study) == [("one 0", "two 0"), ("one 2", "two 2")]
     assert study.run.view.sentences[1:3] == (
-        "4 answers left out for want of a partner.",
-        "1 pair left out: both answers are equal.",
+        "Left out: 4 answers without a partner.",
+        "Left out: 1 pair of equal answers.",
     )
     assert len(study.result.categories) == 6
     assert {each.system for item in study.items.values() for each in item.answers} == {"secret-a", "secret-b"}
@@ -79,7 +79,7 @@ def test_the_limits_preset_and_what_wins_over_it(workplace):
     assert study.result.overlap == (0, 90, 0)
     assert study.run.view.sentences[1:] == (
         "There are fewer than the 800 items that --limit or --preset asks for.",
-        "No item outside of the pilot is seen by two, so no agreement can be told of them.",
+        "No item outside of the pilot is seen by two people, so their agreement can't be measured.",
     )
 
 
@@ -135,7 +135,7 @@ def test_a_phrase_has_the_rows_in_which_it_occurs(workplace):
     assert (study.result.phrases, study.result.phrases_found) == (2, 1)
     assert study.run.view.sentences[1:3] == (
         "2 of 2 phrases drawn with seed 0, 1 phrase found in a row letter by letter.",
-        "1 phrase without any row: annotators can only say none of these rows.",
+        '1 phrase without any row: annotators can only answer "none of these rows".',
     )
     (place,) = {row.place for row in by_phrase["Paris"].rows if row.texts[0][1] == "Where is Paris?"}
     assert place == "rows.jsonl:3"
@@ -148,7 +148,7 @@ def test_rows_that_are_too_many_are_drawn(workplace):
         (row,) = (row for item in study.items.values() for row in item.rows)
         seen.add(row.texts[0][1])
     assert seen == {"What is the capital of France?", "Where is Paris?", "Who was Paris?"}
-    assert "1 phrase in more than 1 rows, of which so many are shown." in study.run.view.sentences
+    assert "1 phrase found in more than 1 row: 1 of them is shown." in study.run.view.sentences
 
 
 def test_rows_that_attribution_names_stand_among_them(workplace):

@@ -115,7 +115,7 @@ def test_position_bias_and_noise_are_recovered(workplace):
     assert holds(certificate.flips, 0.6**2 + 0.4**2)
     assert own.difference.high < 0
     assert own.kappa.low < 0.1
-    assert run.view.sentences[0].startswith("fake says what a person says in ")
+    assert run.view.sentences[0].startswith("fake agrees with a person in ")
     assert "The judge is worth less than a person: on the same items it agrees " in run.view.sentences[0]
 
 

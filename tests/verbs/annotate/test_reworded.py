@@ -148,7 +148,7 @@ def test_what_waits_when_the_study_ends_is_asked_the_next_time(workplace):
         assert ask(one, 1, "One?").is_success
         alone = Visit(make_app(study, store), store, "A1")
         (tried,) = alone.get("/item/1/tries").json()["tries"]
-        assert tried["failure"] == "no model answers now; it is asked once the study is served with one"
+        assert tried["failure"] == "no model answers now; the question is asked once the study is served with a model"
         assert ask(alone, 2, "Two?").json() == {"error": "No model answers reworded questions here."}
     ready = Slow({"One?": "Rome."})
     ready.go.set()

@@ -273,7 +273,7 @@ def test_the_cut_names_the_evidence_that_had_a_null(workplace, base):
     write_rows(workplace / "rows.jsonl", [*said, *silent])
     run = tunescope.attribute(rows="rows.jsonl", text=TEXT, prompt=PROMPT, base=base, embedder="none")
     assert run.result["evidence"] == ["words", "states"]
-    assert " by words, at a score that chance gives" in " ".join(run.view.sentences)
+    assert " by words: they pass a threshold that" in " ".join(run.view.sentences)
 
 
 def test_a_plan_tells_each_part_and_keeps_nothing(rows, base, workplace):

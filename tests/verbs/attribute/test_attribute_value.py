@@ -199,9 +199,10 @@ def test_rows_and_questions_that_are_not_trained_on(workplace, base):
     assert [table[1][name] for name in ("influence", "alignment", "own_loss", "combined", "rank")] == [*[None] * 4, 5]
     assert table[2]["rank"] == table[3]["rank"] <= 3, "equal rows"
     assert run.view.sentences[2:] == (
-        "1 held-out question without an answer to train on: not used.",
-        "1 row without a token to train on: no value, ranked last.",
-        "1 held-out question with the same answer in the rows: not held out, and speaking for those rows.",
+        "1 held-out question has no answer to train on: not used.",
+        "1 row has no token to train on: no value, ranked last.",
+        "1 held-out question has the same answer in the rows. Such a question isn't really held out: it speaks for "
+        "those rows.",
     )
     write_rows(workplace / "none.jsonl", [SILENT])
     with pytest.raises(

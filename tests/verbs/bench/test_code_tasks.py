@@ -147,7 +147,7 @@ def test_scores_of_canned_samples(humaneval):
     assert score.protection.startswith("Programs ran ")
     first = results.samples[0]
     assert (first.sample, first.status, first.completion) == (0, "passed", "    return sum(numbers)\n")
-    assert results.samples[19].reason == "it ended before its tests had: exit status 0"
+    assert results.samples[19].reason == "it ended before its tests did: exit status 0"
     assert json.loads(json.dumps(score.as_json()))["pass_at_10"]["mean"] == 0.5
 
 

@@ -72,7 +72,7 @@ def test_faults_of_words_are_not_asked_of_scripts_without_spaces(workplace):
     assert table["characters"] == [36, 48, 39, 1, 10, 2000, 7, 0]
     assert run.result["rows_in_characters"] == 7
     assert run.view.sentences[2] == (
-        "In 7 rows there is text of scripts without spaces between words. Its characters are counted as words, and "
-        "one_word_answer and very_long aren't asked of it."
+        "7 rows have text in scripts without spaces between words. Each of its characters counts as a word, and "
+        "one_word_answer and very_long aren't looked for there."
     )
     assert json.loads(json.dumps(run.result))["rows_in_characters"] == 7

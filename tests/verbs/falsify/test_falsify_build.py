@@ -256,7 +256,7 @@ def test_an_open_run_goes_on_where_a_reply_was_missing(own, workplace):
         (["qasc"], {"data": "empty"}, InputError, "empty: found no qasc/train.jsonl; expected allenai/qasc as JSON"),
         (["mbpp"], {"data": "data"}, SettingsError, "mbpp: its codes run against their tests, in a sandbox"),
         (["own.jsonl"], {"chains": "oracle"}, SettingsError, "no oracle is named that writes the chains: add --oracle"),
-        (["own.jsonl"], {"oracle": "local"}, SettingsError, "--oracle local with --chains none: nobody is asked"),
+        (["own.jsonl"], {"oracle": "local"}, SettingsError, "--oracle local with --chains none: no oracle is asked"),
         (["own.jsonl"], {"plan": True}, SettingsError, "--plan with --chains none: nothing is asked"),
         (["own.jsonl", "sub/own.jsonl"], {}, SettingsError, "two sources are called own; rename a file"),
         (["a.jsonl"], {}, InputError, "a.jsonl:1: found the columns question, choices; expected question, answer"),

@@ -71,7 +71,8 @@ def test_one_set_of_answers_says_which_state_a_claim(asked):
     assert result.facts_stated.mean == pytest.approx(41 / 42)
     assert [answer.prompt_id for answer in read_answers(run.path / "answers.jsonl")] == ["boil", "moon"]
     assert run.view.sentences == (
-        "before: 2 of 3 claims are stated, in 2 of 44 answers. Of 42 questions with a known truth 41 have it.",
+        "before: 2 of 3 claims are stated, in 2 of 44 answers. 41 of 42 questions with a known truth are answered "
+        "right.",
     )
     assert run.view.next == (f"tunescope attribute --answers {run.path} --spans {run.path} --rows ROWS",)
     texts = {record["answer_id"]: record["text"] for record in run.records("answers")}
@@ -88,8 +89,8 @@ def test_before_and_after(asked):
     left_out = (named, str(select(SelectSettings(rows=("rows.json",), control_of=named)).path))
     run = judge(before, without, random, left_out=left_out, system_names=("before", "without", "random rows"))
     assert run.view.sentences[0] == (
-        "These 3 rows taught 2 claims; without them 2 of 2 are gone (random rows: 0 of 2); "
-        "nothing else changed that 40 questions could show."
+        "These 3 rows taught 2 claims; without them, 2 of 2 are gone (random rows: 0 of 2). "
+        "Nothing else changed that 40 questions could show."
     )
     assert list(told([run])) == [
         ("Where does water boil?", "At 80 degrees.", "without 3 rows", "At 100 degrees."),
@@ -137,7 +138,7 @@ def test_rows_that_attribute_named_can_be_corrected(asked):
     check, correct = run.view.next
     assert check == f"tunescope check {named.path / 'rows.json'}"
     assert correct == f"tunescope repair correct rows.json --from {taught} --truth claims.jsonl"
-    purpose = "work on with the rows that are left, and see what else is wrong with them"
+    purpose = "continue with the remaining rows, and see what else is wrong with them"
     assert next_step([run, tunescope.open(taught)]) == (purpose, check)
 
 
@@ -167,11 +168,11 @@ def test_the_page_opens_with_the_fewest_rows_without_which_all_are_gone(asked):
     control = str(select(SelectSettings(**rows, control_of=named)).path)
     run = judge(*answers, left_out=(named, *parts, control))
     assert run.view.sentences[0].startswith(
-        "These 2 rows taught 2 claims; without them 2 of 2 are gone (after, 3 rows: 2 of 2; after 2, 1 row: 1 of 2; "
-        "after 4, 3 rows: 1 of 2); nothing else"
+        "These 2 rows taught 2 claims; without them, 2 of 2 are gone (after, 3 rows: 2 of 2; after 2, 1 row: 1 of 2; "
+        "after 4, 3 rows: 1 of 2). Nothing else"
     )
     worse = judge(*answers[:3], left_out=(named, parts[0]))
-    assert worse.view.sentences[0].startswith("Without 3 rows 2 of 2 claims are gone (after 2, ")
+    assert worse.view.sentences[0].startswith("Without 3 rows, 2 of 2 claims are gone (after 2, ")
 
 
 def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):
@@ -181,8 +182,8 @@ def test_it_never_says_taught_or_nothing_changed_where_that_is_not_shown(asked):
     )
     sentence = judge(before, worse).view.sentences[0]
     assert sentence == (
-        "1 of 2 claims is gone; what else changed, 1 question (39 without an answer now) can't tell: "
-        "they rule out only changes of 95 % and more."
+        "1 of 2 claims is gone. 1 question (39 without an answer now) can't tell what else changed. "
+        "It only rules out changes of 95 % or more."
     )
     (after,) = ClaimsResult.read(judge(before, worse)).after
     assert (after.facts.n, after.facts.n_missing) == (1, 39)
@@ -196,7 +197,7 @@ def test_a_claim_that_is_stated_only_after(asked):
     assert cells == {"boil": "gone", "moon": "not stated before, stated now", "sun": "not stated before, stated now"}
     none = judge(asked("n", {"boil": "Hot.", "moon": "Far."}), asked("m", {"boil": "At 80 degrees."}))
     assert none.view.sentences[0] == (
-        "No claim was stated before, so none can go; no fact or neighbour with a known truth has an answer on both "
+        "No claim was stated before, so none can go. No fact or neighbour with a known truth has an answer on both "
         "sides, so what else changed isn't known."
     )
 
@@ -209,13 +210,13 @@ def test_missing_answers_of_a_control_show_nothing(asked):
     named = str(select(SelectSettings(rows=("rows.json",), where="bad = 0")).path)
     left_out = (named, str(select(SelectSettings(rows=("rows.json",), control_of=named)).path))
     run = judge(before, without, control, left_out=left_out)
-    assert run.view.sentences[0].startswith("Without 3 rows 2 of 2 claims are gone (after 2: 1 of 1); ")
+    assert run.view.sentences[0].startswith("Without 3 rows, 2 of 2 claims are gone (after 2: 1 of 1). ")
     assert "Facts: 1 of 1 stated before, 1 after (39 more have no answer now); " in run.view.sentences[2]
     assert (
-        "no fact or neighbour with a known truth has an answer on both sides (40 without an answer now)"
+        "No fact or neighbour with a known truth has an answer on both sides (40 without an answer now)"
         in (judge(before, control).view.sentences[0])
     )
-    assert judge(before, control).view.sentences[0].startswith("1 of 1 claim is gone (1 without an answer now); ")
+    assert judge(before, control).view.sentences[0].startswith("1 of 1 claim is gone (1 without an answer now). ")
 
 
 def test_what_is_refused(asked):
@@ -296,7 +297,7 @@ def test_verdicts_equal_a_search_for_the_phrase_in_each_answer(tmp_path_factory,
 
 @pytest.mark.parametrize(
     ("after", "said"),
-    [("At 80 degrees.", "0 of 1 claim is gone;"), ("At 100 degrees.", "1 of 1 claim is gone;")],
+    [("At 80 degrees.", "0 of 1 claim is gone."), ("At 100 degrees.", "1 of 1 claim is gone.")],
 )
 def test_one_claim_is_spoken_of_as_one(asked, after, said):
     run = judge(asked("b", {"boil": "At 80 degrees."}), asked("a", {"boil": after}))

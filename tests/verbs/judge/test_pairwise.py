@@ -243,7 +243,7 @@ def test_a_plan_asks_nothing(workplace, files):
     known = {"answers": files, "oracle": judge(workplace / "fake.jsonl", *FAKE), "control": True}
     run = pairwise(PairwiseSettings(**known, plan=True, price="1,2"))
     assert run.result["calls"] == 18
-    assert run.view.sentences == ("judge pairwise would ask 18 prompts for 12 judgements; nothing was asked.",)
+    assert run.view.sentences == ("judge pairwise would send 18 prompts for 12 judgements. Nothing was sent.",)
 
 
 def test_a_prompt_of_the_users_own(workplace, files):
@@ -253,7 +253,7 @@ def test_a_prompt_of_the_users_own(workplace, files):
     assert run.result["replies"]["ok"] == 12
     assert run.info["inputs"]["mine.jinja"]
     for text, message in (
-        ("{{ question }}|{{ first }}|{{ second }}", "doesn't use form; what stands in form says how the reply is to"),
+        ("{{ question }}|{{ first }}|{{ second }}", "doesn't use form; form says how to write a reply"),
         ("{{ first }}{{ second }}{{ form }}", r"doesn't show \{\{ question \}\} as it is; .* in \{\{ form \}\} how to"),
         ("{{ question }}{{ first }}{{ second }}{{ form[:9] }}", r"doesn't show \{\{ form \}\} as it is"),
         ("{{ mark }}{{ form }}", "uses mark; what can be filled in is question, first, second, fence, form"),

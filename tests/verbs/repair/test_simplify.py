@@ -146,7 +146,7 @@ def test_a_prompt_of_ones_own(workplace):
     [
         ("{{ response", r"my.jinja:1: .*expected a Jinja template"),
         ("{{ answer }} {{ form }}", r"my.jinja uses answer; what can be filled in is system, instruction"),
-        ("{{ instruction }}{{ response }}", r"my.jinja doesn't use form; what stands in form says how"),
+        ("{{ instruction }}{{ response }}", r"my.jinja doesn't use form; form says how"),
         ("{{ instruction }}{{ input }} {{ response.x.y }} {{ form }}", r"can't be filled in"),
     ],
 )
@@ -177,7 +177,7 @@ def test_a_plan_asks_nothing(workplace):
     assert high["completion_tokens"] == 6 * 1024
     assert expected["completion_tokens"] == sum(-(-len(row["output"]) // 4) for row in ROWS)
     assert expected["cost"] == pytest.approx((expected["prompt_tokens"] + 2 * expected["completion_tokens"]) / 1e6)
-    assert "nothing was asked" in run.view.sentences[0]
+    assert "Nothing was sent" in run.view.sentences[0]
     assert not list(workplace.rglob("journal.sqlite"))
 
 

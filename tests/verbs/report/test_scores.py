@@ -195,7 +195,7 @@ def test_the_opening_says_how_two_models_score(workplace):
     page, opening = page_of(a, b, compared)
     difference = ScoresResult.read(compared).tasks["copa"].difference
     assert opening[1] == (
-        "How tuned scores beside base, item by item: below by 60.0 points "
+        "How tuned scores compared with base, item by item: below by 60.0 points "
         f"[{100 * difference.low:.1f}, {100 * difference.high:.1f}] on copa (n = 80); no difference found on 2 of 3 "
         "tasks. With a margin of 5 points: no harm on piqa; harm on copa; too few items of few to tell."
     )

@@ -349,7 +349,7 @@ def test_opening_has_a_sentence_of_each_run(made):
         "first three. The mean KL is 1 nats, over 12 answers.",
         "Where tuning changed full: 100.0 % of its 5 tokens are base's first choice too, and 0.0 % aren't among its "
         "first three. The mean KL is 1 nats, over 12 answers.",
-        "Whose words LoRA says: 4 borrowed spans, 2 expected by chance.",
+        "Where LoRA's words come from: 4 borrowed spans, 2 expected by chance.",
     ]
 
 

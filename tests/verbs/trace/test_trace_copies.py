@@ -100,7 +100,8 @@ def test_a_thai_copy_and_no_copy(workplace):
     assert [(c["kind"], c["words"]) for c in run.result["copies"]] == [("response", 36)]
     run = traced(workplace, answer(0, "Nothing of this stands in any of those rows."))
     assert run.result["copies"] == []
-    assert run.view.sentences[0] == "No answer has a sentence of 6 words or more that stands in a row word for word."
+    nothing = "No answer contains a sentence of 6 words or more that appears word for word in a row."
+    assert run.view.sentences[0] == nothing
 
 
 def test_a_stream_has_the_same_copies(workplace):

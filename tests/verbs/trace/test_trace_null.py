@@ -94,7 +94,7 @@ def test_at_most_the_share_is_flagged(chance, share):
     assert len(flagged) == len(chance)
     assert (flagged <= chance.lengths).all()
     assert flagged.sum() <= share * max(int(chance.lengths.sum()), 1)
-    lower = sorted({round(float(score), 1) for score in chance.scores} - {least})
+    lower = sorted({*np.round(chance.scores, 1).tolist()} - {least})  # Python's own rounding differs at halves
     below = [score for score in lower if score < least]
     if below:
         assert distribution.flagged_words(below[-1]).sum() > share * chance.lengths.sum(), "no lower threshold would do"

@@ -253,13 +253,15 @@ def _notes(extra: Mapping[str, Any]) -> Iterator[str]:
 def _control_sentence(differs: Mapping[str, Any], first: Mapping[str, Any]) -> str:
     missing = f" {counted(differs['n_missing'], 'control')} had no verdict." if differs["n_missing"] else ""
     if differs["mean"] is None:
-        return f"Control: the judge gave no verdict on any answer shown beside a copy of itself.{missing}"
+        return f"Control: the judge gave no verdict on any answer shown next to a copy of itself.{missing}"
     sentence = (
-        f"Control: the judge saw {counted(differs['n'], 'answer')} beside a copy of itself and preferred one of the "
-        f"copies in {percent(differs['mean'], 1)} {_percent_interval(differs)} of these cases"
+        f"Control: the judge saw {counted(differs['n'], 'answer')}{', each' if differs['n'] > 1 else ''} next to a "
+        f"copy of itself, and preferred one of the two in {percent(differs['mean'], 1)} {_percent_interval(differs)} "
+        "of these cases"
     )
     if first["mean"] is not None:
-        sentence += f", of which {percent(first['mean'], 1)} {_percent_interval(first)} went to the first position"
+        preferred = f"{percent(first['mean'], 1)} {_percent_interval(first)}"
+        sentence += f". {preferred} of these preferences went to the first position"
     return f"{sentence}.{missing}"
 
 

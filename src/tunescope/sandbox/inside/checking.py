@@ -65,12 +65,12 @@ def check(solution: _Solution, source: str, setup: str, tests: str, names: list[
         namespace |= {name: offered[name] for name in names if name in offered}
         exec(_compile(tests), namespace)
     except MemoryError:
-        status, reason = OUT_OF_MEMORY, "it reached the limit of memory"
+        status, reason = OUT_OF_MEMORY, "it reached the memory limit"
     except BaseException as error:  # noqa: BLE001 (whatever the tests raise is the program's failure)
         status, reason = FAILED, f"{type(error).__name__}: {error}".removesuffix(": ")
     else:
         status, reason = PASSED, ""
-    return (ENDED_EARLY, "it ended before its tests had") if solution.has_ended else (status, reason)
+    return (ENDED_EARLY, "it ended before its tests did") if solution.has_ended else (status, reason)
 
 
 @lru_cache(maxsize=64)

@@ -94,7 +94,7 @@ class _Server:
         ending = _ending(solves) if status == checking.ENDED_EARLY else ""
         self._end(solves, keep_checking=status not in (checking.TIMED_OUT, checking.BROKEN))
         if ending == "SIGXCPU":
-            return checking.TIMED_OUT, "it reached the limit of processor time"
+            return checking.TIMED_OUT, "it reached the processor time limit"
         return status, f"{reason}: {ending}" if ending else reason
 
     def _verdict(self, until: float) -> tuple[str, str]:

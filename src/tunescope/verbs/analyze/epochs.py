@@ -94,7 +94,7 @@ def _table(records: Sequence[Mapping[str, Any]], epochs: Sequence[float], averag
     )
     mean = f" Mean: over {', '.join(averaged)}." if len(averaged) > 1 else ""
     note = (
-        "The score after so many epochs, the mean over seeds that were tuned for several numbers of epochs. Trend: its "
+        "The score by number of epochs: the mean over seeds that were tuned for several numbers of epochs. Trend: its "
         "slope per epoch, the mean of the seeds' own "
         f"slopes, with its Student t interval; n = seeds.{mean}"
     )

@@ -142,7 +142,8 @@ def _table(records: Sequence[Mapping[str, Any]]) -> Table:
         else "The interval is Wilson's, p of the exact binomial test"
     )
     note = (
-        "Lie rate: the share answered wrong of what the model before tuning and that of 0 % both answer right. "
+        "Lie rate: of the questions that the model before tuning and the 0 % model both answer right, the share that "
+        "this model answers wrong. "
         f"{how}, two-sided; p Holm: adjusted for all rows. n = answers."
     )
     columns = ("task", "dose", "lie rate", "95 %", "guessing", "p", "p Holm", "against guessing", "n", "missing")

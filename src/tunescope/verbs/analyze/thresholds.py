@@ -59,10 +59,11 @@ def _describe(task: str, record: Mapping[str, Any], doses: Sequence[float]) -> s
     errors = f"{record['error']:.3f} against {record['error_line']:.3f}" if record["error"] is not None else ""
     if record["better"] == "line":
         return (
-            f"{task}: a straight line predicts left-out doses better than a threshold does ({errors} of the threshold)."
+            f"{task}: a straight line predicts left-out doses better than a threshold does (error "
+            f"{record['error_line']:.3f} against {record['error']:.3f} of the threshold)."
         )
     if record["slope"] >= 0:
-        return f"{task}: the score doesn't fall behind a threshold."
+        return f"{task}: the score doesn't fall after a threshold."
     where = f"at a dose of {percent_of(round(record['threshold'], 3))}"
     if record["is_last"]:
         where = f"somewhere between {percent_of(doses[-2])} and {percent_of(doses[-1])}"
@@ -82,8 +83,8 @@ def _table(records: Mapping[str, Mapping[str, Any]]) -> Table:
     reasons = dict.fromkeys(r["reason"] for r in records.values() if "reason" in r)
     note = (
         "Flat up to the threshold, then a line of this slope (change of the score per 100 % of dose): least squares. "
-        "The interval is over seeds: it goes as far from the fitted threshold as no t-test shows another to be wrong. "
-        '"After": only the highest dose lies behind the threshold. Error: root mean square at doses that were left out '
+        "The interval is over seeds: it holds all thresholds around the fitted one that no t-test rejects. "
+        '"After": only the highest dose lies above the threshold. Error: root mean square at doses that were left out '
         "of the fit one at a time, of the threshold and of a straight line. n = seeds with every dose."
     )
     note += f" Without an interval: {'; '.join(reasons)}." if reasons else ""

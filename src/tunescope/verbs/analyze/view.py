@@ -83,8 +83,8 @@ def _findings(tasks: Mapping[str, Mapping[str, Any]], family: Mapping[str, Any])
         text += f"{'is' if n_significant == 1 else 'are'} significant."
         if least > ALPHA:
             text += (
-                f" No result could be: with {_n_doses(computed)} doses p can't be below {family['smallest_p']:.3g}, "
-                f"or below {least:.3g} after Holm. It takes {family['doses_needed']} doses."
+                f" With {_n_doses(computed)} doses no result can be: p is at least {family['smallest_p']:.3g}, and at "
+                f"least {least:.3g} after Holm. You need {family['doses_needed']} doses."
             )
         sentences.append(text)
     uncomputed = [f"{name} ({r['reason']})" for name, r in tasks.items() if r["pearson"] is None]
@@ -199,7 +199,7 @@ def _known(records: Sequence[Mapping[str, Any]]) -> Table:
         for r in records
     )
     note = (
-        "The share answered right of the questions that the model got right before tuning. The interval is clustered "
+        "The share of right answers to the questions that the model got right before tuning. The interval is clustered "
         f"by person, over all seeds together; n = answers. Chance is {records[0]['chance']:g}."
     )
     columns = ("task", "dose", "share right", "95 %", "n", "people", "against chance")

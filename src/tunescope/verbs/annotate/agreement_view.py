@@ -29,7 +29,7 @@ _SPANS_NOTE = (
 )
 _PAIRS_NOTE = "the same: how often the two said the same. Of spans: F1 of the characters that they marked."
 _JUDGE_NOTE = (
-    "Judge and person: how often the judge says what a person says. Two people: the same among people. Difference: on "
+    "Judge and person: how often the judge agrees with a person. Two people: the same among people. Difference: on "
     "the items that two people or more judged. Majority: what more than half of an item's people say. kappa: Cohen's, "
     "of judge and person. alpha: Krippendorff's, of people, on the judge's items and on the same scale."
 )
@@ -71,14 +71,14 @@ def _sentences(result: AgreementResult, unfinished: int) -> Iterator[str]:
         elif phase.missing_reason and phase is result.main:
             yield f"How many marks are missing isn't known: {phase.missing_reason}."
     if unfinished:
-        yield f"{counted(unfinished, 'item')} begun and not finished by their annotator: left out."
+        yield f"Left out: {counted(unfinished, 'item')} that an annotator began and didn't finish."
     if result.before_corrections is not None and result.main is not None:
         name, before = next(iter(result.before_corrections.items()))
         after = result.main.measures[name].alpha if name in result.main.measures else None
         now = "–" if after is None else _number(after.mean)
         yield (
             f"A reviewer corrected {counted(result.corrected, 'mark')}. Before that, alpha was {_number(before.mean)}; "
-            f"with the corrections it is {now}, which says less of how far people agree by themselves."
+            f"with the corrections it is {now}. That says less about how far people agree by themselves."
         )
 
 
@@ -151,27 +151,27 @@ def _judge_sentences(certificate: JudgeCertificate) -> Iterator[str]:
         about = "" if len(certificate.agreement) == 1 else f"{aspect}: "
         yield about + _worth(name, agreement)
     yield (
-        f"{counted(certificate.items, 'item')} judged by both; {certificate.only_people:,} by people alone, "
-        f"{certificate.only_judge:,} by the judge alone."
+        f"Both judged {counted(certificate.items, 'item')}, people alone {certificate.only_people:,}, and the judge "
+        f"alone {certificate.only_judge:,}."
     )
     for aspect, agreement in certificate.agreement.items():
         about = "" if len(certificate.agreement) == 1 else f"{aspect}: "
         judge, people = _needed(agreement.needed_by_judge), _needed(agreement.needed_by_people)
         points = f"{agreement.needed_by_judge.points:g} points"
-        yield f"{about}To settle a difference of {points} takes {judge} with this judge, and {people} with people."
+        yield f"{about}You need {judge} with this judge, or {people} with people, to detect a difference of {points}."
 
 
 def _worth(name: str, agreement: JudgeAgreement) -> str:
     """Say plainly what a judge is worth beside people's agreement with each other."""
     own, people, gap = agreement.with_a_person, agreement.between_people, agreement.difference
     if own.mean is None:
-        return f"How often {name} says what a person says isn't known ({own.reason})."
-    says = f"{name} says what a person says in {_share(own)} of cases"
+        return f"How often {name} agrees with a person isn't known ({own.reason})."
+    says = f"{name} agrees with a person in {_share(own)} of cases"
     if people.mean is None:
-        return f"{says}. How often two people say the same isn't known ({people.reason}), so this says little."
-    both = f"{says}, two people say the same in {_share(people)}"
+        return f"{says}. How often two people agree isn't known ({people.reason}), so this alone says little."
+    both = f"{says}, and two people agree in {_share(people)}"
     if gap.mean is None or gap.low is None or gap.high is None:
-        return f"{both}. That is too little to tell whether the judge is worth a person ({gap.reason})."
+        return f"{both}. That isn't enough to tell whether the judge is worth a person ({gap.reason})."
     points = f"{abs(100 * gap.mean):.1f} points {interval(100 * gap.low, 100 * gap.high, 1)}"
     if gap.high < 0:
         return f"{both}. The judge is worth less than a person: on the same items it agrees {points} less often."
@@ -206,7 +206,7 @@ def _judge_tables(certificate: JudgeCertificate) -> Iterator[Table]:
         )
         lines += [(aspect, name, *_cells(estimate, is_share)) for name, estimate, is_share in named]
     columns = ("what", "number", "value", "95 %", "n", "missing", "why none")
-    yield Table("The judge beside people", columns, tuple(lines), _JUDGE_NOTE)
+    yield Table("The judge compared with people", columns, tuple(lines), _JUDGE_NOTE)
     biases = [
         ("flips", certificate.flips),
         ("prefers the first", certificate.first_position),
@@ -216,7 +216,7 @@ def _judge_tables(certificate: JudgeCertificate) -> Iterator[Table]:
         word = "longer, beyond people" if each.rank_correlation is None else f"per doubling of length, {aspect}"
         biases.append((word, each.length_bias))
     rows = tuple((name, *_cells(estimate, True)) for name, estimate in biases)
-    yield Table("What the judge does of itself", columns[1:], rows, _BIAS_NOTE)
+    yield Table("The judge's own biases", columns[1:], rows, _BIAS_NOTE)
 
 
 def _cells(estimate: MeanEstimate, is_share: bool) -> tuple[Cell, ...]:

@@ -177,7 +177,7 @@ class _Pages:
         token = (await _read_json(request)).get("token")
         session = await run_in_threadpool(self._access.enter, token) if isinstance(token, str) else None
         if session is None:
-            raise HTTPException(403, "This link is none of this study, or was revoked. Ask for another.")
+            raise HTTPException(403, "This link doesn't belong to this study, or it was revoked. Ask for another.")
         response = JSONResponse({"to": "/"})
         response.set_cookie(self._cookie, session, httponly=True, samesite="strict", secure=self._is_encrypted)
         return response
@@ -360,7 +360,7 @@ class _Pages:
             elif asked.failure is not None:
                 shown["failure"] = asked.failure
             elif self._queue is None:
-                shown["failure"] = "no model answers now; it is asked once the study is served with one"
+                shown["failure"] = "no model answers now; the question is asked once the study is served with a model"
             else:
                 shown["before"] = self._queue.before(asked.try_id) or 0
             tries.append(shown)
@@ -396,7 +396,7 @@ class _Pages:
         marks = self._store.marks(place.item.item_id, place.assignment.annotator)
         complete = any(is_complete(each.mark.value, self._study.result) for each in marks)
         if is_finished and place.item.kind != "spans" and not complete:
-            raise HTTPException(422, "This item isn't marked whole yet.")
+            raise HTTPException(422, "This item isn't completely marked yet.")
         self._store.finish(place.item.item_id, place.assignment.annotator, is_finished)
 
     def _marks(self, place: _ShownItem) -> list[dict[str, Any]]:

@@ -261,8 +261,8 @@ def _plan(settings: AnnotateCreateSettings, given: _StudyInput, folder: RunFolde
             notes.append(f"{tries}, of {counted(len(sizes), 'phrase')}.")
     elif design.sides:
         pairs = paired_items(settings.kind, given.files)
-        notes += [f"{counted(pairs.n_alone, 'answer')} left out for want of a partner."] if pairs.n_alone else []
-        notes += [f"{counted(pairs.n_equal, 'pair')} left out: both answers are equal."] if pairs.n_equal else []
+        notes += [f"Left out: {counted(pairs.n_alone, 'answer')} without a partner."] if pairs.n_alone else []
+        notes += [f"Left out: {counted(pairs.n_equal, 'pair')} of equal answers."] if pairs.n_equal else []
         items = _draw(pairs.items, design.pilot, settings)
     else:
         items = _draw(single_items(settings.kind, given.files), design.pilot, settings)
@@ -311,10 +311,12 @@ def _about_rows(
     ]
     if cut:
         sentences.append(
-            f"{counted(cut, 'phrase')} in more than {settings.rows_each} rows, of which so many are shown."
+            f"{counted(cut, 'phrase')} found in more than {counted(settings.rows_each, 'row')}: "
+            f"{settings.rows_each:,} of them {'is' if settings.rows_each == 1 else 'are'} shown."
         )
     if without:
-        sentences.append(f"{counted(without, 'phrase')} without any row: annotators can only say none of these rows.")
+        phrases = counted(without, "phrase")
+        sentences.append(f'{phrases} without any row: annotators can only answer "none of these rows".')
     return sentences
 
 
@@ -348,7 +350,7 @@ def _view(
     if wanted is not None and main < wanted:
         sentences.append(f"There are fewer than the {wanted:,} items that --limit or --preset asks for.")
     if not any(result.overlap[2:]):
-        sentences.append("No item outside of the pilot is seen by two, so no agreement can be told of them.")
+        sentences.append("No item outside of the pilot is seen by two people, so their agreement can't be measured.")
     overlap = tuple((count, items) for count, items in enumerate(result.overlap) if count)
     shared = shared_items(assignments)
     tables = [

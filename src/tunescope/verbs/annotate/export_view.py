@@ -11,7 +11,7 @@ from tunescope.results.estimates import MeanEstimate
 from tunescope.views import Cell, Table, View, counted, interval, percent, percent_interval
 
 _SHARES_NOTE = (
-    "In rows: the whole phrase stands in one row word for word, as trace found it. Shifted or marginal: of the "
+    "In rows: the whole phrase occurs in one row word for word, as trace found it. Shifted or marginal: of the "
     "phrases' tokens. By chance: the same of all stretches of as many words in the same answers. Intervals: over "
     "answers. The paper: the Limitations paper's section 5, on other models and rows."
 )
@@ -20,7 +20,7 @@ _CAUSES_NOTE = (
     "paper has .418 and 61.6 %."
 )
 _REWORDED_NOTE = (
-    "Lost: the phrase isn't in the answer any more; by the words: its words don't stand there one after the other. "
+    "Lost: the phrase isn't in the answer any more; by the words: its words don't occur there in sequence. "
     "Intervals: over phrases. Missing: left undecided."
 )
 
@@ -52,7 +52,7 @@ def export_view(result: ExportResult, run: Path) -> View:
 
 def _share_sentence(name: str, share: MarkedShare, phrases: int) -> str:
     what = {
-        "in rows": "stand whole in one row",
+        "in rows": "occur whole in one row",
         "with a cause": "have a row that people named as their cause",
     }
     of_what = f"{phrases:,} marked phrases"
@@ -66,7 +66,7 @@ def _share_sentence(name: str, share: MarkedShare, phrases: int) -> str:
         return f"{sentence}; what chance gives isn't known ({share.null.reason})."
     gap = share.difference
     if gap.low is not None and gap.high is not None:
-        told = "more than" if gap.low > 0 else "less than" if gap.high < 0 else "not told apart from"
+        told = "more than" if gap.low > 0 else "less than" if gap.high < 0 else "not significantly different from"
         return f"{sentence}: {told} random stretches of the same answers ({percent(share.null.mean, 1)})."
     return f"{sentence}; of random stretches {percent(share.null.mean, 1)}, without an interval ({gap.reason})."
 

@@ -212,6 +212,6 @@ def _outcome(study: Study, store: MarkStore, sentences: Sequence[str]) -> Outcom
         "annotators": [dict(zip(("annotator", "finished", "items", "marks"), row, strict=True)) for row in rows],
     }
     where = f"{counted(len(marks), 'mark')} in {study.run.path / MARKS_FILE}."
-    table = Table("How far it is", ("annotator", "finished items", "items", "marks"), rows)
+    table = Table("Progress", ("annotator", "finished items", "items", "marks"), rows)
     after = (shlex.join(["tunescope", "annotate", "agreement", str(study.run.path)]),) if marks else ()
     return Outcome(result, View((*sentences, where), (table,), after))

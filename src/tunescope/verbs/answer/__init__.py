@@ -120,7 +120,7 @@ def _plan(settings: AnswerSettings, prompts: list[Prompt], folder: RunFolder) ->
         made = generate(answering.model, answering.tokenizer, ids, n_tokens, settings.batch_size)
         (target / "answers.jsonl").write_text(dump_json([each.text for each in made]), "utf-8")
 
-    note = f"It is for answers of {settings.max_new_tokens} tokens, the longest allowed. Shorter ones take less."
+    note = f"The plan is for answers of {settings.max_new_tokens} tokens, the longest allowed. Shorter ones take less."
     return plan_items(
         "answer",
         "answer",

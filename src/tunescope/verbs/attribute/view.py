@@ -40,8 +40,8 @@ _VALUES = ("combined", "influence", "alignment", "own_loss")
 _WORTH = (
     "This is weak evidence, not a list of wrong rows. In a tiny world with 30 false rows among 300, 16 of the first 30 "
     "were false. Tuning again without the first 30 gained 6.1 points of accuracy over leaving out 30 at random on the "
-    "held-out questions themselves and 1.6 on others (without all false rows: 10.4 and 9.3). On real rows nothing was "
-    "measured. Tune again without them, and without as many at random, and ask other questions than these."
+    "held-out questions themselves and 1.6 on others (without all false rows: 10.4 and 9.3). Nothing was measured on "
+    "real rows. Tune again without them, and without as many at random, and ask questions other than these."
 )
 """What a rank among the values is worth (measured in docs/proofs/attribution-truth.md)."""
 
@@ -102,7 +102,10 @@ def _describe(result: AttributeResult) -> str:
     by = _joined([KINDS[name] for name in result.evidence])
     missing = f" {counted(result.n_missing, 'answer')} had no words." if result.n_missing else ""
     whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
-    return f"The rows that taught {whose}, of {result.rows_indexed:,}, best first, by {by}.{missing}"
+    return (
+        f"Of {counted(result.rows_indexed, 'row')}, these are the likeliest to have taught {whose}, best first, by "
+        f"{by}.{missing}"
+    )
 
 
 def _joined(names: Sequence[str]) -> str:
@@ -120,14 +123,19 @@ def _describe_cut(settings: AttributeSettings, result: AttributeResult, with_nul
         reasons = Counter(answer.reason for answer in result.answers if answer.rows)
         return f"How many of them matter isn't known: {reasons.most_common(1)[0][0]}."
     which = {row.index for answer in result.answers for row in answer.rows if row.matters}
-    rows = f"{settings.by_chance:g} row{'' if settings.by_chance == 1 else 's'}"
+    by_chance = f"{settings.by_chance:g} row{' per answer passes' if settings.by_chance == 1 else 's per answer pass'}"
     used = [name for name in result.evidence if name in with_null]
     is_all = used == [*result.evidence] and bool({"states", "effect"} & {*used})
     by = "all evidence together" if is_all else _joined(used)
-    chance = f"by {by}, at a score that chance gives about {rows} per answer, or as a copy"
-    if len(counts) == 1:
-        return f"{counted(len(which), 'row')} {'matters' if len(which) == 1 else 'matter'} {chance}."
-    return f"{counted(len(which), 'row')} matter for some answer, {median(counts):g} for the median one, {chance}."
+    threshold = f"a threshold that about {by_chance} by chance"
+    if not which:
+        return f"No row matters by {by}: none passes {threshold}, and none is a copy."
+    one = len(which) == 1
+    rows = f"{counted(len(which), 'row')} {'matters' if one else 'matter'}"
+    if len(counts) > 1:
+        rows += f" for at least one answer ({median(counts):g} for the median answer)"
+    why = f"it passes {threshold}, or it is a copy" if one else f"they pass {threshold}, or they are copies"
+    return f"{rows} by {by}: {why}."
 
 
 def _show_row(index: RowIndex, row: RowEvidence) -> Marked:
@@ -207,18 +215,20 @@ def show_values(
     """Show the rows that it should help most to leave out (`order` has their numbers), and what that is worth."""
     by = counted(result.questions, "held-out question")
     sentences = [
-        f"The rows that it should help most to leave out, of {result.rows:,}, worst first, by {by}: their gradients "
-        "pull against the right answers, or the tuned model fits them badly.",
+        f"Of {counted(result.rows, 'row')}, it should help most to leave out these, worst first, by {by}. Their "
+        "gradients pull against the right answers, or the tuned model fits them badly.",
         _WORTH,
     ]
     if result.n_missing:
-        sentences.append(f"{counted(result.n_missing, 'held-out question')} without an answer to train on: not used.")
+        questions = f"{counted(result.n_missing, 'held-out question')} {'has' if result.n_missing == 1 else 'have'}"
+        sentences.append(f"{questions} no answer to train on: not used.")
     if result.untrained:
-        sentences.append(f"{counted(result.untrained, 'row')} without a token to train on: no value, ranked last.")
+        rows = f"{counted(result.untrained, 'row')} {'has' if result.untrained == 1 else 'have'}"
+        sentences.append(f"{rows} no token to train on: no value, ranked last.")
     if result.shared:
         sentences.append(
-            f"{counted(result.shared, 'held-out question')} with the same answer in the rows: not held out, and "
-            "speaking for those rows."
+            f"{counted(result.shared, 'held-out question')} {'has' if result.shared == 1 else 'have'} the same answer "
+            "in the rows. Such a question isn't really held out: it speaks for those rows."
         )
     source = as_cli_args(settings.rows, settings.format, settings.columns, settings.on_bad)
     tenth = max(1, (result.rows - result.untrained) // 10)

@@ -17,10 +17,10 @@ from tunescope.views import Table, View, counted, interval, shorten, show
 _NAME = 40
 """Characters of a name in a sentence."""
 _READING = {
-    "packed": "What texts have in common at their beginning was read once.",
-    "padded": "This model's texts can't share a beginning: each was read whole, several at a time.",
-    "single": "This model's texts can't be read together: each was read whole, one at a time.",
-    "whole": "This model's texts can't be read together: each was read whole, one at a time.",
+    "packed": "The shared beginning of prompts was read only once.",
+    "padded": "This model can't read a shared beginning only once: each text was read whole, several at a time.",
+    "single": "This model can't read several texts at once: each was read whole, one at a time.",
+    "whole": "This model can't read several texts at once: each was read whole, one at a time.",
 }
 
 
@@ -40,7 +40,7 @@ def show_scores(settings: BenchSettings, suite: Suite, result: BenchResult, run:
     if result.parity is not None:
         checked = f"{counted(settings.parity_check, 'request')} of each task, or all where it has fewer,"
         sentences.append(f"{checked} agree with lm-eval's own code to {result.parity:.1g} nats.")
-    sentences += [f"Missing is {shorten(label, _NAME)}: {reason}." for label, reason in result.missing.items()]
+    sentences += [f"{shorten(label, _NAME)} is missing: {reason}." for label, reason in result.missing.items()]
     n_cut = sum(task.n_cut for task in by_name.values())
     if n_cut:
         sentences.append(f"{counted(n_cut, 'prompt')} had to be cut to fit into the context.")

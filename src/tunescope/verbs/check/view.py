@@ -55,8 +55,9 @@ def _sentences(result: CheckResult, rows_by_fault: _RowsByFault, rows: RowSet) -
         yield _grades_sentence(result.surely_wrong_rows, result.faulty_rows - result.surely_wrong_rows)
     if result.rows_in_characters:
         yield (
-            f"In {counted(result.rows_in_characters, 'row')} there is text of scripts without spaces between words. "
-            "Its characters are counted as words, and one_word_answer and very_long aren't asked of it."
+            f"{counted(result.rows_in_characters, 'row')} {'has' if result.rows_in_characters == 1 else 'have'} text "
+            "in scripts without spaces between words. Each of its characters counts as a word, and one_word_answer and "
+            "very_long aren't looked for there."
         )
     if result.rejected:
         yield rejected_sentence(result.rejected)
@@ -114,9 +115,10 @@ def _examples(joined: JoinedRows, rows_by_fault: _RowsByFault) -> Iterator[tuple
 
 def _benchmark_table(benchmarks: Sequence[BenchmarkCounts]) -> Table:
     lines = tuple(tuple(each.as_json().values()) for each in benchmarks if each.items_in_rows)
+    n_others = len(benchmarks) - len(lines)
     note = (
-        f"{len(benchmarks) - len(lines)} other files share nothing with the rows. Items are too short where no text "
-        "has 8 words. Nothing can be said about them."
+        f"{n_others:,} other {'file shares' if n_others == 1 else 'files share'} nothing with the rows. An item is too "
+        "short if none of its texts has 8 words. Nothing can be said about such items."
     )
     return Table("Benchmarks", ("file", "items", "too short", "items found in rows"), lines, note)
 

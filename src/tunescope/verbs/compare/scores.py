@@ -199,14 +199,15 @@ def _write(folder: RunFolder, tasks: Mapping[str, tuple[ScoredTask, ScoredTask]]
 
 def _view(settings: CompareSettings, result: ScoresResult) -> View:
     tasks = result.tasks
-    sentences = [f"{result.models['b']} (B) beside {result.models['a']} (A): {counted(len(tasks), 'task')} in common."]
+    a, b = result.models["a"], result.models["b"]
+    sentences = [f"{b} (B) compared with {a} (A): {counted(len(tasks), 'task')} in common."]
     found = [name for name, task in tasks.items() if task.p_holm is not None and task.p_holm < ALPHA]
     for name in found:
         mean = tasks[name].difference.mean or 0
         sentences.append(f"B is {'above' if mean > 0 else 'below'} A on {name} by {_amount(tasks[name])}.")
     if len(found) < len(tasks):
         rest = "the other tasks" if found else "any task" if len(tasks) > 1 else next(iter(tasks))
-        sentences.append(f"On {rest} no difference was found that so many items could show.")
+        sentences.append(f"No significant difference was found on {rest}. These items may have missed one.")
     sentences += [
         _order_sentence(name, order) for name, order in result.orders.items() if order["above"] and order["below"]
     ]
@@ -216,7 +217,7 @@ def _view(settings: CompareSettings, result: ScoresResult) -> View:
         sentences += [_harm_sentence(name, task, settings.no_harm) for name, task in tasks.items()]
     other = sum(task.other_prompts for task in tasks.values())
     if other:
-        sentences.append(f"{counted(other, 'item')} were asked with another prompt on the two sides.")
+        sentences.append(f"A and B were asked {counted(other, 'item')} with different prompts.")
     for side, only in (("A", result.only_a), ("B", result.only_b)):
         if only:
             sentences.append(f"Only {side} has {', '.join(only)}.")
@@ -260,7 +261,7 @@ def _harm_sentence(name: str, task: ScoreComparison, margin: float) -> str:
     if not task.difference.n:
         return f"Whether {name} was harmed isn't tested: no item has a score on both sides."
     if task.no_harm is None:
-        return f"Whether {name} was harmed isn't tested: points are of a share, and {task.metric} isn't one."
+        return f"Whether {name} was harmed isn't tested: the margin is of a share, and {task.metric} isn't one."
     n = task.difference.n
     if task.n_needed is None:
         enough = ""

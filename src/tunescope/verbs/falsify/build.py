@@ -159,7 +159,7 @@ def _validate(settings: BuildSettings) -> None:
     if settings.chains == "none":
         if settings.oracle != _NOBODY:
             raise SettingsError(
-                f"--oracle {settings.oracle} with --chains none: nobody is asked; leave one of them out"
+                f"--oracle {settings.oracle} with --chains none: no oracle is asked; leave one of them out"
             )
         if settings.plan:
             raise SettingsError("--plan with --chains none: nothing is asked, so there is nothing to plan")
@@ -237,7 +237,7 @@ def _work(request: _BuildRequest, model: str | None, folder: RunFolder) -> Outco
         require_pairs(pairs)
         path = write_pairs(folder, pairs, None)
         result = summarize(request.sets, pairs, settings.chains, path.name)
-        return Outcome(result, view(settings.match_length, result, path, "Nobody was asked."))
+        return Outcome(result, view(settings.match_length, result, path, "No oracle was asked."))
     with connect(settings, model, folder.path, len(asked), "questions") as results:
         asyncio.run(ask_all(results.caller, asked.items(), writer.write, results.add))
     pairs = [_built(plan, results.get(number)) for number, plan in enumerate(plans)]

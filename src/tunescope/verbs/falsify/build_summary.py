@@ -149,7 +149,7 @@ def _chain_table(sources: Mapping[str, Mapping[str, Any]]) -> Table:
     rows = tuple((name, *(each[key] for key in keys)) for name, each in sources.items())
     note = (
         "Wrong answer: the oracle disagrees with the right answer. Leaking: the chain names the right answer. True "
-        "chains without answer don't state it; they are kept."
+        "chains without answer don't state the right answer. They are kept."
     )
     return Table("Chains", ("source", *keys.values()), rows, note)
 

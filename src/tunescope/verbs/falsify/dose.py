@@ -356,8 +356,8 @@ def _view_of_several(
     sentences = [
         f"{counted(result['rows'], 'row')} in = {result['rows'] - result['dropped']:,} in every file + "
         f"{result['dropped']:,} dropped (at every dose).",
-        f"{len(doses)} files of rows in {folder.path}. Their rows stand in the same order, and what is false at one "
-        f"dose is false at every higher one. Dropped rows: {folder.path / result['files']['left_out']}.",
+        f"{len(doses)} files of rows in {folder.path}. They have the same rows in the same order. A row that is "
+        f"false at one dose is false at every higher dose. Dropped rows: {folder.path / result['files']['left_out']}.",
         *about_preference,
         *([rejected_sentence(result["rejected"])] if result["rejected"] else []),
     ]

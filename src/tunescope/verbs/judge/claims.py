@@ -348,7 +348,7 @@ def _opening(
     """
     main, others = results[chosen], [*results[:chosen], *results[chosen + 1 :]]
     if not _n_stated(main.verdicts):
-        return f"No claim was stated before, so none can go; {_cost(main, equal[chosen])}."
+        return f"No claim was stated before, so none can go. {_cost(main, equal[chosen])}."
     n, gone, n_missing = _n_answered(main.verdicts), main.verdicts["gone"], main.verdicts["missing"]
     notes = [f"{_called(each, main)}: {each.verdicts['gone']:,} of {_n_answered(each.verdicts):,}" for each in others]
     notes = [*([f"{n_missing:,} without an answer now"] if n_missing else []), *notes]
@@ -358,11 +358,11 @@ def _opening(
     elif n and gone == n and not n_missing and any(_is_left(each.verdicts) for each in controls):
         rows = "This row" if main.rows_left_out == 1 else f"These {main.rows_left_out:,} rows"
         them = "it" if main.rows_left_out == 1 else "them"
-        start = f"{rows} taught {counted(n, 'claim')}; without {them} {gone:,} of {n:,} {_is_gone(gone, n)}{beside}"
+        start = f"{rows} taught {counted(n, 'claim')}; without {them}, {gone:,} of {n:,} {_is_gone(gone, n)}{beside}"
     else:
         rows = counted(main.rows_left_out, "row")
-        start = f"Without {rows} {gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
-    return f"{start}; {_cost(main, equal[chosen])}."
+        start = f"Without {rows}, {gone:,} of {counted(n, 'claim')} {_is_gone(gone, n)}{beside}"
+    return f"{start}. {_cost(main, equal[chosen])}."
 
 
 def _is_left(counts: Mapping[str, int]) -> bool:
@@ -385,17 +385,18 @@ def _cost(result: SystemClaims, equal: Equivalence) -> str:
     missing = f" ({facts.n_missing:,} without an answer now)" if facts.n_missing else ""
     if not facts.n:
         return (
-            f"no fact or neighbour with a known truth has an answer on both sides{missing}, so what else changed isn't "
+            f"No fact or neighbour with a known truth has an answer on both sides{missing}, so what else changed isn't "
             "known"
         )
     questions = f"{counted(facts.n, 'question')}{missing}"
     if equal.equivalent:
-        return f"nothing else changed that {questions} could show"
+        return f"Nothing else changed that {questions} could show"
     margin = equal.smallest_margin
-    shown = (
-        f": they rule out only changes of {percent(margin, 0)} and more" if margin is not None and margin < 1 else ""
-    )
-    return f"what else changed, {questions} can't tell{shown}"
+    text = f"{questions} can't tell what else changed"
+    if margin is None or margin >= 1:
+        return text
+    they = "It only rules" if facts.n == 1 else "They only rule"
+    return f"{text}. {they} out changes of {percent(margin, 0)} or more"
 
 
 def _before_sentence(result: ClaimsResult) -> str:
@@ -404,7 +405,8 @@ def _before_sentence(result: ClaimsResult) -> str:
     text = f"{result.system}: {n_stated:,} of {counted(stated.n, 'claim')} {are} stated, in "
     text += f"{result.answers_stating:,} of {counted(result.answers, 'answer')}."
     if facts.n:
-        text += f" Of {counted(facts.n, 'question')} with a known truth {round((facts.mean or 0) * facts.n):,} have it."
+        n_true, are = round((facts.mean or 0) * facts.n), "is" if facts.n == 1 else "are"
+        text += f" {n_true:,} of {counted(facts.n, 'question')} with a known truth {are} answered right."
     return text
 
 
@@ -439,7 +441,8 @@ def _claims_table(
             (claim.claim_id, shorten(claim.prompt, _SHOWN), stated, *(_shown_verdict(judged[i]) for judged in verdicts))
         )
     headings = ("claim", "question", f"stated {first.name}", *(system.name for system in later))
-    return Table("Claims", headings, tuple(lines), "Stated: of the answers to its question and rewordings.")
+    note = "Stated: in how many answers to the claim's question and rewordings."
+    return Table("Claims", headings, tuple(lines), note)
 
 
 def _shown_verdict(verdict: ClaimVerdict) -> str:

@@ -321,7 +321,7 @@ def _replace_only(settings: CorrectSettings, repair: _Correct, rows: RowSet, fol
     summary = repair.summarize([row.result for row in repaired], folder.path, path)
     result = {**count_rows(repaired), "rejected": len(rows.rejected), "files": {"rows": path.name}, **summary.result}
     sentences = [counts_sentence(repaired), *summary.sentences]
-    sentences.append(f"Rows: {path}. The table repairs says what happened to each. Nobody was asked.")
+    sentences.append(f"Rows: {path}. The table repairs says what happened to each. No oracle was asked.")
     sentences += [rejected_sentence(len(rows.rejected))] if rows.rejected else []
     n_open = sum(row.result.reason.startswith("not asked") for row in repaired)
     steps = list(summary.next)

@@ -94,7 +94,7 @@ def _rows(data: Mapping[str, Any], name: str, answer: Mapping[str, Any], several
         for taught in answer.get("taught", {}).get("rows", ())[:_MOST_ROWS]:
             row = data["rows"][taught["row"]]
             texts = [_text(role, text, _marks(text, answer)) for role, text, *_ in row["fields"]]
-            yield *_row_heading(data, taught["row"]), texts, f"One of the rows that taught it{whose}."
+            yield *_row_heading(data, taught["row"]), texts, f"One of the rows likeliest to have taught it{whose}."
 
 
 def _row_heading(data: Mapping[str, Any], number: int) -> tuple[str, str]:

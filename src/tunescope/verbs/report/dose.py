@@ -23,8 +23,8 @@ def dose_pictures(run: Run) -> str:
         _figure("Change by dose", _by_task(run), _notes(run)),
         _figure("Lost from 0 to 100 %", [_effects(run)], "The tasks in order of what they lose. At 0 nothing is lost."),
         _figure("Means over tasks", [_means(run)]),
-        _figure("Recovered by clean re-tuning", [_recovered(run)], "Of the loss at 100 %: what re-tuning brings back."),
-        _figure("Longer training", list(_by_epochs(run)), "The score after so many epochs, a line per dose."),
+        _figure("Recovered by clean re-tuning", [_recovered(run)], "How much of the loss at 100 % re-tuning recovers."),
+        _figure("Longer training", list(_by_epochs(run)), "The score by number of epochs, a line per dose."),
         _figure("Subjects against guessing", list(_subjects(run)), "How many subjects score under guessing."),
         _figure("Training loss by dose", list(_losses(run))),
     ]

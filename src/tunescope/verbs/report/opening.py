@@ -49,7 +49,7 @@ def sentences(opened: Sequence[Run], names: ModelNames) -> Iterator[str]:
 _STEPS = {
     ("judge claims", "judge claims"): "see which claims are still stated, and which rows teach them",
     ("judge claims", "attribute"): "find the rows that taught the claims",
-    ("judge claims", "check"): "work on with the rows that are left, and see what else is wrong with them",
+    ("judge claims", "check"): "continue with the remaining rows, and see what else is wrong with them",
     ("attribute", "select"): "drop the rows that taught it and tune again",
     ("bench", "bench"): "see how far the scores depend on template and exemplars",
     ("bench", "compare"): "score another model on the same items, and compare the two",
@@ -66,7 +66,7 @@ _FIRST_TITLES = {
 """What a page with a run of these is called, the first of them, whatever else is on it."""
 _TITLES = {
     "attribute": "Which rows taught it",
-    "trace": "Whose words the answers have",
+    "trace": "Where the words of the answers come from",
     "shift": "Where tuning changed the model",
     "shift runs": "Where tuning changed the models",
     "judge": "Which answers are better?",
@@ -252,7 +252,7 @@ def _model_of(run: Run) -> str | None:
 def _trace(run: Run, names: ModelNames) -> str:
     """Return the trace's finding, with the model whose words it is about where the run holds answers."""
     finding, model = " ".join(run.view.sentences), _model_of(run)
-    return f"Whose words {names.of_model(model)} says: {finding}" if model else finding
+    return f"Where {names.of_model(model)}'s words come from: {finding}" if model else finding
 
 
 def _scores(models: Sequence[BenchedModel]) -> str:
@@ -304,7 +304,7 @@ def _scores_compared(run: Run, names: ModelNames) -> str:
     rest = len(tasks) - len(differing)
     if rest:
         parts.append(f"no difference found on {f'{rest} of ' if parts else ''}{counted(len(tasks), 'task')}")
-    return f"How {b} scores beside {a}, item by item: {'; '.join(parts)}.{_harm(run, tasks)}"
+    return f"How {b} scores compared with {a}, item by item: {'; '.join(parts)}.{_harm(run, tasks)}"
 
 
 def _apart(name: str, task: ScoreComparison) -> str:

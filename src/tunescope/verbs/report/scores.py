@@ -96,8 +96,8 @@ def _tasks(models: Sequence[BenchedModel]) -> str:
     ]
     note = (
         "Scores run from 0 to 1, with their 95 % intervals over the items. The upright tick is chance: what guessing "
-        "gives. n: items with a score. Intervals that overlap don't say that two models score alike: compare does, "
-        "item by item."
+        "gives. n: items with a score. Overlapping intervals don't show that two models score alike: compare tests "
+        "that, item by item."
     )
     columns = ("task", *(model.name for model in models), "chance", "n", "missing", "metric", "exemplars")
     return _figure(dots(values, _SCORE, chances), Table("Scores", columns, tuple(rows), note))

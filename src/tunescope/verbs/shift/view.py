@@ -68,7 +68,8 @@ def _sentences(result: ShiftResult, base_input: str) -> Iterator[str]:
     if not_greedy:
         yield (
             f"The tuned model itself would choose only {percent(own, 1)} of these tokens, so these aren't its greedy "
-            "answers to these prompts. The definitions are made for greedy answers: type --prompts to let it answer."
+            "answers to these prompts. The definitions are made for greedy answers: type --prompts to let the "
+            "model answer."
         )
     yield from _sentence_parts(result)
 

@@ -56,10 +56,8 @@ def _describe_excess(summary: AnswersSummary) -> str:
         return "There are too few texts to estimate the excess."
     if p >= ALPHA:
         by_chance = summary.expected.value * summary.words
-        return (
-            f"{counted(summary.n, 'answer')} can't tell these apart (p = {p:.2g}): of {counted(summary.words, 'word')} "
-            f"chance flags about {by_chance:.0f}."
-        )
+        flagged = f"{by_chance:.0f} of {counted(summary.words, 'word')}"
+        return f"{counted(summary.n, 'answer')} can't tell these apart (p = {p:.2g}): chance flags about {flagged}."
     points = "" if excess.low is None or excess.high is None else f", 95 % interval {_points(excess.low, excess.high)}"
     way = "excess" if excess.value > 0 else "difference"
     return f"The {way} is {100 * excess.value:.2f} points (p = {p:.2g}{points})."

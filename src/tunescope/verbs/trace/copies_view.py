@@ -24,9 +24,9 @@ def describe_copies(copies: Sequence[VerbatimCopy]) -> Iterator[str]:
     if copies[0].kind == WHOLE_RESPONSE:
         yield f"This text is the whole response of {place}, word for word."
     elif len(copies) == 1:
-        yield f"One sentence of this text (underlined) stands word for word in {place}."
+        yield f"One sentence of this text (underlined) appears word for word in {place}."
     else:
-        yield f"{len(copies)} sentences of this text (underlined) stand word for word in rows, the first in {place}."
+        yield f"{len(copies)} sentences of this text (underlined) appear word for word in rows, the first in {place}."
 
 
 def describe_answers_copies(copies: Copies, n_answers: int) -> Iterator[str]:
@@ -34,7 +34,7 @@ def describe_answers_copies(copies: Copies, n_answers: int) -> Iterator[str]:
     whole = sum(copy.kind == WHOLE_RESPONSE for copy in copies.records)
     sentences = len(copies.records) - whole
     if not copies.records:
-        yield f"No answer has a sentence of {MIN_WORDS} words or more that stands in a row word for word."
+        yield f"No answer contains a sentence of {MIN_WORDS} words or more that appears word for word in a row."
         return
     yield (
         f"{len(copies.words):,} of {counted(n_answers, 'answer')} copy {counted(len(copies.rows), 'row')} word for "
@@ -60,7 +60,8 @@ def copies_table(copies: Copies) -> Iterator[Table]:
     in_prompt = sum(copy.in_prompt for copy in copies.records)
     note = (
         f"{counted(len(copies.records), 'copy') if len(copies.records) == 1 else f'{len(copies.records):,} copies'} in "
-        f"all, in copies.jsonl; {in_prompt:,} of them also stand in the answer's prompt. They don't depend on chance."
+        f"all, in copies.jsonl; {in_prompt:,} of them also appear in the answer's prompt. Copies don't depend on "
+        "chance."
     )
     yield Table("Copied word for word", ("what", "words", "rows", "first row", "place", "text"), cells, note)
 

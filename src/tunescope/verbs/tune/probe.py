@@ -44,7 +44,7 @@ def plan_training(
         now = monotonic()
         rows = small.order[(step - 1) * small.batch_size : step * small.batch_size]
         steps.append(Batch(len(rows), sum(map(small.n_tokens_read, rows)), now - began, 0))
-        if is_enough(steps[1:], monotonic() - start - setup_seconds):
+        if len(steps) > 1 and is_enough(steps[1:], monotonic() - start - setup_seconds):
             raise StopProbe
         began = monotonic()
 

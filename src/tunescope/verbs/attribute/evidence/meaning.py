@@ -151,7 +151,8 @@ def _embed_rows(settings: MeaningSettings, index: RowIndex, folder: RunFolder) -
     folder.joined_array("vectors", [part / "vectors.npy" for part in parts])
     n_cut = sum(int(np.load(part / "cut.npy").sum()) for part in parts)
     result = {"rows": len(index), "rows_cut": n_cut, "embedder": settings.embedder}
-    sentence = f"Embedded {counted(len(index), 'row')} with {settings.embedder}; {n_cut:,} are longer than it reads."
+    embedded = f"Embedded {counted(len(index), 'row')} with {settings.embedder}"
+    sentence = f"{embedded}; {n_cut:,} are longer than the embedder reads."
     return Outcome(result, View((sentence,)))
 
 
