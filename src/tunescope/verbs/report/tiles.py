@@ -146,8 +146,11 @@ def _named(run: Run, names: ModelNames, anchor: str) -> Tile | None:
         return None
     by = ", ".join(dict.fromkeys("gradients" if each in ("states", "effect") else each for each in result.evidence))
     whose = "this answer" if result.n == 1 else f"{result.n:,} answers"
-    said = f"Of {counted(result.rows_indexed, 'row')}, for {whose}, by {by}. {_NO_INTERVAL}"
-    return Tile(anchor, f"{len(which):,}", "row taught it" if len(which) == 1 else "rows taught it", said)
+    said = (
+        f"Of {counted(result.rows_indexed, 'row')}, for {whose}, by {by}: more than chance "
+        f"would give. Read them: a true row with the same words may be among them. {_NO_INTERVAL}"
+    )
+    return Tile(anchor, f"{len(which):,}", "row matters" if len(which) == 1 else "rows matter", said)
 
 
 def _response(run: Run, names: ModelNames, anchor: str) -> Tile | None:
