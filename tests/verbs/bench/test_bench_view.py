@@ -42,7 +42,7 @@ def test_code_is_never_in_the_chat_template():
     assert "chat" not in show_scores(chat, suite, result_of(suite, code=code), RUN).sentences[0]
     suite = find_suite(["piqa"])
     first = show_scores(chat, suite, result_of(suite, reading="packed"), RUN).sentences[0]
-    assert "4 items, exemplars drawn for each question, in the chat template. What" in first
+    assert "4 items, exemplars drawn for each question, in the chat template. The shared" in first
     suite = find_suite(["piqa", "humaneval"])
     both = show_scores(chat, suite, result_of(suite, code=code, reading="packed"), RUN).sentences[0]
     assert "in the chat template but for code. What" in both
