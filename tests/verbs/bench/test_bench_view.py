@@ -45,7 +45,7 @@ def test_code_is_never_in_the_chat_template():
     assert "4 items, exemplars drawn for each question, in the chat template. The shared" in first
     suite = find_suite(["piqa", "humaneval"])
     both = show_scores(chat, suite, result_of(suite, code=code, reading="packed"), RUN).sentences[0]
-    assert "in the chat template but for code. What" in both
+    assert "in the chat template but for code. The shared" in both
 
 
 def test_the_next_command_asks_the_same_and_for_the_spread():
