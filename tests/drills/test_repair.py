@@ -211,10 +211,12 @@ def write_named(folder: Path, n: int) -> None:
     subprocess.run([sys.executable, *command], cwd=folder, env=environment, check=True, capture_output=True)
 
 
+NAMED = {"from_": ["named"], "where": "kept = false", "truth": "The answer is a number."}
+
+
 def test_killed_while_named_rows_are_corrected(tmp_path):
-    named = {"from_": ["named"], "where": "kept = false", "truth": "The answer is a number."}
     with serving(behave) as server:
-        drill("repair correct", tmp_path, 60, kills=3, seed=0, server=server, write=write_named, **named)
+        drill("repair correct", tmp_path, 60, kills=3, seed=0, server=server, write=write_named, **NAMED)
     result = json.loads((tmp_path / "calm/runs/repair/run.json").read_text())["result"]
     assert (result["named"], result["rewritten"], result["named_kept"]) == (40, 32, 8)
     assert result["kept_by"] == {"not named": 20, "unparsed": 8}
@@ -393,3 +395,9 @@ def test_a_server_that_is_killed_and_starts_again_five_times_changes_nothing(tmp
 def test_killed_many_times(tmp_path, verb, n, kills):
     with serving(behave) as server:
         drill(verb, tmp_path, n, kills, seed=1, server=server)
+
+
+@pytest.mark.drill
+def test_killed_fifty_times_while_named_rows_are_corrected(tmp_path):
+    with serving(behave) as server:
+        drill("repair correct", tmp_path, 240, kills=50, seed=1, server=server, write=write_named, **NAMED)
