@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -178,24 +177,6 @@ def test_an_input_that_changes_while_it_is_read_is_noticed_and_nothing_is_kept(w
     (folder,) = Path("runs").iterdir()
     kept = sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
     assert kept == [".lock", folder.name.replace("verb-", ".work-"), "journal.sqlite"]
-
-
-@pytest.mark.parametrize("changing", ["data/part/rows", "data/made/rows", "data/runs/other/rows", "data/.cache/rows"])
-def test_a_file_of_an_input_folder_that_changes_is_noticed_but_runs_in_it_may_change(workplace, monkeypatch, changing):
-    monkeypatch.setenv("TUNESCOPE_RUNS", "data/runs")
-    Path(changing).parent.mkdir(parents=True)
-    Path(changing).write_text("a")
-    if "made" in changing:
-        Path(changing).with_name("run.json").write_text("{}")
-
-    def work(folder: runs.RunFolder) -> Outcome:
-        Path(changing).write_text("more")
-        return Outcome({}, View(()))
-
-    is_noticed = "part" in changing
-    refuses = pytest.raises(WorkError, match=rf"^{changing} changed while it was read")
-    with refuses if is_noticed else nullcontext():
-        runs.execute("verb", 1, Settings(), {"data": "hash"}, work)
 
 
 @pytest.mark.parametrize("name", ["rows.parquet", "notes.jsonl", "run.json"])

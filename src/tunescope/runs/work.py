@@ -24,7 +24,7 @@ from tunescope.progress import say
 from tunescope.runs import disk
 from tunescope.runs.finished import Run, producing_run
 from tunescope.runs.folder import JOURNAL_SUFFIX, RunFolder, plain
-from tunescope.runs.keys import INPUT, RUN_FILE, root, run_location
+from tunescope.runs.keys import INPUT, RUN_FILE, run_location
 from tunescope.views import View, to_html
 
 _VERSION = re.compile(r"^Version:(.*)$", re.MULTILINE)
@@ -159,7 +159,7 @@ def execute(
             say(sentence)
         _remove_scratch(done)  # there after a kill right after run.json
         return done
-    before = _file_states([*inputs, *_named_in(settings)], path)
+    before = _file_states([*inputs, *_named_in(settings)])
     with disk.explained(path), _locked(path):
         done = _done_with(path, key, settings)
         if done is not None:
@@ -178,14 +178,14 @@ def execute(
             with _fewer_collections():
                 outcome = _with_open_inputs(work(folder), open_inputs)
         except (InputError, SettingsError, ExpressionError):
-            _require_unchanged(before, _file_states([*inputs, *_named_in(settings)], path), folder)
+            _require_unchanged(before, _file_states([*inputs, *_named_in(settings)]), folder)
             _remove_if_empty(folder)
             raise
         except RunError:  # a journal that is none, for example; work that was paid for stays
             if not any(folder.scratch.iterdir()):
                 _remove_if_empty(folder)
             raise
-        _require_unchanged(before, _file_states([*inputs, *_named_in(settings)], path), folder)
+        _require_unchanged(before, _file_states([*inputs, *_named_in(settings)]), folder)
         info = {
             "verb": verb,
             "version": version,
@@ -236,30 +236,15 @@ def _named_in(settings: Any) -> Iterator[str]:
             )
 
 
-def _file_states(inputs: Iterable[str], out: Path) -> dict[Path, tuple[int, int, int]]:
-    """Return of each input file, also in an input folder, what changes when it is written: its inode, size and time.
-
-    Runs in an input folder are left out, and `out` with them: they may be at work, and what they made has a key.
-    """
+def _file_states(inputs: Iterable[str]) -> dict[Path, tuple[int, int, int]]:
+    """Return of each input that is a file what changes when it is written: its inode, size and time."""
     states = {}
     for path in _paths_in(inputs):
-        for file in _files_in(path, out) if path.is_dir() else [path]:
-            with suppress(OSError):
-                state = file.stat()
-                if stat.S_ISREG(state.st_mode):
-                    states[file] = (state.st_ino, state.st_size, state.st_mtime_ns)
+        with suppress(OSError):
+            state = path.stat()
+            if stat.S_ISREG(state.st_mode):
+                states[path] = (state.st_ino, state.st_size, state.st_mtime_ns)
     return states
-
-
-def _files_in(folder: Path, out: Path) -> Iterator[Path]:
-    """Yield the files of a folder, at any depth, but for hidden ones and those of runs."""
-    if (folder / RUN_FILE).is_file() or folder.absolute() in (root().absolute(), out.absolute()):
-        return
-    for item in folder.iterdir():
-        if item.is_dir() and not item.name.startswith("."):
-            yield from _files_in(item, out)
-        elif not item.name.startswith("."):
-            yield item
 
 
 def _require_unchanged(before: Mapping[Path, object], after: Mapping[Path, object], folder: RunFolder) -> None:
