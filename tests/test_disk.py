@@ -179,6 +179,13 @@ def test_an_input_that_changes_while_it_is_read_is_noticed_and_nothing_is_kept(w
     assert kept == [".lock", folder.name.replace("verb-", ".work-"), "journal.sqlite"]
 
 
+def test_a_file_where_a_folder_should_be_is_named(tmp_path):
+    (tmp_path / "notes.md").touch()
+    with pytest.raises(NotADirectoryError) as caught:
+        (tmp_path / "notes.md" / "more" / "faults.csv").write_text("")
+    assert describe(caught.value) == f"{tmp_path / 'notes.md'}: found a file; expected a folder; name another place"
+
+
 @pytest.mark.parametrize("name", ["rows.parquet", "notes.jsonl", "run.json"])
 def test_a_damaged_file_of_a_run_is_refused_by_name(workplace, name):
     import pyarrow as pa

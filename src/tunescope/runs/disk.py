@@ -67,6 +67,9 @@ def describe(error: Exception, path: Path | None = None) -> str | None:
             f"{place}: {_OUR_WORDS} ({_free(place)}); free some and type the same command again, which "
             "goes on from here, or name a folder on another disk with --out"
         )
+    if isinstance(error, NotADirectoryError):
+        file = next((each for each in (named, *named.parents) if each.is_file()), named)
+        return f"{file}: found a file; expected a folder; name another place"
     if not isinstance(error, OSError) or error.errno not in _CLOSED or isinstance(error, TunescopeError):
         return None
     if named.is_file() and not os.access(named, os.R_OK):
